@@ -1,0 +1,1 @@
+"""cnnbench: true numbers about convolutional networks on your machine."""

@@ -1,0 +1,28 @@
+"""Every architecture there is: one line per family below, one file per family beside this one.
+
+Importing this package builds nothing; ``catalogue()`` imports the families (and with them torch) on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from cnnbench.architectures import registry
+
+if TYPE_CHECKING:
+    from cnnbench.architectures.registry import Architecture
+
+# One line per family: the module that registers it.
+FAMILIES = (
+    "lenet",
+    "lecture_cnn",
+    "torchvision_models",
+)
+
+
+def catalogue() -> dict[str, Architecture]:
+    """All architectures by name."""
+    for family in FAMILIES:
+        importlib.import_module(f"{__name__}.{family}")
+    return registry.table()

@@ -1,0 +1,82 @@
+"""The table of architectures: what each is called, what it is for, and how it is built.
+
+Knows nothing of benchmarks, modes or devices. A family file registers its networks when it is imported; importing builds
+nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One named network.
+
+    Attributes:
+        name: the catalogue name, lower case, unique.
+        family: the paper's or library's name of its kind ("ResNet").
+        task: a key of ``tasks.TASKS``; it says what goes in and what a training step minimises.
+        input: shape of one sample without the batch axis, e.g. ``(3, 224, 224)``.
+        build: makes the module with random weights; takes keyword arguments only.
+        year: of the paper.
+        paper: author, title or arXiv number, and the table the numbers come from.
+        params: the published parameter count, exact, with every auxiliary head; an executable claim.
+        macs: published multiply-accumulates of one sample at ``input``, if stated.
+        top1: published ImageNet top-1 accuracy in percent.
+        min_size: smallest height and width the network takes.
+        tags: words to select by.
+        source: where code and numbers come from ("cnnbench", "torchvision", "timm", "user").
+    """
+
+    name: str
+    family: str
+    task: str
+    input: tuple[int, ...]
+    build: Callable[..., nn.Module]
+    year: int | None = None
+    paper: str = ""
+    params: int | None = None
+    macs: int | None = None
+    top1: float | None = None
+    min_size: int | None = None
+    tags: tuple[str, ...] = ()
+    source: str = "cnnbench"
+    notes: str = field(default="", compare=False)
+
+
+_TABLE: dict[str, Architecture] = {}
+
+
+def add(architecture: Architecture) -> None:
+    """Put an architecture into the table.
+
+    Raises:
+        ValueError: its name is taken.
+    """
+    if architecture.name in _TABLE:
+        raise ValueError(f"architecture '{architecture.name}' is registered twice")
+    _TABLE[architecture.name] = architecture
+
+
+def register(
+    name: str, **facts: Any
+) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
+    """Register the decorated builder under a name; ``facts`` are the other fields of Architecture."""
+
+    def decorate(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
+        add(Architecture(name=name, build=build, **facts))
+        return build
+
+    return decorate
+
+
+def table() -> dict[str, Architecture]:
+    """A copy of everything registered so far."""
+    return dict(_TABLE)

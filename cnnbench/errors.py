@@ -1,0 +1,122 @@
+"""What can go wrong, and the exit code each of it means.
+
+::
+
+    CnnbenchError                  1 line for the user, an exit code, never a traceback
+    ├── UsageError            2    the request itself is wrong
+    │   ├── UnknownName       2    a name that no table holds; carries the closest ones
+    │   ├── Unsupported       2    understood, but not possible here (no CUDA, no such device)
+    │   └── StoreError        2    a run directory or record that cannot be used
+    │       └── SchemaError   2    a record of a schema this version does not know
+    ├── SomeFailed            3    some specs have no number; their rows say why
+    ├── Inconclusive          4    the machine cannot tell (when asked to be strict)
+    ├── Incomparable          5    unlike environments, or a baseline that does not fit
+    ├── WorkerError           3    a worker failed; a runner turns it into a failed record
+    │   ├── WorkerDied        3    it went away: exit code or signal
+    │   ├── WorkerTimeout     3    it did not answer in time
+    │   └── WorkerRaised      3    it answered with an exception
+    └── Interrupted         130    Ctrl-C; what was measured is on disk
+
+An error message is one sentence: what is wrong, where, and how to mend it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class CnnbenchError(Exception):
+    """Base of everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class UsageError(CnnbenchError):
+    """The request itself is wrong."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that is in no table.
+
+    Args:
+        kind: what was looked for ("model", "mode", "metric", …).
+        name: what was asked for.
+        known: the names there are; the closest are offered.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+        offer = f"; did you mean {', '.join(close)}?" if close else ""
+        super().__init__(f"unknown {kind} '{name}'{offer}{' ' + hint if hint else ''}")
+        self.name = name
+        self.closest = tuple(close)
+
+
+class Unsupported(UsageError):
+    """Understood, but not possible on this machine or for this model."""
+
+
+class StoreError(UsageError):
+    """A run directory or a record that cannot be used."""
+
+
+class SchemaError(StoreError):
+    """A record written by a schema this version does not know."""
+
+
+class SomeFailed(CnnbenchError):
+    """Some specs have no number."""
+
+    exit_code = 3
+
+
+class Inconclusive(CnnbenchError):
+    """The machine cannot tell."""
+
+    exit_code = 4
+
+
+class Incomparable(CnnbenchError):
+    """Two things that may not be compared."""
+
+    exit_code = 5
+
+
+class WorkerError(CnnbenchError):
+    """A worker failed: ``kind`` is a word for tables, ``message`` a line for people."""
+
+    exit_code = 3
+    kind = "error"
+
+
+class WorkerDied(WorkerError):
+    """The process went away without an answer."""
+
+    kind = "died"
+
+
+class WorkerTimeout(WorkerError):
+    """The process did not answer in time and was killed."""
+
+    kind = "timeout"
+
+
+class WorkerRaised(WorkerError):
+    """The worker answered with an exception."""
+
+    def __init__(self, message: str, kind: str = "error", traceback: str = "") -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.traceback = traceback
+
+
+class Interrupted(CnnbenchError):
+    """The user pressed Ctrl-C."""
+
+    exit_code = 130
