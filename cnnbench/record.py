@@ -2,12 +2,26 @@
 
 Inside, times are integer nanoseconds as the clock gave them, sizes are bytes, counts are counts. Statistics are computed
 on reading (``stats``, ``metrics``), never stored.
+
+Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
+
+* 1: the first.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from cnnbench.codec import decode, encode
+from cnnbench.errors import SchemaError
+from cnnbench.spec import Spec
+
+SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -53,3 +67,227 @@ class Cost:
     def flops(self) -> int:
         """Floating-point operations of the contractions: two per multiply-accumulate."""
         return 2 * self.macs
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a worker did in one turn, while every other worker slept.
+
+    Attributes:
+        turn: slices of equal turn in one ensemble were measured next to each other.
+        iterations: calls per sample.
+        ns: duration of each sample, i.e. of ``iterations`` calls.
+        cpu_ns: CPU time of the whole process (all threads) over the slice.
+        run_delay_ns: time its main thread was runnable but not running.
+        involuntary: involuntary context switches of the process.
+        minor_faults: minor page faults of the process.
+    """
+
+    turn: int
+    iterations: int
+    ns: tuple[int, ...]
+    cpu_ns: int | None = None
+    run_delay_ns: int | None = None
+    involuntary: int | None = None
+    minor_faults: int | None = None
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far a mode's output is from the reference.
+
+    Attributes:
+        status: ``ok``, ``loose``, ``wrong`` or ``unchecked``.
+        error: relative Frobenius error against fp32 eager.
+        error_float64: relative Frobenius error against float64 eager.
+        top1_agreement: share of samples whose largest logit is the reference's, for classifiers.
+        reason: why it is not ``ok``.
+    """
+
+    status: str
+    error: float | None = None
+    error_float64: float | None = None
+    top1_agreement: float | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The fp32 eager output that every mode is compared with.
+
+    Attributes:
+        repeatable: a second call gave the same bits.
+        error_float64: its own relative Frobenius error against float64.
+        subnormal_share: share of subnormal numbers among its activations; they cost 30 to 160 times the time on CPU.
+        nonfinite: an activation was infinite or not a number.
+        random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
+    """
+
+    repeatable: bool
+    error_float64: float | None
+    subnormal_share: float | None
+    nonfinite: bool
+    random: bool = False
+
+
+@dataclass(frozen=True)
+class Run:
+    """One worker process with its samples.
+
+    Attributes:
+        round: which fresh start of the workers this was.
+        ensemble: names the set of processes that lived together and took turns.
+        slices: what was sampled, in order.
+        warmup_ns: each call before sampling; the first holds compilation.
+        build_ns: construction, move to the device and mode.
+        compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
+        process_peak_bytes: high-water mark of the process at its end, with Python and torch.
+        flags: global flags and settings as they were.
+        check: this very process's output against the reference.
+    """
+
+    round: int
+    ensemble: str
+    slices: tuple[Slice, ...]
+    warmup_ns: tuple[int, ...]
+    build_ns: int
+    check: Check
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    compile_cache: str | None = None
+    process_peak_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak memory of one step, from a pass and a process of its own.
+
+    Attributes:
+        resident_bytes: what lives before the step: parameters, buffers, input, gradients, optimiser state.
+        cpu_peak_bytes: resident plus the allocator's peak within the step.
+        cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc caching off.
+        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching allocator.
+        missing: name of each figure that could not be had -> why.
+    """
+
+    resident_bytes: int | None = None
+    cpu_peak_bytes: int | None = None
+    cpu_high_water_bytes: int | None = None
+    cuda_allocated_bytes: int | None = None
+    cuda_requested_bytes: int | None = None
+    cuda_reserved_bytes: int | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a spec has no (complete) measurement.
+
+    Attributes:
+        phase: what the worker was doing.
+        kind: one word: ``error``, ``out_of_memory``, ``timeout``, ``died``, …
+        message: one line.
+        details: the end of the traceback or of what the process wrote, for ``--debug`` and the report.
+    """
+
+    phase: str
+    kind: str
+    message: str
+    details: str = ""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where it ran: a hard part that decides comparability, a soft part that explains.
+
+    Attributes:
+        hard: processor, memory, GPU, driver, torch build and libraries, relevant variables.
+        soft: kernel, load, clocks, host name hash; changes without making numbers incomparable.
+    """
+
+    hard: Mapping[str, Any]
+    soft: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of the hard part."""
+        text = json.dumps(self.hard, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Spec + environment + cost + runs, or spec + environment + failure.
+
+    Attributes:
+        id: the spec's id.
+        environment: fingerprint of the environment it was measured in.
+        measured_at: UTC time at which the record was closed, ISO 8601.
+        cost, reference, memory, runs: what was measured; a failed record keeps what it had by then.
+        failure: set if the spec could not be measured to the end.
+        notes: what else a reader must know, e.g. why a figure is missing.
+    """
+
+    id: str
+    environment: str
+    measured_at: str
+    cost: Cost | None = None
+    reference: Reference | None = None
+    memory: Memory | None = None
+    runs: tuple[Run, ...] = ()
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+    schema: int = SCHEMA
+
+    @cached_property
+    def spec(self) -> Spec:
+        """The spec, read from the id."""
+        return Spec.parse(self.id)
+
+    @property
+    def check(self) -> Check | None:
+        """The worst check of all runs."""
+        order = {"ok": 0, "unchecked": 1, "loose": 2, "wrong": 3}
+        checks = [run.check for run in self.runs]
+        return max(checks, key=lambda check: order[check.status], default=None)
+
+    @property
+    def status(self) -> str:
+        """``ok``, ``loose``, ``wrong``, ``unchecked``, or ``failed``."""
+        if self.failure is not None or self.check is None:
+            return "failed"
+        return self.check.status
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as plain JSON types."""
+    data: dict[str, Any] = encode(record)
+    return data
+
+
+# Each migration turns a record of schema n into one of n + 1; there is none yet.
+_MIGRATIONS: dict[int, Any] = {}
+
+
+def from_json(data: Any) -> Record:
+    """Read a record of any schema up to this one.
+
+    Raises:
+        SchemaError: not a record, or of a newer schema.
+    """
+    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+        raise SchemaError("not a cnnbench record: it has no schema number")
+    if data["schema"] > SCHEMA or data["schema"] < 1:
+        raise SchemaError(
+            f"record schema {data['schema']} is not known to this version (up to {SCHEMA});"
+            " install a newer cnnbench"
+        )
+    for number in range(data["schema"], SCHEMA):
+        data = _MIGRATIONS[number](data)
+    record = decode(Record, data, "record")
+    Spec.parse(record.id)
+    return record
+
+
+def with_failure(record: Record, failure: Failure) -> Record:
+    """The record, failed; the first failure is kept, because the later ones follow from it."""
+    return record if record.failure is not None else replace(record, failure=failure)

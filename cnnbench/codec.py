@@ -1,0 +1,118 @@
+"""Frozen dataclasses <-> plain JSON, driven by their type annotations; strict in what it reads.
+
+Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong type, or is unknown is an
+error that names its path, so that a foreign file is refused and never half read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from cnnbench.errors import SchemaError
+
+T = TypeVar("T")
+
+
+def encode(value: Any) -> Any:
+    """A value of dataclasses, mappings and tuples as plain JSON types; ``None`` fields are left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((item.name, getattr(value, item.name)) for item in dataclasses.fields(value))
+        return {name: encode(part) for name, part in pairs if part is not None}
+    if isinstance(value, Mapping):
+        return {str(key): encode(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(part) for part in value]
+    return value
+
+
+def decode(kind: type[T], data: Any, path: str = "") -> T:
+    """Read JSON data as a value of ``kind``.
+
+    Raises:
+        SchemaError: the data does not fit; the message names the place.
+    """
+    result: T = _decode(kind, data, path or kind.__name__)
+    return result
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _decode(kind: Any, data: Any, path: str) -> Any:
+    origin = typing.get_origin(kind)
+    if kind is Any:
+        return data
+    if origin in (types.UnionType, typing.Union):
+        return _decode_optional(kind, data, path)
+    if origin is tuple:
+        return _decode_tuple(kind, data, path)
+    if origin is not None and issubclass(origin, Mapping):
+        return _decode_mapping(kind, data, path)
+    if dataclasses.is_dataclass(kind):
+        return _decode_dataclass(typing.cast("type", kind), data, path)
+    return _decode_plain(kind, data, path)
+
+
+def _decode_plain(kind: Any, data: Any, path: str) -> Any:
+    # JSON has one number type: an int is a fine float. A bool is not a fine int.
+    fits = isinstance(data, (int, float)) if kind is float else isinstance(data, kind)
+    if not fits or (isinstance(data, bool) and kind is not bool):
+        raise SchemaError(f"{path}: expected {kind.__name__}, found {type(data).__name__}")
+    return float(data) if kind is float else data
+
+
+def _decode_optional(kind: Any, data: Any, path: str) -> Any:
+    if data is None:
+        return None
+    (inner,) = [part for part in typing.get_args(kind) if part is not type(None)]
+    return _decode(inner, data, path)
+
+
+def _decode_tuple(kind: Any, data: Any, path: str) -> Any:
+    if not isinstance(data, list):
+        raise SchemaError(f"{path}: expected a list, found {type(data).__name__}")
+    inner = typing.get_args(kind)
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        if inner[0] is int and all(type(part) is int for part in data):
+            return tuple(data)  # long lists of samples: the common case, without a call per number
+        inner = (inner[0],) * len(data)
+    if len(inner) != len(data):
+        raise SchemaError(f"{path}: expected {len(inner)} items, found {len(data)}")
+    parts = enumerate(zip(inner, data, strict=True))
+    return tuple(_decode(part, item, f"{path}[{index}]") for index, (part, item) in parts)
+
+
+def _decode_mapping(kind: Any, data: Any, path: str) -> Any:
+    if not isinstance(data, dict):
+        raise SchemaError(f"{path}: expected an object, found {type(data).__name__}")
+    _, inner = typing.get_args(kind)
+    return {key: _decode(inner, part, f"{path}.{key}") for key, part in data.items()}
+
+
+def _decode_dataclass(kind: type, data: Any, path: str) -> Any:
+    if not isinstance(data, dict):
+        raise SchemaError(f"{path}: expected an object, found {type(data).__name__}")
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    for name in data:
+        if name not in fields:
+            raise SchemaError(f"{path}.{name}: no such field; was it written by a newer cnnbench?")
+    for name, item in fields.items():
+        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        hint = _hints(kind)[name]
+        if needed and name not in data and type(None) not in typing.get_args(hint):
+            raise SchemaError(f"{path}.{name}: missing")
+    hints = _hints(kind)
+    values = {name: _decode(hints[name], part, f"{path}.{name}") for name, part in data.items()}
+    absent = {name for name in fields if name not in values and _required(fields[name])}
+    return kind(**values, **dict.fromkeys(absent))
+
+
+def _required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING

@@ -1,0 +1,170 @@
+"""What the host offers, read from the operating system: cores, quota, memory, instruction sets, compiler.
+
+Standard library only, no torch, milliseconds. What cannot be read is ``None``; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import shutil
+import socket
+from pathlib import Path
+from typing import Any
+
+_CGROUP = Path("/sys/fs/cgroup")
+
+# Instruction sets that decide which convolution kernels exist; the rest of the flags is noise.
+_INSTRUCTION_SETS = (
+    "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16",
+    "amx_bf16", "amx_int8", "amx_fp16", "asimd", "sve", "bf16", "i8mm",
+)  # fmt: skip
+
+# Environment variables that change what torch runs or how memory is got. Only these names are ever recorded.
+_PREFIXES = (
+    "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_",
+    "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
+)  # fmt: skip
+
+
+def read_text(path: str | Path) -> str | None:
+    """A small text file of the system, stripped, or ``None`` if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf8", errors="replace").strip()
+    except OSError:
+        return None
+
+
+def usable_cores() -> int:
+    """Cores this process may run on (affinity)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cpu_quota() -> float | None:
+    """Cores' worth of time that the control group allows, if it limits it."""
+    text = read_text(_CGROUP / "cpu.max")
+    if text is not None:
+        limit, _, period = text.partition(" ")
+        return None if limit == "max" else int(limit) / int(period)
+    quota, period_us = read_text(_CGROUP / "cpu/cpu.cfs_quota_us"), read_text(_CGROUP / "cpu/cpu.cfs_period_us")
+    if quota is None or period_us is None or int(quota) < 0:
+        return None
+    return int(quota) / int(period_us)
+
+
+def default_threads() -> int:
+    """Threads that can run at the same time: cores, or the quota if that is less."""
+    quota = cpu_quota()
+    cores = usable_cores()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _kibibytes(path: str, key: str) -> int | None:
+    for line in (read_text(path) or "").splitlines():
+        name, _, rest = line.partition(":")
+        if name == key:
+            return int(rest.split()[0]) << 10
+    return None
+
+
+def memory_total() -> int | None:
+    """Bytes of memory: the machine's, or the control group's limit if that is less."""
+    found = [_kibibytes("/proc/meminfo", "MemTotal"), _cgroup_bytes("memory.max")]
+    known = [value for value in found if value is not None]
+    return min(known, default=None)
+
+
+def memory_available() -> int | None:
+    """Bytes that can be had now without swapping, within the control group's limit."""
+    free = _kibibytes("/proc/meminfo", "MemAvailable")
+    limit, used = _cgroup_bytes("memory.max"), _cgroup_bytes("memory.current")
+    left = None if limit is None or used is None else limit - used
+    known = [value for value in (free, left) if value is not None]
+    return min(known, default=None)
+
+
+def _cgroup_bytes(name: str) -> int | None:
+    text = read_text(_CGROUP / name)
+    return int(text) if text is not None and text.isdigit() else None
+
+
+def _cpuinfo() -> dict[str, str]:
+    first = (read_text("/proc/cpuinfo") or "").split("\n\n", maxsplit=1)[0]
+    pairs = (line.partition(":") for line in first.splitlines())
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def instruction_sets(facts: dict[str, str] | None = None) -> tuple[str, ...]:
+    """Those of the processor's instruction sets that matter for convolutions."""
+    info = _cpuinfo() if facts is None else facts
+    flags = set((info.get("flags") or info.get("Features") or "").split())
+    return tuple(name for name in _INSTRUCTION_SETS if name in flags)
+
+
+def compiler() -> str | None:
+    """The C++ compiler that torch.compile would call on CPU."""
+    named = os.environ.get("CXX")
+    return shutil.which(named) if named else shutil.which("g++") or shutil.which("clang++")
+
+
+def governor() -> str | None:
+    """The frequency governor of the first core."""
+    return read_text("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+
+
+def turbo() -> bool | None:
+    """Whether the clock may rise above its base; ``None`` where the machine does not say."""
+    text = read_text("/sys/devices/system/cpu/intel_pstate/no_turbo")
+    if text is not None:
+        return text == "0"
+    boost = read_text("/sys/devices/system/cpu/cpufreq/boost")
+    return None if boost is None else boost == "1"
+
+
+def transparent_huge_pages() -> str | None:
+    """The chosen setting, e.g. ``madvise``."""
+    text = read_text("/sys/kernel/mm/transparent_hugepage/enabled") or ""
+    chosen = [word.strip("[]") for word in text.split() if word.startswith("[")]
+    return chosen[0] if chosen else None
+
+
+def hard_facts() -> dict[str, Any]:
+    """What decides whether two timings of this host may be compared."""
+    info = _cpuinfo()
+    return {
+        "architecture": platform.machine(),
+        "cpu": info.get("model name") or info.get("CPU part") or platform.processor() or None,
+        "cpu_family": "/".join(info.get(k, "?") for k in ("cpu family", "model", "stepping")),
+        "instruction_sets": list(instruction_sets(info)),
+        "cores_usable": usable_cores(),
+        "cores_total": os.cpu_count(),
+        "cpu_quota": cpu_quota(),
+        # To the GiB: the kernel's own share varies by a few MiB from boot to boot.
+        "memory_gib": None if (total := memory_total()) is None else round(total / (1 << 30)),
+        "python": platform.python_version(),
+        "variables": variables(),
+    }
+
+
+def soft_facts() -> dict[str, Any]:
+    """What explains a timing without making it incomparable."""
+    return {
+        "system": platform.system(),
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "hypervisor": "hypervisor" in (_cpuinfo().get("flags") or "").split(),
+        "governor": governor(),
+        "turbo": turbo(),
+        "transparent_huge_pages": transparent_huge_pages(),
+        "load": list(os.getloadavg()),
+        "memory_available_bytes": memory_available(),
+        "compiler": compiler(),
+        # Enough to see that two runs came from one machine, not enough to name it.
+        "host": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
+    }
+
+
+def variables() -> dict[str, str]:
+    """Environment variables that change the measurement, by an allow-list of names."""
+    return {k: v for k, v in sorted(os.environ.items()) if k.startswith(_PREFIXES)}

@@ -1,0 +1,107 @@
+"""The primitive of measuring: workers of the specs that will be compared live at the same time and take turns.
+
+What is minutes apart on a shared machine differs ten times more than what is 100 ms apart, so all modes of a workload are
+sampled in alternating slices, in a new random order every turn, while exactly one works and the others sleep.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import decode
+from cnnbench.errors import WorkerError, WorkerRaised
+from cnnbench.record import Failure, Run
+from cnnbench.runner.process import StarterDied
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew, AnyWorker
+    from cnnbench.runner.plan import Plan
+    from cnnbench.spec import Spec
+
+
+@dataclass(frozen=True)
+class Lost:
+    """The crew went down with this spec in it; it may be innocent and deserves another try, alone."""
+
+    message: str
+
+
+Outcome = Run | Failure | Lost
+
+
+def failure(worker: AnyWorker | None, error: WorkerError) -> Failure:
+    """What became of a worker, as a value."""
+    kept = error.traceback if isinstance(error, WorkerRaised) else ""
+    notes = "\n".join(getattr(error, "__notes__", []))
+    return Failure(
+        phase=worker.phase if worker is not None else "start",
+        kind=error.kind,
+        message=str(error),
+        details=kept or notes,
+    )
+
+
+class Ensemble:
+    """The workers of one workload in one round."""
+
+    def __init__(self, crew: AnyCrew, plan: Plan, name: str) -> None:
+        self._crew = crew
+        self._plan = plan
+        self._random = random.Random(f"{plan.seed}/{name}")
+        self._workers: dict[str, AnyWorker] = {}
+        self._outcomes: dict[str, Outcome] = {}
+
+    def measure(
+        self, specs: Sequence[Spec], request: Callable[[Spec], Message]
+    ) -> dict[str, Outcome]:
+        """Prepare a worker per spec, let them take turns, collect.
+
+        Args:
+            specs: what to measure side by side.
+            request: the ``measure`` task's message for a spec.
+
+        Returns:
+            An outcome for every spec, by id.
+        """
+        estimates = [self._prepare(spec, request(spec)) for spec in self._shuffled(specs)]
+        turns = self._plan.turns(max(estimates, default=0.0))
+        for turn in range(turns):
+            for name in self._shuffled(list(self._workers)):
+                command = {"do": "slice", "turn": turn, "seconds": self._plan.slice_seconds}
+                self._ask(name, command)
+        for name in list(self._workers):
+            result = self._ask(name, {"do": "finish"})
+            if result is not None:
+                self._outcomes[name] = decode(Run, result)
+                self._workers.pop(name).close()
+        return self._outcomes
+
+    def _shuffled(self, items: Sequence[Any]) -> list[Any]:
+        return self._random.sample(items, len(items))
+
+    def _prepare(self, spec: Spec, message: Message) -> float:
+        """Start a worker and bring it to where it can be sampled; its estimate of seconds per call."""
+        try:
+            self._workers[spec.id] = self._crew.start()
+        except WorkerError as error:
+            self._outcomes[spec.id] = Lost(str(error))
+            return 0.0
+        result = self._ask(spec.id, message)
+        return 0.0 if result is None else float(result["estimate"])
+
+    def _ask(self, name: str, message: Message) -> Any:
+        """The worker's answer, or ``None`` if there is none; then its outcome is set and it is out of the game."""
+        worker = self._workers[name]
+        try:
+            return worker.ask(message, self._plan.timeout)
+        except StarterDied as error:
+            self._outcomes[name] = Lost(str(error))
+        except WorkerError as error:
+            self._outcomes[name] = failure(worker, error)
+        del self._workers[name]
+        return None

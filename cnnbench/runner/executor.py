@@ -1,0 +1,62 @@
+"""What a session needs of whoever does the work. Implementations: ``process`` (default), ``fake`` (tests, demonstrations)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cnnbench.errors import UnknownName
+from cnnbench.runner.fake import Fake
+from cnnbench.runner.process import Processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from cnnbench.channel import Message
+
+
+class AnyWorker(Protocol):
+    """Does one task."""
+
+    phase: str
+
+    def ask(self, message: Message, timeout: float) -> Any:
+        """Send a message and wait for its result; raises a ``WorkerError``."""
+
+    def close(self, *, force: bool = False) -> int | None:
+        """End the worker."""
+
+
+class AnyCrew(Protocol):
+    """Starts workers that live in one round."""
+
+    def start(self) -> AnyWorker:
+        """A new worker, waiting for its request."""
+
+
+class Executor(Protocol):
+    """Opens crews."""
+
+    name: str
+
+    def open(self, scratch: Path) -> AbstractContextManager[AnyCrew]:
+        """A fresh crew; its processes end with the context."""
+
+
+# One line per executor.
+EXECUTORS: dict[str, Callable[[], Executor]] = {
+    "process": Processes,
+    "fake": Fake,
+}
+
+
+def executor(name: str) -> Executor:
+    """The executor of that name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    if name not in EXECUTORS:
+        raise UnknownName("executor", name, EXECUTORS)
+    return EXECUTORS[name]()

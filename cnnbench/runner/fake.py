@@ -1,0 +1,141 @@
+"""A pretended executor: answers at once with made-up but repeatable numbers.
+
+For tests and for trying out commands; its environment says that it is fake, and every table repeats that. A spec can be
+made to fail by the architecture's name: ``fake:raises``, ``fake:dies``, ``fake:hangs``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import encode
+from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from cnnbench.channel import Message
+    from cnnbench.errors import WorkerError
+
+
+class FakeWorker:
+    """Answers like a worker."""
+
+    def __init__(self) -> None:
+        self.phase = "start"
+        self._request: Message = {}
+        self._slices: list[Slice] = []
+
+    def ask(self, message: Message, timeout: float) -> Any:
+        """A made-up answer of the right form."""
+        if "task" in message:
+            self._request = message
+            return self._task(message, timeout)
+        if message["do"] == "slice":
+            self._slices.append(self._slice(message["turn"]))
+            return {"turn": message["turn"]}
+        return encode(self._run())
+
+    def close(self, *, force: bool = False) -> int | None:
+        """Nothing to end."""
+        del force
+        return 0
+
+    def _task(self, message: Message, timeout: float) -> Any:
+        if message["task"] == "describe":
+            return encode(Environment(hard={"fake": True}, soft={"flags": {"threads": 1}}))
+        spec = Spec.parse(message["spec"])
+        self.phase = "build"
+        trouble = _trouble(spec, timeout)
+        if trouble is not None:
+            raise trouble
+        answers = {
+            "analyze": lambda: _cost(spec),
+            "reference": lambda: Reference(True, 1e-7, 0.0, False),
+            "memory": lambda: Memory(resident_bytes=_size(spec), cpu_peak_bytes=2 * _size(spec)),
+            "measure": lambda: {"estimate": _seconds(spec)},
+        }
+        return encode(answers[message["task"]]())
+
+    def _slice(self, turn: int) -> Slice:
+        spec = Spec.parse(self._request["spec"])
+        # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is the slice's own.
+        moment = random.Random(f"{self._request['ensemble']}/{turn}").gauss(0, 0.2)
+        own = random.Random(f"{self._request['ensemble']}/{spec.id}/{turn}").gauss(0, 0.01)
+        nanoseconds = round(_seconds(spec) * 1e9 * 2 ** (moment + own))
+        return Slice(turn=turn, iterations=1, ns=(nanoseconds,) * 3, cpu_ns=3 * nanoseconds)
+
+    def _run(self) -> Run:
+        spec = Spec.parse(self._request["spec"])
+        first = round(_seconds(spec) * 1e10)
+        return Run(
+            round=self._request["round"],
+            ensemble=self._request["ensemble"],
+            slices=tuple(self._slices),
+            warmup_ns=(first,),
+            build_ns=first,
+            check=Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0),
+        )
+
+
+def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
+    table: dict[str, WorkerError] = {
+        "fake:raises": WorkerRaised("ValueError: made up"),
+        "fake:dies": WorkerDied("the worker process was killed by SIGKILL; out of memory?"),
+        "fake:hangs": WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout"),
+    }
+    return table.get(spec.workload.architecture)
+
+
+def _digest(text: str) -> int:
+    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
+
+
+def _size(spec: Spec) -> int:
+    return 1_000_000 + _digest(spec.workload.architecture) % 100_000_000
+
+
+def _seconds(spec: Spec) -> float:
+    """Proportional to the batch, different per architecture and mode."""
+    speed = 1 + _digest(spec.mode.text) % 100 / 100 if spec.mode.text != "eager" else 1.0
+    return spec.workload.batch * (1e-3 + _digest(spec.workload.architecture) % 1000 / 1e5) / speed
+
+
+def _cost(spec: Spec) -> Cost:
+    size = _size(spec)
+    return Cost(
+        params=size // 4,
+        trainable_params=size // 4,
+        buffers=0,
+        param_bytes=size,
+        buffer_bytes=0,
+        input_bytes=4 * spec.workload.batch,
+        macs=spec.workload.batch * size,
+        method="fake",
+    )
+
+
+class FakeCrew:
+    """Starts pretended workers."""
+
+    def start(self) -> FakeWorker:
+        """A worker that is ready at once."""
+        return FakeWorker()
+
+
+class Fake:
+    """The executor that pretends."""
+
+    name = "fake"
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[FakeCrew]:
+        """A pretended crew; the scratch directory stays empty."""
+        del scratch
+        yield FakeCrew()

@@ -1,0 +1,267 @@
+"""What is measured: workload x mode x device, one cell of the grid.
+
+``Spec.id`` is its text and its only key::
+
+    resnet50/inference-b8-3x224x224/compile+channels_last/cpu-t2
+    └ architecture ┘└ phase, batch, sample shape ┘└ mode ┘└ device, threads ┘
+
+Values only: knows nothing of catalogues, files or torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+from urllib.parse import quote, unquote
+
+from cnnbench.errors import UnknownName, UsageError
+
+PHASES = ("inference", "training", "finetune")
+
+DeviceKind = Literal["cpu", "cuda"]
+DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "cuda")
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word of a mode.
+
+    Attributes:
+        text: how it is written; words join with ``+``.
+        axis: the field of ``Mode`` that it sets.
+        value: what it sets it to.
+        kinds: device kinds on which it exists.
+        meaning: one line for help texts.
+    """
+
+    text: str
+    axis: str
+    value: str
+    kinds: tuple[str, ...]
+    meaning: str
+
+
+# The one table of mode words. The first word of an axis is its default and is left out of a mode's text. What a word does
+# to a network stands in worker/modes.py under the same value.
+WORDS = (
+    Word("eager", "compiler", "eager", DEVICE_KINDS, "no compiler"),
+    Word("compile", "compiler", "default", DEVICE_KINDS, "torch.compile"),
+    Word("compile=reduce-overhead", "compiler", "reduce-overhead", DEVICE_KINDS, "CUDA graphs"),
+    Word("compile=max-autotune", "compiler", "max-autotune", DEVICE_KINDS, "autotuned kernels"),
+    Word("contiguous", "memory_format", "contiguous", DEVICE_KINDS, "NCHW"),
+    Word("channels_last", "memory_format", "channels_last", DEVICE_KINDS, "NHWC strides"),
+    Word("fp32", "precision", "fp32", DEVICE_KINDS, "float32, TF32 off"),
+    Word("tf32", "precision", "tf32", ("cuda",), "float32 with TF32 matrix units"),
+    Word("amp=bf16", "precision", "amp=bf16", DEVICE_KINDS, "autocast to bfloat16"),
+    Word("amp=fp16", "precision", "amp=fp16", DEVICE_KINDS, "autocast to float16"),
+    Word("bf16", "precision", "bf16", DEVICE_KINDS, "weights and input in bfloat16"),
+    Word("fp16", "precision", "fp16", DEVICE_KINDS, "weights and input in float16"),
+)
+
+# Short forms: (text, device kind) -> word. On CUDA "amp" must say which precision it means.
+_SHORT = {("compile=default", "cpu"): "compile", ("compile=default", "cuda"): "compile",
+          ("amp", "cpu"): "amp=bf16"}  # fmt: skip
+
+AXES = ("compiler", "memory_format", "precision")
+
+# What ``--modes all`` stands for: the modes that are worth trying on such a device.
+SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
+    "cpu": (
+        "eager", "channels_last", "amp=bf16", "channels_last+amp=bf16",
+        "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
+    ),
+    "cuda": (
+        "eager", "tf32", "channels_last", "amp=fp16", "amp=bf16", "channels_last+amp=fp16",
+        "compile", "compile=reduce-overhead", "compile+channels_last+amp=fp16",
+        "compile=max-autotune+channels_last+amp=fp16",
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Compiler x memory format x precision."""
+
+    compiler: str = "eager"
+    memory_format: str = "contiguous"
+    precision: str = "fp32"
+
+    @property
+    def text(self) -> str:
+        """The mode's words in their fixed order; the default of every axis is left out."""
+        chosen = [word.text for word in WORDS if getattr(self, word.axis) == word.value]
+        spoken = [text for text in chosen if text not in _DEFAULTS]
+        return "+".join(spoken) or "eager"
+
+    @classmethod
+    def parse(cls, text: str, kind: str) -> Mode:
+        """Read words joined by ``+`` for a device kind.
+
+        Raises:
+            UnknownName: a word that no table holds.
+            UsageError: two words set one axis, or a word does not exist on the device.
+        """
+        chosen: dict[str, Word] = {}
+        for token in text.strip().split("+"):
+            word = _word(token.strip(), kind, text)
+            before = chosen.setdefault(word.axis, word)
+            if before != word:
+                raise UsageError(
+                    f"mode '{text}' contradicts itself: '{before.text}' and '{word.text}'"
+                    f" both set the {word.axis.replace('_', ' ')}; keep one"
+                )
+        return cls(**{axis: word.value for axis, word in chosen.items()})
+
+
+_DEFAULTS = frozenset(next(word.text for word in WORDS if word.axis == axis) for axis in AXES)
+
+
+def _word(token: str, kind: str, mode: str) -> Word:
+    words = {word.text: word for word in WORDS}
+    if token == "amp" and (token, kind) not in _SHORT:
+        raise UsageError(f"mode '{mode}': on {kind}, amp needs a precision: amp=fp16 or amp=bf16")
+    word = words.get(_SHORT.get((token, kind), token))
+    if word is None:
+        raise UnknownName("mode word", token, words, f"(in mode '{mode}')")
+    if kind not in word.kinds:
+        raise UsageError(f"mode '{mode}': '{token}' exists on {', '.join(word.kinds)} only")
+    return word
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device kind and which of them: ``cpu``, ``cuda:0``."""
+
+    kind: str = "cpu"
+    index: int = 0
+
+    @property
+    def text(self) -> str:
+        """As torch writes it."""
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> Device:
+        """Read ``cpu``, ``cuda`` or ``cuda:1``.
+
+        Raises:
+            UsageError: anything else.
+        """
+        match = re.fullmatch(r"([a-z]+)(?::(\d+))?", text.strip())
+        if match is None or match[1] not in DEVICE_KINDS or (match[1] == "cpu" and match[2]):
+            raise UsageError(f"unknown device '{text}'; use cpu, cuda or cuda:INDEX")
+        return cls(match[1], int(match[2] or 0))
+
+
+@dataclass(frozen=True)
+class Workload:
+    """An architecture and what it is given to do.
+
+    Attributes:
+        architecture: a catalogue name, ``timm:NAME`` or ``package.module:factory``.
+        batch: samples per call.
+        input: shape of one sample, e.g. ``(3, 224, 224)``.
+        phase: one of ``PHASES``.
+        arguments: keyword arguments of the builder, each value as canonical JSON text.
+    """
+
+    architecture: str
+    batch: int
+    input: tuple[int, ...]
+    phase: str = "inference"
+    arguments: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.phase not in PHASES:
+            raise UnknownName("phase", self.phase, PHASES)
+        if self.batch < 1 or not self.input or min(self.input) < 1:
+            raise UsageError(
+                f"batch {self.batch} and input {self.shape_text} must be positive numbers"
+            )
+
+    @property
+    def shape_text(self) -> str:
+        """``3x224x224``."""
+        return "x".join(map(str, self.input))
+
+    @property
+    def model(self) -> str:
+        """Architecture and its arguments as one name, safe between slashes."""
+        name = quote(self.architecture, safe=":.-_~@,")
+        pairs = [f"{quote(key)}={quote(value, safe='')}" for key, value in self.arguments]
+        return name + ("?" + "&".join(pairs) if pairs else "")
+
+    @property
+    def id(self) -> str:
+        """The workload's part of a spec id."""
+        return f"{self.model}/{self.phase}-b{self.batch}-{self.shape_text}"
+
+    @property
+    def keywords(self) -> dict[str, Any]:
+        """The builder's keyword arguments as values."""
+        return {key: json.loads(value) for key, value in self.arguments}
+
+
+def arguments_of(pairs: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
+    """Keyword arguments in the form that ``Workload`` keeps: sorted, canonical JSON."""
+    return tuple(
+        sorted((key, json.dumps(value, sort_keys=True, separators=(",", ":"))) for key, value in pairs)
+    )
+
+
+_ID = re.compile(
+    r"(?P<name>[^/?]+)(?:\?(?P<arguments>[^/]*))?"
+    r"/(?P<phase>[a-z]+)-b(?P<batch>\d+)-(?P<input>\d+(?:x\d+)*)"
+    r"/(?P<mode>[^/]+)/(?P<device>[a-z]+(?::\d+)?)-t(?P<threads>\d+)"
+)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One cell of the grid."""
+
+    workload: Workload
+    mode: Mode
+    device: Device
+    threads: int
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise UsageError(f"threads {self.threads} must be at least 1")
+
+    @property
+    def id(self) -> str:
+        """The spec's text and only key; ``Spec.parse`` reads it back."""
+        return f"{self.workload.id}/{self.mode.text}/{self.device.text}-t{self.threads}"
+
+    @property
+    def baseline(self) -> Spec:
+        """The same workload on the same device in plain eager mode: what speed-ups refer to."""
+        return replace(self, mode=Mode())
+
+    @classmethod
+    def parse(cls, text: str) -> Spec:
+        """Read an id.
+
+        Raises:
+            UsageError: not an id of this form.
+        """
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise UsageError(
+                f"'{text}' is not a spec id; one looks like"
+                " resnet18/inference-b1-3x224x224/channels_last/cpu-t2"
+            )
+        device = Device.parse(match["device"])
+        pairs = [pair.partition("=") for pair in (match["arguments"] or "").split("&") if pair]
+        workload = Workload(
+            architecture=unquote(match["name"]),
+            batch=int(match["batch"]),
+            input=tuple(map(int, match["input"].split("x"))),
+            phase=match["phase"],
+            arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
+        )
+        return cls(workload, Mode.parse(match["mode"], device.kind), device, int(match["threads"]))

@@ -1,0 +1,156 @@
+"""Estimates and intervals. Floats in, floats out; knows nothing of records, units or time.
+
+The unit of statistics is the round (a fresh process), because samples of one process share its luck: intervals are
+Student-t intervals over one value per round, on logarithms, since times are positive and compared as ratios.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A point and its interval; ``low`` and ``high`` are ``None`` when one round cannot give one."""
+
+    point: float
+    low: float | None = None
+    high: float | None = None
+    rounds: int = 1
+
+    @property
+    def margin(self) -> float | None:
+        """Half the interval's width relative to the point."""
+        if self.low is None or self.high is None or self.point == 0:
+            return None
+        return (self.high - self.low) / 2 / abs(self.point)
+
+
+def exact(value: float | None) -> Estimate | None:
+    """A value without uncertainty (a count)."""
+    return None if value is None else Estimate(value, value, value)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value.
+
+    Raises:
+        statistics.StatisticsError: no values.
+    """
+    return statistics.median(values)
+
+
+def geometric(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """Centre of positive values, one per round, with a t-interval on their logarithms.
+
+    The point is the median; the interval is widened to hold it in the rare case that skew puts it outside.
+
+    Args:
+        values: one positive number per round.
+        confidence: of the two-sided interval.
+
+    Raises:
+        ValueError: no values, or one that is not positive.
+    """
+    if not values or min(values) <= 0:
+        raise ValueError("needs positive values, one per round")
+    point = median(values)
+    if len(values) < 2:
+        return Estimate(point)
+    logs = [math.log(value) for value in values]
+    centre, half = t_interval(logs, confidence)
+    low, high = math.exp(centre - half), math.exp(centre + half)
+    return Estimate(point, min(low, point), max(high, point), len(values))
+
+
+def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
+    """A ratio from log-ratios, one per round: exp(mean) with exp(t-interval).
+
+    Raises:
+        ValueError: no values.
+    """
+    if not values:
+        raise ValueError("needs log-ratios, one per round")
+    if len(values) < 2:
+        return Estimate(math.exp(values[0]))
+    centre, half = t_interval(values, confidence)
+    return Estimate(
+        math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values)
+    )
+
+
+def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Mean and half-width of the two-sided Student-t interval of at least two values."""
+    quantile = t_quantile(0.5 + confidence / 2, len(values) - 1)
+    return statistics.fmean(values), quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+@cache
+def t_quantile(probability: float, freedom: int) -> float:
+    """Quantile of Student's t distribution, by bisection of its distribution function.
+
+    >>> round(t_quantile(0.975, 2), 4), round(t_quantile(0.99, 9), 4)
+    (4.3027, 2.8214)
+    """
+    if probability < 0.5:
+        return -t_quantile(1 - probability, freedom)
+    low, high = 0.0, 1.0
+    while t_probability(high, freedom) < probability:
+        low, high = high, 2 * high
+    return _bisect(lambda value: t_probability(value, freedom) - probability, low, high)
+
+
+def _bisect(function: Callable[[float], float], low: float, high: float) -> float:
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if function(middle) < 0 else (low, middle)
+    return (low + high) / 2
+
+
+def t_probability(value: float, freedom: int) -> float:
+    """P(T <= value) of Student's t distribution (Abramowitz and Stegun 26.7.1, 26.5.27)."""
+    tail = 0.5 * _incomplete_beta(freedom / (freedom + value * value), freedom / 2, 0.5)
+    return 1 - tail if value >= 0 else tail
+
+
+def _incomplete_beta(x: float, a: float, b: float) -> float:
+    """Regularised incomplete beta function I_x(a, b)."""
+    if x <= 0 or x >= 1:
+        return 0.0 if x <= 0 else 1.0
+    if x > (a + 1) / (a + b + 2):
+        # The continued fraction converges fast on one side only; the other follows by symmetry.
+        return 1 - _incomplete_beta(1 - x, b, a)
+    log_front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+    front = math.exp(log_front + a * math.log(x) + b * math.log1p(-x)) / a
+    return front / _continued_fraction(x, a, b)
+
+
+def _continued_fraction(x: float, a: float, b: float) -> float:
+    """Denominator of I_x(a, b) as a continued fraction, evaluated backwards (A&S 26.5.8)."""
+    value = 1.0
+    for m in range(200, 0, -1):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        value = 1 + even / (1 + odd / value)
+    return 1 - (a + b) * x / (a + 1) / value
+
+
+def quartile_spread(values: Sequence[float]) -> float | None:
+    """Interquartile range over the median, the robust relative spread; ``None`` under four values."""
+    if len(values) < 4:
+        return None
+    first, middle, third = statistics.quantiles(values, n=4, method="inclusive")
+    return (third - first) / middle if middle else None
+
+
+def percentile(values: Sequence[float], fraction: float) -> float | None:
+    """A percentile, or ``None`` when fewer than ten samples lie beyond it."""
+    if len(values) * (1 - fraction) < 10:
+        return None
+    return statistics.quantiles(values, n=1000, method="inclusive")[round(1000 * fraction) - 1]

@@ -1,0 +1,88 @@
+"""Seconds, bytes and counts as text for people. The only place that rounds.
+
+Three significant digits, because no timing on a real machine carries more.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
+_COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits, never in scientific notation.
+
+    >>> significant(1234.5), significant(0.012345), significant(0)
+    ('1234', '0.0123', '0')
+    """
+    if value == 0 or not math.isfinite(value):
+        return "0" if value == 0 else str(value)
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}"
+
+
+def _scaled(value: float, scales: tuple[tuple[float, str], ...], space: str) -> str:
+    if value == 0:
+        return f"0{space}{scales[-1][1]}".rstrip()
+    # 0.9995 so that 999.6 us is written as 1.00 ms and not as 1000 us.
+    factor, unit = next(
+        ((factor, unit) for factor, unit in scales if abs(value) >= 0.9995 * factor), scales[-1]
+    )
+    return f"{significant(value / factor)}{space}{unit}".rstrip()
+
+
+def seconds(value: float) -> str:
+    """A duration: ``12.3 ms``."""
+    return _scaled(value, _SECONDS, " ")
+
+
+def size(value: float) -> str:
+    """A number of bytes in powers of two: ``97.5 MiB``."""
+    return _scaled(value, _BYTES, " ")
+
+
+def count(value: float) -> str:
+    """A count with a decimal prefix: ``4.09 G``; small whole numbers stay whole.
+
+    >>> count(12), count(25557032), count(4089184256)
+    ('12', '25.6 M', '4.09 G')
+    """
+    if abs(value) < 1000 and float(value).is_integer():
+        return str(int(value))
+    return _scaled(value, _COUNTS, " ")
+
+
+def rate(value: float) -> str:
+    """Something per second: ``123 /s``."""
+    return f"{significant(value)} /s" if abs(value) < 10_000 else f"{count(value)}/s"
+
+
+def percent(fraction: float, *, sign: bool = False) -> str:
+    """A fraction as a percentage: ``4.2 %``; with ``sign`` also ``+4.2 %``."""
+    value = 100 * fraction
+    digits = 1 if abs(value) < 100 else 0
+    return f"{value:{'+' if sign else ''}.{digits}f} %"
+
+
+def ratio(value: float) -> str:
+    """How many times: ``1.43x``."""
+    return f"{significant(value)}x"
+
+
+def scientific(value: float) -> str:
+    """A relative error: ``3.1e-07``."""
+    return "0" if value == 0 else f"{value:.1e}"
+
+
+def clock(value: float) -> str:
+    """A wait, to the second: ``0:01:05``."""
+    return str(timedelta(seconds=round(value)))
+
+
+def shape(value: tuple[int, ...]) -> str:
+    """``3x224x224``."""
+    return "x".join(map(str, value))

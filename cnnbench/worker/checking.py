@@ -1,0 +1,187 @@
+"""Is the answer right? Compares a step's output with fp32 eager and float64.
+
+A reference worker computes both once per workload and leaves them as plain arrays in a scratch directory; every timed
+process compares its own output with them, so that what was timed is what was checked.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnnbench.record import Check, Reference
+from cnnbench.spec import Mode
+from cnnbench.worker import build
+from cnnbench.worker.modes import PRECISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cnnbench.architectures.registry import Architecture
+    from cnnbench.spec import Spec
+
+# An output may differ by so many rounding errors of its precision before it stops being "ok", and by ten times as many
+# before it is "wrong". A deep network accumulates tens of roundings; an error in a kernel is thousands and more.
+_ROUNDOFFS = 64
+_WRONG = 10
+# Unrelated outputs have a relative error near 1, however much a network amplifies rounding.
+_NEVER_OK, _ALWAYS_WRONG = 0.3, 0.9
+
+
+def compute_reference(
+    spec: Spec, seed: int, path: Path, enter: Callable[[str], None], *, float64: bool = True
+) -> Reference:
+    """Run a workload in fp32 eager twice and in float64 once, and keep both outputs under ``path``.
+
+    Args:
+        spec: the baseline spec (eager, contiguous, fp32).
+        seed: of weights and inputs.
+        path: where to leave the arrays (``.npz``, nothing pickled).
+        enter: told which phase begins.
+        float64: whether to do the float64 pass, which can be slow and large.
+    """
+    enter("build")
+    architecture, module = build.construct(spec.workload, seed)
+    step = build.step(spec, architecture, module, seed)
+    enter("reference fp32")
+    with _Watch(step.module) as watch:
+        first, drew = _observed(step, seed)
+    second, _ = _observed(step, seed)
+    enter("reference float64")
+    exact = _float64(spec, architecture, module, seed) if float64 else None
+    arrays = {f"fp32_{i}": tensor.numpy() for i, tensor in enumerate(first)}
+    arrays |= {f"fp64_{i}": tensor.numpy() for i, tensor in enumerate(exact or [])}
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+    return Reference(
+        repeatable=_same(first, second),
+        error_float64=None if exact is None else _distance(first, exact),
+        subnormal_share=watch.subnormal_share,
+        nonfinite=watch.nonfinite,
+        random=drew,
+    )
+
+
+def _observed(step: build.Step, seed: int) -> tuple[list[Tensor], bool]:
+    """Outputs in float64 on the CPU, and whether the pass drew random numbers."""
+    torch.manual_seed(seed)
+    before = torch.get_rng_state()
+    outputs = _plain(step.observe(step.call()))
+    return outputs, not torch.equal(before, torch.get_rng_state())
+
+
+def _plain(outputs: list[Tensor]) -> list[Tensor]:
+    floats = [output for output in outputs if output.is_floating_point()]
+    return [output.detach().to("cpu", torch.float64) for output in floats]
+
+
+def _float64(
+    spec: Spec, architecture: Architecture, module: nn.Module, seed: int
+) -> list[Tensor] | None:
+    """The same pass in float64, or ``None`` for a network that insists on another dtype."""
+    wide = replace(spec, mode=Mode(precision="fp64"))
+    try:
+        return _observed(build.step(wide, architecture, module, seed), seed)[0]
+    except (RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _same(left: list[Tensor], right: list[Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def _distance(outputs: list[Tensor], reference: list[Tensor]) -> float:
+    """Relative Frobenius distance over all outputs; infinite if a value is not finite or a shape differs."""
+    if [output.shape for output in outputs] != [output.shape for output in reference]:
+        return math.inf
+    gap = sum(float((a - b).square().sum()) for a, b in zip(outputs, reference, strict=True))
+    norm = sum(float(b.square().sum()) for b in reference)
+    distance = (gap / norm) ** 0.5 if norm else gap**0.5
+    return math.inf if math.isnan(distance) else distance
+
+
+class _Watch:
+    """Looks at every activation of one pass: subnormal numbers and non-finite values."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._handles: list[Any] = []
+        self._seen = self._subnormal = 0
+        self.nonfinite = False
+
+    def __enter__(self) -> _Watch:
+        leaves = [part for part in self._module.modules() if not any(part.children())]
+        self._handles = [part.register_forward_hook(self._look) for part in leaves]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _look(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return
+        values = output.detach()
+        magnitude = values.abs()
+        self._seen += values.numel()
+        tiny = torch.finfo(values.dtype).tiny
+        self._subnormal += int(((magnitude > 0) & (magnitude < tiny)).sum())
+        self.nonfinite |= not bool(torch.isfinite(values).all())
+
+    @property
+    def subnormal_share(self) -> float | None:
+        """Share of subnormal numbers among the activations of leaf modules."""
+        return self._subnormal / self._seen if self._seen else None
+
+
+def compare(spec: Spec, outputs: list[Tensor], path: Path, reference: Reference) -> Check:
+    """Judge a mode's outputs against the kept reference."""
+    if reference.random:
+        return Check("unchecked", reason="the pass draws random numbers (dropout)")
+    if reference.nonfinite:
+        return Check("unchecked", reason="fp32 eager itself is not finite with these weights")
+    got = _plain(outputs)
+    with np.load(path, allow_pickle=False) as arrays:
+        fp32 = _kept(arrays, "fp32")
+        fp64 = _kept(arrays, "fp64")
+    error = _distance(got, fp32)
+    exact = _distance(got, fp64) if fp64 else None
+    status, reason = _judge(spec, error, reference)
+    return Check(
+        status=status,
+        error=error if math.isfinite(error) else None,
+        error_float64=exact if exact is not None and math.isfinite(exact) else None,
+        top1_agreement=_top1(got, fp32),
+        reason=reason,
+    )
+
+
+def _kept(arrays: Any, prefix: str) -> list[Tensor]:
+    count = sum(name.startswith(prefix) for name in arrays.files)
+    return [torch.from_numpy(arrays[f"{prefix}_{i}"]) for i in range(count)]
+
+
+def _judge(spec: Spec, error: float, reference: Reference) -> tuple[str, str]:
+    # The network may amplify rounding more than others do; fp32's own distance from float64 shows by how much.
+    amplification = max(1.0, (reference.error_float64 or 0.0) / PRECISIONS["fp32"].roundoff / 4)
+    roundoff = PRECISIONS[spec.mode.precision].roundoff
+    limit = min(_ROUNDOFFS * roundoff * amplification, _NEVER_OK)
+    if math.isinf(error):
+        return "wrong", "an output is not finite or has another shape than fp32 eager's"
+    if error <= limit:
+        return "ok", ""
+    status = "loose" if error <= min(_WRONG * limit, _ALWAYS_WRONG) else "wrong"
+    return status, f"relative error {error:.1e} against fp32 eager, expected at most {limit:.1e}"
+
+
+def _top1(got: list[Tensor], reference: list[Tensor]) -> float | None:
+    """Share of rows with the same largest entry, for outputs of shape (N, classes)."""
+    if not got or got[0].dim() != 2 or got[0].shape != reference[0].shape:
+        return None
+    return float((got[0].argmax(1) == reference[0].argmax(1)).double().mean())

@@ -1,0 +1,94 @@
+"""One worker process: serves one task and ends. Whatever happens inside becomes a message, or the process's death."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import resource
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnbench.channel import ChannelClosed
+from cnnbench.errors import CnnbenchError
+from cnnbench.worker.devices import is_out_of_memory
+from cnnbench.worker.memory import status_bytes
+from cnnbench.worker.tasks import TASKS, Talk
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Channel, Message
+
+_MESSAGE_LENGTH = 500
+_DETAILS_LENGTH = 4000
+
+
+def serve(channel: Channel) -> None:
+    """Take one request, do its task, answer; report an exception instead of raising it."""
+    talk = Talk(channel)
+    try:
+        request = channel.receive()
+        _prepare_process(request)
+        TASKS[request["task"]](request, talk)
+    except ChannelClosed:
+        return
+    except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
+        _report(channel, talk.phase, error)
+
+
+def _prepare_process(request: Message) -> None:
+    _redirect(request.get("log") or os.devnull)
+    faulthandler.enable()
+    _die_first()
+    limit = request.get("memory_limit")
+    if limit is not None:
+        _limit_memory(limit)
+
+
+def _redirect(log: str) -> None:
+    """What the model prints goes nowhere; what it complains about goes to a log."""
+    null = os.open(os.devnull, os.O_RDWR)
+    errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    for target, source in ((0, null), (1, null), (2, errors)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(errors)
+
+
+def _die_first() -> None:
+    """Ask the kernel to take this process, and not the one that supervises it, when memory runs out."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    except OSError:
+        return
+
+
+def _limit_memory(limit: int) -> None:
+    """Allow so many bytes beyond what the process has now; more is a MemoryError instead of a swapping machine."""
+    now = status_bytes("VmData") or 0
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = now + limit
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard)
+    )
+
+
+def _report(channel: Channel, phase: str, error: BaseException) -> None:
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    own = isinstance(error, CnnbenchError)
+    message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
+    kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
+    details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
+    try:
+        channel.send(
+            {
+                "error": {
+                    "phase": phase,
+                    "kind": kind,
+                    "message": message[:_MESSAGE_LENGTH],
+                    "details": details,
+                }
+            }
+        )
+    except ChannelClosed:
+        return

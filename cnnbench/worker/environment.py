@@ -1,0 +1,63 @@
+"""Describes the environment a measurement runs in: the host's part and torch's part."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+import torch
+import torchvision
+
+from cnnbench import machine
+from cnnbench.record import Environment
+from cnnbench.version import VERSION
+from cnnbench.worker import modes
+
+
+def describe() -> Environment:
+    """The environment of this process. Touches the CUDA driver, so never call it before forking."""
+    hard = machine.hard_facts() | {"torch": _torch(), "gpus": _gpus()}
+    soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
+    return Environment(hard=hard, soft=soft)
+
+
+def _torch() -> dict[str, Any]:
+    return {
+        "version": torch.__version__,
+        "git": torch.version.git_version,
+        "torchvision": torchvision.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
+        "mkl": torch.backends.mkl.is_available(),
+        "openmp": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,  # type: ignore[no-untyped-call]
+    }
+
+
+def _gpus() -> list[dict[str, Any]]:
+    if not torch.cuda.is_available():
+        return []
+    return [_gpu(index) for index in range(torch.cuda.device_count())]
+
+
+def _gpu(index: int) -> dict[str, Any]:
+    facts = torch.cuda.get_device_properties(index)
+    pick = operator.attrgetter("name", "major", "minor", "multi_processor_count", "total_memory")
+    name, major, minor, processors, memory = pick(facts)
+    return {
+        "name": name,
+        "compute_capability": f"{major}.{minor}",
+        "multiprocessors": processors,
+        "memory_bytes": memory,
+        "driver": _driver(),
+    }
+
+
+@functools.cache
+def _driver() -> str | None:
+    """The NVIDIA driver's version as its kernel module states it."""
+    text = machine.read_text("/proc/driver/nvidia/version") or ""
+    words = text.split()
+    return words[words.index("Module") + 1] if "Module" in words[:-1] else None

@@ -1,0 +1,136 @@
+"""Peak memory of one step, by two methods that must agree; in a process of its own, never while timing.
+
+* The allocator's peak: the running sum of the profiler's memory events sees every allocation that goes through torch,
+  also those inside an operator.
+* The process's high-water mark: the kernel's own count, reset before the step, with malloc's caching switched off so that
+  memory is returned when it is freed.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import tempfile
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench.record import Memory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cnnbench.worker.build import Step
+    from cnnbench.worker.devices import Kind
+
+# glibc's mallopt parameters (malloc.h).
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
+_WARM_CALLS = 2
+
+
+def stop_malloc_caching() -> bool:
+    """Make malloc give freed blocks back at once; call before anything large is allocated.
+
+    Returns:
+        Whether the C library took the settings (glibc does).
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    settings = ((_M_MMAP_THRESHOLD, 65_536), (_M_TRIM_THRESHOLD, 0), (_M_ARENA_MAX, 1))
+    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
+
+
+def measure(step: Step, device: Kind) -> Memory:
+    """Peak memory of one warm step.
+
+    Args:
+        step: built but not yet called.
+        device: where it runs.
+    """
+    for _ in range(_WARM_CALLS):
+        step.call()
+    device.synchronize()
+    resident = storage_bytes(step.resident())
+    missing: dict[str, str] = {}
+    growth = high_water_growth(step.call)
+    if growth is None:
+        missing["cpu_high_water_bytes"] = "the kernel does not let this process reset its peak"
+    peaks = device.peaks(step.call)
+    on_cpu = not peaks
+    return Memory(
+        resident_bytes=resident,
+        cpu_peak_bytes=resident + allocator_peak(step.call) if on_cpu else None,
+        cpu_high_water_bytes=resident + growth if on_cpu and growth is not None else None,
+        missing=missing if on_cpu else {},
+        **peaks,
+    )
+
+
+def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Bytes of the distinct storages behind tensors."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in tensors}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def high_water_growth(call: Callable[[], Any]) -> int | None:
+    """Bytes by which one call raises the process's resident set at its peak, or ``None`` if unknown."""
+    try:
+        # 5 resets VmHWM to the present resident set (Linux, proc(5)).
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        before = status_bytes("VmRSS")
+    except OSError:
+        return None
+    result = call()
+    peak = status_bytes("VmHWM")
+    del result
+    return None if before is None or peak is None else max(0, peak - before)
+
+
+def status_bytes(key: str) -> int | None:
+    """A size from /proc/self/status, or ``None`` where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
+    return int(found[0]) << 10 if found else None
+
+
+def allocator_peak(call: Callable[[], Any]) -> int:
+    """Peak of bytes that one call holds through torch's CPU allocator, above what it started with."""
+    with torch.profiler.profile(
+        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
+    ) as profile:
+        result = call()
+    del result
+    return peak_of(_memory_events(profile))
+
+
+def _memory_events(profile: torch.profiler.profile) -> list[tuple[float, int]]:
+    """(time, bytes) of every allocation and, negative, release on the CPU."""
+    handle, name = tempfile.mkstemp(suffix=".json")
+    os.close(handle)
+    path = Path(name)
+    try:
+        profile.export_chrome_trace(name)
+        events = json.loads(path.read_text(encoding="utf8"))["traceEvents"]
+    finally:
+        path.unlink()
+    memory = [event for event in events if event.get("name") == "[memory]"]
+    # Device type 0 is the CPU (c10/core/DeviceType.h).
+    return [
+        (event["ts"], int(event["args"]["Bytes"]))
+        for event in memory
+        if event["args"].get("Device Type", 0) == 0
+    ]
+
+
+def peak_of(events: Iterable[tuple[float, int]]) -> int:
+    """Highest running sum of changes in the order of their times; at least zero."""
+    changes = [change for _, change in sorted(events, key=lambda event: event[0])]
+    return max([0, *accumulate(changes)])

@@ -1,0 +1,152 @@
+"""What each word of a mode does to a network, and the only place that sets global flags.
+
+One table per axis; its keys are the values of ``spec.WORDS`` (a test compares them).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from cnnbench.spec import Device, Mode
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What a precision means.
+
+    Attributes:
+        dtype: of weights and floating-point inputs.
+        autocast: the dtype that autocast chooses for contractions, if it is used.
+        tf32: float32 contractions may use TF32 matrix units (CUDA).
+        roundoff: relative rounding error of one operation.
+    """
+
+    dtype: torch.dtype = torch.float32
+    autocast: torch.dtype | None = None
+    tf32: bool = False
+    roundoff: float = 2.0**-24
+
+
+PRECISIONS: dict[str, Precision] = {
+    "fp32": Precision(),
+    "tf32": Precision(tf32=True, roundoff=2.0**-11),
+    "amp=bf16": Precision(autocast=torch.bfloat16, roundoff=2.0**-9),
+    "amp=fp16": Precision(autocast=torch.float16, roundoff=2.0**-11),
+    "bf16": Precision(dtype=torch.bfloat16, roundoff=2.0**-9),
+    "fp16": Precision(dtype=torch.float16, roundoff=2.0**-11),
+    # Not a word that a user can say: what the others are checked against.
+    "fp64": Precision(dtype=torch.float64, roundoff=2.0**-53),
+}
+
+# Memory formats by number of axes; a tensor with another number of axes stays as it is.
+MEMORY_FORMATS: dict[str, dict[int, torch.memory_format]] = {
+    "contiguous": {},
+    "channels_last": {4: torch.channels_last, 5: torch.channels_last_3d},
+}
+
+# Arguments of torch.compile; None means that the module is left alone.
+COMPILERS: dict[str, dict[str, Any] | None] = {
+    "eager": None,
+    "default": {},
+    "reduce-overhead": {"mode": "reduce-overhead"},
+    "max-autotune": {"mode": "max-autotune"},
+}
+
+
+def set_flags(mode: Mode, threads: int) -> dict[str, Any]:
+    """Set every global flag that a measurement depends on, and say how all of them stand.
+
+    Called first in a worker, before anything is built.
+    """
+    torch.set_num_threads(threads)
+    fp32 = "tf32" if PRECISIONS[mode.precision].tf32 else "ieee"
+    torch.backends.cuda.matmul.fp32_precision = fp32
+    torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
+    return flags()
+
+
+def flags() -> dict[str, Any]:
+    """The global flags as they stand."""
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "cuda_matmul_fp32": torch.backends.cuda.matmul.fp32_precision,
+        "cudnn_conv_fp32": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "mkldnn": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
+        "flush_denormal": _flushes_denormals(),
+    }
+
+
+def _flushes_denormals() -> bool:
+    """Whether subnormal results become zero; torch can set this but not tell."""
+    smallest = torch.tensor(torch.finfo(torch.float32).tiny)
+    return bool((smallest / 2 == 0).item())
+
+
+def cast(value: Any, dtype: torch.dtype, device: str) -> Any:
+    """Inputs on the device, floating-point ones in the given dtype."""
+
+    def move(tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+    return pytree.tree_map_only(torch.Tensor, move, value)
+
+
+def prepare(
+    mode: Mode, device: Device, module: nn.Module, inputs: tuple[Any, ...]
+) -> tuple[nn.Module, tuple[Any, ...]]:
+    """Module and inputs on the device in the mode's dtype and memory format; not yet compiled."""
+    precision = PRECISIONS[mode.precision]
+    module = module.to(device.text, precision.dtype if _floats(module) else None)
+    inputs = cast(inputs, precision.dtype, device.text)
+    formats = MEMORY_FORMATS[mode.memory_format]
+    if formats:
+        inputs = pytree.tree_map_only(torch.Tensor, _restrider(formats), inputs)
+        for tensor in (*module.parameters(), *module.buffers()):
+            tensor.data = _restrider(formats)(tensor.data)
+    return module, inputs
+
+
+def _floats(module: nn.Module) -> bool:
+    return any(tensor.is_floating_point() for tensor in module.parameters())
+
+
+def _restrider(
+    formats: dict[int, torch.memory_format],
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    def restride(tensor: torch.Tensor) -> torch.Tensor:
+        wanted = formats.get(tensor.dim())
+        return tensor if wanted is None else tensor.contiguous(memory_format=wanted)
+
+    return restride
+
+
+def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:
+    """The module as the mode calls it."""
+    arguments = COMPILERS[mode.compiler]
+    if arguments is None:
+        return module
+    # A benchmark has one shape; dynamic shapes would measure something else.
+    function: Callable[..., Any] = torch.compile(module, dynamic=False, **arguments)
+    return function
+
+
+def autocast(mode: Mode, device: Device) -> contextlib.AbstractContextManager[Any]:
+    """The context in which a forward pass runs; entered anew for every call, as users do."""
+    dtype = PRECISIONS[mode.precision].autocast
+    if dtype is None:
+        return contextlib.nullcontext()
+    return torch.autocast(device.kind, dtype=dtype)

@@ -1,0 +1,132 @@
+"""Warm up, choose how many calls make a sample, take slices.
+
+Knows nothing of networks: it is given a callable and a device. Nothing but the call stands between two clock readings;
+witnesses are read around a slice, never inside.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.record import Slice
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cnnbench.worker.devices import Kind
+
+# A slice holds at most about so many samples: enough for its median, little enough to keep every one.
+_SAMPLES_PER_SLICE = 64
+
+# Even a network of seconds per call is called so often before it is sampled.
+_FEWEST = 2
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How long to warm up.
+
+    Attributes:
+        calls: at least so many, and
+        seconds: at least so long, both after the first call, which may compile;
+        limit: but no longer than this once two calls are done, so that a network of seconds per call ends.
+    """
+
+    calls: int = 10
+    seconds: float = 0.25
+    limit: float = 6.0
+
+
+def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp) -> list[int]:
+    """Call until warm, each call waited for; the very first call is the caller's.
+
+    Returns:
+        Nanoseconds of every call.
+    """
+    taken: list[int] = []
+    while not _is_warm(taken, plan):
+        taken.append(timed(call, device)[0])
+    return taken
+
+
+def _is_warm(taken: list[int], plan: WarmUp) -> bool:
+    spent = sum(taken) / 1e9
+    if len(taken) >= plan.calls and spent >= plan.seconds:
+        return True
+    return len(taken) >= _FEWEST and spent >= plan.limit
+
+
+def timed(call: Callable[[], Any], device: Kind) -> tuple[int, Any]:
+    """Nanoseconds of one call, waited for, and what it returned."""
+    start = time.perf_counter_ns()
+    result = call()
+    device.synchronize()
+    return time.perf_counter_ns() - start, result
+
+
+def steady(warmup: list[int]) -> float:
+    """Seconds that one warm call takes: the median of the later half of the warm-up."""
+    return statistics.median(warmup[len(warmup) // 2 :]) / 1e9
+
+
+def calls_per_sample(estimate: float, seconds: float) -> int:
+    """Calls that make one sample, given the seconds of a call and of a slice."""
+    return max(1, int(seconds / _SAMPLES_PER_SLICE / max(estimate, 1e-9)))
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """No garbage collection inside; what has been built by now is never looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def take_slice(
+    call: Callable[[], Any], device: Kind, turn: int, iterations: int, seconds: float, estimate: float
+) -> Slice:
+    """Sample for one turn and note what the operating system did meanwhile."""
+    before = _witnesses()
+    samples = device.samples(call, iterations, seconds, estimate)
+    after = _witnesses()
+    change = {name: _difference(after[name], before[name]) for name in before}
+    return Slice(turn=turn, iterations=iterations, ns=tuple(samples), **change)
+
+
+def _witnesses() -> dict[str, int | None]:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return {
+        "cpu_ns": time.process_time_ns(),
+        "run_delay_ns": _run_delay(),
+        "involuntary": usage.ru_nivcsw,
+        "minor_faults": usage.ru_minflt,
+    }
+
+
+def _run_delay() -> int | None:
+    """Nanoseconds that this thread waited for a core, where the kernel counts them."""
+    try:
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def _difference(after: int | None, before: int | None) -> int | None:
+    return None if after is None or before is None else after - before
+
+
+def rest() -> None:
+    """Sleep until the threads of the last parallel region have stopped spinning."""
+    time.sleep(0.002)
