@@ -16,7 +16,14 @@ if TYPE_CHECKING:
 # One line per family: the module that registers it.
 FAMILIES = (
     "lenet",
+    "mlp",
     "lecture_cnn",
+    "vgg_cifar",
+    "nin",
+    "zfnet",
+    "googlenet_cifar",
+    "xception",
+    "mobilenet_v1",
     "torchvision_models",
 )
 
