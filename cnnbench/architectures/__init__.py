@@ -20,7 +20,14 @@ from cnnbench.errors import UnknownName, UsageError
 # One line per family: the module that registers it.
 FAMILIES = (
     "lenet",
+    "mlp",
     "lecture_cnn",
+    "vgg_cifar",
+    "nin",
+    "zfnet",
+    "googlenet_cifar",
+    "xception",
+    "mobilenet_v1",
     "torchvision_models",
 )
 

@@ -57,7 +57,7 @@ def _block(inner: int, width_in: int, width_out: int, dropout: float) -> list[nn
     input=(3, 32, 32),
     params=5_852_170,
     min_size=32,
-    tags=("lecture", "cifar", "small"),
+    tags=("lecture", "cifar", "small", "quick"),
 )
 def cifar_cnn(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     """Three blocks of two 3x3 convolutions, then fc 4096-1024-512-classes; logits (N, classes)."""

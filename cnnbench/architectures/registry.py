@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
@@ -27,12 +27,15 @@ class Architecture:
         build: makes the module with random weights; takes keyword arguments only.
         year: of the paper.
         paper: author, title or arXiv number, and the table the numbers come from.
-        params: the published parameter count, exact, with every auxiliary head; an executable claim.
+        params: the published parameter count, exact; an executable claim about ``build(**claim)``.
         macs: published multiply-accumulates of one sample at ``input``, if stated.
         top1: published ImageNet top-1 accuracy in percent.
         min_size: smallest height and width the network takes.
         tags: words to select by.
         source: where code and numbers come from ("cnnbench", "torchvision", "timm", "user").
+        notes: what a reader of the numbers has to know.
+        claim: the builder's arguments under which ``params`` and ``macs`` hold, where its defaults
+            build another variant (torchvision counts GoogLeNet without its auxiliary heads).
     """
 
     name: str
@@ -49,6 +52,7 @@ class Architecture:
     tags: tuple[str, ...] = ()
     source: str = "cnnbench"
     notes: str = field(default="", compare=False)
+    claim: Mapping[str, Any] = field(default_factory=dict, compare=False)
 
 
 _TABLE: dict[str, Architecture] = {}

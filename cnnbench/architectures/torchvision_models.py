@@ -43,6 +43,8 @@ _FAMILIES: dict[str, tuple[str, int, str]] = {
 
 _MOBILE = ("mobilenet", "mnasnet", "shufflenet", "squeezenet", "efficientnet_b0", "regnet_x_400mf")
 
+_QUICK = ("squeezenet1_1", "mobilenet_v3_small", "resnet18")
+
 
 def _family(name: str) -> tuple[str, int | None, str]:
     prefixes = [prefix for prefix in _FAMILIES if name.startswith(prefix)]
@@ -63,7 +65,8 @@ def _build(name: str, **arguments: Any) -> nn.Module:
 
 
 def _tags(name: str) -> tuple[str, ...]:
-    return ("imagenet", "torchvision", *(("mobile",) if name.startswith(_MOBILE) else ()))
+    mobile = ("mobile",) if name.startswith(_MOBILE) else ()
+    return ("imagenet", "torchvision", *mobile, *(("quick",) if name in _QUICK else ()))
 
 
 def _crop(weights: Any) -> int:

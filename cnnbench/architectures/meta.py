@@ -1,0 +1,37 @@
+"""Building a network on the meta device: shapes and parameters without memory or initialisation.
+
+``torch.device("meta")`` alone sends every new tensor to meta, also those whose values decide the
+shape of the network (RegNet widths, stochastic depth schedules); reading these fails. Here only
+factories that carry no values go to meta, and what is real at the end follows.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.overrides import TorchFunctionMode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+_VALUE_FREE = frozenset({torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn})
+
+
+class _WeightsOnMeta(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in _VALUE_FREE and kwargs.get("device") is None:
+            kwargs["device"] = "meta"
+        return func(*args, **kwargs)
+
+
+def on_meta(build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
+    """What ``build(**arguments)`` makes, with every parameter and buffer on the meta device."""
+    with _WeightsOnMeta():
+        module = build(**arguments)
+    return module.to("meta")

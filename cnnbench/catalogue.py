@@ -1,0 +1,127 @@
+"""The catalogue as data: what can be listed and selected without importing torch.
+
+The table is ``catalogue.json``, written by ``python -m cnnbench.architectures`` from the code; a test
+writes it again and compares. Knows names, not how anything is built.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.errors import UnknownName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the catalogue.
+
+    Attributes:
+        name: unique, what every command takes.
+        family: the paper's or library's name of its kind ("ResNet").
+        task: "classification", "segmentation", "detection", …
+        year: of the paper.
+        paper: author, title or arXiv number, and the table the numbers come from.
+        input: shape of one sample without the batch axis.
+        params: parameters as built by default, with every auxiliary head.
+        macs: multiply-accumulates of one sample in inference.
+        top1: published ImageNet top-1 accuracy in percent.
+        min_size: smallest height and width the network takes.
+        tags: words to select by.
+        source: the package the network comes from.
+    """
+
+    name: str
+    family: str
+    task: str
+    year: int | None
+    paper: str
+    input: tuple[int, ...]
+    params: int
+    macs: int | None
+    top1: float | None
+    min_size: int | None
+    tags: tuple[str, ...]
+    source: str
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    text = resources.files("cnnbench").joinpath("catalogue.json").read_text(encoding="utf-8")
+    data: dict[str, Any] = json.loads(text)
+    return data
+
+
+def torchvision_version() -> str:
+    """The torchvision that the table was written with."""
+    return str(_data()["torchvision"])
+
+
+@functools.cache
+def entries() -> tuple[Entry, ...]:
+    """Every row, sorted by name."""
+    return tuple(
+        Entry(**{**row, "input": tuple(row["input"]), "tags": tuple(row["tags"])})
+        for row in _data()["architectures"]
+    )
+
+
+def entry(name: str) -> Entry:
+    """The row of one name.
+
+    Raises:
+        UnknownName: there is none; the message offers the closest names.
+    """
+    rows = {row.name: row for row in entries()}
+    if name not in rows:
+        raise UnknownName("architecture", name, rows, hint="(see 'cnnbench list')")
+    return rows[name]
+
+
+def _having(kind: str, word: str) -> list[str]:
+    """Names whose tag or family matches ``word``, letter case aside."""
+    words = {row.name: row.tags if kind == "tag" else (row.family,) for row in entries()}
+    found = [
+        name
+        for name, known in words.items()
+        if any(fnmatch.fnmatchcase(value.lower(), word.lower()) for value in known)
+    ]
+    if not found:
+        raise UnknownName(
+            kind, word, sorted({value for known in words.values() for value in known})
+        )
+    return found
+
+
+def _match(pattern: str) -> list[str]:
+    kind, colon, word = pattern.partition(":")
+    if colon and kind in {"tag", "family"}:
+        return _having(kind, word)
+    if colon:
+        return [pattern]
+    if pattern == "all":
+        return [row.name for row in entries()]
+    if pattern == "quick":
+        return _having("tag", "quick")
+    found = [row.name for row in entries() if fnmatch.fnmatchcase(row.name, pattern)]
+    return found or [entry(pattern).name]
+
+
+def select(patterns: Iterable[str]) -> tuple[str, ...]:
+    """The names that the patterns choose, in their order, each once.
+
+    A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
+    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) are no part
+    of the catalogue and pass through as they are.
+
+    Raises:
+        UnknownName: a pattern chooses nothing; the message offers the closest names.
+    """
+    return tuple(dict.fromkeys(name for pattern in patterns for name in _match(pattern)))
