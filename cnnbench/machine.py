@@ -166,5 +166,13 @@ def soft_facts() -> dict[str, Any]:
 
 
 def variables() -> dict[str, str]:
-    """Environment variables that change the measurement, by an allow-list of names."""
-    return {k: v for k, v in sorted(os.environ.items()) if k.startswith(_PREFIXES)}
+    """Environment variables that change the measurement, by an allow-list of names.
+
+    As they were when the process was started: torch sets some of its own while being imported.
+    """
+    try:
+        parts = Path("/proc/self/environ").read_bytes().decode(errors="replace").split("\0")
+        pairs = [part.partition("=")[::2] for part in parts]
+    except OSError:
+        pairs = list(os.environ.items())
+    return {name: value for name, value in sorted(pairs) if name.startswith(_PREFIXES)}

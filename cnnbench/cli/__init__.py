@@ -1,1 +1,89 @@
-"""To be described."""
+"""The command line: one small module per subcommand, imported when it is called. The only place that prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from typing import Any
+
+import click
+
+from cnnbench.errors import CnnbenchError
+from cnnbench.version import VERSION
+
+# One line per subcommand: name -> module with a click command called ``command``, and its line in --help.
+COMMANDS = {
+    "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
+    "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
+    "list": ("cnnbench.cli.listing", "List the architectures there are."),
+    "doctor": ("cnnbench.cli.doctor", "Say what this machine offers and what spoils measurements."),
+}
+
+
+class Lazy(click.Group):
+    """Imports a subcommand only when it is called, so that --help answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand."""
+        del ctx
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but an unknown command offers the closest."""
+        from cnnbench.errors import UnknownName
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise UnknownName("command", args[0], COMMANDS, "(see 'cnnbench --help')")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table, without importing any subcommand."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run a command; every error of ours is one line on stderr and an exit code."""
+        debug = "--debug" in (list(args[0]) if args and args[0] else sys.argv[1:])
+        try:
+            return super().main(*args, **extra)
+        except CnnbenchError as error:
+            if debug:
+                traceback.print_exc()
+            click.echo(f"cnnbench: {error}", err=True)
+            sys.exit(error.exit_code)
+        except BrokenPipeError:
+            # The reader of our output has gone (| head); that is no error, but Python must not try to flush again.
+            sys.stdout = None  # type: ignore[assignment]
+            sys.exit(0)
+
+
+@click.command(
+    cls=Lazy,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 fine, 1 regression, 2 bad input, 3 some specs failed, 4 inconclusive,"
+    " 5 incomparable, 130 interrupted.",
+)
+@click.version_option(VERSION, prog_name="cnnbench")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def main(debug: bool) -> None:
+    """True numbers about convolutional networks on this machine.
+
+    \b
+    Examples:
+      cnnbench run                                  a quick look, on the best device
+      cnnbench run --models resnet50 --modes all    every sensible mode of one network
+      cnnbench report results/RUN --pivot mode      one column per mode
+    """
+    del debug

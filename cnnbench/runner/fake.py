@@ -50,6 +50,8 @@ class FakeWorker:
     def _task(self, message: Message, timeout: float) -> Any:
         if message["task"] == "describe":
             return encode(Environment(hard={"fake": True}, soft={"flags": {"threads": 1}}))
+        if message["task"] == "resolve":
+            return {"input": [3, 224, 224]}
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)

@@ -77,13 +77,14 @@ def freeze_backbone(module: nn.Module) -> None:
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
     given = inputs(architecture, spec.workload, seed)
-    module, given = modes.prepare(spec.mode, spec.device, module, given)
     if spec.workload.phase == "inference":
-        return _inference(spec, module, given)
+        return inference(spec, module, given)
     return _training(spec, architecture, module, given, seed)
 
 
-def _inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
+def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
+    """A forward pass of a module on given inputs, both moved to the spec's device and mode."""
+    module, given = modes.prepare(spec.mode, spec.device, module, given)
     function = modes.compiled(spec.mode, module)
 
     def call() -> Any:
@@ -96,6 +97,7 @@ def _inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
 def _training(
     spec: Spec, architecture: Architecture, module: nn.Module, given: tuple[Any, ...], seed: int
 ) -> Step:
+    module, given = modes.prepare(spec.mode, spec.device, module, given)
     function = modes.compiled(spec.mode, module)
     loss_of = TASKS[architecture.task].loss
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]

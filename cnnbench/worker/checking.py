@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cnnbench.architectures.registry import Architecture
     from cnnbench.spec import Spec
 
 # An output may differ by so many rounding errors of its precision before it stops being "ok", and by ten times as many
@@ -48,13 +47,30 @@ def compute_reference(
     """
     enter("build")
     architecture, module = build.construct(spec.workload, seed)
-    step = build.step(spec, architecture, module, seed)
+
+    def step(of: Spec) -> build.Step:
+        return build.step(of, architecture, module, seed)
+
+    return reference_of(spec, step, seed, path, enter, float64=float64)
+
+
+def reference_of(
+    spec: Spec,
+    step: Callable[[Spec], build.Step],
+    seed: int,
+    path: Path,
+    enter: Callable[[str], None] = lambda _: None,
+    *,
+    float64: bool = True,
+) -> Reference:
+    """The same for anything that can be made a step of a spec."""
     enter("reference fp32")
-    with _Watch(step.module) as watch:
-        first, drew = _observed(step, seed)
-    second, _ = _observed(step, seed)
+    plain = step(spec)
+    with _Watch(plain.module) as watch:
+        first, drew = _observed(plain, seed)
+    second, _ = _observed(plain, seed)
     enter("reference float64")
-    exact = _float64(spec, architecture, module, seed) if float64 else None
+    exact = _float64(spec, step, seed) if float64 else None
     arrays = {f"fp32_{i}": tensor.numpy() for i, tensor in enumerate(first)}
     arrays |= {f"fp64_{i}": tensor.numpy() for i, tensor in enumerate(exact or [])}
     with path.open("wb") as file:
@@ -81,13 +97,10 @@ def _plain(outputs: list[Tensor]) -> list[Tensor]:
     return [output.detach().to("cpu", torch.float64) for output in floats]
 
 
-def _float64(
-    spec: Spec, architecture: Architecture, module: nn.Module, seed: int
-) -> list[Tensor] | None:
+def _float64(spec: Spec, step: Callable[[Spec], build.Step], seed: int) -> list[Tensor] | None:
     """The same pass in float64, or ``None`` for a network that insists on another dtype."""
-    wide = replace(spec, mode=Mode(precision="fp64"))
     try:
-        return _observed(build.step(wide, architecture, module, seed), seed)[0]
+        return _observed(step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
     except (RuntimeError, TypeError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from torch import nn
 
@@ -88,6 +88,20 @@ def flags() -> dict[str, Any]:
         "mkldnn": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
         "flush_denormal": _flushes_denormals(),
     }
+
+
+@contextlib.contextmanager
+def restored() -> Iterator[None]:
+    """Put the flags that ``set_flags`` changes back as they were; for a process that is not ours alone."""
+    threads = torch.get_num_threads()
+    owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
+    before = [owner.fp32_precision for owner in owners]
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        for owner, value in zip(owners, before, strict=True):
+            owner.fp32_precision = value
 
 
 def _flushes_denormals() -> bool:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench import analysis
+from cnnbench import analysis, architectures
 from cnnbench.channel import Channel, Message
 from cnnbench.codec import decode, encode
+from cnnbench.errors import CnnbenchError
 from cnnbench.record import Check, Cost, Reference, Run
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, memory, modes, sampling
@@ -22,6 +23,8 @@ from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cnnbench.architectures.registry import Architecture
 
 
 class Talk:
@@ -49,6 +52,26 @@ def describe(_request: Message, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
     talk.answer(environment.describe())
+
+
+def resolve(request: Message, talk: Talk) -> None:
+    """What a model outside the catalogue is; importing it happens here and nowhere else."""
+    talk.enter("import")
+    architecture = architectures.resolve(request["name"])
+    talk.enter("build")
+    _refuse_other_than_modules(architecture, request["arguments"])
+    talk.answer({"input": architecture.input, "min_size": architecture.min_size})
+
+
+def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
+    """Say now that a factory returns no module; any other trouble belongs in the rows of its specs."""
+    try:
+        with torch.device("meta"):
+            architectures.build(architecture, **arguments)
+    except CnnbenchError:
+        raise
+    except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
+        return
 
 
 def analyze(request: Message, talk: Talk) -> None:
@@ -175,6 +198,7 @@ def _compile_cache(request: Message) -> str | None:
 
 TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "describe": describe,
+    "resolve": resolve,
     "analyze": analyze,
     "reference": reference,
     "memory": peak_memory,

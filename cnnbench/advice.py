@@ -1,0 +1,114 @@
+"""What in an environment will spoil a measurement, and how to mend it without being root. Values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnnbench.record import Environment
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that spoils measuring.
+
+    Attributes:
+        name: stable, for scripts.
+        what: what was found, with its number.
+        mend: what to do about it.
+    """
+
+    name: str
+    what: str
+    mend: str
+
+
+def findings(environment: Environment) -> tuple[Finding, ...]:
+    """Everything that the table of checks finds."""
+    found = [check(environment) for check in CHECKS]
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _quota(environment: Environment) -> Finding | None:
+    quota, cores = environment.hard.get("cpu_quota"), environment.hard.get("cores_usable")
+    if quota is None or cores is None or quota >= cores:
+        return None
+    what = f"the control group allows {quota:g} cores of time, but threads may run on {cores}"
+    return Finding("quota", what, f"use --threads {max(1, int(quota))}, or work is throttled in bursts")
+
+
+def _single_core(environment: Environment) -> Finding | None:
+    if environment.hard.get("cores_usable") != 1:
+        return None
+    what = "only one core is usable, so the measuring process and everything else share it"
+    return Finding("single_core", what, "stop other work; expect wide intervals")
+
+
+def _load(environment: Environment) -> Finding | None:
+    load, cores = environment.soft.get("load"), environment.hard.get("cores_usable")
+    if not load or not cores or load[0] < 0.5 * cores:
+        return None
+    what = f"the load of the last minute is {load[0]:.1f} on {cores} cores: neighbours are busy"
+    return Finding("busy", what, "stop them or wait; speed-ups stay usable, absolute times do not")
+
+
+def _governor(environment: Environment) -> Finding | None:
+    governor = environment.soft.get("governor")
+    if governor in {None, "performance"}:
+        return None
+    what = f"the frequency governor is '{governor}'"
+    return Finding("governor", what, "ask for 'performance', or compare only within one run")
+
+
+def _hypervisor(environment: Environment) -> Finding | None:
+    if not environment.soft.get("hypervisor"):
+        return None
+    what = "this is a virtual machine: other guests share caches and cores unseen"
+    return Finding("virtual", what, "trust speed-ups and intervals over rounds, not one absolute time")
+
+
+def _compiler(environment: Environment) -> Finding | None:
+    if environment.soft.get("compiler"):
+        return None
+    what = "there is no C++ compiler, so torch.compile modes fail on the CPU"
+    return Finding("compiler", what, "install g++, or leave the compile modes out")
+
+
+def _memory(environment: Environment) -> Finding | None:
+    available = environment.soft.get("memory_available_bytes")
+    if available is None or available >= 4 << 30:
+        return None
+    what = f"only {available / (1 << 30):.1f} GiB of memory are free"
+    return Finding("memory", what, "large networks will fail with out_of_memory; free some")
+
+
+def _onednn(environment: Environment) -> Finding | None:
+    if environment.hard.get("torch", {}).get("onednn", True):
+        return None
+    what = "this torch has no oneDNN; its convolutions are many times slower"
+    return Finding("onednn", what, "install a torch build with oneDNN")
+
+
+def _variables(environment: Environment) -> Finding | None:
+    named = environment.hard.get("variables") or {}
+    threads = [name for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS") if name in named]
+    if not threads:
+        return None
+    what = f"{', '.join(f'{name}={named[name]}' for name in threads)} is set"
+    return Finding("variables", what, "unset it and say --threads, which is recorded with every row")
+
+
+# One line per check.
+CHECKS: tuple[Callable[[Environment], Finding | None], ...] = (
+    _quota,
+    _single_core,
+    _load,
+    _governor,
+    _hypervisor,
+    _compiler,
+    _memory,
+    _onednn,
+    _variables,
+)

@@ -1,0 +1,169 @@
+"""The Python API: what the commands do, for notebooks and scripts. Imports no torch itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import store
+from cnnbench.errors import StoreError
+from cnnbench.report import render
+from cnnbench.report.table import entries, summary, tidy
+from cnnbench.runner import campaign
+from cnnbench.runner.campaign import Order
+from cnnbench.runner.plan import Plan
+from cnnbench.runner.session import Watcher
+from cnnbench.spec import Mode
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from cnnbench.record import Record
+    from cnnbench.report.table import Entry
+    from cnnbench.store import StoredRun
+
+
+@dataclass(frozen=True)
+class Results:
+    """Records of one or more runs, and the tables of them.
+
+    Attributes:
+        runs: as they were read from disk.
+    """
+
+    runs: tuple[StoredRun, ...]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every record, run after run."""
+        return tuple(record for run in self.runs for record in run.records)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every record with what it is read beside."""
+        return entries(self.runs)
+
+    def frame(self) -> pd.DataFrame:
+        """One tidy row per spec; columns as in the CSV report."""
+        from cnnbench.report.pivot import frame
+
+        return frame(self.entries)
+
+    def pivot(self, field: str = "mode", metric: str = "latency") -> str:
+        """Markdown with one row per workload and one column per value of ``field``."""
+        from cnnbench.report.pivot import pivot
+
+        return render(pivot(self.entries, field, metric), "markdown")
+
+    def report(self, kind: str = "table") -> str:
+        """The report in a format: ``table``, ``markdown``, ``csv`` or ``json``."""
+        view = summary if kind in {"table", "markdown"} else tidy
+        return render(view(self.entries), kind)
+
+    def __str__(self) -> str:
+        return self.report()
+
+
+class Silent:
+    """A watcher that says nothing."""
+
+    def working(self, what: str, done: int, total: int) -> None:
+        """Ignored."""
+
+    def finished(self, record: Record) -> None:
+        """Ignored."""
+
+
+def run(
+    models: str | Sequence[str] = "quick",
+    modes: str | Sequence[str] = ("eager", "channels_last"),
+    *,
+    device: str | None = None,
+    batch: int | Sequence[int] = 1,
+    size: int | tuple[int, int] | None = None,
+    input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
+    phase: str | Sequence[str] = "inference",
+    threads: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    out: str | Path | None = None,
+    watcher: Watcher | None = None,
+    executor: str = "process",
+    **plan: Any,
+) -> Results:
+    """Measure a grid, as ``cnnbench run`` does, and keep it in a run directory.
+
+    Args:
+        models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
+        modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
+        device: ``cpu``, ``cuda`` or ``cuda:1``; the best present if not given.
+        batch, size, input, phase, threads: see ``cnnbench run --help``.
+        arguments: keyword arguments of the models' builders.
+        out: the run directory; a new one under ``results/`` if not given.
+        watcher: told of progress.
+        executor: ``process``, or ``fake`` to try things out.
+        plan: fields of ``runner.plan.Plan``, e.g. ``rounds=5``.
+
+    Raises:
+        CnnbenchError: the request cannot be carried out; failures of single specs are rows instead.
+    """
+    order = Order(
+        models=_words(models),
+        modes=_words(modes),
+        device=device,
+        batches=(batch,) if isinstance(batch, int) else tuple(batch),
+        phases=_words(phase),
+        size=(size, size) if isinstance(size, int) else size,
+        input=input,
+        threads=threads,
+        arguments=arguments or {},
+        plan=Plan(**plan),
+        executor=executor,
+    )
+    job = campaign.prepare(order)
+    path = Path(out) if out is not None else Path("results") / store.new_run_name()
+    return Results((campaign.start(job, path, watcher or Silent()),))
+
+
+def _words(text: str | Sequence[str]) -> tuple[str, ...]:
+    parts = text.split(",") if isinstance(text, str) else text
+    return tuple(part.strip() for part in parts if part.strip())
+
+
+def load(*paths: str | Path) -> Results:
+    """Read run directories.
+
+    Raises:
+        StoreError: one of them is not a run.
+    """
+    if not paths:
+        raise StoreError("no run directory given")
+    return Results(tuple(store.read(Path(path)) for path in paths))
+
+
+def measure(
+    module: Any, *inputs: Any, modes: str | Sequence[str] = "eager", device: str = "cpu", **plan: Any
+) -> Results:
+    """Measure a module object in this very process, e.g. in a notebook.
+
+    The module is copied for every mode and never changed. Slices of the modes alternate as they do between workers; what
+    needs a process of its own (peak memory, fresh rounds) is "not measured".
+
+    Args:
+        module: a ``torch.nn.Module``.
+        inputs: its positional arguments; the first axis of the first tensor is the batch.
+        modes: mode texts; the output of each is compared with fp32 eager.
+        device: ``cpu``, ``cuda`` or ``cuda:1``.
+        plan: fields of ``runner.plan.Plan``; rounds are repetitions in this process.
+
+    Raises:
+        CnnbenchError: the request is wrong.
+    """
+    # The one door to the torch side: the caller has torch already, the module proves it.
+    from cnnbench.worker import inprocess
+
+    return Results((inprocess.measure(module, inputs, _words(modes), device, Plan(**plan)),))
+
+
+__all__ = ["Mode", "Results", "load", "measure", "run"]

@@ -1,0 +1,80 @@
+"""``cnnbench doctor``: what this machine offers, and what will spoil a measurement on it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnbench import advice
+from cnnbench.codec import encode
+from cnnbench.runner.executor import executor
+from cnnbench.runner.session import describe
+
+if TYPE_CHECKING:
+    from cnnbench.record import Environment
+
+_EPILOG = """\b
+Examples:
+  cnnbench doctor
+  cnnbench doctor --json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--json", "as_json", is_flag=True, help="Facts and findings as JSON.")
+@click.option("--executor", "name", default="process", hidden=True, help="process or fake.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(as_json: bool, name: str, debug: bool) -> None:
+    """Say what this machine offers (threads, quota, instruction sets, compiler, CUDA) and what will spoil a measurement."""
+    del debug
+    environment = describe(executor(name))
+    findings = advice.findings(environment)
+    if as_json:
+        data = encode(environment) | {
+            "fingerprint": environment.fingerprint,
+            "findings": encode(findings),
+        }
+        click.echo(json.dumps(data, indent=1))
+        return
+    for title, value in _facts(environment):
+        click.echo(f"{title:24} {_text(value)}")
+    click.echo()
+    for finding in findings:
+        click.echo(f"! {finding.what}: {finding.mend}")
+    click.echo(f"{len(findings)} findings" if findings else "nothing found that spoils measuring")
+
+
+def _facts(environment: Environment) -> list[tuple[str, Any]]:
+    hard, soft = environment.hard, environment.soft
+    torch = hard.get("torch", {})
+    return [
+        ("processor", hard.get("cpu")),
+        ("instruction sets", hard.get("instruction_sets")),
+        ("cores usable", hard.get("cores_usable")),
+        ("CPU quota (cores)", hard.get("cpu_quota") or "none"),
+        ("memory", f"{hard.get('memory_gib')} GiB"),
+        ("hypervisor", soft.get("hypervisor")),
+        ("frequency governor", soft.get("governor")),
+        ("load", soft.get("load")),
+        ("CUDA devices", [gpu.get("name") for gpu in hard.get("gpus") or []] or "none"),
+        ("C++ compiler", soft.get("compiler")),
+        ("Python", hard.get("python")),
+        ("torch", torch.get("version")),
+        ("torchvision", torch.get("torchvision")),
+        ("torch CPU kernels", torch.get("cpu_capability")),
+        ("oneDNN", torch.get("onednn")),
+        ("variables", [f"{k}={v}" for k, v in (hard.get("variables") or {}).items()] or "none"),
+        ("fingerprint", environment.fingerprint),
+    ]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "not known here"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return " ".join(str(round(v, 2) if isinstance(v, float) else v) for v in value)
+    return str(value)

@@ -1,0 +1,69 @@
+"""``cnnbench list``: the architectures there are. Reads the catalogue only; imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from cnnbench import catalogue
+from cnnbench.report import render
+from cnnbench.report.table import Column, Table
+
+_COLUMNS = (
+    Column("name", "name"),
+    Column("family", "family"),
+    Column("task", "task"),
+    Column("year", "year", "whole"),
+    Column("input", "input"),
+    Column("params", "params", "count"),
+    Column("macs", "MACs", "count"),
+    Column("top1", "top-1 %", "number"),
+    Column("paper", "paper"),
+)
+
+_EPILOG = """\b
+Examples:
+  cnnbench list
+  cnnbench list 'resnet*' tag:mobile
+  cnnbench list family:VGG --json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("patterns", metavar="[PATTERN…]", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="A list of objects with every field.")
+@click.option("--names", is_flag=True, help="Only the names, one per line.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(patterns: tuple[str, ...], as_json: bool, names: bool, debug: bool) -> None:
+    """List architectures: names, family, task, year, input, parameters, MACs, accuracy.
+
+    PATTERN is a name, a glob, tag:WORD or family:WORD.
+    """
+    del debug
+    chosen = [catalogue.entry(name) for name in catalogue.select(patterns or ("all",))]
+    if as_json:
+        click.echo(json.dumps([asdict(entry) for entry in chosen], indent=1))
+    elif names:
+        click.echo("\n".join(entry.name for entry in chosen))
+    else:
+        click.echo(render(_table(chosen), "table"), nl=False)
+
+
+def _table(chosen: list[catalogue.Entry]) -> Table:
+    rows = [
+        (
+            entry.name,
+            entry.family,
+            entry.task,
+            entry.year,
+            "x".join(map(str, entry.input)),
+            entry.params,
+            entry.macs,
+            entry.top1,
+            entry.paper,
+        )
+        for entry in chosen
+    ]
+    return Table(_COLUMNS, tuple(rows), notes=(f"{len(rows)} architectures",))

@@ -1,0 +1,114 @@
+"""Types of options that several commands take."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Words(click.ParamType):
+    """Comma-separated words."""
+
+    name = "WORD,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, ...]:
+        """Split at commas."""
+        if isinstance(value, tuple):
+            return value
+        words = tuple(word.strip() for word in str(value).split(",") if word.strip())
+        return words or self.fail("needs at least one word", param, ctx)
+
+
+class Numbers(click.ParamType):
+    """Comma-separated positive whole numbers."""
+
+    name = "N,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Split at commas and read."""
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdigit() and int(part) > 0 for part in parts):
+            self.fail(f"'{value}' is not a list of positive numbers such as 1,8", param, ctx)
+        return tuple(dict.fromkeys(map(int, parts)))
+
+
+class Shape(click.ParamType):
+    """Numbers joined by x."""
+
+    name = "NxN"
+
+    def __init__(self, example: str, lengths: Iterable[int]) -> None:
+        self._example = example
+        self._lengths = tuple(lengths)
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
+        """Read ``224`` or ``3x224x224``."""
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split("x")
+        good = all(part.isdigit() and int(part) > 0 for part in parts)
+        if not good or len(parts) not in self._lengths:
+            self.fail(f"'{value}' is not of the form {self._example}", param, ctx)
+        return tuple(map(int, parts))
+
+
+class Pair(click.ParamType):
+    """``key=json``."""
+
+    name = "KEY=JSON"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[str, Any]:
+        """A key and a JSON value; a bare word is a string."""
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = str(value).partition("=")
+        if not equals or not key.isidentifier():
+            self.fail(f"'{value}' is not of the form width=32", param, ctx)
+        try:
+            return key, json.loads(text)
+        except ValueError:
+            if re.fullmatch(r"[\w.\-]+", text):
+                return key, text
+            return self.fail(f"'{text}' is neither JSON nor a plain word", param, ctx)
+
+
+class Bytes(click.ParamType):
+    """A size in bytes with an optional unit."""
+
+    name = "SIZE"
+
+    _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}  # noqa: RUF012 - never changed
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int:
+        """Read ``512M``, ``2GiB`` or a number of bytes."""
+        if isinstance(value, int):
+            return value
+        match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", str(value).strip().lower())
+        if match is None:
+            return self.fail(f"'{value}' is not a size such as 2G or 512M", param, ctx)
+        return int(match[1]) * self._UNITS[match[2]]
+
+
+class Seconds(click.ParamType):
+    """A duration."""
+
+    name = "TIME"
+
+    _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}  # noqa: RUF012 - never changed
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read ``90``, ``90s``, ``5m`` or ``1h``."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
+        if match is None or float(match[1]) == 0:
+            return self.fail(f"'{value}' is not a time such as 90s or 5m", param, ctx)
+        return float(match[1]) * self._UNITS[match[2]]

@@ -1,0 +1,78 @@
+"""Shows how far a session is: one moving line on a terminal, plain lines elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from cnnbench import metrics, units
+
+if TYPE_CHECKING:
+    from cnnbench.record import Record
+
+_COLOURS = {"ok": "green", "loose": "yellow", "unchecked": "yellow", "wrong": "red", "failed": "red"}
+
+
+class Progress:
+    """A watcher that writes to stderr; silent when asked to be."""
+
+    def __init__(self, *, total: int, quiet: bool = False) -> None:
+        self._total = total
+        self._done = 0
+        self._quiet = quiet
+        self._moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+        self._colour = self._moving and not os.environ.get("NO_COLOR")
+        self._began = time.monotonic()
+
+    def working(self, what: str, done: int, total: int) -> None:
+        """What is being done now, and how long it may still take."""
+        if self._quiet:
+            return
+        left = self._left(done, total)
+        if self._moving:
+            self._line(f"{self._done}/{self._total} specs{left}  {what}", end="")
+        else:
+            self._line(f"[{done}/{total}{left}] {what}")
+
+    def finished(self, record: Record) -> None:
+        """One line per record that stays."""
+        self._done += 1
+        if self._quiet:
+            return
+        time_of = metrics.latency(record)
+        what = units.seconds(time_of.point) if time_of is not None else _why(record)
+        status = record.status
+        if self._colour:
+            status = click.style(status, fg=_COLOURS[status])
+        self._line(f"{record.id}  {what}  {status}")
+
+    def close(self) -> None:
+        """Leave a clean line behind."""
+        if self._moving and not self._quiet:
+            self._line("", end="")
+
+    def _left(self, done: int, total: int) -> str:
+        if not done:
+            return ""
+        passed = time.monotonic() - self._began
+        return f", about {units.clock(passed / done * (total - done))} left"
+
+    def _line(self, text: str, end: str = "\n") -> None:
+        if self._moving:
+            width = shutil.get_terminal_size().columns - 1
+            # Only the moving line is cut to the terminal; lines that stay wrap instead of losing a name.
+            shown = text[:width] if not end else text
+            click.echo(f"\r\x1b[2K{shown}{end}", err=True, nl=False, color=self._colour)
+        else:
+            click.echo(text, err=True, color=False)
+
+
+def _why(record: Record) -> str:
+    if record.failure is None:
+        return "not measured"
+    return f"{record.failure.phase}: {record.failure.message}"

@@ -1,0 +1,70 @@
+"""``cnnbench report``: stored runs as tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cnnbench import store
+from cnnbench.errors import StoreError, UnknownName
+from cnnbench.report import FORMATS, render
+from cnnbench.report.table import entries, summary, tidy
+
+_EPILOG = """\b
+Examples:
+  cnnbench report results/RUN
+  cnnbench report results/RUN --format markdown -o table.md
+  cnnbench report results/A results/B --format csv
+  cnnbench report results/RUN --pivot mode
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("directories", metavar="DIR…", nargs=-1, required=True,
+                type=click.Path(path_type=Path))  # fmt: skip
+@click.option("--format", "kind", default="table", show_default=True,
+              help=f"One of {', '.join(FORMATS)}.")  # fmt: skip
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
+              help="Write to a file instead of the terminal.")  # fmt: skip
+@click.option("--pivot", metavar="FIELD",
+              help="One column per value of mode, batch, device, threads, phase or size.")  # fmt: skip
+@click.option("--metric", help="What --pivot shows.  [default: latency]")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(
+    directories: tuple[Path, ...],
+    kind: str,
+    output: Path | None,
+    pivot: str | None,
+    metric: str | None,
+    debug: bool,
+) -> None:
+    """Show stored runs; several directories join.
+
+    "table" and "markdown" are for people; "csv" and "json" have one tidy row per spec and every metric with its unit.
+    """
+    del debug
+    if kind not in FORMATS:
+        raise UnknownName("format", kind, FORMATS)
+    runs = [store.read(path) for path in directories]
+    for problem in (problem for run in runs for problem in run.problems):
+        click.echo(f"cnnbench: {problem}", err=True)
+    found = entries(runs)
+    if pivot is not None:
+        # pandas takes a third of a second to import; only a pivot needs it.
+        from cnnbench.report.pivot import pivot as widen
+
+        table = widen(found, pivot, metric or "latency")
+    else:
+        table = (summary if kind in {"table", "markdown"} else tidy)(found)
+    _write(render(table, kind), output)
+
+
+def _write(text: str, output: Path | None) -> None:
+    if output is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        output.write_text(text, encoding="utf8", newline="")
+    except OSError as error:
+        raise StoreError(f"{output}: {error.strerror}") from error

@@ -1,0 +1,188 @@
+"""``cnnbench run``: measure a grid and keep every result."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnbench import store, units
+from cnnbench.cli.parameters import Bytes, Numbers, Pair, Seconds, Shape, Words
+from cnnbench.cli.progress import Progress
+from cnnbench.errors import Interrupted, SomeFailed, UsageError
+from cnnbench.report import render
+from cnnbench.report.table import entries, summary, tidy
+from cnnbench.runner import campaign
+from cnnbench.runner.plan import Plan
+from cnnbench.spec import PHASES
+
+if TYPE_CHECKING:
+    from cnnbench.runner.campaign import Job
+    from cnnbench.store import StoredRun
+
+# Options that --resume takes from the run itself.
+_GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
+         "rounds", "slices", "seed", "timeout", "memory_limit", "out", "executor")  # fmt: skip
+
+_EPILOG = """\b
+Examples:
+  cnnbench run
+  cnnbench run --models 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
+  cnnbench run --models all --device cuda --modes all --out results/all-cuda
+  cnnbench run --models mynets:tiny --model-arg width=32 --size 64
+  cnnbench run --resume results/all-cuda
+
+\b
+Mode words (join with +): eager, compile, compile=reduce-overhead, compile=max-autotune,
+channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is the sensible set.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--models", type=Words(), default="quick", show_default=True,
+              help="Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory, all.")
+@click.option("--modes", type=Words(), default="eager,channels_last", show_default=True,
+              help="Modes to compare; see below.")
+@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
+@click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
+@click.option("--size", type=Shape("224 or 224x192", (1, 2)),
+              help="Height and width in place of each network's own.")
+@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)),
+              help="Whole shape of one sample, for your own networks.")
+@click.option("--phase", type=Words(), default="inference", show_default=True,
+              help=f"Any of {', '.join(PHASES)}.")
+@click.option("--threads", type=click.IntRange(min=1),
+              help="CPU threads.  [default: the cores this process may use]")
+@click.option("--model-arg", type=Pair(), multiple=True,
+              help="Keyword argument of the networks' builders; may be repeated.")
+@click.option("--rounds", type=click.IntRange(min=1), default=Plan.rounds, show_default=True,
+              help="Fresh starts of all workers; intervals need at least 2.")
+@click.option("--slices", type=click.IntRange(min=1), default=Plan.slices, show_default=True,
+              help="Turns of each worker in a round.")
+@click.option("--seed", type=int, default=Plan.seed, show_default=True,
+              help="Of weights, inputs and the order of turns.")
+@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
+              help="Longest that one step of a worker may take, e.g. 90s or 10m.")
+@click.option("--memory-limit", type=Bytes(),
+              help="What a CPU worker may allocate.  [default: 90 % of the free memory]")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="Run directory.  [default: results/TIME-ID]")
+@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
+              help="Measure what a run still misses, with that run's own options.")
+@click.option("--dry-run", is_flag=True, help="Show the grid and a rough time; measure nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print tidy JSON instead of a table.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--executor", default="process", hidden=True, help="process or fake.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:  # fmt: skip
+    """Measure models in modes: static cost, latency, memory, and whether the output is right.
+
+    Every spec is measured in worker processes of its own; whatever happens to it, it has a row. The modes of one network
+    take turns in slices of 60 ms, so that speed-ups come from neighbouring moments.
+    """
+    if options["resume"] is not None:
+        _refuse_grid(ctx)
+        stored = _resume(options["resume"], quiet=options["quiet"])
+    else:
+        job = campaign.prepare(_order(options))
+        if options["dry_run"]:
+            _show_grid(job, as_json=options["as_json"])
+            return
+        out = options["out"] or Path("results") / store.new_run_name()
+        stored = _start(job, out, quiet=options["quiet"])
+    _show(stored, as_json=options["as_json"])
+
+
+def _refuse_grid(ctx: click.Context) -> None:
+    given = [
+        name
+        for name in _GRID
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        word = given[0].replace("_", "-").replace("shape", "input")
+        raise UsageError(f"--resume takes everything from the run itself; drop --{word}")
+
+
+def _order(options: dict[str, Any]) -> campaign.Order:
+    size = options["size"]
+    return campaign.Order(
+        models=options["models"],
+        modes=options["modes"],
+        device=options["device"],
+        batches=options["batch"],
+        phases=options["phase"],
+        size=(size[0], size[-1]) if size else None,
+        input=options["shape"],
+        threads=options["threads"],
+        arguments=dict(options["model_arg"]),
+        plan=Plan(
+            rounds=options["rounds"],
+            slices=options["slices"],
+            seed=options["seed"],
+            timeout=options["timeout"],
+            memory_limit=options["memory_limit"],
+        ),
+        executor=options["executor"],
+    )
+
+
+def _show_grid(job: Job, *, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        rows = [{"spec": spec.id, "impossible": job.impossible.get(spec.id)} for spec in job.specs]
+        click.echo(json.dumps({"specs": rows, "rough_seconds": round(job.total_seconds)}, indent=1))
+        return
+    for spec in job.specs:
+        reason = job.impossible.get(spec.id)
+        click.echo(spec.id + (f"  (not possible: {reason})" if reason else ""))
+    click.echo(
+        f"{len(job.specs)} specs, {job.plan.rounds} rounds, very roughly"
+        f" {units.clock(job.total_seconds)} on a small machine"
+    )
+
+
+def _start(job: Job, out: Path, *, quiet: bool) -> StoredRun:
+    progress = Progress(total=len(job.specs), quiet=quiet)
+    return _interruptible(lambda: campaign.start(job, out, progress), progress, out)
+
+
+def _resume(path: Path, *, quiet: bool) -> StoredRun:
+    missing = len(store.read(path).missing)
+    progress = Progress(total=missing, quiet=quiet)
+    return _interruptible(lambda: campaign.resume(path, progress), progress, path)
+
+
+def _interruptible(work: Any, progress: Progress, path: Path) -> StoredRun:
+    try:
+        stored: StoredRun = work()
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {path}") from None
+    finally:
+        progress.close()
+    return stored
+
+
+def _show(stored: StoredRun, *, as_json: bool) -> None:
+    found = entries([stored])
+    click.echo(render(tidy(found), "json") if as_json else render(summary(found), "table"), nl=False)
+    for problem in stored.problems:
+        click.echo(f"cnnbench: {problem}", err=True)
+    paths = _write_reports(stored)
+    click.echo(f"kept in {stored.path}: {', '.join(paths)}", err=True)
+    failed = [record for record in stored.records if record.status == "failed"]
+    if failed:
+        raise SomeFailed(f"{len(failed)} of {len(stored.records)} specs failed; see their rows")
+    sys.stdout.flush()
+
+
+def _write_reports(stored: StoredRun) -> list[str]:
+    """Leave the tables beside the records, so that a run can be read without this program."""
+    found = entries([stored])
+    (stored.path / "report.csv").write_text(render(tidy(found), "csv"), encoding="utf8", newline="")
+    (stored.path / "report.md").write_text(render(summary(found), "markdown"), encoding="utf8")
+    return [store.RECORDS, "report.csv", "report.md"]

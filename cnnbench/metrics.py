@@ -1,0 +1,198 @@
+"""Every metric there is: one table, one row per metric, record -> estimate.
+
+Adding a derived metric is adding a row. Reports, comparisons and gates read names, units and directions from here.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnbench import stats
+from cnnbench.errors import UnknownName
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from cnnbench.record import Record, Run, Slice
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number about a record.
+
+    Attributes:
+        name: how users say it.
+        column: its column in tidy tables, unit included.
+        kind: how ``units`` writes it: seconds, bytes, count, rate, fraction, ratio or error.
+        better: ``lower``, ``higher`` or ``none``.
+        of: the estimate, or ``None`` where it was not measured.
+        interval: columns of the interval, for metrics that have one.
+        meaning: one line for documentation.
+    """
+
+    name: str
+    column: str
+    kind: str
+    better: str
+    of: Callable[[Record], Estimate | None]
+    meaning: str
+    interval: tuple[str, str] | None = None
+
+
+def slice_seconds(one: Slice) -> float:
+    """Seconds per call in a slice: the median of its samples."""
+    return statistics.median(one.ns) / one.iterations / 1e9
+
+
+def run_seconds(run: Run) -> float | None:
+    """Seconds per call in a run: the median of its slices' medians."""
+    return statistics.median(map(slice_seconds, run.slices)) if run.slices else None
+
+
+def latency(record: Record) -> Estimate | None:
+    """Seconds per call: the median over rounds, with a 95 % t-interval over rounds."""
+    if record.failure is not None:
+        return None
+    values = [value for run in record.runs if (value := run_seconds(run)) is not None]
+    return stats.geometric(values) if values else None
+
+
+def throughput(record: Record) -> Estimate | None:
+    """Samples per second: the batch over the latency."""
+    time = latency(record)
+    if time is None:
+        return None
+    batch = record.spec.workload.batch
+    bounds = (time.high, time.low)
+    low, high = (None if bound is None else batch / bound for bound in bounds)
+    return Estimate(batch / time.point, low, high, time.rounds)
+
+
+def spread(record: Record) -> Estimate | None:
+    """Interquartile range over the median of single samples, the widest of the rounds."""
+    if record.failure is not None:
+        return None
+    values = [
+        value
+        for run in record.runs
+        if (value := stats.quartile_spread([n / s.iterations for s in run.slices for n in s.ns]))
+        is not None
+    ]
+    return stats.exact(max(values, default=None))
+
+
+def first_call(record: Record, cache: str) -> Estimate | None:
+    """Seconds of the first call of compiled modes, by the state of the compiler's cache."""
+    values = [run.warmup_ns[0] / 1e9 for run in record.runs if run.compile_cache == cache]
+    return stats.geometric(values) if values and record.failure is None else None
+
+
+def speedup(record: Record, baseline: Record | None) -> Estimate | None:
+    """How many times faster than the baseline, from slices that were measured side by side.
+
+    Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its t-interval. ``None``
+    unless both were measured in the same ensembles.
+    """
+    if baseline is None or record.failure is not None or baseline.failure is not None:
+        return None
+    others = {run.ensemble: run for run in baseline.runs}
+    rounds = [
+        value
+        for run in record.runs
+        if run.ensemble in others and (value := _log_ratio(others[run.ensemble], run)) is not None
+    ]
+    return stats.log_ratio(rounds) if rounds else None
+
+
+def _log_ratio(base: Run, run: Run) -> float | None:
+    turns = {one.turn: slice_seconds(one) for one in base.slices}
+    ratios = [
+        math.log(turns[one.turn] / slice_seconds(one)) for one in run.slices if one.turn in turns
+    ]
+    return statistics.median(ratios) if ratios else None
+
+
+def _memory(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        value = getattr(record.memory, field) if record.memory is not None else None
+        return stats.exact(value)
+
+    return of
+
+
+def _cost(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.cost, field) if record.cost is not None else None)
+
+    return of
+
+
+def _check(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.check, field) if record.check is not None else None)
+
+    return of
+
+
+def _process_peak(record: Record) -> Estimate | None:
+    peaks = [run.process_peak_bytes for run in record.runs if run.process_peak_bytes is not None]
+    return stats.exact(max(peaks, default=None))
+
+
+# The one table of metrics.
+METRICS: tuple[Metric, ...] = (
+    Metric("latency", "latency_median_s", "seconds", "lower", latency,
+           "seconds per call, median over rounds", ("latency_low_s", "latency_high_s")),
+    Metric("throughput", "throughput_per_s", "rate", "higher", throughput,
+           "samples per second"),
+    Metric("spread", "latency_spread", "fraction", "lower", spread,
+           "interquartile range over median of single samples, widest round"),
+    Metric("peak_memory", "cpu_peak_bytes", "bytes", "lower", _memory("cpu_peak_bytes"),
+           "peak of torch's CPU allocator in one step, with parameters, buffers and input"),
+    Metric("high_water", "cpu_high_water_bytes", "bytes", "lower", _memory("cpu_high_water_bytes"),
+           "the same by the process's high-water mark with malloc caching off"),
+    Metric("process_memory", "process_peak_bytes", "bytes", "lower", _process_peak,
+           "high-water mark of the timed process, with Python and torch"),
+    Metric("cuda_memory", "cuda_peak_bytes", "bytes", "lower", _memory("cuda_allocated_bytes"),
+           "peak of tensors on the CUDA device"),
+    Metric("cuda_requested", "cuda_requested_bytes", "bytes", "lower",
+           _memory("cuda_requested_bytes"), "the same before rounding by the allocator"),
+    Metric("cuda_reserved", "cuda_reserved_bytes", "bytes", "lower",
+           _memory("cuda_reserved_bytes"), "peak of memory held by the CUDA caching allocator"),
+    Metric("params", "params", "count", "none", _cost("params"),
+           "parameters, auxiliary heads included"),
+    Metric("trainable_params", "trainable_params", "count", "none", _cost("trainable_params"),
+           "parameters that training changes"),
+    Metric("macs", "macs", "count", "lower", _cost("macs"),
+           "multiply-accumulates of one forward pass of the whole batch"),
+    Metric("flops", "flops", "count", "lower", _cost("flops"), "two per multiply-accumulate"),
+    Metric("training_macs", "training_macs", "count", "lower", _cost("training_macs"),
+           "multiply-accumulates of forward and backward"),
+    Metric("predicted_memory", "predicted_peak_bytes", "bytes", "lower",
+           _cost("memory_peak_bytes"), "peak memory that the static analysis predicts"),
+    Metric("compile_cold", "compile_cold_s", "seconds", "lower",
+           lambda record: first_call(record, "cold"), "first call with an empty compiler cache"),
+    Metric("compile_warm", "compile_warm_s", "seconds", "lower",
+           lambda record: first_call(record, "warm"), "first call with a filled compiler cache"),
+    Metric("error", "relative_error", "error", "lower", _check("error"),
+           "relative Frobenius error of the output against fp32 eager"),
+    Metric("error_float64", "relative_error_float64", "error", "lower", _check("error_float64"),
+           "the same against float64"),
+    Metric("top1_agreement", "top1_agreement", "fraction", "higher", _check("top1_agreement"),
+           "share of samples with fp32 eager's top-1 class"),
+)  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    table = {one.name: one for one in METRICS}
+    if name not in table:
+        raise UnknownName("metric", name, table)
+    return table[name]

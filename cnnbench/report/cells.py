@@ -1,0 +1,60 @@
+"""One cell as text for people: shared by the formats that people read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import units
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.report.table import Column, Table, Value
+
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "seconds": units.seconds,
+    "bytes": units.size,
+    "count": units.count,
+    "rate": units.significant,
+    "fraction": units.percent,
+    "ratio": units.ratio,
+    "error": units.scientific,
+    "whole": lambda value: str(int(value)),
+    "number": units.significant,
+}
+
+NOT_MEASURED = "-"
+
+
+def text(column: Column, value: Value | Estimate) -> str:
+    """A value as people read it; an interval stands behind its number."""
+    if value is None:
+        return NOT_MEASURED
+    if isinstance(value, Estimate):
+        return _estimate(column, value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _WRITERS.get(column.kind, str)(value)
+
+
+def _estimate(column: Column, value: Estimate) -> str:
+    write = _WRITERS[column.kind]
+    if value.low is None or value.high is None:
+        return f"{write(value.point)} [one round]"
+    if value.low == value.high:
+        return write(value.point)
+    return f"{write(value.point)} [{write(value.low)}, {write(value.high)}]"
+
+
+def numeric(column: Column) -> bool:
+    """Whether a column is aligned to the right."""
+    return column.kind != "text"
+
+
+def texts(table: Table) -> list[list[str]]:
+    """Every cell of a table as text, without the header."""
+    pairs = (zip(table.columns, row, strict=True) for row in table.rows)
+    return [[text(column, value) for column, value in row] for row in pairs]

@@ -1,0 +1,32 @@
+"""Table -> CSV (RFC 4180): a header of stable names and a row per spec, numbers unrounded."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING
+
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from cnnbench.report.table import Table, Value
+
+
+def render(table: Table) -> str:
+    """Header and rows; an estimate is its point, what was not measured is empty."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([column.name for column in table.columns])
+    writer.writerows([[_cell(value) for value in row] for row in table.rows])
+    return out.getvalue()
+
+
+def _cell(value: Value | Estimate) -> str | int | float:
+    if value is None:
+        return ""
+    if isinstance(value, Estimate):
+        return value.point
+    if isinstance(value, str):
+        # A spreadsheet takes a cell that begins like this for a formula and runs it.
+        return f"'{value}" if value[:1] in {"=", "+", "-", "@", "\t", "\r"} else value
+    return value

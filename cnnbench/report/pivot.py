@@ -1,0 +1,75 @@
+"""Records -> wide table: one row per workload, one column per value of a field, by pandas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from cnnbench import metrics
+from cnnbench.errors import UnknownName
+from cnnbench.report.table import Column, Table, captions, notes, tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.table import Entry
+
+# Fields that may become columns; the others of them tell rows apart.
+FIELDS = ("mode", "batch", "device", "threads", "phase", "size")
+_ROWS = ("model", "phase", "batch", "input", "device", "threads", "mode", "run")
+
+
+def frame(found: Sequence[Entry]) -> pd.DataFrame:
+    """The tidy table as a data frame."""
+    table = tidy(found)
+    return pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
+
+
+def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
+    """A metric by workload and ``field``; by mode, the speed-up against eager stands beside it.
+
+    Raises:
+        UnknownName: no such field or metric.
+    """
+    if field not in FIELDS:
+        raise UnknownName("field", field, FIELDS)
+    metric = metrics.metric(name)
+    data = frame(found)
+    keys = _keys(data, field)
+    columns, parts = [Column(key, key) for key in keys], []
+    for value in data[field].drop_duplicates():
+        title = f"{value}" if field == "mode" else f"{field} {value}"
+        parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
+        if field == "mode" and value != "eager" and metric.name == "latency":
+            parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
+    cells = {key: _cells(data, keys, field, key) for key in {part[1] for part in parts}}
+    index = data[keys].drop_duplicates().itertuples(index=False, name=None)
+    rows = [
+        (*row, *(_plain(cells[column].get((*row, value))) for _, column, value in parts))
+        for row in index
+    ]
+    return Table(
+        columns=(*columns, *(column for column, _, _ in parts)),
+        rows=tuple(rows),
+        captions=captions(found),
+        notes=notes(found),
+    )
+
+
+def _keys(data: pd.DataFrame, field: str) -> list[str]:
+    """The model, and whatever else differs between rows."""
+    others = [key for key in _ROWS if key != field and not (field == "size" and key == "input")]
+    return [key for key in others if key == "model" or data[key].nunique() > 1]
+
+
+def _cells(
+    data: pd.DataFrame, keys: list[str], field: str, column: str
+) -> dict[tuple[Any, ...], Any]:
+    """(row keys…, field value) -> number; the last record of a cell counts."""
+    chosen = data.drop_duplicates([*keys, field], keep="last")
+    return dict(zip(zip(*(chosen[k] for k in [*keys, field]), strict=True), chosen[column], strict=True))
+
+
+def _plain(value: Any) -> Any:
+    return None if value is None or pd.isna(value) else float(value)

@@ -1,0 +1,271 @@
+"""Records -> Table: what is shown, decided once for every format.
+
+``tidy`` is for machines: one row per spec, every metric a column with its unit in its name. ``summary`` is for people: what is
+the same in all rows moves into the caption, intervals stand beside their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import metrics, units
+from cnnbench.metrics import METRICS
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from cnnbench.record import Environment, Record
+    from cnnbench.store import StoredRun
+
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column.
+
+    Attributes:
+        name: stable, for machines.
+        title: for people.
+        kind: ``text``, or how ``units`` writes the number.
+    """
+
+    name: str
+    title: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of raw values; formats render them.
+
+    Attributes:
+        columns: in order.
+        rows: a value per column; ``None`` is "not measured", an ``Estimate`` is a number with its interval.
+        captions: lines that hold for all rows.
+        notes: lines that explain single rows.
+    """
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Value | Estimate, ...], ...]
+    captions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record with what it is read beside.
+
+    Attributes:
+        record: itself.
+        run: name of its run.
+        baseline: plain eager on the same workload, device and threads in the same run, if there is one.
+        environment: where it was measured.
+    """
+
+    record: Record
+    run: str
+    baseline: Record | None
+    environment: Environment
+
+
+def entries(runs: Sequence[StoredRun]) -> list[Entry]:
+    """Every record of the runs with its baseline."""
+    found = []
+    for run in runs:
+        table = {record.id: record for record in run.records}
+        found += [
+            Entry(record, run.manifest.run, table.get(record.spec.baseline.id), run.environment)
+            for record in run.records
+        ]
+    return found
+
+
+def _size(entry: Entry) -> str:
+    spatial = entry.record.spec.workload.input[-2:]
+    return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
+
+
+def reason(record: Record) -> str:
+    """Why a row is not ``ok``, in one line."""
+    if record.failure is not None:
+        return f"{record.failure.phase}: {record.failure.message}"
+    return record.check.reason if record.check is not None else ""
+
+
+_IDENTITY: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
+    (Column("spec", "spec"), lambda e: e.record.id),
+    (Column("model", "model"), lambda e: e.record.spec.workload.model),
+    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
+    (Column("device", "device"), lambda e: e.record.spec.device.text),
+    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
+    (Column("size", "size"), _size),
+    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
+    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
+    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
+    (Column("status", "status"), lambda e: e.record.status),
+    (Column("error", "error"), lambda e: reason(e.record)),
+)
+
+_ORIGIN: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
+    (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
+    (Column("subnormal_share", "subnormals", "fraction"),
+     lambda e: e.record.reference.subnormal_share if e.record.reference else None),
+    (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
+    (Column("run", "run"), lambda e: e.run),
+    (Column("environment", "environment"), lambda e: e.record.environment),
+    (Column("torch", "torch"), lambda e: _torch(e.environment)),
+    (Column("measured_at", "measured at"), lambda e: e.record.measured_at),
+)  # fmt: skip
+
+
+def _torch(environment: Environment) -> str | None:
+    version = environment.hard.get("torch", {}).get("version")
+    return None if version is None else str(version)
+
+
+def tidy(found: Sequence[Entry]) -> Table:
+    """One row per spec with every metric; names and order are stable."""
+    pairs = [*_IDENTITY, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
+    return Table(
+        columns=tuple(column for column, _ in pairs),
+        rows=tuple(tuple(of(entry) for _, of in pairs) for entry in found),
+    )
+
+
+def _metric_columns() -> list[tuple[Column, Callable[[Entry], Value]]]:
+    columns: list[tuple[Column, Callable[[Entry], Value]]] = []
+    for metric in METRICS:
+        names = (metric.column, *(metric.interval or ()))
+        for name, part in zip(names, ("point", "low", "high"), strict=False):
+            columns.append((Column(name, name, metric.kind), _part(metric.of, part)))
+    return columns
+
+
+def _part(of: Callable[[Record], Estimate | None], part: str) -> Callable[[Entry], Value]:
+    def value(entry: Entry) -> Value:
+        estimate = of(entry.record)
+        return None if estimate is None else getattr(estimate, part)
+
+    return value
+
+
+def _speedup(entry: Entry) -> Estimate | None:
+    return metrics.speedup(entry.record, entry.baseline)
+
+
+def _speedup_columns() -> list[tuple[Column, Callable[[Entry], Value]]]:
+    def part(name: str) -> Callable[[Entry], Value]:
+        def value(entry: Entry) -> Value:
+            estimate = _speedup(entry)
+            return None if estimate is None else getattr(estimate, name)
+
+        return value
+
+    names = (("speedup", "point"), ("speedup_low", "low"), ("speedup_high", "high"))
+    return [(Column(name, name, "ratio"), part(field)) for name, field in names]
+
+
+def _of(name: str) -> Callable[[Entry], Estimate | None]:
+    metric = metrics.metric(name)
+    return lambda entry: metric.of(entry.record)
+
+
+def _exact(name: str) -> Callable[[Entry], Value]:
+    """A metric without uncertainty as a bare number."""
+    return _part(metrics.metric(name).of, "point")
+
+
+# What people look at; columns without a single value are left out.
+_SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
+    (Column("model", "model"), lambda e: e.record.spec.workload.model),
+    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
+    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
+    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
+    (Column("device", "device"), lambda e: e.record.spec.device.text),
+    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
+    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
+    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("speedup", "vs eager", "ratio"), _speedup),
+    (Column("throughput", "samples/s", "rate"), _exact("throughput")),
+    (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
+    (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
+    (Column("params", "params", "count"), _exact("params")),
+    (Column("macs", "MACs", "count"), _exact("macs")),
+    (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
+    (Column("relative_error", "rel. error", "error"), _exact("error")),
+    (Column("status", "output"), lambda e: e.record.status),
+)
+
+# Said once in the caption when all rows agree.
+_HOISTED = {"phase": "", "batch": "batch ", "input": "input ", "device": "", "threads": "threads "}
+
+
+def summary(found: Sequence[Entry]) -> Table:
+    """The table that a run ends with."""
+    rows = [[of(entry) for _, of in _SUMMARY] for entry in found]
+    columns = [column for column, _ in _SUMMARY]
+    shared: list[str] = []
+    keep = []
+    for index, column in enumerate(columns):
+        values = {row[index] for row in rows}
+        if column.name in _HOISTED and len(values) == 1 and rows:
+            shared.append(f"{_HOISTED[column.name]}{values.pop()}")
+        elif values != {None}:
+            keep.append(index)
+    return Table(
+        columns=tuple(columns[index] for index in keep),
+        rows=tuple(tuple(row[index] for index in keep) for row in rows),
+        captions=(*([", ".join(shared)] if shared else []), *captions(found)),
+        notes=notes(found),
+    )
+
+
+def captions(found: Sequence[Entry]) -> tuple[str, ...]:
+    """What the numbers are numbers of: machine and software, and how they were taken."""
+    lines = [_where(entry.environment) for entry in found]
+    counts = {len(entry.record.runs) for entry in found if entry.record.failure is None}
+    method = [
+        f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over rounds;"
+        " vs eager: from slices measured side by side"
+    ]
+    return (*dict.fromkeys(lines), *(method if counts else []))
+
+
+def _span(counts: set[int]) -> str:
+    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+
+
+def _where(environment: Environment) -> str:
+    hard = environment.hard
+    if hard.get("fake"):
+        return "FAKE EXECUTOR: every number here is made up"
+    torch = hard.get("torch", {})
+    parts = [
+        str(hard.get("cpu") or "unknown processor"),
+        f"{hard.get('cores_usable')} cores",
+        *[str(gpu.get("name")) for gpu in hard.get("gpus") or []],
+        f"torch {torch.get('version')}",
+        f"Python {hard.get('python')}",
+        f"environment {environment.fingerprint}",
+    ]
+    return ", ".join(parts)
+
+
+def notes(found: Sequence[Entry]) -> tuple[str, ...]:
+    """A line for every row that is not simply ok, and for what was noticed."""
+    lines = []
+    for entry in found:
+        record = entry.record
+        why = reason(record)
+        if why or record.status != "ok":
+            lines.append(f"{record.id}: {record.status}: {why or 'not measured'}")
+        lines += [f"{record.id}: {note}" for note in record.notes]
+        share = record.reference.subnormal_share if record.reference else None
+        if share:
+            lines.append(
+                f"{record.id}: {units.percent(share)} of the activations are subnormal numbers,"
+                " which slow a CPU down many times"
+            )
+    return tuple(dict.fromkeys(lines))

@@ -1,0 +1,215 @@
+"""From what a user asked for to a run directory: prepare, start, resume.
+
+The one place where selection, environment, plan, session and store meet; commands and the Python API call it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import machine, store, suite
+from cnnbench.codec import decode
+from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
+from cnnbench.record import Environment, Failure, Record
+from cnnbench.runner import plan as planning
+from cnnbench.runner.executor import Executor, executor
+from cnnbench.runner.plan import Plan
+from cnnbench.runner.session import Session, Watcher, batches, describe
+from cnnbench.spec import Device, Spec
+from cnnbench.suite import Facts, Grid
+
+if TYPE_CHECKING:
+    from cnnbench.store import StoredRun, Writer
+
+# Of the memory that is free now, what one worker may take before it gets an error instead of a swapping machine.
+_MEMORY_SHARE = 0.9
+_RESOLVE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asked for; every field has the default of ``cnnbench run``."""
+
+    models: tuple[str, ...] = ("quick",)
+    modes: tuple[str, ...] = ("eager", "channels_last")
+    device: str | None = None
+    batches: tuple[int, ...] = (1,)
+    phases: tuple[str, ...] = ("inference",)
+    size: tuple[int, int] | None = None
+    input: tuple[int, ...] | None = None
+    threads: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    plan: Plan = Plan()
+    executor: str = "process"
+
+
+@dataclass(frozen=True)
+class Job:
+    """An order, worked out: which specs, where, how, and roughly how long."""
+
+    specs: tuple[Spec, ...]
+    impossible: Mapping[str, str]
+    macs: Mapping[str, int]
+    plan: Plan
+    environment: Environment
+    executor: Executor
+
+    def seconds(self, spec: Spec) -> float:
+        """A rough guess of what a spec takes."""
+        compiles = spec.mode.compiler != "eager"
+        return planning.rough_seconds(self.plan, self.macs.get(spec.id, 0), compiles=compiles)
+
+    @property
+    def work(self) -> list[list[Spec]]:
+        """The possible specs in batches."""
+        possible = [spec for spec in self.specs if spec.id not in self.impossible]
+        return list(batches(possible, self.seconds))
+
+    @property
+    def total_seconds(self) -> float:
+        """A rough guess of what all of it takes."""
+        starts = len(self.work) * planning.rough_starts(self.plan)
+        return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
+
+
+def prepare(order: Order) -> Job:
+    """Work an order out; asks a worker what this machine is, and what models outside the catalogue are.
+
+    Raises:
+        UsageError: something in the order is wrong or not possible here.
+    """
+    # What needs no worker is checked before one is started.
+    models = suite.select(order.models)
+    asked = None if order.device is None else Device.parse(order.device)
+    if asked is not None:
+        suite.modes(order.modes, asked)
+    who = executor(order.executor)
+    environment = describe(who)
+    device = _device(asked, environment)
+    grid = Grid(
+        models=models,
+        modes=order.modes,
+        batches=order.batches,
+        phases=order.phases,
+        device=device,
+        threads=order.threads or machine.default_threads(),
+        size=order.size,
+        input=order.input,
+        arguments=order.arguments,
+    )
+    known = suite.facts(models) | _outside(who, suite.outside(models), order.arguments)
+    expansion = suite.expand(grid, known)
+    plan = replace(order.plan, memory_limit=order.plan.memory_limit or _memory_limit(device))
+    return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
+
+
+def _device(asked: Device | None, environment: Environment) -> Device:
+    gpus = environment.hard.get("gpus") or []
+    if asked is None:
+        return Device("cuda", 0) if gpus else Device("cpu")
+    if asked.kind == "cuda" and not environment.hard.get("fake") and asked.index >= len(gpus):
+        found = f"{len(gpus)} CUDA devices" if gpus else "no CUDA device"
+        raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
+    return asked
+
+
+def _memory_limit(device: Device) -> int | None:
+    available = machine.memory_available()
+    # A CUDA process maps far more than it uses, so a limit on its mappings would mean nothing.
+    if available is None or device.kind != "cpu":
+        return None
+    return round(_MEMORY_SHARE * available)
+
+
+def _outside(
+    who: Executor, names: Sequence[str], arguments: Mapping[str, Any]
+) -> dict[str, Facts]:
+    """Ask a worker about models that the catalogue does not hold; importing them is its business."""
+    if not names:
+        return {}
+    found = {}
+    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
+        for name in names:
+            worker = crew.start()
+            request = {"task": "resolve", "name": name, "arguments": dict(arguments)}
+            try:
+                found[name] = decode(Facts, worker.ask(request, _RESOLVE_SECONDS))
+            except WorkerError as error:
+                if error.kind == "unsupported":
+                    raise UsageError(str(error)) from error
+                raise UsageError(f"model '{name}': {error}") from error
+            finally:
+                worker.close()
+    return found
+
+
+def start(job: Job, out: Path, watcher: Watcher) -> StoredRun:
+    """Begin a run and measure all of it.
+
+    Raises:
+        StoreError: the directory cannot be used.
+    """
+    names = [spec.id for spec in job.specs]
+    what = store.manifest(out.name, names, job.plan, job.executor.name)
+    with store.create(out, what, job.environment) as writer:
+        _measure(job, writer, watcher)
+    return store.read(out)
+
+
+def resume(path: Path, watcher: Watcher) -> StoredRun:
+    """Measure what a run still misses, with the run's own plan.
+
+    Raises:
+        StoreError: not a run.
+        Incomparable: this is not the machine or software that the run began on.
+    """
+    stored = store.read(path)
+    if not stored.missing:
+        return stored
+    who = executor(stored.manifest.executor)
+    environment = describe(who)
+    if environment.fingerprint != stored.environment.fingerprint:
+        changed = ", ".join(differences(stored.environment, environment))
+        raise Incomparable(
+            f"{path} was begun in another environment ({changed} differ); start a new run"
+        )
+    specs = tuple(Spec.parse(name) for name in stored.missing)
+    plan = decode(Plan, dict(stored.manifest.plan), "plan")
+    known = suite.facts([spec.workload.architecture for spec in specs])
+    macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
+    with store.Writer(path) as writer:
+        _measure(Job(specs, {}, macs, plan, environment, who), writer, watcher)
+    return store.read(path)
+
+
+def differences(old: Environment, new: Environment) -> list[str]:
+    """Names of the hard facts that differ."""
+    names = sorted({*old.hard, *new.hard})
+    return [name for name in names if old.hard.get(name) != new.hard.get(name)]
+
+
+def _measure(job: Job, writer: Writer, watcher: Watcher) -> None:
+    impossible = [
+        _refused(spec, job) for spec in job.specs if spec.id in job.impossible
+    ]
+    if impossible:
+        writer.append(impossible)
+    for record in impossible:
+        watcher.finished(record)
+    session = Session(job.executor, job.plan, job.environment, watcher)
+    for records in session.run(job.work):
+        writer.append(records)
+
+
+def _refused(spec: Spec, job: Job) -> Record:
+    return Record(
+        id=spec.id,
+        environment=job.environment.fingerprint,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        failure=Failure("plan", "unsupported", job.impossible[spec.id]),
+    )

@@ -1,0 +1,225 @@
+"""Run directories: ``manifest.json``, ``environment.json`` and ``records.jsonl``.
+
+A run is written once and only ever added to: one write per batch of records, flushed to disk, so that a kill at any byte
+loses nothing that was reported. A torn last line is skipped when reading and closed off when resuming. Runs are merged by
+copying directories. Everything is JSON; nothing is unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import decode, encode
+from cnnbench.errors import SchemaError, StoreError
+from cnnbench.record import Environment, Record, from_json, to_json
+from cnnbench.version import VERSION
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+MANIFEST, ENVIRONMENT, RECORDS = "manifest.json", "environment.json", "records.jsonl"
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a run set out to do.
+
+    Attributes:
+        run: the run's name, unique across machines, so that runs merge by copying.
+        created: UTC, ISO 8601.
+        specs: ids of the whole grid, in order.
+        plan: the sampling plan.
+        executor: who measured.
+        version: of cnnbench.
+    """
+
+    run: str
+    created: str
+    specs: tuple[str, ...]
+    plan: Mapping[str, Any]
+    executor: str = "process"
+    version: str = VERSION
+    schema: int = _SCHEMA
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as read back.
+
+    Attributes:
+        path: its directory.
+        records: one per spec; of several for one spec the last counts.
+        problems: lines for people about what could not be read.
+    """
+
+    path: Path
+    manifest: Manifest
+    environment: Environment
+    records: tuple[Record, ...]
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Ids of the grid that have no record yet."""
+        present = {record.id for record in self.records}
+        return tuple(name for name in self.manifest.specs if name not in present)
+
+
+def new_run_name() -> str:
+    """UTC time and a random suffix: sorts by time, never collides."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def manifest(run: str, specs: Sequence[str], plan: object, executor: str) -> Manifest:
+    """The manifest of a run that begins now."""
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    return Manifest(run, created, tuple(specs), encode(plan), executor)
+
+
+class Writer:
+    """Appends records to a run; a context manager that holds the run's lock."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path / RECORDS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._file)
+            raise StoreError(f"{path}: another cnnbench is writing to this run") from None
+        self._close_torn_line()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._file)
+
+    def append(self, records: Iterable[Record]) -> None:
+        """Add records with one write, and see it to the disk.
+
+        Raises:
+            StoreError: the disk does not take it.
+        """
+        lines = [json.dumps(to_json(record), separators=(",", ":")) for record in records]
+        data = "".join(line + "\n" for line in lines).encode()
+        try:
+            _write_all(self._file, data)
+            os.fsync(self._file)
+        except OSError as error:
+            raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
+
+    def _close_torn_line(self) -> None:
+        """End a line that a killed writer left open, so that the next record starts a line of its own."""
+        size = os.fstat(self._file).st_size
+        if size and os.pread(self._file, 1, size - 1) != b"\n":
+            _write_all(self._file, b"\n")
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]
+
+
+def create(path: Path, what: Manifest, environment: Environment) -> Writer:
+    """Begin a run in a directory that is new or empty.
+
+    Raises:
+        StoreError: the directory holds something, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if any(path.iterdir()):
+            hint = f"continue it with --resume {path}, or" if (path / MANIFEST).exists() else "so"
+            holds = "another run" if (path / MANIFEST).exists() else "other files"
+            raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
+        _write_whole(path / ENVIRONMENT, encode(environment))
+        _write_whole(path / MANIFEST, encode(what))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    return Writer(path)
+
+
+def _write_whole(path: Path, data: Any) -> None:
+    """Write a JSON file so that a reader finds all of it or none."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w", encoding="utf8") as file:
+        json.dump(data, file, indent=1, sort_keys=True)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def read(path: Path) -> StoredRun:
+    """Read a run, whatever state its writer left it in.
+
+    Raises:
+        StoreError: not a run directory, or not one that this version can read.
+    """
+    what = decode(Manifest, _read_whole(path / MANIFEST, path), MANIFEST)
+    if what.schema != _SCHEMA:
+        raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
+    environment = decode(Environment, _read_whole(path / ENVIRONMENT, path), ENVIRONMENT)
+    records, problems = _records(path / RECORDS)
+    return StoredRun(path, what, environment, records, problems)
+
+
+def _read_whole(path: Path, run: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except FileNotFoundError:
+        raise StoreError(f"{run} is not a cnnbench run: it has no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise StoreError(f"{path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return str(error.strerror)
+    return "not JSON; is it a file of this program, whole?"
+
+
+def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return (), ()
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    found: dict[str, Record] = {}
+    problems = []
+    for number, line in enumerate(data.split(b"\n"), start=1):
+        if not line.strip(b" \t\r\0"):
+            continue
+        with contextlib.suppress(ValueError):
+            record = _record(json.loads(line), f"{path}:{number}")
+            found.pop(record.id, None)
+            found[record.id] = record
+            continue
+        problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
+    if problems and not found:
+        raise StoreError(f"{path}: no line of it is a record; is it a file of this program?")
+    return tuple(found.values()), tuple(problems)
+
+
+def _record(data: Any, place: str) -> Record:
+    try:
+        return from_json(data)
+    except SchemaError as error:
+        raise SchemaError(f"{place}: {error}") from None

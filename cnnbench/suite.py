@@ -1,0 +1,174 @@
+"""Named grids and what they expand to: models x phases x batches x modes on one device.
+
+Knows the catalogue, not how anything is built or measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnbench import catalogue
+from cnnbench.errors import Unsupported, UsageError
+from cnnbench.spec import SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What expansion needs to know of an architecture.
+
+    Attributes:
+        input: shape of one sample.
+        macs: of one sample, if known; for estimates of time only.
+        min_size: smallest height and width it takes, if known.
+    """
+
+    input: tuple[int, ...]
+    macs: int | None = None
+    min_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a user asked for.
+
+    Attributes:
+        models: names, as selected from the catalogue; names with a colon are not of the catalogue.
+        modes: mode texts, or ``all``.
+        batches, phases: every combination is a workload.
+        device, threads: where.
+        size: height and width in place of the architecture's own.
+        input: the whole sample shape in place of the architecture's own.
+        arguments: keyword arguments of the builders.
+    """
+
+    models: tuple[str, ...]
+    modes: tuple[str, ...] = ("eager",)
+    batches: tuple[int, ...] = (1,)
+    phases: tuple[str, ...] = ("inference",)
+    device: Device = Device()
+    threads: int = 1
+    size: tuple[int, int] | None = None
+    input: tuple[int, ...] | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """A grid's specs, in the order in which they are measured, and those that cannot be.
+
+    Attributes:
+        specs: all of them.
+        impossible: id -> one line that says why.
+        macs: id -> multiply-accumulates of the whole batch, where known.
+    """
+
+    specs: tuple[Spec, ...]
+    impossible: Mapping[str, str]
+    macs: Mapping[str, int]
+
+
+def select(patterns: Sequence[str]) -> tuple[str, ...]:
+    """Model names for patterns; see ``catalogue.select``.
+
+    Raises:
+        UnknownName: a pattern that matches nothing.
+    """
+    if not patterns:
+        raise UsageError("no model given; try --models quick")
+    return catalogue.select(patterns)
+
+
+def outside(models: Sequence[str]) -> tuple[str, ...]:
+    """Those names that the catalogue does not hold: users' factories, timm."""
+    known = {entry.name for entry in catalogue.entries()}
+    return tuple(name for name in models if name not in known)
+
+
+def facts(models: Sequence[str]) -> dict[str, Facts]:
+    """What the catalogue knows of those of the names that it holds."""
+    table = {entry.name: entry for entry in catalogue.entries()}
+    return {
+        name: Facts(table[name].input, table[name].macs, table[name].min_size)
+        for name in models
+        if name in table
+    }
+
+
+def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
+    """Modes for texts; ``all`` stands for the sensible set of the device.
+
+    Raises:
+        UsageError: unknown, contradictory or impossible words.
+    """
+    spread = [SENSIBLE_MODES[device.kind] if text == "all" else (text,) for text in texts]
+    parsed = [Mode.parse(text, device.kind) for group in spread for text in group]
+    return tuple(dict.fromkeys(parsed))
+
+
+def expand(grid: Grid, known: Mapping[str, Facts]) -> Expansion:
+    """Every spec of a grid.
+
+    Args:
+        grid: what was asked for.
+        known: facts of every model in the grid.
+
+    Raises:
+        UsageError: nothing in the grid is possible.
+    """
+    chosen = modes(grid.modes, grid.device)
+    specs: list[Spec] = []
+    impossible: dict[str, str] = {}
+    macs: dict[str, int] = {}
+    for name in grid.models:
+        shape = _shape(grid, known[name])
+        reason = _impossible(name, shape, known[name])
+        for workload in _workloads(grid, name, shape):
+            for mode in chosen:
+                spec = Spec(workload, mode, grid.device, grid.threads)
+                specs.append(spec)
+                macs[spec.id] = _macs(known[name], workload)
+                if reason:
+                    impossible[spec.id] = reason
+    if specs and len(impossible) == len(specs):
+        raise Unsupported(next(iter(impossible.values())))
+    return Expansion(tuple(dict.fromkeys(specs)), impossible, macs)
+
+
+def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
+    arguments = arguments_of(grid.arguments.items())
+    pairs = [(phase, batch) for phase in grid.phases for batch in grid.batches]
+    return [Workload(name, batch, shape, phase, arguments) for phase, batch in pairs]
+
+
+def _shape(grid: Grid, facts: Facts) -> tuple[int, ...]:
+    if grid.input is not None:
+        return grid.input
+    if grid.size is not None and len(facts.input) >= 2:
+        return (*facts.input[:-2], *grid.size)
+    return facts.input
+
+
+def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:
+    smallest = facts.min_size
+    if smallest is None or min(shape[-2:]) >= smallest:
+        return ""
+    given = "x".join(map(str, shape[-2:]))
+    return f"model '{name}' cannot take {given}; the smallest it takes is {smallest}x{smallest}"
+
+
+def rough_macs(workload: Workload, known: Mapping[str, Facts]) -> int:
+    """A guess of a workload's multiply-accumulates, for clocks only."""
+    return _macs(known.get(workload.architecture, Facts(workload.input)), workload)
+
+
+def _macs(facts: Facts, workload: Workload) -> int:
+    """A guess good enough for a clock: MACs grow with area and batch; unknown counts as a small network."""
+    base = facts.macs or 500_000_000
+    area = 1.0
+    for given, usual in zip(workload.input[-2:], facts.input[-2:], strict=False):
+        area *= given / usual
+    return round(base * area * workload.batch)
+
+
