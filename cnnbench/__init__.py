@@ -1,17 +1,19 @@
 """cnnbench: true numbers about convolutional networks on your machine.
 
-``run`` measures a grid of models and modes, ``load`` reads runs back, ``measure`` and ``cost`` take a module object. Importing
-this package imports no torch; ``measure`` and ``cost`` do, on first use.
+``run`` measures a grid of models and modes, ``load`` reads runs back, ``measure`` takes a module
+object. Importing this package imports no torch; ``measure`` does, on first use.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.version import VERSION as __version__
+from cnnbench import version
 
 if TYPE_CHECKING:
     from cnnbench.api import Results, load, measure, run
+
+__version__ = version.VERSION
 
 __all__ = ["Results", "__version__", "load", "measure", "run"]
 

@@ -1,12 +1,16 @@
-"""What in an environment will spoil a measurement, and how to mend it without being root. Values in, values out."""
+"""What in an environment will spoil a measurement.
+
+How to mend it without being root. Values in, values out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnnbench.record import Environment
 
 
@@ -36,7 +40,9 @@ def _quota(environment: Environment) -> Finding | None:
     if quota is None or cores is None or quota >= cores:
         return None
     what = f"the control group allows {quota:g} cores of time, but threads may run on {cores}"
-    return Finding("quota", what, f"use --threads {max(1, int(quota))}, or work is throttled in bursts")
+    return Finding(
+        "quota", what, f"use --threads {max(1, int(quota))}, or work is throttled in bursts"
+    )
 
 
 def _single_core(environment: Environment) -> Finding | None:
@@ -66,7 +72,9 @@ def _hypervisor(environment: Environment) -> Finding | None:
     if not environment.soft.get("hypervisor"):
         return None
     what = "this is a virtual machine: other guests share caches and cores unseen"
-    return Finding("virtual", what, "trust speed-ups and intervals over rounds, not one absolute time")
+    return Finding(
+        "virtual", what, "trust speed-ups and intervals over rounds, not one absolute time"
+    )
 
 
 def _compiler(environment: Environment) -> Finding | None:
@@ -97,7 +105,9 @@ def _variables(environment: Environment) -> Finding | None:
     if not threads:
         return None
     what = f"{', '.join(f'{name}={named[name]}' for name in threads)} is set"
-    return Finding("variables", what, "unset it and say --threads, which is recorded with every row")
+    return Finding(
+        "variables", what, "unset it and say --threads, which is recorded with every row"
+    )
 
 
 # One line per check.

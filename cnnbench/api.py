@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,17 @@ from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
-from cnnbench.runner.session import Watcher
 from cnnbench.spec import Mode
+from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     import pandas as pd
 
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
-    from cnnbench.store import StoredRun
+    from cnnbench.runner.session import Watcher
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,11 @@ def run(
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
         modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
         device: ``cpu``, ``cuda`` or ``cuda:1``; the best present if not given.
-        batch, size, input, phase, threads: see ``cnnbench run --help``.
+        batch: samples per call; several make a sweep.
+        size: height and width in place of each network's own.
+        input: whole shape of one sample, for networks of your own.
+        phase: ``inference``, ``training``, ``finetune``, or several.
+        threads: CPU threads; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
         watcher: told of progress.
@@ -143,12 +148,16 @@ def load(*paths: str | Path) -> Results:
 
 
 def measure(
-    module: Any, *inputs: Any, modes: str | Sequence[str] = "eager", device: str = "cpu", **plan: Any
+    module: Any,
+    *inputs: Any,
+    modes: str | Sequence[str] = "eager",
+    device: str = "cpu",
+    **plan: Any,
 ) -> Results:
     """Measure a module object in this very process, e.g. in a notebook.
 
-    The module is copied for every mode and never changed. Slices of the modes alternate as they do between workers; what
-    needs a process of its own (peak memory, fresh rounds) is "not measured".
+    The module is copied for every mode and never changed. Slices of the modes alternate as they do
+    between workers; what needs a process of its own (peak memory, fresh rounds) is "not measured".
 
     Args:
         module: a ``torch.nn.Module``.

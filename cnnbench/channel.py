@@ -1,7 +1,7 @@
 """JSON lines over a socket: the only thing that crosses the process border.
 
-A worker's stdout and stderr are not part of it, so nothing that a model prints can corrupt a result. Both sides use this
-module; it knows nothing of what the messages mean.
+A worker's stdout and stderr are not part of it, so nothing that a model prints can corrupt a
+result. Both sides use this module; it knows nothing of what the messages mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Message = dict[str, Any]
 _LIMIT = 64 << 20
 
 
-class ChannelClosed(Exception):  # noqa: N818 - it is a fact, not an error
+class ChannelClosed(Exception):
     """The other side is gone."""
 
 

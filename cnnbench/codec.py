@@ -1,7 +1,8 @@
 """Frozen dataclasses <-> plain JSON, driven by their type annotations; strict in what it reads.
 
-Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong type, or is unknown is an
-error that names its path, so that a foreign file is refused and never half read.
+Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong
+type, or is unknown is an error that names its path, so that a foreign file is refused and never
+half read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ T = TypeVar("T")
 
 
 def encode(value: Any) -> Any:
-    """A value of dataclasses, mappings and tuples as plain JSON types; ``None`` fields are left out."""
+    """A value of dataclasses, mappings and tuples as plain JSON types.
+
+    ``None`` fields are left out.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((item.name, getattr(value, item.name)) for item in dataclasses.fields(value))
         return {name: encode(part) for name, part in pairs if part is not None}

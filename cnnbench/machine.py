@@ -1,4 +1,6 @@
-"""What the host offers, read from the operating system: cores, quota, memory, instruction sets, compiler.
+"""What the host offers, read from the operating system.
+
+Cores, quota, memory, instruction sets, compiler.
 
 Standard library only, no torch, milliseconds. What cannot be read is ``None``; nothing is guessed.
 """
@@ -17,11 +19,12 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 # Instruction sets that decide which convolution kernels exist; the rest of the flags is noise.
 _INSTRUCTION_SETS = (
-    "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16",
-    "amx_bf16", "amx_int8", "amx_fp16", "asimd", "sve", "bf16", "i8mm",
+    "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
+    "avx512_fp16", "amx_bf16", "amx_int8", "amx_fp16", "asimd", "sve", "bf16", "i8mm",
 )  # fmt: skip
 
-# Environment variables that change what torch runs or how memory is got. Only these names are ever recorded.
+# Environment variables that change what torch runs or how memory is got. Only these names are ever
+# recorded.
 _PREFIXES = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_",
     "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
@@ -47,7 +50,10 @@ def cpu_quota() -> float | None:
     if text is not None:
         limit, _, period = text.partition(" ")
         return None if limit == "max" else int(limit) / int(period)
-    quota, period_us = read_text(_CGROUP / "cpu/cpu.cfs_quota_us"), read_text(_CGROUP / "cpu/cpu.cfs_period_us")
+    quota, period_us = (
+        read_text(_CGROUP / "cpu/cpu.cfs_quota_us"),
+        read_text(_CGROUP / "cpu/cpu.cfs_period_us"),
+    )
     if quota is None or period_us is None or int(quota) < 0:
         return None
     return int(quota) / int(period_us)

@@ -1,6 +1,7 @@
 """Every metric there is: one table, one row per metric, record -> estimate.
 
-Adding a derived metric is adding a row. Reports, comparisons and gates read names, units and directions from here.
+Adding a derived metric is adding a row. Reports, comparisons and gates read names, units and
+directions from here.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 
 from cnnbench import stats
 from cnnbench.errors import UnknownName
+from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from cnnbench.record import Record, Run, Slice
+    from cnnbench.record import Run, Slice
 
 
 @dataclass(frozen=True)
@@ -93,8 +95,8 @@ def first_call(record: Record, cache: str) -> Estimate | None:
 def speedup(record: Record, baseline: Record | None) -> Estimate | None:
     """How many times faster than the baseline, from slices that were measured side by side.
 
-    Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its t-interval. ``None``
-    unless both were measured in the same ensembles.
+    Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its
+    t-interval. ``None`` unless both were measured in the same ensembles.
     """
     if baseline is None or record.failure is not None or baseline.failure is not None:
         return None

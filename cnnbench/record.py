@@ -1,7 +1,9 @@
-"""What is kept of a measurement: environment, cost, runs, failure; frozen values that know nothing of files or tables.
+"""What is kept of a measurement: environment, cost, runs, failure.
 
-Inside, times are integer nanoseconds as the clock gave them, sizes are bytes, counts are counts. Statistics are computed
-on reading (``stats``, ``metrics``), never stored.
+Frozen values that know nothing of files or tables.
+
+Inside, times are integer nanoseconds as the clock gave them, sizes are bytes, counts are counts.
+Statistics are computed on reading (``stats``, ``metrics``), never stored.
 
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
@@ -28,8 +30,9 @@ SCHEMA = 1
 class Cost:
     """The static facts of a workload, known without running it.
 
-    Totals are for the whole batch. ``macs`` counts the multiply-accumulates of contractions in one forward pass in
-    inference form; ``training_macs`` counts forward and backward. ``None`` means "not known to the method", never zero.
+    Totals are for the whole batch. ``macs`` counts the multiply-accumulates of contractions in one
+    forward pass in inference form; ``training_macs`` counts forward and backward. ``None`` means
+    "not known to the method", never zero.
 
     Attributes:
         params: elements of all parameters, each counted once by identity, auxiliary heads included.
@@ -38,12 +41,16 @@ class Cost:
         param_bytes, buffer_bytes, input_bytes: their sizes.
         macs: multiply-accumulates of contractions, forward.
         training_macs: the same for forward and backward.
-        bias_adds: additions of biases, the difference to "mult-adds" as torchinfo and lectures print them.
+        bias_adds: additions of biases, the difference to "mult-adds" as torchinfo and lectures
+            print them.
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).
         activation_peak_bytes: predicted peak of live activations.
-        memory_peak_bytes: predicted peak including parameters, buffers and input (training: gradients, optimiser).
-        uncounted: operators without a rule and how often they were called; non-empty means the totals may be short.
-        auxiliary_params: parameters that only training uses (auxiliary heads), included in ``params``.
+        memory_peak_bytes: predicted peak including parameters, buffers and input (training:
+            gradients, optimiser).
+        uncounted: operators without a rule and how often they were called; non-empty means the
+            totals may be short.
+        auxiliary_params: parameters that only training uses (auxiliary heads), included in
+            ``params``.
         method: who counted.
     """
 
@@ -118,7 +125,8 @@ class Reference:
     Attributes:
         repeatable: a second call gave the same bits.
         error_float64: its own relative Frobenius error against float64.
-        subnormal_share: share of subnormal numbers among its activations; they cost 30 to 160 times the time on CPU.
+        subnormal_share: share of subnormal numbers among its activations; they cost 30 to 160 times
+            the time on CPU.
         nonfinite: an activation was infinite or not a number.
         random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
     """
@@ -162,10 +170,13 @@ class Memory:
     """Peak memory of one step, from a pass and a process of its own.
 
     Attributes:
-        resident_bytes: what lives before the step: parameters, buffers, input, gradients, optimiser state.
+        resident_bytes: what lives before the step: parameters, buffers, input, gradients, optimiser
+            state.
         cpu_peak_bytes: resident plus the allocator's peak within the step.
-        cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc caching off.
-        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching allocator.
+        cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc
+            caching off.
+        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching
+            allocator.
         missing: name of each figure that could not be had -> why.
     """
 
@@ -186,7 +197,8 @@ class Failure:
         phase: what the worker was doing.
         kind: one word: ``error``, ``out_of_memory``, ``timeout``, ``died``, …
         message: one line.
-        details: the end of the traceback or of what the process wrote, for ``--debug`` and the report.
+        details: the end of the traceback or of what the process wrote, for ``--debug`` and the
+            report.
     """
 
     phase: str

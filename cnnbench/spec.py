@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
 from cnnbench.errors import UnknownName, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 PHASES = ("inference", "training", "finetune")
 
@@ -44,8 +46,8 @@ class Word:
     meaning: str
 
 
-# The one table of mode words. The first word of an axis is its default and is left out of a mode's text. What a word does
-# to a network stands in worker/modes.py under the same value.
+# The one table of mode words. The first word of an axis is its default and is left out of a mode's
+# text. What a word does to a network stands in worker/modes.py under the same value.
 WORDS = (
     Word("eager", "compiler", "eager", DEVICE_KINDS, "no compiler"),
     Word("compile", "compiler", "default", DEVICE_KINDS, "torch.compile"),
@@ -119,15 +121,15 @@ class Mode:
 _DEFAULTS = frozenset(next(word.text for word in WORDS if word.axis == axis) for axis in AXES)
 
 
-def _word(token: str, kind: str, mode: str) -> Word:
+def _word(text: str, kind: str, mode: str) -> Word:
     words = {word.text: word for word in WORDS}
-    if token == "amp" and (token, kind) not in _SHORT:
+    if text == "amp" and (text, kind) not in _SHORT:
         raise UsageError(f"mode '{mode}': on {kind}, amp needs a precision: amp=fp16 or amp=bf16")
-    word = words.get(_SHORT.get((token, kind), token))
+    word = words.get(_SHORT.get((text, kind), text))
     if word is None:
-        raise UnknownName("mode word", token, words, f"(in mode '{mode}')")
+        raise UnknownName("mode word", text, words, f"(in mode '{mode}')")
     if kind not in word.kinds:
-        raise UsageError(f"mode '{mode}': '{token}' exists on {', '.join(word.kinds)} only")
+        raise UsageError(f"mode '{mode}': '{text}' exists on {', '.join(word.kinds)} only")
     return word
 
 
@@ -208,7 +210,9 @@ class Workload:
 def arguments_of(pairs: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...]:
     """Keyword arguments in the form that ``Workload`` keeps: sorted, canonical JSON."""
     return tuple(
-        sorted((key, json.dumps(value, sort_keys=True, separators=(",", ":"))) for key, value in pairs)
+        sorted(
+            (key, json.dumps(value, sort_keys=True, separators=(",", ":"))) for key, value in pairs
+        )
     )
 
 

@@ -1,21 +1,28 @@
 """Estimates and intervals. Floats in, floats out; knows nothing of records, units or time.
 
-The unit of statistics is the round (a fresh process), because samples of one process share its luck: intervals are
-Student-t intervals over one value per round, on logarithms, since times are positive and compared as ratios.
+The unit of statistics is the round (a fresh process), because samples of one process share its
+luck: intervals are Student-t intervals over one value per round, on logarithms, since times are
+positive and compared as ratios.
 """
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A point and its interval; ``low`` and ``high`` are ``None`` when one round cannot give one."""
+    """A point and its interval.
+
+    ``low`` and ``high`` are ``None`` when one round cannot give one.
+    """
 
     point: float
     low: float | None = None
@@ -47,7 +54,8 @@ def median(values: Sequence[float]) -> float:
 def geometric(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """Centre of positive values, one per round, with a t-interval on their logarithms.
 
-    The point is the median; the interval is widened to hold it in the rare case that skew puts it outside.
+    The point is the median; the interval is widened to hold it in the rare case that skew puts it
+    outside.
 
     Args:
         values: one positive number per round.
@@ -78,9 +86,7 @@ def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     if len(values) < 2:
         return Estimate(math.exp(values[0]))
     centre, half = t_interval(values, confidence)
-    return Estimate(
-        math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values)
-    )
+    return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values))
 
 
 def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
@@ -142,7 +148,10 @@ def _continued_fraction(x: float, a: float, b: float) -> float:
 
 
 def quartile_spread(values: Sequence[float]) -> float | None:
-    """Interquartile range over the median, the robust relative spread; ``None`` under four values."""
+    """Interquartile range over the median, the robust relative spread.
+
+    ``None`` under four values.
+    """
     if len(values) < 4:
         return None
     first, middle, third = statistics.quantiles(values, n=4, method="inclusive")

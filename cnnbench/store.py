@@ -1,8 +1,9 @@
 """Run directories: ``manifest.json``, ``environment.json`` and ``records.jsonl``.
 
-A run is written once and only ever added to: one write per batch of records, flushed to disk, so that a kill at any byte
-loses nothing that was reported. A torn last line is skipped when reading and closed off when resuming. Runs are merged by
-copying directories. Everything is JSON; nothing is unpickled or evaluated.
+A run is written once and only ever added to: one write per batch of records, flushed to disk, so
+that a kill at any byte loses nothing that was reported. A torn last line is skipped when reading
+and closed off when resuming. Runs are merged by copying directories. Everything is JSON; nothing is
+unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -125,7 +126,10 @@ class Writer:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
 
     def _close_torn_line(self) -> None:
-        """End a line that a killed writer left open, so that the next record starts a line of its own."""
+        """End a line that a killed writer left open.
+
+        So that the next record starts a line of its own.
+        """
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             _write_all(self._file, b"\n")

@@ -47,7 +47,7 @@ class Grid:
     modes: tuple[str, ...] = ("eager",)
     batches: tuple[int, ...] = (1,)
     phases: tuple[str, ...] = ("inference",)
-    device: Device = Device()
+    device: Device = field(default_factory=Device)
     threads: int = 1
     size: tuple[int, int] | None = None
     input: tuple[int, ...] | None = None
@@ -164,11 +164,12 @@ def rough_macs(workload: Workload, known: Mapping[str, Facts]) -> int:
 
 
 def _macs(facts: Facts, workload: Workload) -> int:
-    """A guess good enough for a clock: MACs grow with area and batch; unknown counts as a small network."""
+    """A guess good enough for a clock: MACs grow with area and batch.
+
+    Unknown counts as a small network.
+    """
     base = facts.macs or 500_000_000
     area = 1.0
     for given, usual in zip(workload.input[-2:], facts.input[-2:], strict=False):
         area *= given / usual
     return round(base * area * workload.batch)
-
-

@@ -1,4 +1,6 @@
-"""Static cost on the meta device: what a network costs, without running it or allocating its weights.
+"""Static cost on the meta device.
+
+What a network costs, without running it or allocating its weights.
 
 For now by torch's own counter, behind the interface that an analyser of our own will fill.
 """
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Build a module whose tensors are on the meta device.
 
-    A constructor that computes with tensor values (RegNet's widths) cannot run there; it is built for real and moved.
+    A constructor that computes with tensor values (RegNet's widths) cannot run there; it is built
+    for real and moved.
     """
     try:
         with torch.device("meta"):

@@ -1,4 +1,7 @@
-"""The command line: one small module per subcommand, imported when it is called. The only place that prints."""
+"""The command line.
+
+One small module per subcommand, imported when it is called. The only place that prints.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,8 @@ import click
 from cnnbench.errors import CnnbenchError
 from cnnbench.version import VERSION
 
-# One line per subcommand: name -> module with a click command called ``command``, and its line in --help.
+# One line per subcommand: name -> module with a click command called ``command``, and its line in
+# --help.
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
@@ -64,8 +68,9 @@ class Lazy(click.Group):
             click.echo(f"cnnbench: {error}", err=True)
             sys.exit(error.exit_code)
         except BrokenPipeError:
-            # The reader of our output has gone (| head); that is no error, but Python must not try to flush again.
-            sys.stdout = None  # type: ignore[assignment]
+            # The reader of our output has gone (| head); that is no error, but Python must not try
+            # to flush again.
+            sys.stdout = None
             sys.exit(0)
 
 
@@ -78,7 +83,7 @@ class Lazy(click.Group):
 @click.version_option(VERSION, prog_name="cnnbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    """True numbers about convolutional networks on this machine.
+    r"""True numbers about convolutional networks on this machine.
 
     \b
     Examples:

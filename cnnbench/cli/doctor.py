@@ -27,7 +27,10 @@ Examples:
 @click.option("--executor", "name", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(as_json: bool, name: str, debug: bool) -> None:
-    """Say what this machine offers (threads, quota, instruction sets, compiler, CUDA) and what will spoil a measurement."""
+    """Say what this machine offers, and what will spoil a measurement.
+
+    Threads, quota, instruction sets, compiler, CUDA, load; findings come with what to do.
+    """
     del debug
     environment = describe(executor(name))
     findings = advice.findings(environment)

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Words(click.ParamType):
+if TYPE_CHECKING:
+    Parameter = click.ParamType[Any]
+else:
+    # The class takes a type argument only from click 8.4 on.
+    Parameter = click.ParamType
+
+
+class Words(Parameter):
     """Comma-separated words."""
 
     name = "WORD,…"
@@ -25,7 +32,7 @@ class Words(click.ParamType):
         return words or self.fail("needs at least one word", param, ctx)
 
 
-class Numbers(click.ParamType):
+class Numbers(Parameter):
     """Comma-separated positive whole numbers."""
 
     name = "N,…"
@@ -40,7 +47,7 @@ class Numbers(click.ParamType):
         return tuple(dict.fromkeys(map(int, parts)))
 
 
-class Shape(click.ParamType):
+class Shape(Parameter):
     """Numbers joined by x."""
 
     name = "NxN"
@@ -60,7 +67,7 @@ class Shape(click.ParamType):
         return tuple(map(int, parts))
 
 
-class Pair(click.ParamType):
+class Pair(Parameter):
     """``key=json``."""
 
     name = "KEY=JSON"
@@ -80,7 +87,7 @@ class Pair(click.ParamType):
             return self.fail(f"'{text}' is neither JSON nor a plain word", param, ctx)
 
 
-class Bytes(click.ParamType):
+class Bytes(Parameter):
     """A size in bytes with an optional unit."""
 
     name = "SIZE"
@@ -97,7 +104,7 @@ class Bytes(click.ParamType):
         return int(match[1]) * self._UNITS[match[2]]
 
 
-class Seconds(click.ParamType):
+class Seconds(Parameter):
     """A duration."""
 
     name = "TIME"

@@ -1,4 +1,7 @@
-"""Shows how far a session is: one moving line on a terminal, plain lines elsewhere. Always on stderr."""
+"""Shows how far a session is.
+
+One moving line on a terminal, plain lines elsewhere. Always on stderr.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,13 @@ from cnnbench import metrics, units
 if TYPE_CHECKING:
     from cnnbench.record import Record
 
-_COLOURS = {"ok": "green", "loose": "yellow", "unchecked": "yellow", "wrong": "red", "failed": "red"}
+_COLOURS = {
+    "ok": "green",
+    "loose": "yellow",
+    "unchecked": "yellow",
+    "wrong": "red",
+    "failed": "red",
+}
 
 
 class Progress:
@@ -65,7 +74,8 @@ class Progress:
     def _line(self, text: str, end: str = "\n") -> None:
         if self._moving:
             width = shutil.get_terminal_size().columns - 1
-            # Only the moving line is cut to the terminal; lines that stay wrap instead of losing a name.
+            # Only the moving line is cut to the terminal; lines that stay wrap instead of losing a
+            # name.
             shown = text[:width] if not end else text
             click.echo(f"\r\x1b[2K{shown}{end}", err=True, nl=False, color=self._colour)
         else:

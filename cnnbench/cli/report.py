@@ -21,14 +21,23 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("directories", metavar="DIR…", nargs=-1, required=True,
-                type=click.Path(path_type=Path))  # fmt: skip
-@click.option("--format", "kind", default="table", show_default=True,
-              help=f"One of {', '.join(FORMATS)}.")  # fmt: skip
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
-              help="Write to a file instead of the terminal.")  # fmt: skip
-@click.option("--pivot", metavar="FIELD",
-              help="One column per value of mode, batch, device, threads, phase or size.")  # fmt: skip
+@click.argument(
+    "directories", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "--format", "kind", default="table", show_default=True, help=f"One of {', '.join(FORMATS)}."
+)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to a file instead of the terminal.",
+)
+@click.option(
+    "--pivot",
+    metavar="FIELD",
+    help="One column per value of mode, batch, device, threads, phase or size.",
+)
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(
@@ -41,7 +50,8 @@ def command(
 ) -> None:
     """Show stored runs; several directories join.
 
-    "table" and "markdown" are for people; "csv" and "json" have one tidy row per spec and every metric with its unit.
+    "table" and "markdown" are for people; "csv" and "json" have one tidy row per spec and every
+    metric with its unit.
     """
     del debug
     if kind not in FORMATS:

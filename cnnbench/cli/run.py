@@ -41,47 +41,107 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--models", type=Words(), default="quick", show_default=True,
-              help="Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory, all.")
-@click.option("--modes", type=Words(), default="eager,channels_last", show_default=True,
-              help="Modes to compare; see below.")
+@click.option(
+    "--models",
+    type=Words(),
+    default="quick",
+    show_default=True,
+    help="Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory, all.",
+)
+@click.option(
+    "--modes",
+    type=Words(),
+    default="eager,channels_last",
+    show_default=True,
+    help="Modes to compare; see below.",
+)
 @click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
 @click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)),
-              help="Height and width in place of each network's own.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)),
-              help="Whole shape of one sample, for your own networks.")
-@click.option("--phase", type=Words(), default="inference", show_default=True,
-              help=f"Any of {', '.join(PHASES)}.")
-@click.option("--threads", type=click.IntRange(min=1),
-              help="CPU threads.  [default: the cores this process may use]")
-@click.option("--model-arg", type=Pair(), multiple=True,
-              help="Keyword argument of the networks' builders; may be repeated.")
-@click.option("--rounds", type=click.IntRange(min=1), default=Plan.rounds, show_default=True,
-              help="Fresh starts of all workers; intervals need at least 2.")
-@click.option("--slices", type=click.IntRange(min=1), default=Plan.slices, show_default=True,
-              help="Turns of each worker in a round.")
-@click.option("--seed", type=int, default=Plan.seed, show_default=True,
-              help="Of weights, inputs and the order of turns.")
-@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
-              help="Longest that one step of a worker may take, e.g. 90s or 10m.")
-@click.option("--memory-limit", type=Bytes(),
-              help="What a CPU worker may allocate.  [default: 90 % of the free memory]")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Run directory.  [default: results/TIME-ID]")
-@click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
-              help="Measure what a run still misses, with that run's own options.")
+@click.option(
+    "--size",
+    type=Shape("224 or 224x192", (1, 2)),
+    help="Height and width in place of each network's own.",
+)
+@click.option(
+    "--input",
+    "shape",
+    type=Shape("1x28x28", (1, 2, 3, 4)),
+    help="Whole shape of one sample, for your own networks.",
+)
+@click.option(
+    "--phase",
+    type=Words(),
+    default="inference",
+    show_default=True,
+    help=f"Any of {', '.join(PHASES)}.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads.  [default: the cores this process may use]",
+)
+@click.option(
+    "--model-arg",
+    type=Pair(),
+    multiple=True,
+    help="Keyword argument of the networks' builders; may be repeated.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=Plan.rounds,
+    show_default=True,
+    help="Fresh starts of all workers; intervals need at least 2.",
+)
+@click.option(
+    "--slices",
+    type=click.IntRange(min=1),
+    default=Plan.slices,
+    show_default=True,
+    help="Turns of each worker in a round.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=Plan.seed,
+    show_default=True,
+    help="Of weights, inputs and the order of turns.",
+)
+@click.option(
+    "--timeout",
+    type=Seconds(),
+    default=f"{Plan.timeout:g}",
+    show_default=True,
+    help="Longest that one step of a worker may take, e.g. 90s or 10m.",
+)
+@click.option(
+    "--memory-limit",
+    type=Bytes(),
+    help="What a CPU worker may allocate.  [default: 90 % of the free memory]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Run directory.  [default: results/TIME-ID]",
+)
+@click.option(
+    "--resume",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Measure what a run still misses, with that run's own options.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the grid and a rough time; measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print tidy JSON instead of a table.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--executor", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
-def command(ctx: click.Context, /, **options: Any) -> None:  # fmt: skip
+def command(ctx: click.Context, /, **options: Any) -> None:
     """Measure models in modes: static cost, latency, memory, and whether the output is right.
 
-    Every spec is measured in worker processes of its own; whatever happens to it, it has a row. The modes of one network
-    take turns in slices of 60 ms, so that speed-ups come from neighbouring moments.
+    Every spec is measured in worker processes of its own; whatever happens to it, it has a row. The
+    modes of one network take turns in slices of 60 ms, so that speed-ups come from neighbouring
+    moments.
     """
     if options["resume"] is not None:
         _refuse_grid(ctx)
@@ -169,7 +229,9 @@ def _interruptible(work: Any, progress: Progress, path: Path) -> StoredRun:
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
     found = entries([stored])
-    click.echo(render(tidy(found), "json") if as_json else render(summary(found), "table"), nl=False)
+    click.echo(
+        render(tidy(found), "json") if as_json else render(summary(found), "table"), nl=False
+    )
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
     paths = _write_reports(stored)

@@ -1,4 +1,6 @@
-"""Records -> tables -> text. ``table`` decides what is shown, once; one file per format turns a table into text.
+"""Records -> tables -> text. ``table`` decides what is shown, once.
+
+One file per format turns a table into text.
 
 Imports no torch and prints nothing.
 """

@@ -1,4 +1,7 @@
-"""Table -> JSON: a list with one object per row, numbers unrounded, ``null`` for what was not measured."""
+"""Table -> JSON: a list with one object per row, numbers unrounded.
+
+``null`` for what was not measured.
+"""
 
 from __future__ import annotations
 

@@ -36,7 +36,8 @@ def escape(text: str) -> str:
 
 
 def _entity(match: re.Match[str]) -> str:
-    # An underscore inside a word is plain text in GitHub's dialect; leaving it keeps names readable in the source.
+    # An underscore inside a word is plain text in GitHub's dialect; leaving it keeps names readable
+    # in the source.
     character = match[1]
     if character in "_~[]":
         before = match.string[match.start() - 1 : match.start()]

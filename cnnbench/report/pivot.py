@@ -68,7 +68,9 @@ def _cells(
 ) -> dict[tuple[Any, ...], Any]:
     """(row keys…, field value) -> number; the last record of a cell counts."""
     chosen = data.drop_duplicates([*keys, field], keep="last")
-    return dict(zip(zip(*(chosen[k] for k in [*keys, field]), strict=True), chosen[column], strict=True))
+    return dict(
+        zip(zip(*(chosen[k] for k in [*keys, field]), strict=True), chosen[column], strict=True)
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -1,21 +1,23 @@
 """Records -> Table: what is shown, decided once for every format.
 
-``tidy`` is for machines: one row per spec, every metric a column with its unit in its name. ``summary`` is for people: what is
-the same in all rows moves into the caption, intervals stand beside their number.
+``tidy`` is for machines: one row per spec, every metric a column with its unit in its name.
+``summary`` is for people: what is the same in all rows moves into the caption, intervals stand
+beside their number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
 from cnnbench.metrics import METRICS
+from cnnbench.record import Environment, Record
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from cnnbench.record import Environment, Record
+    from collections.abc import Callable, Sequence
+
     from cnnbench.store import StoredRun
 
 Value = str | int | float | bool | None
@@ -42,7 +44,8 @@ class Table:
 
     Attributes:
         columns: in order.
-        rows: a value per column; ``None`` is "not measured", an ``Estimate`` is a number with its interval.
+        rows: a value per column; ``None`` is "not measured", an ``Estimate`` is a number with its
+            interval.
         captions: lines that hold for all rows.
         notes: lines that explain single rows.
     """
@@ -60,7 +63,8 @@ class Entry:
     Attributes:
         record: itself.
         run: name of its run.
-        baseline: plain eager on the same workload, device and threads in the same run, if there is one.
+        baseline: plain eager on the same workload, device and threads in the same run, if there is
+            one.
         environment: where it was measured.
     """
 
@@ -227,8 +231,8 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     lines = [_where(entry.environment) for entry in found]
     counts = {len(entry.record.runs) for entry in found if entry.record.failure is None}
     method = [
-        f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over rounds;"
-        " vs eager: from slices measured side by side"
+        f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over"
+        " rounds; vs eager: from slices measured side by side"
     ]
     return (*dict.fromkeys(lines), *(method if counts else []))
 

@@ -1,6 +1,7 @@
 """From what a user asked for to a run directory: prepare, start, resume.
 
-The one place where selection, environment, plan, session and store meet; commands and the Python API call it.
+The one place where selection, environment, plan, session and store meet; commands and the Python
+API call it.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from cnnbench.suite import Facts, Grid
 if TYPE_CHECKING:
     from cnnbench.store import StoredRun, Writer
 
-# Of the memory that is free now, what one worker may take before it gets an error instead of a swapping machine.
+# Of the memory that is free now, what one worker may take before it gets an error instead of a
+# swapping machine.
 _MEMORY_SHARE = 0.9
 _RESOLVE_SECONDS = 120.0
 
@@ -44,7 +46,7 @@ class Order:
     input: tuple[int, ...] | None = None
     threads: int | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    plan: Plan = Plan()
+    plan: Plan = field(default_factory=Plan)
     executor: str = "process"
 
 
@@ -78,7 +80,9 @@ class Job:
 
 
 def prepare(order: Order) -> Job:
-    """Work an order out; asks a worker what this machine is, and what models outside the catalogue are.
+    """Work an order out.
+
+    Asks a worker what this machine is, and what models outside the catalogue are.
 
     Raises:
         UsageError: something in the order is wrong or not possible here.
@@ -126,10 +130,11 @@ def _memory_limit(device: Device) -> int | None:
     return round(_MEMORY_SHARE * available)
 
 
-def _outside(
-    who: Executor, names: Sequence[str], arguments: Mapping[str, Any]
-) -> dict[str, Facts]:
-    """Ask a worker about models that the catalogue does not hold; importing them is its business."""
+def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Facts]:
+    """Ask a worker about models that the catalogue does not hold.
+
+    Importing them is its business.
+    """
     if not names:
         return {}
     found = {}
@@ -194,9 +199,7 @@ def differences(old: Environment, new: Environment) -> list[str]:
 
 
 def _measure(job: Job, writer: Writer, watcher: Watcher) -> None:
-    impossible = [
-        _refused(spec, job) for spec in job.specs if spec.id in job.impossible
-    ]
+    impossible = [_refused(spec, job) for spec in job.specs if spec.id in job.impossible]
     if impossible:
         writer.append(impossible)
     for record in impossible:

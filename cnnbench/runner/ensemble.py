@@ -1,7 +1,10 @@
-"""The primitive of measuring: workers of the specs that will be compared live at the same time and take turns.
+"""The primitive of measuring.
 
-What is minutes apart on a shared machine differs ten times more than what is 100 ms apart, so all modes of a workload are
-sampled in alternating slices, in a new random order every turn, while exactly one works and the others sleep.
+Workers of the specs that will be compared live at the same time and take turns.
+
+What is minutes apart on a shared machine differs ten times more than what is 100 ms apart, so all
+modes of a workload are sampled in alternating slices, in a new random order every turn, while
+exactly one works and the others sleep.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lost:
-    """The crew went down with this spec in it; it may be innocent and deserves another try, alone."""
+    """The crew went down with this spec in it.
+
+    It may be innocent and deserves another try, alone.
+    """
 
     message: str
 
@@ -85,7 +91,10 @@ class Ensemble:
         return self._random.sample(items, len(items))
 
     def _prepare(self, spec: Spec, message: Message) -> float:
-        """Start a worker and bring it to where it can be sampled; its estimate of seconds per call."""
+        """Start a worker and bring it to where it can be sampled.
+
+        Its estimate of seconds per call.
+        """
         try:
             self._workers[spec.id] = self._crew.start()
         except WorkerError as error:
@@ -95,7 +104,10 @@ class Ensemble:
         return 0.0 if result is None else float(result["estimate"])
 
     def _ask(self, name: str, message: Message) -> Any:
-        """The worker's answer, or ``None`` if there is none; then its outcome is set and it is out of the game."""
+        """The worker's answer, or ``None`` if there is none.
+
+        Then its outcome is set and it is out of the game.
+        """
         worker = self._workers[name]
         try:
             return worker.ask(message, self._plan.timeout)

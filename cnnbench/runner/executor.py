@@ -1,4 +1,7 @@
-"""What a session needs of whoever does the work. Implementations: ``process`` (default), ``fake`` (tests, demonstrations)."""
+"""What a session needs of whoever does the work.
+
+Implementations: ``process`` (default), ``fake`` (tests, demonstrations).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """A pretended executor: answers at once with made-up but repeatable numbers.
 
-For tests and for trying out commands; its environment says that it is fake, and every table repeats that. A spec can be
-made to fail by the architecture's name: ``fake:raises``, ``fake:dies``, ``fake:hangs``.
+For tests and for trying out commands; its environment says that it is fake, and every table repeats
+that. A spec can be made to fail by the architecture's name: ``fake:raises``, ``fake:dies``,
+``fake:hangs``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Sl
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from cnnbench.channel import Message
@@ -57,7 +58,7 @@ class FakeWorker:
         trouble = _trouble(spec, timeout)
         if trouble is not None:
             raise trouble
-        answers = {
+        answers: dict[str, Callable[[], Any]] = {
             "analyze": lambda: _cost(spec),
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
             "memory": lambda: Memory(resident_bytes=_size(spec), cpu_peak_bytes=2 * _size(spec)),
@@ -67,7 +68,8 @@ class FakeWorker:
 
     def _slice(self, turn: int) -> Slice:
         spec = Spec.parse(self._request["spec"])
-        # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is the slice's own.
+        # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is
+        # the slice's own.
         moment = random.Random(f"{self._request['ensemble']}/{turn}").gauss(0, 0.2)
         own = random.Random(f"{self._request['ensemble']}/{spec.id}/{turn}").gauss(0, 0.01)
         nanoseconds = round(_seconds(spec) * 1e9 * 2 ** (moment + own))

@@ -1,4 +1,7 @@
-"""How a measurement is done: rounds, slices, warm-up, limits. A value that is stored with every run."""
+"""How a measurement is done.
+
+Rounds, slices, warm-up, limits. A value that is stored with every run.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ class Plan:
         rounds: fresh starts of all workers; the unit of statistics.
         slices: turns of each worker in a round.
         slice_seconds: length of a turn; at least one call is made.
-        turn_budget: seconds of slices per spec and round; slow networks get fewer turns, at least three.
+        turn_budget: seconds of slices per spec and round; slow networks get fewer turns, at least
+            three.
         warm_up_calls, warm_up_seconds, warm_up_limit: see ``worker.sampling.WarmUp``.
         seed: of weights, inputs and the order of turns.
         timeout: seconds that any one step of a worker may take.

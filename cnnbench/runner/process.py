@@ -1,7 +1,7 @@
 """Real workers: processes started here, spoken to in JSON over sockets, and never left behind.
 
-A crew is a starter and the workers it forks. If the starter dies, the crew starts another; if forking is unsafe here, every
-worker is a fresh process.
+A crew is a starter and the workers it forks. If the starter dies, the crew starts another; if
+forking is unsafe here, every worker is a fresh process.
 """
 
 from __future__ import annotations
@@ -211,8 +211,12 @@ def _reap_spawned(process: subprocess.Popen[bytes], *, force: bool) -> int:
 
 
 def _launch(role: str, end: socket.socket, log: Path) -> subprocess.Popen[bytes]:
-    """Start ``python -m cnnbench.worker`` in a process group of its own, so that Ctrl-C is ours to handle."""
-    # -P: a file beside the user's network that is called random.py or torch.py must not be imported instead.
+    """Start ``python -m cnnbench.worker`` in a process group of its own.
+
+    So that Ctrl-C is ours to handle.
+    """
+    # -P: a file beside the user's network that is called random.py or torch.py must not be imported
+    # instead.
     command = [sys.executable, "-P", "-m", "cnnbench.worker", role, str(end.fileno())]
     with log.open("ab") as errors:
         return subprocess.Popen(  # noqa: S603 - our own interpreter and module
@@ -227,7 +231,7 @@ def _launch(role: str, end: socket.socket, log: Path) -> subprocess.Popen[bytes]
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, with this very package importable."""
+    """The environment of this process, with this very package importable."""
     root = str(Path(__file__).resolve().parents[2])
     if root == sysconfig.get_path("purelib"):
         return dict(os.environ)

@@ -1,7 +1,7 @@
 """A whole run: specs in, records out, whatever happens to any of them.
 
-Workloads are measured in batches: in every round one crew serves the whole batch, so that its import is paid once, and a
-batch is small enough that a killed run loses minutes and not a night.
+Workloads are measured in batches: in every round one crew serves the whole batch, so that its
+import is paid once, and a batch is small enough that a killed run loses minutes and not a night.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,12 +27,15 @@ from cnnbench.record import (
     with_failure,
 )
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
     from cnnbench.channel import Message
     from cnnbench.runner.executor import AnyCrew, Executor
     from cnnbench.runner.plan import Plan
-    from cnnbench.spec import Spec, Workload
+    from cnnbench.spec import Workload
 
 
 class Watcher(Protocol):
@@ -73,9 +75,11 @@ def describe(executor: Executor) -> Environment:
     Raises:
         WorkerError: no worker can be started at all.
     """
-    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
-        with executor.open(Path(folder)) as crew:
-            return decode(Environment, _once(crew, {"task": "describe"}, 120.0))
+    with (
+        tempfile.TemporaryDirectory(prefix="cnnbench-") as folder,
+        executor.open(Path(folder)) as crew,
+    ):
+        return decode(Environment, _once(crew, {"task": "describe"}, 120.0))
 
 
 def _once(crew: AnyCrew, message: Message, timeout: float) -> Any:
@@ -90,7 +94,10 @@ def _once(crew: AnyCrew, message: Message, timeout: float) -> Any:
 def batches(
     specs: Sequence[Spec], seconds: Callable[[Spec], float], limit: float = 90.0
 ) -> Iterator[list[Spec]]:
-    """Cut specs into batches of whole workloads, each expected to take at most about ``limit`` seconds."""
+    """Cut specs into batches of whole workloads.
+
+    Each expected to take at most about ``limit`` seconds.
+    """
     batch: list[Spec] = []
     for _, group in itertools.groupby(specs, key=lambda spec: (spec.workload, spec.device)):
         members = list(group)
@@ -116,7 +123,10 @@ class Session:
         self._total = 1
 
     def run(self, work: Iterable[list[Spec]]) -> Iterator[list[Record]]:
-        """Measure batch after batch; a batch's records come together when its last round is over."""
+        """Measure batch after batch.
+
+        A batch's records come together when its last round is over.
+        """
         plan_of_work = list(work)
         self._total = sum(len(batch) for batch in plan_of_work) * (self._plan.rounds + 1)
         for batch in plan_of_work:
@@ -201,7 +211,8 @@ class _Batch:
         except WorkerError as error:
             common.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
-                # The plain network itself hangs; every mode of it would, one timeout after the other.
+                # The plain network itself hangs; every mode of it would, one timeout after the
+                # other.
                 for progress in self._members(workload):
                     progress.failure = Failure("reference", error.kind, str(error))
                     self._session.step(progress.spec.id, self._plan.rounds + 1)
@@ -273,7 +284,10 @@ class _Batch:
                 progress.failure = outcome
 
     def _compile_cache(self, spec: Spec) -> str | None:
-        """A folder of the spec's own, so that its first round compiles from nothing and the others do not."""
+        """A folder of the spec's own.
+
+        So that its first round compiles from nothing and the others do not.
+        """
         if spec.mode.compiler == "eager":
             return None
         return str(self._scratch / f"compiled-{list(self._specs).index(spec.id)}")

@@ -1,5 +1,8 @@
-"""The process that measures: builds, warms up, checks, samples. Speaks JSON on a channel of its own.
+"""The process that measures.
 
-Everything here may import torch. It uses the torch-free values ``spec``, ``record``, ``errors``, ``channel`` and
-``machine``, and on the torch side ``architectures`` and ``analysis``; it never starts processes except by forking itself.
+Builds, warms up, checks, samples. Speaks JSON on a channel of its own.
+
+Everything here may import torch. It uses the torch-free values ``spec``, ``record``, ``errors``,
+``channel`` and ``machine``, and on the torch side ``architectures`` and ``analysis``; it never
+starts processes except by forking itself.
 """

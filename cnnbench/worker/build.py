@@ -1,10 +1,12 @@
 """Spec -> Step: a zero-argument callable that does one iteration, ready on its device in its mode.
 
-Weights and inputs are random but seeded, so that every process of a workload computes the same thing.
+Weights and inputs are random but seeded, so that every process of a workload computes the same
+thing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +19,6 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.worker import modes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cnnbench.architectures.registry import Architecture
     from cnnbench.spec import Spec, Workload
 
@@ -66,7 +66,10 @@ def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[A
 
 
 def freeze_backbone(module: nn.Module) -> None:
-    """Leave only the last layer with weights trainable, freshly initialised: the usual fine-tuning."""
+    """Leave only the last layer with weights trainable, freshly initialised.
+
+    The usual fine-tuning.
+    """
     layers = [part for part in module.modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
     module.requires_grad_(False)
     if layers:
@@ -101,8 +104,9 @@ def _training(
     function = modes.compiled(spec.mode, module)
     loss_of = TASKS[architecture.task].loss
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    # A learning rate of zero does all of an optimiser's work and keeps every iteration the same work on the same
-    # numbers: a benchmark that trains on noise drifts into infinities or subnormal numbers.
+    # A learning rate of zero does all of an optimiser's work and keeps every iteration the same
+    # work on the same numbers: a benchmark that trains on noise drifts into infinities or subnormal
+    # numbers.
     optimizer = torch.optim.SGD(trainable, lr=0.0, momentum=0.9)
     half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
     scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)

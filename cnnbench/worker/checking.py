@@ -1,7 +1,8 @@
 """Is the answer right? Compares a step's output with fp32 eager and float64.
 
-A reference worker computes both once per workload and leaves them as plain arrays in a scratch directory; every timed
-process compares its own output with them, so that what was timed is what was checked.
+A reference worker computes both once per workload and leaves them as plain arrays in a scratch
+directory; every timed process compares its own output with them, so that what was timed is what was
+checked.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Spec
 
-# An output may differ by so many rounding errors of its precision before it stops being "ok", and by ten times as many
-# before it is "wrong". A deep network accumulates tens of roundings; an error in a kernel is thousands and more.
+# An output may differ by so many rounding errors of its precision before it stops being "ok", and
+# by ten times as many before it is "wrong". A deep network accumulates tens of roundings; an error
+# in a kernel is thousands and more.
 _ROUNDOFFS = 64
 _WRONG = 10
 # Unrelated outputs have a relative error near 1, however much a network amplifies rounding.
@@ -110,7 +112,10 @@ def _same(left: list[Tensor], right: list[Tensor]) -> bool:
 
 
 def _distance(outputs: list[Tensor], reference: list[Tensor]) -> float:
-    """Relative Frobenius distance over all outputs; infinite if a value is not finite or a shape differs."""
+    """Relative Frobenius distance over all outputs.
+
+    Infinite if a value is not finite or a shape differs.
+    """
     if [output.shape for output in outputs] != [output.shape for output in reference]:
         return math.inf
     gap = sum(float((a - b).square().sum()) for a, b in zip(outputs, reference, strict=True))
@@ -181,7 +186,8 @@ def _kept(arrays: Any, prefix: str) -> list[Tensor]:
 
 
 def _judge(spec: Spec, error: float, reference: Reference) -> tuple[str, str]:
-    # The network may amplify rounding more than others do; fp32's own distance from float64 shows by how much.
+    # The network may amplify rounding more than others do; fp32's own distance from float64 shows
+    # by how much.
     amplification = max(1.0, (reference.error_float64 or 0.0) / PRECISIONS["fp32"].roundoff / 4)
     roundoff = PRECISIONS[spec.mode.precision].roundoff
     limit = min(_ROUNDOFFS * roundoff * amplification, _NEVER_OK)

@@ -1,4 +1,7 @@
-"""One worker process: serves one task and ends. Whatever happens inside becomes a message, or the process's death."""
+"""One worker process.
+
+Serves one task and ends. Whatever happens inside becomes a message, or the process's death.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def _redirect(log: str) -> None:
 
 
 def _die_first() -> None:
-    """Ask the kernel to take this process, and not the one that supervises it, when memory runs out."""
+    """Ask the kernel to take this process.
+
+    Not the one that supervises it, when memory runs out.
+    """
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     except OSError:
@@ -63,13 +69,14 @@ def _die_first() -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Allow so many bytes beyond what the process has now; more is a MemoryError instead of a swapping machine."""
+    """Allow so many bytes beyond what the process has now.
+
+    More is a MemoryError instead of a swapping machine.
+    """
     now = status_bytes("VmData") or 0
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = now + limit
-    resource.setrlimit(
-        resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard)
-    )
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
 def _report(channel: Channel, phase: str, error: BaseException) -> None:

@@ -88,14 +88,11 @@ class Cuda:
     ) -> list[int]:
         """Events before and after each sample.
 
-        The number of samples is fixed beforehand: the host runs ahead of the device, so its clock cannot say when the
-        slice is over.
+        The number of samples is fixed beforehand: the host runs ahead of the device, so its clock
+        cannot say when the slice is over.
         """
         count = max(1, round(seconds / max(estimate * iterations, 1e-7)))
-        events = [
-            (torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True))
-            for _ in range(count)
-        ]
+        events = [(self._event(), self._event()) for _ in range(count)]
         repeat = range(iterations)
         self.synchronize()
         for start, stop in events:
@@ -106,6 +103,9 @@ class Cuda:
         self.synchronize()
         # elapsed_time is in milliseconds with a resolution of half a microsecond.
         return [round(start.elapsed_time(stop) * 1e6) for start, stop in events]
+
+    def _event(self) -> torch.cuda.Event:
+        return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
         """Peaks of the caching allocator over one call, from a freshly emptied cache."""

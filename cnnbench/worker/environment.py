@@ -29,7 +29,7 @@ def _torch() -> dict[str, Any]:
         "torchvision": torchvision.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "onednn": torch.backends.mkldnn.is_available(),  # type: ignore[no-untyped-call]
-        "mkl": torch.backends.mkl.is_available(),
+        "mkl": torch.backends.mkl.is_available(),  # type: ignore[no-untyped-call]
         "openmp": torch.backends.openmp.is_available(),  # type: ignore[no-untyped-call]
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,  # type: ignore[no-untyped-call]

@@ -1,7 +1,10 @@
-"""Measures a module object in the caller's own process: for notebooks, where no other process could build it.
+"""Measures a module object in the caller's own process.
 
-The object is copied for each mode and never changed. Modes take turns in slices as workers do, but they share one process,
-so its luck is in every round; what needs a process of its own stays "not measured".
+For notebooks, where no other process could build it.
+
+The object is copied for each mode and never changed. Modes take turns in slices as workers do, but
+they share one process, so its luck is in every round; what needs a process of its own stays "not
+measured".
 """
 
 from __future__ import annotations
@@ -57,7 +60,9 @@ def measure(
         reference = _reference(specs[0].baseline, module, inputs, plan.seed, path)
         players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]
         cost = _cost(module, inputs)
-        runs = [_round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)]
+        runs = [
+            _round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)
+        ]
     records = tuple(
         _record(player.spec, where, cost, reference, tuple(one[player.spec.id] for one in runs))
         for player in players
@@ -113,7 +118,7 @@ def _player(
     torch.manual_seed(plan.seed)
     first, result = sampling.timed(step.call, kind)
     check = checking.compare(spec, step.observe(result), path, reference)
-    warm = sampling.warm_up(step.call, kind, sampling.WarmUp(**plan.warm_up))
+    warm = sampling.warm_up(step.call, kind, sampling.WarmUp.of(plan.warm_up))
     return _Player(spec, step, check, flags, [first, *warm], built, sampling.steady(warm))
 
 

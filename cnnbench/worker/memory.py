@@ -1,9 +1,11 @@
-"""Peak memory of one step, by two methods that must agree; in a process of its own, never while timing.
+"""Peak memory of one step, by two methods that must agree.
 
-* The allocator's peak: the running sum of the profiler's memory events sees every allocation that goes through torch,
-  also those inside an operator.
-* The process's high-water mark: the kernel's own count, reset before the step, with malloc's caching switched off so that
-  memory is returned when it is freed.
+In a process of its own, never while timing.
+
+* The allocator's peak: the running sum of the profiler's memory events sees every allocation
+  that goes through torch, also those inside an operator.
+* The process's high-water mark: the kernel's own count, reset before the step, with malloc's
+  caching switched off so that memory is returned when it is freed.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ def stop_malloc_caching() -> bool:
     if mallopt is None:
         return False
     settings = ((_M_MMAP_THRESHOLD, 65_536), (_M_TRIM_THRESHOLD, 0), (_M_ARENA_MAX, 1))
-    return all([mallopt(parameter, value) == 1 for parameter, value in settings])
+    taken = [mallopt(parameter, value) == 1 for parameter, value in settings]
+    return all(taken)
 
 
 def measure(step: Step, device: Kind) -> Memory:
@@ -78,7 +81,10 @@ def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def high_water_growth(call: Callable[[], Any]) -> int | None:
-    """Bytes by which one call raises the process's resident set at its peak, or ``None`` if unknown."""
+    """Bytes by which one call raises the process's resident set at its peak.
+
+    Or ``None`` if unknown.
+    """
     try:
         # 5 resets VmHWM to the present resident set (Linux, proc(5)).
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -93,16 +99,25 @@ def high_water_growth(call: Callable[[], Any]) -> int | None:
 
 def status_bytes(key: str) -> int | None:
     """A size from /proc/self/status, or ``None`` where there is none."""
+    kibibytes = status_number(key)
+    return None if kibibytes is None else kibibytes << 10
+
+
+def status_number(key: str) -> int | None:
+    """A number from /proc/self/status, or ``None`` where there is none."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     found = [line.split()[1] for line in lines if line.startswith(f"{key}:")]
-    return int(found[0]) << 10 if found else None
+    return int(found[0]) if found else None
 
 
 def allocator_peak(call: Callable[[], Any]) -> int:
-    """Peak of bytes that one call holds through torch's CPU allocator, above what it started with."""
+    """Peak of bytes that one call holds through torch's CPU allocator.
+
+    Above what it started with.
+    """
     with torch.profiler.profile(
         activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
     ) as profile:

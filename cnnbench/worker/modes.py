@@ -85,14 +85,17 @@ def flags() -> dict[str, Any]:
         "cudnn_conv_fp32": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "deterministic": torch.are_deterministic_algorithms_enabled(),
-        "mkldnn": torch.backends.mkldnn.enabled,  # type: ignore[attr-defined]
+        "mkldnn": torch.backends.mkldnn.enabled,
         "flush_denormal": _flushes_denormals(),
     }
 
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Put the flags that ``set_flags`` changes back as they were; for a process that is not ours alone."""
+    """Put the flags that ``set_flags`` changes back as they were.
+
+    For a process that is not ours alone.
+    """
     threads = torch.get_num_threads()
     owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
     before = [owner.fp32_precision for owner in owners]

@@ -1,7 +1,7 @@
 """Warm up, choose how many calls make a sample, take slices.
 
-Knows nothing of networks: it is given a callable and a device. Nothing but the call stands between two clock readings;
-witnesses are read around a slice, never inside.
+Knows nothing of networks: it is given a callable and a device. Nothing but the call stands between
+two clock readings; witnesses are read around a slice, never inside.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.record import Slice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from cnnbench.worker.devices import Kind
 
-# A slice holds at most about so many samples: enough for its median, little enough to keep every one.
+# A slice holds at most about so many samples: enough for its median, little enough to keep every
+# one.
 _SAMPLES_PER_SLICE = 64
 
 # Even a network of seconds per call is called so often before it is sampled.
@@ -36,12 +37,18 @@ class WarmUp:
     Attributes:
         calls: at least so many, and
         seconds: at least so long, both after the first call, which may compile;
-        limit: but no longer than this once two calls are done, so that a network of seconds per call ends.
+        limit: but no longer than this once two calls are done, so that a network of seconds per
+            call ends.
     """
 
     calls: int = 10
     seconds: float = 0.25
     limit: float = 6.0
+
+    @classmethod
+    def of(cls, plan: Mapping[str, float]) -> WarmUp:
+        """From a sampling plan's own words."""
+        return cls(int(plan["calls"]), plan["seconds"], plan["limit"])
 
 
 def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp) -> list[int]:
@@ -95,7 +102,12 @@ def collector_off() -> Iterator[None]:
 
 
 def take_slice(
-    call: Callable[[], Any], device: Kind, turn: int, iterations: int, seconds: float, estimate: float
+    call: Callable[[], Any],
+    device: Kind,
+    turn: int,
+    iterations: int,
+    seconds: float,
+    estimate: float,
 ) -> Slice:
     """Sample for one turn and note what the operating system did meanwhile."""
     before = _witnesses()

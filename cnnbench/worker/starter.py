@@ -1,7 +1,10 @@
-"""The starter: imports torch once, then forks a worker per task, so that the import is paid once a round.
+"""The starter: imports torch once, then forks a worker per task.
 
-It never touches a device and never computes, because neither CUDA nor a thread pool survives a fork. When the one who
-started it goes away, it takes its whole process group with it: no worker is ever left behind.
+So that the import is paid once a round.
+
+It never touches a device and never computes, because neither CUDA nor a thread pool survives a
+fork. When the one who started it goes away, it takes its whole process group with it: no worker is
+ever left behind.
 """
 
 from __future__ import annotations

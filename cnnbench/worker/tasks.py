@@ -1,7 +1,7 @@
 """What a worker can be asked to do: one function per task, and the table of them.
 
-Every task gets its request and a ``Talk``; it names the phase it is in before it enters it, so that whoever asked knows
-where it was when it died.
+Every task gets its request and a ``Talk``; it names the phase it is in before it enters it, so that
+whoever asked knows where it was when it died.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench import analysis, architectures
-from cnnbench.channel import Channel, Message
 from cnnbench.codec import decode, encode
 from cnnbench.errors import CnnbenchError
-from cnnbench.record import Check, Cost, Reference, Run
+from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, memory, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.channel import Channel, Message
 
 
 class Talk:
@@ -64,7 +64,10 @@ def resolve(request: Message, talk: Talk) -> None:
 
 
 def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
-    """Say now that a factory returns no module; any other trouble belongs in the rows of its specs."""
+    """Say now that a factory returns no module.
+
+    Any other trouble belongs in the rows of its specs.
+    """
     try:
         with torch.device("meta"):
             architectures.build(architecture, **arguments)
@@ -133,7 +136,7 @@ def measure(request: Message, talk: Talk) -> None:
     check = _check(spec, step.observe(result), request)
     del result
     talk.enter("warm up")
-    warm = sampling.warm_up(step.call, device, sampling.WarmUp(**request["warm_up"]))
+    warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
     estimate = sampling.steady(warm)
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
@@ -146,7 +149,7 @@ def measure(request: Message, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | {"collector": False, "pid_threads": len(os.listdir("/proc/self/task"))},
+            flags=flags | {"collector": False, "process_threads": memory.status_number("Threads")},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
         )
@@ -165,10 +168,8 @@ def _check(spec: Spec, outputs: list[torch.Tensor], request: Message) -> Check:
     return checking.compare(spec, outputs, Path(request["reference_path"]), known)
 
 
-def _slices(
-    step: build.Step, device: Kind, estimate: float, talk: Talk
-) -> list[Any]:
-    slices = []
+def _slices(step: build.Step, device: Kind, estimate: float, talk: Talk) -> list[Slice]:
+    slices: list[Slice] = []
     while (command := talk.next())["do"] == "slice":
         if not slices:
             talk.enter("measure")
@@ -177,8 +178,8 @@ def _slices(
         slices.append(
             sampling.take_slice(step.call, device, command["turn"], iterations, seconds, estimate)
         )
-        # The threads of a parallel region spin for about a millisecond before they sleep; the next worker shall not
-        # begin while they do.
+        # The threads of a parallel region spin for about a millisecond before they sleep; the next
+        # worker shall not begin while they do.
         sampling.rest()
         talk.answer({"turn": command["turn"]})
     return slices
@@ -191,7 +192,8 @@ def _compile_cache(request: Message) -> str | None:
         return None
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-    # In this process instead of a pool: a pool's processes would still be starting when sampling begins.
+    # In this process instead of a pool: a pool's processes would still be starting when sampling
+    # begins.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     return "warm" if warm else "cold"
 
@@ -204,4 +206,3 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "memory": peak_memory,
     "measure": measure,
 }
-
