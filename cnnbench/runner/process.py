@@ -65,12 +65,13 @@ class Worker:
             return self._await(time.monotonic() + timeout)
         except TimeoutError:
             self.close(force=True)
-            raise WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout") from None
+            error = WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout")
+            raise self._marked(error) from None
         except ChannelClosed:
-            raise self._died() from None
-        except StarterDied:
+            raise self._marked(self._died()) from None
+        except WorkerError as error:
             self.close()
-            raise
+            raise self._marked(error) from None
 
     def _await(self, deadline: float) -> Any:
         while True:
@@ -80,12 +81,15 @@ class Worker:
             if "phase" in answer:
                 self.phase = answer["phase"]
             elif "error" in answer:
-                self.close()
                 error = answer["error"]
                 self.phase = error["phase"]
                 raise WorkerRaised(error["message"], error["kind"], error["details"])
             else:
                 return answer["result"]
+
+    def _marked(self, error: WorkerError) -> WorkerError:
+        error.phase = self.phase
+        return error
 
     def _died(self) -> WorkerError:
         status = self.close()
