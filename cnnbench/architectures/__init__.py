@@ -18,7 +18,7 @@ FAMILIES = (
     "lenet",
     "mlp",
     "lecture_cnn",
-    "vgg_cifar",
+    "vgg",
     "nin",
     "zfnet",
     "googlenet_cifar",
@@ -37,7 +37,11 @@ FAMILIES = (
     "nasnet",
     "efficientnet",
     "bit",
+    "unet",
+    "fcn",
+    "rcnn",
     "torchvision_models",
+    "torchvision_dense",
 )
 
 

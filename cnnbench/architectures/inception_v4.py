@@ -17,9 +17,7 @@ def conv(
     width_in: int, width: int, kernel: Size, stride: int = 1, padding: Size = 0
 ) -> nn.Sequential:
     """Return convolution, batch norm (eps 0.001 as in TensorFlow's models) and ReLU."""
-    return nn.Sequential(
-        *conv_norm(width_in, width, kernel, stride, padding, eps=0.001), nn.ReLU()
-    )
+    return nn.Sequential(*conv_norm(width_in, width, kernel, stride, padding, eps=0.001), nn.ReLU())
 
 
 def pooled_conv(width_in: int, width: int) -> nn.Sequential:

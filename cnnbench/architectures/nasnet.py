@@ -103,7 +103,9 @@ def _fit(width_in: int, width: int) -> nn.Sequential:
 class Cell(nn.Module):
     """One cell: fit both hidden states to its width, then follow the plan."""
 
-    def __init__(self, plan: Plan, previous: nn.Module, widths: tuple[int, int], width: int) -> None:
+    def __init__(
+        self, plan: Plan, previous: nn.Module, widths: tuple[int, int], width: int
+    ) -> None:
         """``widths`` are those of the fitted previous and of the unfitted current state."""
         super().__init__()
         self.plan = plan
