@@ -1,6 +1,8 @@
 """Every architecture there is: one line per family below, one file per family beside this one.
 
-Importing this package builds nothing; ``catalogue()`` imports the families (and with them torch) on first use.
+Importing this package builds nothing; ``catalogue()`` imports the families on first use. A name
+that is in no table comes from timm, from another package's entry point or from the user's own
+module, and is looked for only when it is asked for.
 """
 
 from __future__ import annotations
@@ -8,10 +10,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from cnnbench.architectures import registry
+from cnnbench.architectures import registry, sources
+from cnnbench.architectures.building import build, check_size, smallest_size
+from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
+
+__all__ = ["FAMILIES", "build", "catalogue", "check_size", "resolve", "smallest_size"]
 
 # One line per family: the module that registers it.
 FAMILIES = (
@@ -46,7 +52,32 @@ FAMILIES = (
 
 
 def catalogue() -> dict[str, Architecture]:
-    """All architectures by name."""
+    """Return all architectures by name."""
     for family in FAMILIES:
         importlib.import_module(f"{__name__}.{family}")
     return registry.table()
+
+
+def resolve(name: str) -> Architecture:
+    """Return what a name stands for.
+
+    A name is one of the catalogue, ``timm:NAME``, the name of an entry point in the group
+    ``cnnbench.architectures``, or ``package.module:factory``.
+
+    Raises:
+        UnknownName: nothing has this name; the message offers the closest names.
+        Unsupported: ``timm:NAME`` without timm.
+        UsageError: ``package.module:factory`` cannot be imported or called.
+    """
+    if name.startswith(sources.TIMM):
+        return sources.from_timm(name)
+    if ":" in name:
+        return sources.from_factory(name)
+    table = catalogue()
+    if name in table:
+        return table[name]
+    found = sources.from_entry_point(name)
+    if found is None:
+        known = [*table, *sources.entry_point_names()]
+        raise UnknownName("architecture", name, known, hint="(see 'cnnbench list')")
+    return found

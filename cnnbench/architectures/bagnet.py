@@ -1,9 +1,9 @@
 """BagNet: a ResNet-50 that sees no more than 9, 17 or 33 pixels at once.
 
-Paper: Brendel & Bethge, "Approximating CNNs with Bag-of-local-Features models works surprisingly well
-on ImageNet" (ICLR 2019, arXiv:1904.00760), appendix A. Almost all 3x3 convolutions are 1x1; there is
-no padding, and shortcuts are cropped to fit. Counts as in osmr/imgclsmob, whose weights are the
-authors'.
+Paper: Brendel & Bethge, "Approximating CNNs with Bag-of-local-Features models works surprisingly
+well on ImageNet" (ICLR 2019, arXiv:1904.00760), appendix A. Almost all 3x3 convolutions are 1x1;
+there is no padding, and shortcuts are cropped to fit. Counts as in osmr/imgclsmob, whose weights
+are the authors'.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """DenseNet for CIFAR: every layer sees the maps of all layers before it.
 
-Paper: Huang, Liu, van der Maaten, Weinberger (arXiv:1608.06993), section 3 and table 2, which states
-1.0 M (L=40), 7.0 M (L=100) and, with bottlenecks and compression, 0.8 M parameters (BC, L=100), all
-for k=12. DenseNet-121 to -201 for ImageNet come from torchvision.
+Paper: Huang, Liu, van der Maaten, Weinberger (arXiv:1608.06993), section 3 and table 2, which
+states 1.0 M (L=40), 7.0 M (L=100) and, with bottlenecks and compression, 0.8 M parameters (BC,
+L=100), all for k=12. DenseNet-121 to -201 for ImageNet come from torchvision.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ def densenet_cifar(
     return nn.Sequential(*layers, nn.BatchNorm2d(width), nn.ReLU(), *head(width, num_classes))
 
 
-for _name, _arguments, _params in (
-    ("densenet40_cifar", {"depth": 40}, 1_019_722),
-    ("densenet100_cifar", {"depth": 100}, None),
-    ("densenet_bc100_cifar", {"depth": 100, "bottleneck": True}, 769_162),
+for _name, _depth, _bottleneck, _params in (
+    ("densenet40_cifar", 40, False, 1_019_722),
+    ("densenet100_cifar", 100, False, None),
+    ("densenet_bc100_cifar", 100, True, 769_162),
 ):
     add(
         Architecture(
@@ -72,7 +72,7 @@ for _name, _arguments, _params in (
             year=2016,
             paper="arXiv:1608.06993, table 2 (k=12)",
             input=(3, 32, 32),
-            build=functools.partial(densenet_cifar, **_arguments),
+            build=functools.partial(densenet_cifar, depth=_depth, bottleneck=_bottleneck),
             params=_params,
             min_size=4,
             tags=("lecture", "cifar"),

@@ -2,8 +2,9 @@
 
 Paper: Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation"
 (arXiv:1411.4038), figure 3; table 1 states 134 M parameters for FCN-VGG16, which leaves out the
-kernels that interpolate. Padding of 100 pixels and the crops are those of the authors' Caffe models;
-as in section 4.3 the last interpolation is fixed to bilinear and those before it are learned.
+kernels that interpolate. Padding of 100 pixels and the crops are those of the authors' Caffe
+models; as in section 4.3 the last interpolation is fixed to bilinear and those before it are
+learned.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Highway network: each layer gates between its transform and its input.
 
-Papers: Srivastava, Greff, Schmidhuber, "Highway Networks" (arXiv:1505.00387) and "Training Very Deep
-Networks" (arXiv:1507.06228), section 4.2: for CIFAR-10 the 19-layer Highway network takes the widths
-of FitNet 4 (Romero et al., arXiv:1412.6550) and has 2.3 M parameters. Layers that change the width
-cannot carry their input and are plain convolutions; this reproduces the stated 2.3 M.
+Papers: Srivastava, Greff, Schmidhuber, "Highway Networks" (arXiv:1505.00387) and "Training Very
+Deep Networks" (arXiv:1507.06228), section 4.2: for CIFAR-10 the 19-layer Highway network takes the
+widths of FitNet 4 (Romero et al., arXiv:1412.6550) and has 2.3 M parameters. Layers that change the
+width cannot carry their input and are plain convolutions; this reproduces the stated 2.3 M.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Inception-v4: the Inception family without residual connections, at its largest.
 
 Paper: Szegedy, Ioffe, Vanhoucke, Alemi, "Inception-v4, Inception-ResNet and the Impact of Residual
-Connections on Learning" (arXiv:1602.07261), figures 3 to 9. The paper states no count; 42,679,816 is
-that of the authors' TensorFlow model as converted by Cadene and timm, without the auxiliary head.
+Connections on Learning" (arXiv:1602.07261), figures 3 to 9. The paper states no count; 42,679,816
+is that of the authors' TensorFlow model as converted by Cadene and timm, without the auxiliary
+head.
 """
 
 from __future__ import annotations

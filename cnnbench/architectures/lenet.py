@@ -35,7 +35,7 @@ _C3_SEES = (
     tags=("lecture", "cifar", "small", "quick"),
 )
 def lenet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """conv 6 5x5, pool, conv 16 5x5, pool, fc 400-120-84-classes; logits of shape (N, classes)."""
+    """Conv 6 5x5, pool, conv 16 5x5, pool, fc 400-120-84-classes; logits of shape (N, classes)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 6, 5),
         nn.ReLU(),

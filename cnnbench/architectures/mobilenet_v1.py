@@ -14,8 +14,11 @@ from torch import nn
 from cnnbench.architectures.registry import Architecture, add
 
 # (stride, width) of the thirteen separable convolutions of table 1.
-_BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512))
-_BLOCKS += ((1, 512),) * 5 + ((2, 1024), (1, 1024))
+_BLOCKS = (
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
+    *((1, 512),) * 5,
+    *((2, 1024), (1, 1024)),
+)
 
 
 def _conv(width_in: int, width: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
@@ -28,7 +31,7 @@ def _conv(width_in: int, width: int, kernel: int, stride: int, groups: int = 1) 
 def mobilenet_v1(
     num_classes: int = 1000, in_channels: int = 3, *, width_multiplier: float = 1.0
 ) -> nn.Module:
-    """conv 32 3x3/2, thirteen separable convolutions, mean, fc; logits (N, classes)."""
+    """Conv 32 3x3/2, thirteen separable convolutions, mean, fc; logits (N, classes)."""
 
     def scaled(width: int) -> int:
         return int(width * width_multiplier)

@@ -2,14 +2,15 @@
 
 Paper: Zoph, Vasudevan, Shlens, Le, "Learning Transferable Architectures for Scalable Image
 Recognition" (arXiv:1707.07012), figure 4; tables 2 and 3 state 88.9 M (6 @ 4032) and 5.3 M (4 @
-1056). The exact counts are those of the TensorFlow models without auxiliary head (Cadene: 88,753,150
-and 5,289,978). Padding is symmetric; TensorFlow pads one side more where a stride meets an even size.
+1056). The exact counts are those of the TensorFlow models without auxiliary head (Cadene:
+88,753,150 and 5,289,978). Padding is symmetric; TensorFlow pads one side more where a stride meets
+an even size.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -164,7 +165,7 @@ class NASNet(nn.Module):
         previous, current = current, self.stem_cells[1](current, previous)
         for cell in self.cells:
             # Behind a reduction the large network goes on from the state before the last one.
-            passes = self.skip and cell.plan is REDUCTION
+            passes = self.skip and cast("Cell", cell).plan is REDUCTION
             following = cell(current, previous)
             previous, current = (previous if passes else current), following
         logits: Tensor = self.head(current)
@@ -184,16 +185,11 @@ def nasnet(
     return NASNet(num_classes, in_channels, stem, filters, cells, skip=skip)
 
 
+_LARGE: dict[str, Any] = {"stem": 96, "filters": 168, "cells": 6, "skip": True}
+
 for _name, _size, _arguments, _params, _top1, _tags in (
     ("nasnet_mobile", 224, {}, 5_289_978, 74.0, ("imagenet", "mobile")),
-    (
-        "nasnet_large",
-        331,
-        {"stem": 96, "filters": 168, "cells": 6, "skip": True},
-        88_753_150,
-        82.7,
-        ("imagenet",),
-    ),
+    ("nasnet_large", 331, _LARGE, 88_753_150, 82.7, ("imagenet",)),
 ):
     add(
         Architecture(

@@ -75,7 +75,7 @@ def preact_resnet(num_classes: int = 1000, in_channels: int = 3, *, depth: int =
 def preact_resnet_cifar(
     num_classes: int = 10, in_channels: int = 3, *, depth: int = 110
 ) -> nn.Module:
-    """CIFAR form: 3x3 stem, three stages of 16, 32, 64 (x 4 as bottlenecks); logits (N, classes)."""
+    """CIFAR form: 3x3 stem, stages of 16, 32, 64 (x 4 as bottlenecks); logits (N, classes)."""
     bottleneck = depth > 110
     blocks = (depth - 2) // (9 if bottleneck else 6)
     layers, width = _stages(16, (blocks,) * 3, 16, 4 if bottleneck else 1)

@@ -1,9 +1,10 @@
 """R-CNN and Fast R-CNN heads on VGG-16: regions of an image, scored and their boxes corrected.
 
 Papers: Girshick et al., "Rich feature hierarchies" (arXiv:1311.2524), section 2 and appendix C, and
-Girshick, "Fast R-CNN" (arXiv:1504.08083), figure 1 and section 2. Region proposals come from outside
-and are an input. R-CNN runs the whole network on every region, Fast R-CNN its convolutions once per
-image: the same regions, and a multiple of the work. Neither paper states a parameter count.
+Girshick, "Fast R-CNN" (arXiv:1504.08083), figure 1 and section 2. Region proposals come from
+outside and are an input. R-CNN runs the whole network on every region, Fast R-CNN its convolutions
+once per image: the same regions, and a multiple of the work. Neither paper states a parameter
+count.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """ResNet for CIFAR: 6n+2 layers, and shortcuts without parameters.
 
-Paper: He, Zhang, Ren, Sun (arXiv:1512.03385), section 4.2; table 6 states 0.27, 0.46, 0.66, 0.85 and
-1.7 million parameters for 20, 32, 44, 56 and 110 layers. The exact counts follow from the paper's
-option A and are those of akamaster/pytorch_resnet_cifar10.
+Paper: He, Zhang, Ren, Sun (arXiv:1512.03385), section 4.2; table 6 states 0.27, 0.46, 0.66, 0.85
+and 1.7 million parameters for 20, 32, 44, 56 and 110 layers. The exact counts follow from the
+paper's option A and are those of akamaster/pytorch_resnet_cifar10.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class PaddedShortcut(nn.Module):
 
 
 def resnet_cifar(num_classes: int = 10, in_channels: int = 3, *, depth: int = 20) -> nn.Module:
-    """3x3 stem, three stages of (depth-2)/6 basic blocks of 16, 32, 64 maps; logits (N, classes)."""
+    """3x3 stem, three stages of (depth - 2)/6 blocks of 16, 32, 64 maps; logits (N, classes)."""
     layers: list[nn.Module] = [*conv_norm(in_channels, 16, 3, 1, 1), nn.ReLU()]
     width_in = 16
     for width in (16, 32, 64):

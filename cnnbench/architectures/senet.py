@@ -1,9 +1,9 @@
 """SE-ResNet-50: channels weighted by what the whole map contains.
 
-Paper: Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks" (arXiv:1709.01507), figure 3 and
-table 1, reduction ratio 16. The authors' Caffe model is followed: stride in the first 1x1
-convolution and a max-pool without padding that rounds up; its count is 28,088,024 (the paper
-states the ResNet's 25 million plus 10 %: about 2.5 million).
+Paper: Hu, Shen, Albanie, Sun, Wu, "Squeeze-and-Excitation Networks" (arXiv:1709.01507), figure 3
+and table 1, reduction ratio 16. The authors' Caffe model is followed: stride in the first 1x1
+convolution and a max-pool without padding that rounds up; its count is 28,088,024 (the paper states
+the ResNet's 25 million plus 10 %: about 2.5 million).
 """
 
 from __future__ import annotations

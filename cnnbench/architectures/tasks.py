@@ -30,7 +30,8 @@ class Task:
         inputs: ``(batch, sample_shape, generator) -> positional arguments`` of the module in
             inference, float32 on the CPU.
         loss: ``(module output, generator) -> scalar``, a training loss with seeded targets.
-        training_inputs: the same as ``inputs`` for a training step, where a network in training mode
+        training_inputs: the same as ``inputs`` for a training step, where a network in training
+        mode
             takes something else (detection takes its targets); None where it does not.
     """
 
@@ -81,12 +82,12 @@ def _segmentation_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 
 def _photographs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
-    """Return a list of images with values from 0 to 1: detectors normalise and resize themselves."""
+    """Return a list of images with values from 0 to 1; detectors normalise and resize them."""
     return ([torch.rand(sample, generator=generator) for _ in range(batch)],)
 
 
 def _boxes(count: int, sample: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Return (count, 4) boxes x1, y1, x2, y2, each at least a quarter of the image wide and high."""
+    """Return (count, 4) boxes x1, y1, x2, y2, at least a quarter of the image in each direction."""
     size = torch.tensor([sample[-1], sample[-2]], dtype=torch.float32)
     start = torch.rand((count, 2), generator=generator) * 0.5
     extent = 0.25 + torch.rand((count, 2), generator=generator) * 0.25

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import nn
 from torchvision import models
 from torchvision.ops import FrozenBatchNorm2d
 
-from cnnbench.architectures import registry, torchvision_models
+from cnnbench.architectures import registry, torchvision_models, variants
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
 # torchvision counts and evaluates at these sizes; detectors resize to their own inside.
 _SEGMENTATION = (3, 520, 520)
@@ -50,8 +52,20 @@ def freeze_norms(module: nn.Module) -> None:
 
 def _detector(name: str, *, frozen_norm: bool, **arguments: Any) -> nn.Module:
     model = torchvision_models.build(name, **arguments)
+    if "in_channels" in arguments:
+        # The detector normalises its images itself, per channel.
+        transform = cast("GeneralizedRCNNTransform", model.get_submodule("transform"))
+        transform.image_mean = [0.5] * arguments["in_channels"]
+        transform.image_std = [0.25] * arguments["in_channels"]
     if frozen_norm:
         freeze_norms(model.get_submodule("backbone"))
+    return model
+
+
+def _raft(name: str, *, in_channels: int = 3, **arguments: Any) -> nn.Module:
+    model = torchvision_models.build(name, **arguments)
+    for encoder in ("feature_encoder", "context_encoder") if in_channels != 3 else ():
+        variants.with_in_channels(model.get_submodule(encoder), in_channels)
     return model
 
 
@@ -75,5 +89,5 @@ for _name in models.list_models(module=models.detection):
     _register(_name, _build, task=_task(_name), shape=_DETECTION, tags=("detection",))
 
 for _name in models.list_models(module=models.optical_flow):
-    _build = functools.partial(torchvision_models.build, _name)
+    _build = functools.partial(_raft, _name)
     _register(_name, _build, task="optical_flow", shape=_FLOW, tags=("optical_flow",))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torchvision
 from torchvision import models
 
+from cnnbench.architectures import variants
 from cnnbench.architectures.registry import Architecture, add
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def _family(name: str) -> tuple[str, int | None, str]:
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
-    """Build the model with random weights; ``arguments`` go to torchvision's builder."""
+    """Build the model with random weights; ``arguments`` go to torchvision's builder.
+
+    ``in_channels``, which torchvision has no argument for, replaces the first convolution.
+    """
+    in_channels = arguments.pop("in_channels", None)
     parameters = inspect.signature(models.get_model_builder(name)).parameters
     if name.endswith(("googlenet", "inception_v3")) and "init_weights" not in arguments:
         # Their default initialisation samples a truncated normal for minutes and warns about it.
@@ -84,7 +89,7 @@ def build(name: str, **arguments: Any) -> nn.Module:
     if "weights_backbone" in parameters:
         arguments.setdefault("weights_backbone", None)
     model: nn.Module = models.get_model(name, weights=None, **arguments)
-    return model
+    return model if in_channels is None else variants.with_in_channels(model, in_channels)
 
 
 def facts(name: str, *, task: str, shape: tuple[int, ...], tags: tuple[str, ...]) -> Architecture:

@@ -7,6 +7,8 @@ states no parameter count.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -32,7 +34,7 @@ class UNet(nn.Module):
 
     def __init__(self, num_classes: int, in_channels: int) -> None:
         super().__init__()
-        pairs = list(zip(_WIDTHS, _WIDTHS[1:], strict=False))
+        pairs = list(itertools.pairwise(_WIDTHS))
         self.first = _double(in_channels, _WIDTHS[0])
         self.down = nn.ModuleList(
             nn.Sequential(nn.MaxPool2d(2), _double(narrow, wide)) for narrow, wide in pairs
