@@ -67,9 +67,9 @@ def _reducing(width_in: int, three: tuple[int, int], double: tuple[int, int]) ->
     input=(3, 224, 224),
     params=11_295_240,
     top1=74.8,
-    min_size=4,
+    min_size=31,
     tags=("imagenet",),
-    notes="top-1 of the paper's single crop",
+    notes="top-1 of the paper's single crop; maps must be even where blocks 3c and 4e halve them",
 )
 def bn_inception(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
     """Stem, blocks 3a to 5b, mean, fc; logits (N, classes)."""

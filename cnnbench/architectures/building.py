@@ -40,6 +40,13 @@ def _split(architecture: Architecture, arguments: dict[str, Any]) -> tuple[dict[
     return own, other
 
 
+def _check_call(architecture: Architecture, arguments: dict[str, Any]) -> None:
+    try:
+        inspect.signature(architecture.build).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(f"'{architecture.name}' cannot be called: {error}") from error
+
+
 def build(architecture: Architecture, **arguments: Any) -> nn.Module:
     """Build the network with random weights.
 
@@ -51,15 +58,14 @@ def build(architecture: Architecture, **arguments: Any) -> nn.Module:
         Unsupported: there is no layer to replace.
     """
     own, other = _split(architecture, arguments)
+    _check_call(architecture, own)
     module = architecture.build(**own)
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         raise UsageError(f"'{architecture.name}' returned a {kind}, not a torch.nn.Module")
-    channels = arguments.get("in_channels", architecture.input[0])
-    if "in_channels" not in other:
+    if variants.is_lazy(module):
+        channels = own.get("in_channels", architecture.input[0])
         variants.materialise(module, inputs(architecture, (channels, *architecture.input[1:])))
-    else:
-        variants.materialise(module, inputs(architecture, architecture.input))
     for name, value in other.items():
         _GENERIC[name](module, value)
     return module
@@ -67,7 +73,10 @@ def build(architecture: Architecture, **arguments: Any) -> nn.Module:
 
 def inputs(architecture: Architecture, shape: tuple[int, ...], batch: int = 1) -> tuple[Any, ...]:
     """Return seeded inputs of one inference, on the CPU."""
-    return TASKS[architecture.task].inputs(batch, shape, torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    # A caller may be building on the meta device just now.
+    with torch.device("cpu"):
+        return TASKS[architecture.task].inputs(batch, shape, generator)
 
 
 def _text(shape: tuple[int, ...]) -> str:
@@ -83,7 +92,7 @@ def _failure(architecture: Architecture, shape: tuple[int, ...]) -> str | None:
         with torch.no_grad():
             module(*tensors)
     except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
-        return str(error).partition("\n")[0] or type(error).__name__
+        return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
     return None
 
 

@@ -202,7 +202,7 @@ for _name, _size, _arguments, _params, _top1, _tags in (
             build=functools.partial(nasnet, **_arguments),
             params=_params,
             top1=_top1,
-            min_size=32,
+            min_size=3,
             tags=_tags,
             notes="without the auxiliary head of the TensorFlow model",
         )

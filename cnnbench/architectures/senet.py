@@ -67,7 +67,7 @@ class SEBottleneck(nn.Module):
     paper="arXiv:1709.01507, table 1",
     input=(3, 224, 224),
     params=28_088_024,
-    min_size=5,
+    min_size=3,
     tags=("imagenet",),
 )
 def se_resnet50(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:

@@ -116,7 +116,7 @@ def freeze_backbone(module: nn.Module) -> nn.Module:
 
 
 def without_auxiliary(module: nn.Module) -> nn.Module:
-    """Remove auxiliary heads, which are for training; torchvision's segmentation always runs them."""
+    """Remove auxiliary heads, made for training; torchvision's segmentation always runs them."""
     for path, _ in list(module.named_modules()):
         parent, _, name = path.rpartition(".")
         if name in AUXILIARY:
@@ -126,13 +126,15 @@ def without_auxiliary(module: nn.Module) -> nn.Module:
     return module
 
 
+def is_lazy(module: nn.Module) -> bool:
+    """Whether some layer has yet to see its input to know its shape."""
+    return any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
+
+
 def materialise(module: nn.Module, inputs: Sequence[Any]) -> nn.Module:
-    """Give lazy layers their shapes by one forward pass; other networks are left alone."""
-    lazy = any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
-    if lazy:
-        device = next(module.parameters()).device
-        training = module.training
-        with torch.no_grad():
-            module.eval()(*(tensor.to(device) for tensor in inputs))
-        module.train(training)
-    return module
+    """Give lazy layers their shapes by one forward pass in inference mode."""
+    device = next(module.parameters()).device
+    training = module.training
+    with torch.no_grad():
+        module.eval()(*(tensor.to(device) for tensor in inputs))
+    return module.train(training)

@@ -34,7 +34,7 @@ def _classifier(pixels: int, hidden: tuple[int, int], num_classes: int) -> list[
     paper="Zeiler & Fergus, arXiv:1311.2901, figure 3; count as in osmr/imgclsmob",
     input=(3, 224, 224),
     params=62_357_608,
-    min_size=224,
+    min_size=213,
     tags=("imagenet",),
 )
 def zfnet(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:

@@ -1,0 +1,134 @@
+"""Equal weights, equal outputs: networks written here against torchvision's and timm's.
+
+Weights are mapped layer by layer in the order in which a forward pass runs them.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torchvision
+from torch import nn
+
+from cnnbench import architectures
+from cnnbench.architectures.bit import bit_resnet
+from cnnbench.architectures.efficientnet import efficientnet
+from cnnbench.architectures.meta import on_meta
+
+CATALOGUE = architectures.catalogue()
+_LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.GroupNorm)
+
+
+def layers(module: nn.Module, images: torch.Tensor) -> list[nn.Module]:
+    """Layers with weights in order of execution."""
+    found: list[nn.Module] = []
+    hooks = [
+        layer.register_forward_hook(lambda layer, *_: found.append(layer))
+        for layer in module.modules()
+        if isinstance(layer, _LAYERS)
+    ]
+    module(images)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+def disturb(module: nn.Module) -> None:
+    """Give biases and statistics values that show a wrong mapping; their defaults are all alike."""
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if name.endswith(("bias", "running_mean")):
+            tensor.add_(torch.randn_like(tensor) * 0.05)
+        elif name.endswith("running_var") or (name.endswith("weight") and tensor.ndim == 1):
+            tensor.mul_(1 + 0.1 * torch.rand_like(tensor))
+
+
+def same_order(found: list[nn.Module]) -> list[nn.Module]:
+    return found
+
+
+def check(mine: nn.Module, twin: nn.Module, size: int, order=same_order) -> None:
+    torch.manual_seed(0)
+    images = torch.randn(1, 3, size, size)
+    mine.eval()
+    twin.eval()
+    with torch.no_grad():
+        disturb(twin)
+        pairs = zip(layers(mine, images), order(layers(twin, images)), strict=True)
+        for layer, other in pairs:
+            own = layer.state_dict()
+            weights = {
+                name: value.reshape(own[name].shape) for name, value in other.state_dict().items()
+            }
+            layer.load_state_dict(weights)
+        got, wanted = mine(images), twin(images)
+
+    assert wanted.std() > 1e-3
+    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_resnet18_of_the_lecture_is_torchvisions():
+    check(CATALOGUE["resnet18_lecture"].build(), torchvision.models.resnet18(), 64)
+
+
+def test_efficientnet_scaled_to_b5_is_torchvisions():
+    check(efficientnet(width=1.6, depth=2.2), torchvision.models.efficientnet_b5(), 32)
+
+
+@pytest.mark.parametrize(
+    ("name", "twin", "size"),
+    [
+        ("inception_v4", "inception_v4", 107),
+        ("inception_resnet_v2", "inception_resnet_v2", 107),
+        ("xception", "legacy_xception", 64),
+        ("mobilenet_v1_100", "mobilenetv1_100", 64),
+        ("se_resnet50", "legacy_seresnet50", 64),
+    ],
+)
+def test_networks_equal_timms(name, twin, size):
+    timm = pytest.importorskip("timm")
+
+    check(CATALOGUE[name].build(), timm.create_model(twin), size)
+
+
+def test_bit_resnet50x1_is_timms():
+    timm = pytest.importorskip("timm")
+
+    check(
+        bit_resnet(depth=50, width=1), timm.create_model("resnetv2_50x1_bit", num_classes=1000), 64
+    )
+
+
+def test_nasnet_large_is_timms_with_symmetric_padding():
+    nasnet = pytest.importorskip("timm.models.nasnet")
+
+    def previous_state_first(found: list[nn.Module]) -> list[nn.Module]:
+        # timm's second stem cell fits the current state before the previous one.
+        first = next(at for at, one in enumerate(found) if one.weight.shape == (84, 168, 1, 1))
+        current, previous = found[first : first + 2], found[first + 2 : first + 5]
+        return [*found[:first], *previous, *current, *found[first + 5 :]]
+
+    check(
+        CATALOGUE["nasnet_large"].build(),
+        nasnet.NASNetALarge(pad_type=""),
+        65,
+        previous_state_first,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("efficientnet_l2", "tf_efficientnet_l2"),
+        ("bit_resnet152x4", "resnetv2_152x4_bit"),
+        ("nasnet_large", "nasnetalarge"),
+    ],
+)
+def test_giants_have_the_parameters_of_timms(name, twin):
+    timm = pytest.importorskip("timm")
+
+    with torch.device("meta"):
+        other = timm.create_model(twin, num_classes=1000)
+
+    theirs = sorted(parameter.numel() for parameter in other.parameters())
+    mine = sorted(parameter.numel() for parameter in on_meta(CATALOGUE[name].build).parameters())
+    assert mine == theirs
