@@ -2,7 +2,7 @@
 
 Papers: Tan & Le (arXiv:1905.11946), table 1 and equation 3; Xie et al., "Self-training with Noisy
 Student" (arXiv:1911.04252), table 7: width 4.3, depth 5.3, resolution 800, 480 M parameters. The
-exact count is that of the TensorFlow model (timm and rwightman/gen-efficientnet: 480,309,308).
+exact count is that of the TensorFlow model as converted by timm (480,309,308).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Pre-activation ResNet: batch norm and ReLU in front of each convolution, a clean identity path.
 
 Paper: He, Zhang, Ren, Sun, "Identity Mappings in Deep Residual Networks" (arXiv:1603.05027),
-figure 4(e); table 3 states 1.7 M parameters for ResNet-164 on CIFAR-10. Counts of the
-ImageNet depths are those of osmr/imgclsmob (PreResNet), which keeps the stem's batch norm too.
+figure 4(e). Zagoruyko & Komodakis (arXiv:1605.07146), table 5, list 1.7 M parameters for depths 110
+and 164 on CIFAR. Counts of the ImageNet depths are those of osmr/imgclsmob (PreResNet), which keeps
+the stem's batch norm; strides are in the 3x3 convolutions, which changes no count.
 """
 
 from __future__ import annotations

@@ -67,6 +67,7 @@ class SEBottleneck(nn.Module):
     paper="arXiv:1709.01507, table 1",
     input=(3, 224, 224),
     params=28_088_024,
+    top1=76.7,
     min_size=3,
     tags=("imagenet",),
 )

@@ -77,6 +77,12 @@ def test_counts_that_papers_cut_or_that_differ_in_the_last_digit():
     assert count_parameters(CATALOGUE["nasnet_large"]) / 88.9e6 == pytest.approx(1, abs=2e-3)
 
 
+def test_bit_has_928_million_parameters_without_its_classifier():
+    classifier = 8192 * 1000 + 1000
+
+    assert (count_parameters(CATALOGUE["bit_resnet152x4"]) - classifier) // 10**6 == 928
+
+
 @pytest.mark.parametrize("name", ["fcn32s", "fcn16s", "fcn8s"])
 def test_fcn_has_134_million_parameters_without_its_interpolation(name):
     module = architectures.build(CATALOGUE[name])
@@ -154,6 +160,27 @@ def test_published_macs_hold_for_what_is_built(name):
     architecture = CATALOGUE[name]
 
     assert round(count_macs(architecture) / 1e9, 3) == round(architecture.macs / 1e9, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "published", "unit"),
+    [
+        # arXiv:1704.04861, tables 6 and 7
+        ("mobilenet_v1_100", 569, 1e6),
+        ("mobilenet_v1_075", 325, 1e6),
+        ("mobilenet_v1_050", 149, 1e6),
+        ("mobilenet_v1_025", 41, 1e6),
+        # arXiv:1707.07012, tables 2 and 3
+        ("nasnet_large", 23.8, 1e9),
+        ("nasnet_mobile", 564, 1e6),
+        # arXiv:1512.03385, table 1 and section 3.3
+        ("plain34", 3.6, 1e9),
+        # arXiv:1805.00932, table 1
+        ("resnext101_32x48d", 153, 1e9),
+    ],
+)
+def test_multiply_adds_that_papers_state(name, published, unit):
+    assert round(count_macs(CATALOGUE[name]) / unit, digits(published)) == published
 
 
 def test_plain_networks_lack_only_the_projections_of_resnet():
