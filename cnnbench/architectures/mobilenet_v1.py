@@ -2,7 +2,8 @@
 
 Paper: Howard et al. 2017 (arXiv:1704.04861), table 1; counts for the multipliers in tables 6 and 7
 (4.2, 2.6, 1.3 and 0.5 million). The exact counts are those of the TensorFlow reference
-(``mobilenet_v1``), which batch-normalises both halves of each separable convolution.
+(``mobilenet_v1``), which batch-normalises both halves of each separable convolution and, where the
+paper says ReLU, cuts at six.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def _conv(width_in: int, width: int, kernel: int, stride: int, groups: int = 1) 
     convolution = nn.Conv2d(
         width_in, width, kernel, stride, padding=kernel // 2, groups=groups, bias=False
     )
-    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU6()]
 
 
 def mobilenet_v1(

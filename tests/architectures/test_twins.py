@@ -61,7 +61,7 @@ def empty(build, *arguments, **keywords) -> nn.Module:
 @torch.no_grad()
 def check(mine: nn.Module, twin: nn.Module, size: int, order=same_order) -> None:
     torch.manual_seed(0)
-    images = torch.randn(1, 3, size, size)
+    images = torch.randn(1, 3, size, size, dtype=next(mine.parameters()).dtype)
     randomise(mine)
     randomise(twin)
     for layer, other in zip(layers(mine, images), order(layers(twin, images)), strict=True):
@@ -72,7 +72,7 @@ def check(mine: nn.Module, twin: nn.Module, size: int, order=same_order) -> None
     got, wanted = mine(images), twin(images)
 
     assert wanted.std() > 1e-3
-    torch.testing.assert_close(got, wanted, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(got / wanted.std(), wanted / wanted.std(), rtol=1e-5, atol=1e-5)
 
 
 def test_resnet18_of_the_lecture_is_torchvisions():
@@ -101,12 +101,11 @@ def test_networks_equal_timms(name, twin, size):
 
 def test_bit_resnet50x1_is_timms():
     timm = pytest.importorskip("timm")
+    mine = empty(bit_resnet, depth=50, width=1)
+    twin = empty(timm.create_model, "resnetv2_50x1_bit", num_classes=1000)
 
-    check(
-        empty(bit_resnet, depth=50, width=1),
-        empty(timm.create_model, "resnetv2_50x1_bit", num_classes=1000),
-        64,
-    )
+    # Weights are standardised by another formula; in float64 only a wrong network differs.
+    check(mine.double(), twin.double(), 32)
 
 
 def test_nasnet_large_is_timms_with_symmetric_padding():
@@ -121,7 +120,7 @@ def test_nasnet_large_is_timms_with_symmetric_padding():
     check(
         empty(CATALOGUE["nasnet_large"].build),
         empty(nasnet.NASNetALarge, pad_type=""),
-        65,
+        33,
         previous_state_first,
     )
 
