@@ -24,6 +24,7 @@ FAMILIES = (
     "lenet",
     "mlp",
     "lecture_cnn",
+    "alexnet",
     "vgg",
     "nin",
     "zfnet",

@@ -105,7 +105,7 @@ class GoogLeNetCifar(nn.Module):
     input=(3, 32, 32),
     min_size=17,
     tags=("lecture", "cifar"),
-    notes="two auxiliary heads run in training only; the lecture's table lacks the last classifier",
+    notes="two auxiliary heads run in training only, at sizes of 17 to 32",
 )
 def googlenet_cifar(
     num_classes: int = 10, in_channels: int = 3, *, aux_logits: bool = True

@@ -70,8 +70,10 @@ def test_rounded_counts_round_as_the_papers_do(name, published, unit):
 
 
 def test_counts_that_papers_cut_or_that_differ_in_the_last_digit():
-    # OverFeat, table 4, cuts to 145 M. Mahajan et al. say 829 M for the 828.4 M of their model.
+    # AlexNet has "60 million" and OverFeat (table 4) 145 M: both are cut, not rounded.
+    assert count_parameters(CATALOGUE["alexnet_2012"]) // 10**6 == 60
     assert count_parameters(CATALOGUE["overfeat_fast"]) // 10**6 == 145
+    # Mahajan et al. say 829 M for the 828.4 M of their model.
     assert count_parameters(CATALOGUE["resnext101_32x48d"]) / 829e6 == pytest.approx(1, abs=1e-3)
     # NASNet-A 6 @ 4032: 88.9 M in table 2 is TensorFlow's count with moving means and variances.
     assert count_parameters(CATALOGUE["nasnet_large"]) / 88.9e6 == pytest.approx(1, abs=2e-3)

@@ -14,6 +14,7 @@ from cnnbench import architectures
 from cnnbench.architectures.bit import bit_resnet
 from cnnbench.architectures.efficientnet import efficientnet
 from cnnbench.architectures.meta import on_meta
+from cnnbench.architectures.resnet import resnet
 
 CATALOGUE = architectures.catalogue()
 _LAYERS = (nn.Conv2d, nn.Linear, nn.BatchNorm2d, nn.GroupNorm)
@@ -77,6 +78,16 @@ def check(mine: nn.Module, twin: nn.Module, size: int, order=same_order) -> None
 
 def test_resnet18_of_the_lecture_is_torchvisions():
     check(empty(CATALOGUE["resnet18_lecture"].build), empty(torchvision.models.resnet18), 64)
+
+
+def test_alexnet_of_the_lecture_is_torchvisions():
+    check(empty(CATALOGUE["alexnet_lecture"].build), empty(torchvision.models.alexnet), 224)
+
+
+def test_resnext_is_torchvisions():
+    mine = empty(resnet, depth=50, groups=32, group_width=4)
+
+    check(mine, empty(torchvision.models.resnext50_32x4d), 64)
 
 
 def test_efficientnet_scaled_to_b5_is_torchvisions():
