@@ -104,15 +104,19 @@ class Subsampling(nn.Module):
 class PartialConv(nn.Module):
     """C3: each output map is a convolution over its own choice of input maps."""
 
+    order: Tensor
+
     def __init__(self, sees: tuple[tuple[int, ...], ...], kernel: int) -> None:
         super().__init__()
         self.sees = sees
         self.maps = nn.ModuleList(nn.Conv2d(len(inputs), 1, kernel) for inputs in sees)
+        self.register_buffer("order", torch.tensor([each for inputs in sees for each in inputs]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6, H, W) to (N, 16, H-4, W-4)."""
-        pairs = zip(self.maps, self.sees, strict=True)
-        return torch.cat([conv(x[:, list(inputs)]) for conv, inputs in pairs], dim=1)
+        chosen = x.index_select(1, self.order).split([len(inputs) for inputs in self.sees], dim=1)
+        pairs = zip(self.maps, chosen, strict=True)
+        return torch.cat([conv(inputs) for conv, inputs in pairs], dim=1)
 
 
 class RadialOutput(nn.Module):

@@ -10,7 +10,7 @@ an even size.
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -133,39 +133,44 @@ class NASNet(nn.Module):
         self, classes: int, in_channels: int, stem: int, filters: int, cells: int, *, skip: bool
     ) -> None:
         super().__init__()
-        self.skip = skip
         self.stem = nn.Sequential(*conv_norm(in_channels, stem, 3, 2, eps=0.001))
-        quarter, half = filters // 4, filters // 2
-        self.stem_cells = nn.ModuleList(
-            [
-                Cell(REDUCTION, nn.Identity(), (stem, stem), quarter),
-                Cell(REDUCTION, FactorizedReduction(stem, half), (half, quarter * 4), half),
-            ]
-        )
         self.cells = nn.ModuleList()
-        previous, current = quarter * 4, half * 4
-        for run, width in enumerate((filters, filters * 2, filters * 4)):
+        # Behind a reduction the large network goes on from the state before the last one.
+        self.passes: list[bool] = []
+        widths = self._stem_cells(stem, filters)
+        for run in range(3):
+            width = filters * 2**run
             if run > 0:
-                reduction = Cell(REDUCTION, _fit(previous, width), (width, current), width)
-                self.cells.append(reduction)
-                previous, current = (previous if skip else current), width * 4
+                widths = self._reduce(widths, width, skip=skip)
             for index in range(cells):
-                halves = index == 0
-                fit = FactorizedReduction if halves else _fit
-                self.cells.append(Cell(NORMAL, fit(previous, width), (width, current), width))
-                previous, current = current, width * 6
-        layers: list[nn.Module] = [nn.ReLU(), *head(current, classes)]
+                fit = FactorizedReduction if index == 0 else _fit
+                self._append(Cell(NORMAL, fit(widths[0], width), (width, widths[1]), width))
+                widths = widths[1], width * 6
+        layers: list[nn.Module] = [nn.ReLU(), *head(widths[1], classes)]
         layers.insert(-1, nn.Dropout(0.5))
         self.head = nn.Sequential(*layers)
 
+    def _append(self, cell: Cell, *, passes: bool = False) -> None:
+        self.cells.append(cell)
+        self.passes.append(passes)
+
+    def _stem_cells(self, stem: int, filters: int) -> tuple[int, int]:
+        """Append both and return the widths of the two hidden states behind them."""
+        quarter, half = filters // 4, filters // 2
+        self._append(Cell(REDUCTION, nn.Identity(), (stem, stem), quarter))
+        fit = FactorizedReduction(stem, half)
+        self._append(Cell(REDUCTION, fit, (half, quarter * 4), half))
+        return quarter * 4, half * 4
+
+    def _reduce(self, widths: tuple[int, int], width: int, *, skip: bool) -> tuple[int, int]:
+        fit = _fit(widths[0], width)
+        self._append(Cell(REDUCTION, fit, (width, widths[1]), width), passes=skip)
+        return (widths[0] if skip else widths[1]), width * 4
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, 3, H, W) to logits (N, classes)."""
-        x = self.stem(x)
-        previous, current = x, self.stem_cells[0](x, x)
-        previous, current = current, self.stem_cells[1](current, previous)
-        for cell in self.cells:
-            # Behind a reduction the large network goes on from the state before the last one.
-            passes = self.skip and cast("Cell", cell).plan is REDUCTION
+        previous = current = self.stem(x)
+        for cell, passes in zip(self.cells, self.passes, strict=True):
             following = cell(current, previous)
             previous, current = (previous if passes else current), following
         logits: Tensor = self.head(current)
