@@ -115,7 +115,7 @@ class PartialConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6, H, W) to (N, 16, H-4, W-4)."""
         sizes = [len(inputs) for inputs in self.sees]
-        chosen = torch.split(x.index_select(1, self.order), sizes, dim=1)  # type: ignore[no-untyped-call]
+        chosen = torch.split(x.index_select(1, self.order), sizes, dim=1)
         pairs = zip(self.maps, chosen, strict=True)
         return torch.cat([conv(inputs) for conv, inputs in pairs], dim=1)
 

@@ -129,8 +129,9 @@ def _top1(meta: dict[str, Any]) -> float | None:
 
 def crop(name: str) -> tuple[int, int]:
     """Return height and width that the preprocessing of the default weights ends in."""
-    size = models.get_model_weights(name).DEFAULT.transforms().crop_size
-    return int(size[0]), int(size[-1])
+    # The keywords of the preprocessing: calling it would build a module.
+    size = models.get_model_weights(name).DEFAULT.transforms.keywords["crop_size"]
+    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[-1]))
 
 
 def _tags(name: str) -> tuple[str, ...]:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
 
 from cnnbench import architectures
 from cnnbench.architectures import registry
+from cnnbench.architectures.building import inputs
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.registry import Architecture
 from cnnbench.errors import Unsupported, UsageError
@@ -18,6 +22,25 @@ CATALOGUE = architectures.catalogue()
 def test_names_are_unique():
     with pytest.raises(ValueError, match="lenet"):
         registry.add(CATALOGUE["lenet"])
+
+
+def test_importing_the_catalogue_builds_nothing():
+    code = """
+import torch, torchvision
+from torch import nn
+def refuse(self, *arguments, **keywords):
+    raise AssertionError(f"{type(self).__name__} is built on import")
+nn.Module.__init__ = refuse
+from cnnbench import architectures
+print(len(architectures.catalogue()))
+"""
+    ignored = ["-W", "ignore"]
+    done = subprocess.run(
+        [sys.executable, *ignored, "-c", code], capture_output=True, text=True, timeout=120
+    )
+
+    assert done.stderr == ""
+    assert int(done.stdout) == len(CATALOGUE)
 
 
 def test_the_table_is_a_copy():
@@ -49,8 +72,6 @@ def test_own_networks_take_other_classes_and_channels(name):
         architectures.build, architecture=architecture, num_classes=7, in_channels=2
     ).eval()
     shape = (2, *architecture.input[1:])
-    from cnnbench.architectures.building import inputs
-
     out = module(*(tensor.to("meta") for tensor in inputs(architecture, shape)))
 
     assert (out[0] if isinstance(out, tuple) else out).shape[1] == 7
