@@ -117,11 +117,10 @@ def test_each_task_of_torchvision_trains(name):
     generator = torch.Generator().manual_seed(0)
     side = {"raft_small": 128, "inception_v3": 299}.get(name, 64)
     inputs = (task.training_inputs or task.inputs)(2, (3, side, side), generator)
-    if "rcnn" in name or "fcos" in name:
-        # These enlarge every image to 800 pixels; less does as well here.
-        module = architectures.build(architecture, min_size=64, max_size=96)
-    else:
-        module = architectures.build(architecture)
+    # Detectors enlarge every image to 800 pixels and look at hundreds of regions; less does here.
+    less = {"min_size": 64, "max_size": 96} if "rcnn" in name or "fcos" in name else {}
+    few = {"rpn_post_nms_top_n_train": 16, "box_batch_size_per_image": 16} if "rcnn" in name else {}
+    module = architectures.build(architecture, **less, **few)
 
     loss = task.loss(module.train()(*inputs), generator)
     loss.backward()

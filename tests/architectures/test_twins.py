@@ -97,8 +97,8 @@ def test_efficientnet_scaled_to_b5_is_torchvisions():
 @pytest.mark.parametrize(
     ("name", "twin", "size"),
     [
-        ("inception_v4", "inception_v4", 107),
-        ("inception_resnet_v2", "inception_resnet_v2", 107),
+        ("inception_v4", "inception_v4", 75),
+        ("inception_resnet_v2", "inception_resnet_v2", 75),
         ("xception", "legacy_xception", 64),
         ("mobilenet_v1_100", "mobilenetv1_100", 64),
         ("se_resnet50", "legacy_seresnet50", 64),
