@@ -1,7 +1,7 @@
 """The catalogue as data: what can be listed and selected without importing torch.
 
-The table is ``catalogue.json``, written by ``python -m cnnbench.architectures`` from the code; a test
-writes it again and compares. Knows names, not how anything is built.
+The table is ``catalogue.json``, written by ``python -m cnnbench.architectures`` from the code; a
+test writes it again and compares. Knows names, not how anything is built.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _data() -> dict[str, Any]:
 
 
 def torchvision_version() -> str:
-    """The torchvision that the table was written with."""
+    """Return the torchvision that the table was written with."""
     return str(_data()["torchvision"])
 
 
@@ -74,7 +74,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def entry(name: str) -> Entry:
-    """The row of one name.
+    """Return the row of one name.
 
     Raises:
         UnknownName: there is none; the message offers the closest names.
@@ -115,7 +115,7 @@ def _match(pattern: str) -> list[str]:
 
 
 def select(patterns: Iterable[str]) -> tuple[str, ...]:
-    """The names that the patterns choose, in their order, each once.
+    """Return the names that the patterns choose, in their order, each once.
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
     ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) are no part
