@@ -10,13 +10,17 @@ import fnmatch
 import functools
 import json
 from dataclasses import dataclass
-from importlib import resources
+from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+# Under this group other packages offer architectures; importing one is a worker's business.
+ENTRY_POINTS = "cnnbench.architectures"
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,8 @@ def _match(pattern: str) -> list[str]:
     if pattern == "quick":
         return _having("tag", "quick")
     found = [row.name for row in entries() if fnmatch.fnmatchcase(row.name, pattern)]
+    if not found and metadata.entry_points(group=ENTRY_POINTS, name=pattern):
+        return [pattern]
     return found or [entry(pattern).name]
 
 
@@ -118,8 +124,8 @@ def select(patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the names that the patterns choose, in their order, each once.
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
-    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) are no part
-    of the catalogue and pass through as they are.
+    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) and names
+    of entry points are no part of the catalogue and pass through as they are.
 
     Raises:
         UnknownName: a pattern chooses nothing; the message offers the closest names.

@@ -1,4 +1,4 @@
-"""The documentation is true: its commands run, and the README's two commands are the ones CI uses."""
+"""The documentation is true: its commands run, and CI calls what the README says."""
 
 from __future__ import annotations
 

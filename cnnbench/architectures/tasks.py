@@ -5,15 +5,13 @@ The task is the only thing that knows the shape of inputs and targets; builders 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Inputs = tuple[Any, ...]
 
@@ -31,8 +29,7 @@ class Task:
             inference, float32 on the CPU.
         loss: ``(module output, generator) -> scalar``, a training loss with seeded targets.
         training_inputs: the same as ``inputs`` for a training step, where a network in training
-        mode
-            takes something else (detection takes its targets); None where it does not.
+            mode takes something else (detection takes its targets); None where it does not.
     """
 
     inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs]

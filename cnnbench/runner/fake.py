@@ -53,6 +53,8 @@ class FakeWorker:
             return encode(Environment(hard={"fake": True}, soft={"flags": {"threads": 1}}))
         if message["task"] == "resolve":
             return {"input": [3, 224, 224]}
+        if message["task"] == "fits":
+            return {}
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)

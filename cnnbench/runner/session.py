@@ -316,5 +316,3 @@ class _Batch:
         if progress.failure is not None:
             record = with_failure(record, progress.failure)
         return record
-
-

@@ -213,7 +213,7 @@ def test_a_kill_within_a_record_loses_only_that_record(tmp_path: Path) -> None:
     [
         ("bad_networks:nobody", ["bad_networks", "nobody"]),
         ("no_such_module:net", ["no_such_module", "PYTHONPATH"]),
-        ("bad_networks:not_callable", ["not callable"]),
+        ("bad_networks:not_callable", ["int", "not a function"]),
         ("bad_networks:not_a_module", ["int", "torch.nn.Module"]),
     ],
 )
@@ -233,7 +233,8 @@ def test_the_worker_finds_networks_beside_the_user_but_never_shadows_a_library(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mine.py").write_text(
-        "from torch import nn\n\ndef net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(12, 2))\n"
+        "from torch import nn\n\n\n"
+        "def net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(12, 2))\n"
     )
     (tmp_path / "random.py").write_text("raise SystemExit('shadowed')\n")
     monkeypatch.delenv("PYTHONPATH")

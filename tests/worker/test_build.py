@@ -18,8 +18,9 @@ def made(spec: Spec, seed: int = 0) -> build.Step:
     return build.step(spec, architecture, module, seed)
 
 
-def of(phase: str, mode: Mode = Mode()) -> Spec:
-    return replace(SPEC, workload=replace(SPEC.workload, phase=phase), mode=mode)
+def of(phase: str, mode: Mode | None = None) -> Spec:
+    workload = replace(SPEC.workload, phase=phase)
+    return replace(SPEC, workload=workload, mode=mode or Mode())
 
 
 @pytest.fixture(autouse=True)

@@ -60,7 +60,7 @@ def test_flushing_of_subnormal_numbers_is_seen(flush: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "dtype", "format"),
+    ("mode", "dtype", "layout"),
     [
         (Mode(), torch.float32, torch.contiguous_format),
         (Mode(memory_format="channels_last"), torch.float32, torch.channels_last),
@@ -69,7 +69,7 @@ def test_flushing_of_subnormal_numbers_is_seen(flush: bool) -> None:
         (Mode(memory_format="channels_last", precision="fp16"), torch.float16, torch.channels_last),
     ],
 )
-def test_weights_and_inputs_get_dtype_and_layout(mode, dtype, format) -> None:
+def test_weights_and_inputs_get_dtype_and_layout(mode, dtype, layout) -> None:
     module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
     indices = torch.arange(4)
 
@@ -78,8 +78,8 @@ def test_weights_and_inputs_get_dtype_and_layout(mode, dtype, format) -> None:
     )
 
     assert module[0].weight.dtype is image.dtype is dtype
-    assert module[0].weight.is_contiguous(memory_format=format)
-    assert image.is_contiguous(memory_format=format)
+    assert module[0].weight.is_contiguous(memory_format=layout)
+    assert image.is_contiguous(memory_format=layout)
     assert module[1].num_batches_tracked.dtype is torch.int64
     assert kept.dtype is torch.int64
 
