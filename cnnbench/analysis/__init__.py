@@ -1,1 +1,31 @@
-"""To be described."""
+"""The static analyser: what a network costs, counted on the meta device without running it.
+
+    module = build_on_meta(lambda: models.resnet50(weights=None))
+    analysis = analyze(module, (torch.empty(8, 3, 224, 224, device="meta"),))
+    analysis.macs, analysis.memory.peak, analysis.layers, analysis.uncounted
+
+One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place of slow meta kernels,
+``liveness`` follows storages, ``modules`` knows which layer runs, ``layers`` and ``result`` make tables of it.
+Knows nothing of architectures, benchmarks or text.
+"""
+
+from cnnbench.analysis.analyse import analyze
+from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.meta import build_on_meta
+from cnnbench.analysis.result import Analysis
+from cnnbench.analysis.rules import register_rule
+from cnnbench.analysis.values import Field, LayerRow, Memory, OpRow, Slope, Totals
+
+__all__ = [
+    "Analysis",
+    "Field",
+    "LayerRow",
+    "Memory",
+    "OpRow",
+    "Slope",
+    "Totals",
+    "WrongInput",
+    "analyze",
+    "build_on_meta",
+    "register_rule",
+]

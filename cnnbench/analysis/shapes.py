@@ -1,0 +1,346 @@
+"""Fast shape rules that stand in for slow stock meta kernels (relu 277 us, batch norm 650 us, here 2 us).
+
+A rule takes exactly the operator's arguments and returns what the stock kernel would return on meta: shape, strides and
+type. Wherever it is not certain it returns ``NotImplemented`` and the stock kernel runs, which also raises torch's own
+errors. Every rule has a differential test against its kernel.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_META = torch.device("meta")
+_CHANNELS_LAST = torch.channels_last
+_CONTIGUOUS = torch.contiguous_format
+
+
+def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=_META)
+
+
+def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
+    """A dense result with the operand's layout; other layouts are left to the stock kernel."""
+    if tensor.is_contiguous():
+        if not tensor.numel():
+            return NotImplemented
+        return torch.empty(tensor.shape, dtype=dtype or tensor.dtype, device=_META)
+    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=_CHANNELS_LAST):
+        return torch.empty(
+            tensor.shape,
+            dtype=dtype or tensor.dtype,
+            device=_META,
+            memory_format=_CHANNELS_LAST,
+        )
+    return NotImplemented
+
+
+def in_place(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
+    """An in-place operator gives back what it was given, if its operands fit without broadcasting."""
+    del options
+    for value in arguments:
+        if isinstance(value, Tensor):
+            fits = value.shape == tensor.shape and value.dtype is tensor.dtype and value.is_meta
+            if not fits:
+                return NotImplemented
+    return tensor
+
+
+def pointwise(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
+    """A function of one floating-point tensor and plain numbers."""
+    if not tensor.dtype.is_floating_point or not _plain(arguments, options):
+        return NotImplemented
+    return _like(tensor)
+
+
+def compared(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
+    """A comparison with a number."""
+    return _like(tensor, torch.bool) if _plain(arguments, options) else NotImplemented
+
+
+def _plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
+    # A tensor or complex operand may change shape or type; "out" and "dtype" are never plain.
+    for value in arguments:
+        if value is not None and type(value) not in (int, float, bool):
+            return False
+    return not options or options.keys() <= {"approximate"}
+
+
+def pointwise_backward(gradient: Tensor, tensor: Tensor, *_: Any) -> Any:
+    """The gradient of such a function: two tensors of one shape."""
+    return binary(gradient, tensor)
+
+
+def binary(left: Tensor, right: Any, *, alpha: float = 1) -> Any:
+    """Arithmetic of two tensors of one type, or of a tensor and a number."""
+    if type(alpha) not in (int, float) or not left.dtype.is_floating_point:
+        return NotImplemented
+    if not isinstance(right, Tensor):
+        return _like(left) if type(right) in (int, float) else NotImplemented
+    if left.dtype is not right.dtype or not left.is_meta or not right.is_meta:
+        return NotImplemented
+    if left.shape == right.shape:
+        if left.is_contiguous() and right.is_contiguous():
+            return _like(left)
+        return _like(left) if left.stride() == right.stride() else NotImplemented
+    return _broadcast(left, right)
+
+
+def _broadcast(left: Tensor, right: Tensor) -> Any:
+    """Two contiguous operands, one of which already has the result's shape."""
+    wide, narrow = (left, right) if left.dim() >= right.dim() else (right, left)
+    if not (wide.is_contiguous() and narrow.is_contiguous()) or not narrow.dim():
+        return NotImplemented
+    if not _fits(wide.shape, narrow.shape):
+        wide, narrow = narrow, wide
+        if not _fits(wide.shape, narrow.shape):
+            return NotImplemented
+    # A size of 1 leaves the order of axes open, which torch then reads off the other operand.
+    return _like(wide) if 1 not in wide.shape or narrow.numel() == 1 else NotImplemented
+
+
+def _fits(wide: Sequence[int], narrow: Sequence[int]) -> bool:
+    if len(narrow) > len(wide):
+        return False
+    tail = wide[len(wide) - len(narrow) :]
+    return all(size in (1, full) for size, full in zip(narrow, tail, strict=True))
+
+
+def convolution(
+    source: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    transposed: bool,
+    output_padding: Sequence[int],
+    groups: int,
+) -> Any:
+    """Contiguous convolution: ``floor((in + 2p - d(k-1) - 1) / s) + 1`` per axis."""
+    del output_padding
+    shape, kernel = source.shape, weight.shape
+    axes = len(kernel) - 2
+    if (
+        transposed
+        or len(shape) != len(kernel)
+        or not len(stride) == len(padding) == len(dilation) == axes
+        or source.dtype is not weight.dtype
+        or shape[1] != kernel[1] * groups
+        or kernel[0] % groups
+        or (bias is not None and bias.shape != kernel[:1])
+        or not source.is_contiguous()
+        or not weight.is_contiguous()
+    ):
+        return NotImplemented
+    sizes = [shape[0], kernel[0]]
+    for axis in range(axes):
+        reach = dilation[axis] * (kernel[axis + 2] - 1) + 1
+        size = (shape[axis + 2] + 2 * padding[axis] - reach) // stride[axis] + 1
+        if size < 1:
+            return NotImplemented
+        sizes.append(size)
+    return torch.empty(sizes, dtype=source.dtype, device=_META)
+
+
+def convolution_backward(
+    gradient: Tensor,
+    source: Tensor,
+    weight: Tensor,
+    bias_sizes: Sequence[int] | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    mask: Sequence[bool],
+) -> Any:
+    """Gradients look like what they are gradients of."""
+    del stride, padding, dilation, transposed, output_padding, groups
+    if not (gradient.is_contiguous() and source.is_contiguous() and weight.is_contiguous()):
+        return NotImplemented
+    return (
+        _empty(source.shape, source.dtype) if mask[0] else None,
+        _empty(weight.shape, weight.dtype) if mask[1] else None,
+        _empty(bias_sizes or (), gradient.dtype) if mask[2] else None,
+    )
+
+
+def mm(left: Tensor, right: Tensor) -> Any:
+    """``(n, k) (k, m)``."""
+    if left.dtype is not right.dtype or left.dim() != 2 or right.dim() != 2:
+        return NotImplemented
+    if left.shape[1] != right.shape[0]:
+        return NotImplemented
+    return _empty((left.shape[0], right.shape[1]), left.dtype)
+
+
+def bmm(left: Tensor, right: Tensor) -> Any:
+    """``(b, n, k) (b, k, m)``."""
+    a, b = left.shape, right.shape
+    if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1] or left.dtype is not right.dtype:
+        return NotImplemented
+    return _empty((a[0], a[1], b[2]), left.dtype)
+
+
+def addmm(start: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
+    """A bias row and ``(n, k) (k, m)``."""
+    del beta, alpha
+    if start.dim() != 1 or start.dtype is not left.dtype:
+        return NotImplemented
+    out = mm(left, right)
+    if out is not NotImplemented and start.shape[0] != out.shape[1]:
+        return NotImplemented
+    return out
+
+
+def batch_norm(
+    source: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    mean: Tensor | None,
+    var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Any:
+    """The result, and the batch's own statistics where they are computed."""
+    del bias, momentum, eps
+    if source.dim() < 2 or (weight is not None and weight.dtype is not source.dtype):
+        return NotImplemented
+    channels = source.shape[1]
+    if not training and (mean is None or var is None or mean.shape[0] != channels):
+        return NotImplemented
+    if weight is not None and weight.shape[0] != channels:
+        return NotImplemented
+    out = _like(source)
+    if out is NotImplemented or source.dtype not in (torch.float32, torch.float64):
+        return NotImplemented
+    kept = (channels,) if training else (0,)
+    return out, _empty(kept, source.dtype), _empty(kept, source.dtype)
+
+
+def batch_norm_backward(
+    gradient: Tensor,
+    source: Tensor,
+    weight: Tensor | None,
+    mean: Any,
+    var: Any,
+    saved_mean: Any,
+    saved_scale: Any,
+    training: bool,
+    eps: float,
+    mask: Sequence[bool],
+) -> Any:
+    """Gradients of input, weight and bias."""
+    del mean, var, saved_mean, saved_scale, training, eps
+    if not gradient.is_contiguous() or not source.is_contiguous() or weight is None:
+        return NotImplemented
+    if not all(mask) or source.dtype is not weight.dtype:
+        return NotImplemented
+    return (
+        _empty(source.shape, source.dtype),
+        _empty(weight.shape, weight.dtype),
+        _empty(weight.shape, weight.dtype),
+    )
+
+
+def layer_norm(
+    source: Tensor,
+    normalized: Sequence[int],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+) -> Any:
+    """A contiguous result, mean and scale per row."""
+    del bias, eps
+    kept = source.dim() - len(normalized)
+    if source.dtype not in (torch.float32, torch.float64) or not source.is_contiguous():
+        return NotImplemented
+    if list(source.shape[kept:]) != list(normalized):
+        return NotImplemented
+    if weight is not None and weight.dtype is not source.dtype:
+        return NotImplemented
+    rows = [*source.shape[:kept], *([1] * len(normalized))]
+    return (
+        _empty(source.shape, source.dtype),
+        _empty(rows, source.dtype),
+        _empty(rows, source.dtype),
+    )
+
+
+def mean(
+    source: Tensor,
+    axes: Sequence[int] | None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """A reduction of a contiguous tensor over axes."""
+    if not axes or dtype is not None or not source.dtype.is_floating_point:
+        return NotImplemented
+    if not source.is_contiguous() or not source.numel():
+        return NotImplemented
+    count = source.dim()
+    gone = {axis % count for axis in axes if -count <= axis < count}
+    if len(gone) != len(axes):
+        return NotImplemented
+    if keepdim:
+        shape = [1 if axis in gone else size for axis, size in enumerate(source.shape)]
+    else:
+        shape = [size for axis, size in enumerate(source.shape) if axis not in gone]
+    return _empty(shape, source.dtype)
+
+
+def vector_norm(
+    source: Tensor,
+    order: float = 2,
+    axes: Sequence[int] | None = None,
+    keepdim: bool = False,
+    *,
+    dtype: torch.dtype | None = None,
+) -> Any:
+    """A norm over axes has the shape of a mean."""
+    del order
+    return mean(source, axes, keepdim, dtype=dtype)
+
+
+def clone(source: Tensor, *, memory_format: torch.memory_format | None = None) -> Any:
+    """A copy, contiguous or in the layout of its source."""
+    if memory_format is _CONTIGUOUS:
+        return _empty(source.shape, source.dtype)
+    return _like(source) if memory_format in (None, torch.preserve_format) else NotImplemented
+
+
+def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
+    """Contiguous tensors of one type along an axis."""
+    head = tensors[0]
+    shape = list(head.shape)
+    if not shape or not -len(shape) <= axis < len(shape):
+        return NotImplemented
+    axis %= len(shape)
+    total = 0
+    for tensor in tensors:
+        sizes = list(tensor.shape)
+        if tensor.dtype is not head.dtype or len(sizes) != len(shape):
+            return NotImplemented
+        if not tensor.is_contiguous() or not tensor.numel():
+            return NotImplemented
+        total += sizes[axis]
+        sizes[axis] = shape[axis]
+        if sizes != shape:
+            return NotImplemented
+    shape[axis] = total
+    return _empty(shape, head.dtype)
+
+
+def roll(source: Tensor, shifts: Any, axes: Any = ()) -> Any:
+    """A rotation keeps the layout."""
+    del shifts, axes
+    return _like(source)
