@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from cnnbench.analysis import layers, memory
-from cnnbench.analysis.meta import copy_real, copy_to_meta, is_on_meta, on_meta
+from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
+from cnnbench.analysis.modules import is_on_meta, take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.values import Optimizer, Phase, Slope, Totals
@@ -19,6 +20,7 @@ from cnnbench.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Loss, Recording
 
 
@@ -52,24 +54,24 @@ def analyze(
     _check(phase, optimizer)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     arguments = _arguments(inputs, real=real)
-    with _workable(module, real=real) as twin:
-        inference = record(twin, arguments, training=False, meta=not real)
-        slopes = _slopes(twin, arguments, inference) if inference.assumed and not real else ()
+    with _workable(module, real=real) as parts:
+        inference = record(parts, arguments, training=False, meta=not real)
+        slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, None
         if phase != "inference":
-            frozen = _freeze(twin, inference) if phase == "finetune" else None
+            frozen = _freeze(parts, inference) if phase == "finetune" else None
             arguments = _arguments(inputs, real=real)
-            passed = record(twin, arguments, training=True, meta=not real, loss=loss)
-        trainable = [p for p in twin.parameters() if p.requires_grad]
+            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+        trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(module).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(inputs, inference),
             input=tuple(tuple(leaf.shape) for leaf in _tensors(inputs)),
-            params=sum(p.numel() for p in twin.parameters()),
+            params=sum(p.numel() for p in parts.parameters),
             trainable_params=sum(p.numel() for p in trainable),
-            buffers=sum(b.numel() for b in twin.buffers()),
+            buffers=sum(b.numel() for b in parts.buffers),
             auxiliary_params=inference.unread_params,
             inference=_static(layers.totals(inference.rows), slopes),
             forward=layers.totals(row for row in passed.rows if not row.backward),
@@ -109,34 +111,36 @@ def _clone(tensor: Tensor) -> Tensor:
 
 
 @contextlib.contextmanager
-def _workable(module: nn.Module, *, real: bool) -> Iterator[nn.Module]:
+def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
     """A module that may be run and changed: a twin, or one on meta that is put back afterwards."""
+    parts = take_inventory(module)
     if real:
-        yield copy_real(module)
-    elif not is_on_meta(module):
-        yield copy_to_meta(module)
+        yield take_inventory(copy_real(module))
+    elif not is_on_meta(parts):
+        yield take_inventory(copy_to_meta(module))
     else:
-        with _restored(module):
-            yield module
+        with _restored(parts):
+            yield parts
 
 
 @contextlib.contextmanager
-def _restored(module: nn.Module) -> Iterator[None]:
-    modes = [(child, child.training) for child in module.modules()]
-    wishes = [(p, p.requires_grad, p.grad) for p in module.parameters()]
+def _restored(parts: Inventory) -> Iterator[None]:
+    modes = [(child, child.training) for child in parts.modules]
+    wishes = [(p, p.requires_grad, p.grad) for p in parts.parameters]
     try:
         yield
     finally:
         for child, mode in modes:
-            child.training = mode
+            if child.training is not mode:
+                child.training = mode
         for parameter, wish, gradient in wishes:
             parameter.requires_grad_(wish)
             parameter.grad = gradient
 
 
-def _freeze(twin: nn.Module, inference: Recording) -> str | None:
+def _freeze(parts: Inventory, inference: Recording) -> str | None:
     """Freeze all but the last layer with MACs; ``None`` if the network came with frozen parts."""
-    if not all(p.requires_grad for p in twin.parameters()):
+    if not all(p.requires_grad for p in parts.parameters):
         return None
     stack = inference.stack
     heads = [
@@ -146,7 +150,7 @@ def _freeze(twin: nn.Module, inference: Recording) -> str | None:
     ]
     if not heads:
         return None
-    twin.requires_grad_(requires_grad=False)
+    parts.modules[0].requires_grad_(requires_grad=False)
     stack.modules[heads[-1]].requires_grad_(requires_grad=True)
     return stack.names[heads[-1]]
 
@@ -167,10 +171,10 @@ def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
 
 
 def _slopes(
-    twin: nn.Module, arguments: tuple[Any, ...], one: Recording
+    parts: Inventory, arguments: tuple[Any, ...], one: Recording
 ) -> tuple[Slope, ...]:
     """What each item adds: the difference of two traces that keep one and two items."""
-    two = record(twin, arguments, training=False, keep=2)
+    two = record(parts, arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
         Slope(layer, after[layer] - before.get(layer, 0))

@@ -9,17 +9,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import init
+from torch.nn.modules import batchnorm, conv
 from torch.overrides import TorchFunctionMode
 
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 META = torch.device("meta")
 
@@ -50,6 +52,22 @@ _INITIALISERS = tuple(
 )
 
 
+def _no_fans(*_: Any, **__: Any) -> tuple[int, int]:
+    """Stand in for fan-in and fan-out, which only scale an initialisation that does not run."""
+    return 1, 1
+
+
+# What else only prepares or fills values; layers with a method of their own keep it.
+_PATCHES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+    *((init, name, _skip) for name in _INITIALISERS),
+    (init, "_calculate_fan_in_and_fan_out", _no_fans),
+    (conv._ConvNd, "reset_parameters", _skip),  # noqa: SLF001
+    (nn.Linear, "reset_parameters", _skip),
+    (batchnorm._NormBase, "reset_parameters", _skip),  # noqa: SLF001
+    (batchnorm._NormBase, "reset_running_stats", _skip),  # noqa: SLF001
+)
+
+
 class _Building(TorchFunctionMode):
     """Send factories whose values are never looked at to meta."""
 
@@ -71,14 +89,14 @@ class _Building(TorchFunctionMode):
 
 @contextlib.contextmanager
 def _no_initialisation() -> Iterator[None]:
-    originals = {name: getattr(init, name) for name in _INITIALISERS}
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in _PATCHES]
     try:
-        for name in originals:
-            setattr(init, name, _skip)
+        for owner, name, stand_in in _PATCHES:
+            setattr(owner, name, stand_in)
         yield
     finally:
-        for name, original in originals.items():
-            setattr(init, name, original)
+        for owner, name, original in originals:
+            setattr(owner, name, original)
 
 
 @contextlib.contextmanager
@@ -125,7 +143,9 @@ def _move_leftovers(module: nn.Module) -> None:
         for space in spaces:
             for name, value in space.items():
                 if isinstance(value, Tensor) and not value.is_meta:
-                    space[name] = memo.setdefault(id(value), on_meta(value))
+                    if id(value) not in memo:
+                        memo[id(value)] = on_meta(value)
+                    space[name] = memo[id(value)]
 
 
 def on_meta(tensor: Tensor) -> Tensor:
@@ -189,9 +209,3 @@ def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
             f"{type(module).__name__} cannot be copied, and the original is never touched: "
             f"{_first_line(error)}"
         ) from error
-
-
-def is_on_meta(module: nn.Module) -> bool:
-    """Whether the module has tensors and every one of them is on meta."""
-    tensors = list(_tensors(module))
-    return bool(tensors) and all(tensor.is_meta for tensor in tensors)

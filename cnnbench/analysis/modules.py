@@ -7,6 +7,7 @@ moment lies inside the call of one innermost module.
 from __future__ import annotations
 
 import bisect
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -31,17 +32,57 @@ def first_tensor(value: Any) -> Tensor | None:
     return None
 
 
-class ModuleStack:
-    """The path of the innermost running module, and what each module took and gave.
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What a network consists of, collected in one walk; everything once by identity.
 
     A module reachable by several paths is listed by its first, as ``named_modules`` does.
     """
 
-    def __init__(self, module: nn.Module) -> None:
-        named = list(module.named_modules())
-        self.names = [name for name, _ in named]
-        self.modules = [child for _, child in named]
-        self._index = {id(child): index for index, (_, child) in enumerate(named)}
+    names: list[str]
+    modules: list[nn.Module]
+    parameters: list[nn.Parameter]
+    buffers: list[Tensor]
+
+
+def take_inventory(module: nn.Module) -> Inventory:
+    """Walk a network once: ``parameters()``, ``buffers()`` and ``named_modules()`` walk it once each."""
+    inventory = Inventory([], [], [], [])
+    _walk(module, "", inventory, set())
+    return inventory
+
+
+def _walk(module: nn.Module, name: str, found: Inventory, seen: set[int]) -> None:
+    seen.add(id(module))
+    found.names.append(name)
+    found.modules.append(module)
+    for space, tensors in (
+        (module._parameters, found.parameters),  # noqa: SLF001
+        (module._buffers, found.buffers),  # noqa: SLF001
+    ):
+        for tensor in space.values():
+            if tensor is not None and id(tensor) not in seen:
+                seen.add(id(tensor))
+                tensors.append(tensor)  # type: ignore[arg-type]
+    prefix = name + "." if name else ""
+    for key, child in module._modules.items():  # noqa: SLF001
+        if child is not None and id(child) not in seen:
+            _walk(child, prefix + key, found, seen)
+
+
+def is_on_meta(parts: Inventory) -> bool:
+    """Whether there are tensors and every one of them is on meta."""
+    tensors = [*parts.parameters, *parts.buffers]
+    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
+
+
+class ModuleStack:
+    """The path of the innermost running module, and what each module took and gave."""
+
+    def __init__(self, inventory: Inventory) -> None:
+        named = self.names = inventory.names
+        self.modules = inventory.modules
+        self._index = {id(child): index for index, child in enumerate(inventory.modules)}
         self.stack = [0]
         self.calls = [0] * len(named)
         self.inputs: list[Sequence[int] | None] = [None] * len(named)

@@ -23,9 +23,8 @@ from cnnbench.errors import CnnbenchError, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import nn
-
     from cnnbench.analysis.liveness import Peak
+    from cnnbench.analysis.modules import Inventory
 
     Loss = Callable[[Any], Tensor]
 
@@ -62,7 +61,7 @@ class Recording:
 
 
 def record(
-    module: nn.Module,
+    parts: Inventory,
     inputs: tuple[Any, ...],
     *,
     training: bool,
@@ -70,19 +69,21 @@ def record(
     keep: int = 1,
     loss: Loss | None = None,
 ) -> Recording:
-    """Run one pass of a module that may be changed, and write down every operator.
+    """Run one pass of a module whose mode may be changed, and write down every operator.
 
     Raises:
         WrongInput: a layer does not take its input.
         Unsupported: an operator needs values.
     """
-    module.train(training)
-    stack = ModuleStack(module)
+    module = parts.modules[0]
+    if any(child.training is not training for child in parts.modules):
+        module.train(training)
+    stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
     tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
     resident = (
-        trace.live.resident(module.parameters()),
-        trace.live.resident(module.buffers()),
+        trace.live.resident(parts.parameters),
+        trace.live.resident(parts.buffers),
         trace.live.resident(tensors),
     )
     spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
@@ -93,7 +94,7 @@ def record(
             saved = trace.live.alive_bytes()
             if training:
                 _backward(trace, output, loss)
-    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    gradients = [p.grad for p in parts.parameters if p.grad is not None]
     numbers = trace.live.numbers(gradients)
     peak = trace.live.peak()
     result = Recording(
@@ -107,7 +108,7 @@ def record(
         gradients=_storage_bytes(gradients),
         at_end=trace.live.alive_bytes(),
         saved=saved,
-        unread_params=_unread(module, trace.rows),
+        unread_params=_unread(parts, trace.rows),
     )
     del output
     trace.live.close()
@@ -158,7 +159,7 @@ def _storage_bytes(tensors: list[Tensor]) -> int:
     return sum(sizes.values())
 
 
-def _unread(module: nn.Module, rows: list[Raw]) -> int:
+def _unread(parts: Inventory, rows: list[Raw]) -> int:
     """Elements of parameters that no forward operator took."""
     read: set[int] = set()
     for row in rows:
@@ -166,6 +167,6 @@ def _unread(module: nn.Module, rows: list[Raw]) -> int:
             read.update(row.reads)
     return sum(
         p.numel()
-        for p in module.parameters()
+        for p in parts.parameters
         if p.untyped_storage()._cdata not in read  # noqa: SLF001
     )

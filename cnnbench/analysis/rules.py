@@ -302,6 +302,7 @@ _DATA_NAMES = (
 _DATA = {f"aten::{name}": Rule("data") for name in _DATA_NAMES}
 _DATA["aten::clone"] = Rule("data", shape=shapes.clone)
 _DATA["aten::cat"] = Rule("data", shape=shapes.cat)
+_DATA["aten::empty"] = Rule("data", shape=shapes.empty)
 _DATA["aten::roll"] = Rule("data", shape=shapes.roll)
 _DATA["aten::_unsafe_view"] = Rule("view")
 
@@ -354,7 +355,7 @@ def has_shape_rule(operator: OpOverload, rule: Rule) -> bool:
 
 
 # "out" variants and rare overloads take other arguments than the shape rules do.
-_PLAIN_OVERLOADS = frozenset({"default", "Tensor", "Scalar", "dim", "dim_IntList"})
+_PLAIN_OVERLOADS = frozenset({"default", "Tensor", "Scalar", "dim", "dim_IntList", "memory_format"})
 
 
 def rule_for(operator: OpOverload) -> Rule:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _META = torch.device("meta")
-_CHANNELS_LAST = torch.channels_last
 _CONTIGUOUS = torch.contiguous_format
 
 
@@ -25,19 +24,30 @@ def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
 
 
 def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
-    """A dense result with the operand's layout; other layouts are left to the stock kernel."""
+    """A dense result whose axes lie in the operand's order; expanded operands are left to the stock kernel."""
+    dtype = dtype or tensor.dtype
     if tensor.is_contiguous():
-        if not tensor.numel():
-            return NotImplemented
-        return torch.empty(tensor.shape, dtype=dtype or tensor.dtype, device=_META)
-    if tensor.dim() == 4 and tensor.is_contiguous(memory_format=_CHANNELS_LAST):
-        return torch.empty(
-            tensor.shape,
-            dtype=dtype or tensor.dtype,
-            device=_META,
-            memory_format=_CHANNELS_LAST,
-        )
-    return NotImplemented
+        return torch.empty(tensor.shape, dtype=dtype, device=_META)
+    strides = _dense(tensor.shape, tensor.stride())
+    if strides is None:
+        return NotImplemented
+    return torch.empty_strided(tensor.shape, strides, dtype=dtype, device=_META)
+
+
+def _dense(shape: Sequence[int], strides: Sequence[int]) -> list[int] | None:
+    """Strides without gaps in the same order of axes; ``None`` where the order is open."""
+    axes = [axis for axis, size in enumerate(shape) if size != 1]
+    axes.sort(key=lambda axis: strides[axis])
+    # An axis of size 1 may have any stride: nothing is ever addressed through it.
+    result = [1] * len(shape)
+    step, previous = 1, 0
+    for axis in axes:
+        if strides[axis] <= previous:
+            return None
+        previous = strides[axis]
+        result[axis] = step
+        step *= shape[axis]
+    return result
 
 
 def in_place(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
@@ -85,23 +95,22 @@ def binary(left: Tensor, right: Any, *, alpha: float = 1) -> Any:
     if left.dtype is not right.dtype or not left.is_meta or not right.is_meta:
         return NotImplemented
     if left.shape == right.shape:
-        if left.is_contiguous() and right.is_contiguous():
-            return _like(left)
-        return _like(left) if left.stride() == right.stride() else NotImplemented
+        # The first operand decides the layout wherever it has an opinion.
+        return _like(left)
     return _broadcast(left, right)
 
 
 def _broadcast(left: Tensor, right: Tensor) -> Any:
-    """Two contiguous operands, one of which already has the result's shape."""
-    wide, narrow = (left, right) if left.dim() >= right.dim() else (right, left)
-    if not (wide.is_contiguous() and narrow.is_contiguous()) or not narrow.dim():
+    """Operands of which one already has the result's shape."""
+    if _fits(left.shape, right.shape):
+        return _like(left)
+    if not _fits(right.shape, left.shape):
         return NotImplemented
-    if not _fits(wide.shape, narrow.shape):
-        wide, narrow = narrow, wide
-        if not _fits(wide.shape, narrow.shape):
-            return NotImplemented
-    # A size of 1 leaves the order of axes open, which torch then reads off the other operand.
-    return _like(wide) if 1 not in wide.shape or narrow.numel() == 1 else NotImplemented
+    # The narrow operand comes first: it must agree with the wide one, or have nothing to say.
+    silent = sum(size != 1 for size in left.shape) <= 1
+    if silent or (left.is_contiguous() and right.is_contiguous()):
+        return _like(right)
+    return NotImplemented
 
 
 def _fits(wide: Sequence[int], narrow: Sequence[int]) -> bool:
@@ -261,7 +270,7 @@ def layer_norm(
     """A contiguous result, mean and scale per row."""
     del bias, eps
     kept = source.dim() - len(normalized)
-    if source.dtype not in (torch.float32, torch.float64) or not source.is_contiguous():
+    if source.dtype not in (torch.float32, torch.float64):
         return NotImplemented
     if list(source.shape[kept:]) != list(normalized):
         return NotImplemented
@@ -285,8 +294,10 @@ def mean(
     """A reduction of a contiguous tensor over axes."""
     if not axes or dtype is not None or not source.dtype.is_floating_point:
         return NotImplemented
-    if not source.is_contiguous() or not source.numel():
-        return NotImplemented
+    return _reduced(source, axes, keepdim) if source.is_contiguous() else NotImplemented
+
+
+def _reduced(source: Tensor, axes: Sequence[int], keepdim: bool) -> Any:
     count = source.dim()
     gone = {axis % count for axis in axes if -count <= axis < count}
     if len(gone) != len(axes):
@@ -306,9 +317,11 @@ def vector_norm(
     *,
     dtype: torch.dtype | None = None,
 ) -> Any:
-    """A norm over axes has the shape of a mean."""
+    """A norm over axes is contiguous whatever its source."""
     del order
-    return mean(source, axes, keepdim, dtype=dtype)
+    if not axes or dtype is not None or not source.dtype.is_floating_point:
+        return NotImplemented
+    return _reduced(source, axes, keepdim)
 
 
 def clone(source: Tensor, *, memory_format: torch.memory_format | None = None) -> Any:
@@ -338,6 +351,22 @@ def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
             return NotImplemented
     shape[axis] = total
     return _empty(shape, head.dtype)
+
+
+def empty(
+    size: Sequence[int],
+    *,
+    dtype: torch.dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool | None = None,
+    memory_format: Any = None,
+) -> Any:
+    """A new tensor on meta."""
+    del layout, pin_memory
+    if memory_format is not None or dtype is None or device != _META:
+        return NotImplemented
+    return torch.empty(size, dtype=dtype, device=_META)
 
 
 def roll(source: Tensor, shifts: Any, axes: Any = ()) -> Any:

@@ -107,6 +107,11 @@ class Trace(TorchDispatchMode):
         self._keep = keep
         self._plans: dict[OpOverload, Plan] = {}
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch >= 2.12 wraps every call to keep the compiler out, 3 us each; nothing compiles inside a trace.
+        return False
+
     def __torch_dispatch__(
         self,
         func: Any,
