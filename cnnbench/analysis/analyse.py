@@ -226,8 +226,8 @@ def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tup
             sentences.append(f"results of {names} depend on values: counts hold for this input")
         else:
             sentences.append(
-                f"{names} depend on values: rows and memory assume one kept item per call, "
-                "macs is the static part"
+                f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
+                "or False for every value that is read; macs is the static part"
             )
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")

@@ -59,6 +59,17 @@ def _index_put(keep: int, source: Tensor, *_: Any) -> Tensor:
     return source
 
 
+SCALAR = "aten::_local_scalar_dense"
+
+
+def _scalar(keep: int, source: Tensor) -> bool | int | float:
+    """A value read from an assumed item: one, and no to every question (they guard rare cases)."""
+    del keep
+    if source.dtype is torch.bool:
+        return False
+    return 1.0 if source.dtype.is_floating_point else 1
+
+
 # name -> (keep, *arguments) -> result on meta
 ASSUMED: dict[str, Callable[..., Any]] = {
     "aten::nonzero": _nonzero,
@@ -71,8 +82,15 @@ ASSUMED: dict[str, Callable[..., Any]] = {
 _INDEXING = {"aten::index.Tensor": _index, "aten::index_put_": _index_put}
 
 
-def assumed(name: str, args: tuple[Any, ...]) -> Callable[..., Any] | None:
-    """The stand-in for a data-dependent operator, or ``None`` if this call is not one."""
+def assumed(name: str, args: tuple[Any, ...], *, before: bool) -> Callable[..., Any] | None:
+    """The stand-in for a data-dependent operator, or ``None`` if this call is not one.
+
+    Args:
+        before: whether something was assumed earlier in this trace. Only then may single values be assumed too: a network
+            that reads values of its weights or input would otherwise take an arbitrary branch.
+    """
+    if name == SCALAR:
+        return _scalar if before else None
     if name in _INDEXING:
         masks = (index for index in args[1] if index is not None)
         masked = any(index.dtype in (torch.bool, torch.uint8) for index in masks)

@@ -139,7 +139,7 @@ class Trace(TorchDispatchMode):
         try:
             if not self.on_meta:
                 return func(*args, **kwargs)
-            stand_in = assumed(plan.name, args)
+            stand_in = assumed(plan.name, args, before=bool(self.assumed))
             if stand_in is not None and _any_meta(args):
                 self.assumed[plan.operator] = self.assumed.get(plan.operator, 0) + 1
                 return stand_in(self._keep, *args, **kwargs)
