@@ -304,7 +304,9 @@ _DATA["aten::clone"] = Rule("data", shape=shapes.clone)
 _DATA["aten::cat"] = Rule("data", shape=shapes.cat)
 _DATA["aten::empty"] = Rule("data", shape=shapes.empty)
 _DATA["aten::roll"] = Rule("data", shape=shapes.roll)
-_DATA["aten::_unsafe_view"] = Rule("view")
+# Views that torch hides from autograd, or that it declares without aliasing.
+for _name in ("_unsafe_view", "unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"):
+    _DATA[f"aten::{_name}"] = Rule("view")
 
 RULES: dict[str, Rule] = {
     **_CONTRACTIONS,
