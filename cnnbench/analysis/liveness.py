@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor, UntypedStorage
 
 
+_SCRATCH = -1
+
+
 class _Life(weakref.ref["UntypedStorage"]):
     """A weak reference that knows its storage's key, number and size."""
 
@@ -81,10 +84,9 @@ class Liveness:
 
     def scratch(self, nbytes: int) -> None:
         """Note memory that a library holds only during the current operator."""
-        number = self._births
-        self._births += 1
-        self._events.append((self.now, number, nbytes))
-        self._events.append((self.now, number, -nbytes))
+        if nbytes:
+            self._events.append((self.now, _SCRATCH, nbytes))
+            self._events.append((self.now, _SCRATCH, -nbytes))
 
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         """The numbers of these tensors' storages, for ``peak(without=…)``."""
@@ -95,11 +97,12 @@ class Liveness:
         """Bytes alive now, residents apart."""
         return sum(life.nbytes for life in self._alive.values())
 
-    def peak(self, without: frozenset[int] = frozenset()) -> Peak:
-        """Highest sum over time, leaving out some storages."""
+    def peak(self, without: frozenset[int] = frozenset(), *, scratch: bool = False) -> Peak:
+        """Highest sum over time, leaving out some storages, with or without libraries' scratch."""
         total, highest, where = 0, 0, 0
+        left_out = without if scratch else without | {_SCRATCH}
         for op, number, change in self._events:
-            if number in without:
+            if number in left_out:
                 continue
             total += change
             if total > highest:

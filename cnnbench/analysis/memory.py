@@ -3,7 +3,8 @@
 The steady state is predicted: from the second training step on, optimiser state is resident while forward and backward
 run, and gradients are freed before forward (``zero_grad(set_to_none=True)``, torch's default).
 
-Not included: library caches, thread-local workspaces, the allocator's rounding and fragmentation, the process itself.
+``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN needs on top (see
+``scratch``). Not included: GPU workspaces, library caches, thread-local workspaces, the allocator's rounding and fragmentation, the process itself.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def predict(
         gradients=recording.gradients,
         optimizer_state=state,
         activations=recording.activation_peak.nbytes,
-        scratch=0,
+        scratch=max(recording.peak_with_scratch.nbytes - peak, 0),
         peak=params + buffers + inputs + state + peak,
         layer=layer,
         op=op,

@@ -40,6 +40,7 @@ class Recording:
         inputs: spatial sizes of the network's inputs by storage key.
         resident: bytes of parameters, buffers and inputs, each storage once.
         peak: of everything that was allocated, residents apart.
+        peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
         activation_peak: the same without gradients of parameters.
         gradients: bytes of gradients of parameters at the end.
         at_end: bytes alive when the pass is over.
@@ -53,6 +54,7 @@ class Recording:
     inputs: dict[int, tuple[int, ...]]
     resident: tuple[int, int, int]
     peak: Peak
+    peak_with_scratch: Peak
     activation_peak: Peak
     gradients: int
     at_end: int
@@ -104,6 +106,7 @@ def record(
         inputs=spatial,
         resident=resident,
         peak=peak,
+        peak_with_scratch=trace.live.peak(scratch=True),
         activation_peak=trace.live.peak(without=numbers) if numbers else peak,
         gradients=_storage_bytes(gradients),
         at_end=trace.live.alive_bytes(),

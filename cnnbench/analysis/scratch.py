@@ -1,10 +1,126 @@
-"""Memory that a library holds inside one operator, out of sight of any dispatcher."""
+"""Memory that oneDNN holds inside a convolution on the CPU, out of sight of any dispatcher.
+
+Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies its input, weight and
+result to blocks of 16 channels and its result back; a 1x1 convolution of stride 1 needs none; a small single image runs
+without oneDNN and unfolds its input into columns. Modelled to a few percent of these cases, for float32 and bfloat16 in
+contiguous layout; anything else counts as none. GPUs have workspaces of their own, which are not modelled.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-SCRATCH: dict[str, Callable[..., int]] = {}
+    from torch import Tensor
+
+_BLOCK = 16
+# Below, torch runs a single ungrouped image without oneDNN (ATen/native/Convolution.cpp, use_mkldnn).
+_SMALL_IMAGE = 20480
+
+
+def _blocked(tensor: Tensor) -> int:
+    """Bytes of an activation in blocks of channels; narrow inputs such as RGB stay as they are."""
+    channels = tensor.shape[1]
+    if channels < _BLOCK:
+        return tensor.nbytes if channels == _BLOCK // 2 else 0
+    return tensor.nbytes // channels * (-(-channels // _BLOCK) * _BLOCK)
+
+
+def _modelled(source: Tensor, weight: Tensor, transposed: bool) -> bool:
+    return (
+        not transposed
+        and source.dim() in (4, 5)
+        and source.dtype in (torch.float32, torch.bfloat16)
+        and source.is_contiguous()
+        and weight.is_contiguous()
+    )
+
+
+def _pointwise(weight: Tensor, stride: Sequence[int]) -> bool:
+    return all(size == 1 for size in weight.shape[2:]) and all(step == 1 for step in stride)
+
+
+def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
+    """Whether torch takes the column form instead of oneDNN."""
+    large_kernel = all(size > 3 for size in weight.shape[2:])
+    return (
+        source.shape[0] == 1
+        and groups == 1
+        and not large_kernel
+        and source.numel() <= _SMALL_IMAGE
+    )
+
+
+def _columns(source: Tensor, weight: Tensor, result: Tensor) -> int:
+    return source.shape[1] * prod(weight.shape[2:]) * prod(result.shape[2:]) * source.itemsize
+
+
+def convolution(
+    out: Tensor,
+    source: Tensor,
+    weight: Tensor,
+    bias: Any,
+    stride: Sequence[int],
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+) -> int:
+    """Bytes beyond input and result at the worst moment of a forward convolution."""
+    del bias, padding, dilation, output_padding
+    if not _modelled(source, weight, transposed) or _pointwise(weight, stride):
+        return 0
+    if _unfolds(source, weight, groups):
+        return _columns(source, weight, out)
+    # First everything in blocks, then the result in blocks and dense.
+    computing = _blocked(source) + weight.nbytes + _blocked(out) - out.nbytes
+    return max(computing, _blocked(out))
+
+
+def convolution_backward(
+    out: Sequence[Tensor | None],
+    gradient: Tensor,
+    source: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Sequence[int],
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    mask: Sequence[bool],
+) -> int:
+    """Bytes beyond arguments and results: first the input's gradient is made, then the weight's."""
+    del bias_sizes, padding, dilation, output_padding
+    if not _modelled(source, weight, transposed) or _pointwise(weight, stride):
+        return 0
+    if _unfolds(source, weight, groups):
+        return _columns(source, weight, gradient)
+    for_input = _blocked(gradient) + weight.nbytes + _blocked(source)
+    for_input = max(for_input, _blocked(source) + source.nbytes) if mask[0] else 0
+    kept = source.nbytes if mask[0] else 0
+    for_weight = kept + _weight_step(gradient, source, weight, groups) if mask[1] else 0
+    results = sum(tensor.nbytes for tensor in out if tensor is not None)
+    return max(for_input - results, for_weight - results, 0)
+
+
+def _weight_step(gradient: Tensor, source: Tensor, weight: Tensor, groups: int) -> int:
+    """Blocks of both activations, unless groups are narrow or a depthwise kernel is large."""
+    depthwise = groups == source.shape[1]
+    plain = groups > 1 and (not depthwise or weight.shape[-1] > 3)
+    if plain or prod(weight.shape[2:]) > 100:
+        return weight.nbytes
+    return _blocked(gradient) + _blocked(source) + weight.nbytes
+
+
+SCRATCH: dict[str, Callable[..., int]] = {
+    "aten::convolution": convolution,
+    "aten::convolution_backward": convolution_backward,
+}

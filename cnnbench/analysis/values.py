@@ -158,8 +158,8 @@ class Memory:
         gradients: of trainable parameters, all of them.
         optimizer_state: resident in the steady state, from the second step on.
         activations: peak of everything else that the passes keep alive, without library scratch.
-        scratch: what the library is modelled to add at the moment of the peak.
-        peak: highest sum at any moment, all parts together.
+        scratch: what oneDNN is modelled to raise the peak by on a CPU; a sum with ``peak``.
+        peak: highest sum at any moment, all parts but scratch together.
         layer, op: where the peak stands.
         activation_layer, activation_op: where the activation peak stands.
         saved: activations alive when the forward pass ends (the result, and what backward needs).
