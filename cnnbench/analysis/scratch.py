@@ -2,8 +2,8 @@
 
 Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies its input, weight and
 result to blocks of 16 channels and its result back; a 1x1 convolution of stride 1 needs none; a small single image runs
-without oneDNN and unfolds its input into columns. Modelled to a few percent of these cases, for float32 and bfloat16 in
-contiguous layout; anything else counts as none. GPUs have workspaces of their own, which are not modelled.
+without oneDNN and unfolds its input into columns. Modelled to a few percent of these cases, for float32 and bfloat16;
+anything else counts as none. GPUs have workspaces of their own, which are not modelled.
 """
 
 from __future__ import annotations
@@ -36,9 +36,28 @@ def _modelled(source: Tensor, weight: Tensor, transposed: bool) -> bool:
         not transposed
         and source.dim() in (4, 5)
         and source.dtype in (torch.float32, torch.bfloat16)
-        and source.is_contiguous()
-        and weight.is_contiguous()
     )
+
+
+def _channels_last(source: Tensor, weight: Tensor) -> bool:
+    return not (source.is_contiguous() and weight.is_contiguous())
+
+
+def _copied_weights(source: Tensor, weight: Tensor, groups: int) -> int:
+    """Channels last needs no copy of activations; the weight is put into that layout, then into blocks."""
+    depthwise = groups == source.shape[1]
+    return (1 if depthwise else 2) * weight.nbytes
+
+
+def _copied_gradients(source: Tensor, weight: Tensor, groups: int) -> int:
+    """The same in a backward pass, where weights of narrow groups are padded to blocks of 16 by 16."""
+    depthwise = groups == source.shape[1]
+    copies = 1 if depthwise else 2
+    if groups == 1 or (depthwise and weight.shape[-1] <= 3):
+        return (copies + 1) * weight.nbytes
+    inner, outer = weight.shape[1], weight.shape[0] // groups
+    padding = -(-inner // _BLOCK) * _BLOCK * -(-outer // _BLOCK) * _BLOCK
+    return copies * weight.nbytes + weight.nbytes // (inner * outer) * padding
 
 
 def _pointwise(weight: Tensor, stride: Sequence[int]) -> bool:
@@ -57,7 +76,8 @@ def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
 
 
 def _columns(source: Tensor, weight: Tensor, result: Tensor) -> int:
-    return source.shape[1] * prod(weight.shape[2:]) * prod(result.shape[2:]) * source.itemsize
+    copied = weight.nbytes if _channels_last(source, weight) else 0
+    return copied + source.shape[1] * prod(weight.shape[2:]) * prod(result.shape[2:]) * source.itemsize
 
 
 def convolution(
@@ -78,6 +98,8 @@ def convolution(
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, out)
+    if _channels_last(source, weight):
+        return _copied_weights(source, weight, groups)
     # First everything in blocks, then the result in blocks and dense.
     computing = _blocked(source) + weight.nbytes + _blocked(out) - out.nbytes
     return max(computing, _blocked(out))
@@ -103,6 +125,8 @@ def convolution_backward(
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, gradient)
+    if _channels_last(source, weight):
+        return _copied_gradients(source, weight, groups)
     for_input = _blocked(gradient) + weight.nbytes + _blocked(source)
     for_input = max(for_input, _blocked(source) + source.nbytes) if mask[0] else 0
     kept = source.nbytes if mask[0] else 0
@@ -112,12 +136,12 @@ def convolution_backward(
 
 
 def _weight_step(gradient: Tensor, source: Tensor, weight: Tensor, groups: int) -> int:
-    """Blocks of both activations, unless groups are narrow or a depthwise kernel is large."""
+    """Blocks of both activations, unless groups are narrow or a depthwise kernel is large; then a dense weight."""
     depthwise = groups == source.shape[1]
     plain = groups > 1 and (not depthwise or weight.shape[-1] > 3)
     if plain or prod(weight.shape[2:]) > 100:
-        return weight.nbytes
-    return _blocked(gradient) + _blocked(source) + weight.nbytes
+        return 2 * weight.nbytes
+    return max(_blocked(gradient) + _blocked(source), weight.nbytes) + weight.nbytes
 
 
 SCRATCH: dict[str, Callable[..., int]] = {

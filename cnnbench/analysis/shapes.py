@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 
 _META = torch.device("meta")
 _CONTIGUOUS = torch.contiguous_format
+_CHANNELS_LAST = torch.channels_last
 
 
-def _empty(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
-    return torch.empty(shape, dtype=dtype, device=_META)
+def _empty(
+    shape: Sequence[int], dtype: torch.dtype, layout: torch.memory_format = _CONTIGUOUS
+) -> Tensor:
+    return torch.empty(shape, dtype=dtype, device=_META, memory_format=layout)
 
 
 def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
@@ -131,7 +134,11 @@ def convolution(
     output_padding: Sequence[int],
     groups: int,
 ) -> Any:
-    """Contiguous convolution: ``floor((in + 2p - d(k-1) - 1) / s) + 1`` per axis."""
+    """Convolution: ``floor((in + 2p - d(k-1) - 1) / s) + 1`` per axis, in the layout the CPU chooses.
+
+    The stock meta kernel returns contiguous results whatever the operands; the CPU (and cuDNN) return channels last if
+    either operand is, which decides what later operators must copy.
+    """
     del output_padding
     shape, kernel = source.shape, weight.shape
     axes = len(kernel) - 2
@@ -143,9 +150,10 @@ def convolution(
         or shape[1] != kernel[1] * groups
         or kernel[0] % groups
         or (bias is not None and bias.shape != kernel[:1])
-        or not source.is_contiguous()
-        or not weight.is_contiguous()
     ):
+        return NotImplemented
+    layout = _convolution_layout(source, weight)
+    if layout is None:
         return NotImplemented
     sizes = [shape[0], kernel[0]]
     for axis in range(axes):
@@ -154,7 +162,18 @@ def convolution(
         if size < 1:
             return NotImplemented
         sizes.append(size)
-    return torch.empty(sizes, dtype=source.dtype, device=_META)
+    return torch.empty(sizes, dtype=source.dtype, device=_META, memory_format=layout)
+
+
+def _convolution_layout(source: Tensor, weight: Tensor) -> torch.memory_format | None:
+    """Channels last wins; ``None`` for layouts that are neither."""
+    layout = _CONTIGUOUS
+    for tensor in (source, weight):
+        if not tensor.is_contiguous():
+            if tensor.dim() != 4 or not tensor.is_contiguous(memory_format=_CHANNELS_LAST):
+                return None
+            layout = _CHANNELS_LAST
+    return layout
 
 
 def convolution_backward(
@@ -170,13 +189,14 @@ def convolution_backward(
     groups: int,
     mask: Sequence[bool],
 ) -> Any:
-    """Gradients look like what they are gradients of."""
-    del stride, padding, dilation, transposed, output_padding, groups
-    if not (gradient.is_contiguous() and source.is_contiguous() and weight.is_contiguous()):
+    """Gradients have the shapes of what they are gradients of, and the layout of the forward result."""
+    del stride, padding, dilation, output_padding, groups
+    layout = _convolution_layout(source, weight)
+    if layout is None or transposed:
         return NotImplemented
     return (
-        _empty(source.shape, source.dtype) if mask[0] else None,
-        _empty(weight.shape, weight.dtype) if mask[1] else None,
+        _empty(source.shape, source.dtype, layout) if mask[0] else None,
+        _empty(weight.shape, weight.dtype, layout) if mask[1] else None,
         _empty(bias_sizes or (), gradient.dtype) if mask[2] else None,
     )
 
