@@ -85,8 +85,8 @@ def _plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
 
 
 def pointwise_backward(gradient: Tensor, tensor: Tensor, *_: Any) -> Any:
-    """The gradient of such a function: two tensors of one shape."""
-    return binary(gradient, tensor)
+    """The gradient of such a function; the kernel reads the tensor first, so its layout decides."""
+    return binary(tensor, gradient)
 
 
 def binary(left: Tensor, right: Any, *, alpha: float = 1) -> Any:
@@ -109,9 +109,8 @@ def _broadcast(left: Tensor, right: Tensor) -> Any:
         return _like(left)
     if not _fits(right.shape, left.shape):
         return NotImplemented
-    # The narrow operand comes first: it must agree with the wide one, or have nothing to say.
-    silent = sum(size != 1 for size in left.shape) <= 1
-    if silent or (left.is_contiguous() and right.is_contiguous()):
+    # The narrow operand comes first: it must agree with the wide one.
+    if left.is_contiguous() and right.is_contiguous():
         return _like(right)
     return NotImplemented
 
@@ -351,6 +350,13 @@ def clone(source: Tensor, *, memory_format: torch.memory_format | None = None) -
     return _like(source) if memory_format in (None, torch.preserve_format) else NotImplemented
 
 
+def _ambiguous(tensor: Tensor) -> bool:
+    """Contiguous and channels last at once: torch decides by strides that address nothing."""
+    if tensor.dim() == 4:
+        return tensor.is_contiguous(memory_format=_CHANNELS_LAST)
+    return tensor.dim() == 5 and tensor.is_contiguous(memory_format=torch.channels_last_3d)
+
+
 def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
     """Contiguous tensors of one type along an axis."""
     head = tensors[0]
@@ -363,7 +369,7 @@ def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
         sizes = list(tensor.shape)
         if tensor.dtype is not head.dtype or len(sizes) != len(shape):
             return NotImplemented
-        if not tensor.is_contiguous() or not tensor.numel():
+        if not tensor.is_contiguous() or not tensor.numel() or _ambiguous(tensor):
             return NotImplemented
         total += sizes[axis]
         sizes[axis] = shape[axis]
@@ -390,6 +396,6 @@ def empty(
 
 
 def roll(source: Tensor, shifts: Any, axes: Any = ()) -> Any:
-    """A rotation keeps the layout."""
+    """A rotation is contiguous whatever its source."""
     del shifts, axes
-    return _like(source)
+    return _empty(source.shape, source.dtype)
