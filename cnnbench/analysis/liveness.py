@@ -89,7 +89,7 @@ class Liveness:
             self._events.append((self.now, _SCRATCH, -nbytes))
 
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
-        """The numbers of these tensors' storages, for ``peak(without=…)``."""
+        """The numbers of these tensors' storages, for ``peaks(without=…)``."""
         keys = (tensor.untyped_storage()._cdata for tensor in tensors)  # noqa: SLF001
         return frozenset(self._alive[key].number for key in keys if key in self._alive)
 
@@ -97,17 +97,20 @@ class Liveness:
         """Bytes alive now, residents apart."""
         return sum(life.nbytes for life in self._alive.values())
 
-    def peak(self, without: frozenset[int] = frozenset(), *, scratch: bool = False) -> Peak:
-        """Highest sum over time, leaving out some storages, with or without libraries' scratch."""
+    def peaks(self, without: frozenset[int] = frozenset()) -> tuple[Peak, Peak]:
+        """Highest sum over time of some storages, without and with libraries' scratch."""
         total, highest, where = 0, 0, 0
-        left_out = without if scratch else without | {_SCRATCH}
+        held, worst, worst_where = 0, 0, 0
         for op, number, change in self._events:
-            if number in left_out:
-                continue
-            total += change
-            if total > highest:
-                highest, where = total, op
-        return Peak(highest, where)
+            if number == _SCRATCH:
+                held += change
+            elif number not in without:
+                total += change
+                if total > highest:
+                    highest, where = total, op
+            if total + held > worst:
+                worst, worst_where = total + held, op
+        return Peak(highest, where), Peak(worst, worst_where)
 
     def close(self) -> None:
         """Forget the residents, so that the traced module can be freed."""

@@ -139,13 +139,22 @@ def _move_leftovers(module: nn.Module) -> None:
     """Move what the builder made from values (index buffers, schedules) to meta, in place."""
     memo: dict[int, Tensor] = {}
     for child in module.modules():
-        spaces: tuple[dict[str, Any], ...] = (child._parameters, child._buffers, child.__dict__)  # noqa: SLF001
+        spaces: tuple[dict[str, Any], ...] = (child._parameters, child._buffers)  # noqa: SLF001
         for space in spaces:
             for name, value in space.items():
-                if isinstance(value, Tensor) and not value.is_meta:
-                    if id(value) not in memo:
-                        memo[id(value)] = on_meta(value)
-                    space[name] = memo[id(value)]
+                if value is not None and not value.is_meta:
+                    space[name] = _twin(value, memo)
+        # Plain attributes that are tensors; a parameter cannot be one.
+        attributes = child.__dict__
+        found = [name for name, value in attributes.items() if type(value) is Tensor]
+        for name in found:
+            attributes[name] = _twin(attributes[name], memo)
+
+
+def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:
+    if id(tensor) not in memo:
+        memo[id(tensor)] = on_meta(tensor)
+    return memo[id(tensor)]
 
 
 def on_meta(tensor: Tensor) -> Tensor:

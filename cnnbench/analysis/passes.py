@@ -98,7 +98,7 @@ def record(
                 _backward(trace, output, loss)
     gradients = [p.grad for p in parts.parameters if p.grad is not None]
     numbers = trace.live.numbers(gradients)
-    peak = trace.live.peak()
+    peak, with_scratch = trace.live.peaks()
     result = Recording(
         rows=trace.rows,
         stack=stack,
@@ -106,8 +106,8 @@ def record(
         inputs=spatial,
         resident=resident,
         peak=peak,
-        peak_with_scratch=trace.live.peak(scratch=True),
-        activation_peak=trace.live.peak(without=numbers) if numbers else peak,
+        peak_with_scratch=with_scratch,
+        activation_peak=trace.live.peaks(without=numbers)[0] if numbers else peak,
         gradients=_storage_bytes(gradients),
         at_end=trace.live.alive_bytes(),
         saved=saved,
