@@ -1,8 +1,11 @@
-"""CPU seconds and memory of static cost: ours beside FlopCounterMode on meta, fvcore and (if installed) torchinfo.
+"""CPU seconds and memory of static cost: ours beside FlopCounterMode, fvcore and torchinfo.
 
-Run ``python bench/analysis_cost.py`` (``--quick``: ten models; ``--skip-fvcore``: it takes a minute). Every counter runs in
-a process of its own, on one thread, after all imports, over torchvision's 80 classification models at their published
-sizes, batch 1, building included. fvcore and torchinfo need real weights and get 224 pixels at most.
+Run ``python bench/analysis_cost.py`` (``--quick``: ten models; ``--skip-fvcore``: it takes a
+minute). Every counter runs in a process of its own, on one thread, after all imports, over
+torchvision's 80 classification models
+at their published sizes, batch 1, building included. fvcore and torchinfo need real weights and get
+224 pixels at
+most.
 """
 
 from __future__ import annotations
@@ -92,7 +95,11 @@ def torchinfo_count(name, size):
 # name -> (counter, largest image, modules to import before the clock starts)
 COUNTERS = {
     "cnnbench": (ours, 10_000, ("cnnbench.analysis",)),
-    "FlopCounterMode on meta": (flop_counter, 10_000, ("torch.utils.flop_counter", "cnnbench.analysis")),
+    "FlopCounterMode on meta": (
+        flop_counter,
+        10_000,
+        ("torch.utils.flop_counter", "cnnbench.analysis"),
+    ),
     "fvcore": (fvcore_count, 224, ("fvcore.nn",)),
     "torchinfo": (torchinfo_count, 224, ("torchinfo",)),
 }
@@ -165,7 +172,9 @@ def main():
             print(f"{counter:26}failed: {row}")
             continue
         exact = f"{row['exact']}/{row['comparable']}"
-        print(f"{counter:26}{row['models']:8}{row['cpu']:9.2f}{exact:>9}{row['memory'] / 1e6:18.1f}")
+        print(
+            f"{counter:26}{row['models']:8}{row['cpu']:9.2f}{exact:>9}{row['memory'] / 1e6:18.1f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""Predicted peak memory beside the CPU allocator's own: the eight networks of the project's study, batch 4, 224 pixels.
+"""Predicted peak memory beside the CPU allocator's own: eight networks, batch 4, 224 pixels.
 
-Run ``python bench/analysis_memory.py [--batch N] [--size S] [NAME …]``; about two minutes on one thread. "tensors" is the
-prediction without, "all" with what oneDNN is modelled to hold inside convolutions. Parameters, input and optimiser state
-are in neither column: what remains is what the passes allocate in a steady-state step.
+Run ``python bench/analysis_memory.py [--batch N] [--size S] [NAME …]``; about two minutes on one
+thread. "tensors" is the prediction without, "all" with what oneDNN is modelled to hold inside
+convolutions. Parameters,
+input and optimiser state are in neither column: what remains is what the passes allocate in a
+steady-state step.
 """
 
 from __future__ import annotations
@@ -60,7 +62,9 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(f"{'model':18}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'error':>9}")
+    print(
+        f"{'model':18}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'error':>9}"
+    )
     for name in options.names:
         arguments = {"image_size": options.size} if name.startswith("vit") else {}
         module = models.get_model(name, weights=None, **arguments)
@@ -71,7 +75,9 @@ def main():
             tensors = memory.peak - resident
             peak = truth(module, image, phase)
             row = (tensors, tensors + memory.scratch, peak)
-            cells = "".join(f"{value / 2**20:{w}.2f}" for value, w in zip(row, (12, 10, 11), strict=True))
+            cells = "".join(
+                f"{value / 2**20:{w}.2f}" for value, w in zip(row, (12, 10, 11), strict=True)
+            )
             print(f"{name:18}{phase:11}{cells}{row[1] / peak - 1:9.2%}", flush=True)
 
 

@@ -1,14 +1,17 @@
-"""The lecture's arithmetic of layers: output sizes, parameters, multiply-accumulates, and the classic comparisons.
+"""The lecture's arithmetic of layers: output sizes, parameters, MACs, classic comparisons.
 
-Pure functions of whole numbers; no torch. MACs are multiply-accumulates of one sample without biases; ``bias_adds`` are
-additions of biases, and ``mult_adds`` their sum, which is what many slides print.
+Pure functions of whole numbers; no torch. MACs are multiply-accumulates of one sample without
+biases; ``bias_adds`` are additions of biases, and ``mult_adds`` their sum, which is what many
+slides print.
 
-Source of the formulas: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning", arXiv:1603.07285.
+Source of the formulas: Dumoulin and Visin, "A guide to convolution arithmetic for deep learning",
+arXiv:1603.07285.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from cnnbench.errors import UsageError
@@ -80,7 +83,9 @@ def _at_least(minimum: int, **values: int) -> None:
             raise UsageError(f"{name} must be at least {minimum}, not {value}")
 
 
-def conv_output(size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1) -> int:
+def conv_output(
+    size: int, kernel: int, *, stride: int = 1, padding: int = 0, dilation: int = 1
+) -> int:
     """Output size of a convolution along one axis: ``floor((n + 2p - d(k-1) - 1) / s) + 1``.
 
     >>> conv_output(28, 5, padding=2)
@@ -112,10 +117,12 @@ def pool_output(
 ) -> int:
     """Output size of pooling along one axis; the stride defaults to the kernel.
 
-    With ``ceil`` a last window that starts inside the input or its left padding counts (torch's ``ceil_mode``).
+    With ``ceil`` a last window that starts inside the input or its left padding counts (torch's
+    ``ceil_mode``).
 
     Raises:
-        UsageError: a value out of range, padding above half the kernel, or a kernel that does not fit.
+        UsageError: a value out of range, padding above half the kernel, or a kernel that does not
+            fit.
     """
     step = kernel if stride is None else stride
     if padding > kernel // 2:
@@ -176,19 +183,28 @@ def conv(
     bias: bool = True,
     name: str = "",
 ) -> LayerCost:
-    """A convolution of one sample: ``numel(out) Cin/g prod(k)`` MACs, ``Cout (Cin/g prod(k) + 1)`` parameters.
+    """A convolution of one sample: ``numel(out) Cin/g prod(k)`` MACs.
 
     Args:
         channels: of the input.
         size: its spatial sizes; their number is the number of axes.
-        kernel: one size for every axis.
+        out_channels: of the output.
+        kernel: one size for every axis, like all that follow.
+        stride: between two windows.
+        padding: on either side.
+        dilation: between two taps.
+        groups: that divide both numbers of channels.
+        bias: whether every output channel adds one.
+        name: for tables; made up from the rest otherwise.
 
     Raises:
         UsageError: a value out of range, or channels that groups do not divide.
     """
     _at_least(1, channels=channels, out_channels=out_channels, groups=groups)
     if channels % groups or out_channels % groups:
-        raise UsageError(f"{groups} groups divide neither or only one of {channels}, {out_channels}")
+        raise UsageError(
+            f"{groups} groups divide neither or only one of {channels}, {out_channels}"
+        )
     spatial = tuple(
         conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation) for n in size
     )
@@ -217,7 +233,12 @@ def linear(features: int, out_features: int, *, bias: bool = True, name: str = "
 
 
 def pool(
-    channels: int, size: tuple[int, ...], kernel: int, *, stride: int | None = None, padding: int = 0
+    channels: int,
+    size: tuple[int, ...],
+    kernel: int,
+    *,
+    stride: int | None = None,
+    padding: int = 0,
 ) -> LayerCost:
     """Pooling: no parameters and no multiply-accumulates, only a shape."""
     spatial = tuple(pool_output(n, kernel, stride=stride, padding=padding) for n in size)
@@ -225,7 +246,13 @@ def pool(
 
 
 def bottleneck(
-    channels: int, size: tuple[int, ...], out_channels: int, kernel: int, width: int, *, bias: bool = True
+    channels: int,
+    size: tuple[int, ...],
+    out_channels: int,
+    kernel: int,
+    width: int,
+    *,
+    bias: bool = True,
 ) -> Comparison:
     """A ``kernel`` convolution directly, against one after a 1x1 bottleneck of ``width`` maps.
 
@@ -243,7 +270,8 @@ def stacked_small_kernels(
 ) -> Comparison:
     """One large kernel against as many small ones as cover the same receptive field.
 
-    Source: Simonyan and Zisserman, arXiv:1409.1556, section 2.3: three 3x3 against one 7x7 of equal width.
+    Source: Simonyan and Zisserman, arXiv:1409.1556, section 2.3: three 3x3 against one 7x7 of equal
+    width.
 
     Raises:
         UsageError: small kernels do not add up to the large one.
@@ -281,14 +309,19 @@ def fc_as_conv(
 
 
 def fc_head_against_global_pooling(
-    channels: int, size: tuple[int, ...], classes: int, hidden: tuple[int, ...] = (), *, bias: bool = True
+    channels: int,
+    size: tuple[int, ...],
+    classes: int,
+    hidden: tuple[int, ...] = (),
+    *,
+    bias: bool = True,
 ) -> Comparison:
-    """A head of fully connected layers on the flattened map, against global average pooling and one.
+    """Fully connected layers on the flattened map, against global average pooling and one layer.
 
     Source: Lin, Chen, Yan, "Network In Network", arXiv:1312.4400, section 3.2.
     """
     widths = (channels * prod(size), *hidden, classes)
-    pairs = zip(widths[:-1], widths[1:], strict=True)
+    pairs = pairwise(widths)
     layers = tuple(linear(taken, given, bias=bias) for taken, given in pairs)
     gap = LayerCost("global average pooling", (channels,), 0, 0, 0)
     return Comparison(

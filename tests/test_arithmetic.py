@@ -131,7 +131,9 @@ def test_sizes_are_torchs(size, kernel, stride, padding, dilation):
     window = {"stride": stride, "padding": padding, "dilation": dilation}
     source = torch.empty(1, 1, size, device="meta")
 
-    expected = result(lambda: torch.nn.Conv1d(1, 1, kernel, **window, device="meta")(source).shape[-1])
+    expected = result(
+        lambda: torch.nn.Conv1d(1, 1, kernel, **window, device="meta")(source).shape[-1]
+    )
     assert result(lambda: arithmetic.conv_output(size, kernel, **window)) == (expected or None)
 
 

@@ -4,9 +4,10 @@
     analysis = analyze(module, (torch.empty(8, 3, 224, 224, device="meta"),))
     analysis.macs, analysis.memory.peak, analysis.layers, analysis.uncounted
 
-One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place of slow meta kernels,
-``liveness`` follows storages, ``modules`` knows which layer runs, ``layers`` and ``result`` make tables of it.
-Knows nothing of architectures, benchmarks or text.
+One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place
+of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, ``layers``
+and ``result`` make
+tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
 from cnnbench.analysis.analyse import analyze

@@ -1,4 +1,4 @@
-"""From a module and its inputs to an ``Analysis``: which passes run, on which twin, and what follows from them."""
+"""From a module and its inputs to an ``Analysis``: which passes run, and on which twin."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def analyze(
     Args:
         module: on meta (``build_on_meta``) or anywhere; it is left exactly as it was.
         inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
-        phase: ``training`` and ``finetune`` add a backward pass. Fine-tuning freezes everything but the last layer that
-            multiplies, unless something is frozen already.
+        phase: ``training`` and ``finetune`` add a backward pass. Fine-tuning freezes everything but
+            the last layer that multiplies, unless something is frozen already.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``module output -> scalar``; without it every differentiable output gets a gradient.
@@ -49,7 +49,8 @@ def analyze(
     Raises:
         UsageError: a phase or optimizer there is not.
         WrongInput: a layer does not take its input.
-        Unsupported: an operator needs values and ``real`` is not set, or the module cannot be copied.
+        Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
+            copied.
     """
     _check(phase, optimizer)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
@@ -170,9 +171,7 @@ def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(
-    parts: Inventory, arguments: tuple[Any, ...], one: Recording
-) -> tuple[Slope, ...]:
+def _slopes(parts: Inventory, arguments: tuple[Any, ...], one: Recording) -> tuple[Slope, ...]:
     """What each item adds: the difference of two traces that keep one and two items."""
     two = record(parts, arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)

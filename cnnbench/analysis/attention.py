@@ -1,8 +1,9 @@
 """Attention on meta as the fused kernel, not as its mathematical form.
 
-torch runs ``scaled_dot_product_attention`` on meta as two matrix products and a softmax, which keeps every score alive and
-predicts gigabytes that no real device uses. While a trace runs, the function is replaced by one that calls the CPU's flash
-kernel wherever the CPU would.
+torch runs ``scaled_dot_product_attention`` on meta as two matrix products and a softmax, which
+keeps every score alive and predicts gigabytes that no real device uses. While a trace runs, the
+function is replaced by one
+that calls the CPU's flash kernel wherever the CPU would.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _fused(
 def fused_attention() -> Iterator[None]:
     """Replace the function for the length of a trace."""
     previous = functional.scaled_dot_product_attention
-    functional.scaled_dot_product_attention = _fused  # type: ignore[assignment]
+    functional.scaled_dot_product_attention = _fused
     try:
         yield
     finally:

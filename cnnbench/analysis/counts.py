@@ -1,7 +1,8 @@
 """Multiply-accumulates of contractions, one formula each.
 
-Every formula takes the operator's result and its arguments and returns MACs for the whole call. Padding counts as dense,
-masks as unmasked. No bias, no scaling, no recomputation that only one kernel does.
+Every formula takes the operator's result and its arguments and returns MACs for the whole call.
+Padding counts as dense, masks as unmasked. No bias, no scaling, no recomputation that only one
+kernel does.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ def convolution(
 ) -> int:
     """``numel(out) Cin/g prod(k)``, transposed ``numel(in) Cout/g prod(k)``."""
     del bias, stride, padding, dilation
-    # weight is (Cout, Cin/g, *k), transposed (Cin, Cout/g, *k): either way one row is what a position costs.
+    # weight is (Cout, Cin/g, *k), transposed (Cin, Cout/g, *k): either way one row is what a
+    # position costs.
     positions = source if transposed else out
     return positions.numel() * (weight.numel() // weight.shape[0])
 
@@ -117,7 +119,7 @@ def attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__
 
 
 def attention_backward(out: Any, gradient: Tensor, *rest: Any, **__: Any) -> int:
-    """Twice the forward pass; that fused kernels compute the scores again is theirs, not counted."""
+    """Twice the forward pass; that fused kernels compute the scores again is not counted."""
     del gradient
     return 2 * attention(out, *rest[:3])
 
@@ -149,23 +151,24 @@ def encoder_layer(
     """``nn.TransformerEncoderLayer``'s fast path: attention and the two layers after it."""
     tensors = [item for item in rest if hasattr(item, "dim") and item.dim() == 2]
     proj, first, second = tensors[:3]
-    attention_macs = native_attention(
+    attention_macs: int = native_attention(
         out, source, source, source, width, heads, qkv_weight, qkv_weight, proj
     )
     tokens = source.shape[0] * source.shape[1]
-    return attention_macs + tokens * (first.numel() + second.numel())
+    feed_forward: int = tokens * (first.numel() + second.numel())
+    return attention_macs + feed_forward
 
 
 def recurrent(
     out: Any, source: Tensor, weight_input: Tensor, weight_hidden: Tensor, *_: Any, **__: Any
 ) -> int:
-    """oneDNN's recurrent layer: all gates at every step."""
+    """OneDNN's recurrent layer: all gates at every step."""
     del out
     return source.shape[0] * source.shape[1] * (weight_input.numel() + weight_hidden.numel())
 
 
 def cudnn_recurrent(out: Any, source: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
-    """cuDNN's stack of recurrent layers: every matrix at every step."""
+    """CuDNN's stack of recurrent layers: every matrix at every step."""
     del out
     matrices = sum(weight.numel() for weight in weights if weight.dim() == 2)
     return source.shape[0] * source.shape[1] * matrices
@@ -177,9 +180,7 @@ def deformable(out: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
     return out.numel() * (weight.numel() // weight.shape[0])
 
 
-def deformable_backward(
-    out: Any, gradient: Tensor, source: Tensor, weight: Tensor, *_: Any
-) -> int:
+def deformable_backward(out: Any, gradient: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
     """Gradients of input and weight, one forward pass each."""
     del out, source
     return 2 * gradient.numel() * (weight.numel() // weight.shape[0])

@@ -1,7 +1,7 @@
 """Our MACs beside torch's FlopCounterMode and fvcore, with every difference explained by operator.
 
-torch's counter runs on a meta twin, fvcore on a real one (its tracer needs values). Knows nothing of text beyond the
-reasons it gives.
+torch's counter runs on a meta twin, fvcore on a real one (its tracer needs values). Knows nothing
+of text beyond the reasons it gives.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ class CrossCheck:
         return self.ours - self.theirs == sum(d.ours - d.theirs for d in self.differences)
 
 
-# Groups of operators that contract: how each tool names what it counts. Matrix products form one group, because a layer
+# Groups of operators that contract: how each tool names what it counts. Matrix products form one
+# group, because a layer
 # may reach torch as linear, addmm, mm or bmm.
 _GROUPS = {
     "convolution": "convolution",

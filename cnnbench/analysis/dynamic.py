@@ -1,7 +1,9 @@
 """Operators whose result's size depends on values: what is assumed of them on meta.
 
-Detection networks keep as many boxes as survive a threshold. A trace assumes that every such operator keeps ``keep``
-elements (or all, if there are fewer); two traces with different numbers give a static part and a slope per item.
+Detection networks keep as many boxes as survive a threshold. A trace assumes that every such
+operator keeps ``keep`` elements (or all, if there are fewer); two traces with different numbers
+give a static part and a
+slope per item.
 """
 
 from __future__ import annotations
@@ -86,8 +88,11 @@ def assumed(name: str, args: tuple[Any, ...], *, before: bool) -> Callable[..., 
     """The stand-in for a data-dependent operator, or ``None`` if this call is not one.
 
     Args:
-        before: whether something was assumed earlier in this trace. Only then may single values be assumed too: a network
-            that reads values of its weights or input would otherwise take an arbitrary branch.
+        name: of the operator, with its overload.
+        args: of this call.
+        before: whether something was assumed earlier in this trace. Only then may single values be
+            assumed too: a network that reads values of its weights or input would otherwise take an
+            arbitrary branch.
     """
     if name == SCALAR:
         return _scalar if before else None

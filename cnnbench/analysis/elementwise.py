@@ -1,8 +1,11 @@
 """FLOPs of operators that are not contractions, by stated convention.
 
-One FLOP is one addition, multiplication, division, comparison or transcendental function of one element. Convention of
-norms: normalising with known statistics costs 2 per element (scale and shift, folded), computing mean and variance 3 more,
-an affine transform after computed statistics 2 more. A backward pass of a norm is taken as twice its forward pass.
+One FLOP is one addition, multiplication, division, comparison or transcendental function of one
+element. Convention of norms: normalising with known statistics costs 2 per element (scale and
+shift, folded), computing
+mean and variance 3 more, an affine transform after computed statistics 2 more. A backward pass of a
+norm is taken as twice
+its forward pass.
 """
 
 from __future__ import annotations
@@ -50,7 +53,8 @@ def per_input(flops: int) -> Flops:
 def batch_norm(out: Any, source: Tensor, *rest: Any, **__: Any) -> int:
     """2 per element with running statistics, 7 with the batch's own."""
     del out
-    # (weight, bias, mean, var, training, …) or (weight, bias, training, …) where there are no running statistics
+    # (weight, bias, mean, var, training, …) or (weight, bias, training, …) where there are no
+    # running statistics
     training = next((item for item in rest if isinstance(item, bool)), False)
     return source.numel() * (7 if training else 2)
 

@@ -1,4 +1,4 @@
-"""What a trace that could not finish says to the user: one sentence, which layer, expected and got."""
+"""What a trace that could not finish says: one sentence, which layer, expected and got."""
 
 from __future__ import annotations
 

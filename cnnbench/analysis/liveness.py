@@ -1,8 +1,9 @@
 """Which storages are alive when: the basis of every memory prediction.
 
-A storage is born with the first result that uses it and dies when Python and autograd let go of it, exactly as on a real
-device. Parameters, buffers and inputs are known beforehand and counted elsewhere. Knows nothing of layers or operators but
-their running number.
+A storage is born with the first result that uses it and dies when Python and autograd let go of it,
+exactly as on a real device. Parameters, buffers and inputs are known beforehand and counted
+elsewhere. Knows nothing of
+layers or operators but their running number.
 """
 
 from __future__ import annotations

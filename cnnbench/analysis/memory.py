@@ -1,10 +1,13 @@
 """The predicted peak of a phase: residents, optimiser and what the trace kept alive.
 
-The steady state is predicted: from the second training step on, optimiser state is resident while forward and backward
-run, and gradients are freed before forward (``zero_grad(set_to_none=True)``, torch's default).
+The steady state is predicted: from the second training step on, optimiser state is resident while
+forward and backward run, and gradients are freed before forward (``zero_grad(set_to_none=True)``,
+torch's default).
 
-``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN needs on top (see
-``scratch``). Not included: GPU workspaces, library caches, thread-local workspaces, the allocator's rounding and fragmentation, the process itself.
+``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN
+needs on top (see ``scratch``). Not included: GPU workspaces, library caches, thread-local
+workspaces, the allocator's
+rounding and fragmentation, the process itself.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.passes import Recording
 
-# Tensors of a parameter's size that each optimiser keeps, and makes for one parameter at a time during its step.
+# Tensors of a parameter's size that each optimiser keeps, and makes for one parameter at a time
+# during its step.
 _STATE = {"sgd": 0, "momentum": 1, "adam": 2}
 _STEP = {"sgd": 0, "momentum": 0, "adam": 2}
 

@@ -1,7 +1,9 @@
 """Modules on the meta device: shapes without storage, built without running any initialisation.
 
-Knows nothing of counting. Value-free factories (``empty``, ``zeros``, ``rand`` …) are sent to meta; ``arange``, ``linspace``
-and ``tensor`` stay real while the module is built, because architectures compute their widths and schedules with them.
+Knows nothing of counting. Value-free factories (``empty``, ``zeros``, ``rand`` …) are sent to meta;
+``arange``, ``linspace`` and ``tensor`` stay real while the module is built, because architectures
+compute their widths and
+schedules with them.
 """
 
 from __future__ import annotations
@@ -9,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import gc
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +22,7 @@ from torch.overrides import TorchFunctionMode
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 META = torch.device("meta")
 
@@ -44,7 +45,8 @@ def _skip(*args: Any, **kwargs: Any) -> Any:
     return args[0] if args else kwargs.get("tensor")
 
 
-# Public initialisers and the private ones behind them, which "from torch.nn.init import …" still reaches.
+# Public initialisers and the private ones behind them, which "from torch.nn.init import …" still
+# reaches.
 _INITIALISERS = tuple(
     name
     for name in dir(init)
@@ -101,7 +103,7 @@ def _no_initialisation() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Keep the cyclic collector from scanning torch's half million objects: half of the build time."""
+    """Keep the collector from scanning torch's half million objects: half of the build time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -112,7 +114,7 @@ def without_collector() -> Iterator[None]:
 
 
 def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Call ``build`` so that no weight is allocated and no initialiser runs; every tensor ends on meta.
+    """Call ``build`` without allocating weights or running initialisers; every tensor ends on meta.
 
     Raises:
         Unsupported: the builder looks at the values of its weights.
@@ -158,7 +160,7 @@ def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:
 
 
 def on_meta(tensor: Tensor) -> Tensor:
-    """A meta tensor of the same shape, strides, type and ``requires_grad``; a parameter stays one."""
+    """A meta tensor of equal shape, strides, type and ``requires_grad``; a parameter stays one."""
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise Unsupported(f"a tensor of layout {tensor.layout} has no meta form; use real=True")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)

@@ -1,7 +1,7 @@
 """Which module is running: a stack kept by process-wide hooks, so that no module is touched.
 
-Backward operators find their module through autograd's sequence numbers: every node remembers when it was made, and that
-moment lies inside the call of one innermost module.
+Backward operators find their module through autograd's sequence numbers: every node remembers when
+it was made, and that moment lies inside the call of one innermost module.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from torch import nn
 
 
 def first_tensor(value: Any) -> Tensor | None:
@@ -46,7 +44,7 @@ class Inventory:
 
 
 def take_inventory(module: nn.Module) -> Inventory:
-    """Walk a network once: ``parameters()``, ``buffers()`` and ``named_modules()`` walk it once each."""
+    """Walk a network once, where ``parameters``, ``buffers`` and ``named_modules`` walk thrice."""
     inventory = Inventory([], [], [], [])
     _walk(module, "", inventory, set())
     return inventory
@@ -116,6 +114,7 @@ class ModuleStack:
                 self.inputs[index] = first.shape
 
     def _left(self, module: nn.Module, args: Any, output: Any) -> None:
+        del args
         index = self._index.get(id(module))
         if index is None:
             if len(self.stack) > 1:
@@ -135,12 +134,12 @@ class ModuleStack:
 
     def _mark(self) -> None:
         if torch.is_grad_enabled():
-            self._moments.append(torch._C._autograd._get_sequence_nr())  # type: ignore[attr-defined]  # noqa: SLF001
+            self._moments.append(torch._C._autograd._get_sequence_nr())  # noqa: SLF001
             self._owners.append(self.stack[-1])
 
     def of_backward(self) -> int:
         """The module whose forward call made the autograd node that runs now."""
-        node = torch._C._current_autograd_node()  # type: ignore[attr-defined]  # noqa: SLF001
+        node = torch._C._current_autograd_node()  # noqa: SLF001
         if node is None:
             return 0
         place = bisect.bisect_right(self._moments, node._sequence_nr()) - 1  # noqa: SLF001

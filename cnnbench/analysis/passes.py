@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.failures import explain
+from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack
 from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
@@ -23,7 +24,6 @@ from cnnbench.errors import CnnbenchError, Unsupported
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cnnbench.analysis.liveness import Peak
     from cnnbench.analysis.modules import Inventory
 
     Loss = Callable[[Any], Tensor]

@@ -1,10 +1,11 @@
 """Receptive field and stride of feature maps, followed through the recorded operators.
 
 Per spatial axis, a window of kernel ``k``, stride ``s``, dilation ``d`` turns (size, stride) into
-``(size + (k - 1) d stride, stride s)``. Source: Araujo, Norris, Sim, Distill 2019, "Computing Receptive Fields".
+``(size + (k - 1) d stride, stride s)``. Source: Araujo, Norris, Sim, Distill 2019, "Computing
+Receptive Fields".
 
-What is not followed: attention and other mixing of positions ends a field (``size is None``); gates computed from a global
-average (squeeze-and-excitation) are ignored, as in the papers' own figures.
+What is not followed: attention and other mixing of positions ends a field (``size is None``); gates
+computed from a global average (squeeze-and-excitation) are ignored, as in the papers' own figures.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """How an operator looks at its input; ``sizes`` instead, where input and output sizes say it."""
+    """How an operator looks at its input; ``sizes`` where input and output sizes say it."""
 
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
@@ -107,6 +108,7 @@ def follow(rows: Iterable[Raw], inputs: dict[int, tuple[int, ...]]) -> list[Fiel
     """The field of every row's result, in order.
 
     Args:
+        rows: recorded operators in order.
         inputs: spatial sizes of the network's inputs by storage key.
     """
     states: dict[int, _State] = {
@@ -157,7 +159,7 @@ def _joined(states: Sequence[_State]) -> _State:
 
 
 def _per_position(state: _State, output: Sequence[int]) -> bool:
-    """Whether a linear layer ran at every position (channels last) rather than on a flattened map."""
+    """Whether a linear layer ran at every position (channels last), not on a flattened map."""
     positions = prod(state.spatial)
     return positions > 1 and prod(output[:-1]) % positions == 0
 
@@ -194,6 +196,8 @@ def _resize(state: _State, before: tuple[int, ...], after: tuple[int, ...]) -> _
         return _State(_GLOBAL, after)
     scale = [old / new for old, new in zip(before, after, strict=True)]
     # Shrinking by s reads ceil(s) positions, growing reads two neighbours.
-    taps = [max(-(-old // new), 2 if old < new else 1) for old, new in zip(before, after, strict=True)]
+    taps = [
+        max(-(-old // new), 2 if old < new else 1) for old, new in zip(before, after, strict=True)
+    ]
     grown = tuple(a + (t - 1) * b for a, t, b in zip(size, taps, stride, strict=True))
     return _State(Field(grown, tuple(b * s for b, s in zip(stride, scale, strict=True))), after)

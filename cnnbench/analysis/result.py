@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cnnbench.analysis import layers
+from cnnbench.analysis.passes import Recording
 from cnnbench.analysis.values import LayerRow, Memory, OpRow, Optimizer, Phase, Shape, Slope, Totals
 from cnnbench.record import Cost
-
-if TYPE_CHECKING:
-    from cnnbench.analysis.passes import Recording
 
 METHOD = "cnnbench.analysis"
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything known of a module and its inputs without running it. Totals are for the whole batch.
+    """Everything known of a module and its inputs without running it; totals of the whole batch.
 
     Attributes:
         name: class name of the module, or what the caller calls it.
@@ -29,9 +27,11 @@ class Analysis:
         buffers: elements of all buffers.
         auxiliary_params: elements of parameters that the inference pass does not read.
         inference: one forward pass in inference form.
-        forward, backward: a training step's passes; equal to ``inference`` and ``None`` for inference.
+        forward, backward: a training step's passes; equal to ``inference`` and ``None`` for
+            inference.
         memory: the predicted peak of the phase.
-        uncounted: operators without a rule and how often they ran; non-empty means totals may be short.
+        uncounted: operators without a rule and how often they ran; non-empty means totals may be
+            short.
         slopes: data-dependent networks: what each item adds. ``inference`` is then the static part.
         assumptions: sentences, in order of weight.
         real: whether operators ran on real tensors.

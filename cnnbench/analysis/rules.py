@@ -1,11 +1,14 @@
 """The one table of operators: what each is, what it costs, and a fast rule for its shape.
 
-Keys are operator names without overload (``aten::add`` also stands for ``aten::add_``), or with one where overloads
-differ. Operators torch tags as pointwise need no row. Whatever has no rule is *uncounted* and reported by name.
+Keys are operator names without overload (``aten::add`` also stands for ``aten::add_``), or with one
+where overloads differ. Operators torch tags as pointwise need no row. Whatever has no rule is
+*uncounted* and
+reported by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +18,6 @@ from cnnbench.analysis import counts, elementwise, shapes
 from cnnbench.analysis.elementwise import per_input, per_result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch._ops import OpOverload
 
 # What an operator can be; the middle group are the classes of element-wise FLOPs.
@@ -42,7 +43,8 @@ class Rule:
         macs: ``(result, *arguments) -> MACs``.
         bias: ``(result, *arguments) -> additions of a bias``.
         flops: ``(result, *arguments) -> element-wise FLOPs``.
-        shape: gives the result on meta without torch's meta kernel, or ``NotImplemented`` where it is not sure.
+        shape: gives the result on meta without torch's meta kernel, or ``NotImplemented`` where it
+            is not sure.
     """
 
     kind: str
@@ -53,6 +55,7 @@ class Rule:
 
 
 def _bias_of_convolution(out: Any, source: Any, weight: Any, bias: Any = None, *_: Any) -> int:
+    del source, weight
     return out.numel() if bias is not None else 0
 
 
@@ -63,6 +66,7 @@ def _bias_of_addmm(out: Any, *_: Any, beta: float = 1, **__: Any) -> int:
 def _bias_of_deformable(
     out: Any, source: Any, weight: Any, offset: Any, mask: Any, bias: Any, *_: Any
 ) -> int:
+    del source, weight, offset, mask
     # torchvision always passes a bias; without one it is zeros, which it adds all the same
     return out.numel() if bias is not None else 0
 
@@ -293,7 +297,8 @@ _DATA_NAMES = (
     "channel_shuffle", "im2col", "col2im", "tril", "triu", "where", "masked_fill", "index",
     "index_select", "index_put", "_index_put_impl", "index_add", "index_copy", "gather",
     "scatter", "scatter_add", "masked_select", "masked_scatter", "nonzero", "sort", "topk",
-    "embedding", "embedding_dense_backward", "as_strided", "resize_as", "select_backward", "slice_backward",
+    "embedding", "embedding_dense_backward", "as_strided", "resize_as",
+    "select_backward", "slice_backward",
     "select_scatter", "slice_scatter", "unfold_backward", "unique_dim", "_unique2",
     "repeat_interleave", "resize", "set", "take", "one_hot", "_local_scalar_dense", "bucketize",
     "_unsafe_index", "split_with_sizes_copy", "max_unpool2d",
@@ -331,6 +336,12 @@ _POINTWISE = Rule("arithmetic", flops=per_result(1))
 UNKNOWN = Rule("unknown")
 
 
+def full_name(operator: OpOverload) -> str:
+    """``aten::add.Tensor``; a default overload has no suffix."""
+    name: str = operator.name()  # type: ignore[no-untyped-call]
+    return name
+
+
 def register_rule(operator: str | OpOverload, macs: Callable[..., int]) -> None:
     """Teach the analyser the MACs of a custom operator, for this process.
 
@@ -343,7 +354,7 @@ def register_rule(operator: str | OpOverload, macs: Callable[..., int]) -> None:
 
     Example: ``register_rule("mylib::my_mm", lambda out, a, b: out.numel() * a.shape[-1])``
     """
-    name = (operator if isinstance(operator, str) else operator.name()).replace("::", ".", 1)
+    name = (operator if isinstance(operator, str) else full_name(operator)).replace("::", ".", 1)
     namespace, _, rest = name.partition(".")
     key = f"{namespace}::{rest.removesuffix('.default')}"
     if key in RULES and RULES[key].macs is not None:
@@ -362,7 +373,7 @@ _PLAIN_OVERLOADS = frozenset({"default", "Tensor", "Scalar", "dim", "dim_IntList
 
 def rule_for(operator: OpOverload) -> Rule:
     """The rule of an operator; ``UNKNOWN`` where there is none."""
-    name = operator.name()
+    name = full_name(operator)
     base = name.partition(".")[0]
     # "add_" computes what "add" computes; "_foreach"-like names keep their leading underscore.
     functional = base.removesuffix("_")

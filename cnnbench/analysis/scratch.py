@@ -1,9 +1,12 @@
 """Memory that oneDNN holds inside a convolution on the CPU, out of sight of any dispatcher.
 
-Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies its input, weight and
-result to blocks of 16 channels and its result back; a 1x1 convolution of stride 1 needs none; a small single image runs
-without oneDNN and unfolds its input into columns. Modelled to a few percent of these cases, for float32 and bfloat16;
-anything else counts as none. GPUs have workspaces of their own, which are not modelled.
+Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies
+its input, weight and result to blocks of 16 channels and its result back; a 1x1 convolution of
+stride 1 needs none; a
+small single image runs without oneDNN and unfolds its input into columns. Modelled to a few percent
+of these cases, for
+float32 and bfloat16; anything else counts as none. GPUs have workspaces of their own, which are not
+modelled.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _BLOCK = 16
-# Below, torch runs a single ungrouped image without oneDNN (ATen/native/Convolution.cpp, use_mkldnn).
+# Below, torch runs a single ungrouped image without oneDNN (ATen/native/Convolution.cpp,
+# use_mkldnn).
 _SMALL_IMAGE = 20480
 
 
@@ -31,7 +35,7 @@ def _blocked(tensor: Tensor) -> int:
     return tensor.nbytes // channels * (-(-channels // _BLOCK) * _BLOCK)
 
 
-def _modelled(source: Tensor, weight: Tensor, transposed: bool) -> bool:
+def _modelled(source: Tensor, transposed: bool) -> bool:
     return (
         not transposed
         and source.dim() in (4, 5)
@@ -44,13 +48,13 @@ def _channels_last(source: Tensor, weight: Tensor) -> bool:
 
 
 def _copied_weights(source: Tensor, weight: Tensor, groups: int) -> int:
-    """Channels last needs no copy of activations; the weight is put into that layout, then into blocks."""
+    """Channels last copies no activations; the weight goes into that layout, then into blocks."""
     depthwise = groups == source.shape[1]
     return (1 if depthwise else 2) * weight.nbytes
 
 
 def _copied_gradients(source: Tensor, weight: Tensor, groups: int) -> int:
-    """The same in a backward pass, where weights of narrow groups are padded to blocks of 16 by 16."""
+    """The same in backward, where weights of narrow groups are padded to blocks of 16 by 16."""
     depthwise = groups == source.shape[1]
     copies = 1 if depthwise else 2
     if groups == 1 or (depthwise and weight.shape[-1] <= 3):
@@ -68,16 +72,15 @@ def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
     """Whether torch takes the column form instead of oneDNN."""
     large_kernel = all(size > 3 for size in weight.shape[2:])
     return (
-        source.shape[0] == 1
-        and groups == 1
-        and not large_kernel
-        and source.numel() <= _SMALL_IMAGE
+        source.shape[0] == 1 and groups == 1 and not large_kernel and source.numel() <= _SMALL_IMAGE
     )
 
 
 def _columns(source: Tensor, weight: Tensor, result: Tensor) -> int:
     copied = weight.nbytes if _channels_last(source, weight) else 0
-    return copied + source.shape[1] * prod(weight.shape[2:]) * prod(result.shape[2:]) * source.itemsize
+    return (
+        copied + source.shape[1] * prod(weight.shape[2:]) * prod(result.shape[2:]) * source.itemsize
+    )
 
 
 def convolution(
@@ -94,7 +97,7 @@ def convolution(
 ) -> int:
     """Bytes beyond input and result at the worst moment of a forward convolution."""
     del bias, padding, dilation, output_padding
-    if not _modelled(source, weight, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, out)
@@ -121,7 +124,7 @@ def convolution_backward(
 ) -> int:
     """Bytes beyond arguments and results: first the input's gradient is made, then the weight's."""
     del bias_sizes, padding, dilation, output_padding
-    if not _modelled(source, weight, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, gradient)
@@ -136,7 +139,7 @@ def convolution_backward(
 
 
 def _weight_step(gradient: Tensor, source: Tensor, weight: Tensor, groups: int) -> int:
-    """Blocks of both activations, unless groups are narrow or a depthwise kernel is large; then a dense weight."""
+    """Blocks of both activations (none for narrow groups and large depthwise), then a weight."""
     depthwise = groups == source.shape[1]
     plain = groups > 1 and (not depthwise or weight.shape[-1] > 3)
     if plain or prod(weight.shape[2:]) > 100:

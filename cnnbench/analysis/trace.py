@@ -1,11 +1,12 @@
-"""The one dispatch pass: every operator that runs is answered on meta, counted, and attributed to its module.
+"""The one dispatch pass: every operator is answered on meta, counted, and given to its module.
 
-It sees what autograd sends to the device, forward and backward alike. It does not interpret: rows are raw facts, which
-``result`` turns into tables.
+It sees what autograd sends to the device, forward and backward alike. It does not interpret: rows
+are raw facts, which ``result`` turns into tables.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,8 +22,6 @@ from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch._ops import OpOverload
 
     from cnnbench.analysis.modules import ModuleStack
@@ -42,7 +41,7 @@ class Plan:
 
 
 class Raw(NamedTuple):
-    """One executed operator, as recorded. ``reads`` and ``writes`` are storage keys, valid only in order."""
+    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
 
     plan: Plan
     layer: int
@@ -74,7 +73,7 @@ _IN_PLACE_KINDS = frozenset({"activation", "arithmetic"})
 def make_plan(func: OpOverload) -> Plan:
     """Look everything up that depends on the operator alone."""
     rule = rules.rule_for(func)
-    name = func.name()
+    name = rules.full_name(func)
     base = name.partition(".")[0]
     shape = rule.shape if rules.has_shape_rule(func, rule) else None
     if base.endswith("_") and not base.endswith("__"):
@@ -87,7 +86,7 @@ def make_plan(func: OpOverload) -> Plan:
     )
 
 
-class Trace(TorchDispatchMode):
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Answer, count and attribute every operator while active.
 
     Args:
@@ -97,7 +96,7 @@ class Trace(TorchDispatchMode):
     """
 
     def __init__(self, stack: ModuleStack, *, meta: bool, keep: int = 1) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.stack = stack
         self.live = Liveness()
         self.rows: list[Raw] = []
@@ -109,7 +108,8 @@ class Trace(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # torch >= 2.12 wraps every call to keep the compiler out, 3 us each; nothing compiles inside a trace.
+        # torch >= 2.12 wraps every call to keep the compiler out, 3 us each; nothing compiles
+        # inside a trace.
         return False
 
     def __torch_dispatch__(

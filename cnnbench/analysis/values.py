@@ -23,7 +23,8 @@ class Field:
         size: extent per axis, padding ignored; ``None`` once an operation looks at everything.
         stride: input pixels between two neighbouring output positions (below 1 after upsampling).
 
-    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
+    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
+    Distill 2019.
     """
 
     size: tuple[float, ...] | None
@@ -122,7 +123,8 @@ class LayerRow:
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
-        activation_bytes: bytes of its results (first to last tensor of the output) at its last call.
+        activation_bytes: bytes of its results (first to last tensor of the output) at its last
+            call.
         field: receptive field at its output.
     """
 

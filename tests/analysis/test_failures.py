@@ -47,14 +47,22 @@ def test_the_failing_layer_is_named():
 @pytest.mark.parametrize(
     ("network", "shape", "message"),
     [
-        (nn.Sequential(nn.Conv2d(3, 8, 3)), (1, 4, 8, 8), r"'0' \(Conv2d\).*3 channels.*\(1, 4, 8, 8\)"),
+        (
+            nn.Sequential(nn.Conv2d(3, 8, 3)),
+            (1, 4, 8, 8),
+            r"'0' \(Conv2d\).*3 channels.*\(1, 4, 8, 8\)",
+        ),
         (nn.Sequential(nn.Conv2d(3, 8, 9)), (1, 3, 4, 4), r"Conv2d.*kernel.*\(1, 3, 4, 4\)"),
         (
             nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)),
             (1, 3, 8, 8),
             r"layer '2' \(Linear\).*expected 8 features.*got \(1, 288\)",
         ),
-        (nn.Sequential(nn.BatchNorm2d(8)), (2, 4, 3, 3), r"BatchNorm2d.*8 channels.*\(2, 4, 3, 3\)"),
+        (
+            nn.Sequential(nn.BatchNorm2d(8)),
+            (2, 4, 3, 3),
+            r"BatchNorm2d.*8 channels.*\(2, 4, 3, 3\)",
+        ),
         (nn.Sequential(nn.LayerNorm(8)), (2, 4), r"LayerNorm.*last axes \(8,\)"),
     ],
 )
@@ -115,7 +123,7 @@ def test_an_exception_the_network_catches_does_not_confuse_layers():
         def forward(self, x):
             try:
                 return self.wrong(x)
-            except Exception:
+            except Exception:  # noqa: BLE001
                 return self.right(x)
 
     rows = {row.name: row for row in analyze(Catching(), (torch.zeros(1, 4),)).layers}

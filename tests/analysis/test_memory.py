@@ -1,4 +1,4 @@
-"""Predicted memory against two truths: storages seen by a dispatcher on real tensors, and the CPU allocator's own events."""
+"""Predicted memory against a dispatcher on real tensors and the CPU allocator's own events."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from torchvision import models
 
 from cnnbench.analysis import analyze
 
-# Those that are quick to train; all eight of the study at full size are in bench/analysis_memory.py.
+# Those that are quick to train; all eight of the study at full size are in
+# bench/analysis_memory.py.
 LIGHT = ("mobilenet_v2", "densenet121", "efficientnet_b0", "resnet18", "shufflenet_v2_x1_0")
-CASES = [("inference", name) for name in ("resnet50", "convnext_tiny", "swin_t", "vit_b_32", *LIGHT)]
+CASES = [
+    ("inference", name) for name in ("resnet50", "convnext_tiny", "swin_t", "vit_b_32", *LIGHT)
+]
 CASES += [("training", name) for name in LIGHT]
 ONEDNN = torch.backends.mkldnn.is_available() and "AVX512" in torch.__config__.show()
 
@@ -123,7 +126,8 @@ def test_within_ten_percent_of_the_allocator(name, phase):
     module.zero_grad(set_to_none=True)
     peak = allocated(call)
 
-    # Without oneDNN's AVX-512 kernels the scratch is another, and only what tensors need is certain.
+    # Without oneDNN's AVX-512 kernels the scratch is another, and only what tensors need is
+    # certain.
     if ONEDNN:
         assert with_scratch == pytest.approx(peak, rel=0.1)
     assert tensors <= 1.05 * peak

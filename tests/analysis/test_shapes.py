@@ -1,4 +1,4 @@
-"""Every shape rule against the kernel it stands in for: shapes, strides and types, over random layouts."""
+"""Every shape rule against the kernel it stands in for, over random shapes, strides and types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ DTYPES = st.sampled_from([torch.float32, torch.float64, torch.float16, torch.bfl
 
 
 def signature(value):
-    """What must agree. The stride of an axis of size 1 addresses nothing; with no elements none does."""
+    """What must agree. The stride of an axis of size 1 addresses nothing."""
     if isinstance(value, torch.Tensor):
         strides = [
             stride if size != 1 and value.numel() else None
@@ -81,7 +81,12 @@ def test_pointwise(name, tensor):
 @FAST
 @given(tensor=tensors(), number=st.sampled_from([2, 0.5]))
 def test_pointwise_with_numbers(tensor, number):
-    for kernel in (aten.mul.Scalar, aten.clamp_min.default, aten.add.Scalar, aten.leaky_relu.default):
+    for kernel in (
+        aten.mul.Scalar,
+        aten.clamp_min.default,
+        aten.add.Scalar,
+        aten.leaky_relu.default,
+    ):
         check(shapes.pointwise, kernel, tensor, number)
     check(shapes.pointwise, aten.clamp.default, tensor, 0, 6)
 
@@ -302,7 +307,11 @@ def test_pointwise_backward(gradient, data):
 
 def test_empty():
     assert check(
-        shapes.empty, aten.empty.memory_format, [2, 3], dtype=torch.float32, device=torch.device("meta")
+        shapes.empty,
+        aten.empty.memory_format,
+        [2, 3],
+        dtype=torch.float32,
+        device=torch.device("meta"),
     )
     assert shapes.empty([2], dtype=torch.float32, device=torch.device("cpu")) is NotImplemented
 

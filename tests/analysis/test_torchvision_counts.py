@@ -1,4 +1,4 @@
-"""MACs and parameters of every torchvision model against its own metadata (GMACs to three decimals)."""
+"""MACs and parameters of every torchvision model against its own metadata."""
 
 from __future__ import annotations
 
@@ -79,7 +79,8 @@ def test_quantizable_in_float(name):
     check(build(name, quantize=False, **arguments), (on_meta(1, 3, size, size),), name)
 
 
-# _ops of the two-stage detectors depends on how many boxes the published weights found in noise: the number of proposals
+# _ops of the two-stage detectors depends on how many boxes the published weights found in noise:
+# the number of proposals
 # (and of detections) that explains it, from the models' own limits.
 STATIC_DETECTORS = ("fcos_resnet50_fpn", "retinanet_resnet50_fpn", "retinanet_resnet50_fpn_v2",
                     "ssd300_vgg16", "ssdlite320_mobilenet_v3_large")  # fmt: skip

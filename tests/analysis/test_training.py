@@ -1,4 +1,4 @@
-"""Training MACs against the analytic truth, for any mix of groups, dilation, stride and transposition."""
+"""Training MACs against the analytic truth: any groups, dilation, stride, transposition."""
 
 from __future__ import annotations
 
