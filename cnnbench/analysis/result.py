@@ -134,7 +134,17 @@ class Analysis:
         if rows:
             facts["layers"] = [_layer_json(row, self.macs) for row in self.layers]
             facts["ops"] = [_op_json(row) for row in self.ops if row.kind != "view"]
-        return facts
+        plain: dict[str, Any] = _plain(facts)
+        return plain
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as the lists that JSON makes of them."""
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    return value
 
 
 def _layer_json(row: LayerRow, macs: int) -> dict[str, Any]:

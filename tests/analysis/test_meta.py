@@ -1,6 +1,8 @@
-"""Networks built without weights: shapes as built for real, no memory, no random numbers, values that matter kept."""
+"""Networks built without weights: shapes as in a real build, and values that matter kept."""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -56,9 +58,7 @@ def test_initialisers_imported_by_name():
 def test_values_that_shape_the_network_are_real_while_it_is_built():
     def build():
         widths = torch.linspace(4, 16, 4).int().tolist()
-        return nn.Sequential(
-            *(nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False))
-        )
+        return nn.Sequential(*(nn.Linear(a, b) for a, b in pairwise(widths)))
 
     assert [layer.out_features for layer in build_on_meta(build)] == [8, 12, 16]
 
