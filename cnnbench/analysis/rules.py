@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.analysis import counts, elementwise, shapes
+from cnnbench.analysis import counts, elementwise, layer_shapes, shapes
 from cnnbench.analysis.elementwise import per_input, per_result
 
 if TYPE_CHECKING:
@@ -73,11 +73,11 @@ def _bias_of_deformable(
 
 _CONTRACTIONS = {
     "aten::convolution": Rule(
-        "contraction", counts.convolution, _bias_of_convolution, shape=shapes.convolution
+        "contraction", counts.convolution, _bias_of_convolution, shape=layer_shapes.convolution
     ),
     "aten::convolution_overrideable": Rule("contraction", counts.convolution, _bias_of_convolution),
     "aten::convolution_backward": Rule(
-        "contraction", counts.convolution_backward, shape=shapes.convolution_backward
+        "contraction", counts.convolution_backward, shape=layer_shapes.convolution_backward
     ),
     "aten::mm": Rule("contraction", counts.mm, shape=shapes.mm),
     "aten::bmm": Rule("contraction", counts.mm, shape=shapes.bmm),
@@ -123,15 +123,17 @@ _BATCH_NORMS = (
 )
 _NORMS = {
     **{
-        f"aten::{name}": Rule("norm", flops=elementwise.batch_norm, shape=shapes.batch_norm)
+        f"aten::{name}": Rule("norm", flops=elementwise.batch_norm, shape=layer_shapes.batch_norm)
         for name in _BATCH_NORMS[:1]
     },
     **{f"aten::{name}": Rule("norm", flops=elementwise.batch_norm) for name in _BATCH_NORMS[1:]},
-    "aten::native_layer_norm": Rule("norm", flops=elementwise.layer_norm, shape=shapes.layer_norm),
+    "aten::native_layer_norm": Rule(
+        "norm", flops=elementwise.layer_norm, shape=layer_shapes.layer_norm
+    ),
     "aten::native_group_norm": Rule("norm", flops=elementwise.layer_norm),
     "aten::_fused_rms_norm": Rule("norm", flops=per_input(4)),
     "aten::native_batch_norm_backward": Rule(
-        "norm", flops=per_result(14), shape=shapes.batch_norm_backward
+        "norm", flops=per_result(14), shape=layer_shapes.batch_norm_backward
     ),
     "aten::cudnn_batch_norm_backward": Rule("norm", flops=per_result(14)),
     "aten::batch_norm_backward": Rule("norm", flops=per_result(14)),

@@ -21,13 +21,14 @@ _CONTIGUOUS = torch.contiguous_format
 _CHANNELS_LAST = torch.channels_last
 
 
-def _empty(
+def fresh(
     shape: Sequence[int], dtype: torch.dtype, layout: torch.memory_format = _CONTIGUOUS
 ) -> Tensor:
+    """A new tensor on meta."""
     return torch.empty(shape, dtype=dtype, device=_META, memory_format=layout)
 
 
-def _like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
+def like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
     """A dense result with the operand's order of axes; expanded operands are left to torch."""
     dtype = dtype or tensor.dtype
     if tensor.is_contiguous():
@@ -69,12 +70,12 @@ def pointwise(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
     """A function of one floating-point tensor and plain numbers."""
     if not tensor.dtype.is_floating_point or not _plain(arguments, options):
         return NotImplemented
-    return _like(tensor)
+    return like(tensor)
 
 
 def compared(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
     """A comparison with a number."""
-    return _like(tensor, torch.bool) if _plain(arguments, options) else NotImplemented
+    return like(tensor, torch.bool) if _plain(arguments, options) else NotImplemented
 
 
 def _plain(arguments: tuple[Any, ...], options: dict[str, Any]) -> bool:
@@ -95,24 +96,24 @@ def binary(left: Tensor, right: Any, *, alpha: float = 1) -> Any:
     if type(alpha) not in (int, float) or not left.dtype.is_floating_point:
         return NotImplemented
     if not isinstance(right, Tensor):
-        return _like(left) if type(right) in (int, float) else NotImplemented
+        return like(left) if type(right) in (int, float) else NotImplemented
     if left.dtype is not right.dtype or not left.is_meta or not right.is_meta:
         return NotImplemented
     if left.shape == right.shape:
         # The first operand decides the layout wherever it has an opinion.
-        return _like(left)
+        return like(left)
     return _broadcast(left, right)
 
 
 def _broadcast(left: Tensor, right: Tensor) -> Any:
     """Operands of which one already has the result's shape."""
     if _fits(left.shape, right.shape):
-        return _like(left)
+        return like(left)
     if not _fits(right.shape, left.shape):
         return NotImplemented
     # The narrow operand comes first: it must agree with the wide one.
     if left.is_contiguous() and right.is_contiguous():
-        return _like(right)
+        return like(right)
     return NotImplemented
 
 
@@ -123,91 +124,13 @@ def _fits(wide: Sequence[int], narrow: Sequence[int]) -> bool:
     return all(size in (1, full) for size, full in zip(narrow, tail, strict=True))
 
 
-def convolution(
-    source: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    dilation: Sequence[int],
-    transposed: bool,
-    output_padding: Sequence[int],
-    groups: int,
-) -> Any:
-    """``floor((in + 2p - d(k-1) - 1) / s) + 1`` per axis, in the layout the CPU chooses.
-
-    The stock meta kernel returns contiguous results whatever the operands; the CPU (and cuDNN)
-    return channels last if either operand is, which decides what later operators must copy.
-    """
-    del output_padding
-    shape, kernel = source.shape, weight.shape
-    axes = len(kernel) - 2
-    if (
-        transposed
-        or len(shape) != len(kernel)
-        or not len(stride) == len(padding) == len(dilation) == axes
-        or source.dtype is not weight.dtype
-        or shape[1] != kernel[1] * groups
-        or kernel[0] % groups
-        or (bias is not None and bias.shape != kernel[:1])
-    ):
-        return NotImplemented
-    layout = _convolution_layout(source, weight)
-    if layout is None:
-        return NotImplemented
-    sizes = [shape[0], kernel[0]]
-    for axis in range(axes):
-        reach = dilation[axis] * (kernel[axis + 2] - 1) + 1
-        size = (shape[axis + 2] + 2 * padding[axis] - reach) // stride[axis] + 1
-        if size < 1:
-            return NotImplemented
-        sizes.append(size)
-    return torch.empty(sizes, dtype=source.dtype, device=_META, memory_format=layout)
-
-
-def _convolution_layout(source: Tensor, weight: Tensor) -> torch.memory_format | None:
-    """Channels last wins; ``None`` for layouts that are neither."""
-    layout = _CONTIGUOUS
-    for tensor in (source, weight):
-        if not tensor.is_contiguous():
-            if tensor.dim() != 4 or not tensor.is_contiguous(memory_format=_CHANNELS_LAST):
-                return None
-            layout = _CHANNELS_LAST
-    return layout
-
-
-def convolution_backward(
-    gradient: Tensor,
-    source: Tensor,
-    weight: Tensor,
-    bias_sizes: Sequence[int] | None,
-    stride: Any,
-    padding: Any,
-    dilation: Any,
-    transposed: bool,
-    output_padding: Any,
-    groups: int,
-    mask: Sequence[bool],
-) -> Any:
-    """Gradients have the shapes of what they belong to, and the layout of the forward result."""
-    del stride, padding, dilation, output_padding, groups
-    layout = _convolution_layout(source, weight)
-    if layout is None or transposed:
-        return NotImplemented
-    return (
-        _empty(source.shape, source.dtype, layout) if mask[0] else None,
-        _empty(weight.shape, weight.dtype, layout) if mask[1] else None,
-        _empty(bias_sizes or (), gradient.dtype) if mask[2] else None,
-    )
-
-
 def mm(left: Tensor, right: Tensor) -> Any:
     """``(n, k) (k, m)``."""
     if left.dtype is not right.dtype or left.dim() != 2 or right.dim() != 2:
         return NotImplemented
     if left.shape[1] != right.shape[0]:
         return NotImplemented
-    return _empty((left.shape[0], right.shape[1]), left.dtype)
+    return fresh((left.shape[0], right.shape[1]), left.dtype)
 
 
 def bmm(left: Tensor, right: Tensor) -> Any:
@@ -215,7 +138,7 @@ def bmm(left: Tensor, right: Tensor) -> Any:
     a, b = left.shape, right.shape
     if len(a) != 3 or len(b) != 3 or a[0] != b[0] or a[2] != b[1] or left.dtype is not right.dtype:
         return NotImplemented
-    return _empty((a[0], a[1], b[2]), left.dtype)
+    return fresh((a[0], a[1], b[2]), left.dtype)
 
 
 def addmm(start: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha: float = 1) -> Any:
@@ -227,81 +150,6 @@ def addmm(start: Tensor, left: Tensor, right: Tensor, *, beta: float = 1, alpha:
     if out is not NotImplemented and start.shape[0] != out.shape[1]:
         return NotImplemented
     return out
-
-
-def batch_norm(
-    source: Tensor,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    mean: Tensor | None,
-    var: Tensor | None,
-    training: bool,
-    momentum: float,
-    eps: float,
-) -> Any:
-    """The result, and the batch's own statistics where they are computed."""
-    del bias, momentum, eps
-    if source.dim() < 2 or (weight is not None and weight.dtype is not source.dtype):
-        return NotImplemented
-    channels = source.shape[1]
-    if not training and (mean is None or var is None or mean.shape[0] != channels):
-        return NotImplemented
-    if weight is not None and weight.shape[0] != channels:
-        return NotImplemented
-    out = _like(source)
-    if out is NotImplemented or source.dtype not in (torch.float32, torch.float64):
-        return NotImplemented
-    kept = (channels,) if training else (0,)
-    return out, _empty(kept, source.dtype), _empty(kept, source.dtype)
-
-
-def batch_norm_backward(
-    gradient: Tensor,
-    source: Tensor,
-    weight: Tensor | None,
-    mean: Any,
-    var: Any,
-    saved_mean: Any,
-    saved_scale: Any,
-    training: bool,
-    eps: float,
-    mask: Sequence[bool],
-) -> Any:
-    """Gradients of input, weight and bias."""
-    del mean, var, saved_mean, saved_scale, training, eps
-    if not gradient.is_contiguous() or not source.is_contiguous() or weight is None:
-        return NotImplemented
-    if not all(mask) or source.dtype is not weight.dtype:
-        return NotImplemented
-    return (
-        _empty(source.shape, source.dtype),
-        _empty(weight.shape, weight.dtype),
-        _empty(weight.shape, weight.dtype),
-    )
-
-
-def layer_norm(
-    source: Tensor,
-    normalized: Sequence[int],
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-) -> Any:
-    """A contiguous result, mean and scale per row."""
-    del bias, eps
-    kept = source.dim() - len(normalized)
-    if source.dtype not in (torch.float32, torch.float64):
-        return NotImplemented
-    if list(source.shape[kept:]) != list(normalized):
-        return NotImplemented
-    if weight is not None and weight.dtype is not source.dtype:
-        return NotImplemented
-    rows = [*source.shape[:kept], *([1] * len(normalized))]
-    return (
-        _empty(source.shape, source.dtype),
-        _empty(rows, source.dtype),
-        _empty(rows, source.dtype),
-    )
 
 
 def mean(
@@ -326,7 +174,7 @@ def _reduced(source: Tensor, axes: Sequence[int], keepdim: bool) -> Any:
         shape = [1 if axis in gone else size for axis, size in enumerate(source.shape)]
     else:
         shape = [size for axis, size in enumerate(source.shape) if axis not in gone]
-    return _empty(shape, source.dtype)
+    return fresh(shape, source.dtype)
 
 
 def vector_norm(
@@ -347,8 +195,8 @@ def vector_norm(
 def clone(source: Tensor, *, memory_format: torch.memory_format | None = None) -> Any:
     """A copy, contiguous or in the layout of its source."""
     if memory_format is _CONTIGUOUS:
-        return _empty(source.shape, source.dtype)
-    return _like(source) if memory_format in (None, torch.preserve_format) else NotImplemented
+        return fresh(source.shape, source.dtype)
+    return like(source) if memory_format in (None, torch.preserve_format) else NotImplemented
 
 
 def _ambiguous(tensor: Tensor) -> bool:
@@ -377,7 +225,7 @@ def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
         if sizes != shape:
             return NotImplemented
     shape[axis] = total
-    return _empty(shape, head.dtype)
+    return fresh(shape, head.dtype)
 
 
 def empty(
@@ -399,4 +247,4 @@ def empty(
 def roll(source: Tensor, shifts: Any, axes: Any = ()) -> Any:
     """A rotation is contiguous whatever its source."""
     del shifts, axes
-    return _empty(source.shape, source.dtype)
+    return fresh(source.shape, source.dtype)

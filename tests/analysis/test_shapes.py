@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cnnbench.analysis import rules, shapes
+from cnnbench.analysis import layer_shapes, rules, shapes
 
 aten = torch.ops.aten
 FAST = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -162,12 +162,12 @@ def convolutions(draw):
 @settings(FAST, max_examples=300)
 @given(arguments=convolutions())
 def test_convolution(arguments):
-    if check(shapes.convolution, aten.convolution.default, *arguments):
+    if check(layer_shapes.convolution, aten.convolution.default, *arguments):
         source, weight, bias, *rest = arguments
-        gradient = shapes.convolution(*arguments)
+        gradient = layer_shapes.convolution(*arguments)
         sizes = list(weight.shape[:1]) if bias is not None else None
         check(
-            shapes.convolution_backward,
+            layer_shapes.convolution_backward,
             aten.convolution_backward.default,
             gradient,
             source,
@@ -193,7 +193,7 @@ def test_channels_last_convolution_as_the_cpu_does_it(arguments, which):
         if which in (name, "both"):
             real[place] = real[place].contiguous(memory_format=torch.channels_last)
     twins = [tensor.to("meta") if tensor is not None else None for tensor in real]
-    answer = shapes.convolution(*twins, *rest)
+    answer = layer_shapes.convolution(*twins, *rest)
     if answer is not NotImplemented:
         assert signature(answer) == signature(aten.convolution.default(*real, *rest))
 
@@ -208,7 +208,7 @@ def test_batch_norm_against_the_cpu(training, shape, data):
     arguments = (source, channel, channel, channel.clone(), channel.clone(), training, 0.1, 1e-5)
     twins = [item.to("meta") if isinstance(item, torch.Tensor) else item for item in arguments]
     twins[0] = torch.empty_strided(source.shape, source.stride(), device="meta")
-    answer = shapes.batch_norm(*twins)
+    answer = layer_shapes.batch_norm(*twins)
     if answer is NotImplemented:
         return
     truth = aten.native_batch_norm.default(*arguments)
@@ -225,7 +225,7 @@ def test_batch_norm_backward(shape):
     tensor = torch.empty(shape, device="meta")
     channel = torch.empty(shape[1], device="meta")
     check(
-        shapes.batch_norm_backward,
+        layer_shapes.batch_norm_backward,
         aten.native_batch_norm_backward.default,
         tensor,
         tensor,
@@ -248,7 +248,7 @@ def test_layer_norm(shape, data):
     weight = data.draw(st.sampled_from([None, torch.empty(tail, device="meta")]))
 
     assert check(
-        shapes.layer_norm, aten.native_layer_norm.default, source, tail, weight, weight, 1e-5
+        layer_shapes.layer_norm, aten.native_layer_norm.default, source, tail, weight, weight, 1e-5
     )
 
 
