@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,9 @@ from cnnbench.report import FORMATS, cost, render
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each
 from cnnbench.spec import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SECONDS = 600.0
 
@@ -82,7 +84,11 @@ def command(**options: Any) -> None:
 
 
 def _refuse_idle_options(options: Mapping[str, Any]) -> None:
-    for name, views in (("depth", {"layers"}), ("sort", {"layers", "ops"}), ("top", {"layers", "ops"})):
+    for name, views in (
+        ("depth", {"layers"}),
+        ("sort", {"layers", "ops"}),
+        ("top", {"layers", "ops"}),
+    ):
         if options[name] is not None and options["view"] not in views:
             raise UsageError(f"--{name} goes with {' or '.join(f'--{v}' for v in sorted(views))}")
 
