@@ -60,24 +60,26 @@ def test_values_survive_the_way_through_json_text(value: Outer) -> None:
     assert decode(Outer, json.loads(text)) == value
 
 
+def read(data: Any) -> tuple[Outer | None, str]:
+    """The value, or what the refusal says."""
+    try:
+        return decode(Outer, data), ""
+    except SchemaError as error:
+        return None, str(error)
+
+
 @given(JSON)
 def test_any_json_is_read_or_refused_with_a_schema_error(data: Any) -> None:
-    try:
-        value = decode(Outer, data)
-    except SchemaError as error:
-        assert str(error).startswith("Outer")
-    else:
-        assert isinstance(value, Outer)
+    value, message = read(data)
+
+    assert isinstance(value, Outer) or message.startswith("Outer")
 
 
 @given(st.sampled_from(["name", "flag", "inner", "many", "pair", "counts", "samples"]), JSON)
 def test_a_field_of_any_json_is_read_whole_or_refused_by_its_path(name: str, data: Any) -> None:
-    try:
-        value = decode(Outer, FULL | {name: data})
-    except SchemaError as error:
-        assert str(error).startswith(f"Outer.{name}")
-    else:
-        assert decode(Outer, encode(value)) == value
+    value, message = read(FULL | {name: data})
+
+    assert message.startswith(f"Outer.{name}") or read(encode(value)) == (value, "")
 
 
 def test_none_is_left_out() -> None:
