@@ -131,7 +131,7 @@ def expand(grid: Grid, known: Mapping[str, Facts]) -> Expansion:
                 macs[spec.id] = _macs(known[name], workload)
                 if reason:
                     impossible[spec.id] = reason
-    if specs and len(impossible) == len(specs):
+    if specs and all(spec.id in impossible for spec in specs):
         raise Unsupported(next(iter(impossible.values())))
     return Expansion(tuple(dict.fromkeys(specs)), impossible, macs)
 
