@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 # Options that --resume takes from the run itself.
 _GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
-         "rounds", "slices", "seed", "timeout", "memory_limit", "out", "executor")  # fmt: skip
+         "rounds", "slices", "seed", "timeout", "memory_limit", "out", "executor",
+         "dry_run")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
