@@ -19,7 +19,7 @@ try:
     main({words}, prog_name="cnnbench")
 except SystemExit as end:
     assert not end.code, end.code
-heavy = {"torch", "torchvision", "pandas", "numpy", "fvcore"}
+heavy = {{"torch", "torchvision", "pandas", "numpy", "fvcore"}}
 print("heavy:", sorted(heavy & set(sys.modules)))
 """
 
