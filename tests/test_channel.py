@@ -65,6 +65,8 @@ def test_a_descriptor_travels_with_its_message(ends, tmp_path) -> None:
     os.close(descriptor)
 
     assert (message, text) == ({"do": "fork"}, b"hello")
+    with pytest.raises(TimeoutError):
+        theirs.receive(0.01)
 
 
 def test_descriptors_keep_the_order_of_their_messages(ends, tmp_path) -> None:

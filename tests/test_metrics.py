@@ -82,6 +82,7 @@ def test_turns_that_only_one_has_are_left_out() -> None:
     fast = made.record(made.CHANNELS_LAST, [[5]] * 2)
 
     assert metrics.speedup(fast, base).point == pytest.approx(2)
+    assert metrics.speedup(base, fast).point == pytest.approx(0.5)
 
 
 def test_a_noisy_speedup_has_a_wide_interval(eager, noisy) -> None:

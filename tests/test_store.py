@@ -321,6 +321,18 @@ def test_records_of_a_batch_are_one_write(directory: Path, records, monkeypatch)
     assert [data.count(b"\n") for data in written] == [3]
 
 
+def test_records_are_on_the_disk_before_they_are_reported(directory: Path, eager, monkeypatch):
+    events = []
+    write, flush = store.os.write, store.os.fsync
+    monkeypatch.setattr(store.os, "write", lambda *a: (events.append("write"), write(*a))[1])
+    monkeypatch.setattr(store.os, "fsync", lambda *a: (events.append("flush"), flush(*a))[1])
+
+    with store.Writer(directory) as writer:
+        writer.append([eager])
+
+    assert events == ["write", "flush"]
+
+
 def test_short_writes_are_completed(directory: Path, eager: Record, monkeypatch) -> None:
     write = store.os.write
     monkeypatch.setattr(store.os, "write", lambda file, data: write(file, data[:7]))
