@@ -46,6 +46,8 @@ class Channel:
         """
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
+            # What was left of the time to receive is none of sending's business.
+            self._socket.settimeout(None)
             if descriptor is not None:
                 # The descriptor travels with the first byte; sendmsg may take less than all.
                 sent = socket.send_fds(self._socket, [line], [descriptor])

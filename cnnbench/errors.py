@@ -51,7 +51,9 @@ class UnknownName(UsageError):
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+        lower = {one.lower(): one for one in known}
+        found = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
+        close = [lower[one] for one in found]
         offer = f"; did you mean {', '.join(close)}?" if close else ""
         super().__init__(f"unknown {kind} '{name}'{offer}{' ' + hint if hint else ''}")
         self.name = name

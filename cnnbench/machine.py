@@ -30,6 +30,9 @@ _PREFIXES = (
     "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
 )  # fmt: skip
 
+# NVIDIA_API_KEY begins like the others; results are published.
+_SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
+
 
 def read_text(path: str | Path) -> str | None:
     """A small text file of the system, stripped, or ``None`` if it cannot be read."""
@@ -181,4 +184,5 @@ def variables() -> dict[str, str]:
         pairs = [part.partition("=")[::2] for part in parts]
     except OSError:
         pairs = list(os.environ.items())
-    return {name: value for name, value in sorted(pairs) if name.startswith(_PREFIXES)}
+    wanted = [pair for pair in sorted(pairs) if pair[0].startswith(_PREFIXES)]
+    return {name: value for name, value in wanted if not any(word in name for word in _SECRET)}

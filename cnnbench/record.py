@@ -104,6 +104,10 @@ class Slice:
     minor_faults: int | None = None
 
 
+# Output statuses, from the best to the worst.
+_SEVERITY = ("ok", "unchecked", "loose", "wrong")
+
+
 @dataclass(frozen=True)
 class Check:
     """How far a mode's output is from the reference.
@@ -121,6 +125,10 @@ class Check:
     error_float64: float | None = None
     top1_agreement: float | None = None
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.status not in _SEVERITY:
+            raise SchemaError(f"output status '{self.status}' is none of {', '.join(_SEVERITY)}")
 
 
 @dataclass(frozen=True)
@@ -263,9 +271,8 @@ class Record:
     @property
     def check(self) -> Check | None:
         """The worst check of all runs."""
-        order = {"ok": 0, "unchecked": 1, "loose": 2, "wrong": 3}
         checks = [run.check for run in self.runs]
-        return max(checks, key=lambda check: order[check.status], default=None)
+        return max(checks, key=lambda check: _SEVERITY.index(check.status), default=None)
 
     @property
     def status(self) -> str:

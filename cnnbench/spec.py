@@ -193,7 +193,7 @@ class Workload:
     def model(self) -> str:
         """Architecture and its arguments as one name, safe between slashes."""
         name = quote(self.architecture, safe=":.-_~@,")
-        pairs = [f"{quote(key)}={quote(value, safe='')}" for key, value in self.arguments]
+        pairs = [f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in self.arguments]
         return name + ("?" + "&".join(pairs) if pairs else "")
 
     @property

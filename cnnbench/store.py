@@ -8,7 +8,6 @@ unpickled or evaluated.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import decode, encode
-from cnnbench.errors import SchemaError, StoreError
+from cnnbench.errors import SchemaError, StoreError, UsageError
 from cnnbench.record import Environment, Record, from_json, to_json
 from cnnbench.version import VERSION
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 
 MANIFEST, ENVIRONMENT, RECORDS = "manifest.json", "environment.json", "records.jsonl"
 _SCHEMA = 1
+# How every record's line begins: a run that was killed in its first one is still a run.
+_OPENING = b'{"id":'
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,10 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path / RECORDS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            self._file = os.open(path / RECORDS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StoreError(f"{path / RECORDS}: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -176,10 +180,11 @@ def read(path: Path) -> StoredRun:
     Raises:
         StoreError: not a run directory, or not one that this version can read.
     """
-    what = decode(Manifest, _read_whole(path / MANIFEST, path), MANIFEST)
+    what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
     if what.schema != _SCHEMA:
         raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
-    environment = decode(Environment, _read_whole(path / ENVIRONMENT, path), ENVIRONMENT)
+    found = _read_whole(path / ENVIRONMENT, path)
+    environment = decode(Environment, found, str(path / ENVIRONMENT))
     records, problems = _records(path / RECORDS)
     return StoredRun(path, what, environment, records, problems)
 
@@ -189,7 +194,7 @@ def _read_whole(path: Path, run: Path) -> Any:
         return json.loads(path.read_text(encoding="utf8"))
     except FileNotFoundError:
         raise StoreError(f"{run} is not a cnnbench run: it has no {path.name}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(f"{path}: {_reason(error)}") from error
 
 
@@ -207,17 +212,19 @@ def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     found: dict[str, Record] = {}
-    problems = []
+    problems, foreign = [], False
     for number, line in enumerate(data.split(b"\n"), start=1):
         if not line.strip(b" \t\r\0"):
             continue
-        with contextlib.suppress(ValueError):
+        try:
             record = _record(json.loads(line), f"{path}:{number}")
-            found.pop(record.id, None)
-            found[record.id] = record
+        except (ValueError, RecursionError):
+            foreign |= line[: len(_OPENING)] != _OPENING[: len(line)]
+            problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
             continue
-        problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
-    if problems and not found:
+        found.pop(record.id, None)
+        found[record.id] = record
+    if foreign and not found:
         raise StoreError(f"{path}: no line of it is a record; is it a file of this program?")
     return tuple(found.values()), tuple(problems)
 
@@ -225,5 +232,5 @@ def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
 def _record(data: Any, place: str) -> Record:
     try:
         return from_json(data)
-    except SchemaError as error:
+    except UsageError as error:
         raise SchemaError(f"{place}: {error}") from None

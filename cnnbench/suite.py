@@ -134,7 +134,7 @@ def expand(
                 macs[spec.id] = _macs(known[name], workload)
                 if reason:
                     impossible[spec.id] = reason
-    if specs and len(impossible) == len(specs):
+    if specs and all(spec.id in impossible for spec in specs):
         raise Unsupported(next(iter(impossible.values())))
     return Expansion(tuple(dict.fromkeys(specs)), impossible, macs)
 

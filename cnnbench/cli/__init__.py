@@ -8,12 +8,15 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench.errors import CnnbenchError
+from cnnbench.errors import CnnbenchError, Interrupted
 from cnnbench.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
 # --help.
@@ -59,21 +62,28 @@ class Lazy(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command; every error of ours is one line on stderr and an exit code."""
-        debug = "--debug" in (list(args[0]) if args and args[0] else sys.argv[1:])
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a subcommand; Ctrl-C and a reader that has gone are ours to answer, not click's."""
         try:
-            return super().main(*args, **extra)
-        except CnnbenchError as error:
-            if debug:
-                traceback.print_exc()
-            click.echo(f"cnnbench: {error}", err=True)
-            sys.exit(error.exit_code)
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted("interrupted") from None
         except BrokenPipeError:
             # The reader of our output has gone (| head); that is no error, but Python must not try
             # to flush again.
             sys.stdout = None
             sys.exit(0)
+
+    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+        """Run a command; every error of ours is one line on stderr and an exit code."""
+        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        try:
+            return super().main(args, *more, **extra)
+        except CnnbenchError as error:
+            if debug:
+                traceback.print_exc()
+            click.echo(f"cnnbench: {' '.join(str(error).split())}", err=True)
+            sys.exit(error.exit_code)
 
 
 @click.command(

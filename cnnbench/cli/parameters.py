@@ -42,7 +42,7 @@ class Numbers(Parameter):
         if isinstance(value, tuple):
             return value
         parts = [part.strip() for part in str(value).split(",")]
-        if not all(part.isdigit() and int(part) > 0 for part in parts):
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
             self.fail(f"'{value}' is not a list of positive numbers such as 1,8", param, ctx)
         return tuple(dict.fromkeys(map(int, parts)))
 
@@ -61,7 +61,7 @@ class Shape(Parameter):
         if isinstance(value, tuple):
             return value
         parts = str(value).split("x")
-        good = all(part.isdigit() and int(part) > 0 for part in parts)
+        good = all(part.isdecimal() and int(part) > 0 for part in parts)
         if not good or len(parts) not in self._lengths:
             self.fail(f"'{value}' is not of the form {self._example}", param, ctx)
         return tuple(map(int, parts))
@@ -99,7 +99,7 @@ class Bytes(Parameter):
         if isinstance(value, int):
             return value
         match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", str(value).strip().lower())
-        if match is None:
+        if match is None or int(match[1]) == 0:
             return self.fail(f"'{value}' is not a size such as 2G or 512M", param, ctx)
         return int(match[1]) * self._UNITS[match[2]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from cnnbench.report import cells
@@ -32,7 +33,9 @@ def _line(row: list[str]) -> str:
 
 def escape(text: str) -> str:
     """Text that stands in a cell as it is: no markup, no pipe, no line break."""
-    return _SPECIAL.sub(_entity, " ".join(text.split()))
+    words = " ".join(text.split())
+    printable = "".join(c for c in words if unicodedata.category(c)[0] != "C")
+    return _SPECIAL.sub(_entity, printable)
 
 
 def _entity(match: re.Match[str]) -> str:

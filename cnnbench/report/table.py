@@ -230,11 +230,12 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     """What the numbers are numbers of: machine and software, and how they were taken."""
     lines = [_where(entry.environment) for entry in found]
     counts = {len(entry.record.runs) for entry in found if entry.record.failure is None}
-    method = [
-        f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over"
-        " rounds; vs eager: from slices measured side by side"
-    ]
-    return (*dict.fromkeys(lines), *(method if counts else []))
+    if counts:
+        lines.append(
+            f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over"
+            " rounds; vs eager: from slices measured side by side"
+        )
+    return tuple(dict.fromkeys(lines))
 
 
 def _span(counts: set[int]) -> str:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def render(table: Table) -> str:
     """Captions, header, a rule, rows, notes."""
     body = [[_inert(cell) for cell in row] for row in cells.texts(table)]
-    header = [column.title for column in table.columns]
+    header = [_inert(column.title) for column in table.columns]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     right = [cells.numeric(column) for column in table.columns]
     lines = [_inert(caption) for caption in table.captions]

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import machine, store, suite
@@ -25,6 +24,8 @@ from cnnbench.spec import Device, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.store import StoredRun, Writer
 
 # Of the memory that is free now, what one worker may take before it gets an error instead of a

@@ -55,10 +55,11 @@ def failure(error: WorkerError) -> Failure:
 class Ensemble:
     """The workers of one workload in one round."""
 
-    def __init__(self, crew: AnyCrew, plan: Plan, name: str) -> None:
+    def __init__(self, crew: AnyCrew, plan: Plan, order: str) -> None:
+        """Args: crew: starts the workers. plan: how long. order: seeds turns, beside the plan."""
         self._crew = crew
         self._plan = plan
-        self._random = random.Random(f"{plan.seed}/{name}")
+        self._random = random.Random(f"{plan.seed}/{order}")
         self._workers: dict[str, AnyWorker] = {}
         self._outcomes: dict[str, Outcome] = {}
 

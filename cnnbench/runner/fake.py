@@ -75,8 +75,9 @@ class FakeWorker:
         spec = Spec.parse(self._request["spec"])
         # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is
         # the slice's own.
-        moment = random.Random(f"{self._request['ensemble']}/{turn}").gauss(0, 0.2)
-        own = random.Random(f"{self._request['ensemble']}/{spec.id}/{turn}").gauss(0, 0.01)
+        place = f"{self._request['seed']}/{self._request['round']}/{spec.workload.id}/{turn}"
+        moment = random.Random(place).gauss(0, 0.2)
+        own = random.Random(f"{place}/{spec.mode.text}").gauss(0, 0.01)
         nanoseconds = round(_seconds(spec) * 1e9 * 2 ** (moment + own))
         return Slice(turn=turn, iterations=1, ns=(nanoseconds,) * 3, cpu_ns=3 * nanoseconds)
 

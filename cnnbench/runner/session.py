@@ -265,7 +265,9 @@ class _Batch:
                 "compile_cache": self._compile_cache(spec),
             }
 
-        outcomes = Ensemble(crew, self._plan, name).measure(specs, request)
+        # The name is new in every session; the order of turns depends on nothing but the seed.
+        order = f"{number}/{specs[0].workload.id}"
+        outcomes = Ensemble(crew, self._plan, order).measure(specs, request)
         for key, outcome in outcomes.items():
             progress = self._specs[key]
             if isinstance(outcome, Run):

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import json
+
+from cnnbench.record import Environment
+
+
+def test_doctor_says_what_it_knows_and_what_it_does_not(cnnbench_cli) -> None:
+    result = cnnbench_cli("doctor", "--executor", "fake")
+
+    assert result.exit_code == 0
+    assert "fingerprint" in result.stdout
+    assert "not known here" in result.stdout
+
+
+def test_json_has_facts_findings_and_the_fingerprint(cnnbench_cli) -> None:
+    data = json.loads(cnnbench_cli("doctor", "--executor", "fake", "--json").stdout)
+
+    assert data["hard"] == {"fake": True}
+    assert data["fingerprint"] == Environment({"fake": True}).fingerprint
+    assert [finding["name"] for finding in data["findings"]] == ["compiler"]
+
+
+def found(monkeypatch, hard, soft) -> None:
+    environment = Environment(hard, {"compiler": "g++"} | soft)
+    monkeypatch.setattr("cnnbench.cli.doctor.describe", lambda who: environment)
+
+
+def test_findings_stand_at_the_end_with_what_to_do(cnnbench_cli, monkeypatch) -> None:
+    found(monkeypatch, {"cpu_quota": 2.0, "cores_usable": 8}, {"load": [7.123456, 0.0, 0.0]})
+
+    lines = cnnbench_cli("doctor").stdout.splitlines()
+
+    assert lines[-1] == "2 findings"
+    assert [line[0] for line in lines[-3:-1]] == ["!", "!"]
+    assert "use --threads 2" in lines[-3]
+
+
+def test_a_calm_machine_is_told_so(cnnbench_cli, monkeypatch) -> None:
+    found(monkeypatch, {"gpus": [{"name": "a GPU"}], "variables": {"A": "b"}}, {})
+
+    text = cnnbench_cli("doctor").stdout
+
+    assert text.splitlines()[-1] == "nothing found that spoils measuring"
+    assert "a GPU" in text
+    assert "A=b" in text
+
+
+def test_an_unknown_executor_is_one_line(cnnbench_cli) -> None:
+    result = cnnbench_cli("doctor", "--executor", "nobody")
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

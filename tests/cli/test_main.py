@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cnnbench
+from cnnbench.cli import COMMANDS, main
+from cnnbench.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+LIGHT = """
+import sys
+from cnnbench.cli import main
+try:
+    main({words}, prog_name="cnnbench")
+except SystemExit as end:
+    assert not end.code, end.code
+heavy = {{"torch", "torchvision", "pandas", "numpy", "fvcore"}}
+print("heavy:", sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], ["--version"], ["list"], ["list", "--json"], ["run", "--help"],
+     ["run", "--executor", "fake", "--models", "lenet", "--out", "run"], ["report", "run"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_light_command_imports_nothing_heavy(cnnbench_process, tmp_path, words) -> None:
+    if words[0] == "report":
+        cnnbench.run("lenet", executor="fake", out=tmp_path / "run")
+
+    done = cnnbench_process(code=LIGHT.format(words=words))
+
+    assert done.code == 0, done.err
+    assert done.out.endswith("heavy: []\n")
+
+
+def test_python_m_cnnbench_is_the_command(cnnbench_process) -> None:
+    done = cnnbench_process("--version")
+
+    assert (done.code, done.out, done.err) == (0, f"cnnbench, version {VERSION}\n", "")
+    assert cnnbench.__version__ == VERSION
+
+
+def test_help_names_every_command_and_every_exit_code(cnnbench_cli) -> None:
+    text = cnnbench_cli("--help").stdout
+
+    for name, (_, line) in COMMANDS.items():
+        assert f"  {name}" in text
+        assert line.split()[0] in text
+    for code in ("0 fine", "2 bad input", "130 interrupted"):
+        assert code in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_examples_that_call_it(cnnbench_cli, name: str) -> None:
+    result = cnnbench_cli(name, "--help")
+
+    assert result.exit_code == 0
+    assert f"Examples:\n    cnnbench {name}" in result.stdout
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_says_what_it_is(name: str) -> None:
+    command = main.get_command(None, name)
+    options = [one for one in command.params if one.param_type_name == "option"]
+
+    assert [one.name for one in options if not one.help] == []
+    assert "debug" in {one.name for one in options}
+
+
+def test_an_unknown_command_is_one_line_with_the_closest(cnnbench_cli) -> None:
+    result = cnnbench_cli("runn")
+
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "cnnbench: unknown command 'runn'; did you mean run? (see 'cnnbench --help')\n"
+    )
+
+
+def test_an_unknown_option_is_bad_input(cnnbench_cli) -> None:
+    result = cnnbench_cli("run", "--modells", "lenet")
+
+    assert result.exit_code == 2
+    assert "--models" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("place", [["--debug", "list", "x"], ["list", "x", "--debug"]])
+def test_debug_shows_the_traceback(cnnbench_cli, place: list[str]) -> None:
+    text = cnnbench_cli(*place).stderr
+
+    assert "Traceback (most recent call last)" in text
+    assert text.splitlines()[-1].startswith("cnnbench: unknown architecture 'x'")
+
+
+def test_debug_works_in_a_process_of_its_own(cnnbench_process) -> None:
+    done = cnnbench_process("list", "x", "--debug")
+
+    assert (done.code, done.err.splitlines()[0]) == (2, "Traceback (most recent call last):")
+
+
+def test_an_error_stays_on_one_line_whatever_was_typed(cnnbench_cli) -> None:
+    result = cnnbench_cli("list", "a\nb")
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "cnnbench", "list"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            timeout=120,
+            check=False,
+        )
+    finally:
+        os.close(writer)
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("command", ["list", "doctor"])
+def test_ctrl_c_in_any_command_exits_130(cnnbench_cli, monkeypatch, command: str) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cnnbench.catalogue.select", interrupt)
+    monkeypatch.setattr("cnnbench.cli.doctor.describe", interrupt)
+
+    result = cnnbench_cli(command)
+
+    assert (result.exit_code, result.stderr) == (130, "cnnbench: interrupted\n")

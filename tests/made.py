@@ -1,0 +1,89 @@
+"""Values for tests, made by meaning: runs, records and run directories with known numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import store
+from cnnbench.record import Check, Cost, Environment, Failure, Memory, Record, Reference, Run, Slice
+from cnnbench.runner.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+WORKLOAD = "lenet/inference-b8-3x32x32"
+EAGER = f"{WORKLOAD}/eager/cpu-t2"
+CHANNELS_LAST = f"{WORKLOAD}/channels_last/cpu-t2"
+BF16 = f"{WORKLOAD}/amp=bf16/cpu-t2"
+
+ENVIRONMENT = Environment(
+    hard={"cpu": "A Processor", "cores_usable": 2, "python": "3.11.0", "torch": {"version": "2.0"}},
+    soft={"load": [0.0, 0.0, 0.0]},
+)
+
+COST = Cost(
+    params=61_706,
+    trainable_params=61_706,
+    buffers=0,
+    param_bytes=246_824,
+    buffer_bytes=0,
+    input_bytes=98_304,
+    macs=3_400_000,
+    method="by hand",
+)
+
+
+def run(number: int, milliseconds: Sequence[float], ensemble: str = "", **more: Any) -> Run:
+    """A run with one slice per given duration; every slice holds three equal samples."""
+    fields = {"warmup_ns": (90_000_000, 10_000_000), "build_ns": 5_000_000, "check": Check("ok")}
+    return Run(
+        round=number,
+        ensemble=ensemble or f"e-{number}",
+        slices=tuple(
+            Slice(turn, 2, (round(2e6 * one),) * 3) for turn, one in enumerate(milliseconds)
+        ),
+        **(fields | more),
+    )
+
+
+def record(name: str, rounds: Sequence[Sequence[float]], **more: Any) -> Record:
+    """A record whose rounds hold slices of the given milliseconds per call."""
+    check = more.pop("check", Check("ok", 0.0, 1e-7, 1.0))
+    ensemble = more.pop("ensemble", "e")
+    compile_cache = more.pop("compile_cache", None)
+    runs = [
+        run(
+            number,
+            times,
+            f"{ensemble}-{number}",
+            check=check,
+            compile_cache=compile_cache and ("cold" if number == 0 else "warm"),
+        )
+        for number, times in enumerate(rounds)
+    ]
+    fields: dict[str, Any] = {
+        "environment": ENVIRONMENT.fingerprint,
+        "measured_at": "2026-01-02T03:04:05+00:00",
+        "cost": COST,
+        "reference": Reference(True, 1e-7, 0.0, False),
+        "memory": Memory(resident_bytes=1 << 20, cpu_peak_bytes=3 << 20),
+    }
+    return Record(id=name, runs=tuple(runs), **(fields | more))
+
+
+def failed(name: str, message: str = "ValueError: made up", kind: str = "error") -> Record:
+    """A record of a spec that raised in its first call."""
+    return replace(record(name, []), memory=None, failure=Failure("first call", kind, message))
+
+
+def directory(path: Path, records: Sequence[Record], specs: Sequence[str] = ()) -> Path:
+    """A run directory that holds the records; its grid is ``specs`` or what was measured."""
+    names = list(specs) or [one.id for one in records]
+    what = replace(
+        store.manifest(path.name, names, Plan(), "fake"), created="2026-01-02T03:04:05+00:00"
+    )
+    with store.create(path, what, ENVIRONMENT) as writer:
+        writer.append(records)
+    return path

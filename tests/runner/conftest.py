@@ -1,0 +1,110 @@
+"""Executors that have the trouble that a test gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cnnbench.record import Record
+from cnnbench.runner.fake import FakeWorker
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@dataclass
+class Heard:
+    """What a worker was asked: in which crew, of which spec, and what."""
+
+    crew: int
+    mode: str
+    workload: str
+    what: str
+    turn: int | None = None
+
+
+@dataclass
+class Trouble:
+    """An executor that pretends, writes down what it is asked, and raises on demand."""
+
+    raises: Callable[[Heard], Exception | None] = lambda heard: None
+    on_start: Callable[[int], Exception | None] = lambda crew: None
+    heard: list[Heard] = field(default_factory=list)
+    crews: int = 0
+    wide: bool = False
+    name: str = "trouble"
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[Any]:
+        del scratch
+        self.crews += 1
+        yield _Crew(self)
+
+
+@dataclass
+class _Crew:
+    owner: Trouble
+
+    def start(self) -> FakeWorker:
+        error = self.owner.on_start(self.owner.crews)
+        if error is not None:
+            raise error
+        return _Worker(self.owner)
+
+
+class _Worker(FakeWorker):
+    def __init__(self, owner: Trouble) -> None:
+        super().__init__()
+        self._owner = owner
+
+    def ask(self, message: dict[str, Any], timeout: float) -> Any:
+        if message.get("task") in {"describe", "resolve"}:
+            return super().ask(message, timeout)
+        spec = Spec.parse(message.get("spec") or self._request["spec"])
+        what = message.get("task") or message["do"]
+        if self._owner.wide and message.get("float64"):
+            what = "reference float64"
+        heard = Heard(
+            self._owner.crews, spec.mode.text, spec.workload.model, what, message.get("turn")
+        )
+        self._owner.heard.append(heard)
+        error = self._owner.raises(heard)
+        self.phase = what
+        if error is not None:
+            raise error
+        return super().ask(message, timeout)
+
+
+@dataclass
+class Ear:
+    """A watcher that remembers."""
+
+    steps: list[tuple[str, int, int]] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+
+    def working(self, what: str, done: int, total: int) -> None:
+        self.steps.append((what, done, total))
+
+    def finished(self, record: Record) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture
+def ear() -> Ear:
+    """A watcher that remembers."""
+    return Ear()
+
+
+def specs(*modes: str, models: tuple[str, ...] = ("lenet",)) -> list[Spec]:
+    """Specs of networks in modes."""
+    return [
+        Spec.parse(f"{model}/inference-b1-3x32x32/{mode}/cpu-t1")
+        for model in models
+        for mode in modes
+    ]

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from cnnbench.codec import decode, encode
+from cnnbench.errors import UsageError
+from cnnbench.runner import plan as planning
+from cnnbench.runner.plan import Plan
+
+
+def test_a_plan_survives_its_manifest() -> None:
+    plan = Plan(rounds=5, seed=7, memory_limit=1 << 30, timeout=90.0)
+
+    assert decode(Plan, json.loads(json.dumps(encode(plan)))) == plan
+
+
+@pytest.mark.parametrize("name", ["rounds", "slices", "slice_seconds", "timeout"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_must_be_positive_is_refused_by_its_option(name: str, value: int) -> None:
+    with pytest.raises(UsageError, match=f"^--{name.replace('_', '-')} must be positive"):
+        Plan(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "turns"),
+    [(0.0, 8), (0.001, 8), (1.0, 8), (2.0, 4), (2.6, 3), (8.0, 3), (1000.0, 3)],
+)
+def test_slow_networks_get_fewer_turns_but_at_least_three(seconds: float, turns: int) -> None:
+    assert Plan().turns(seconds) == turns
+
+
+def test_fewer_slices_than_three_are_kept() -> None:
+    assert Plan(slices=1).turns(1000.0) == 1
+    assert Plan(slices=2).turns(0.0) == 2
+
+
+def test_rough_times_grow_with_work_rounds_and_compiling() -> None:
+    base = planning.rough_seconds(Plan(), 1e9, compiles=False)
+
+    assert planning.rough_seconds(Plan(), 1e12, compiles=False) > base
+    assert planning.rough_seconds(Plan(rounds=6), 1e9, compiles=False) > base
+    assert planning.rough_seconds(Plan(), 1e9, compiles=True) > base
+    assert planning.rough_starts(Plan(rounds=6)) == 2 * planning.rough_starts(Plan(rounds=3))

@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cnnbench import metrics
+from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.record import Environment
+from cnnbench.runner.plan import Plan
+from cnnbench.runner.process import StarterDied
+from cnnbench.runner.session import Session, batches
+from tests.runner.conftest import Ear, Heard, Trouble, specs
+
+if TYPE_CHECKING:
+    from cnnbench.spec import Spec
+
+MODES = ("eager", "channels_last", "amp=bf16")
+
+
+def measure(trouble: Trouble, work: list[list[Spec]], **plan: Any) -> dict[str, Any]:
+    """Records by mode and model."""
+    session = Session(trouble, Plan(**({"slices": 3} | plan)), Environment({"fake": True}), Ear())
+    found = [record for records in session.run(work) for record in records]
+    assert len({record.id for record in found}) == len(found)
+    return {record.id: record for record in found}
+
+
+def only(what: str, mode: str, error: Exception):
+    return lambda heard: error if (heard.what, heard.mode) == (what, mode) else None
+
+
+def test_everything_is_measured_in_every_round() -> None:
+    work = specs(*MODES, models=("lenet", "alexnet"))
+
+    records = measure(Trouble(), [work], rounds=4)
+
+    assert list(records) == [spec.id for spec in work]
+    for record in records.values():
+        assert record.status == "ok"
+        assert [run.round for run in record.runs] == [0, 1, 2, 3]
+        assert None not in (record.cost, record.reference, record.memory)
+
+
+def test_modes_of_a_workload_share_their_ensembles_and_workloads_do_not() -> None:
+    records = list(measure(Trouble(), [specs("eager", "fp16", models=("a", "b"))]).values())
+    names = [{run.ensemble for run in record.runs} for record in records]
+
+    assert names[0] == names[1]
+    assert len(names[0]) == 3
+    assert not names[0] & names[2]
+
+
+def test_ensembles_of_two_sessions_never_pair_up() -> None:
+    one, other = (next(iter(measure(Trouble(), [specs("eager")]).values())) for _ in range(2))
+
+    assert not {run.ensemble for run in one.runs} & {run.ensemble for run in other.runs}
+    assert metrics.speedup(one, other) is None
+
+
+def test_every_round_is_a_crew_of_its_own() -> None:
+    trouble = Trouble()
+    measure(trouble, [specs("eager"), specs("fp16")], rounds=3)
+
+    assert trouble.crews == 6
+    assert {h.crew for h in trouble.heard if h.what == "slice"} == {1, 2, 3, 4, 5, 6}
+
+
+def test_cost_and_reference_are_asked_once_per_workload_and_memory_once_per_spec() -> None:
+    trouble = Trouble()
+    measure(trouble, [specs(*MODES)])
+
+    asked = [(heard.what, heard.mode) for heard in trouble.heard if heard.crew == 1]
+    assert [what for what, _ in asked].count("analyze") == 1
+    assert [one for one in asked if one[0] == "reference"] == [("reference", "eager")]
+    assert [mode for what, mode in asked if what == "memory"] == list(MODES)
+    assert {h.what for h in trouble.heard if h.crew > 1} == {"measure", "slice", "finish"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (WorkerRaised("ValueError: x"), "error"),
+        (WorkerRaised("out of memory", "out_of_memory"), "out_of_memory"),
+        (WorkerDied("killed by SIGKILL"), "died"),
+        (WorkerTimeout("no answer"), "timeout"),
+    ],
+)
+@pytest.mark.parametrize("what", ["measure", "slice", "finish"])
+def test_a_spec_in_trouble_has_a_row_and_the_others_have_numbers(
+    what: str, error: Exception, kind: str
+) -> None:
+    work = specs(*MODES)
+
+    records = measure(Trouble(only(what, "channels_last", error)), [work])
+
+    assert [record.status for record in records.values()] == ["ok", "failed", "ok"]
+    failure = records[work[1].id].failure
+    assert (failure.phase, failure.kind, failure.message) == (what, kind, str(error))
+
+
+def test_a_failed_spec_is_not_asked_again_in_later_rounds() -> None:
+    trouble = Trouble(only("measure", "channels_last", WorkerDied("gone")))
+    measure(trouble, [specs(*MODES)])
+
+    asked = [h.crew for h in trouble.heard if (h.what, h.mode) == ("measure", "channels_last")]
+    assert asked == [1]
+    assert "channels_last" not in {h.mode for h in trouble.heard if h.what == "memory"}
+
+
+def test_a_spec_that_fails_in_a_later_round_keeps_its_runs_and_has_no_number() -> None:
+    def raises(heard: Heard) -> Exception | None:
+        late = (heard.what, heard.mode, heard.crew) == ("measure", "eager", 2)
+        return WorkerDied("gone") if late else None
+
+    record = measure(Trouble(raises), [specs("eager", "fp16")])[specs("eager")[0].id]
+
+    assert (len(record.runs), record.status) == (1, "failed")
+    assert metrics.latency(record) is None
+
+
+def test_all_specs_failing_is_a_row_each() -> None:
+    records = measure(Trouble(lambda heard: WorkerDied("gone")), [specs(*MODES)])
+
+    assert [record.status for record in records.values()] == ["failed"] * 3
+
+
+def test_a_spec_lost_once_with_the_crew_is_tried_again_alone() -> None:
+    told = []
+
+    def raises(heard: Heard) -> Exception | None:
+        first = heard.turn == 1 and heard.crew == 1 and len(told) < 3
+        if first:
+            told.append(heard.mode)
+        return StarterDied("the process that supervises the workers was killed") if first else None
+
+    trouble = Trouble(raises)
+    records = measure(trouble, [specs(*MODES)])
+
+    assert sorted(told) == sorted(MODES)
+    assert [record.status for record in records.values()] == ["ok"] * 3
+    assert [len(record.runs) for record in records.values()] == [3] * 3
+    alone = [record.runs[0].ensemble for record in records.values()]
+    assert len(set(alone)) == 3
+
+
+def test_a_spec_lost_twice_is_a_failed_row_and_the_innocent_are_measured() -> None:
+    def raises(heard: Heard) -> Exception | None:
+        guilty = heard.mode == "channels_last" and heard.turn == 0
+        return StarterDied("killed") if guilty else None
+
+    work = specs(*MODES)
+    records = measure(Trouble(raises), [work])
+
+    assert [record.status for record in records.values()] == ["ok", "failed", "ok"]
+    assert records[work[1].id].failure.kind == "died"
+
+
+def test_when_no_worker_starts_every_spec_is_a_failed_row() -> None:
+    trouble = Trouble(on_start=lambda crew: StarterDied("no worker process can be started: x"))
+
+    records = measure(trouble, [specs(*MODES)])
+
+    assert [record.failure.kind for record in records.values()] == ["died"] * 3
+
+
+def test_without_a_reference_specs_are_still_measured() -> None:
+    trouble = Trouble(only("reference", "eager", WorkerRaised("ValueError: x")))
+
+    (record,) = measure(trouble, [specs("channels_last")]).values()
+
+    assert record.reference is None
+    assert len(record.runs) == 3
+
+
+def test_a_network_whose_reference_hangs_is_not_waited_for_in_every_mode() -> None:
+    trouble = Trouble(only("reference", "eager", WorkerTimeout("no answer")))
+
+    records = measure(trouble, [specs(*MODES, models=("a",)), specs("eager", models=("b",))])
+
+    assert [h.what for h in trouble.heard if h.workload == "a"] == ["reference"]
+    assert {record.failure.kind for record in records.values()} == {"timeout"}
+
+
+def test_a_reference_too_large_for_float64_is_taken_without() -> None:
+    def raises(heard: Heard) -> Exception | None:
+        return WorkerTimeout("no answer") if heard.what == "reference float64" else None
+
+    trouble = Trouble(raises, wide=True)
+    (record,) = measure(trouble, [specs("eager")]).values()
+
+    asked = [heard.what for heard in trouble.heard[:2]]
+    assert asked == ["reference float64", "reference"]
+    assert record.reference is not None
+
+
+@pytest.mark.parametrize(
+    ("task", "note"),
+    [("analyze", "static cost not known: x"), ("memory", "memory not measured: x")],
+)
+def test_what_fails_beside_the_timing_is_a_note(task: str, note: str) -> None:
+    trouble = Trouble(lambda heard: WorkerRaised("x") if heard.what == task else None)
+
+    (record,) = measure(trouble, [specs("eager")]).values()
+
+    assert (record.status, record.notes) == ("ok", (note,))
+    assert getattr(record, {"analyze": "cost"}.get(task, task)) is None
+
+
+def test_the_order_of_turns_is_a_matter_of_the_seed() -> None:
+    def turns(seed: int) -> list[tuple[str, int | None]]:
+        trouble = Trouble()
+        measure(trouble, [specs(*MODES)], seed=seed, slices=8)
+        return [(heard.mode, heard.turn) for heard in trouble.heard if heard.what == "slice"]
+
+    assert turns(3) == turns(3)
+    assert turns(3) != turns(4)
+
+
+def test_the_watcher_hears_of_every_record_after_it_was_handed_over() -> None:
+    ear = Ear()
+    session = Session(Trouble(), Plan(slices=1), Environment({}), ear)
+    handed = []
+    for records in session.run([specs("eager"), specs("fp16", "bf16")]):
+        assert len(ear.records) == len(handed)
+        handed += records
+
+    assert ear.records == handed
+
+
+def test_progress_never_runs_backwards_or_past_its_end() -> None:
+    ear = Ear()
+    session = Session(Trouble(), Plan(slices=1), Environment({}), ear)
+    for _ in session.run([specs(*MODES), specs("fp16")]):
+        pass
+
+    done = [done for _, done, _ in ear.steps]
+    assert done == sorted(done)
+    assert all(done <= total == 16 for _, done, total in ear.steps)
+
+
+def test_batches_keep_workloads_whole() -> None:
+    work = specs(*MODES, models=("a", "b", "c", "d"))
+
+    found = list(batches(work, lambda spec: 20.0))
+
+    assert [spec for batch in found for spec in batch] == work
+    assert [len(batch) for batch in found] == [3, 3, 3, 3]
+    assert [len(batch) for batch in batches(work, lambda spec: 14.0)] == [6, 6]
+    assert [len(batch) for batch in batches(work, lambda spec: 1.0)] == [12]
+
+
+def test_a_workload_that_is_too_long_for_a_batch_is_a_batch() -> None:
+    assert [len(batch) for batch in batches(specs(*MODES), lambda spec: 1e6)] == [3]
+    assert list(batches([], lambda spec: 1.0)) == []

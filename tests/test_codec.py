@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench.codec import decode, encode
+from cnnbench.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Inner:
+    count: int
+    share: float = 0.5
+
+
+@dataclass(frozen=True)
+class Outer:
+    name: str
+    flag: bool
+    note: str | None
+    inner: Inner | None = None
+    many: tuple[Inner, ...] = ()
+    pair: tuple[int, str] = (0, "")
+    counts: Mapping[str, int] = field(default_factory=dict)
+    free: Mapping[str, Any] = field(default_factory=dict)
+    samples: tuple[int, ...] = ()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+INNER = st.builds(Inner, st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+OUTER = st.builds(
+    Outer,
+    name=st.text(),
+    flag=st.booleans(),
+    note=st.none() | st.text(),
+    inner=st.none() | INNER,
+    many=st.lists(INNER, max_size=3).map(tuple),
+    pair=st.tuples(st.integers(), st.text()),
+    counts=st.dictionaries(st.text(), st.integers(), max_size=3),
+    free=st.dictionaries(st.text(), JSON, max_size=3),
+    samples=st.lists(st.integers(), max_size=5).map(tuple),
+)
+FULL: dict[str, Any] = {"name": "a", "flag": True, "note": "b"}
+
+
+@given(OUTER)
+def test_values_survive_the_way_through_json_text(value: Outer) -> None:
+    text = json.dumps(encode(value))
+
+    assert decode(Outer, json.loads(text)) == value
+
+
+def read(data: Any) -> tuple[Outer | None, str]:
+    """The value, or what the refusal says."""
+    try:
+        return decode(Outer, data), ""
+    except SchemaError as error:
+        return None, str(error)
+
+
+@given(JSON)
+def test_any_json_is_read_or_refused_with_a_schema_error(data: Any) -> None:
+    value, message = read(data)
+
+    assert isinstance(value, Outer) or message.startswith("Outer")
+
+
+@given(st.sampled_from(["name", "flag", "inner", "many", "pair", "counts", "samples"]), JSON)
+def test_a_field_of_any_json_is_read_whole_or_refused_by_its_path(name: str, data: Any) -> None:
+    value, message = read(FULL | {name: data})
+
+    assert message.startswith(f"Outer.{name}") or read(encode(value)) == (value, "")
+
+
+def test_none_is_left_out() -> None:
+    assert "note" not in encode(Outer("a", True, None))
+
+
+def test_a_missing_optional_field_is_none() -> None:
+    assert decode(Outer, {"name": "a", "flag": False}).note is None
+
+
+def test_a_whole_number_is_a_fine_float() -> None:
+    value = decode(Inner, {"count": 1, "share": 2})
+
+    assert type(value.share) is float
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 1}, "Outer.name: expected str, found int"),
+        ({"flag": 1}, "Outer.flag: expected bool, found int"),
+        ({"name": None}, "Outer.name: expected str, found NoneType"),
+        ({"inner": []}, "Outer.inner: expected an object, found list"),
+        ({"inner": {"count": True}}, "Outer.inner.count: expected int, found bool"),
+        ({"inner": {"count": 1.0}}, "Outer.inner.count: expected int, found float"),
+        ({"inner": {}}, "Outer.inner.count: missing"),
+        ({"many": [{"count": 1}, {}]}, "Outer.many[1].count: missing"),
+        ({"pair": [1]}, "Outer.pair: expected 2 items, found 1"),
+        ({"counts": {"a": "b"}}, "Outer.counts.a: expected int, found str"),
+        ({"samples": [1, True]}, "Outer.samples[1]: expected int, found bool"),
+        ({"samples": 3}, "Outer.samples: expected a list, found int"),
+        ({"extra": 1}, "Outer.extra: no such field; was it written by a newer cnnbench?"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_its_path(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(SchemaError) as caught:
+        decode(Outer, FULL | change)
+
+    assert str(caught.value) == message
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(SchemaError, match=r"^record\.name: missing$"):
+        decode(Outer, {"flag": True}, "record")

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cnnbench import machine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GIB = 1 << 30
+CPUINFO = """processor : 0
+vendor_id : GenuineIntel
+cpu family : 6
+model : 143
+model name : A Processor @ 2 GHz
+stepping : 8
+flags : fpu avx2 avx hypervisor amx_bf16 nonsense
+
+processor : 1
+model name : Another
+"""
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A machine that has these files of the system and no others."""
+
+    def have(**files: str) -> None:
+        table = {name: text.strip() for name, text in files.items()}
+
+        def read(path: str | Path) -> str | None:
+            hits = [text for name, text in table.items() if str(path).endswith(name)]
+            return hits[0] if hits else None
+
+        monkeypatch.setattr(machine, "read_text", read)
+
+    return have
+
+
+def cores(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: number)
+
+
+def test_a_quota_of_control_groups_is_cores_worth_of_time(host) -> None:
+    host(**{"cpu.max": "150000 100000"})
+
+    assert machine.cpu_quota() == 1.5
+
+
+def test_a_quota_of_the_first_version_of_control_groups_is_read_too(host) -> None:
+    host(**{"cpu.cfs_quota_us": "200000", "cpu.cfs_period_us": "100000"})
+
+    assert machine.cpu_quota() == 2
+
+
+@pytest.mark.parametrize(
+    "found",
+    [{}, {"cpu.max": "max 100000"},
+     {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}],
+    ids=["nothing", "max", "minus one"],
+)  # fmt: skip
+def test_no_quota_is_none(host, found: dict[str, str]) -> None:
+    host(**found)
+
+    assert machine.cpu_quota() is None
+
+
+@pytest.mark.parametrize(
+    ("quota", "usable", "threads"),
+    [
+        ("max 100000", 8, 8),
+        ("250000 100000", 8, 2),
+        ("50000 100000", 8, 1),
+        ("900000 100000", 4, 4),
+    ],
+)
+def test_default_threads_can_run_at_the_same_time(
+    host, monkeypatch, quota: str, usable: int, threads: int
+) -> None:
+    host(**{"cpu.max": quota})
+    cores(monkeypatch, usable)
+
+    assert machine.default_threads() == threads
+
+
+def test_memory_is_that_of_the_machine_or_the_control_groups_limit(host) -> None:
+    meminfo = f"MemTotal: {64 << 20} kB\nMemFree: 5 kB\nMemAvailable: {32 << 20} kB"
+
+    host(meminfo=meminfo)
+    assert (machine.memory_total(), machine.memory_available()) == (64 * GIB, 32 * GIB)
+
+    host(**{"meminfo": meminfo, "memory.max": "max", "memory.current": str(GIB)})
+    assert (machine.memory_total(), machine.memory_available()) == (64 * GIB, 32 * GIB)
+
+    host(**{"meminfo": meminfo, "memory.max": str(8 * GIB), "memory.current": str(3 * GIB)})
+    assert (machine.memory_total(), machine.memory_available()) == (8 * GIB, 5 * GIB)
+
+
+def test_what_cannot_be_read_is_none(host) -> None:
+    host()
+
+    facts = machine.hard_facts() | machine.soft_facts()
+    names = ["memory_gib", "cpu_quota", "governor", "turbo", "transparent_huge_pages",
+             "memory_available_bytes"]  # fmt: skip
+    assert {name: facts[name] for name in names} == dict.fromkeys(names)
+
+
+def test_instruction_sets_are_those_that_matter_in_a_fixed_order(host) -> None:
+    host(cpuinfo=CPUINFO)
+
+    assert machine.instruction_sets() == ("avx", "avx2", "amx_bf16")
+
+
+def test_an_arm_processor_says_features(host) -> None:
+    assert machine.instruction_sets({"Features": "fp asimd sve"}) == ("asimd", "sve")
+
+
+def test_the_first_processor_speaks_for_all(host) -> None:
+    host(cpuinfo=CPUINFO)
+
+    facts = machine.hard_facts()
+    assert (facts["cpu"], facts["cpu_family"]) == ("A Processor @ 2 GHz", "6/143/8")
+    assert machine.soft_facts()["hypervisor"] is True
+
+
+@pytest.mark.parametrize(
+    ("found", "turbo"),
+    [({"no_turbo": "1"}, False), ({"no_turbo": "0"}, True), ({"cpufreq/boost": "1"}, True),
+     ({}, None)],
+)  # fmt: skip
+def test_turbo_is_known_only_where_the_machine_says(host, found, turbo: bool | None) -> None:
+    host(**found)
+
+    assert machine.turbo() is turbo
+
+
+def test_the_chosen_huge_pages_stand_in_brackets(host) -> None:
+    host(**{"transparent_hugepage/enabled": "always [madvise] never"})
+
+    assert machine.transparent_huge_pages() == "madvise"
+
+
+def test_variables_are_recorded_by_an_allow_list(monkeypatch) -> None:
+    environ = b"\0".join(
+        [b"OMP_NUM_THREADS=2", b"HOME=/home/someone", b"AWS_SECRET=x", b"MALLOC_ARENA_MAX=1",
+         b"TORCH_LOGS=a=b", b"NVIDIA_API_KEY=secret", b"PYTORCH_TOKEN=secret", b""]
+    )  # fmt: skip
+    monkeypatch.setattr(Path, "read_bytes", lambda self: environ)
+
+    assert machine.variables() == {
+        "MALLOC_ARENA_MAX": "1",
+        "OMP_NUM_THREADS": "2",
+        "TORCH_LOGS": "a=b",
+    }
+
+
+def test_the_facts_of_this_machine_are_json_and_do_not_name_it() -> None:
+    facts = machine.hard_facts() | machine.soft_facts()
+
+    text = json.dumps(facts)
+    assert json.loads(text)["cores_usable"] >= 1
+    assert f'"{machine.socket.gethostname()}"' not in text
+
+
+def test_the_compiler_is_the_one_that_is_named(tmp_path, monkeypatch) -> None:
+    tool = tmp_path / "my-cxx"
+    tool.write_text("#!/bin/sh\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("CXX", str(tool))
+
+    assert machine.compiler() == str(tool)
+
+    monkeypatch.setenv("CXX", str(tmp_path / "missing"))
+    assert machine.compiler() is None
+
+
+def test_a_file_that_is_not_there_reads_as_none(tmp_path: Path) -> None:
+    assert machine.read_text(tmp_path / "missing") is None
+    assert machine.read_text(tmp_path) is None

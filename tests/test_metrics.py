@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+
+from cnnbench import metrics
+from cnnbench.errors import UnknownName
+from cnnbench.metrics import METRICS
+from cnnbench.record import Check, Memory, Record, Slice
+from tests import made
+
+
+def test_a_slice_counts_the_median_sample_over_its_iterations() -> None:
+    assert metrics.slice_seconds(Slice(0, 10, (10_000, 20_000, 900_000))) == pytest.approx(2e-6)
+
+
+def test_latency_is_the_median_over_rounds_of_the_median_over_slices() -> None:
+    one = made.record(made.EAGER, [[10, 11, 99], [20, 20, 20], [12, 12, 12]])
+
+    assert metrics.latency(one).point == pytest.approx(0.012)
+    assert metrics.latency(one).rounds == 3
+
+
+def test_the_latency_interval_is_over_rounds_and_not_over_samples() -> None:
+    calm = made.record(made.EAGER, [[10, 20, 30]] * 3)
+
+    estimate = metrics.latency(calm)
+
+    assert estimate.low == pytest.approx(estimate.high)
+
+
+def test_one_round_has_a_latency_without_an_interval() -> None:
+    estimate = metrics.latency(made.record(made.EAGER, [[10]]))
+
+    assert (estimate.low, estimate.high) == (None, None)
+
+
+def test_throughput_is_the_batch_over_the_latency_with_the_interval_inverted(noisy) -> None:
+    time, rate = metrics.latency(noisy), metrics.throughput(noisy)
+
+    assert rate.point == pytest.approx(8 / 0.005)
+    assert rate.low == pytest.approx(8 / time.high)
+    assert rate.high == pytest.approx(8 / time.low)
+    assert rate.low < rate.point < rate.high
+
+
+def test_throughput_of_one_round_has_no_interval() -> None:
+    assert metrics.throughput(made.record(made.EAGER, [[10]])).low is None
+
+
+def test_speedup_is_how_many_times_faster(eager, twice_as_fast, same) -> None:
+    assert metrics.speedup(twice_as_fast, eager).point == pytest.approx(2)
+    assert metrics.speedup(eager, twice_as_fast).point == pytest.approx(0.5)
+    assert metrics.speedup(same, eager).point == pytest.approx(1)
+
+
+def test_drift_that_both_share_does_not_touch_the_speedup() -> None:
+    drift = [[1.0, 7.0, 30.0], [2.0, 3.0, 100.0], [9.0, 1.0, 4.0]]
+    base = made.record(made.EAGER, drift)
+    fast = made.record(made.CHANNELS_LAST, [[one / 2 for one in times] for times in drift])
+
+    estimate = metrics.speedup(fast, base)
+
+    assert estimate.point == pytest.approx(2)
+    assert math.log(estimate.high / estimate.low) < 1e-6
+
+
+def test_turns_are_paired_by_their_number_not_by_their_place() -> None:
+    base = made.record(made.EAGER, [[10, 20, 40]] * 2)
+    fast = made.record(made.CHANNELS_LAST, [[5, 10, 20]] * 2)
+    backwards = replace(
+        fast, runs=tuple(replace(run, slices=run.slices[::-1]) for run in fast.runs)
+    )
+
+    assert metrics.speedup(backwards, base).point == pytest.approx(2)
+
+
+def test_turns_that_only_one_has_are_left_out() -> None:
+    base = made.record(made.EAGER, [[10, 10, 10]] * 2)
+    fast = made.record(made.CHANNELS_LAST, [[5]] * 2)
+
+    assert metrics.speedup(fast, base).point == pytest.approx(2)
+    assert metrics.speedup(base, fast).point == pytest.approx(0.5)
+
+
+def test_a_noisy_speedup_has_a_wide_interval(eager, noisy) -> None:
+    estimate = metrics.speedup(noisy, eager)
+
+    assert estimate.point == pytest.approx(2)
+    assert estimate.low < 1 < estimate.high
+
+
+def test_no_speedup_without_a_common_ensemble(eager, elsewhere) -> None:
+    assert metrics.speedup(elsewhere, eager) is None
+
+
+def test_rounds_without_the_other_do_not_count(eager, twice_as_fast) -> None:
+    lonely = replace(twice_as_fast.runs[0], ensemble="again")
+    mixed = replace(twice_as_fast, runs=(lonely, *twice_as_fast.runs[1:]))
+
+    assert metrics.speedup(mixed, eager).rounds == 2
+
+
+def test_no_speedup_with_a_failed_record(eager, failed) -> None:
+    assert metrics.speedup(failed, eager) is None
+    assert metrics.speedup(eager, failed) is None
+    assert metrics.speedup(eager, None) is None
+
+
+@pytest.mark.parametrize("name", ["latency", "throughput", "spread", "compile_cold"])
+def test_a_failed_record_has_no_timing_even_if_some_rounds_were_good(failed, name: str) -> None:
+    partly = replace(failed, runs=made.record(made.BF16, [[1]], compile_cache=True).runs)
+
+    assert metrics.metric(name).of(partly) is None
+
+
+def test_nothing_measured_is_no_number_for_every_metric() -> None:
+    empty = Record(made.EAGER, "", "")
+
+    assert {metric.name: metric.of(empty) for metric in METRICS} == {
+        metric.name: None for metric in METRICS
+    }
+
+
+def test_spread_is_that_of_the_widest_round() -> None:
+    calm, wild = made.run(0, [10] * 4), made.run(1, [8, 10, 10, 20])
+    one = Record(made.EAGER, "", "", runs=(calm, wild))
+
+    # The samples of the wild round are 3 x 8, 6 x 10 and 3 x 20: quartiles 9.5, 10 and 12.5.
+    assert metrics.spread(one).point == pytest.approx(0.3)
+
+
+def test_first_calls_are_told_apart_by_the_compilers_cache() -> None:
+    one = made.record(made.EAGER, [[10]] * 3, compile_cache=True)
+    runs = (replace(one.runs[0], warmup_ns=(5_000_000_000, 1)), *one.runs[1:])
+    one = replace(one, runs=runs)
+
+    assert metrics.metric("compile_cold").of(one).point == pytest.approx(5)
+    assert metrics.metric("compile_warm").of(one).point == pytest.approx(0.09)
+
+
+def test_a_mode_that_does_not_compile_has_no_compile_time(eager) -> None:
+    assert metrics.metric("compile_cold").of(eager) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("params", 61_706), ("macs", 3_400_000), ("flops", 6_800_000), ("peak_memory", 3 << 20),
+     ("error", 0.0), ("top1_agreement", 1.0)],
+)  # fmt: skip
+def test_exact_metrics_are_read_off_the_record(eager, name: str, value: float) -> None:
+    estimate = metrics.metric(name).of(eager)
+
+    assert (estimate.point, estimate.low, estimate.high) == (value, value, value)
+
+
+def test_memory_is_told_apart_by_who_says_so() -> None:
+    fields = {"cpu_peak_bytes": 1, "cpu_high_water_bytes": 2, "cuda_allocated_bytes": 3,
+              "cuda_requested_bytes": 4, "cuda_reserved_bytes": 5}  # fmt: skip
+    one = Record(made.EAGER, "", "", memory=Memory(**fields))
+    names = ["peak_memory", "high_water", "cuda_memory", "cuda_requested", "cuda_reserved"]
+
+    assert [metrics.metric(name).of(one).point for name in names] == [1, 2, 3, 4, 5]
+
+
+def test_process_memory_is_the_largest_of_all_rounds() -> None:
+    runs = tuple(made.run(i, [1], process_peak_bytes=peak) for i, peak in enumerate([5, 9, None]))
+
+    assert metrics.metric("process_memory").of(Record("", "", "", runs=runs)).point == 9
+
+
+def test_the_error_is_that_of_the_worst_run() -> None:
+    checks = (Check("ok", 1e-7), Check("wrong", 0.5), Check("loose", 1e-3))
+    runs = tuple(made.run(number, [1], check=check) for number, check in enumerate(checks))
+
+    assert metrics.metric("error").of(Record("", "", "", runs=runs)).point == 0.5
+
+
+def test_an_unknown_metric_comes_with_the_closest() -> None:
+    with pytest.raises(UnknownName, match="unknown metric 'latencies'; did you mean latency"):
+        metrics.metric("latencies")
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_every_metric_says_its_unit_and_direction(metric) -> None:
+    ending = {"seconds": "_s", "bytes": "_bytes", "rate": "_per_s"}.get(metric.kind, "")
+
+    assert metric.better in {"lower", "higher", "none"}
+    assert metric.column.endswith(ending)
+    assert metric.meaning

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench import metrics, record
+from cnnbench.errors import CnnbenchError, SchemaError
+from cnnbench.record import Check, Environment, Failure, Record
+from tests import made
+
+SCHEMAS = Path(__file__).parent / "schemas"
+COUNTS = st.none() | st.integers(0, 2**62)
+
+SLICES = st.builds(
+    record.Slice, st.integers(0, 9), st.integers(1, 99),
+    st.lists(st.integers(1, 10**12), min_size=1, max_size=4).map(tuple), COUNTS, COUNTS,
+)  # fmt: skip
+CHECKS = st.builds(
+    Check, st.sampled_from(["ok", "loose", "wrong", "unchecked"]),
+    st.none() | st.floats(0, 10), reason=st.text(),
+)  # fmt: skip
+RUNS = st.builds(
+    record.Run, st.integers(0, 9), st.text(), st.lists(SLICES, max_size=3).map(tuple),
+    st.lists(st.integers(0, 10**12), max_size=3).map(tuple), st.integers(0, 10**12), CHECKS,
+    flags=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()),
+)  # fmt: skip
+RECORDS = st.builds(
+    Record, st.sampled_from([made.EAGER, made.BF16]), st.text(), st.text(),
+    cost=st.none() | st.just(made.COST), runs=st.lists(RUNS, max_size=2).map(tuple),
+    failure=st.none() | st.builds(Failure, st.text(), st.text(), st.text()),
+    notes=st.lists(st.text(), max_size=2).map(tuple),
+)  # fmt: skip
+
+
+def through_text(one: Record) -> Record:
+    return record.from_json(json.loads(json.dumps(record.to_json(one))))
+
+
+@given(RECORDS)
+def test_records_survive_the_way_through_json_text(one: Record) -> None:
+    assert through_text(one) == one
+
+
+def test_records_by_meaning_survive_too(eager, twice_as_fast, failed, wrong) -> None:
+    for one in (eager, twice_as_fast, failed, wrong):
+        assert through_text(one) == one
+
+
+@pytest.mark.parametrize("data", [None, [], 3, "x", {}, {"schema": "1"}, {"id": made.EAGER}])
+def test_what_has_no_schema_is_no_record(data: Any) -> None:
+    with pytest.raises(SchemaError, match="no schema number"):
+        record.from_json(data)
+
+
+@pytest.mark.parametrize("schema", [record.SCHEMA + 1, 0, -1])
+def test_an_unknown_schema_asks_for_a_newer_version(eager: Record, schema: int) -> None:
+    with pytest.raises(SchemaError, match=f"schema {schema} is not known.*install a newer"):
+        record.from_json(record.to_json(eager) | {"schema": schema})
+
+
+@pytest.mark.parametrize(
+    "change", [{"id": "nonsense"}, {"runs": None}, {"extra": 1}, {"cost": {"params": 1}}]
+)
+def test_a_record_that_is_not_whole_is_refused(eager: Record, change: dict[str, Any]) -> None:
+    with pytest.raises(CnnbenchError):
+        record.from_json(record.to_json(eager) | change)
+
+
+def test_a_status_that_nobody_knows_is_refused_when_read(eager: Record) -> None:
+    data = json.loads(json.dumps(record.to_json(eager)))
+    data["runs"][0]["check"]["status"] = "splendid"
+
+    with pytest.raises(SchemaError, match="splendid"):
+        record.from_json(data)
+
+
+@pytest.mark.parametrize("path", sorted(SCHEMAS.glob("*.jsonl")), ids=lambda path: path.name)
+def test_old_schemas_are_read_for_ever(path: Path) -> None:
+    lines = path.read_text(encoding="utf8").splitlines()
+
+    records = [record.from_json(json.loads(line)) for line in lines]
+
+    assert [one.status for one in records] == ["ok", "failed", "wrong"]
+
+
+def test_every_schema_has_a_file() -> None:
+    numbers = {int(path.stem) for path in SCHEMAS.glob("*.jsonl")}
+
+    assert numbers == set(range(1, record.SCHEMA + 1))
+
+
+def test_schema_1_is_read_with_its_numbers() -> None:
+    lines = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()
+
+    good, bad, wrong = (record.from_json(json.loads(line)) for line in lines)
+
+    assert good.id == "resnet18?num_classes=10/inference-b8-3x224x224/compile+channels_last/cpu-t2"
+    assert good.spec.workload.keywords == {"num_classes": 10}
+    assert metrics.latency(good).point == pytest.approx(0.021)
+    assert good.cost.macs == 14_512_287_744
+    assert good.reference.subnormal_share == 0.25
+    assert good.memory.missing == {"cpu_high_water_bytes": "the kernel does not say"}
+    assert good.runs[0].flags == {"collector": False, "omp": None}
+    assert [run.compile_cache for run in good.runs] == ["cold", "warm"]
+    assert bad.failure == Failure("first call", "out_of_memory", "no memory left", "Traceback")
+    assert bad.notes == ("static cost not known: no rule",)
+    assert wrong.check.reason == "relative error 0.5"
+    assert wrong.spec.device.text == "cuda:1"
+
+
+def test_the_worst_check_of_all_runs_counts() -> None:
+    runs = [made.run(0, [1], check=Check(status)) for status in ("ok", "wrong", "loose")]
+
+    one = Record(made.EAGER, "", "", runs=tuple(runs))
+
+    assert (one.status, one.check.status) == ("wrong", "wrong")
+
+
+def test_unchecked_is_worse_than_ok_and_better_than_loose() -> None:
+    def status(*texts: str) -> str:
+        runs = tuple(made.run(0, [1], check=Check(text)) for text in texts)
+        return Record(made.EAGER, "", "", runs=runs).status
+
+    assert status("ok", "unchecked") == "unchecked"
+    assert status("unchecked", "loose") == "loose"
+
+
+def test_a_record_without_runs_or_with_a_failure_is_failed(eager: Record) -> None:
+    assert replace(eager, runs=()).status == "failed"
+    assert replace(eager, failure=Failure("measure", "died", "gone")).status == "failed"
+
+
+def test_the_first_failure_is_kept(eager: Record) -> None:
+    first, second = Failure("build", "error", "1"), Failure("measure", "died", "2")
+
+    assert record.with_failure(record.with_failure(eager, first), second).failure == first
+
+
+def test_the_fingerprint_is_of_the_hard_part_only() -> None:
+    one = Environment({"cpu": "a", "cores": 2}, {"load": 1})
+
+    assert one.fingerprint == Environment({"cores": 2, "cpu": "a"}, {"load": 9}).fingerprint
+    assert one.fingerprint != Environment({"cores": 3, "cpu": "a"}).fingerprint
+
+
+def test_flops_are_two_per_multiply_accumulate() -> None:
+    assert made.COST.flops == 2 * made.COST.macs

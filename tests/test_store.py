@@ -1,0 +1,356 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench import store
+from cnnbench.errors import SchemaError, StoreError
+from cnnbench.runner.plan import Plan
+from tests import made
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnnbench.record import Record
+
+
+@pytest.fixture
+def records(eager, twice_as_fast, failed) -> list[Record]:
+    # Short ones, because they are cut at every byte.
+    return [
+        replace(eager, runs=eager.runs[:1], cost=None, reference=None, memory=None),
+        replace(twice_as_fast, runs=(), cost=None, reference=None, memory=None),
+        replace(failed, cost=None, reference=None),
+    ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path, records: list[Record]) -> Path:
+    return made.directory(tmp_path / "run", records)
+
+
+def test_what_was_written_is_read(directory: Path, records: list[Record]) -> None:
+    stored = store.read(directory)
+
+    assert stored.records == tuple(records)
+    assert stored.environment == made.ENVIRONMENT
+    assert stored.manifest.specs == tuple(record.id for record in records)
+    assert (stored.missing, stored.problems) == ((), ())
+
+
+def test_specs_without_a_record_are_missing(tmp_path: Path, eager: Record) -> None:
+    path = made.directory(tmp_path / "run", [eager], specs=[made.BF16, made.EAGER, "c"])
+
+    assert store.read(path).missing == (made.BF16, "c")
+
+
+def test_a_run_without_records_yet_misses_everything(tmp_path: Path) -> None:
+    path = made.directory(tmp_path / "run", [], specs=[made.EAGER])
+    (path / store.RECORDS).unlink()
+
+    assert store.read(path).missing == (made.EAGER,)
+
+
+def cut(data: bytes) -> Iterator[tuple[int, int]]:
+    """Every length, and how many records are whole in so many bytes."""
+    for length in range(len(data) + 1):
+        head = data[:length]
+        # A last line whose line break alone is missing is whole.
+        closed = data[length : length + 1] == b"\n"
+        yield length, head.count(b"\n") + closed
+
+
+def test_cut_at_any_byte_no_whole_record_is_lost(directory: Path, records: list[Record]) -> None:
+    path = directory / store.RECORDS
+    data = path.read_bytes()
+    for length, whole in cut(data):
+        path.write_bytes(data[:length])
+
+        stored = store.read(directory)
+
+        assert stored.records == tuple(records[:whole]), length
+        torn = length > 0 and data[length - 1 : length] != b"\n" and data[length : length + 1]
+        assert len(stored.problems) == bool(torn and torn != b"\n"), length
+
+
+def test_cut_at_any_byte_a_run_can_be_continued(directory: Path, records, monkeypatch) -> None:
+    # Flushing to a real disk a thousand times would take most of the time of all tests.
+    monkeypatch.setattr(store.os, "fsync", lambda file: None)
+    path = directory / store.RECORDS
+    data = path.read_bytes()
+    for length, whole in cut(data):
+        path.write_bytes(data[:length])
+        with store.Writer(directory):
+            pass  # a second kill, before anything was appended
+        assert store.read(directory).records == tuple(records[:whole]), length
+        with store.Writer(directory) as writer:
+            writer.append(records[whole:])
+
+        stored = store.read(directory)
+
+        assert stored.records == tuple(records), length
+
+
+def test_a_torn_line_is_told_with_its_place(directory: Path) -> None:
+    path = directory / store.RECORDS
+    path.write_bytes(path.read_bytes()[:-10])
+
+    problems = store.read(directory).problems
+
+    assert problems == (f"{path}:3: torn line skipped (a writer was killed here)",)
+
+
+def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Record) -> None:
+    later = replace(eager, notes=("again",))
+    with store.Writer(directory) as writer:
+        writer.append([later])
+
+    stored = store.read(directory)
+
+    assert [record for record in stored.records if record.id == made.EAGER] == [later]
+    assert len(stored.records) == 3
+
+
+def test_zeros_that_a_crashed_disk_left_are_skipped(directory: Path, records) -> None:
+    path = directory / store.RECORDS
+    path.write_bytes(path.read_bytes() + b"\0" * 100)
+    with store.Writer(directory) as writer:
+        writer.append([replace(records[0], notes=("after",))])
+
+    stored = store.read(directory)
+
+    assert len(stored.records) == 3
+    assert stored.records[-1].notes == ("after",)
+
+
+def test_empty_lines_are_no_problem(directory: Path) -> None:
+    path = directory / store.RECORDS
+    path.write_bytes(b"\n\r\n" + path.read_bytes() + b"\n \n")
+
+    assert len(store.read(directory).records) == 3
+    assert store.read(directory).problems == ()
+
+
+@given(st.binary(max_size=80))
+def test_foreign_bytes_are_skipped_or_refused_but_never_crash(junk: bytes) -> None:
+    with TemporaryDirectory() as folder:
+        path = made.directory(Path(folder) / "run", [made.failed(made.EAGER)])
+        with (path / store.RECORDS).open("ab") as file:
+            file.write(junk)
+        try:
+            ids = [record.id for record in store.read(path).records]
+        except StoreError:
+            return
+
+    assert ids == [made.EAGER]
+
+
+@pytest.mark.parametrize(
+    "text", ["hello\nworld\n", "\x89PNG\r\n", '"a"\n[1]\n', "model,latency\nlenet,1\n"]
+)
+def test_a_foreign_file_in_place_of_the_records_is_refused(directory: Path, text: str) -> None:
+    (directory / store.RECORDS).write_text(text, encoding="latin1")
+
+    with pytest.raises(StoreError, match="record"):
+        store.read(directory)
+
+
+def test_deeply_nested_json_is_refused(directory: Path) -> None:
+    (directory / store.RECORDS).write_bytes(b"[" * 200_000 + b"\n")
+
+    with pytest.raises(StoreError):
+        store.read(directory)
+
+
+def test_a_record_of_a_newer_schema_is_refused_with_its_place(directory: Path) -> None:
+    path = directory / store.RECORDS
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"schema": 99})
+    path.write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(SchemaError, match=r"records\.jsonl:2: record schema 99.*newer cnnbench"):
+        store.read(directory)
+
+
+def test_a_record_with_a_broken_id_is_refused_with_its_place(directory: Path) -> None:
+    path = directory / store.RECORDS
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps(json.loads(lines[1]) | {"id": "nonsense"})
+    path.write_text("\n".join(lines) + "\n")
+
+    with pytest.raises(StoreError, match=r"records\.jsonl:2: 'nonsense' is not a spec id"):
+        store.read(directory)
+
+
+@pytest.mark.parametrize("name", [store.MANIFEST, store.ENVIRONMENT])
+def test_without_manifest_or_environment_it_is_no_run(directory: Path, name: str) -> None:
+    (directory / name).unlink()
+
+    with pytest.raises(StoreError, match=f"is not a cnnbench run: it has no {name}"):
+        store.read(directory)
+
+
+@pytest.mark.parametrize("name", [store.MANIFEST, store.ENVIRONMENT])
+@pytest.mark.parametrize("text", ["", "{", "not json", '{"run": '])
+def test_a_file_that_is_not_json_is_named(directory: Path, name: str, text: str) -> None:
+    (directory / name).write_text(text)
+
+    with pytest.raises(StoreError, match=f"{name}: not JSON"):
+        store.read(directory)
+
+
+@pytest.mark.parametrize("name", [store.MANIFEST, store.ENVIRONMENT])
+@pytest.mark.parametrize("text", ["[]", "3", "{}", '{"name": "some-npm-package"}'])
+def test_json_of_another_program_is_named_with_its_path(
+    directory: Path, name: str, text: str
+) -> None:
+    (directory / name).write_text(text)
+
+    with pytest.raises(StoreError) as caught:
+        store.read(directory)
+
+    assert str(caught.value).startswith(str(directory / name))
+
+
+def test_a_manifest_of_a_newer_schema_is_refused(directory: Path) -> None:
+    path = directory / store.MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 2}))
+
+    with pytest.raises(SchemaError, match="schema 2 is not known"):
+        store.read(directory)
+
+
+def test_a_directory_that_is_not_there_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="is not a cnnbench run"):
+        store.read(tmp_path / "nowhere")
+
+
+def create(path: Path) -> store.Writer:
+    return store.create(path, store.manifest("x", [], Plan(), "fake"), made.ENVIRONMENT)
+
+
+def test_a_directory_that_holds_another_run_is_left_alone(directory: Path) -> None:
+    before = {path.name: path.read_bytes() for path in directory.iterdir()}
+
+    with pytest.raises(StoreError, match=r"holds another run; continue it with --resume .*--out"):
+        create(directory)
+
+    assert {path.name: path.read_bytes() for path in directory.iterdir()} == before
+
+
+def test_a_directory_that_holds_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("dear")
+
+    with pytest.raises(StoreError, match="holds other files"):
+        create(tmp_path)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_file_in_place_of_the_directory_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StoreError, match="file"):
+        create(tmp_path / "file")
+    with pytest.raises(StoreError, match="below"):
+        create(tmp_path / "file" / "below")
+
+
+def test_an_empty_directory_is_used(tmp_path: Path) -> None:
+    with create(tmp_path) as writer:
+        writer.append([])
+
+    assert store.read(tmp_path).records == ()
+
+
+def test_two_writers_lock_each_other_out(directory: Path) -> None:
+    with (
+        store.Writer(directory),
+        pytest.raises(StoreError, match="another cnnbench is writing to this run"),
+    ):
+        store.Writer(directory)
+
+
+def test_a_writer_that_is_gone_locks_nobody_out(directory: Path, eager: Record) -> None:
+    with store.Writer(directory):
+        pass
+
+    with store.Writer(directory) as writer:
+        writer.append([eager])
+
+    assert len(store.read(directory).records) == 3
+
+
+def test_records_that_cannot_be_opened_are_one_line(directory: Path) -> None:
+    (directory / store.RECORDS).unlink()
+    (directory / store.RECORDS).mkdir()
+
+    with pytest.raises(StoreError, match=r"records\.jsonl"):
+        store.Writer(directory)
+    with pytest.raises(StoreError, match=r"records\.jsonl"):
+        store.read(directory)
+
+
+def test_a_full_disk_is_one_line(directory: Path, eager, monkeypatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with store.Writer(directory) as writer:
+        monkeypatch.setattr(store.os, "write", full)
+        with pytest.raises(StoreError, match=r"records\.jsonl: No space left on device"):
+            writer.append([eager])
+
+
+def test_records_of_a_batch_are_one_write(directory: Path, records, monkeypatch) -> None:
+    written = []
+    write = store.os.write
+    monkeypatch.setattr(
+        store.os, "write", lambda file, data: (written.append(data), write(file, data))[1]
+    )
+
+    with store.Writer(directory) as writer:
+        writer.append(records)
+
+    assert [data.count(b"\n") for data in written] == [3]
+
+
+def test_records_are_on_the_disk_before_they_are_reported(directory: Path, eager, monkeypatch):
+    events = []
+    write, flush = store.os.write, store.os.fsync
+    monkeypatch.setattr(store.os, "write", lambda *a: (events.append("write"), write(*a))[1])
+    monkeypatch.setattr(store.os, "fsync", lambda *a: (events.append("flush"), flush(*a))[1])
+
+    with store.Writer(directory) as writer:
+        writer.append([eager])
+
+    assert events == ["write", "flush"]
+
+
+def test_short_writes_are_completed(directory: Path, eager: Record, monkeypatch) -> None:
+    write = store.os.write
+    monkeypatch.setattr(store.os, "write", lambda file, data: write(file, data[:7]))
+
+    with store.Writer(directory) as writer:
+        writer.append([replace(eager, notes=("in pieces",))])
+
+    assert store.read(directory).records[-1].notes == ("in pieces",)
+
+
+def test_runs_merge_by_copying(directory: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "elsewhere"
+    copy.mkdir()
+    for path in directory.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+
+    assert store.read(copy).records == store.read(directory).records
+
+
+def test_names_of_runs_differ() -> None:
+    assert len({store.new_run_name() for _ in range(50)}) == 50
