@@ -1,7 +1,7 @@
 """cnnbench: true numbers about convolutional networks on your machine.
 
-``run`` measures a grid of models and modes, ``load`` reads runs back, ``measure`` takes a module
-object. Importing this package imports no torch; ``measure`` does, on first use.
+``run`` measures a grid of models and modes and ``load`` reads runs back; ``measure`` and ``cost``
+take a module object. Importing this package imports no torch; the last two do, on first use.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import version
 
 if TYPE_CHECKING:
-    from cnnbench.api import Results, load, measure, run
+    from cnnbench.api import Results, cost, load, measure, run
 
 __version__ = version.VERSION
 
-__all__ = ["Results", "__version__", "load", "measure", "run"]
+__all__ = ["Results", "__version__", "cost", "load", "measure", "run"]
 
 
 def __getattr__(name: str) -> Any:

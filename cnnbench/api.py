@@ -13,7 +13,6 @@ from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
-from cnnbench.spec import Mode
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from cnnbench.analysis import Analysis
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
     from cnnbench.runner.session import Watcher
@@ -175,4 +175,26 @@ def measure(
     return Results((inprocess.measure(module, inputs, _words(modes), device, Plan(**plan)),))
 
 
-__all__ = ["Mode", "Results", "load", "measure", "run"]
+def cost(module: Any, *inputs: Any, phase: str = "inference", optimizer: str = "sgd") -> Analysis:
+    """Count a module object without running it; it is left exactly as it was.
+
+    Args:
+        module: a ``torch.nn.Module``, on any device.
+        inputs: its positional arguments; only their shapes and types are used.
+        phase: ``inference``, ``training`` or ``finetune``.
+        optimizer: whose state the predicted training memory includes: sgd, momentum or adam.
+
+    Returns:
+        An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,
+        ``to_json()``, ``cost()``.
+
+    Raises:
+        CnnbenchError: the inputs do not fit, or an operator needs values.
+    """
+    from cnnbench.analysis import analyze
+
+    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)  # type: ignore[arg-type]
+    return found
+
+
+__all__ = ["Results", "cost", "load", "measure", "run"]

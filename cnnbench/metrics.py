@@ -86,6 +86,40 @@ def spread(record: Record) -> Estimate | None:
     return stats.exact(max(values, default=None))
 
 
+def run_delay(record: Record) -> Estimate | None:
+    """Share of the sampled time that the process was ready to run but had no core."""
+    if record.failure is not None:
+        return None
+    slices = [one for run in record.runs for one in run.slices]
+    delays = [one.run_delay_ns for one in slices if one.run_delay_ns is not None]
+    if not slices or len(delays) < len(slices):
+        return None
+    return stats.exact(sum(delays) / sum(sum(one.ns) for one in slices))
+
+
+# Beyond these a reader must not take an absolute time at its word.
+_DISTURBED = 0.05
+_NOISY = 0.10
+
+
+def quality(record: Record) -> str | None:
+    """How far the measurement itself can be trusted, in a word and its reason.
+
+    ``disturbed``: the process waited for a core more than 5 % of the time, so times are too long.
+    ``noisy``: rounds differ so that the interval is wider than 10 % either way. ``clean``
+    otherwise; ``None`` if there is no latency.
+    """
+    time = latency(record)
+    if time is None:
+        return None
+    delay = run_delay(record)
+    if delay is not None and delay.point > _DISTURBED:
+        return f"disturbed (no core {100 * delay.point:.0f} % of the time)"
+    if time.margin is None:
+        return "clean (one round)"
+    return f"noisy (interval of {100 * time.margin:.0f} %)" if time.margin > _NOISY else "clean"
+
+
 def first_call(record: Record, cache: str) -> Estimate | None:
     """Seconds of the first call of compiled modes, by the state of the compiler's cache."""
     values = [run.warmup_ns[0] / 1e9 for run in record.runs if run.compile_cache == cache]
@@ -152,6 +186,8 @@ METRICS: tuple[Metric, ...] = (
            "samples per second"),
     Metric("spread", "latency_spread", "fraction", "lower", spread,
            "interquartile range over median of single samples, widest round"),
+    Metric("run_delay", "run_delay_share", "fraction", "lower", run_delay,
+           "share of the time that the process was ready to run but had no core"),
     Metric("peak_memory", "cpu_peak_bytes", "bytes", "lower", _memory("cpu_peak_bytes"),
            "peak of torch's CPU allocator in one step, with parameters, buffers and input"),
     Metric("high_water", "cpu_high_water_bytes", "bytes", "lower", _memory("cpu_high_water_bytes"),

@@ -15,7 +15,7 @@ from cnnbench.cli import COMMANDS, main
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 # Commands that measure; in a test they pretend to.
-MEASURING = {"run", "doctor"}
+MEASURING = {"run", "doctor", "cost"}
 
 
 def console_lines(text: str) -> list[str]:

@@ -36,10 +36,11 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
 @click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
 @click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True)
+@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True,
+              help="Training phases also count the backward pass.")  # fmt: skip
 @click.option(
     "--optimizer",
     type=click.Choice(("sgd", "momentum", "adam")),
@@ -61,7 +62,7 @@ Examples:
 @click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--executor", "who", default="process", hidden=True)
+@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(**options: Any) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.

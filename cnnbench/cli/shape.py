@@ -32,8 +32,10 @@ Examples:
 
 
 @click.group(epilog=_EPILOG)
-def command() -> None:
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(debug: bool) -> None:
     """Check a slide: output sizes, parameters and MACs of layers, and classic comparisons."""
+    del debug
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")

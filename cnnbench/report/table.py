@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import metrics, units
 from cnnbench.metrics import METRICS
 from cnnbench.record import Environment, Record
-from cnnbench.stats import Estimate
+from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,6 +113,7 @@ _IDENTITY: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
 )
 
 _ORIGIN: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
+    (Column("measurement", "measurement"), lambda e: metrics.quality(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: e.record.reference.subnormal_share if e.record.reference else None),
@@ -156,6 +157,8 @@ def _part(of: Callable[[Record], Estimate | None], part: str) -> Callable[[Entry
 
 
 def _speedup(entry: Entry) -> Estimate | None:
+    if entry.baseline is not None and entry.record.id == entry.baseline.id:
+        return exact(1.0) if metrics.latency(entry.record) is not None else None
     return metrics.speedup(entry.record, entry.baseline)
 
 
@@ -200,10 +203,17 @@ _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
     (Column("status", "output"), lambda e: e.record.status),
+    (Column("measurement", "measurement"), lambda e: _doubt(e.record)),
 )
 
 # Said once in the caption when all rows agree.
 _HOISTED = {"phase": "", "batch": "batch ", "input": "input ", "device": "", "threads": "threads "}
+
+
+def _doubt(record: Record) -> str | None:
+    """The quality of a measurement that is not simply clean."""
+    quality = metrics.quality(record)
+    return None if quality == "clean" else quality
 
 
 def summary(found: Sequence[Entry]) -> Table:
@@ -232,14 +242,16 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     counts = {len(entry.record.runs) for entry in found if entry.record.failure is None}
     if counts:
         lines.append(
-            f"latency: median over {_span(counts)} rounds of fresh processes, 95 % interval over"
-            " rounds; vs eager: from slices measured side by side"
+            f"latency: median over {_span(counts)}, 95 % interval over rounds;"
+            " vs eager: from slices measured side by side"
         )
     return tuple(dict.fromkeys(lines))
 
 
 def _span(counts: set[int]) -> str:
-    return "-".join(str(count) for count in sorted({min(counts), max(counts)}))
+    if counts == {1}:
+        return "1 round"
+    return "-".join(str(count) for count in sorted({min(counts), max(counts)})) + " rounds"
 
 
 def _where(environment: Environment) -> str:

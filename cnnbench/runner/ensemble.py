@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.codec import decode
 from cnnbench.errors import WorkerError, WorkerRaised
 from cnnbench.record import Failure, Run
+from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import StarterDied
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class Ensemble:
         """
         worker = self._workers[name]
         try:
-            return worker.ask(message, self._plan.timeout)
+            return tell(worker, message, self._plan.timeout)
         except StarterDied as error:
             self._outcomes[name] = Lost(str(error))
         except WorkerError as error:

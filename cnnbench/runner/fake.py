@@ -61,7 +61,6 @@ class FakeWorker:
         self.phase = "build"
         trouble = _trouble(spec, timeout)
         if trouble is not None:
-            trouble.phase = self.phase
             raise trouble
         answers: dict[str, Callable[[], Any]] = {
             "analyze": lambda: _cost(spec),

@@ -12,7 +12,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, Executor
+    from cnnbench.runner.executor import AnyCrew, AnyWorker, Executor
+
+
+def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
+    """A worker's answer.
+
+    Raises:
+        WorkerError: there is none; it carries the phase that the worker was in.
+    """
+    try:
+        return worker.ask(message, timeout)
+    except WorkerError as error:
+        error.phase = worker.phase
+        raise
 
 
 def ask(crew: AnyCrew, message: Message, timeout: float) -> Any:
@@ -23,7 +36,7 @@ def ask(crew: AnyCrew, message: Message, timeout: float) -> Any:
     """
     worker = crew.start()
     try:
-        return worker.ask(message, timeout)
+        return tell(worker, message, timeout)
     finally:
         worker.close()
 

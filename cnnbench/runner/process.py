@@ -65,13 +65,12 @@ class Worker:
             return self._await(time.monotonic() + timeout)
         except TimeoutError:
             self.close(force=True)
-            error = WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout")
-            raise self._marked(error) from None
+            raise WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout") from None
         except ChannelClosed:
-            raise self._marked(self._died()) from None
-        except WorkerError as error:
+            raise self._died() from None
+        except WorkerError:
             self.close()
-            raise self._marked(error) from None
+            raise
 
     def _await(self, deadline: float) -> Any:
         while True:
@@ -86,10 +85,6 @@ class Worker:
                 raise WorkerRaised(error["message"], error["kind"], error["details"])
             else:
                 return answer["result"]
-
-    def _marked(self, error: WorkerError) -> WorkerError:
-        error.phase = self.phase
-        return error
 
     def _died(self) -> WorkerError:
         status = self.close()

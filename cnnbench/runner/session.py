@@ -27,7 +27,7 @@ from cnnbench.record import (
     with_failure,
 )
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import ask
+from cnnbench.runner.inquiry import ask, tell
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -212,7 +212,7 @@ class _Batch:
     def _ask_reference(self, crew: AnyCrew, message: Message) -> Reference:
         worker = crew.start()
         try:
-            answer = worker.ask(message | {"float64": True}, self._plan.timeout)
+            answer = tell(worker, message | {"float64": True}, self._plan.timeout)
         except WorkerError as error:
             if error.phase != "reference float64":
                 raise
