@@ -1,7 +1,7 @@
 """The catalogue as data: what can be listed and selected without importing torch.
 
-The table is ``catalogue.json``, written by ``python -m cnnbench.architectures`` from the code; a test
-writes it again and compares. Knows names, not how anything is built.
+The table is ``catalogue.json``, written by ``python -m cnnbench.architectures`` from the code; a
+test writes it again and compares. Knows names, not how anything is built.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ import fnmatch
 import functools
 import json
 from dataclasses import dataclass
-from importlib import resources
+from importlib import metadata, resources
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+# Under this group other packages offer architectures; importing one is a worker's business.
+ENTRY_POINTS = "cnnbench.architectures"
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def _data() -> dict[str, Any]:
 
 
 def torchvision_version() -> str:
-    """The torchvision that the table was written with."""
+    """Return the torchvision that the table was written with."""
     return str(_data()["torchvision"])
 
 
@@ -74,7 +78,7 @@ def entries() -> tuple[Entry, ...]:
 
 
 def entry(name: str) -> Entry:
-    """The row of one name.
+    """Return the row of one name.
 
     Raises:
         UnknownName: there is none; the message offers the closest names.
@@ -111,15 +115,17 @@ def _match(pattern: str) -> list[str]:
     if pattern == "quick":
         return _having("tag", "quick")
     found = [row.name for row in entries() if fnmatch.fnmatchcase(row.name, pattern)]
+    if not found and metadata.entry_points(group=ENTRY_POINTS, name=pattern):
+        return [pattern]
     return found or [entry(pattern).name]
 
 
 def select(patterns: Iterable[str]) -> tuple[str, ...]:
-    """The names that the patterns choose, in their order, each once.
+    """Return the names that the patterns choose, in their order, each once.
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
-    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) are no part
-    of the catalogue and pass through as they are.
+    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) and names
+    of entry points are no part of the catalogue and pass through as they are.
 
     Raises:
         UnknownName: a pattern chooses nothing; the message offers the closest names.

@@ -76,6 +76,11 @@ class Channel:
             raise ChannelClosed(f"not a message: {line[:80]!r}")
         return message
 
+    @property
+    def pending(self) -> bool:
+        """Whether a whole message has arrived that nobody has received."""
+        return b"\n" in self._buffer
+
     def take_descriptor(self) -> int:
         """The file descriptor that came with the last message that carried one."""
         return self._descriptors.pop(0)

@@ -91,10 +91,14 @@ class Incomparable(CnnbenchError):
 
 
 class WorkerError(CnnbenchError):
-    """A worker failed: ``kind`` is a word for tables, ``message`` a line for people."""
+    """A worker failed.
+
+    ``kind`` is a word for tables, the message a line for people, ``phase`` what it was doing.
+    """
 
     exit_code = 3
     kind = "error"
+    phase = "start"
 
 
 class WorkerDied(WorkerError):

@@ -46,11 +46,14 @@ class Cost:
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).
         activation_peak_bytes: predicted peak of live activations.
         memory_peak_bytes: predicted peak including parameters, buffers and input (training:
-            gradients, optimiser).
+            gradients, optimiser); tensors only, without library scratch.
         uncounted: operators without a rule and how often they were called; non-empty means the
             totals may be short.
-        auxiliary_params: parameters that only training uses (auxiliary heads), included in
-            ``params``.
+        auxiliary_params: parameters the inference pass does not read (auxiliary heads), included
+            in ``params``.
+        macs_per_item: data-dependent networks (detection): MACs that each kept item adds, by
+            layer; ``macs`` is then the static part alone.
+        assumptions: sentences on what was assumed where the network's values would decide.
         method: who counted.
     """
 
@@ -69,6 +72,8 @@ class Cost:
     memory_peak_bytes: int | None = None
     uncounted: Mapping[str, int] = field(default_factory=dict)
     auxiliary_params: int | None = None
+    macs_per_item: Mapping[str, int] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
 
     @property
     def flops(self) -> int:

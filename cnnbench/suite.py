@@ -107,12 +107,15 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
     return tuple(dict.fromkeys(parsed))
 
 
-def expand(grid: Grid, known: Mapping[str, Facts]) -> Expansion:
+def expand(
+    grid: Grid, known: Mapping[str, Facts], refused: Mapping[str, str] | None = None
+) -> Expansion:
     """Every spec of a grid.
 
     Args:
         grid: what was asked for.
         known: facts of every model in the grid.
+        refused: models that are known not to take the shape, and why.
 
     Raises:
         UsageError: nothing in the grid is possible.
@@ -122,8 +125,8 @@ def expand(grid: Grid, known: Mapping[str, Facts]) -> Expansion:
     impossible: dict[str, str] = {}
     macs: dict[str, int] = {}
     for name in grid.models:
-        shape = _shape(grid, known[name])
-        reason = _impossible(name, shape, known[name])
+        shape = shape_of(grid, known[name])
+        reason = (refused or {}).get(name) or _impossible(name, shape, known[name])
         for workload in _workloads(grid, name, shape):
             for mode in chosen:
                 spec = Spec(workload, mode, grid.device, grid.threads)
@@ -142,12 +145,15 @@ def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     return [Workload(name, batch, shape, phase, arguments) for phase, batch in pairs]
 
 
-def _shape(grid: Grid, facts: Facts) -> tuple[int, ...]:
+def shape_of(grid: Grid, facts: Facts) -> tuple[int, ...]:
+    """What one sample of a model looks like in a grid."""
     if grid.input is not None:
         return grid.input
-    if grid.size is not None and len(facts.input) >= 2:
-        return (*facts.input[:-2], *grid.size)
-    return facts.input
+    channels = grid.arguments.get("in_channels", facts.input[0])
+    size = facts.input[1:]
+    if grid.size is not None and len(size) >= 2:
+        size = (*size[:-2], *grid.size)
+    return (channels, *size)
 
 
 def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:

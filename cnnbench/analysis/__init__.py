@@ -1,72 +1,32 @@
-"""Static cost on the meta device.
+"""The static analyser: what a network costs, counted on the meta device without running it.
 
-What a network costs, without running it or allocating its weights.
+    module = build_on_meta(lambda: models.resnet50(weights=None))
+    analysis = analyze(module, (torch.empty(8, 3, 224, 224, device="meta"),))
+    analysis.macs, analysis.memory.peak, analysis.layers, analysis.uncounted
 
-For now by torch's own counter, behind the interface that an analyser of our own will fill.
+One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place
+of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, ``layers``
+and ``result`` make
+tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
-from __future__ import annotations
+from cnnbench.analysis.analyse import analyze
+from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.meta import build_on_meta
+from cnnbench.analysis.result import Analysis
+from cnnbench.analysis.rules import register_rule
+from cnnbench.analysis.values import Field, LayerRow, Memory, OpRow, Slope, Totals
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
-from torch.utils.flop_counter import FlopCounterMode
-
-from cnnbench.record import Cost
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-
-def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a module whose tensors are on the meta device.
-
-    A constructor that computes with tensor values (RegNet's widths) cannot run there; it is built
-    for real and moved.
-    """
-    try:
-        with torch.device("meta"):
-            return build()
-    except (NotImplementedError, RuntimeError):
-        return build().to("meta")
-
-
-@dataclass(frozen=True)
-class Analysis:
-    """What was counted."""
-
-    module: nn.Module
-    inputs: tuple[Any, ...]
-    macs: int
-
-    def cost(self) -> Cost:
-        """The totals."""
-        parameters = list(self.module.parameters())
-        buffers = list(self.module.buffers())
-        given = [leaf for leaf in pytree.tree_leaves(self.inputs) if isinstance(leaf, Tensor)]
-        return Cost(
-            params=sum(tensor.numel() for tensor in parameters),
-            trainable_params=sum(tensor.numel() for tensor in parameters if tensor.requires_grad),
-            buffers=sum(tensor.numel() for tensor in buffers),
-            param_bytes=sum(tensor.nbytes for tensor in parameters),
-            buffer_bytes=sum(tensor.nbytes for tensor in buffers),
-            input_bytes=sum(tensor.nbytes for tensor in given),
-            macs=self.macs,
-            method="torch.utils.flop_counter on meta",
-        )
-
-
-def analyze(module: nn.Module, inputs: tuple[Any, ...], *, phase: str = "inference") -> Analysis:
-    """Count a module on the meta device; its forward pass in inference form, whatever the phase."""
-    del phase
-    training = module.training
-    given = pytree.tree_map_only(Tensor, lambda tensor: tensor.to("meta"), inputs)
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            module.eval()(*given)
-    finally:
-        module.train(training)
-    return Analysis(module, given, counter.get_total_flops() // 2)
+__all__ = [
+    "Analysis",
+    "Field",
+    "LayerRow",
+    "Memory",
+    "OpRow",
+    "Slope",
+    "Totals",
+    "WrongInput",
+    "analyze",
+    "build_on_meta",
+    "register_rule",
+]

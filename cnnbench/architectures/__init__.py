@@ -1,91 +1,84 @@
 """Every architecture there is: one line per family below, one file per family beside this one.
 
-Importing this package builds nothing; ``catalogue()`` imports the families (and with them torch) on first use.
+Importing this package builds nothing; ``catalogue()`` imports the families on first use. A name
+that is in no table comes from timm, from another package's entry point or from the user's own
+module, and is looked for only when it is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-import operator
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from torch import nn
+from cnnbench.architectures import registry, sources
+from cnnbench.architectures.building import build, check_size, smallest_size
+from cnnbench.errors import UnknownName
 
-from cnnbench.architectures import registry
-from cnnbench.architectures.registry import Architecture
-from cnnbench.errors import UnknownName, UsageError
+if TYPE_CHECKING:
+    from cnnbench.architectures.registry import Architecture
+
+__all__ = ["FAMILIES", "build", "catalogue", "check_size", "resolve", "smallest_size"]
 
 # One line per family: the module that registers it.
 FAMILIES = (
     "lenet",
     "mlp",
     "lecture_cnn",
-    "vgg_cifar",
+    "alexnet",
+    "vgg",
     "nin",
     "zfnet",
     "googlenet_cifar",
     "xception",
     "mobilenet_v1",
+    "resnet",
+    "preact_resnet",
+    "resnet_cifar",
+    "senet",
+    "bagnet",
+    "densenet_cifar",
+    "highway",
+    "bn_inception",
+    "inception_v4",
+    "inception_resnet",
+    "nasnet",
+    "efficientnet",
+    "bit",
+    "unet",
+    "fcn",
+    "rcnn",
     "torchvision_models",
+    "torchvision_dense",
 )
 
 
 def catalogue() -> dict[str, Architecture]:
-    """All architectures by name."""
+    """Return all architectures by name."""
     for family in FAMILIES:
         importlib.import_module(f"{__name__}.{family}")
     return registry.table()
 
 
 def resolve(name: str) -> Architecture:
-    """The architecture that a name stands for: of the catalogue, or a user's ``package.module:factory``.
+    """Return what a name stands for.
+
+    A name is one of the catalogue, ``timm:NAME``, the name of an entry point in the group
+    ``cnnbench.architectures``, or ``package.module:factory``.
 
     Raises:
-        UnknownName: not in the catalogue.
-        UsageError: no such module or attribute.
+        UnknownName: nothing has this name; the message offers the closest names.
+        Unsupported: ``timm:NAME`` without timm.
+        UsageError: ``package.module:factory`` cannot be imported or called.
     """
-    known = catalogue()
-    if name in known:
-        return known[name]
-    if ":" not in name:
-        raise UnknownName("model", name, known)
-    return _factory(name)
-
-
-def _factory(name: str) -> Architecture:
-    module_name, _, attribute = name.partition(":")
-    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
-        # Last, so that a file beside the user's network never shadows a library.
-        sys.path.append(here)
-    try:
-        factory = operator.attrgetter(attribute)(importlib.import_module(module_name))
-    except ModuleNotFoundError as error:
-        raise UsageError(f"model '{name}': {error}; is its folder on PYTHONPATH?") from error
-    except AttributeError as error:
-        raise UsageError(f"model '{name}': {module_name} has no '{attribute}'") from error
-    if not callable(factory):
-        raise UsageError(f"model '{name}': {attribute} is not callable; name a factory or a class")
-    return Architecture(
-        name=name,
-        family="user",
-        task="classification",
-        input=(3, 224, 224),
-        build=factory,
-        source="user",
-    )
-
-
-def build(architecture: Architecture, **arguments: Any) -> nn.Module:
-    """The module with random weights.
-
-    Raises:
-        UsageError: the builder returned something else.
-    """
-    module: object = architecture.build(**arguments)
-    if not isinstance(module, nn.Module):
-        raise UsageError(
-            f"model '{architecture.name}' returned {type(module).__name__}, not a torch.nn.Module"
-        )
-    return module
+    if name.startswith(sources.TIMM):
+        return sources.from_timm(name)
+    if ":" in name:
+        return sources.from_factory(name)
+    table = catalogue()
+    if name in table:
+        return table[name]
+    found = sources.from_entry_point(name)
+    if found is None:
+        known = [*table, *sources.entry_point_names()]
+        raise UnknownName("architecture", name, known, hint="(see 'cnnbench list')")
+    return found

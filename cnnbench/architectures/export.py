@@ -7,7 +7,7 @@ MACs of torchvision's models, which are those of its own metadata.
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 import torchvision
@@ -15,8 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from cnnbench.architectures import catalogue
 from cnnbench.architectures.meta import on_meta
-from cnnbench.architectures.registry import Architecture
 from cnnbench.architectures.tasks import TASKS
+
+if TYPE_CHECKING:
+    from cnnbench.architectures.registry import Architecture
 
 
 def count_parameters(architecture: Architecture, **arguments: Any) -> int:
@@ -36,7 +38,7 @@ def count_macs(architecture: Architecture) -> int:
 
 
 def row(architecture: Architecture) -> dict[str, Any]:
-    """The fields of ``cnnbench.catalogue.Entry``."""
+    """Return the fields of ``cnnbench.catalogue.Entry``."""
     macs = architecture.macs
     return {
         "name": architecture.name,
@@ -55,7 +57,7 @@ def row(architecture: Architecture) -> dict[str, Any]:
 
 
 def text() -> str:
-    """The whole of ``catalogue.json``: sorted by name, a line per row."""
+    """Return the whole of ``catalogue.json``: sorted by name, a line per row."""
     rows = [row(architecture) for _, architecture in sorted(catalogue().items())]
     lines = ",\n".join(json.dumps(fields, ensure_ascii=False) for fields in rows)
     version = torchvision.__version__.split("+")[0]

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
+from cnnbench.architectures.layers import Concat
 from cnnbench.architectures.registry import register
 
 
@@ -23,29 +23,22 @@ class Heads(NamedTuple):
     after_4d: Tensor | None = None
 
 
-def _conv(width_in: int, width: int, kernel: int, **shape: int) -> list[nn.Module]:
-    return [nn.Conv2d(width_in, width, kernel, **shape), nn.ReLU()]
+def _conv(
+    width_in: int, width: int, kernel: int, stride: int = 1, padding: int = 0
+) -> list[nn.Module]:
+    return [nn.Conv2d(width_in, width, kernel, stride, padding), nn.ReLU()]
 
 
-class Inception(nn.Module):
-    """Four branches side by side: 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max-pool and 1x1."""
-
-    def __init__(
-        self, width_in: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int
-    ) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            [
-                nn.Sequential(*_conv(width_in, one, 1)),
-                nn.Sequential(*_conv(width_in, three[0], 1), *_conv(*three, 3, padding=1)),
-                nn.Sequential(*_conv(width_in, five[0], 1), *_conv(*five, 5, padding=2)),
-                nn.Sequential(nn.MaxPool2d(3, 1, padding=1), *_conv(width_in, pool, 1)),
-            ]
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, width_in, H, W) to (N, sum of branch widths, H, W)."""
-        return torch.cat([branch(x) for branch in self.branches], dim=1)
+def _inception(
+    width_in: int, one: int, three: tuple[int, int], five: tuple[int, int], pool: int
+) -> nn.Module:
+    """Return 1x1; 1x1 and 3x3; 1x1 and 5x5; 3x3 max-pool and 1x1, side by side."""
+    return Concat(
+        nn.Sequential(*_conv(width_in, one, 1)),
+        nn.Sequential(*_conv(width_in, three[0], 1), *_conv(*three, 3, padding=1)),
+        nn.Sequential(*_conv(width_in, five[0], 1), *_conv(*five, 5, padding=2)),
+        nn.Sequential(nn.MaxPool2d(3, 1, padding=1), *_conv(width_in, pool, 1)),
+    )
 
 
 def _auxiliary(width_in: int, num_classes: int) -> nn.Sequential:
@@ -70,23 +63,23 @@ class GoogLeNetCifar(nn.Module):
             *_conv(64, 64, 1),
             *_conv(64, 192, 3, padding=1),
             nn.MaxPool2d(3, 2, padding=1),
-            Inception(192, 64, (96, 128), (16, 32), 32),
-            Inception(256, 128, (128, 192), (32, 96), 64),
+            _inception(192, 64, (96, 128), (16, 32), 32),
+            _inception(256, 128, (128, 192), (32, 96), 64),
             nn.MaxPool2d(3, 2, padding=1),
-            Inception(480, 192, (96, 208), (16, 48), 64),
+            _inception(480, 192, (96, 208), (16, 48), 64),
         )
         self.after_4a = _auxiliary(512, num_classes) if auxiliary else None
         self.to_4d = nn.Sequential(
-            Inception(512, 160, (112, 224), (24, 64), 64),
-            Inception(512, 128, (128, 256), (24, 64), 64),
-            Inception(512, 112, (144, 288), (32, 64), 64),
+            _inception(512, 160, (112, 224), (24, 64), 64),
+            _inception(512, 128, (128, 256), (24, 64), 64),
+            _inception(512, 112, (144, 288), (32, 64), 64),
         )
         self.after_4d = _auxiliary(528, num_classes) if auxiliary else None
         self.to_end = nn.Sequential(
-            Inception(528, 256, (160, 320), (32, 128), 128),
+            _inception(528, 256, (160, 320), (32, 128), 128),
             nn.MaxPool2d(3, 2, padding=1),
-            Inception(832, 256, (160, 320), (32, 128), 128),
-            Inception(832, 384, (192, 384), (48, 128), 128),
+            _inception(832, 256, (160, 320), (32, 128), 128),
+            _inception(832, 384, (192, 384), (48, 128), 128),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(),
             nn.Dropout(0.4),
@@ -112,7 +105,7 @@ class GoogLeNetCifar(nn.Module):
     input=(3, 32, 32),
     min_size=17,
     tags=("lecture", "cifar"),
-    notes="two auxiliary heads run in training only; the lecture's table lacks the last classifier",
+    notes="two auxiliary heads run in training only, at sizes of 17 to 32",
 )
 def googlenet_cifar(
     num_classes: int = 10, in_channels: int = 3, *, aux_logits: bool = True

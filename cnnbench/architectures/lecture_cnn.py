@@ -20,7 +20,7 @@ from cnnbench.architectures.registry import register
     tags=("lecture", "mnist", "small"),
 )
 def mnist_cnn(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
-    """conv 32, conv 64, batch norm, max-pool, dropout, fc 12544-128-classes; logits (N, classes)."""
+    """Two convolutions, one max-pool, fc 12544-128-classes; logits (N, classes)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 32, 3, padding=1),
         nn.ReLU(),

@@ -35,7 +35,7 @@ _C3_SEES = (
     tags=("lecture", "cifar", "small", "quick"),
 )
 def lenet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
-    """conv 6 5x5, pool, conv 16 5x5, pool, fc 400-120-84-classes; logits of shape (N, classes)."""
+    """Conv 6 5x5, pool, conv 16 5x5, pool, fc 400-120-84-classes; logits of shape (N, classes)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 6, 5),
         nn.ReLU(),
@@ -104,15 +104,20 @@ class Subsampling(nn.Module):
 class PartialConv(nn.Module):
     """C3: each output map is a convolution over its own choice of input maps."""
 
+    order: Tensor
+
     def __init__(self, sees: tuple[tuple[int, ...], ...], kernel: int) -> None:
         super().__init__()
         self.sees = sees
         self.maps = nn.ModuleList(nn.Conv2d(len(inputs), 1, kernel) for inputs in sees)
+        self.register_buffer("order", torch.tensor([each for inputs in sees for each in inputs]))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 6, H, W) to (N, 16, H-4, W-4)."""
-        pairs = zip(self.maps, self.sees, strict=True)
-        return torch.cat([conv(x[:, list(inputs)]) for conv, inputs in pairs], dim=1)
+        sizes = [len(inputs) for inputs in self.sees]
+        chosen = torch.split(x.index_select(1, self.order), sizes, dim=1)
+        pairs = zip(self.maps, chosen, strict=True)
+        return torch.cat([conv(inputs) for conv, inputs in pairs], dim=1)
 
 
 class RadialOutput(nn.Module):

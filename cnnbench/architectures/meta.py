@@ -31,7 +31,7 @@ class _WeightsOnMeta(TorchFunctionMode):
 
 
 def on_meta(build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
-    """What ``build(**arguments)`` makes, with every parameter and buffer on the meta device."""
+    """Return what ``build(**arguments)`` makes, its parameters and buffers on the meta device."""
     with _WeightsOnMeta():
         module = build(**arguments)
     return module.to("meta")

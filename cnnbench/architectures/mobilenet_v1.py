@@ -2,7 +2,8 @@
 
 Paper: Howard et al. 2017 (arXiv:1704.04861), table 1; counts for the multipliers in tables 6 and 7
 (4.2, 2.6, 1.3 and 0.5 million). The exact counts are those of the TensorFlow reference
-(``mobilenet_v1``), which batch-normalises both halves of each separable convolution.
+(``mobilenet_v1``), which batch-normalises both halves of each separable convolution and, where the
+paper says ReLU, cuts at six.
 """
 
 from __future__ import annotations
@@ -14,21 +15,24 @@ from torch import nn
 from cnnbench.architectures.registry import Architecture, add
 
 # (stride, width) of the thirteen separable convolutions of table 1.
-_BLOCKS = ((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512))
-_BLOCKS += ((1, 512),) * 5 + ((2, 1024), (1, 1024))
+_BLOCKS = (
+    *((1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512)),
+    *((1, 512),) * 5,
+    *((2, 1024), (1, 1024)),
+)
 
 
 def _conv(width_in: int, width: int, kernel: int, stride: int, groups: int = 1) -> list[nn.Module]:
     convolution = nn.Conv2d(
         width_in, width, kernel, stride, padding=kernel // 2, groups=groups, bias=False
     )
-    return [convolution, nn.BatchNorm2d(width), nn.ReLU()]
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU6()]
 
 
 def mobilenet_v1(
     num_classes: int = 1000, in_channels: int = 3, *, width_multiplier: float = 1.0
 ) -> nn.Module:
-    """conv 32 3x3/2, thirteen separable convolutions, mean, fc; logits (N, classes)."""
+    """Conv 32 3x3/2, thirteen separable convolutions, mean, fc; logits (N, classes)."""
 
     def scaled(width: int) -> int:
         return int(width * width_multiplier)

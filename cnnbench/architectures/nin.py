@@ -10,10 +10,12 @@ from torch import nn
 from cnnbench.architectures.registry import register
 
 
-def _mlpconv(width_in: int, width: int, kernel: int, **shape: int) -> list[nn.Module]:
-    """A spatial convolution and two 1x1 convolutions, each with ReLU."""
+def _mlpconv(
+    width_in: int, width: int, kernel: int, stride: int = 1, padding: int = 0
+) -> list[nn.Module]:
+    """Return a spatial convolution and two 1x1 convolutions, each with ReLU."""
     return [
-        nn.Conv2d(width_in, width, kernel, **shape),
+        nn.Conv2d(width_in, width, kernel, stride, padding),
         nn.ReLU(),
         nn.Conv2d(width, width, 1),
         nn.ReLU(),
@@ -63,7 +65,7 @@ def nin_cifar(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     tags=("imagenet",),
 )
 def nin_imagenet(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
-    """conv 96 11x11/4, 256 5x5, 384 3x3, 1024 3x3, each with two 1x1; logits (N, classes)."""
+    """Conv 96 11x11/4, 256 5x5, 384 3x3, 1024 3x3, each with two 1x1; logits (N, classes)."""
     return nn.Sequential(
         *_mlpconv(in_channels, 96, 11, stride=4),
         nn.MaxPool2d(3, 2),

@@ -1,18 +1,16 @@
 """The table of architectures: what each is called, what it is for, and how it is built.
 
-Knows nothing of benchmarks, modes or devices. A family file registers its networks when it is imported; importing builds
-nothing.
+Knows nothing of benchmarks, modes or devices. A family file registers its networks when it is
+imported; importing builds nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from torch import nn
+from torch import nn
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def add(architecture: Architecture) -> None:
 def register(
     name: str, **facts: Any
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
-    """Register the decorated builder under a name; ``facts`` are the other fields of Architecture."""
+    """Register the decorated builder; ``facts`` are the other fields of Architecture."""
 
     def decorate(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         add(Architecture(name=name, build=build, **facts))
@@ -82,5 +80,5 @@ def register(
 
 
 def table() -> dict[str, Architecture]:
-    """A copy of everything registered so far."""
+    """Return a copy of everything registered so far."""
     return dict(_TABLE)

@@ -42,7 +42,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, width_in, H, W) to (N, last width, H/stride, W/stride)."""
         residual: Tensor = self.layers(x)
-        return residual + self.shortcut(x)
+        shortcut: Tensor = self.shortcut(x)
+        return residual + shortcut
 
 
 def _shortcut(width_in: int, width: int, stride: int) -> nn.Module:

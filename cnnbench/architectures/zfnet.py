@@ -7,8 +7,10 @@ from torch import nn
 from cnnbench.architectures.registry import register
 
 
-def _conv(width_in: int, width: int, kernel: int, **shape: int) -> list[nn.Module]:
-    return [nn.Conv2d(width_in, width, kernel, **shape), nn.ReLU()]
+def _conv(
+    width_in: int, width: int, kernel: int, stride: int = 1, padding: int = 0
+) -> list[nn.Module]:
+    return [nn.Conv2d(width_in, width, kernel, stride, padding), nn.ReLU()]
 
 
 def _classifier(pixels: int, hidden: tuple[int, int], num_classes: int) -> list[nn.Module]:
@@ -32,11 +34,11 @@ def _classifier(pixels: int, hidden: tuple[int, int], num_classes: int) -> list[
     paper="Zeiler & Fergus, arXiv:1311.2901, figure 3; count as in osmr/imgclsmob",
     input=(3, 224, 224),
     params=62_357_608,
-    min_size=224,
+    min_size=213,
     tags=("imagenet",),
 )
 def zfnet(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
-    """conv 96 7x7/2, 256 5x5/2, 384, 384, 256, three max-pools, fc 4096-4096; logits (N, classes).
+    """Conv 96 7x7/2, 256 5x5/2, 384, 384, 256, three max-pools, fc 4096-4096; logits (N, classes).
 
     Padding and rounded-up pooling give the map sizes of figure 3: 110, 55, 26, 13, 13, 6. Contrast
     normalisation between pooling and convolution, which has no parameters, is local response
@@ -69,7 +71,7 @@ def zfnet(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
     tags=("imagenet",),
 )
 def overfeat_fast(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
-    """conv 96 11x11/4, 256 5x5, 512, 1024, 1024, fc 3072-4096; logits (N, classes).
+    """Conv 96 11x11/4, 256 5x5, 512, 1024, 1024, fc 3072-4096; logits (N, classes).
 
     The exact count follows from table 1 (and stands in HewlettPackard/dlcookbook-dlbs); the paper
     cuts it to 145 M.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Options that --resume takes from the run itself.
 _GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
-         "rounds", "slices", "seed", "timeout", "memory_limit", "out", "executor",
-         "dry_run")  # fmt: skip
+         "classes", "in_channels", "rounds", "slices", "seed", "timeout", "memory_limit", "out",
+         "executor", "dry_run")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -86,6 +86,16 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     type=Pair(),
     multiple=True,
     help="Keyword argument of the networks' builders; may be repeated.",
+)
+@click.option(
+    "--classes",
+    type=click.IntRange(min=1),
+    help="Number of classes: the last layer is replaced where the builder lacks the argument.",
+)
+@click.option(
+    "--in-channels",
+    type=click.IntRange(min=1),
+    help="Channels of the input: the first layer is replaced where the builder lacks it.",
 )
 @click.option(
     "--rounds",
@@ -179,7 +189,7 @@ def _order(options: dict[str, Any]) -> campaign.Order:
         size=(size[0], size[-1]) if size else None,
         input=options["shape"],
         threads=options["threads"],
-        arguments=dict(options["model_arg"]),
+        arguments=_arguments(options),
         plan=Plan(
             rounds=options["rounds"],
             slices=options["slices"],
@@ -189,6 +199,11 @@ def _order(options: dict[str, Any]) -> campaign.Order:
         ),
         executor=options["executor"],
     )
+
+
+def _arguments(options: dict[str, Any]) -> dict[str, Any]:
+    short = {"num_classes": options["classes"], "in_channels": options["in_channels"]}
+    return dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
 
 
 def _show_grid(job: Job, *, as_json: bool) -> None:

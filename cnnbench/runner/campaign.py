@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 # swapping machine.
 _MEMORY_SHARE = 0.9
 _RESOLVE_SECONDS = 120.0
+_FIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def prepare(order: Order) -> Job:
         arguments=order.arguments,
     )
     known = suite.facts(models) | _outside(who, suite.outside(models), order.arguments)
-    expansion = suite.expand(grid, known)
+    expansion = suite.expand(grid, known, _refused_shapes(who, grid, known))
     plan = replace(order.plan, memory_limit=order.plan.memory_limit or _memory_limit(device))
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
 
@@ -151,6 +152,24 @@ def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) 
             finally:
                 worker.close()
     return found
+
+
+def _refused_shapes(who: Executor, grid: Grid, known: Mapping[str, Facts]) -> dict[str, str]:
+    """Ask a worker which models cannot take the shape that was asked for, and why."""
+    shapes = {name: suite.shape_of(grid, known[name]) for name in grid.models}
+    changed = {name: list(shape) for name, shape in shapes.items() if shape != known[name].input}
+    if not changed or grid.arguments:
+        return {}
+    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
+        worker = crew.start()
+        try:
+            answer: dict[str, str] = worker.ask({"task": "fits", "shapes": changed}, _FIT_SECONDS)
+        except WorkerError:
+            # Not known beforehand, then; a network that cannot take it will say so in its row.
+            return {}
+        finally:
+            worker.close()
+    return answer
 
 
 def start(job: Job, out: Path, watcher: Watcher) -> StoredRun:

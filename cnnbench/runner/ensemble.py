@@ -40,12 +40,12 @@ class Lost:
 Outcome = Run | Failure | Lost
 
 
-def failure(worker: AnyWorker | None, error: WorkerError) -> Failure:
+def failure(error: WorkerError) -> Failure:
     """What became of a worker, as a value."""
     kept = error.traceback if isinstance(error, WorkerRaised) else ""
     notes = "\n".join(getattr(error, "__notes__", []))
     return Failure(
-        phase=worker.phase if worker is not None else "start",
+        phase=error.phase,
         kind=error.kind,
         message=str(error),
         details=kept or notes,
@@ -115,6 +115,6 @@ class Ensemble:
         except StarterDied as error:
             self._outcomes[name] = Lost(str(error))
         except WorkerError as error:
-            self._outcomes[name] = failure(worker, error)
+            self._outcomes[name] = failure(error)
         del self._workers[name]
         return None

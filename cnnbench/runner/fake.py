@@ -53,10 +53,13 @@ class FakeWorker:
             return encode(Environment(hard={"fake": True}, soft={"flags": {"threads": 1}}))
         if message["task"] == "resolve":
             return {"input": [3, 224, 224]}
+        if message["task"] == "fits":
+            return {}
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
         if trouble is not None:
+            trouble.phase = self.phase
             raise trouble
         answers: dict[str, Callable[[], Any]] = {
             "analyze": lambda: _cost(spec),

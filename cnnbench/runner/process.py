@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -43,6 +44,8 @@ class Worker:
         self._channel = channel
         self._pid = pid
         self._log = log
+        self._open = True
+        self._status: int | None = None
         self.phase = "start"
 
     def ask(self, message: Message, timeout: float) -> Any:
@@ -62,22 +65,31 @@ class Worker:
             return self._await(time.monotonic() + timeout)
         except TimeoutError:
             self.close(force=True)
-            raise WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout") from None
+            error = WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout")
+            raise self._marked(error) from None
         except ChannelClosed:
-            raise self._died() from None
+            raise self._marked(self._died()) from None
+        except WorkerError as error:
+            self.close()
+            raise self._marked(error) from None
 
     def _await(self, deadline: float) -> Any:
         while True:
+            if not self._channel.pending:
+                self._crew.wait(self._channel, deadline - time.monotonic())
             answer = self._channel.receive(max(0.0, deadline - time.monotonic()))
             if "phase" in answer:
                 self.phase = answer["phase"]
             elif "error" in answer:
-                self.close()
                 error = answer["error"]
                 self.phase = error["phase"]
                 raise WorkerRaised(error["message"], error["kind"], error["details"])
             else:
                 return answer["result"]
+
+    def _marked(self, error: WorkerError) -> WorkerError:
+        error.phase = self.phase
+        return error
 
     def _died(self) -> WorkerError:
         status = self.close()
@@ -96,8 +108,11 @@ class Worker:
 
     def close(self, *, force: bool = False) -> int | None:
         """End the worker; its exit status (negative: signal), or ``None`` if nobody can tell."""
-        self._channel.close()
-        return self._crew.reap(self._pid, force=force)
+        if self._open:
+            self._open = False
+            self._channel.close()
+            self._status = self._crew.reap(self._pid, force=force)
+        return self._status
 
 
 def _ending(status: int) -> str:
@@ -139,6 +154,22 @@ class Crew:
         with theirs:
             pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
         return Worker(self, ours, pid, log)
+
+    def wait(self, channel: Channel, seconds: float) -> None:
+        """Sleep until a worker has something to say.
+
+        Raises:
+            TimeoutError: it has not.
+            StarterDied: the starter has gone, so nobody watches over the worker any more.
+        """
+        control = [] if self._control is None else [self._control]
+        ready, _, _ = select.select([channel, *control], [], [], max(0.0, seconds))
+        if not ready:
+            raise TimeoutError
+        if channel not in ready:
+            # The starter speaks only when it is asked: this is its end.
+            self._end()
+            raise StarterDied("the process that supervises the workers was killed")
 
     def reap(self, pid: int, *, force: bool) -> int | None:
         """Wait for a worker to end; ``None`` if the starter, who alone could tell, is gone."""

@@ -214,15 +214,15 @@ class _Batch:
                 # The plain network itself hangs; every mode of it would, one timeout after the
                 # other.
                 for progress in self._members(workload):
-                    progress.failure = Failure("reference", error.kind, str(error))
+                    progress.failure = failure(error)
                     self._session.step(progress.spec.id, self._plan.rounds + 1)
 
     def _ask_reference(self, crew: AnyCrew, message: Message) -> Reference:
         worker = crew.start()
         try:
             answer = worker.ask(message | {"float64": True}, self._plan.timeout)
-        except WorkerError:
-            if worker.phase != "reference float64":
+        except WorkerError as error:
+            if error.phase != "reference float64":
                 raise
             # Too slow or too large in float64 only: fp32 eager alone is a reference too.
             answer = _once(crew, message | {"float64": False}, self._plan.timeout)
@@ -318,6 +318,3 @@ class _Batch:
         if progress.failure is not None:
             record = with_failure(record, progress.failure)
         return record
-
-
-__all__ = ["Session", "Watcher", "batches", "describe", "failure"]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cnnbench import architectures
+from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.worker import modes
 
@@ -55,26 +56,26 @@ def construct(workload: Workload, seed: int) -> tuple[Architecture, nn.Module]:
     torch.manual_seed(seed)
     module = architectures.build(architecture, **workload.keywords)
     if workload.phase == "finetune":
-        freeze_backbone(module)
+        with_new_head(module)
     return architecture, module.train(workload.phase != "inference")
 
 
 def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[Any, ...]:
-    """Seeded float32 inputs on the CPU."""
+    """Seeded float32 inputs on the CPU; in training with what the task adds (targets)."""
     generator = torch.Generator().manual_seed(seed)
-    return TASKS[architecture.task].inputs(workload.batch, workload.input, generator)
+    task = TASKS[architecture.task]
+    make = task.inputs
+    if workload.phase != "inference" and task.training_inputs is not None:
+        make = task.training_inputs
+    return make(workload.batch, workload.input, generator)
 
 
-def freeze_backbone(module: nn.Module) -> None:
-    """Leave only the last layer with weights trainable, freshly initialised.
-
-    The usual fine-tuning.
-    """
-    layers = [part for part in module.modules() if isinstance(part, (nn.Linear, nn.Conv2d))]
-    module.requires_grad_(False)
-    if layers:
-        layers[-1].reset_parameters()
-        layers[-1].requires_grad_(True)
+def with_new_head(module: nn.Module) -> None:
+    """Freeze everything but the classifiers and initialise those anew: the usual transfer."""
+    variants.freeze_backbone(module)
+    for path in variants.heads(module):
+        # Linear layers and convolutions all have it, but nn.Module does not say so.
+        getattr(module.get_submodule(path), "reset_parameters", lambda: None)()
 
 
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import faulthandler
 import os
 import resource
+import sys
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,10 +42,21 @@ def serve(channel: Channel) -> None:
 def _prepare_process(request: Message) -> None:
     _redirect(request.get("log") or os.devnull)
     faulthandler.enable()
+    _find_networks_here()
     _die_first()
     limit = request.get("memory_limit")
     if limit is not None:
         _limit_memory(limit)
+
+
+def _find_networks_here() -> None:
+    """Let networks of the user's be imported from the current directory.
+
+    Last on the path, so that a file beside them never shadows a library.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def _redirect(log: str) -> None:

@@ -79,7 +79,10 @@ def _reap(message: Message) -> int:
     pid = message["pid"]
     deadline = time.monotonic() + (0 if message["force"] else _GRACE_SECONDS)
     while True:
-        done, status = os.waitpid(pid, os.WNOHANG)
+        try:
+            done, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            return 0  # it has been waited for before
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= deadline:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench import analysis, architectures
+from cnnbench.architectures.meta import on_meta
 from cnnbench.codec import decode, encode
-from cnnbench.errors import CnnbenchError
+from cnnbench.errors import CnnbenchError, Unsupported
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, memory, modes, sampling
@@ -63,14 +64,27 @@ def resolve(request: Message, talk: Talk) -> None:
     talk.answer({"input": architecture.input, "min_size": architecture.min_size})
 
 
+def fits(request: Message, talk: Talk) -> None:
+    """Which of some models cannot take a shape, and why; found out on the meta device."""
+    refused: dict[str, str] = {}
+    for name, shape in request["shapes"].items():
+        talk.enter(f"shape of {name}")
+        try:
+            architectures.check_size(architectures.resolve(name), tuple(shape))
+        except Unsupported as error:
+            refused[name] = str(error)
+        except BaseException:  # noqa: BLE001, S112 - any other trouble belongs in a spec's row
+            continue
+    talk.answer(refused)
+
+
 def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
     """Say now that a factory returns no module.
 
     Any other trouble belongs in the rows of its specs.
     """
     try:
-        with torch.device("meta"):
-            architectures.build(architecture, **arguments)
+        on_meta(architectures.build, architecture=architecture, **arguments)
     except CnnbenchError:
         raise
     except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
@@ -201,6 +215,7 @@ def _compile_cache(request: Message) -> str | None:
 TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "describe": describe,
     "resolve": resolve,
+    "fits": fits,
     "analyze": analyze,
     "reference": reference,
     "memory": peak_memory,

@@ -131,6 +131,6 @@ def test_a_failure_keeps_what_the_process_wrote() -> None:
     error = WorkerDied("killed by SIGSEGV")
     error.add_note("Fatal Python error: Segmentation fault")
 
-    assert failure(None, error) == Failure(
+    assert failure(error) == Failure(
         "start", "died", "killed by SIGSEGV", "Fatal Python error: Segmentation fault"
     )

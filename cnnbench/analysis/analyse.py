@@ -1,0 +1,233 @@
+"""From a module and its inputs to an ``Analysis``: which passes run, and on which twin."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+from cnnbench.analysis import layers, memory
+from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
+from cnnbench.analysis.modules import is_on_meta, take_inventory
+from cnnbench.analysis.passes import record
+from cnnbench.analysis.result import Analysis
+from cnnbench.analysis.values import Optimizer, Phase, Slope, Totals
+from cnnbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cnnbench.analysis.modules import Inventory
+    from cnnbench.analysis.passes import Loss, Recording
+
+
+def analyze(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    *,
+    phase: Phase = "inference",
+    optimizer: Optimizer = "sgd",
+    real: bool = False,
+    loss: Loss | None = None,
+    name: str | None = None,
+) -> Analysis:
+    """Count everything about one workload without allocating or running it.
+
+    Args:
+        module: on meta (``build_on_meta``) or anywhere; it is left exactly as it was.
+        inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
+        phase: ``training`` and ``finetune`` add a backward pass. Fine-tuning freezes everything but
+            the last layer that multiplies, unless something is frozen already.
+        optimizer: whose state the memory prediction includes.
+        real: run operators on copies of the real tensors, for networks that look at values.
+        loss: ``module output -> scalar``; without it every differentiable output gets a gradient.
+        name: what to call it; its class otherwise.
+
+    Raises:
+        UsageError: a phase or optimizer there is not.
+        WrongInput: a layer does not take its input.
+        Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
+            copied.
+    """
+    _check(phase, optimizer)
+    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    arguments = _arguments(inputs, real=real)
+    with _workable(module, real=real) as parts:
+        inference = record(parts, arguments, training=False, meta=not real)
+        slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
+        passed, frozen = inference, None
+        if phase != "inference":
+            frozen = _freeze(parts, inference) if phase == "finetune" else None
+            arguments = _arguments(inputs, real=real)
+            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+        trainable = [p for p in parts.parameters if p.requires_grad]
+        return Analysis(
+            name=name or type(module).__name__,
+            phase=phase,
+            optimizer=optimizer,
+            batch=_batch(inputs, inference),
+            input=tuple(tuple(leaf.shape) for leaf in _tensors(inputs)),
+            params=sum(p.numel() for p in parts.parameters),
+            trainable_params=sum(p.numel() for p in trainable),
+            buffers=sum(b.numel() for b in parts.buffers),
+            auxiliary_params=inference.unread_params,
+            inference=_static(layers.totals(inference.rows), slopes),
+            forward=layers.totals(row for row in passed.rows if not row.backward),
+            backward=_backward_totals(passed) if phase != "inference" else None,
+            memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
+            uncounted=_uncounted(passed),
+            slopes=slopes,
+            assumptions=_assumptions(inference, real=real, frozen=frozen),
+            real=real,
+            recording=passed,
+        )
+
+
+def _check(phase: str, optimizer: str) -> None:
+    for kind, value, known in (
+        ("phase", phase, get_args(Phase)),
+        ("optimizer", optimizer, get_args(Optimizer)),
+    ):
+        if value not in known:
+            raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
+
+
+def _tensors(inputs: Any) -> list[Tensor]:
+    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+
+
+def _arguments(inputs: tuple[Any, ...], *, real: bool) -> tuple[Any, ...]:
+    """Twins of the inputs: a network may write into what it gets."""
+    with torch.inference_mode(mode=False):
+        twin = _clone if real else on_meta
+        mapped: tuple[Any, ...] = tree_map_only(Tensor, twin, tuple(inputs))
+    return mapped
+
+
+def _clone(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
+
+
+@contextlib.contextmanager
+def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
+    """A module that may be run and changed: a twin, or one on meta that is put back afterwards."""
+    parts = take_inventory(module)
+    if real:
+        yield take_inventory(copy_real(module))
+    elif not is_on_meta(parts):
+        yield take_inventory(copy_to_meta(module))
+    else:
+        with _restored(parts):
+            yield parts
+
+
+@contextlib.contextmanager
+def _restored(parts: Inventory) -> Iterator[None]:
+    modes = [(child, child.training) for child in parts.modules]
+    wishes = [(p, p.requires_grad, p.grad) for p in parts.parameters]
+    try:
+        yield
+    finally:
+        for child, mode in modes:
+            if child.training is not mode:
+                child.training = mode
+        for parameter, wish, gradient in wishes:
+            parameter.requires_grad_(wish)
+            parameter.grad = gradient
+
+
+def _freeze(parts: Inventory, inference: Recording) -> str | None:
+    """Freeze all but the last layer with MACs; ``None`` if the network came with frozen parts."""
+    if not all(p.requires_grad for p in parts.parameters):
+        return None
+    stack = inference.stack
+    heads = [
+        row.layer
+        for row in inference.rows
+        if row.macs and any(True for _ in stack.modules[row.layer].parameters(recurse=False))
+    ]
+    if not heads:
+        return None
+    parts.modules[0].requires_grad_(requires_grad=False)
+    stack.modules[heads[-1]].requires_grad_(requires_grad=True)
+    return stack.names[heads[-1]]
+
+
+def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
+    """Samples in the input: its first axis, a list's length, or 1 for an unbatched image."""
+    first = inputs[0] if inputs else None
+    if isinstance(first, (list, tuple)):
+        return len(first)
+    tensors = _tensors(inputs)
+    if not tensors or tensors[0].dim() < 2:
+        return 1
+    image = tensors[0].dim() == 3 and any(
+        isinstance(module, nn.Conv2d) and shape is not None and len(shape) == 3
+        for module, shape in zip(recording.stack.modules, recording.stack.inputs, strict=True)
+    )
+    return 1 if image else tensors[0].shape[0]
+
+
+def _slopes(parts: Inventory, arguments: tuple[Any, ...], one: Recording) -> tuple[Slope, ...]:
+    """What each item adds: the difference of two traces that keep one and two items."""
+    two = record(parts, arguments, training=False, keep=2)
+    before, after = _per_layer(one), _per_layer(two)
+    return tuple(
+        Slope(layer, after[layer] - before.get(layer, 0))
+        for layer in after
+        if after[layer] != before.get(layer, 0)
+    )
+
+
+def _per_layer(recording: Recording) -> dict[str, int]:
+    macs: dict[str, int] = {}
+    for row in recording.rows:
+        if row.macs:
+            name = recording.stack.names[row.layer]
+            macs[name] = macs.get(name, 0) + row.macs
+    return macs
+
+
+def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
+    """The part that does not depend on how many items there are (the trace had one)."""
+    if not slopes:
+        return totals
+    return Totals(
+        calls=totals.calls,
+        macs=totals.macs - sum(slope.macs for slope in slopes),
+        bias_adds=totals.bias_adds,
+        read_bytes=totals.read_bytes,
+        written_bytes=totals.written_bytes,
+        elementwise=totals.elementwise,
+    )
+
+
+def _backward_totals(recording: Recording) -> Totals:
+    return layers.totals(row for row in recording.rows if row.backward)
+
+
+def _uncounted(recording: Recording) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for row in recording.rows:
+        if row.plan.rule.kind == "unknown":
+            counts[row.plan.operator] = counts.get(row.plan.operator, 0) + 1
+    return counts
+
+
+def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tuple[str, ...]:
+    sentences = []
+    if inference.assumed:
+        names = ", ".join(sorted(inference.assumed))
+        if real:
+            sentences.append(f"results of {names} depend on values: counts hold for this input")
+        else:
+            sentences.append(
+                f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
+                "or False for every value that is read; macs is the static part"
+            )
+    if frozen is not None:
+        sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
+    return tuple(sentences)

@@ -1,0 +1,69 @@
+"""What a trace that could not finish says: one sentence, which layer, expected and got."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+from torch.nn.modules import batchnorm, conv
+
+from cnnbench.errors import CnnbenchError, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.analysis.modules import ModuleStack
+
+_NO_META = ("meta tensor", "meta kernel", "'meta' backend", "fake impl", "data-dependent")
+
+
+class WrongInput(UsageError):
+    """The network does not take this input; says which layer, what it expected and what it got."""
+
+
+def explain(
+    error: Exception, stack: ModuleStack, operator: str | None, shapes: Sequence[tuple[int, ...]]
+) -> CnnbenchError:
+    """Turn an exception from inside a trace into ours."""
+    index = stack.stack[-1]
+    name, module = stack.names[index], stack.modules[index]
+    layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if _needs_values(error):
+        culprit = operator or _operator_in(reason)
+        return Unsupported(
+            f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
+            f"({reason}); pass real=True (--real) to run it on real tensors"
+        )
+    # Before any operator of a leaf ran, its own input is what it got.
+    got = stack.inputs[index] or (shapes[0] if shapes else None)
+    expected = _expected(module)
+    parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
+    facts = ", ".join(part for part in parts if part)
+    return WrongInput(f"{layer} does not take this input{': ' + facts if facts else ''} ({reason})")
+
+
+def _needs_values(error: Exception) -> bool:
+    text = str(error).lower()
+    return isinstance(error, NotImplementedError) or any(word in text for word in _NO_META)
+
+
+def _operator_in(reason: str) -> str:
+    if ".item()" in reason:
+        return "aten._local_scalar_dense (Tensor.item)"
+    words = reason.replace("'", " ").split()
+    return next((word for word in words if "::" in word or "aten." in word), "unknown")
+
+
+def _expected(module: nn.Module) -> str:
+    """What a leaf's own attributes say it takes."""
+    if isinstance(module, conv._ConvNd):  # noqa: SLF001
+        axes = len(module.kernel_size)
+        return f"{module.in_channels} channels and {axes} spatial axes at least its kernel's size"
+    if isinstance(module, nn.Linear):
+        return f"{module.in_features} features on the last axis"
+    if isinstance(module, batchnorm._NormBase):  # noqa: SLF001
+        return f"{module.num_features} channels"
+    if isinstance(module, nn.LayerNorm):
+        return f"last axes {tuple(module.normalized_shape)}"
+    return ""

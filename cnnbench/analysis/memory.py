@@ -1,0 +1,64 @@
+"""The predicted peak of a phase: residents, optimiser and what the trace kept alive.
+
+The steady state is predicted: from the second training step on, optimiser state is resident while
+forward and backward run, and gradients are freed before forward (``zero_grad(set_to_none=True)``,
+torch's default).
+
+``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN
+needs on top (see ``scratch``). Not included: GPU workspaces, library caches, thread-local
+workspaces, the allocator's
+rounding and fragmentation, the process itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench.analysis.values import Memory, Optimizer
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from cnnbench.analysis.passes import Recording
+
+# Tensors of a parameter's size that each optimiser keeps, and makes for one parameter at a time
+# during its step.
+_STATE = {"sgd": 0, "momentum": 1, "adam": 2}
+_STEP = {"sgd": 0, "momentum": 0, "adam": 2}
+
+
+def predict(
+    recording: Recording, trainable: list[nn.Parameter], optimizer: Optimizer, *, training: bool
+) -> Memory:
+    """Put a recording's parts together."""
+    params, buffers, inputs = recording.resident
+    state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
+    largest = max((p.nbytes for p in trainable), default=0)
+    step = recording.at_end + _STEP[optimizer] * largest if training else 0
+    peak = max(recording.peak.nbytes, step)
+    layer, op = _place(recording, recording.peak.op)
+    if step > recording.peak.nbytes:
+        layer, op = "", "optimizer step"
+    activation_layer, activation_op = _place(recording, recording.activation_peak.op)
+    return Memory(
+        params=params,
+        buffers=buffers,
+        input=inputs,
+        gradients=recording.gradients,
+        optimizer_state=state,
+        activations=recording.activation_peak.nbytes,
+        scratch=max(recording.peak_with_scratch.nbytes - peak, 0),
+        peak=params + buffers + inputs + state + peak,
+        layer=layer,
+        op=op,
+        activation_layer=activation_layer,
+        activation_op=activation_op,
+        saved=recording.saved,
+    )
+
+
+def _place(recording: Recording, op: int) -> tuple[str, str]:
+    if op >= len(recording.rows):
+        return "", ""
+    row = recording.rows[op]
+    return recording.stack.names[row.layer], row.plan.operator

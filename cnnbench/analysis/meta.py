@@ -1,0 +1,222 @@
+"""Modules on the meta device: shapes without storage, built without running any initialisation.
+
+Knows nothing of counting. Value-free factories (``empty``, ``zeros``, ``rand`` …) are sent to meta;
+``arange``, ``linspace`` and ``tensor`` stay real while the module is built, because architectures
+compute their widths and
+schedules with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import gc
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import init
+from torch.nn.modules import batchnorm, conv
+from torch.overrides import TorchFunctionMode
+
+from cnnbench.errors import Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+META = torch.device("meta")
+
+_VALUE_FREE = frozenset(
+    {
+        torch.empty,
+        torch.zeros,
+        torch.ones,
+        torch.full,
+        torch.rand,
+        torch.randn,
+        torch.empty_strided,
+        torch.normal,
+    }
+)
+
+
+def _skip(*args: Any, **kwargs: Any) -> Any:
+    """Stand in for an initialiser: hand its tensor back untouched."""
+    return args[0] if args else kwargs.get("tensor")
+
+
+# Public initialisers and the private ones behind them, which "from torch.nn.init import …" still
+# reaches.
+_INITIALISERS = tuple(
+    name
+    for name in dir(init)
+    if name.endswith("_") and not name.startswith("__") and callable(getattr(init, name))
+)
+
+
+def _no_fans(*_: Any, **__: Any) -> tuple[int, int]:
+    """Stand in for fan-in and fan-out, which only scale an initialisation that does not run."""
+    return 1, 1
+
+
+# What else only prepares or fills values; layers with a method of their own keep it.
+_PATCHES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
+    *((init, name, _skip) for name in _INITIALISERS),
+    (init, "_calculate_fan_in_and_fan_out", _no_fans),
+    (conv._ConvNd, "reset_parameters", _skip),  # noqa: SLF001
+    (nn.Linear, "reset_parameters", _skip),
+    (batchnorm._NormBase, "reset_parameters", _skip),  # noqa: SLF001
+    (batchnorm._NormBase, "reset_running_stats", _skip),  # noqa: SLF001
+)
+
+
+class _Building(TorchFunctionMode):
+    """Send factories whose values are never looked at to meta."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _VALUE_FREE:
+            if kwargs.get("device") is None:  # torch's own layers pass device=None on
+                kwargs["device"] = META
+        elif getattr(func, "__module__", None) == init.__name__:
+            return _skip(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+@contextlib.contextmanager
+def _no_initialisation() -> Iterator[None]:
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in _PATCHES]
+    try:
+        for owner, name, stand_in in _PATCHES:
+            setattr(owner, name, stand_in)
+        yield
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+@contextlib.contextmanager
+def without_collector() -> Iterator[None]:
+    """Keep the collector from scanning torch's half million objects: half of the build time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    """Call ``build`` without allocating weights or running initialisers; every tensor ends on meta.
+
+    Raises:
+        Unsupported: the builder looks at the values of its weights.
+    """
+    try:
+        with without_collector(), _no_initialisation(), _Building():
+            module = build()
+    except (NotImplementedError, RuntimeError) as error:
+        if "meta" not in str(error).lower():
+            raise
+        raise Unsupported(
+            f"this network cannot be built without weights ({_first_line(error)}); "
+            "build it yourself and pass the module with real=True"
+        ) from error
+    _move_leftovers(module)
+    return module
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _move_leftovers(module: nn.Module) -> None:
+    """Move what the builder made from values (index buffers, schedules) to meta, in place."""
+    memo: dict[int, Tensor] = {}
+    for child in module.modules():
+        spaces: tuple[dict[str, Any], ...] = (child._parameters, child._buffers)  # noqa: SLF001
+        for space in spaces:
+            for name, value in space.items():
+                if value is not None and not value.is_meta:
+                    space[name] = _twin(value, memo)
+        # Plain attributes that are tensors; a parameter cannot be one.
+        attributes = child.__dict__
+        found = [name for name, value in attributes.items() if type(value) is Tensor]
+        for name in found:
+            attributes[name] = _twin(attributes[name], memo)
+
+
+def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:
+    if id(tensor) not in memo:
+        memo[id(tensor)] = on_meta(tensor)
+    return memo[id(tensor)]
+
+
+def on_meta(tensor: Tensor) -> Tensor:
+    """A meta tensor of equal shape, strides, type and ``requires_grad``; a parameter stays one."""
+    if tensor.layout is not torch.strided or tensor.is_quantized:
+        raise Unsupported(f"a tensor of layout {tensor.layout} has no meta form; use real=True")
+    twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+    if isinstance(tensor, nn.Parameter):
+        return nn.Parameter(twin, requires_grad=tensor.requires_grad)
+    return twin.requires_grad_(tensor.requires_grad)
+
+
+class _Copying(TorchFunctionMode):
+    """Let ``copy.deepcopy`` of a tensor attribute give its meta twin instead of its data."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__:
+            return on_meta(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def copy_to_meta(module: nn.Module) -> nn.Module:
+    """A twin of the module on meta that shares nothing with it; no weight is copied.
+
+    Raises:
+        Unsupported: the module holds something that cannot be copied.
+    """
+    memo: dict[int, Any] = {}
+    with torch.inference_mode(mode=False):
+        for tensor in _tensors(module):
+            memo.setdefault(id(tensor), on_meta(tensor))
+        with _Copying():
+            return _deepcopy(module, memo)
+
+
+def copy_real(module: nn.Module) -> nn.Module:
+    """A twin that can run: parameters alias the originals' values, buffers are copies."""
+    memo: dict[int, Any] = {}
+    for parameter in module.parameters():
+        alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
+        memo[id(parameter)] = alias
+    return _deepcopy(module, memo)
+
+
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from module.buffers()
+
+
+def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+    try:
+        return copy.deepcopy(module, memo)
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise Unsupported(
+            f"{type(module).__name__} cannot be copied, and the original is never touched: "
+            f"{_first_line(error)}"
+        ) from error

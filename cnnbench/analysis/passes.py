@@ -1,0 +1,175 @@
+"""The passes of a workload under a trace: forward alone, or forward, loss and backward.
+
+Knows how a phase runs a module; knows nothing of what is counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from cnnbench.analysis.attention import fused_attention
+from cnnbench.analysis.failures import explain
+from cnnbench.analysis.liveness import Peak
+from cnnbench.analysis.meta import without_collector
+from cnnbench.analysis.modules import ModuleStack
+from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
+from cnnbench.errors import CnnbenchError, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from cnnbench.analysis.modules import Inventory
+
+    Loss = Callable[[Any], Tensor]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One traced pass.
+
+    Attributes:
+        rows: the executed operators in order.
+        stack: the modules and their calls.
+        assumed: data-dependent operators and how often their size was assumed.
+        inputs: spatial sizes of the network's inputs by storage key.
+        resident: bytes of parameters, buffers and inputs, each storage once.
+        peak: of everything that was allocated, residents apart.
+        peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
+        activation_peak: the same without gradients of parameters.
+        gradients: bytes of gradients of parameters at the end.
+        at_end: bytes alive when the pass is over.
+        saved: bytes alive when forward is over.
+        unread_params: elements of parameters that no forward operator read.
+    """
+
+    rows: list[Raw]
+    stack: ModuleStack
+    assumed: dict[str, int]
+    inputs: dict[int, tuple[int, ...]]
+    resident: tuple[int, int, int]
+    peak: Peak
+    peak_with_scratch: Peak
+    activation_peak: Peak
+    gradients: int
+    at_end: int
+    saved: int
+    unread_params: int
+
+
+def record(
+    parts: Inventory,
+    inputs: tuple[Any, ...],
+    *,
+    training: bool,
+    meta: bool = True,
+    keep: int = 1,
+    loss: Loss | None = None,
+) -> Recording:
+    """Run one pass of a module whose mode may be changed, and write down every operator.
+
+    Raises:
+        WrongInput: a layer does not take its input.
+        Unsupported: an operator needs values.
+    """
+    module = parts.modules[0]
+    if any(child.training is not training for child in parts.modules):
+        module.train(training)
+    stack = ModuleStack(parts)
+    trace = Trace(stack, meta=meta, keep=keep)
+    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    resident = (
+        trace.live.resident(parts.parameters),
+        trace.live.resident(parts.buffers),
+        trace.live.resident(tensors),
+    )
+    spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+    with _explained(trace), without_collector(), torch.inference_mode(mode=False):
+        attention = fused_attention() if meta else contextlib.nullcontext()
+        with torch.set_grad_enabled(training), attention, stack, trace:
+            output = module(*inputs)
+            saved = trace.live.alive_bytes()
+            if training:
+                _backward(trace, output, loss)
+    gradients = [p.grad for p in parts.parameters if p.grad is not None]
+    numbers = trace.live.numbers(gradients)
+    peak, with_scratch = trace.live.peaks()
+    result = Recording(
+        rows=trace.rows,
+        stack=stack,
+        assumed=trace.assumed,
+        inputs=spatial,
+        resident=resident,
+        peak=peak,
+        peak_with_scratch=with_scratch,
+        activation_peak=trace.live.peaks(without=numbers)[0] if numbers else peak,
+        gradients=_storage_bytes(gradients),
+        at_end=trace.live.alive_bytes(),
+        saved=saved,
+        unread_params=_unread(parts, trace.rows),
+    )
+    del output
+    trace.live.close()
+    return result
+
+
+@contextlib.contextmanager
+def _explained(trace: Trace) -> Iterator[None]:
+    try:
+        yield
+    except CnnbenchError:
+        raise
+    except OperatorFailed as failure:
+        raise explain(failure.error, trace.stack, failure.operator, failure.shapes) from failure
+    except (
+        RuntimeError,
+        NotImplementedError,
+        AssertionError,
+        ValueError,
+        TypeError,
+        IndexError,
+    ) as error:
+        raise explain(error, trace.stack, None, ()) from error
+
+
+def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
+    """Backward from a loss, or from every differentiable output with a gradient of its size."""
+    if loss is not None:
+        roots = [loss(output)]
+    else:
+        leaves = [leaf for leaf in tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
+        roots = [leaf for leaf in leaves if leaf.requires_grad]
+    if not roots:
+        raise Unsupported("nothing to train: no output depends on a trainable parameter")
+    trace.backward = True
+    torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+
+
+def _plain(output: Any) -> Any:
+    """Output objects that pytree does not know (dataclasses) as their fields."""
+    if isinstance(output, (Tensor, dict, tuple, list)) or not hasattr(output, "__dict__"):
+        return output
+    return vars(output)
+
+
+def _storage_bytes(tensors: list[Tensor]) -> int:
+    sizes = {t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}  # noqa: SLF001
+    return sum(sizes.values())
+
+
+def _unread(parts: Inventory, rows: list[Raw]) -> int:
+    """Elements of parameters that no forward operator took."""
+    read: set[int] = set()
+    for row in rows:
+        if not row.backward:
+            read.update(row.reads)
+    return sum(
+        p.numel()
+        for p in parts.parameters
+        if p.untyped_storage()._cdata not in read  # noqa: SLF001
+    )

@@ -1,0 +1,244 @@
+"""The one dispatch pass: every operator is answered on meta, counted, and given to its module.
+
+It sees what autograd sends to the device, forward and backward alike. It does not interpret: rows
+are raw facts, which ``result`` turns into tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map_only
+
+from cnnbench.analysis import receptive, rules, shapes
+from cnnbench.analysis.dynamic import assumed
+from cnnbench.analysis.liveness import Liveness
+from cnnbench.analysis.meta import META
+from cnnbench.analysis.scratch import SCRATCH
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+
+    from cnnbench.analysis.modules import ModuleStack
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is known of an operator before it is called; made once per process and overload."""
+
+    operator: str
+    name: str
+    rule: rules.Rule
+    shape: Callable[..., Any] | None
+    window: Callable[..., receptive.Window] | None
+    scratch: Callable[..., int] | None
+    composite: bool
+
+
+class Raw(NamedTuple):
+    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
+
+    plan: Plan
+    layer: int
+    backward: bool
+    macs: int
+    bias: int
+    flops: int
+    read_bytes: int
+    written_bytes: int
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    output: tuple[int, ...] | torch.Size
+    window: receptive.Window | None
+
+
+class OperatorFailed(Exception):
+    """An operator could not run; carries its name and the original error."""
+
+    def __init__(self, operator: str, shapes_seen: list[tuple[int, ...]], error: Exception) -> None:
+        super().__init__(str(error))
+        self.operator = operator
+        self.shapes = shapes_seen
+        self.error = error
+
+
+_IN_PLACE_KINDS = frozenset({"activation", "arithmetic"})
+
+
+def make_plan(func: OpOverload) -> Plan:
+    """Look everything up that depends on the operator alone."""
+    rule = rules.rule_for(func)
+    name = rules.full_name(func)
+    base = name.partition(".")[0]
+    shape = rule.shape if rules.has_shape_rule(func, rule) else None
+    if base.endswith("_") and not base.endswith("__"):
+        shape = shapes.in_place if shape is not None and rule.kind in _IN_PLACE_KINDS else None
+    composite = rule is rules.UNKNOWN and torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
+        name, "CompositeImplicitAutograd"
+    )
+    return Plan(
+        str(func), name, rule, shape, receptive.WINDOWS.get(base), SCRATCH.get(base), composite
+    )
+
+
+class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Answer, count and attribute every operator while active.
+
+    Args:
+        stack: knows the running module.
+        meta: answer with shape rules; otherwise let operators run on the tensors they get.
+        keep: how many elements data-dependent operators are assumed to keep.
+    """
+
+    def __init__(self, stack: ModuleStack, *, meta: bool, keep: int = 1) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.stack = stack
+        self.live = Liveness()
+        self.rows: list[Raw] = []
+        self.assumed: dict[str, int] = {}
+        self.backward = False
+        self.on_meta = meta
+        self._keep = keep
+        self._plans: dict[OpOverload, Plan] = {}
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch >= 2.12 wraps every call to keep the compiler out, 3 us each; nothing compiles
+        # inside a trace.
+        return False
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        plan = self._plans.get(func)
+        if plan is None:
+            plan = self._plans[func] = make_plan(func)
+        if plan.composite:
+            with self:
+                return func.decompose(*args, **kwargs)
+        out = NotImplemented
+        if plan.shape is not None and self.on_meta:
+            out = plan.shape(*args, **kwargs)
+        if out is NotImplemented:
+            out = self._run(func, plan, args, kwargs)
+        self._record(plan, args, kwargs, out)
+        return out
+
+    def _run(self, func: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The stock kernel, or what is assumed of it; failures name the operator."""
+        try:
+            if not self.on_meta:
+                return func(*args, **kwargs)
+            stand_in = assumed(plan.name, args, before=bool(self.assumed))
+            if stand_in is not None and _any_meta(args):
+                self.assumed[plan.operator] = self.assumed.get(plan.operator, 0) + 1
+                return stand_in(self._keep, *args, **kwargs)
+            if _is_mixed(args):
+                args = tree_map_only(Tensor, _to_meta, args)
+            return func(*args, **kwargs)
+        except (RuntimeError, NotImplementedError, IndexError, ValueError, TypeError) as error:
+            seen = [tuple(item.shape) for item in args if isinstance(item, Tensor)]
+            raise OperatorFailed(plan.operator, seen, error) from error
+
+    def _record(self, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        rule = plan.rule
+        self.live.now = self.stack.now = number = len(self.rows)
+        reads, read_bytes = _touched(args)
+        if kwargs:
+            more, more_bytes = _touched(kwargs.values())
+            reads, read_bytes = reads + more, read_bytes + more_bytes
+        shape: tuple[int, ...] | torch.Size = ()
+        written = 0
+        if isinstance(out, Tensor):
+            shape = out.shape
+            writes = [out.untyped_storage()._cdata]  # noqa: SLF001
+            self.live.born(out)
+            if rule.kind != "view":
+                written = out.nbytes
+        else:
+            writes = []
+            for item in _tensors_of(out):
+                if not writes:
+                    shape = item.shape
+                writes.append(item.untyped_storage()._cdata)  # noqa: SLF001
+                self.live.born(item)
+                if rule.kind != "view":
+                    written += item.nbytes
+        if rule.kind == "view":
+            read_bytes = 0
+        if plan.scratch is not None:
+            self.live.scratch(plan.scratch(out, *args, **kwargs))
+        self.live.now = number + 1
+        backward = self.backward
+        self.rows.append(
+            Raw(
+                plan,
+                self.stack.of_backward() if backward else self.stack.stack[-1],
+                backward,
+                rule.macs(out, *args, **kwargs) if rule.macs is not None else 0,
+                rule.bias(out, *args, **kwargs) if rule.bias is not None else 0,
+                rule.flops(out, *args, **kwargs) if rule.flops is not None else 0,
+                read_bytes,
+                written,
+                tuple(reads),
+                tuple(writes),
+                shape,
+                plan.window(*args) if plan.window is not None else None,
+            )
+        )
+
+
+def _touched(arguments: Any) -> tuple[list[int], int]:
+    """Keys and bytes of the tensors among arguments, one list deep."""
+    keys: list[int] = []
+    nbytes = 0
+    for item in arguments:
+        if isinstance(item, Tensor):
+            storage = item.untyped_storage()
+            keys.append(storage._cdata)  # noqa: SLF001
+            # An expanded tensor addresses more elements than it has.
+            nbytes += min(item.nbytes, storage.nbytes())
+        elif type(item) in (list, tuple):
+            more, more_bytes = _touched(item)
+            keys += more
+            nbytes += more_bytes
+    return keys, nbytes
+
+
+def _tensors_of(out: Any) -> list[Tensor]:
+    if isinstance(out, (tuple, list)):
+        return [item for item in out if isinstance(item, Tensor)]
+    return []
+
+
+def _any_meta(args: Any) -> bool:
+    return any(
+        item.is_meta if isinstance(item, Tensor) else _any_meta(item)
+        for item in args
+        if isinstance(item, (Tensor, list, tuple))
+    )
+
+
+def _is_mixed(args: tuple[Any, ...]) -> bool:
+    """Whether real tensors, made without a device inside ``forward``, meet meta ones."""
+    real = meta = False
+    for item in args:
+        for tensor in item if isinstance(item, (list, tuple)) else (item,):
+            if isinstance(tensor, Tensor):
+                real = real or not tensor.is_meta
+                meta = meta or tensor.is_meta
+    return real and meta
+
+
+def _to_meta(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_meta else tensor.to(META)

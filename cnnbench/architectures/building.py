@@ -1,0 +1,138 @@
+"""From an architecture to a module, and whether it takes an input size.
+
+What a network takes is found out by running it on the meta device: no rule of thumb, no memory.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from cnnbench.architectures import variants
+from cnnbench.architectures.meta import on_meta
+from cnnbench.architectures.tasks import TASKS
+from cnnbench.errors import Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from cnnbench.architectures.registry import Architecture
+
+# What is changed in the finished network where its builder has no argument for it.
+_GENERIC = {"num_classes": variants.with_classes, "in_channels": variants.with_in_channels}
+
+# Selecting boxes depends on values, which the meta device has none of; these resize their input
+# themselves and take any size.
+_NEEDS_VALUES = frozenset({"detection", "instance_segmentation", "keypoints"})
+
+
+def _split(architecture: Architecture, arguments: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return what the builder takes, and what has to be done to its result."""
+    parameters = inspect.signature(architecture.build).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return arguments, {}
+    own = {name: value for name, value in arguments.items() if name in parameters}
+    other = {name: value for name, value in arguments.items() if name not in parameters}
+    unknown = sorted(other.keys() - _GENERIC.keys())
+    if unknown:
+        raise UsageError(f"'{architecture.name}' takes no argument '{unknown[0]}'")
+    return own, other
+
+
+def _check_call(architecture: Architecture, arguments: dict[str, Any]) -> None:
+    try:
+        inspect.signature(architecture.build).bind(**arguments)
+    except TypeError as error:
+        raise UsageError(f"'{architecture.name}' cannot be called: {error}") from error
+
+
+def build(architecture: Architecture, **arguments: Any) -> nn.Module:
+    """Build the network with random weights.
+
+    ``num_classes`` and ``in_channels`` work for every network: where the builder lacks them, the
+    last or first layer is replaced. Lazy modules are materialised at the architecture's input.
+
+    Raises:
+        UsageError: the builder takes no such argument, or returns no ``nn.Module``.
+        Unsupported: there is no layer to replace.
+    """
+    own, other = _split(architecture, arguments)
+    _check_call(architecture, own)
+    module = architecture.build(**own)
+    if not isinstance(module, nn.Module):
+        kind = type(module).__name__
+        raise UsageError(f"'{architecture.name}' returned a {kind}, not a torch.nn.Module")
+    if variants.is_lazy(module):
+        channels = own.get("in_channels", architecture.input[0])
+        variants.materialise(module, inputs(architecture, (channels, *architecture.input[1:])))
+    for name, value in other.items():
+        _GENERIC[name](module, value)
+    return module
+
+
+def inputs(architecture: Architecture, shape: tuple[int, ...], batch: int = 1) -> tuple[Any, ...]:
+    """Return seeded inputs of one inference, on the CPU."""
+    generator = torch.Generator().manual_seed(0)
+    # A caller may be building on the meta device just now.
+    with torch.device("cpu"):
+        return TASKS[architecture.task].inputs(batch, shape, generator)
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return "x".join(str(size) for size in shape)
+
+
+def _failure(architecture: Architecture, shape: tuple[int, ...]) -> str | None:
+    """Return why the network cannot run on one sample of this shape, or None if it can."""
+    arguments = {} if shape[0] == architecture.input[0] else {"in_channels": shape[0]}
+    module = on_meta(build, architecture=architecture, **arguments).eval()
+    tensors = [tensor.to("meta") for tensor in inputs(architecture, shape)]
+    try:
+        with torch.no_grad():
+            module(*tensors)
+    except (RuntimeError, ValueError, AssertionError, IndexError, TypeError) as error:
+        return str(error).partition("\n")[0].rstrip(".") or type(error).__name__
+    return None
+
+
+def _square(architecture: Architecture, size: int) -> tuple[int, ...]:
+    return (*architecture.input[:-2], size, size)
+
+
+def smallest_size(architecture: Architecture) -> int:
+    """Return the smallest height and width that the network takes.
+
+    What the catalogue states, or, for other networks, what a bisection on the meta device finds.
+    """
+    if architecture.min_size is not None:
+        return architecture.min_size
+    low, high = 0, architecture.input[-1]
+    while high - low > 1:
+        middle = (low + high) // 2
+        works = _failure(architecture, _square(architecture, middle)) is None
+        low, high = (low, middle) if works else (middle, high)
+    return high
+
+
+def check_size(architecture: Architecture, shape: tuple[int, ...]) -> None:
+    """Make sure that the network takes one sample of this shape, batch axis aside.
+
+    Raises:
+        Unsupported: it does not; the message names the smallest that works.
+    """
+    if tuple(shape) == architecture.input:
+        return
+    if len(shape) != len(architecture.input):
+        expected = _text(architecture.input)
+        raise Unsupported(f"'{architecture.name}' takes {expected}, not {_text(shape)}")
+    too_small = architecture.min_size is not None and min(shape[-2:]) < architecture.min_size
+    reason = "too small" if too_small else None
+    if not too_small and architecture.task not in _NEEDS_VALUES:
+        reason = _failure(architecture, tuple(shape))
+    if reason is not None:
+        smallest = _text(_square(architecture, smallest_size(architecture)))
+        raise Unsupported(
+            f"'{architecture.name}' cannot take {_text(shape)} ({reason}); "
+            f"the smallest that works is {smallest}"
+        )

@@ -1,0 +1,127 @@
+"""Architectures that are not in the catalogue: timm's, other packages' and the user's own.
+
+Each is imported only when one of its names is asked for. Knows names and how to get a builder; what
+the builder returns is checked when it is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.architectures.registry import Architecture
+from cnnbench.errors import UnknownName, Unsupported, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+    from torch import nn
+
+TIMM = "timm:"
+ENTRY_POINTS = "cnnbench.architectures"
+# What a network of unknown origin is fed.
+_DEFAULT_INPUT = (3, 224, 224)
+
+
+def _timm() -> ModuleType:
+    try:
+        return importlib.import_module("timm")
+    except ImportError as error:
+        message = "'timm:' names need timm, which is not installed; pip install 'cnnbench[timm]'"
+        raise Unsupported(message) from error
+
+
+def _build_timm(model: str, **arguments: Any) -> nn.Module:
+    if "in_channels" in arguments:
+        arguments["in_chans"] = arguments.pop("in_channels")
+    module: nn.Module = _timm().create_model(model, pretrained=False, **arguments)
+    return module
+
+
+def from_timm(name: str) -> Architecture:
+    """Return one of timm's models, with the input size of its (default) pretrained configuration.
+
+    Raises:
+        Unsupported: timm is not installed.
+        UnknownName: timm has no such model.
+    """
+    timm = _timm()
+    model = name.removeprefix(TIMM)
+    if not timm.is_model(model):
+        raise UnknownName("timm model", model, timm.list_models())
+    config = timm.get_pretrained_cfg(model)
+    entry: Callable[..., Any] = timm.models.model_entrypoint(model.split(".")[0])
+    least = config.min_input_size if config is not None else None
+    return Architecture(
+        name=name,
+        family=entry.__module__.rsplit(".", 1)[-1],
+        task="classification",
+        input=tuple(config.input_size) if config is not None else _DEFAULT_INPUT,
+        build=functools.partial(_build_timm, model),
+        min_size=least[-1] if least else None,
+        tags=("timm",),
+        source=f"timm {timm.__version__}",
+    )
+
+
+def _as_architecture(name: str, target: Any, source: str) -> Architecture:
+    """Wrap what an entry point or ``module:attribute`` names: a builder or an Architecture."""
+    if isinstance(target, Architecture):
+        return replace(target, name=name, source=source)
+    if not callable(target) or (hasattr(target, "forward") and not isinstance(target, type)):
+        kind = type(target).__name__
+        raise UsageError(f"'{name}' is a {kind}, not a function or class that makes a network")
+    return Architecture(
+        name=name,
+        family="user",
+        task="classification",
+        input=_DEFAULT_INPUT,
+        build=target,
+        tags=(source,),
+        source=source,
+    )
+
+
+def entry_point_names() -> list[str]:
+    """Return the names that other packages offer."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=ENTRY_POINTS)})
+
+
+def from_entry_point(name: str) -> Architecture | None:
+    """Return the architecture that another package offers under this name, or None."""
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS, name=name):
+        source = point.dist.name if point.dist is not None else "entry point"
+        return _as_architecture(name, point.load(), source)
+    return None
+
+
+def _import(module: str, name: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        # A module that exists and misses one of its own imports is another story.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise UsageError(f"'{name}': {module} needs {error.name}, which is missing") from error
+        message = f"'{name}': no module '{module}'; run where it can be imported or set PYTHONPATH"
+        raise UsageError(message) from error
+
+
+def from_factory(name: str) -> Architecture:
+    """Return the user's ``package.module:factory``; only here is it imported.
+
+    Raises:
+        UsageError: no such module or attribute, or nothing that can be called.
+    """
+    module, _, path = name.partition(":")
+    if not module or not path:
+        raise UsageError(f"'{name}' is no name of an architecture; give 'package.module:factory'")
+    target = _import(module, name)
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            raise UsageError(f"'{name}': '{module}' has no '{path}'")
+        target = getattr(target, attribute)
+    return _as_architecture(name, target, "user")

@@ -1,0 +1,127 @@
+"""``cnnbench cost``: what networks cost, counted without running them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from cnnbench import suite
+from cnnbench.cli.output import write
+from cnnbench.cli.parameters import Pair, Shape
+from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
+from cnnbench.report import FORMATS, cost, render
+from cnnbench.runner.executor import executor
+from cnnbench.runner.inquiry import ask_each
+from cnnbench.spec import PHASES
+
+_SECONDS = 600.0
+
+_EPILOG = """\b
+Examples:
+  cnnbench cost resnet50
+  cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
+  cnnbench cost vgg16 --layers --sort params --top 5
+  cnnbench cost googlenet --layers --depth 1
+  cnnbench cost vit_b_16 --ops
+  cnnbench cost resnet50 mobilenet_v2 --cross-check
+  cnnbench cost tag:lecture --format json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("models", metavar="MODEL…", nargs=-1, required=True)
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
+@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
+@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True)
+@click.option(
+    "--optimizer",
+    type=click.Choice(("sgd", "momentum", "adam")),
+    default="sgd",
+    show_default=True,
+    help="Whose state the predicted training memory includes.",
+)
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes.")
+@click.option("--in-channels", type=click.IntRange(min=1), help="Channels of the input.")
+@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
+@click.option("--layers", "view", flag_value="layers", help="A row per layer.")
+@click.option("--ops", "view", flag_value="ops", help="A row per operator type.")
+@click.option("--cross-check", "view", flag_value="crosschecks",
+              help="Beside torch's FlopCounterMode and fvcore, differences explained.")  # fmt: skip
+@click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
+@click.option("--sort", metavar="COLUMN", help="Order layers or operators by a column.")
+@click.option("--top", type=click.IntRange(min=1), help="Only the first so many.")
+@click.option("--real", is_flag=True, help="Run on real tensors, for networks that need values.")
+@click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
+@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
+@click.option("--executor", "who", default="process", hidden=True)
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(**options: Any) -> None:
+    """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
+
+    Nothing is allocated or run. What has no rule is listed by name: a total that may be short says
+    so. JSON is a list with one object per model.
+    """
+    kind = "json" if options["as_json"] else options["kind"]
+    if kind not in FORMATS:
+        raise UnknownName("format", kind, FORMATS)
+    _refuse_idle_options(options)
+    facts = _ask(options)
+    text = _json(facts, options) if kind == "json" else render(_table(facts, options), kind)
+    write(text, options["output"])
+    failed = [one for one in facts if "error" in one]
+    if failed and len(facts) == 1:
+        raise UsageError(f"{failed[0]['name']}: {failed[0]['error']}")
+    if failed:
+        raise SomeFailed(f"{len(failed)} of {len(facts)} models could not be counted")
+
+
+def _refuse_idle_options(options: Mapping[str, Any]) -> None:
+    for name, views in (("depth", {"layers"}), ("sort", {"layers", "ops"}), ("top", {"layers", "ops"})):
+        if options[name] is not None and options["view"] not in views:
+            raise UsageError(f"--{name} goes with {' or '.join(f'--{v}' for v in sorted(views))}")
+
+
+def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+    names = suite.select(options["models"])
+    short = {"num_classes": options["classes"], "in_channels": options["in_channels"]}
+    arguments = dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
+    request = {
+        "task": "cost",
+        "batch": options["batch"],
+        "size": options["size"],
+        "shape": options["shape"],
+        "phase": options["phase"],
+        "optimizer": options["optimizer"],
+        "arguments": arguments,
+        "real": options["real"],
+        "rows": options["view"] in {"layers", "ops"} or options["as_json"],
+        "crosscheck": options["view"] == "crosschecks",
+    }
+    messages = [request | {"name": name} for name in names]
+    answers = ask_each(executor(options["who"]), messages, _SECONDS)
+    return [
+        {"name": name, "error": str(answer)} if isinstance(answer, WorkerError) else answer
+        for name, answer in zip(names, answers, strict=True)
+    ]
+
+
+def _table(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Any:
+    if options["view"] == "layers":
+        return cost.layers(facts, options["depth"], options["sort"], options["top"])
+    if options["view"] == "ops":
+        return cost.ops(facts, options["sort"], options["top"])
+    if options["view"] == "crosschecks":
+        return cost.crosschecks(facts)
+    return cost.totals(facts)
+
+
+def _json(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
+    hidden = {"layers", "ops"} - {options["view"]}
+    shown = [{k: v for k, v in one.items() if k not in hidden} for one in facts]
+    return json.dumps(shown, indent=1) + "\n"

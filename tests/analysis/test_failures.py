@@ -1,0 +1,133 @@
+"""What cannot be analysed says which layer, which operator, what was expected, and what to do."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cnnbench.analysis import WrongInput, analyze, build_on_meta
+from cnnbench.errors import Unsupported, UsageError
+
+
+class LooksAtValues(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        return self.linear(x) if x.sum() > 0 else x
+
+
+class Choosing(nn.Module):
+    def forward(self, x):
+        return x[:, int(x[0, 0])]
+
+
+def test_values_are_refused_and_the_way_out_is_named():
+    with pytest.raises(Unsupported, match=r"LooksAtValues.*_local_scalar_dense.*real=True"):
+        analyze(LooksAtValues(), (torch.ones(1, 4),))
+
+
+def test_the_way_out_works():
+    analysis = analyze(LooksAtValues(), (torch.ones(1, 4),), real=True)
+
+    assert analysis.macs == 16
+    assert analysis.real
+    assert analysis.cost().method == "cnnbench.analysis (real tensors)"
+
+
+def test_the_failing_layer_is_named():
+    network = nn.Sequential(nn.Linear(4, 4), Choosing())
+
+    with pytest.raises(Unsupported, match=r"layer '1' \(Choosing\)"):
+        analyze(network, (torch.ones(2, 4),))
+
+
+@pytest.mark.parametrize(
+    ("network", "shape", "message"),
+    [
+        (
+            nn.Sequential(nn.Conv2d(3, 8, 3)),
+            (1, 4, 8, 8),
+            r"'0' \(Conv2d\).*3 channels.*\(1, 4, 8, 8\)",
+        ),
+        (nn.Sequential(nn.Conv2d(3, 8, 9)), (1, 3, 4, 4), r"Conv2d.*kernel.*\(1, 3, 4, 4\)"),
+        (
+            nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8, 2)),
+            (1, 3, 8, 8),
+            r"layer '2' \(Linear\).*expected 8 features.*got \(1, 288\)",
+        ),
+        (
+            nn.Sequential(nn.BatchNorm2d(8)),
+            (2, 4, 3, 3),
+            r"BatchNorm2d.*8 channels.*\(2, 4, 3, 3\)",
+        ),
+        (nn.Sequential(nn.LayerNorm(8)), (2, 4), r"LayerNorm.*last axes \(8,\)"),
+    ],
+)
+def test_wrong_shapes_say_expected_and_got(network, shape, message):
+    with pytest.raises(WrongInput, match=message):
+        analyze(network, (torch.zeros(shape),))
+
+
+def test_assertions_of_the_network_are_passed_on():
+    class Picky(nn.Module):
+        def forward(self, x):
+            assert x.shape[-1] == 7, "needs seven"
+            return x
+
+    with pytest.raises(WrongInput, match="needs seven"):
+        analyze(nn.Sequential(Picky()), (torch.zeros(1, 3),))
+
+
+def test_wrong_number_of_inputs():
+    with pytest.raises(UsageError, match="argument"):
+        analyze(nn.Linear(2, 2), (torch.zeros(1, 2), torch.zeros(1, 2)))
+
+
+def test_builders_that_look_at_weights():
+    def build():
+        layer = nn.Linear(2, 2)
+        if layer.weight.sum() > 0:
+            layer = nn.Identity()
+        return layer
+
+    with pytest.raises(Unsupported, match="without weights"):
+        build_on_meta(build)
+
+
+def test_other_errors_of_builders_are_theirs():
+    def build():
+        raise RuntimeError("no such file")
+
+    with pytest.raises(RuntimeError, match="no such file"):
+        build_on_meta(build)
+
+
+def test_modules_that_cannot_be_copied():
+    network = nn.Linear(2, 2)
+    network.generator = (item for item in ())
+
+    with pytest.raises(Unsupported, match="cannot be copied"):
+        analyze(network, (torch.zeros(1, 2),))
+
+
+def test_an_exception_the_network_catches_does_not_confuse_layers():
+    class Catching(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wrong = nn.Linear(3, 3)
+            self.right = nn.Linear(4, 4)
+
+        def forward(self, x):
+            try:
+                return self.wrong(x)
+            except Exception:  # noqa: BLE001
+                return self.right(x)
+
+    rows = {row.name: row for row in analyze(Catching(), (torch.zeros(1, 4),)).layers}
+
+    assert rows["right"].totals.macs == 16
+    assert rows["wrong"].totals.macs == 0
+    assert rows[""].totals.macs == 16

@@ -1,0 +1,221 @@
+"""Predicted memory against a dispatcher on real tensors and the CPU allocator's own events."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+import pytest
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torchvision import models
+
+from cnnbench.analysis import analyze
+
+# Those that are quick to train; all eight of the study at full size are in
+# bench/analysis_memory.py.
+LIGHT = ("mobilenet_v2", "densenet121", "efficientnet_b0", "resnet18", "shufflenet_v2_x1_0")
+CASES = [
+    ("inference", name) for name in ("resnet50", "convnext_tiny", "swin_t", "vit_b_32", *LIGHT)
+]
+CASES += [("training", name) for name in LIGHT]
+ONEDNN = torch.backends.mkldnn.is_available() and "AVX512" in torch.__config__.show()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """oneDNN's choice of algorithm, and with it its scratch, depends on threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Tracker(TorchDispatchMode):
+    """The peak of live storages that appear as results; nothing shared with the analyser."""
+
+    def __init__(self, known):
+        super().__init__()
+        self.seen = {tensor.untyped_storage()._cdata for tensor in known}
+        self.live = self.peak = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor):
+                self.note(tensor.untyped_storage())
+        return out
+
+    def note(self, storage):
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self.seen:
+            self.seen.add(key)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self.gone, key, size)
+
+    def gone(self, key, size):
+        self.seen.discard(key)
+        self.live -= size
+
+
+def network(name):
+    arguments = {"image_size": 64} if name.startswith("vit") else {}
+    return models.get_model(name, weights=None, **arguments)
+
+
+def images():
+    return torch.zeros(2, 3, 64, 64)
+
+
+def predicted(module, phase, optimizer="sgd"):
+    """Predicted peak without what is resident, without and with library scratch."""
+    memory = analyze(module, (images(),), phase=phase, optimizer=optimizer).memory
+    resident = memory.params + memory.buffers + memory.input + memory.optimizer_state
+    return memory.peak - resident, memory.peak + memory.scratch - resident
+
+
+def step(module, image):
+    output = module(image)
+    output.backward(torch.ones_like(output))
+
+
+@pytest.mark.parametrize(("phase", "name"), CASES)
+def test_within_one_percent_of_a_dispatch_tracker(name, phase):
+    module, image = network(name), images()
+    module.train(phase == "training")
+    tracker = Tracker([*module.parameters(), *module.buffers(), image])
+    with torch.set_grad_enabled(phase == "training"), tracker:
+        if phase == "training":
+            step(module, image)
+        else:
+            module(image)
+
+    assert predicted(module, phase)[0] == pytest.approx(tracker.peak, rel=0.01)
+
+
+def allocated(call):
+    """Peak of the CPU allocator over a call, from the profiler's memory events."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as prof:
+        call()
+    events = [e for e in prof.profiler.kineto_results.events() if e.name() == "[memory]"]
+    now = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("phase", "name"), CASES)
+def test_within_ten_percent_of_the_allocator(name, phase):
+    module, image = network(name), images()
+    module.train(phase == "training")
+    tensors, with_scratch = predicted(module, phase)
+
+    def call():
+        with torch.set_grad_enabled(phase == "training"):
+            step(module, image) if phase == "training" else module(image)
+
+    call()
+    module.zero_grad(set_to_none=True)
+    peak = allocated(call)
+
+    # Without oneDNN's AVX-512 kernels the scratch is another, and only what tensors need is
+    # certain.
+    if ONEDNN:
+        assert with_scratch == pytest.approx(peak, rel=0.1)
+    assert tensors <= 1.05 * peak
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("sgd", lambda p: torch.optim.SGD(p, 0.1)),
+        ("momentum", lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
+        ("adam", torch.optim.Adam),
+    ],
+)
+def test_the_optimiser_is_in_the_peak(name, make):
+    # So many weights that the peak stands in the optimiser's step.
+    module, image = nn.Sequential(nn.Flatten(), nn.Linear(12288, 64)), images()
+    optimizer = make(module.parameters())
+
+    def call():
+        step(module, image)
+        optimizer.step()
+
+    call()
+    optimizer.zero_grad(set_to_none=True)
+    memory = analyze(module, (image,), phase="training", optimizer=name).memory
+
+    states = sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for value in state.values()
+        if isinstance(value, torch.Tensor) and value.dim()
+    )
+    assert memory.optimizer_state == states
+    resident = memory.params + memory.buffers + memory.input + states
+    assert memory.peak - resident == pytest.approx(allocated(call), rel=0.01)
+    assert (memory.op == "optimizer step") == (name == "adam")
+
+
+def test_the_parts_by_hand():
+    module = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.ReLU(), nn.Conv2d(8, 2, 1))
+    image = torch.zeros(1, 3, 16, 16)
+    plane = 16 * 16 * 4
+
+    memory = analyze(module, (image,)).memory
+
+    assert memory.params == 4 * (24 + 16 + 2)
+    assert memory.input == 3 * plane
+    assert memory.activations == 16 * plane
+    assert (memory.activation_layer, memory.activation_op) == ("1", "aten.relu.default")
+    assert memory.peak == memory.params + memory.input + 16 * plane
+    assert memory.gradients == memory.optimizer_state == 0
+
+
+def test_gradients_and_saved_activations():
+    module = nn.Sequential(nn.Linear(10, 20, bias=False), nn.Linear(20, 5, bias=False))
+
+    memory = analyze(module, (torch.zeros(4, 10),), phase="training", optimizer="momentum").memory
+
+    assert memory.gradients == memory.optimizer_state == 4 * (200 + 100)
+    assert memory.saved == 4 * 4 * (20 + 5)
+
+
+def test_a_view_costs_nothing_and_a_shared_storage_once():
+    class Net(nn.Module):
+        def forward(self, x):
+            y = x + 1
+            return y.view(-1), y[:2], y.t()
+
+    assert analyze(Net(), (torch.zeros(4, 4),)).memory.activations == 64
+
+
+def test_in_place_needs_no_second_map():
+    image = (torch.zeros(1, 4, 8, 8),)
+    conv = nn.Conv2d(4, 4, 1)
+
+    in_place = analyze(nn.Sequential(conv, nn.ReLU(inplace=True)), image).memory
+    out_of_place = analyze(nn.Sequential(conv, nn.ReLU()), image).memory
+
+    assert 2 * in_place.activations == out_of_place.activations
+
+
+def test_attention_does_not_keep_scores():
+    class Net(nn.Module):
+        def forward(self, q):
+            return nn.functional.scaled_dot_product_attention(q, q, q)
+
+    memory = analyze(Net(), (torch.zeros(1, 2, 512, 16),)).memory
+
+    scores = 2 * 512 * 512 * 4
+    assert memory.activations < scores / 4

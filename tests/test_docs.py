@@ -1,0 +1,67 @@
+"""The documentation is true: its commands run, and CI calls what the README says."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cnnbench.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+# Commands that measure; in a test they pretend to.
+MEASURING = {"run", "doctor"}
+
+
+def console_lines(text: str) -> list[str]:
+    blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_console_line_of_the_documentation_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for line in console_lines(page.read_text(encoding="utf8")):
+        words = shlex.split(line)
+        assert words[0] == "cnnbench", line
+        fake = ["--executor", "fake"] if words[1] in MEASURING and "--resume" not in words else []
+
+        result = CliRunner().invoke(main, [*words[1:], *fake])
+
+        assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+def test_every_command_has_an_example_in_the_documentation() -> None:
+    lines = [line for page in PAGES for line in console_lines(page.read_text(encoding="utf8"))]
+
+    assert {shlex.split(line)[1] for line in lines} >= set(COMMANDS)
+
+
+def test_the_readme_opens_with_the_two_commands_and_ci_calls_the_second() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf8")
+
+    assert blocks[0].startswith("python -m pip install . && cnnbench run")
+    assert blocks[1].startswith("python -m pip install tox tox-uv")
+    pattern = re.search(r"/(\^python[^/]*)/&/p", ci)
+    assert pattern is not None
+    assert re.search(pattern[1], blocks[1], flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES],
+                         ids=lambda page: page.name)  # fmt: skip
+def test_links_to_files_of_the_project_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_ci_script_is_valid_shell() -> None:
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)

@@ -1,0 +1,96 @@
+"""Steps of every phase: they repeat, they leave weights alone, they train what they should."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cnnbench.spec import PHASES, Device, Mode, Spec, Workload
+from cnnbench.worker import build, modes
+
+SPEC = Spec(Workload("lenet", 2, (3, 32, 32)), Mode(), Device(), 1)
+
+
+def made(spec: Spec, seed: int = 0) -> build.Step:
+    architecture, module = build.construct(spec.workload, seed)
+    return build.step(spec, architecture, module, seed)
+
+
+def of(phase: str, mode: Mode | None = None) -> Spec:
+    workload = replace(SPEC.workload, phase=phase)
+    return replace(SPEC, workload=workload, mode=mode or Mode())
+
+
+@pytest.fixture(autouse=True)
+def _flags_restored():
+    with modes.restored():
+        modes.set_flags(Mode(), 1)
+        yield
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_two_workers_with_one_seed_compute_the_same(phase: str) -> None:
+    first, second = made(of(phase)), made(of(phase))
+
+    left, right = (step.observe(step.call()) for step in (first, second))
+
+    assert all(torch.equal(a, b) for a, b in zip(left, right, strict=True))
+
+
+def test_another_seed_gives_other_weights_and_inputs() -> None:
+    first, second = made(SPEC, seed=0), made(SPEC, seed=1)
+
+    assert not torch.equal(first.inputs[0], second.inputs[0])
+    assert not torch.equal(first.module[0].weight, second.module[0].weight)
+
+
+def test_inference_keeps_no_graph_and_leaves_no_gradient() -> None:
+    step = made(SPEC)
+
+    output = step.call()
+
+    assert output.shape == (2, 10)
+    assert not output.requires_grad
+    assert all(parameter.grad is None for parameter in step.module.parameters())
+
+
+@pytest.mark.parametrize("phase", ["training", "finetune"])
+def test_every_training_step_is_the_same_work_on_the_same_weights(phase: str) -> None:
+    step = made(of(phase))
+    before = [parameter.detach().clone() for parameter in step.module.parameters()]
+
+    losses = [float(step.call()) for _ in range(3)]
+
+    assert len(set(losses)) == 1
+    after = list(step.module.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def test_fine_tuning_trains_the_last_layer_alone() -> None:
+    step = made(of("finetune"))
+    step.call()
+
+    with_gradient = [name for name, p in step.module.named_parameters() if p.grad is not None]
+
+    assert with_gradient == ["11.weight", "11.bias"]
+
+
+def test_what_lives_before_a_training_step_includes_the_optimisers_state() -> None:
+    step = made(of("training"))
+    step.call()
+    weights = sum(parameter.nbytes for parameter in step.module.parameters())
+
+    resident = sum(tensor.nbytes for tensor in step.resident())
+
+    # Weights, momentum, and the input.
+    assert resident == 2 * weights + step.inputs[0].nbytes
+
+
+def test_training_in_autocast_keeps_weights_and_gradients_in_float32() -> None:
+    step = made(of("training", Mode(precision="amp=bf16")))
+
+    step.call()
+
+    assert {p.grad.dtype for p in step.module.parameters()} == {torch.float32}

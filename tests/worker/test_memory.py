@@ -1,0 +1,74 @@
+"""Peak memory: a known peak is found by both methods, and running sums are summed right."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+import pytest
+import torch
+from torch import nn
+
+from cnnbench.worker import memory
+
+MIB = 1 << 20
+
+
+def held_for_a_moment(size: int):
+    """Allocate and release blocks so that exactly ``size`` bytes live at the peak."""
+
+    def call() -> torch.Tensor:
+        half = torch.ones(size // 2, dtype=torch.uint8)
+        other = torch.ones(size // 2, dtype=torch.uint8)
+        del half, other
+        return torch.ones(16)
+
+    return call
+
+
+@pytest.mark.parametrize("mebibytes", [1, 64])
+def test_the_allocators_peak_of_a_known_module_is_exact(mebibytes: int) -> None:
+    peak = memory.allocator_peak(held_for_a_moment(mebibytes * MIB))
+
+    assert mebibytes * MIB <= peak <= mebibytes * MIB + 256
+
+
+def _both_methods(pipe) -> None:
+    caching_off = memory.stop_malloc_caching()
+    call = held_for_a_moment(64 * MIB)
+    call()
+    pipe.send((caching_off, memory.high_water_growth(call), memory.allocator_peak(call)))
+
+
+def test_two_independent_methods_agree_within_two_percent() -> None:
+    ours, theirs = multiprocessing.Pipe()
+    # A process of its own, because malloc's caching is switched off for good.
+    process = multiprocessing.get_context("spawn").Process(target=_both_methods, args=(theirs,))
+    process.start()
+    caching_off, high_water, allocator = ours.recv()
+    process.join()
+
+    if not caching_off or high_water is None:
+        pytest.skip("this system has no mallopt or does not reset VmHWM")
+    assert abs(high_water - allocator) <= 0.02 * allocator
+
+
+@pytest.mark.parametrize(
+    ("changes", "peak"),
+    [
+        ([], 0),
+        ([(1, 10), (2, 5), (3, -10), (4, 3)], 15),
+        ([(4, 3), (3, -10), (2, 5), (1, 10)], 15),
+        ([(1, -100), (2, 40)], 0),
+    ],
+)
+def test_the_peak_is_the_highest_running_sum_in_time_order(changes, peak: int) -> None:
+    assert memory.peak_of(changes) == peak
+
+
+def test_a_storage_is_counted_once_however_many_tensors_look_at_it() -> None:
+    whole = torch.zeros(100)
+    tied = nn.Linear(10, 10, bias=False)
+
+    total = memory.storage_bytes([whole, whole[:50], whole.view(10, 10), tied.weight, tied.weight])
+
+    assert total == 400 + 400

@@ -1,0 +1,113 @@
+"""What each word of a mode does, and that the two tables of words agree."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from cnnbench.spec import AXES, WORDS, Device, Mode
+from cnnbench.worker import modes
+
+TABLES = {
+    "compiler": modes.COMPILERS,
+    "memory_format": modes.MEMORY_FORMATS,
+    "precision": modes.PRECISIONS,
+}
+
+
+@pytest.fixture(autouse=True)
+def _flags_restored():
+    with modes.restored():
+        yield
+
+
+@pytest.mark.parametrize("axis", AXES)
+def test_every_word_that_can_be_said_can_be_done(axis: str) -> None:
+    said = {word.value for word in WORDS if word.axis == axis}
+
+    done = set(TABLES[axis])
+
+    assert done - {"fp64"} == said
+
+
+def test_fp32_means_fp32_and_tf32_is_asked_for() -> None:
+    plain = modes.set_flags(Mode(), threads=1)
+    tf32 = modes.set_flags(Mode(precision="tf32"), threads=1)
+
+    assert (plain["cuda_matmul_fp32"], plain["cudnn_conv_fp32"]) == ("ieee", "ieee")
+    assert (tf32["cuda_matmul_fp32"], tf32["cudnn_conv_fp32"]) == ("tf32", "tf32")
+
+
+def test_threads_are_set_and_put_back() -> None:
+    before = torch.get_num_threads()
+
+    with modes.restored():
+        flags = modes.set_flags(Mode(), threads=before + 1)
+        assert flags["threads"] == torch.get_num_threads() == before + 1
+
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("flush", [True, False])
+def test_flushing_of_subnormal_numbers_is_seen(flush: bool) -> None:
+    if not torch.set_flush_denormal(flush):
+        pytest.skip("this processor cannot flush")
+    try:
+        assert modes.flags()["flush_denormal"] is flush
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "layout"),
+    [
+        (Mode(), torch.float32, torch.contiguous_format),
+        (Mode(memory_format="channels_last"), torch.float32, torch.channels_last),
+        (Mode(precision="bf16"), torch.bfloat16, torch.contiguous_format),
+        (Mode(precision="amp=bf16"), torch.float32, torch.contiguous_format),
+        (Mode(memory_format="channels_last", precision="fp16"), torch.float16, torch.channels_last),
+    ],
+)
+def test_weights_and_inputs_get_dtype_and_layout(mode, dtype, layout) -> None:
+    module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8))
+    indices = torch.arange(4)
+
+    module, (image, kept) = modes.prepare(
+        mode, Device(), module, (torch.randn(2, 3, 8, 8), indices)
+    )
+
+    assert module[0].weight.dtype is image.dtype is dtype
+    assert module[0].weight.is_contiguous(memory_format=layout)
+    assert image.is_contiguous(memory_format=layout)
+    assert module[1].num_batches_tracked.dtype is torch.int64
+    assert kept.dtype is torch.int64
+
+
+def test_channels_last_of_volumes() -> None:
+    module, (clip,) = modes.prepare(
+        Mode(memory_format="channels_last"),
+        Device(),
+        nn.Conv3d(3, 4, 3),
+        (torch.ones(1, 3, 4, 8, 8),),
+    )
+
+    assert clip.is_contiguous(memory_format=torch.channels_last_3d)
+    assert module.weight.is_contiguous(memory_format=torch.channels_last_3d)
+
+
+def test_autocast_runs_contractions_in_the_dtype_that_was_asked_for() -> None:
+    conv = nn.Conv2d(3, 4, 3)
+
+    with torch.inference_mode(), modes.autocast(Mode(precision="amp=bf16"), Device()):
+        output = conv(torch.ones(1, 3, 8, 8))
+
+    assert output.dtype is torch.bfloat16
+    assert conv.weight.dtype is torch.float32
+
+
+def test_eager_calls_the_module_itself_and_compile_does_not() -> None:
+    module = nn.ReLU()
+
+    assert modes.compiled(Mode(), module) is module
+    assert modes.compiled(Mode(compiler="default"), module) is not module
