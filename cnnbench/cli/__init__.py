@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
+    "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
+    "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures there are."),
     "doctor": ("cnnbench.cli.doctor", "Say what this machine offers and what spoils measurements."),
 }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +16,9 @@ from cnnbench.report import FORMATS, cost, render
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each
 from cnnbench.spec import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SECONDS = 600.0
 
@@ -34,10 +36,18 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples per call."
+)
 @click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
 @click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True)
+@click.option(
+    "--phase",
+    type=click.Choice(PHASES),
+    default="inference",
+    show_default=True,
+    help="What the network is doing.",
+)
 @click.option(
     "--optimizer",
     type=click.Choice(("sgd", "momentum", "adam")),
@@ -59,7 +69,7 @@ Examples:
 @click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--executor", "who", default="process", hidden=True)
+@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(**options: Any) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
@@ -82,7 +92,11 @@ def command(**options: Any) -> None:
 
 
 def _refuse_idle_options(options: Mapping[str, Any]) -> None:
-    for name, views in (("depth", {"layers"}), ("sort", {"layers", "ops"}), ("top", {"layers", "ops"})):
+    for name, views in (
+        ("depth", {"layers"}),
+        ("sort", {"layers", "ops"}),
+        ("top", {"layers", "ops"}),
+    ):
         if options[name] is not None and options["view"] not in views:
             raise UsageError(f"--{name} goes with {' or '.join(f'--{v}' for v in sorted(views))}")
 

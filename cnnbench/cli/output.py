@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench.errors import StoreError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def write(text: str, output: Path | None) -> None:

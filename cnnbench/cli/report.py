@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from cnnbench import store
-from cnnbench.errors import StoreError, UnknownName
+from cnnbench.cli.output import write
+from cnnbench.errors import UnknownName
 from cnnbench.report import FORMATS, render
 from cnnbench.report.table import entries, summary, tidy
 
@@ -67,14 +68,4 @@ def command(
         table = widen(found, pivot, metric or "latency")
     else:
         table = (summary if kind in {"table", "markdown"} else tidy)(found)
-    _write(render(table, kind), output)
-
-
-def _write(text: str, output: Path | None) -> None:
-    if output is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        output.write_text(text, encoding="utf8", newline="")
-    except OSError as error:
-        raise StoreError(f"{output}: {error.strerror}") from error
+    write(render(table, kind), output)

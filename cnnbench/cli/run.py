@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Options that --resume takes from the run itself.
 _GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
-         "classes", "in_channels", "rounds", "slices", "seed", "timeout", "memory_limit", "out",
-         "executor", "dry_run")  # fmt: skip
+         "classes", "in_channels", "rounds", "slices", "seed", "timeout", "memory_limit",
+         "out", "executor", "dry_run")  # fmt: skip
 
 _EPILOG = """\b
 Examples:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import arithmetic
-from cnnbench.arithmetic import Comparison, LayerCost
 from cnnbench.cli.parameters import Numbers, Shape
 from cnnbench.errors import UsageError
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from cnnbench.arithmetic import Comparison, LayerCost
 
 _EPILOG = """\b
 Examples:
@@ -141,9 +143,7 @@ def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json:
 @_KERNEL
 @_BIAS
 @_JSON
-def _separable(
-    given: tuple[int, ...], out: int, kernel: int, bias: bool, as_json: bool
-) -> None:
+def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_json: bool) -> None:
     """Compare a convolution with depthwise plus 1x1 (MobileNet)."""
     found = arithmetic.separable(given[0], given[1:], out, kernel, bias=bias)
     _comparison(found, as_json=as_json)

@@ -174,7 +174,9 @@ def _by_operator(one: Facts) -> list[dict[str, Any]]:
 
 def crosschecks(facts: Sequence[Facts]) -> Table:
     """A row per tool that agrees, and per group of operators in which it does not."""
-    rows = [row for one in facts for check in one.get("crosschecks") or () for row in _lines(one, check)]
+    rows = [
+        row for one in facts for check in one.get("crosschecks") or () for row in _lines(one, check)
+    ]
     return Table(_CHECKS, tuple(rows), notes=notes(facts))
 
 
@@ -183,7 +185,11 @@ def _lines(one: Facts, check: Facts) -> list[tuple[Any, ...]]:
     if check.get("error"):
         return [(name, tool, "", None, None, check["error"])]
     head = (name, tool, "all", check["ours"], check["theirs"])
-    verdict = "agrees" if not check["differences"] else ("differs" if check["explained"] else "differs, unexplained")
+    verdict = (
+        "agrees"
+        if not check["differences"]
+        else ("differs" if check["explained"] else "differs, unexplained")
+    )
     return [
         (*head, verdict),
         *((name, tool, d["operators"], d["ours"], d["theirs"], d["reason"])
@@ -219,7 +225,9 @@ def _cell(row: Facts, name: str) -> Any:
     if isinstance(value, Mapping):
         return _counts(value)
     if isinstance(value, list):
-        return ", ".join(map(_shape, value)) if value and isinstance(value[0], list) else _shape(value)
+        return (
+            ", ".join(map(_shape, value)) if value and isinstance(value[0], list) else _shape(value)
+        )
     return value
 
 

@@ -6,11 +6,9 @@ API call it.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import machine, store, suite
@@ -19,12 +17,15 @@ from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.record import Environment, Failure, Record
 from cnnbench.runner import plan as planning
 from cnnbench.runner.executor import Executor, executor
+from cnnbench.runner.inquiry import ask_each
 from cnnbench.runner.plan import Plan
 from cnnbench.runner.session import Session, Watcher, batches, describe
 from cnnbench.spec import Device, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.store import StoredRun, Writer
 
 # Of the memory that is free now, what one worker may take before it gets an error instead of a
@@ -139,18 +140,13 @@ def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) 
     if not names:
         return {}
     found = {}
-    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
-        for name in names:
-            worker = crew.start()
-            request = {"task": "resolve", "name": name, "arguments": dict(arguments)}
-            try:
-                found[name] = decode(Facts, worker.ask(request, _RESOLVE_SECONDS))
-            except WorkerError as error:
-                if error.kind == "unsupported":
-                    raise UsageError(str(error)) from error
-                raise UsageError(f"model '{name}': {error}") from error
-            finally:
-                worker.close()
+    requests = [{"task": "resolve", "name": name, "arguments": dict(arguments)} for name in names]
+    answers = ask_each(who, requests, _RESOLVE_SECONDS)
+    for name, answer in zip(names, answers, strict=True):
+        if isinstance(answer, WorkerError):
+            own = answer.kind == "unsupported"
+            raise UsageError(str(answer) if own else f"model '{name}': {answer}") from answer
+        found[name] = decode(Facts, answer)
     return found
 
 
@@ -160,16 +156,9 @@ def _refused_shapes(who: Executor, grid: Grid, known: Mapping[str, Facts]) -> di
     changed = {name: list(shape) for name, shape in shapes.items() if shape != known[name].input}
     if not changed or grid.arguments:
         return {}
-    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
-        worker = crew.start()
-        try:
-            answer: dict[str, str] = worker.ask({"task": "fits", "shapes": changed}, _FIT_SECONDS)
-        except WorkerError:
-            # Not known beforehand, then; a network that cannot take it will say so in its row.
-            return {}
-        finally:
-            worker.close()
-    return answer
+    (answer,) = ask_each(who, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
+    # Not known beforehand, then; a network that cannot take it will say so in its row.
+    return {} if isinstance(answer, WorkerError) else dict(answer)
 
 
 def start(job: Job, out: Path, watcher: Watcher) -> StoredRun:

@@ -27,6 +27,7 @@ from cnnbench.record import (
     with_failure,
 )
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
+from cnnbench.runner.inquiry import ask
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -79,16 +80,7 @@ def describe(executor: Executor) -> Environment:
         tempfile.TemporaryDirectory(prefix="cnnbench-") as folder,
         executor.open(Path(folder)) as crew,
     ):
-        return decode(Environment, _once(crew, {"task": "describe"}, 120.0))
-
-
-def _once(crew: AnyCrew, message: Message, timeout: float) -> Any:
-    """One task in one worker."""
-    worker = crew.start()
-    try:
-        return worker.ask(message, timeout)
-    finally:
-        worker.close()
+        return decode(Environment, ask(crew, {"task": "describe"}, 120.0))
 
 
 def batches(
@@ -225,7 +217,7 @@ class _Batch:
             if error.phase != "reference float64":
                 raise
             # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-            answer = _once(crew, message | {"float64": False}, self._plan.timeout)
+            answer = ask(crew, message | {"float64": False}, self._plan.timeout)
         finally:
             worker.close()
         return decode(Reference, answer)
@@ -237,7 +229,7 @@ class _Batch:
         common = self._common[workload]
         self._session.step(f"{workload.id}: static cost")
         try:
-            answer = _once(crew, self._request(members[0].spec, "analyze"), self._plan.timeout)
+            answer = ask(crew, self._request(members[0].spec, "analyze"), self._plan.timeout)
             common.cost = decode(Cost, answer)
         except WorkerError as error:
             common.notes.append(f"static cost not known: {error}")
@@ -299,7 +291,7 @@ class _Batch:
         request = self._request(progress.spec, "memory")
         request["compile_cache"] = self._compile_cache(progress.spec)
         try:
-            progress.memory = decode(Memory, _once(crew, request, self._plan.timeout))
+            progress.memory = decode(Memory, ask(crew, request, self._plan.timeout))
         except WorkerError as error:
             progress.notes.append(f"memory not measured: {error}")
 

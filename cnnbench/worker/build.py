@@ -70,6 +70,12 @@ def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[A
     return make(workload.batch, workload.input, generator)
 
 
+def loss_of(architecture: Architecture, seed: int) -> Callable[[Any], Tensor]:
+    """The training loss of an architecture's task, with the same targets on every call."""
+    loss = TASKS[architecture.task].loss
+    return lambda output: loss(output, torch.Generator().manual_seed(seed))
+
+
 def with_new_head(module: nn.Module) -> None:
     """Freeze everything but the classifiers and initialise those anew: the usual transfer."""
     variants.freeze_backbone(module)
@@ -103,7 +109,7 @@ def _training(
 ) -> Step:
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     function = modes.compiled(spec.mode, module)
-    loss_of = TASKS[architecture.task].loss
+    loss = loss_of(architecture, seed)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     # A learning rate of zero does all of an optimiser's work and keeps every iteration the same
     # work on the same numbers: a benchmark that trains on noise drifts into infinities or subnormal
@@ -115,11 +121,11 @@ def _training(
     def call() -> Tensor:
         optimizer.zero_grad(set_to_none=True)
         with modes.autocast(spec.mode, spec.device):
-            loss = loss_of(function(*given), torch.Generator().manual_seed(seed))
-        scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            value = loss(function(*given))
+        scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         scaler.step(optimizer)
         scaler.update()
-        return loss.detach()
+        return value.detach()
 
     def observe(loss: Tensor) -> list[Tensor]:
         # Norms instead of gradients: as telling for a comparison, and small enough to keep.

@@ -17,7 +17,8 @@ from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
-from cnnbench.worker.tasks import TASKS, Talk
+from cnnbench.worker.talk import Talk
+from cnnbench.worker.tasks import TASKS
 
 if TYPE_CHECKING:
     from cnnbench.channel import Channel, Message

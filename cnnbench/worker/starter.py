@@ -9,6 +9,7 @@ ever left behind.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -30,6 +31,9 @@ _GRACE_SECONDS = 2.0
 def run(control: Channel) -> None:
     """Obey until the control channel closes."""
     architectures.catalogue()
+    # What has been imported stays for good; no collection in any worker need look at it.
+    gc.collect()
+    gc.freeze()
     control.send({"ready": os.getpid(), "hazard": fork_hazard()})
     while True:
         try:

@@ -12,83 +12,25 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench import analysis, architectures
-from cnnbench.architectures.meta import on_meta
-from cnnbench.codec import decode, encode
-from cnnbench.errors import CnnbenchError, Unsupported
+from cnnbench import analysis
+from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, environment, memory, modes, sampling
+from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnnbench.architectures.registry import Architecture
-    from cnnbench.channel import Channel, Message
-
-
-class Talk:
-    """A worker's side of the conversation."""
-
-    def __init__(self, channel: Channel) -> None:
-        self._channel = channel
-        self.phase = "start"
-
-    def enter(self, phase: str) -> None:
-        """Say which phase begins."""
-        self.phase = phase
-        self._channel.send({"phase": phase})
-
-    def answer(self, result: Any) -> None:
-        """Send a result."""
-        self._channel.send({"result": encode(result)})
-
-    def next(self) -> Message:
-        """Wait, asleep, for the next command."""
-        return self._channel.receive()
+    from cnnbench.analysis.values import Phase
+    from cnnbench.channel import Message
+    from cnnbench.worker.talk import Talk
 
 
 def describe(_request: Message, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
     talk.answer(environment.describe())
-
-
-def resolve(request: Message, talk: Talk) -> None:
-    """What a model outside the catalogue is; importing it happens here and nowhere else."""
-    talk.enter("import")
-    architecture = architectures.resolve(request["name"])
-    talk.enter("build")
-    _refuse_other_than_modules(architecture, request["arguments"])
-    talk.answer({"input": architecture.input, "min_size": architecture.min_size})
-
-
-def fits(request: Message, talk: Talk) -> None:
-    """Which of some models cannot take a shape, and why; found out on the meta device."""
-    refused: dict[str, str] = {}
-    for name, shape in request["shapes"].items():
-        talk.enter(f"shape of {name}")
-        try:
-            architectures.check_size(architectures.resolve(name), tuple(shape))
-        except Unsupported as error:
-            refused[name] = str(error)
-        except BaseException:  # noqa: BLE001, S112 - any other trouble belongs in a spec's row
-            continue
-    talk.answer(refused)
-
-
-def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
-    """Say now that a factory returns no module.
-
-    Any other trouble belongs in the rows of its specs.
-    """
-    try:
-        on_meta(architectures.build, architecture=architecture, **arguments)
-    except CnnbenchError:
-        raise
-    except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
-        return
 
 
 def analyze(request: Message, talk: Talk) -> None:
@@ -108,7 +50,10 @@ def static_cost(spec: Spec, seed: int) -> Cost:
 
     module = analysis.build_on_meta(construct)
     given = build.inputs(found[0], spec.workload, seed)
-    return analysis.analyze(module, given, phase=spec.workload.phase).cost()
+    loss = build.loss_of(found[0], seed)
+    # Fine-tuning has been made of the module already: what is frozen stays frozen.
+    phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
+    return analysis.analyze(module, given, phase=phase, optimizer="momentum", loss=loss).cost()
 
 
 def reference(request: Message, talk: Talk) -> None:
@@ -214,9 +159,10 @@ def _compile_cache(request: Message) -> str | None:
 
 TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "describe": describe,
-    "resolve": resolve,
-    "fits": fits,
+    "resolve": inquiry.resolve,
+    "fits": inquiry.fits,
     "analyze": analyze,
+    "cost": inquiry.cost,
     "reference": reference,
     "memory": peak_memory,
     "measure": measure,

@@ -1,0 +1,136 @@
+"""Questions about architectures, answered without running them: what each is, takes and costs."""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench import analysis, architectures
+from cnnbench.analysis import crosscheck
+from cnnbench.architectures.meta import on_meta
+from cnnbench.architectures.tasks import TASKS
+from cnnbench.codec import encode
+from cnnbench.errors import CnnbenchError, Unsupported, UsageError
+from cnnbench.worker import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from cnnbench.architectures.registry import Architecture
+    from cnnbench.channel import Message
+    from cnnbench.worker.talk import Talk
+
+
+def resolve(request: Message, talk: Talk) -> None:
+    """What a model outside the catalogue is; importing it happens here and nowhere else."""
+    talk.enter("import")
+    architecture = architectures.resolve(request["name"])
+    talk.enter("build")
+    _refuse_other_than_modules(architecture, request["arguments"])
+    talk.answer({"input": architecture.input, "min_size": architecture.min_size})
+
+
+def fits(request: Message, talk: Talk) -> None:
+    """Which of some models cannot take a shape, and why; found out on the meta device."""
+    refused: dict[str, str] = {}
+    for name, shape in request["shapes"].items():
+        talk.enter(f"shape of {name}")
+        try:
+            architectures.check_size(architectures.resolve(name), tuple(shape))
+        except Unsupported as error:
+            refused[name] = str(error)
+        except BaseException:  # noqa: BLE001, S112 - any other trouble belongs in a spec's row
+            continue
+    talk.answer(refused)
+
+
+def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
+    """Say now that a factory returns no module.
+
+    Any other trouble belongs in the rows of its specs.
+    """
+    try:
+        on_meta(architectures.build, architecture=architecture, **arguments)
+    except CnnbenchError:
+        raise
+    except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
+        return
+
+
+def cost(request: Message, talk: Talk) -> None:
+    """Everything that the static analysis knows of one architecture, as plain JSON."""
+    talk.enter("build")
+    architecture = architectures.resolve(request["name"])
+    shape = _shape(architecture, request)
+    construct = functools.partial(architectures.build, architecture, **request["arguments"])
+    given = _inputs(architecture, request["batch"], shape, request["phase"])
+    make = construct if request["real"] else functools.partial(analysis.build_on_meta, construct)
+    module = make()
+    talk.enter("count")
+    try:
+        found = analysis.analyze(
+            module,
+            given,
+            phase=request["phase"],
+            optimizer=request["optimizer"],
+            real=request["real"],
+            loss=build.loss_of(architecture, 0),
+            name=request["name"],
+        )
+    except UsageError as error:
+        raise _with_smallest(architecture, shape, error) from error
+    facts = found.to_json(rows=request["rows"])
+    if request["crosscheck"]:
+        talk.enter("cross-check")
+        facts["crosschecks"] = _crosschecks(construct, given, found)
+    talk.answer(facts)
+
+
+def _shape(architecture: Architecture, request: Message) -> tuple[int, ...]:
+    """The shape that was asked for, in place of the architecture's own."""
+    if request["shape"] is not None:
+        return tuple(request["shape"])
+    channels = request["arguments"].get("in_channels", architecture.input[0])
+    size = architecture.input[1:]
+    if request["size"] is not None and len(size) >= 2:
+        wanted = request["size"]
+        size = (*size[:-2], wanted[0], wanted[-1])
+    return (channels, *size)
+
+
+def _inputs(
+    architecture: Architecture, batch: int, shape: tuple[int, ...], phase: str
+) -> tuple[Any, ...]:
+    task = TASKS[architecture.task]
+    make = task.training_inputs if phase != "inference" and task.training_inputs else task.inputs
+    return make(batch, shape, torch.Generator().manual_seed(0))
+
+
+def _with_smallest(
+    architecture: Architecture, shape: tuple[int, ...], error: UsageError
+) -> UsageError:
+    """The error, and which size would have worked."""
+    if shape[1:] == architecture.input[1:]:
+        return error
+    smallest = architectures.smallest_size(architecture)
+    return UsageError(f"{error}; the smallest size that works is {smallest}x{smallest}")
+
+
+def _crosschecks(
+    construct: Callable[[], nn.Module], given: tuple[Any, ...], found: analysis.Analysis
+) -> list[dict[str, Any]]:
+    """What torch's and fvcore's counters say, each on a module of its own."""
+    real = construct().eval()
+    checks = []
+    for against in (crosscheck.against_torch, crosscheck.against_fvcore):
+        try:
+            result = against(real, given, found)
+        except Unsupported as error:
+            checks.append({"tool": against.__name__.removeprefix("against_"), "error": str(error)})
+            continue
+        checks.append(encode(result) | {"explained": result.explained})
+    return checks

@@ -1,0 +1,31 @@
+"""A worker's side of the conversation: it says which phase it is in, answers, and waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import encode
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Channel, Message
+
+
+class Talk:
+    """A worker's side of the conversation."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self.phase = "start"
+
+    def enter(self, phase: str) -> None:
+        """Say which phase begins."""
+        self.phase = phase
+        self._channel.send({"phase": phase})
+
+    def answer(self, result: Any) -> None:
+        """Send a result."""
+        self._channel.send({"result": encode(result)})
+
+    def next(self) -> Message:
+        """Wait, asleep, for the next command."""
+        return self._channel.receive()
