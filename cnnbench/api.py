@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
-from cnnbench.errors import StoreError
+from cnnbench.errors import StoreError, UnknownName
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
@@ -123,12 +124,20 @@ def run(
         input=input,
         threads=threads,
         arguments=arguments or {},
-        plan=Plan(**plan),
+        plan=_plan(plan),
         executor=executor,
     )
     job = campaign.prepare(order)
     path = Path(out) if out is not None else Path("results") / store.new_run_name()
     return Results((campaign.start(job, path, watcher or Silent()),))
+
+
+def _plan(fields: Mapping[str, Any]) -> Plan:
+    known = [field.name for field in dataclasses.fields(Plan)]
+    for name in fields:
+        if name not in known:
+            raise UnknownName("plan field", name, known)
+    return Plan(**fields)
 
 
 def _words(text: str | Sequence[str]) -> tuple[str, ...]:
@@ -172,7 +181,7 @@ def measure(
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench.worker import inprocess
 
-    return Results((inprocess.measure(module, inputs, _words(modes), device, Plan(**plan)),))
+    return Results((inprocess.measure(module, inputs, _words(modes), device, _plan(plan)),))
 
 
 def cost(module: Any, *inputs: Any, phase: str = "inference", optimizer: str = "sgd") -> Analysis:

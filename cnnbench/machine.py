@@ -30,6 +30,9 @@ _PREFIXES = (
     "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
 )  # fmt: skip
 
+# Where files lie, not how anything is computed; two users of one machine differ in these.
+_PLACES = ("_HOME", "_DIR", "_PATH")
+
 # NVIDIA_API_KEY begins like the others; results are published.
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
@@ -184,5 +187,6 @@ def variables() -> dict[str, str]:
         pairs = [part.partition("=")[::2] for part in parts]
     except OSError:
         pairs = list(os.environ.items())
-    wanted = [pair for pair in sorted(pairs) if pair[0].startswith(_PREFIXES)]
+    named = [pair for pair in sorted(pairs) if pair[0].startswith(_PREFIXES)]
+    wanted = [pair for pair in named if not pair[0].endswith(_PLACES)]
     return {name: value for name, value in wanted if not any(word in name for word in _SECRET)}

@@ -76,6 +76,11 @@ class StoredRun:
         present = {record.id for record in self.records}
         return tuple(name for name in self.manifest.specs if name not in present)
 
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the specs whose record is a failure."""
+        return tuple(record.id for record in self.records if record.failure is not None)
+
 
 def new_run_name() -> str:
     """UTC time and a random suffix: sorts by time, never collides."""

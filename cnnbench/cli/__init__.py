@@ -74,16 +74,26 @@ class Lazy(click.Group):
             sys.stdout = None
             sys.exit(0)
 
-    def main(self, args: Sequence[str] | None = None, *more: Any, **extra: Any) -> Any:
+    def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command; every error of ours is one line on stderr and an exit code."""
-        debug = "--debug" in (sys.argv[1:] if args is None else args)
+        words = args[0] if args else extra.get("args")
+        debug = "--debug" in (sys.argv[1:] if words is None else words)
         try:
-            return super().main(args, *more, **extra)
-        except CnnbenchError as error:
+            # Not click's own way of ending, which takes four lines for one mistake.
+            status = super().main(*args, **(extra | {"standalone_mode": False}))  # type: ignore[call-overload]
+        except (CnnbenchError, click.ClickException) as error:
             if debug:
                 traceback.print_exc()
-            click.echo(f"cnnbench: {' '.join(str(error).split())}", err=True)
+            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
+            click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
             sys.exit(error.exit_code)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _where_to_look(error: Exception) -> str:
+    """Which help explains a mistake in the command line."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f" (see '{context.command_path} --help')" if context is not None else ""
 
 
 @click.command(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import metrics, units
+from cnnbench.report.terminal import inert
 
 if TYPE_CHECKING:
     from cnnbench.record import Record
@@ -85,4 +86,4 @@ class Progress:
 def _why(record: Record) -> str:
     if record.failure is None:
         return "not measured"
-    return f"{record.failure.phase}: {record.failure.message}"
+    return inert(f"{record.failure.phase}: {record.failure.message}")

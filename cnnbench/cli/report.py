@@ -8,7 +8,7 @@ import click
 
 from cnnbench import store
 from cnnbench.cli.output import write
-from cnnbench.errors import UnknownName
+from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FORMATS, render
 from cnnbench.report.table import entries, summary, tidy
 
@@ -61,6 +61,8 @@ def command(
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
     found = entries(runs)
+    if metric is not None and pivot is None:
+        raise UsageError("--metric goes with --pivot FIELD")
     if pivot is not None:
         # pandas takes a third of a second to import; only a pivot needs it.
         from cnnbench.report.pivot import pivot as widen

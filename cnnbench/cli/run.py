@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import store, units
+from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, Numbers, Pair, Seconds, Shape, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import Interrupted, SomeFailed, UsageError
@@ -141,6 +142,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     metavar="DIR",
     help="Measure what a run still misses, with that run's own options.",
 )
+@click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
 @click.option("--dry-run", is_flag=True, help="Show the grid and a rough time; measure nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print tidy JSON instead of a table.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
@@ -156,8 +158,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     """
     if options["resume"] is not None:
         _refuse_grid(ctx)
-        stored = _resume(options["resume"], quiet=options["quiet"])
+        stored = _resume(options)
     else:
+        if options["retry_failed"]:
+            raise UsageError("--retry-failed goes with --resume DIR")
         job = campaign.prepare(_order(options))
         if options["dry_run"]:
             _show_grid(job, as_json=options["as_json"])
@@ -180,6 +184,8 @@ def _refuse_grid(ctx: click.Context) -> None:
 
 def _order(options: dict[str, Any]) -> campaign.Order:
     size = options["size"]
+    if size and options["shape"]:
+        raise UsageError("--size and --input both say the shape; keep one")
     return campaign.Order(
         models=options["models"],
         modes=options["modes"],
@@ -202,6 +208,10 @@ def _order(options: dict[str, Any]) -> campaign.Order:
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
+    names = [name for name, _ in options["model_arg"]]
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise UsageError(f"--model-arg {twice[0]} is given twice; keep one")
     short = {"num_classes": options["classes"], "in_channels": options["in_channels"]}
     return dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
 
@@ -227,10 +237,14 @@ def _start(job: Job, out: Path, *, quiet: bool) -> StoredRun:
     return _interruptible(lambda: campaign.start(job, out, progress), progress, out)
 
 
-def _resume(path: Path, *, quiet: bool) -> StoredRun:
-    missing = len(store.read(path).missing)
-    progress = Progress(total=missing, quiet=quiet)
-    return _interruptible(lambda: campaign.resume(path, progress), progress, path)
+def _resume(options: dict[str, Any]) -> StoredRun:
+    path, again = options["resume"], options["retry_failed"]
+    stored = store.read(path)
+    total = len(stored.missing) + (len(stored.failed) if again else 0)
+    progress = Progress(total=total, quiet=options["quiet"])
+    return _interruptible(
+        lambda: campaign.resume(path, progress, retry_failed=again), progress, path
+    )
 
 
 def _interruptible(work: Any, progress: Progress, path: Path) -> StoredRun:
@@ -261,6 +275,6 @@ def _show(stored: StoredRun, *, as_json: bool) -> None:
 def _write_reports(stored: StoredRun) -> list[str]:
     """Leave the tables beside the records, so that a run can be read without this program."""
     found = entries([stored])
-    (stored.path / "report.csv").write_text(render(tidy(found), "csv"), encoding="utf8", newline="")
-    (stored.path / "report.md").write_text(render(summary(found), "markdown"), encoding="utf8")
+    write(render(tidy(found), "csv"), stored.path / "report.csv")
+    write(render(summary(found), "markdown"), stored.path / "report.md")
     return [store.RECORDS, "report.csv", "report.md"]

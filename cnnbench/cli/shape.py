@@ -39,21 +39,41 @@ def command(debug: bool) -> None:
 
 
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
-_BIAS = click.option("--bias/--no-bias", default=True, show_default=True)
+_BIAS = click.option("--bias/--no-bias", default=True, show_default=True, help="Count biases.")
 _MAP = click.option("--in", "given", type=Shape("480x14x14", (3, 4)), required=True,
                     help="Channels and size of the input map.")  # fmt: skip
 _OUT = click.option("--out", type=click.IntRange(min=1), required=True, help="Output maps.")
-_KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True)
+_KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, help="Its size.")
 
 
 @command.command("conv")
 @click.option("--in", "given", type=Shape("28 or 3x28x28", (1, 2, 3, 4)), required=True,
               help="Size along one axis, or channels and sizes.")  # fmt: skip
 @_KERNEL
-@click.option("--stride", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--padding", type=click.IntRange(min=0), default=0, show_default=True)
-@click.option("--dilation", type=click.IntRange(min=1), default=1, show_default=True)
-@click.option("--groups", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option(
+    "--stride",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Step between two windows.",
+)
+@click.option(
+    "--padding", type=click.IntRange(min=0), default=0, show_default=True, help="On either side."
+)
+@click.option(
+    "--dilation",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Distance between two taps.",
+)
+@click.option(
+    "--groups",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="That divide both numbers of maps.",
+)
 @click.option("--out", type=click.IntRange(min=1), help="Output maps; then it costs something.")
 @_BIAS
 @_JSON
@@ -87,7 +107,9 @@ def _conv(
 @click.option("--in", "given", type=Shape("28", (1, 2)), required=True, help="Size.")
 @_KERNEL
 @click.option("--stride", type=click.IntRange(min=1), help="[default: the kernel]")
-@click.option("--padding", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--padding", type=click.IntRange(min=0), default=0, show_default=True, help="On either side."
+)
 @click.option("--ceil", is_flag=True, help="Count a last window that hangs over.")
 @_JSON
 def _pool(
@@ -128,7 +150,13 @@ def _bottleneck(
 @command.command("stack")
 @_MAP
 @_KERNEL
-@click.option("--small", type=click.IntRange(min=2), default=3, show_default=True)
+@click.option(
+    "--small",
+    type=click.IntRange(min=2),
+    default=3,
+    show_default=True,
+    help="Size of the small kernels.",
+)
 @_BIAS
 @_JSON
 def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json: bool) -> None:
@@ -163,7 +191,7 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 
 @command.command("head")
 @_MAP
-@click.option("--classes", type=click.IntRange(min=1), required=True)
+@click.option("--classes", type=click.IntRange(min=1), required=True, help="Of the classifier.")
 @click.option("--hidden", type=Numbers(), default=None, help="Widths of hidden layers.")
 @_BIAS
 @_JSON

@@ -186,6 +186,7 @@ def _exact(name: str) -> Callable[[Entry], Value]:
 
 # What people look at; columns without a single value are left out.
 _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
+    (Column("run", "run"), lambda e: e.run),
     (Column("model", "model"), lambda e: e.record.spec.workload.model),
     (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
     (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
@@ -207,7 +208,14 @@ _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
 )
 
 # Said once in the caption when all rows agree.
-_HOISTED = {"phase": "", "batch": "batch ", "input": "input ", "device": "", "threads": "threads "}
+_HOISTED = {
+    "run": "run ",
+    "phase": "",
+    "batch": "batch ",
+    "input": "input ",
+    "device": "",
+    "threads": "threads ",
+}
 
 
 def _doubt(record: Record) -> str | None:

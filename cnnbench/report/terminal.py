@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 def render(table: Table) -> str:
     """Captions, header, a rule, rows, notes."""
-    body = [[_inert(cell) for cell in row] for row in cells.texts(table)]
-    header = [_inert(column.title) for column in table.columns]
+    body = [[inert(cell) for cell in row] for row in cells.texts(table)]
+    header = [inert(column.title) for column in table.columns]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     right = [cells.numeric(column) for column in table.columns]
-    lines = [_inert(caption) for caption in table.captions]
+    lines = [inert(caption) for caption in table.captions]
     lines += ["", _line(header, widths, right), "  ".join("-" * width for width in widths)]
     lines += [_line(row, widths, right) for row in body]
     if table.notes:
-        lines += ["", *(_inert(note) for note in table.notes)]
+        lines += ["", *(inert(note) for note in table.notes)]
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
@@ -33,6 +33,6 @@ def _line(row: list[str], widths: list[int], right: list[bool]) -> str:
     return "  ".join(padded).rstrip()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Without control characters, which a terminal would obey."""
     return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)

@@ -152,7 +152,9 @@ def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) 
 
 def _refused_shapes(who: Executor, grid: Grid, known: Mapping[str, Facts]) -> dict[str, str]:
     """Ask a worker which models cannot take the shape that was asked for, and why."""
-    shapes = {name: suite.shape_of(grid, known[name]) for name in grid.models}
+    # Networks of the user's may fail for reasons of their own; those belong in their rows.
+    own = suite.outside(grid.models)
+    shapes = {name: suite.shape_of(grid, known[name]) for name in grid.models if name not in own}
     changed = {name: list(shape) for name, shape in shapes.items() if shape != known[name].input}
     if not changed or grid.arguments:
         return {}
@@ -168,21 +170,22 @@ def start(job: Job, out: Path, watcher: Watcher) -> StoredRun:
         StoreError: the directory cannot be used.
     """
     names = [spec.id for spec in job.specs]
-    what = store.manifest(out.name, names, job.plan, job.executor.name)
+    what = store.manifest(store.new_run_name(), names, job.plan, job.executor.name)
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher)
     return store.read(out)
 
 
-def resume(path: Path, watcher: Watcher) -> StoredRun:
-    """Measure what a run still misses, with the run's own plan.
+def resume(path: Path, watcher: Watcher, *, retry_failed: bool = False) -> StoredRun:
+    """Measure what a run still misses, with the run's own plan; on request what failed again.
 
     Raises:
         StoreError: not a run.
         Incomparable: this is not the machine or software that the run began on.
     """
     stored = store.read(path)
-    if not stored.missing:
+    wanted = [*stored.missing, *(stored.failed if retry_failed else ())]
+    if not wanted:
         return stored
     who = executor(stored.manifest.executor)
     environment = describe(who)
@@ -191,7 +194,7 @@ def resume(path: Path, watcher: Watcher) -> StoredRun:
         raise Incomparable(
             f"{path} was begun in another environment ({changed} differ); start a new run"
         )
-    specs = tuple(Spec.parse(name) for name in stored.missing)
+    specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}

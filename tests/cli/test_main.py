@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import cnnbench
@@ -65,13 +66,29 @@ def test_every_command_has_examples_that_call_it(cnnbench_cli, name: str) -> Non
     assert f"Examples:\n    cnnbench {name}" in result.stdout
 
 
+def leaves(command: click.Command) -> list[click.Command]:
+    """A command, or those of a group."""
+    if isinstance(command, click.Group):
+        return [leaf for one in command.commands.values() for leaf in leaves(one)]
+    return [command]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_option_says_what_it_is(name: str) -> None:
-    command = main.get_command(None, name)
-    options = [one for one in command.params if one.param_type_name == "option"]
+    commands = leaves(main.get_command(None, name))
+    options = [
+        option for one in commands for option in one.params if option.param_type_name == "option"
+    ]
 
+    assert options
     assert [one.name for one in options if not one.help] == []
-    assert "debug" in {one.name for one in options}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "shape"])
+def test_every_command_that_measures_or_reads_can_show_a_traceback(name: str) -> None:
+    command = main.get_command(None, name)
+
+    assert "debug" in {one.name for one in command.params}
 
 
 def test_an_unknown_command_is_one_line_with_the_closest(cnnbench_cli) -> None:

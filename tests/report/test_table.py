@@ -102,7 +102,7 @@ def test_a_size_that_is_not_square_is_written_in_full(eager) -> None:
 def test_what_all_rows_share_is_said_once_above(eager, twice_as_fast) -> None:
     one = summary(of(eager, twice_as_fast))
 
-    assert one.captions[0] == "inference, batch 8, input 3x32x32, cpu, threads 2"
+    assert one.captions[0] == "run a-run, inference, batch 8, input 3x32x32, cpu, threads 2"
     assert not {"batch", "phase", "input", "device", "threads"} & {c.name for c in one.columns}
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from cnnbench.errors import WorkerError
 from cnnbench.record import Record
 from cnnbench.runner.fake import FakeWorker
 from cnnbench.spec import Spec
@@ -64,7 +65,7 @@ class _Worker(FakeWorker):
         self._owner = owner
 
     def ask(self, message: dict[str, Any], timeout: float) -> Any:
-        if message.get("task") in {"describe", "resolve"}:
+        if message.get("task") in {"describe", "resolve", "fits"}:
             return super().ask(message, timeout)
         spec = Spec.parse(message.get("spec") or self._request["spec"])
         what = message.get("task") or message["do"]
@@ -76,6 +77,8 @@ class _Worker(FakeWorker):
         self._owner.heard.append(heard)
         error = self._owner.raises(heard)
         self.phase = what
+        if isinstance(error, WorkerError):
+            error.phase = what
         if error is not None:
             raise error
         return super().ask(message, timeout)
