@@ -8,15 +8,12 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cnnbench.errors import CnnbenchError, Interrupted
 from cnnbench.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
 # --help.

@@ -14,7 +14,7 @@ from cnnbench.cli.parameters import Pair, Shape
 from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
 from cnnbench.runner.executor import executor
-from cnnbench.runner.inquiry import ask_each
+from cnnbench.runner.inquiry import ask_each, asking
 from cnnbench.spec import PHASES
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
         "crosscheck": options["view"] == "crosschecks",
     }
     messages = [request | {"name": name} for name in names]
-    answers = ask_each(executor(options["who"]), messages, _SECONDS)
+    with asking(executor(options["who"])) as crew:
+        answers = list(ask_each(crew, messages, _SECONDS))
     return [
         {"name": name, "error": str(answer)} if isinstance(answer, WorkerError) else answer
         for name, answer in zip(names, answers, strict=True)

@@ -10,7 +10,7 @@ import click
 from cnnbench import advice
 from cnnbench.codec import encode
 from cnnbench.runner.executor import executor
-from cnnbench.runner.session import describe
+from cnnbench.runner.inquiry import asking, describe
 
 if TYPE_CHECKING:
     from cnnbench.record import Environment
@@ -32,7 +32,8 @@ def command(as_json: bool, name: str, debug: bool) -> None:
     Threads, quota, instruction sets, compiler, CUDA, load; findings come with what to do.
     """
     del debug
-    environment = describe(executor(name))
+    with asking(executor(name)) as crew:
+        environment = describe(crew)
     findings = advice.findings(environment)
     if as_json:
         data = encode(environment) | {

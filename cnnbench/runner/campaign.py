@@ -16,10 +16,10 @@ from cnnbench.codec import decode
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.record import Environment, Failure, Record
 from cnnbench.runner import plan as planning
-from cnnbench.runner.executor import Executor, executor
-from cnnbench.runner.inquiry import ask_each
+from cnnbench.runner.executor import AnyCrew, Executor, executor
+from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.plan import Plan
-from cnnbench.runner.session import Session, Watcher, batches, describe
+from cnnbench.runner.session import Session, Watcher, batches
 from cnnbench.spec import Device, Spec
 from cnnbench.suite import Facts, Grid
 
@@ -95,7 +95,14 @@ def prepare(order: Order) -> Job:
     if asked is not None:
         suite.modes(order.modes, asked)
     who = executor(order.executor)
-    environment = describe(who)
+    with asking(who) as crew:
+        return _work_out(order, who, crew, models, asked)
+
+
+def _work_out(
+    order: Order, who: Executor, crew: AnyCrew, models: tuple[str, ...], asked: Device | None
+) -> Job:
+    environment = describe(crew)
     device = _device(asked, environment)
     grid = Grid(
         models=models,
@@ -108,8 +115,8 @@ def prepare(order: Order) -> Job:
         input=order.input,
         arguments=order.arguments,
     )
-    known = suite.facts(models) | _outside(who, suite.outside(models), order.arguments)
-    expansion = suite.expand(grid, known, _refused_shapes(who, grid, known))
+    known = suite.facts(models) | _outside(crew, suite.outside(models), order.arguments)
+    expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
     plan = replace(order.plan, memory_limit=order.plan.memory_limit or _memory_limit(device))
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
 
@@ -132,7 +139,7 @@ def _memory_limit(device: Device) -> int | None:
     return round(_MEMORY_SHARE * available)
 
 
-def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Facts]:
+def _outside(crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Facts]:
     """Ask a worker about models that the catalogue does not hold.
 
     Importing them is its business.
@@ -141,7 +148,7 @@ def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) 
         return {}
     found = {}
     requests = [{"task": "resolve", "name": name, "arguments": dict(arguments)} for name in names]
-    answers = ask_each(who, requests, _RESOLVE_SECONDS)
+    answers = ask_each(crew, requests, _RESOLVE_SECONDS)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
             own = answer.kind == "unsupported"
@@ -150,7 +157,7 @@ def _outside(who: Executor, names: Sequence[str], arguments: Mapping[str, Any]) 
     return found
 
 
-def _refused_shapes(who: Executor, grid: Grid, known: Mapping[str, Facts]) -> dict[str, str]:
+def _refused_shapes(crew: AnyCrew, grid: Grid, known: Mapping[str, Facts]) -> dict[str, str]:
     """Ask a worker which models cannot take the shape that was asked for, and why."""
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
@@ -158,7 +165,7 @@ def _refused_shapes(who: Executor, grid: Grid, known: Mapping[str, Facts]) -> di
     changed = {name: list(shape) for name, shape in shapes.items() if shape != known[name].input}
     if not changed or grid.arguments:
         return {}
-    (answer,) = ask_each(who, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
+    (answer,) = ask_each(crew, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
     # Not known beforehand, then; a network that cannot take it will say so in its row.
     return {} if isinstance(answer, WorkerError) else dict(answer)
 
@@ -188,7 +195,8 @@ def resume(path: Path, watcher: Watcher, *, retry_failed: bool = False) -> Store
     if not wanted:
         return stored
     who = executor(stored.manifest.executor)
-    environment = describe(who)
+    with asking(who) as crew:
+        environment = describe(crew)
     if environment.fingerprint != stored.environment.fingerprint:
         changed = ", ".join(differences(stored.environment, environment))
         raise Incomparable(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnbench.codec import decode
 from cnnbench.errors import WorkerError
+from cnnbench.record import Environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cnnbench.channel import Message
     from cnnbench.runner.executor import AnyCrew, AnyWorker, Executor
+
+_DESCRIBE_SECONDS = 120.0
 
 
 def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
@@ -41,13 +46,28 @@ def ask(crew: AnyCrew, message: Message, timeout: float) -> Any:
         worker.close()
 
 
-def ask_each(
-    who: Executor, messages: Iterable[Message], timeout: float
-) -> Iterator[Any | WorkerError]:
-    """One crew, one worker per message; a worker that fails costs its own answer only."""
+@contextmanager
+def asking(who: Executor) -> Iterator[AnyCrew]:
+    """A crew for questions, with a scratch directory of its own."""
     with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
-        for message in messages:
-            try:
-                yield ask(crew, message, timeout)
-            except WorkerError as error:
-                yield error
+        yield crew
+
+
+def ask_each(
+    crew: AnyCrew, messages: Iterable[Message], timeout: float
+) -> Iterator[Any | WorkerError]:
+    """One worker per message; a worker that fails costs its own answer only."""
+    for message in messages:
+        try:
+            yield ask(crew, message, timeout)
+        except WorkerError as error:
+            yield error
+
+
+def describe(crew: AnyCrew) -> Environment:
+    """The environment that workers find.
+
+    Raises:
+        WorkerError: no worker can be started at all.
+    """
+    return decode(Environment, ask(crew, {"task": "describe"}, _DESCRIBE_SECONDS))

@@ -70,19 +70,6 @@ class _Common:
     notes: list[str] = field(default_factory=list)
 
 
-def describe(executor: Executor) -> Environment:
-    """The environment that workers find.
-
-    Raises:
-        WorkerError: no worker can be started at all.
-    """
-    with (
-        tempfile.TemporaryDirectory(prefix="cnnbench-") as folder,
-        executor.open(Path(folder)) as crew,
-    ):
-        return decode(Environment, ask(crew, {"task": "describe"}, 120.0))
-
-
 def batches(
     specs: Sequence[Spec], seconds: Callable[[Spec], float], limit: float = 90.0
 ) -> Iterator[list[Spec]]:
