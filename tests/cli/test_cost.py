@@ -1,0 +1,78 @@
+"""``cnnbench cost``: every view and format, and what bad input gets."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from cnnbench.cli import main
+
+# Issue: what a JSON object of a model holds at least.
+PROMISED = {
+    "name", "batch", "input", "params", "trainable_params", "buffers", "macs", "flops",
+    "mult_adds", "activation_peak_bytes", "memory_peak_bytes", "uncounted",
+}  # fmt: skip
+
+
+def cost(*words: str) -> Result:
+    return CliRunner().invoke(main, ["cost", *words, "--executor", "fake"])
+
+
+def test_json_is_a_list_with_one_object_per_model_and_every_promised_field() -> None:
+    done = cost("lenet", "resnet18", "--json")
+
+    facts = json.loads(done.stdout)
+    assert [one["name"] for one in facts] == ["lenet", "resnet18"]
+    assert all(set(one) >= PROMISED for one in facts)
+    assert all(one["flops"] == 2 * one["macs"] for one in facts)
+
+
+@pytest.mark.parametrize("kind", ["table", "csv", "markdown", "json"])
+@pytest.mark.parametrize("view", [[], ["--layers"], ["--ops"], ["--cross-check"]])
+def test_every_view_in_every_format(kind: str, view: list[str]) -> None:
+    done = cost("lenet", *view, "--format", kind)
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.strip()
+
+
+def test_csv_holds_raw_numbers_under_stable_names() -> None:
+    done = cost("lenet", "--format", "csv", "--batch", "3")
+
+    (row,) = csv.DictReader(io.StringIO(done.stdout))
+    assert row["name"] == "lenet"
+    assert row["batch"] == "3"
+    assert int(row["flops"]) == 2 * int(row["macs"])
+
+
+def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
+    done = cost("lenet", "--json", "-o", str(tmp_path / "cost.json"))
+
+    assert done.stdout == ""
+    assert json.loads((tmp_path / "cost.json").read_text())[0]["name"] == "lenet"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["lenett"], "did you mean lenet"),
+        (["lenet", "--format", "xml"], "unknown format 'xml'"),
+        (["lenet", "--sort", "macs"], "--layers or --ops"),
+        (["lenet", "--ops", "--depth", "1"], "--depth goes with --layers"),
+        (["lenet", "--layers", "--sort", "mac"], "did you mean macs"),
+        (["lenet", "--batch", "0"], "--batch"),
+        (["lenet", "--size", "big"], "'big'"),
+        (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:
+    done = cost(*words)
+
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr

@@ -1,0 +1,99 @@
+"""``cnnbench shape``: what slides say, through the command line."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from cnnbench.cli import main
+
+
+def shape(text: str) -> str:
+    done = CliRunner().invoke(main, ["shape", *text.split()])
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "size"),
+    [
+        ("conv --in 28 --kernel 5 --padding 2 --stride 1", "28"),
+        ("conv --in 227 --kernel 11 --stride 4", "55"),
+        ("conv --in 32x48 --kernel 3 --dilation 2", "28x44"),
+        ("pool --in 112 --kernel 3 --stride 2 --padding 1", "56"),
+        ("pool --in 112 --kernel 3 --stride 2 --ceil", "56"),
+        ("pool --in 28 --kernel 2", "14"),
+    ],
+)
+def test_output_sizes(words: str, size: str) -> None:
+    assert shape(words).strip() == size
+
+
+def test_a_layers_parameters_and_macs() -> None:
+    (layer,) = json.loads(
+        shape("conv --in 3x224x224 --out 64 --kernel 7 --stride 2 --padding 3 --no-bias --json")
+    )
+
+    assert layer["output"] == [64, 112, 112]
+    assert layer["params"] == 64 * 3 * 49
+    assert layer["macs"] == 64 * 112 * 112 * 3 * 49
+    assert layer["bias_adds"] == 0
+
+
+def test_a_fully_connected_layer() -> None:
+    (layer,) = json.loads(shape("linear --in 512 --out 10 --json"))
+
+    assert (layer["params"], layer["macs"], layer["mult_adds"]) == (5130, 5120, 5130)
+
+
+def test_the_bottleneck_of_the_lecture() -> None:
+    found = json.loads(
+        shape("bottleneck --in 480x14x14 --out 48 --kernel 5 --through 16 --no-bias --json")
+    )
+
+    assert [layer["macs"] for layer in found["left"]] == [112_896_000]
+    assert [layer["macs"] for layer in found["right"]] == [1_505_280, 3_763_200]
+    assert found["macs_ratio"] == pytest.approx(21.43, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("words", "ratio"),
+    [
+        ("stack --in 64x56x56 --kernel 7 --small 3 --no-bias", 49 / 27),
+        ("separable --in 32x112x112 --out 64 --kernel 3 --no-bias", 9 * 64 / (9 + 64)),
+        ("fc-conv --in 512x7x7 --out 4096 --no-bias", 1.0),
+        ("head --in 512x7x7 --classes 1000 --no-bias", 49.0),
+    ],
+)
+def test_classic_comparisons(words: str, ratio: float) -> None:
+    found = json.loads(shape(f"{words} --json"))
+
+    assert found["macs_ratio"] == pytest.approx(ratio)
+
+
+def test_a_comparison_for_people_shows_both_ways_and_the_ratio() -> None:
+    text = shape("stack --in 64x56x56 --kernel 7")
+
+    assert text.count("conv 3x3") == 3
+    assert "1.81 times" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("conv --in 3 --kernel 5", "does not fit"),
+        ("conv --in 28 --kernel 3 --out 4", "--in CxHxW"),
+        ("conv --in 3x28x28 --kernel 3 --out 4 --groups 2", "groups"),
+        ("stack --in 64x56x56 --kernel 6", "stack"),
+        ("cone --in 3", "cone"),
+        ("conv --in 3x --kernel 5", "3x"),
+    ],
+)
+def test_impossible_layers_are_one_line_that_names_the_numbers(words: str, said: str) -> None:
+    done = CliRunner().invoke(main, ["shape", *words.split()])
+
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
