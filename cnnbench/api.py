@@ -128,8 +128,9 @@ def run(
         executor=executor,
     )
     job = campaign.prepare(order)
-    path = Path(out) if out is not None else Path("results") / store.new_run_name()
-    return Results((campaign.start(job, path, watcher or Silent()),))
+    name = store.new_run_name()
+    path = Path(out) if out is not None else Path("results") / name
+    return Results((campaign.start(job, path, watcher or Silent(), name),))
 
 
 def _plan(fields: Mapping[str, Any]) -> Plan:

@@ -166,8 +166,9 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         if options["dry_run"]:
             _show_grid(job, as_json=options["as_json"])
             return
-        out = options["out"] or Path("results") / store.new_run_name()
-        stored = _start(job, out, quiet=options["quiet"])
+        name = store.new_run_name()
+        out = options["out"] or Path("results") / name
+        stored = _start(job, out, name, quiet=options["quiet"])
     _show(stored, as_json=options["as_json"])
 
 
@@ -232,9 +233,9 @@ def _show_grid(job: Job, *, as_json: bool) -> None:
     )
 
 
-def _start(job: Job, out: Path, *, quiet: bool) -> StoredRun:
+def _start(job: Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     progress = Progress(total=len(job.specs), quiet=quiet)
-    return _interruptible(lambda: campaign.start(job, out, progress), progress, out)
+    return _interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
 
 
 def _resume(options: dict[str, Any]) -> StoredRun:

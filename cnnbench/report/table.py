@@ -204,8 +204,11 @@ _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
     (Column("status", "output"), lambda e: e.record.status),
-    (Column("measurement", "measurement"), lambda e: _doubt(e.record)),
+    (Column("measurement", "measurement"), lambda e: metrics.quality(e.record)),
 )
+
+# A column that holds nothing else says nothing.
+_UNREMARKABLE = {None, "clean"}
 
 # Said once in the caption when all rows agree.
 _HOISTED = {
@@ -218,12 +221,6 @@ _HOISTED = {
 }
 
 
-def _doubt(record: Record) -> str | None:
-    """The quality of a measurement that is not simply clean."""
-    quality = metrics.quality(record)
-    return None if quality == "clean" else quality
-
-
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run ends with."""
     rows = [[of(entry) for _, of in _SUMMARY] for entry in found]
@@ -234,7 +231,7 @@ def summary(found: Sequence[Entry]) -> Table:
         values = {row[index] for row in rows}
         if column.name in _HOISTED and len(values) == 1 and rows:
             shared.append(f"{_HOISTED[column.name]}{values.pop()}")
-        elif values != {None}:
+        elif not values <= _UNREMARKABLE:
             keep.append(index)
     return Table(
         columns=tuple(columns[index] for index in keep),

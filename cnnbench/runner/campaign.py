@@ -170,14 +170,20 @@ def _refused_shapes(crew: AnyCrew, grid: Grid, known: Mapping[str, Facts]) -> di
     return {} if isinstance(answer, WorkerError) else dict(answer)
 
 
-def start(job: Job, out: Path, watcher: Watcher) -> StoredRun:
+def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> StoredRun:
     """Begin a run and measure all of it.
+
+    Args:
+        job: what to measure.
+        out: its directory.
+        watcher: told of progress.
+        name: of the run; made up if the directory has a name of the user's own.
 
     Raises:
         StoreError: the directory cannot be used.
     """
     names = [spec.id for spec in job.specs]
-    what = store.manifest(store.new_run_name(), names, job.plan, job.executor.name)
+    what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher)
     return store.read(out)

@@ -5,9 +5,7 @@ Rounds, slices, warm-up, limits. A value that is stored with every run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from cnnbench.errors import UsageError
 
@@ -28,8 +26,8 @@ class Plan:
         memory_limit: bytes that a worker may get beyond what it starts with; ``None`` for no limit.
     """
 
-    rounds: int = 3
-    slices: int = 8
+    rounds: int = 5
+    slices: int = 6
     slice_seconds: float = 0.06
     turn_budget: float = 8.0
     warm_up_calls: int = 10
@@ -38,7 +36,6 @@ class Plan:
     seed: int = 0
     timeout: float = 600.0
     memory_limit: int | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("rounds", "slices", "slice_seconds", "timeout"):

@@ -108,9 +108,13 @@ class Session:
         """
         plan_of_work = list(work)
         self._total = sum(len(batch) for batch in plan_of_work) * (self._plan.rounds + 1)
+        behind = 0
         for batch in plan_of_work:
             with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
                 records = _Batch(self, batch, Path(folder)).measure()
+            # A spec that failed early leaves work undone that was counted as ahead.
+            behind += len(batch) * (self._plan.rounds + 1)
+            self._done = behind
             yield records
             for record in records:
                 self._watcher.finished(record)

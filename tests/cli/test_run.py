@@ -110,7 +110,7 @@ def test_a_dry_run_shows_the_grid_and_a_rough_time_and_leaves_nothing(run, tmp_p
     assert result.exit_code == 0
     assert len(lines) == 5
     assert "(not possible: model 'alexnet' cannot take 40x40" in lines[2]
-    assert lines[-1].startswith("4 specs, 3 rounds, very roughly 0:")
+    assert lines[-1].startswith("4 specs, 5 rounds, very roughly 0:")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -125,7 +125,7 @@ def test_progress_is_plain_lines_when_not_on_a_terminal(run) -> None:
     lines = run("--out", "out").stderr.splitlines()
 
     assert not [line for line in lines if "\x1b" in line or "\r" in line]
-    assert any(line.startswith("[0/8] lenet/inference") for line in lines)
+    assert any(line.startswith("[0/12] lenet/inference") for line in lines)
     assert any(line.endswith("  ok") for line in lines)
 
 

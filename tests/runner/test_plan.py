@@ -28,7 +28,7 @@ def test_what_must_be_positive_is_refused_by_its_option(name: str, value: int) -
     [(0.0, 8), (0.001, 8), (1.0, 8), (2.0, 4), (2.6, 3), (8.0, 3), (1000.0, 3)],
 )
 def test_slow_networks_get_fewer_turns_but_at_least_three(seconds: float, turns: int) -> None:
-    assert Plan().turns(seconds) == turns
+    assert Plan(slices=8).turns(seconds) == turns
 
 
 def test_fewer_slices_than_three_are_kept() -> None:
@@ -40,6 +40,6 @@ def test_rough_times_grow_with_work_rounds_and_compiling() -> None:
     base = planning.rough_seconds(Plan(), 1e9, compiles=False)
 
     assert planning.rough_seconds(Plan(), 1e12, compiles=False) > base
-    assert planning.rough_seconds(Plan(rounds=6), 1e9, compiles=False) > base
+    assert planning.rough_seconds(Plan(rounds=9), 1e9, compiles=False) > base
     assert planning.rough_seconds(Plan(), 1e9, compiles=True) > base
     assert planning.rough_starts(Plan(rounds=6)) == 2 * planning.rough_starts(Plan(rounds=3))

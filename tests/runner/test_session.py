@@ -20,7 +20,9 @@ MODES = ("eager", "channels_last", "amp=bf16")
 
 def measure(trouble: Trouble, work: list[list[Spec]], **plan: Any) -> dict[str, Any]:
     """Records by mode and model."""
-    session = Session(trouble, Plan(**({"slices": 3} | plan)), Environment({"fake": True}), Ear())
+    session = Session(
+        trouble, Plan(**({"rounds": 3, "slices": 3} | plan)), Environment({"fake": True}), Ear()
+    )
     found = [record for records in session.run(work) for record in records]
     assert len({record.id for record in found}) == len(found)
     return {record.id: record for record in found}
@@ -219,7 +221,7 @@ def test_the_order_of_turns_is_a_matter_of_the_seed() -> None:
 
 def test_the_watcher_hears_of_every_record_after_it_was_handed_over() -> None:
     ear = Ear()
-    session = Session(Trouble(), Plan(slices=1), Environment({}), ear)
+    session = Session(Trouble(), Plan(rounds=3, slices=1), Environment({}), ear)
     handed = []
     for records in session.run([specs("eager"), specs("fp16", "bf16")]):
         assert len(ear.records) == len(handed)
@@ -230,7 +232,7 @@ def test_the_watcher_hears_of_every_record_after_it_was_handed_over() -> None:
 
 def test_progress_never_runs_backwards_or_past_its_end() -> None:
     ear = Ear()
-    session = Session(Trouble(), Plan(slices=1), Environment({}), ear)
+    session = Session(Trouble(), Plan(rounds=3, slices=1), Environment({}), ear)
     for _ in session.run([specs(*MODES), specs("fp16")]):
         pass
 
