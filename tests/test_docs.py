@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from cnnbench import store
 from cnnbench.cli import COMMANDS, main
+from cnnbench.report import render
+from cnnbench.report.table import entries, summary, tidy
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
+RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
 MEASURING = {"run", "doctor", "cost"}
 
@@ -65,3 +69,20 @@ def test_links_to_files_of_the_project_lead_somewhere(page: Path) -> None:
 
 def test_the_ci_script_is_valid_shell() -> None:
     subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_kept_results_are_rendered_from_their_records(run: Path) -> None:
+    found = entries([store.read(run)])
+
+    assert render(summary(found), "markdown") == (run / "report.md").read_text(encoding="utf8")
+    assert render(tidy(found), "csv").encode() == (run / "report.csv").read_bytes()
+
+
+def test_the_readme_shows_a_kept_result_as_it_is() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    shown = re.findall(r"<!-- (results/\S+) -->\n(.*?)\n<!-- end -->", readme, flags=re.DOTALL)
+
+    assert shown
+    for path, text in shown:
+        assert text == (ROOT / path).read_text(encoding="utf8").strip()

@@ -33,6 +33,13 @@ def _numbered(boxes: Tensor) -> Tensor:
     return torch.cat([number[:, None], boxes.reshape(-1, 4)], dim=1)
 
 
+def _wide(maps: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    """Maps and numbered boxes in one type that the region operators know: none of 16 bits."""
+    half = maps.dtype in (torch.float16, torch.bfloat16)
+    kind = torch.float32 if half else maps.dtype
+    return maps.to(kind), _numbered(boxes.to(kind))
+
+
 def _fully_connected() -> nn.Sequential:
     """Return VGG-16's fc6 and fc7 on 512 maps of 7x7."""
     return nn.Sequential(
@@ -54,8 +61,8 @@ class RCNN(nn.Module):
     def forward(self, images: Tensor, boxes: Tensor) -> Regions:
         """Images (N, 3, H, W) and boxes (N, R, 4) in pixels."""
         # The paper warps with context around the box; the cost is that of the warped image.
-        warped = roi_align(images, _numbered(boxes), (224, 224), sampling_ratio=1)
-        pooled = self.features(warped)
+        warped = roi_align(*_wide(images, boxes), (224, 224), sampling_ratio=1)
+        pooled = self.features(warped.to(images.dtype))
         return Regions(self.scores(self.fully_connected(pooled)), self.offsets(pooled))
 
 
@@ -73,8 +80,8 @@ class FastRCNN(nn.Module):
     def forward(self, images: Tensor, boxes: Tensor) -> Regions:
         """Images (N, 3, H, W) and boxes (N, R, 4) in pixels."""
         maps = self.features(images)
-        pooled = roi_pool(maps, _numbered(boxes), (7, 7), spatial_scale=1 / 16)
-        hidden = self.fully_connected(pooled.flatten(1))
+        pooled = roi_pool(*_wide(maps, boxes), (7, 7), spatial_scale=1 / 16)
+        hidden = self.fully_connected(pooled.to(maps.dtype).flatten(1))
         return Regions(self.scores(hidden), self.offsets(hidden))
 
 

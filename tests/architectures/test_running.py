@@ -152,3 +152,20 @@ def test_the_same_seed_gives_the_same_inputs_and_loss():
         )
 
         torch.testing.assert_close(first, second, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["fast_rcnn_vgg16", "rcnn_vgg16"])
+@pytest.mark.parametrize("autocast", [True, False])
+def test_region_networks_run_in_sixteen_bits(name: str, autocast: bool) -> None:
+    # The operators on regions know no bfloat16; the networks must not hand it to them.
+    architecture = architectures.resolve(name)
+    module = architectures.build(architecture, num_classes=2).eval()
+    images, boxes = torch.rand(1, 3, 64, 64), torch.tensor([[[4.0, 4.0, 40.0, 40.0]]])
+    if not autocast:
+        module, images, boxes = module.bfloat16(), images.bfloat16(), boxes.bfloat16()
+
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        scores, offsets = module(images, boxes)
+
+    assert scores.shape == (1, 2)
+    assert offsets.shape == (1, 8)
