@@ -59,12 +59,29 @@ def _no_fans(*_: Any, **__: Any) -> tuple[int, int]:
     return 1, 1
 
 
+# Tables that shape nothing (Swin's position indices) are larger than this; widths and schedules of
+# a network are smaller.
+_LARGE = 1 << 14
+
+_register_buffer = nn.Module.register_buffer
+
+
+def _register_on_meta(
+    module: nn.Module, name: str, tensor: Tensor | None, persistent: bool = True
+) -> None:
+    """Register a buffer, a large one on meta at once: kept until the end they fill the memory."""
+    if tensor is not None and tensor.numel() > _LARGE and not tensor.is_meta:
+        tensor = on_meta(tensor)
+    _register_buffer(module, name, tensor, persistent)
+
+
 # What else only prepares or fills values; layers with a method of their own keep it.
 _PATCHES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     *((init, name, _skip) for name in _INITIALISERS),
     (init, "_calculate_fan_in_and_fan_out", _no_fans),
     (conv._ConvNd, "reset_parameters", _skip),  # noqa: SLF001
     (nn.Linear, "reset_parameters", _skip),
+    (nn.Module, "register_buffer", _register_on_meta),
     (batchnorm._NormBase, "reset_parameters", _skip),  # noqa: SLF001
     (batchnorm._NormBase, "reset_running_stats", _skip),  # noqa: SLF001
 )

@@ -13,7 +13,7 @@ from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.codec import encode
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
-from cnnbench.worker import build
+from cnnbench.worker import build, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +63,8 @@ def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, 
 
 def cost(request: Message, talk: Talk) -> None:
     """Everything that the static analysis knows of one architecture, as plain JSON."""
+    # Building some networks makes large tables for a moment; malloc would keep what they took.
+    memory.stop_malloc_caching()
     talk.enter("build")
     architecture = architectures.resolve(request["name"])
     shape = _shape(architecture, request)
