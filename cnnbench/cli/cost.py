@@ -75,11 +75,11 @@ def command(**options: Any) -> None:
         raise UnknownName("format", kind, FORMATS)
     _refuse_idle_options(options)
     facts = _ask(options)
-    text = _json(facts, options) if kind == "json" else render(_table(facts, options), kind)
-    write(text, options["output"])
     failed = [one for one in facts if "error" in one]
     if failed and len(facts) == 1:
         raise UsageError(f"{failed[0]['name']}: {failed[0]['error']}")
+    text = _json(facts, options) if kind == "json" else render(_table(facts, options), kind)
+    write(text, options["output"])
     if failed:
         raise SomeFailed(f"{len(failed)} of {len(facts)} models could not be counted")
 

@@ -89,9 +89,18 @@ def reference_of(
 def _observed(step: build.Step, seed: int) -> tuple[list[Tensor], bool]:
     """Outputs in float64 on the CPU, and whether the pass drew random numbers."""
     torch.manual_seed(seed)
-    before = torch.get_rng_state()
+    before = _random_states()
     outputs = _plain(step.observe(step.call()))
-    return outputs, not torch.equal(before, torch.get_rng_state())
+    return outputs, not _same(before, _random_states())
+
+
+def _random_states() -> list[Tensor]:
+    """Where the random number generators stand, that of the CUDA device in use included."""
+    states = [torch.get_rng_state()]
+    # A device that has not been touched has drawn nothing, and asking would start it.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states.append(torch.cuda.get_rng_state())
+    return states
 
 
 def _plain(outputs: list[Tensor]) -> list[Tensor]:

@@ -115,8 +115,9 @@ def _inputs(
 def _with_smallest(
     architecture: Architecture, shape: tuple[int, ...], error: UsageError
 ) -> UsageError:
-    """The error, and which size would have worked."""
-    if shape[1:] == architecture.input[1:]:
+    """The error, and which size would have worked, if it was the size and that is known."""
+    resized = shape[1:] != architecture.input[1:]
+    if not isinstance(error, analysis.WrongInput) or not resized or architecture.source == "user":
         return error
     smallest = architectures.smallest_size(architecture)
     return UsageError(f"{error}; the smallest size that works is {smallest}x{smallest}")

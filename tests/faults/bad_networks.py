@@ -161,6 +161,27 @@ class NotFinite(Fine):
         return y / 0 if x.dtype is torch.bfloat16 else y
 
 
+class NeedsValues(Fine):
+    """Looks at numbers in a way that the meta device cannot answer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv(x)
+        return self.head(y.mean((2, 3)) if y.numpy(force=True).sum() < 1e9 else y.amax((2, 3)))
+
+
+class UnknownOperator(Fine):
+    """Calls an operator that no table of rules holds."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.badlib.twice(super().forward(x))
+
+
+_LIBRARY = torch.library.Library("badlib", "DEF")
+_LIBRARY.define("twice(Tensor x) -> Tensor")
+_LIBRARY.impl("twice", lambda x: 2 * x, "CPU")
+_LIBRARY.impl("twice", torch.empty_like, "Meta")
+
+
 def not_a_module() -> int:
     return 3
 

@@ -82,8 +82,32 @@ def test_what_cannot_be_counted_says_where_and_why_in_one_line(
 ) -> None:
     done = cost(*words, expect=2)
 
-    last = done.stderr.strip().splitlines()[-1]
-    assert all(word in last for word in said), last
+    (line,) = done.stderr.strip().splitlines()
+    assert all(word in line for word in said), line
+
+
+def test_a_network_that_needs_values_names_the_operator_and_counts_with_real() -> None:
+    words = ["bad_networks:NeedsValues", "--input", "3x16x16"]
+
+    refused = cost(*words, expect=2).stderr
+    (facts,) = json.loads(cost(*words, "--real", "--json").stdout)
+
+    assert "aten." in refused
+    assert "--real" in refused
+    assert "smallest" not in refused
+    assert facts["macs"] == 14 * 14 * 4 * 27 + 4 * 10
+    assert facts["real"]
+
+
+def test_an_operator_without_a_rule_is_listed_and_the_total_called_short() -> None:
+    words = ["bad_networks:UnknownOperator", "--input", "3x16x16"]
+
+    (facts,) = json.loads(cost(*words, "--json").stdout)
+    table = cost(*words).stdout
+
+    assert facts["uncounted"] == {"badlib.twice.default": 1}
+    assert not facts["complete"]
+    assert "totals may be short" in table
 
 
 def test_a_model_that_fails_costs_its_own_row_only() -> None:
