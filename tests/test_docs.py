@@ -86,3 +86,11 @@ def test_the_readme_shows_a_kept_result_as_it_is() -> None:
     assert shown
     for path, text in shown:
         assert text == (ROOT / path).read_text(encoding="utf8").strip()
+
+
+def test_every_column_of_the_tidy_table_is_explained_in_its_order() -> None:
+    page = (ROOT / "docs" / "columns.md").read_text(encoding="utf8")
+
+    explained = re.findall(r"^\| `(\w+)` \| .+ \|$", page, flags=re.MULTILINE)
+
+    assert explained == [column.name for column in tidy([]).columns]
