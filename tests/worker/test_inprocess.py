@@ -65,3 +65,20 @@ def test_what_cannot_be_measured_is_refused(what, given, words: str) -> None:
 
     with pytest.raises(UsageError, match=words.replace("(", r"\(").replace(")", r"\)")):
         cnnbench.measure(what, *inputs, **FAST)
+
+
+def test_an_object_is_counted_without_being_run_or_changed(module: nn.Module) -> None:
+    given = torch.randn(2, 3, 8, 8)
+    state = copy.deepcopy(module.state_dict())
+
+    found = cnnbench.cost(module, given)
+    training = cnnbench.cost(module, given, phase="training", optimizer="adam")
+
+    assert found.macs == 2 * 4 * 6 * 6 * 27
+    assert found.cost().flops == 2 * found.macs
+    # Forward and the weights' gradient; the network's input needs none.
+    assert training.training_macs == 2 * found.macs
+    assert training.memory.optimizer_state == 2 * 4 * found.params
+    assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
+    assert not module.training
+    assert all(not part._forward_hooks and not part._forward_pre_hooks for part in module.modules())
