@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Device
 
-Call = "Callable[[], Any]"
-
 
 class Kind(Protocol):
     """What the rest of the worker needs of a device."""

@@ -10,6 +10,8 @@ import time
 import torch
 from torch import Tensor, nn
 
+import cnnbench.analysis
+
 
 class Fine(nn.Module):
     """A small network that works; the others break one thing."""
@@ -180,6 +182,19 @@ _LIBRARY = torch.library.Library("badlib", "DEF")
 _LIBRARY.define("twice(Tensor x) -> Tensor")
 _LIBRARY.impl("twice", lambda x: 2 * x, "CPU")
 _LIBRARY.impl("twice", torch.empty_like, "Meta")
+
+
+class OperatorWithRule(Fine):
+    """Calls an operator of its own, whose rule stands beside it as the documentation says."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.ops.badlib.ruled(super().forward(x))
+
+
+_LIBRARY.define("ruled(Tensor x) -> Tensor")
+_LIBRARY.impl("ruled", lambda x: 2 * x, "CPU")
+_LIBRARY.impl("ruled", torch.empty_like, "Meta")
+cnnbench.analysis.register_rule("badlib::ruled", macs=lambda out, x: out.numel())
 
 
 def not_a_module() -> int:

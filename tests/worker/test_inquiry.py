@@ -110,6 +110,15 @@ def test_an_operator_without_a_rule_is_listed_and_the_total_called_short() -> No
     assert "totals may be short" in table
 
 
+def test_a_rule_of_the_users_own_is_one_line_beside_the_operator() -> None:
+    words = ["bad_networks:fine", "bad_networks:OperatorWithRule", "--input", "3x16x16", "--json"]
+
+    fine, ruled = json.loads(cost(*words).stdout)
+
+    assert ruled["macs"] - fine["macs"] == 10
+    assert ruled["uncounted"] == {}
+
+
 def test_a_model_that_fails_costs_its_own_row_only() -> None:
     done = cost("lenet", "bad_networks:raises_in_construction", "--json", expect=3)
 
