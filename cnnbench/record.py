@@ -8,6 +8,9 @@ Statistics are computed on reading (``stats``, ``metrics``), never stored.
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
 * 1: the first.
+* 2: adds, all optional: witnesses of the machine and canaries to a slice, the parts of a training
+  step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
+  made of, which algorithm a convolution ran, and the machine's ceilings beside it.
 """
 
 from __future__ import annotations
@@ -21,9 +24,10 @@ from typing import Any
 
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
+from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.spec import Spec
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,10 @@ class Slice:
         run_delay_ns: time its main thread was runnable but not running.
         involuntary: involuntary context switches of the process.
         minor_faults: minor page faults of the process.
+        steal_ns: time that the hypervisor took from the machine's cores, all of them together.
+        others_ns: CPU time that other processes spent on the machine, all cores together.
+        canaries_ns: small fixed pieces of work done right after the samples -> how long they took.
+        device: what the device's driver said right after the samples: clocks, throttle reasons.
     """
 
     turn: int
@@ -102,6 +110,24 @@ class Slice:
     run_delay_ns: int | None = None
     involuntary: int | None = None
     minor_faults: int | None = None
+    steal_ns: int | None = None
+    others_ns: int | None = None
+    canaries_ns: Mapping[str, int] = field(default_factory=dict)
+    device: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a step, timed by itself after the slices.
+
+    Attributes:
+        name: ``forward``, ``loss``, ``backward``, ``optimizer``.
+        ns: its duration in each of some steps, waited for; together a little longer than the step,
+            which is timed without a stop in between.
+    """
+
+    name: str
+    ns: tuple[int, ...]
 
 
 # Output statuses, from the best to the worst.
@@ -163,6 +189,7 @@ class Run:
         build_ns: construction, move to the device and mode.
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
+        parts: the step in parts, where it has more than one.
         flags: global flags and settings as they were.
         check: this very process's output against the reference.
     """
@@ -176,6 +203,7 @@ class Run:
     flags: Mapping[str, Any] = field(default_factory=dict)
     compile_cache: str | None = None
     process_peak_bytes: int | None = None
+    parts: tuple[Part, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -190,6 +218,9 @@ class Memory:
             caching off.
         cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching
             allocator.
+        cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.
+        cuda_process_bytes: memory of the process on the device as the driver counts it.
+        minor_faults: page faults of one step with malloc caching as it usually is.
         missing: name of each figure that could not be had -> why.
     """
 
@@ -199,6 +230,9 @@ class Memory:
     cuda_allocated_bytes: int | None = None
     cuda_requested_bytes: int | None = None
     cuda_reserved_bytes: int | None = None
+    cuda_workspace_bytes: int | None = None
+    cuda_process_bytes: int | None = None
+    minor_faults: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -249,6 +283,9 @@ class Record:
         measured_at: UTC time at which the record was closed, ISO 8601.
         cost, reference, memory, runs: what was measured; a failed record keeps what it had by then.
         failure: set if the spec could not be measured to the end.
+        structure: what the step is made of.
+        algorithm: of a convolution in the lab.
+        ceilings: probed before and after its ensembles, if they were.
         notes: what else a reader must know, e.g. why a figure is missing.
     """
 
@@ -261,6 +298,9 @@ class Record:
     runs: tuple[Run, ...] = ()
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
+    structure: Structure | None = None
+    algorithm: Algorithm | None = None
+    ceilings: tuple[Ceilings, ...] = ()
     schema: int = SCHEMA
 
     @cached_property
@@ -288,8 +328,10 @@ def to_json(record: Record) -> dict[str, Any]:
     return data
 
 
-# Each migration turns a record of schema n into one of n + 1; there is none yet.
-_MIGRATIONS: dict[int, Any] = {}
+# Each migration turns a record of schema n into one of n + 1.
+_MIGRATIONS: dict[int, Any] = {
+    1: lambda data: data | {"schema": 2},  # what schema 2 added is optional
+}
 
 
 def from_json(data: Any) -> Record:

@@ -83,19 +83,32 @@ SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
+# A mode word that names an implementation of a convolution. Which there are is the business of
+# ``convs``; here it is a word like any other, on an axis of its own.
+_IMPLEMENTATION = re.compile(r"impl=([a-z][a-z0-9_]*)")
+
+
 @dataclass(frozen=True)
 class Mode:
-    """Compiler x memory format x precision."""
+    """Compiler x memory format x precision, and for a convolution its implementation.
+
+    Attributes:
+        compiler, memory_format, precision: values of ``WORDS``.
+        implementation: empty for the library's own choice.
+    """
 
     compiler: str = "eager"
     memory_format: str = "contiguous"
     precision: str = "fp32"
+    implementation: str = ""
 
     @property
     def text(self) -> str:
         """The mode's words in their fixed order; the default of every axis is left out."""
         chosen = [word.text for word in WORDS if getattr(self, word.axis) == word.value]
         spoken = [text for text in chosen if text not in _DEFAULTS]
+        if self.implementation:
+            spoken.insert(0, f"impl={self.implementation}")
         return "+".join(spoken) or "eager"
 
     @classmethod
@@ -122,6 +135,8 @@ _DEFAULTS = frozenset(next(word.text for word in WORDS if word.axis == axis) for
 
 
 def _word(text: str, kind: str, mode: str) -> Word:
+    if (match := _IMPLEMENTATION.fullmatch(text)) is not None:
+        return Word(text, "implementation", match[1], DEVICE_KINDS, "")
     words = {word.text: word for word in WORDS}
     if text == "amp" and (text, kind) not in _SHORT:
         raise UsageError(f"mode '{mode}': on {kind}, amp needs a precision: amp=fp16 or amp=bf16")
@@ -190,6 +205,15 @@ class Workload:
         return "x".join(map(str, self.input))
 
     @property
+    def group(self) -> Workload:
+        """The workload that this one is compared with: itself, or what it is a substitute for.
+
+        A name may say after a tilde what stands in for the layer before it:
+        ``conv:k64-3x3-p1~ghost``. Workloads of one group are measured side by side.
+        """
+        return replace(self, architecture=self.architecture.partition("~")[0])
+
+    @property
     def model(self) -> str:
         """Architecture and its arguments as one name, safe between slashes."""
         name = quote(self.architecture, safe=":.-_~@,")
@@ -243,7 +267,12 @@ class Spec:
 
     @property
     def baseline(self) -> Spec:
-        """The same workload on the same device in plain eager mode: what speed-ups refer to."""
+        """Its group's workload on the same device in plain eager mode: what speed-ups refer to."""
+        return replace(self, workload=self.workload.group, mode=Mode())
+
+    @property
+    def plain(self) -> Spec:
+        """The same workload in plain eager mode: what outputs are compared with."""
         return replace(self, mode=Mode())
 
     @classmethod

@@ -151,3 +151,26 @@ def test_the_fingerprint_is_of_the_hard_part_only() -> None:
 
 def test_flops_are_two_per_multiply_accumulate() -> None:
     assert made.COST.flops == 2 * made.COST.macs
+
+
+def test_schema_2_keeps_what_it_added() -> None:
+    line = (SCHEMAS / "2.jsonl").read_text(encoding="utf8").splitlines()[0]
+
+    kept = record.from_json(json.loads(line))
+
+    assert kept.structure is not None
+    assert kept.structure.graph_breaks == {"call to print": 1}
+    assert kept.algorithm is not None
+    assert kept.algorithm.workspace_bytes == 3000
+    assert [one.dispatch_ns for one in kept.ceilings] == [900]
+    assert [part.name for part in kept.runs[0].parts] == "forward loss backward optimizer".split()
+    assert kept.runs[0].slices[0].canaries_ns == {"matmul": 310000, "python": 290000}
+
+
+def test_a_record_of_schema_1_is_one_of_schema_2_without_what_it_added() -> None:
+    line = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()[0]
+
+    migrated = record.from_json(json.loads(line))
+
+    assert migrated.schema == record.SCHEMA
+    assert (migrated.structure, migrated.algorithm, migrated.ceilings) == (None, None, ())

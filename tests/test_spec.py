@@ -267,3 +267,19 @@ def test_arguments_do_not_depend_on_their_order(pairs: dict[str, object]) -> Non
 
     assert kept == arguments_of(backwards.items())
     assert {key: json.loads(value) for key, value in kept} == pairs
+
+
+def test_an_implementation_is_a_word_of_the_mode() -> None:
+    mode = Mode.parse("channels_last+impl=im2col", "cpu")
+
+    assert mode.implementation == "im2col"
+    assert mode.text == "impl=im2col+channels_last"
+    assert Mode.parse(mode.text, "cpu") == mode
+
+
+def test_a_substitute_is_compared_with_what_it_stands_for() -> None:
+    spec = Spec.parse("conv:k64-3x3-p1~ghost/inference-b1-64x56x56/channels_last/cpu-t2")
+
+    assert spec.baseline.id == "conv:k64-3x3-p1/inference-b1-64x56x56/eager/cpu-t2"
+    assert spec.plain.id == "conv:k64-3x3-p1~ghost/inference-b1-64x56x56/eager/cpu-t2"
+    assert Spec.parse(spec.id) == spec

@@ -186,9 +186,9 @@ class _Batch:
 
     def _reference(self, crew: AnyCrew, workload: Workload) -> None:
         common = self._common[workload]
-        baseline = self._members(workload)[0].spec.baseline
+        plain = self._members(workload)[0].spec.plain
         self._session.step(f"{workload.id}: reference")
-        message = self._request(baseline, "reference")
+        message = self._request(plain, "reference")
         try:
             common.reference = self._ask_reference(crew, message)
         except WorkerError as error:

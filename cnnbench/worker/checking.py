@@ -41,7 +41,7 @@ def compute_reference(
     """Run a workload in fp32 eager twice and in float64 once, and keep both outputs under ``path``.
 
     Args:
-        spec: the baseline spec (eager, contiguous, fp32).
+        spec: the plain spec (eager, contiguous, fp32).
         seed: of weights and inputs.
         path: where to leave the arrays (``.npz``, nothing pickled).
         enter: told which phase begins.

@@ -57,7 +57,7 @@ def measure(
     with modes.restored(), tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
         path = Path(folder) / "reference.npz"
         kind = open_device(specs[0].device)
-        reference = _reference(specs[0].baseline, module, inputs, plan.seed, path)
+        reference = _reference(specs[0].plain, module, inputs, plan.seed, path)
         players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]
         cost = _cost(module, inputs)
         runs = [

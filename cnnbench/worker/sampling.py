@@ -113,7 +113,7 @@ def take_slice(
     before = _witnesses()
     samples = device.samples(call, iterations, seconds, estimate)
     after = _witnesses()
-    change = {name: _difference(after[name], before[name]) for name in before}
+    change: dict[str, Any] = {name: _difference(after[name], before[name]) for name in before}
     return Slice(turn=turn, iterations=iterations, ns=tuple(samples), **change)
 
 

@@ -1,0 +1,82 @@
+"""What else a record can state of a step than how long it took: structure, algorithm, ceilings.
+
+Frozen values that know nothing of specs, runs or files. Sizes are bytes, counts are counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Structure:
+    """What a step is made of: exact, free of timing, from an untimed pass in a process of its own.
+
+    Two records of one network that differ here differ in what they do, whatever the clock says.
+
+    Attributes:
+        operators: ATen operator -> calls in one step.
+        kernels: library primitive or device kernel, by its implementation's name -> calls.
+        reorders: conversions of layout that a library added, ``None`` if it cannot be told.
+        outputs: dtype and shape of each output tensor, e.g. ``float32[1,1000]``.
+        allocations: blocks that the allocator gave out in one step.
+        allocated_bytes: their sum.
+        graphs: graphs that the compiler made of the step; ``None`` if nothing was compiled.
+        graph_breaks: reason -> times that the compiler gave up within the step.
+        recompiles: further compilations of something compiled before.
+        missing: name of each figure that could not be had -> why.
+    """
+
+    operators: Mapping[str, int] = field(default_factory=dict)
+    kernels: Mapping[str, int] = field(default_factory=dict)
+    reorders: int | None = None
+    outputs: tuple[str, ...] = ()
+    allocations: int | None = None
+    allocated_bytes: int | None = None
+    graphs: int | None = None
+    graph_breaks: Mapping[str, int] = field(default_factory=dict)
+    recompiles: int | None = None
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """What an implementation of a convolution does, by its formulas and as measured.
+
+    Attributes:
+        name: the implementation.
+        executed_macs: multiply-accumulates that it really does, for the whole batch.
+        moved_bytes: bytes that it must read and write at least.
+        workspace_bytes: extra memory that it needs while it runs, by its formula.
+        prepared_bytes: memory of what it makes of the weights beforehand, by its formula.
+        measured_workspace_bytes: the extra memory as the allocator saw it.
+        preparation_ns: making the prepared weights, timed apart; never part of a sample.
+        source: the paper or library.
+    """
+
+    name: str
+    executed_macs: int
+    moved_bytes: int
+    workspace_bytes: int
+    prepared_bytes: int
+    measured_workspace_bytes: int | None = None
+    preparation_ns: tuple[int, ...] = ()
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Ceilings:
+    """What the machine can do at most, probed beside a measurement with its threads.
+
+    Attributes:
+        flops_per_s: kind of work, e.g. ``float32 matmul`` or ``bfloat16 conv`` -> FLOP/s.
+        bytes_per_s: size of a working set in bytes, as text -> bytes per second, read and written.
+        dispatch_ns: the shortest call of an operator.
+        threads: with which it was probed.
+    """
+
+    flops_per_s: Mapping[str, float]
+    bytes_per_s: Mapping[str, float]
+    dispatch_ns: int
+    threads: int
