@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.facts import Structure
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.spec import Spec
 
@@ -41,6 +42,8 @@ class FakeWorker:
         if message["do"] == "slice":
             self._slices.append(self._slice(message["turn"]))
             return {"turn": message["turn"]}
+        if message["do"] == "structure":
+            return encode(Structure(operators={"aten::convolution": 2}, outputs=("float32[1,10]",)))
         return encode(self._run())
 
     def close(self, *, force: bool = False) -> int | None:

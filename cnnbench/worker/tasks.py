@@ -77,7 +77,7 @@ def peak_memory(request: Message, talk: Talk) -> None:
     architecture, module = build.construct(spec.workload, request["seed"])
     step = build.step(spec, architecture, module, request["seed"])
     talk.enter("memory")
-    talk.answer(memory.measure(step, device))
+    talk.answer(memory.measure(step, device, request.get("warm_calls", 2)))
 
 
 def measure(request: Message, talk: Talk) -> None:
@@ -95,8 +95,9 @@ def measure(request: Message, talk: Talk) -> None:
     check = _check(spec, step.observe(result), request)
     del result
     talk.enter("warm up")
-    warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
-    estimate = sampling.steady(warm)
+    plan = sampling.WarmUp.of(request["warm_up"])
+    warm = sampling.warm_up(step.call, device, plan, 0 if cache else first)
+    estimate = sampling.steady(warm or [first])
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
         slices = _slices(step, device, estimate, talk)
