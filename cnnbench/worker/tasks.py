@@ -18,6 +18,7 @@ from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,9 +98,10 @@ def measure(request: Message, talk: Talk) -> None:
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
     estimate = sampling.steady(warm)
+    canaries = Canaries()
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
-        slices = _slices(step, device, estimate, talk)
+        slices = _slices(step, device, estimate, canaries, talk)
     talk.answer(
         Run(
             round=request["round"],
@@ -127,7 +129,9 @@ def _check(spec: Spec, outputs: list[torch.Tensor], request: Message) -> Check:
     return checking.compare(spec, outputs, Path(request["reference_path"]), known)
 
 
-def _slices(step: build.Step, device: Kind, estimate: float, talk: Talk) -> list[Slice]:
+def _slices(
+    step: build.Step, device: Kind, estimate: float, canaries: Canaries, talk: Talk
+) -> list[Slice]:
     slices: list[Slice] = []
     while (command := talk.next())["do"] == "slice":
         if not slices:
@@ -135,7 +139,9 @@ def _slices(step: build.Step, device: Kind, estimate: float, talk: Talk) -> list
         seconds = command["seconds"]
         iterations = sampling.calls_per_sample(estimate, seconds)
         slices.append(
-            sampling.take_slice(step.call, device, command["turn"], iterations, seconds, estimate)
+            sampling.take_slice(
+                step.call, device, command["turn"], iterations, seconds, estimate, canaries
+            )
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
         # worker shall not begin while they do.
