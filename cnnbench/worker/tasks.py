@@ -16,7 +16,16 @@ from cnnbench import analysis
 from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
+from cnnbench.worker import (
+    build,
+    checking,
+    environment,
+    inquiry,
+    memory,
+    modes,
+    sampling,
+    structure,
+)
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.witnesses import Canaries
 
@@ -68,7 +77,10 @@ def reference(request: Message, talk: Talk) -> None:
 
 
 def peak_memory(request: Message, talk: Talk) -> None:
-    """Peak memory of one step, malloc caching off."""
+    """Peak memory of one step, malloc caching off; afterwards, if told to, its structure.
+
+    The peak has been answered when the structure begins, and is not lost with it.
+    """
     spec = Spec.parse(request["spec"])
     memory.stop_malloc_caching()
     _compile_cache(request)
@@ -79,6 +91,9 @@ def peak_memory(request: Message, talk: Talk) -> None:
     step = build.step(spec, architecture, module, request["seed"])
     talk.enter("memory")
     talk.answer(memory.measure(step, device))
+    if talk.next()["do"] == "structure":
+        talk.enter("structure")
+        talk.answer(structure.take(step, device, spec.mode))
 
 
 def measure(request: Message, talk: Talk) -> None:
