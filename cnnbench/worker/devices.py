@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class Kind(Protocol):
     """What the rest of the worker needs of a device."""
 
+    kind: str
+
     def synchronize(self) -> None:
         """Wait until everything submitted has been done."""
 
@@ -43,6 +45,8 @@ class Kind(Protocol):
 
 class Cpu:
     """The host: a call has been done when it returns; the clock is the monotonic one."""
+
+    kind = "cpu"
 
     def synchronize(self) -> None:
         """Nothing is ever pending."""
@@ -72,6 +76,8 @@ class Cpu:
 
 class Cuda:
     """A CUDA device: events on the stream, one synchronisation per slice."""
+
+    kind = "cuda"
 
     def __init__(self, index: int) -> None:
         self._index = index

@@ -27,6 +27,7 @@ from cnnbench.record import Cost, Environment, Record, Reference, Run, Slice
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,11 +131,12 @@ def _round(
     order = random.Random(f"{plan.seed}/{ensemble}")
     taken: dict[str, list[Slice]] = {player.spec.id: [] for player in players}
     turns = plan.turns(max(player.estimate for player in players))
+    canaries = Canaries()
     with sampling.collector_off():
         for turn in range(turns):
             for player in order.sample(players, len(players)):
                 modes.set_flags(player.spec.mode, player.spec.threads)
-                taken[player.spec.id].append(_slice(player, kind, plan, turn))
+                taken[player.spec.id].append(_slice(player, kind, plan, turn, canaries))
     return {
         player.spec.id: Run(
             round=number,
@@ -149,10 +151,12 @@ def _round(
     }
 
 
-def _slice(player: _Player, kind: Kind, plan: Plan, turn: int) -> Slice:
+def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, canaries: Canaries) -> Slice:
     seconds, estimate = plan.slice_seconds, player.estimate
     iterations = sampling.calls_per_sample(estimate, seconds)
-    taken = sampling.take_slice(player.step.call, kind, turn, iterations, seconds, estimate)
+    taken = sampling.take_slice(
+        player.step.call, kind, turn, iterations, seconds, estimate, canaries
+    )
     sampling.rest()
     return taken
 

@@ -11,19 +11,18 @@ In a process of its own, never while timing.
 from __future__ import annotations
 
 import ctypes
-import json
-import os
-import tempfile
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cnnbench.record import Memory
+from cnnbench.worker import events
+from cnnbench.worker.devices import Cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    import torch
 
     from cnnbench.worker.build import Step
     from cnnbench.worker.devices import Kind
@@ -117,34 +116,10 @@ def allocator_peak(call: Callable[[], Any]) -> int:
 
     Above what it started with.
     """
-    with torch.profiler.profile(
-        activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True, acc_events=True
-    ) as profile:
-        result = call()
-    del result
-    return peak_of(_memory_events(profile))
+    return peak_of(events.memory_changes(events.of_call(call, Cpu()), "cpu"))
 
 
-def _memory_events(profile: torch.profiler.profile) -> list[tuple[float, int]]:
-    """(time, bytes) of every allocation and, negative, release on the CPU."""
-    handle, name = tempfile.mkstemp(suffix=".json")
-    os.close(handle)
-    path = Path(name)
-    try:
-        profile.export_chrome_trace(name)
-        events = json.loads(path.read_text(encoding="utf8"))["traceEvents"]
-    finally:
-        path.unlink()
-    memory = [event for event in events if event.get("name") == "[memory]"]
-    # Device type 0 is the CPU (c10/core/DeviceType.h).
-    return [
-        (event["ts"], int(event["args"]["Bytes"]))
-        for event in memory
-        if event["args"].get("Device Type", 0) == 0
-    ]
-
-
-def peak_of(events: Iterable[tuple[float, int]]) -> int:
+def peak_of(changes: Iterable[tuple[float, int]]) -> int:
     """Highest running sum of changes in the order of their times; at least zero."""
-    changes = [change for _, change in sorted(events, key=lambda event: event[0])]
-    return max([0, *accumulate(changes)])
+    ordered = [change for _, change in sorted(changes, key=lambda change: change[0])]
+    return max([0, *accumulate(ordered)])

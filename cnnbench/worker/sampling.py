@@ -1,26 +1,26 @@
 """Warm up, choose how many calls make a sample, take slices.
 
 Knows nothing of networks: it is given a callable and a device. Nothing but the call stands between
-two clock readings; witnesses are read around a slice, never inside.
+two clock readings; witnesses are read around a slice's samples, never inside.
 """
 
 from __future__ import annotations
 
 import gc
-import resource
 import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.record import Slice
+from cnnbench.worker.witnesses import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cnnbench.worker.devices import Kind
+    from cnnbench.worker.witnesses import Canaries
 
 # A slice holds at most about so many samples: enough for its median, little enough to keep every
 # one.
@@ -112,35 +112,14 @@ def take_slice(
     iterations: int,
     seconds: float,
     estimate: float,
+    canaries: Canaries | None = None,
 ) -> Slice:
-    """Sample for one turn and note what the operating system did meanwhile."""
-    before = _witnesses()
+    """Sample for one turn, note what the system did meanwhile, then let the canaries sing."""
+    before = Counters.read()
     samples = device.samples(call, iterations, seconds, estimate)
-    after = _witnesses()
-    change: dict[str, Any] = {name: _difference(after[name], before[name]) for name in before}
-    return Slice(turn=turn, iterations=iterations, ns=tuple(samples), **change)
-
-
-def _witnesses() -> dict[str, int | None]:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return {
-        "cpu_ns": time.process_time_ns(),
-        "run_delay_ns": _run_delay(),
-        "involuntary": usage.ru_nivcsw,
-        "minor_faults": usage.ru_minflt,
-    }
-
-
-def _run_delay() -> int | None:
-    """Nanoseconds that this thread waited for a core, where the kernel counts them."""
-    try:
-        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        return None
-
-
-def _difference(after: int | None, before: int | None) -> int | None:
-    return None if after is None or before is None else after - before
+    witnesses: dict[str, Any] = Counters.read().since(before)
+    sung = {} if canaries is None else canaries.run()
+    return Slice(turn=turn, iterations=iterations, ns=tuple(samples), canaries_ns=sung, **witnesses)
 
 
 def rest() -> None:

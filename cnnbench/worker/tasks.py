@@ -16,8 +16,18 @@ from cnnbench import analysis
 from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
+from cnnbench.worker import (
+    build,
+    checking,
+    environment,
+    inquiry,
+    memory,
+    modes,
+    sampling,
+    structure,
+)
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +77,10 @@ def reference(request: Message, talk: Talk) -> None:
 
 
 def peak_memory(request: Message, talk: Talk) -> None:
-    """Peak memory of one step, malloc caching off."""
+    """Peak memory of one step, malloc caching off; afterwards, if told to, its structure.
+
+    The peak has been answered when the structure begins, and is not lost with it.
+    """
     spec = Spec.parse(request["spec"])
     memory.stop_malloc_caching()
     _compile_cache(request)
@@ -78,6 +91,9 @@ def peak_memory(request: Message, talk: Talk) -> None:
     step = build.step(spec, architecture, module, request["seed"])
     talk.enter("memory")
     talk.answer(memory.measure(step, device, request.get("warm_calls", 2)))
+    if talk.next()["do"] == "structure":
+        talk.enter("structure")
+        talk.answer(structure.take(step, device, spec.mode))
 
 
 def measure(request: Message, talk: Talk) -> None:
@@ -98,9 +114,10 @@ def measure(request: Message, talk: Talk) -> None:
     plan = sampling.WarmUp.of(request["warm_up"])
     warm = sampling.warm_up(step.call, device, plan, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
+    canaries = Canaries()
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
-        slices = _slices(step, device, estimate, talk)
+        slices = _slices(step, device, estimate, canaries, talk)
     talk.answer(
         Run(
             round=request["round"],
@@ -128,7 +145,9 @@ def _check(spec: Spec, outputs: list[torch.Tensor], request: Message) -> Check:
     return checking.compare(spec, outputs, Path(request["reference_path"]), known)
 
 
-def _slices(step: build.Step, device: Kind, estimate: float, talk: Talk) -> list[Slice]:
+def _slices(
+    step: build.Step, device: Kind, estimate: float, canaries: Canaries, talk: Talk
+) -> list[Slice]:
     slices: list[Slice] = []
     while (command := talk.next())["do"] == "slice":
         if not slices:
@@ -136,7 +155,9 @@ def _slices(step: build.Step, device: Kind, estimate: float, talk: Talk) -> list
         seconds = command["seconds"]
         iterations = sampling.calls_per_sample(estimate, seconds)
         slices.append(
-            sampling.take_slice(step.call, device, command["turn"], iterations, seconds, estimate)
+            sampling.take_slice(
+                step.call, device, command["turn"], iterations, seconds, estimate, canaries
+            )
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
         # worker shall not begin while they do.

@@ -4,6 +4,7 @@ import pytest
 
 import cnnbench
 from cnnbench import metrics
+from cnnbench.runner.fake import FakeWorker
 
 
 def numbers(path, **more) -> dict[str, float]:
@@ -39,3 +40,15 @@ def test_trouble_is_had_by_name(tmp_path, name: str, kind: str) -> None:
 
     kinds = [record.failure and record.failure.kind for record in results.records]
     assert kinds == [None, None, kind, kind]
+
+
+def test_a_made_up_structure_is_repeatable_and_knows_its_mode() -> None:
+    def structure(mode: str) -> dict:
+        worker = FakeWorker()
+        worker.ask({"task": "memory", "spec": f"lenet/inference-b1-3x32x32/{mode}/cpu-t1"}, 1.0)
+        return worker.ask({"do": "structure"}, 1.0)
+
+    assert structure("eager") == structure("eager")
+    assert "graphs" not in structure("eager")
+    assert structure("compile")["graphs"] == 1
+    assert structure("channels_last")["reorders"] == 0 < structure("eager")["reorders"]

@@ -1,0 +1,97 @@
+"""What torch's profiler sees of one call, as the plain events of its trace.
+
+Never while timing: profiling slows a call and makes it allocate.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.profiler import ProfilerActivity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from cnnbench.worker.devices import Kind
+
+Event = dict[str, Any]
+
+# Numbers of c10/core/DeviceType.h.
+DEVICE_TYPES = {"cpu": 0, "cuda": 1}
+
+# A dispatched operator is "namespace::name"; nodes of autograd have more parts or spaces.
+_OPERATOR = re.compile(r"(?!autograd::)\w+::\w+")
+_ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
+
+
+def of_call(call: Callable[[], Any], device: Kind) -> list[Event]:
+    """The events of one call, waited for; its result is gone by the end."""
+    activities = [ProfilerActivity.CPU]
+    if device.kind == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with torch.profiler.profile(
+        activities=activities, profile_memory=True, acc_events=True
+    ) as profile:
+        result = call()
+        device.synchronize()
+        del result
+    return _exported(profile)
+
+
+def _exported(profile: torch.profiler.profile) -> list[Event]:
+    handle, name = tempfile.mkstemp(suffix=".json")
+    os.close(handle)
+    path = Path(name)
+    try:
+        profile.export_chrome_trace(name)
+        events: list[Event] = json.loads(path.read_text(encoding="utf8"))["traceEvents"]
+    finally:
+        path.unlink()
+    return events
+
+
+def memory_changes(events: Iterable[Event], kind: str) -> list[tuple[float, int]]:
+    """(time, bytes) of every allocation and, negative, release on a kind of device."""
+    wanted = DEVICE_TYPES[kind]
+    memory = [event for event in events if event.get("name") == "[memory]"]
+    return [
+        (event["ts"], int(event["args"]["Bytes"]))
+        for event in memory
+        if event["args"].get("Device Type", 0) == wanted
+    ]
+
+
+def operators(events: Iterable[Event]) -> Counter[str]:
+    """Calls of operators that no other operator called, by name."""
+    named = [event for event in events if _is_operator(event)]
+    # A parent begins no later than its children and, if at the same time, lasts longer.
+    named.sort(key=lambda event: (str(event.get("tid")), event["ts"], -event["dur"]))
+    counts: Counter[str] = Counter()
+    thread, end = "", 0.0
+    for event in named:
+        if str(event.get("tid")) != thread or event["ts"] >= end:
+            thread, end = str(event.get("tid")), event["ts"] + event["dur"]
+            counts[event["name"]] += 1
+    return counts
+
+
+def every_operator(events: Iterable[Event]) -> Counter[str]:
+    """Calls of operators by name, also those that operators called."""
+    return Counter(event["name"] for event in events if _is_operator(event))
+
+
+def _is_operator(event: Event) -> bool:
+    spoken = event.get("ph") == "X" and event.get("cat") == "cpu_op"
+    return spoken and _OPERATOR.fullmatch(event["name"]) is not None
+
+
+def device_kernels(events: Iterable[Event]) -> Counter[str]:
+    """Kernels and copies that ran on a CUDA device, by name."""
+    return Counter(event["name"] for event in events if event.get("cat") in _ON_DEVICE)

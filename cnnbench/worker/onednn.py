@@ -1,0 +1,81 @@
+"""Which primitives of oneDNN a call ran, read from what the library says of itself.
+
+oneDNN writes a line per primitive to the process's standard output. That is caught on the level of
+the descriptor, so this is for a worker process, whose output is nobody else's, and never while
+timing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import tempfile
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# "src:f32::blocked:acdb::f0" since oneDNN 3.4, "src_f32::blocked:acdb:f0" before; a primitive of
+# several sources numbers them.
+_TYPE = re.compile(r"\b(src|dst)(?:_?\d+)?[:_]([a-z]+\d+\w*)")
+
+
+def lines_of(call: Callable[[], Any]) -> list[str]:
+    """What oneDNN says while one call runs."""
+    with (
+        _standard_output() as caught,
+        torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON),  # type: ignore[no-untyped-call]
+    ):
+        call()
+    return b"".join(caught).decode(errors="replace").splitlines()
+
+
+@contextmanager
+def _standard_output() -> Iterator[list[bytes]]:
+    """Lead descriptor 1 into a file inside; what was written is in the list once it is over."""
+    # The C library buffers by itself; what it holds belongs to whom it was written for.
+    flush = ctypes.CDLL(None).fflush
+    caught: list[bytes] = []
+    flush(None)
+    kept = os.dup(1)
+    try:
+        with tempfile.TemporaryFile() as file:
+            os.dup2(file.fileno(), 1)
+            try:
+                yield caught
+            finally:
+                flush(None)
+                os.dup2(kept, 1)
+            file.seek(0)
+            caught.append(file.read())
+    finally:
+        os.close(kept)
+
+
+def primitives(lines: Iterable[str]) -> tuple[Counter[str], int]:
+    """Executed primitives by name, and the number of reorders among the lines.
+
+    A name has no sizes and no times in it: kind, implementation, direction, type of data, e.g.
+    ``convolution brg_conv_fwd:avx512_core forward_inference f32``.
+    """
+    found = [name for line in lines if (name := _name(line)) is not None]
+    reorders = sum(name.startswith("reorder ") for name in found)
+    return Counter(name for name in found if not name.startswith("reorder ")), reorders
+
+
+def _name(line: str) -> str | None:
+    fields = line.split(",")
+    if fields[0] != "onednn_verbose" or "exec" not in fields or "graph" in fields[:3]:
+        return None
+    rest = fields[fields.index("exec") + 1 :]
+    if len(rest) < 5:
+        return None
+    _engine, kind, implementation, direction, descriptors = rest[:5]
+    types = dict.fromkeys(match[2] for match in _TYPE.finditer(descriptors))
+    parts = [kind, implementation, "" if direction == "undef" else direction, "->".join(types)]
+    return " ".join(part for part in parts if part)
