@@ -54,16 +54,20 @@ class Passes:
         self._step = tell_watcher
 
     def first(self, token: str, macs: Callable[[Spec], int]) -> None:
-        """The passes that are made once, with the first round between them."""
+        """What a first answer needs: the reference, the static cost, a round of timing."""
         for workload in self._group.shared:
             self._reference(workload, macs)
             self._cost(workload)
         self._ceilings()
         self.round(token)
         self._ceilings()
+
+    def untimed(self) -> None:
+        """What needs no clock: memory, structure, algorithm; made once."""
         for subject in self._group.alive:
             self._memory(subject)
             self._algorithm(subject)
+        self._group.complete = True
 
     def round(self, token: str) -> None:
         """One round of timing: every living spec of the group in an ensemble."""

@@ -19,8 +19,10 @@ LEAST_ROUNDS = 3
 # What one crew serves in a row; longer would mean fewer imports, but more lost by a kill.
 BATCH_SECONDS = 90.0
 
-# Starting a crew, in seconds; a guess that decides only whether another round still fits.
+# Guesses that decide only whether further work still fits: starting a crew, in seconds; and what
+# the passes without a clock take, in seconds per spec and in calls.
 START_SECONDS = 5.0
+_UNTIMED_SECONDS, _UNTIMED_CALLS = 1.5, 7
 
 
 def settled(group: Group, plan: Plan) -> bool:
@@ -28,8 +30,10 @@ def settled(group: Group, plan: Plan) -> bool:
 
     It has had all its rounds, nothing of it lives, or every interval is narrow enough.
     """
-    if not group.alive or group.rounds >= plan.rounds:
+    if not group.alive:
         return True
+    if group.rounds >= plan.rounds:
+        return group.complete
     if plan.precision is None or group.rounds < min(LEAST_ROUNDS, plan.rounds):
         return False
     margin = group.margin()
@@ -39,27 +43,33 @@ def settled(group: Group, plan: Plan) -> bool:
 def next_groups(groups: Iterable[Group], plan: Plan, left: float) -> list[Group]:
     """The groups that a crew should serve next within the time left.
 
-    First those that have no interval at all, the quick ones before the slow, because they take most
-    uncertainty away per second; then those with the widest interval. One that no longer fits is
-    passed over for one that does.
+    First those that lack something, an interval or the passes without a clock, the quick ones
+    before the slow, because they take most uncertainty away per second; then those with the widest
+    interval. One that no longer fits is passed over for one that does.
     """
     open_groups = sorted((one for one in groups if not settled(one, plan)), key=_urgency)
     room = min(left - START_SECONDS, BATCH_SECONDS)
     chosen: list[Group] = []
     for group in open_groups:
-        fits = group.round_seconds <= room or (
-            not chosen and group.round_seconds <= left - START_SECONDS
-        )
-        if fits:
+        seconds = expected(group)
+        if seconds <= room or (not chosen and seconds <= left - START_SECONDS):
             chosen.append(group)
-            room -= group.round_seconds
+            room -= seconds
     return chosen
+
+
+def expected(group: Group) -> float:
+    """Seconds that a group's next visit will take: a round, and what it still lacks."""
+    if group.complete:
+        return group.round_seconds
+    untimed = _UNTIMED_SECONDS * len(group.alive) + _UNTIMED_CALLS * group.call_seconds()
+    return group.round_seconds + untimed
 
 
 def _urgency(group: Group) -> tuple[bool, float]:
     margin = group.margin()
-    if margin is None:
-        return (False, group.round_seconds)
+    if margin is None or not group.complete:
+        return (False, expected(group))
     return (True, -margin)
 
 

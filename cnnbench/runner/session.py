@@ -4,7 +4,8 @@ Groups are measured in batches: in every round one crew serves the whole batch, 
 is paid once, and a batch is small enough that a killed run loses minutes and not a night.
 
 Without a budget, a batch gets all its rounds before the next begins. With one, every group gets one
-round first, so that every spec has an answer; what time is left goes to what is still uncertain.
+round of timing first, so that every spec has an answer; what time is left goes to what is missing
+or still uncertain.
 """
 
 from __future__ import annotations
@@ -106,11 +107,17 @@ class Session:
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
-                passes = Passes(self._plan, crew, group, folder, self._step)
-                if group.rounds:
-                    passes.round(self._token)
-                else:
-                    passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
+                self._visit(Passes(self._plan, crew, group, folder, self._step), group)
+
+    def _visit(self, passes: Passes, group: Group) -> None:
+        """What one crew does for a group; with a budget, first answers come before the rest."""
+        first = not group.rounds
+        if first:
+            passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
+        elif group.rounds < self._plan.rounds:
+            passes.round(self._token)
+        if not group.complete and not (first and self._plan.budget is not None):
+            passes.untimed()
 
     def _hand_over(self, records: list[Record], batch: list[Group]) -> Iterator[list[Record]]:
         yield records

@@ -53,6 +53,7 @@ class Group:
         ceilings: of the machine, probed beside the group.
         rounds: how many it has had.
         round_seconds: what the last one took.
+        complete: the passes that need no clock have been made.
         reported: its records have been handed over before.
     """
 
@@ -63,6 +64,7 @@ class Group:
         self.ceilings: list[Ceilings] = []
         self.rounds = 0
         self.round_seconds = 0.0
+        self.complete = False
         self.reported = False
 
     @property
@@ -95,12 +97,22 @@ class Group:
             reference=shared.reference,
             memory=subject.memory,
             runs=tuple(subject.runs),
-            notes=(*shared.notes, *subject.notes),
+            notes=(*shared.notes, *subject.notes, *self._left_out(subject)),
             structure=subject.structure,
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),
         )
         return record if subject.failure is None else with_failure(record, subject.failure)
+
+    def _left_out(self, subject: Subject) -> tuple[str, ...]:
+        if self.complete or subject.failure is not None:
+            return ()
+        return ("memory and structure not measured: the budget left no time",)
+
+    def call_seconds(self) -> float:
+        """One call of every living spec, one after the other, as last measured."""
+        found = [metrics.run_seconds(one.runs[-1]) for one in self.alive if one.runs]
+        return sum(seconds for seconds in found if seconds is not None)
 
     def margin(self) -> float | None:
         """The widest relative interval of any of its figures: latencies and speed-ups.

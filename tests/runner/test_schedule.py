@@ -27,6 +27,7 @@ def group_of(*times: float, takes: float = 1.0, name: str = "a") -> Group:
     group.subjects[0].runs = [run_of(seconds, number) for number, seconds in enumerate(times)]
     group.rounds = len(times)
     group.round_seconds = takes
+    group.complete = True
     return group
 
 
@@ -86,6 +87,23 @@ def test_time_goes_first_to_what_has_no_interval_then_to_the_widest() -> None:
         "wide",
         "narrow",
     ]
+
+
+def test_what_lacks_memory_comes_before_what_is_merely_uncertain() -> None:
+    lacking = group_of(1.0, 1.01, takes=9.0, name="lacking")
+    lacking.complete = False
+
+    found = schedule.next_groups([group_of(1.0, 3.0, name="wide"), lacking], Plan(), 1e6)
+
+    assert names(found) == ["lacking", "wide"]
+    assert schedule.expected(lacking) > 9.0
+
+
+def test_a_group_with_all_its_rounds_is_visited_for_what_it_lacks() -> None:
+    group = group_of(1.0, 1.0, name="a")
+    group.complete = False
+
+    assert not schedule.settled(group, Plan(rounds=2))
 
 
 def test_what_no_longer_fits_is_passed_over_for_what_does() -> None:

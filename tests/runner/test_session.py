@@ -360,3 +360,23 @@ def test_a_structure_that_cannot_be_had_costs_no_memory_figure() -> None:
 
     assert (record.status, record.notes) == ("ok", ("structure not known: x",))
     assert record.memory is not None
+
+
+def test_with_a_budget_memory_waits_until_every_spec_has_its_first_answer() -> None:
+    trouble = Trouble()
+    work = [specs("eager", models=("a",)), specs("eager", models=("b",))]
+
+    found = handed(trouble, work, budget=100.0, rounds=3)
+
+    asked = [(heard.what, heard.workload) for heard in trouble.heard]
+    assert asked.index(("memory", "a")) > asked.index(("slice", "b"))
+    assert found[0][0].notes == ("memory and structure not measured: the budget left no time",)
+    last = {record.id: record for records in found for record in records}
+    assert all(record.memory is not None and not record.notes for record in last.values())
+
+
+def test_a_budget_that_is_spent_leaves_a_note_for_what_was_left_out() -> None:
+    ((record,),) = handed(Trouble(), [specs("eager")], budget=1.0, rounds=3)
+
+    assert (record.status, record.memory) == ("ok", None)
+    assert record.notes == ("memory and structure not measured: the budget left no time",)
