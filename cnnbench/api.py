@@ -192,7 +192,7 @@ def cost(module: Any, *inputs: Any, phase: str = "inference", optimizer: str = "
         module: a ``torch.nn.Module``, on any device.
         inputs: its positional arguments; only their shapes and types are used.
         phase: ``inference``, ``training`` or ``finetune``.
-        optimizer: whose state the predicted training memory includes: sgd, momentum or adam.
+        optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
 
     Returns:
         An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,

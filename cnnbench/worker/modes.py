@@ -6,7 +6,9 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -159,6 +161,22 @@ def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:
     # A benchmark has one shape; dynamic shapes would measure something else.
     function: Callable[..., Any] = torch.compile(module, dynamic=False, **arguments)
     return function
+
+
+def compile_cache(folder: str | None) -> str | None:
+    """Give the compiler a cache of a spec's own; the first round finds it empty.
+
+    Returns:
+        ``cold`` or ``warm``; ``None`` if there is to be none.
+    """
+    if folder is None:
+        return None
+    warm = Path(folder).exists()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    # In this process instead of a pool: a pool's processes would still be starting when sampling
+    # begins.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    return "warm" if warm else "cold"
 
 
 def autocast(mode: Mode, device: Device) -> contextlib.AbstractContextManager[Any]:
