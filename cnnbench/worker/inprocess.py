@@ -120,7 +120,9 @@ def _player(
     first, result = sampling.timed(step.call, kind)
     check = checking.compare(spec, step.observe(result), path, reference)
     warm = sampling.warm_up(step.call, kind, sampling.WarmUp.of(plan.warm_up))
-    return _Player(spec, step, check, flags, [first, *warm], built, sampling.steady(warm))
+    return _Player(
+        spec, step, check, flags | kind.notes(), [first, *warm], built, sampling.steady(warm)
+    )
 
 
 def _round(

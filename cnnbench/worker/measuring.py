@@ -31,9 +31,11 @@ _FAULT_CALLS, _SLOW = 3, 1.0
 def measure(request: Message, talk: Talk) -> None:
     """Latency: build, warm up, check the output, then sample slices on command."""
     spec = Spec.parse(request["spec"])
-    flags = modes.set_flags(spec.mode, spec.threads)
+    flags = modes.set_flags(
+        spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False)
+    )
     cache = modes.compile_cache(request.get("compile_cache"))
-    device = open_device(spec.device)
+    device = open_device(spec.device, request.get("l2", "warm"))
     talk.enter("build")
     built, step = sampling.timed(lambda: _build(spec, request["seed"]), device)
     talk.enter("first call")
@@ -63,7 +65,7 @@ def measure(request: Message, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | notes | _process(step, estimate),
+            flags=flags | device.notes() | notes | _process(step, estimate),
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,
@@ -91,7 +93,7 @@ def _slices(
         if not slices:
             talk.enter("measure")
         seconds = command["seconds"]
-        iterations = sampling.calls_per_sample(estimate, seconds)
+        iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
         slices.append(
             sampling.take_slice(
                 step.call, device, command["turn"], iterations, seconds, estimate, canaries

@@ -65,16 +65,23 @@ COMPILERS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def set_flags(mode: Mode, threads: int) -> dict[str, Any]:
+def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dict[str, Any]:
     """Set every global flag that a measurement depends on, and say how all of them stand.
 
     Called first in a worker, before anything is built.
+
+    Args:
+        mode: whose precision decides about TF32.
+        threads: of operators.
+        cudnn_benchmark: let cuDNN time its algorithms on the first call and keep the best, instead
+            of choosing by its own rules; the choice may differ from process to process.
     """
     torch.set_num_threads(threads)
     fp32 = "tf32" if PRECISIONS[mode.precision].tf32 else "ieee"
     torch.backends.cuda.matmul.fp32_precision = fp32
     torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = cudnn_benchmark
     return flags()
 
 
@@ -101,10 +108,12 @@ def restored() -> Iterator[None]:
     threads = torch.get_num_threads()
     owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
     before = [owner.fp32_precision for owner in owners]
+    benchmark = torch.backends.cudnn.benchmark
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
         for owner, value in zip(owners, before, strict=True):
             owner.fp32_precision = value
 

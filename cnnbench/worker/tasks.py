@@ -68,7 +68,7 @@ def static_cost(spec: Spec, seed: int) -> Cost:
 def reference(request: Message, talk: Talk) -> None:
     """The fp32 eager and float64 outputs of a workload, left in the scratch directory."""
     spec = Spec.parse(request["spec"])
-    modes.set_flags(spec.mode, spec.threads)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False))
     open_device(spec.device)
     path = Path(request["reference_path"])
     wide = request["float64"]
@@ -83,7 +83,7 @@ def peak_memory(request: Message, talk: Talk) -> None:
     spec = Spec.parse(request["spec"])
     memory.stop_malloc_caching()
     modes.compile_cache(request.get("compile_cache"))
-    modes.set_flags(spec.mode, spec.threads)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False))
     device = open_device(spec.device)
     talk.enter("build (memory pass)")
     architecture, module = build.construct(spec.workload, request["seed"])
