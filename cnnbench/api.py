@@ -14,6 +14,7 @@ from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def run(
     size: int | tuple[int, int] | None = None,
     input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
     phase: str | Sequence[str] = "inference",
+    optimizer: str = OPTIMIZERS[0],
     threads: int | Sequence[int] | None = None,
     arguments: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
@@ -110,6 +112,7 @@ def run(
         size: height and width in place of each network's own.
         input: whole shape of one sample, for networks of your own.
         phase: ``inference``, ``training``, ``finetune``, or several.
+        optimizer: of the phases that train, one of ``spec.OPTIMIZERS``.
         threads: CPU threads, one number or several; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
@@ -128,6 +131,7 @@ def run(
         phases=_words(phase),
         sizes=() if size is None else ((size, size) if isinstance(size, int) else size,),
         input=input,
+        optimizer=optimizer,
         threads=_numbers(threads),
         arguments=arguments or {},
         plan=_plan(plan),
@@ -198,7 +202,7 @@ def cost(module: Any, *inputs: Any, phase: str = "inference", optimizer: str = "
         module: a ``torch.nn.Module``, on any device.
         inputs: its positional arguments; only their shapes and types are used.
         phase: ``inference``, ``training`` or ``finetune``.
-        optimizer: whose state the predicted training memory includes: sgd, momentum or adam.
+        optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
 
     Returns:
         An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,

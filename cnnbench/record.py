@@ -156,6 +156,11 @@ class Check:
         if self.status not in _SEVERITY:
             raise SchemaError(f"output status '{self.status}' is none of {', '.join(_SEVERITY)}")
 
+    @property
+    def severity(self) -> int:
+        """Place of its status among all, from the best to the worst."""
+        return _SEVERITY.index(self.status)
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -312,7 +317,7 @@ class Record:
     def check(self) -> Check | None:
         """The worst check of all runs."""
         checks = [run.check for run in self.runs]
-        return max(checks, key=lambda check: _SEVERITY.index(check.status), default=None)
+        return max(checks, key=lambda check: check.severity, default=None)
 
     @property
     def status(self) -> str:

@@ -5,6 +5,8 @@
     resnet50/inference-b8-3x224x224/compile+channels_last/cpu-t2
     └ architecture ┘└ phase, batch, sample shape ┘└ mode ┘└ device, threads ┘
 
+A training phase may name another optimizer than the usual one: ``training-adamw-b8-3x224x224``.
+
 Values only: knows nothing of catalogues, files or torch.
 """
 
@@ -22,6 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 PHASES = ("inference", "training", "finetune")
+
+# What updates the weights in a training step. The first is the default and is left out of ids; what
+# each of them is stands in worker/optimizers.py under the same name.
+OPTIMIZERS = ("momentum", "sgd", "adam", "adamw", "rmsprop")
 
 DeviceKind = Literal["cpu", "cuda"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "cuda")
@@ -183,6 +189,7 @@ class Workload:
         input: shape of one sample, e.g. ``(3, 224, 224)``.
         phase: one of ``PHASES``.
         arguments: keyword arguments of the builder, each value as canonical JSON text.
+        optimizer: one of ``OPTIMIZERS``; only a training phase has a choice.
     """
 
     architecture: str
@@ -190,10 +197,18 @@ class Workload:
     input: tuple[int, ...]
     phase: str = "inference"
     arguments: tuple[tuple[str, str], ...] = ()
+    optimizer: str = OPTIMIZERS[0]
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
             raise UnknownName("phase", self.phase, PHASES)
+        if self.optimizer not in OPTIMIZERS:
+            raise UnknownName("optimizer", self.optimizer, OPTIMIZERS)
+        if self.phase == "inference" and self.optimizer != OPTIMIZERS[0]:
+            raise UsageError(
+                f"inference has no optimizer; leave '{self.optimizer}' out or choose"
+                " phase training or finetune"
+            )
         if self.batch < 1 or not self.input or min(self.input) < 1:
             raise UsageError(
                 f"batch {self.batch} and input {self.shape_text} must be positive numbers"
@@ -223,7 +238,8 @@ class Workload:
     @property
     def id(self) -> str:
         """The workload's part of a spec id."""
-        return f"{self.model}/{self.phase}-b{self.batch}-{self.shape_text}"
+        optimizer = "" if self.optimizer == OPTIMIZERS[0] else f"-{self.optimizer}"
+        return f"{self.model}/{self.phase}{optimizer}-b{self.batch}-{self.shape_text}"
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -242,7 +258,7 @@ def arguments_of(pairs: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...
 
 _ID = re.compile(
     r"(?P<name>[^/?]+)(?:\?(?P<arguments>[^/]*))?"
-    r"/(?P<phase>[a-z]+)-b(?P<batch>\d+)-(?P<input>\d+(?:x\d+)*)"
+    r"/(?P<phase>[a-z]+)(?:-(?P<optimizer>[a-z]+))?-b(?P<batch>\d+)-(?P<input>\d+(?:x\d+)*)"
     r"/(?P<mode>[^/]+)/(?P<device>[a-z]+(?::\d+)?)-t(?P<threads>\d+)"
 )
 
@@ -295,6 +311,7 @@ class Spec:
             batch=int(match["batch"]),
             input=tuple(map(int, match["input"].split("x"))),
             phase=match["phase"],
+            optimizer=match["optimizer"] or OPTIMIZERS[0],
             arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
         )
         return cls(workload, Mode.parse(match["mode"], device.kind), device, int(match["threads"]))

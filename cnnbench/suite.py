@@ -12,7 +12,7 @@ from typing import Any
 
 from cnnbench import catalogue
 from cnnbench.errors import Unsupported, UsageError
-from cnnbench.spec import SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
+from cnnbench.spec import OPTIMIZERS, SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Grid:
         batches, phases, sizes: every combination is a workload; a size is a height and width in
             place of the architecture's own.
         device, threads: where; every number of threads is a spec.
+        optimizer: of the phases that train.
         input: the whole sample shape in place of the architecture's own.
         arguments: keyword arguments of the builders.
     """
@@ -51,6 +52,7 @@ class Grid:
     device: Device = field(default_factory=Device)
     threads: tuple[int, ...] = (1,)
     sizes: tuple[tuple[int, int], ...] = ()
+    optimizer: str = OPTIMIZERS[0]
     input: tuple[int, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -124,6 +126,8 @@ def expand(
         UsageError: nothing in the grid is possible.
     """
     chosen = modes(grid.modes, grid.device)
+    if grid.optimizer != OPTIMIZERS[0] and set(grid.phases) == {"inference"}:
+        raise UsageError("--optimizer goes with --phase training or finetune; inference has none")
     specs: list[Spec] = []
     impossible: dict[str, str] = {}
     macs: dict[str, int] = {}
@@ -143,8 +147,15 @@ def expand(
 
 def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     arguments = arguments_of(grid.arguments.items())
-    pairs = [(phase, batch) for phase in grid.phases for batch in grid.batches]
-    return [Workload(name, batch, shape, phase, arguments) for phase, batch in pairs]
+    return [
+        Workload(name, batch, shape, phase, arguments, _optimizer(grid, phase))
+        for phase in grid.phases
+        for batch in grid.batches
+    ]
+
+
+def _optimizer(grid: Grid, phase: str) -> str:
+    return OPTIMIZERS[0] if phase == "inference" else grid.optimizer
 
 
 def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int, ...]]]:

@@ -12,6 +12,7 @@ from cnnbench.errors import UnknownName, UsageError
 from cnnbench.spec import (
     AXES,
     DEVICE_KINDS,
+    OPTIMIZERS,
     PHASES,
     SENSIBLE_MODES,
     WORDS,
@@ -31,12 +32,16 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
     max_leaves=5,
 )
+STEPS = st.just(("inference", OPTIMIZERS[0])) | st.tuples(
+    st.sampled_from([phase for phase in PHASES if phase != "inference"]),
+    st.sampled_from(OPTIMIZERS),
+)
 WORKLOADS = st.builds(
-    Workload,
+    lambda step, **more: Workload(phase=step[0], optimizer=step[1], **more),
+    step=STEPS,
     architecture=TEXT | ODD,
     batch=st.integers(1, 10**6),
     input=st.lists(st.integers(1, 10**5), min_size=1, max_size=4).map(tuple),
-    phase=st.sampled_from(PHASES),
     arguments=st.dictionaries(TEXT | ODD, VALUES, max_size=3).map(
         lambda d: arguments_of(d.items())
     ),
@@ -80,7 +85,7 @@ def test_any_text_is_a_spec_id_or_a_usage_error(text: str) -> None:
 
 @given(st.data())
 def test_a_damaged_id_is_another_spec_or_a_usage_error(data: st.DataObject) -> None:
-    name = "resnet18?width=2/training-b8-3x64x64/compile+channels_last/cuda:1-t2"
+    name = "resnet18?width=2/training-adam-b8-3x64x64/compile+channels_last/cuda:1-t2"
     index = data.draw(st.integers(0, len(name) - 1))
     other = name[:index] + data.draw(st.characters(max_codepoint=127)) + name[index + 1 :]
 
@@ -97,6 +102,27 @@ def test_an_id_is_what_the_documentation_draws() -> None:
     spec = Spec(workload, Mode("default", "channels_last"), Device(), 2)
 
     assert spec.id == "resnet50/inference-b8-3x224x224/compile+channels_last/cpu-t2"
+
+
+def test_an_optimizer_other_than_the_usual_is_part_of_the_id() -> None:
+    ids = [Workload("resnet18", 8, (3, 9, 9), "training", optimizer=o).id for o in OPTIMIZERS]
+
+    assert ids[0] == "resnet18/training-b8-3x9x9"
+    assert "resnet18/training-adamw-b8-3x9x9" in ids
+    assert len(set(ids)) == len(OPTIMIZERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("resnet18/inference-adam-b8-3x9x9/eager/cpu-t1", "inference has no optimizer"),
+        ("resnet18/training-adan-b8-3x9x9/eager/cpu-t1", "did you mean adam"),
+        ("resnet18/training--b8-3x9x9/eager/cpu-t1", "not a spec id"),
+    ],
+)
+def test_an_optimizer_that_makes_no_sense_is_a_usage_error(name: str, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Spec.parse(name)
 
 
 def test_arguments_are_sorted_and_become_keywords_again() -> None:

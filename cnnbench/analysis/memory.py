@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 # Tensors of a parameter's size that each optimiser keeps, and makes for one parameter at a time
 # during its step.
-_STATE = {"sgd": 0, "momentum": 1, "adam": 2}
-_STEP = {"sgd": 0, "momentum": 0, "adam": 2}
+_STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "rmsprop": 1}
+_STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
 
 def predict(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Phase = Literal["inference", "training", "finetune"]
-Optimizer = Literal["sgd", "momentum", "adam"]
+Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
 Direction = Literal["forward", "backward"]
 Shape = tuple[int, ...]
 

@@ -15,7 +15,7 @@ from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
-from cnnbench.spec import PHASES
+from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,7 +43,7 @@ Examples:
               help="Training phases also count the backward pass.")  # fmt: skip
 @click.option(
     "--optimizer",
-    type=click.Choice(("sgd", "momentum", "adam")),
+    type=click.Choice(sorted(OPTIMIZERS)),
     default="sgd",
     show_default=True,
     help="Whose state the predicted training memory includes.",

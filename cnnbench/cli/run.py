@@ -17,14 +17,14 @@ from cnnbench.report import render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.plan import Plan
-from cnnbench.spec import PHASES
+from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.store import StoredRun
 
 # Options that --resume takes from the run itself.
-_GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
+_GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "optimizer", "threads", "model_arg", "l2", "cudnn_benchmark",
          "classes", "in_channels", "rounds", "slices", "precision", "seed", "timeout",
          "memory_limit", "out", "executor", "dry_run")  # fmt: skip
 
@@ -81,6 +81,13 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     default="inference",
     show_default=True,
     help=f"Any of {', '.join(PHASES)}.",
+)
+@click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    default=OPTIMIZERS[0],
+    show_default=True,
+    help="Of the phases that train; learning rate zero, so that every step is the same work.",
 )
 @click.option(
     "--threads",
@@ -140,6 +147,16 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     default=f"{Plan.timeout:g}",
     show_default=True,
     help="Longest that one step of a worker may take, e.g. 90s or 10m.",
+)
+@click.option(
+    "--l2",
+    type=click.Choice(["warm", "cold"]),
+    default=Plan.l2,
+    show_default=True,
+    help="CUDA: second-level cache as the last call left it, or flushed before every sample.",
+)
+@click.option(
+    "--cudnn-benchmark", is_flag=True, help="CUDA: let cuDNN time its algorithms and keep the best."
 )
 @click.option(
     "--memory-limit",
@@ -208,6 +225,7 @@ def _order(options: dict[str, Any]) -> campaign.Order:
         batches=options["batch"],
         phases=options["phase"],
         sizes=options["size"] or (),
+        optimizer=options["optimizer"],
         input=options["shape"],
         threads=options["threads"],
         arguments=_arguments(options),
@@ -219,6 +237,8 @@ def _order(options: dict[str, Any]) -> campaign.Order:
             memory_limit=options["memory_limit"],
             precision=options["precision"],
             budget=options["budget"],
+            l2=options["l2"],
+            cudnn_benchmark=options["cudnn_benchmark"],
         ),
         executor=options["executor"],
     )

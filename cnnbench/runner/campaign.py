@@ -21,7 +21,7 @@ from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.plan import Plan
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
-from cnnbench.spec import Device, Spec
+from cnnbench.spec import OPTIMIZERS, Device, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Order:
     batches: tuple[int, ...] = (1,)
     phases: tuple[str, ...] = ("inference",)
     sizes: tuple[tuple[int, int], ...] = ()
+    optimizer: str = OPTIMIZERS[0]
     input: tuple[int, ...] | None = None
     threads: tuple[int, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -113,6 +114,7 @@ def _work_out(
         device=device,
         threads=order.threads or (machine.default_threads(),),
         sizes=order.sizes,
+        optimizer=order.optimizer,
         input=order.input,
         arguments=order.arguments,
     )

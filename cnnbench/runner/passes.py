@@ -88,6 +88,8 @@ class Passes:
             "spec": spec.id,
             "seed": self._plan.seed,
             "memory_limit": self._plan.memory_limit,
+            "l2": self._plan.l2,
+            "cudnn_benchmark": self._plan.cudnn_benchmark,
             "reference_path": str(self._folder / f"reference-{place}.npz"),
         }
 

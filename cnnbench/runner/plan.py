@@ -32,6 +32,8 @@ class Plan:
         float64_macs: workloads of more multiply-accumulates are not computed in float64; ``None``
             for all.
         ceilings: probe the machine's ceilings beside every group.
+        l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
+        cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
     """
 
     rounds: int = 5
@@ -51,6 +53,8 @@ class Plan:
     memory_warm_calls: int = 2
     float64_macs: int | None = None
     ceilings: bool = False
+    l2: str = "warm"
+    cudnn_benchmark: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rounds", "slices", "slice_seconds", "timeout", "precision", "budget"):

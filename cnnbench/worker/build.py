@@ -6,6 +6,7 @@ thing.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,11 +18,31 @@ from torch.utils import _pytree as pytree
 from cnnbench import architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.worker import modes
+from cnnbench.worker import modes, optimizers
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
     from cnnbench.spec import Spec, Workload
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A training step in four parts, to be called in this order.
+
+    What one leaves for the next is kept inside, so that it is freed within a part as it is within
+    the whole step.
+
+    Attributes:
+        forward: the network's output.
+        loss: the loss of that output, auxiliary heads included; returns its value.
+        backward: gradients of the loss.
+        optimizer: updates the weights, and the loss scale if there is one, and drops the gradients.
+    """
+
+    forward: Callable[[], None]
+    loss: Callable[[], Tensor]
+    backward: Callable[[], None]
+    optimizer: Callable[[], None]
 
 
 @dataclass
@@ -34,6 +55,7 @@ class Step:
         module: the network itself, not compiled.
         inputs: its positional arguments.
         optimizer: present in training phases.
+        parts: the same iteration in parts, in training phases.
     """
 
     call: Callable[[], Any]
@@ -41,6 +63,7 @@ class Step:
     module: nn.Module
     inputs: tuple[Any, ...]
     optimizer: torch.optim.Optimizer | None = None
+    parts: Parts | None = None
 
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
@@ -108,31 +131,68 @@ def _training(
     spec: Spec, architecture: Architecture, module: nn.Module, given: tuple[Any, ...], seed: int
 ) -> Step:
     module, given = modes.prepare(spec.mode, spec.device, module, given)
-    function = modes.compiled(spec.mode, module)
-    loss = loss_of(architecture, seed)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    # A learning rate of zero does all of an optimiser's work and keeps every iteration the same
-    # work on the same numbers: a benchmark that trains on noise drifts into infinities or subnormal
-    # numbers.
-    optimizer = torch.optim.SGD(trainable, lr=0.0, momentum=0.9)
-    half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
-    scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
-
-    def call() -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        with modes.autocast(spec.mode, spec.device):
-            value = loss(function(*given))
-        scaler.scale(value).backward()  # type: ignore[no-untyped-call]
-        scaler.step(optimizer)
-        scaler.update()
-        return value.detach()
+    optimizer = optimizers.make(spec.workload.optimizer, trainable)
+    function, loss = modes.compiled(spec.mode, module), loss_of(architecture, seed)
+    step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
         # Norms instead of gradients: as telling for a comparison, and small enough to keep.
         norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
         return [loss, torch.stack(norms)] if norms else [loss]
 
-    return Step(call, observe, module, given, optimizer)
+    parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
+    return Step(step.call, observe, module, given, optimizer, parts)
+
+
+class _TrainingStep:
+    """Forward, loss, backward and update: as one call, and each by itself."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        function: Callable[..., Any],
+        given: tuple[Any, ...],
+        optimizer: torch.optim.Optimizer,
+        loss_of: Callable[[Any], Tensor],
+    ) -> None:
+        self._function, self._given, self._loss_of = function, given, loss_of
+        self._optimizer = optimizer
+        self._left: Any = None
+        self._autocast = functools.partial(modes.autocast, spec.mode, spec.device)
+        half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
+        self._scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
+
+    def call(self) -> Tensor:
+        """The whole step as a user writes it: one autocast around forward and loss."""
+        self._optimizer.zero_grad(set_to_none=True)
+        with self._autocast():
+            value = self._loss_of(self._function(*self._given))
+        self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
+        self._update()
+        return value.detach()
+
+    def forward(self) -> None:
+        with self._autocast():
+            self._left = self._function(*self._given)
+
+    def loss(self) -> Tensor:
+        with self._autocast():
+            self._left = self._loss_of(self._left)
+        value: Tensor = self._left.detach()
+        return value
+
+    def backward(self) -> None:
+        self._scaler.scale(self._left).backward()  # type: ignore[no-untyped-call]
+        self._left = None
+
+    def update_and_drop(self) -> None:
+        self._update()
+        self._optimizer.zero_grad(set_to_none=True)
+
+    def _update(self) -> None:
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
 
 
 def _tensors(value: Any) -> list[Tensor]:

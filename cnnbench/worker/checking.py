@@ -201,6 +201,11 @@ def compare(spec: Spec, outputs: list[Tensor], path: Path, reference: Reference)
     )
 
 
+def worse(one: Check, other: Check) -> Check:
+    """The worse of two checks of one step; the first if they are alike."""
+    return max((one, other), key=lambda check: check.severity)
+
+
 def _kept(arrays: Any, prefix: str) -> list[Tensor]:
     count = sum(name.startswith(prefix) for name in arrays.files)
     return [torch.from_numpy(arrays[f"{prefix}_{i}"]) for i in range(count)]

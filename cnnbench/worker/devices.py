@@ -10,16 +10,32 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from cnnbench.errors import Unsupported, UsageError
+from cnnbench.worker.nvml import Driver
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.spec import Device
 
 
+# How a sample may find a CUDA device's second-level cache.
+L2 = ("warm", "cold")
+
+# A slice with a cold cache has at most so many samples.
+_COLD_SAMPLES = 64
+
+
 class Kind(Protocol):
-    """What the rest of the worker needs of a device."""
+    """What the rest of the worker needs of a device.
+
+    Attributes:
+        kind: one of ``spec.DEVICE_KINDS``.
+        cold: a sample finds the second-level cache cold, so that only its first call is as asked.
+    """
 
     kind: str
+    cold: bool
 
     def synchronize(self) -> None:
         """Wait until everything submitted has been done."""
@@ -42,11 +58,18 @@ class Kind(Protocol):
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
         """Peak figures of one call by the device's own allocator, named as in ``record.Memory``."""
 
+    def state(self) -> dict[str, Any]:
+        """What the driver says of the device now: clocks, temperature, why a clock is lower."""
+
+    def notes(self) -> dict[str, str]:
+        """How the device is used here, and what it cannot tell."""
+
 
 class Cpu:
     """The host: a call has been done when it returns; the clock is the monotonic one."""
 
     kind = "cpu"
+    cold = False
 
     def synchronize(self) -> None:
         """Nothing is ever pending."""
@@ -73,15 +96,31 @@ class Cpu:
         del call
         return {}
 
+    def state(self) -> dict[str, Any]:
+        """Nothing: the kernel's counters say it of the host."""
+        return {}
+
+    def notes(self) -> dict[str, str]:
+        """Nothing to choose."""
+        return {}
+
 
 class Cuda:
-    """A CUDA device: events on the stream, one synchronisation per slice."""
+    """A CUDA device: events on the stream, one synchronisation per slice.
+
+    With a cold second-level cache, a buffer of twice its size is written before every sample,
+    outside of the events. The host then runs further ahead than it would in earnest, so launches
+    hide behind the writing. Warm is what a network finds that is called again and again.
+    """
 
     kind = "cuda"
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, l2: str = "warm") -> None:
         self._index = index
         torch.cuda.set_device(index)
+        self._driver = Driver(str(getattr(_properties(index), "uuid", "")))
+        self.cold = l2 == "cold"
+        self._buffer = _twice_the_cache(index) if self.cold else None
 
     def synchronize(self) -> None:
         """Wait for the device's streams."""
@@ -96,10 +135,15 @@ class Cuda:
         cannot say when the slice is over.
         """
         count = max(1, round(seconds / max(estimate * iterations, 1e-7)))
+        if self._buffer is not None:
+            # The time to write the buffer is in no estimate.
+            count = min(count, _COLD_SAMPLES)
         events = [(self._event(), self._event()) for _ in range(count)]
         repeat = range(iterations)
         self.synchronize()
         for start, stop in events:
+            if self._buffer is not None:
+                self._buffer.zero_()
             start.record()
             for _ in repeat:
                 call()
@@ -112,30 +156,76 @@ class Cuda:
         return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
-        """Peaks of the caching allocator over one call, from a freshly emptied cache."""
+        """Peaks of the caching allocator over one call, from a freshly emptied cache.
+
+        Tensors and the libraries' workspaces alike are in them. ``cuda_workspace_bytes`` is the
+        part that cuBLAS keeps from call to call, found by making it give that back; what cuDNN
+        takes within a call is in the peaks and cannot be told apart.
+        """
         self.synchronize()
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(self._index)
         call()
         self.synchronize()
         stats = torch.cuda.memory_stats(self._index)
-        return {
+        found: dict[str, int | None] = {
             "cuda_allocated_bytes": int(stats["allocated_bytes.all.peak"]),
             "cuda_requested_bytes": int(stats["requested_bytes.all.peak"]),
             "cuda_reserved_bytes": int(stats["reserved_bytes.all.peak"]),
+            "cuda_process_bytes": self._driver.process_bytes(),
+            "cuda_workspace_bytes": self._workspace(),
         }
+        return {name: size for name, size in found.items() if size is not None}
+
+    def _workspace(self) -> int | None:
+        clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001
+        if clear is None:
+            return None
+        before = torch.cuda.memory_allocated(self._index)
+        clear()
+        return before - torch.cuda.memory_allocated(self._index)
+
+    def state(self) -> dict[str, Any]:
+        """As the driver says."""
+        return self._driver.state()
+
+    def notes(self) -> dict[str, str]:
+        """The state of the cache, and why the driver says nothing if it does not."""
+        note = {"l2": "cold" if self.cold else "warm"}
+        return note | ({"nvml": self._driver.reason} if self._driver.reason else {})
 
 
-KINDS: dict[str, Callable[[int], Kind]] = {"cpu": lambda _: Cpu(), "cuda": Cuda}
+def _properties(index: int) -> Any:
+    return torch.cuda.get_device_properties(index)
 
 
-def open_device(device: Device) -> Kind:
+def _twice_the_cache(index: int) -> torch.Tensor:
+    size = 2 * int(_properties(index).L2_cache_size)
+    return torch.empty(size, dtype=torch.int8, device=f"cuda:{index}")
+
+
+# Kind -> the device of an index, with its second-level cache ``warm`` or ``cold``.
+KINDS: dict[str, Callable[[int, str], Kind]] = {"cpu": lambda *_: Cpu(), "cuda": Cuda}
+
+
+def open_device(device: Device, l2: str = "warm") -> Kind:
     """The device, ready to work.
 
+    Args:
+        device: which.
+        l2: how its second-level cache is found by a sample, one of ``L2``; CUDA only.
+
     Raises:
-        RuntimeError: torch cannot use it.
+        Unsupported: there is no such device.
+        UsageError: no such state of a cache.
     """
-    return KINDS[device.kind](device.index)
+    if l2 not in L2:
+        raise UsageError(f"l2 '{l2}' is none of {', '.join(L2)}")
+    if device.kind == "cuda" and device.index >= torch.cuda.device_count():
+        raise Unsupported(
+            f"there is no {device.text}: torch sees {torch.cuda.device_count()} CUDA devices"
+        )
+    return KINDS[device.kind](device.index, l2)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

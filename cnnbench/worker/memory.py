@@ -62,14 +62,23 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
     if growth is None:
         missing["cpu_high_water_bytes"] = "the kernel does not let this process reset its peak"
     peaks = device.peaks(step.call)
-    on_cpu = not peaks
+    on_cpu = device.kind == "cpu"
     return Memory(
         resident_bytes=resident,
         cpu_peak_bytes=resident + allocator_peak(step.call) if on_cpu else None,
         cpu_high_water_bytes=resident + growth if on_cpu and growth is not None else None,
-        missing=missing if on_cpu else {},
+        missing=missing if on_cpu else _missing_on_device(peaks, device),
         **peaks,
     )
+
+
+def _missing_on_device(peaks: dict[str, int], device: Kind) -> dict[str, str]:
+    hidden = device.notes().get("nvml", "the driver does not show this process; a container?")
+    reasons = {
+        "cuda_process_bytes": hidden,
+        "cuda_workspace_bytes": "this build of torch cannot make cuBLAS give its workspace back",
+    }
+    return {name: reason for name, reason in reasons.items() if name not in peaks}
 
 
 def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:

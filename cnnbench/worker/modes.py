@@ -6,7 +6,9 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -63,16 +65,23 @@ COMPILERS: dict[str, dict[str, Any] | None] = {
 }
 
 
-def set_flags(mode: Mode, threads: int) -> dict[str, Any]:
+def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dict[str, Any]:
     """Set every global flag that a measurement depends on, and say how all of them stand.
 
     Called first in a worker, before anything is built.
+
+    Args:
+        mode: whose precision decides about TF32.
+        threads: of operators.
+        cudnn_benchmark: let cuDNN time its algorithms on the first call and keep the best, instead
+            of choosing by its own rules; the choice may differ from process to process.
     """
     torch.set_num_threads(threads)
     fp32 = "tf32" if PRECISIONS[mode.precision].tf32 else "ieee"
     torch.backends.cuda.matmul.fp32_precision = fp32
     torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = cudnn_benchmark
     return flags()
 
 
@@ -99,10 +108,12 @@ def restored() -> Iterator[None]:
     threads = torch.get_num_threads()
     owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
     before = [owner.fp32_precision for owner in owners]
+    benchmark = torch.backends.cudnn.benchmark
     try:
         yield
     finally:
         torch.set_num_threads(threads)
+        torch.backends.cudnn.benchmark = benchmark
         for owner, value in zip(owners, before, strict=True):
             owner.fp32_precision = value
 
@@ -159,6 +170,22 @@ def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:
     # A benchmark has one shape; dynamic shapes would measure something else.
     function: Callable[..., Any] = torch.compile(module, dynamic=False, **arguments)
     return function
+
+
+def compile_cache(folder: str | None) -> str | None:
+    """Give the compiler a cache of a spec's own; the first round finds it empty.
+
+    Returns:
+        ``cold`` or ``warm``; ``None`` if there is to be none.
+    """
+    if folder is None:
+        return None
+    warm = Path(folder).exists()
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    # In this process instead of a pool: a pool's processes would still be starting when sampling
+    # begins.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    return "warm" if warm else "cold"
 
 
 def autocast(mode: Mode, device: Device) -> contextlib.AbstractContextManager[Any]:

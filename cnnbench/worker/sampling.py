@@ -118,8 +118,16 @@ def take_slice(
     before = Counters.read()
     samples = device.samples(call, iterations, seconds, estimate)
     witnesses: dict[str, Any] = Counters.read().since(before)
+    state = device.state()
     sung = {} if canaries is None else canaries.run()
-    return Slice(turn=turn, iterations=iterations, ns=tuple(samples), canaries_ns=sung, **witnesses)
+    return Slice(
+        turn=turn,
+        iterations=iterations,
+        ns=tuple(samples),
+        canaries_ns=sung,
+        device=state,
+        **witnesses,
+    )
 
 
 def rest() -> None:

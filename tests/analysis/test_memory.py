@@ -140,6 +140,8 @@ def test_within_ten_percent_of_the_allocator(name, phase):
         ("sgd", lambda p: torch.optim.SGD(p, 0.1)),
         ("momentum", lambda p: torch.optim.SGD(p, 0.1, momentum=0.9)),
         ("adam", torch.optim.Adam),
+        ("adamw", torch.optim.AdamW),
+        ("rmsprop", torch.optim.RMSprop),
     ],
 )
 def test_the_optimiser_is_in_the_peak(name, make):
@@ -164,7 +166,7 @@ def test_the_optimiser_is_in_the_peak(name, make):
     assert memory.optimizer_state == states
     resident = memory.params + memory.buffers + memory.input + states
     assert memory.peak - resident == pytest.approx(allocated(call), rel=0.01)
-    assert (memory.op == "optimizer step") == (name == "adam")
+    assert (memory.op == "optimizer step") == (name in {"adam", "adamw", "rmsprop"})
 
 
 def test_the_parts_by_hand():

@@ -72,6 +72,8 @@ def test_with_no_option_quick_is_measured_into_a_new_directory(cnnbench_cli, tmp
         (["--input", "1x64x64"], "lenet/inference-b1-1x64x64/eager/cpu-t1"),
         (["--phase", "training,finetune"], "lenet/finetune-b1-3x32x32/eager/cpu-t1"),
         (["--threads", "7"], "lenet/inference-b1-3x32x32/eager/cpu-t7"),
+        (["--phase", "inference,training", "--optimizer", "adamw"],
+         "lenet/training-adamw-b1-3x32x32/eager/cpu-t1"),
         (["--threads", "2,7"], "lenet/inference-b1-3x32x32/eager/cpu-t2"),
         (["--size", "64,96x48"], "lenet/inference-b1-3x96x48/eager/cpu-t1"),
         (["--model-arg", "a=1", "--model-arg", "b=x"],
@@ -463,3 +465,17 @@ def test_a_precision_that_is_no_share_is_refused_in_one_line(run, text: str) -> 
 
     assert result.exit_code == 2
     assert f"'{text}' is not a share such as 2% or 0.02" in result.stderr
+
+
+def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
+    result = run("--optimizer", "adam")
+
+    assert result.exit_code == 2
+    assert "--optimizer goes with --phase training or finetune; inference has none" in result.stderr
+
+
+def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
+    assert run("--l2", "cold", "--cudnn-benchmark", "--out", "out").exit_code == 0
+
+    plan = store.read(tmp_path / "out").manifest.plan
+    assert (plan["l2"], plan["cudnn_benchmark"]) == ("cold", True)

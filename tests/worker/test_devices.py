@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+import weakref
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from cnnbench.spec import DEVICE_KINDS, Device
-from cnnbench.worker import devices
-from cnnbench.worker.devices import Cuda, is_out_of_memory
+from cnnbench.errors import Unsupported, UsageError
+from cnnbench.spec import DEVICE_KINDS, Device, Mode
+from cnnbench.worker import devices, memory, sampling, structure
+from cnnbench.worker.build import Step
+from cnnbench.worker.devices import Cpu, Cuda, is_out_of_memory
 
 
 class FakeStream:
@@ -44,6 +50,9 @@ class FakeStream:
         monkeypatch.setattr(torch.cuda, "Event", Event)
         monkeypatch.setattr(torch.cuda, "synchronize", synchronize)
         monkeypatch.setattr(torch.cuda, "set_device", lambda _index: None)
+        properties = SimpleNamespace(uuid="1234", L2_cache_size=50)
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _index: properties)
+        monkeypatch.setitem(sys.modules, "pynvml", None)
 
     def kernel(self, milliseconds: float):
         return lambda: self.queue.append(milliseconds)
@@ -85,15 +94,130 @@ def test_cuda_peaks_are_of_one_call_from_an_emptied_cache(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: steps.append("empty"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _index: steps.append("reset"))
     monkeypatch.setattr(torch.cuda, "memory_stats", lambda _index: steps.append("read") or stats)
+    held = [1000]
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _index: held[0])
+    clear = lambda: held.__setitem__(0, 700) or steps.append("clear")  # noqa: E731
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", clear, raising=False)
 
     peaks = Cuda(1).peaks(lambda: steps.append("call"))
 
-    assert steps == ["empty", "reset", "call", "read"]
+    assert steps == ["empty", "reset", "call", "read", "clear"]
     assert peaks == {
         "cuda_allocated_bytes": 512,
         "cuda_requested_bytes": 400,
         "cuda_reserved_bytes": 2048,
+        "cuda_workspace_bytes": 300,
     }
+
+
+def test_what_cuda_cannot_tell_of_memory_is_missing_with_its_reason(
+    stream: FakeStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Cuda, "peaks", lambda *_: {"cuda_allocated_bytes": 512})
+    step = Step(lambda: None, lambda _: [], torch.nn.ReLU(), ())
+
+    found = memory.measure(step, Cuda(0))
+
+    assert found.cuda_allocated_bytes == 512
+    assert set(found.missing) == {"cuda_process_bytes", "cuda_workspace_bytes"}
+    assert "pynvml is not installed" in found.missing["cuda_process_bytes"]
+    assert found.cpu_peak_bytes is None
+
+
+class Buffer:
+    """Stands for the memory that is written to push everything else out of the cache."""
+
+    def __init__(self, stream: FakeStream, size: int) -> None:
+        self.stream, self.size = stream, size
+
+    def zero_(self) -> None:
+        self.stream.queue.append(7.0)
+
+
+@pytest.fixture
+def buffers(stream: FakeStream, monkeypatch: pytest.MonkeyPatch) -> list[Buffer]:
+    made: list[Buffer] = []
+
+    def empty(size: int, dtype: torch.dtype, device: str) -> Buffer:
+        assert (dtype, device) == (torch.int8, "cuda:0")
+        made.append(Buffer(stream, size))
+        return made[-1]
+
+    monkeypatch.setattr(torch, "empty", empty)
+    return made
+
+
+def test_a_cold_cache_is_made_before_every_sample_and_outside_of_it(
+    stream: FakeStream, buffers: list[Buffer]
+) -> None:
+    device = Cuda(0, "cold")
+
+    taken = device.samples(stream.kernel(2.0), iterations=1, seconds=0.02, estimate=0.002)
+
+    assert [buffer.size for buffer in buffers] == [100]
+    assert taken == [2_000_000] * 10
+    assert stream.time == 10 * (7.0 + 2.0)
+    assert device.cold
+    assert device.notes()["l2"] == "cold"
+
+
+def test_quick_calls_with_a_cold_cache_do_not_make_a_slice_endless(
+    stream: FakeStream, buffers: list[Buffer]
+) -> None:
+    taken = Cuda(0, "cold").samples(stream.kernel(0.01), 1, seconds=0.06, estimate=1e-5)
+
+    assert len(taken) == 64
+
+
+def test_a_warm_cache_is_left_alone(stream: FakeStream, buffers: list[Buffer]) -> None:
+    device = Cuda(0)
+    device.samples(stream.kernel(2.0), iterations=1, seconds=0.02, estimate=0.002)
+
+    assert buffers == []
+    assert not device.cold
+    assert device.notes()["l2"] == "warm"
+
+
+def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+
+    with pytest.raises(Unsupported, match="there is no cuda:1: torch sees 1 CUDA device"):
+        devices.open_device(Device("cuda", 1))
+
+
+def test_a_cache_is_warm_or_cold() -> None:
+    with pytest.raises(UsageError, match="l2 'hot' is none of warm, cold"):
+        devices.open_device(Device(), "hot")
+
+
+def test_the_state_of_a_device_goes_into_the_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Cpu()
+    monkeypatch.setattr(device, "state", lambda: {"sm_mhz": 1980}, raising=False)
+
+    taken = sampling.take_slice(lambda: None, device, 0, 1, 0.001, 1e-4)
+
+    assert taken.device == {"sm_mhz": 1980}
+
+
+class Result:
+    """What a call returns; CUDA graphs overwrite it in the next call."""
+
+
+@pytest.mark.parametrize("kind", ["cpu", "cuda"])
+def test_no_result_outlives_the_next_call(stream: FakeStream, kind: str) -> None:
+    device = Cpu() if kind == "cpu" else Cuda(0)
+    last: list[weakref.ref] = []
+
+    def call() -> Result:
+        assert not last or last[-1]() is None
+        result = Result()
+        last.append(weakref.ref(result))
+        return result
+
+    sampling.warm_up(call, device, sampling.WarmUp(3, 0.0, 1.0))
+    device.samples(call, 3, 0.0001, 1e-5)
+
+    assert len(last) > 5
 
 
 @pytest.mark.parametrize(
@@ -126,3 +250,31 @@ def test_a_real_cuda_device_keeps_the_order_of_its_peaks() -> None:
         <= peaks["cuda_allocated_bytes"]
         <= peaks["cuda_reserved_bytes"]
     )
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_cold_cache_slows_nothing_down_but_the_samples() -> None:
+    warm, cold = (devices.open_device(Device("cuda", 0), l2) for l2 in devices.L2)
+    given = torch.randn(256, 256, device="cuda")
+
+    taken = [device.samples(lambda: given @ given, 1, 0.01, 1e-4) for device in (warm, cold)]
+
+    assert all(min(samples) > 0 for samples in taken)
+    assert len(taken[1]) <= 64
+    assert set(cold.state()) <= {"sm_mhz", "memory_mhz", "temperature_c", "throttle"}
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_real_kernel_has_a_name() -> None:
+    device = devices.open_device(Device("cuda", 0))
+    given = torch.randn(256, 256, device="cuda")
+    step = Step(lambda: given @ given, lambda output: [output], torch.nn.ReLU(), ())
+    step.call()
+
+    found = structure.take(step, device, Mode())
+
+    assert sum(found.kernels.values()) >= 1
+    assert found.allocated_bytes >= 256 * 256 * 4
+    assert found.outputs == ("float32[256,256]",)

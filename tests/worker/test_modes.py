@@ -39,6 +39,17 @@ def test_fp32_means_fp32_and_tf32_is_asked_for() -> None:
     assert (tf32["cuda_matmul_fp32"], tf32["cudnn_conv_fp32"]) == ("tf32", "tf32")
 
 
+def test_cudnn_times_its_algorithms_only_if_asked_to() -> None:
+    before = torch.backends.cudnn.benchmark
+
+    with modes.restored():
+        asked = modes.set_flags(Mode(), threads=1, cudnn_benchmark=True)
+        plain = modes.set_flags(Mode(), threads=1)
+
+    assert (asked["cudnn_benchmark"], plain["cudnn_benchmark"]) == (True, False)
+    assert torch.backends.cudnn.benchmark is before
+
+
 def test_threads_are_set_and_put_back() -> None:
     before = torch.get_num_threads()
 

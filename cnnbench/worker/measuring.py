@@ -1,0 +1,119 @@
+"""The task that measures latency: a worker that is brought to where it can be sampled.
+
+It builds, warms up, checks its output, samples slices on command and, told to finish, times the
+parts of a training step. Everything that is not a slice happens before the first or after the last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench.codec import decode
+from cnnbench.record import Check, Part, Reference, Run, Slice
+from cnnbench.spec import Spec
+from cnnbench.worker import build, checking, memory, modes, parts, sampling
+from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.witnesses import Canaries
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.worker.talk import Talk
+
+
+def measure(request: Message, talk: Talk) -> None:
+    """Latency: build, warm up, check the output, then sample slices on command."""
+    spec = Spec.parse(request["spec"])
+    flags = modes.set_flags(
+        spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False)
+    )
+    cache = modes.compile_cache(request.get("compile_cache"))
+    device = open_device(spec.device, request.get("l2", "warm"))
+    talk.enter("build")
+    built, step = sampling.timed(lambda: _build(spec, request["seed"]), device)
+    talk.enter("first call")
+    torch.manual_seed(request["seed"])
+    first, result = sampling.timed(step.call, device)
+    talk.enter("check")
+    check = _check(spec, step.observe(result), request)
+    del result
+    talk.enter("warm up")
+    plan = sampling.WarmUp.of(request["warm_up"])
+    warm = sampling.warm_up(step.call, device, plan, 0 if cache else first)
+    estimate = sampling.steady(warm or [first])
+    if spec.mode.compiler != "eager":
+        # The first call may have run what later calls do not: CUDA graphs record on the second.
+        talk.enter("check again")
+        check = checking.worse(check, _check(spec, step.observe(step.call()), request))
+    canaries = Canaries()
+    with sampling.collector_off():
+        talk.answer({"estimate": estimate})
+        slices = _slices(step, device, estimate, canaries, talk)
+        talk.enter("parts")
+        in_parts, notes = _parts(step, device, estimate)
+    talk.answer(
+        Run(
+            round=request["round"],
+            ensemble=request["ensemble"],
+            slices=tuple(slices),
+            warmup_ns=(first, *warm),
+            build_ns=built,
+            check=check,
+            flags=flags | device.notes() | notes | _process(),
+            compile_cache=cache,
+            process_peak_bytes=memory.status_bytes("VmHWM"),
+            parts=in_parts,
+        )
+    )
+
+
+def _build(spec: Spec, seed: int) -> build.Step:
+    architecture, module = build.construct(spec.workload, seed)
+    return build.step(spec, architecture, module, seed)
+
+
+def _check(spec: Spec, outputs: list[torch.Tensor], request: Message) -> Check:
+    if request.get("reference") is None:
+        return Check("unchecked", reason=request.get("no_reference", "no reference"))
+    known = decode(Reference, request["reference"])
+    return checking.compare(spec, outputs, Path(request["reference_path"]), known)
+
+
+def _slices(
+    step: build.Step, device: Kind, estimate: float, canaries: Canaries, talk: Talk
+) -> list[Slice]:
+    slices: list[Slice] = []
+    while (command := talk.next())["do"] == "slice":
+        if not slices:
+            talk.enter("measure")
+        seconds = command["seconds"]
+        iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
+        slices.append(
+            sampling.take_slice(
+                step.call, device, command["turn"], iterations, seconds, estimate, canaries
+            )
+        )
+        # The threads of a parallel region spin for about a millisecond before they sleep; the next
+        # worker shall not begin while they do.
+        sampling.rest()
+        talk.answer({"turn": command["turn"]})
+    return slices
+
+
+def _parts(
+    step: build.Step, device: Kind, estimate: float
+) -> tuple[tuple[Part, ...], dict[str, str]]:
+    """The parts of a step that has any, or why there are none; the slices must not be lost."""
+    if step.parts is None:
+        return (), {}
+    try:
+        return parts.measure(step.parts, device, parts.steps(estimate)), {}
+    except Exception as error:  # noqa: BLE001 - what a network raises when taken apart
+        return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
+
+
+def _process() -> dict[str, Any]:
+    """How this process stood while it was sampled."""
+    return {"collector": False, "process_threads": memory.status_number("Threads")}

@@ -1,0 +1,99 @@
+"""What NVIDIA's driver says of a device and of this process on it, through the optional ``pynvml``.
+
+Everything here may be absent: the package, the driver's permission, a figure. Then there is a
+reason instead, never a guess. Knows nothing of torch but the device's UUID, by which the driver
+finds the same device whatever ``CUDA_VISIBLE_DEVICES`` numbers it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Why a clock is below what it could be (nvml.h, nvmlClocksEventReasons).
+_REASONS = {
+    0x1: "idle",
+    0x2: "application_clocks",
+    0x4: "power_cap",
+    0x8: "hardware_slowdown",
+    0x10: "sync_boost",
+    0x20: "thermal_software",
+    0x40: "thermal_hardware",
+    0x80: "power_brake",
+    0x100: "display_clocks",
+}
+
+_GRAPHICS_CLOCK, _MEMORY_CLOCK, _TEMPERATURE = 0, 2, 0
+
+
+class Driver:
+    """The driver's view of one device.
+
+    Attributes:
+        reason: why it cannot be asked; empty if it can.
+    """
+
+    def __init__(self, uuid: str) -> None:
+        self.reason = ""
+        self._nvml: Any = None
+        self._device: Any = None
+        try:
+            import pynvml
+
+            pynvml.nvmlInit()
+            self._device = pynvml.nvmlDeviceGetHandleByUUID(_full(uuid))
+            self._nvml = pynvml
+        except ImportError:
+            self.reason = "pynvml is not installed (pip install 'cnnbench[gpu]')"
+        except Exception as error:  # noqa: BLE001 - its errors have no common base of ours to name
+            self.reason = f"the driver cannot be asked: {error}"
+
+    def state(self) -> dict[str, Any]:
+        """Clocks in MHz, temperature in degrees Celsius, reasons for a lower clock; what there is.
+
+        The clocks are of this moment, so ask right after the work.
+        """
+        if self._nvml is None:
+            return {}
+        ask: dict[str, Callable[[], Any]] = {
+            "sm_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._device, _GRAPHICS_CLOCK),
+            "memory_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._device, _MEMORY_CLOCK),
+            "temperature_c": lambda: self._nvml.nvmlDeviceGetTemperature(
+                self._device, _TEMPERATURE
+            ),
+            "throttle": self._throttle,
+        }
+        answers = {name: self._answer(question) for name, question in ask.items()}
+        return {name: answer for name, answer in answers.items() if answer is not None}
+
+    def _throttle(self) -> list[str]:
+        # Called "throttle reasons" before the driver 535.
+        question = getattr(self._nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
+        question = question or self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons
+        mask = int(question(self._device))
+        return [name for bit, name in _REASONS.items() if mask & bit]
+
+    def process_bytes(self) -> int | None:
+        """Memory of this process on the device, with its context and libraries.
+
+        ``None`` where it cannot be told: a container may hide which process is which.
+        """
+        if self._nvml is None:
+            return None
+        found = self._answer(lambda: self._nvml.nvmlDeviceGetComputeRunningProcesses(self._device))
+        own = [one.usedGpuMemory for one in found or () if one.pid == os.getpid()]
+        return own[0] if own and own[0] is not None else None
+
+    def _answer(self, question: Callable[[], Any]) -> Any:
+        try:
+            return question()
+        except Exception:  # noqa: BLE001 - "not supported" is an exception, of a class of its own
+            return None
+
+
+def _full(uuid: str) -> str:
+    """With the word that NVML begins it with and torch leaves out."""
+    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"

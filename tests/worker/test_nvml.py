@@ -1,0 +1,117 @@
+"""The driver's answers, and its silence, with a pretended ``pynvml``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from cnnbench.worker.nvml import Driver
+
+
+class NotSupported(Exception):
+    pass
+
+
+def refuse(*_: Any) -> Any:
+    raise NotSupported("Not Supported")
+
+
+def package(**changes: Any) -> SimpleNamespace:
+    processes = [
+        SimpleNamespace(pid=1, usedGpuMemory=111),
+        SimpleNamespace(pid=os.getpid(), usedGpuMemory=5 << 20),
+    ]
+    names = {
+        "nvmlInit": lambda: None,
+        "nvmlDeviceGetHandleByUUID": lambda uuid: f"handle of {uuid}",
+        "nvmlDeviceGetClockInfo": lambda _device, clock: {0: 1980, 2: 2619}[clock],
+        "nvmlDeviceGetTemperature": lambda _device, _sensor: 41,
+        "nvmlDeviceGetCurrentClocksEventReasons": lambda _device: 0x4 | 0x20,
+        "nvmlDeviceGetComputeRunningProcesses": lambda _device: processes,
+    }
+    return SimpleNamespace(**(names | changes))
+
+
+@pytest.fixture
+def install(monkeypatch: pytest.MonkeyPatch):
+    def put(module: Any) -> None:
+        monkeypatch.setitem(sys.modules, "pynvml", module)
+
+    return put
+
+
+def test_clocks_temperature_and_reasons_by_name(install) -> None:
+    install(package())
+
+    driver = Driver("1234")
+
+    assert driver.state() == {
+        "sm_mhz": 1980,
+        "memory_mhz": 2619,
+        "temperature_c": 41,
+        "throttle": ["power_cap", "thermal_software"],
+    }
+    assert driver.process_bytes() == 5 << 20
+    assert driver.reason == ""
+
+
+@pytest.mark.parametrize("uuid", ["12-34", "GPU-12-34"])
+def test_the_device_is_found_by_its_uuid(install, uuid: str) -> None:
+    asked: list[str] = []
+    install(package(nvmlDeviceGetHandleByUUID=asked.append))
+
+    Driver(uuid)
+
+    assert asked == ["GPU-12-34"]
+
+
+def test_an_older_driver_calls_the_reasons_otherwise(install) -> None:
+    module = package(nvmlDeviceGetCurrentClocksThrottleReasons=lambda _device: 0x40)
+    del module.nvmlDeviceGetCurrentClocksEventReasons
+    install(module)
+
+    assert Driver("1").state()["throttle"] == ["thermal_hardware"]
+
+
+def test_a_figure_that_is_not_supported_is_left_out(install) -> None:
+    install(package(nvmlDeviceGetTemperature=refuse))
+
+    assert set(Driver("1").state()) == {"sm_mhz", "memory_mhz", "throttle"}
+
+
+@pytest.mark.parametrize(
+    "processes",
+    [
+        lambda _device: [],
+        lambda _device: [SimpleNamespace(pid=1, usedGpuMemory=111)],
+        lambda _device: [SimpleNamespace(pid=os.getpid(), usedGpuMemory=None)],
+        refuse,
+    ],
+    ids=["none", "a container's other numbers", "no permission", "not supported"],
+)
+def test_memory_of_a_process_that_is_not_shown_is_not_known(install, processes) -> None:
+    install(package(nvmlDeviceGetComputeRunningProcesses=processes))
+
+    assert Driver("1").process_bytes() is None
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (None, "pynvml is not installed"),
+        (package(nvmlInit=refuse), "cannot be asked: Not Supported"),
+        (package(nvmlDeviceGetHandleByUUID=refuse), "cannot be asked"),
+    ],
+)
+def test_without_the_driver_there_is_a_reason_and_nothing_else(install, module, words) -> None:
+    install(module)
+
+    driver = Driver("1")
+
+    assert words in driver.reason
+    assert driver.state() == {}
+    assert driver.process_bytes() is None
