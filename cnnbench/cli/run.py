@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # Options that --resume takes from the run itself.
 _GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "optimizer", "threads",
-         "model_arg", "l2", "cudnn_benchmark", "classes", "in_channels", "rounds", "slices", "precision",
-         "seed", "timeout", "memory_limit", "out", "executor", "dry_run")  # fmt: skip
+         "model_arg", "l2", "cudnn_benchmark", "classes", "in_channels", "rounds", "slices",
+         "precision", "seed", "timeout", "memory_limit", "out", "executor", "dry_run")  # fmt: skip
 
 # Where something else says when it is enough, rounds are only a bound.
 _MOST_ROUNDS = 20
