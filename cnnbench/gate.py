@@ -98,7 +98,7 @@ def _limit(metric: str, limit: Any, origin: str) -> float | None:
 
 def defaults() -> list[Threshold]:
     """What holds where nothing else is said."""
-    return [parse(text, "default") for text in _DEFAULTS]
+    return [replace(parse(text, "default"), asked=False) for text in _DEFAULTS]
 
 
 def thresholds(file: Path | None, words: Iterable[str], folder: Path) -> list[Threshold]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
-from cnnbench import decision, metrics, structure, units
+from cnnbench import decision, metrics, structure
 from cnnbench.compare.changes import Change, Comparison, Row, measured
 from cnnbench.decision import FAMILY, MANY, Decision, Rule, Verdict
 from cnnbench.metrics import METRICS
@@ -40,12 +40,14 @@ class Threshold:
         limit: relative change that must not be passed, e.g. 0.05; of facets the number of
             differences; ``None`` switches off what a threshold before it asked for.
         model, mode: globs of what it is for.
+        asked: by a user; what only the defaults ask for is not missed where it was not measured.
     """
 
     metric: str
     limit: float | None
     model: str = "*"
     mode: str = "*"
+    asked: bool = True
 
     def covers(self, spec: Spec) -> bool:
         """Whether it is for such a spec."""
@@ -138,15 +140,15 @@ def judge(
     return Judgement(comparison, tuple(rows), force and bool(comparison.unlike))
 
 
-def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, float]:
-    """What holds for a spec: metric or facet -> limit."""
-    found: dict[str, float | None] = {}
+def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
+    """What holds for a spec: metric or facet -> the last threshold that covers it."""
+    found: dict[str, Threshold] = {}
     for threshold in thresholds:
         if threshold.covers(spec):
             every = threshold.metric == "structure"
             names = [one.name for one in structure.FACETS] if every else [threshold.metric]
-            found |= dict.fromkeys(names, threshold.limit)
-    return {name: limit for name, limit in found.items() if limit is not None}
+            found |= dict.fromkeys(names, threshold)
+    return {name: threshold for name, threshold in found.items() if threshold.limit is not None}
 
 
 def _findings(
@@ -161,10 +163,14 @@ def _findings(
         if metric.name not in wanted or (not timing and not _static(metric.name)):
             continue
         if change is not None:
-            found.append(_of_change(row.spec, change, wanted[metric.name], apart=apart))
+            limit = cast("float", wanted[metric.name].limit)
+            found.append(_of_change(row.spec, change, limit, apart=apart))
     for facet in structure.FACETS:
-        if facet.name in wanted:
-            found.append(_of_facet(row, facet.name, wanted[facet.name], apart=apart))
+        threshold = wanted.get(facet.name)
+        known = facet.name not in row.uncompared
+        if threshold is not None and (known or threshold.asked):
+            limit = cast("float", threshold.limit)
+            found.append(_of_facet(row, facet.name, limit, apart=apart))
     return found
 
 
@@ -176,7 +182,7 @@ def _static(name: str) -> bool:
 def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> Finding:
     lines = [one.text for one in row.differences if one.facet == name]
     if name in row.uncompared:
-        return Finding(row.spec, name, "unchanged", limit, reason="not measured on both sides")
+        return Finding(row.spec, name, "inconclusive", limit, reason="not measured on both sides")
     if len(lines) <= limit:
         return Finding(row.spec, name, "unchanged", limit)
     advisory = apart and name in _OF_THE_MACHINE
