@@ -137,10 +137,25 @@ def of_run(run: StoredRun, source: Source) -> Baseline:
     Raises:
         StoreError: the run has nothing to keep.
     """
-    good = [record for record in run.records if record.failure is None]
+    name = run.manifest.run
+    return of_records(run.records, run.environment, source, run.manifest.plan, name)
+
+
+def of_records(
+    records: Iterable[Record],
+    environment: Environment,
+    source: Source,
+    plan: Mapping[str, Any],
+    session: str,
+) -> Baseline:
+    """What is kept of records; those that failed are left out.
+
+    Raises:
+        StoreError: there is nothing to keep.
+    """
+    good = [record for record in records if record.failure is None]
     if not good:
-        raise StoreError(f"{run.path} has no spec that was measured to the end; nothing to keep")
-    environment = run.environment
+        raise StoreError(f"{session}: no spec was measured to the end; nothing to keep")
     torch = environment.hard.get("torch", {}).get("version")
     return Baseline(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -149,9 +164,9 @@ def of_run(run: StoredRun, source: Source) -> Baseline:
         soft={name: environment.soft[name] for name in _SOFT if name in environment.soft},
         source=replace(source, python=environment.hard.get("python"), torch=torch),
         # How much memory is free is of the moment, not of the plan.
-        plan={key: value for key, value in run.manifest.plan.items() if key != "memory_limit"},
-        sessions=(run.manifest.run,),
-        specs={record.id: _entry(record, run.manifest.run) for record in good},
+        plan={key: value for key, value in plan.items() if key != "memory_limit"},
+        sessions=(session,),
+        specs={record.id: _entry(record, session) for record in good},
     )
 
 

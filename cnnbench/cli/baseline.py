@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import baseline, metrics, store, units
 from cnnbench.cli.output import write
+from cnnbench.cli.parameters import Numbers, Words
 from cnnbench.codec import encode
-from cnnbench.errors import StoreError
+from cnnbench.errors import StoreError, UsageError
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
+from cnnbench.runner import again, campaign
+from cnnbench.runner.campaign import Order
 from cnnbench.runner.source import source
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnnbench.baseline import Baseline
 
 _EPILOG = """\b
 Examples:
   cnnbench baseline save results/RUN -o benchmarks/baseline.json
+  cnnbench baseline save --models 'resnet*' -o benchmarks/structure.json
   cnnbench baseline show benchmarks/baseline.json
   cnnbench baseline update benchmarks/baseline.json results/RUN
   cnnbench baseline update benchmarks/baseline.json results/RUN --replace
@@ -46,24 +52,54 @@ def command() -> None:
 
 
 @command.command()
-@click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--models", type=Words(), help="Without DIR: these, only what they are made of.")
+@click.option("--modes", type=Words(), default="eager", show_default=True, help="With --models.")
+@click.option("--device", help="With --models.  [default: the best present]")
+@click.option("--batch", type=Numbers(), default="1", show_default=True, help="With --models.")
+@click.option("--threads", type=click.IntRange(min=1), help="With --models.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
               default="baseline.json", show_default=True, help="The baseline file.")  # fmt: skip
 @click.option("--force", is_flag=True, help="Overwrite a baseline that is there.")
+@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def save(run: Path, output: Path, force: bool, debug: bool) -> None:
-    """Make a baseline of a stored run.
+def save(run: Path | None, output: Path, force: bool, **options: Any) -> None:
+    """Make a baseline of a stored run, or of the structure of some models.
 
     It names the git revision that is checked out now as its source: save it where you measured it.
     """
-    del debug
     if output.exists() and not force:
         raise StoreError(
             f"{output} is there; 'cnnbench baseline update' adds to it, or use --force"
         )
-    made = baseline.of_run(store.read(run), source())
+    if (run is None) == (options["models"] is None):
+        raise UsageError("baseline save takes either a run or --models")
+    made = _structure(options) if run is None else baseline.of_run(store.read(run), source())
     baseline.write(output, made)
     _say(output, made)
+
+
+def _structure(options: Mapping[str, Any]) -> Baseline:
+    """Of models, with nothing timed."""
+    job = campaign.prepare(
+        Order(
+            models=options["models"],
+            modes=options["modes"],
+            device=options["device"],
+            batches=options["batch"],
+            threads=options["threads"],
+            executor=options["who"],
+        )
+    )
+    specs = [spec for spec in job.specs if spec.id not in job.impossible]
+    found = again.inspect(specs, job.plan, options["who"])
+    for record in found.records:
+        if record.failure is not None:
+            click.echo(f"cnnbench: left out: {record.id}: {record.failure.message}", err=True)
+    session = ", ".join(options["models"])
+    return baseline.of_records(
+        found.records, found.environment, source(), encode(job.plan), session
+    )
 
 
 @command.command()

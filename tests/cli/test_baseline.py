@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from cnnbench.cli.baseline import command
 from tests import made
 
 
@@ -65,6 +66,9 @@ def test_update_with_replace_starts_anew(cnnbench_cli, run, eager) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["save"], "takes either a run or --models"),
+        (["save", "run", "--models", "lenet"], "takes either a run or --models"),
+        (["save", "--models", "lenett"], "did you mean lenet"),
         (["save", "gone"], "gone is not a cnnbench run"),
         (["show", "gone.json"], "gone.json: No such file"),
         (["show", "run/manifest.json"], "not a baseline; make one with"),
@@ -76,3 +80,21 @@ def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
 
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_structure_alone_needs_no_run(cnnbench_cli, tmp_path) -> None:
+    words = ["--models", "lenet,alexnet", "--device", "cpu", "--threads", "1"]
+    saved = cnnbench_cli("baseline", "save", *words, "--executor", "fake")
+
+    check = ["check", "--baseline", "baseline.json", "--structure-only", "--executor", "fake"]
+    checked = cnnbench_cli(*check, "-t", "cost=0")
+
+    assert (saved.exit_code, checked.exit_code) == (0, 0)
+    assert "2 specs: 2 unchanged" in checked.stdout
+    entry = json.loads((tmp_path / "baseline.json").read_text())["specs"]
+    assert set(entry["lenet/inference-b1-3x32x32/eager/cpu-t1"]) == {"cost"}
+
+
+@pytest.mark.parametrize("name", ["save", "show", "update"])
+def test_every_subcommand_can_show_a_traceback(name: str) -> None:
+    assert "debug" in {one.name for one in command.commands[name].params}

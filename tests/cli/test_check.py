@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from cnnbench.cli.check import remeasured
+from cnnbench.cli.check import command, remeasured
+from cnnbench.report import comparison
 from tests import made
 
 
@@ -210,3 +214,22 @@ except SystemExit as done:
     done = cnnbench_process(code=code)
 
     assert done.out.splitlines()[-1] == "0 False", done.err
+
+
+def test_the_commands_of_the_workflow_examples_parse() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.findall(r"cnnbench (check .*)", block)]
+
+    assert len(lines) == 2
+    for line in lines:
+        # Parses every option; raises a usage error for one that does not exist.
+        command.make_context("check", shlex.split(line)[1:])
+
+
+def test_every_column_for_machines_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (`.*?) \| ", page.split("## Tables for machines")[1], re.MULTILINE)
+
+    explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert explained == [column.name for column in comparison.tidy([]).columns]
