@@ -28,7 +28,8 @@ _ORDER: tuple[Verdict, ...] = (
 )  # fmt: skip
 
 # Facets that a processor decides and not the code alone: between unlike machines they differ.
-_OF_THE_MACHINE = frozenset({"kernels", "reorders"})
+_UNLIKE = "measured in unlike environments"
+_OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
 
 
 @dataclass(frozen=True)
@@ -159,12 +160,11 @@ def _findings(
     wanted = limits(Spec.parse(row.spec), thresholds)
     found = []
     for metric in METRICS:
-        change = row.change(metric.name)
-        if metric.name not in wanted or (not timing and not _static(metric.name)):
+        change, threshold = row.change(metric.name), wanted.get(metric.name)
+        if change is None or threshold is None or not (timing or _is_made_of(change, threshold)):
             continue
-        if change is not None:
-            limit = cast("float", wanted[metric.name].limit)
-            found.append(_of_change(row.spec, change, limit, apart=apart))
+        limit = cast("float", threshold.limit)
+        found.append(_of_change(row.spec, change, limit, apart=apart))
     for facet in structure.FACETS:
         threshold = wanted.get(facet.name)
         known = facet.name not in row.uncompared
@@ -174,9 +174,11 @@ def _findings(
     return found
 
 
-def _static(name: str) -> bool:
-    """Whether a metric is counted and not measured."""
-    return metrics.metric(name).kind == "count"
+def _is_made_of(change: Change, threshold: Threshold) -> bool:
+    """Whether a change is judged where no time is: counts and bytes that there are."""
+    if measured(metrics.metric(change.metric)):
+        return False
+    return change.how != "unknown" or threshold.asked
 
 
 def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> Finding:
@@ -197,14 +199,17 @@ def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> Findi
     if change.how == "unknown" or change.ratio is None:
         return _of_unknown(spec, change, limit)
     if not measured(metric):
-        return Finding(spec, change.metric, _exact(change, limit, metric.better), limit, change)
+        verdict = _exact(change, limit, metric.better)
+        if apart and verdict == "regression" and metric.kind != "count":
+            # Kernels, and with them workspaces and rounding, are the processor's choice.
+            return Finding(spec, change.metric, "incomparable", limit, change, _UNLIKE)
+        return Finding(spec, change.metric, verdict, limit, change)
     if apart and change.how != "paired":
-        reason = "measured in unlike environments"
-        return Finding(spec, change.metric, "incomparable", limit, change, reason)
+        return Finding(spec, change.metric, "incomparable", limit, change, _UNLIKE)
     better: decision.Better = "higher" if metric.better == "higher" else "lower"
     found = _timed(change, Rule(limit, better=better))
-    verdict = cast("Verdict", found.verdict)
-    return Finding(spec, change.metric, verdict, limit, change, found.reason, found)
+    judged = cast("Verdict", found.verdict)
+    return Finding(spec, change.metric, judged, limit, change, found.reason, found)
 
 
 def _of_unknown(spec: str, change: Change, limit: float) -> Finding:

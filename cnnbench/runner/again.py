@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 from cnnbench import store, suite
 from cnnbench.codec import decode
 from cnnbench.errors import WorkerError
-from cnnbench.record import Cost, Environment, Record
+from cnnbench.facts import Structure
+from cnnbench.record import Cost, Environment, Memory, Record
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.executor import executor
-from cnnbench.runner.inquiry import ask, asking, describe
+from cnnbench.runner.inquiry import ask, asking, describe, tell
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from cnnbench.channel import Message
-    from cnnbench.facts import Structure
     from cnnbench.runner.executor import AnyCrew
     from cnnbench.runner.plan import Plan
     from cnnbench.runner.session import Watcher
@@ -89,7 +89,8 @@ def _record(
     )
     if isinstance(cost, WorkerError):
         return replace(empty, failure=failure(cost))
-    return replace(empty, cost=cost, structure=structure_of(crew, spec, plan))
+    memory, structure, notes = _made_of(crew, spec, plan)
+    return replace(empty, cost=cost, memory=memory, structure=structure, notes=notes)
 
 
 def _cost(crew: AnyCrew, spec: Spec, plan: Plan) -> Cost | WorkerError:
@@ -99,13 +100,21 @@ def _cost(crew: AnyCrew, spec: Spec, plan: Plan) -> Cost | WorkerError:
         return error
 
 
-def structure_of(crew: AnyCrew, spec: Spec, plan: Plan) -> Structure | None:
-    """What one step of a spec is made of: operators, kernels, outputs, allocations, graphs.
-
-    No worker task tells this yet, so it is not known; then those facets are not compared.
-    """
-    del crew, spec, plan
-    return None
+def _made_of(
+    crew: AnyCrew, spec: Spec, plan: Plan
+) -> tuple[Memory | None, Structure | None, tuple[str, ...]]:
+    """Memory and structure of one step, from one worker; what cannot be had is noted."""
+    worker = crew.start()
+    memory = None
+    try:
+        memory = decode(Memory, tell(worker, _request(spec, "memory", plan), plan.timeout))
+        structure = decode(Structure, tell(worker, {"do": "structure"}, plan.timeout))
+    except WorkerError as error:
+        what = "memory" if memory is None else "structure"
+        return memory, None, (f"{what} not measured: {error}",)
+    finally:
+        worker.close()
+    return memory, structure, ()
 
 
 def _request(spec: Spec, task: str, plan: Plan) -> Message:

@@ -197,21 +197,34 @@ def test_structure_is_judged_wherever_it_was_measured_but_kernels_are_the_machin
     assert judged(old, wider, [Threshold("outputs", 0)], unlike=True).verdict == "regression"
 
 
+def test_bytes_of_unlike_environments_are_advisory_and_counts_are_not() -> None:
+    old = timed([10])
+    more = replace(old, memory=replace(old.memory, cpu_peak_bytes=9 << 20))
+    other = replace(old, cost=replace(made.COST, params=1))
+
+    assert judged(old, more, [Threshold("peak_memory", 0)], unlike=True).verdict == "incomparable"
+    assert judged(old, old, [Threshold("peak_memory", 0)], unlike=True).verdict == "unchanged"
+    assert judged(old, other, [Threshold("params", 0)], unlike=True).verdict == "regression"
+
+
 def test_pairs_are_judged_whatever_the_baselines_machine_was() -> None:
     row = judged(timed([10, 10, 10]), timed([11.0, 11.1, 10.9]), FIVE, unlike=True)
 
     assert row.verdict == "regression"
 
 
-def test_without_timing_only_counts_and_facets_are_judged() -> None:
+def test_without_timing_only_counts_bytes_and_facets_are_judged() -> None:
     old = timed([10.0, 10.1, 9.9], "x")
-    new = replace(timed([30.0, 30.1, 29.9], "y"), memory=None)
+    new = timed([30.0, 30.1, 29.9], "y")
+    memory, default = Threshold("peak_memory", 0), Threshold("peak_memory", 0, asked=False)
 
-    row = judged(old, new, [*FIVE, Threshold("peak_memory", 0), Threshold("params", 0)],
-                 timing=False)  # fmt: skip
+    def metrics_of(head: Record, *more: Threshold) -> list[str]:
+        row = judged(old, head, [*FIVE, *more, Threshold("params", 0)], timing=False)
+        return [f"{one.metric} {one.verdict}" for one in row.findings]
 
-    assert [one.metric for one in row.findings] == ["params"]
-    assert row.verdict == "unchanged"
+    assert metrics_of(new, memory) == ["peak_memory unchanged", "params unchanged"]
+    assert metrics_of(replace(new, memory=None), default) == ["params unchanged"]
+    assert metrics_of(replace(new, memory=None), memory)[0] == "peak_memory inconclusive"
 
 
 def test_rows_on_one_side_keep_their_state(eager, same, failed) -> None:

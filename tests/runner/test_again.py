@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from cnnbench.errors import WorkerDied
 from cnnbench.runner import again
+from cnnbench.runner.fake import FakeWorker
 from cnnbench.runner.plan import Plan
 from cnnbench.spec import Spec
 from tests import made
@@ -30,6 +32,8 @@ def test_inspecting_counts_and_times_nothing() -> None:
 
     assert [one.id for one in found.records] == [made.EAGER, made.CHANNELS_LAST]
     assert all(one.cost is not None and not one.runs for one in found.records)
+    assert all(one.memory is not None for one in found.records)
+    assert [one.structure.reorders == 0 for one in found.records] == [False, True]
     assert found.environment.hard == {"fake": True}
 
 
@@ -56,3 +60,19 @@ def test_whatever_happens_is_a_row(name: str) -> None:
     (record,) = again.inspect([fake(name)], Plan(), "fake").records
 
     assert record.failure is not None
+
+
+def test_a_structure_that_cannot_be_had_costs_only_itself(monkeypatch) -> None:
+    def ask(self, message, timeout):
+        if message.get("do") == "structure":
+            raise WorkerDied("the worker process was killed by SIGKILL; out of memory?")
+        return answer(self, message, timeout)
+
+    answer = FakeWorker.ask
+    monkeypatch.setattr(FakeWorker, "ask", ask)
+
+    (record,) = again.inspect([Spec.parse(made.EAGER)], Plan(), "fake").records
+
+    assert record.failure is None
+    assert (record.memory is None, record.structure) == (False, None)
+    assert record.notes[0].startswith("structure not measured: the worker process was killed")
