@@ -19,6 +19,7 @@ from cnnbench.version import VERSION
 # --help.
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
+    "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in duet."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
     "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
