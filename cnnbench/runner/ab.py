@@ -45,7 +45,7 @@ class Duet:
     Attributes:
         rule: threshold and looks.
         slices: turns of each side in a pair.
-        budget: seconds per benchmark and look.
+        budget: seconds of measuring per benchmark and look, without starting processes.
         seed, timeout, memory_limit: as of a run.
         executor: ``process`` or ``fake``.
         slowdown: by which the fake executor's head is slower.

@@ -129,8 +129,8 @@ class Match:
     Args:
         executors: who measures, by role.
         plan: slices, warm-up, limits of one pair.
-        budget: seconds per contest and look, processes' starts included; the least number of pairs
-            is measured anyway.
+        budget: seconds of measuring per contest and look; the least number of pairs is measured
+            anyway, and starting processes, which all contests share, is not counted.
         watcher: told of progress.
     """
 
@@ -178,7 +178,7 @@ class Match:
             crews = self._crews(stack, scratch)
             share = (time.monotonic() - began) / len(order)
             for standing in order:
-                standing.spent += share
+                standing.seconds += share
                 outcome = self._pair(standing, crews, scratch, number)
                 if outcome is not None:
                     yield standing, outcome
@@ -205,7 +205,8 @@ class Match:
             order = f"{number}/{standing.warm_up}/{standing.index}"
             requests = {role: self._request(standing, role, scratch, number) for role in ROLES}
             found = duet.play(crews, requests, self._lengthened(standing), order)
-            standing.spent += time.monotonic() - began
+            taken = time.monotonic() - began
+            standing.spent, standing.seconds = standing.spent + taken, standing.seconds + taken
             if isinstance(found, Broken):
                 return _failed(standing, found)
             if standing.warm_up > 1 or not _drifts(found, contest.rule):
@@ -248,7 +249,7 @@ class Match:
             return None
         if decision.verdict == "regression" and not standing.confirming:
             standing.first, standing.pairs, standing.witness = standing.pairs, [], []
-            standing.seconds, standing.spent = standing.spent, 0.0
+            standing.spent = 0.0
             return None
         return _outcome(standing, decision)
 
@@ -311,7 +312,7 @@ def _outcome(standing: _Standing, decision: Decision) -> Outcome:
         pairs=tuple(standing.first if standing.first is not None else standing.pairs),
         confirmation=tuple(standing.pairs if standing.confirming else ()),
         witness=tuple(_whole(standing)),
-        seconds=standing.seconds + standing.spent,
+        seconds=standing.seconds,
         off_cpu=statistics.fmean(off) if off else None,
         runs={
             "base": tuple(bout.base for bout in standing.bouts),
