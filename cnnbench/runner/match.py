@@ -7,6 +7,7 @@ of where the sides come from or where results are kept.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import secrets
@@ -19,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from cnnbench import units
 from cnnbench.decision import MANY, Decision, Rule, Verdict, decide, holm, p_value, witnessed
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
@@ -297,12 +299,12 @@ def _outcome(standing: _Standing, decision: Decision) -> Outcome:
     verdict = decision.verdict or "inconclusive"
     if standing.confirming and verdict in {"unchanged", "improvement"}:
         # Two looks that contradict each other are no answer.
-        seen = statistics.fmean(standing.first or [0.0])
+        seen = units.percent(math.expm1(statistics.fmean(standing.first or [0.0])), sign=True)
         verdict = "inconclusive"
         decision = replace(
             decision,
             verdict=verdict,
-            reason=f"a first look said {100 * seen:+.1f} %, a second did not confirm it",
+            reason=f"a first look said {seen}, a second did not confirm it",
         )
     off = [share for bout in standing.bouts if (share := bout.off_cpu) is not None]
     return Outcome(
