@@ -49,7 +49,7 @@ class Named:
         if self.kind == "rev":
             short = self.commit[:9]
             return short if self.commit.startswith(self.value) else f"{self.value} ({short})"
-        return {"worktree": "the working tree", "same": "this code"}.get(self.kind, self.value)
+        return "the working tree" if self.kind == "worktree" else self.value
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class Side:
     @property
     def text(self) -> str:
         """As people read it."""
-        if self.origin.python == sys.executable:
-            return self.named.text
         python = self.origin.python
-        return python if self.named.kind == "same" else f"{self.named.text}, {python}"
+        if self.named.kind == "same":
+            return python
+        return self.named.text if python == sys.executable else f"{self.named.text}, {python}"
 
     @property
     def source(self) -> Mapping[str, Any]:
