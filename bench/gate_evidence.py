@@ -237,7 +237,7 @@ def _usual_seconds(log: Log, condition: float, effect: float) -> float:
     return statistics.median(same) if same else 0.0
 
 
-def report(log: Log) -> str:
+def report(log: Log, verdicts: int = 2000) -> str:
     """Rates with their intervals, as Markdown."""
     whole = {line["take"] for line in log.of("end")}
     ours = [line for line in log.of("ab") if line["take"] in whole]
@@ -251,8 +251,8 @@ def report(log: Log) -> str:
               for line in log.of("neighbour") if line["take"] in whole]  # fmt: skip
     parts += [f"Neighbour: {'; '.join(shares) or 'none'}.", ""]
     rule = Rule(0.05)
-    parts += ["## The same rule at other noise levels, simulated", "",
-              gate_simulation.table(rule, 4000, 1), ""]  # fmt: skip
+    parts += [f"## The same rule at other noise levels, {verdicts} simulated verdicts each", "",
+              gate_simulation.table(rule, verdicts, 1), ""]  # fmt: skip
     return "\n".join(parts)
 
 

@@ -240,9 +240,7 @@ class Match:
         rule = standing.contest.rule
         standing.bouts.append(bout)
         standing.pairs.append(bout.ratio)
-        # The CPU time of several threads is not the time that anybody waited.
-        single = standing.contest.base.threads == 1 == standing.contest.head.threads
-        if single and bout.witness is not None:
+        if _one_thread(standing.contest) and bout.witness is not None:
             standing.witness.append(bout.witness)
         decision = decide(standing.pairs, rule, spent=self._spent(standing))
         decision = witnessed(decision, _whole(standing), rule)
@@ -288,6 +286,12 @@ def _drifts(bout: Bout, rule: Rule) -> bool:
     """Whether one side was still warming up: more than noise, and more than can be borne."""
     change, error = bout.drift
     return abs(change) > max(rule.margin, 2 * error)
+
+
+def _one_thread(contest: Contest) -> bool:
+    """Whether CPU time is the time that somebody waited for: not of many threads, nor of a GPU."""
+    both = (contest.base, contest.head)
+    return all(spec.threads == 1 and spec.device.kind == "cpu" for spec in both)
 
 
 def _whole(standing: _Standing) -> list[float]:

@@ -64,9 +64,18 @@ def checked_out(repo: Path, revision: str) -> Iterator[Path]:
                 raise UsageError(f"revision {revision[:12]} cannot be checked out: {last[0]}")
             yield path
         finally:
-            _git(repo, "worktree", "remove", "--force", "--force", str(path))
-            shutil.rmtree(path, ignore_errors=True)
-            _git(repo, "worktree", "prune")
+            _removed(repo, path)
+
+
+def _removed(repo: Path, path: Path) -> None:
+    """Take a worktree away, and what the repository knows of it.
+
+    Not by ``worktree prune``: worktrees of the user's that are out of reach just now would go too.
+    """
+    remove = ("worktree", "remove", "--force", "--force", str(path))
+    if _git(repo, *remove).returncode != 0:
+        shutil.rmtree(path, ignore_errors=True)
+        _git(repo, *remove)
 
 
 def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
