@@ -30,8 +30,10 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Better = Literal["lower", "higher"]
 
-# Above so many benchmarks, one per cent of false alarms each is no longer small for the whole.
+# Above so many benchmarks, one per cent of false alarms each is no longer small for the whole;
+# then the whole has this chance of a single one, by ``holm``.
 MANY = 50
+FAMILY = 0.05
 
 
 @dataclass(frozen=True)

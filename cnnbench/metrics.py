@@ -132,15 +132,20 @@ def speedup(record: Record, baseline: Record | None) -> Estimate | None:
     Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its
     t-interval. ``None`` unless both were measured in the same ensembles.
     """
-    if baseline is None or record.failure is not None or baseline.failure is not None:
-        return None
+    rounds = [] if baseline is None else log_speedups(record, baseline)
+    return stats.log_ratio(rounds) if rounds else None
+
+
+def log_speedups(record: Record, baseline: Record) -> list[float]:
+    """log(baseline / record) of each ensemble that both lived in; empty if there is none."""
+    if record.failure is not None or baseline.failure is not None:
+        return []
     others = {run.ensemble: run for run in baseline.runs}
-    rounds = [
+    return [
         value
         for run in record.runs
         if run.ensemble in others and (value := _log_ratio(others[run.ensemble], run)) is not None
     ]
-    return stats.log_ratio(rounds) if rounds else None
 
 
 def _log_ratio(base: Run, run: Run) -> float | None:

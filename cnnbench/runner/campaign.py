@@ -121,7 +121,7 @@ def _work_out(
     )
     known = suite.facts(models) | _outside(crew, suite.outside(models), order.arguments)
     expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
-    plan = replace(order.plan, memory_limit=order.plan.memory_limit or _memory_limit(device))
+    plan = replace(order.plan, memory_limit=order.plan.memory_limit or memory_limit(device))
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
 
 
@@ -135,7 +135,8 @@ def _device(asked: Device | None, environment: Environment) -> Device:
     return asked
 
 
-def _memory_limit(device: Device) -> int | None:
+def memory_limit(device: Device) -> int | None:
+    """Bytes that one worker may take on this machine, ``None`` for no limit."""
     available = machine.memory_available()
     # A CUDA process maps far more than it uses, so a limit on its mappings would mean nothing.
     if available is None or device.kind != "cpu":

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.facts import Structure
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.spec import Spec
 
@@ -42,6 +43,8 @@ class FakeWorker:
         if message["do"] == "slice":
             self._slices.append(self._slice(message["turn"]))
             return {"turn": message["turn"]}
+        if message["do"] == "structure":
+            return encode(_structure(Spec.parse(self._request["spec"])))
         return encode(self._run())
 
     def close(self, *, force: bool = False) -> int | None:
@@ -150,6 +153,24 @@ def _cost(spec: Spec) -> Cost:
         input_bytes=4 * spec.workload.batch,
         macs=spec.workload.batch * size,
         method="fake",
+    )
+
+
+def _structure(spec: Spec) -> Structure:
+    """Compiling makes a graph and leaves fewer operators; channels_last saves the reorders."""
+    layers = 4 + _digest(spec.workload.architecture) % 16
+    compiled = spec.mode.compiler != "eager"
+    nhwc = spec.mode.memory_format == "channels_last"
+    operators = {"aten::conv2d": layers, "aten::relu": layers}
+    return Structure(
+        operators={"aten::convolution": layers} if compiled else operators,
+        kernels={f"convolution fake:{'nhwc' if nhwc else 'nchw'} f32": layers},
+        reorders=0 if nhwc else 2 * layers,
+        outputs=(f"float32[{spec.workload.batch},1000]",),
+        allocations=2 * layers,
+        allocated_bytes=_size(spec),
+        graphs=1 if compiled else None,
+        recompiles=0 if compiled else None,
     )
 
 
