@@ -18,6 +18,9 @@ from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.layer_times import layer_times
+from cnnbench.worker.primitives import primitives
+from cnnbench.worker.profile import layer_costs, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,4 +169,8 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "reference": reference,
     "memory": peak_memory,
     "measure": measure,
+    "trace": trace,
+    "layer_times": layer_times,
+    "primitives": primitives,
+    "layer_costs": layer_costs,
 }
