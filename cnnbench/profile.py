@@ -167,6 +167,8 @@ class Trace:
 
     Attributes:
         file: the trace, for TensorBoard's profiler plugin and Perfetto.
+        heaviest: path of a module -> the operator, or on a device the kernel, that took most of
+            its forward pass.
         stacks: folded stacks for flame graphs, if they were asked for.
         plain_ns: steps before the profiler was started.
         profiled_ns: the recorded steps.
@@ -182,6 +184,7 @@ class Trace:
     kernels: tuple[Operator, ...] = ()
     memory_ns: tuple[float, ...] = ()
     memory_bytes: tuple[int, ...] = ()
+    heaviest: Mapping[str, str] = field(default_factory=dict)
     stacks: str | None = None
 
     @property
@@ -216,6 +219,7 @@ class Layer:
         name, type, calls, forward_ns, backward_ns: as in ``Scope``, subtree added up.
         macs, bytes: of both passes; ``None`` if they were not counted.
         primitives: what ran in it; ``None`` if that is not known.
+        heaviest: its operator or kernel that took longest, as the profiler names it.
         scopes: how many modules the row stands for.
     """
 
@@ -226,7 +230,8 @@ class Layer:
     backward_ns: float
     macs: int | None = None
     bytes: int | None = None
-    primitives: tuple[Primitive, ...] | None = field(default=None)
+    primitives: tuple[Primitive, ...] | None = None
+    heaviest: str = ""
     scopes: int = 1
 
     @property
@@ -249,14 +254,12 @@ class Layer:
 
     @property
     def kernels(self) -> str:
-        """Names of what ran apart from reorders, each once; ``ATen`` where no library was called.
+        """Library primitives that ran, each once, reorders left out; else the heaviest operator.
 
-        An empty text if it is not known.
+        An empty text if neither is known.
         """
-        if self.primitives is None:
-            return ""
-        names = [f"{p.kind} {p.implementation}" for p in self.primitives if p.kind != "reorder"]
-        return ", ".join(dict.fromkeys(names)) or "ATen"
+        ran = [f"{p.kind} {p.implementation}" for p in self.primitives or () if p.kind != "reorder"]
+        return ", ".join(dict.fromkeys(ran)) or self.heaviest
 
 
 def layer_rows(profile: Profile, depth: int | None = None) -> tuple[Layer, ...]:
@@ -264,10 +267,11 @@ def layer_rows(profile: Profile, depth: int | None = None) -> tuple[Layer, ...]:
     if profile.layers is None:
         return ()
     costs = None if profile.costs is None else {cost.name: cost for cost in profile.costs}
+    heaviest = {} if profile.trace is None else profile.trace.heaviest
     rows: dict[str, Layer] = {}
     for scope in profile.layers.scopes:
         name = shortened(scope.name, depth)
-        row = _layer(scope, costs, profile.primitives)
+        row = _layer(scope, costs, profile.primitives, heaviest.get(scope.name, ""))
         rows[name] = _joined(rows[name], row) if name in rows else replace(row, name=name)
     return tuple(rows.values())
 
@@ -281,6 +285,7 @@ def _layer(
     scope: Scope,
     costs: Mapping[str, LayerCost] | None,
     primitives: tuple[Primitive, ...] | None,
+    heaviest: str,
 ) -> Layer:
     cost = None if costs is None else costs.get(scope.name, LayerCost(scope.name))
     ran = None if primitives is None else tuple(p for p in primitives if p.scope == scope.name)
@@ -293,6 +298,7 @@ def _layer(
         macs=None if cost is None else cost.forward_macs + cost.backward_macs,
         bytes=None if cost is None else cost.forward_bytes + cost.backward_bytes,
         primitives=ran,
+        heaviest=heaviest,
     )
 
 
@@ -304,6 +310,7 @@ def _joined(left: Layer, right: Layer) -> Layer:
         backward_ns=left.backward_ns + right.backward_ns,
         macs=_sum(left.macs, right.macs),
         bytes=_sum(left.bytes, right.bytes),
+        heaviest=left.heaviest if left.ns >= right.ns else right.heaviest,
         primitives=None
         if left.primitives is None or right.primitives is None
         else left.primitives + right.primitives,

@@ -28,7 +28,7 @@ from cnnbench.worker.devices import open_device
 from cnnbench.worker.scopes import Scopes, Swap
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from cnnbench.analysis.values import Phase
@@ -103,7 +103,7 @@ def ranges(module: torch.nn.Module) -> AbstractContextManager[None]:
     scopes = Scopes(module)
 
     def make(index: int, original: Forward) -> Forward:
-        title = _RANGE + (scopes.names[index] or type(module).__name__)
+        title = _RANGE + scopes.names[index]
 
         def forward(*args: Any, **keywords: Any) -> Any:
             with record_function(title):
@@ -140,8 +140,34 @@ def _answer(
         kernels=_operators(kernels, len(profiled), lambda one: one.device_ns),
         memory_ns=tuple(ns for ns, _ in curve),
         memory_bytes=tuple(held for _, held in curve),
+        heaviest=heaviest(profile.events()),
         stacks=_STACKS if stacks else None,
     )
+
+
+def heaviest(events: Iterable[Any]) -> dict[str, str]:
+    """Path of a module -> what took longest in its forward pass, by the profiler's own ranges.
+
+    On a device that is a kernel, launched by an operator inside the range; on a CPU an operator.
+    """
+    times: dict[str, dict[str, float]] = {}
+    for event in events:
+        layer = _layer_of(event)
+        if layer is None or event.name.startswith(_RANGE):
+            continue
+        table = times.setdefault(layer, {})
+        for name, spent in [(kernel.name, kernel.duration) for kernel in event.kernels] or [
+            (event.name, event.self_cpu_time_total)
+        ]:
+            table[name] = table.get(name, 0.0) + spent
+    return {layer: max(table, key=lambda name: table[name]) for layer, table in times.items()}
+
+
+def _layer_of(event: Any) -> str | None:
+    """The innermost of our ranges around an event."""
+    while event is not None and not event.name.startswith(_RANGE):
+        event = event.cpu_parent
+    return None if event is None else str(event.name.removeprefix(_RANGE))
 
 
 def _is_ours(name: str) -> bool:

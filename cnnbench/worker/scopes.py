@@ -98,9 +98,17 @@ class Teller:
 
     def _around(self, optimizer: torch.optim.Optimizer) -> list[Any]:
         begins, ends = self._scopes.outside("optimizer"), self._scopes.outside("after")
+
+        # torch reads what a hook returns as new arguments.
+        def before(*_: Any) -> None:
+            self._mark(begins)
+
+        def after(*_: Any) -> None:
+            self._mark(ends)
+
         return [
-            optimizer.register_step_pre_hook(lambda *_: self._mark(begins)),
-            optimizer.register_step_post_hook(lambda *_: self._mark(ends)),
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
         ]
 
     def _wrapped(self, index: int, original: Forward) -> Forward:
