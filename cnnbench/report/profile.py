@@ -155,10 +155,12 @@ def kernels(profile: Profile, top: int | None = None) -> Table:
 
 def _of_operators(profile: Profile, which: str, top: int | None) -> Table:
     found: tuple[Operator, ...] = getattr(profile.trace, which, ())
-    rows = [tuple(of(one) for _, of in _OPERATORS) for one in found[:top]]
+    on_device = any(one.device_ns for one in found)
+    shown = [pair for pair in _OPERATORS if on_device or pair[0].name != "device_s"]
+    rows = [tuple(of(one) for _, of in shown) for one in found[:top]]
     steps = len(profile.trace.profiled_ns) if profile.trace is not None else 0
     caption = f"{which}, per step, mean of {steps} steps under the profiler"
-    return Table(tuple(column for column, _ in _OPERATORS), tuple(rows), (caption,))
+    return Table(tuple(column for column, _ in shown), tuple(rows), (caption,))
 
 
 def memory(profile: Profile) -> Table:

@@ -64,7 +64,7 @@ def prepare(order: Order) -> Job:
 def folder_name(spec: Spec) -> str:
     """A directory name for a spec: nothing in it that a shell, a URL or a path would obey."""
     plain = re.sub(r"[^A-Za-z0-9._+=-]+", "_", spec.id).lstrip("._-")
-    if spec.id.replace("/", "_").replace(":", "_") == plain and len(plain) <= _NAME_LENGTH:
+    if spec.id.replace("/", "_") == plain and len(plain) <= _NAME_LENGTH:
         return plain
     # What was replaced or cut may have told two specs apart.
     return f"{plain[:_NAME_LENGTH]}-{hashlib.sha256(spec.id.encode()).hexdigest()[:8]}"
