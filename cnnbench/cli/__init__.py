@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
     "profile": ("cnnbench.cli.profile", "Show where a step's time goes, per layer; write traces."),
+    "advise": ("cnnbench.cli.advise", "Say which mode to use: its gain, its cost, what limits."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
     "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures there are."),
