@@ -117,9 +117,7 @@ def recommended(evidence: Evidence) -> Record | None:
     if not gains:
         return baseline
     _, fastest = max(gains, key=lambda pair: pair[0])
-    equals = [
-        record for _, record in gains if not is_gain(metrics.speedup(fastest, record))
-    ]
+    equals = [record for _, record in gains if not is_gain(metrics.speedup(fastest, record))]
     return min(equals, key=_effort)
 
 
@@ -261,7 +259,9 @@ def _accuracy_cost(evidence: Evidence) -> tuple[Finding, ...]:
     if check.error is None:
         text = f"the output of {mode_of(best)} was not compared with eager: {check.reason}"
         return (Finding("accuracy", "cost", text, mode_of(best)),)
-    text = f"the output of {mode_of(best)} differs from fp32 eager by {units.scientific(check.error)}"
+    text = (
+        f"the output of {mode_of(best)} differs from fp32 eager by {units.scientific(check.error)}"
+    )
     if check.top1_agreement is not None:
         text += f" (relative), top-1 agreement {units.percent(check.top1_agreement)}"
     return (Finding("accuracy", "cost", text, mode_of(best)),)

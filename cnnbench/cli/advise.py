@@ -54,7 +54,7 @@ Examples:
               help="CPU threads.  [default: the cores this process may use]")  # fmt: skip
 @click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
 @click.option("--budget", type=Seconds(),
-              help="Roughly how long it may take, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
+              help="Rough time, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(min=2), default=Plan.rounds, show_default=True,
               help="Fresh starts of all workers.")  # fmt: skip
 @click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of the weights.")

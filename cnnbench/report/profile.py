@@ -27,13 +27,13 @@ _LAYERS: tuple[tuple[Column, Callable[[Layer], Value]], ...] = (
     (Column("type", "type"), lambda row: row.type),
     (Column("calls", "calls", "whole"), lambda row: row.calls),
     (Column("time_s", "time", "seconds"), lambda row: row.ns / 1e9),
-    (Column("share", "share", "fraction"), lambda row: None),
+    (Column("share", "share", "fraction"), lambda _: None),
     (Column("forward_s", "forward", "seconds"), lambda row: row.forward_ns / 1e9),
     (Column("backward_s", "backward", "seconds"), lambda row: row.backward_ns / 1e9),
     (Column("macs", "MACs", "count"), lambda row: row.macs),
     (Column("flops_per_s", "FLOP/s", "count"), lambda row: row.flops_per_s),
     (Column("bytes", "moved", "bytes"), lambda row: row.bytes),
-    (Column("roof", "of roof", "fraction"), lambda row: None),
+    (Column("roof", "of roof", "fraction"), lambda _: None),
     (Column("kernel", "ran"), lambda row: row.kernels),
     (Column("reorder_share", "reorders", "fraction"), lambda row: row.reorder_share),
 )  # fmt: skip
@@ -107,9 +107,7 @@ def closing_rows(found: LayerTimes) -> tuple[tuple[str, float], ...]:
     )
 
 
-def _closing(
-    columns: Sequence[Column], name: str, ns: float, whole: float
-) -> tuple[Value, ...]:
+def _closing(columns: Sequence[Column], name: str, ns: float, whole: float) -> tuple[Value, ...]:
     known: dict[str, Value] = {"layer": name, "time_s": ns / 1e9, "share": ns / whole}
     blank = {column.name: "" for column in columns if column.kind == "text"}
     return tuple((blank | known).get(column.name) for column in columns)

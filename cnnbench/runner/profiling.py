@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import decode
@@ -18,8 +19,6 @@ from cnnbench.runner import campaign
 from cnnbench.runner.inquiry import ask, asking
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cnnbench.channel import Message
     from cnnbench.runner.campaign import Job, Order
     from cnnbench.runner.executor import AnyCrew
@@ -109,9 +108,7 @@ def _make(folder: Path) -> None:
 class _Asker:
     """Collects the parts of a profile; what fails becomes a note."""
 
-    def __init__(
-        self, crew: AnyCrew, request: Message, timeout: float, base: Profile
-    ) -> None:
+    def __init__(self, crew: AnyCrew, request: Message, timeout: float, base: Profile) -> None:
         self._crew = crew
         self._request = request
         self._timeout = timeout

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -97,7 +98,7 @@ class HostClock:
 
     def between(self, readings: Sequence[int]) -> list[int]:
         """Differences."""
-        return [after - before for before, after in zip(readings, readings[1:], strict=False)]
+        return [after - before for before, after in pairwise(readings)]
 
 
 class DeviceClock:
@@ -115,8 +116,7 @@ class DeviceClock:
     def between(self, readings: Sequence[torch.cuda.Event]) -> list[int]:
         """Elapsed times; torch gives milliseconds."""
         self._device.synchronize()
-        pairs = zip(readings, readings[1:], strict=False)
-        return [round(before.elapsed_time(after) * 1e6) for before, after in pairs]
+        return [round(before.elapsed_time(after) * 1e6) for before, after in pairwise(readings)]
 
 
 def clock_of(spec: Spec, device: Kind) -> Clock:
@@ -206,7 +206,9 @@ class Timer:
 
     def outside_of(self, segments: list[dict[int, int]], plain: list[int]) -> dict[str, float]:
         """The parts outside the network, likewise."""
-        places = ((self._scopes.place(number), ns) for number, ns in _means(segments, plain).items())
+        places = (
+            (self._scopes.place(number), ns) for number, ns in _means(segments, plain).items()
+        )
         return {part: ns for (index, part), ns in places if index is None}
 
     def clocks_ns(self) -> float:

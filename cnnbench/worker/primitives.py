@@ -45,7 +45,7 @@ def primitives(request: Message, talk: Talk) -> None:
     spec = Spec.parse(request["spec"])
     if spec.device.kind != "cpu":
         raise Unsupported("oneDNN runs on the CPU only; the trace names the kernels of a device")
-    if not torch.backends.mkldnn.is_available():
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         raise Unsupported("this torch has no oneDNN")
     modes.set_flags(spec.mode, spec.threads)
     open_device(spec.device)
@@ -55,10 +55,9 @@ def primitives(request: Message, talk: Talk) -> None:
         step.call()
     talk.enter("primitives")
     scopes, libc = Scopes(step.module), ctypes.CDLL(None)
-    teller = Teller(
-        scopes, lambda place: libc.puts(f"{_MARK}{place}".encode()), step.optimizer
-    )
-    with _stdout_in_a_file() as file, torch.backends.mkldnn.verbose(1), teller:
+    teller = Teller(scopes, lambda place: libc.puts(f"{_MARK}{place}".encode()), step.optimizer)
+    verbose = torch.backends.mkldnn.verbose(1)  # type: ignore[no-untyped-call]
+    with _stdout_in_a_file() as file, verbose, teller:
         teller.begin()
         step.call()
         libc.fflush(None)

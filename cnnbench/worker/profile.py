@@ -140,7 +140,7 @@ def _answer(
         kernels=_operators(kernels, len(profiled), lambda one: one.device_ns),
         memory_ns=tuple(ns for ns, _ in curve),
         memory_bytes=tuple(held for _, held in curve),
-        heaviest=heaviest(profile.events()),
+        heaviest=heaviest(profile.events()),  # type: ignore[no-untyped-call]
         stacks=_STACKS if stacks else None,
     )
 

@@ -163,9 +163,7 @@ class Swap:
     A module that refuses (a scripted one) is left alone; its time is its parent's.
     """
 
-    def __init__(
-        self, modules: list[nn.Module], make: Callable[[int, Forward], Forward]
-    ) -> None:
+    def __init__(self, modules: list[nn.Module], make: Callable[[int, Forward], Forward]) -> None:
         """Args: make: (number of the module, its own forward) -> the other one."""
         # Modules compiled by TorchScript have no Python forward.
         free = [(i, module) for i, module in enumerate(modules) if not hasattr(module, "_c")]

@@ -83,8 +83,9 @@ def test_a_file_in_the_way_is_one_line(cnnbench_cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["a:b", "../../etc/passwd", "a b;rm -rf", "<script>", "x'\"|&$(`", "é\n\t", "-rf", "n" * 300]
-)  # fmt: skip
+    "name",
+    ["a:b", "../../etc/passwd", "a b;rm -rf", "<script>", "x'\"|&$(`", "é\n\t", "-rf", "n" * 300],
+)
 def test_odd_names_are_inert_in_directory_names(name: str) -> None:
     spec = Spec(Workload(name, 1, (3, 8, 8)), Mode(), Device(), 1)
 

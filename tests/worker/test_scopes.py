@@ -125,9 +125,15 @@ def test_nothing_is_left_behind_even_when_the_network_raises() -> None:
     before = {name: dict(vars(child)) for name, child in net.named_modules()}
     optimizer = torch.optim.SGD(net.parameters())
 
-    with pytest.raises(RuntimeError), Teller(Scopes(net), lambda _: None, optimizer) as teller:
-        teller.begin()
-        net(torch.ones(1, 5, 4, 4))
+    teller = Teller(Scopes(net), lambda _: None, optimizer)
+
+    def step() -> None:
+        with teller:
+            teller.begin()
+            net(torch.ones(1, 5, 4, 4))
+
+    with pytest.raises(RuntimeError):
+        step()
 
     assert {name: dict(vars(child)) for name, child in net.named_modules()} == before
     assert not optimizer._optimizer_step_pre_hooks
