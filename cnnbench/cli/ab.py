@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import metrics, store, units
-from cnnbench.cli.parameters import Numbers, Pair, Parameter, Seconds, Shape, Words
+from cnnbench.cli.parameters import Numbers, Pair, Parameter, Percent, Seconds, Shape, Sizes, Words
 from cnnbench.decision import Rule
 from cnnbench.errors import Inconclusive, Interrupted, Regressed, SomeFailed, UsageError
 from cnnbench.report import render
@@ -45,22 +45,6 @@ by more than the threshold as far as the machine can tell; otherwise it says "in
 """
 
 
-class Percent(Parameter):
-    """A relative change."""
-
-    name = "SHARE"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        """Read ``5%`` or ``0.05``."""
-        if isinstance(value, float):
-            return value
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", str(value).strip())
-        number = float(match[1]) / (100 if match[2] else 1) if match else 0.0
-        if not 0 < number <= 1:
-            self.fail(f"'{value}' is not a share such as 5% or 0.05", param, ctx)
-        return number
-
-
 class Range(Parameter):
     """Two numbers."""
 
@@ -83,11 +67,11 @@ class Range(Parameter):
 @click.option("--modes", type=Words(), help="As of run.  [default: eager; BASE and HEAD]")
 @click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
 @click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
+@click.option("--size", type=Sizes(), help="Heights and widths, e.g. 160,224x192.")
 @click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of a sample.")
 @click.option("--phase", type=Words(), default="inference", show_default=True,
               help=f"Any of {', '.join(PHASES)}.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores]")
+@click.option("--threads", type=Numbers(), help="CPU threads.  [default: all cores]")
 @click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builders.")
 @click.option("--threshold", type=Percent(), default="5%", show_default=True,
               help="What must not pass: half of it is where the verdict turns.")  # fmt: skip
@@ -140,8 +124,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
 def _order(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Order:
     if both[0].kind == "mode" and options["modes"]:
         raise UsageError("BASE and HEAD are modes already; drop --modes")
-    size = options["size"]
-    if size and options["shape"]:
+    if options["size"] and options["shape"]:
         raise UsageError("--size and --input both say the shape; keep one")
     return Order(
         models=ab.models_or_default(options["models"], both),
@@ -149,7 +132,7 @@ def _order(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Or
         device=options["device"],
         batches=options["batch"],
         phases=options["phase"],
-        size=(size[0], size[-1]) if size else None,
+        sizes=options["size"] or (),
         input=options["shape"],
         threads=options["threads"],
         arguments=dict(options["model_arg"]),

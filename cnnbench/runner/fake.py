@@ -16,6 +16,7 @@ from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Structure
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
+from cnnbench.runner import fake_profile
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class FakeWorker:
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
             "memory": lambda: Memory(resident_bytes=_size(spec), cpu_peak_bytes=2 * _size(spec)),
             "measure": lambda: {"estimate": _seconds(spec)},
+            **fake_profile.answers(spec, round(_seconds(spec) * 1e9), message),
         }
         return encode(answers[message["task"]]())
 

@@ -22,6 +22,9 @@ from cnnbench.worker import (
     structure,
 )
 from cnnbench.worker.devices import open_device
+from cnnbench.worker.layer_times import layer_times
+from cnnbench.worker.primitives import primitives
+from cnnbench.worker.profile import layer_costs, trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,4 +107,8 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "reference": reference,
     "memory": peak_memory,
     "measure": measuring.measure,
+    "trace": trace,
+    "layer_times": layer_times,
+    "primitives": primitives,
+    "layer_costs": layer_costs,
 }

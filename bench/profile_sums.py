@@ -1,0 +1,49 @@
+"""Do the layers add up? Sum, clocks, residual and end-to-end time of some networks.
+
+Run ``python bench/profile_sums.py [MODEL…]``; by default resnet50, mobilenet_v2 and googlenet,
+eager, inference, batch 1, on the CPU. Each in a process of its own, as ``cnnbench profile`` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from cnnbench import units
+from cnnbench.runner import profiling
+from cnnbench.runner.campaign import Order
+
+MODELS = ("resnet50", "mobilenet_v2", "googlenet")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("models", nargs="*", default=MODELS)
+    parser.add_argument("--phase", default="inference")
+    parser.add_argument("--mode", default="eager")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    return parser.parse_args()
+
+
+def main():
+    wish = arguments()
+    print(f"{'model':20} {'sum':>9} {'clocks':>9} {'residual':>9} {'end to end':>10}  share  pairs")
+    for name in wish.models:
+        job = profiling.prepare(
+            Order(
+                models=(name,), modes=(wish.mode,), device="cpu", phases=(wish.phase,),
+                batches=(wish.batch,), threads=wish.threads,
+            )
+        )  # fmt: skip
+        found = profiling.profile(job, profiling.Passes(seconds=wish.seconds)).layers
+        times = (found.sum_ns, found.clocks_ns, found.residual_ns, found.end_to_end_ns)
+        cells = [units.seconds(ns / 1e9) for ns in times]
+        print(
+            f"{name:20} {cells[0]:>9} {cells[1]:>9} {cells[2]:>9} {cells[3]:>10}"
+            f"  {units.percent(found.residual_share, sign=True)}  {len(found.plain_ns)}"
+        )
+
+
+if __name__ == "__main__":
+    main()

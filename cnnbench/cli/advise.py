@@ -1,0 +1,133 @@
+"""``cnnbench advise``: which mode to run a model in, what it gains and costs, what limits it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnbench import store
+from cnnbench.cli.output import write
+from cnnbench.cli.parameters import Pair, Seconds, Shape
+from cnnbench.cli.progress import Progress
+from cnnbench.codec import encode
+from cnnbench.errors import Interrupted, SomeFailed, UsageError
+from cnnbench.recommendation import Evidence, Finding, advise, recommended
+from cnnbench.report import render
+from cnnbench.report.table import entries, summary
+from cnnbench.runner import advising
+from cnnbench.runner.campaign import Order
+from cnnbench.runner.plan import Plan
+from cnnbench.spec import PHASES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_TITLES = {
+    "use": "Advice",
+    "other": "The other modes",
+    "cost": "What it costs",
+    "limit": "What holds it back",
+    "untried": "Not tried",
+}
+
+_EPILOG = """\b
+Examples:
+  cnnbench advise resnet50
+  cnnbench advise mobilenet_v2 --device cpu --threads 4 --batch 8 --budget 5m
+  cnnbench advise mynets:tiny --input 3x64x64 --phase training
+  cnnbench advise lenet --json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("model")
+@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
+@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
+@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
+@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True,
+              help="What the model is to do.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1),
+              help="CPU threads.  [default: the cores this process may use]")  # fmt: skip
+@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
+@click.option("--budget", type=Seconds(),
+              help="Rough time, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
+@click.option("--rounds", type=click.IntRange(min=2), default=Plan.rounds, show_default=True,
+              help="Fresh starts of all workers.")  # fmt: skip
+@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of the weights.")
+@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
+              help="Longest that one step of a worker may take.")  # fmt: skip
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@click.option("--executor", default="process", hidden=True, help="process or fake.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(**options: Any) -> None:
+    """Say which mode to run one model in on this machine, measured, in plain words.
+
+    The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
+    whose output is wrong is never recommended, and a gain whose interval includes 1 is called no
+    difference that can be seen.
+    """
+    job, untried = advising.prepare(_order(options), options["budget"])
+    name = store.new_run_name()
+    out = options["out"] or Path("results") / name
+    progress = Progress(total=len(job.specs), quiet=options["quiet"])
+    try:
+        evidence = advising.measure(job, untried, out, progress, name)
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {out}") from None
+    finally:
+        progress.close()
+    findings = advise(evidence)
+    text = json.dumps(_json(evidence, findings, out), indent=1) + "\n"
+    write(text, out / "advice.json")
+    click.echo(text if options["as_json"] else _words(findings, out), nl=False)
+    click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
+    if recommended(evidence) is None:
+        raise SomeFailed("plain eager could not be measured; see its row")
+
+
+def _order(options: dict[str, Any]) -> Order:
+    size = options["size"]
+    if size and options["shape"]:
+        raise UsageError("--size and --input both say the shape; keep one")
+    plan = Plan(rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"])
+    return Order(
+        models=(options["model"],),
+        device=options["device"],
+        batches=(options["batch"],),
+        phases=(options["phase"],),
+        sizes=((size[0], size[-1]),) if size else (),
+        input=options["shape"],
+        threads=(options["threads"],) if options["threads"] else None,
+        arguments=dict(options["model_arg"]),
+        plan=plan,
+        executor=options["executor"],
+    )
+
+
+def _words(findings: Sequence[Finding], out: Path) -> str:
+    """The table of modes, then the findings under their titles."""
+    lines = [render(summary(entries([store.read(out)])), "table")]
+    for kind, title in _TITLES.items():
+        found = [finding.text for finding in findings if finding.kind == kind]
+        if found:
+            lines += [title, *(f"  - {text}" for text in found), ""]
+    return "\n".join(lines)
+
+
+def _json(evidence: Evidence, findings: Sequence[Finding], out: Path) -> dict[str, Any]:
+    best = recommended(evidence)
+    return {
+        "recommended": None if best is None else best.spec.mode.text,
+        "spec": None if best is None else best.id,
+        "findings": encode(findings),
+        "untried": dict(evidence.untried),
+        "profiled": None if evidence.profile is None else evidence.profile.spec,
+        "run": str(out),
+    }

@@ -1,0 +1,330 @@
+"""What a profile holds: where the time of a step goes, by layer, operator and library primitive.
+
+Frozen values and their arithmetic. Times are nanoseconds of one step, sizes are bytes. Knows
+nothing of how they were taken, nor of tables.
+
+A step is cut into segments: at every moment exactly one *scope* is at work, the innermost module
+that has been entered, or a part of the step outside the network. So the segments of a timed pass
+add up to that pass, and what a module does between its children (an addition, a concatenation, a
+``flatten``) is its own time and is not hidden. What is left against the untouched step, after the
+calibrated cost of the clocks, is the residual.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A module's own time, without its children.
+
+    Attributes:
+        name: its path; the empty text is the network itself.
+        type: class name.
+        leaf: whether it has no children.
+        calls: how often it was entered in a step.
+        forward_ns, backward_ns: time at work in a step.
+    """
+
+    name: str
+    type: str
+    leaf: bool
+    calls: int
+    forward_ns: float
+    backward_ns: float = 0.0
+
+    @property
+    def ns(self) -> float:
+        """Forward and backward."""
+        return self.forward_ns + self.backward_ns
+
+
+@dataclass(frozen=True)
+class LayerTimes:
+    """Scopes of a step beside the same step untouched, measured in turns in one process.
+
+    Attributes:
+        scopes: every module that ran, in order of registration; means over the kept pairs.
+        outside: part of the step outside the network -> its time, likewise.
+        plain_ns: the untouched step, one number per pair.
+        timed_ns: the step with clocks in it, one number per pair.
+        clocks_ns: what the clocks of one timed step cost, by calibration in the same process.
+        dispatch_ns: the shortest call of an operator there, for judging tiny operators.
+        resolution: sentences on what a number stands for.
+    """
+
+    scopes: tuple[Scope, ...]
+    outside: Mapping[str, float]
+    plain_ns: tuple[int, ...]
+    timed_ns: tuple[int, ...]
+    clocks_ns: float
+    dispatch_ns: float | None = None
+    resolution: tuple[str, ...] = ()
+
+    @property
+    def sum_ns(self) -> float:
+        """All segments of a timed step: modules and what is outside the network."""
+        return sum(scope.ns for scope in self.scopes) + sum(self.outside.values())
+
+    @property
+    def end_to_end_ns(self) -> float:
+        """The untouched step: the mean over the kept pairs."""
+        kept = middle(self.plain_ns, self.timed_ns)
+        return statistics.fmean(self.plain_ns[index] for index in kept)
+
+    @property
+    def residual_ns(self) -> float:
+        """End to end = sum - clocks + residual."""
+        return self.end_to_end_ns - (self.sum_ns - self.clocks_ns)
+
+    @property
+    def residual_share(self) -> float:
+        """The residual over the end-to-end time; its sign says which is longer."""
+        return self.residual_ns / self.end_to_end_ns
+
+
+def middle(plain: Sequence[int], timed: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the pairs in the middle half by their sum, at least one.
+
+    Judging both halves of a pair together keeps the two means comparable on a machine that drifts;
+    a mean, unlike a median, is additive.
+
+    >>> middle([10, 11, 50, 10], [12, 13, 12, 90])
+    (1, 2)
+    """
+    order = sorted(range(len(plain)), key=lambda index: plain[index] + timed[index])
+    cut = len(order) // 4
+    return tuple(sorted(order[cut : len(order) - cut]))
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """What a module does by itself, counted on the meta device; bytes as in float32.
+
+    Attributes:
+        name: its path.
+        forward_macs, backward_macs: multiply-accumulates.
+        forward_bytes, backward_bytes: read and written by its operators, before any cache.
+        operators: operators that it calls, both passes, views left out.
+    """
+
+    name: str
+    forward_macs: int = 0
+    backward_macs: int = 0
+    forward_bytes: int = 0
+    backward_bytes: int = 0
+    operators: int = 0
+
+
+@dataclass(frozen=True)
+class Primitive:
+    """A library primitive or device kernel that ran in a scope, calls of one kind added up.
+
+    Attributes:
+        scope: path of the module, or ``None`` outside the network.
+        direction: ``forward`` or ``backward``.
+        kind: ``convolution``, ``reorder``, ``inner_product``, …
+        implementation: as the library names it.
+        calls: in one step.
+        ns: their time by the library's own clock, from an untimed pass of its own.
+    """
+
+    scope: str | None
+    direction: str
+    kind: str
+    implementation: str
+    calls: int
+    ns: float
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An ATen operator, per step, under the profiler.
+
+    Attributes:
+        name: of the operator.
+        calls: in one step.
+        self_ns: host time in it alone.
+        total_ns: host time with what it calls.
+        device_ns: time of its kernels on the device; 0 on a CPU.
+        allocated_bytes: allocated less released by itself.
+    """
+
+    name: str
+    calls: float
+    self_ns: float
+    total_ns: float
+    device_ns: float = 0.0
+    allocated_bytes: float = 0.0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What torch's profiler recorded.
+
+    Attributes:
+        file: the trace, for TensorBoard's profiler plugin and Perfetto.
+        heaviest: path of a module -> the operator, or on a device the kernel, that took most of
+            its forward pass.
+        stacks: folded stacks for flame graphs, if they were asked for.
+        plain_ns: steps before the profiler was started.
+        profiled_ns: the recorded steps.
+        operators: longest first.
+        kernels: device kernels, longest first; empty on a CPU.
+        memory_ns, memory_bytes: the last step's curve: time since its start, bytes above it.
+    """
+
+    file: str
+    plain_ns: tuple[int, ...]
+    profiled_ns: tuple[int, ...]
+    operators: tuple[Operator, ...]
+    kernels: tuple[Operator, ...] = ()
+    memory_ns: tuple[float, ...] = ()
+    memory_bytes: tuple[int, ...] = ()
+    heaviest: Mapping[str, str] = field(default_factory=dict)
+    stacks: str | None = None
+
+    @property
+    def overhead(self) -> float:
+        """How many times longer a step takes under the profiler: a ratio of medians."""
+        return statistics.median(self.profiled_ns) / statistics.median(self.plain_ns)
+
+    @property
+    def memory_peak_bytes(self) -> int:
+        """Highest point of the curve."""
+        return max(self.memory_bytes, default=0)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One spec's profile; a part that could not be had is ``None`` and explained in ``notes``."""
+
+    spec: str
+    environment: str
+    trace: Trace | None = None
+    layers: LayerTimes | None = None
+    primitives: tuple[Primitive, ...] | None = None
+    costs: tuple[LayerCost, ...] | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A row of the layer table: times, static facts and primitives of one module or subtree.
+
+    Attributes:
+        name, type, calls, forward_ns, backward_ns: as in ``Scope``, subtree added up.
+        macs, bytes: of both passes; ``None`` if they were not counted.
+        primitives: what ran in it; ``None`` if that is not known.
+        heaviest: its operator or kernel that took longest, as the profiler names it.
+        scopes: how many modules the row stands for.
+    """
+
+    name: str
+    type: str
+    calls: int
+    forward_ns: float
+    backward_ns: float
+    macs: int | None = None
+    bytes: int | None = None
+    primitives: tuple[Primitive, ...] | None = None
+    heaviest: str = ""
+    scopes: int = 1
+
+    @property
+    def ns(self) -> float:
+        """Forward and backward."""
+        return self.forward_ns + self.backward_ns
+
+    @property
+    def flops_per_s(self) -> float | None:
+        """Achieved FLOP/s (two per multiply-accumulate); ``None`` without multiplications."""
+        return 2e9 * self.macs / self.ns if self.macs and self.ns > 0 else None
+
+    @property
+    def reorder_share(self) -> float | None:
+        """Share of its primitives' time that conversions of layout took."""
+        total = sum(one.ns for one in self.primitives or ())
+        if not total:
+            return None
+        return sum(one.ns for one in self.primitives or () if one.kind == "reorder") / total
+
+    @property
+    def kernels(self) -> str:
+        """Library primitives that ran, each once, reorders left out; else the heaviest operator.
+
+        An empty text if neither is known.
+        """
+        ran = [f"{p.kind} {p.implementation}" for p in self.primitives or () if p.kind != "reorder"]
+        return ", ".join(dict.fromkeys(ran)) or self.heaviest
+
+
+def layer_rows(profile: Profile, depth: int | None = None) -> tuple[Layer, ...]:
+    """A row per module that did something itself; below ``depth`` modules join their ancestor."""
+    if profile.layers is None:
+        return ()
+    costs = None if profile.costs is None else {cost.name: cost for cost in profile.costs}
+    heaviest = {} if profile.trace is None else profile.trace.heaviest
+    rows: dict[str, Layer] = {}
+    for scope in profile.layers.scopes:
+        name = shortened(scope.name, depth)
+        row = _layer(scope, costs, profile.primitives, heaviest.get(scope.name, ""))
+        rows[name] = _joined(rows[name], row) if name in rows else replace(row, name=name)
+    return tuple(rows.values())
+
+
+def shortened(name: str, depth: int | None) -> str:
+    """The ancestor of a path at a depth: ``layer1.0.conv1`` at 1 is ``layer1``."""
+    return name if depth is None else ".".join(name.split(".")[:depth])
+
+
+def _layer(
+    scope: Scope,
+    costs: Mapping[str, LayerCost] | None,
+    primitives: tuple[Primitive, ...] | None,
+    heaviest: str,
+) -> Layer:
+    cost = None if costs is None else costs.get(scope.name, LayerCost(scope.name))
+    ran = None if primitives is None else tuple(p for p in primitives if p.scope == scope.name)
+    return Layer(
+        name=scope.name,
+        type=scope.type,
+        calls=scope.calls,
+        forward_ns=scope.forward_ns,
+        backward_ns=scope.backward_ns,
+        macs=None if cost is None else cost.forward_macs + cost.backward_macs,
+        bytes=None if cost is None else cost.forward_bytes + cost.backward_bytes,
+        primitives=ran,
+        heaviest=heaviest,
+    )
+
+
+def _joined(left: Layer, right: Layer) -> Layer:
+    """Two rows as one; the first, which is the outer one, gives name, type and calls."""
+    return replace(
+        left,
+        forward_ns=left.forward_ns + right.forward_ns,
+        backward_ns=left.backward_ns + right.backward_ns,
+        macs=_sum(left.macs, right.macs),
+        bytes=_sum(left.bytes, right.bytes),
+        heaviest=left.heaviest if left.ns >= right.ns else right.heaviest,
+        primitives=None
+        if left.primitives is None or right.primitives is None
+        else left.primitives + right.primitives,
+        scopes=left.scopes + right.scopes,
+    )
+
+
+def _sum(left: int | None, right: int | None) -> int | None:
+    return None if left is None or right is None else left + right
+
+
+def joined(rows: Sequence[Layer], name: str) -> Layer:
+    """Several rows as one of another name."""
+    first = replace(rows[0], name=name, type="", calls=sum(row.calls for row in rows))
+    for row in rows[1:]:
+        first = _joined(first, row)
+    return first

@@ -1,0 +1,194 @@
+"""Profile -> tables: layers that add up to the step, operators, kernels, the memory curve.
+
+Knows nothing of how the profile was taken. A roof comes from whoever knows the machine's ceilings;
+without one its column says "not measured".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import units
+from cnnbench.codec import encode
+from cnnbench.profile import Layer, LayerTimes, Operator, Profile, joined, layer_rows
+from cnnbench.report.table import Column, Table, Value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    # Share of what the machine could do at most, for a layer; None where that means nothing.
+    Roof = Callable[[Layer], float | None]
+
+_NETWORK = "(network)"
+_NO_ROOF = "not measured"
+
+_LAYERS: tuple[tuple[Column, Callable[[Layer], Value]], ...] = (
+    (Column("layer", "layer"), lambda row: row.name or _NETWORK),
+    (Column("type", "type"), lambda row: row.type),
+    (Column("calls", "calls", "whole"), lambda row: row.calls),
+    (Column("time_s", "time", "seconds"), lambda row: row.ns / 1e9),
+    (Column("share", "share", "fraction"), lambda _: None),
+    (Column("forward_s", "forward", "seconds"), lambda row: row.forward_ns / 1e9),
+    (Column("backward_s", "backward", "seconds"), lambda row: row.backward_ns / 1e9),
+    (Column("macs", "MACs", "count"), lambda row: row.macs),
+    (Column("flops_per_s", "FLOP/s", "count"), lambda row: row.flops_per_s),
+    (Column("bytes", "moved", "bytes"), lambda row: row.bytes),
+    (Column("roof", "of roof", "fraction"), lambda _: None),
+    (Column("kernel", "ran"), lambda row: row.kernels),
+    (Column("reorder_share", "reorders", "fraction"), lambda row: row.reorder_share),
+)  # fmt: skip
+_BACKWARD = {"forward_s", "backward_s"}
+
+
+def layers(
+    profile: Profile,
+    depth: int | None = None,
+    top: int | None = None,
+    roof: Roof | None = None,
+    *,
+    closing: bool = True,
+) -> Table:
+    """A row per module in its order, or the ``top`` longest and one for all others.
+
+    Args:
+        profile: with or without layers.
+        depth: modules below it join their ancestor.
+        top: so many rows.
+        roof: a layer's share of what the machine could do.
+        closing: add the rows outside the network and those that lead to the end-to-end time.
+    """
+    found = profile.layers
+    trains = found is not None and any(scope.backward_ns for scope in found.scopes)
+    shown = [pair for pair in _LAYERS if trains or pair[0].name not in _BACKWARD]
+    columns = tuple(_roofless(column) if roof is None else column for column, _ in shown)
+    notes = (*profile.notes, *(found.resolution if found is not None else ()))
+    if found is None:
+        return Table(columns, (), (profile.spec,), notes)
+    whole = found.end_to_end_ns
+    rows = [
+        tuple(_cell(column, of, row, whole, roof) for column, of in shown)
+        for row in _most(layer_rows(profile, depth), top)
+    ]
+    if closing:
+        rows += [_closing(columns, name, ns, whole) for name, ns in closing_rows(found)]
+    return Table(columns, tuple(rows), (profile.spec, *_captions(profile)), notes)
+
+
+def _roofless(column: Column) -> Column:
+    return Column(column.name, column.title) if column.name == "roof" else column
+
+
+def _cell(
+    column: Column, of: Callable[[Layer], Value], row: Layer, whole: float, roof: Roof | None
+) -> Value:
+    if column.name == "share":
+        return row.ns / whole
+    if column.name == "roof":
+        return _NO_ROOF if roof is None else roof(row)
+    return of(row)
+
+
+def _most(rows: Sequence[Layer], top: int | None) -> Sequence[Layer]:
+    if top is None or len(rows) <= top:
+        return rows
+    longest = sorted(rows, key=lambda row: row.ns, reverse=True)
+    rest = longest[top:]
+    return [*longest[:top], joined(rest, f"({len(rest)} others)")]
+
+
+def closing_rows(found: LayerTimes) -> tuple[tuple[str, float], ...]:
+    """What leads from the layers to the step: parts outside, sum, clocks, residual, end to end."""
+    return (
+        *((f"({part})", ns) for part, ns in found.outside.items()),
+        ("= sum", found.sum_ns),
+        ("- clocks", -found.clocks_ns),
+        ("+ residual", found.residual_ns),
+        ("= end to end", found.end_to_end_ns),
+    )
+
+
+def _closing(columns: Sequence[Column], name: str, ns: float, whole: float) -> tuple[Value, ...]:
+    known: dict[str, Value] = {"layer": name, "time_s": ns / 1e9, "share": ns / whole}
+    blank = {column.name: "" for column in columns if column.kind == "text"}
+    return tuple((blank | known).get(column.name) for column in columns)
+
+
+def _captions(profile: Profile) -> tuple[str, ...]:
+    lines = []
+    if profile.layers is not None:
+        found = profile.layers
+        lines.append(
+            f"end to end {units.seconds(found.end_to_end_ns / 1e9)}, measured without clocks in"
+            f" {len(found.plain_ns)} steps between the timed ones; residual"
+            f" {units.percent(found.residual_share, sign=True)}"
+        )
+    if profile.trace is not None:
+        lines.append(
+            f"a step takes {units.ratio(profile.trace.overhead)} as long under the profiler;"
+            " no time of a layer comes from there"
+        )
+    lines.append("moved: bytes of each operator's tensors in float32, before any cache")
+    return tuple(lines)
+
+
+_OPERATORS: tuple[tuple[Column, Callable[[Operator], Value]], ...] = (
+    (Column("operator", "operator"), lambda one: one.name),
+    (Column("calls", "calls", "number"), lambda one: one.calls),
+    (Column("self_s", "self", "seconds"), lambda one: one.self_ns / 1e9),
+    (Column("total_s", "with callees", "seconds"), lambda one: one.total_ns / 1e9),
+    (Column("device_s", "on device", "seconds"), lambda one: one.device_ns / 1e9),
+    (Column("allocated_bytes", "allocated", "bytes"), lambda one: one.allocated_bytes),
+)  # fmt: skip
+
+
+def operators(profile: Profile, top: int | None = None) -> Table:
+    """The operators of a step, longest first, as the profiler saw them."""
+    return _of_operators(profile, "operators", top)
+
+
+def kernels(profile: Profile, top: int | None = None) -> Table:
+    """The device's kernels of a step, longest first; no rows on a CPU."""
+    return _of_operators(profile, "kernels", top)
+
+
+def _of_operators(profile: Profile, which: str, top: int | None) -> Table:
+    found: tuple[Operator, ...] = getattr(profile.trace, which, ())
+    on_device = any(one.device_ns for one in found)
+    shown = [pair for pair in _OPERATORS if on_device or pair[0].name != "device_s"]
+    rows = [tuple(of(one) for _, of in shown) for one in found[:top]]
+    steps = len(profile.trace.profiled_ns) if profile.trace is not None else 0
+    caption = f"{which}, per step, mean of {steps} steps under the profiler"
+    return Table(tuple(column for column, _ in shown), tuple(rows), (caption,))
+
+
+def memory(profile: Profile) -> Table:
+    """The memory curve of the last recorded step: a row per change."""
+    columns = (Column("time_s", "time", "seconds"), Column("held_bytes", "held", "bytes"))
+    trace = profile.trace
+    if trace is None:
+        return Table(columns, ())
+    pairs = zip(trace.memory_ns, trace.memory_bytes, strict=True)
+    return Table(columns, tuple((ns / 1e9, held) for ns, held in pairs))
+
+
+def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None) -> dict[str, Any]:
+    """The whole profile as plain JSON with the layer table; seconds, bytes and counts."""
+    table = layers(profile, depth, None, roof, closing=False)
+    names = [column.name for column in table.columns]
+    rows = [dict(zip(names, row, strict=True)) for row in table.rows]
+    found = profile.layers
+    return {
+        "spec": profile.spec,
+        "environment": profile.environment,
+        "end_to_end_s": None if found is None else found.end_to_end_ns / 1e9,
+        "sum_s": None if found is None else found.sum_ns / 1e9,
+        "clocks_s": None if found is None else found.clocks_ns / 1e9,
+        "residual_s": None if found is None else found.residual_ns / 1e9,
+        "residual_share": None if found is None else found.residual_share,
+        "outside_s": {} if found is None else {k: v / 1e9 for k, v in found.outside.items()},
+        "profiler_overhead": None if profile.trace is None else profile.trace.overhead,
+        "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,
+        "layers": rows,
+        "notes": list(profile.notes),
+        "raw": encode(profile),
+    }

@@ -1,0 +1,85 @@
+"""Pretended profiles: the answers of the profiling tasks, made up but of the right form."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.errors import WorkerRaised
+from cnnbench.profile import LayerCost, LayerTimes, Operator, Primitive, Scope, Trace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.channel import Message
+    from cnnbench.spec import Spec
+
+_FILE = "fake_1.1.pt.trace.json.gz"
+
+
+def answers(spec: Spec, ns: int, message: Message) -> dict[str, Callable[[], Any]]:
+    """Task -> its answer for a spec whose step takes ``ns``."""
+    return {
+        "trace": lambda: _trace(ns, message),
+        "layer_times": lambda: _layers(spec, ns),
+        "primitives": lambda: _primitives(spec, ns),
+        "layer_costs": _costs,
+    }
+
+
+def _trace(ns: int, message: Message) -> Trace:
+    folder = Path(message["folder"])
+    with gzip.open(folder / _FILE, "wt", encoding="utf8") as file:
+        json.dump({"traceEvents": []}, file)
+    if message["stacks"]:
+        (folder / "stacks.folded").write_text("fake;conv 1\n", encoding="utf8")
+    operators = (
+        Operator("aten::mkldnn_convolution", 1.0, 0.6 * ns, 0.6 * ns),
+        Operator("aten::clamp_min", 1.0, 0.2 * ns, 0.2 * ns, 0.0, 4096.0),
+    )
+    return Trace(
+        file=_FILE,
+        plain_ns=(ns,) * 3,
+        profiled_ns=(2 * ns,) * message["steps"],
+        operators=operators,
+        memory_ns=(0.1 * ns, 0.9 * ns),
+        memory_bytes=(4096, 0),
+        heaviest={"relu": "aten::clamp_min"},
+        stacks="stacks.folded" if message["stacks"] else None,
+    )
+
+
+def _layers(spec: Spec, ns: int) -> LayerTimes:
+    _refuse_compiled(spec)
+    back = 0.5 if spec.workload.phase != "inference" else 0.0
+    scopes = (
+        Scope("", "Fake", False, 1, 0.05 * ns),
+        Scope("conv", "Conv2d", True, 1, (0.7 - back) * ns, back * ns),
+        Scope("relu", "ReLU", True, 1, 0.2 * ns),
+    )
+    outside = {"before forward": 0.06 * ns}
+    timed = round(1.01 * ns)
+    return LayerTimes(scopes, outside, (ns,) * 8, (timed,) * 8, 0.008 * ns, 600.0, ("made up",))
+
+
+def _primitives(spec: Spec, ns: int) -> tuple[Primitive, ...]:
+    _refuse_compiled(spec)
+    return (
+        Primitive("conv", "forward", "reorder", "jit:blk", 2, 0.1 * ns),
+        Primitive("conv", "forward", "convolution", "jit:fake", 1, 0.5 * ns),
+    )
+
+
+def _costs() -> tuple[LayerCost, ...]:
+    return (
+        LayerCost("conv", forward_macs=1_000_000, forward_bytes=200_000, operators=1),
+        LayerCost("relu", forward_bytes=100_000, operators=1),
+    )
+
+
+def _refuse_compiled(spec: Spec) -> None:
+    if spec.mode.compiler != "eager":
+        text = f"mode {spec.mode.text}: layers cannot be told apart in compiled code"
+        raise WorkerRaised(text, "unsupported")

@@ -1,0 +1,128 @@
+"""One spec -> its profile: single questions to workers, one pass each, no two passes in a process.
+
+The trace, the layers' times, the library's primitives and the static counts come from workers of
+their own, because each would disturb the others. A pass that fails costs its own part only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import decode
+from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
+from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Trace
+from cnnbench.runner import campaign
+from cnnbench.runner.inquiry import ask, asking
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.spec import Spec
+
+_NAME_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Which passes to make, and how long.
+
+    Attributes:
+        folder: where the trace goes; ``None`` for no trace.
+        steps: that the profiler records.
+        stacks: record call stacks too, which slows the profiled steps further.
+        seconds: roughly, of the pass that times the layers.
+    """
+
+    folder: Path | None = None
+    steps: int = 5
+    stacks: bool = False
+    seconds: float = 8.0
+
+
+def prepare(order: Order) -> Job:
+    """Work out an order of exactly one spec.
+
+    Raises:
+        UsageError: it is not one, or not possible.
+    """
+    job = campaign.prepare(order)
+    if len(job.specs) != 1:
+        names = sorted({spec.workload.architecture for spec in job.specs})
+        raise UsageError(f"a profile is of one model in one mode; this asks for {', '.join(names)}")
+    (spec,) = job.specs
+    if spec.id in job.impossible:
+        raise Unsupported(job.impossible[spec.id])
+    return job
+
+
+def folder_name(spec: Spec) -> str:
+    """A directory name for a spec: nothing in it that a shell, a URL or a path would obey."""
+    plain = re.sub(r"[^A-Za-z0-9._+=-]+", "_", spec.id).lstrip("._-")
+    if spec.id.replace("/", "_") == plain and len(plain) <= _NAME_LENGTH:
+        return plain
+    # What was replaced or cut may have told two specs apart.
+    return f"{plain[:_NAME_LENGTH]}-{hashlib.sha256(spec.id.encode()).hexdigest()[:8]}"
+
+
+def profile(job: Job, passes: Passes) -> Profile:
+    """Make the passes over the job's only spec.
+
+    Raises:
+        SomeFailed: neither a trace nor the layers' times could be had.
+        StoreError: the folder cannot be made.
+    """
+    (spec,) = job.specs
+    base = Profile(spec=spec.id, environment=job.environment.fingerprint)
+    request: Message = {
+        "spec": spec.id,
+        "seed": job.plan.seed,
+        "warm_up": job.plan.warm_up,
+        "memory_limit": job.plan.memory_limit,
+    }
+    with asking(job.executor) as crew:
+        found = _Asker(crew, request, job.plan.timeout, base)
+        if passes.folder is not None:
+            _make(passes.folder)
+            more = {"folder": str(passes.folder.resolve()), "steps": passes.steps}
+            found.part("trace", Trace, more | {"stacks": passes.stacks})
+        found.part("layer_times", LayerTimes, {"seconds": passes.seconds}, "layers")
+        found.part("primitives", tuple[Primitive, ...])
+        found.part("layer_costs", tuple[LayerCost, ...], {}, "costs")
+    if found.profile.trace is None and found.profile.layers is None:
+        raise SomeFailed(f"{spec.id}: {'; '.join(found.profile.notes)}")
+    return found.profile
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: {error.strerror}") from error
+
+
+class _Asker:
+    """Collects the parts of a profile; what fails becomes a note."""
+
+    def __init__(self, crew: AnyCrew, request: Message, timeout: float, base: Profile) -> None:
+        self._crew = crew
+        self._request = request
+        self._timeout = timeout
+        self.profile = base
+
+    def part(
+        self, task: str, kind: Any, more: Message | None = None, field: str | None = None
+    ) -> None:
+        """Ask for one part and keep it, or why there is none."""
+        message = self._request | {"task": task} | (more or {})
+        try:
+            answer = ask(self._crew, message, self._timeout)
+        except WorkerError as error:
+            note = f"{task.replace('_', ' ')} not measured: {error}"
+            self.profile = replace(self.profile, notes=(*self.profile.notes, note))
+            return
+        self.profile = replace(self.profile, **{field or task: decode(kind, answer, task)})

@@ -1,0 +1,331 @@
+"""Time of every module of a step, beside the same step untouched, in turns in one process.
+
+No profiler: two clock readings per module call (events on CUDA), whose cost is calibrated on an
+empty module and stated. Compiled modes have no modules left to time and are refused.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import nn
+
+from cnnbench.errors import Unsupported
+from cnnbench.profile import LayerTimes, Scope, middle
+from cnnbench.spec import Spec
+from cnnbench.worker import build, memory, modes, sampling
+from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.scopes import Scopes, Teller
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.channel import Message
+    from cnnbench.worker.talk import Talk
+
+# Pairs of an untouched and a timed step: at least, at most.
+_FEWEST, _MOST = 5, 200
+
+_CALIBRATIONS = 200
+# Bytes to read between calibrations: no more than this, the second-level cache many times over.
+_MOST_SWEPT = 16 << 20
+
+_RESOLUTION = (
+    "own time of each module: from when it is entered to when it is left, without its children;"
+    " what a parent does between them is the parent's",
+)
+_RESOLUTION_BACKWARD = (
+    "backward: by autograd node; a node's time runs to the start of the next node, so the"
+    " engine's own work and the accumulation of gradients count to the node before",
+    "loss: the loss itself and its own backward",
+)
+_RESOLUTION_CUDA = (
+    "times between events on the device's stream: waiting for the host counts to the module"
+    " that follows",
+)
+
+
+def layer_times(request: Message, talk: Talk) -> None:
+    """The task: build, warm up, calibrate, take pairs for about ``seconds``."""
+    spec = Spec.parse(request["spec"])
+    modes.set_flags(spec.mode, spec.threads)
+    device = open_device(spec.device)
+    talk.enter("build")
+    step = built(spec, request["seed"])
+    talk.enter("warm up")
+    warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
+    pairs = pairs_for(request["seconds"], sampling.steady(warm))
+    talk.enter("layers")
+    with sampling.collector_off():
+        talk.answer(measure(step, device, clock_of(spec, device), pairs))
+
+
+def built(spec: Spec, seed: int) -> build.Step:
+    """The step of a spec whose modules can be told apart.
+
+    Raises:
+        Unsupported: the mode compiles, which leaves no modules.
+    """
+    if modes.COMPILERS[spec.mode.compiler] is not None:
+        raise Unsupported(f"mode {spec.mode.text}: layers cannot be told apart in compiled code")
+    architecture, module = build.construct(spec.workload, seed)
+    return build.step(spec, architecture, module, seed)
+
+
+def pairs_for(seconds: float, estimate: float) -> int:
+    """How many pairs fit into a time, given the seconds of a step."""
+    return max(_FEWEST, min(_MOST, int(seconds / max(2 * estimate, 1e-6))))
+
+
+class Clock(Protocol):
+    """Readings that cost little when they are taken and become nanoseconds afterwards."""
+
+    def read(self) -> Any:
+        """A reading."""
+
+    def between(self, readings: Sequence[Any]) -> list[int]:
+        """Nanoseconds between neighbouring readings; waits for them."""
+
+
+class HostClock:
+    """The monotonic clock."""
+
+    read = staticmethod(time.perf_counter_ns)
+
+    def between(self, readings: Sequence[int]) -> list[int]:
+        """Differences."""
+        return [after - before for before, after in pairwise(readings)]
+
+
+class DeviceClock:
+    """Events on the current CUDA stream."""
+
+    def __init__(self, device: Kind) -> None:
+        self._device = device
+
+    def read(self) -> torch.cuda.Event:
+        """An event, recorded."""
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event.record()
+        return event
+
+    def between(self, readings: Sequence[torch.cuda.Event]) -> list[int]:
+        """Elapsed times; torch gives milliseconds."""
+        self._device.synchronize()
+        return [round(before.elapsed_time(after) * 1e6) for before, after in pairwise(readings)]
+
+
+def clock_of(spec: Spec, device: Kind) -> Clock:
+    """What a device kind is timed with."""
+    return HostClock() if spec.device.kind == "cpu" else DeviceClock(device)
+
+
+def measure(step: build.Step, device: Kind, clock: Clock, pairs: int) -> LayerTimes:
+    """Take pairs, the order within a pair alternating so that drift cancels."""
+    timer = Timer(step, clock)
+    timer.timed()  # its first call makes what later ones find
+    plain: list[int] = []
+    segments: list[dict[int, int]] = []
+    for number in range(pairs):
+        turns: list[Callable[[], None]] = [
+            lambda: plain.append(timer.plain()),
+            lambda: segments.append(timer.timed()),
+        ]
+        for turn in turns if number % 2 == 0 else reversed(turns):
+            device.synchronize()
+            turn()
+    training = step.optimizer is not None
+    return LayerTimes(
+        scopes=timer.scopes_of(segments, plain),
+        outside=timer.outside_of(segments, plain),
+        plain_ns=tuple(plain),
+        timed_ns=tuple(sum(one.values()) for one in segments),
+        clocks_ns=timer.clocks_ns(),
+        dispatch_ns=dispatch_ns(step, clock),
+        resolution=_RESOLUTION
+        + (_RESOLUTION_BACKWARD if training else ())
+        + (_RESOLUTION_CUDA if isinstance(clock, DeviceClock) else ()),
+    )
+
+
+class Timer:
+    """Times one step's places, or the step untouched."""
+
+    def __init__(self, step: build.Step, clock: Clock) -> None:
+        self._step = step
+        self._clock = clock
+        self._scopes = Scopes(step.module)
+        self._marks: list[tuple[int, Any]] = []
+        note, read = self._marks.append, clock.read
+
+        def mark(place: int) -> None:
+            note((place, read()))
+
+        self._teller = Teller(self._scopes, mark, step.optimizer)
+        self._places: list[int] = []
+
+    def plain(self) -> int:
+        """Nanoseconds of an untouched step."""
+        start = self._clock.read()
+        self._step.call()
+        return self._clock.between([start, self._clock.read()])[0]
+
+    def timed(self) -> dict[int, int]:
+        """Place -> nanoseconds of one step with a reading at every change of place."""
+        self._marks.clear()
+        with self._teller as teller:
+            teller.begin()
+            self._step.call()
+            end = self._clock.read()
+        self._places = [place for place, _ in self._marks]
+        lengths = self._clock.between([*(reading for _, reading in self._marks), end])
+        found = segments_of(self._places, lengths)
+        found.pop(self._scopes.outside("not counted"), None)
+        return found
+
+    def scopes_of(self, segments: list[dict[int, int]], plain: list[int]) -> tuple[Scope, ...]:
+        """Every module that was at work, with the mean of the kept pairs."""
+        mean = _means(segments, plain)
+        scopes, calls = self._scopes, entered(self._places)
+        return tuple(
+            Scope(
+                name=scopes.names[index],
+                type=type(module).__name__,
+                leaf=not any(True for _ in module.children()),
+                calls=calls.get(index, 0),
+                forward_ns=mean.get(index, 0.0),
+                backward_ns=mean.get(scopes.backward(index), 0.0),
+            )
+            for index, module in enumerate(scopes.modules)
+            if index in mean or scopes.backward(index) in mean
+        )
+
+    def outside_of(self, segments: list[dict[int, int]], plain: list[int]) -> dict[str, float]:
+        """The parts outside the network, likewise."""
+        places = (
+            (self._scopes.place(number), ns) for number, ns in _means(segments, plain).items()
+        )
+        return {part: ns for (index, part), ns in places if index is None}
+
+    def clocks_ns(self) -> float:
+        """What the readings of one timed step cost: calls of modules, and nodes of autograd."""
+        kinds = [self._scopes.place(place)[1] for place in self._places]
+        count = len(self._scopes.names)
+        calls = sum(n for place, n in entered(self._places).items() if place < count)
+        swept = min(_MOST_SWEPT, memory.storage_bytes(self._step.resident()))
+        cost = calls * module_cost(self._clock, swept)
+        nodes = kinds.count("backward")
+        return cost + nodes * node_cost(self._clock) if nodes else cost
+
+
+def segments_of(places: Sequence[int], lengths: Sequence[int]) -> dict[int, int]:
+    """Place -> the sum of its segments; a segment runs from its mark to the next."""
+    found: dict[int, int] = {}
+    for place, length in zip(places, lengths, strict=True):
+        found[place] = found.get(place, 0) + length
+    return found
+
+
+def entered(places: Sequence[int]) -> dict[int, int]:
+    """Place -> how often it was entered, going back to it after a child not counted.
+
+    A module that is left gives its place back to an outer one, which stands open on the stack.
+    """
+    times: dict[int, int] = {}
+    stack: list[int] = []
+    for place in places:
+        if len(stack) > 1 and stack[-2] == place:
+            stack.pop()
+            continue
+        stack.append(place)
+        times[place] = times.get(place, 0) + 1
+    return times
+
+
+def _means(segments: list[dict[int, int]], plain: list[int]) -> dict[int, float]:
+    kept = middle(plain, [sum(one.values()) for one in segments])
+    places = dict.fromkeys(place for index in kept for place in segments[index])
+    return {
+        place: statistics.fmean(segments[index].get(place, 0) for index in kept) for place in places
+    }
+
+
+class _Empty(nn.Module):
+    """A module that does nothing, to learn what being timed costs."""
+
+    def forward(self, value: Any) -> Any:
+        """Its input."""
+        return value
+
+
+def module_cost(clock: Clock, swept: int) -> float:
+    """Nanoseconds that timing adds to one call of a module.
+
+    In a tight loop it would cost a third of what it does between layers that sweep the caches, so
+    as many bytes are read before every call; bare and timed calls alternate.
+    """
+    empty, readings = _Empty(), list[Any]()
+    teller = Teller(Scopes(empty), lambda place: readings.append((place, clock.read())))
+    data = torch.ones(max(1, swept // 4))
+
+    def once() -> int:
+        data.sum()
+        start = time.perf_counter_ns()
+        empty(None)
+        return time.perf_counter_ns() - start
+
+    extra: list[int] = []
+    with torch.inference_mode():
+        for _ in range(_CALIBRATIONS):
+            bare = once()
+            with teller:
+                teller.begin()
+                extra.append(once() - bare)
+    return max(0.0, statistics.median(extra))
+
+
+def node_cost(clock: Clock) -> float:
+    """Nanoseconds that a pre-hook with a reading adds to one autograd node."""
+    length = 200
+    readings: list[Any] = []
+
+    def backward(*, hooked: bool) -> float:
+        leaf = torch.ones(1, requires_grad=True)
+        value: torch.Tensor = leaf
+        for _ in range(length):
+            value = value.neg()
+            if hooked and value.grad_fn is not None:
+                value.grad_fn.register_prehook(lambda _: readings.append((0, clock.read())))
+        start = time.perf_counter_ns()
+        value.backward()  # type: ignore[no-untyped-call]
+        return (time.perf_counter_ns() - start) / length
+
+    plain, hooked = (min(backward(hooked=way) for _ in range(15)) for way in (False, True))
+    return max(0.0, hooked - plain)
+
+
+def dispatch_ns(step: build.Step, clock: Clock) -> float:
+    """Nanoseconds of the shortest call of an operator: the negation of one number.
+
+    Host time, also where the device works later: it is what a queue of tiny operators is fed at.
+    """
+    del clock
+    device = next((tensor.device for tensor in step.resident()), torch.device("cpu"))
+    with torch.inference_mode():
+        one = torch.ones(1, device=device)
+        return _quickest(one.neg)
+
+
+def _quickest(call: Callable[[], Any]) -> float:
+    """Nanoseconds per call: the fastest of several loops, so that a disturbance is no cost."""
+    best, repeat = float("inf"), range(500)
+    for _ in range(10):
+        start = time.perf_counter_ns()
+        for _ in repeat:
+            call()
+        best = min(best, (time.perf_counter_ns() - start) / len(repeat))
+    return best

@@ -1,0 +1,247 @@
+"""What torch's profiler says of a step: a trace for its viewers, operators, the memory curve.
+
+Never while timing: the profiler slows a step, and by how much is stated. The trace is written as
+``HOST_PID.NANOSECONDS.pt.trace.json.gz``, the name that TensorBoard's profiler plugin looks for;
+Perfetto opens it too. In modes that do not compile, every module is a range named by its path.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import socket
+from contextlib import nullcontext
+from itertools import accumulate
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.profiler import ProfilerActivity, record_function
+
+from cnnbench import analysis
+from cnnbench.profile import LayerCost, Operator, Trace
+from cnnbench.spec import Spec
+from cnnbench.worker import build, modes, sampling
+from cnnbench.worker.devices import open_device
+from cnnbench.worker.scopes import Scopes, Swap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from cnnbench.analysis.values import Phase
+    from cnnbench.channel import Message
+    from cnnbench.worker.scopes import Forward
+    from cnnbench.worker.talk import Talk
+
+# Ranges of ours in the trace; they are no operators.
+_RANGE = "layer "
+_WARM_STEPS = 2
+_STACKS = "stacks.folded"
+# c10/core/DeviceType.h
+_DEVICE_TYPES = {"cpu": 0, "cuda": 1}
+_PLAIN_STEPS = 5
+
+
+def trace(request: Message, talk: Talk) -> None:
+    """The task: profile ``steps`` steps of a spec into ``folder``."""
+    spec = Spec.parse(request["spec"])
+    modes.set_flags(spec.mode, spec.threads)
+    device = open_device(spec.device)
+    talk.enter("build")
+    architecture, module = build.construct(spec.workload, request["seed"])
+    step = build.step(spec, architecture, module, request["seed"])
+    talk.enter("warm up")
+    sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
+    plain = [sampling.timed(step.call, device)[0] for _ in range(_PLAIN_STEPS)]
+    talk.enter("profile")
+    folder, stacks = Path(request["folder"]), bool(request["stacks"])
+    compiled = modes.COMPILERS[spec.mode.compiler] is not None
+    profiled: list[int] = []
+    with nullcontext() if compiled else ranges(step.module):
+        profile = _profiler(folder, spec, request["steps"], stacks=stacks)
+        with profile:
+            for number in range(_WARM_STEPS + request["steps"]):
+                taken, _ = sampling.timed(step.call, device)
+                if number >= _WARM_STEPS:
+                    profiled.append(taken)
+                profile.step()
+    talk.enter("read the profile")
+    talk.answer(_answer(profile, folder, spec, plain, profiled, stacks=stacks))
+
+
+def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.profiler.profile:
+    activities = [ProfilerActivity.CPU]
+    if spec.device.kind == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    more: dict[str, Any] = {}
+    if stacks:
+        # Without the verbose form torch writes no call stacks, and export_stacks an empty file.
+        more["experimental_config"] = torch._C._profiler._ExperimentalConfig(verbose=True)  # noqa: SLF001
+    return torch.profiler.profile(
+        activities=activities,
+        schedule=torch.profiler.schedule(wait=0, warmup=_WARM_STEPS, active=steps, repeat=1),
+        on_trace_ready=torch.profiler.tensorboard_trace_handler(
+            str(folder), worker_name(), use_gzip=True
+        ),
+        record_shapes=stacks,
+        profile_memory=True,
+        with_stack=stacks,
+        **more,
+    )
+
+
+def worker_name() -> str:
+    """``HOST_PID`` with nothing in it that a file name or the plugin's pattern minds."""
+    return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) + f"_{os.getpid()}"
+
+
+def ranges(module: torch.nn.Module) -> AbstractContextManager[None]:
+    """Every module's forward is a named range of the trace while this is open."""
+    scopes = Scopes(module)
+
+    def make(index: int, original: Forward) -> Forward:
+        title = _RANGE + scopes.names[index]
+
+        def forward(*args: Any, **keywords: Any) -> Any:
+            with record_function(title):
+                return original(*args, **keywords)
+
+        return forward
+
+    return Swap(scopes.modules, make)
+
+
+def _answer(
+    profile: torch.profiler.profile,
+    folder: Path,
+    spec: Spec,
+    plain: list[int],
+    profiled: list[int],
+    *,
+    stacks: bool,
+) -> Trace:
+    (file,) = folder.glob(f"{worker_name()}.*.pt.trace.json.gz")
+    if stacks:
+        profile.export_stacks(str(folder / _STACKS), "self_cpu_time_total")
+    averages = [event for event in profile.key_averages() if not _is_ours(event.key)]
+    on_host = [event for event in averages if event.device_type.name == "CPU"]
+    kernels = [event for event in averages if event.device_type.name != "CPU"]
+    with gzip.open(file, "rt", encoding="utf8") as lines:
+        events = json.load(lines)["traceEvents"]
+    curve = memory_curve(events, _DEVICE_TYPES[spec.device.kind])
+    return Trace(
+        file=file.name,
+        plain_ns=tuple(plain),
+        profiled_ns=tuple(profiled),
+        operators=_operators(on_host, len(profiled), lambda one: one.self_ns),
+        kernels=_operators(kernels, len(profiled), lambda one: one.device_ns),
+        memory_ns=tuple(ns for ns, _ in curve),
+        memory_bytes=tuple(held for _, held in curve),
+        heaviest=heaviest(profile.events()),  # type: ignore[no-untyped-call]
+        stacks=_STACKS if stacks else None,
+    )
+
+
+def heaviest(events: Iterable[Any]) -> dict[str, str]:
+    """Path of a module -> what took longest in its forward pass, by the profiler's own ranges.
+
+    On a device that is a kernel, launched by an operator inside the range; on a CPU an operator.
+    """
+    times: dict[str, dict[str, float]] = {}
+    for event in events:
+        layer = _layer_of(event)
+        if layer is None or event.name.startswith(_RANGE):
+            continue
+        table = times.setdefault(layer, {})
+        for name, spent in [(kernel.name, kernel.duration) for kernel in event.kernels] or [
+            (event.name, event.self_cpu_time_total)
+        ]:
+            table[name] = table.get(name, 0.0) + spent
+    return {layer: max(table, key=lambda name: table[name]) for layer, table in times.items()}
+
+
+def _layer_of(event: Any) -> str | None:
+    """The innermost of our ranges around an event."""
+    while event is not None and not event.name.startswith(_RANGE):
+        event = event.cpu_parent
+    return None if event is None else str(event.name.removeprefix(_RANGE))
+
+
+def _is_ours(name: str) -> bool:
+    """Ranges that we or the profiler's schedule made, and its entries for bare allocations."""
+    return name.startswith((_RANGE, "ProfilerStep", "[memory]"))
+
+
+def _operators(
+    events: Sequence[Any], steps: int, key: Callable[[Operator], float]
+) -> tuple[Operator, ...]:
+    """Per step, largest first; the profiler counts in microseconds."""
+    found = [
+        Operator(
+            name=event.key,
+            calls=event.count / steps,
+            self_ns=1e3 * event.self_cpu_time_total / steps,
+            total_ns=1e3 * event.cpu_time_total / steps,
+            device_ns=1e3 * event.self_device_time_total / steps,
+            allocated_bytes=event.self_cpu_memory_usage / steps,
+        )
+        for event in events
+    ]
+    return tuple(sorted(found, key=key, reverse=True))
+
+
+def memory_curve(events: Sequence[Mapping[str, Any]], device_type: int) -> list[tuple[float, int]]:
+    """(nanoseconds since the last step's start, bytes held above it) at every change."""
+    steps = [event for event in events if str(event.get("name", "")).startswith("ProfilerStep#")]
+    if not steps:
+        return []
+    last = max(steps, key=lambda event: event["ts"])
+    begin, end = last["ts"], last["ts"] + last["dur"]
+    changes = sorted(
+        (event["ts"], int(event["args"]["Bytes"]))
+        for event in events
+        if event.get("name") == "[memory]"
+        and event["args"].get("Device Type", 0) == device_type
+        and begin <= event["ts"] <= end
+    )
+    held = accumulate(change for _, change in changes)
+    return [(1e3 * (at - begin), now) for (at, _), now in zip(changes, held, strict=True)]
+
+
+def layer_costs(request: Message, talk: Talk) -> None:
+    """The task: MACs and bytes of each module by itself, counted on the meta device."""
+    spec = Spec.parse(request["spec"])
+    talk.enter("static cost")
+    found: list[Any] = []
+
+    def construct() -> torch.nn.Module:
+        architecture, module = build.construct(spec.workload, request["seed"])
+        found.append(architecture)
+        return module
+
+    module = analysis.build_on_meta(construct)
+    given = build.inputs(found[0], spec.workload, request["seed"])
+    phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
+    loss = build.loss_of(found[0], request["seed"])
+    counted = analysis.analyze(module, given, phase=phase, optimizer="momentum", loss=loss)
+    talk.answer(costs_of(counted))
+
+
+def costs_of(counted: analysis.Analysis) -> tuple[LayerCost, ...]:
+    """A row per module that runs operators itself."""
+    table: dict[str, dict[str, int]] = {}
+    for op in counted.ops:
+        if op.kind == "view":
+            continue
+        row = table.setdefault(op.layer, {})
+        moved = op.read_bytes + op.written_bytes
+        for name, value in (
+            (f"{op.direction}_macs", op.macs),
+            (f"{op.direction}_bytes", moved),
+            ("operators", 1),
+        ):
+            row[name] = row.get(name, 0) + value
+    return tuple(LayerCost(name, **row) for name, row in table.items())

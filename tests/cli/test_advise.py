@@ -1,0 +1,88 @@
+"""``cnnbench advise`` through the command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FAULTS = Path(__file__).parents[1] / "faults"
+FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
+
+
+def test_advice_in_plain_words_and_a_run_that_is_kept(cnnbench_cli, tmp_path: Path) -> None:
+    done = cnnbench_cli("advise", "lenet", "--out", "kept", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    for title in ("Advice", "The other modes", "What it costs", "What holds it back", "Not tried"):
+        assert f"\n{title}\n" in done.stdout
+    assert "use channels_last" in done.stdout
+    assert "compile: there is no C++ compiler here" in done.stdout
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert names == {"manifest.json", "environment.json", "records.jsonl", "advice.json"}
+    assert cnnbench_cli("report", "kept").exit_code == 0
+
+
+def test_json_names_the_mode_and_every_finding(cnnbench_cli, tmp_path: Path) -> None:
+    done = cnnbench_cli("advise", "lenet", "--json", "--out", "kept", *FAKE)
+
+    data = json.loads(done.stdout)
+    assert data["recommended"] == "channels_last"
+    assert data["spec"] == "lenet/inference-b1-3x32x32/channels_last/cpu-t2"
+    assert {finding["kind"] for finding in data["findings"]} >= {"use", "untried"}
+    assert json.loads((tmp_path / "kept" / "advice.json").read_text()) == data
+
+
+def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
+    done = cnnbench_cli("advise", "lenet", "--budget", "1s", "--json", *FAKE)
+
+    data = json.loads(done.stdout)
+    assert data["recommended"] == "eager"
+    assert "budget" in data["untried"]["channels_last"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["lenett"], 2, "did you mean lenet"),
+        (["resnet*"], 2, "one model"),
+        (["lenet", "--rounds", "1"], 2, "--rounds"),
+        (["lenet", "--budget", "soon"], 2, "'soon'"),
+    ],
+)
+def test_bad_input_is_one_line(cnnbench_cli, words: list[str], code: int, said: str) -> None:
+    done = cnnbench_cli("advise", *words, *FAKE)
+
+    assert done.exit_code == code, done.output
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_a_model_that_fails_has_no_advice_and_exit_code_3(cnnbench_cli) -> None:
+    done = cnnbench_cli("advise", "fake:raises", *FAKE)
+
+    assert done.exit_code == 3
+    assert "could not be measured" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    # The compiled modes stand last in the table and do not fit this budget.
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnbench", "advise", "bad_networks:fine", "--input", "3x16x16",
+         "--device", "cpu", "--threads", "1", "--rounds", "2", "--budget", "60s", "--quiet",
+         "--json", "--out", str(tmp_path / "run")],
+        capture_output=True, text=True, cwd=FAULTS, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert data["recommended"] in {"eager", "channels_last", "amp=bf16", "channels_last+amp=bf16"}
+    assert set(data["untried"]) == {
+        "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
+    }  # fmt: skip
+    assert data["profiled"].startswith("bad_networks:fine/inference-b1-3x16x16/")

@@ -1,0 +1,103 @@
+"""``cnnbench profile`` through the command, by the executor that pretends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cnnbench.runner.profiling import folder_name
+from cnnbench.spec import Device, Mode, Spec, Workload
+
+FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake")
+CELL = "lenet_inference-b1-3x32x32_eager_cpu-t2"
+
+
+def test_the_table_adds_up_and_says_so(cnnbench_cli) -> None:
+    done = cnnbench_cli("profile", "lenet", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    for word in ("= sum", "- clocks", "+ residual", "= end to end", "not measured", "2.00x"):
+        assert word in done.stdout
+
+
+def test_everything_is_kept_beside_the_trace(cnnbench_cli, tmp_path: Path) -> None:
+    done = cnnbench_cli("profile", "lenet", "--stacks", "--out", "here", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    files = {path.name for path in (tmp_path / "here" / CELL).iterdir()}
+    assert files == {
+        "fake_1.1.pt.trace.json.gz", "stacks.folded", "profile.json", "layers.csv",
+        "operators.csv", "memory.csv", "memory.json",
+    }  # fmt: skip
+
+
+def test_json_is_one_object_with_the_identity(cnnbench_cli) -> None:
+    data = json.loads(cnnbench_cli("profile", "lenet", "--json", *FAKE).stdout)
+
+    assert data["spec"] == "lenet/inference-b1-3x32x32/eager/cpu-t2"
+    assert data["sum_s"] - data["clocks_s"] + data["residual_s"] == pytest.approx(
+        data["end_to_end_s"]
+    )
+
+
+def test_training_has_a_backward_column(cnnbench_cli) -> None:
+    assert "backward" in cnnbench_cli("profile", "lenet", "--phase", "training", *FAKE).stdout
+
+
+def test_compiled_code_has_operators_but_no_layers_and_says_why(cnnbench_cli) -> None:
+    done = cnnbench_cli("profile", "lenet", "--mode", "compile", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    assert "layers cannot be told apart in compiled code" in done.stdout
+    assert "aten::mkldnn_convolution" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["lenett"], 2, "did you mean lenet"),
+        (["resnet*"], 2, "one model"),
+        (["lenet", "--mode", "eagre"], 2, "unknown mode word 'eagre'"),
+        (["lenet", "--steps", "0"], 2, "--steps"),
+        (["lenet", "--size", "8", "--input", "3x8x8"], 2, "keep one"),
+        (["fake:raises"], 3, "made up"),
+    ],
+)
+def test_bad_input_is_one_line(cnnbench_cli, words: list[str], code: int, said: str) -> None:
+    done = cnnbench_cli("profile", *words, *FAKE)
+
+    assert done.exit_code == code, done.output
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_a_file_in_the_way_is_one_line(cnnbench_cli, tmp_path: Path) -> None:
+    (tmp_path / "way").write_text("")
+
+    done = cnnbench_cli("profile", "lenet", "--out", "way/in", *FAKE)
+
+    assert done.exit_code == 2
+    assert "way" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a:b", "../../etc/passwd", "a b;rm -rf", "<script>", "x'\"|&$(`", "é\n\t", "-rf", "n" * 300],
+)
+def test_odd_names_are_inert_in_directory_names(name: str) -> None:
+    spec = Spec(Workload(name, 1, (3, 8, 8)), Mode(), Device(), 1)
+
+    folder = folder_name(spec)
+
+    assert folder == "".join(c for c in folder if c.isascii() and (c.isalnum() or c in "._+=-"))
+    assert folder[0] not in ".-"
+    assert len(folder) < 200
+
+
+def test_specs_that_differ_have_directories_that_differ() -> None:
+    names = ["a:b", "a_b", "a/b", "a b", "n" * 300, "n" * 301]
+    specs = [Spec(Workload(name, 1, (3, 8, 8)), Mode(), Device(), 1) for name in names]
+
+    assert len({folder_name(spec) for spec in specs}) == len(names)

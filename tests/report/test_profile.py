@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cnnbench.report import profile as tables
+from cnnbench.report import render
+from tests.test_profile import PROFILE, TIMES
+
+
+def rows_of(table) -> list[dict]:
+    names = [column.name for column in table.columns]
+    return [dict(zip(names, row, strict=True)) for row in table.rows]
+
+
+def test_the_rows_lead_to_the_end_to_end_time() -> None:
+    rows = rows_of(tables.layers(PROFILE))
+
+    place = [row["layer"] for row in rows].index("= sum")
+    assert sum(row["time_s"] for row in rows[:place]) == pytest.approx(rows[place]["time_s"])
+    total, clocks, residual, end = (row["time_s"] for row in rows[place:])
+    assert total + clocks + residual == pytest.approx(end)
+    assert end == TIMES.end_to_end_ns / 1e9
+
+
+def test_the_longest_stay_and_the_others_share_a_row() -> None:
+    rows = rows_of(tables.layers(PROFILE, top=2, closing=False))
+
+    assert [row["layer"] for row in rows] == ["a.0", "a.1", "(3 others)"]
+    assert sum(row["share"] for row in rows) == pytest.approx(355 / 360)
+
+
+def test_without_ceilings_the_roof_is_not_measured_and_with_them_it_is_a_share() -> None:
+    without = rows_of(tables.layers(PROFILE))[2]["roof"]
+    beside = rows_of(tables.layers(PROFILE, roof=lambda layer: 0.5))[2]["roof"]
+
+    assert (without, beside) == ("not measured", 0.5)
+
+
+def test_forward_and_backward_are_columns_only_where_there_is_a_backward() -> None:
+    forward = replace(TIMES, scopes=tuple(replace(s, backward_ns=0.0) for s in TIMES.scopes))
+
+    trained = {column.name for column in tables.layers(PROFILE).columns}
+    inferred = {column.name for column in tables.layers(replace(PROFILE, layers=forward)).columns}
+
+    assert trained - inferred == {"forward_s", "backward_s"}
+
+
+def test_what_was_not_measured_is_said() -> None:
+    table = tables.layers(replace(PROFILE, layers=None, notes=("layers cannot be told apart",)))
+
+    assert table.rows == ()
+    assert "layers cannot be told apart" in render(table, "table")
+
+
+def test_json_holds_raw_numbers_under_stable_names() -> None:
+    data = json.loads(json.dumps(tables.to_json(PROFILE)))
+
+    assert data["sum_s"] - data["clocks_s"] + data["residual_s"] == pytest.approx(
+        data["end_to_end_s"]
+    )
+    assert data["layers"][2]["layer"] == "a.0"
+    assert data["layers"][2]["time_s"] == 250 / 1e9
+
+
+def test_a_layer_named_like_a_formula_is_inert_in_csv() -> None:
+    bad = replace(TIMES, scopes=(replace(TIMES.scopes[0], name="=cmd()"), *TIMES.scopes[1:]))
+
+    text = render(tables.layers(replace(PROFILE, layers=bad), closing=False), "csv")
+
+    assert "'=cmd()" in text

@@ -1,0 +1,111 @@
+"""The arithmetic of a profile: sums, residual, rows; on made-up numbers."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench.codec import decode, encode
+from cnnbench.profile import (
+    LayerCost,
+    LayerTimes,
+    Primitive,
+    Profile,
+    Scope,
+    Trace,
+    joined,
+    layer_rows,
+    middle,
+)
+
+TIMES = LayerTimes(
+    scopes=(
+        Scope("", "Net", False, 1, 5.0),
+        Scope("a", "Sequential", False, 1, 10.0),
+        Scope("a.0", "Conv2d", True, 1, 100.0, 150.0),
+        Scope("a.1", "ReLU", True, 2, 20.0, 30.0),
+        Scope("b", "Linear", True, 1, 40.0),
+    ),
+    outside={"before forward": 3.0, "loss": 12.0},
+    plain_ns=(360,) * 4,
+    timed_ns=(370,) * 4,
+    clocks_ns=8.0,
+)
+REORDER = Primitive("a.0", "forward", "reorder", "jit:blk", 2, 25.0)
+CONVOLUTION = Primitive("a.0", "forward", "convolution", "jit:avx", 1, 75.0)
+PROFILE = Profile(
+    "spec",
+    "here",
+    Trace("t.gz", (10, 12, 11), (22, 24, 20), (), heaviest={"a.1": "aten::relu"}),
+    TIMES,
+    (REORDER, CONVOLUTION),
+    (LayerCost("a.0", 1000, 2000, 64, 128, 3),),
+)
+
+
+def test_layers_clocks_and_residual_make_the_end_to_end_time() -> None:
+    assert TIMES.sum_ns == 370
+    assert TIMES.end_to_end_ns == 360
+    assert TIMES.residual_ns == -2
+    assert TIMES.sum_ns - TIMES.clocks_ns + TIMES.residual_ns == TIMES.end_to_end_ns
+    assert TIMES.residual_share == pytest.approx(-2 / 360)
+
+
+@given(st.lists(st.tuples(st.integers(1, 10**9), st.integers(1, 10**9)), min_size=1))
+def test_the_middle_half_of_pairs_is_never_empty_and_drops_as_many_at_both_ends(pairs) -> None:
+    plain, timed = zip(*pairs, strict=True)
+    kept = middle(plain, timed)
+
+    dropped = len(pairs) - len(kept)
+    assert kept
+    assert dropped == 2 * (len(pairs) // 4)
+    inside = {sum(pairs[index]) for index in kept}
+    sums = sorted(map(sum, pairs))
+    assert min(inside) == sums[dropped // 2]
+    assert max(inside) == sums[len(pairs) - 1 - dropped // 2]
+
+
+@pytest.mark.parametrize("depth", [None, 1, 2])
+def test_collapsing_loses_no_time_and_no_macs(depth: int | None) -> None:
+    rows = layer_rows(PROFILE, depth)
+
+    assert sum(row.ns for row in rows) == sum(scope.ns for scope in TIMES.scopes)
+    assert sum(row.macs or 0 for row in rows) == 3000
+    assert len(rows) == (3 if depth == 1 else 5)
+
+
+def test_a_row_joins_what_the_passes_say_of_one_module() -> None:
+    row = {row.name: row for row in layer_rows(PROFILE)}["a.0"]
+
+    assert (row.macs, row.bytes, row.ns) == (3000, 192, 250.0)
+    assert row.flops_per_s == 2 * 3000 / 250e-9
+    assert row.reorder_share == 0.25
+    assert row.kernels == "convolution jit:avx"
+
+
+def test_a_module_without_a_primitive_names_its_heaviest_operator() -> None:
+    rows = {row.name: row for row in layer_rows(PROFILE)}
+
+    assert rows["a.1"].kernels == "aten::relu"
+    assert rows["a.1"].reorder_share is None
+    assert rows["b"].flops_per_s is None
+
+
+def test_others_are_one_row_with_their_sum() -> None:
+    row = joined(layer_rows(PROFILE), "(5 others)")
+
+    assert (row.name, row.calls, row.ns, row.scopes) == ("(5 others)", 6, 355.0, 5)
+
+
+def test_overhead_is_the_ratio_of_medians() -> None:
+    assert PROFILE.trace is not None
+    assert PROFILE.trace.overhead == 2.0
+
+
+def test_a_profile_survives_the_process_border() -> None:
+    assert decode(Profile, encode(PROFILE)) == PROFILE
+
+
+def test_a_profile_without_layers_has_no_rows() -> None:
+    assert layer_rows(Profile("spec", "here")) == ()

@@ -1,0 +1,252 @@
+"""Every rule of advice on made-up records, where it must speak and where it must be silent."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cnnbench.facts import Ceilings
+from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Scope
+from cnnbench.recommendation import Evidence, advise, break_even, recommended
+from cnnbench.record import Check, Memory, Record, Reference
+from tests import made
+
+COMPILE = f"{made.WORKLOAD}/compile/cpu-t2"
+BOTH = f"{made.WORKLOAD}/compile+channels_last/cpu-t2"
+
+
+def eager(milliseconds: float = 10, **more: Any) -> Record:
+    return made.record(made.EAGER, [[milliseconds] * 3] * 3, **more)
+
+
+def mode(name: str, milliseconds: float, **more: Any) -> Record:
+    return made.record(name, [[milliseconds] * 3] * 3, **more)
+
+
+def noisy(name: str, *milliseconds: float) -> Record:
+    return made.record(name, [[one] * 3 for one in milliseconds])
+
+
+def profile(
+    *shares: float, operators: int = 10, reorder_ms: float = 0.0, moved: int = 0
+) -> Profile:
+    """Of a step of 10 ms, a layer per share; 1 µs for the shortest operator."""
+    scopes = tuple(
+        Scope(f"layer{i}", "Conv2d", True, 1, share * 1e7) for i, share in enumerate(shares)
+    )
+    return Profile(
+        made.EAGER,
+        "here",
+        layers=LayerTimes(scopes, {}, (10_000_000,) * 4, (10_000_000,) * 4, 0.0, 1000.0),
+        primitives=(Primitive("layer0", "forward", "reorder", "jit", 2, reorder_ms * 1e6),),
+        costs=(LayerCost("layer0", 1_000_000, 0, moved, 0, operators),),
+    )
+
+
+def texts(evidence: Evidence, name: str) -> list[str]:
+    return [finding.text for finding in advise(evidence) if finding.name == name]
+
+
+def best(*records: Record) -> str | None:
+    found = recommended(Evidence(records))
+    return None if found is None else found.spec.mode.text
+
+
+# Which mode.
+
+
+def test_a_gain_that_can_be_seen_is_recommended_with_its_interval() -> None:
+    records = (eager(), noisy(made.CHANNELS_LAST, 5, 5.1, 4.9))
+
+    (text,) = texts(Evidence(records), "use")
+    assert text.startswith("use channels_last: 2.00x as fast as eager [1.9")
+
+
+def test_a_gain_whose_interval_includes_1_is_no_difference_that_can_be_seen() -> None:
+    records = (eager(), noisy(made.CHANNELS_LAST, 2.5, 5, 20))
+
+    assert best(*records) == "eager"
+    assert texts(Evidence(records), "stay")
+    (text,) = texts(Evidence(records), "no_difference")
+    assert "no difference that can be seen" in text
+
+
+@pytest.mark.parametrize("status", ["wrong", "loose"])
+def test_a_mode_with_a_bad_output_is_never_recommended(status: str) -> None:
+    fast = mode(made.BF16, 1, check=Check(status, 0.5, 0.5, 0.25, "relative error 0.5"))
+
+    assert best(eager(), fast) == "eager"
+    assert best(eager(), fast, mode(made.CHANNELS_LAST, 5)) == "channels_last"
+    (text,) = texts(Evidence((eager(), fast)), status)
+    assert text.startswith("amp=bf16: ")
+
+
+def test_a_mode_that_failed_says_where() -> None:
+    (text,) = texts(Evidence((eager(), made.failed(made.BF16))), "failed")
+
+    assert "first call: ValueError: made up" in text
+
+
+def test_one_round_has_no_interval_and_recommends_nothing() -> None:
+    records = (
+        made.record(made.EAGER, [[10] * 3]), made.record(made.CHANNELS_LAST, [[5] * 3]),
+    )  # fmt: skip
+
+    assert best(*records) == "eager"
+
+
+def test_what_was_not_measured_beside_eager_is_not_recommended() -> None:
+    elsewhere = mode(made.CHANNELS_LAST, 1, ensemble="other")
+
+    assert best(eager(), elsewhere) == "eager"
+    assert texts(Evidence((eager(), elsewhere)), "not_compared")
+
+
+def test_of_modes_that_cannot_be_told_apart_the_simplest_is_recommended() -> None:
+    compiled, last = noisy(COMPILE, 4.9, 5.0, 5.1), noisy(made.CHANNELS_LAST, 5.1, 5.0, 5.0)
+
+    assert best(eager(), compiled, last) == "channels_last"
+    (text,) = texts(Evidence((eager(), compiled, last)), "gain")
+    assert "beside channels_last" in text
+
+
+def test_a_faster_compiled_mode_beats_a_simpler_one() -> None:
+    assert best(eager(), mode(COMPILE, 2), mode(made.CHANNELS_LAST, 5)) == "compile"
+
+
+def test_without_eager_there_is_no_advice() -> None:
+    evidence = Evidence((made.failed(made.EAGER), mode(made.CHANNELS_LAST, 5)))
+
+    assert recommended(evidence) is None
+    assert texts(evidence, "no_baseline")
+
+
+def test_a_mode_that_could_not_be_checked_says_so() -> None:
+    unchecked = mode(made.CHANNELS_LAST, 5, check=Check("unchecked", reason="draws random numbers"))
+
+    (text,) = texts(Evidence((eager(), unchecked)), "use")
+    assert "could not be checked" in text
+    assert "draws random numbers" in texts(Evidence((eager(), unchecked)), "accuracy")[0]
+
+
+def test_a_slower_mode_is_called_slower() -> None:
+    assert texts(Evidence((eager(), mode(made.CHANNELS_LAST, 20))), "slower")
+
+
+# What it costs.
+
+
+def test_a_compiler_pays_after_its_first_call_over_what_a_call_saves() -> None:
+    # First call 90 ms, later ones 5 instead of 10: (90 - 5) / 5 calls.
+    compiled = mode(COMPILE, 5, compile_cache="cold")
+
+    (text,) = texts(Evidence((eager(), compiled)), "compile")
+    assert "compiles for 90.0 ms" in text
+    assert "after 17 calls" in text
+
+
+def test_a_compiled_mode_without_a_gain_never_pays_and_is_not_mentioned() -> None:
+    assert texts(Evidence((eager(), mode(COMPILE, 10, compile_cache="cold"))), "compile") == []
+
+
+@pytest.mark.parametrize(("first", "calls"), [(10.0, 998), (0.02, 0), (0.03, 1), (0.031, 2)])
+def test_break_even_rounds_up(first: float, calls: int) -> None:
+    assert break_even(first, 0.02, 0.01) == calls
+
+
+@pytest.mark.parametrize(("peak", "word"), [(6 << 20, "more"), (1 << 20, "less")])
+def test_memory_is_a_cost_when_it_changes(peak: int, word: str) -> None:
+    other = mode(made.CHANNELS_LAST, 5, memory=Memory(cpu_peak_bytes=peak))
+
+    (text,) = texts(Evidence((eager(), other)), "memory")
+    assert f"needs {word} memory" in text
+    assert texts(Evidence((eager(), mode(made.CHANNELS_LAST, 5))), "memory") == []
+
+
+def test_memory_that_was_not_measured_says_so() -> None:
+    (text,) = texts(Evidence((eager(), mode(made.CHANNELS_LAST, 5, memory=None))), "memory")
+
+    assert "not measured" in text
+
+
+def test_accuracy_is_said_of_the_recommended_mode_alone() -> None:
+    (text,) = texts(Evidence((eager(), mode(made.CHANNELS_LAST, 5))), "accuracy")
+
+    assert "top-1 agreement 100 %" in text
+    assert texts(Evidence((eager(),)), "accuracy") == []
+
+
+# What holds it back.
+
+
+def limits(found: Profile | None, record: Record | None = None) -> set[str]:
+    evidence = Evidence((record or eager(),), profile=found)
+    return {finding.name for finding in advise(evidence) if finding.kind == "limit"}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (None, set()),
+        (profile(0.2, 0.2, 0.2), set()),
+        # 3000 operators of at least 1 µs in 10 ms
+        (profile(0.2, 0.2, 0.2, operators=3000), {"dispatch"}),
+        (profile(0.2, 0.2, 0.2, operators=2000), set()),
+        (profile(0.2, 0.5, 0.2), {"slow_layer"}),
+        (profile(1.0), set()),  # a network of one layer
+        (profile(0.2, 0.2, 0.2, reorder_ms=2.0), {"reorders"}),
+        (profile(0.2, 0.2, 0.2, reorder_ms=0.9), set()),
+    ],
+)
+def test_limits_are_named_from_their_threshold_on(found: Profile, expected: set[str]) -> None:
+    assert limits(found) == expected
+
+
+@pytest.mark.parametrize(
+    ("moved", "name"), [(20_000_000, "memory_bound"), (1_000, "arithmetic_bound")]
+)
+def test_memory_or_arithmetic_by_the_ceilings(moved: int, name: str) -> None:
+    ceilings = Ceilings({"float32 matmul": 1e9}, {"1000": 1e12, "100000000": 1e9}, 1000, 2)
+
+    # 2e6 FLOPs take 2 ms; 20 MB at the memory's 1 GB/s take 20 ms.
+    assert limits(profile(0.2, 0.2, 0.2, moved=moved), eager(ceilings=(ceilings,))) == {name}
+
+
+def test_without_ceilings_the_bound_is_not_measured() -> None:
+    (text,) = texts(Evidence((eager(),), profile=profile(0.2, 0.2, 0.2)), "bound")
+
+    assert "not measured" in text
+
+
+@pytest.mark.parametrize(("share", "said"), [(0.3, True), (0.0, False), (None, False)])
+def test_subnormal_numbers(share: float | None, said: bool) -> None:
+    record = eager(reference=Reference(True, 1e-7, share, False))
+
+    assert ("subnormals" in limits(None, record)) is said
+
+
+def test_a_disturbed_machine_is_a_limit_of_the_advice() -> None:
+    record = made.record(made.EAGER, [[5] * 3, [10] * 3, [20] * 3])
+
+    assert limits(None, record) == {"disturbed"}
+
+
+# What was not tried.
+
+
+def test_what_was_left_out_is_said_with_its_reason() -> None:
+    found = replace(profile(0.2), notes=("layers not measured: it raised",))
+    evidence = Evidence((eager(),), {"compile": "there is no C++ compiler here"}, found)
+
+    untried = [finding.text for finding in advise(evidence) if finding.kind == "untried"]
+    assert "compile: there is no C++ compiler here" in untried
+    assert "layers not measured: it raised" in untried
+    assert any("quantisation" in text for text in untried)
+
+
+def test_no_rule_breaks_on_nothing() -> None:
+    kinds = {finding.kind for finding in advise(Evidence(()))}
+
+    assert kinds == {"use", "untried"}

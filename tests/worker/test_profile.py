@@ -1,0 +1,185 @@
+"""Real profiles of a tiny network through the command, and what viewers make of them."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from cnnbench.worker.profile import memory_curve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAULTS = Path(__file__).parents[1] / "faults"
+STEPS = 3
+
+
+def profiled(folder: Path, *words: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnbench", "profile", *words, "--device", "cpu", "--threads", "1",
+         "--steps", str(STEPS), "--seconds", "0.2", "--out", str(folder), "--json"],
+        capture_output=True, text=True, cwd=FAULTS, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("profiles")
+
+
+@pytest.fixture(scope="module")
+def trained(logs: Path) -> dict[str, Any]:
+    """One step of training LeNet, with call stacks."""
+    return profiled(logs, "lenet", "--phase", "training", "--stacks")
+
+
+def folder_of(logs: Path) -> Path:
+    (folder,) = logs.iterdir()
+    return folder
+
+
+def events_of(folder: Path) -> list[dict[str, Any]]:
+    (path,) = folder.glob("*.pt.trace.json.gz")
+    with gzip.open(path, "rt", encoding="utf8") as file:
+        events: list[dict[str, Any]] = json.load(file)["traceEvents"]
+    return events
+
+
+def test_the_trace_holds_every_step_and_the_layers_by_name(trained, logs) -> None:
+    names = [str(event.get("name")) for event in events_of(folder_of(logs))]
+
+    assert sum(name.startswith("ProfilerStep#") for name in names) == STEPS
+    assert names.count("layer 0") == STEPS
+    assert "[memory]" in names
+
+
+def test_the_layers_add_up_and_every_part_of_the_step_is_there(trained) -> None:
+    layers = {row["layer"]: row for row in trained["layers"]}
+    seconds = sum(row["time_s"] for row in layers.values()) + sum(trained["outside_s"].values())
+
+    assert seconds == pytest.approx(trained["sum_s"])
+    assert trained["sum_s"] - trained["clocks_s"] + trained["residual_s"] == pytest.approx(
+        trained["end_to_end_s"]
+    )
+    assert set(trained["outside_s"]) == {"before forward", "loss", "optimizer", "after"}
+    convolutions = [row for row in layers.values() if row["type"] == "Conv2d"]
+    assert len(convolutions) == 2
+    assert all(row["forward_s"] > 0 and row["backward_s"] > 0 for row in convolutions)
+
+
+def test_macs_are_those_of_the_static_analysis(trained) -> None:
+    # Every layer twice more in the backward pass, but the first without its input's gradient.
+    first = 6 * 28 * 28 * 3 * 25
+    assert sum(row["macs"] for row in trained["layers"]) == 3 * 651_720 - first
+
+
+def test_a_layer_names_what_ran_in_it(trained) -> None:
+    kernels = {row["layer"]: row["kernel"] for row in trained["layers"]}
+
+    assert kernels["0"].startswith("convolution ")
+    assert kernels["2"] == "aten::max_pool2d_with_indices"
+
+
+def test_folded_stacks_are_root_first_with_a_weight(trained, logs) -> None:
+    lines = (folder_of(logs) / "stacks.folded").read_text(encoding="utf8").splitlines()
+
+    assert lines
+    assert all(line.rpartition(" ")[2].isdecimal() and ";" in line for line in lines[-20:])
+
+
+def test_the_memory_curve_is_kept_in_both_forms(trained, logs) -> None:
+    curve = json.loads((folder_of(logs) / "memory.json").read_text(encoding="utf8"))
+    lines = (folder_of(logs) / "memory.csv").read_text(encoding="utf8").splitlines()
+
+    assert len(curve) == len(lines) - 1 > 10
+    assert max(point["held_bytes"] for point in curve) == trained["memory_peak_bytes"] > 0
+    times = [point["time_s"] for point in curve]
+    assert times == sorted(times)
+
+
+@pytest.fixture(scope="module")
+def tensorboard(trained, logs: Path) -> Iterator[str]:
+    """The address of a TensorBoard that shows the profile."""
+    pytest.importorskip("tensorboard")
+    pytest.importorskip("torch_tb_profiler")
+    log = logs.parent / "tensorboard.log"
+    with log.open("wb") as errors:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tensorboard.main", "--logdir", str(logs), "--host",
+             "127.0.0.1", "--port", "0"],
+            stdout=errors, stderr=errors,
+        )  # fmt: skip
+    try:
+        yield _address(server, log) + "/data/plugin/pytorch_profiler"
+    finally:
+        server.terminate()
+        server.wait(30)
+
+
+def _address(server: subprocess.Popen[bytes], log: Path) -> str:
+    for _ in range(600):
+        for word in log.read_text(encoding="utf8", errors="replace").split():
+            if word.startswith("http://127.0.0.1:"):
+                return word.rstrip("/")
+        assert server.poll() is None, log.read_text(encoding="utf8", errors="replace")
+        time.sleep(0.1)
+    raise AssertionError("TensorBoard did not start")
+
+
+def get(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return json.load(answer)
+
+
+def test_tensorboard_shows_runs_overview_and_operators(tensorboard: str, logs: Path) -> None:
+    name = folder_of(logs).name
+    for _ in range(300):  # it reads the directory in the background
+        found = get(f"{tensorboard}/runs")
+        if name in found["runs"] and not found["loading"]:
+            break
+        time.sleep(0.1)
+    assert found["runs"] == [name]
+
+    (worker,) = get(f"{tensorboard}/workers?run={name}&view=Overview")
+    (span,) = get(f"{tensorboard}/spans?run={name}&worker={worker}")
+    where = f"run={name}&worker={worker}&span={span}"
+    overview = get(f"{tensorboard}/overview?{where}")
+    table = get(f"{tensorboard}/operation/table?{where}&group_by=Operation")
+
+    steps = overview["steps"]["rows"]
+    assert len(steps) == STEPS
+    calls = {row["name"]: row["calls"] for row in table["data"]}
+    assert calls["aten::mkldnn_convolution"] == 2 * STEPS
+
+
+def test_a_network_of_the_users_own_in_bfloat16(tmp_path: Path) -> None:
+    data = profiled(tmp_path, "bad_networks:fine", "--input", "3x16x16", "--mode", "amp=bf16")
+
+    assert data["layers"]
+    assert "bad_networks:fine" in data["spec"]
+    assert ":" not in folder_of(tmp_path).name
+
+
+def test_the_memory_curve_starts_with_the_last_step_and_knows_its_device() -> None:
+    def change(at: float, size: int, device: int = 0) -> dict[str, Any]:
+        return {"name": "[memory]", "ts": at, "args": {"Bytes": size, "Device Type": device}}
+
+    events = [
+        {"name": "ProfilerStep#2", "ts": 0.0, "dur": 10.0},
+        {"name": "ProfilerStep#3", "ts": 10.0, "dur": 10.0},
+        change(5, 1000), change(16, -4), change(12, 8), change(13, 99, device=1), change(21, 7),
+    ]  # fmt: skip
+
+    assert memory_curve(events, 0) == [(2000.0, 8), (6000.0, 4)]
+    assert memory_curve(events, 1) == [(3000.0, 99)]
+    assert memory_curve([], 0) == []
