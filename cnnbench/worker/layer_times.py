@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from cnnbench.errors import Unsupported
-from cnnbench.profile import LayerTimes, Scope, middle
+from cnnbench.profile import LayerTimes, Scope, quieter
 from cnnbench.spec import Spec
 from cnnbench.worker import build, memory, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
@@ -188,7 +188,7 @@ class Timer:
         return found
 
     def scopes_of(self, segments: list[dict[int, int]], plain: list[int]) -> tuple[Scope, ...]:
-        """Every module that was at work, with the mean of the kept pairs."""
+        """Every module that was at work, with the mean of the quieter pairs."""
         mean = _means(segments, plain)
         scopes, calls = self._scopes, entered(self._places)
         return tuple(
@@ -247,7 +247,7 @@ def entered(places: Sequence[int]) -> dict[int, int]:
 
 
 def _means(segments: list[dict[int, int]], plain: list[int]) -> dict[int, float]:
-    kept = middle(plain, [sum(one.values()) for one in segments])
+    kept = quieter(plain, [sum(one.values()) for one in segments])
     places = dict.fromkeys(place for index in kept for place in segments[index])
     return {
         place: statistics.fmean(segments[index].get(place, 0) for index in kept) for place in places

@@ -74,7 +74,7 @@ def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
     # The compiled modes stand last in the table and do not fit this budget.
     done = subprocess.run(
         [sys.executable, "-m", "cnnbench", "advise", "bad_networks:fine", "--input", "3x16x16",
-         "--device", "cpu", "--threads", "1", "--rounds", "2", "--budget", "60s", "--quiet",
+         "--device", "cpu", "--threads", "1", "--rounds", "2", "--budget", "40s", "--quiet",
          "--json", "--out", str(tmp_path / "run")],
         capture_output=True, text=True, cwd=FAULTS, check=False,
     )  # fmt: skip

@@ -1,0 +1,205 @@
+"""From measured records of one workload to advice: which mode, its gain, its price, what limits.
+
+A table of small rules, each from the evidence to findings in plain words. Values in, values out:
+knows nothing of how the evidence was taken. A rule that lacks its evidence says nothing or says
+that it was not measured; it never guesses. A mode whose output is wrong is never recommended, and a
+gain whose interval includes 1 is no gain.
+
+``choice`` holds the evidence and chooses the mode, ``limits`` says what holds the workload back.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, units
+from cnnbench.recommendation import limits
+from cnnbench.recommendation.choice import (
+    Evidence,
+    Finding,
+    is_gain,
+    is_loss,
+    mode_of,
+    recommended,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.record import Record
+    from cnnbench.stats import Estimate
+
+_MEMORY_CHANGE = 0.05
+
+_EDGE = "this machine shows no difference that can be seen"
+
+
+def advise(evidence: Evidence) -> tuple[Finding, ...]:
+    """Everything that the table of rules has to say, in the table's order."""
+    return tuple(finding for rule in RULES for finding in rule(evidence))
+
+
+def _times(change: Estimate) -> str:
+    """``1.83x as fast as eager [1.79x, 1.87x]``."""
+    text = f"{units.ratio(change.point)} as fast as eager"
+    if change.low is None or change.high is None:
+        return f"{text} (one round: no interval)"
+    return f"{text} [{units.ratio(change.low)}, {units.ratio(change.high)}]"
+
+
+def _use(evidence: Evidence) -> tuple[Finding, ...]:
+    best, baseline = recommended(evidence), evidence.baseline
+    if best is None or baseline is None:
+        text = "no advice: plain eager could not be measured, so there is nothing to compare with"
+        return (Finding("no_baseline", "use", text),)
+    time = metrics.latency(best)
+    assert time is not None  # noqa: S101 - recommended() returns measured records only
+    took = f"{units.seconds(time.point)} per call"
+    if best is baseline:
+        text = f"stay with eager ({took}): no other mode with right output shows a gain"
+        return (Finding("stay", "use", text, "eager"),)
+    change = metrics.speedup(best, baseline)
+    assert change is not None  # noqa: S101 - likewise
+    checked = "" if best.status == "ok" else "; its output could not be checked"
+    text = f"use {mode_of(best)}: {_times(change)}, {took}{checked}"
+    return (Finding("use", "use", text, mode_of(best)),)
+
+
+def _others(evidence: Evidence) -> tuple[Finding, ...]:
+    """A sentence for every other mode, so that none is passed over in silence."""
+    best, baseline = recommended(evidence), evidence.baseline
+    if best is None or baseline is None:
+        return ()
+    found = []
+    for record in evidence.records:
+        if record in (best, baseline):
+            continue
+        name, text = _verdict(record, baseline, best)
+        found.append(Finding(name, "other", f"{mode_of(record)}: {text}", mode_of(record)))
+    return tuple(found)
+
+
+def _verdict(record: Record, baseline: Record, best: Record) -> tuple[str, str]:
+    if record.failure is not None:
+        return "failed", f"failed in {record.failure.phase}: {record.failure.message}"
+    change = metrics.speedup(record, baseline)
+    if change is None:
+        return "not_compared", "not measured beside eager"
+    if record.status == "wrong":
+        reason = record.check.reason if record.check is not None else ""
+        return "wrong", f"its output is wrong ({reason}), whatever its speed"
+    if record.status == "loose" and is_gain(change):
+        return "loose", f"{_times(change)}, but its output differs more than its precision explains"
+    if is_gain(change):
+        beside = metrics.speedup(best, record)
+        same = "" if is_gain(beside) else f"; beside {mode_of(best)}, {_EDGE}"
+        return "gain", _times(change) + same
+    if is_loss(change):
+        return "slower", _times(change)
+    return "no_difference", f"{_EDGE} from eager ({_times(change)})"
+
+
+def _compile_cost(evidence: Evidence) -> tuple[Finding, ...]:
+    """For every compiled mode with a gain: how long it compiles, how many calls pay for that."""
+    baseline = evidence.baseline
+    found = []
+    for record in evidence.records:
+        cold = metrics.first_call(record, "cold")
+        change = metrics.speedup(record, baseline)
+        time, plain = metrics.latency(record), baseline and metrics.latency(baseline)
+        if cold is None or time is None or not plain or not is_gain(change):
+            continue
+        name, saved = mode_of(record), plain.point - time.point
+        if saved <= 0:
+            continue
+        calls = break_even(cold.point, time.point, saved)
+        text = (
+            f"{name} compiles for {units.seconds(cold.point)} with an empty cache and pays after"
+            f" {units.count(calls)} calls"
+        )
+        found.append(Finding("compile", "cost", text, name))
+    return tuple(found)
+
+
+def break_even(first_call: float, later_call: float, saved: float) -> int:
+    """Calls after which a first call that compiles has paid for itself.
+
+    Args:
+        first_call: seconds of the first call, compilation included.
+        later_call: seconds of any later call.
+        saved: seconds that each call saves; positive.
+
+    >>> break_even(10.0, 0.02, 0.01)
+    998
+    """
+    return math.ceil(round((first_call - later_call) / saved, 6))
+
+
+def _memory_cost(evidence: Evidence) -> tuple[Finding, ...]:
+    best, baseline = recommended(evidence), evidence.baseline
+    if best is None or baseline is None or best is baseline:
+        return ()
+    for name in ("cuda_memory", "peak_memory"):
+        of = metrics.metric(name).of
+        before, after = of(baseline), of(best)
+        if before is None or after is None:
+            continue
+        change = after.point / before.point - 1
+        if abs(change) < _MEMORY_CHANGE:
+            return ()
+        word = "more" if change > 0 else "less"
+        text = (
+            f"{mode_of(best)} needs {word} memory: peak {units.size(after.point)} instead of"
+            f" {units.size(before.point)}"
+        )
+        return (Finding("memory", "cost", text, mode_of(best)),)
+    return (Finding("memory", "cost", "its peak memory was not measured", mode_of(best)),)
+
+
+def _accuracy_cost(evidence: Evidence) -> tuple[Finding, ...]:
+    best = recommended(evidence)
+    check = None if best is None else best.check
+    if best is None or best is evidence.baseline or check is None:
+        return ()
+    if check.error is None:
+        text = f"the output of {mode_of(best)} was not compared with eager: {check.reason}"
+        return (Finding("accuracy", "cost", text, mode_of(best)),)
+    text = (
+        f"the output of {mode_of(best)} differs from fp32 eager by {units.scientific(check.error)}"
+    )
+    if check.top1_agreement is not None:
+        text += f" (relative), top-1 agreement {units.percent(check.top1_agreement)}"
+    return (Finding("accuracy", "cost", text, mode_of(best)),)
+
+
+def _untried(evidence: Evidence) -> tuple[Finding, ...]:
+    modes = [
+        Finding("mode", "untried", f"{mode}: {why}", mode) for mode, why in evidence.untried.items()
+    ]
+    rest = "other batch sizes, input sizes and thread counts; quantisation to integers; pruning"
+    notes = [] if evidence.profile is None else evidence.profile.notes
+    return (
+        *modes,
+        *(Finding("profile", "untried", note) for note in notes),
+        Finding("beyond", "untried", rest),
+    )
+
+
+# One line per rule.
+RULES: tuple[Callable[[Evidence], tuple[Finding, ...]], ...] = (
+    _use,
+    _others,
+    _compile_cost,
+    _memory_cost,
+    _accuracy_cost,
+    limits.bound,
+    limits.dispatch,
+    limits.slow_layer,
+    limits.reorders,
+    limits.subnormals,
+    limits.disturbed,
+    _untried,
+)
+
+__all__ = ["RULES", "Evidence", "Finding", "advise", "break_even", "recommended"]

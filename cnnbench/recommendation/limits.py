@@ -1,0 +1,125 @@
+"""What holds a workload back: rules over its profile, its reference and its baseline."""
+
+from __future__ import annotations
+
+from cnnbench import metrics, units
+from cnnbench.profile import Layer, layer_rows
+from cnnbench.recommendation.choice import Evidence, Finding
+
+# A limit is worth a sentence from this share of the time on.
+_DISPATCH_SHARE = 0.25
+_LAYER_SHARE = 0.25
+_REORDER_SHARE = 0.10
+_SUBNORMAL_SHARE = 0.01
+
+
+def dispatch(evidence: Evidence) -> tuple[Finding, ...]:
+    """Many tiny operators: their number times the shortest call, against the latency."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.layers is None or profile.costs is None:
+        return ()
+    time, shortest = metrics.latency(record), profile.layers.dispatch_ns
+    operators = sum(cost.operators for cost in profile.costs)
+    if time is None or shortest is None:
+        return ()
+    share = operators * shortest / (time.point * 1e9)
+    if share < _DISPATCH_SHARE:
+        return ()
+    text = (
+        f"calling operators: {operators} of them at no less than {units.seconds(shortest / 1e9)}"
+        f" each are {units.percent(min(share, 1.0))} of the time; larger batches or a compiler help"
+    )
+    return (Finding("dispatch", "limit", text),)
+
+
+def slow_layer(evidence: Evidence) -> tuple[Finding, ...]:
+    """One layer that takes much of the time."""
+    profile = evidence.profile
+    if profile is None or profile.layers is None:
+        return ()
+    rows = layer_rows(profile)
+    if len(rows) < 3:
+        return ()
+    slowest = max(rows, key=lambda row: row.ns)
+    share = slowest.ns / profile.layers.end_to_end_ns
+    if share < _LAYER_SHARE:
+        return ()
+    name = slowest.name or "the network itself"
+    text = f"one layer: {name} ({slowest.type}) takes {units.percent(share)} of the time"
+    return (Finding("slow_layer", "limit", text + _of_macs(slowest, rows)),)
+
+
+def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
+    total = sum(row.macs or 0 for row in rows)
+    if not total or layer.macs is None:
+        return ""
+    return f" and does {units.percent(layer.macs / total)} of the MACs"
+
+
+def reorders(evidence: Evidence) -> tuple[Finding, ...]:
+    """Conversions of layout, by the library's own clock against the end-to-end time."""
+    profile = evidence.profile
+    if profile is None or profile.primitives is None or profile.layers is None:
+        return ()
+    spent = sum(one.ns for one in profile.primitives if one.kind == "reorder")
+    count = sum(one.calls for one in profile.primitives if one.kind == "reorder")
+    share = spent / profile.layers.end_to_end_ns
+    if share < _REORDER_SHARE:
+        return ()
+    text = (
+        f"conversions of layout: {count} reorders are about {units.percent(share)} of the time;"
+        " channels_last and compiled modes need fewer"
+    )
+    return (Finding("reorders", "limit", text),)
+
+
+def bound(evidence: Evidence) -> tuple[Finding, ...]:
+    """Memory or arithmetic, by the machine's ceilings; the larger lower bound names the limit."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.costs is None:
+        return ()
+    if not record.ceilings:
+        text = "whether memory or arithmetic limits it: the machine's ceilings were not measured"
+        return (Finding("bound", "untried", text),)
+    ceilings, time = record.ceilings[0], metrics.latency(record)
+    macs = sum(cost.forward_macs + cost.backward_macs for cost in profile.costs)
+    moved = sum(cost.forward_bytes + cost.backward_bytes for cost in profile.costs)
+    if time is None or not ceilings.flops_per_s or not ceilings.bytes_per_s:
+        return ()
+    arithmetic = 2 * macs / max(ceilings.flops_per_s.values())
+    # The bandwidth of the largest working set is that of memory.
+    largest = max(ceilings.bytes_per_s, key=lambda size: float(size))
+    memory = moved / ceilings.bytes_per_s[largest]
+    what, bound = ("memory", memory) if memory > arithmetic else ("arithmetic", arithmetic)
+    text = (
+        f"{what}: moving its tensors takes at least {units.seconds(memory)}, its multiplications"
+        f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
+    )
+    return (Finding(f"{what}_bound", "limit", text),)
+
+
+def subnormals(evidence: Evidence) -> tuple[Finding, ...]:
+    """Numbers too small for the processor's fast path."""
+    shares = [
+        record.reference.subnormal_share or 0.0
+        for record in evidence.records
+        if record.reference is not None
+    ]
+    worst = max(shares, default=0.0)
+    if worst < _SUBNORMAL_SHARE:
+        return ()
+    text = (
+        f"subnormal numbers: {units.percent(worst)} of the activations, each many times slower on"
+        " a CPU; torch.set_flush_denormal(True) or other weights cure it"
+    )
+    return (Finding("subnormals", "limit", text),)
+
+
+def disturbed(evidence: Evidence) -> tuple[Finding, ...]:
+    """A machine too restless for small gains."""
+    baseline = evidence.baseline
+    quality = None if baseline is None else metrics.quality(baseline)
+    if quality is None or quality.startswith("clean"):
+        return ()
+    text = f"the machine: eager's measurement is {quality}; repeat on a calmer one for small gains"
+    return (Finding("disturbed", "limit", text),)
