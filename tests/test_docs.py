@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
-MEASURING = {"run", "doctor", "cost"}
+MEASURING = {"run", "doctor", "cost", "selftest", "max-batch"}
 
 
 def console_lines(text: str) -> list[str]:

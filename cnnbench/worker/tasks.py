@@ -17,7 +17,9 @@ from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
+from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.selftest import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,4 +168,6 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "reference": reference,
     "memory": peak_memory,
     "measure": measure,
+    "instrument": instrument,
+    "try_batch": try_batch,
 }
