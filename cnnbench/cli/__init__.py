@@ -25,6 +25,7 @@ COMMANDS = {
     "list": ("cnnbench.cli.listing", "List the architectures there are."),
     "doctor": ("cnnbench.cli.doctor", "Say what this machine offers and what spoils measurements."),
     "selftest": ("cnnbench.cli.selftest", "Measure the instrument itself with what is known."),
+    "max-batch": ("cnnbench.cli.max_batch", "Find the largest batch that fits in memory."),
 }
 
 

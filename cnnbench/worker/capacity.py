@@ -1,7 +1,8 @@
 """Does a batch fit? One try in a worker of its own.
 
-A process that has once failed to get memory is not to be trusted with another answer. On the CPU the limit was set on the process before the task began; on CUDA it is the device's
-memory, or a share of it that torch's allocator is held to.
+A process that has once failed to get memory is not to be trusted with another answer. On the CPU
+the limit was set on the process before the task began; on CUDA it is the device's memory, or a
+share of it that torch's allocator is held to.
 """
 
 from __future__ import annotations
