@@ -8,12 +8,13 @@ share of it that torch's allocator is held to.
 from __future__ import annotations
 
 import os
+import resource
 from typing import TYPE_CHECKING
 
 import torch
 
 from cnnbench.spec import Spec
-from cnnbench.worker import build, modes
+from cnnbench.worker import build, memory, modes
 from cnnbench.worker.devices import open_device
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 # The optimiser's state is made at the end of the first step and lives through the second.
 _PHASES = ("first call", "second call")
+
+# Libraries word a lack of memory as they like (oneDNN: "could not create a primitive"); a process
+# that has this little left under its limit has failed for that reason.
+_NOTHING_LEFT = 16 << 20
 
 
 def try_batch(request: Message, talk: Talk) -> None:
@@ -38,9 +43,22 @@ def try_batch(request: Message, talk: Talk) -> None:
     step = build.step(spec, architecture, module, request["seed"])
     for phase in _PHASES:
         talk.enter(phase)
-        step.call()
-        device.synchronize()
+        try:
+            step.call()
+            device.synchronize()
+        except RuntimeError as error:
+            left = _left()
+            if left is not None and left < _NOTHING_LEFT:
+                raise MemoryError(f"{error} ({left >> 20} MiB left under the limit)") from error
+            raise
     talk.answer({"batch": spec.workload.batch})
+
+
+def _left() -> int | None:
+    """Bytes that this process may still get; ``None`` without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    used = memory.status_bytes("VmData")
+    return None if limit < 0 or used is None else limit - used
 
 
 def _limit(device: Device, limit: int | None) -> None:
