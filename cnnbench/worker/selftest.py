@@ -46,15 +46,14 @@ def clock() -> dict[str, float]:
 def loop(device: Kind) -> dict[str, float]:
     """Nanoseconds per sample of an empty call by the sampling path of networks.
 
-    ``empty_ns`` is what a sample says; ``sample_ns`` is what taking it costs on the wall clock.
-    Medians of a few slices, for a slice in which the process was not running is no property of the
-    loop.
+    ``empty_ns`` is what a sample says; ``sample_ns`` is the CPU time that taking it costs, because
+    a neighbour that takes the core is no property of the loop. Medians of a few slices.
     """
     said, cost = [], []
     for turn in range(_SLICES):
-        start = time.perf_counter_ns()
+        start = time.thread_time_ns()
         samples = device.samples(_nothing, 1, _SECONDS, 1e-6)
-        cost.append((time.perf_counter_ns() - start) / len(samples))
+        cost.append((time.thread_time_ns() - start) / len(samples))
         one = sampling.take_slice(_nothing, device, turn, 1, _SECONDS, 1e-6)
         said.append(statistics.median(one.ns))
     return {"empty_ns": statistics.median(said), "sample_ns": statistics.median(cost)}
