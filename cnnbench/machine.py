@@ -101,6 +101,14 @@ def _cgroup_bytes(name: str) -> int | None:
     return int(text) if text is not None and text.isdigit() else None
 
 
+def oom_kills() -> int | None:
+    """How often the kernel has ended a process for lack of memory, here or in the control group."""
+    lines = [*(read_text("/proc/vmstat") or "").splitlines(),
+             *(read_text(_CGROUP / "memory.events") or "").splitlines()]  # fmt: skip
+    counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
+    return sum(counts) if counts else None
+
+
 def _cpuinfo() -> dict[str, str]:
     first = (read_text("/proc/cpuinfo") or "").split("\n\n", maxsplit=1)[0]
     pairs = (line.partition(":") for line in first.splitlines())

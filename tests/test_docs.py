@@ -19,7 +19,9 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
-MEASURING = {"run", "ab", "doctor", "cost", "check", "profile", "advise"}
+MEASURING = {
+    "run", "ab", "doctor", "cost", "check", "profile", "advise", "selftest", "max-batch",
+}  # fmt: skip
 
 
 def console_lines(text: str) -> list[str]:

@@ -33,6 +33,8 @@ COMMANDS = {
     "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures there are."),
     "doctor": ("cnnbench.cli.doctor", "Say what this machine offers and what spoils measurements."),
+    "selftest": ("cnnbench.cli.selftest", "Measure the instrument itself with what is known."),
+    "max-batch": ("cnnbench.cli.max_batch", "Find the largest batch that fits in memory."),
 }
 
 

@@ -10,6 +10,7 @@ from cnnbench import store
 from cnnbench.cli.output import write
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FORMATS, render
+from cnnbench.report.scaling import scaling as by_batch
 from cnnbench.report.table import entries, summary, tidy
 
 _EPILOG = """\b
@@ -18,6 +19,7 @@ Examples:
   cnnbench report results/RUN --format markdown -o table.md
   cnnbench report results/A results/B --format csv
   cnnbench report results/RUN --pivot mode
+  cnnbench report results/RUN --scaling
 """
 
 
@@ -39,6 +41,11 @@ Examples:
     metavar="FIELD",
     help="One column per value of mode, batch, device, threads, phase or size.",
 )
+@click.option(
+    "--scaling",
+    is_flag=True,
+    help="Throughput by batch, and the batch where it saturates; needs several batches.",
+)
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(
@@ -47,6 +54,7 @@ def command(
     output: Path | None,
     pivot: str | None,
     metric: str | None,
+    scaling: bool,
     debug: bool,
 ) -> None:
     """Show stored runs; several directories join.
@@ -63,11 +71,15 @@ def command(
     found = entries(runs)
     if metric is not None and pivot is None:
         raise UsageError("--metric goes with --pivot FIELD")
+    if scaling and pivot is not None:
+        raise UsageError("--scaling and --pivot are two tables; ask for one")
     if pivot is not None:
         # pandas takes a third of a second to import; only a pivot needs it.
         from cnnbench.report.pivot import pivot as widen
 
         table = widen(found, pivot, metric or "latency")
+    elif scaling:
+        table = by_batch(found)
     else:
         table = (summary if kind in {"table", "markdown"} else tidy)(found)
     write(render(table, kind), output)

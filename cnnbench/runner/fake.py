@@ -2,7 +2,9 @@
 
 For tests and for trying out commands; its environment says that it is fake, and every table repeats
 that. A spec can be made to fail by the architecture's name: ``fake:raises``, ``fake:dies``,
-``fake:hangs``.
+``fake:hangs``; a batch does not fit if it needs more than the memory limit, at one per cent of the
+architecture's size per sample. What is known of ``worker.oracles`` beforehand comes out as known,
+so that a pretended self-test passes.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import random
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
@@ -20,7 +23,7 @@ from cnnbench.runner import fake_profile
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     from cnnbench.channel import Message
@@ -62,6 +65,8 @@ class FakeWorker:
             return {}
         if message["task"] == "cost":
             return _facts(message)
+        if message["task"] == "instrument":
+            return dict(_CLOCK)
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
@@ -70,9 +75,10 @@ class FakeWorker:
         answers: dict[str, Callable[[], Any]] = {
             "analyze": lambda: _cost(spec),
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
-            "memory": lambda: Memory(resident_bytes=_size(spec), cpu_peak_bytes=2 * _size(spec)),
+            "memory": lambda: _memory(spec),
             "measure": lambda: {"estimate": _seconds(spec)},
             **fake_profile.answers(spec, round(_seconds(spec) * 1e9), message),
+            "try_batch": lambda: _try_batch(spec, message.get("memory_limit")),
         }
         return encode(answers[message["task"]]())
 
@@ -80,9 +86,13 @@ class FakeWorker:
         spec = Spec.parse(self._request["spec"])
         # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is
         # the slice's own.
-        place = f"{self._request['seed']}/{self._request['round']}/{spec.workload.id}/{turn}"
+        plain = replace(spec.workload, arguments=()).id
+        place = f"{self._request['seed']}/{self._request['round']}/{plain}/{turn}"
         moment = random.Random(place).gauss(0, 0.2)
-        own = random.Random(f"{place}/{spec.mode.text}{self._who.label}").gauss(0, self._who.noise)
+        name = f"{spec.mode.text}{spec.workload.model.partition('?')[2]}{self._who.label}"
+        own = random.Random(f"{place}/{name}").gauss(0, self._who.noise)
+        if spec.workload.architecture in _KNOWN_SECONDS:
+            moment, own = 0.0, own / 10
         seconds = _seconds(spec) * (1 + self._who.slowdown)
         nanoseconds = round(seconds * 1e9 * 2 ** (moment + own))
         return Slice(turn=turn, iterations=1, ns=(nanoseconds,) * 3, cpu_ns=3 * nanoseconds)
@@ -96,7 +106,7 @@ class FakeWorker:
             slices=tuple(self._slices),
             warmup_ns=(first,),
             build_ns=first,
-            check=Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0),
+            check=_check(spec),
         )
 
 
@@ -134,6 +144,39 @@ def _digest(text: str) -> int:
     return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
+# Networks of worker.oracles, and what is known of each.
+_ORACLES = "cnnbench.worker.oracles"
+_KNOWN_SECONDS: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    f"{_ORACLES}:repeated": lambda given: 1e-4 * given.get("times", 20),
+    f"{_ORACLES}:sleeps": lambda given: 1.01e-3 * given["milliseconds"],
+}
+_CLOCK = {"resolution_ns": 1.0, "reading_ns": 20.0, "empty_ns": 50.0, "sample_ns": 150.0}
+
+
+def _memory(spec: Spec) -> Memory:
+    if spec.workload.architecture == f"{_ORACLES}:holds":
+        held = spec.workload.keywords["mebibytes"] << 20
+        return Memory(resident_bytes=1, cpu_peak_bytes=1 + held, cpu_high_water_bytes=1 + held)
+    return Memory(resident_bytes=_size(spec), cpu_peak_bytes=_size(spec) + _needs(spec))
+
+
+def _check(spec: Spec) -> Check:
+    if spec.workload.architecture == f"{_ORACLES}:wrong" and spec.mode.text != "eager":
+        return Check("wrong", error=0.1, reason="made up")
+    return Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0)
+
+
+def _needs(spec: Spec) -> int:
+    """Bytes beyond the parameters, proportional to the batch."""
+    return spec.workload.batch * _size(spec) // 100
+
+
+def _try_batch(spec: Spec, limit: int | None) -> dict[str, int]:
+    if limit is not None and _size(spec) + _needs(spec) > limit:
+        raise WorkerRaised("MemoryError: made up", "out_of_memory")
+    return {"batch": spec.workload.batch}
+
+
 def _size(spec: Spec) -> int:
     return 1_000_000 + _digest(spec.workload.architecture) % 100_000_000
 
@@ -141,6 +184,8 @@ def _size(spec: Spec) -> int:
 def _seconds(spec: Spec) -> float:
     """Proportional to the batch, different per architecture and mode."""
     speed = 1 + _digest(spec.mode.text) % 100 / 100 if spec.mode.text != "eager" else 1.0
+    if (known := _KNOWN_SECONDS.get(spec.workload.architecture)) is not None:
+        return known(spec.workload.keywords)
     return spec.workload.batch * (1e-3 + _digest(spec.workload.architecture) % 1000 / 1e5) / speed
 
 

@@ -21,10 +21,12 @@ from cnnbench.worker import (
     modes,
     structure,
 )
+from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import layer_times
 from cnnbench.worker.primitives import primitives
 from cnnbench.worker.profile import layer_costs, trace
+from cnnbench.worker.selftest import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,4 +113,6 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "layer_times": layer_times,
     "primitives": primitives,
     "layer_costs": layer_costs,
+    "instrument": instrument,
+    "try_batch": try_batch,
 }

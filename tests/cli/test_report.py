@@ -111,3 +111,20 @@ def test_foreign_files_are_one_line_without_a_traceback(cnnbench_cli, run, name,
     assert result.stderr.count("\n") == (0 if data == b"" and empty else 1)
     assert "Traceback" not in result.stderr
     assert str(run) in (result.stderr or str(run))
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])
+def test_scaling_is_shown_in_every_format(cnnbench_cli, tmp_path, kind: str) -> None:
+    records = [made.record(made.EAGER.replace("b8", f"b{n}"), [[n + 1] * 3] * 2) for n in (1, 8)]
+    path = made.directory(tmp_path / "curve", records)
+
+    result = cnnbench_cli("report", path, "--scaling", "--format", kind)
+
+    assert result.exit_code == 0
+    assert "not yet" in result.stdout
+
+
+def test_scaling_and_pivot_are_two_tables(cnnbench_cli, run) -> None:
+    result = cnnbench_cli("report", run, "--scaling", "--pivot", "mode")
+
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)

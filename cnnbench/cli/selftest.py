@@ -1,0 +1,142 @@
+"""``cnnbench selftest``: the instrument measured with what is known beforehand."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnbench import machine, units
+from cnnbench.errors import SomeFailed
+from cnnbench.report import render
+from cnnbench.report.table import Column, Table
+from cnnbench.runner import selftest
+from cnnbench.runner.executor import executor
+from cnnbench.runner.plan import Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.runner.selftest import Finding, Report
+
+_WRITERS: dict[str, Callable[[float], str]] = {
+    "seconds": units.seconds,
+    "bytes": units.size,
+    "ratio": lambda value: f"{value:.3f}x",
+    "fraction": units.percent,
+}
+
+_COLUMNS = (Column("what", "what"), Column("figure", "figure"), Column("bound", "bound"),
+            Column("verdict", "verdict"))  # fmt: skip
+
+_EPILOG = """\b
+Examples:
+  cnnbench selftest
+  cnnbench selftest --quick
+  cnnbench selftest --rounds 10 --threads 1 --json
+
+Exit code 3 says that a figure is outside its bound: do not believe this machine today.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.option("--quick", is_flag=True, help="Three short rounds: half the time, half as sharp.")
+@click.option(
+    "--rounds",
+    type=click.IntRange(min=2),
+    help="Fresh starts of all workers.  [default: as many as 'cnnbench run' takes]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="CPU threads.  [default: the cores this process may use]",
+)
+@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Order of turns.")
+@click.option("--json", "as_json", is_flag=True, help="Every figure and bound as JSON.")
+@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(
+    quick: bool,
+    rounds: int | None,
+    threads: int | None,
+    seed: int,
+    as_json: bool,
+    who: str,
+    debug: bool,
+) -> None:
+    """Measure the instrument itself on this machine, in less than two minutes.
+
+    Clock, sampling loop, the same network twice, a known slow-down, a known sleep, memory held for
+    a moment, a planted wrong answer. Ends with the smallest difference that can be seen here today.
+    """
+    del debug
+    few = Plan(rounds=rounds or 3, slices=4, seed=seed)
+    plan = few if quick else Plan(rounds=rounds or Plan.rounds, seed=seed)
+    report = selftest.check(
+        executor(who),
+        plan,
+        threads or machine.default_threads(),
+        lambda text: click.echo(text, err=True),
+    )
+    click.echo(_json(report) if as_json else _text(report), nl=False)
+    if report.bad:
+        names = ", ".join(finding.name for finding in report.bad)
+        one = len(report.bad) == 1
+        what = "1 figure is outside its bound" if one else f"{len(report.bad)} figures are outside"
+        raise SomeFailed(f"{what}{'' if one else ' their bounds'}: {names}; see 'cnnbench doctor'")
+
+
+def _text(report: Report) -> str:
+    rows = tuple(
+        (one.what, _figure(one), _bound(one), "ok" if one.ok else "bad") for one in report.findings
+    )
+    return f"{render(Table(_COLUMNS, rows), 'table')}\n{_sentence(report)}\n"
+
+
+def _sentence(report: Report) -> str:
+    threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
+    return (
+        f"differences under {units.percent(report.resolution)} cannot be seen"
+        f" with {report.rounds} rounds on {threads} of this machine now"
+    )
+
+
+def _figure(finding: Finding) -> str:
+    if isinstance(finding.value, str):
+        return finding.value
+    write = _WRITERS[finding.kind]
+    if finding.low is None or finding.high is None:
+        return write(finding.value)
+    return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
+
+
+def _bound(finding: Finding) -> str:
+    if finding.expected:
+        return finding.expected
+    write = _WRITERS[finding.kind]
+    least, most = (None if b is None else write(b) for b in (finding.least, finding.most))
+    if least and most:
+        return f"{least} to {most}"
+    return f"at most {most}" if most else f"at least {least}"
+
+
+def _json(report: Report) -> str:
+    data = {
+        "ok": not report.bad,
+        "resolution": report.resolution,
+        "rounds": report.rounds,
+        "threads": report.threads,
+        "sentence": _sentence(report),
+        "findings": [_plain(asdict(one) | {"ok": one.ok}) for one in report.findings],
+    }
+    return json.dumps(data, indent=1) + "\n"
+
+
+def _plain(data: dict[str, Any]) -> dict[str, Any]:
+    """Without what is not set, and without numbers that JSON does not have."""
+    found = {key: value for key, value in data.items() if value not in {None, ""}}
+    lost = {key for key, value in found.items() if isinstance(value, float) and math.isnan(value)}
+    return {key: None if key in lost else value for key, value in found.items()}

@@ -1,0 +1,114 @@
+"""Records of several batches -> throughput by batch, and the batch where it saturates.
+
+Takes numbers as they are: an interval that spans the difference of two batches is not weighed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics
+from cnnbench.report.table import Column, Table, captions, notes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cnnbench.report.table import Entry, Value
+
+# Throughput that is this close to the best is as good as the best.
+CLOSE = 0.05
+
+NOT_YET = "not yet"
+
+_KEYS = (
+    Column("run", "run"),
+    Column("model", "model"),
+    Column("phase", "phase"),
+    Column("input", "input"),
+    Column("device", "device"),
+    Column("threads", "threads", "whole"),
+    Column("mode", "mode"),
+)
+# Of these, what is the same in all rows is said once, above the table.
+_ALWAYS = {"model", "mode"}
+
+
+def scaling(found: Sequence[Entry]) -> Table:
+    """Throughput in samples per second by batch.
+
+    The last columns are the best throughput, and the smallest batch that comes within 5 % of it:
+    "not yet" if that is the largest batch tried and it still beats the next smaller by more than
+    5 %.
+    """
+    batches = sorted({entry.record.spec.workload.batch for entry in found})
+    curves: dict[tuple[Value, ...], dict[int, float]] = {}
+    for entry in found:
+        curve = curves.setdefault(_key(entry), {})
+        rate = metrics.throughput(entry.record)
+        if rate is not None:
+            curve[entry.record.spec.workload.batch] = rate.point
+    keep = [i for i, column in enumerate(_KEYS) if column.name in _ALWAYS or _differs(curves, i)]
+    return Table(
+        columns=(
+            *(_KEYS[i] for i in keep),
+            *(Column(f"throughput_per_s:{b}", f"batch {b}", "rate") for b in batches),
+            Column("best_per_s", "best", "rate"),
+            Column("saturates_at", "saturates at batch", "whole"),
+        ),
+        rows=tuple(
+            (
+                *(key[i] for i in keep),
+                *(curve.get(batch) for batch in batches),
+                max(curve.values(), default=None),
+                saturation(curve),
+            )
+            for key, curve in curves.items()
+        ),
+        captions=(
+            "samples per second by batch; saturates: the smallest batch within 5 % of the best",
+            *_shared(curves, keep),
+            *captions(found),
+        ),
+        notes=notes(found),
+    )
+
+
+def saturation(curve: Mapping[int, float]) -> int | str | None:
+    """The batch where throughput saturates.
+
+    Args:
+        curve: batch -> samples per second.
+
+    Returns:
+        The smallest batch within 5 % of the best; "not yet" if throughput still grows by more than
+        5 % at the end; ``None`` with fewer than two batches.
+    """
+    if len(curve) < 2:
+        return None
+    *_, before, last = sorted(curve)
+    best = max(curve.values())
+    if curve[last] == best and curve[last] > (1 + CLOSE) * curve[before]:
+        return NOT_YET
+    return min(batch for batch, rate in curve.items() if rate >= (1 - CLOSE) * best)
+
+
+def _key(entry: Entry) -> tuple[Value, ...]:
+    spec = entry.record.spec
+    work = spec.workload
+    return (
+        entry.run, work.model, work.phase, work.shape_text, spec.device.text, spec.threads,
+        spec.mode.text,
+    )  # fmt: skip
+
+
+def _differs(curves: Mapping[tuple[Value, ...], object], index: int) -> bool:
+    return len({key[index] for key in curves}) > 1
+
+
+def _shared(curves: Mapping[tuple[Value, ...], object], keep: Sequence[int]) -> list[str]:
+    if not curves:
+        return []
+    first = next(iter(curves))
+    words = {"run": "run ", "input": "input ", "threads": "threads "}
+    names = [(i, column.name) for i, column in enumerate(_KEYS) if i not in keep]
+    return [", ".join(f"{words.get(name, '')}{first[i]}" for i, name in names)] if names else []

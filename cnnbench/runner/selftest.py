@@ -1,0 +1,286 @@
+"""Measures the instrument: what is known beforehand goes in, and what comes out is compared.
+
+Networks of known time, memory and answer (``worker.oracles``) take the very path that networks
+take: crews, ensembles, slices, the memory pass, the output check. Knows nothing of how findings
+are shown.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import metrics, stats
+from cnnbench.codec import decode, encode
+from cnnbench.errors import WorkerRaised
+from cnnbench.record import Memory, Reference, Run
+from cnnbench.runner.ensemble import Ensemble
+from cnnbench.runner.inquiry import ask
+from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew, Executor
+    from cnnbench.runner.plan import Plan
+
+_ORACLES = "cnnbench.worker.oracles"
+_SHAPE = (16, 28, 28)
+
+# A check that fails for one sound instrument in five hundred cries wolf no more than it must.
+_CONFIDENCE = 0.998
+# A call has a cost of its own beside the repeated body, and every process its own luck with the
+# places of its memory (0.3 to 0.5 %, however often it is measured).
+_SLACK = 0.01
+
+_CALLS, _MORE_CALLS = 20, 22
+_SLEEP_MS = 20.0
+_HELD_MIB = 64
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was measured although it was known.
+
+    Attributes:
+        name: stable, for machines.
+        what: for people.
+        kind: how ``units`` writes the value (``seconds``, ``bytes``, ``ratio``, ``fraction``), or
+            ``text``.
+        value: the figure.
+        low, high: its interval, if it has one.
+        least, most: where the figure, or some of its interval, has to lie.
+        expected: what a figure of kind ``text`` has to be.
+    """
+
+    name: str
+    what: str
+    kind: str
+    value: float | str
+    low: float | None = None
+    high: float | None = None
+    least: float | None = None
+    most: float | None = None
+    expected: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the instrument said what was known."""
+        if isinstance(self.value, str):
+            return self.value == self.expected
+        low = self.value if self.low is None else self.low
+        high = self.value if self.high is None else self.high
+        reached = self.least is None or high >= self.least
+        return reached and (self.most is None or low <= self.most)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What the instrument is worth here today.
+
+    Attributes:
+        findings: in the order in which they were made.
+        rounds: over which the resolution was found.
+        resolution: the smallest relative change that so many rounds would tell from none.
+        threads: CPU threads of every worker.
+    """
+
+    findings: tuple[Finding, ...]
+    rounds: int
+    resolution: float
+    threads: int
+
+    @property
+    def bad(self) -> tuple[Finding, ...]:
+        """The findings that are not as they have to be."""
+        return tuple(finding for finding in self.findings if not finding.ok)
+
+
+def check(
+    executor: Executor, plan: Plan, threads: int, say: Callable[[str], None] = lambda _: None
+) -> Report:
+    """Measure the instrument.
+
+    Args:
+        executor: opens crews.
+        plan: rounds (at least two), slices and warm-up, as for a real run.
+        threads: CPU threads of every worker.
+        say: told what begins.
+
+    Raises:
+        WorkerError: a worker failed, so that nothing can be said.
+    """
+    rounds: list[tuple[float, float]] = []
+    findings: list[Finding] = []
+    bench = _Bench(plan, threads)
+    for number in range(plan.rounds):
+        say(f"same network twice and once 10 % slower (round {number + 1} of {plan.rounds})")
+        with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
+            scratch = Path(folder)
+            with executor.open(scratch) as crew:
+                rounds.append(bench.compare(crew, number))
+                if number == 0:
+                    say("clock, sleep, memory, output check")
+                    findings = bench.singles(crew, scratch)
+    same, slower = zip(*rounds, strict=True)
+    return Report(
+        findings=(*findings, *_comparisons(same, slower)),
+        rounds=plan.rounds,
+        resolution=resolution(same),
+        threads=threads,
+    )
+
+
+def resolution(logs: Sequence[float]) -> float:
+    """The smallest relative change that as many rounds tell from none, both errors at 1 %.
+
+    Args:
+        logs: log-ratios of the same thing with itself, one per round, at least two.
+    """
+    return math.expm1(2 * stats.t_quantile(0.99, len(logs) - 1) * _error(logs))
+
+
+def _error(logs: Sequence[float]) -> float:
+    return statistics.stdev(logs) / math.sqrt(len(logs))
+
+
+def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[Finding]:
+    expected = _MORE_CALLS / _CALLS
+    one, more = (stats.log_ratio(logs, _CONFIDENCE) for logs in (same, slower))
+    return [
+        Finding("same_sd", "same network in two processes: sd of a round's ratio", "fraction",
+                math.expm1(statistics.stdev(same)), most=0.05),
+        Finding("same_ratio", "same network in two processes: ratio", "ratio",
+                one.point, one.low, one.high, 1 - _SLACK, 1 + _SLACK),
+        Finding("slower_ratio", "network with 10 % more work: ratio", "ratio",
+                more.point, more.low, more.high, expected - _SLACK, expected + _SLACK),
+        Finding("slower_seen", "the same: low end of its interval", "ratio",
+                math.nan if more.low is None else more.low, least=1.0),
+    ]  # fmt: skip
+
+
+class _Bench:
+    """Asks workers for what is known."""
+
+    def __init__(self, plan: Plan, threads: int) -> None:
+        self._plan = plan
+        self._threads = threads
+
+    def compare(self, crew: AnyCrew, number: int) -> tuple[float, float]:
+        """Log-ratios of a round: the network to its twin, and to one with more work."""
+        specs = [
+            self._spec("repeated", times=_CALLS),
+            self._spec("repeated", times=_CALLS, twin="b"),
+            self._spec("repeated", times=_MORE_CALLS),
+        ]
+        one, twin, more = self._measure(crew, specs, number)
+        return _log_ratio(one, twin), _log_ratio(one, more)
+
+    def singles(self, crew: AnyCrew, scratch: Path) -> list[Finding]:
+        """What needs no rounds."""
+        return [*self._clock(crew), self._sleep(crew), *self._memory(crew),
+                *self._answers(crew, scratch)]  # fmt: skip
+
+    def _clock(self, crew: AnyCrew) -> list[Finding]:
+        answer = ask(crew, self._request(self._spec("repeated"), "instrument"), self._plan.timeout)
+        figures = {name: float(value) / 1e9 for name, value in answer.items()}
+        reading = figures["reading_ns"]
+        beyond = figures["sample_ns"] - 2 * reading
+        return [
+            Finding("clock_resolution", "clock: smallest step", "seconds",
+                    figures["resolution_ns"], most=1e-6),
+            Finding("clock_reading", "clock: one reading", "seconds", reading, most=1e-6),
+            Finding("empty_call", "an empty call: what its sample says beyond a reading", "seconds",
+                    max(0.0, figures["empty_ns"] - reading), most=1e-6),
+            Finding("overhead", "a timed iteration: what it costs beyond two readings", "seconds",
+                    max(0.0, beyond), most=1e-6),
+        ]  # fmt: skip
+
+    def _sleep(self, crew: AnyCrew) -> Finding:
+        (run,) = self._measure(crew, [self._spec("sleeps", milliseconds=_SLEEP_MS)], 0)
+        known = _SLEEP_MS / 1e3
+        # A sleep never ends early; a busy machine wakes the sleeper late.
+        value = metrics.run_seconds(run) or math.nan
+        what = f"a sleep of {_SLEEP_MS:g} ms"
+        return Finding("sleep", what, "seconds", value, least=known, most=1.1 * known)
+
+    def _memory(self, crew: AnyCrew) -> list[Finding]:
+        found: list[Finding] = []
+        for milliseconds in (1, 5, 50):
+            spec = self._spec("holds", mebibytes=_HELD_MIB, milliseconds=milliseconds)
+            answer = ask(crew, self._request(spec, "memory"), self._plan.timeout)
+            found += _held(decode(Memory, answer), milliseconds)
+        return found
+
+    def _answers(self, crew: AnyCrew, scratch: Path) -> list[Finding]:
+        plain = self._spec("wrong")
+        path = {"reference_path": str(scratch / "reference.npz")}
+        request = self._request(plain, "reference") | path | {"float64": True}
+        reference = decode(Reference, ask(crew, request, self._plan.timeout))
+        specs = [plain, replace(plain, mode=Mode(memory_format="channels_last"))]
+        known = path | {"reference": encode(reference)}
+        right, wrong = self._measure(crew, specs, 0, known)
+        return [
+            Finding("right_answer", "output check of a right answer", "text",
+                    right.check.status, expected="ok"),
+            Finding("wrong_answer", "output check of an answer that is 10 % off", "text",
+                    wrong.check.status, expected="wrong"),
+        ]  # fmt: skip
+
+    def _measure(
+        self, crew: AnyCrew, specs: Sequence[Spec], number: int, more: Message | None = None
+    ) -> list[Run]:
+        def request(spec: Spec) -> Message:
+            return self._request(spec, "measure") | {
+                "round": number,
+                "ensemble": f"selftest-{number}",
+                "warm_up": self._plan.warm_up,
+                **(more or {}),
+            }
+
+        outcomes = Ensemble(crew, self._plan, f"selftest-{number}").measure(specs, request)
+        return [_run(outcomes[spec.id]) for spec in specs]
+
+    def _request(self, spec: Spec, task: str) -> Message:
+        return {"task": task, "spec": spec.id, "seed": self._plan.seed}
+
+    def _spec(self, oracle: str, **arguments: Any) -> Spec:
+        pairs = arguments_of(arguments.items())
+        workload = Workload(f"{_ORACLES}:{oracle}", 1, _SHAPE, arguments=pairs)
+        return Spec(workload, Mode(), Device(), self._threads)
+
+
+def _held(memory: Memory, milliseconds: int) -> list[Finding]:
+    known = _HELD_MIB * _MIB
+    what = f"{_HELD_MIB} MiB held for {milliseconds} ms"
+    resident = memory.resident_bytes or 0
+    peak = math.nan if memory.cpu_peak_bytes is None else memory.cpu_peak_bytes - resident
+    found = [Finding(f"held_{milliseconds}ms_allocator", f"{what}: allocator's peak", "bytes",
+                     peak, least=0.99 * known, most=1.01 * known)]  # fmt: skip
+    if memory.cpu_high_water_bytes is not None:
+        high = memory.cpu_high_water_bytes - resident
+        found.append(Finding(f"held_{milliseconds}ms_high_water", f"{what}: high-water mark",
+                             "bytes", high, least=0.98 * known, most=1.1 * known))  # fmt: skip
+    return found
+
+
+def _run(outcome: Any) -> Run:
+    if isinstance(outcome, Run):
+        return outcome
+    raise WorkerRaised(f"the instrument cannot be tested: {outcome.message}")
+
+
+def _log_ratio(base: Run, other: Run) -> float:
+    """How many times longer, as a logarithm: the median over turns."""
+    turns = {one.turn: metrics.slice_seconds(one) for one in base.slices}
+    return statistics.median(
+        math.log(metrics.slice_seconds(one) / turns[one.turn])
+        for one in other.slices
+        if one.turn in turns
+    )

@@ -1,0 +1,69 @@
+"""Does a batch fit? One try in a worker of its own.
+
+A process that has once failed to get memory is not to be trusted with another answer. On the CPU
+the limit was set on the process before the task began; on CUDA it is the device's memory, or a
+share of it that torch's allocator is held to.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from typing import TYPE_CHECKING
+
+import torch
+
+from cnnbench.spec import Spec
+from cnnbench.worker import build, memory, modes
+from cnnbench.worker.devices import open_device
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.spec import Device
+    from cnnbench.worker.talk import Talk
+
+# The optimiser's state is made at the end of the first step and lives through the second.
+_PHASES = ("first call", "second call")
+
+# Libraries word a lack of memory as they like (oneDNN: "could not create a primitive"); a process
+# that has this little left under its limit has failed for that reason.
+_NOTHING_LEFT = 16 << 20
+
+
+def try_batch(request: Message, talk: Talk) -> None:
+    """Build a spec and take two steps; to answer at all is to have fitted."""
+    spec = Spec.parse(request["spec"])
+    # A pool of compiling processes would share, and so spoil, the memory that is being tried.
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    modes.set_flags(spec.mode, spec.threads)
+    device = open_device(spec.device)
+    _limit(spec.device, request.get("device_limit"))
+    talk.enter("build")
+    architecture, module = build.construct(spec.workload, request["seed"])
+    step = build.step(spec, architecture, module, request["seed"])
+    for phase in _PHASES:
+        talk.enter(phase)
+        try:
+            step.call()
+            device.synchronize()
+        except RuntimeError as error:
+            left = _left()
+            if left is not None and left < _NOTHING_LEFT:
+                raise MemoryError(f"{error} ({left >> 20} MiB left under the limit)") from error
+            raise
+    talk.answer({"batch": spec.workload.batch})
+
+
+def _left() -> int | None:
+    """Bytes that this process may still get; ``None`` without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
+    used = memory.status_bytes("VmData")
+    return None if limit < 0 or used is None else limit - used
+
+
+def _limit(device: Device, limit: int | None) -> None:
+    """Hold torch's allocator on a CUDA device to so many bytes."""
+    if limit is None or device.kind != "cuda":
+        return
+    total = torch.cuda.get_device_properties(device.index).total_memory
+    torch.cuda.set_per_process_memory_fraction(min(1.0, limit / total), device.index)
