@@ -14,6 +14,7 @@ from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -78,6 +79,12 @@ class Silent:
         """Ignored."""
 
 
+def _numbers(given: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    if given is None:
+        return None
+    return (given,) if isinstance(given, int) else tuple(given)
+
+
 def run(
     models: str | Sequence[str] = "quick",
     modes: str | Sequence[str] = ("eager", "channels_last"),
@@ -87,7 +94,8 @@ def run(
     size: int | tuple[int, int] | None = None,
     input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
     phase: str | Sequence[str] = "inference",
-    threads: int | None = None,
+    optimizer: str = OPTIMIZERS[0],
+    threads: int | Sequence[int] | None = None,
     arguments: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
@@ -104,7 +112,8 @@ def run(
         size: height and width in place of each network's own.
         input: whole shape of one sample, for networks of your own.
         phase: ``inference``, ``training``, ``finetune``, or several.
-        threads: CPU threads; the cores this process may use if not given.
+        optimizer: of the phases that train, one of ``spec.OPTIMIZERS``.
+        threads: CPU threads, one number or several; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
         watcher: told of progress.
@@ -120,9 +129,10 @@ def run(
         device=device,
         batches=(batch,) if isinstance(batch, int) else tuple(batch),
         phases=_words(phase),
-        size=(size, size) if isinstance(size, int) else size,
+        sizes=() if size is None else ((size, size) if isinstance(size, int) else size,),
         input=input,
-        threads=threads,
+        optimizer=optimizer,
+        threads=_numbers(threads),
         arguments=arguments or {},
         plan=_plan(plan),
         executor=executor,

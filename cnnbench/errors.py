@@ -8,6 +8,7 @@
     │   ├── Unsupported       2    understood, but not possible here (no CUDA, no such device)
     │   └── StoreError        2    a run directory or record that cannot be used
     │       └── SchemaError   2    a record of a schema this version does not know
+    ├── Regressed             1    the gate's answer: something got worse than it may
     ├── SomeFailed            3    some specs have no number; their rows say why
     ├── Inconclusive          4    the machine cannot tell (when asked to be strict)
     ├── Incomparable          5    unlike environments, or a baseline that does not fit
@@ -70,6 +71,12 @@ class StoreError(UsageError):
 
 class SchemaError(StoreError):
     """A record written by a schema this version does not know."""
+
+
+class Regressed(CnnbenchError):
+    """Something got worse than its threshold allows."""
+
+    exit_code = 1
 
 
 class SomeFailed(CnnbenchError):

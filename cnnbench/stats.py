@@ -89,6 +89,83 @@ def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values))
 
 
+@dataclass(frozen=True)
+class Shift:
+    """A log-ratio and how well it is known.
+
+    Attributes:
+        centre: the log-ratio.
+        error: its standard error, ``None`` where one value cannot give one.
+        freedom: degrees of freedom of that error.
+        rounds: values behind it.
+    """
+
+    centre: float
+    error: float | None = None
+    freedom: int = 1
+    rounds: int = 1
+
+    def half(self, alpha: float = 0.01) -> float | None:
+        """Half-width of the interval with the error ``alpha`` on either side."""
+        return None if self.error is None else t_quantile(1 - alpha, self.freedom) * self.error
+
+
+def shift_of(pairs: Sequence[float]) -> Shift:
+    """From paired log-ratios: their mean.
+
+    Raises:
+        statistics.StatisticsError: no pairs.
+    """
+    centre, count = statistics.fmean(pairs), len(pairs)
+    if count < 2:
+        return Shift(centre)
+    return Shift(centre, statistics.stdev(pairs) / math.sqrt(count), count - 1, count)
+
+
+def shift(old: Estimate, new: Estimate) -> Shift:
+    """The log-ratio of two estimates that were made apart, by Welch's approximation.
+
+    Their 95 % t-intervals hold their standard errors; the degrees of freedom are Welch's and
+    Satterthwaite's, rounded down.
+    """
+    centre, rounds = math.log(new.point / old.point), min(old.rounds, new.rounds)
+    parts = [(_log_error(one), one.rounds - 1) for one in (old, new)]
+    known = [(error, freedom) for error, freedom in parts if error is not None]
+    if len(known) < 2:
+        return Shift(centre, rounds=rounds)
+    return Shift(centre, *_pooled(known), rounds)
+
+
+def mean_shift(shifts: Sequence[Shift]) -> Shift:
+    """The mean of log-ratios that were measured independently.
+
+    Raises:
+        statistics.StatisticsError: no shifts.
+    """
+    centre, count = statistics.fmean(one.centre for one in shifts), len(shifts)
+    rounds = min(one.rounds for one in shifts)
+    known = [(one.error / count, one.freedom) for one in shifts if one.error is not None]
+    if len(known) < count:
+        return Shift(centre, rounds=rounds)
+    return Shift(centre, *_pooled(known), rounds)
+
+
+def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
+    """Standard error of a sum, and its degrees of freedom (Satterthwaite 1946, Welch 1947)."""
+    variance = sum(error**2 for error, _ in parts)
+    below = sum(error**4 / freedom for error, freedom in parts)
+    lowest = min(freedom for _, freedom in parts)
+    # At least the smaller of the two, which is what it tends to where one error is all of it.
+    freedom = max(lowest, math.floor(variance**2 / below)) if below > 0 else lowest
+    return math.sqrt(variance), freedom
+
+
+def _log_error(one: Estimate) -> float | None:
+    if one.low is None or one.high is None or one.rounds < 2:
+        return None
+    return math.log(one.high / one.low) / 2 / t_quantile(0.975, one.rounds - 1)
+
+
 def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Mean and half-width of the two-sided Student-t interval of at least two values."""
     quantile = t_quantile(0.5 + confidence / 2, len(values) - 1)

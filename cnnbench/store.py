@@ -156,19 +156,28 @@ def create(path: Path, what: Manifest, environment: Environment) -> Writer:
         StoreError: the directory holds something, or cannot be made.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        if any(path.iterdir()):
-            hint = f"continue it with --resume {path}, or" if (path / MANIFEST).exists() else "so"
-            holds = "another run" if (path / MANIFEST).exists() else "other files"
-            raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
-        _write_whole(path / ENVIRONMENT, encode(environment))
-        _write_whole(path / MANIFEST, encode(what))
+        refuse_full(path)
+        write_whole(path / ENVIRONMENT, encode(environment))
+        write_whole(path / MANIFEST, encode(what))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     return Writer(path)
 
 
-def _write_whole(path: Path, data: Any) -> None:
+def refuse_full(path: Path) -> None:
+    """Make a directory, or make sure that it is empty.
+
+    Raises:
+        StoreError: it holds something.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        hint = f"continue it with --resume {path}, or" if (path / MANIFEST).exists() else "so"
+        holds = "another run" if (path / MANIFEST).exists() else "other files"
+        raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
+
+
+def write_whole(path: Path, data: Any) -> None:
     """Write a JSON file so that a reader finds all of it or none."""
     temporary = path.with_suffix(".tmp")
     with temporary.open("w", encoding="utf8") as file:

@@ -5,13 +5,14 @@ Knows the catalogue, not how anything is built or measured.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from cnnbench import catalogue
 from cnnbench.errors import Unsupported, UsageError
-from cnnbench.spec import SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
+from cnnbench.spec import OPTIMIZERS, SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
 
 
 @dataclass(frozen=True)
@@ -36,9 +37,10 @@ class Grid:
     Attributes:
         models: names, as selected from the catalogue; names with a colon are not of the catalogue.
         modes: mode texts, or ``all``.
-        batches, phases: every combination is a workload.
-        device, threads: where.
-        size: height and width in place of the architecture's own.
+        batches, phases, sizes: every combination is a workload; a size is a height and width in
+            place of the architecture's own.
+        device, threads: where; every number of threads is a spec.
+        optimizer: of the phases that train.
         input: the whole sample shape in place of the architecture's own.
         arguments: keyword arguments of the builders.
     """
@@ -48,8 +50,9 @@ class Grid:
     batches: tuple[int, ...] = (1,)
     phases: tuple[str, ...] = ("inference",)
     device: Device = field(default_factory=Device)
-    threads: int = 1
-    size: tuple[int, int] | None = None
+    threads: tuple[int, ...] = (1,)
+    sizes: tuple[tuple[int, int], ...] = ()
+    optimizer: str = OPTIMIZERS[0]
     input: tuple[int, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -108,28 +111,31 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
 
 
 def expand(
-    grid: Grid, known: Mapping[str, Facts], refused: Mapping[str, str] | None = None
+    grid: Grid,
+    known: Mapping[str, Facts],
+    refused: Mapping[tuple[str, tuple[int, ...]], str] | None = None,
 ) -> Expansion:
     """Every spec of a grid.
 
     Args:
         grid: what was asked for.
         known: facts of every model in the grid.
-        refused: models that are known not to take the shape, and why.
+        refused: models and shapes that they are known not to take, and why.
 
     Raises:
         UsageError: nothing in the grid is possible.
     """
     chosen = modes(grid.modes, grid.device)
+    if grid.optimizer != OPTIMIZERS[0] and set(grid.phases) == {"inference"}:
+        raise UsageError("--optimizer goes with --phase training or finetune; inference has none")
     specs: list[Spec] = []
     impossible: dict[str, str] = {}
     macs: dict[str, int] = {}
-    for name in grid.models:
-        shape = shape_of(grid, known[name])
-        reason = (refused or {}).get(name) or _impossible(name, shape, known[name])
+    for name, shape in _shapes(grid, known):
+        reason = (refused or {}).get((name, shape)) or _impossible(name, shape, known[name])
         for workload in _workloads(grid, name, shape):
-            for mode in chosen:
-                spec = Spec(workload, mode, grid.device, grid.threads)
+            for threads, mode in itertools.product(grid.threads, chosen):
+                spec = Spec(workload, mode, grid.device, threads)
                 specs.append(spec)
                 macs[spec.id] = _macs(known[name], workload)
                 if reason:
@@ -141,19 +147,30 @@ def expand(
 
 def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     arguments = arguments_of(grid.arguments.items())
-    pairs = [(phase, batch) for phase in grid.phases for batch in grid.batches]
-    return [Workload(name, batch, shape, phase, arguments) for phase, batch in pairs]
+    return [
+        Workload(name, batch, shape, phase, arguments, _optimizer(grid, phase))
+        for phase in grid.phases
+        for batch in grid.batches
+    ]
 
 
-def shape_of(grid: Grid, facts: Facts) -> tuple[int, ...]:
-    """What one sample of a model looks like in a grid."""
+def _optimizer(grid: Grid, phase: str) -> str:
+    return OPTIMIZERS[0] if phase == "inference" else grid.optimizer
+
+
+def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int, ...]]]:
+    return [(name, shape) for name in grid.models for shape in shapes_of(grid, known[name])]
+
+
+def shapes_of(grid: Grid, facts: Facts) -> tuple[tuple[int, ...], ...]:
+    """What one sample of a model looks like in a grid, one shape per size asked for."""
     if grid.input is not None:
-        return grid.input
+        return (grid.input,)
     channels = grid.arguments.get("in_channels", facts.input[0])
-    size = facts.input[1:]
-    if grid.size is not None and len(size) >= 2:
-        size = (*size[:-2], *grid.size)
-    return (channels, *size)
+    own = facts.input[1:]
+    if not grid.sizes or len(own) < 2:
+        return ((channels, *own),)
+    return tuple((channels, *own[:-2], *size) for size in grid.sizes)
 
 
 def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:

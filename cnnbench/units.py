@@ -67,7 +67,8 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     """A fraction as a percentage: ``4.2 %``; with ``sign`` also ``+4.2 %``."""
     value = 100 * fraction
     digits = 1 if abs(value) < 100 else 0
-    return f"{value:{'+' if sign else ''}.{digits}f} %"
+    # Plus zero, because what rounds to nothing has no sign.
+    return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 
 def ratio(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -87,3 +88,29 @@ def directory(path: Path, records: Sequence[Record], specs: Sequence[str] = ()) 
     with store.create(path, what, ENVIRONMENT) as writer:
         writer.append(records)
     return path
+
+
+def git(repo: Path, *words: str) -> None:
+    """A git command of nobody in particular."""
+    who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
+    subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True)
+
+
+def repository(path: Path, files: dict[str, str], tag: str = "") -> Path:
+    """A git repository with one commit of some files."""
+    path.mkdir(parents=True)
+    git(path, "init", "--quiet", "--initial-branch", "main")
+    commit(path, files)
+    if tag:
+        git(path, "tag", tag)
+    return path
+
+
+def commit(repo: Path, files: dict[str, str]) -> None:
+    """One commit more."""
+    for name, text in files.items():
+        target = repo / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    git(repo, "add", "--all")
+    git(repo, "commit", "--quiet", "--message", "another")

@@ -14,8 +14,10 @@ import pytest
 from cnnbench.cli import COMMANDS
 from cnnbench.metrics import METRICS
 from cnnbench.report import FORMATS
+from cnnbench.report.exporting import EXPORTS
 from cnnbench.runner.executor import EXECUTORS
 from cnnbench.spec import WORDS
+from cnnbench.structure import FACETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,6 +32,7 @@ LEVELS = {
     "spec": 1, "facts": 1, "stats": 1, "catalogue": 1, "arithmetic": 1,
     "record": 2,
     "metrics": 3, "store": 3, "suite": 3, "advice": 3, "compare": 4, "decision": 2,
+    "structure": 3, "baseline": 4, "imported": 3, "history": 4,
     "runner": 5, "report": 5, "gate": 5,
     "api": 6,
     "cli": 7,
@@ -348,8 +351,20 @@ except ImportError:
         [module for module, _ in COMMANDS.values()],
         list(FORMATS.values()),
         list(EXECUTORS.values()),
+        list(EXPORTS.values()),
+        [facet.name for facet in FACETS],
     ],
-    ids=["words", "meanings", "metrics", "columns", "commands", "formats", "executors"],
+    ids=[
+        "words",
+        "meanings",
+        "metrics",
+        "columns",
+        "commands",
+        "formats",
+        "executors",
+        "exports",
+        "facets",
+    ],
 )
 def test_names_in_a_table_are_unique(names: list[object]) -> None:
     assert [name for name, count in Counter(names).items() if count > 1] == []

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from cnnbench import metrics
 from cnnbench.errors import UnknownName
+from cnnbench.facts import Structure
 from cnnbench.metrics import METRICS
-from cnnbench.record import Check, Memory, Record, Slice
+from cnnbench.record import Check, Memory, Part, Record, Slice
 from tests import made
 
 
@@ -190,3 +192,105 @@ def test_every_metric_says_its_unit_and_direction(metric) -> None:
     assert metric.better in {"lower", "higher", "none"}
     assert metric.column.endswith(ending)
     assert metric.meaning
+
+
+def test_two_runs_of_one_round_are_one_round(eager: Record) -> None:
+    twice = replace(eager, runs=(*eager.runs, *eager.runs))
+
+    assert metrics.latency(twice) == metrics.latency(eager)
+
+
+def with_slices(record: Record, **fields: Any) -> Record:
+    """A record whose every slice has further fields."""
+    runs = [
+        replace(run, slices=tuple(replace(one, **fields) for one in run.slices))
+        for run in record.runs
+    ]
+    return replace(record, runs=tuple(runs))
+
+
+def test_a_stolen_machine_is_a_disturbed_measurement() -> None:
+    record = made.record(made.EAGER, [[10.0] * 3] * 3)
+    # Three samples of two calls of 10 ms each are 60 ms.
+    stolen = with_slices(record, steal_ns=3_000_000)
+
+    assert metrics.steal(stolen).point == pytest.approx(0.05)
+    assert metrics.quality(stolen) == "disturbed (the hypervisor took 5 % of the machine)"
+    assert metrics.quality(with_slices(record, steal_ns=0)) == "clean"
+
+
+def test_a_machine_that_changes_its_speed_is_noisy_even_if_the_network_is_not() -> None:
+    record = made.record(made.EAGER, [[10.0] * 3] * 3)
+    canaries = [{"matmul": 100, "python": 50}, {"matmul": 130, "python": 50}, {"matmul": 110}]
+    runs = [
+        replace(run, slices=tuple(replace(one, canaries_ns=kept) for one in run.slices))
+        for run, kept in zip(record.runs, canaries, strict=True)
+    ]
+    changed = replace(record, runs=tuple(runs))
+
+    assert metrics.machine_drift(changed) == pytest.approx(0.3)
+    assert "speed changed by 30 %" in metrics.quality(changed)
+
+
+def test_faults_are_counted_per_call() -> None:
+    record = with_slices(made.record(made.EAGER, [[10.0, 10.0]]), minor_faults=12)
+
+    assert metrics.faults(record).point == pytest.approx(2.0)
+
+
+def test_a_compiled_mode_pays_when_it_has_saved_what_it_cost() -> None:
+    eager = made.record(made.EAGER, [[20.0] * 3] * 3)
+    name = made.EAGER.replace("/eager/", "/compile/")
+    cold = (10_090_000_000, 1)
+    runs = [
+        made.run(number, [10.0] * 3, f"e-{number}", warmup_ns=cold,
+                 compile_cache="warm" if number else "cold")
+        for number in range(3)
+    ]  # fmt: skip
+    compiled = replace(made.record(name, [[10.0] * 3] * 3), runs=tuple(runs))
+
+    # The first call takes 10 s more than eager's own; every further one saves 10 ms.
+    assert metrics.break_even(compiled, eager).point == pytest.approx(1000)
+    assert metrics.break_even(eager, eager) is None
+
+
+def test_a_compiled_mode_that_may_not_be_faster_never_pays_for_sure() -> None:
+    eager = made.record(made.EAGER, [[20.0] * 3, [20.0] * 3, [20.0] * 3])
+    name = made.EAGER.replace("/eager/", "/compile/")
+    slower = made.record(name, [[15.0] * 3, [30.0] * 3, [16.0] * 3], compile_cache="cold")
+
+    assert metrics.break_even(slower, eager) is None
+
+
+def test_parts_of_a_step_are_medians_over_rounds_of_medians() -> None:
+    record = made.record(made.EAGER, [[1.0], [1.0]])
+    runs = [
+        replace(run, parts=(Part("backward", (1_000, 9_000, 3_000 * (1 + run.round))),))
+        for run in record.runs
+    ]
+
+    found = metrics.metric("backward").of(replace(record, runs=tuple(runs)))
+
+    assert found.point == pytest.approx((3_000 + 6_000) / 2 / 1e9)
+    assert metrics.metric("forward").of(record) is None
+
+
+def test_structure_is_counted_and_nothing_is_made_of_nothing() -> None:
+    record = made.record(made.EAGER, [[1.0]])
+    structure = Structure(graphs=2, graph_breaks={"print": 1, "item": 2}, recompiles=0, reorders=4)
+    known = replace(record, structure=structure)
+
+    values = [
+        metrics.metric(name).of(known).point for name in ("graphs", "graph_breaks", "reorders")
+    ]
+    assert values == [2, 3, 4]
+    assert metrics.metric("allocations").of(known) is None
+    assert metrics.metric("graph_breaks").of(replace(record, structure=Structure())) is None
+    assert metrics.metric("graphs").of(record) is None
+
+
+def test_the_two_memory_methods_stand_beside_their_difference() -> None:
+    memory = Memory(cpu_peak_bytes=100, cpu_high_water_bytes=98)
+    record = replace(made.record(made.EAGER, [[1.0]]), memory=memory)
+
+    assert metrics.metric("memory_methods_apart").of(record).point == pytest.approx(-0.02)

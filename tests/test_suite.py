@@ -6,7 +6,7 @@ import pytest
 
 from cnnbench import catalogue, suite
 from cnnbench.errors import UnknownName, Unsupported, UsageError
-from cnnbench.spec import SENSIBLE_MODES, Device, Mode
+from cnnbench.spec import SENSIBLE_MODES, Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
 
 KNOWN = {"small": Facts((3, 32, 32), 1000, 32), "large": Facts((3, 224, 224), 5000, 64)}
@@ -29,7 +29,7 @@ def test_modes_of_one_workload_stand_together() -> None:
 def test_every_network_keeps_its_own_input_unless_a_size_is_given() -> None:
     own = {spec.workload.input for spec in suite.expand(GRID, KNOWN).specs}
     sized = {
-        spec.workload.input for spec in suite.expand(replace(GRID, size=(96, 64)), KNOWN).specs
+        spec.workload.input for spec in suite.expand(replace(GRID, sizes=((96, 64),)), KNOWN).specs
     }
 
     assert own == {(3, 32, 32), (3, 224, 224)}
@@ -43,7 +43,7 @@ def test_a_whole_input_shape_replaces_everything() -> None:
 
 
 def test_a_size_that_one_network_cannot_take_is_a_row_of_that_network_only() -> None:
-    expansion = suite.expand(replace(GRID, size=(32, 32)), KNOWN)
+    expansion = suite.expand(replace(GRID, sizes=((32, 32),)), KNOWN)
 
     models = {spec.workload.model for spec in expansion.specs if spec.id in expansion.impossible}
     assert models == {"large"}
@@ -56,12 +56,12 @@ def test_a_size_that_one_network_cannot_take_is_a_row_of_that_network_only() -> 
 @pytest.mark.parametrize("phases", [("inference",), ("inference", "inference")])
 def test_a_grid_of_which_nothing_is_possible_is_refused(phases: tuple[str, ...]) -> None:
     with pytest.raises(Unsupported, match="cannot take 8x8; the smallest it takes is 32x32"):
-        suite.expand(replace(GRID, size=(8, 8), phases=phases), KNOWN)
+        suite.expand(replace(GRID, sizes=((8, 8),), phases=phases), KNOWN)
 
 
 def test_the_smaller_side_decides() -> None:
     with pytest.raises(Unsupported, match="cannot take 500x8"):
-        suite.expand(replace(GRID, size=(500, 8)), KNOWN)
+        suite.expand(replace(GRID, sizes=((500, 8),)), KNOWN)
 
 
 def test_what_is_said_twice_is_measured_once() -> None:
@@ -71,7 +71,7 @@ def test_what_is_said_twice_is_measured_once() -> None:
 
 
 def test_arguments_and_threads_reach_every_spec() -> None:
-    grid = replace(GRID, arguments={"width": 2}, threads=3)
+    grid = replace(GRID, arguments={"width": 2}, threads=(3,))
 
     specs = suite.expand(grid, KNOWN).specs
     assert {(spec.workload.model, spec.threads) for spec in specs} == {
@@ -83,7 +83,7 @@ def test_arguments_and_threads_reach_every_spec() -> None:
 def test_guessed_macs_grow_with_batch_and_area() -> None:
     base = suite.expand(replace(GRID, modes=("eager",), phases=("inference",)), KNOWN)
     grown = suite.expand(
-        replace(GRID, modes=("eager",), phases=("inference",), size=(64, 64)), KNOWN
+        replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64),)), KNOWN
     )
 
     assert list(base.macs.values()) == [1000, 8000, 5000, 40000]
@@ -147,3 +147,23 @@ def test_no_name_of_the_catalogue_looks_like_a_word_of_selection() -> None:
 
     assert not names & {"all", "quick"}
     assert not [name for name in names if set(name) & set(":*?[],/ +")]
+
+
+def test_every_size_and_every_number_of_threads_is_a_spec() -> None:
+    grid = replace(GRID, modes=("eager",), phases=("inference",), batches=(1,), threads=(1, 2),
+                   sizes=((64, 64), (96, 64)))  # fmt: skip
+
+    specs = suite.expand(grid, KNOWN).specs
+
+    seen = {(spec.workload.input[-2:], spec.threads) for spec in specs}
+    assert seen == {((64, 64), 1), ((64, 64), 2), ((96, 64), 1), ((96, 64), 2)}
+
+
+def test_a_size_that_a_model_cannot_take_is_impossible_at_that_size_only() -> None:
+    grid = replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64), (8, 8)))
+
+    expansion = suite.expand(grid, KNOWN)
+
+    refused = {Spec.parse(name).workload.input[-1] for name in expansion.impossible}
+    assert refused == {8}
+    assert len(expansion.impossible) < len(expansion.specs)

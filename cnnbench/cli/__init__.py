@@ -19,7 +19,14 @@ from cnnbench.version import VERSION
 # --help.
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
+    "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in duet."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
+    "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),
+    "check": ("cnnbench.cli.check", "Check against a baseline: structure, then timing."),
+    "baseline": ("cnnbench.cli.baseline", "Save, show and update a baseline file."),
+    "history": ("cnnbench.cli.history", "Follow a metric over runs; mark its step changes."),
+    "export": ("cnnbench.cli.export", "Write runs for pytest-benchmark, Bencher, timm and others."),
+    "import": ("cnnbench.cli.importing", "Read results of pytest-benchmark as a run."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
     "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures there are."),

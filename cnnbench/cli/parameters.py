@@ -67,6 +67,36 @@ class Shape(Parameter):
         return tuple(map(int, parts))
 
 
+class Sizes(Parameter):
+    """Comma-separated heights and widths."""
+
+    name = "SIZE,…"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[int, int], ...]:
+        """Read ``160,224x192``; one number is a square."""
+        if isinstance(value, tuple):
+            return value
+        one = Shape("224 or 224x192", (1, 2))
+        shapes = [one.convert(part.strip(), param, ctx) for part in str(value).split(",")]
+        return tuple(dict.fromkeys((shape[0], shape[-1]) for shape in shapes))
+
+
+class Percent(Parameter):
+    """A share."""
+
+    name = "PERCENT"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read ``2%`` or ``0.02``."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)", str(value).strip())
+        share = float(match[1]) / (100 if match[2] else 1) if match is not None else 0.0
+        if not 0 < share < 1:
+            self.fail(f"'{value}' is not a share such as 2% or 0.02", param, ctx)
+        return share
+
+
 class Pair(Parameter):
     """``key=json``."""
 

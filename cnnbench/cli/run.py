@@ -10,29 +10,34 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, Numbers, Pair, Seconds, Shape, Words
+from cnnbench.cli.parameters import Bytes, Numbers, Pair, Percent, Seconds, Shape, Sizes, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import Interrupted, SomeFailed, UsageError
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.plan import Plan
-from cnnbench.spec import PHASES
+from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.store import StoredRun
 
 # Options that --resume takes from the run itself.
-_GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "threads", "model_arg",
-         "classes", "in_channels", "rounds", "slices", "seed", "timeout", "memory_limit",
-         "out", "executor", "dry_run")  # fmt: skip
+_GRID = ("models", "modes", "device", "batch", "size", "shape", "phase", "optimizer", "threads",
+         "model_arg", "l2", "cudnn_benchmark", "classes", "in_channels", "rounds", "slices",
+         "precision", "seed", "timeout", "memory_limit", "out", "executor", "dry_run")  # fmt: skip
+
+# Where something else says when it is enough, rounds are only a bound.
+_MOST_ROUNDS = 20
 
 _EPILOG = """\b
 Examples:
   cnnbench run
   cnnbench run --models 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
   cnnbench run --models all --device cuda --modes all --out results/all-cuda
+  cnnbench run --models all --budget 75m --device cpu
+  cnnbench run --models resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
   cnnbench run --models mynets:tiny --model-arg width=32 --size 64
   cnnbench run --resume results/all-cuda
 
@@ -61,8 +66,8 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
 @click.option(
     "--size",
-    type=Shape("224 or 224x192", (1, 2)),
-    help="Height and width in place of each network's own.",
+    type=Sizes(),
+    help="Heights and widths in place of each network's own, e.g. 160,224x192.",
 )
 @click.option(
     "--input",
@@ -78,9 +83,16 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     help=f"Any of {', '.join(PHASES)}.",
 )
 @click.option(
+    "--optimizer",
+    type=click.Choice(OPTIMIZERS),
+    default=OPTIMIZERS[0],
+    show_default=True,
+    help="Of the phases that train; learning rate zero, so that every step is the same work.",
+)
+@click.option(
     "--threads",
-    type=click.IntRange(min=1),
-    help="CPU threads.  [default: the cores this process may use]",
+    type=Numbers(),
+    help="Numbers of CPU threads.  [default: the cores this process may use]",
 )
 @click.option(
     "--model-arg",
@@ -101,9 +113,19 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),
-    default=Plan.rounds,
-    show_default=True,
-    help="Fresh starts of all workers; intervals need at least 2.",
+    show_default=str(Plan.rounds),
+    help="Fresh starts of all workers; intervals need at least 2. With --precision or --budget, the"
+    f" most there may be (default {_MOST_ROUNDS}).",
+)
+@click.option(
+    "--precision",
+    type=Percent(),
+    help="Add rounds only until every latency and speed-up is known to so much either way.",
+)
+@click.option(
+    "--budget",
+    type=Seconds(),
+    help="Time for the whole run: one round of everything, then more of what is least certain.",
 )
 @click.option(
     "--slices",
@@ -125,6 +147,16 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
     default=f"{Plan.timeout:g}",
     show_default=True,
     help="Longest that one step of a worker may take, e.g. 90s or 10m.",
+)
+@click.option(
+    "--l2",
+    type=click.Choice(["warm", "cold"]),
+    default=Plan.l2,
+    show_default=True,
+    help="CUDA: second-level cache as the last call left it, or flushed before every sample.",
+)
+@click.option(
+    "--cudnn-benchmark", is_flag=True, help="CUDA: let cuDNN time its algorithms and keep the best."
 )
 @click.option(
     "--memory-limit",
@@ -184,8 +216,7 @@ def _refuse_grid(ctx: click.Context) -> None:
 
 
 def _order(options: dict[str, Any]) -> campaign.Order:
-    size = options["size"]
-    if size and options["shape"]:
+    if options["size"] and options["shape"]:
         raise UsageError("--size and --input both say the shape; keep one")
     return campaign.Order(
         models=options["models"],
@@ -193,19 +224,31 @@ def _order(options: dict[str, Any]) -> campaign.Order:
         device=options["device"],
         batches=options["batch"],
         phases=options["phase"],
-        size=(size[0], size[-1]) if size else None,
+        sizes=options["size"] or (),
+        optimizer=options["optimizer"],
         input=options["shape"],
         threads=options["threads"],
         arguments=_arguments(options),
         plan=Plan(
-            rounds=options["rounds"],
+            rounds=_rounds(options),
             slices=options["slices"],
             seed=options["seed"],
             timeout=options["timeout"],
             memory_limit=options["memory_limit"],
+            precision=options["precision"],
+            budget=options["budget"],
+            l2=options["l2"],
+            cudnn_benchmark=options["cudnn_benchmark"],
         ),
         executor=options["executor"],
     )
+
+
+def _rounds(options: dict[str, Any]) -> int:
+    rounds: int | None = options["rounds"]
+    if rounds is not None:
+        return rounds
+    return _MOST_ROUNDS if options["precision"] or options["budget"] else Plan.rounds
 
 
 def _arguments(options: dict[str, Any]) -> dict[str, Any]:
@@ -227,13 +270,21 @@ def _show_grid(job: Job, *, as_json: bool) -> None:
     for spec in job.specs:
         reason = job.impossible.get(spec.id)
         click.echo(spec.id + (f"  (not possible: {reason})" if reason else ""))
-    click.echo(
-        f"{len(job.specs)} specs, {job.plan.rounds} rounds, very roughly"
-        f" {units.clock(job.total_seconds)} on a small machine"
-    )
+    click.echo(_extent(job))
+
+
+def _extent(job: Job) -> str:
+    rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
+    if job.plan.budget is None:
+        most = "at most " if job.plan.precision else ""
+        return f"{len(job.specs)} specs, {most}{job.plan.rounds} rounds, {rough}"
+    budget = units.clock(job.plan.budget)
+    return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
 
 
 def _start(job: Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
+    if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
+        click.echo(f"cnnbench: the budget may not do: {_extent(job)}", err=True)
     progress = Progress(total=len(job.specs), quiet=quiet)
     return _interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
 
@@ -244,7 +295,9 @@ def _resume(options: dict[str, Any]) -> StoredRun:
     total = len(stored.missing) + (len(stored.failed) if again else 0)
     progress = Progress(total=total, quiet=options["quiet"])
     return _interruptible(
-        lambda: campaign.resume(path, progress, retry_failed=again), progress, path
+        lambda: campaign.resume(path, progress, retry_failed=again, budget=options["budget"]),
+        progress,
+        path,
     )
 
 

@@ -20,6 +20,7 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "fraction": units.percent,
     "ratio": units.ratio,
     "error": units.scientific,
+    "change": lambda value: units.percent(value - 1, sign=True),
     "whole": lambda value: str(int(value)),
     "number": units.significant,
 }

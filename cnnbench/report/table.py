@@ -162,16 +162,26 @@ def _speedup(entry: Entry) -> Estimate | None:
     return metrics.speedup(entry.record, entry.baseline)
 
 
+def _break_even(entry: Entry) -> Estimate | None:
+    return metrics.break_even(entry.record, entry.baseline)
+
+
 def _speedup_columns() -> list[tuple[Column, Callable[[Entry], Value]]]:
-    def part(name: str) -> Callable[[Entry], Value]:
+    """What is said of an entry beside its baseline."""
+
+    def part(of: Callable[[Entry], Estimate | None], name: str) -> Callable[[Entry], Value]:
         def value(entry: Entry) -> Value:
-            estimate = _speedup(entry)
+            estimate = of(entry)
             return None if estimate is None else getattr(estimate, name)
 
         return value
 
-    names = (("speedup", "point"), ("speedup_low", "low"), ("speedup_high", "high"))
-    return [(Column(name, name, "ratio"), part(field)) for name, field in names]
+    columns: list[tuple[Column, Callable[[Entry], Value]]] = []
+    beside = (("speedup", "ratio", _speedup), ("break_even_calls", "number", _break_even))
+    for name, kind, of in beside:
+        for end, field in (("", "point"), ("_low", "low"), ("_high", "high")):
+            columns.append((Column(name + end, name + end, kind), part(of, field)))
+    return columns
 
 
 def _of(name: str) -> Callable[[Entry], Estimate | None]:

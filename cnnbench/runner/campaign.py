@@ -19,8 +19,9 @@ from cnnbench.runner import plan as planning
 from cnnbench.runner.executor import AnyCrew, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.plan import Plan
-from cnnbench.runner.session import Session, Watcher, batches
-from cnnbench.spec import Device, Spec
+from cnnbench.runner.session import Session, Watcher
+from cnnbench.runner.subject import batches
+from cnnbench.spec import OPTIMIZERS, Device, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
@@ -44,9 +45,10 @@ class Order:
     device: str | None = None
     batches: tuple[int, ...] = (1,)
     phases: tuple[str, ...] = ("inference",)
-    size: tuple[int, int] | None = None
+    sizes: tuple[tuple[int, int], ...] = ()
+    optimizer: str = OPTIMIZERS[0]
     input: tuple[int, ...] | None = None
-    threads: int | None = None
+    threads: tuple[int, ...] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     plan: Plan = field(default_factory=Plan)
     executor: str = "process"
@@ -76,15 +78,19 @@ class Job:
 
     @property
     def total_seconds(self) -> float:
-        """A rough guess of what all of it takes."""
+        """A rough guess of what all of it takes; with a budget, of the first answers."""
         starts = len(self.work) * planning.rough_starts(self.plan)
         return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
 
 
-def prepare(order: Order) -> Job:
+def prepare(order: Order, who: Executor | None = None) -> Job:
     """Work an order out.
 
     Asks a worker what this machine is, and what models outside the catalogue are.
+
+    Args:
+        order: what a user asked for.
+        who: measures, in place of the executor that the order names.
 
     Raises:
         UsageError: something in the order is wrong or not possible here.
@@ -94,7 +100,7 @@ def prepare(order: Order) -> Job:
     asked = None if order.device is None else Device.parse(order.device)
     if asked is not None:
         suite.modes(order.modes, asked)
-    who = executor(order.executor)
+    who = who or executor(order.executor)
     with asking(who) as crew:
         return _work_out(order, who, crew, models, asked)
 
@@ -110,14 +116,16 @@ def _work_out(
         batches=order.batches,
         phases=order.phases,
         device=device,
-        threads=order.threads or machine.default_threads(),
-        size=order.size,
+        threads=order.threads or (machine.default_threads(),),
+        sizes=order.sizes,
+        optimizer=order.optimizer,
         input=order.input,
         arguments=order.arguments,
     )
     known = suite.facts(models) | _outside(crew, suite.outside(models), order.arguments)
     expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
-    plan = replace(order.plan, memory_limit=order.plan.memory_limit or _memory_limit(device))
+    limit = order.plan.memory_limit or memory_limit(device)
+    plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
 
 
@@ -131,7 +139,8 @@ def _device(asked: Device | None, environment: Environment) -> Device:
     return asked
 
 
-def _memory_limit(device: Device) -> int | None:
+def memory_limit(device: Device) -> int | None:
+    """Bytes that one worker may take on this machine, ``None`` for no limit."""
     available = machine.memory_available()
     # A CUDA process maps far more than it uses, so a limit on its mappings would mean nothing.
     if available is None or device.kind != "cpu":
@@ -157,17 +166,26 @@ def _outside(crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any]) 
     return found
 
 
-def _refused_shapes(crew: AnyCrew, grid: Grid, known: Mapping[str, Facts]) -> dict[str, str]:
-    """Ask a worker which models cannot take the shape that was asked for, and why."""
+def _refused_shapes(
+    crew: AnyCrew, grid: Grid, known: Mapping[str, Facts]
+) -> dict[tuple[str, tuple[int, ...]], str]:
+    """Ask a worker which models cannot take a shape that was asked for, and why."""
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
-    shapes = {name: suite.shape_of(grid, known[name]) for name in grid.models if name not in own}
-    changed = {name: list(shape) for name, shape in shapes.items() if shape != known[name].input}
-    if not changed or grid.arguments:
-        return {}
-    (answer,) = ask_each(crew, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
-    # Not known beforehand, then; a network that cannot take it will say so in its row.
-    return {} if isinstance(answer, WorkerError) else dict(answer)
+    found: dict[tuple[str, tuple[int, ...]], str] = {}
+    if grid.arguments:
+        return found
+    shapes = {name: suite.shapes_of(grid, known[name]) for name in grid.models if name not in own}
+    for place in range(max(map(len, shapes.values()), default=0)):
+        asked = {name: of[place] for name, of in shapes.items() if place < len(of)}
+        changed = {name: list(of) for name, of in asked.items() if of != known[name].input}
+        if not changed:
+            continue
+        (answer,) = ask_each(crew, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
+        # Not known beforehand, then; a network that cannot take it will say so in its row.
+        if not isinstance(answer, WorkerError):
+            found |= {(name, asked[name]): reason for name, reason in answer.items()}
+    return found
 
 
 def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> StoredRun:
@@ -189,8 +207,12 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
     return store.read(out)
 
 
-def resume(path: Path, watcher: Watcher, *, retry_failed: bool = False) -> StoredRun:
+def resume(
+    path: Path, watcher: Watcher, *, retry_failed: bool = False, budget: float | None = None
+) -> StoredRun:
     """Measure what a run still misses, with the run's own plan; on request what failed again.
+
+    A budget counts anew, and in seconds; the run's own if none is given.
 
     Raises:
         StoreError: not a run.
@@ -210,6 +232,7 @@ def resume(path: Path, watcher: Watcher, *, retry_failed: bool = False) -> Store
         )
     specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")
+    plan = replace(plan, budget=budget or plan.budget)
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
@@ -229,7 +252,7 @@ def _measure(job: Job, writer: Writer, watcher: Watcher) -> None:
         writer.append(impossible)
     for record in impossible:
         watcher.finished(record)
-    session = Session(job.executor, job.plan, job.environment, watcher)
+    session = Session(job.executor, job.plan, job.environment, watcher, job.macs)
     for records in session.run(job.work):
         writer.append(records)
 

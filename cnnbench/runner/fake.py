@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 class FakeWorker:
     """Answers like a worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, who: Fake | None = None) -> None:
+        self._who = who or Fake()
         self.phase = "start"
         self._request: Message = {}
         self._slices: list[Slice] = []
@@ -79,8 +80,9 @@ class FakeWorker:
         # the slice's own.
         place = f"{self._request['seed']}/{self._request['round']}/{spec.workload.id}/{turn}"
         moment = random.Random(place).gauss(0, 0.2)
-        own = random.Random(f"{place}/{spec.mode.text}").gauss(0, 0.01)
-        nanoseconds = round(_seconds(spec) * 1e9 * 2 ** (moment + own))
+        own = random.Random(f"{place}/{spec.mode.text}{self._who.label}").gauss(0, self._who.noise)
+        seconds = _seconds(spec) * (1 + self._who.slowdown)
+        nanoseconds = round(seconds * 1e9 * 2 ** (moment + own))
         return Slice(turn=turn, iterations=1, ns=(nanoseconds,) * 3, cpu_ns=3 * nanoseconds)
 
     def _run(self) -> Run:
@@ -175,18 +177,32 @@ def _structure(spec: Spec) -> Structure:
 class FakeCrew:
     """Starts pretended workers."""
 
+    def __init__(self, who: Fake) -> None:
+        self._who = who
+
     def start(self) -> FakeWorker:
         """A worker that is ready at once."""
-        return FakeWorker()
+        return FakeWorker(self._who)
 
 
 class Fake:
-    """The executor that pretends."""
+    """The executor that pretends.
+
+    Args:
+        label: makes the noise of one side of a duet another than the other's.
+        slowdown: how much slower than others everything is, as a fraction.
+        noise: of a slice, in powers of two.
+    """
 
     name = "fake"
+
+    def __init__(self, label: str = "", slowdown: float = 0.0, noise: float = 0.01) -> None:
+        self.label = label
+        self.slowdown = slowdown
+        self.noise = noise
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[FakeCrew]:
         """A pretended crew; the scratch directory stays empty."""
         del scratch
-        yield FakeCrew()
+        yield FakeCrew(self)

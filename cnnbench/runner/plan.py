@@ -5,7 +5,7 @@ Rounds, slices, warm-up, limits. A value that is stored with every run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cnnbench.errors import UsageError
 
@@ -24,6 +24,16 @@ class Plan:
         seed: of weights, inputs and the order of turns.
         timeout: seconds that any one step of a worker may take.
         memory_limit: bytes that a worker may get beyond what it starts with; ``None`` for no limit.
+        precision: stop adding rounds to a group once every interval is at most so wide, as a share
+            of its figure either way; ``None``: always all rounds.
+        budget: seconds that the whole run may take; ``None`` for as long as it needs.
+        warm_up_fewest, least_turns, memory_warm_calls: what even the slowest network gets: calls
+            after the first one, turns per round, and calls before memory is looked at.
+        float64_macs: workloads of more multiply-accumulates are not computed in float64; ``None``
+            for all.
+        ceilings: probe the machine's ceilings beside every group.
+        l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
+        cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
     """
 
     rounds: int = 5
@@ -36,10 +46,20 @@ class Plan:
     seed: int = 0
     timeout: float = 600.0
     memory_limit: int | None = None
+    precision: float | None = None
+    budget: float | None = None
+    warm_up_fewest: int = 2
+    least_turns: int = 3
+    memory_warm_calls: int = 2
+    float64_macs: int | None = None
+    ceilings: bool = False
+    l2: str = "warm"
+    cudnn_benchmark: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "slices", "slice_seconds", "timeout"):
-            if getattr(self, name) <= 0:
+        for name in ("rounds", "slices", "slice_seconds", "timeout", "precision", "budget"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
                 raise UsageError(f"--{name.replace('_', '-')} must be positive")
 
     @property
@@ -49,13 +69,38 @@ class Plan:
             "calls": self.warm_up_calls,
             "seconds": self.warm_up_seconds,
             "limit": self.warm_up_limit,
+            "fewest": self.warm_up_fewest,
         }
 
     def turns(self, estimate: float) -> int:
         """Turns for an ensemble whose slowest member takes ``estimate`` seconds per call."""
         per_turn = max(self.slice_seconds, estimate)
-        return max(min(3, self.slices), min(self.slices, int(self.turn_budget / per_turn)))
+        most = min(self.slices, int(self.turn_budget / per_turn))
+        return max(min(self.least_turns, self.slices), most)
 
+    def within_budget(self, specs: int) -> Plan:
+        """The plan for so many specs, spending no more than an equal share on a first answer.
+
+        Only networks that are slow for the budget notice: they get fewer calls, never another batch
+        or input.
+        """
+        if self.budget is None:
+            return self
+        share = _FIRST_SHARE * self.budget / max(specs, 1)
+        return replace(
+            self,
+            turn_budget=min(self.turn_budget, max(share, self.slices * self.slice_seconds)),
+            warm_up_limit=min(self.warm_up_limit, share),
+            warm_up_fewest=0,
+            least_turns=2,
+            memory_warm_calls=min(self.memory_warm_calls, 1),
+            float64_macs=round(share * _MACS_PER_SECOND),
+        )
+
+
+# Of a budget, what sampling for the first answers may take; building, checking and memory take as
+# much again or more, and what is left narrows intervals.
+_FIRST_SHARE = 0.25
 
 # Rough costs for --dry-run and the clock, in seconds on a small machine; never used for a result.
 _IMPORT, _PREPARE, _COMPILE = 5.0, 0.6, 25.0
@@ -63,14 +108,21 @@ _MACS_PER_SECOND = 3e10
 
 
 def rough_seconds(plan: Plan, macs: float, *, compiles: bool) -> float:
-    """Roughly how long one spec will take, all passes and rounds, without imports."""
+    """Roughly how long one spec will take, all passes and rounds, without imports.
+
+    With a budget: for its first answer.
+    """
     call = macs / _MACS_PER_SECOND
     warm = max(plan.warm_up_seconds, min(plan.warm_up_calls * call, plan.warm_up_limit))
     one_round = _PREPARE + warm + plan.turns(call) * max(plan.slice_seconds, call)
     memory = _PREPARE + 5 * call
-    return plan.rounds * one_round + memory + (_COMPILE if compiles else 0)
+    return _rounds(plan) * one_round + memory + (_COMPILE if compiles else 0)
 
 
 def rough_starts(plan: Plan) -> float:
     """Roughly how long the starters of one batch take."""
-    return plan.rounds * _IMPORT
+    return _rounds(plan) * _IMPORT
+
+
+def _rounds(plan: Plan) -> int:
+    return plan.rounds if plan.budget is None else 1

@@ -1,7 +1,8 @@
 """Real workers: processes started here, spoken to in JSON over sockets, and never left behind.
 
 A crew is a starter and the workers it forks. If the starter dies, the crew starts another; if
-forking is unsafe here, every worker is a fresh process.
+forking is unsafe here, every worker is a fresh process. Where the code of its workers comes from is
+an ``Origin``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +31,26 @@ if TYPE_CHECKING:
 # Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
 _START_SECONDS = 180.0
 _TAIL_LENGTH = 2000
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the code of workers comes from.
+
+    Attributes:
+        python: their interpreter.
+        package: folder that holds the ``cnnbench`` they run; ``None`` for this very one.
+        networks: folders that come first where they import networks from.
+        folder: their working directory; ``None`` for this process's own.
+        variables: environment variables in place of this process's own.
+    """
+
+    python: str = sys.executable
+    package: str | None = None
+    networks: tuple[str, ...] = ()
+    folder: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
 
 
 class StarterDied(WorkerError):
@@ -59,7 +82,7 @@ class Worker:
             WorkerTimeout, WorkerDied, WorkerRaised: and the worker is gone.
         """
         if "task" in message:
-            message = message | {"log": str(self._log)}
+            message = message | {"log": str(self._log)} | self._crew.extra
         try:
             self._channel.send(message)
             return self._await(time.monotonic() + timeout)
@@ -121,8 +144,9 @@ def _ending(status: int) -> str:
 class Crew:
     """Workers of one round. A context manager: when it ends, every process it started is gone."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, origin: Origin | None = None) -> None:
         self._scratch = scratch
+        self._origin = origin or Origin()
         self._starter: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
@@ -134,6 +158,12 @@ class Crew:
 
     def __exit__(self, *_: object) -> None:
         self._end()
+
+    @property
+    def extra(self) -> Message:
+        """What every request of this crew also says."""
+        found = self._origin.networks
+        return {"networks": list(found)} if found else {}
 
     def start(self) -> Worker:
         """A new worker, waiting for its request.
@@ -183,7 +213,7 @@ class Crew:
     def _start_starter(self) -> None:
         ours, theirs = pair()
         with theirs:
-            self._starter = _launch("starter", theirs, self._scratch / "starter.log")
+            self._starter = self._launch("starter", theirs)
         self._control = ours
         try:
             ready = ours.receive(_START_SECONDS)
@@ -212,9 +242,29 @@ class Crew:
             raise StarterDied("the process that supervises the workers was killed") from None
 
     def _spawn(self, theirs: socket.socket) -> int:
-        process = _launch("child", theirs, self._scratch / "starter.log")
+        process = self._launch("child", theirs)
         self._spawned[process.pid] = process
         return process.pid
+
+    def _launch(self, role: str, end: socket.socket) -> subprocess.Popen[bytes]:
+        """Start ``python -m cnnbench.worker`` in a process group of its own.
+
+        So that Ctrl-C is ours to handle.
+        """
+        # -P: a file beside the user's network that is called random.py or torch.py must not be
+        # imported instead.
+        python, number = self._origin.python, str(end.fileno())
+        with (self._scratch / "starter.log").open("ab") as errors:
+            return subprocess.Popen(  # noqa: S603 - an interpreter of the user's, our own module
+                [python, "-P", "-m", "cnnbench.worker", role, number],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                pass_fds=(end.fileno(),),
+                start_new_session=True,
+                cwd=self._origin.folder,
+                env=_environment(self._origin, self._scratch),
+            )
 
     def _end(self) -> None:
         if self._control is not None:
@@ -236,33 +286,28 @@ def _reap_spawned(process: subprocess.Popen[bytes], *, force: bool) -> int:
     return process.wait()
 
 
-def _launch(role: str, end: socket.socket, log: Path) -> subprocess.Popen[bytes]:
-    """Start ``python -m cnnbench.worker`` in a process group of its own.
+def _environment(origin: Origin, scratch: Path) -> dict[str, str]:
+    """The environment of this process, with the right ``cnnbench`` importable."""
+    variables = os.environ | origin.variables
+    root = origin.package or str(_PACKAGE.parent)
+    if origin.python != sys.executable and origin.package is None:
+        root = _alone(scratch)
+    elif root == sysconfig.get_path("purelib"):
+        return variables
+    paths = [root, *filter(None, [variables.get("PYTHONPATH")])]
+    return variables | {"PYTHONPATH": os.pathsep.join(paths)}
 
-    So that Ctrl-C is ours to handle.
+
+def _alone(scratch: Path) -> str:
+    """A folder with this package and nothing else.
+
+    Another interpreter must not find what is installed beside it, least of all its torch.
     """
-    # -P: a file beside the user's network that is called random.py or torch.py must not be imported
-    # instead.
-    command = [sys.executable, "-P", "-m", "cnnbench.worker", role, str(end.fileno())]
-    with log.open("ab") as errors:
-        return subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            pass_fds=(end.fileno(),),
-            start_new_session=True,
-            env=_environment(),
-        )
-
-
-def _environment() -> dict[str, str]:
-    """The environment of this process, with this very package importable."""
-    root = str(Path(__file__).resolve().parents[2])
-    if root == sysconfig.get_path("purelib"):
-        return dict(os.environ)
-    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    folder = scratch / "package"
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / _PACKAGE.name).symlink_to(_PACKAGE)
+    return str(folder)
 
 
 class Processes:
@@ -270,6 +315,9 @@ class Processes:
 
     name = "process"
 
+    def __init__(self, origin: Origin | None = None) -> None:
+        self._origin = origin
+
     def open(self, scratch: Path) -> Crew:
         """A fresh crew that keeps its logs in a scratch directory."""
-        return Crew(scratch)
+        return Crew(scratch, self._origin)

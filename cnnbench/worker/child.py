@@ -21,6 +21,8 @@ from cnnbench.worker.talk import Talk
 from cnnbench.worker.tasks import TASKS
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.channel import Channel, Message
 
 _MESSAGE_LENGTH = 500
@@ -43,18 +45,21 @@ def serve(channel: Channel) -> None:
 def _prepare_process(request: Message) -> None:
     _redirect(request.get("log") or os.devnull)
     faulthandler.enable()
-    _find_networks_here()
+    _find_networks_here(request.get("networks", ()))
     _die_first()
     limit = request.get("memory_limit")
     if limit is not None:
         _limit_memory(limit)
 
 
-def _find_networks_here() -> None:
+def _find_networks_here(first: Sequence[str]) -> None:
     """Let networks of the user's be imported from the current directory.
 
-    Last on the path, so that a file beside them never shadows a library.
+    Last on the path, so that a file beside them never shadows a library. Folders that come first
+    are those of a revision, whose networks must not be those that are installed; the libraries are
+    imported already.
     """
+    sys.path[:0] = first
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.append(here)

@@ -121,7 +121,13 @@ def _player(
     check = checking.compare(spec, step.observe(result), path, reference)
     warm = sampling.warm_up(step.call, kind, sampling.WarmUp.of(plan.warm_up))
     return _Player(
-        spec, step, check, flags | kind.notes(), [first, *warm], built, sampling.steady(warm)
+        spec,
+        step,
+        check,
+        flags | kind.notes(),
+        [first, *warm],
+        built,
+        sampling.steady(warm or [first]),
     )
 
 

@@ -6,8 +6,6 @@ parts of a training step. Everything that is not a slice happens before the firs
 
 from __future__ import annotations
 
-import resource
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +21,6 @@ from cnnbench.worker.witnesses import Canaries
 if TYPE_CHECKING:
     from cnnbench.channel import Message
     from cnnbench.worker.talk import Talk
-
-# Page faults of a call are counted over so many, and over one where a call takes longer than this.
-_FAULT_CALLS, _SLOW = 3, 1.0
 
 
 def measure(request: Message, talk: Talk) -> None:
@@ -45,8 +40,9 @@ def measure(request: Message, talk: Talk) -> None:
     check = _check(spec, step.observe(result), request)
     del result
     talk.enter("warm up")
-    warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
-    estimate = sampling.steady(warm)
+    plan = sampling.WarmUp.of(request["warm_up"])
+    warm = sampling.warm_up(step.call, device, plan, 0 if cache else first)
+    estimate = sampling.steady(warm or [first])
     if spec.mode.compiler != "eager":
         # The first call may have run what later calls do not: CUDA graphs record on the second.
         talk.enter("check again")
@@ -64,7 +60,7 @@ def measure(request: Message, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process(step, estimate),
+            flags=flags | device.notes() | notes | _process(),
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,
@@ -118,20 +114,6 @@ def _parts(
         return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
 
 
-def _process(step: build.Step, estimate: float) -> dict[str, Any]:
+def _process() -> dict[str, Any]:
     """How this process stood while it was sampled."""
-    return {
-        "collector": False,
-        "process_threads": memory.status_number("Threads"),
-        "minor_faults_per_call": faults_per_call(step, 1 if estimate > _SLOW else _FAULT_CALLS),
-    }
-
-
-def faults_per_call(step: build.Step, count: int) -> int:
-    """Minor page faults of a warm call with malloc caching as it is: the median of some calls."""
-    taken: list[int] = []
-    for _ in range(count):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-        step.call()
-        taken.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-    return round(statistics.median(taken))
+    return {"collector": False, "process_threads": memory.status_number("Threads")}

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 # glibc's mallopt parameters (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
-_WARM_CALLS = 2
-
 
 def stop_malloc_caching() -> bool:
     """Make malloc give freed blocks back at once; call before anything large is allocated.
@@ -47,14 +45,15 @@ def stop_malloc_caching() -> bool:
     return all(taken)
 
 
-def measure(step: Step, device: Kind) -> Memory:
+def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
     """Peak memory of one warm step.
 
     Args:
         step: built but not yet called.
         device: where it runs.
+        warm_calls: calls before one is looked at.
     """
-    for _ in range(_WARM_CALLS):
+    for _ in range(warm_calls):
         step.call()
     device.synchronize()
     resident = storage_bytes(step.resident())

@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 # one.
 _SAMPLES_PER_SLICE = 64
 
-# Even a network of seconds per call is called so often before it is sampled.
-_FEWEST = 2
-
 
 @dataclass(frozen=True)
 class WarmUp:
@@ -37,37 +34,44 @@ class WarmUp:
     Attributes:
         calls: at least so many, and
         seconds: at least so long, both after the first call, which may compile;
-        limit: but no longer than this once two calls are done, so that a network of seconds per
-            call ends.
+        limit: but no longer than this once
+        fewest: calls are done, so that a network of seconds per call ends.
     """
 
     calls: int = 10
     seconds: float = 0.25
     limit: float = 6.0
+    fewest: int = 2
 
     @classmethod
     def of(cls, plan: Mapping[str, float]) -> WarmUp:
         """From a sampling plan's own words."""
-        return cls(int(plan["calls"]), plan["seconds"], plan["limit"])
+        return cls(int(plan["calls"]), plan["seconds"], plan["limit"], int(plan["fewest"]))
 
 
-def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp) -> list[int]:
+def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp, first_ns: int = 0) -> list[int]:
     """Call until warm, each call waited for; the very first call is the caller's.
+
+    Args:
+        call: one iteration.
+        device: where it runs.
+        plan: how long.
+        first_ns: what the first call took, if it did the same work as the others (did not compile).
 
     Returns:
         Nanoseconds of every call.
     """
     taken: list[int] = []
-    while not _is_warm(taken, plan):
+    while not _is_warm(taken, plan, first_ns):
         taken.append(timed(call, device)[0])
     return taken
 
 
-def _is_warm(taken: list[int], plan: WarmUp) -> bool:
+def _is_warm(taken: list[int], plan: WarmUp, first_ns: int) -> bool:
     spent = sum(taken) / 1e9
     if len(taken) >= plan.calls and spent >= plan.seconds:
         return True
-    return len(taken) >= _FEWEST and spent >= plan.limit
+    return len(taken) >= plan.fewest and spent + first_ns / 1e9 >= plan.limit
 
 
 def timed(call: Callable[[], Any], device: Kind) -> tuple[int, Any]:

@@ -89,7 +89,7 @@ def peak_memory(request: Message, talk: Talk) -> None:
     architecture, module = build.construct(spec.workload, request["seed"])
     step = build.step(spec, architecture, module, request["seed"])
     talk.enter("memory")
-    talk.answer(memory.measure(step, device))
+    talk.answer(memory.measure(step, device, request.get("warm_calls", 2)))
     if talk.next()["do"] == "structure":
         talk.enter("structure")
         talk.answer(structure.take(step, device, spec.mode))

@@ -72,6 +72,10 @@ def test_with_no_option_quick_is_measured_into_a_new_directory(cnnbench_cli, tmp
         (["--input", "1x64x64"], "lenet/inference-b1-1x64x64/eager/cpu-t1"),
         (["--phase", "training,finetune"], "lenet/finetune-b1-3x32x32/eager/cpu-t1"),
         (["--threads", "7"], "lenet/inference-b1-3x32x32/eager/cpu-t7"),
+        (["--phase", "inference,training", "--optimizer", "adamw"],
+         "lenet/training-adamw-b1-3x32x32/eager/cpu-t1"),
+        (["--threads", "2,7"], "lenet/inference-b1-3x32x32/eager/cpu-t2"),
+        (["--size", "64,96x48"], "lenet/inference-b1-3x96x48/eager/cpu-t1"),
         (["--model-arg", "a=1", "--model-arg", "b=x"],
          "lenet?a=1&b=%22x%22/inference-b1-3x32x32/eager/cpu-t1"),
     ],
@@ -430,3 +434,48 @@ def test_durations_are_read(text: str, value: float) -> None:
 )  # fmt: skip
 def test_arguments_are_json_or_a_plain_word(text: str, value: Any) -> None:
     assert Pair().convert(text, None, None) == ("a", value)
+
+
+def test_precision_and_budget_reach_the_plan_and_make_rounds_a_bound(run, tmp_path) -> None:
+    assert run("--precision", "50%", "--budget", "2s", "--out", "out").exit_code == 0
+
+    plan = store.read(tmp_path / "out").manifest.plan
+    assert (plan["precision"], plan["budget"], plan["rounds"]) == (0.5, 2.0, 20)
+
+
+def test_a_budget_that_may_not_do_is_said_beforehand(run) -> None:
+    result = run("--budget", "1s", "--rounds", "1", models="lenet,alexnet,resnet18")
+
+    assert result.exit_code == 0
+    assert "cnnbench: the budget may not do: 6 specs, 0:00:01 in all" in result.stderr
+
+
+def test_a_run_with_a_budget_has_one_row_per_spec_and_can_be_resumed(run, cnnbench_cli) -> None:
+    assert run("--budget", "1s", "--rounds", "3", "--out", "out").exit_code == 0
+
+    result = cnnbench_cli("run", "--resume", "out", "--budget", "5s", "--json")
+
+    rows = json.loads(result.stdout)
+    assert [row["status"] for row in rows] == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("text", ["0", "2", "200%", "-1%", "two", "", "%"])
+def test_a_precision_that_is_no_share_is_refused_in_one_line(run, text: str) -> None:
+    result = run("--precision", text)
+
+    assert result.exit_code == 2
+    assert f"'{text}' is not a share such as 2% or 0.02" in result.stderr
+
+
+def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
+    result = run("--optimizer", "adam")
+
+    assert result.exit_code == 2
+    assert "--optimizer goes with --phase training or finetune; inference has none" in result.stderr
+
+
+def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
+    assert run("--l2", "cold", "--cudnn-benchmark", "--out", "out").exit_code == 0
+
+    plan = store.read(tmp_path / "out").manifest.plan
+    assert (plan["l2"], plan["cudnn_benchmark"]) == ("cold", True)

@@ -22,7 +22,7 @@ from cnnbench.runner.executor import EXECUTORS
 from cnnbench.runner.plan import Plan
 from tests.runner.conftest import Ear, Trouble
 
-ORDER = Order(models=("lenet", "alexnet"), threads=1, plan=Plan(slices=2), executor="fake")
+ORDER = Order(models=("lenet", "alexnet"), threads=(1,), plan=Plan(slices=2), executor="fake")
 
 
 def prepare(**change: Any) -> campaign.Job:
@@ -54,7 +54,7 @@ def test_an_order_becomes_a_grid_in_its_order() -> None:
         ({"device": "gpu"}, UsageError, "use cpu, cuda or cuda:INDEX"),
         ({"phases": ("testing",)}, UnknownName, "unknown phase 'testing'"),
         ({"executor": "fak"}, UnknownName, "did you mean fake"),
-        ({"size": (8, 8)}, Unsupported, "cannot take 8x8"),
+        ({"sizes": ((8, 8),)}, Unsupported, "cannot take 8x8"),
         ({"models": ()}, UsageError, "no model given"),
     ],
 )
@@ -125,7 +125,7 @@ def test_threads_are_those_that_can_run_unless_given(monkeypatch) -> None:
     monkeypatch.setattr(machine, "default_threads", lambda: 13)
 
     assert {spec.threads for spec in prepare(threads=None).specs} == {13}
-    assert {spec.threads for spec in prepare(threads=2).specs} == {2}
+    assert {spec.threads for spec in prepare(threads=(2,)).specs} == {2}
 
 
 def test_models_outside_of_the_catalogue_are_asked_of_a_worker() -> None:
@@ -164,7 +164,7 @@ def test_a_run_has_a_record_per_spec_and_tells_the_watcher(tmp_path) -> None:
 
 
 def test_sizes_that_a_network_cannot_take_are_rows(tmp_path) -> None:
-    stored = campaign.start(prepare(size=(40, 40)), tmp_path / "run", Ear())
+    stored = campaign.start(prepare(sizes=((40, 40),)), tmp_path / "run", Ear())
 
     status = {record.spec.workload.model: record.status for record in stored.records}
     reasons = {record.failure.message for record in stored.records if record.failure}

@@ -43,3 +43,18 @@ def test_rough_times_grow_with_work_rounds_and_compiling() -> None:
     assert planning.rough_seconds(Plan(rounds=9), 1e9, compiles=False) > base
     assert planning.rough_seconds(Plan(), 1e9, compiles=True) > base
     assert planning.rough_starts(Plan(rounds=6)) == 2 * planning.rough_starts(Plan(rounds=3))
+
+
+def test_a_budget_leaves_quick_networks_alone_and_shortens_slow_ones() -> None:
+    generous = Plan(budget=36_000.0).within_budget(10)
+    tight = Plan(budget=60.0).within_budget(100)
+
+    assert generous.turns(0.01) == Plan().turns(0.01)
+    assert (generous.turn_budget, generous.warm_up_limit) == (8.0, 6.0)
+    assert tight.turns(0.01) == Plan().turns(0.01)
+    assert tight.turns(5.0) == 2
+    assert tight.float64_macs < generous.float64_macs
+
+
+def test_without_a_budget_a_plan_stays_as_it_is() -> None:
+    assert Plan().within_budget(7) == Plan()

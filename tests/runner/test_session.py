@@ -9,10 +9,12 @@ from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.record import Environment
 from cnnbench.runner.plan import Plan
 from cnnbench.runner.process import StarterDied
-from cnnbench.runner.session import Session, batches
+from cnnbench.runner.session import Session
+from cnnbench.runner.subject import batches
 from tests.runner.conftest import Ear, Heard, Trouble, specs
 
 if TYPE_CHECKING:
+    from cnnbench.record import Record
     from cnnbench.spec import Spec
 
 MODES = ("eager", "channels_last", "amp=bf16")
@@ -255,3 +257,126 @@ def test_batches_keep_workloads_whole() -> None:
 def test_a_workload_that_is_too_long_for_a_batch_is_a_batch() -> None:
     assert [len(batch) for batch in batches(specs(*MODES), lambda spec: 1e6)] == [3]
     assert list(batches([], lambda spec: 1.0)) == []
+
+
+class Clock:
+    """A clock that a test moves; every crew takes ten seconds."""
+
+    def __init__(self, trouble: Trouble) -> None:
+        self._trouble = trouble
+
+    def __call__(self) -> float:
+        return 10.0 * self._trouble.crews
+
+
+def handed(trouble: Trouble, work: list[list[Spec]], **plan: Any) -> list[list[Record]]:
+    """What a session with a budget hands over, time by time."""
+    session = Session(
+        trouble, Plan(slices=2, **plan), Environment({"fake": True}), Ear(), clock=Clock(trouble)
+    )
+    return list(session.run(work))
+
+
+def test_with_a_budget_everything_has_an_answer_before_anything_has_a_second() -> None:
+    work = [specs("eager", models=("a",)), specs("eager", models=("b",))]
+
+    found = handed(Trouble(), work, budget=50.0, rounds=9)
+
+    assert [len(records[0].runs) for records in found[:2]] == [1, 1]
+    assert {record.id for records in found[:2] for record in records} == {
+        spec.id for batch in work for spec in batch
+    }
+
+
+def test_a_budget_is_spent_on_further_rounds_and_not_exceeded_by_more_than_one() -> None:
+    trouble = Trouble()
+
+    found = handed(trouble, [specs(*MODES)], budget=100.0, rounds=50)
+
+    assert 8 <= trouble.crews <= 11
+    assert len(found[-1][0].runs) == trouble.crews
+
+
+def test_a_budget_that_is_too_small_still_gives_every_spec_an_answer() -> None:
+    work = [specs("eager", models=(name,)) for name in "abcd"]
+
+    found = handed(Trouble(), work, budget=1.0, rounds=9)
+
+    assert [len(record.runs) for records in found for record in records] == [1] * 4
+
+
+def test_a_budget_is_not_spent_on_what_is_known_well_enough() -> None:
+    trouble = Trouble()
+
+    handed(trouble, [specs("eager")], budget=1e6, rounds=40, precision=0.9)
+
+    assert trouble.crews < 40
+
+
+def test_a_spec_is_announced_once_however_often_it_is_refined() -> None:
+    trouble, ear = Trouble(), Ear()
+    plan = Plan(slices=2, budget=100.0, rounds=9)
+    session = Session(trouble, plan, Environment({}), ear, clock=Clock(trouble))
+    for _ in session.run([specs(*MODES)]):
+        pass
+
+    assert len(ear.records) == 3
+
+
+def test_precision_ends_a_group_early_and_no_sooner_than_three_rounds() -> None:
+    records = measure(Trouble(), [specs("eager")], rounds=30, precision=0.99)
+
+    (record,) = records.values()
+    assert 3 <= len(record.runs) < 30
+
+
+def test_a_mode_in_float64_is_left_out_where_it_would_take_too_much_of_the_budget() -> None:
+    trouble = Trouble(wide=True)
+    session = Session(
+        trouble, Plan(rounds=1, float64_macs=10), Environment({}), Ear(),
+        macs={specs("eager")[0].id: 11},
+    )  # fmt: skip
+
+    ((record,),) = session.run([specs("eager")])
+
+    assert trouble.heard[0].what == "reference"
+    assert record.notes == ("not compared with float64, which would take too much of the budget",)
+
+
+def test_the_structure_comes_from_the_process_that_measured_memory() -> None:
+    trouble = Trouble()
+
+    records = measure(trouble, [specs("eager")])
+
+    asked = [heard.what for heard in trouble.heard]
+    assert asked[asked.index("memory") + 1] == "structure"
+    assert all(record.structure is not None for record in records.values())
+
+
+def test_a_structure_that_cannot_be_had_costs_no_memory_figure() -> None:
+    trouble = Trouble(lambda heard: WorkerRaised("x") if heard.what == "structure" else None)
+
+    (record,) = measure(trouble, [specs("eager")]).values()
+
+    assert (record.status, record.notes) == ("ok", ("structure not known: x",))
+    assert record.memory is not None
+
+
+def test_with_a_budget_memory_waits_until_every_spec_has_its_first_answer() -> None:
+    trouble = Trouble()
+    work = [specs("eager", models=("a",)), specs("eager", models=("b",))]
+
+    found = handed(trouble, work, budget=100.0, rounds=3)
+
+    asked = [(heard.what, heard.workload) for heard in trouble.heard]
+    assert asked.index(("memory", "a")) > asked.index(("slice", "b"))
+    assert found[0][0].notes == ("memory and structure not measured: the budget left no time",)
+    last = {record.id: record for records in found for record in records}
+    assert all(record.memory is not None and not record.notes for record in last.values())
+
+
+def test_a_budget_that_is_spent_leaves_a_note_for_what_was_left_out() -> None:
+    ((record,),) = handed(Trouble(), [specs("eager")], budget=1.0, rounds=3)
+
+    assert (record.status, record.memory) == ("ok", None)
+    assert record.notes == ("memory and structure not measured: the budget left no time",)

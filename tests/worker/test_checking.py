@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,21 @@ def test_fp32_that_differs_is_judged_by_how_much(kept, scale: float, status: str
     assert check.status == status
     assert check.error == pytest.approx(abs(scale - 1), rel=0.2, abs=1e-7)
     assert (check.reason == "") is (status == "ok")
+
+
+@pytest.mark.parametrize(
+    ("scale", "status"), [(1 + 1e-7, "ok"), (1 + 2e-4, "unchecked"), (-1.0, "wrong")]
+)
+def test_without_float64_a_small_difference_is_not_called_wrong(
+    kept, scale: float, status: str
+) -> None:
+    path, reference = kept
+    changed = [output * scale for output in outputs(spec())]
+
+    check = checking.compare(spec(), changed, path, replace(reference, error_float64=None))
+
+    assert check.status == status
+    assert status != "unchecked" or "without float64" in check.reason
 
 
 def test_bf16_may_differ_more_than_fp32_but_not_without_bound(kept) -> None:

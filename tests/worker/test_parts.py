@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch import nn
 
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, measuring, modes, parts
@@ -108,21 +107,6 @@ def test_a_step_that_cannot_be_taken_apart_loses_its_parts_alone() -> None:
 
     assert found == ()
     assert notes == {"parts": "not measured: RuntimeError: graph was freed"}
-
-
-def test_page_faults_are_of_a_call() -> None:
-    page = 4096
-    kept: list[torch.Tensor] = []
-
-    def call() -> None:
-        # So large that the C library gets it from the kernel, page by page.
-        kept.append(torch.ones(64 << 20, dtype=torch.uint8))
-        kept.clear()
-
-    faults = measuring.faults_per_call(build.Step(call, lambda _: [], nn.ReLU(), ()), 3)
-
-    # With huge pages there are fewer.
-    assert 32 <= faults <= 2 * (64 << 20) / page
 
 
 @pytest.mark.parametrize(

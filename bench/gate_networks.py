@@ -1,0 +1,127 @@
+"""Networks with one layer more, and what that layer truly costs.
+
+    python -m bench.gate_networks lenet 0.05         a size of the layer, and its cost, as JSON
+
+The truth comes from one process in which calls of the two networks alternate in random order, more
+often than any gate could, and blind to whatever lasts longer than a call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import statistics
+import time
+
+import torch
+from torch import Tensor, nn
+
+from bench.gate_rules import WORKLOADS, contest_specs
+from cnnbench import architectures
+from cnnbench.spec import Spec
+from cnnbench.worker import build, modes
+
+
+class Slowed(nn.Module):
+    """A network and an element-wise layer on numbers of its own, repeated."""
+
+    def __init__(self, network: nn.Module, size: int, repeats: int) -> None:
+        super().__init__()
+        self.network = network
+        self.repeats = repeats
+        self.register_buffer("numbers", torch.linspace(-1.0, 1.0, size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        numbers = self.numbers
+        for _ in range(self.repeats):
+            numbers = torch.tanh(numbers)
+        return self.network(x) + numbers[0]
+
+
+def slowed(name: str, size: int, repeats: int) -> nn.Module:
+    """A network of the catalogue with a layer more."""
+    return Slowed(architectures.build(architectures.resolve(name)), size, repeats)
+
+
+def step(spec: Spec) -> build.Step:
+    """One iteration, as a worker of cnnbench does it."""
+    architecture, module = build.construct(spec.workload, 0)
+    return build.step(spec, architecture, module, 0)
+
+
+def cost(first: build.Step, second: build.Step, seconds: float) -> tuple[float, float, int]:
+    """Relative cost of the second, half its 95 % interval, and the pairs of calls behind it."""
+    clock, order, ratios = time.perf_counter_ns, random.Random(0), []
+    for _ in range(20):
+        first.call(), second.call()
+    end = clock() + seconds * 1e9
+    while clock() < end or len(ratios) < 30:
+        swap = order.random() < 0.5
+        one, other = (second.call, first.call) if swap else (first.call, second.call)
+        a = clock()
+        one()
+        b = clock()
+        other()
+        c = clock()
+        ratio = math.log((c - b) / (b - a))
+        ratios.append(-ratio if swap else ratio)
+    ratios.sort()
+    count = len(ratios)
+    # The order statistics that hold the median 95 times in a hundred.
+    reach = 0.98 * math.sqrt(count)
+    low, high = max(0, int(count / 2 - reach)), min(count - 1, int(count / 2 + reach))
+    return math.expm1(statistics.median(ratios)), (ratios[high] - ratios[low]) / 2, count
+
+
+def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]:
+    """A layer that costs about so much, and what it costs."""
+    spec, _ = contest_specs(workload, None)
+    modes.set_flags(spec.mode, 1)
+    plain = step(spec)
+    for _ in range(10):
+        plain.call()
+    # Tanh takes about half a nanosecond a number; a layer of 32 K numbers stays in a cache.
+    numbers = _quickest(plain) * effect / 0.5e-9
+    repeats = max(1, round(numbers / 32768))
+    size = max(16, min(32768, round(numbers / repeats)))
+    for _ in range(4):
+        layer = {"size": size, "repeats": repeats}
+        found = cost(plain, step(contest_specs(workload, layer)[1]), seconds / 8)[0]
+        if abs(found - effect) < 0.1 * effect:
+            break
+        factor = effect / max(found, effect / 3)
+        if size * factor > 65536 or size * factor < 256:
+            repeats = max(1, round(repeats * factor))
+        else:
+            size = max(16, round(size * factor))
+    layer = {"size": size, "repeats": repeats}
+    truth, error, count = cost(plain, step(contest_specs(workload, layer)[1]), seconds)
+    return {
+        "kind": "truth", "workload": workload, "effect": effect, "layer": layer,
+        "truth": truth, "error": error, "calls": 2 * count,
+    }  # fmt: skip
+
+
+def _quickest(one: build.Step) -> float:
+    """Seconds of the quickest of some calls."""
+    found = []
+    for _ in range(10):
+        began = time.perf_counter()
+        one.call()
+        found.append(time.perf_counter() - began)
+    return min(found)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("workload", choices=list(WORKLOADS))
+    parser.add_argument("effect", type=float)
+    parser.add_argument("--seconds", type=float, default=6.0)
+    given = parser.parse_args()
+    print(json.dumps(calibrate(given.workload, given.effect, given.seconds)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,177 @@
+"""``cnnbench baseline``: save, show and update a baseline file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cnnbench import baseline, metrics, store, units
+from cnnbench.cli.output import write
+from cnnbench.cli.parameters import Numbers, Words
+from cnnbench.codec import encode
+from cnnbench.errors import StoreError, UsageError
+from cnnbench.report import render
+from cnnbench.report.table import Column, Table
+from cnnbench.runner import again, campaign
+from cnnbench.runner.campaign import Order
+from cnnbench.runner.source import source
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cnnbench.baseline import Baseline
+
+_EPILOG = """\b
+Examples:
+  cnnbench baseline save results/RUN -o benchmarks/baseline.json
+  cnnbench baseline save --models 'resnet*' -o benchmarks/structure.json
+  cnnbench baseline show benchmarks/baseline.json
+  cnnbench baseline update benchmarks/baseline.json results/RUN
+  cnnbench baseline update benchmarks/baseline.json results/RUN --replace
+"""
+
+_COLUMNS = (
+    Column("spec", "spec"),
+    Column("latency_median_s", "latency", "seconds"),
+    Column("rounds", "rounds", "whole"),
+    Column("sessions", "sessions", "whole"),
+    Column("noise_rounds", "noise in a session", "fraction"),
+    Column("noise_sessions", "between sessions", "fraction"),
+    Column("cpu_peak_bytes", "peak memory", "bytes"),
+    Column("params", "params", "count"),
+    Column("macs", "MACs", "count"),
+)
+
+
+@click.group(epilog=_EPILOG)
+def command() -> None:
+    """A baseline is what is kept of a run in git, so that later ones can be judged by it."""
+
+
+@command.command()
+@click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--models", type=Words(), help="Without DIR: these, only what they are made of.")
+@click.option("--modes", type=Words(), default="eager", show_default=True, help="With --models.")
+@click.option("--device", help="With --models.  [default: the best present]")
+@click.option("--batch", type=Numbers(), default="1", show_default=True, help="With --models.")
+@click.option("--threads", type=click.IntRange(min=1), help="With --models.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
+              default="baseline.json", show_default=True, help="The baseline file.")  # fmt: skip
+@click.option("--force", is_flag=True, help="Overwrite a baseline that is there.")
+@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def save(run: Path | None, output: Path, force: bool, **options: Any) -> None:
+    """Make a baseline of a stored run, or of the structure of some models.
+
+    It names the git revision that is checked out now as its source: save it where you measured it.
+    """
+    if output.exists() and not force:
+        raise StoreError(
+            f"{output} is there; 'cnnbench baseline update' adds to it, or use --force"
+        )
+    if (run is None) == (options["models"] is None):
+        raise UsageError("baseline save takes either a run or --models")
+    made = _structure(options) if run is None else baseline.of_run(store.read(run), source())
+    baseline.write(output, made)
+    _say(output, made)
+
+
+def _structure(options: Mapping[str, Any]) -> Baseline:
+    """Of models, with nothing timed."""
+    job = campaign.prepare(
+        Order(
+            models=options["models"],
+            modes=options["modes"],
+            device=options["device"],
+            batches=options["batch"],
+            threads=options["threads"],
+            executor=options["who"],
+        )
+    )
+    specs = [spec for spec in job.specs if spec.id not in job.impossible]
+    found = again.inspect(specs, job.plan, options["who"])
+    for record in found.records:
+        if record.failure is not None:
+            click.echo(f"cnnbench: left out: {record.id}: {record.failure.message}", err=True)
+    session = ", ".join(options["models"])
+    return baseline.of_records(
+        found.records, found.environment, source(), encode(job.plan), session
+    )
+
+
+@command.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--replace", "replace_all", is_flag=True,
+              help="Put the run in place of what is there instead of joining them.")  # fmt: skip
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def update(file: Path, run: Path, replace_all: bool, debug: bool) -> None:
+    """Add a run to a baseline.
+
+    Specs whose structure is as it was keep their earlier rounds, so that the noise between
+    sessions is learnt; what changed is replaced.
+    """
+    del debug
+    old = baseline.read(file)
+    new = baseline.of_run(store.read(run), source())
+    made = baseline.updated(old, new, replace_all=replace_all)
+    baseline.write(file, made)
+    _say(file, made)
+
+
+@command.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def show(file: Path, as_json: bool, debug: bool) -> None:
+    """Show what a baseline holds."""
+    del debug
+    found = baseline.read(file)
+    if as_json:
+        write(json.dumps(encode(found), indent=1) + "\n", None)
+        return
+    write(render(_table(found), "table"), None)
+
+
+def _table(found: Baseline) -> Table:
+    rows = []
+    for name, record in found.records().items():
+        entry = found.specs[name]
+        time, peak = metrics.latency(record), metrics.metric("peak_memory").of(record)
+        rows.append((
+            name,
+            time,
+            len(entry.rounds),
+            len({one.session for one in entry.rounds}),
+            entry.noise.rounds,
+            entry.noise.sessions,
+            peak.point if peak is not None else None,
+            entry.cost.params if entry.cost is not None else None,
+            entry.cost.macs if entry.cost is not None else None,
+        ))  # fmt: skip
+    return Table(_COLUMNS, tuple(rows), captions=tuple(_captions(found)))
+
+
+def _captions(found: Baseline) -> list[str]:
+    source = found.source
+    revision = source.revision or "no git revision"
+    state = ", with changes that were not committed" if source.dirty else ""
+    hard = found.hard
+    return [
+        f"saved {found.created} from {revision}{state}",
+        f"{hard.get('cpu') or 'unknown processor'}, {hard.get('cores_usable')} cores,"
+        f" torch {source.torch}, Python {source.python}, environment {found.fingerprint}",
+    ]
+
+
+def _say(path: Path, made: Baseline) -> None:
+    if made.source.dirty:
+        click.echo(
+            "cnnbench: the working tree has changes that are not committed; this baseline cannot"
+            " be rebuilt from its revision", err=True,
+        )  # fmt: skip
+    size = units.size(path.stat().st_size)
+    click.echo(f"{path}: {len(made.specs)} specs, {len(made.sessions)} sessions, {size}", err=True)

@@ -1,0 +1,182 @@
+"""Results of other tools -> an environment and records, so that they can be compared and gated.
+
+What such a file does not say is not made up: the spec's id begins with ``imported:`` and the name
+that the benchmark had; batch, input, mode and threads in it are place-holders; the output is
+"unchecked". One file is one process and therefore one round; several files of one machine are
+several rounds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.errors import Incomparable, StoreError, UnknownName
+from cnnbench.record import Check, Environment, Record, Run, Slice
+from cnnbench.spec import Device, Mode, Spec, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_NOTE = "imported from {}: batch, input, mode and threads of this spec are place-holders"
+_NO_SAMPLES = "{} keeps no samples; its median stands for them"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """One benchmark of one file.
+
+    Attributes:
+        name: as the tool wrote it.
+        samples: nanoseconds, each of ``iterations`` calls.
+        iterations: calls per sample.
+        notes: what a reader must know.
+    """
+
+    name: str
+    samples: tuple[int, ...]
+    iterations: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sitting:
+    """One file of another tool.
+
+    Attributes:
+        machine: what it says of the machine that decides comparability.
+        soft: what else it says.
+        taken: when, ISO 8601, or empty.
+        timed: its benchmarks.
+    """
+
+    machine: Mapping[str, Any]
+    soft: Mapping[str, Any]
+    taken: str
+    timed: tuple[Timed, ...] = field(default=())
+
+
+def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
+    tuple[Environment, tuple[Record, ...]]
+):  # fmt: skip
+    """Read files of one tool and one machine.
+
+    Raises:
+        UnknownName: no such format.
+        StoreError: a file is not of this format.
+        Incomparable: the files are of unlike machines.
+    """
+    if kind not in IMPORTS:
+        raise UnknownName("import format", kind, IMPORTS)
+    sittings = [IMPORTS[kind](_load(path), str(path)) for path in paths]
+    first = sittings[0]
+    for path, other in zip(paths, sittings, strict=True):
+        changed = [k for k in other.machine if other.machine[k] != first.machine.get(k)]
+        if changed:
+            raise Incomparable(
+                f"{path} is of another machine than {paths[0]} ({', '.join(changed)} differ);"
+                " import each into a run of its own"
+            )
+    environment = Environment({"imported": kind, **first.machine}, first.soft)
+    return environment, tuple(_records(sittings, kind, environment.fingerprint))
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not JSON; is it a file of that tool, whole?") from error
+
+
+def _records(sittings: Sequence[Sitting], kind: str, fingerprint: str) -> list[Record]:
+    names = dict.fromkeys(timed.name for sitting in sittings for timed in sitting.timed)
+    records = []
+    for name in names:
+        found = [
+            (number, timed)
+            for number, sitting in enumerate(sittings)
+            for timed in sitting.timed
+            if timed.name == name
+        ]
+        notes = [note for _, timed in found for note in timed.notes]
+        records.append(
+            Record(
+                id=spec_of(name).id,
+                environment=fingerprint,
+                measured_at=sittings[found[-1][0]].taken,
+                runs=tuple(_run(number, timed, sittings[number], kind) for number, timed in found),
+                notes=tuple(dict.fromkeys([_NOTE.format(kind), *notes])),
+            )
+        )
+    return records
+
+
+def spec_of(name: str) -> Spec:
+    """The spec that stands for a benchmark of another tool."""
+    return Spec(Workload(f"imported:{name}", 1, (1,)), Mode(), Device(), 1)
+
+
+def _run(number: int, timed: Timed, sitting: Sitting, kind: str) -> Run:
+    # A name of its own per file: nothing of another file was measured beside it.
+    told = hashlib.sha256(f"{sitting.taken} {timed.samples}".encode()).hexdigest()[:8]
+    return Run(
+        round=number,
+        ensemble=f"imported-{told}-{number}",
+        slices=(Slice(0, timed.iterations, timed.samples),),
+        warmup_ns=(),
+        build_ns=0,
+        check=Check("unchecked", reason=f"imported from {kind}"),
+    )
+
+
+def _pytest_benchmark(data: Any, place: str) -> Sitting:
+    benchmarks = data.get("benchmarks") if isinstance(data, dict) else None
+    if not isinstance(benchmarks, list) or not benchmarks:
+        raise StoreError(f"{place}: not a pytest-benchmark file: it has no 'benchmarks'")
+    machine = data.get("machine_info") or {}
+    cpu = machine.get("cpu") or {}
+    hard = {
+        "architecture": machine.get("machine"),
+        "cpu": cpu.get("brand_raw") or cpu.get("brand"),
+        "cores_usable": cpu.get("count"),
+        "python": machine.get("python_version"),
+        "fingerprint": machine.get("cnnbench_fingerprint"),
+        "torch": {"version": machine.get("torch")} if machine.get("torch") else None,
+    }
+    soft = {
+        "system": machine.get("system"),
+        "kernel": machine.get("release"),
+        "commit": (data.get("commit_info") or {}).get("id"),
+    }
+    known = {key: value for key, value in hard.items() if value is not None}
+    timed = tuple(_timed(one, f"{place}: benchmarks[{n}]") for n, one in enumerate(benchmarks))
+    return Sitting(known, soft, str(data.get("datetime") or ""), timed)
+
+
+def _timed(one: Any, place: str) -> Timed:
+    try:
+        name, stats = one["fullname"], one["stats"]
+        iterations = int(stats.get("iterations") or 1)
+        data = stats.get("data") or [stats["median"]]
+        samples = tuple(round(float(value) * iterations * 1e9) for value in data)
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
+        raise StoreError(f"{place}: not a benchmark with a fullname and stats") from None
+    if not samples or min(samples) <= 0 or not math.isfinite(sum(samples)) or iterations < 1:
+        raise StoreError(f"{place}: a time that is not positive")
+    return Timed(
+        name=str(name),
+        samples=samples,
+        iterations=iterations,
+        notes=() if stats.get("data") else (_NO_SAMPLES.format("the file"),),
+    )
+
+
+# One line per format: name -> what a file says.
+IMPORTS: dict[str, Callable[[Any, str], Sitting]] = {"pytest-benchmark": _pytest_benchmark}

@@ -1,0 +1,109 @@
+"""Series over runs -> Table: a row per spec with a small picture, or a row per run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import metrics, units
+from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.history import Series, Step
+
+_BARS = "▁▂▃▄▅▆▇█"
+# A longer series is drawn with its last points only.
+_WIDTH = 60
+
+
+def overview(found: Sequence[Series]) -> Table:
+    """One row per spec; steps below the table."""
+    metric = metrics.metric(found[0].metric) if found else None
+    kind = metric.kind if metric is not None else "number"
+    columns = (
+        Column("spec", "spec"),
+        Column("runs", "runs", "whole"),
+        Column("first", "first", kind),
+        Column("last", "last", kind),
+        Column("change", "last/first", "change"),
+        Column("steps", "steps", "whole"),
+        Column("picture", "oldest to newest"),
+    )
+    rows = [
+        (
+            one.spec,
+            len(one.points),
+            one.points[0].estimate.point,
+            one.points[-1].estimate.point,
+            _over(one.points[-1].estimate.point, one.points[0].estimate.point),
+            len(one.steps),
+            sparkline(one),
+        )
+        for one in found
+    ]
+    name = metric.name if metric is not None else ""
+    return Table(columns, tuple(rows), (f"{name} over runs; | marks a step",), notes(found))
+
+
+def _over(new: float, old: float) -> float | None:
+    return new / old if old else None
+
+
+def notes(found: Sequence[Series]) -> tuple[str, ...]:
+    """A line per step."""
+    lines = [f"{one.spec}: {_step(one, step)}" for one in found for step in one.steps]
+    short = sum(len(one.points) < 8 for one in found)
+    if short:
+        lines.append(f"{short} series have fewer than 8 runs, in which no step can be told")
+    return tuple(lines)
+
+
+def _step(one: Series, step: Step) -> str:
+    when = one.points[step.index].created
+    where = "; the environment changed here too" if step.elsewhere else ""
+    change = units.percent(step.ratio - 1, sign=True)
+    return f"step of {change} at {step.run} ({when}), p = {units.significant(step.p_value)}{where}"
+
+
+def points(found: Sequence[Series]) -> Table:
+    """One row per spec and run."""
+    kind = metrics.metric(found[0].metric).kind if found else "number"
+    columns = (
+        Column("spec", "spec"),
+        Column("metric", "metric"),
+        Column("run", "run"),
+        Column("created", "created"),
+        Column("environment", "environment"),
+        Column("value", "value", kind),
+        Column("low", "low", kind),
+        Column("high", "high", kind),
+        Column("step", "step", "change"),
+        Column("p_value", "p", "number"),
+    )
+    rows: list[tuple[Any, ...]] = []
+    for one in found:
+        steps = {step.index: step for step in one.steps}
+        for number, point in enumerate(one.points):
+            step = steps.get(number)
+            estimate = point.estimate
+            rows.append((
+                one.spec, one.metric, point.run, point.created, point.environment,
+                estimate.point, estimate.low, estimate.high,
+                step.ratio if step is not None else None,
+                step.p_value if step is not None else None,
+            ))  # fmt: skip
+    return Table(columns, tuple(rows))
+
+
+def sparkline(one: Series) -> str:
+    """The series as bars from its lowest to its highest value, a stroke before every step."""
+    values = [point.estimate.point for point in one.points]
+    low, span = min(values), max(values) - min(values)
+    steps = {step.index for step in one.steps}
+    bars = [
+        ("|" if number in steps else "")
+        + _BARS[round((value - low) / span * (len(_BARS) - 1)) if span else 0]
+        for number, value in enumerate(values)
+    ]
+    return "".join(bars[-_WIDTH:])

@@ -1,0 +1,78 @@
+"""A judgement -> JUnit XML: a test case per spec, as CI systems read it.
+
+A regression is a failure, a spec without a number an error, what could not be told is skipped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import escape, quoteattr
+
+from cnnbench.report.comparison import sentence
+
+if TYPE_CHECKING:
+    from cnnbench.compare import Judged, Judgement
+    from cnnbench.decision import Verdict
+
+# Verdict -> element; what is not named passes.
+_ELEMENTS: dict[Verdict, str] = {
+    "regression": "failure",
+    "failed": "error",
+    "missing": "error",
+    "inconclusive": "skipped",
+    "incomparable": "skipped",
+    "added": "skipped",
+}
+
+
+def render(judgement: Judgement) -> str:
+    """One test suite."""
+    counts = {
+        name: sum(_ELEMENTS.get(row.verdict) == name for row in judgement.rows)
+        for name in ("failure", "error", "skipped")
+    }
+    title = f"{judgement.comparison.new} against {judgement.comparison.old}"
+    head = (
+        f"<testsuite name={_attribute('cnnbench check')} tests={_attribute(len(judgement.rows))}"
+        f" failures={_attribute(counts['failure'])} errors={_attribute(counts['error'])}"
+        f" skipped={_attribute(counts['skipped'])}>"
+    )
+    return "\n".join([
+        '<?xml version="1.0" encoding="UTF-8"?>',
+        f"<testsuites name={_attribute(title)}>",
+        head,
+        *map(_case, judgement.rows),
+        "</testsuite>",
+        "</testsuites>",
+        "",
+    ])  # fmt: skip
+
+
+def _case(judged: Judged) -> str:
+    model, _, rest = judged.row.spec.partition("/")
+    opening = f"<testcase classname={_attribute(model)} name={_attribute(rest)}"
+    element = _ELEMENTS.get(judged.verdict)
+    lines = [sentence(one) for one in judged.findings if one.verdict == judged.verdict]
+    details = "\n".join([*lines, *(one.text for one in judged.row.differences)])
+    if element is None:
+        out = f"<system-out>{_text(details)}</system-out>" if details else ""
+        return f"{opening}>{out}</testcase>"
+    message = judged.reason or (lines[0] if lines else judged.verdict)
+    attributes = f"message={_attribute(message)}"
+    if element != "skipped":
+        attributes += f" type={_attribute(judged.verdict)}"
+    return f"{opening}><{element} {attributes}>{_text(details)}</{element}></testcase>"
+
+
+def _attribute(value: object) -> str:
+    return quoteattr(" ".join(_legal(str(value)).split()))
+
+
+def _text(value: str) -> str:
+    return escape(_legal(value))
+
+
+def _legal(value: str) -> str:
+    """Without what XML 1.0 forbids."""
+    return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})

@@ -1,0 +1,126 @@
+"""Measures given specs again, wholly or only what they are made of: the door of ``check``.
+
+Knows nothing of baselines and verdicts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cnnbench import store, suite
+from cnnbench.codec import decode
+from cnnbench.errors import WorkerError
+from cnnbench.facts import Structure
+from cnnbench.record import Cost, Environment, Memory, Record
+from cnnbench.runner import campaign
+from cnnbench.runner.campaign import Job
+from cnnbench.runner.ensemble import failure
+from cnnbench.runner.executor import executor
+from cnnbench.runner.inquiry import ask, asking, describe, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.runner.plan import Plan
+    from cnnbench.runner.session import Watcher
+    from cnnbench.spec import Spec
+    from cnnbench.store import StoredRun
+
+
+@dataclass(frozen=True)
+class Found:
+    """What specs are made of, here and now; nothing was timed."""
+
+    environment: Environment
+    records: tuple[Record, ...]
+
+
+def measure(
+    specs: Sequence[Spec], plan: Plan, out: Path, watcher: Watcher, who: str = "process"
+) -> StoredRun:
+    """A run of given specs.
+
+    Args:
+        specs: what to measure.
+        plan: how; its memory limit is that of this machine.
+        out: the run's directory.
+        watcher: told of progress.
+        who: the executor's name.
+
+    Raises:
+        StoreError: the directory cannot be used.
+    """
+    chosen = executor(who)
+    with asking(chosen) as crew:
+        environment = describe(crew)
+    known = suite.facts([spec.workload.architecture for spec in specs])
+    macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
+    here = replace(plan, memory_limit=campaign.memory_limit(specs[0].device))
+    job = Job(tuple(specs), {}, macs, here, environment, chosen)
+    return campaign.start(job, out, watcher, store.new_run_name())
+
+
+def inspect(specs: Sequence[Spec], plan: Plan, who: str = "process") -> Found:
+    """Cost and structure of given specs; a spec that fails has a record that says so."""
+    with asking(executor(who)) as crew:
+        environment = describe(crew)
+        costs: dict[str, Cost | WorkerError] = {}
+        records = []
+        for spec in specs:
+            if spec.workload.id not in costs:
+                costs[spec.workload.id] = _cost(crew, spec, plan)
+            cost = costs[spec.workload.id]
+            records.append(_record(crew, spec, plan, environment, cost))
+    return Found(environment, tuple(records))
+
+
+def _record(
+    crew: AnyCrew, spec: Spec, plan: Plan, environment: Environment, cost: Cost | WorkerError
+) -> Record:
+    empty = Record(
+        id=spec.id,
+        environment=environment.fingerprint,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    if isinstance(cost, WorkerError):
+        return replace(empty, failure=failure(cost))
+    memory, structure, notes = _made_of(crew, spec, plan)
+    return replace(empty, cost=cost, memory=memory, structure=structure, notes=notes)
+
+
+def _cost(crew: AnyCrew, spec: Spec, plan: Plan) -> Cost | WorkerError:
+    try:
+        return decode(Cost, ask(crew, _request(spec, "analyze", plan), plan.timeout))
+    except WorkerError as error:
+        return error
+
+
+def _made_of(
+    crew: AnyCrew, spec: Spec, plan: Plan
+) -> tuple[Memory | None, Structure | None, tuple[str, ...]]:
+    """Memory and structure of one step, from one worker; what cannot be had is noted."""
+    worker = crew.start()
+    memory = None
+    try:
+        memory = decode(Memory, tell(worker, _request(spec, "memory", plan), plan.timeout))
+        structure = decode(Structure, tell(worker, {"do": "structure"}, plan.timeout))
+    except WorkerError as error:
+        what = "memory" if memory is None else "structure"
+        return memory, None, (f"{what} not measured: {error}",)
+    finally:
+        worker.close()
+    return memory, structure, ()
+
+
+def _request(spec: Spec, task: str, plan: Plan) -> Message:
+    return {
+        "task": task,
+        "spec": spec.id,
+        "seed": plan.seed,
+        "memory_limit": campaign.memory_limit(spec.device),
+    }

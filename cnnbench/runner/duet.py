@@ -1,0 +1,186 @@
+"""One pair of a duet: a fresh process of each side, taking turns on the same cores.
+
+The primitive of comparing two codes. As in an ensemble, exactly one works at a time, in slices of
+at least 60 ms, in random order; here each side has a crew of its own, because its code may come
+from elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.codec import decode
+from cnnbench.errors import UsageError, WorkerError
+from cnnbench.metrics import slice_seconds
+from cnnbench.record import Failure, Run, Slice
+from cnnbench.runner.ensemble import failure
+from cnnbench.runner.inquiry import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew, AnyWorker
+    from cnnbench.runner.plan import Plan
+
+ROLES = ("base", "head")
+# A slice holds two calls where that is not too long to keep neighbouring slices neighbours.
+_LONGEST_SLICE = 0.25
+
+
+@dataclass(frozen=True)
+class Bout:
+    """What one pair of processes showed.
+
+    Attributes:
+        base, head: the two runs; slices of equal turn were next to each other.
+        seconds: that it took, preparation included.
+    """
+
+    base: Run
+    head: Run
+    seconds: float
+
+    @property
+    def ratio(self) -> float:
+        """log(head / base) of this pair: the median over turns of the log-ratio of medians."""
+        return statistics.median(self._ratios(slice_seconds))
+
+    @property
+    def witness(self) -> float | None:
+        """The same of CPU time; ``None`` where that was not measured."""
+        slices = [*self.base.slices, *self.head.slices]
+        if any(not one.cpu_ns for one in slices):
+            return None
+        return statistics.median(self._ratios(_cpu_seconds))
+
+    @property
+    def drift(self) -> tuple[float, float]:
+        """How far the ratio moved from the first to the last third, and the error of that.
+
+        What the machine does meanwhile happens to both sides and cancels; what is left is one side
+        warming up for longer than the other.
+        """
+        ratios = self._ratios(slice_seconds)
+        third = len(ratios) // 3
+        if third < 2:
+            return 0.0, math.inf
+        first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
+        around = [abs(one - first) for one in ratios[:third]]
+        around += [abs(one - last) for one in ratios[-third:]]
+        # Of two medians, from the median absolute deviation, for errors that are nearly normal.
+        error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
+        return last - first, error
+
+    @property
+    def off_cpu(self) -> float | None:
+        """Share of the sampled time that the processes were ready to run but had no core."""
+        slices = [*self.base.slices, *self.head.slices]
+        delays = [one.run_delay_ns for one in slices]
+        total = sum(sum(one.ns) for one in slices)
+        known = [one for one in delays if one is not None]
+        return sum(known) / total if total and len(known) == len(delays) else None
+
+    def _ratios(self, of: Callable[[Slice], float]) -> list[float]:
+        """Log-ratios of slices, by turn."""
+        base = {one.turn: of(one) for one in self.base.slices}
+        head = {one.turn: of(one) for one in self.head.slices}
+        return [math.log(head[turn] / base[turn]) for turn in sorted(base.keys() & head.keys())]
+
+
+def _cpu_seconds(one: Slice) -> float:
+    """CPU seconds per call: a mean, because it is counted per slice."""
+    return (one.cpu_ns or 0) / (one.iterations * len(one.ns))
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A pair without an answer: which side failed, and how."""
+
+    role: str
+    failure: Failure
+
+
+def play(
+    crews: Mapping[str, AnyCrew], requests: Mapping[str, Message], plan: Plan, order: str
+) -> Bout | Broken:
+    """Start a worker of each side, let them take turns, collect.
+
+    Args:
+        crews: starts workers, by role.
+        requests: the ``measure`` task's message, by role.
+        plan: how many slices, how long.
+        order: seeds turns, beside the plan.
+    """
+    chance = random.Random(f"{plan.seed}/{order}")
+    return _Pair(crews, plan, chance).play(requests)
+
+
+class _Pair:
+    """Two workers and whoever is being asked."""
+
+    def __init__(self, crews: Mapping[str, AnyCrew], plan: Plan, chance: random.Random) -> None:
+        self._crews = crews
+        self._plan = plan
+        self._random = chance
+        self._workers: dict[str, AnyWorker] = {}
+        self._asked = ROLES[0]
+
+    def play(self, requests: Mapping[str, Message]) -> Bout | Broken:
+        began = time.monotonic()
+        try:
+            estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
+            self._turns(max(estimates))
+            runs = {role: decode(Run, self._ask(role, {"do": "finish"})) for role in ROLES}
+        except WorkerError as error:
+            return Broken(self._asked, failure(error))
+        finally:
+            for worker in self._workers.values():
+                worker.close()
+        return Bout(runs["base"], runs["head"], time.monotonic() - began)
+
+    def _prepare(self, role: str, request: Message) -> float:
+        self._asked = role
+        self._workers[role] = self._crews[role].start()
+        return float(self._ask(role, request)["estimate"])
+
+    def _turns(self, estimate: float) -> None:
+        length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
+        for turn in range(self._plan.turns(estimate)):
+            for role in self._shuffled(ROLES):
+                self._ask(role, {"do": "slice", "turn": turn, "seconds": length})
+
+    def _ask(self, role: str, message: Message) -> Any:
+        self._asked = role
+        return tell(self._workers[role], message, self._plan.timeout)
+
+    def _shuffled(self, roles: Sequence[str]) -> list[str]:
+        return self._random.sample(roles, len(roles))
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Run this process, and every one it starts, on one core only.
+
+    Raises:
+        UsageError: this process may not run there.
+    """
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    if core not in before:
+        allowed = ", ".join(map(str, sorted(before)))
+        raise UsageError(f"--core {core}: this process may run on {allowed} only")
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

@@ -1,0 +1,252 @@
+"""The passes over one group in one crew: reference, static cost, a round of timing, memory.
+
+Each pass is a worker of its own. What goes wrong in a pass beside the timing is a note; what goes
+wrong in the timing is a failure of that spec alone.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import machine
+from cnnbench.codec import decode, encode
+from cnnbench.errors import WorkerError
+from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.record import Cost, Failure, Memory, Reference, Run
+from cnnbench.runner import schedule
+from cnnbench.runner.ensemble import Ensemble, Lost, failure
+from cnnbench.runner.inquiry import ask, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.runner.plan import Plan
+    from cnnbench.runner.subject import Group, Shared, Subject
+    from cnnbench.spec import Spec, Workload
+
+# What a worker needs beside the tensors of its network: its own pages of Python and torch.
+_PROCESS_BYTES = 200 << 20
+# Of the memory that is free now, what one ensemble may take.
+_MEMORY_SHARE = 0.8
+
+
+class Passes:
+    """Everything that one crew does for one group."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        crew: AnyCrew,
+        group: Group,
+        folder: Path,
+        tell_watcher: Callable[..., None],
+    ) -> None:
+        """Args: folder: keeps the group's reference outputs and compiler caches between crews."""
+        self._plan = plan
+        self._crew = crew
+        self._group = group
+        self._folder = folder
+        self._step = tell_watcher
+
+    def first(self, token: str, macs: Callable[[Spec], int]) -> None:
+        """What a first answer needs: the reference, the static cost, a round of timing."""
+        for workload in self._group.shared:
+            self._reference(workload, macs)
+            self._cost(workload)
+        self._ceilings()
+        self.round(token)
+        self._ceilings()
+
+    def untimed(self) -> None:
+        """What needs no clock: memory, structure, algorithm; made once."""
+        for subject in self._group.alive:
+            self._memory(subject)
+            self._algorithm(subject)
+        self._group.complete = True
+
+    def round(self, token: str) -> None:
+        """One round of timing: every living spec of the group in an ensemble."""
+        group, began = self._group, time.monotonic()
+        number = group.rounds
+        needs = [self._bytes(one) for one in group.alive]
+        parts = schedule.ensembles(group, needs, _room(self._plan))
+        for index, members in enumerate(parts):
+            name = f"{token}-{number}-{group.name}" + (f".{index}" if len(parts) > 1 else "")
+            self._take_together(members, name, number)
+        group.rounds += 1
+        group.round_seconds = time.monotonic() - began
+
+    def _request(self, spec: Spec, task: str) -> Message:
+        place = list(self._group.shared).index(spec.workload)
+        return {
+            "task": task,
+            "spec": spec.id,
+            "seed": self._plan.seed,
+            "memory_limit": self._plan.memory_limit,
+            "l2": self._plan.l2,
+            "cudnn_benchmark": self._plan.cudnn_benchmark,
+            "reference_path": str(self._folder / f"reference-{place}.npz"),
+        }
+
+    def _shared(self, spec: Spec) -> Shared:
+        return self._group.shared[spec.workload]
+
+    def _reference(self, workload: Workload, macs: Callable[[Spec], int]) -> None:
+        shared = self._group.shared[workload]
+        members = self._group.members(workload)
+        if not members:
+            return
+        plain = members[0].spec.plain
+        self._step(f"{workload.id}: reference")
+        wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
+        if not wide:
+            shared.notes.append(
+                "not compared with float64, which would take too much of the budget"
+            )
+        try:
+            message = self._request(plain, "reference")
+            shared.reference = self._ask_reference(message, float64=wide)
+        except WorkerError as error:
+            shared.no_reference = f"no reference: {error}"
+            if error.kind == "timeout":
+                # The plain network itself hangs; every mode of it would, one timeout after the
+                # other.
+                for subject in members:
+                    subject.failure = failure(error)
+                    self._step(subject.spec.id, self._plan.rounds + 1)
+
+    def _ask_reference(self, message: Message, *, float64: bool) -> Reference:
+        worker = self._crew.start()
+        try:
+            answer = tell(worker, message | {"float64": float64}, self._plan.timeout)
+        except WorkerError as error:
+            if error.phase != "reference float64":
+                raise
+            # Too slow or too large in float64 only: fp32 eager alone is a reference too.
+            answer = ask(self._crew, message | {"float64": False}, self._plan.timeout)
+        finally:
+            worker.close()
+        return decode(Reference, answer)
+
+    def _cost(self, workload: Workload) -> None:
+        members = self._group.members(workload)
+        if not members:
+            return
+        shared = self._group.shared[workload]
+        self._step(f"{workload.id}: static cost")
+        try:
+            answer = ask(self._crew, self._request(members[0].spec, "analyze"), self._plan.timeout)
+            shared.cost = decode(Cost, answer)
+        except WorkerError as error:
+            shared.notes.append(f"static cost not known: {error}")
+
+    def _ceilings(self) -> None:
+        if not self._plan.ceilings or not self._group.alive:
+            return
+        first = self._group.alive[0].spec
+        self._step(f"{self._group.title}: ceilings of the machine")
+        try:
+            answer = ask(self._crew, self._request(first, "ceilings"), self._plan.timeout)
+            self._group.ceilings.append(decode(Ceilings, answer))
+        except WorkerError as error:
+            self._shared(first).notes.append(f"ceilings not known: {error}")
+
+    def _bytes(self, subject: Subject) -> int:
+        cost = self._shared(subject.spec).cost
+        tensors = None if cost is None else cost.memory_peak_bytes or cost.param_bytes
+        return _PROCESS_BYTES + (tensors or 0)
+
+    def _take_together(self, members: list[Subject], name: str, number: int) -> None:
+        specs = [subject.spec for subject in members]
+        words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
+        left = f"round {number + 1} of {self._plan.rounds}"
+        self._step(f"{self._group.title}: {words} ({left})", len(specs))
+        self._take(members, name, number)
+        # Whoever was lost with the crew is tried again alone, so that only the guilty fails.
+        for place, subject in enumerate(members):
+            if subject.failure is not None and subject.failure.kind == "lost":
+                subject.failure = None
+                self._take([subject], f"{name}-again-{place}", number)
+                if subject.failure is not None and subject.failure.kind == "lost":
+                    subject.failure = replace(subject.failure, kind="died")
+
+    def _take(self, members: list[Subject], name: str, number: int) -> None:
+        """One ensemble; its outcomes go to the subjects."""
+
+        def request(spec: Spec) -> Message:
+            shared = self._shared(spec)
+            return self._request(spec, "measure") | {
+                "round": number,
+                "ensemble": name,
+                "warm_up": self._plan.warm_up,
+                "reference": None if shared.reference is None else encode(shared.reference),
+                "no_reference": shared.no_reference,
+                "compile_cache": self._compile_cache(spec),
+            }
+
+        # The name is new in every session; the order of turns depends on nothing but the seed.
+        order = f"{number}/{members[0].spec.workload.id}"
+        subjects = {subject.spec.id: subject for subject in members}
+        specs = [subject.spec for subject in members]
+        outcomes = Ensemble(self._crew, self._plan, order).measure(specs, request)
+        for key, outcome in outcomes.items():
+            if isinstance(outcome, Run):
+                subjects[key].runs.append(outcome)
+            elif isinstance(outcome, Lost):
+                subjects[key].failure = Failure("measure", "lost", outcome.message)
+            else:
+                subjects[key].failure = outcome
+
+    def _compile_cache(self, spec: Spec) -> str | None:
+        """A folder of the spec's own.
+
+        So that its first round compiles from nothing and the others do not.
+        """
+        if spec.mode.compiler == "eager":
+            return None
+        place = [subject.spec.id for subject in self._group.subjects].index(spec.id)
+        return str(self._folder / f"compiled-{place}")
+
+    def _memory(self, subject: Subject) -> None:
+        """Peak memory, and from the same process afterwards what the step is made of."""
+        self._step(f"{subject.spec.id}: memory", 1)
+        request = self._request(subject.spec, "memory") | {
+            "compile_cache": self._compile_cache(subject.spec),
+            "warm_calls": self._plan.memory_warm_calls,
+        }
+        what = "memory not measured"
+        worker = None
+        try:
+            worker = self._crew.start()
+            subject.memory = decode(Memory, tell(worker, request, self._plan.timeout))
+            what = "structure not known"
+            answer: Any = tell(worker, {"do": "structure"}, self._plan.timeout)
+            subject.structure = decode(Structure, answer)
+        except WorkerError as error:
+            subject.notes.append(f"{what}: {error}")
+        finally:
+            if worker is not None:
+                worker.close()
+
+    def _algorithm(self, subject: Subject) -> None:
+        if not subject.spec.workload.architecture.startswith("conv:"):
+            return
+        try:
+            request = self._request(subject.spec, "algorithm")
+            answer = ask(self._crew, request, self._plan.timeout)
+            subject.algorithm = None if answer is None else decode(Algorithm, answer)
+        except WorkerError as error:
+            subject.notes.append(f"algorithm not described: {error}")
+
+
+def _room(plan: Plan) -> int | None:
+    """Bytes that an ensemble may take; a CUDA process's limit would mean nothing."""
+    if plan.memory_limit is None:
+        return None
+    available = machine.memory_available()
+    return None if available is None else round(_MEMORY_SHARE * available)

@@ -1,0 +1,95 @@
+"""Revisions of a git repository: found, checked out beside it, and removed again.
+
+Knows git and folders; nothing of networks or measuring.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def repository(folder: Path) -> Path | None:
+    """The root of the repository that a folder is in; ``None`` if it is in none."""
+    if shutil.which("git") is None or not folder.is_dir():
+        return None
+    done = _git(folder, "rev-parse", "--show-toplevel")
+    return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def commit(repo: Path, name: str) -> str | None:
+    """The hash of the commit that a name stands for; ``None`` if it stands for none."""
+    words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    done = _git(repo, *words)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def names(repo: Path) -> list[str]:
+    """Branches and tags."""
+    done = _git(repo, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
+    return done.stdout.split()
+
+
+def changed(repo: Path) -> int:
+    """How many files of the working tree are not as they are in its commit."""
+    return len(_git(repo, "status", "--porcelain").stdout.splitlines())
+
+
+@contextmanager
+def checked_out(repo: Path, revision: str) -> Iterator[Path]:
+    """A temporary worktree of a commit; it is gone when the context ends, however it ends.
+
+    Raises:
+        UsageError: git cannot check it out.
+    """
+    with tempfile.TemporaryDirectory(prefix="cnnbench-", ignore_cleanup_errors=True) as folder:
+        # The last part of a worktree's path is its name in the repository.
+        path = Path(folder).resolve() / f"cnnbench-{Path(folder).name[-8:]}"
+        try:
+            # A hook of the user's must not run because something is measured.
+            hooks = ("-c", f"core.hooksPath={os.devnull}")
+            done = _git(repo, *hooks, "worktree", "add", "--detach", str(path), revision)
+            if done.returncode != 0:
+                last = done.stderr.strip().splitlines()[-1:] or ["git says nothing"]
+                raise UsageError(f"revision {revision[:12]} cannot be checked out: {last[0]}")
+            yield path
+        finally:
+            _removed(repo, path)
+
+
+def _removed(repo: Path, path: Path) -> None:
+    """Take a worktree away, and what the repository knows of it.
+
+    Not by ``worktree prune``: worktrees of the user's that are out of reach just now would go too.
+    """
+    remove = ("worktree", "remove", "--force", "--force", str(path))
+    if _git(repo, *remove).returncode != 0:
+        shutil.rmtree(path, ignore_errors=True)
+        _git(repo, *remove)
+
+
+def _git(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    # In a hook, git points these at the repository and index of the moment.
+    hidden = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
+    variables = {key: value for key, value in os.environ.items() if key not in hidden}
+    return subprocess.run(  # noqa: S603 - no shell; names of the user's come after the options
+        ["git", "--no-optional-locks", "-C", str(folder), *words],  # noqa: S607 - the user's git
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        stdin=subprocess.DEVNULL,
+        # Ctrl-C is ours to handle: git shall finish what it does.
+        start_new_session=True,
+        env=variables | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+    )

@@ -1,0 +1,154 @@
+"""What is known so far of the specs that are measured: groups on their way to records.
+
+Knows nothing of how anything is measured.
+"""
+
+from __future__ import annotations
+
+import itertools
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics
+from cnnbench.record import Record, with_failure
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from cnnbench.facts import Algorithm, Ceilings, Structure
+    from cnnbench.record import Cost, Failure, Memory, Reference, Run
+    from cnnbench.spec import Spec, Workload
+
+
+class Subject:
+    """One spec, and what has been found out about it."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.runs: list[Run] = []
+        self.memory: Memory | None = None
+        self.structure: Structure | None = None
+        self.algorithm: Algorithm | None = None
+        self.failure: Failure | None = None
+        self.notes: list[str] = []
+
+
+class Shared:
+    """What all specs of one workload share."""
+
+    def __init__(self) -> None:
+        self.cost: Cost | None = None
+        self.reference: Reference | None = None
+        self.no_reference = ""
+        self.notes: list[str] = []
+
+
+class Group:
+    """Specs that are compared with each other, and so measured side by side.
+
+    Attributes:
+        name: unique in a session; fit for a file name.
+        subjects: its specs.
+        shared: per workload; a group has several if it holds substitutes.
+        ceilings: of the machine, probed beside the group.
+        rounds: how many it has had.
+        round_seconds: what the last one took.
+        complete: the passes that need no clock have been made.
+        reported: its records have been handed over before.
+    """
+
+    def __init__(self, name: str, specs: Sequence[Spec]) -> None:
+        self.name = name
+        self.subjects = [Subject(spec) for spec in specs]
+        self.shared = {spec.workload: Shared() for spec in specs}
+        self.ceilings: list[Ceilings] = []
+        self.rounds = 0
+        self.round_seconds = 0.0
+        self.complete = False
+        self.reported = False
+
+    @property
+    def title(self) -> str:
+        """The workload and device, for people."""
+        spec = self.subjects[0].spec
+        return f"{spec.workload.group.id} on {spec.device.text}"
+
+    @property
+    def alive(self) -> list[Subject]:
+        """Those that have not failed."""
+        return [one for one in self.subjects if one.failure is None]
+
+    def members(self, workload: Workload) -> list[Subject]:
+        """The living subjects of one workload."""
+        return [one for one in self.alive if one.spec.workload == workload]
+
+    def records(self, environment: str) -> list[Record]:
+        """Its subjects as they stand, as records that are closed now."""
+        return [self.record(one, environment) for one in self.subjects]
+
+    def record(self, subject: Subject, environment: str) -> Record:
+        """One subject as a record."""
+        shared = self.shared[subject.spec.workload]
+        record = Record(
+            id=subject.spec.id,
+            environment=environment,
+            measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            cost=shared.cost,
+            reference=shared.reference,
+            memory=subject.memory,
+            runs=tuple(subject.runs),
+            notes=(*shared.notes, *subject.notes, *self._left_out(subject)),
+            structure=subject.structure,
+            algorithm=subject.algorithm,
+            ceilings=tuple(self.ceilings),
+        )
+        return record if subject.failure is None else with_failure(record, subject.failure)
+
+    def _left_out(self, subject: Subject) -> tuple[str, ...]:
+        if self.complete or subject.failure is not None:
+            return ()
+        return ("memory and structure not measured: the budget left no time",)
+
+    def call_seconds(self) -> float:
+        """One call of every living spec, one after the other, as last measured."""
+        found = [metrics.run_seconds(one.runs[-1]) for one in self.alive if one.runs]
+        return sum(seconds for seconds in found if seconds is not None)
+
+    def margin(self) -> float | None:
+        """The widest relative interval of any of its figures: latencies and speed-ups.
+
+        ``None`` if one has no interval yet; zero if nothing is left to be measured.
+        """
+        records = {one.spec.id: self.record(one, "") for one in self.alive}
+        estimates = [metrics.latency(record) for record in records.values()]
+        for one in self.alive:
+            baseline = records.get(one.spec.baseline.id)
+            if baseline is not None and baseline.id != one.spec.id:
+                estimates.append(metrics.speedup(records[one.spec.id], baseline))
+        margins = [None if estimate is None else estimate.margin for estimate in estimates]
+        if any(margin is None for margin in margins):
+            return None
+        return max((margin for margin in margins if margin is not None), default=0.0)
+
+
+def groups(specs: Sequence[Spec], first: int = 0) -> list[Group]:
+    """Specs in groups, in the order of the specs; ``first`` numbers the first group."""
+    table: dict[object, list[Spec]] = {}
+    for spec in specs:
+        table.setdefault((spec.workload.group, spec.device), []).append(spec)
+    return [Group(f"{number}", members) for number, members in enumerate(table.values(), first)]
+
+
+def batches(
+    specs: Sequence[Spec], seconds: Callable[[Spec], float], limit: float = 90.0
+) -> Iterator[list[Spec]]:
+    """Cut specs into batches of whole groups, each expected to take at most about ``limit`` s."""
+    batch: list[Spec] = []
+    for _, group in itertools.groupby(specs, key=lambda spec: (spec.workload.group, spec.device)):
+        members = list(group)
+        if batch and sum(map(seconds, [*batch, *members])) > limit:
+            yield batch
+            batch = []
+        batch += members
+    if batch:
+        yield batch

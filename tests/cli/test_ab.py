@@ -1,0 +1,235 @@
+"""``cnnbench ab`` through the command line, with made-up numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from cnnbench import metrics, store
+from cnnbench.errors import WorkerDied
+from cnnbench.runner.fake import FakeWorker
+from tests.made import commit, repository
+
+if TYPE_CHECKING:
+    from click.testing import Result
+
+
+@pytest.fixture
+def ab(cnnbench_cli: Callable[..., Result]) -> Callable[..., Result]:
+    """``cnnbench ab`` with made-up numbers."""
+    return lambda *words: cnnbench_cli("ab", "--executor", "fake", "--threads", "1", *words)
+
+
+@pytest.fixture
+def repo(tmp_path: Path, cnnbench_cli: Callable[..., Result]) -> Path:
+    """A repository of two commits."""
+    path = repository(tmp_path / "repo", {"net.py": "1\n"}, tag="v1")
+    commit(path, {"net.py": "2\n"})
+    return path
+
+
+def test_the_same_code_is_unchanged_and_kept_as_two_runs(ab, tmp_path: Path) -> None:
+    result = ab("eager", "eager", "--models", "lenet,alexnet", "--out", "out")
+
+    assert result.exit_code == 0, result.stderr
+    assert "FAKE EXECUTOR" in result.stdout
+    assert result.stdout.count("unchanged") == 2
+    assert "this machine can resolve about" in result.stdout
+    base, head = (store.read(tmp_path / "out" / role) for role in ("base", "head"))
+    assert all(record.failure is None for record in (*base.records, *head.records))
+    for one, other in zip(base.records, head.records, strict=True):
+        assert [run.ensemble for run in one.runs] == [run.ensemble for run in other.runs]
+        assert metrics.speedup(other, one) is not None
+    assert base.records[0].notes == ("base of a duet: eager",)
+
+
+def test_a_slower_head_is_a_regression(ab) -> None:
+    result = ab("eager", "eager", "--models", "lenet", "--fake-slowdown", "0.1")
+
+    assert result.exit_code == 1
+    assert "measuring again to confirm" in result.stderr
+    assert "+10." in result.stdout or "+9." in result.stdout
+    assert result.stderr.splitlines()[-1] == "cnnbench: 1 of 1 benchmarks regressed"
+
+
+@pytest.mark.parametrize(("threshold", "code"), [("30%", 0), ("0.3", 0), ("5%", 1)])
+def test_the_threshold_decides(ab, threshold: str, code: int) -> None:
+    words = ("--models", "lenet", "--fake-slowdown", "0.1", "--threshold", threshold)
+
+    assert ab("eager", "eager", *words).exit_code == code
+
+
+def test_a_faster_head_is_an_improvement(ab) -> None:
+    result = ab("eager", "eager", "--models", "lenet", "--fake-slowdown", "-0.2")
+
+    assert result.exit_code == 0
+    assert "improvement" in result.stdout
+
+
+def test_models_and_modes_as_sides(ab) -> None:
+    models = ab("lenet", "alexnet")
+    modes = ab("eager", "channels_last", "--models", "lenet")
+
+    assert "lenet/inference-b1-3x32x32/eager/cpu-t1 -> alexnet/" in models.stdout
+    assert "lenet/inference-b1-3x32x32/eager -> channels_last/cpu-t1" in modes.stdout
+
+
+def test_json_holds_every_pair_and_is_what_is_kept(ab, tmp_path: Path) -> None:
+    result = ab("eager", "eager", "--models", "lenet", "--json", "--out", "out")
+
+    data = json.loads(result.stdout)
+    (verdict,) = data["verdicts"]
+    assert data == json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    assert (verdict["verdict"], len(verdict["log_ratios"])) == ("unchanged", verdict["pairs"])
+    assert verdict["low"] <= verdict["estimate"] <= verdict["high"]
+    assert data["sides"]["base"] == {"kind": "mode", "name": "eager"}
+
+
+def test_a_side_that_fails_leaves_the_others_judged(ab, monkeypatch) -> None:
+    task = FakeWorker._task
+
+    def fails(self, message, timeout):
+        if message["task"] == "measure" and "alexnet" in message["spec"] and self._who.slowdown:
+            self.phase = "build"
+            raise WorkerDied("the worker process exited with status 7 without an answer")
+        return task(self, message, timeout)
+
+    monkeypatch.setattr(FakeWorker, "_task", fails)
+    result = ab("eager", "eager", "--models", "alexnet,lenet", "--fake-slowdown", "0.001",
+                "--out", "out")  # fmt: skip
+
+    assert result.exit_code == 3
+    assert "failed" in result.stdout
+    assert "unchanged" in result.stdout
+    assert (
+        "alexnet/inference-b1-3x224x224/eager/cpu-t1: head: build: the worker process exited"
+        in result.stdout
+    )
+    failed = {r.id.split("/")[0]: r.failure for r in store.read(Path("out/head")).records}
+    assert failed["alexnet"].kind == "died"
+    assert failed["lenet"] is None
+
+
+def test_a_regression_says_more_than_a_failure(ab) -> None:
+    words = ("--models", "fake:raises,lenet", "--fake-slowdown", "0.2")
+
+    assert ab("eager", "eager", *words).exit_code == 1
+
+
+@pytest.mark.parametrize("model", ["fake:raises", "fake:dies", "fake:hangs"])
+def test_whatever_happens_to_a_worker_is_exit_code_3(ab, model: str) -> None:
+    result = ab("lenet", model)
+
+    assert result.exit_code == 3
+    assert "head: build: " in result.stdout
+
+
+def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
+    # Half the threshold: where no rule can decide.
+    words = ("eager", "eager", "--models", "lenet", "--fake-slowdown", "0.0247")
+
+    assert ab(*words).exit_code == 0
+    result = ab(*words, "--strict")
+    assert result.exit_code == 4
+    assert "inconclusive" in result.stdout
+    assert "the interval is too wide" in result.stdout
+
+
+def test_revisions_are_named_with_their_commits(ab, repo: Path) -> None:
+    result = ab("v1", "main", "--repo", repo, "--models", "net:net", "--json")
+
+    assert result.exit_code == 0, result.stderr
+    sides = json.loads(result.stdout)["sides"]
+    assert [sides[role]["name"] for role in ("base", "head")] == ["v1", "main"]
+    assert len(sides["base"]["commit"]) == 40
+    assert sides["base"]["commit"] != sides["head"]["commit"]
+
+
+def test_notices_about_what_a_revision_does_not_hold(ab, repo: Path) -> None:
+    (repo / "net.py").write_text("3\n")
+
+    words = ("--repo", repo, "--models", "lenet")
+    first, second = ab("v1", "main", *words), ab("v1", ".", *words)
+
+    assert "uncommitted changes are no part of a revision; '.' stands for" in first.stderr
+    assert "lenet: part of cnnbench, the same in both revisions" in first.stderr
+    assert "uncommitted" not in second.stderr
+    assert "head: the working tree" in second.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "give BASE and HEAD"),
+        (["nope", "lenet"], "unknown revision, model or mode 'nope'"),
+        (["rev:main", "HEAD"], "no git repository is here; see --repo"),
+        (["lenet", "eager"], "compare like with like"),
+        (["lenet", "alexnet", "--models", "lenet"], "drop --models"),
+        (["eager", "bf16", "--modes", "fp16"], "drop --modes"),
+        (["eager", "bf16", "--models", "lenett"], "did you mean lenet"),
+        (["eager", "tf32", "--device", "cpu"], "exists on cuda only"),
+        (["eager", "bf16", "--size", "8", "--input", "3x8x8"], "keep one"),
+        (["eager", "bf16", "--models", "alexnet", "--size", "8"], "cannot take 8x8"),
+        (["eager", "bf16", "--threshold", "0"], "is not a share such as 5%"),
+        (["eager", "bf16", "--threshold", "x%"], "'x%' is not a share"),
+        (["eager", "bf16", "--pairs", "1..3"], "is not a range such as 3..10"),
+        (["eager", "bf16", "--pairs", "5..3"], "is not a range"),
+        (["eager", "bf16", "--core", "4096"], "may run on"),
+        (["eager", "bf16", "--repo", "."], "no git repository"),
+        (["--python-a", "no/such"], "is not an interpreter"),
+    ],
+)
+def test_bad_input_is_one_line(ab, words: list[str], said: str) -> None:
+    result = ab(*words)
+
+    assert result.exit_code == 2
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert said in lines[0]
+
+
+def test_revisions_need_models(ab, repo: Path) -> None:
+    result = ab("v1", "main", "--repo", repo)
+
+    assert result.exit_code == 2
+    assert "--models package.module:factory" in result.stderr
+
+
+def test_a_directory_that_holds_something_is_not_written_to(ab, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("")
+    result = ab("eager", "bf16", "--models", "lenet", "--out", "out")
+
+    assert result.exit_code == 2
+    assert "out holds other files" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious"]
+
+
+def test_ctrl_c_keeps_what_was_judged(ab, monkeypatch, tmp_path: Path) -> None:
+    task = FakeWorker._task
+    asked = []
+
+    def interrupts(self, message, timeout):
+        if message["task"] == "measure":
+            asked.append(message["spec"])
+            if len(asked) > 12 and "lenet" in message["spec"]:
+                raise KeyboardInterrupt
+        return task(self, message, timeout)
+
+    monkeypatch.setattr(FakeWorker, "_task", interrupts)
+    result = ab("eager", "eager", "--models", "lenet,alexnet", "--fake-slowdown", "0.0247",
+                "--pairs", "3..9", "--out", "out")  # fmt: skip
+
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1].startswith("cnnbench: interrupted; ")
+    assert store.read(tmp_path / "out" / "base").manifest.specs
+
+
+def test_quiet_is_quiet(ab) -> None:
+    result = ab("eager", "eager", "--models", "lenet", "--quiet", "--out", "out")
+
+    assert result.stderr == "kept in out: base, head, verdicts.json\n"

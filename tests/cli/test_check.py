@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from cnnbench.cli.check import command, remeasured
+from cnnbench.report import comparison
+from tests import made
+
+
+@pytest.fixture
+def baseline(cnnbench_cli, tmp_path, eager, twice_as_fast):
+    run = made.directory(tmp_path / "old", [eager, twice_as_fast])
+    assert cnnbench_cli("baseline", "save", run).exit_code == 0
+    return tmp_path / "baseline.json"
+
+
+@pytest.fixture
+def slower(tmp_path):
+    """Everything three times as slow, measured later."""
+    return made.directory(tmp_path / "new", [
+        made.record(made.EAGER, [[30, 30]] * 3, ensemble="later"),
+        made.record(made.CHANNELS_LAST, [[15, 15]] * 3, ensemble="later"),
+    ])  # fmt: skip
+
+
+def test_the_run_itself_is_no_regression(cnnbench_cli, baseline, tmp_path) -> None:
+    done = cnnbench_cli("check", "--baseline", baseline, tmp_path / "old")
+
+    assert done.exit_code == 0
+    assert "2 specs: 2 inconclusive" in done.stdout
+    assert (
+        cnnbench_cli("check", "--baseline", baseline, tmp_path / "old", "--strict").exit_code == 4
+    )
+
+
+def test_a_large_change_is_seen_by_a_stored_record(cnnbench_cli, baseline, slower) -> None:
+    done = cnnbench_cli("check", "--baseline", baseline, slower)
+
+    assert (done.exit_code, done.stderr) == (1, "cnnbench: 2 of 2 specs regressed\n")
+    assert "10.0 ms -> 30.0 ms, +200 %" in done.stdout
+
+
+def test_a_run_can_be_the_baseline(cnnbench_cli, tmp_path, baseline) -> None:
+    assert cnnbench_cli("check", "--baseline", tmp_path / "old", tmp_path / "old").exit_code == 0
+
+
+def test_missing_specs_are_not_passed_over(cnnbench_cli, baseline, tmp_path, eager) -> None:
+    less = made.directory(tmp_path / "less", [eager])
+
+    done = cnnbench_cli("check", "--baseline", baseline, less, "-t", "latency=off")
+
+    assert done.exit_code == 3
+    assert "1 are missing" in done.stderr
+
+
+def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet") -> None:
+    words = ["--models", models, "--device", "cpu", "--threads", "1", "--quiet"]
+    done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake")
+    assert done.exit_code == 0, done.stderr
+    assert cnnbench_cli("baseline", "save", "old").exit_code == 0
+
+
+def test_structure_only_measures_no_time(cnnbench_cli, tmp_path) -> None:
+    fake_baseline(cnnbench_cli)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--structure-only",
+                        "--executor", "fake")  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    assert "now against baseline.json: 4 specs: 4 unchanged" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_structure_only_sees_a_parameter_more(cnnbench_cli, tmp_path) -> None:
+    fake_baseline(cnnbench_cli)
+    path = tmp_path / "baseline.json"
+    data = json.loads(path.read_text())
+    name = "lenet/inference-b1-3x32x32/eager/cpu-t1"
+    data["specs"][name]["cost"]["params"] -= 1
+    path.write_text(json.dumps(data))
+
+    done = cnnbench_cli("check", "--baseline", path, "--structure-only", "--executor", "fake")
+
+    assert done.exit_code == 1
+    assert f"{name}: structure changed: parameters:" in done.stdout
+
+
+def test_without_a_run_the_head_is_measured_and_kept(cnnbench_cli, tmp_path) -> None:
+    fake_baseline(cnnbench_cli)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--out", "new", "--quiet",
+                        "--executor", "fake")  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "new" / "records.jsonl").exists()
+    assert "kept in new" in done.stderr
+
+
+def test_pairs_from_a_remeasured_source_decide(cnnbench_cli, monkeypatch) -> None:
+    fake_baseline(cnnbench_cli, "lenet")
+    names = [f"lenet/inference-b1-3x32x32/{mode}/cpu-t1" for mode in ("eager", "channels_last")]
+    seen = []
+
+    def pairs(options, kept):
+        seen.append((kept.baseline is not None, options["who"]))
+        return {names[0]: [0.0, 0.001, -0.001], names[1]: [0.1, 0.101, 0.099]}
+
+    monkeypatch.setattr("cnnbench.cli.check.remeasured", pairs)
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--quiet",
+                        "--executor", "fake")  # fmt: skip
+
+    assert (done.exit_code, seen) == (1, [(True, "fake")])
+    found = {row["spec"]: row for row in json.loads(done.stdout) if row["metric"] == "latency"}
+    assert [found[name]["verdict"] for name in names] == ["unchanged", "regression"]
+    assert found[names[0]]["how"] == "paired"
+
+
+def test_nobody_remeasures_a_source_by_itself(baseline) -> None:
+    assert remeasured({}, None) == {}  # type: ignore[arg-type]
+
+
+def test_a_network_that_no_longer_builds_fails_and_the_others_are_judged(
+    cnnbench_cli, tmp_path
+) -> None:
+    fake_baseline(cnnbench_cli)
+    path = tmp_path / "baseline.json"
+    text = path.read_text().replace('"lenet/', '"fake:raises/')
+    path.write_text(text)
+
+    done = cnnbench_cli("check", "--baseline", path, "--structure-only", "--executor", "fake")
+
+    assert done.exit_code == 3
+    assert "2 failed, 2 unchanged" in done.stdout
+    assert "ValueError: made up" in done.stdout
+
+
+def test_thresholds_come_from_pyproject_and_the_command_line_wins(
+    cnnbench_cli, baseline, slower, tmp_path
+) -> None:
+    (tmp_path / "pyproject.toml").write_text('[tool.cnnbench.check]\nlatency = "900%"\n')
+
+    assert cnnbench_cli("check", "--baseline", baseline, slower).exit_code == 0
+    assert cnnbench_cli("check", "--baseline", baseline, slower, "-t", "latency=5%").exit_code == 1
+
+
+def test_files_for_ci(cnnbench_cli, baseline, slower, tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+
+    done = cnnbench_cli("check", "--baseline", baseline, slower, "--ci", "github",
+                        "--junit", "check.xml", "--markdown", "check.md", "--json")  # fmt: skip
+
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)
+    assert done.stderr.count("::error title=regression%3A lenet") == 2
+    suite = ET.parse(tmp_path / "check.xml").getroot()[0]
+    assert suite.get("failures") == "2"
+    for name in ("check.md", "summary.md"):
+        assert "2 regression" in (tmp_path / name).read_text()
+
+
+def test_outside_of_github_there_is_no_summary(cnnbench_cli, baseline, slower, monkeypatch) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+
+    done = cnnbench_cli("check", "--baseline", baseline, slower, "--ci", "github")
+
+    assert "GITHUB_STEP_SUMMARY is not set" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--baseline", "gone.json"], 2, "gone.json: No such file"),
+        (["--baseline", "old/manifest.json"], 2, "not a baseline"),
+        (["--baseline", "newer.json"], 5, "baseline schema 9 is not known"),
+        (["--baseline", "baseline.json", "gone"], 2, "gone is not a cnnbench run"),
+        (["--baseline", "baseline.json", "other"], 5, "have no spec in common"),
+        (["--baseline", "baseline.json", "old", "-t", "latncy=5%"], 2, "did you mean latency"),
+        (["--baseline", "baseline.json", "old", "-t", "latency=5"], 2, "is not a share"),
+        (["--baseline", "baseline.json", "--structure-only", "--out", "x"], 2, "drop --out"),
+        (["--baseline", "bad", "--structure-only"], 2, "holds nothing that could be measured"),
+        ([], 2, "Missing option '--baseline'"),
+    ],
+)
+def test_bad_input_is_one_line(
+    cnnbench_cli, baseline, tmp_path, failed, words, code, message
+) -> None:
+    (tmp_path / "newer.json").write_text('{"kind": "cnnbench baseline", "schema": 9}')
+    made.directory(tmp_path / "other", [made.record("vgg16/inference-b1-3x4x4/eager/cpu-t1", [])])
+    made.directory(tmp_path / "bad", [failed])
+
+    done = cnnbench_cli("check", *words)
+
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_checking_a_stored_run_imports_no_torch(cnnbench_process, baseline, tmp_path) -> None:
+    code = f"""
+import sys
+from cnnbench.cli import main
+try:
+    main(["check", "--baseline", {str(baseline)!r}, {str(tmp_path / "old")!r}])
+except SystemExit as done:
+    print(done.code, "torch" in sys.modules)
+"""
+
+    done = cnnbench_process(code=code)
+
+    assert done.out.splitlines()[-1] == "0 False", done.err
+
+
+def test_the_commands_of_the_workflow_examples_parse() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in re.findall(r"cnnbench (check .*)", block)]
+
+    assert len(lines) == 2
+    for line in lines:
+        # Parses every option; raises a usage error for one that does not exist.
+        command.make_context("check", shlex.split(line)[1:])
+
+
+def test_every_column_for_machines_is_explained() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
+    rows = re.findall(r"^\| (`.*?) \| ", page.split("## Tables for machines")[1], re.MULTILINE)
+
+    explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert explained == [column.name for column in comparison.tidy([]).columns]

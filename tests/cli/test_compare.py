@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from tests import made
+
+
+@pytest.fixture
+def runs(tmp_path, eager, twice_as_fast):
+    """Two runs of one ensemble: channels_last got twice as slow."""
+    slower = made.record(made.CHANNELS_LAST, [[10, 10, 10]] * 3)
+    return (
+        made.directory(tmp_path / "a", [eager, twice_as_fast]),
+        made.directory(tmp_path / "b", [eager, slower]),
+    )
+
+
+def test_two_runs_side_by_side(cnnbench_cli, runs) -> None:
+    done = cnnbench_cli("compare", *runs)
+
+    assert done.exit_code == 0
+    assert "2 specs: 1 regression, 1 unchanged" in done.stdout
+    assert "5.00 ms -> 10.0 ms, +100 %" in done.stdout
+
+
+def test_a_threshold_makes_it_a_gate(cnnbench_cli, runs) -> None:
+    fails = cnnbench_cli("compare", *runs, "--threshold", "latency=5%")
+    passes = cnnbench_cli("compare", *runs, "-t", "latency=5%", "-t", "*/channels_last:latency=off")
+
+    assert (fails.exit_code, fails.stderr) == (1, "cnnbench: 1 of 2 specs regressed\n")
+    assert passes.exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])
+def test_every_format_is_shown_and_written_alike(cnnbench_cli, runs, kind: str) -> None:
+    shown = cnnbench_cli("compare", *runs, "--format", kind)
+    written = cnnbench_cli("compare", *runs, "--format", kind, "-o", "out")
+
+    assert (shown.exit_code, written.exit_code, written.stdout) == (0, 0, "")
+    assert (runs[0].parent / "out").read_bytes() == shown.stdout_bytes
+
+
+def test_csv_and_json_hold_the_same_rows(cnnbench_cli, runs) -> None:
+    rows = list(csv.DictReader(io.StringIO(cnnbench_cli("compare", *runs, "--format=csv").stdout)))
+    objects = json.loads(cnnbench_cli("compare", *runs, "--json").stdout)
+
+    assert [(r["spec"], r["metric"]) for r in rows] == [(o["spec"], o["metric"]) for o in objects]
+    latency = next(o for o in objects if o["metric"] == "latency" and "channels" in o["spec"])
+    assert (latency["verdict"], latency["how"], latency["pairs"]) == ("regression", "paired", 3)
+    assert latency["ratio"] == pytest.approx(2)
+
+
+def test_several_runs_are_each_compared_with_the_first(cnnbench_cli, runs) -> None:
+    rows = json.loads(cnnbench_cli("compare", runs[0], runs[1], runs[0], "--json").stdout)
+
+    assert list(dict.fromkeys(row["new_run"] for row in rows)) == ["b", "a"]
+    assert {row["old_run"] for row in rows} == {"a"}
+
+
+def test_stored_at_different_times_is_inconclusive_and_not_wrong(cnnbench_cli, tmp_path) -> None:
+    paths = [
+        made.directory(
+            tmp_path / name, [made.record(made.EAGER, [[time]] * 3, ensemble=name)]
+        )
+        for name, time in (("a", 10), ("b", 11))
+    ]  # fmt: skip
+
+    done = cnnbench_cli("compare", *paths, "-t", "latency=5%", "--strict")
+
+    assert done.exit_code == 4
+    assert "can be told" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["A"], 2, "compare takes two or more runs"),
+        (["A", "gone"], 2, "gone is not a cnnbench run"),
+        (["A", "A", "-t", "latency"], 2, "--threshold 'latency': needs the form latency=5%"),
+        (["A", "A", "-t", "latncy=5%"], 2, "did you mean latency"),
+        (["A", "A", "--format", "cvs"], 2, "unknown format 'cvs'; did you mean csv"),
+        (["A", "A", "--config", "gone.toml"], 2, "gone.toml: No such file"),
+        (["A", "C"], 5, "have no spec in common"),
+    ],
+)
+def test_bad_input_is_one_line(cnnbench_cli, runs, failed, words, code, message) -> None:
+    other = made.directory(runs[0].parent / "c", [failed])
+    places = {"A": runs[0], "C": other}
+
+    done = cnnbench_cli("compare", *(places.get(word, word) for word in words))
+
+    assert done.exit_code == code
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_comparing_imports_no_torch(cnnbench_process, runs) -> None:
+    code = f"""
+import sys
+from cnnbench.cli import main
+try:
+    main(["compare", {str(runs[0])!r}, {str(runs[1])!r}])
+except SystemExit as done:
+    print(done.code, "torch" in sys.modules)
+"""
+
+    done = cnnbench_process(code=code)
+
+    assert done.out.splitlines()[-1] == "0 False", done.err

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from cnnbench.errors import WorkerDied
+from cnnbench.runner import again
+from cnnbench.runner.fake import FakeWorker
+from cnnbench.runner.plan import Plan
+from cnnbench.spec import Spec
+from tests import made
+
+
+def fake(name: str) -> Spec:
+    return Spec.parse(f"fake:{name}/inference-b1-3x32x32/eager/cpu-t1")
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.records: list[str] = []
+
+    def working(self, what: str, done: int, total: int) -> None:
+        pass
+
+    def finished(self, record) -> None:
+        self.records.append(record.id)
+
+
+def test_inspecting_counts_and_times_nothing() -> None:
+    specs = [Spec.parse(made.EAGER), Spec.parse(made.CHANNELS_LAST)]
+
+    found = again.inspect(specs, Plan(), "fake")
+
+    assert [one.id for one in found.records] == [made.EAGER, made.CHANNELS_LAST]
+    assert all(one.cost is not None and not one.runs for one in found.records)
+    assert all(one.memory is not None for one in found.records)
+    assert [one.structure.reorders == 0 for one in found.records] == [False, True]
+    assert found.environment.hard == {"fake": True}
+
+
+def test_a_network_that_cannot_be_built_fails_alone() -> None:
+    found = again.inspect([fake("raises"), Spec.parse(made.EAGER)], Plan(), "fake")
+
+    assert [one.failure is None for one in found.records] == [False, True]
+    assert found.records[0].failure.message == "ValueError: made up"
+
+
+def test_measuring_again_is_a_run_of_these_specs(tmp_path) -> None:
+    watcher = Watcher()
+    specs = [Spec.parse(made.EAGER), Spec.parse(made.CHANNELS_LAST)]
+
+    run = again.measure(specs, Plan(rounds=2), tmp_path / "run", watcher, "fake")
+
+    assert {one.id for one in run.records} == {one.id for one in specs}
+    assert sorted(watcher.records) == sorted(one.id for one in specs)
+    assert run.manifest.plan["rounds"] == 2
+
+
+@pytest.mark.parametrize("name", ["dies", "hangs"])
+def test_whatever_happens_is_a_row(name: str) -> None:
+    (record,) = again.inspect([fake(name)], Plan(), "fake").records
+
+    assert record.failure is not None
+
+
+def test_a_structure_that_cannot_be_had_costs_only_itself(monkeypatch) -> None:
+    def ask(self, message, timeout):
+        if message.get("do") == "structure":
+            raise WorkerDied("the worker process was killed by SIGKILL; out of memory?")
+        return answer(self, message, timeout)
+
+    answer = FakeWorker.ask
+    monkeypatch.setattr(FakeWorker, "ask", ask)
+
+    (record,) = again.inspect([Spec.parse(made.EAGER)], Plan(), "fake").records
+
+    assert record.failure is None
+    assert (record.memory is None, record.structure) == (False, None)
+    assert record.notes[0].startswith("structure not measured: the worker process was killed")

@@ -1,0 +1,298 @@
+"""Pair after pair to a verdict: when it stops, confirms, gives up, and what a failure costs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnbench.codec import encode
+from cnnbench.decision import Decision, Rule
+from cnnbench.errors import WorkerDied, WorkerTimeout
+from cnnbench.record import Check, Run, Slice
+from cnnbench.runner import match
+from cnnbench.runner.match import Contest, Match, Outcome
+from cnnbench.runner.plan import Plan
+from cnnbench.spec import Spec
+from tests.runner.conftest import specs
+
+FIVE = Rule(0.05)
+NAMES = ("a", "b", "c")
+
+
+@dataclass
+class Noise:
+    """An executor whose worker takes as long as a test says: pair, turn -> factor."""
+
+    factor: Callable[[int, int], float] = lambda pair, turn: 1.0
+    cpu: Callable[[int, int], float] | None = None
+    error: Callable[[str, int], Exception | None] = lambda model, pair: None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    crews: int = 0
+    name: str = "noise"
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[Noise]:
+        assert scratch.is_dir()
+        self.crews += 1
+        yield self
+
+    def start(self) -> Worker:
+        return Worker(self)
+
+
+class Worker:
+    phase = "build"
+
+    def __init__(self, owner: Noise) -> None:
+        self._owner = owner
+        self._slices: list[Slice] = []
+        self._request: dict[str, Any] = {}
+
+    def ask(self, message: dict[str, Any], timeout: float) -> Any:
+        owner = self._owner
+        if "task" in message:
+            self._request = message
+            owner.asked.append(message)
+            model = Spec.parse(message["spec"]).workload.architecture
+            error = owner.error(model, message["round"])
+            if error is not None:
+                raise error
+            return {"estimate": 0.001}
+        if message["do"] == "slice":
+            pair, turn = self._request["round"], message["turn"]
+            wall = round(1e7 * owner.factor(pair, turn))
+            cpu = owner.cpu or owner.factor
+            self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=round(3e7 * cpu(pair, turn))))
+            return {}
+        number, name = self._request["round"], self._request["ensemble"]
+        return encode(Run(number, name, tuple(self._slices), (1, 1), 1, Check("unchecked")))
+
+    def close(self, *, force: bool = False) -> int | None:
+        return 0
+
+
+@dataclass
+class Ear:
+    confirmed: list[str] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    undecided: list[int] = field(default_factory=list)
+
+    def pair(self, number: int, undecided: int, total: int) -> None:
+        self.undecided.append(undecided)
+
+    def working(self, contest: Contest, number: int, *, confirming: bool) -> None:
+        if confirming and number == 1:
+            self.confirmed.append(contest.base.workload.architecture)
+
+    def judged(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def contests(*models: str, rule: Rule = FIVE) -> list[Contest]:
+    return [Contest(spec, spec, rule) for spec in specs("eager", models=models or ("a",))]
+
+
+def play(
+    head: Noise,
+    *models: str,
+    base: Noise | None = None,
+    rule: Rule = FIVE,
+    budget: float = math.inf,
+    ear: Ear | None = None,
+) -> list[Outcome]:
+    executors = {"base": base or Noise(), "head": head}
+    plan = Plan(slices=6, timeout=5)
+    return list(Match(executors, plan, budget, ear or Ear()).play(contests(*models, rule=rule)))
+
+
+def slower(*by: float) -> Callable[[int, int], float]:
+    """A pair's factor; the last holds for all later ones."""
+    return lambda pair, turn: 1 + by[min(pair, len(by) - 1)]
+
+
+def test_identical_code_is_unchanged_after_three_pairs() -> None:
+    (found,) = play(Noise(slower(0.001, -0.002, 0.001)))
+
+    assert (found.verdict, found.decision.pairs) == ("unchanged", 3)
+    assert found.confirmation == ()
+    assert [len(runs) for runs in found.runs.values()] == [3, 3]
+
+
+def test_a_regression_is_measured_again_before_it_is_reported() -> None:
+    ear = Ear()
+    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.081, 0.079, 0.080)), ear=ear)
+
+    assert found.verdict == "regression"
+    assert (len(found.pairs), len(found.confirmation)) == (3, 3)
+    assert found.decision.estimate == pytest.approx(0.08, abs=1e-3)
+    assert ear.confirmed == ["a"]
+    assert [run.round for run in found.runs["head"]] == list(range(6))
+
+
+def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged() -> None:
+    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
+
+    assert found.verdict == "inconclusive"
+    assert "did not confirm" in found.decision.reason
+    assert "+10.0 %" in found.decision.reason
+
+
+def test_an_improvement_needs_no_second_look() -> None:
+    (found,) = play(Noise(slower(-0.100, -0.102, -0.098)))
+
+    assert (found.verdict, found.confirmation) == ("improvement", ())
+
+
+def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
+    chance = random.Random(1)
+    values = [chance.gauss(0, 0.1) for _ in range(20)]
+    (found,) = play(Noise(slower(*values)))
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
+    assert found.decision.resolvable > 0.05
+
+
+def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
+    chance = random.Random(1)
+    head = Noise(slower(*[chance.gauss(0, 0.1) for _ in range(20)]))
+    (found,) = play(head)
+
+    assert [len(run.slices) for run in found.runs["head"]] == [6] * 3 + [12] * 7
+
+
+def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
+    chance = random.Random(1)
+    head = Noise(slower(*[chance.gauss(0, 0.1) for _ in range(20)]))
+    (found,) = play(head, budget=1e-9)
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 3)
+
+
+def test_a_side_that_warms_up_gets_twice_the_warm_up_and_the_pair_is_measured_again() -> None:
+    def cold(pair: int, turn: int) -> float:
+        return 1.2 if warm_ups(head) < 2 and turn < 2 else 1.0
+
+    def warm_ups(of: Noise) -> int:
+        return len({request["warm_up"]["seconds"] for request in of.asked})
+
+    head = Noise(cold)
+    (found,) = play(head)
+
+    assert found.verdict == "unchanged"
+    assert [request["warm_up"]["seconds"] for request in head.asked] == [0.25, 0.5, 0.5, 0.5]
+    assert len(found.runs["head"]) == 3
+
+
+def test_wall_clock_and_cpu_time_must_agree() -> None:
+    waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
+    (found,) = play(waits)
+
+    assert found.verdict == "inconclusive"
+    assert "disagree" in found.decision.reason
+
+
+def test_cpu_time_of_several_threads_is_no_witness() -> None:
+    spec = replace(specs("eager")[0], threads=2)
+    waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
+    executors = {"base": Noise(), "head": waits}
+    (found,) = Match(executors, Plan(slices=6), 40, Ear()).play([Contest(spec, spec, FIVE)])
+
+    assert found.verdict == "regression"
+    assert found.witness == ()
+
+
+def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided() -> None:
+    ear, base, head = Ear(), Noise(), Noise()
+
+    def error(model: str, pair: int) -> Exception | None:
+        return WorkerDied("killed") if (model, pair) == ("b", 1) else None
+
+    head.error = error
+    found = play(head, *NAMES, base=base, ear=ear)
+
+    verdicts = {one.contest.base.workload.architecture: one.verdict for one in found}
+    assert verdicts == {"a": "unchanged", "b": "failed", "c": "unchanged"}
+    assert ear.undecided == [3, 3, 2]
+    assert base.crews == head.crews == 3
+
+
+@pytest.mark.parametrize("error", [WorkerDied("killed by SIGKILL"), WorkerTimeout("no answer")])
+def test_a_head_that_fails_says_so_and_the_base_keeps_what_it_has(error: Exception) -> None:
+    head = Noise(error=lambda model, pair: error if pair == 2 else None)
+    (found,) = play(head)
+
+    assert (found.verdict, found.failed) == ("failed", "head")
+    assert found.decision.reason == f"head: build: {error}"
+    assert found.failure is not None
+    assert [len(found.runs[role]) for role in ("base", "head")] == [2, 2]
+
+
+def test_every_pair_is_an_ensemble_of_its_own_and_its_sides_share_it() -> None:
+    (found,) = play(Noise())
+
+    base, head = ([run.ensemble for run in found.runs[role]] for role in ("base", "head"))
+    assert base == head
+    assert len(set(base)) == 3
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 10_000), st.sampled_from([0.002, 0.01, 0.03]), st.sampled_from([0.0, 0.05, 0.2])
+)
+def test_any_noise_ends_within_the_most_pairs_of_two_looks(
+    seed: int, noise: float, effect: float
+) -> None:
+    chance = random.Random(seed)
+    values = [effect + chance.gauss(0, noise) for _ in range(21)]
+    (found,) = play(Noise(slower(*values)))
+
+    assert len(found.pairs) <= 10
+    assert len(found.confirmation) <= 10
+    assert (found.verdict == "regression") <= (len(found.confirmation) >= 3)
+    if found.verdict == "regression":
+        assert effect > 0 or noise > 0.01
+
+
+def outcome(name: str, verdict: str, pairs: tuple[float, ...]) -> Outcome:
+    (contest,) = contests(name)
+    return Outcome(contest, verdict, Decision(verdict, pairs=len(pairs)), pairs, pairs)  # type: ignore[arg-type]
+
+
+def test_among_many_only_what_is_clear_stands() -> None:
+    clear = outcome("clear", "regression", (0.1, 0.101, 0.102))
+    doubtful = outcome("doubtful", "regression", (0.03, 0.06, 0.08))
+    rest = [outcome(f"n{i}", "unchanged", (0.0, 0.001, -0.001)) for i in range(58)]
+
+    found = {one.contest.base.workload.architecture: one
+             for one in match.together([clear, doubtful, *rest])}  # fmt: skip
+
+    assert found["clear"].verdict == "regression"
+    assert found["doubtful"].verdict == "inconclusive"
+    assert "60 benchmarks" in found["doubtful"].decision.reason
+    assert found["n0"].verdict == "unchanged"
+
+
+def test_many_contests_are_judged_together_at_the_end() -> None:
+    head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
+    found = play(head, *(f"m{index}" for index in range(51)))
+
+    assert {one.verdict for one in found} == {"regression"}
+    assert len(found) == 51
+
+
+def test_names_of_contests_are_short_where_only_the_mode_differs() -> None:
+    eager, half = specs("eager", "bf16")
+    other = specs("eager", models=("alexnet",))[0]
+
+    assert Contest(eager, eager, FIVE).name == eager.id
+    assert Contest(eager, half, FIVE).name == "lenet/inference-b1-3x32x32/eager -> bf16/cpu-t1"
+    assert Contest(eager, other, FIVE).name == f"{eager.id} -> {other.id}"

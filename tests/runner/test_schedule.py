@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench.record import Check, Failure, Run, Slice
+from cnnbench.runner import schedule
+from cnnbench.runner.plan import Plan
+from cnnbench.runner.subject import Group, groups
+from cnnbench.spec import Spec
+from tests.runner.conftest import specs
+
+BYTES = st.integers(1, 100)
+
+
+def run_of(seconds: float, number: int, ensemble: str = "") -> Run:
+    one = Slice(0, 1, (round(seconds * 1e9),))
+    return Run(number, ensemble or f"e{number}", (one,), (1,), 1, Check("ok"))
+
+
+def group_of(*times: float, takes: float = 1.0, name: str = "a") -> Group:
+    """A group of one spec that took so long in each round."""
+    group = Group(name, specs("eager", models=(name,)))
+    group.subjects[0].runs = [run_of(seconds, number) for number, seconds in enumerate(times)]
+    group.rounds = len(times)
+    group.round_seconds = takes
+    group.complete = True
+    return group
+
+
+def names(found: list[Group]) -> list[str]:
+    return [group.name for group in found]
+
+
+def test_one_round_gives_no_interval_and_equal_rounds_a_narrow_one() -> None:
+    assert group_of(1.0).margin() is None
+    assert group_of(1.0, 1.0, 1.0).margin() == pytest.approx(0)
+    assert group_of(1.0, 2.0, 3.0).margin() > 0.5
+
+
+def test_the_margin_is_that_of_the_least_certain_figure() -> None:
+    group = Group("a", specs("eager", "channels_last"))
+    for number, seconds in enumerate((1.0, 1.0, 1.0)):
+        group.subjects[0].runs.append(run_of(seconds, number))
+    for number, seconds in enumerate((1.0, 2.0, 3.0)):
+        group.subjects[1].runs.append(run_of(seconds, number))
+
+    assert group.margin() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("times", "plan", "expected"),
+    [
+        ((1.0, 1.0), {"rounds": 5}, False),
+        ((1.0,) * 5, {"rounds": 5}, True),
+        ((1.0, 1.0, 1.0), {"rounds": 9, "precision": 0.02}, True),
+        ((1.0, 1.0), {"rounds": 9, "precision": 0.02}, False),
+        ((1.0, 1.0), {"rounds": 2, "precision": 0.02}, True),
+        ((1.0, 1.5, 2.0), {"rounds": 9, "precision": 0.02}, False),
+    ],
+)
+def test_when_a_group_is_settled(
+    times: tuple[float, ...], plan: dict[str, Any], expected: bool
+) -> None:
+    assert schedule.settled(group_of(*times), Plan(**plan)) is expected
+
+
+def test_a_group_in_which_nothing_lives_is_settled() -> None:
+    group = group_of(1.0)
+    group.subjects[0].failure = Failure("measure", "died", "gone")
+
+    assert schedule.settled(group, Plan())
+
+
+def test_time_goes_first_to_what_has_no_interval_then_to_the_widest() -> None:
+    everything = [
+        group_of(1.0, 1.1, name="narrow"), group_of(1.0, 3.0, name="wide"),
+        group_of(1.0, takes=9.0, name="slow"), group_of(1.0, takes=2.0, name="quick"),
+    ]  # fmt: skip
+
+    assert names(schedule.next_groups(everything, Plan(), 1e6)) == [
+        "quick",
+        "slow",
+        "wide",
+        "narrow",
+    ]
+
+
+def test_what_lacks_memory_comes_before_what_is_merely_uncertain() -> None:
+    lacking = group_of(1.0, 1.01, takes=9.0, name="lacking")
+    lacking.complete = False
+
+    found = schedule.next_groups([group_of(1.0, 3.0, name="wide"), lacking], Plan(), 1e6)
+
+    assert names(found) == ["lacking", "wide"]
+    assert schedule.expected(lacking) > 9.0
+
+
+def test_a_group_with_all_its_rounds_is_visited_for_what_it_lacks() -> None:
+    group = group_of(1.0, 1.0, name="a")
+    group.complete = False
+
+    assert not schedule.settled(group, Plan(rounds=2))
+
+
+def test_what_no_longer_fits_is_passed_over_for_what_does() -> None:
+    everything = [group_of(1.0, takes=50.0, name="slow"), group_of(1.0, 1.1, name="b")]
+
+    assert names(schedule.next_groups(everything, Plan(), 20.0)) == ["b"]
+    assert schedule.next_groups(everything, Plan(), 3.0) == []
+
+
+def test_a_crew_gets_no_more_than_a_batch_unless_one_group_is_more() -> None:
+    everything = [group_of(1.0, takes=40.0, name=name) for name in "abc"]
+    giant = [group_of(1.0, takes=400.0)]
+
+    assert len(schedule.next_groups(everything, Plan(), 1e6)) == 2
+    assert len(schedule.next_groups(giant, Plan(), 1e6)) == 1
+
+
+def test_specs_that_fit_are_one_ensemble() -> None:
+    group = Group("a", specs("eager", "channels_last", "bf16"))
+
+    assert schedule.ensembles(group, [10, 10, 10], None) == [group.subjects]
+    assert schedule.ensembles(group, [10, 10, 10], 30) == [group.subjects]
+
+
+def test_specs_that_do_not_fit_are_measured_each_beside_its_baseline() -> None:
+    group = Group("a", specs("eager", "channels_last", "bf16", "fp16"))
+
+    found = schedule.ensembles(group, [10, 10, 10, 10], 30)
+
+    modes = [[one.spec.mode.text for one in ensemble] for ensemble in found]
+    assert modes == [["eager", "channels_last", "bf16"], ["eager", "fp16"]]
+
+
+@given(st.lists(BYTES, min_size=4, max_size=4), BYTES)
+def test_no_spec_is_left_out_and_none_is_twice_in_an_ensemble(needs: list[int], room: int) -> None:
+    group = Group("a", specs("eager", "channels_last", "bf16", "fp16"))
+
+    found = schedule.ensembles(group, needs, room)
+
+    assert {one.spec.id for ensemble in found for one in ensemble} == {
+        one.spec.id for one in group.subjects
+    }
+    for ensemble in found:
+        ids = [one.spec.id for one in ensemble]
+        assert len(set(ids)) == len(ids)
+        assert len(found) == 1 or group.subjects[0].spec.id in ids
+
+
+def test_a_substitute_is_in_the_group_of_what_it_stands_for() -> None:
+    ends = ("", "~ghost", "~pointwise")
+    work = [Spec.parse(f"conv:k8-3x3{end}/inference-b1-3x8x8/eager/cpu-t1") for end in ends]
+    other = Spec.parse("conv:k9-3x3/inference-b1-3x8x8/eager/cpu-t1")
+
+    found = groups([*work, other])
+
+    assert [len(group.subjects) for group in found] == [3, 1]
+    assert len(found[0].shared) == 3
