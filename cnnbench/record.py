@@ -173,6 +173,7 @@ class Reference:
             the time on CPU.
         nonfinite: an activation was infinite or not a number.
         random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
+        subnormal_layer: the first layer with a subnormal number in its output, if any has one.
     """
 
     repeatable: bool
@@ -180,6 +181,7 @@ class Reference:
     subnormal_share: float | None
     nonfinite: bool
     random: bool = False
+    subnormal_layer: str | None = None
 
 
 @dataclass(frozen=True)

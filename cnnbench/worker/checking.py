@@ -7,6 +7,7 @@ checked.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -83,6 +84,7 @@ def reference_of(
         subnormal_share=watch.subnormal_share,
         nonfinite=watch.nonfinite,
         random=drew,
+        subnormal_layer=watch.subnormal_layer,
     )
 
 
@@ -151,24 +153,32 @@ class _Watch:
         self._handles: list[Any] = []
         self._seen = self._subnormal = 0
         self.nonfinite = False
+        self.subnormal_layer: str | None = None
 
     def __enter__(self) -> _Watch:
-        leaves = [part for part in self._module.modules() if not any(part.children())]
-        self._handles = [part.register_forward_hook(self._look) for part in leaves]
+        leaves = [
+            (name, part) for name, part in self._module.named_modules() if not any(part.children())
+        ]
+        self._handles = [
+            part.register_forward_hook(functools.partial(self._look, name)) for name, part in leaves
+        ]
         return self
 
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
 
-    def _look(self, _module: nn.Module, _inputs: Any, output: Any) -> None:
+    def _look(self, name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
         values = output.detach()
         magnitude = values.abs()
         self._seen += values.numel()
         tiny = torch.finfo(values.dtype).tiny
-        self._subnormal += int(((magnitude > 0) & (magnitude < tiny)).sum())
+        subnormal = int(((magnitude > 0) & (magnitude < tiny)).sum())
+        self._subnormal += subnormal
+        if subnormal and self.subnormal_layer is None:
+            self.subnormal_layer = name or type(module).__name__
         self.nonfinite |= not bool(torch.isfinite(values).all())
 
     @property

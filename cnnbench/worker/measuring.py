@@ -51,8 +51,7 @@ def measure(request: Message, talk: Talk) -> None:
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
         slices = _slices(step, device, estimate, canaries, talk)
-        talk.enter("parts")
-        in_parts, notes = _parts(step, device, estimate)
+        in_parts, notes = _parts(step, device, estimate, talk)
     talk.answer(
         Run(
             round=request["round"],
@@ -103,11 +102,12 @@ def _slices(
 
 
 def _parts(
-    step: build.Step, device: Kind, estimate: float
+    step: build.Step, device: Kind, estimate: float, talk: Talk
 ) -> tuple[tuple[Part, ...], dict[str, str]]:
     """The parts of a step that has any, or why there are none; the slices must not be lost."""
     if step.parts is None:
         return (), {}
+    talk.enter("parts")
     try:
         return parts.measure(step.parts, device, parts.steps(estimate)), {}
     except Exception as error:  # noqa: BLE001 - what a network raises when taken apart

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils import _pytree as pytree
 
+from cnnbench import machine
+from cnnbench.errors import Unsupported
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -133,10 +136,35 @@ def cast(value: Any, dtype: torch.dtype, device: str) -> Any:
     return pytree.tree_map_only(torch.Tensor, move, value)
 
 
+def refuse_impossible(mode: Mode, device: Device) -> None:
+    """Say why a mode cannot be had here, where torch would do something else without a word.
+
+    Raises:
+        Unsupported: it cannot.
+    """
+    if device.kind != "cpu" or COMPILERS[mode.compiler] is None:
+        return
+    if mode.compiler == "reduce-overhead":
+        raise Unsupported(
+            "compile=reduce-overhead means CUDA graphs, and on cpu torch compiles as without it;"
+            " use compile"
+        )
+    if machine.compiler() is None:
+        raise Unsupported(
+            f"{mode.text}: torch.compile needs a C++ compiler on cpu and none is found;"
+            " install g++ or set CXX"
+        )
+
+
 def prepare(
     mode: Mode, device: Device, module: nn.Module, inputs: tuple[Any, ...]
 ) -> tuple[nn.Module, tuple[Any, ...]]:
-    """Module and inputs on the device in the mode's dtype and memory format; not yet compiled."""
+    """Module and inputs on the device in the mode's dtype and memory format; not yet compiled.
+
+    Raises:
+        Unsupported: the mode would not be on this device what its words say.
+    """
+    refuse_impossible(mode, device)
     precision = PRECISIONS[mode.precision]
     module = module.to(device.text, precision.dtype if _floats(module) else None)
     inputs = cast(inputs, precision.dtype, device.text)

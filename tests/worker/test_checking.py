@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cnnbench.record import Reference
+from cnnbench.record import Check, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
 
@@ -153,15 +153,40 @@ def test_training_compares_the_loss_and_every_gradients_norm(tmp_path: Path) -> 
     assert lost.status == "wrong"
 
 
-def test_subnormal_activations_are_counted(tmp_path: Path) -> None:
+class Shrink(torch.nn.Module):
+    def forward(self, x):
+        return x * 1e-40
+
+
+@pytest.mark.parametrize(
+    ("parts", "share", "layer"),
+    [
+        ([torch.nn.ReLU(), torch.nn.ReLU()], 0.0, None),
+        ([torch.nn.ReLU(), Shrink()], 0.125, "1"),
+        ([Shrink(), torch.nn.ReLU()], 0.375, "0"),
+    ],
+)
+def test_subnormal_activations_are_counted_and_their_first_layer_named(
+    tmp_path: Path, parts, share: float, layer: str | None
+) -> None:
     def step(of: Spec) -> build.Step:
-        module = torch.nn.Sequential(torch.nn.ReLU(), torch.nn.ReLU())
-        given = torch.tensor([[1.0, 1e-40, 0.0, -1.0]])
-        return build.inference(of, module, (given,))
+        given = torch.tensor([[1.0, 0.0, 0.0, -1.0]])
+        return build.inference(of, torch.nn.Sequential(*parts), (given,))
 
     found = checking.reference_of(spec(), step, 0, tmp_path / "reference.npz")
 
-    assert found.subnormal_share == 0.25
+    assert found.subnormal_share == share
+    assert found.subnormal_layer == layer
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "worst"),
+    [("ok", "wrong", "wrong"), ("loose", "ok", "loose"), ("unchecked", "ok", "unchecked")],
+)
+def test_the_worse_of_two_checks_counts(one: str, other: str, worst: str) -> None:
+    assert checking.worse(Check(one), Check(other)).status == worst
+    assert checking.worse(Check(other), Check(one)).status == worst
+    assert checking.worse(Check("ok", reason="first"), Check("ok")).reason == "first"
 
 
 def test_random_numbers_in_a_pass_are_noticed(tmp_path: Path) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import time
 
 import pytest
 import torch
 from torch import nn
 
 from cnnbench.worker import memory
+from cnnbench.worker.build import Step
+from cnnbench.worker.devices import Cpu
 
 MIB = 1 << 20
 
@@ -30,6 +33,39 @@ def test_the_allocators_peak_of_a_known_module_is_exact(mebibytes: int) -> None:
     peak = memory.allocator_peak(held_for_a_moment(mebibytes * MIB))
 
     assert mebibytes * MIB <= peak <= mebibytes * MIB + 256
+
+
+class Holder(nn.Module):
+    """Holds a block of known size for about a millisecond within its forward pass."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        block = torch.empty(self.size, dtype=torch.uint8)
+        end = time.perf_counter() + 1e-3
+        while time.perf_counter() < end:
+            block[:64].fill_(1)
+        del block
+        return self.linear(x)
+
+
+@pytest.mark.parametrize("mebibytes", [1, 16, 256])
+def test_what_a_module_holds_for_a_millisecond_is_in_its_peak(mebibytes: int) -> None:
+    module, given = Holder(mebibytes * MIB), torch.ones(1, 4)
+
+    def call() -> torch.Tensor:
+        with torch.inference_mode():
+            return module(given)
+
+    step = Step(call, lambda output: [output], module, (given,))
+
+    found = memory.measure(step, Cpu())
+
+    held = found.cpu_peak_bytes - found.resident_bytes
+    assert held == pytest.approx(mebibytes * MIB, rel=0.01)
 
 
 def _both_methods(pipe) -> None:

@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import nn
 
+from cnnbench import machine
+from cnnbench.errors import Unsupported
 from cnnbench.spec import AXES, WORDS, Device, Mode
 from cnnbench.worker import modes
 
@@ -115,6 +117,23 @@ def test_autocast_runs_contractions_in_the_dtype_that_was_asked_for() -> None:
 
     assert output.dtype is torch.bfloat16
     assert conv.weight.dtype is torch.float32
+
+
+def test_cuda_graphs_are_not_pretended_on_cpu() -> None:
+    with pytest.raises(Unsupported, match="means CUDA graphs"):
+        modes.prepare(Mode(compiler="reduce-overhead"), Device(), nn.ReLU(), ())
+
+    modes.refuse_impossible(Mode(compiler="reduce-overhead"), Device("cuda", 0))
+
+
+def test_compiling_without_a_compiler_says_what_to_install(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "compiler", lambda: None)
+
+    with pytest.raises(Unsupported, match=r"compile\+channels_last: .* install g\+\+"):
+        modes.prepare(Mode("default", "channels_last"), Device(), nn.ReLU(), ())
+
+    modes.refuse_impossible(Mode(), Device())
+    modes.refuse_impossible(Mode("default"), Device("cuda", 0))
 
 
 def test_eager_calls_the_module_itself_and_compile_does_not() -> None:

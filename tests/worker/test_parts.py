@@ -22,6 +22,11 @@ def _flags_restored():
         yield
 
 
+class Silent:
+    def enter(self, phase: str) -> None:
+        assert phase == "parts"
+
+
 def made(spec: Spec) -> build.Step:
     architecture, module = build.construct(spec.workload, 0)
     return build.step(spec, architecture, module, 0)
@@ -65,7 +70,7 @@ def test_inference_has_no_parts() -> None:
     step = made(replace(SPEC, workload=replace(SPEC.workload, phase="inference")))
 
     assert step.parts is None
-    assert measuring._parts(step, Cpu(), 0.001) == ((), {})
+    assert measuring._parts(step, Cpu(), 0.001, Silent()) == ((), {})
 
 
 def test_each_part_is_timed_in_every_step() -> None:
@@ -98,7 +103,7 @@ def test_a_step_that_cannot_be_taken_apart_loses_its_parts_alone() -> None:
 
     step = replace(made(SPEC), parts=build.Parts(broken, *([None] * 3)))
 
-    found, notes = measuring._parts(step, Cpu(), 0.001)
+    found, notes = measuring._parts(step, Cpu(), 0.001, Silent())
 
     assert found == ()
     assert notes == {"parts": "not measured: RuntimeError: graph was freed"}

@@ -1,0 +1,111 @@
+"""The latency task from request to run, in this process, with somebody who gives the commands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from cnnbench.codec import encode
+from cnnbench.record import Run
+from cnnbench.spec import Mode, Spec
+from cnnbench.worker import checking, measuring, modes
+from cnnbench.worker.devices import Cpu
+
+
+class Talk:
+    """Asks for some slices, then to finish."""
+
+    def __init__(self, slices: int = 2) -> None:
+        self.phases: list[str] = []
+        self.answers: list[Any] = []
+        turns = [{"do": "slice", "turn": turn, "seconds": 0.002} for turn in range(slices)]
+        self._commands = iter([*turns, {"do": "finish"}])
+
+    def enter(self, phase: str) -> None:
+        self.phases.append(phase)
+
+    def answer(self, result: Any) -> None:
+        self.answers.append(result)
+
+    def next(self) -> Any:
+        return next(self._commands)
+
+    @property
+    def run(self) -> Run:
+        assert isinstance(self.answers[-1], Run)
+        return self.answers[-1]
+
+
+@pytest.fixture(autouse=True)
+def _flags_restored():
+    with modes.restored():
+        yield
+
+
+def measured(spec: str, **more: Any) -> Talk:
+    talk = Talk()
+    warm_up = {"calls": 2, "seconds": 0.0, "limit": 1.0}
+    request = {"spec": spec, "seed": 0, "round": 3, "ensemble": "e", "warm_up": warm_up}
+    measuring.measure(request | more, talk)
+    return talk
+
+
+def test_a_run_has_its_slices_with_witnesses_and_canaries() -> None:
+    talk = measured("lenet/inference-b2-3x32x32/eager/cpu-t1")
+
+    assert set(talk.answers[0]) == {"estimate"}
+    assert talk.answers[1:3] == [{"turn": 0}, {"turn": 1}]
+    assert (talk.run.round, talk.run.ensemble) == (3, "e")
+    assert [one.turn for one in talk.run.slices] == [0, 1]
+    assert all(set(one.canaries_ns) == {"matmul", "python"} for one in talk.run.slices)
+    assert talk.run.parts == ()
+    assert talk.run.flags["minor_faults_per_call"] >= 0
+    assert talk.phases == ["build", "first call", "check", "warm up", "measure"]
+
+
+def test_a_training_run_has_its_parts_after_the_slices() -> None:
+    talk = measured("lenet/training-adam-b2-3x32x32/eager/cpu-t1")
+
+    assert [part.name for part in talk.run.parts] == ["forward", "loss", "backward", "optimizer"]
+    assert talk.phases[-2:] == ["measure", "parts"]
+
+
+def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch) -> None:
+    name = "lenet/inference-b2-3x32x32/{}/cpu-t1"
+    path = tmp_path / "reference.npz"
+    plain = Spec.parse(name.format("eager"))
+    modes.set_flags(Mode(), 1)
+    reference = checking.compute_reference(plain, 0, path, lambda _: None)
+    calls: list[int] = []
+
+    def stale(mode: Mode, module: torch.nn.Module):
+        # Right at first and wrong ever after, as a graph that was recorded with other inputs.
+        def function(*given: torch.Tensor) -> torch.Tensor:
+            calls.append(1)
+            return module(*given) * (1.0 if len(calls) == 1 else 2.0)
+
+        return function
+
+    monkeypatch.setattr(modes, "compiled", stale)
+    given = {"reference": encode(reference), "reference_path": str(path)}
+
+    compiled = measured(name.format("compile"), **given)
+
+    assert "check again" in compiled.phases
+    assert compiled.run.check.status == "wrong"
+
+
+@pytest.mark.parametrize(("cold", "iterations"), [(True, 1), (False, None)])
+def test_a_sample_with_a_cold_cache_is_one_call(monkeypatch, cold: bool, iterations) -> None:
+    device = Cpu()
+    monkeypatch.setattr(device, "cold", cold, raising=False)
+    monkeypatch.setattr(device, "notes", lambda: {"l2": "cold"}, raising=False)
+    monkeypatch.setattr(measuring, "open_device", lambda _device, _l2: device)
+    monkeypatch.setattr(measuring.sampling, "calls_per_sample", lambda *_: 7)
+
+    run = measured("lenet/inference-b1-3x32x32/eager/cpu-t1", l2="cold").run
+
+    assert {one.iterations for one in run.slices} == {iterations or 7}
+    assert run.flags["l2"] == "cold"
