@@ -128,4 +128,6 @@ def _pivot(found: Sequence[Entry], options: dict[str, Any]) -> Table:
     # pandas takes a third of a second to import; only a pivot needs it.
     from cnnbench.report.pivot import pivot
 
-    return pivot(keep(found, options["condition"]), options["pivot"], options["metric"] or "latency")
+    return pivot(
+        keep(found, options["condition"]), options["pivot"], options["metric"] or "latency"
+    )

@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from cnnbench.report.selection import fact
+from cnnbench.report.table import Entry
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-
-    from cnnbench.report.table import Entry
-    from cnnbench.stats import Estimate
 
 Key = TypeVar("Key")
 

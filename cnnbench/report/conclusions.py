@@ -58,10 +58,13 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
         yield Sentence("There is no record to show.", "bad")
         return
     models = {entry.record.spec.workload.model for entry in found}
+    lab = {model for model in models if model.startswith("conv:")}
+    counted = [(len(models - lab), "network"), (len(lab), "convolution")]
+    what = " and ".join(_number(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
     measured = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
-        f"{_number(len(models), 'network')} in {_number(len(modes), 'mode')}:"
+        f"{what} in {_number(len(modes), 'mode')}:"
         f" {_number(len(found), 'spec')}, {measured} of them measured."
     )
 

@@ -150,13 +150,13 @@ class _Reader:
         start = self.at
         quote = self.text[start : start + 1]
         if quote in {"'", '"'} and quote:
-            return self._typed(self._quoted(quote), column, symbol, start)
+            return self._typed(self._quoted(quote), column, start)
         bare = self.take(_BARE)
         if bare is None:
             raise self.fail("expected a value")
         if bare == NOTHING and symbol in {"=", "!="}:
             return None
-        return self._typed(bare, column, symbol, start)
+        return self._typed(bare, column, start)
 
     def _quoted(self, quote: str) -> str:
         end = self.text.find(quote, self.at + 1)
@@ -166,7 +166,7 @@ class _Reader:
         self.at = end + 1
         return inner
 
-    def _typed(self, text: str, column: Column, symbol: str, start: int) -> str | float:
+    def _typed(self, text: str, column: Column, start: int) -> str | float:
         if column.kind == "text":
             return text
         units = _UNITS.get(column.kind, {})

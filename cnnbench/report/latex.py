@@ -1,4 +1,4 @@
-"""Table -> LaTeX with booktabs: ``\\input`` it where ``\\usepackage{booktabs}`` is loaded."""
+r"""Table -> LaTeX with booktabs: ``\input`` it where ``\\usepackage{booktabs}`` is loaded."""
 
 from __future__ import annotations
 

@@ -21,7 +21,9 @@ def remarks(runs: Sequence[StoredRun]) -> tuple[str, ...]:
     lines = [line for run in runs for line in _of(run)]
     for name, count in Counter(run.manifest.run for run in runs).items():
         if count > 1:
-            lines.append(f"{count} of the directories hold run {name}; its rows stand here as often")
+            lines.append(
+                f"{count} of the directories hold run {name}; its rows stand here as often"
+            )
     if len({run.environment.fingerprint for run in runs}) > 1:
         lines.append("the runs come from different environments; their times do not compare")
     return tuple(lines)

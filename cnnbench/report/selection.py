@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
-from cnnbench.report import cells, filter
+from cnnbench.report import cells
+from cnnbench.report.filter import parse
 from cnnbench.report.table import (
     Column,
     Table,
@@ -89,7 +90,7 @@ def keep(found: Sequence[Entry], text: str) -> list[Entry]:
         UsageError: not a filter.
     """
     table = known(people=False)
-    conditions = filter.parse(text, {name: column for name, (column, _) in table.items()})
+    conditions = parse(text, {name: column for name, (column, _) in table.items()})
     tests = [(one, table[one.column][1]) for one in conditions]
     return [entry for entry in found if all(test.holds(of(entry)) for test, of in tests)]
 

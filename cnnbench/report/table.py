@@ -206,7 +206,9 @@ def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry]
 
 def _speedup_columns() -> list[Cell]:
     names = (("speedup", "point"), ("speedup_low", "low"), ("speedup_high", "high"))
-    return [(Column(name, name, "ratio"), _part(lambda e: e.speedup, field)) for name, field in names]
+    return [
+        (Column(name, name, "ratio"), _part(lambda e: e.speedup, field)) for name, field in names
+    ]
 
 
 def _of(name: str) -> Callable[[Entry], Estimate | None]:

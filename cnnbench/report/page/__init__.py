@@ -63,6 +63,8 @@ def render(
 
 def _title(found: Sequence[Entry]) -> str:
     names = list(dict.fromkeys(entry.run for entry in found))
-    return f"cnnbench: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}" if names else (
-        "cnnbench: no records"
+    return (
+        f"cnnbench: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+        if names
+        else ("cnnbench: no records")
     )

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.report import table as tables
 from cnnbench.report.page.parts import Axis, Point, Points, Section
 from cnnbench.report.table import Column, Table
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.table import Entry
-    from cnnbench.stats import Estimate
 
 
 def failures(found: Sequence[Entry]) -> Section | None:

@@ -9,22 +9,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cnnbench.report import cells
+from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page import figures
+from cnnbench.report.page.parts import Section
+from cnnbench.report.table import Table
 from cnnbench.stats import Estimate
 from cnnbench.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cnnbench.report.conclusions import Sentence
-    from cnnbench.report.page.parts import Section
-    from cnnbench.report.table import Table
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Document:
     sections: Sequence[Section]
     absent: Sequence[str]
     method: Sequence[str]
-    downloads: dict[str, str]
+    downloads: Mapping[str, str]
 
 
 # Larger files are compressed, so that the page stays small.

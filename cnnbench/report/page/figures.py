@@ -5,7 +5,6 @@ The one module that knows Bokeh.
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from cnnbench.report.page.parts import Axis, Plot, Point
 
 # Told apart by people who see red and green alike, on white and on black (after Okabe and Ito).
-_COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1")
+_COLOURS = ("#1f88c9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1")
 _MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 # A legend with more entries than this would be larger than the plot.
 _LEGEND = 12
@@ -53,8 +52,7 @@ def draw(plot: Plot, title: str, target: str) -> dict[str, Any]:
     drawn.background_fill_color = None
     drawn.border_fill_color = None
     drawn.outline_line_color = None
-    item: dict[str, Any] = json.loads(json.dumps(json_item(drawn, target), allow_nan=False))
-    return item
+    return dict(json_item(drawn, target))
 
 
 def _canvas(title: str, **more: Any) -> Any:
@@ -81,7 +79,10 @@ def _points(plot: Points, title: str) -> Any:
         xs, ys = _scaled(plot.x, line.xs), _scaled(plot.y, line.ys)
         mark = drawn.line(xs, ys, line_width=2, line_dash=style, line_alpha=0.6,
                           line_color=_colour(-1 - index))  # fmt: skip
-        items.append(LegendItem(label=line.name, renderers=[mark]))
+        if len(plot.lines) == 1:
+            items.append(LegendItem(label=line.name, renderers=[mark]))
+        else:
+            _write(drawn, xs[:1], ys[:1], [line.name])
     groups = list(dict.fromkeys(point.group for point in plot.points))
     marks = []
     for index, group in enumerate(groups):
@@ -110,7 +111,7 @@ def _plain() -> NumeralTickFormatter:
 
 def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[Any]:
     colour = _colour(index)
-    data = {
+    data: dict[str, list[Any]] = {
         "x": _scaled(plot.x, [one.x for one in some]),
         "y": _scaled(plot.y, [one.y for one in some]),
         "size": [one.size for one in some],
@@ -132,9 +133,13 @@ def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[
 def _names(drawn: Any, plot: Points) -> None:
     named = [one for one in plot.points if one.label]
     xs, ys = _scaled(plot.x, [one.x for one in named]), _scaled(plot.y, [one.y for one in named])
+    _write(drawn, xs, ys, [one.label for one in named])
+
+
+def _write(drawn: Any, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
     # A grey that reads on white and on black.
-    drawn.text(xs, ys, text=[one.label for one in named], text_color="#7a7a7a",
-               text_font_size="11px", x_offset=6, y_offset=-6)  # fmt: skip
+    drawn.text(xs, ys, text=texts, text_color="#7a7a7a", text_font_size="11px", x_offset=6,
+               y_offset=-6)  # fmt: skip
 
 
 def _span(plot: Points, some: Sequence[Point]) -> dict[str, list[float]]:
@@ -164,7 +169,8 @@ def _heat(plot: Heat, title: str) -> Any:
     wide = max((len(name) for name in plot.columns), default=0) > 12 or len(plot.columns) > 8
     height = 22 * len(plot.rows) + (190 if wide else 120)
     drawn = _canvas(title, x_range=FactorRange(*plot.columns), x_axis_location="above",
-                    y_range=FactorRange(*reversed(plot.rows)), height=height, tools="save")  # fmt: skip
+                    y_range=FactorRange(*reversed(plot.rows)), height=height,
+                    tools="save")  # fmt: skip
     source = ColumnDataSource(
         {
             "x": [one.column for one in plot.squares],

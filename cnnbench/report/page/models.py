@@ -65,14 +65,28 @@ def _bargains(some: Sequence[Offer]) -> Points:
     line = Line(
         "Pareto front", tuple(one.seconds.point for one in front), tuple(one.top1 for one in front)
     )
-    return Points(MILLISECONDS, Axis("ImageNet top-1, %"), tuple(map(_bargain, some)), (line,))
+    named = _spread(front)
+    points = tuple(_bargain(one, named=any(one is other for other in named)) for one in some)
+    return Points(MILLISECONDS, Axis("ImageNet top-1, %"), points, (line,))
 
 
-def _bargain(one: Offer) -> Point:
+def _spread(front: Sequence[Offer]) -> list[Offer]:
+    """Those of the front whose names do not lie on top of each other, at most ten."""
+    if not front:
+        return []
+    least = math.log(front[-1].seconds.point / front[0].seconds.point) / 10
+    named = [front[0]]
+    for one in front[1:]:
+        if math.log(one.seconds.point / named[-1].seconds.point) >= least > 0:
+            named.append(one)
+    return named
+
+
+def _bargain(one: Offer, *, named: bool) -> Point:
     model, mode = _names(one.entry)
     tip = (f"{model}, {mode}", f"top-1 {one.top1:g} %", time_of(one.seconds))
     seconds = one.seconds
-    label = model if one.front else ""
+    label = model if named else ""
     return Point(seconds.point, one.top1, mode, tip, seconds.low, seconds.high, label=label)
 
 

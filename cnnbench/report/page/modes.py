@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 _RATIO = Column("speedup", "vs eager", "ratio")
 _CONV = "conv:"
 
+# A picture taller than this is beyond what browsers draw, and beyond what people look at.
+_MOST_ROWS = 150
+# Lines that can still be followed.
+_MOST_LINES = 40
+
 
 def best(found: Sequence[Entry]) -> Section | None:
     """Which mode to use for each workload."""
@@ -50,7 +55,7 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         "Speed-up by network and mode",
         "How many times faster than plain eager: blue is faster, orange is slower, white is no"
         " difference. A value in brackets is not told apart from one by its interval; W marks a"
-        " wrong output.",
+        " wrong output; an empty field failed or was not measured.",
         lambda one: one.record.spec.mode.text,
     )
 
@@ -82,13 +87,18 @@ def _heat_section(
         return None
     label = row_names(found)
     rows = list(dict.fromkeys(label(one) for one in found))
-    squares = tuple(_square(one, label(one), column(one)) for one in measured)
+    drawn = set(rows[:_MOST_ROWS])
+    squares = tuple(
+        _square(one, label(one), column(one)) for one in measured if label(one) in drawn
+    )
+    if len(rows) > len(drawn):
+        reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows; the numbers hold all."
     by_cell = {(label(one), column(one)): one.speedup for one in found}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
         tuple((row, *(by_cell.get((row, mode)) for mode in columns)) for row in rows),
     )
-    plot = Heat(tuple(rows), tuple(columns), squares)
+    plot = Heat(tuple(rows[:_MOST_ROWS]), tuple(columns), squares)
     return Section(name, title, reading, table, ((title, plot),))
 
 
@@ -142,11 +152,13 @@ def batches(found: Sequence[Entry]) -> Section | None:
                Column("throughput", "samples/s", "rate"),
                Column("latency", "latency of a call", "seconds"))  # fmt: skip
     rows, points = [], []
-    for key, group in groups.items():
+    reading = "" if len(groups) <= _MOST_LINES else (
+        f" Drawn are the first {_MOST_LINES} of {len(groups)}; the numbers hold all.")  # fmt: skip
+    for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
             batch, rate = one.record.spec.workload.batch, one.estimates["throughput"]
             rows.append((key, batch, rate, answers.latency(one)))
-            if rate is not None:
+            if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(Point(batch, rate.point, key, tip, rate.low, rate.high))
     plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
@@ -155,7 +167,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
         "batches",
         "Batch scaling",
         "Samples per second by batch. A line that rises to the right gains from larger batches;"
-        " where it is flat, the machine is full and only latency grows.",
+        f" where it is flat, the machine is full and only latency grows.{reading}",
         Table(columns, tuple(rows)),
         (("throughput by batch", plot),),
     )

@@ -6,10 +6,8 @@ Frozen values without any library of plots: a plot says what is drawn, ``figures
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from cnnbench.report.table import Table
+from cnnbench.report.table import Table
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,13 @@ def distribution(found: Sequence[Entry]) -> Section | None:
         for run in one.record.runs:
             five = _five(run)
             if five is not None:
-                rows.append((label, f"round {run.round}", *five, sum(len(s.ns) for s in run.slices)))
+                rows.append(
+                    (label, f"round {run.round}", *five, sum(len(s.ns) for s in run.slices))
+                )
                 boxes.append(_box(label, run, five, one))
-    shown = "" if len(timed) <= _MOST else (
-        f" Shown are the {_MOST} of {len(timed)} with the widest intervals; records.jsonl has all.")  # fmt: skip
+    shown = ""
+    if len(timed) > _MOST:
+        shown = f" Shown are the {_MOST} of {len(timed)} with the widest intervals."
     columns = (Column("row", "workload and mode"), Column("round", "process"),
                *(Column(f"p{q:g}", f"{100 * q:g} %", "seconds") for q in _FIVE),
                Column("samples", "samples", "whole"))  # fmt: skip
@@ -70,9 +73,7 @@ def _five(run: Run) -> tuple[float, float, float, float, float] | None:
     return cuts[0], cuts[4], cuts[9], cuts[14], cuts[18]
 
 
-def _box(
-    label: str, run: Run, five: tuple[float, float, float, float, float], entry: Entry
-) -> Box:
+def _box(label: str, run: Run, five: tuple[float, float, float, float, float], entry: Entry) -> Box:
     time = answers.latency(entry)
     middle = time.point if time is not None else five[2]
     low, first, mid, third, high = (value / middle for value in five)
