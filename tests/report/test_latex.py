@@ -67,7 +67,9 @@ def test_latex_takes_it(found, hostile, every_kind, tmp_path) -> None:
     ascii_only = str.maketrans({"\u202e": None})
     some = [summary(found), hostile, every_kind, Table((Column("a", "a"),), (("[x] -- ''",),))]
     body = "\n".join(latex.render(one).translate(ascii_only) for one in some)
-    source = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
+    source = (
+        rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
+    )
     (tmp_path / "a.tex").write_text(source, encoding="utf8")
 
     done = subprocess.run(
