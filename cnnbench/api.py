@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
 from cnnbench.errors import StoreError, UnknownName
-from cnnbench.report import render
+from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
@@ -61,8 +61,8 @@ class Results:
         return render(pivot(self.entries, field, metric), "markdown")
 
     def report(self, kind: str = "table") -> str:
-        """The report in a format: ``table``, ``markdown``, ``csv`` or ``json``."""
-        view = summary if kind in {"table", "markdown"} else tidy
+        """The report in a format: ``table``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+        view = summary if kind in FOR_PEOPLE else tidy
         return render(view(self.entries), kind)
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -114,6 +115,11 @@ class Slice:
     others_ns: int | None = None
     canaries_ns: Mapping[str, int] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def median_ns(self) -> float:
+        """The middle sample; computed once, because every metric asks for it again."""
+        return statistics.median(self.ns)
 
 
 @dataclass(frozen=True)
@@ -315,7 +321,7 @@ class Record:
         """The spec, read from the id."""
         return Spec.parse(self.id)
 
-    @property
+    @cached_property
     def check(self) -> Check | None:
         """The worst check of all runs."""
         checks = [run.check for run in self.runs]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
@@ -108,7 +109,7 @@ class Mode:
     precision: str = "fp32"
     implementation: str = ""
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The mode's words in their fixed order; the default of every axis is left out."""
         chosen = [word.text for word in WORDS if getattr(self, word.axis) == word.value]
@@ -228,7 +229,7 @@ class Workload:
         """
         return replace(self, architecture=self.architecture.partition("~")[0])
 
-    @property
+    @cached_property
     def model(self) -> str:
         """Architecture and its arguments as one name, safe between slashes."""
         name = quote(self.architecture, safe=":.-_~@,")

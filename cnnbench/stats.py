@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -169,7 +169,14 @@ def _log_error(one: Estimate) -> float | None:
 def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float]:
     """Mean and half-width of the two-sided Student-t interval of at least two values."""
     quantile = t_quantile(0.5 + confidence / 2, len(values) - 1)
-    return statistics.fmean(values), quantile * statistics.stdev(values) / math.sqrt(len(values))
+    mean, deviation = _moments(tuple(values))
+    return mean, quantile * deviation / math.sqrt(len(values))
+
+
+@lru_cache(maxsize=1024)
+def _moments(values: tuple[float, ...]) -> tuple[float, float]:
+    """Mean and standard deviation; the exact one is slow, and tables ask for the same again."""
+    return statistics.fmean(values), statistics.stdev(values)
 
 
 @cache

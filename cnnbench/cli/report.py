@@ -1,26 +1,48 @@
-"""``cnnbench report``: stored runs as tables."""
+"""``cnnbench report``: stored runs as tables and pages."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import store
-from cnnbench.cli.output import write
+from cnnbench.cli.output import COLOUR, coloured, write
+from cnnbench.cli.parameters import Words
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FORMATS, render
-from cnnbench.report.scaling import scaling as by_batch
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, render, terminal
+from cnnbench.report.remarks import remarks, with_remarks
+from cnnbench.report.scaling import scaling
+from cnnbench.report.selection import Selection, keep, view
+from cnnbench.report.table import entries
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.table import Entry, Table
 
 _EPILOG = """\b
 Examples:
   cnnbench report results/RUN
+  cnnbench report results/RUN --format html -o report.html
   cnnbench report results/RUN --format markdown -o table.md
   cnnbench report results/A results/B --format csv
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
+  cnnbench report results/RUN --filter 'mode~compile latency<5ms' --sort -speedup
+  cnnbench report results/RUN --columns model,mode,latency,top1 --group-by family
+
+\b
+A filter is conditions with spaces between them; all must hold:
+  device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
+  latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
+= compares whole values, ~ finds a text in them, ! negates, a comma means or,
+- is what was not measured, quotation marks hold spaces together.
 """
+
+# Above so many rows a reader of Markdown needs parts.
+_MANY = 50
 
 
 @click.command(epilog=_EPILOG)
@@ -28,13 +50,26 @@ Examples:
     "directories", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
 )
 @click.option(
-    "--format", "kind", default="table", show_default=True, help=f"One of {', '.join(FORMATS)}."
+    "--format",
+    "kind",
+    default="table",
+    show_default=True,
+    help=f"One of {', '.join([*FORMATS, *PAGES])}.",
 )
 @click.option(
     "--output",
     "-o",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write to a file instead of the terminal.",
+)
+@click.option("--columns", type=Words(), default=(), help="Which columns, in this order.")
+@click.option(
+    "--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
+    help="By a column; - from large to small; not measured last.",
+)  # fmt: skip
+@click.option("--group-by", metavar="COLUMN", help="A part of the table per value of a column.")
+@click.option(
+    "--filter", "condition", default="", metavar="CONDITIONS", help="Only rows that fit; see below."
 )
 @click.option(
     "--pivot",
@@ -47,39 +82,70 @@ Examples:
     help="Throughput by batch, and the batch where it saturates; needs several batches.",
 )
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
+@click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
+              help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
+)  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(
-    directories: tuple[Path, ...],
-    kind: str,
-    output: Path | None,
-    pivot: str | None,
-    metric: str | None,
-    scaling: bool,
-    debug: bool,
-) -> None:
+def command(directories: tuple[Path, ...], kind: str, output: Path | None, **options: Any) -> None:
     """Show stored runs; several directories join.
 
-    "table" and "markdown" are for people; "csv" and "json" have one tidy row per spec and every
-    metric with its unit.
+    "table", "markdown" and "latex" are for people; "csv" and "json" have one tidy row per spec and
+    every metric with its unit; "html" is one page with tables and plots that needs no network.
     """
-    del debug
-    if kind not in FORMATS:
-        raise UnknownName("format", kind, FORMATS)
+    if kind not in FORMATS and kind not in PAGES:
+        raise UnknownName("format", kind, [*FORMATS, *PAGES])
+    if options["metric"] is not None and options["pivot"] is None:
+        raise UsageError("--metric goes with --pivot FIELD")
     runs = [store.read(path) for path in directories]
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
-    found = entries(runs)
-    if metric is not None and pivot is None:
-        raise UsageError("--metric goes with --pivot FIELD")
-    if scaling and pivot is not None:
-        raise UsageError("--scaling and --pivot are two tables; ask for one")
-    if pivot is not None:
-        # pandas takes a third of a second to import; only a pivot needs it.
-        from cnnbench.report.pivot import pivot as widen
-
-        table = widen(found, pivot, metric or "latency")
-    elif scaling:
-        table = by_batch(found)
+    found, said = entries(runs), remarks(runs)
+    table = _table(found, kind, options)
+    if kind in PAGES:
+        write(PAGES[kind](keep(found, options["condition"]), table, said), output)
+        return
+    if kind in FOR_PEOPLE:
+        table = with_remarks(table, said)
+    if kind == "table" and coloured(options["colour"], output):
+        write(terminal.render(table, colour=True), output, colour=True)
     else:
-        table = (summary if kind in {"table", "markdown"} else tidy)(found)
-    write(render(table, kind), output)
+        write(render(table, kind), output)
+
+
+def _selection(options: dict[str, Any], group_by: str | None) -> Selection:
+    return Selection(options["columns"], options["sort"], group_by, options["condition"])
+
+
+def _table(found: Sequence[Entry], kind: str, options: dict[str, Any]) -> Table:
+    if options["scaling"] and options["pivot"] is not None:
+        raise UsageError("--scaling and --pivot are two tables; ask for one")
+    if options["scaling"]:
+        _refuse_beside(options, "scaling", kind)
+        return scaling(keep(found, options["condition"]))
+    if options["pivot"] is not None:
+        _refuse_beside(options, "pivot", kind)
+        return _pivot(found, options)
+    people = kind in FOR_PEOPLE or kind in PAGES
+    group_by = options["group_by"]
+    if group_by is None and kind == "markdown" and len(found) > _MANY:
+        group_by = "family"
+    return view(found, _selection(options, group_by), people=people)
+
+
+def _refuse_beside(options: dict[str, Any], table: str, kind: str) -> None:
+    """Refuse what says nothing of a table that has its own rows and columns."""
+    if kind in PAGES:
+        raise UsageError(f"--{table} does not go with --format {kind}, which has its own")
+    for name in ("columns", "sort", "group_by"):
+        if options[name]:
+            word = name.replace("_", "-")
+            raise UsageError(f"--{word} does not go with --{table}; leave one out")
+
+
+def _pivot(found: Sequence[Entry], options: dict[str, Any]) -> Table:
+    # pandas takes a third of a second to import; only a pivot needs it.
+    from cnnbench.report.pivot import pivot
+
+    return pivot(
+        keep(found, options["condition"]), options["pivot"], options["metric"] or "latency"
+    )

@@ -1,6 +1,6 @@
 """Records -> tables -> text. ``table`` decides what is shown, once.
 
-One file per format turns a table into text.
+One file per format turns a table into text; a page is made of many tables.
 
 Imports no torch and prints nothing.
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UnknownName
-from cnnbench.report import csv, json, markdown, terminal
+from cnnbench.report import csv, json, latex, markdown, terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from cnnbench.report.table import Table
+    from cnnbench.report.table import Entry, Table
 
 # One line per format: name -> table to text.
 FORMATS: dict[str, Callable[[Table], str]] = {
@@ -23,7 +23,22 @@ FORMATS: dict[str, Callable[[Table], str]] = {
     "csv": csv.render,
     "markdown": markdown.render,
     "json": json.render,
+    "latex": latex.render,
 }
+
+# Formats that show intervals beside numbers; the others are tidy.
+FOR_PEOPLE = frozenset({"table", "markdown", "latex"})
+
+
+def _html(found: Sequence[Entry], table: Table, remarks: Sequence[str]) -> str:
+    # The plotting library takes half a second to import; only a page needs it.
+    from cnnbench.report.page import render as page
+
+    return page(found, table, remarks)
+
+
+# Formats that show more than one table: name -> entries, their table, what must be known beside.
+PAGES: dict[str, Callable[[Sequence[Entry], Table, Sequence[str]], str]] = {"html": _html}
 
 
 def render(table: Table, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 from typing import TYPE_CHECKING
@@ -15,16 +16,33 @@ if TYPE_CHECKING:
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
+# More rows than this are folded away group by group, so that a page of them can be scanned.
+_FOLD = 50
+
+
 def render(table: Table) -> str:
-    """A pipe table; captions above it, notes below as a list."""
-    header = [escape(column.title) for column in table.columns]
-    rule = ["--:" if cells.numeric(column) else ":--" for column in table.columns]
-    body = [[escape(cell) for cell in row] for row in cells.texts(table)]
+    """A pipe table; captions above it, notes below as a list; every group a table of its own."""
     lines = [line for caption in table.captions for line in (escape(caption), "")]
-    lines += [_line(header), _line(rule), *map(_line, body)]
+    body = [[escape(cell) for cell in row] for row in cells.texts(table)]
+    for heading, start, end in table.parts if table.columns else ():
+        lines += _part(table, heading, body[start:end], fold=len(body) > _FOLD)
     if table.notes:
         lines += ["", *(f"- {escape(note)}" for note in table.notes)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _part(table: Table, heading: str, body: list[list[str]], *, fold: bool) -> list[str]:
+    header = [escape(column.title) for column in table.columns]
+    rule = ["--:" if cells.numeric(column) else ":--" for column in table.columns]
+    lines = [_line(header), _line(rule), *map(_line, body)]
+    if not heading:
+        return lines
+    if not fold:
+        return ["", f"**{escape(heading)}**", "", *lines]
+    rows = f"{len(body)} row{'s' if len(body) > 1 else ''}"
+    # Inside the tag there is no Markdown, so a backslash would show.
+    opening = f"<details><summary>{html.escape(plain(heading))} ({rows})</summary>"
+    return ["", opening, "", *lines, "", "</details>"]
 
 
 def _line(row: list[str]) -> str:
@@ -33,9 +51,13 @@ def _line(row: list[str]) -> str:
 
 def escape(text: str) -> str:
     """Text that stands in a cell as it is: no markup, no pipe, no line break."""
+    return _SPECIAL.sub(_entity, plain(text))
+
+
+def plain(text: str) -> str:
+    """Text on one line without control characters."""
     words = " ".join(text.split())
-    printable = "".join(c for c in words if unicodedata.category(c)[0] != "C")
-    return _SPECIAL.sub(_entity, printable)
+    return "".join(c for c in words if unicodedata.category(c)[0] != "C")
 
 
 def _entity(match: re.Match[str]) -> str:

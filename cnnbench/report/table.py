@@ -8,6 +8,7 @@ beside their number.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
@@ -16,7 +17,7 @@ from cnnbench.record import Environment, Record
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.store import StoredRun
 
@@ -48,12 +49,25 @@ class Table:
             interval.
         captions: lines that hold for all rows.
         notes: lines that explain single rows.
+        groups: heading and number of rows of each part, in order; formats for people show them.
     """
 
     columns: tuple[Column, ...]
     rows: tuple[tuple[Value | Estimate, ...], ...]
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def parts(self) -> list[tuple[str, int, int]]:
+        """Heading, first row and row behind the last of every group; one without a heading."""
+        if not self.groups:
+            return [("", 0, len(self.rows))]
+        found, start = [], 0
+        for heading, count in self.groups:
+            found.append((heading, start, start + count))
+            start += count
+        return found
 
 
 @dataclass(frozen=True)
@@ -72,6 +86,23 @@ class Entry:
     run: str
     baseline: Record | None
     environment: Environment
+
+    @cached_property
+    def estimates(self) -> Mapping[str, Estimate | None]:
+        """Every metric by its name, computed once however many tables ask."""
+        return {metric.name: metric.of(self.record) for metric in METRICS}
+
+    @cached_property
+    def speedup(self) -> Estimate | None:
+        """Against the baseline, which itself is exactly one."""
+        if self.baseline is not None and self.record.id == self.baseline.id:
+            return exact(1.0) if self.estimates["latency"] is not None else None
+        return metrics.speedup(self.record, self.baseline)
+
+    @cached_property
+    def quality(self) -> str | None:
+        """How far the measurement itself can be trusted."""
+        return metrics.quality(self.record)
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
@@ -98,7 +129,10 @@ def reason(record: Record) -> str:
     return record.check.reason if record.check is not None else ""
 
 
-_IDENTITY: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
+# A column and how an entry fills it.
+Cell = tuple[Column, "Callable[[Entry], Any]"]
+
+_IDENTITY: tuple[Cell, ...] = (
     (Column("spec", "spec"), lambda e: e.record.id),
     (Column("model", "model"), lambda e: e.record.spec.workload.model),
     (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
@@ -112,8 +146,8 @@ _IDENTITY: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
     (Column("error", "error"), lambda e: reason(e.record)),
 )
 
-_ORIGIN: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
-    (Column("measurement", "measurement"), lambda e: metrics.quality(e.record)),
+_ORIGIN: tuple[Cell, ...] = (
+    (Column("measurement", "measurement"), lambda e: e.quality),
     (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: e.record.reference.subnormal_share if e.record.reference else None),
@@ -132,70 +166,70 @@ def _torch(environment: Environment) -> str | None:
 
 def tidy(found: Sequence[Entry]) -> Table:
     """One row per spec with every metric; names and order are stable."""
-    pairs = [*_IDENTITY, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
+    return chosen(found, tidy_columns())
+
+
+def tidy_columns() -> list[Cell]:
+    """The columns for machines, in order, each with how an entry fills it."""
+    return [*_IDENTITY, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
+
+
+def summary_columns() -> list[Cell]:
+    """The columns for people, in order."""
+    return list(_SUMMARY)
+
+
+def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
+    """A row per entry of exactly these columns."""
     return Table(
-        columns=tuple(column for column, _ in pairs),
-        rows=tuple(tuple(of(entry) for _, of in pairs) for entry in found),
+        columns=tuple(column for column, _ in cells),
+        rows=tuple(tuple(of(entry) for _, of in cells) for entry in found),
     )
 
 
-def _metric_columns() -> list[tuple[Column, Callable[[Entry], Value]]]:
-    columns: list[tuple[Column, Callable[[Entry], Value]]] = []
+def _metric_columns() -> list[Cell]:
+    columns: list[Cell] = []
     for metric in METRICS:
         names = (metric.column, *(metric.interval or ()))
         for name, part in zip(names, ("point", "low", "high"), strict=False):
-            columns.append((Column(name, name, metric.kind), _part(metric.of, part)))
+            columns.append((Column(name, name, metric.kind), _part(_of(metric.name), part)))
     return columns
 
 
-def _part(of: Callable[[Record], Estimate | None], part: str) -> Callable[[Entry], Value]:
+def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry], Value]:
     def value(entry: Entry) -> Value:
-        estimate = of(entry.record)
+        estimate = of(entry)
         return None if estimate is None else getattr(estimate, part)
 
     return value
 
 
-def _speedup(entry: Entry) -> Estimate | None:
-    if entry.baseline is not None and entry.record.id == entry.baseline.id:
-        return exact(1.0) if metrics.latency(entry.record) is not None else None
-    return metrics.speedup(entry.record, entry.baseline)
-
-
-def _break_even(entry: Entry) -> Estimate | None:
-    return metrics.break_even(entry.record, entry.baseline)
-
-
-def _speedup_columns() -> list[tuple[Column, Callable[[Entry], Value]]]:
+def _speedup_columns() -> list[Cell]:
     """What is said of an entry beside its baseline."""
-
-    def part(of: Callable[[Entry], Estimate | None], name: str) -> Callable[[Entry], Value]:
-        def value(entry: Entry) -> Value:
-            estimate = of(entry)
-            return None if estimate is None else getattr(estimate, name)
-
-        return value
-
-    columns: list[tuple[Column, Callable[[Entry], Value]]] = []
-    beside = (("speedup", "ratio", _speedup), ("break_even_calls", "number", _break_even))
-    for name, kind, of in beside:
-        for end, field in (("", "point"), ("_low", "low"), ("_high", "high")):
-            columns.append((Column(name + end, name + end, kind), part(of, field)))
-    return columns
+    beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
+        ("speedup", "ratio", lambda e: e.speedup),
+        ("break_even_calls", "number", lambda e: metrics.break_even(e.record, e.baseline)),
+    )
+    ends = (("", "point"), ("_low", "low"), ("_high", "high"))
+    return [
+        (Column(name + end, name + end, kind), _part(of, field))
+        for name, kind, of in beside
+        for end, field in ends
+    ]
 
 
 def _of(name: str) -> Callable[[Entry], Estimate | None]:
-    metric = metrics.metric(name)
-    return lambda entry: metric.of(entry.record)
+    metrics.metric(name)
+    return lambda entry: entry.estimates[name]
 
 
 def _exact(name: str) -> Callable[[Entry], Value]:
     """A metric without uncertainty as a bare number."""
-    return _part(metrics.metric(name).of, "point")
+    return _part(_of(name), "point")
 
 
 # What people look at; columns without a single value are left out.
-_SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
+_SUMMARY: tuple[Cell, ...] = (
     (Column("run", "run"), lambda e: e.run),
     (Column("model", "model"), lambda e: e.record.spec.workload.model),
     (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
@@ -205,7 +239,7 @@ _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
     (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
     (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
     (Column("latency", "latency", "seconds"), _of("latency")),
-    (Column("speedup", "vs eager", "ratio"), _speedup),
+    (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
     (Column("throughput", "samples/s", "rate"), _exact("throughput")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
@@ -214,7 +248,7 @@ _SUMMARY: tuple[tuple[Column, Callable[[Entry], Any]], ...] = (
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
     (Column("status", "output"), lambda e: e.record.status),
-    (Column("measurement", "measurement"), lambda e: metrics.quality(e.record)),
+    (Column("measurement", "measurement"), lambda e: e.quality),
 )
 
 # A column that holds nothing else says nothing.

@@ -1,0 +1,167 @@
+"""Entries -> answers to what readers come for: which network, which mode.
+
+Values only; ``conclusions`` says them in sentences, a page draws them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from cnnbench.report.selection import fact
+from cnnbench.report.table import Entry
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+Key = TypeVar("Key")
+
+# Percentage points of ImageNet top-1 that many readers would give for speed.
+WITHIN = 1.0
+
+
+def setting(entry: Entry) -> str:
+    """What must be equal for latencies of different networks to compare."""
+    spec = entry.record.spec
+    work = spec.workload
+    where = f"{work.phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
+    return f"{where}, run {entry.run}"
+
+
+def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
+    """Entries under their key, in order of appearance."""
+    groups: dict[Key, list[Entry]] = {}
+    for entry in found:
+        groups.setdefault(key(entry), []).append(entry)
+    return groups
+
+
+def trusted(entry: Entry) -> bool:
+    """Whether it was measured and its output is not wrong."""
+    return entry.record.status in {"ok", "loose", "unchecked"} and latency(entry) is not None
+
+
+def latency(entry: Entry) -> Estimate | None:
+    """Seconds per call."""
+    return entry.estimates["latency"]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A network in a mode as a bargain of accuracy against time.
+
+    Attributes:
+        entry: what was measured.
+        top1: published accuracy of its weights in percent.
+        seconds: its latency.
+        front: no other of its setting is both as accurate and as fast, and better in one.
+    """
+
+    entry: Entry
+    top1: float
+    seconds: Estimate
+    front: bool = False
+
+
+def offers(found: Sequence[Entry]) -> dict[str, list[Offer]]:
+    """By setting, every offer whose accuracy is known for just what was measured.
+
+    An accuracy is published for one input size and for the builder's defaults; other sizes and
+    arguments have none. Wrong outputs are no offer at all.
+    """
+    known: dict[str, list[Offer]] = {}
+    for entry in found:
+        top1, time = accuracy(entry), latency(entry)
+        if top1 is not None and time is not None and trusted(entry):
+            known.setdefault(setting(entry), []).append(Offer(entry, top1, time))
+    return {name: _with_front(some) for name, some in known.items()}
+
+
+def accuracy(entry: Entry) -> float | None:
+    """Published top-1 of what was measured, in percent."""
+    work = entry.record.spec.workload
+    if work.phase != "inference" or work.arguments or fact(entry, "input") != work.input:
+        return None
+    found: float | None = fact(entry, "top1")
+    return found
+
+
+def _with_front(some: Sequence[Offer]) -> list[Offer]:
+    front = pareto([(one.seconds.point, one.top1) for one in some])
+    return [Offer(one.entry, one.top1, one.seconds, i in front) for i, one in enumerate(some)]
+
+
+def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
+    """Indices of the (cost, value) pairs that no other pair beats.
+
+    Of equal pairs all are on the front.
+    """
+    order = sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1]))
+    front: set[int] = set()
+    best = float("-inf")
+    for index in order:
+        value = points[index][1]
+        twin = points[index] in {points[one] for one in front}
+        if value > best or twin:
+            front.add(index)
+            best = max(best, value)
+    return front
+
+
+def fastest_within(some: Sequence[Offer], points: float = WITHIN) -> Offer:
+    """The fastest of those at most so many percentage points below the most accurate.
+
+    Raises:
+        ValueError: there are no offers.
+    """
+    best = max(one.top1 for one in some)
+    return min(
+        (one for one in some if one.top1 >= best - points), key=lambda one: one.seconds.point
+    )
+
+
+@dataclass(frozen=True)
+class BestMode:
+    """Which of a workload's modes to use.
+
+    Attributes:
+        entry: the fastest against plain eager, eager itself included.
+        sure: its speed-up's interval lies wholly above one.
+        equal: other modes whose interval reaches into the best one's: not told apart from it.
+        tried: how many modes of the workload have a speed-up.
+    """
+
+    entry: Entry
+    sure: bool
+    equal: tuple[str, ...]
+    tried: int
+
+
+def best_modes(found: Sequence[Entry]) -> list[BestMode]:
+    """One per workload, device and threads with at least two modes that may be used."""
+    groups = by(
+        (entry for entry in found if trusted(entry) and entry.speedup is not None),
+        lambda entry: (entry.run, entry.record.spec.plain.id),
+    )
+    return [_best(group) for group in groups.values() if len(group) > 1]
+
+
+def _best(group: Sequence[Entry]) -> BestMode:
+    best = max(group, key=_point)
+    floor = best.speedup.low if best.speedup else None
+    equal = [
+        entry.record.spec.mode.text
+        for entry in group
+        if entry is not best and (floor is None or _high(entry) >= floor)
+    ]
+    return BestMode(best, floor is not None and floor > 1, tuple(equal), len(group))
+
+
+def _point(entry: Entry) -> float:
+    return entry.speedup.point if entry.speedup else 0.0
+
+
+def _high(entry: Entry) -> float:
+    high = entry.speedup.high if entry.speedup else None
+    return float("inf") if high is None else high

@@ -1,0 +1,176 @@
+"""Answers -> sentences: what a reader should take home, and what to be careful about."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cnnbench import advice, units
+from cnnbench.report import answers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnnbench.report.answers import BestMode, Offer
+    from cnnbench.report.table import Entry
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A line for a reader.
+
+    Attributes:
+        text: the line.
+        mark: ``good``, ``warn``, ``bad`` or nothing.
+    """
+
+    text: str
+    mark: str = ""
+
+
+# So many networks get a sentence each; more are counted, and a table holds each.
+_FEW = 6
+
+
+def conclusions(found: Sequence[Entry]) -> list[Sentence]:
+    """Everything that can be said of the entries, the answers first."""
+    return [
+        *_fake(found),
+        *_extent(found),
+        *_fastest(found),
+        *_modes(found),
+        *_failures(found),
+        *_wrong(found),
+        *_quality(found),
+        *_environments(found),
+    ]
+
+
+def _fake(found: Sequence[Entry]) -> Iterable[Sentence]:
+    if any(entry.environment.hard.get("fake") for entry in found):
+        yield Sentence("The executor was fake: every number on this page is made up.", "bad")
+
+
+def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
+    if not found:
+        yield Sentence("There is no record to show.", "bad")
+        return
+    models = {entry.record.spec.workload.model for entry in found}
+    lab = {model for model in models if model.startswith("conv:")}
+    counted = [(len(models - lab), "network"), (len(lab), "convolution")]
+    what = " and ".join(_number(count, noun) for count, noun in counted if count)
+    modes = {entry.record.spec.mode.text for entry in found}
+    measured = sum(1 for entry in found if entry.record.failure is None)
+    yield Sentence(
+        f"{what} in {_number(len(modes), 'mode')}:"
+        f" {_number(len(found), 'spec')}, {measured} of them measured."
+    )
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
+    for where, some in answers.offers(found).items():
+        if len({one.entry.record.spec.workload.model for one in some}) > 1:
+            yield _bargain(where, some)
+
+
+def _bargain(where: str, some: Sequence[Offer]) -> Sentence:
+    best = max(some, key=lambda one: (one.top1, -one.seconds.point))
+    fast = answers.fastest_within(some)
+    if fast.entry is best.entry:
+        text = f"{_named(best)} is the most accurate, and nothing faster comes within"
+        return Sentence(f"{text} {answers.WITHIN:g} point of its top-1 ({where}).", "good")
+    return Sentence(
+        f"Fastest within {answers.WITHIN:g} point of the best top-1: {_named(fast)}; the most"
+        f" accurate is {_named(best)} ({where}).",
+        "good",
+    )
+
+
+def _named(one: Offer) -> str:
+    spec = one.entry.record.spec
+    time = units.seconds(one.seconds.point)
+    return f"{spec.workload.model} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
+
+
+def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
+    best = answers.best_modes(found)
+    if not best:
+        return
+    if len(best) <= _FEW:
+        yield from (Sentence(_mode(one), "good" if one.sure else "") for one in best)
+        return
+    wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
+    gains = [one.entry.speedup.point for one in best if one.sure and one.entry.speedup]
+    if gains:
+        listed = ", ".join(f"{mode} of {count}" for mode, count in wins.most_common())
+        yield Sentence(
+            f"A mode beats plain eager in {len(gains)} of {len(best)} workloads, by"
+            f" {units.ratio(statistics.median(gains))} in the middle case; best is {listed}.",
+            "good",
+        )
+    if len(best) > len(gains):
+        yield Sentence(
+            f"In {len(best) - len(gains)} of {len(best)} workloads no mode is surely faster than"
+            " plain eager."
+        )
+
+
+def _mode(one: BestMode) -> str:
+    spec, ratio = one.entry.record.spec, one.entry.speedup
+    name, batch = spec.workload.model, f"batch {spec.workload.batch}"
+    if spec.mode.text == "eager":
+        text = f"{name} ({batch}): none of {one.tried} modes is faster than plain eager"
+    elif not one.sure or ratio is None or ratio.low is None or ratio.high is None:
+        text = f"{name} ({batch}): {spec.mode.text} looks fastest of {one.tried} modes, not surely"
+    else:
+        interval = f"{units.ratio(ratio.low)} to {units.ratio(ratio.high)}"
+        text = (
+            f"{name} ({batch}): {spec.mode.text} is best of {one.tried} modes,"
+            f" {units.ratio(ratio.point)} eager ({interval})"
+        )
+    return f"{text}; not told apart from {', '.join(one.equal)}." if one.equal else f"{text}."
+
+
+def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
+    kinds = Counter(entry.record.failure.kind for entry in found if entry.record.failure)
+    if kinds:
+        listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+        yield Sentence(f"{_number(kinds.total(), 'spec')} failed: {listed}.", "bad")
+
+
+def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
+    for status, mark in (("wrong", "bad"), ("loose", "warn")):
+        modes = Counter(
+            entry.record.spec.mode.text for entry in found if entry.record.status == status
+        )
+        if modes:
+            listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
+            yield Sentence(
+                f"The output of {_number(modes.total(), 'spec')} is {status}: {listed}.", mark
+            )
+
+
+def _quality(found: Sequence[Entry]) -> Iterable[Sentence]:
+    words = Counter(entry.quality.split()[0] for entry in found if entry.quality)
+    if words["disturbed"]:
+        text = f"{words['disturbed']} of {words.total()} measurements were disturbed"
+        yield Sentence(f"{text}: their times are too long.", "warn")
+    if words["noisy"]:
+        text = f"{words['noisy']} of {words.total()} measurements are noisy"
+        yield Sentence(f"{text}: their intervals are wider than 10 % either way.", "warn")
+
+
+def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:
+    environments = {entry.environment.fingerprint: entry.environment for entry in found}
+    for fingerprint, environment in environments.items():
+        where = f" ({fingerprint})" if len(environments) > 1 else ""
+        for finding in advice.findings(environment):
+            what = finding.what[:1].upper() + finding.what[1:]
+            mend = finding.mend[:1].upper() + finding.mend[1:]
+            yield Sentence(f"{what}{where}. {mend}.", "warn")

@@ -1,0 +1,70 @@
+"""Entries -> one offline HTML page: answers, tables, plots, method, raw numbers.
+
+``sections`` lists what a page holds; each is a table, which reads without scripts, and mostly a
+plot of it. ``figures`` alone knows the plotting library, ``document`` alone knows HTML.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench.errors import Unsupported
+from cnnbench.report import csv, json
+from cnnbench.report.conclusions import Sentence, conclusions
+from cnnbench.report.page import context
+from cnnbench.report.page.sections import sections
+from cnnbench.report.table import tidy
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.page.context import Change
+    from cnnbench.report.table import Entry, Table
+
+
+def render(
+    found: Sequence[Entry],
+    table: Table,
+    remarks: Sequence[str] = (),
+    compared: Sequence[Change] = (),
+) -> str:
+    """The page as text.
+
+    Args:
+        found: what it is about.
+        table: of all of it, as the reader wished.
+        remarks: what must be known of the runs.
+        compared: ratios to an older measurement, if there is one.
+
+    Raises:
+        Unsupported: the plotting library is not installed.
+    """
+    try:
+        from cnnbench.report.page.document import Document, html
+    except ImportError as error:
+        raise Unsupported(
+            f"an HTML page needs {error.name}; install it with: pip install {error.name}"
+        ) from None
+    made, absent = sections(found)
+    changed = context.changes(compared)
+    numbers = tidy(found)
+    return html(
+        Document(
+            title=_title(found),
+            sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
+            table=table,
+            sections=[*([changed] if changed else []), *made],
+            absent=absent,
+            method=context.METHOD,
+            downloads={"cnnbench.csv": csv.render(numbers), "cnnbench.json": json.render(numbers)},
+        )
+    )
+
+
+def _title(found: Sequence[Entry]) -> str:
+    names = list(dict.fromkeys(entry.run for entry in found))
+    return (
+        f"cnnbench: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
+        if names
+        else ("cnnbench: no records")
+    )

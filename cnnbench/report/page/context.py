@@ -1,0 +1,129 @@
+"""Sections about what stands behind the numbers: failures, environments, method, changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.report import table as tables
+from cnnbench.report.page.parts import Axis, Point, Points, Section
+from cnnbench.report.table import Column, Table
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.table import Entry
+
+
+def failures(found: Sequence[Entry]) -> Section | None:
+    """What failed or came out wrong, with the reason."""
+    bad = [one for one in found if one.record.status in {"failed", "wrong", "loose"}]
+    if not bad:
+        return None
+    columns = (Column("spec", "spec"), Column("status", "status"), Column("kind", "kind"),
+               Column("reason", "why"), Column("details", "end of the output"))  # fmt: skip
+    rows = tuple(
+        (one.record.id, one.record.status, one.record.failure.kind if one.record.failure else None,
+         tables.reason(one.record) or "not measured",
+         (one.record.failure.details or None) if one.record.failure else None)
+        for one in bad
+    )  # fmt: skip
+    return Section(
+        "failures",
+        "Failures and doubtful outputs",
+        "A failed spec has no number. A wrong output is far from fp32 eager's beyond what its"
+        " precision explains; a loose one is near that limit.",
+        Table(columns, rows),
+    )
+
+
+def environments(found: Sequence[Entry]) -> Section | None:
+    """Every fact of every environment."""
+    known = {one.environment.fingerprint: one.environment for one in found}
+    if not known:
+        return None
+    facts: dict[str, dict[str, str]] = {}
+    for fingerprint, environment in known.items():
+        for part in (environment.hard, environment.soft):
+            for name, value in _flat("", part):
+                facts.setdefault(name, {})[fingerprint] = value
+    columns = (Column("fact", "fact"), *(Column(name, name) for name in known))
+    rows = tuple((name, *(values.get(one) for one in known)) for name, values in facts.items())
+    return Section(
+        "environment",
+        "Environment",
+        "Where it was measured, by the environment's fingerprint. Numbers of different"
+        " environments are numbers of different things.",
+        Table(columns, rows),
+    )
+
+
+def _flat(name: str, value: Any) -> list[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        return [
+            pair
+            for key, inner in value.items()
+            for pair in _flat(f"{name}.{key}" if name else str(key), inner)
+        ]
+    if isinstance(value, (list, tuple)):
+        if value and isinstance(value[0], Mapping):
+            return [p for i, one in enumerate(value) for p in _flat(f"{name}.{i}", one)]
+        return [(name, ", ".join(map(str, value)) or "none")]
+    return [(name, "unknown" if value is None else str(value))]
+
+
+METHOD = (
+    "A call is one forward pass, or a whole training step; a sample is the time of n calls over n.",
+    "Every round starts fresh processes; the specs of a workload live at the same time and take"
+    " turns in random order. Latency is the median over rounds of each round's median.",
+    "An interval is the 95 % Student-t interval over rounds. With one round there is none.",
+    "A speed-up is taken from slices that were measured side by side, per round, with an interval"
+    " of its own; it is not the ratio of two latencies.",
+    "MACs are multiply-accumulates of contractions, counted without running; FLOPs are twice that.",
+    "Every mode's output is compared with fp32 eager: ok, loose, or wrong.",
+    "What was not measured is shown as a dash, never as a number.",
+)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one spec, new over old.
+
+    Attributes:
+        spec: its id.
+        metric: its name.
+        ratio: new over old with its interval.
+        verdict: a word: ``regression``, ``improvement``, ``unchanged``, ``inconclusive``, …
+    """
+
+    spec: str
+    metric: str
+    ratio: Estimate | None
+    verdict: str
+
+
+def changes(found: Sequence[Change]) -> Section | None:
+    """Ratios of a comparison with their intervals, the largest first."""
+    if not found:
+        return None
+    order = sorted(found, key=lambda one: -(one.ratio.point if one.ratio else 0.0))
+    columns = (Column("spec", "spec"), Column("metric", "metric"),
+               Column("ratio", "new over old", "ratio"), Column("verdict", "verdict"))  # fmt: skip
+    rows = tuple((one.spec, one.metric, one.ratio, one.verdict) for one in order)
+    drawn = [one for one in order if one.ratio is not None]
+    points = tuple(
+        Point(one.ratio.point, float(-index), one.verdict,
+              (one.spec, one.metric, one.verdict), one.ratio.low, one.ratio.high)
+        for index, one in enumerate(drawn) if one.ratio is not None
+    )  # fmt: skip
+    plot = Points(Axis("new over old", log=True), Axis("spec, from the largest ratio"), points)
+    return Section(
+        "changes",
+        "Changes",
+        "New over old with its interval: right of one is more. Where the interval holds one, the"
+        " two are not told apart.",
+        Table(columns, rows),
+        (("new over old", plot),) if points else (),
+    )

@@ -1,0 +1,132 @@
+"""Sections -> one HTML file that needs nothing else: no network, and for reading no scripts.
+
+Jinja escapes every value; JSON inside the page is escaped so that no text of it can end its
+element. A policy in the page itself forbids the browser to load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from cnnbench.report import cells
+from cnnbench.report.conclusions import Sentence
+from cnnbench.report.page import figures
+from cnnbench.report.page.parts import Section
+from cnnbench.report.table import Table
+from cnnbench.stats import Estimate
+from cnnbench.version import VERSION
+
+
+@dataclass(frozen=True)
+class Document:
+    """All that a page shows.
+
+    Attributes:
+        title: of the page.
+        sentences: the summary.
+        captions: what the numbers are numbers of.
+        table: of all entries.
+        sections: in order.
+        absent: a line for each section there are no data for.
+        method: sentences.
+        downloads: file name -> its text.
+    """
+
+    title: str
+    sentences: Sequence[Sentence]
+    table: Table
+    sections: Sequence[Section]
+    absent: Sequence[str]
+    method: Sequence[str]
+    downloads: Mapping[str, str]
+
+
+# Larger files are compressed, so that the page stays small.
+_PLAIN = 200_000
+
+_TYPES = {"csv": "text/csv", "json": "application/json", "gz": "application/gzip"}
+
+
+def html(page: Document) -> str:
+    """The page's text."""
+    loader = Environment(
+        loader=PackageLoader("cnnbench.report.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    plots = _plots(page)
+    return loader.get_template("page.html").render(
+        page=page,
+        version=VERSION,
+        grid=grid,
+        plots=plots,
+        plots_json=inline_json([item for some in plots.values() for _, item in some]),
+        library=figures.library() if any(plots.values()) else "",
+        downloads=[_download(name, text) for name, text in page.downloads.items()],
+        style=_source(loader, "page.css"),
+        script=_source(loader, "page.js"),
+    )
+
+
+def _source(loader: Environment, name: str) -> str:
+    assert loader.loader is not None  # noqa: S101 - given above
+    return loader.loader.get_source(loader, name)[0]
+
+
+def _plots(page: Document) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """By section, an element's id and the plot drawn into it."""
+    return {
+        section.name: [
+            (target := f"plot-{section.name}-{number}", figures.draw(plot, title, target))
+            for number, (title, plot) in enumerate(section.plots)
+        ]
+        for section in page.sections
+    }
+
+
+def inline_json(value: Any) -> str:
+    """JSON that stays inside the script element that holds it, whatever its texts say."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
+    return "".join(escapes.get(c, c) for c in text) if set(text) & set(escapes) else text
+
+
+def grid(table: Table) -> dict[str, Any]:
+    """A table as the template takes it: header, parts of rows, cells as text and sorting key."""
+    texts = cells.texts(table)
+    rows = [
+        [(text, _key(value)) for text, value in zip(some, values, strict=True)]
+        for some, values in zip(texts, table.rows, strict=True)
+    ]
+    return {
+        "header": [(column.title, cells.numeric(column), column.name) for column in table.columns],
+        "parts": [(heading, rows[start:end]) for heading, start, end in table.parts],
+    }
+
+
+def _key(value: Any) -> str:
+    """What a column of numbers is sorted by; texts sort by themselves."""
+    if isinstance(value, Estimate):
+        value = value.point
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return ""
+    return f"{value:.6g}"
+
+
+def _download(name: str, text: str) -> tuple[str, str]:
+    """File name and data address."""
+    data = text.encode()
+    if len(data) > _PLAIN:
+        # Without a time stamp, so that equal records make an equal page.
+        name, data = f"{name}.gz", gzip.compress(data, mtime=0)
+    kind = _TYPES[name.rpartition(".")[2]]
+    return name, f"data:{kind};base64,{base64.b64encode(data).decode()}"

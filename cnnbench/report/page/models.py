@@ -1,0 +1,159 @@
+"""Sections about which network: accuracy, size and work against time."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cnnbench import units
+from cnnbench.report import answers, cells
+from cnnbench.report.page.parts import Axis, Line, Point, Points, Section
+from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.answers import Offer
+    from cnnbench.report.table import Entry
+    from cnnbench.stats import Estimate
+
+MILLISECONDS = Axis("latency of a call, ms", log=True, scale=1e3)
+TIME = Column("latency", "latency", "seconds")
+# A page with more plots of one kind than this is read by nobody.
+MOST = 4
+# More names than this would lie on top of each other.
+_NAMED = 25
+
+
+def time_of(estimate: Estimate) -> str:
+    """A latency with its interval as text."""
+    return cells.text(TIME, estimate)
+
+
+def accuracy(found: Sequence[Entry]) -> Section | None:
+    """Published top-1 against measured latency, with the front of what nothing beats."""
+    offers = {where: some for where, some in answers.offers(found).items() if len(some) > 1}
+    if not offers:
+        return None
+    columns = (Column("setting", "measured as"), Column("model", "model"), Column("mode", "mode"),
+               Column("top1", "top-1 %", "number"), TIME,
+               Column("front", "on the front"))  # fmt: skip
+    rows = tuple(
+        (where, *_names(one.entry), one.top1, one.seconds, "yes" if one.front else "no")
+        for where, some in offers.items()
+        for one in sorted(some, key=lambda one: one.seconds.point)
+    )
+    largest = sorted(offers.items(), key=lambda pair: -len(pair[1]))[:MOST]
+    return Section(
+        "accuracy",
+        "Accuracy against latency",
+        "Up and to the left is better. The line joins the networks that no other beats in both."
+        " Accuracy is the published ImageNet top-1 of the weights, not measured here; networks"
+        " without one, other input sizes and wrong outputs are left out.",
+        Table(columns, rows),
+        tuple((where, _bargains(some)) for where, some in largest),
+    )
+
+
+def _names(entry: Entry) -> tuple[str, str]:
+    spec = entry.record.spec
+    return spec.workload.model, spec.mode.text
+
+
+def _bargains(some: Sequence[Offer]) -> Points:
+    front = sorted((one for one in some if one.front), key=lambda one: one.seconds.point)
+    line = Line(
+        "Pareto front", tuple(one.seconds.point for one in front), tuple(one.top1 for one in front)
+    )
+    named = _spread(front)
+    points = tuple(_bargain(one, named=any(one is other for other in named)) for one in some)
+    return Points(MILLISECONDS, Axis("ImageNet top-1, %"), points, (line,))
+
+
+def _spread(front: Sequence[Offer]) -> list[Offer]:
+    """Those of the front whose names do not lie on top of each other, at most ten."""
+    if not front:
+        return []
+    least = math.log(front[-1].seconds.point / front[0].seconds.point) / 10
+    named = [front[0]]
+    for one in front[1:]:
+        if math.log(one.seconds.point / named[-1].seconds.point) >= least > 0:
+            named.append(one)
+    return named
+
+
+def _bargain(one: Offer, *, named: bool) -> Point:
+    model, mode = _names(one.entry)
+    tip = (f"{model}, {mode}", f"top-1 {one.top1:g} %", time_of(one.seconds))
+    seconds = one.seconds
+    label = model if named else ""
+    return Point(seconds.point, one.top1, mode, tip, seconds.low, seconds.high, label=label)
+
+
+def size(found: Sequence[Entry]) -> Section | None:
+    """Work against time in plain eager mode, parameters as area."""
+    plain = [one for one in found if _plain(one)]
+    groups = {
+        where: some
+        for where, some in answers.by(plain, answers.setting).items()
+        if len({one.record.spec.workload.model for one in some}) > 1
+    }
+    if not groups:
+        return None
+    columns = (Column("setting", "measured as"), Column("model", "model"),
+               Column("params", "params", "count"), Column("macs", "MACs", "count"), TIME,
+               Column("rate", "GMAC/s", "number"))  # fmt: skip
+    rows = tuple(
+        (where, one.record.spec.workload.model, _count(one, "params"), _count(one, "macs"),
+         answers.latency(one), _rate(one) / 1e9)
+        for where, some in groups.items() for one in some
+    )  # fmt: skip
+    largest = sorted(groups.items(), key=lambda pair: -len(pair[1]))[:MOST]
+    return Section(
+        "size",
+        "Size and work",
+        "Every network in plain eager mode: its multiply-accumulates against its latency, the"
+        " area of a mark is its parameters. Networks on one rising diagonal use the machine"
+        " equally well; those above and to the left of it waste time on something else than MACs.",
+        Table(columns, rows),
+        tuple((where, _bubbles(some)) for where, some in largest),
+    )
+
+
+def _plain(entry: Entry) -> bool:
+    eager = entry.record.spec.mode.text == "eager"
+    return eager and answers.trusted(entry) and _count(entry, "macs") > 0
+
+
+def _count(entry: Entry, name: str) -> float:
+    found = entry.estimates[name]
+    return found.point if found is not None else 0.0
+
+
+def _rate(entry: Entry) -> float:
+    time = answers.latency(entry)
+    return _count(entry, "macs") / time.point if time is not None else math.nan
+
+
+def _bubbles(some: Sequence[Entry]) -> Points:
+    most = max(_count(one, "params") for one in some) or 1.0
+    points = tuple(_bubble(one, most, named=len(some) <= _NAMED) for one in some)
+    return Points(
+        Axis("multiply-accumulates of a call, millions", log=True, scale=1e-6),
+        Axis("latency of a call, ms", log=True, scale=1e3),
+        points,
+        interval="y",
+    )
+
+
+def _bubble(entry: Entry, most: float, *, named: bool) -> Point:
+    time = answers.latency(entry)
+    assert time is not None  # noqa: S101 - entries without one were left out
+    params = _count(entry, "params")
+    name = entry.record.spec.workload.model
+    tip = (name, f"{units.count(params)} parameters", f"{units.count(_count(entry, 'macs'))} MACs",
+           time_of(time))  # fmt: skip
+    # Area, not diameter, is what people compare.
+    size = 6 + 34 * math.sqrt(params / most)
+    return Point(_count(entry, "macs"), time.point, "network", tip, time.low, time.high, size,
+                 name if named else "")  # fmt: skip

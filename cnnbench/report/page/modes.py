@@ -1,0 +1,173 @@
+"""Sections about how to run a network: modes, implementations, batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import units
+from cnnbench.report import answers, cells
+from cnnbench.report.page.parts import Axis, Heat, Point, Points, Section, Square
+from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.report.table import Entry
+
+_RATIO = Column("speedup", "vs eager", "ratio")
+_CONV = "conv:"
+
+# A picture taller than this is beyond what browsers draw, and beyond what people look at.
+_MOST_ROWS = 150
+# Lines that can still be followed.
+_MOST_LINES = 40
+
+
+def best(found: Sequence[Entry]) -> Section | None:
+    """Which mode to use for each workload."""
+    chosen = answers.best_modes(found)
+    if not chosen:
+        return None
+    columns = (Column("workload", "workload"), Column("mode", "best mode"), _RATIO,
+               Column("sure", "surely faster"), Column("equal", "not told apart from"),
+               Column("tried", "modes tried", "whole"))  # fmt: skip
+    rows = tuple(
+        (one.entry.record.spec.workload.id, one.entry.record.spec.mode.text, one.entry.speedup,
+         "yes" if one.sure else "no", ", ".join(one.equal) or None, one.tried)
+        for one in chosen
+    )  # fmt: skip
+    return Section(
+        "best",
+        "Best mode of each workload",
+        "The fastest mode whose output is not wrong. It is surely faster if the whole interval of"
+        " its speed-up lies above one. Modes whose interval reaches into the best one's are named:"
+        " this run cannot tell them apart.",
+        Table(columns, rows),
+    )
+
+
+def speedups(found: Sequence[Entry]) -> Section | None:
+    """Heat map of networks x modes."""
+    some = [one for one in found if not _of_lab(one)]
+    return _heat_section(
+        some,
+        "speedups",
+        "Speed-up by network and mode",
+        "How many times faster than plain eager: blue is faster, orange is slower, white is no"
+        " difference. A value in brackets is not told apart from one by its interval; W marks a"
+        " wrong output; an empty field failed or was not measured.",
+        lambda one: one.record.spec.mode.text,
+    )
+
+
+def lab(found: Sequence[Entry]) -> Section | None:
+    """Heat map of convolutions x implementations."""
+    some = [one for one in found if _of_lab(one)]
+    return _heat_section(
+        some,
+        "lab",
+        "Convolutions by implementation",
+        "Each row is one convolution, each column one way to compute it; how many times faster"
+        " than what the library chooses by itself (plain eager). A value in brackets is not told"
+        " apart from one.",
+        lambda one: one.record.spec.mode.text,
+    )
+
+
+def _of_lab(entry: Entry) -> bool:
+    return entry.record.spec.workload.architecture.startswith(_CONV)
+
+
+def _heat_section(
+    found: Sequence[Entry], name: str, title: str, reading: str, column: Callable[[Entry], str]
+) -> Section | None:
+    columns = list(dict.fromkeys(column(one) for one in found))
+    measured = [one for one in found if one.speedup is not None]
+    if len(columns) < 2 or all(one.record.spec.mode.text == "eager" for one in measured):
+        return None
+    label = row_names(found)
+    rows = list(dict.fromkeys(label(one) for one in found))
+    drawn = set(rows[:_MOST_ROWS])
+    squares = tuple(
+        _square(one, label(one), column(one)) for one in measured if label(one) in drawn
+    )
+    if len(rows) > len(drawn):
+        reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows; the numbers hold all."
+    by_cell = {(label(one), column(one)): one.speedup for one in found}
+    table = Table(
+        (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
+        tuple((row, *(by_cell.get((row, mode)) for mode in columns)) for row in rows),
+    )
+    plot = Heat(tuple(rows[:_MOST_ROWS]), tuple(columns), squares)
+    return Section(name, title, reading, table, ((title, plot),))
+
+
+def row_names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
+    """How to call a workload: by its model, and by whatever else differs between them."""
+    parts: tuple[Callable[[Entry], str], ...] = (
+        lambda one: one.record.spec.workload.model,
+        lambda one: one.record.spec.workload.phase,
+        lambda one: f"batch {one.record.spec.workload.batch}" if batch else "",
+        lambda one: one.record.spec.device.text,
+        lambda one: f"threads {one.record.spec.threads}",
+        lambda one: one.run,
+    )
+    # One network at two sizes is told apart by the size; another size of another network is not.
+    sizes = {(one.record.spec.workload.model, one.record.spec.workload.input) for one in found}
+    twice = len(sizes) > len({model for model, _ in sizes})
+    if twice:
+        parts = (*parts, lambda one: one.record.spec.workload.shape_text)
+    used = [parts[0], *(part for part in parts[1:] if len({part(one) for one in found}) > 1)]
+    return lambda one: ", ".join(part(one) for part in used)
+
+
+def _square(entry: Entry, row: str, column: str) -> Square:
+    ratio = entry.speedup
+    assert ratio is not None  # noqa: S101 - only entries with one get a square
+    text = units.significant(ratio.point, 2 if ratio.point < 10 else 3)
+    low, high = ratio.low, ratio.high
+    if low is None or high is None or (low < 1 < high):
+        text = f"({text})"
+    if entry.record.status == "wrong":
+        text += " W"
+    time = cells.text(Column("", "", "seconds"), answers.latency(entry))
+    tip = (row, column, f"{cells.text(_RATIO, ratio)} eager", time,
+           f"output {entry.record.status}, {entry.quality}")  # fmt: skip
+    return Square(row, column, ratio.point, text, tip)
+
+
+def batches(found: Sequence[Entry]) -> Section | None:
+    """Throughput by batch."""
+    some = [one for one in found if answers.trusted(one)]
+    name = row_names(some, batch=False)
+    groups = answers.by(some, lambda one: f"{name(one)}, {one.record.spec.mode.text}")
+    groups = {
+        key: group
+        for key, group in groups.items()
+        if len({one.record.spec.workload.batch for one in group}) > 1
+    }
+    if not groups:
+        return None
+    columns = (Column("line", "network and mode"), Column("batch", "batch", "whole"),
+               Column("throughput", "samples/s", "rate"),
+               Column("latency", "latency of a call", "seconds"))  # fmt: skip
+    rows, points = [], []
+    reading = "" if len(groups) <= _MOST_LINES else (
+        f" Drawn are the first {_MOST_LINES} of {len(groups)}; the numbers hold all.")  # fmt: skip
+    for number, (key, group) in enumerate(groups.items()):
+        for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
+            batch, rate = one.record.spec.workload.batch, one.estimates["throughput"]
+            rows.append((key, batch, rate, answers.latency(one)))
+            if rate is not None and number < _MOST_LINES:
+                tip = (key, f"batch {batch}", cells.text(columns[2], rate))
+                points.append(Point(batch, rate.point, key, tip, rate.low, rate.high))
+    plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
+                  interval="y", joined=True)  # fmt: skip
+    return Section(
+        "batches",
+        "Batch scaling",
+        "Samples per second by batch. A line that rises to the right gains from larger batches;"
+        f" where it is flat, the machine is full and only latency grows.{reading}",
+        Table(columns, tuple(rows)),
+        (("throughput by batch", plot),),
+    )

@@ -1,0 +1,146 @@
+"use strict";
+// The page reads without this. It sorts and filters the large table, draws the plots, and follows
+// the reader's choice of light or dark.
+
+// Every word must be in the row; a word after a minus must not.
+function matches(text, query) {
+  const hay = text.toLowerCase();
+  return query.toLowerCase().split(/\s+/).filter(Boolean).every((word) =>
+    word.length > 1 && word.startsWith("-") ? !hay.includes(word.slice(1)) : hay.includes(word));
+}
+
+// Numbers by size, texts as people order them ("resnet9" before "resnet18"); nothing comes last.
+function compare(a, b, down) {
+  const left = a === "-" || a === "", right = b === "-" || b === "";
+  if (left || right) return left - right;
+  const numbers = typeof a === "number" && typeof b === "number";
+  const order = numbers ? a - b : String(a).localeCompare(String(b), "en", { numeric: true });
+  return down ? -order : order;
+}
+
+function keyOf(cell) {
+  return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
+}
+
+function sortBy(table, index, down) {
+  for (const body of table.tBodies) {
+    const rows = [...body.rows].filter((row) => !row.classList.contains("part"));
+    const keyed = rows.map((row) => [keyOf(row.cells[index]), row]);
+    keyed.sort((a, b) => compare(a[0], b[0], down));
+    body.append(...keyed.map((pair) => pair[1]));
+  }
+}
+
+function makeSortable(table) {
+  [...table.tHead.rows[0].cells].forEach((head, index) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = head.textContent;
+    head.replaceChildren(button);
+    button.addEventListener("click", () => {
+      const down = head.getAttribute("aria-sort") === "ascending";
+      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      head.setAttribute("aria-sort", down ? "descending" : "ascending");
+      sortBy(table, index, down);
+    });
+  });
+}
+
+function makeFilterable(table, input, shown) {
+  const rows = [...table.tBodies].flatMap((body) => [...body.rows])
+    .filter((row) => !row.classList.contains("part"));
+  const texts = new Map(rows.map((row) => [row, [...row.cells].map((c) => c.textContent).join(" ")]));
+  const apply = () => {
+    let count = 0;
+    for (const row of rows) {
+      row.hidden = !matches(texts.get(row), input.value);
+      count += !row.hidden;
+    }
+    for (const body of table.tBodies) {
+      body.hidden = [...body.rows].every((row) => row.hidden || row.classList.contains("part"));
+    }
+    shown.textContent = `${count} of ${rows.length} rows`;
+  };
+  input.addEventListener("input", apply);
+  apply();
+}
+
+// Statuses in the colour of what they mean.
+function markStatuses(table) {
+  const index = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.name === "status");
+  if (index < 0) return;
+  for (const body of table.tBodies) {
+    for (const row of body.rows) {
+      const cell = row.cells[index];
+      if (cell && ["loose", "wrong", "failed"].includes(cell.textContent)) {
+        cell.className = cell.textContent;
+      }
+    }
+  }
+}
+
+// Plots are drawn on a canvas, which no style sheet reaches.
+function recolour(printing) {
+  const style = getComputedStyle(document.documentElement);
+  const ink = printing ? "#000000" : style.getPropertyValue("--ink").trim();
+  const line = printing ? "#bbbbbb" : style.getPropertyValue("--line").trim();
+  for (const plots of Bokeh.documents.map((one) => one.roots())) {
+    for (const plot of plots) {
+      plot.title.text_color = ink;
+      for (const part of [...plot.above, ...plot.below, ...plot.left, ...plot.right]) {
+        if ("axis_label" in part) {
+          part.setv({
+            axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: line,
+            major_tick_line_color: line, minor_tick_line_color: null,
+          });
+        } else if ("click_policy" in part) {
+          part.label_text_color = ink;
+        }
+      }
+      for (const part of plot.center) {
+        if ("grid_line_color" in part && part.grid_line_color !== null) part.grid_line_color = line;
+      }
+    }
+  }
+}
+
+async function draw(items) {
+  Bokeh.set_log_level("warn");
+  for (const item of items) {
+    await Bokeh.embed.embed_item(item, item.target_id);
+    recolour(false);
+    // One plot after the other, so that the page answers meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  document.documentElement.dataset.drawn = String(items.length);
+}
+
+function start() {
+  document.documentElement.classList.add("scripted");
+  const table = document.getElementById("all");
+  if (table !== null) {
+    makeSortable(table);
+    markStatuses(table);
+    makeFilterable(table, document.getElementById("filter"), document.getElementById("shown"));
+  }
+  const items = JSON.parse(document.getElementById("plots").textContent);
+  if (items.length === 0) return;
+  draw(items);
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const one of closed) one.open = true;
+    recolour(true);
+  });
+  window.addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+    recolour(false);
+  });
+}
+
+if (typeof document === "undefined") {
+  module.exports = { matches, compare };
+} else {
+  start();
+}

@@ -1,0 +1,130 @@
+"""What a page is made of: sections with a table and, where it helps, a plot.
+
+Frozen values without any library of plots: a plot says what is drawn, ``figures`` how.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cnnbench.report.table import Table
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis.
+
+    Attributes:
+        title: with the unit.
+        log: logarithmic.
+        scale: values are multiplied by it to be in the title's unit.
+    """
+
+    title: str
+    log: bool = False
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """A mark.
+
+    Attributes:
+        x, y: where.
+        group: what the legend calls it.
+        tip: lines shown when it is pointed at.
+        low, high: ends of the interval along ``Points.interval``.
+        size: diameter in screen units.
+        label: written beside it, for the few that readers look for.
+    """
+
+    x: float
+    y: float
+    group: str
+    tip: tuple[str, ...]
+    low: float | None = None
+    high: float | None = None
+    size: float = 9.0
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points; ``dashed`` for what was not measured but follows."""
+
+    name: str
+    xs: tuple[float, ...]
+    ys: tuple[float, ...]
+    dashed: bool = False
+
+
+@dataclass(frozen=True)
+class Points:
+    """Marks, their intervals along one axis (``x`` or ``y``), and lines."""
+
+    x: Axis
+    y: Axis
+    points: tuple[Point, ...]
+    lines: tuple[Line, ...] = ()
+    interval: str = "x"
+    joined: bool = False
+
+
+@dataclass(frozen=True)
+class Square:
+    """A field of a heat map; one is neutral, above it is better."""
+
+    row: str
+    column: str
+    value: float
+    text: str
+    tip: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Rows x columns of ratios."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    squares: tuple[Square, ...]
+
+
+@dataclass(frozen=True)
+class Box:
+    """Five numbers of a distribution: 5 %, quartiles, 95 %."""
+
+    row: str
+    group: str
+    numbers: tuple[float, float, float, float, float]
+    tip: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Distributions beside each other, several per row."""
+
+    axis: Axis
+    boxes: tuple[Box, ...]
+
+
+Plot = Points | Heat | Boxes
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page.
+
+    Attributes:
+        name: its anchor.
+        title: its heading.
+        reading: how to read it.
+        table: the numbers, for those without scripts too.
+        plots: each with what it is a plot of.
+    """
+
+    name: str
+    title: str
+    reading: str
+    table: Table | None = None
+    plots: tuple[tuple[str, Plot], ...] = ()

@@ -1,0 +1,42 @@
+"""The table of sections: what a page holds, in order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench.report.page import context, models, modes, timing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.report.page.parts import Section
+    from cnnbench.report.table import Entry
+
+# One line per section: heading for when it is absent -> entries to section, and what it needs.
+SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
+    "Accuracy against latency": (
+        models.accuracy, "two networks with a published accuracy for what was measured"),
+    "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
+    "Speed-up by network and mode": (
+        modes.speedups, "networks in plain eager and another mode, measured side by side"),
+    "Size and work": (models.size, "two networks in plain eager mode"),
+    "Batch scaling": (modes.batches, "a network at two batches"),
+    "Latency by process": (timing.distribution, "timed samples"),
+    "Roofline": (timing.roofline, "probed ceilings of the machine and bytes moved"),
+    "Convolutions by implementation": (
+        modes.lab, "convolutions (conv:…) in plain eager and by an implementation"),
+    "Failures and doubtful outputs": (context.failures, "a failure; there is none"),
+    "Environment": (context.environments, "a record"),
+}  # fmt: skip
+
+
+def sections(found: Sequence[Entry]) -> tuple[list[Section], list[str]]:
+    """The sections there are data for, and a line for each that there is not."""
+    made, absent = [], []
+    for title, (make, needs) in SECTIONS.items():
+        section = make(found)
+        if section is not None:
+            made.append(section)
+        else:
+            absent.append(f"{title}: needs {needs}.")
+    return made, absent

@@ -1,0 +1,163 @@
+"""Which rows and columns of the entries a table shows, in which order and parts.
+
+Knows the names of columns, not how a format writes them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import catalogue
+from cnnbench.errors import UnknownName
+from cnnbench.metrics import METRICS
+from cnnbench.report import cells
+from cnnbench.report.filter import parse
+from cnnbench.report.table import (
+    Column,
+    Table,
+    captions,
+    chosen,
+    notes,
+    summary,
+    summary_columns,
+    tidy,
+    tidy_columns,
+)
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cnnbench.report.table import Cell, Entry
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a reader wants to see; the empty one shows everything.
+
+    Attributes:
+        columns: names, in the order wanted; none for those that the format shows by itself.
+        sort: names, the first decides first; one that begins with ``-`` from large to small.
+        group_by: the name whose every value begins a part of its own.
+        filter: conditions in the language of ``filter``.
+    """
+
+    columns: tuple[str, ...] = ()
+    sort: tuple[str, ...] = ()
+    group_by: str | None = None
+    filter: str = ""
+
+
+@cache
+def _facts() -> Mapping[str, catalogue.Entry]:
+    return {one.name: one for one in catalogue.entries()}
+
+
+def fact(entry: Entry, name: str) -> Any:
+    """What the catalogue knows of an entry's architecture; ``None`` if it is not in there."""
+    known = _facts().get(entry.record.spec.workload.architecture)
+    return getattr(known, name) if known is not None else None
+
+
+# What the catalogue knows may be asked for too.
+_CATALOGUE: tuple[Cell, ...] = (
+    (Column("family", "family"), lambda e: fact(e, "family")),
+    (Column("top1", "top-1 %", "number"), lambda e: fact(e, "top1")),
+    (Column("year", "year", "whole"), lambda e: fact(e, "year")),
+    (Column("task", "task"), lambda e: fact(e, "task")),
+)
+
+
+@cache
+def known(*, people: bool) -> Mapping[str, Cell]:
+    """Every name that may be asked for; a metric goes by its own name and by its column's.
+
+    People get intervals with their numbers where the summary has them.
+    """
+    table = {column.name: (column, of) for column, of in tidy_columns()}
+    short = {metric.name: table[metric.column] for metric in METRICS}
+    facts = {column.name: (column, of) for column, of in _CATALOGUE}
+    first = {column.name: (column, of) for column, of in summary_columns()} if people else {}
+    return short | facts | table | first
+
+
+def keep(found: Sequence[Entry], text: str) -> list[Entry]:
+    """The entries that fit a filter.
+
+    Raises:
+        UsageError: not a filter.
+    """
+    table = known(people=False)
+    conditions = parse(text, {name: column for name, (column, _) in table.items()})
+    tests = [(one, table[one.column][1]) for one in conditions]
+    return [entry for entry in found if all(test.holds(of(entry)) for test, of in tests)]
+
+
+def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
+    """The table that a selection of the entries makes.
+
+    Args:
+        found: everything there is.
+        wanted: what to show of it.
+        people: intervals beside numbers and what all rows share above them; otherwise tidy.
+
+    Raises:
+        UsageError: not a filter.
+        UnknownName: there is no such column.
+    """
+    some = keep(found, wanted.filter)
+    rows, groups = _grouped(_ordered(some, wanted.sort), wanted.group_by)
+    if not wanted.columns:
+        table = (summary if people else tidy)(rows)
+    else:
+        table = chosen(rows, [_cell(name, people=people) for name in wanted.columns])
+        if people:
+            table = replace(table, captions=captions(rows), notes=notes(rows))
+    if people and not rows:
+        why = f"no row of {len(found)} fits the filter {wanted.filter}" if found else "no records"
+        table = replace(table, notes=(*table.notes, why))
+    return replace(table, groups=groups)
+
+
+def _cell(name: str, *, people: bool) -> Cell:
+    table = known(people=people)
+    if name not in table:
+        raise UnknownName("column", name, table)
+    return table[name]
+
+
+def _ordered(found: Sequence[Entry], names: Iterable[str]) -> list[Entry]:
+    rows = list(found)
+    # The last name first: sorting is stable, so the first name has the last word.
+    for name in reversed(list(names)):
+        down, plain = name.startswith("-"), name.removeprefix("-")
+        _, of = _cell(plain, people=False)
+        values = {id(entry): _sortable(of(entry)) for entry in rows}
+        present = [entry for entry in rows if values[id(entry)] is not None]
+        absent = [entry for entry in rows if values[id(entry)] is None]
+        present.sort(key=lambda entry: values[id(entry)], reverse=down)
+        rows = present + absent
+    return rows
+
+
+def _sortable(value: Any) -> Any:
+    if isinstance(value, Estimate):
+        return value.point
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _grouped(
+    found: Sequence[Entry], name: str | None
+) -> tuple[list[Entry], tuple[tuple[str, int], ...]]:
+    """The entries group by group, groups in the order of their first; and how many in each."""
+    if name is None:
+        return list(found), ()
+    column, of = _cell(name, people=False)
+    groups: dict[str, list[Entry]] = {}
+    for entry in found:
+        value = cells.text(column, of(entry))
+        groups.setdefault(f"{column.title} {value}", []).append(entry)
+    rows = [entry for group in groups.values() for entry in group]
+    return rows, tuple((heading, len(group)) for heading, group in groups.items())

@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench.record import Check
+from cnnbench.report import answers
+from cnnbench.report.conclusions import conclusions
+from cnnbench.report.table import entries
+from cnnbench.store import StoredRun
+from tests import made
+from tests.report.conftest import of
+
+WORK = "inference-b1-3x224x224"
+POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
+
+
+def named(model: str, mode: str, milliseconds: float, **more):
+    """A record of an ImageNet network at its usual size."""
+    name = f"{model}/{WORK}/{mode}/cpu-t2"
+    return made.record(name, [[milliseconds] * 3] * 3, ensemble=model, **more)
+
+
+@given(POINTS)
+def test_nothing_beats_the_front_and_everything_else_is_beaten(points) -> None:
+    def beats(one, other) -> bool:
+        return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+    front = answers.pareto(points)
+
+    for index, point in enumerate(points):
+        assert (index in front) == (not any(beats(other, point) for other in points))
+
+
+def test_the_fastest_may_cost_one_point_of_accuracy() -> None:
+    # resnet50 80.9 %, resnext50_32x4d 81.2 %, resnet18 69.8 %
+    found = of(named("resnet50", "eager", 20), named("resnext50_32x4d", "eager", 30),
+               named("resnet18", "eager", 5))  # fmt: skip
+    (some,) = answers.offers(found).values()
+
+    fast = answers.fastest_within(some)
+
+    assert fast.entry.record.spec.workload.model == "resnet50"
+    assert [one.front for one in some] == [True, True, True]
+    texts = [one.text for one in conclusions(found)]
+    assert any(text.startswith("Fastest within 1 point of the best top-1: resnet50 in eager (80.9")
+               for text in texts)  # fmt: skip
+
+
+def test_an_accuracy_counts_only_for_what_was_published() -> None:
+    small = replace(named("resnet18", "eager", 5), id="resnet18/inference-b1-3x96x96/eager/cpu-t2")
+    other = replace(small, id=f"resnet18?num_classes=5/{WORK}/eager/cpu-t2")
+    trained = replace(small, id="resnet18/training-b1-3x224x224/eager/cpu-t2")
+    foreign = replace(small, id=f"my.nets%3Atiny/{WORK}/eager/cpu-t2")
+
+    assert answers.offers(of(small, other, trained, foreign)) == {}
+
+
+def test_a_wrong_output_is_no_offer_and_no_best_mode() -> None:
+    check = Check("wrong", 0.5, 0.5, 0.2, "relative error 0.5")
+    found = of(named("resnet18", "eager", 10), named("resnet18", "amp=bf16", 1, check=check),
+               named("resnet18", "compile", 8))  # fmt: skip
+
+    (some,) = answers.offers(found).values()
+    (best,) = answers.best_modes(found)
+
+    assert {one.entry.record.spec.mode.text for one in some} == {"eager", "compile"}
+    assert (best.entry.record.spec.mode.text, best.sure, best.tried) == ("compile", True, 2)
+
+
+def test_a_mode_whose_interval_reaches_into_the_best_ones_is_not_told_apart(eager, noisy) -> None:
+    (best,) = answers.best_modes(of(eager, noisy))
+
+    assert best.entry.record.spec.mode.text == "channels_last"
+    assert not best.sure
+    assert best.equal == ("eager",)
+
+
+def test_where_eager_is_fastest_that_is_the_answer(eager) -> None:
+    slow = made.record(made.CHANNELS_LAST, [[20, 20, 20]] * 3)
+
+    found = of(eager, slow)
+
+    (best,) = answers.best_modes(found)
+    assert best.entry.record.spec.mode.text == "eager"
+    assert "lenet (batch 8): none of 2 modes is faster than plain eager." in [
+        one.text for one in conclusions(found)
+    ]
+
+
+def test_many_workloads_are_counted_instead_of_listed() -> None:
+    records = [
+        named(f"net{index}", mode, time)
+        for index in range(9)
+        for mode, time in (("eager", 10), ("compile", 5 if index < 7 else 12))
+    ]
+
+    texts = [one.text for one in conclusions(of(*records))]
+
+    assert ("A mode beats plain eager in 7 of 9 workloads, by 2.00x in the middle case; best is"
+            " compile of 7.") in texts  # fmt: skip
+    assert ("In 2 of 9 workloads no mode is surely faster than plain eager.") in texts
+
+
+def test_failures_wrong_outputs_and_the_environment_are_said(eager, wrong) -> None:
+    failed = made.failed(made.CHANNELS_LAST, kind="out_of_memory")
+    marked = {one.text: one.mark for one in conclusions(of(eager, wrong, failed))}
+
+    assert marked["1 spec failed: 1 out_of_memory."] == "bad"
+    assert marked["The output of 1 spec is wrong: amp=bf16 (1)."] == "bad"
+    assert any(text.startswith("There is no C++ compiler") for text in marked)
+
+
+def test_made_up_numbers_and_nothing_at_all_are_said_first(eager) -> None:
+    environment = replace(made.ENVIRONMENT, hard={**made.ENVIRONMENT.hard, "fake": True})
+    (entry,) = of(eager)
+
+    assert conclusions([replace(entry, environment=environment)])[0].mark == "bad"
+    assert [one.text for one in conclusions([])] == ["There is no record to show."]
+
+
+def test_entries_of_two_runs_do_not_share_a_front(tmp_path) -> None:
+    one, two = named("resnet18", "eager", 5), named("resnet50", "eager", 20)
+
+    found = [*of(one, run="a"), *of(two, run="b")]
+
+    assert len(answers.offers(found)) == 2
+    assert entries([StoredRun(tmp_path, None, made.ENVIRONMENT, ())]) == []  # type: ignore[arg-type]

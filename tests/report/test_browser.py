@@ -1,0 +1,170 @@
+"""The page in a real browser: quick to open, silent, sorts, filters, shows tooltips.
+
+Runs where Chromium is installed and the playwright package drives it; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import pytest
+
+from cnnbench.report import page
+from cnnbench.report.table import summary
+from tests.report.conftest import of
+from tests.report.test_answers import named
+
+playwright = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+
+MODES = ("eager", "channels_last", "compile", "amp=bf16", "bf16", "compile+channels_last")
+EVIL = '</script><img src="http://example.invalid/x"><script>alert(1)</script>'
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as driver:
+        one = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> str:
+    """Eighty networks in six modes, in a run with a hostile name."""
+    names = ["resnet18", "resnet50", "resnet9", *(f"net{n}" for n in range(77))]
+    records = [
+        named(name, mode, (10 + i) / (1 + j))
+        for i, name in enumerate(names)
+        for j, mode in enumerate(MODES)
+    ]
+    found = of(*records, run=EVIL)
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page.render(found, summary(found), (EVIL,)), encoding="utf8")
+    return path.as_uri()
+
+
+class Opened:
+    """A page with everything that it said and asked for."""
+
+    def __init__(self, context: Any, address: str) -> None:
+        self.view = context.new_page()
+        self.requests: list[str] = []
+        self.said: list[str] = []
+        self.view.on("request", lambda one: self.requests.append(one.url))
+        self.view.on("console", lambda one: self.said.append(f"{one.type}: {one.text}"))
+        self.view.on("pageerror", lambda one: self.said.append(f"error: {one}"))
+        self.view.on("dialog", lambda one: self.said.append(f"error: dialog {one.message}"))
+        self.view.goto(address)
+
+    def drawn(self) -> Opened:
+        self.view.wait_for_selector("html[data-drawn]", state="attached")
+        return self
+
+    def column(self, index: int) -> list[str]:
+        rows = self.view.locator("#all tbody tr:visible")
+        return rows.locator(f"td:nth-child({index})").all_inner_texts()
+
+
+@pytest.fixture
+def opened(browser, address):
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    yield Opened(context, address).drawn()
+    context.close()
+
+
+def test_it_asks_for_nothing_and_reports_no_error(opened) -> None:
+    outside = [url for url in opened.requests if not url.startswith(("file:", "data:", "blob:"))]
+
+    assert outside == []
+    assert len([url for url in opened.requests if url.startswith("file:")]) == 1
+    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
+
+
+def test_every_plot_is_drawn(opened) -> None:
+    plots = opened.view.locator(".plot")
+
+    assert plots.count() >= 4
+    for index in range(plots.count()):
+        box = plots.nth(index).bounding_box()
+        assert box["height"] > 100
+
+
+def test_a_click_sorts_by_size_and_another_turns_it_round(opened) -> None:
+    heads = [text.strip() for text in opened.view.locator("#all thead th").all_inner_texts()]
+    latency = heads.index("latency") + 1
+    button = opened.view.locator(f"#all thead th:nth-child({latency}) button")
+
+    button.click()
+    up = opened.column(1)[0], opened.column(2)[0]
+    button.click()
+    down = opened.column(1)[0]
+
+    # The first network is fastest in its last mode; the last is slowest in its first.
+    assert up[0] == "resnet18"
+    assert down == "net76"
+
+
+def test_names_are_sorted_as_people_order_them(opened) -> None:
+    opened.view.locator("#all thead th:first-child button").click()
+
+    names = list(dict.fromkeys(opened.column(1)))
+
+    assert names[:3] == ["net0", "net1", "net2"]
+    assert names[-3:] == ["resnet9", "resnet18", "resnet50"]
+
+
+def test_typing_filters_rows_and_says_how_many(opened) -> None:
+    opened.view.locator("#filter").fill("resnet18 channels -compile")
+
+    assert opened.column(1) == ["resnet18"]
+    assert opened.view.locator("#shown").inner_text() == "1 of 480 rows"
+
+
+def test_pointing_at_a_field_shows_the_interval(opened) -> None:
+    plot = opened.view.locator("#plot-speedups-0")
+    plot.scroll_into_view_if_needed()
+    box = plot.bounding_box()
+    tip = opened.view.locator(".bk-Tooltip, .bk-tooltip").first
+    for step in range(30):
+        opened.view.mouse.move(box["x"] + 300 + 15 * step, box["y"] + 200 + step)
+        if tip.count() and tip.is_visible():
+            break
+
+    text = tip.inner_text()
+    assert "eager" in text
+    assert "ms" in text
+    assert "output ok" in text
+
+
+def test_it_reads_without_scripts(browser, address) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    view = context.new_page()
+    view.goto(address)
+
+    assert view.locator("#all tbody tr").count() == 480
+    assert "80 networks in 6 modes" in view.locator("#summary").inner_text()
+    assert not view.locator("#filter").is_visible()
+    context.close()
+
+
+def test_dark_readers_get_dark_paper_and_light_plots(browser, address) -> None:
+    context = browser.new_context(color_scheme="dark")
+    view = Opened(context, address).drawn().view
+
+    paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
+    ink = view.evaluate("Bokeh.documents[0].roots()[0].below[0].axis_label_text_color")
+    assert paper == "rgb(22, 24, 27)"
+    assert ink in {"#e6e6e6", "rgb(230, 230, 230)"}
+    context.close()
+
+
+def test_on_paper_every_table_is_open(opened) -> None:
+    opened.view.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    closed = opened.view.locator("details:not([open])").count()
+    opened.view.evaluate("window.dispatchEvent(new Event('afterprint'))")
+
+    assert closed == 0
+    assert opened.view.locator("details:not([open])").count() > 0

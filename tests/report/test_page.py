@@ -1,0 +1,350 @@
+"""The page as text: complete, inert, small, and holding what it promises."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import gzip
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from cnnbench.errors import Unsupported
+from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.report import page
+from cnnbench.report.page import context, figures
+from cnnbench.report.page.document import inline_json
+from cnnbench.report.page.sections import SECTIONS, sections
+from cnnbench.report.table import Entry, summary, tidy
+from cnnbench.stats import Estimate
+from tests import made
+from tests.report.conftest import HOSTILE, of
+from tests.report.test_answers import named
+
+VOID = {"meta", "link", "input", "br", "col", "img", "hr"}
+
+
+class Reader(HTMLParser):
+    """Every element in order; fails where tags do not nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag in {"td", "th"}:
+            self.cells.append("")
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data) -> None:
+        inside = self.open[-1] if self.open else ""
+        self.texts.setdefault(inside, []).append(data)
+        if inside in {"td", "th"}:
+            self.cells[-1] += data
+
+    def element(self, name: str) -> dict[str, str | None]:
+        return next(attrs for tag, attrs in self.tags if attrs.get("id") == name)
+
+
+CEILINGS = Ceilings({"float32 matmul": 2e11}, {"32768": 2e11, "268435456": 2e10}, 5000, 2)
+
+
+@pytest.fixture
+def everything() -> list[Entry]:
+    """Records that every section has something to say about."""
+    structure = Structure(allocated_bytes=1 << 20)
+    records = [
+        named(model, mode, time, ceilings=(CEILINGS,), structure=structure)
+        for model, slow in (("resnet18", 1), ("resnet50", 3))
+        for mode, time in (("eager", 10 * slow), ("compile", 6 * slow))
+    ]
+    large = [replace(one, id=one.id.replace("-b1-", "-b8-")) for one in records]
+    lab = [
+        named("conv:k64-3x3", mode, time, ceilings=(CEILINGS,),
+              algorithm=Algorithm("im2col", 10**9, 10**7, 0, 0))
+        for mode, time in (("eager", 2), ("impl=im2col", 4))
+    ]  # fmt: skip
+    failed = made.failed(made.BF16, "RuntimeError: no such thing", "out_of_memory")
+    return of(*records, *large, *lab, failed)
+
+
+def rendered(found: list[Entry], remarks: tuple[str, ...] = ()) -> str:
+    return page.render(found, summary(found), remarks)
+
+
+@pytest.fixture
+def text(everything) -> str:
+    return rendered(everything)
+
+
+def test_every_section_is_there_and_none_is_left_out(everything, text) -> None:
+    made_sections, absent = sections(everything)
+
+    assert absent == []
+    assert len(made_sections) == len(SECTIONS)
+    found = Reader(text)
+    for section in made_sections:
+        assert found.element(section.name)
+        assert section.table is not None
+        assert section.table.rows
+
+
+def test_what_there_are_no_data_for_is_left_out_with_the_reason(eager) -> None:
+    text = rendered(of(eager))
+
+    assert "Batch scaling: needs a network at two batches." in text
+    assert 'id="batches"' not in text
+
+
+def test_it_is_well_formed_and_reads_without_scripts(everything, text) -> None:
+    found = Reader(text)
+
+    assert found.open == []
+    assert {"62.0 k", "resnet50", "out_of_memory"} - set(found.cells) == {"62.0 k"}
+    for entry in everything:
+        assert entry.record.spec.mode.text in found.cells
+    assert any("RuntimeError: no such thing" in cell for cell in found.cells)
+
+
+def test_it_loads_nothing(text) -> None:
+    found = Reader(text)
+
+    policy = next(a["content"] for t, a in found.tags if "Content-Security" in str(a))
+    assert policy is not None
+    assert policy.startswith("default-src 'none'; script-src 'unsafe-inline'")
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    for tag, attrs in found.tags:
+        for name in ("src", "href", "srcset", "action", "data", "poster"):
+            value = attrs.get(name) or "#"
+            assert value.startswith(("#", "data:")), (tag, attrs)
+    style = "".join(found.texts["style"])
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_a_page_of_eighty_networks_in_six_modes_stays_under_five_megabytes() -> None:
+    modes = ("eager", "channels_last", "compile", "amp=bf16", "bf16", "compile+channels_last")
+    found = of(*(named(f"net{n}", mode, 10) for n in range(80) for mode in modes))
+
+    text = rendered(found)
+
+    assert len(text.encode()) < 5_000_000
+    assert text.count("<tr>") > 480
+
+
+def test_two_thousand_rows_are_all_there() -> None:
+    found = of(*(named(f"net{n}", mode, 10) for n in range(1000) for mode in ("eager", "compile")))
+
+    found_cells = Reader(rendered(found)).cells
+
+    assert {f"net{n}" for n in range(1000)} <= set(found_cells)
+
+
+def test_hostile_text_is_text(hostile_entries, hostile) -> None:
+    both = [page.render(hostile_entries, summary(hostile_entries), (HOSTILE,)),
+            page.render([], hostile, (HOSTILE,))]  # fmt: skip
+
+    for text in both:
+        assert "<script>alert" not in text
+        found = Reader(text)
+        assert [t for t, _ in found.tags].count("script") <= 3
+        assert any("<script>alert(1)</script>" in data for data in found.texts["li"])
+
+
+def test_hostile_names_stay_inside_the_json_of_plots(everything) -> None:
+    evil = "x</script><script>alert(1)</script><!--"
+
+    found = Reader(rendered(of(*(one.record for one in everything), run=evil)))
+
+    assert [tag for tag, _ in found.tags].count("script") == 3
+    data = next(text for text in found.texts["script"] if text.startswith("["))
+    assert "alert(1)" in json.dumps(json.loads(data))
+
+
+def test_json_in_the_page_reads_back_as_it_was() -> None:
+    value = {"a": [HOSTILE, "</script>", "<!--", "&amp;", "\u2028"]}
+
+    inside = inline_json(value)
+
+    assert "<" not in inside
+    assert json.loads(inside) == value
+
+
+def test_what_is_not_a_number_never_reaches_the_page() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        inline_json([float("nan")])
+
+
+def downloads(text: str) -> dict[str, str]:
+    found = {}
+    for tag, attrs in Reader(text).tags:
+        if tag == "a" and attrs.get("download"):
+            data = base64.b64decode(str(attrs["href"]).partition("base64,")[2])
+            name = str(attrs["download"])
+            found[name.removesuffix(".gz")] = (
+                gzip.decompress(data) if name.endswith(".gz") else data
+            ).decode()
+    return found
+
+
+def test_the_raw_numbers_can_be_downloaded_unrounded(everything, text) -> None:
+    files = downloads(text)
+
+    rows = list(csv.DictReader(io.StringIO(files["cnnbench.csv"], newline="")))
+    assert [row["spec"] for row in rows] == [entry.record.id for entry in everything]
+    assert json.loads(files["cnnbench.json"])[0]["latency_median_s"] == tidy(everything).rows[0][11]
+
+
+def test_large_downloads_are_compressed_and_read_back() -> None:
+    found = of(*(named(f"net{n}", "eager", 10) for n in range(900)))
+
+    text = rendered(found)
+
+    assert 'download="cnnbench.csv.gz"' in text
+    assert len(downloads(text)["cnnbench.csv"].splitlines()) == 901
+
+
+def test_equal_records_make_an_equal_page(everything) -> None:
+    one, two = rendered(everything), rendered(everything)
+
+    # Bokeh numbers its objects through the life of the process.
+    assert re.sub(r"p\d{4,}", "p", one) == re.sub(r"p\d{4,}", "p", two)
+
+
+def test_numbers_carry_what_they_are_sorted_by(everything) -> None:
+    found = Reader(rendered(everything))
+
+    keys = [float(str(attrs["data-v"])) for tag, attrs in found.tags if "data-v" in attrs]
+    assert 0.006 in keys
+    assert 0.018 in keys
+
+
+def section(found: list[Entry], name: str):
+    return next(one for one in sections(found)[0] if one.name == name)
+
+
+def test_the_heat_map_holds_the_speed_ups_with_their_intervals(everything) -> None:
+    ((_, heat),) = section(everything, "speedups").plots
+
+    squares = {(one.row, one.column): one for one in heat.squares}
+    one = squares["resnet50, batch 1", "compile"]
+    assert one.value == pytest.approx(30 / 18)
+    assert "1.67x eager" in one.tip
+    assert squares["resnet50, batch 1", "eager"].value == 1
+
+
+def test_a_speed_up_that_is_not_sure_stands_in_brackets(eager, noisy) -> None:
+    ((_, heat),) = section(of(eager, noisy), "speedups").plots
+
+    assert [one.text for one in heat.squares] == ["1.0", "(2.0)"]
+    assert "2.00x [" in heat.squares[1].tip[2]
+
+
+def test_the_lab_is_a_heat_map_of_its_own(everything) -> None:
+    ((_, heat),) = section(everything, "lab").plots
+
+    assert heat.rows == ("conv:k64-3x3",)
+    assert heat.columns == ("eager", "impl=im2col")
+    assert [one.value for one in heat.squares] == pytest.approx([1, 0.5])
+
+
+def test_batches_are_lines_of_throughput(everything) -> None:
+    ((_, plot),) = section(everything, "batches").plots
+
+    line = sorted((p.x, p.y) for p in plot.points if p.group == "resnet18, eager")
+    assert line == [(1, pytest.approx(100)), (8, pytest.approx(800))]
+
+
+def test_a_box_holds_the_samples_of_one_process(everything) -> None:
+    ((_, plot),) = section(everything, "distribution").plots
+
+    assert {box.group for box in plot.boxes} == {"round 0", "round 1", "round 2"}
+    assert all(box.numbers == pytest.approx((1, 1, 1, 1, 1)) for box in plot.boxes)
+
+
+def test_the_roofline_has_its_roofs_and_places_work_under_them(everything) -> None:
+    one = section(everything, "roofline")
+    ((_, plot),) = one.plots
+
+    names = [line.name for line in plot.lines]
+    assert names[0] == "float32 matmul"
+    assert "256 MiB working set" in names
+    rows = {row[0]: row for row in one.table.rows}
+    flops, moved = 2 * made.COST.macs, 2 * (1 << 20) + made.COST.param_bytes + made.COST.input_bytes
+    assert rows["resnet18, batch 1, eager"][1] == pytest.approx(flops / moved)
+    assert rows["resnet18, batch 1, eager"][2] == pytest.approx(flops / 0.010 / 1e9)
+    assert rows["resnet18, batch 1, eager"][3] == pytest.approx(flops / 0.010 / 2e11)
+    assert rows["conv:k64-3x3, batch 1, impl=im2col"][1] == pytest.approx(200)
+
+
+def test_changes_of_a_comparison_have_a_section(everything) -> None:
+    found = [
+        context.Change(made.EAGER, "latency", Estimate(1.2, 1.1, 1.3), "regression"),
+        context.Change(made.BF16, "latency", None, "inconclusive"),
+    ]
+
+    text = page.render(everything, summary(everything), (), found)
+
+    assert "1.20x [1.10x, 1.30x]" in Reader(text).cells
+    assert 'id="plot-changes-0"' in text
+
+
+def test_colours_are_neutral_at_one_and_stronger_away_from_it() -> None:
+    assert figures.shade(1) == "#f5f5f5"
+    assert figures.shade(4) == figures.shade(400)
+    assert figures.shade(0.25) != figures.shade(4)
+    assert {figures.ink(1), figures.ink(8), figures.ink(0.1)} == {"#111111", "#ffffff"}
+
+
+def test_the_library_cannot_end_its_own_script_element() -> None:
+    assert "</script" not in figures.library()
+
+
+def test_without_the_library_one_line_says_what_to_install(found, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "bokeh.embed", None)
+    monkeypatch.delitem(sys.modules, "cnnbench.report.page.document", raising=False)
+    monkeypatch.delitem(sys.modules, "cnnbench.report.page.figures", raising=False)
+    monkeypatch.delattr(page, "figures", raising=False)
+
+    with pytest.raises(Unsupported, match=r"an HTML page needs bokeh.*pip install bokeh"):
+        rendered(found)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+def test_the_page_sorts_and_filters_as_it_says() -> None:
+    script = Path(page.__file__).with_name("page.js")
+    code = f"""
+const {{ matches, compare }} = require({json.dumps(str(script))});
+const assert = require("node:assert");
+assert(matches("resnet18 compile ok", "RESNET comp"));
+assert(!matches("resnet18 compile ok", "resnet eager"));
+assert(!matches("resnet18 failed", "resnet -failed"));
+assert(matches("anything", "  "));
+assert(matches("a - b", "-"));
+const sorted = (list, down) => [...list].sort((a, b) => compare(a, b, down));
+assert.deepEqual(sorted(["resnet18", "resnet9", "-"]), ["resnet9", "resnet18", "-"]);
+assert.deepEqual(sorted([3, "-", 20, 1], false), [1, 3, 20, "-"]);
+assert.deepEqual(sorted([3, "-", 20, 1], true), [20, 3, 1, "-"]);
+"""
+    done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
