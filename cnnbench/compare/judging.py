@@ -242,6 +242,8 @@ def _exact(change: Change, limit: float, better: str) -> Verdict:
 
 
 def _timed(change: Change, rule: Rule) -> Decision:
+    if change.decided is not None and change.decided.verdict is not None:
+        return change.decided
     if change.how == "paired":
         return decision.decide(change.pairs, rule, spent=True)
     half = None if change.shift is None else change.shift.half(rule.alpha)
