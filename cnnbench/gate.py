@@ -20,12 +20,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, structure
 from cnnbench.compare import Comparison, Judgement, Row, Side, Threshold
 from cnnbench.compare.changes import BY_TIME, Change, measured, of_pairs
+from cnnbench.decision import Decision
 from cnnbench.errors import (
     Incomparable,
     Inconclusive,
@@ -183,7 +184,20 @@ def side_of(baseline: Baseline, name: str) -> Side:
     )
 
 
-def with_pairs(comparison: Comparison, pairs: Mapping[str, Sequence[float]]) -> Comparison:
+@dataclass(frozen=True)
+class Remeasured:
+    """A spec's latency as whoever measured both sides side by side just now has found it.
+
+    Attributes:
+        pairs: log(head / base) of each pair.
+        decision: what it made of them by the threshold that holds; ``None`` leaves it to the pairs.
+    """
+
+    pairs: tuple[float, ...]
+    decision: Decision | None = None
+
+
+def with_pairs(comparison: Comparison, found: Mapping[str, Remeasured]) -> Comparison:
     """Put times that were measured side by side just now in place of what a stored record says.
 
     What a network is made of still comes from the record: measuring both sides again would show
@@ -191,18 +205,18 @@ def with_pairs(comparison: Comparison, pairs: Mapping[str, Sequence[float]]) -> 
 
     Args:
         comparison: baseline against head.
-        pairs: spec id -> log(head / base) of the latency in each pair, from whoever re-measured
-            both.
+        found: spec id -> what was measured.
     """
-    rows = (replace(row, changes=_paired(row, pairs.get(row.spec))) for row in comparison.rows)
+    rows = (replace(row, changes=_paired(row, found.get(row.spec))) for row in comparison.rows)
     return replace(comparison, rows=tuple(rows))
 
 
-def _paired(row: Row, pairs: Sequence[float] | None) -> tuple[Change, ...]:
-    if not pairs or row.state is not None:
+def _paired(row: Row, found: Remeasured | None) -> tuple[Change, ...]:
+    if found is None or not found.pairs or row.state is not None:
         return row.changes
     before = {change.metric: change for change in row.changes}
-    fresh = {name: of_pairs(name, pairs, before.get(name)) for name in BY_TIME}
+    fresh = {name: of_pairs(name, found.pairs, before.get(name)) for name in BY_TIME}
+    fresh["latency"] = replace(fresh["latency"], decided=found.decision)
     order = [one.name for one in metrics.METRICS]
     return tuple(sorted((before | fresh).values(), key=lambda one: order.index(one.metric)))
 

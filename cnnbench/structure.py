@@ -118,6 +118,19 @@ def _count(*fields: tuple[str, str]) -> Callable[[Record, Record], Lines]:
     return lines
 
 
+def _compiled(field: str, title: str) -> Callable[[Record, Record], Lines]:
+    """A number of compiled code: where neither side compiles, there is nothing to differ."""
+    number = _count((field, title))
+
+    def lines(old: Record, new: Record) -> Lines:
+        plain = _known(old, field) and _known(new, field)
+        if plain and getattr(old.structure, field) is getattr(new.structure, field) is None:
+            return []
+        return number(old, new)
+
+    return lines
+
+
 def _known(record: Record, field: str) -> bool:
     return record.structure is not None and field not in record.structure.missing
 
@@ -152,9 +165,9 @@ FACETS: tuple[Facet, ...] = (
     Facet("outputs", _outputs, "type and shape of the outputs"),
     Facet("allocations", _count(("allocations", "allocations"), ("allocated_bytes", "bytes")),
           "blocks allocated in a step, and their bytes"),
-    Facet("graphs", _count(("graphs", "compiled graphs")), "graphs that the compiler made"),
+    Facet("graphs", _compiled("graphs", "compiled graphs"), "graphs that the compiler made"),
     Facet("graph_breaks", _histogram("graph_breaks", "graph breaks"), "where the compiler gave up"),
-    Facet("recompiles", _count(("recompiles", "recompiles")), "further compilations"),
+    Facet("recompiles", _compiled("recompiles", "recompiles"), "further compilations"),
     Facet("output", _check, "whether the output is right: ok, loose, wrong"),
 )  # fmt: skip
 

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from cnnbench import baseline, compare, gate, store
 from cnnbench.baseline import Source
 from cnnbench.compare import Side, Threshold
+from cnnbench.decision import Decision
 from cnnbench.errors import CnnbenchError, UnknownName, UsageError
+from cnnbench.gate import Remeasured
 from tests import made
 
 
@@ -193,9 +195,25 @@ def test_pairs_that_were_measured_now_replace_what_the_record_says() -> None:
     sides = (Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", new)))
     stored = compare.compare(*sides)
 
-    found = gate.with_pairs(stored, {made.EAGER: [math.log(1.001), math.log(1.0), math.log(0.999)]})
+    pairs = (math.log(1.001), math.log(1.0), math.log(0.999))
+    found = gate.with_pairs(stored, {made.EAGER: Remeasured(pairs)})
 
     assert compare.judge(stored, gate.defaults()).rows[0].verdict == "regression"
     assert compare.judge(found, gate.defaults()).rows[0].verdict == "unchanged"
     assert found.rows[0].change("params") == stored.rows[0].change("params")
     assert gate.with_pairs(stored, {}) == stored
+
+
+def test_who_measured_side_by_side_knows_more_than_the_pairs() -> None:
+    one = made.record(made.EAGER, [[10]] * 3, ensemble="x")
+    two = made.record(made.EAGER, [[10]] * 3, ensemble="y")
+    sides = (Side(n, made.ENVIRONMENT, {made.EAGER: r}) for n, r in (("a", one), ("b", two)))
+    slower = tuple(math.log(1 + change) for change in (0.1, 0.101, 0.099))
+    decision = Decision("inconclusive", 0.1, 0.09, 0.11, 3, reason="not confirmed")
+
+    found = gate.with_pairs(
+        compare.compare(*sides), {made.EAGER: Remeasured(slower, decision)}
+    )  # fmt: skip
+
+    (row,) = compare.judge(found, gate.defaults()).rows
+    assert (row.verdict, row.reason) == ("inconclusive", "not confirmed")

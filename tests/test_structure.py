@@ -107,6 +107,15 @@ def test_what_one_side_does_not_know_is_not_compared_and_named() -> None:
     assert structure.uncompared(replace(bare, cost=None, runs=()), bare)[0] == "cost"
 
 
+def test_where_nothing_is_compiled_there_is_nothing_to_compare() -> None:
+    plain = with_structure(graphs=None, recompiles=None)
+    unknown = with_structure(graphs=None, recompiles=None, missing={"graphs": "", "recompiles": ""})
+
+    assert structure.uncompared(plain, plain) == ()
+    assert structure.uncompared(plain, unknown) == ("graphs", "recompiles")
+    assert structure.uncompared(plain, with_structure()) == ("graphs", "recompiles")
+
+
 COUNTS = st.dictionaries(st.sampled_from("abcde"), st.integers(1, 3))
 
 

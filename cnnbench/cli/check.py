@@ -24,7 +24,8 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.compare import Judgement
+    from cnnbench.compare import Judgement, Threshold
+    from cnnbench.gate import Remeasured
 
 CI = ("github",)
 
@@ -91,7 +92,7 @@ def command(**options: Any) -> None:
     found = compare.compare(kept.side, _head(options, kept))
     timing = not options["structure_only"]
     if timing and options["run"] is None:
-        found = gate.with_pairs(found, remeasured(options, kept))
+        found = gate.with_pairs(found, remeasured(options, kept, thresholds))
     judgement = compare.judge(found, thresholds, force=options["force"], timing=timing)
     _show(judgement, options, kind)
     gate.conclude(judgement, strict=options["strict"])
@@ -148,13 +149,15 @@ def _measured(specs: Sequence[Spec], plan: Plan, options: Mapping[str, Any]) -> 
     return compare.side_of(run)
 
 
-def remeasured(options: Mapping[str, Any], kept: Kept) -> dict[str, Sequence[float]]:
-    """Pairs of the baseline's own source and of the head, measured side by side now.
+def remeasured(
+    options: Mapping[str, Any], kept: Kept, thresholds: Sequence[Threshold]
+) -> dict[str, Remeasured]:
+    """The baseline's own source and the head, measured side by side now, by spec id.
 
-    Spec id -> log(head / base) per pair. Empty where nobody has measured the source again; then the
-    stored record decides, with the limits that it has.
+    Empty where nobody has measured the source again; then the stored record decides, with the
+    limits that it has.
     """
-    del options, kept
+    del options, kept, thresholds
     return {}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import metrics, stats, structure
+from cnnbench.decision import Decision
 from cnnbench.errors import Incomparable
 from cnnbench.metrics import METRICS, Metric
 from cnnbench.record import Environment, Record
@@ -67,6 +68,8 @@ class Change:
         shift: what the interval is made of.
         drift: half-width in log time that the machine may have drifted between the two.
         disturbed: why an absolute time is not to be believed.
+        decided: what whoever took the pairs has made of them by the same threshold: with its looks,
+            witness and confirmation it knows more than the pairs do.
     """
 
     metric: str
@@ -78,6 +81,7 @@ class Change:
     shift: Shift | None = None
     drift: float = 0.0
     disturbed: str = ""
+    decided: Decision | None = None
 
 
 @dataclass(frozen=True)

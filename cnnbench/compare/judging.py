@@ -8,7 +8,7 @@ that allows for the machine's drift, so that a stored record is blind rather tha
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
@@ -146,9 +146,12 @@ def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
     found: dict[str, Threshold] = {}
     for threshold in thresholds:
         if threshold.covers(spec):
-            every = threshold.metric == "structure"
-            names = [one.name for one in structure.FACETS] if every else [threshold.metric]
-            found |= dict.fromkeys(names, threshold)
+            if threshold.metric == "structure":
+                # All that there is to compare; what was not measured is not missed.
+                every = replace(threshold, asked=False)
+                found |= dict.fromkeys((one.name for one in structure.FACETS), every)
+            else:
+                found[threshold.metric] = threshold
     return {name: threshold for name, threshold in found.items() if threshold.limit is not None}
 
 
@@ -239,6 +242,8 @@ def _exact(change: Change, limit: float, better: str) -> Verdict:
 
 
 def _timed(change: Change, rule: Rule) -> Decision:
+    if change.decided is not None and change.decided.verdict is not None:
+        return change.decided
     if change.how == "paired":
         return decision.decide(change.pairs, rule, spent=True)
     half = None if change.shift is None else change.shift.half(rule.alpha)

@@ -9,6 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from cnnbench.cli.check import command, remeasured
+from cnnbench.gate import Remeasured
 from cnnbench.report import comparison
 from tests import made
 
@@ -107,9 +108,10 @@ def test_pairs_from_a_remeasured_source_decide(cnnbench_cli, monkeypatch) -> Non
     names = [f"lenet/inference-b1-3x32x32/{mode}/cpu-t1" for mode in ("eager", "channels_last")]
     seen = []
 
-    def pairs(options, kept):
+    def pairs(options, kept, thresholds):
         seen.append((kept.baseline is not None, options["who"]))
-        return {names[0]: [0.0, 0.001, -0.001], names[1]: [0.1, 0.101, 0.099]}
+        calm, slower = Remeasured((0.0, 0.001, -0.001)), Remeasured((0.1, 0.101, 0.099))
+        return dict(zip(names, (calm, slower), strict=True))
 
     monkeypatch.setattr("cnnbench.cli.check.remeasured", pairs)
     done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--quiet",
@@ -122,7 +124,7 @@ def test_pairs_from_a_remeasured_source_decide(cnnbench_cli, monkeypatch) -> Non
 
 
 def test_nobody_remeasures_a_source_by_itself(baseline) -> None:
-    assert remeasured({}, None) == {}  # type: ignore[arg-type]
+    assert remeasured({}, None, []) == {}  # type: ignore[arg-type]
 
 
 def test_a_network_that_no_longer_builds_fails_and_the_others_are_judged(

@@ -169,6 +169,7 @@ def test_a_facet_that_was_asked_for_and_not_measured_is_inconclusive() -> None:
 
     assert judged(bare, bare, [Threshold("kernels", 0)]).reason == "not measured on both sides"
     assert judged(bare, bare, [Threshold("params", 0), default]).verdict == "unchanged"
+    assert judged(bare, bare, [Threshold("structure", 0)]).verdict == "unchanged"
 
 
 def test_an_output_that_became_wrong_fails() -> None:
