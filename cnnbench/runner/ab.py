@@ -280,7 +280,7 @@ def remeasure(
     """Measure specs now, of a recorded revision against another: a baseline's source as a duet.
 
     Args:
-        specs: ids of what the baseline holds.
+        specs: ids of what the baseline holds, at least one.
         words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
         repo: the user's repository.
         rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
@@ -296,7 +296,9 @@ def remeasure(
     with sides.opened(both, repo, (None, None)) as opened:
         executors = {side.role: _executor(side, how) for side in opened}
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
-        prepared = Prepared(opened, tuple(contests), how.plan, places, executors, how.budget)
+        limit = how.memory_limit or campaign.memory_limit(contests[0].base.device)
+        plan = replace(how.plan, memory_limit=limit)
+        prepared = Prepared(opened, tuple(contests), plan, places, executors, how.budget)
         if out is not None:
             return run(prepared, out, watcher)
         found = {one.contest.name: one for one in _match(prepared, watcher).play(contests)}

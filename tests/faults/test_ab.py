@@ -117,7 +117,7 @@ def test_a_slow_layer_is_caught_and_each_fault_costs_one_verdict(
     out = tmp_path / "out"
     process = start(repo, "base", "main", "--models", models, *SMALL, "--threshold", "50%",
                     "--timeout", "20", "--json", "--out", str(out), path=decoy)  # fmt: skip
-    text, errors = process.communicate(timeout=500)
+    text, errors = process.communicate(timeout=900)
 
     assert process.returncode == 1, errors
     verdicts = {one["base"].split("/")[0].partition(":")[2]: one
