@@ -2,8 +2,8 @@
 
 Run as ``python bench/sweep_overhead.py``; with the defaults of ``cnnbench run`` (5 rounds of 6
 slices) ten networks take about five minutes on two quiet cores. ``--models lenet --rounds 2`` takes
-half a minute. Measuring is what was sampled, the warm-up (both as the records have them) and the memory
-pass. Beside it stands what peers do: one import per spec, here measured once as the start of
+half a minute. Measuring is what was sampled, the warm-up (both as the records have them) and the
+memory pass. Beside it stands what peers do: one import per spec, here measured once as the start of
 ``python -c 'import torch, torchvision'``.
 """
 
