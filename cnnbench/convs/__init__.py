@@ -1,0 +1,1 @@
+"""Convolutions: implementations of one layer, what could stand in its place, kernels of our own."""
