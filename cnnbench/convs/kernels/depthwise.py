@@ -9,11 +9,15 @@ Source: the layer is that of Howard et al., "MobileNets", arXiv:1704.04861, sect
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import triton
 import triton.language as tl
-from torch import Tensor
 
 from cnnbench.convs.kernels.output import Pair, empty_output
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # Output columns and channels of a program.
 BLOCK_Q, BLOCK_C = 8, 64
