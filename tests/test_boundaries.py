@@ -28,8 +28,9 @@ TORCH = ("torch", "torchvision", "fvcore", "timm")
 LEVELS = {
     "errors": 0, "units": 0, "codec": 0, "channel": 0, "version": 0, "machine": 0,
     "spec": 1, "facts": 1, "stats": 1, "catalogue": 1, "arithmetic": 1,
-    "record": 2,
+    "record": 2, "convproblem": 2,
     "metrics": 3, "store": 3, "suite": 3, "advice": 3, "compare": 4, "decision": 2,
+    "convcatalogue": 1, "convdialects": 3,
     "runner": 5, "report": 5, "gate": 5,
     "api": 6,
     "cli": 7,
