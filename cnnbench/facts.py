@@ -74,9 +74,12 @@ class Ceilings:
         bytes_per_s: size of a working set in bytes, as text -> bytes per second, read and written.
         dispatch_ns: the shortest call of an operator.
         threads: with which it was probed.
+        run_delay_share: share of the probing time that its threads were ready to run but had no
+            core; where several threads wait for each other, ceilings are then too low.
     """
 
     flops_per_s: Mapping[str, float]
     bytes_per_s: Mapping[str, float]
     dispatch_ns: int
     threads: int
+    run_delay_share: float | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.facts import Ceilings
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.spec import Spec
 
@@ -57,6 +58,8 @@ class FakeWorker:
             return {}
         if message["task"] == "cost":
             return _facts(message)
+        if message["task"] == "ceilings":
+            return encode(_ceilings(message["threads"]))
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
@@ -121,6 +124,16 @@ def _facts(message: Message) -> dict[str, Any]:
         "ops": [],
         "crosschecks": [],
     }
+
+
+def _ceilings(threads: int) -> Ceilings:
+    kinds = [f"{dtype} {what}" for dtype in ("float32", "bfloat16") for what in ("matmul", "conv")]
+    return Ceilings(
+        flops_per_s=dict.fromkeys(kinds, 100000000000.0 * threads),
+        bytes_per_s={str(1 << 16): 1e11, str(1 << 26): 1e10},
+        dispatch_ns=1000,
+        threads=threads,
+    )
 
 
 def _digest(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import decode
 from cnnbench.errors import WorkerError
+from cnnbench.facts import Ceilings
 from cnnbench.record import Environment
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.runner.executor import AnyCrew, AnyWorker, Executor
+    from cnnbench.spec import Device
 
 _DESCRIBE_SECONDS = 120.0
+_CEILINGS_SECONDS = 300.0
 
 
 def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
@@ -71,3 +74,19 @@ def describe(crew: AnyCrew) -> Environment:
         WorkerError: no worker can be started at all.
     """
     return decode(Environment, ask(crew, {"task": "describe"}, _DESCRIBE_SECONDS))
+
+
+def ceilings(crew: AnyCrew, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
+    """What the machine can do at most just now.
+
+    Args:
+        crew: starts the worker.
+        device: where.
+        threads: with so many CPU threads.
+        quick: about a second instead of several.
+
+    Raises:
+        WorkerError: it could not be probed.
+    """
+    message = {"task": "ceilings", "device": device.text, "threads": threads, "quick": quick}
+    return decode(Ceilings, ask(crew, message, _CEILINGS_SECONDS))

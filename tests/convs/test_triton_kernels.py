@@ -14,8 +14,15 @@ triton = pytest.importorskip("triton", reason="Triton is not installed")
 ROOT = Path(__file__).resolve().parents[2]
 # The constants that a launch passes; everything else is a pointer or a whole number.
 CONSTANTS = {
-    "implicit_gemm": {"PRECISION": "ieee", "UPCAST": False, "M": 64, "N": 32, "K": 32},
-    "depthwise": {"R": 3, "S": 3, "Q": 8, "C": 64},
+    "implicit_gemm": {
+        "HAS_BIAS": True,
+        "PRECISION": "ieee",
+        "UPCAST": False,
+        "M": 64,
+        "N": 32,
+        "K": 32,
+    },
+    "depthwise": {"HAS_BIAS": True, "R": 3, "S": 3, "Q": 8, "C": 64},
 }
 
 
@@ -76,7 +83,7 @@ def compiled(kernel: str, dtype: str, capability: int):
 
     code = {"implicit_gemm": implicit_gemm, "depthwise": depthwise}[kernel].kernel
     constants = CONSTANTS[kernel]
-    types = {"x": f"*{dtype}", "weight": f"*{dtype}", "y": f"*{dtype}"}
+    types = dict.fromkeys(("x", "weight", "bias", "y"), f"*{dtype}")
     signature = {
         name: "constexpr" if name in constants else types.get(name, "i32")
         for name in code.arg_names

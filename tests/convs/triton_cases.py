@@ -71,11 +71,16 @@ def measure(device: str, case: tuple, dtype: torch.dtype, last: bool, name: str)
         torch.randn(size, generator=generator).to(device, dtype).contiguous(memory_format=layout)
         for size in (shape, weights)
     )
+    # Every other problem has a bias.
+    b = torch.randn(weights[0], generator=generator).to(device, dtype) if weights[0] % 2 else None
     geometry = {"stride": stride, "padding": padding, "dilation": dilation}
-    exact = functional.conv2d(x.double().cpu(), w.double().cpu(), groups=groups, **geometry)
-    got = {"implicit_gemm": implicit_gemm.convolve(x, w, groups=groups, **geometry)}
+    exact = functional.conv2d(
+        x.double().cpu(), w.double().cpu(), None if b is None else b.double().cpu(),
+        groups=groups, **geometry,
+    )  # fmt: skip
+    got = {"implicit_gemm": implicit_gemm.convolve(x, w, b, groups=groups, **geometry)}
     if groups == shape[1]:
-        got["depthwise"] = depthwise.convolve(x, w, **geometry)
+        got["depthwise"] = depthwise.convolve(x, w, b, **geometry)
     return [
         {
             "kernel": kernel,

@@ -25,11 +25,11 @@ BLOCK_Q, BLOCK_C = 8, 64
 
 @triton.jit
 def kernel(
-    x, weight, y,
+    x, weight, bias, y,
     height, width, channels, multiplier, out_height, out_width,
     x_n, x_c, x_h, x_w, w_k, w_r, w_s, y_n, y_k, y_p, y_q,
     stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w,
-    R: tl.constexpr, S: tl.constexpr, Q: tl.constexpr, C: tl.constexpr,
+    HAS_BIAS: tl.constexpr, R: tl.constexpr, S: tl.constexpr, Q: tl.constexpr, C: tl.constexpr,
 ):  # fmt: skip
     """``Q`` columns of one output row for ``C`` output channels."""
     row = tl.program_id(0)
@@ -51,6 +51,8 @@ def kernel(
             )  # fmt: skip
             taps = tl.load(weight + k * w_k + r * w_r + s * w_s, mask=wanted, other=0.0)
             total += tile.to(tl.float32) * taps.to(tl.float32)[None, :]
+    if HAS_BIAS:
+        total += tl.load(bias + k, mask=wanted, other=0.0).to(tl.float32)[None, :]
     tl.store(
         y + n * y_n + p * y_p + q[:, None] * y_q + k[None, :] * y_k,
         total.to(y.dtype.element_ty), mask=inside[:, None] & wanted[None, :],
@@ -60,16 +62,18 @@ def kernel(
 def convolve(
     x: Tensor,
     weight: Tensor,
+    bias: Tensor | None = None,
     stride: Pair = (1, 1),
     padding: Pair = (0, 0),
     dilation: Pair = (1, 1),
 ) -> Tensor:
-    """``conv2d`` with as many groups as input channels, without bias.
+    """``conv2d`` with as many groups as input channels.
 
     Args:
         x: ``(N, C, H, W)`` in float32, float16 or bfloat16 with any strides; channels-last strides
             read fastest.
         weight: ``(K, 1, R, S)``, K a multiple of C.
+        bias: ``(K,)``, or nothing.
         stride: along height and width, like the next two.
         padding: zeros on either side.
         dilation: distance of two taps.
@@ -81,10 +85,10 @@ def convolve(
     batch, channels, out_height, out_width = y.shape
     grid = (batch * out_height, triton.cdiv(out_width, BLOCK_Q), triton.cdiv(channels, BLOCK_C))
     kernel[grid](
-        x, weight, y,
+        x, weight, weight if bias is None else bias, y,
         *x.shape[2:], channels, channels // x.shape[1], out_height, out_width,
         *x.stride(), weight.stride(0), *weight.stride()[2:], *y.stride(),
         *stride, *padding, *dilation,
-        R=weight.shape[2], S=weight.shape[3], Q=BLOCK_Q, C=BLOCK_C,
+        HAS_BIAS=bias is not None, R=weight.shape[2], S=weight.shape[3], Q=BLOCK_Q, C=BLOCK_C,
     )  # fmt: skip
     return y

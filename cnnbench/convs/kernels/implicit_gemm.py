@@ -27,11 +27,11 @@ _INTERPRETED = bool(triton.knobs.runtime.interpret)
 
 @triton.jit
 def kernel(
-    x, weight, y,
+    x, weight, bias, y,
     batch, height, width, out_height, out_width, taps_w, in_group, out_group, terms,
     x_n, x_c, x_h, x_w, w_k, w_c, w_r, w_s, y_n, y_k, y_p, y_q,
     stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w,
-    PRECISION: tl.constexpr, UPCAST: tl.constexpr,
+    HAS_BIAS: tl.constexpr, PRECISION: tl.constexpr, UPCAST: tl.constexpr,
     M: tl.constexpr, N: tl.constexpr, K: tl.constexpr,
 ):  # fmt: skip
     """One ``M x N`` tile of one group's output; ``terms`` is C/g * R * S."""
@@ -64,6 +64,8 @@ def kernel(
         if UPCAST:
             left, right = left.to(tl.float32), right.to(tl.float32)
         total = tl.dot(left, right, total, input_precision=PRECISION)
+    if HAS_BIAS:
+        total += tl.load(bias + out_channel, mask=wanted, other=0.0).to(tl.float32)[None, :]
     tl.store(
         y + n[:, None] * y_n + out_channel[None, :] * y_k + p[:, None] * y_p + q[:, None] * y_q,
         total.to(y.dtype.element_ty), mask=inside[:, None] & wanted[None, :],
@@ -73,16 +75,18 @@ def kernel(
 def convolve(
     x: Tensor,
     weight: Tensor,
+    bias: Tensor | None = None,
     stride: Pair = (1, 1),
     padding: Pair = (0, 0),
     dilation: Pair = (1, 1),
     groups: int = 1,
 ) -> Tensor:
-    """``conv2d`` without bias.
+    """``torch.nn.functional.conv2d``.
 
     Args:
         x: ``(N, C, H, W)`` in float32, float16 or bfloat16 with any strides.
         weight: ``(K, C/groups, R, S)`` likewise; channels-last strides read fastest.
+        bias: ``(K,)`` likewise, or nothing.
         stride: along height and width, like the next two.
         padding: zeros on either side.
         dilation: distance of two taps.
@@ -101,11 +105,11 @@ def convolve(
         groups,
     )
     kernel[grid](
-        x, weight, y,
+        x, weight, weight if bias is None else bias, y,
         batch, *x.shape[2:], out_height, out_width, taps_w, in_group, out_group,
         in_group * taps_h * taps_w,
         *x.stride(), *weight.stride(), *y.stride(), *stride, *padding, *dilation,
-        PRECISION=precision(x), UPCAST=_INTERPRETED and x.dtype == torch.bfloat16,
+        HAS_BIAS=bias is not None, PRECISION=precision(x), UPCAST=_INTERPRETED and x.dtype == torch.bfloat16,
         M=BLOCK_M, N=BLOCK_N, K=BLOCK_K,
     )  # fmt: skip
     return y
