@@ -114,6 +114,7 @@ _IDENTITY: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
 
 _ORIGIN: tuple[tuple[Column, Callable[[Entry], Value]], ...] = (
     (Column("measurement", "measurement"), lambda e: metrics.quality(e.record)),
+    (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: e.record.reference.subnormal_share if e.record.reference else None),

@@ -109,7 +109,8 @@ def convolve(
         batch, *x.shape[2:], out_height, out_width, taps_w, in_group, out_group,
         in_group * taps_h * taps_w,
         *x.stride(), *weight.stride(), *y.stride(), *stride, *padding, *dilation,
-        HAS_BIAS=bias is not None, PRECISION=precision(x), UPCAST=_INTERPRETED and x.dtype == torch.bfloat16,
+        HAS_BIAS=bias is not None, PRECISION=precision(x),
+        UPCAST=_INTERPRETED and x.dtype == torch.bfloat16,
         M=BLOCK_M, N=BLOCK_N, K=BLOCK_K,
     )  # fmt: skip
     return y
