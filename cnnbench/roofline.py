@@ -123,7 +123,7 @@ def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:
     for (left, low), (right, high) in pairwise(points):
         if size <= right:
             part = math.log(size / left) / math.log(right / left)
-            return low * (high / low) ** part
+            return low * math.exp(part * math.log(high / low))
     return points[-1][1]
 
 
