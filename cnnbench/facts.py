@@ -44,6 +44,8 @@ class Structure:
 class Algorithm:
     """What an implementation of a convolution does, by its formulas and as measured.
 
+    ``None`` where a library does not tell, never zero.
+
     Attributes:
         name: the implementation.
         executed_macs: multiply-accumulates that it really does, for the whole batch.
@@ -56,10 +58,10 @@ class Algorithm:
     """
 
     name: str
-    executed_macs: int
+    executed_macs: int | None
     moved_bytes: int
-    workspace_bytes: int
-    prepared_bytes: int
+    workspace_bytes: int | None
+    prepared_bytes: int | None
     measured_workspace_bytes: int | None = None
     preparation_ns: tuple[int, ...] = ()
     source: str = ""

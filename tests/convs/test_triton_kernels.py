@@ -4,10 +4,15 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+
+from cnnbench.convproblem import ConvProblem
+from cnnbench.convs import DTYPES, IMPLEMENTATIONS
+from cnnbench.convs.implementation import FORMATS
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -117,3 +122,81 @@ def test_the_matrix_product_uses_matrix_units_in_bfloat16(
     monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
 
     assert unit in compiled("implicit_gemm", "bf16", capability).asm["ptx"]
+
+
+def test_the_table_of_implementations_needs_no_triton(cnnbench_process) -> None:
+    code = """
+import sys
+sys.modules["triton"] = None
+from cnnbench.convs import implementation
+print(implementation("triton_gemm").name, "cnnbench.convs.kernels.implicit_gemm" in sys.modules)
+"""
+
+    done = cnnbench_process(code=code)
+
+    assert (done.code, done.out.strip()) == (0, "triton_gemm False"), done.err
+
+
+LAYER = ConvProblem(2, 40, 9, 11, 80, 3, 3, padding=(1, 1))
+DEPTHWISE = ConvProblem(2, 40, 9, 11, 40, 3, 3, padding=(1, 1), groups=40)
+
+
+def test_kernels_say_where_they_apply() -> None:
+    gemm, depthwise = IMPLEMENTATIONS["triton_gemm"], IMPLEMENTATIONS["triton_depthwise"]
+
+    assert gemm.applies(LAYER, "cuda") == depthwise.applies(DEPTHWISE, "cuda") == ""
+    assert "cuda only" in gemm.applies(LAYER, "cpu")
+    assert "fp64" in gemm.applies(replace(LAYER, dtype="fp64"), "cuda")
+    assert "1 groups for 40 channels" in depthwise.applies(LAYER, "cuda")
+
+
+def test_tiles_at_the_edges_count_as_executed() -> None:
+    # 198 positions are four tiles of 64, 80 channels three of 32, 360 terms twelve of 32.
+    gemm = IMPLEMENTATIONS["triton_gemm"].algorithm(LAYER)
+    # 11 columns are two of 8, 40 channels one of 64, and there are 18 rows of nine taps.
+    depthwise = IMPLEMENTATIONS["triton_depthwise"].algorithm(
+        replace(DEPTHWISE, memory_format="channels_last")
+    )
+
+    assert gemm.executed_macs == 256 * 96 * 384
+    assert depthwise.executed_macs == 18 * 16 * 64 * 9
+    assert gemm.moved_bytes == LAYER.compulsory_bytes
+    assert gemm.workspace_bytes == depthwise.workspace_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"), [("triton_gemm", LAYER), ("triton_depthwise", DEPTHWISE)]
+)
+def test_prepared_weights_are_the_same_numbers_in_another_order(name: str, problem) -> None:
+    weight, bias = torch.randn(problem.weight_shape), torch.randn(problem.k)
+
+    (made,) = IMPLEMENTATIONS[name].prepare(weight, bias, problem).weights
+
+    assert torch.equal(made, weight)
+    assert made.numel() * made.itemsize == IMPLEMENTATIONS[name].algorithm(problem).prepared_bytes
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+@pytest.mark.parametrize("dtype", ["fp32", "bf16", "fp16"])
+@pytest.mark.parametrize(
+    ("name", "problem"), [("triton_gemm", LAYER), ("triton_depthwise", DEPTHWISE)]
+)
+def test_implementations_agree_with_float64_on_the_device(
+    name: str, problem, dtype: str, layout: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
+    problem = replace(problem, dtype=dtype, memory_format=layout)
+    one, kind = IMPLEMENTATIONS[name], DTYPES[dtype]
+    x = torch.randn(problem.input_shape, device="cuda").to(kind)
+    x = x.contiguous(memory_format=FORMATS[layout])
+    weight = torch.randn(problem.weight_shape, device="cuda").to(kind)
+    bias = torch.randn(problem.k, device="cuda").to(kind)
+
+    y = one.convolve(x, one.prepare(weight, bias, problem), problem)
+
+    exact = torch.nn.functional.conv2d(
+        x.double(), weight.double(), bias.double(), padding=1, groups=problem.groups
+    )
+    assert (y.double() - exact).norm() / exact.norm() < one.tolerance(problem)

@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING
 import triton
 import triton.language as tl
 
-from cnnbench.convs.kernels.output import Pair, empty_output
+from cnnbench.convs.kernels.tiles import DEPTHWISE_TILE, Pair, empty_output
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-# Output columns and channels of a program.
-BLOCK_Q, BLOCK_C = 8, 64
 
 
 @triton.jit
@@ -83,12 +80,13 @@ def convolve(
     """
     y = empty_output(x, weight, stride, padding, dilation)
     batch, channels, out_height, out_width = y.shape
-    grid = (batch * out_height, triton.cdiv(out_width, BLOCK_Q), triton.cdiv(channels, BLOCK_C))
+    columns, block = DEPTHWISE_TILE
+    grid = (batch * out_height, triton.cdiv(out_width, columns), triton.cdiv(channels, block))
     kernel[grid](
         x, weight, weight if bias is None else bias, y,
         *x.shape[2:], channels, channels // x.shape[1], out_height, out_width,
         *x.stride(), weight.stride(0), *weight.stride()[2:], *y.stride(),
         *stride, *padding, *dilation,
-        HAS_BIAS=bias is not None, R=weight.shape[2], S=weight.shape[3], Q=BLOCK_Q, C=BLOCK_C,
+        HAS_BIAS=bias is not None, R=weight.shape[2], S=weight.shape[3], Q=columns, C=block,
     )  # fmt: skip
     return y

@@ -16,10 +16,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from cnnbench.convs.kernels.output import Pair, empty_output
-
-# Rows, columns and terms of a tile. Multiples of 16, which is what matrix units take.
-BLOCK_M, BLOCK_N, BLOCK_K = 64, 32, 32
+from cnnbench.convs.kernels.tiles import GEMM_TILE, Pair, empty_output
 
 # The interpreter multiplies the bits of bfloat16 numbers as if they were integers.
 _INTERPRETED = bool(triton.knobs.runtime.interpret)
@@ -99,9 +96,10 @@ def convolve(
     batch, channels, out_height, out_width = y.shape
     in_group, taps_h, taps_w = weight.shape[1:]
     out_group = channels // groups
+    rows, columns, terms = GEMM_TILE
     grid = (
-        triton.cdiv(batch * out_height * out_width, BLOCK_M),
-        triton.cdiv(out_group, BLOCK_N),
+        triton.cdiv(batch * out_height * out_width, rows),
+        triton.cdiv(out_group, columns),
         groups,
     )
     kernel[grid](
@@ -111,7 +109,7 @@ def convolve(
         *x.stride(), *weight.stride(), *y.stride(), *stride, *padding, *dilation,
         HAS_BIAS=bias is not None, PRECISION=precision(x),
         UPCAST=_INTERPRETED and x.dtype == torch.bfloat16,
-        M=BLOCK_M, N=BLOCK_N, K=BLOCK_K,
+        M=rows, N=columns, K=terms,
     )  # fmt: skip
     return y
 

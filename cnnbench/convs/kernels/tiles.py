@@ -1,4 +1,4 @@
-"""Where a kernel puts its result: an empty tensor of the right shape and memory format."""
+"""What can be known of the kernels without Triton: their tiles, and where a result goes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import torch
 from torch import Tensor
 
 Pair = tuple[int, int]
+
+# Output positions, output channels and terms of a tile. Multiples of 16, which is what matrix
+# units take.
+GEMM_TILE = (64, 32, 32)
+
+# Output columns and channels of a tile.
+DEPTHWISE_TILE = (8, 64)
 
 
 def empty_output(x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair) -> Tensor:
