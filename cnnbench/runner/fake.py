@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Ceilings
+from cnnbench.layers import Extraction, Layer
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.spec import Spec
 
@@ -60,6 +61,8 @@ class FakeWorker:
             return _facts(message)
         if message["task"] == "ceilings":
             return encode(_ceilings(message["threads"]))
+        if message["task"] == "layers":
+            return encode(_layers())
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
@@ -134,6 +137,14 @@ def _ceilings(threads: int) -> Ceilings:
         dispatch_ns=1000,
         threads=threads,
     )
+
+
+def _layers() -> Extraction:
+    stem = Layer("conv:k8-3x3-s2-p1", (3, 32, 32), 1, ("stem",))
+    body = Layer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
+    problems = [(one.count, one.problem().macs) for one in (stem, body)]
+    macs = sum(count * macs for count, macs in problems)
+    return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
 
 
 def _digest(text: str) -> int:

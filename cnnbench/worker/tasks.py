@@ -22,6 +22,7 @@ from cnnbench.worker import (
     checking,
     environment,
     inquiry,
+    layers,
     memory,
     modes,
     sampling,
@@ -176,4 +177,5 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "memory": peak_memory,
     "measure": measure,
     "ceilings": ceilings.ceilings,
+    "layers": layers.layers,
 }
