@@ -216,11 +216,11 @@ def _assemble_octave(stages: list[nn.Module], problem: ConvProblem) -> nn.Module
 def _refuses_octave(problem: ConvProblem) -> str:
     if (problem.p, problem.q) != (problem.h, problem.w):
         return "needs an output as high and wide as the input"
-    for what, number in (("height", problem.h), ("width", problem.w),
-                         ("input channels", problem.c), ("output channels", problem.k)):  # fmt: skip
+    sizes = {"rows": problem.h, "columns": problem.w,
+             "input channels": problem.c, "output channels": problem.k}  # fmt: skip
+    for what, number in sizes.items():
         if number % 2:
             return f"needs an even number of {what}, not {number}"
-    # The kernel must fit into half of the map, too.
     if problem.stride != (1, 1):
         return "needs stride 1"
     (high, wide), (above, beside) = problem.extent, problem.padding
