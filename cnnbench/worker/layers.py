@@ -76,12 +76,11 @@ def _other(call: analysis.Convolution) -> str:
 
 def _problem(call: analysis.Convolution) -> ConvProblem:
     n, c, h, w = call.input if len(call.input) == 4 else (1, *call.input)
+    (r, s), (down, right) = call.kernel, call.stride
+    (above, beside), (rows, columns) = call.padding, call.dilation
     return ConvProblem(
-        n, c, h, w, call.channels, *call.kernel,
-        stride=(call.stride[0], call.stride[1]),
-        padding=(call.padding[0], call.padding[1]),
-        dilation=(call.dilation[0], call.dilation[1]),
-        groups=call.groups,
+        n, c, h, w, call.channels, r, s, (down, right), (above, beside), (rows, columns),
+        call.groups,
     )  # fmt: skip
 
 
