@@ -16,7 +16,16 @@ from cnnbench import analysis
 from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, environment, inquiry, memory, modes, sampling
+from cnnbench.worker import (
+    algorithm,
+    build,
+    checking,
+    environment,
+    inquiry,
+    memory,
+    modes,
+    sampling,
+)
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
@@ -166,4 +175,5 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "reference": reference,
     "memory": peak_memory,
     "measure": measure,
+    "algorithm": algorithm.algorithm,
 }
