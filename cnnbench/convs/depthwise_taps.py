@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def _work(problem: ConvProblem) -> Work:
     padded = windows.padded_bytes(problem)
     passes = problem.r * problem.s * (problem.input_bytes + 2 * problem.output_bytes)
-    return Work(problem.macs, padded, problem.weight_bytes, passes + 2 * padded)
+    return Work(problem.macs, padded, windows.reordered_bytes(problem), passes + 2 * padded)
 
 
 def _prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:

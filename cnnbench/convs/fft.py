@@ -47,15 +47,16 @@ def _work(problem: ConvProblem) -> Work:
     given = complexes * problem.n * problem.c * bins
     taken = complexes * problem.n * problem.k * bins
     whole = problem.itemsize * problem.n * problem.k * high * wide
+    # The transform over the height copies its input first.
     stages = (
-        enlarged + given, 2 * given, given + taken, 2 * taken, taken + whole,
+        enlarged + given, 2 * given, given + taken, 3 * taken, taken + whole,
         whole + problem.output_bytes,
     )  # fmt: skip
     return Work(
         macs=4 * problem.n * problem.k * (problem.c // problem.groups) * bins,
         workspace=max(stages) - problem.output_bytes,
         prepared=complexes * problem.k * (problem.c // problem.groups) * bins,
-        traffic=2 * (enlarged + 2 * given + 2 * taken + whole),
+        traffic=2 * (enlarged + 2 * given + 3 * taken + whole),
     )
 
 
@@ -83,9 +84,10 @@ def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
     products = torch.bmm(spectra.flatten(0, 1), kernels.flatten(0, 1))
     del spectra
     products = products.view(g, bins, problem.n, problem.k // g).permute(2, 0, 3, 1).contiguous()
-    whole = torch.fft.irfft2(
-        products.view(problem.n, problem.k, high, wide // 2 + 1), s=(high, wide)
-    )
+    products = products.view(problem.n, problem.k, high, wide // 2 + 1)
+    # One axis after the other: both at once hold one more copy.
+    products = torch.fft.ifft(products, dim=-2)
+    whole = torch.fft.irfft(products, n=wide)
     del products
     down, across = problem.stride
     kept: Tensor = whole[

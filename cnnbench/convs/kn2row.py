@@ -24,7 +24,7 @@ def _work(problem: ConvProblem) -> Work:
     product = problem.itemsize * problem.k * pixels
     macs = problem.n * problem.k * problem.c * pixels * taps
     again = taps * (problem.input_bytes + 2 * problem.n * product + 2 * problem.output_bytes)
-    return Work(macs, product, problem.weight_bytes, again)
+    return Work(macs, product, windows.reordered_bytes(problem), again)
 
 
 def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:

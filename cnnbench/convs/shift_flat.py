@@ -30,7 +30,7 @@ def _work(problem: ConvProblem) -> Work:
     macs = problem.n * problem.k * problem.c * taps * _length(problem)
     line = problem.itemsize * (problem.c + 2 * problem.k) * _length(problem)
     again = problem.n * (taps * line + sums) + 2 * padded
-    return Work(macs, padded + sums, problem.weight_bytes, again)
+    return Work(macs, padded + sums, windows.reordered_bytes(problem), again)
 
 
 def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:

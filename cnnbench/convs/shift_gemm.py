@@ -21,7 +21,7 @@ def _work(problem: ConvProblem) -> Work:
     view = problem.itemsize * problem.n * problem.c * problem.p * problem.q
     padded = windows.padded_bytes(problem)
     again = problem.r * problem.s * 2 * (view + problem.output_bytes) + 2 * padded
-    return Work(problem.macs, padded + view, problem.weight_bytes, again)
+    return Work(problem.macs, padded + view, windows.reordered_bytes(problem), again)
 
 
 def prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:

@@ -28,6 +28,11 @@ def padded_bytes(problem: ConvProblem) -> int:
     return problem.itemsize * problem.n * problem.c * high * wide
 
 
+def reordered_bytes(problem: ConvProblem) -> int:
+    """What it takes to put the taps first; nothing where there is one."""
+    return problem.weight_bytes if problem.r * problem.s > 1 else 0
+
+
 def taps(problem: ConvProblem) -> Iterator[tuple[int, int]]:
     """Row and column of every tap of the kernel."""
     return ((r, s) for r in range(problem.r) for s in range(problem.s))

@@ -71,16 +71,22 @@ class _Winograd:
         """Transform tiles, multiply, transform back, put the tiles together."""
         u, into, out = prepared.weights
         tiles = self._tiles(x, problem)
-        v = _both_sides(into, tiles, reuse=True)
-        del tiles
-        products = torch.bmm(u, v.flatten(0, 1).flatten(1).view(self.a**2, problem.c, -1))
-        del v
-        y = _both_sides(out, products.view(self.a, self.a, problem.k, -1))
+        # What has been read is let go before the next buffer is made.
+        half = _from_left(into, tiles)
+        v = _from_right(into, half, out=tiles)
+        del half
+        products = torch.bmm(u, v.view(self.a**2, problem.c, -1))
+        del v, tiles
+        half = _from_left(out, products.view(self.a, self.a, -1))
         del products
-        return self._image(y, prepared.bias, problem)
+        y = _from_right(out, half)
+        del half
+        image = self._image(y, prepared.bias, problem)
+        del y
+        return image[:, :, : problem.p, : problem.q].contiguous()
 
     def _tiles(self, x: Tensor, problem: ConvProblem) -> Tensor:
-        """(a, a, C, T): overlapping tiles of the padded image."""
+        """(a, a, C T): overlapping tiles of the padded image."""
         down, across = self._grid(problem)
         (top, left), (high, wide) = problem.padding, (problem.h, problem.w)
         bottom = down * self.m + 2 - high - top
@@ -88,27 +94,27 @@ class _Winograd:
         image = functional.pad(x, (left, right, top, bottom))
         cut = image.unfold(2, self.a, self.m).unfold(3, self.a, self.m)
         tiles = x.new_empty(self.a, self.a, problem.c, problem.n, down, across)
-        return tiles.copy_(cut.permute(4, 5, 1, 0, 2, 3)).flatten(3)
+        return tiles.copy_(cut.permute(4, 5, 1, 0, 2, 3)).flatten(2)
 
     def _image(self, y: Tensor, bias: Tensor, problem: ConvProblem) -> Tensor:
-        """(m, m, K, T) -> (N, K, P, Q)."""
+        """(m, m, K T) -> (N, K, P, Q), P and Q rounded up to whole tiles."""
         down, across = self._grid(problem)
         image = y.new_empty(problem.n, problem.k, down, self.m, across, self.m)
         tiles = y.view(self.m, self.m, problem.k, problem.n, down, across)
         torch.add(tiles.permute(3, 2, 4, 0, 5, 1), bias.view(1, -1, 1, 1, 1, 1), out=image)
-        image = image.flatten(4).flatten(2, 3)
-        del y, tiles
-        return image[:, :, : problem.p, : problem.q].contiguous()
+        return image.flatten(4).flatten(2, 3)
 
 
-def _both_sides(matrix: Tensor, tiles: Tensor, *, reuse: bool = False) -> Tensor:
-    """``M t M^T`` of every tile in (a, a, channels, tiles), into the same memory on request."""
+def _from_left(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """``M t`` of every tile: (b, a) and (a, a, tiles) to (b, a, tiles)."""
     rows, size = matrix.shape
-    _, _, channels, count = tiles.shape
-    half = torch.mm(matrix, tiles.view(size, -1)).view(rows, size, channels * count)
-    whole = tiles.view(size, size, -1) if reuse else half.new_empty(rows, rows, channels * count)
-    torch.bmm(matrix.expand(rows, rows, size), half, out=whole)
-    return whole.view(rows, rows, channels, count)
+    return torch.mm(matrix, tiles.view(size, -1)).view(rows, size, -1)
+
+
+def _from_right(matrix: Tensor, half: Tensor, out: Tensor | None = None) -> Tensor:
+    """``h M^T`` of every half: (b, a) and (b, a, tiles) to (b, b, tiles), into ``out`` if given."""
+    rows, size = matrix.shape
+    return torch.bmm(matrix.expand(rows, rows, size), half, out=out)
 
 
 def _tensor(matrix: Matrix, like: Tensor, dtype: torch.dtype) -> Tensor:

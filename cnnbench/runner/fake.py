@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Ceilings
+from cnnbench.facts import Algorithm, Ceilings
 from cnnbench.layers import Extraction, Layer
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.spec import Spec
@@ -72,6 +72,9 @@ class FakeWorker:
             "analyze": lambda: _cost(spec),
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
             "memory": lambda: Memory(resident_bytes=_size(spec), cpu_peak_bytes=2 * _size(spec)),
+            "algorithm": lambda: Algorithm(
+                "fake", _size(spec), _size(spec), 1000, 0, 1000, (1000,), "made up"
+            ),
             "measure": lambda: {"estimate": _seconds(spec)},
         }
         return encode(answers[message["task"]]())

@@ -17,6 +17,7 @@ from cnnbench.codec import decode
 from cnnbench.record import Check, Cost, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import (
+    algorithm,
     build,
     ceilings,
     checking,
@@ -178,4 +179,5 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "measure": measure,
     "ceilings": ceilings.ceilings,
     "layers": layers.layers,
+    "algorithm": algorithm.algorithm,
 }
