@@ -122,10 +122,13 @@ def probe(device: Device, threads: int, how: Effort) -> Ceilings:
             for what, make in COMPUTE.items()
         }
         moves = _moves(device.text, how.sizes)
+        # A ceiling is what the best of the library's algorithms does.
+        chosen = "cudnn_benchmark" if device.kind == "cuda" else ""
 
         def turn() -> None:
             for (name, _), series in compute.items():
-                modes.set_flags(Mode(precision=PRECISIONS[device.kind][name]), threads)
+                precision = PRECISIONS[device.kind][name]
+                modes.set_flags(Mode(precision=precision, implementation=chosen), threads)
                 _climb(series, kind, how)
             modes.set_flags(Mode(), threads)
             for one in moves.values():
