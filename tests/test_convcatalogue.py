@@ -38,5 +38,5 @@ def test_every_name_is_a_mode_word_and_has_its_facts() -> None:
 
 def test_an_entry_is_found_and_a_typing_error_is_helped() -> None:
     assert convcatalogue.entry("mec").source == "Cho, Brand 2017, arXiv:1706.06873"
-    with pytest.raises(UnknownName, match="did you mean .*winograd_f4"):
+    with pytest.raises(UnknownName, match=r"did you mean .*winograd_f4"):
         convcatalogue.entry("winograd_4")
