@@ -101,7 +101,7 @@ class _Winograd:
         down, across = self._grid(problem)
         image = y.new_empty(problem.n, problem.k, down, self.m, across, self.m)
         tiles = y.view(self.m, self.m, problem.k, problem.n, down, across)
-        torch.add(tiles.permute(3, 2, 4, 0, 5, 1), bias.view(1, -1, 1, 1, 1, 1), out=image)
+        image.copy_(tiles.permute(3, 2, 4, 0, 5, 1)).add_(bias.view(-1, 1, 1, 1, 1))
         return image.flatten(4).flatten(2, 3)
 
 
