@@ -152,7 +152,7 @@ def test_the_librarys_own_train(mode: str) -> None:
     [
         (Workload("lenet", 1, (3, 32, 32)), "impl=fft", Unsupported, "single layer"),
         (Workload("conv:k8-3x3", 1, (3, 9, 9)), "impl=ftf", UnknownName, "did you mean fft"),
-        (Workload("conv:k8-3x3~ghost", 1, (3, 9, 9)), "eager", Unsupported, "'ghost'"),
+        (Workload("conv:k8-3x3~gost", 1, (3, 9, 9)), "eager", UnknownName, "did you mean ghost"),
         (Workload("conv:k8-9x9", 1, (3, 5, 5)), "eager", UsageError, "9x9"),
         (Workload("conv:k9-3x3-g2", 1, (4, 5, 5)), "eager", UsageError, "2 groups"),
     ],
