@@ -147,3 +147,12 @@ def test_no_name_of_the_catalogue_looks_like_a_word_of_selection() -> None:
 
     assert not names & {"all", "quick"}
     assert not [name for name in names if set(name) & set(":*?[],/ +")]
+
+
+def test_an_implementation_that_does_not_exist_is_refused_before_anything_runs() -> None:
+    with pytest.raises(UnknownName, match=r"did you mean .*winograd_f4"):
+        suite.modes(["impl=winograd_4"], Device())
+
+    (mode,) = suite.modes(["impl=winograd_f4"], Device())
+
+    assert mode.implementation == "winograd_f4"

@@ -4,6 +4,9 @@ import pytest
 
 import cnnbench
 from cnnbench import metrics
+from cnnbench.codec import decode
+from cnnbench.facts import Algorithm
+from cnnbench.runner.fake import FakeCrew
 
 
 def numbers(path, **more) -> dict[str, float]:
@@ -39,3 +42,11 @@ def test_trouble_is_had_by_name(tmp_path, name: str, kind: str) -> None:
 
     kinds = [record.failure and record.failure.kind for record in results.records]
     assert kinds == [None, None, kind, kind]
+
+
+def test_a_pretended_worker_states_an_algorithm() -> None:
+    spec = "conv:k8-3x3/inference-b1-3x9x9/impl=im2col/cpu-t1"
+
+    answer = FakeCrew().start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
+
+    assert decode(Algorithm, answer).measured_workspace_bytes == 1000
