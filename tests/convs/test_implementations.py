@@ -184,6 +184,26 @@ def test_cudnns_depthwise_kernels_are_for_depthwise_layers() -> None:
     assert "depthwise" in how.applies(ConvProblem.parse("n1c8h9w9-k8-3x3"), "cuda")
 
 
+@pytest.mark.parametrize("how", ON_CPU, ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    "text", ["n2c4h9w9-k6-3x3-p1", "n2c4h9w9-k6-1x1-channels_last", "n2c4h9w9-k4-3x3-p1-g4"]
+)
+def test_a_compiler_can_take_it_apart(how, text: str) -> None:
+    problem = ConvProblem.parse(text)
+    if how.flags or (reason := how.applies(problem, "cpu")):
+        pytest.skip(reason if not how.flags else "flags are the library's own")
+    x, weight, bias = data(problem, 0)
+    with torch.inference_mode():
+        prepared = how.prepare(weight, bias, problem)
+        plain = how.convolve(x, prepared, problem)
+        # What inductor does before it generates code, without the minute that takes.
+        traced = torch.compile(how.convolve, backend="aot_eager", dynamic=False)
+        found = traced(x, prepared, problem)
+
+    assert found.stride() == plain.stride()
+    assert torch.allclose(found, plain, atol=1e-5)
+
+
 def test_an_unknown_name_offers_the_closest() -> None:
     with pytest.raises(UnknownName, match="winograd_f4"):
         implementation("winograd_4")

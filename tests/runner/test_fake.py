@@ -4,6 +4,9 @@ import pytest
 
 import cnnbench
 from cnnbench import metrics
+from cnnbench.codec import decode
+from cnnbench.facts import Algorithm
+from cnnbench.runner.fake import FakeCrew
 
 
 def numbers(path, **more) -> dict[str, float]:
