@@ -44,6 +44,8 @@ class Structure:
 class Algorithm:
     """What an implementation of a convolution does, by its formulas and as measured.
 
+    ``None`` where a library does not tell, never zero.
+
     Attributes:
         name: the implementation.
         executed_macs: multiply-accumulates that it really does, for the whole batch.
@@ -56,10 +58,10 @@ class Algorithm:
     """
 
     name: str
-    executed_macs: int
+    executed_macs: int | None
     moved_bytes: int
-    workspace_bytes: int
-    prepared_bytes: int
+    workspace_bytes: int | None
+    prepared_bytes: int | None
     measured_workspace_bytes: int | None = None
     preparation_ns: tuple[int, ...] = ()
     source: str = ""
@@ -74,9 +76,12 @@ class Ceilings:
         bytes_per_s: size of a working set in bytes, as text -> bytes per second, read and written.
         dispatch_ns: the shortest call of an operator.
         threads: with which it was probed.
+        run_delay_share: share of the probing time that its threads were ready to run but had no
+            core; where several threads wait for each other, ceilings are then too low.
     """
 
     flops_per_s: Mapping[str, float]
     bytes_per_s: Mapping[str, float]
     dispatch_ns: int
     threads: int
+    run_delay_share: float | None = None

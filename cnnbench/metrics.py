@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import stats
+from cnnbench import roofline, stats
 from cnnbench.errors import UnknownName
 from cnnbench.record import Record
 from cnnbench.stats import Estimate
@@ -31,7 +31,8 @@ class Metric:
     Attributes:
         name: how users say it.
         column: its column in tidy tables, unit included.
-        kind: how ``units`` writes it: seconds, bytes, count, rate, fraction, ratio or error.
+        kind: how ``units`` writes it: seconds, bytes, count, number, rate, fraction, ratio or
+            error.
         better: ``lower``, ``higher`` or ``none``.
         of: the estimate, or ``None`` where it was not measured.
         interval: columns of the interval, for metrics that have one.
@@ -310,6 +311,62 @@ def _process_peak(record: Record) -> Estimate | None:
     return stats.exact(max(peaks, default=None))
 
 
+def work(record: Record) -> roofline.Work | None:
+    """What one step of a record does; of training its forward and backward contractions."""
+    if record.cost is None:
+        return None
+    if record.spec.workload.phase != "inference":
+        macs = record.cost.training_macs
+        return None if macs is None else roofline.Work(2 * macs)
+    done = record.algorithm
+    if done is None:
+        return roofline.Work(record.cost.flops)
+    executed = None if done.executed_macs is None else 2 * done.executed_macs
+    return roofline.Work(record.cost.flops, executed, done.moved_bytes)
+
+
+def roof(record: Record) -> roofline.Roof | None:
+    """The ceiling that binds a step, if its bytes are known and ceilings were probed beside it."""
+    time, done = latency(record), work(record)
+    if time is None or done is None:
+        return None
+    spec = record.spec
+    return roofline.roof(done, time.point, record.ceilings, spec.mode.precision, spec.threads)
+
+
+def binding(record: Record) -> str | None:
+    """Which ceiling binds: ``compute``, ``memory`` or ``dispatch``.
+
+    A step that was faster than its ceilings allow says so instead: they were probed too low.
+    """
+    found = roof(record)
+    if found is None:
+        return None
+    return found.binds if found.credible else f"faster than the {found.binds} ceiling as probed"
+
+
+def _roof_share(record: Record) -> Estimate | None:
+    found = roof(record)
+    return None if found is None else stats.exact(found.share)
+
+
+def _flops_rate(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        time, done = latency(record), work(record)
+        amount = None if done is None else getattr(done, field)
+        if time is None or amount is None:
+            return None
+        low, high = (None if end is None else amount / end for end in (time.high, time.low))
+        return Estimate(amount / time.point, low, high, time.rounds)
+
+    return of
+
+
+def _intensity(record: Record) -> Estimate | None:
+    done = work(record)
+    return None if done is None else stats.exact(done.intensity)
+
+
 # The one table of metrics.
 METRICS: tuple[Metric, ...] = (
     Metric("latency", "latency_median_s", "seconds", "lower", latency,
@@ -359,6 +416,14 @@ METRICS: tuple[Metric, ...] = (
     Metric("flops", "flops", "count", "lower", _cost("flops"), "two per multiply-accumulate"),
     Metric("training_macs", "training_macs", "count", "lower", _cost("training_macs"),
            "multiply-accumulates of forward and backward"),
+    Metric("effective_flops", "effective_flops_per_s", "count", "higher", _flops_rate("flops"),
+           "FLOPs of the step's definition per second, however it is computed"),
+    Metric("executed_flops", "executed_flops_per_s", "count", "none",
+           _flops_rate("executed_flops"), "FLOPs per second that the algorithm really executes"),
+    Metric("intensity", "flops_per_byte", "number", "none", _intensity,
+           "arithmetic intensity: executed FLOPs over bytes that must be moved"),
+    Metric("roof_share", "roof_share", "fraction", "higher", _roof_share,
+           "least time that the binding ceiling allows, over the latency"),
     Metric("predicted_memory", "predicted_peak_bytes", "bytes", "lower",
            _cost("memory_peak_bytes"), "peak memory that the static analysis predicts"),
     Metric("compile_cold", "compile_cold_s", "seconds", "lower",

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import catalogue
+from cnnbench import catalogue, convcatalogue
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import OPTIMIZERS, SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
 
@@ -107,6 +107,9 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
     """
     spread = [SENSIBLE_MODES[device.kind] if text == "all" else (text,) for text in texts]
     parsed = [Mode.parse(text, device.kind) for group in spread for text in group]
+    for mode in parsed:
+        if mode.implementation:
+            convcatalogue.entry(mode.implementation)
     return tuple(dict.fromkeys(parsed))
 
 

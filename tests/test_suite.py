@@ -167,3 +167,12 @@ def test_a_size_that_a_model_cannot_take_is_impossible_at_that_size_only() -> No
     refused = {Spec.parse(name).workload.input[-1] for name in expansion.impossible}
     assert refused == {8}
     assert len(expansion.impossible) < len(expansion.specs)
+
+
+def test_an_implementation_that_does_not_exist_is_refused_before_anything_runs() -> None:
+    with pytest.raises(UnknownName, match=r"did you mean .*winograd_f4"):
+        suite.modes(["impl=winograd_4"], Device())
+
+    (mode,) = suite.modes(["impl=winograd_f4"], Device())
+
+    assert mode.implementation == "winograd_f4"

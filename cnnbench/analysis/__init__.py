@@ -11,6 +11,7 @@ tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
 from cnnbench.analysis.analyse import analyze
+from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import build_on_meta
 from cnnbench.analysis.result import Analysis
@@ -19,6 +20,7 @@ from cnnbench.analysis.values import Field, LayerRow, Memory, OpRow, Slope, Tota
 
 __all__ = [
     "Analysis",
+    "Convolution",
     "Field",
     "LayerRow",
     "Memory",
@@ -28,5 +30,6 @@ __all__ = [
     "WrongInput",
     "analyze",
     "build_on_meta",
+    "convolutions",
     "register_rule",
 ]

@@ -23,13 +23,19 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """How an operator looks at its input; ``sizes`` where input and output sizes say it."""
+    """How an operator looks at its input; ``sizes`` where input and output sizes say it.
+
+    ``padding``, ``groups`` and the shape of the ``source`` are known of convolutions only.
+    """
 
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     dilation: tuple[int, ...] = ()
     transposed: bool = False
     sizes: tuple[int, ...] = ()
+    padding: tuple[int, ...] = ()
+    groups: int = 1
+    source: tuple[int, ...] = ()
 
 
 def _full(values: Any, axes: int) -> tuple[int, ...]:
@@ -39,12 +45,20 @@ def _full(values: Any, axes: int) -> tuple[int, ...]:
 
 def _convolution(
     source: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: Any,
-    *_: Any,
+    output_padding: Any = (), groups: int = 1,
 ) -> Window:  # fmt: skip
-    del source, bias, padding
+    del bias, output_padding
     kernel = tuple(weight.shape[2:])
     axes = len(kernel)
-    return Window(kernel, _full(stride, axes), _full(dilation, axes), bool(transposed))
+    return Window(
+        kernel,
+        _full(stride, axes),
+        _full(dilation, axes),
+        bool(transposed),
+        padding=_full(padding, axes),
+        groups=groups,
+        source=tuple(source.shape),
+    )
 
 
 def _max_pool(

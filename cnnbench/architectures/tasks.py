@@ -156,6 +156,13 @@ def _region_loss(output: Any, generator: torch.Generator) -> Tensor:
     return _classification_loss(scores, generator) + boxes
 
 
+def _layer_loss(output: Any, generator: torch.Generator) -> Tensor:
+    """Return a product with a seeded tensor, so that the gradient of a layer's output is random."""
+    weight = torch.randn(output.shape, generator=generator).to(output.device)
+    product: Tensor = output.float() * weight
+    return product.mean()
+
+
 TASKS: dict[str, Task] = {
     "classification": Task(_images, _classification_loss),
     "video": Task(_images, _classification_loss),
@@ -165,4 +172,5 @@ TASKS: dict[str, Task] = {
     "keypoints": Task(_photographs, _detection_loss, _with_targets("keypoints")),
     "optical_flow": Task(_image_pair, _flow_loss),
     "regions": Task(_images_and_regions, _region_loss),
+    "layer": Task(_images, _layer_loss),
 }

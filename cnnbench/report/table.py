@@ -148,6 +148,7 @@ _IDENTITY: tuple[Cell, ...] = (
 
 _ORIGIN: tuple[Cell, ...] = (
     (Column("measurement", "measurement"), lambda e: e.quality),
+    (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: e.record.reference.subnormal_share if e.record.reference else None),

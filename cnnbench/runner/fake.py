@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Structure
+from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.layers import Extraction, Layer
 from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
 from cnnbench.runner import fake_profile
 from cnnbench.spec import Spec
@@ -67,6 +68,10 @@ class FakeWorker:
             return _facts(message)
         if message["task"] == "instrument":
             return dict(_CLOCK)
+        if message["task"] == "ceilings":
+            return encode(_ceilings(message["threads"]))
+        if message["task"] == "layers":
+            return encode(_layers())
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
@@ -76,6 +81,9 @@ class FakeWorker:
             "analyze": lambda: _cost(spec),
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
             "memory": lambda: _memory(spec),
+            "algorithm": lambda: Algorithm(
+                "fake", _size(spec), _size(spec), 1000, 0, 1000, (1000,), "made up"
+            ),
             "measure": lambda: {"estimate": _seconds(spec)},
             **fake_profile.answers(spec, round(_seconds(spec) * 1e9), message),
             "try_batch": lambda: _try_batch(spec, message.get("memory_limit")),
@@ -138,6 +146,24 @@ def _facts(message: Message) -> dict[str, Any]:
         "ops": [],
         "crosschecks": [],
     }
+
+
+def _ceilings(threads: int) -> Ceilings:
+    kinds = [f"{dtype} {what}" for dtype in ("float32", "bfloat16") for what in ("matmul", "conv")]
+    return Ceilings(
+        flops_per_s=dict.fromkeys(kinds, 100000000000.0 * threads),
+        bytes_per_s={str(1 << 16): 1e11, str(1 << 26): 1e10},
+        dispatch_ns=1000,
+        threads=threads,
+    )
+
+
+def _layers() -> Extraction:
+    stem = Layer("conv:k8-3x3-s2-p1", (3, 32, 32), 1, ("stem",))
+    body = Layer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
+    problems = [(one.count, one.problem().macs) for one in (stem, body)]
+    macs = sum(count * macs for count, macs in problems)
+    return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
 
 
 def _digest(text: str) -> int:

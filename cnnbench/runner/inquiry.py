@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import decode
 from cnnbench.errors import WorkerError
+from cnnbench.facts import Ceilings
+from cnnbench.layers import Extraction
 from cnnbench.record import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from cnnbench.channel import Message
     from cnnbench.runner.executor import AnyCrew, AnyWorker, Executor
+    from cnnbench.spec import Device
 
 _DESCRIBE_SECONDS = 120.0
+_CEILINGS_SECONDS = 300.0
+_LAYERS_SECONDS = 300.0
 
 
 def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
@@ -71,3 +76,46 @@ def describe(crew: AnyCrew) -> Environment:
         WorkerError: no worker can be started at all.
     """
     return decode(Environment, ask(crew, {"task": "describe"}, _DESCRIBE_SECONDS))
+
+
+def ceilings(crew: AnyCrew, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
+    """What the machine can do at most just now.
+
+    Args:
+        crew: starts the worker.
+        device: where.
+        threads: with so many CPU threads.
+        quick: about a second instead of several.
+
+    Raises:
+        WorkerError: it could not be probed.
+    """
+    message = {"task": "ceilings", "device": device.text, "threads": threads, "quick": quick}
+    return decode(Ceilings, ask(crew, message, _CEILINGS_SECONDS))
+
+
+def layers(
+    crew: AnyCrew,
+    name: str,
+    *,
+    shape: tuple[int, ...] | None = None,
+    size: tuple[int, int] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> Extraction:
+    """The convolutions of a network, each once with its count.
+
+    Args:
+        crew: starts the worker.
+        name: of the architecture.
+        shape: of one sample in place of the architecture's own.
+        size: height and width in place of the architecture's own.
+        arguments: keyword arguments of the builder.
+
+    Raises:
+        WorkerError: it cannot be built or counted.
+    """
+    message = {
+        "task": "layers", "name": name, "arguments": dict(arguments or {}),
+        "shape": shape, "size": size,
+    }  # fmt: skip
+    return decode(Extraction, ask(crew, message, _LAYERS_SECONDS))

@@ -18,7 +18,8 @@ from torch.utils import _pytree as pytree
 from cnnbench import architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.worker import modes, optimizers
+from cnnbench.convproblem import is_conv
+from cnnbench.worker import convolution, modes, optimizers
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -75,12 +76,19 @@ class Step:
 
 def construct(workload: Workload, seed: int) -> tuple[Architecture, nn.Module]:
     """Architecture and module with seeded random weights, in the form of the workload's phase."""
-    architecture = architectures.resolve(workload.architecture)
+    architecture = resolve(workload)
     torch.manual_seed(seed)
     module = architectures.build(architecture, **workload.keywords)
     if workload.phase == "finetune":
         with_new_head(module)
     return architecture, module.train(workload.phase != "inference")
+
+
+def resolve(workload: Workload) -> Architecture:
+    """What a workload's name stands for: a network, or a layer."""
+    if is_conv(workload.architecture):
+        return convolution.architecture(workload)
+    return architectures.resolve(workload.architecture)
 
 
 def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[Any, ...]:
@@ -118,6 +126,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
 def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
     """A forward pass of a module on given inputs, both moved to the spec's device and mode."""
     module, given = modes.prepare(spec.mode, spec.device, module, given)
+    module = convolution.implemented(spec, module)
     function = modes.compiled(spec.mode, module)
 
     def call() -> Any:
@@ -130,6 +139,7 @@ def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
 def _training(
     spec: Spec, architecture: Architecture, module: nn.Module, given: tuple[Any, ...], seed: int
 ) -> Step:
+    convolution.check(spec)
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)

@@ -67,9 +67,9 @@ def cost(request: Message, talk: Talk) -> None:
     memory.stop_malloc_caching()
     talk.enter("build")
     architecture = architectures.resolve(request["name"])
-    shape = _shape(architecture, request)
+    shape = shape_of(architecture, request)
     construct = functools.partial(architectures.build, architecture, **request["arguments"])
-    given = _inputs(architecture, request["batch"], shape, request["phase"])
+    given = inputs_of(architecture, request["batch"], shape, request["phase"])
     make = construct if request["real"] else functools.partial(analysis.build_on_meta, construct)
     module = make()
     talk.enter("count")
@@ -92,7 +92,7 @@ def cost(request: Message, talk: Talk) -> None:
     talk.answer(facts)
 
 
-def _shape(architecture: Architecture, request: Message) -> tuple[int, ...]:
+def shape_of(architecture: Architecture, request: Message) -> tuple[int, ...]:
     """The shape that was asked for, in place of the architecture's own."""
     if request["shape"] is not None:
         return tuple(request["shape"])
@@ -104,9 +104,10 @@ def _shape(architecture: Architecture, request: Message) -> tuple[int, ...]:
     return (channels, *size)
 
 
-def _inputs(
+def inputs_of(
     architecture: Architecture, batch: int, shape: tuple[int, ...], phase: str
 ) -> tuple[Any, ...]:
+    """Inputs of the task in a phase, for shapes and types only."""
     task = TASKS[architecture.task]
     make = task.training_inputs if phase != "inference" and task.training_inputs else task.inputs
     return make(batch, shape, torch.Generator().manual_seed(0))

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils import _pytree as pytree
 
-from cnnbench import machine
+from cnnbench import convs, machine
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from torch import nn
 
@@ -85,7 +85,30 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = cudnn_benchmark
+    _set_switches(convs.implementation(mode.implementation).flags)
     return flags()
+
+
+# Flags that an implementation of a convolution can consist of -> owner and attribute.
+SWITCHES: dict[str, tuple[Any, str]] = {
+    "mkldnn": (torch.backends.mkldnn, "enabled"),
+    "cudnn_benchmark": (torch.backends.cudnn, "benchmark"),
+    "cudnn_deterministic": (torch.backends.cudnn, "deterministic"),
+    "cudnn_depthwise_kernel": (torch.backends.cudnn, "depthwise_kernel"),
+}
+# How those stood that are switched just now. A mode that does not mention a flag leaves it to
+# whoever set it, who may be the caller of ``cnnbench.measure``.
+_found: dict[str, Any] = {}
+
+
+def _set_switches(wanted: Mapping[str, object]) -> None:
+    """Switch what is wanted, and put back what an earlier mode switched."""
+    for name, (owner, attribute) in SWITCHES.items():
+        if name in wanted:
+            _found.setdefault(name, getattr(owner, attribute))
+            setattr(owner, attribute, wanted[name])
+        elif name in _found:
+            setattr(owner, attribute, _found.pop(name))
 
 
 def flags() -> dict[str, Any]:
@@ -96,6 +119,8 @@ def flags() -> dict[str, Any]:
         "cuda_matmul_fp32": torch.backends.cuda.matmul.fp32_precision,
         "cudnn_conv_fp32": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "cudnn_deterministic": torch.backends.cudnn.deterministic,
+        "cudnn_depthwise_kernel": getattr(torch.backends.cudnn, "depthwise_kernel", None),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "mkldnn": torch.backends.mkldnn.enabled,
         "flush_denormal": _flushes_denormals(),
@@ -116,6 +141,7 @@ def restored() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+        _set_switches({})
         torch.backends.cudnn.benchmark = benchmark
         for owner, value in zip(owners, before, strict=True):
             owner.fp32_precision = value

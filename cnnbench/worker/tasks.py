@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any, cast
 from cnnbench import analysis
 from cnnbench.spec import Spec
 from cnnbench.worker import (
+    algorithm,
     build,
+    ceilings,
     checking,
     environment,
     inquiry,
+    layers,
     measuring,
     memory,
     modes,
@@ -115,4 +118,7 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "layer_costs": layer_costs,
     "instrument": instrument,
     "try_batch": try_batch,
+    "ceilings": ceilings.ceilings,
+    "layers": layers.layers,
+    "algorithm": algorithm.algorithm,
 }

@@ -126,8 +126,9 @@ def _place(entry: Entry) -> tuple[float, float, str] | None:
     """FLOPs and bytes of a call, and where the bytes come from; ``None`` if one is not known."""
     record = entry.record
     if record.algorithm is not None:
-        work, moved = 2 * record.algorithm.executed_macs, record.algorithm.moved_bytes
-        return (work, moved, "of the algorithm, by its formula") if work and moved else None
+        executed, moved = record.algorithm.executed_macs, record.algorithm.moved_bytes
+        by = "of the algorithm, by its formula"
+        return (2 * executed, moved, by) if executed and moved else None
     if record.cost is None or record.structure is None or not record.structure.allocated_bytes:
         return None
     training = record.spec.workload.phase != "inference"

@@ -1,0 +1,309 @@
+"""A convolution layer as a value: its shape, its counts, its names.
+
+``ConvProblem.text`` is one line; what has its usual value is left out::
+
+    n8c64h56w56-k64-3x3-s2-p1-d2-g32-bf16-channels_last
+    └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ dtype, memory format
+
+A pair of unlike values is written ``s2x1`` (vertical, horizontal). The usual values are stride 1,
+padding 0, dilation 1, one group, ``fp32``, ``contiguous``.
+
+As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
+input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
+convolution is computed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from cnnbench.errors import UsageError
+from cnnbench.spec import Mode, Workload
+
+PREFIX = "conv:"
+
+# Bytes of an element. The names are those of ``spec.WORDS``; fp64 is what others are checked with.
+DTYPES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
+MEMORY_FORMATS = ("contiguous", "channels_last")
+
+# What a precision makes of weights and inputs; autocast casts inside the layer.
+_DTYPE_OF = {"tf32": "fp32", "amp=bf16": "fp32", "amp=fp16": "fp32"}
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class ConvProblem:
+    """One two-dimensional convolution (cross-correlation) with bias.
+
+    Attributes:
+        n, c, h, w: batch, channels, height and width of the input.
+        k, r, s: output channels, height and width of the kernel.
+        stride, padding, dilation: vertical and horizontal; padding is added on both sides.
+        groups: C and K are cut into so many independent parts.
+        dtype: of input, weights and output; a key of ``DTYPES``.
+        memory_format: ``contiguous`` (NCHW) or ``channels_last`` (NHWC), of input and output.
+
+    Raises:
+        UsageError: no such layer can exist; the message names the numbers.
+    """
+
+    n: int
+    c: int
+    h: int
+    w: int
+    k: int
+    r: int
+    s: int
+    stride: Pair = (1, 1)
+    padding: Pair = (0, 0)
+    dilation: Pair = (1, 1)
+    groups: int = 1
+    dtype: str = "fp32"
+    memory_format: str = "contiguous"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UsageError(f"convolution: dtype '{self.dtype}' is none of {', '.join(DTYPES)}")
+        if self.memory_format not in MEMORY_FORMATS:
+            raise UsageError(
+                f"convolution: memory format '{self.memory_format}' is none of"
+                f" {', '.join(MEMORY_FORMATS)}"
+            )
+        self._check_sizes()
+        self._check_groups()
+        self._check_kernel()
+
+    def _check_sizes(self) -> None:
+        sizes = {
+            "batch": self.n, "input channels": self.c, "height": self.h, "width": self.w,
+            "output channels": self.k, "kernel height": self.r, "kernel width": self.s,
+            "vertical stride": self.stride[0], "horizontal stride": self.stride[1],
+            "vertical dilation": self.dilation[0], "horizontal dilation": self.dilation[1],
+            "groups": self.groups,
+        }  # fmt: skip
+        for name, value in sizes.items():
+            if value < 1:
+                raise UsageError(f"convolution: {name} {value} must be at least 1")
+        if min(self.padding) < 0:
+            raise UsageError(f"convolution: padding {_pair(self.padding)} must not be negative")
+
+    def _check_groups(self) -> None:
+        for name, value in (("input", self.c), ("output", self.k)):
+            if value % self.groups:
+                raise UsageError(
+                    f"convolution: {self.groups} groups do not divide {value} {name} channels"
+                )
+
+    def _check_kernel(self) -> None:
+        (high, wide), (height, width) = self.extent, self.padded
+        if high > height or wide > width:
+            dilated = f" with dilation {_pair(self.dilation)}" if max(self.dilation) > 1 else ""
+            raise UsageError(
+                f"convolution: the {self.r}x{self.s} kernel{dilated} covers {high}x{wide}, more"
+                f" than the padded input of {height}x{width}"
+                f" ({self.h}x{self.w} with padding {_pair(self.padding)})"
+            )
+
+    @property
+    def extent(self) -> Pair:
+        """Height and width that the kernel covers, dilation included."""
+        return (self.r - 1) * self.dilation[0] + 1, (self.s - 1) * self.dilation[1] + 1
+
+    @property
+    def padded(self) -> Pair:
+        """Height and width of the input with its padding."""
+        return self.h + 2 * self.padding[0], self.w + 2 * self.padding[1]
+
+    @property
+    def p(self) -> int:
+        """Height of the output."""
+        return (self.padded[0] - self.extent[0]) // self.stride[0] + 1
+
+    @property
+    def q(self) -> int:
+        """Width of the output."""
+        return (self.padded[1] - self.extent[1]) // self.stride[1] + 1
+
+    @property
+    def input_shape(self) -> tuple[int, int, int, int]:
+        """N, C, H, W."""
+        return self.n, self.c, self.h, self.w
+
+    @property
+    def weight_shape(self) -> tuple[int, int, int, int]:
+        """K, C/g, R, S."""
+        return self.k, self.c // self.groups, self.r, self.s
+
+    @property
+    def output_shape(self) -> tuple[int, int, int, int]:
+        """N, K, P, Q."""
+        return self.n, self.k, self.p, self.q
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the definition, for the batch; padding counts, bias does not."""
+        return self.n * self.k * self.p * self.q * self.taps
+
+    @property
+    def taps(self) -> int:
+        """Products summed for one output: C/g x R x S."""
+        return self.c // self.groups * self.r * self.s
+
+    @property
+    def params(self) -> int:
+        """Weights and biases."""
+        return self.k * self.taps + self.k
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return DTYPES[self.dtype]
+
+    @property
+    def input_bytes(self) -> int:
+        """Of the whole input."""
+        return self.itemsize * self.n * self.c * self.h * self.w
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of the weights, bias aside."""
+        return self.itemsize * self.k * self.taps
+
+    @property
+    def output_bytes(self) -> int:
+        """Of the output."""
+        return self.itemsize * self.n * self.k * self.p * self.q
+
+    @property
+    def compulsory_bytes(self) -> int:
+        """Bytes that every implementation must read and write: input, weights, bias, output.
+
+        Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter.
+        """
+        rows = _touched(self.h, self.p, self.r, self.stride[0], self.padding[0], self.dilation[0])
+        columns = _touched(
+            self.w, self.q, self.s, self.stride[1], self.padding[1], self.dilation[1]
+        )
+        read = self.itemsize * (self.n * self.c * rows * columns + self.params)
+        return read + self.output_bytes
+
+    @property
+    def layer(self) -> str:
+        """The layer without its input: ``k64-3x3-s2-p1``."""
+        words = [f"k{self.k}", f"{self.r}x{self.s}"]
+        for letter, pair, usual in (
+            ("s", self.stride, (1, 1)), ("p", self.padding, (0, 0)), ("d", self.dilation, (1, 1)),
+        ):  # fmt: skip
+            words += [letter + _pair(pair)] if pair != usual else []
+        words += [f"g{self.groups}"] if self.groups != 1 else []
+        return "-".join(words)
+
+    @property
+    def text(self) -> str:
+        """One line that ``parse`` reads back."""
+        words = [f"n{self.n}c{self.c}h{self.h}w{self.w}", self.layer]
+        words += [self.dtype] if self.dtype != "fp32" else []
+        words += [self.memory_format] if self.memory_format != "contiguous" else []
+        return "-".join(words)
+
+    @classmethod
+    def parse(cls, text: str) -> ConvProblem:
+        """Read ``text``.
+
+        Raises:
+            UsageError: not of this form, or no such layer can exist.
+        """
+        match = _TEXT.fullmatch(text.strip())
+        if match is None:
+            raise UsageError(
+                f"'{text}' is no convolution; one looks like n1c64h56w56-k64-3x3-s2-p1-bf16"
+            )
+        n, c, h, w = (int(match[name]) for name in ("n", "c", "h", "w"))
+        dtype, memory_format = match["dtype"] or "fp32", match["format"] or "contiguous"
+        return _of_layer(match, (n, c, h, w), dtype, memory_format)
+
+    @property
+    def architecture(self) -> str:
+        """The name that a workload has for the layer: ``conv:k64-3x3-s2-p1``."""
+        return PREFIX + self.layer
+
+    @property
+    def mode(self) -> Mode:
+        """The mode that stands for dtype and memory format; everything else as by default."""
+        return Mode(memory_format=self.memory_format, precision=self.dtype)
+
+    def workload(self, phase: str = "inference") -> Workload:
+        """The layer as a workload."""
+        return Workload(self.architecture, self.n, (self.c, self.h, self.w), phase)
+
+
+def is_conv(architecture: str) -> bool:
+    """Whether a workload's architecture is a single convolution (or a substitute for one)."""
+    return architecture.startswith(PREFIX)
+
+
+def of_workload(workload: Workload, mode: Mode | None = None) -> ConvProblem:
+    """The convolution that a workload in a mode is, or is a substitute for.
+
+    Under autocast dtype is that of the tensors, fp32.
+
+    Raises:
+        UsageError: the architecture is no convolution, or no such layer can exist.
+    """
+    mode = mode or Mode()
+    name = workload.group.architecture
+    match = _LAYER.fullmatch(name.removeprefix(PREFIX)) if is_conv(name) else None
+    if match is None:
+        raise UsageError(f"'{name}' is no convolution layer; one looks like conv:k64-3x3-s2-p1")
+    if len(workload.input) != 3:
+        raise UsageError(f"'{name}' needs an input CxHxW, not {workload.shape_text}")
+    c, h, w = workload.input
+    dtype = _DTYPE_OF.get(mode.precision, mode.precision)
+    return _of_layer(match, (workload.batch, c, h, w), dtype, mode.memory_format)
+
+
+_PAIR = r"(?P<{0}>\d+(?:x\d+)?)"
+_LAYER_FORM = (
+    r"k(?P<k>\d+)-(?P<r>\d+)x(?P<s>\d+)"
+    rf"(?:-s{_PAIR.format('stride')})?(?:-p{_PAIR.format('padding')})?"
+    rf"(?:-d{_PAIR.format('dilation')})?(?:-g(?P<g>\d+))?"
+)
+_LAYER = re.compile(_LAYER_FORM, re.ASCII)
+_TEXT = re.compile(
+    rf"n(?P<n>\d+)c(?P<c>\d+)h(?P<h>\d+)w(?P<w>\d+)-{_LAYER_FORM}"
+    rf"(?:-(?P<dtype>{'|'.join(DTYPES)}))?(?:-(?P<format>{'|'.join(MEMORY_FORMATS)}))?",
+    re.ASCII,
+)
+
+
+def _of_layer(
+    match: re.Match[str], shape: tuple[int, int, int, int], dtype: str, memory_format: str
+) -> ConvProblem:
+    n, c, h, w = shape
+    return ConvProblem(
+        n, c, h, w, int(match["k"]), int(match["r"]), int(match["s"]),
+        stride=_read_pair(match["stride"] or "1"),
+        padding=_read_pair(match["padding"] or "0"),
+        dilation=_read_pair(match["dilation"] or "1"),
+        groups=int(match["g"] or 1),
+        dtype=dtype,
+        memory_format=memory_format,
+    )  # fmt: skip
+
+
+def _pair(pair: Pair) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"
+
+
+def _read_pair(text: str) -> Pair:
+    first, _, second = text.partition("x")
+    return int(first), int(second or first)
+
+
+def _touched(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Rows (or columns) of the input that any output reads."""
+    starts = range(-padding, outputs * stride - padding, stride)
+    rows = {start + tap * dilation for start in starts for tap in range(kernel)}
+    return sum(0 <= row < size for row in rows)

@@ -1,0 +1,193 @@
+"""How near a step came to what the machine can do, and what held it back.
+
+Three ceilings bound a step from below: its arithmetic at the highest rate, its bytes at the
+bandwidth of a working set of that size, and one call. The one that takes longest binds; the share
+of the roof is that time over the time taken.
+
+Source: Williams, Waterman, Patterson, "Roofline: An Insightful Visual Performance Model",
+Communications of the ACM 52(4), 2009, with a bandwidth per working set instead of one.
+
+Numbers only: knows nothing of records, networks or how ceilings are probed.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cnnbench.facts import Ceilings
+
+# What the names of compute ceilings begin with, by a mode's precision.
+_DTYPES = {
+    "fp32": "float32", "tf32": "tf32",
+    "bf16": "bfloat16", "amp=bf16": "bfloat16",
+    "fp16": "float16", "amp=fp16": "float16",
+}  # fmt: skip
+
+# Threads that wait for a core let the others wait: such ceilings are too low by far. One thread
+# alone finds its moment.
+_DISTURBED = 0.1
+
+# Faster than the ceiling by more than this: then the ceiling is wrong, not the step a miracle.
+_TOLERANCE = 1.1
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one step does.
+
+    Attributes:
+        flops: of the function, two per multiply-accumulate of its definition.
+        executed_flops: that the algorithm does, ``None`` where nobody tells.
+        moved_bytes: that it reads and writes at least, ``None`` if unknown.
+    """
+
+    flops: int
+    executed_flops: int | None = None
+    moved_bytes: int | None = None
+
+    @property
+    def intensity(self) -> float | None:
+        """FLOPs per byte of what is executed; of the function where nobody tells."""
+        return self._arithmetic / self.moved_bytes if self.moved_bytes else None
+
+    @property
+    def _arithmetic(self) -> int:
+        return self.flops if self.executed_flops is None else self.executed_flops
+
+    def floors(self, peak: float, bandwidth: float, dispatch: float) -> dict[str, float] | None:
+        """Seconds that each ceiling asks for at least; ``None`` if the bytes are unknown.
+
+        Args:
+            peak: FLOP/s.
+            bandwidth: bytes per second.
+            dispatch: seconds of a call.
+        """
+        if self.moved_bytes is None:
+            return None
+        return {
+            "compute": self._arithmetic / peak,
+            "memory": self.moved_bytes / bandwidth,
+            "dispatch": dispatch,
+        }
+
+
+@dataclass(frozen=True)
+class Roof:
+    """The ceiling that binds a step.
+
+    Attributes:
+        binds: ``compute``, ``memory`` or ``dispatch``.
+        seconds: that it asks for at least.
+        share: of the time taken.
+    """
+
+    binds: str
+    seconds: float
+    share: float
+
+    @property
+    def credible(self) -> bool:
+        """Whether the step was not faster than is possible; otherwise the ceilings are too low."""
+        return self.share <= _TOLERANCE
+
+
+def peak(ceilings: Sequence[Ceilings], precision: str) -> float | None:
+    """The highest FLOP/s that any probe of a precision reached, before or after."""
+    dtype = _DTYPES.get(precision)
+    rates = [
+        rate
+        for one in ceilings
+        for name, rate in one.flops_per_s.items()
+        if name.split()[0] == dtype and rate > 0
+    ]
+    return max(rates, default=None)
+
+
+def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:
+    """Bytes per second of a working set of ``size`` bytes.
+
+    Between two probed sizes on a straight line over logarithms; beyond the ends as at the ends.
+    """
+    curve = _highest(one.bytes_per_s for one in ceilings)
+    if not curve:
+        return None
+    points = sorted((float(key), rate) for key, rate in curve.items())
+    if size <= points[0][0]:
+        return points[0][1]
+    for (left, low), (right, high) in pairwise(points):
+        if size <= right:
+            part = math.log(size / left) / math.log(right / left)
+            return low * math.exp(part * math.log(high / low))
+    return points[-1][1]
+
+
+def _highest(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    """The largest value of every key; values that are no rate are left out."""
+    found: dict[str, float] = {}
+    for table in tables:
+        for key, rate in table.items():
+            if rate > 0:
+                found[key] = max(rate, found.get(key, 0.0))
+    return found
+
+
+def usable(ceilings: Sequence[Ceilings], threads: int) -> tuple[Ceilings, ...]:
+    """Those that were probed with so many threads and were not disturbed."""
+    return tuple(
+        one
+        for one in ceilings
+        if one.threads == threads and (threads == 1 or (one.run_delay_share or 0.0) <= _DISTURBED)
+    )
+
+
+def roof(
+    work: Work, seconds: float, ceilings: Sequence[Ceilings], precision: str, threads: int
+) -> Roof | None:
+    """The ceiling that binds a step.
+
+    Args:
+        work: what the step does.
+        seconds: that it took.
+        ceilings: probed beside it; the highest of several counts.
+        precision: of the step, a value of the mode's axis.
+        threads: that it ran with.
+
+    Returns:
+        ``None`` where its bytes are unknown or no ceiling fits it.
+    """
+    fitting = usable(ceilings, threads)
+    top = peak(fitting, precision)
+    wide = bandwidth(fitting, work.moved_bytes or 0)
+    if top is None or wide is None or seconds <= 0:
+        return None
+    floors = work.floors(top, wide, min(one.dispatch_ns for one in fitting) / 1e9)
+    if floors is None:
+        return None
+    binds = max(floors, key=lambda name: floors[name])
+    return Roof(binds, floors[binds], floors[binds] / seconds)
+
+
+def drift(ceilings: Sequence[Ceilings]) -> float | None:
+    """By how much the machine changed between the first and the last probe.
+
+    Returns:
+        The largest of the ratios of equal ceilings, minus 1; ``None`` with fewer than two probes.
+    """
+    if len(ceilings) < 2:
+        return None
+    first, last = ceilings[0], ceilings[-1]
+    pairs = [
+        *_shared(first.flops_per_s, last.flops_per_s),
+        *_shared(first.bytes_per_s, last.bytes_per_s),
+    ]
+    return max((max(a / b, b / a) - 1 for a, b in pairs), default=None)
+
+
+def _shared(left: Mapping[str, float], right: Mapping[str, float]) -> list[tuple[float, float]]:
+    return [(left[key], right[key]) for key in left if left[key] > 0 and right.get(key, 0) > 0]

@@ -1,0 +1,97 @@
+"""What an implementation of a convolution does: its formulas, its workspace, its preparation.
+
+In a process of its own, never while timing.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from cnnbench import convs
+from cnnbench.convproblem import is_conv, of_workload
+from cnnbench.errors import Unsupported
+from cnnbench.spec import Spec
+from cnnbench.worker import build, convolution, memory, modes
+from cnnbench.worker.devices import Kind, open_device
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.convproblem import ConvProblem
+    from cnnbench.convs import Implementation
+    from cnnbench.facts import Algorithm
+    from cnnbench.worker.talk import Talk
+
+# Preparations are repeated, but a slow one (seconds for a sparse matrix) is not repeated for long.
+_MOST_PREPARATIONS, _ENOUGH_NS = 5, 1_000_000_000
+_WARM_CALLS = 2
+
+
+def algorithm(request: Message, talk: Talk) -> None:
+    """The ``facts.Algorithm`` of a spec whose workload is a layer."""
+    spec = Spec.parse(request["spec"])
+    modes.set_flags(spec.mode, spec.threads)
+    device = open_device(spec.device)
+    talk.enter("build (algorithm pass)")
+    talk.answer(measure(spec, request["seed"], device))
+
+
+def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
+    """Formulas and measured figures of a layer in a mode.
+
+    Raises:
+        Unsupported: the workload is no layer, or the implementation does not apply to it.
+    """
+    if not is_conv(spec.workload.architecture):
+        raise Unsupported(f"'{spec.workload.architecture}' is no layer; its algorithms are many")
+    convolution.check(spec)
+    problem = of_workload(spec.workload, spec.mode)
+    how = convs.implementation(spec.mode.implementation)
+    architecture, module = build.construct(spec.workload, seed)
+    preparations = _preparations(spec, module, how, problem, device)
+    step = build.step(spec, architecture, module, seed)
+    other = convolution.substitute_of(spec.workload)
+    return replace(
+        how.algorithm(problem) if other is None else other.algorithm(problem),
+        measured_workspace_bytes=_workspace(step, spec, device),
+        preparation_ns=preparations,
+    )
+
+
+def _preparations(
+    spec: Spec, module: nn.Module, how: Implementation, problem: ConvProblem, device: Kind
+) -> tuple[int, ...]:
+    """Durations of some preparations; none where the library takes the weights as they are."""
+    if not spec.mode.implementation or how.flags:
+        return ()
+    layer, _ = modes.prepare(spec.mode, spec.device, module, ())
+    if not isinstance(layer, nn.Conv2d):
+        return ()
+    taken: list[int] = []
+    while len(taken) < _MOST_PREPARATIONS and sum(taken) < _ENOUGH_NS:
+        device.synchronize()
+        start = time.perf_counter_ns()
+        convolution.prepare(layer, how, problem)
+        device.synchronize()
+        taken.append(time.perf_counter_ns() - start)
+    return tuple(taken)
+
+
+def _workspace(step: build.Step, spec: Spec, device: Kind) -> int:
+    """Bytes beyond the output at the peak of one warm call, as torch's allocator saw them.
+
+    What a library's kernel takes from elsewhere is not seen.
+    """
+    for _ in range(_WARM_CALLS):
+        output = step.call()
+    produced = memory.storage_bytes(step.observe(output))
+    del output
+    if spec.device.kind == "cpu":
+        return memory.allocator_peak(step.call) - produced
+    device.synchronize()
+    before = torch.cuda.memory_allocated(spec.device.index)
+    return device.peaks(step.call)["cuda_allocated_bytes"] - before - produced

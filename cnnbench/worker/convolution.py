@@ -1,0 +1,189 @@
+"""A convolution layer as a workload: what is built for ``conv:…``, and what ``impl=`` makes of it.
+
+The library's default is an ``nn.Conv2d``. An implementation is the same layer with its weights
+prepared once, before the first call; whoever wants to know how long that takes asks ``algorithm``.
+Knows nothing of measuring.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from cnnbench import convs
+from cnnbench.architectures.registry import Architecture
+from cnnbench.convproblem import ConvProblem, is_conv, of_workload
+from cnnbench.convs.roundoff import UNIT
+from cnnbench.convs.substitute import layer
+from cnnbench.convs.substitutes import substitute
+from cnnbench.errors import Unsupported
+
+if TYPE_CHECKING:
+    from cnnbench.convs import Implementation, Prepared
+    from cnnbench.convs.substitute import Substitute
+    from cnnbench.spec import Spec, Workload
+
+# The dtype in which a precision multiplies, where it is not that of the tensors. TF32 has as many
+# significant bits as fp16.
+_MULTIPLIES_IN = {"tf32": "fp16", "amp=bf16": "bf16", "amp=fp16": "fp16"}
+
+
+def architecture(workload: Workload) -> Architecture:
+    """The layer of a workload as something that can be built.
+
+    Raises:
+        UsageError: the name is no layer, or no such layer can exist.
+        UnknownName: there is no such substitute.
+        Unsupported: the substitute cannot stand for the layer; the message is the reason.
+    """
+    problem = of_workload(workload)
+    other = substitute_of(workload)
+    if other is not None and (reason := other.applies(problem)):
+        raise Unsupported(reason)
+    return Architecture(
+        name=workload.architecture,
+        family="convolution",
+        task="layer",
+        input=workload.input,
+        build=functools.partial(layer if other is None else other.build, problem),
+    )
+
+
+def substitute_of(workload: Workload) -> Substitute | None:
+    """What stands for the layer of a workload, if it is not the layer itself.
+
+    Raises:
+        UnknownName: there is no such substitute.
+    """
+    _, tilde, name = workload.architecture.partition("~")
+    return substitute(name) if tilde else None
+
+
+class Implemented(nn.Module):
+    """A layer computed by one implementation; weights are those of the ``nn.Conv2d`` given.
+
+    What the preparation made is kept in buffers, except what torch cannot show as a plain tensor
+    (oneDNN's blocked weights): that is missing from the memory that is called resident.
+    """
+
+    def __init__(self, layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> None:
+        super().__init__()
+        self.how, self.problem = how, problem
+        self.prepared: Prepared = prepare(layer, how, problem)
+        for number, tensor in enumerate(_plain(self.prepared)):
+            self.register_buffer(f"prepared_{number}", tensor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, P, Q)."""
+        return self.how.convolve(x, self.prepared, self.problem)
+
+
+def prepare(layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> Prepared:
+    """What an implementation makes of a layer's weights."""
+    bias = layer.bias
+    if bias is None:
+        raise AssertionError("a layer to be measured has a bias")
+    with torch.inference_mode():
+        return how.prepare(layer.weight.detach(), bias.detach(), problem)
+
+
+def _plain(prepared: Prepared) -> list[Tensor]:
+    tensors: list[Tensor] = []
+    for tensor in (*prepared.weights, prepared.bias):
+        if tensor.layout == torch.sparse_csr:
+            tensors += [tensor.values(), tensor.crow_indices(), tensor.col_indices()]
+        elif tensor.layout == torch.strided:
+            tensors.append(tensor)
+    return tensors
+
+
+def judged_alone(spec: Spec) -> bool:
+    """Whether outputs are those of one layer, whose rounding error is known beforehand."""
+    workload = spec.workload
+    layer = is_conv(workload.architecture) and workload.group == workload
+    return layer and workload.phase == "inference"
+
+
+def check(spec: Spec) -> None:
+    """Refuse a spec whose implementation cannot do what it asks.
+
+    Raises:
+        UnknownName: no such implementation.
+        Unsupported: it does not apply; the message is the reason.
+    """
+    name = spec.mode.implementation
+    if not name:
+        return
+    how = convs.implementation(name)
+    if not is_conv(spec.workload.architecture):
+        if not how.flags:
+            raise Unsupported(f"impl={name} computes a single layer, conv:…, not a network")
+        return
+    problem = of_workload(spec.workload, spec.mode)
+    reason = how.applies(problem, spec.device.kind)
+    if not reason and not how.flags:
+        reason = _no_mode_of_ours(spec, name)
+    if reason:
+        raise Unsupported(reason)
+
+
+def _no_mode_of_ours(spec: Spec, name: str) -> str:
+    if spec.workload.group != spec.workload:
+        return f"{name} computes the layer itself, not a substitute"
+    if spec.workload.phase != "inference":
+        return f"{name} computes inference only"
+    if spec.mode.precision.startswith("amp"):
+        return f"{name} has no autocast; use a plain precision"
+    return ""
+
+
+def implemented(spec: Spec, module: nn.Module) -> nn.Module:
+    """A module, already in its mode, as the spec's implementation computes it.
+
+    Raises:
+        Unsupported: the implementation does not apply; the message is the reason.
+    """
+    check(spec)
+    how = convs.implementation(spec.mode.implementation)
+    # What consists of flags alone is the library's own module under those flags.
+    if not spec.mode.implementation or how.flags or not isinstance(module, nn.Conv2d):
+        return module
+    return Implemented(module, how, of_workload(spec.workload, spec.mode))
+
+
+def tolerance(spec: Spec) -> float:
+    """Largest relative error against float64 that a layer in a mode may have.
+
+    The float64 layer has weights and inputs that were not rounded to the mode's dtype; that is two
+    more roundings, and the bias a third.
+    """
+    precision = spec.mode.precision
+    problem = of_workload(spec.workload, spec.mode)
+    problem = replace(problem, dtype=_MULTIPLIES_IN.get(precision, problem.dtype))
+    how = convs.implementation(spec.mode.implementation)
+    given = 0.0 if problem.dtype == "fp32" else 3 * UNIT[problem.dtype]
+    return how.tolerance(problem) + given
+
+
+def usual_norm(problem: ConvProblem) -> float:
+    """Frobenius norm of the output that seeded inputs and weights usually give.
+
+    ``nn.Conv2d`` draws weights of variance 1 / (3 taps), inputs have variance 1. Products that fall
+    on padding are zero.
+    """
+    rows = _seen(problem.h, problem.p, problem.r, problem.stride[0], problem.padding[0],
+                 problem.dilation[0])  # fmt: skip
+    columns = _seen(problem.w, problem.q, problem.s, problem.stride[1], problem.padding[1],
+                    problem.dilation[1])  # fmt: skip
+    seen = rows * columns / (problem.r * problem.s)
+    return float((problem.n * problem.k * seen / 3) ** 0.5)
+
+
+def _seen(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Pairs of output and tap along an axis that do not fall on padding."""
+    starts = range(-padding, outputs * stride - padding, stride)
+    return sum(0 <= start + tap * dilation < size for start in starts for tap in range(kernel))

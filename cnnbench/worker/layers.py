@@ -1,0 +1,106 @@
+"""Which convolutions a network is made of, each once with its count; nothing is run.
+
+``python -m cnnbench.worker.layers`` writes the suites of layers that are named after networks.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cnnbench import analysis, architectures
+from cnnbench.convproblem import ConvProblem
+from cnnbench.layers import Extraction, Layer, Suite, merged, to_toml
+from cnnbench.worker import inquiry, memory
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.worker.talk import Talk
+
+# Suites that are extracted: name -> architecture.
+GENERATED = {
+    "resnet50": "resnet50",
+    "vgg16": "vgg16",
+    "googlenet": "googlenet",
+    "inception_v3": "inception_v3",
+    "mobilenet_v2": "mobilenet_v2",
+    "mobilenet_v3": "mobilenet_v3_large",
+    "shufflenet": "shufflenet_v2_x1_0",
+    "resnext": "resnext50_32x4d",
+}
+
+
+def layers(request: Message, talk: Talk) -> None:
+    """The convolutions of one architecture at a sample shape."""
+    # Building some networks makes large tables for a moment; malloc would keep what they took.
+    memory.stop_malloc_caching()
+    talk.enter("build")
+    architecture = architectures.resolve(request["name"])
+    shape = inquiry.shape_of(architecture, request)
+    construct = functools.partial(architectures.build, architecture, **request["arguments"])
+    module = analysis.build_on_meta(construct)
+    talk.enter("layers")
+    given = inquiry.inputs_of(architecture, 1, shape, "inference")
+    talk.answer(extract(analysis.analyze(module, given, name=request["name"])))
+
+
+def extract(found: analysis.Analysis) -> Extraction:
+    """The two-dimensional convolutions of an analysed network of batch 1.
+
+    A layer inside that sees another batch (crops of a detector) is taken as one sample of it.
+    """
+    taken: list[Layer] = []
+    left_out: dict[str, int] = {}
+    macs = 0
+    for call in analysis.convolutions(found):
+        other = _other(call)
+        if other:
+            left_out[other] = left_out.get(other, 0) + 1
+            continue
+        macs += call.macs
+        problem = _problem(call)
+        samples = problem.n
+        taken.append(Layer(problem.architecture, problem.input_shape[1:], samples, (call.layer,)))
+    return Extraction(merged(taken), left_out, macs, found.macs)
+
+
+def _other(call: analysis.Convolution) -> str:
+    """What a convolution is that is no layer of the lab; empty if it is one."""
+    axes = len(call.kernel)
+    size = "x".join(map(str, call.kernel))
+    if call.transposed:
+        return f"transposed {size}"
+    return "" if axes == 2 else f"{axes}-dimensional {size}"
+
+
+def _problem(call: analysis.Convolution) -> ConvProblem:
+    n, c, h, w = call.input if len(call.input) == 4 else (1, *call.input)
+    (r, s), (down, right) = call.kernel, call.stride
+    (above, beside), (rows, columns) = call.padding, call.dilation
+    return ConvProblem(
+        n, c, h, w, call.channels, r, s, (down, right), (above, beside), (rows, columns),
+        call.groups,
+    )  # fmt: skip
+
+
+def suite_of(name: str) -> Suite:
+    """A suite that is named after a network, extracted anew."""
+    architecture = architectures.resolve(GENERATED[name])
+    module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
+    given = inquiry.inputs_of(architecture, 1, architecture.input, "inference")
+    found = extract(analysis.analyze(module, given))
+    shape = "x".join(map(str, architecture.input))
+    home = architecture.source.split()[0]
+    return Suite(
+        name,
+        f"every convolution of {architecture.name} at {shape}, with its count",
+        f"extracted from {architecture.name} ({home}); {architecture.paper}",
+        found.layers,
+    )
+
+
+if __name__ == "__main__":
+    folder = Path(__file__).resolve().parent.parent / "suites" / "conv"
+    for name in GENERATED:
+        (folder / f"{name}.toml").write_text(to_toml(suite_of(name)), encoding="utf8")
