@@ -163,12 +163,8 @@ def test_schema_2_keeps_what_it_added() -> None:
     assert kept.algorithm is not None
     assert kept.algorithm.workspace_bytes == 3000
     assert [one.dispatch_ns for one in kept.ceilings] == [900]
-    assert [part.name for part in kept.runs[0].parts] == [
-        "forward",
-        "loss",
-        "backward",
-        "optimizer",
-    ]
+    parts = [part.name for part in kept.runs[0].parts]
+    assert parts == ["forward", "loss", "backward", "optimizer"]
     assert kept.runs[0].slices[0].canaries_ns == {"matmul": 310000, "python": 290000}
 
 

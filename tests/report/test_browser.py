@@ -155,14 +155,14 @@ def test_it_reads_without_scripts(browser, address) -> None:
     context.close()
 
 
-def test_dark_readers_get_dark_paper_and_light_plots(browser, address) -> None:
+def test_dark_readers_get_dark_paper_and_plots_in_grey(browser, address) -> None:
     context = browser.new_context(color_scheme="dark")
     view = Opened(context, address).drawn().view
 
     paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
     ink = view.evaluate("Bokeh.documents[0].roots()[0].below[0].axis_label_text_color")
     assert paper == "rgb(22, 24, 27)"
-    assert ink in {"#e6e6e6", "rgb(230, 230, 230)"}
+    assert ink == "#9a9a9a"
     context.close()
 
 
