@@ -128,3 +128,136 @@ def test_scaling_and_pivot_are_two_tables(cnnbench_cli, run) -> None:
     result = cnnbench_cli("report", run, "--scaling", "--pivot", "mode")
 
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+def test_html_is_written_as_one_page(cnnbench_cli, run) -> None:
+    result = cnnbench_cli("report", run, "--format", "html", "-o", "report.html")
+
+    text = (run.parent / "report.html").read_text(encoding="utf8")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert text.startswith("<!doctype html>")
+    assert "2.00x" in text
+
+
+def test_the_page_obeys_filter_sort_and_columns(cnnbench_cli, run) -> None:
+    words = ["--filter", "status=ok", "--sort", "latency", "--columns", "mode,latency"]
+
+    text = cnnbench_cli("report", run, "--format", "html", *words).stdout
+
+    table = text[text.index('<table id="all">') :].partition("</table>")[0]
+    assert table.index("channels_last") < table.index("eager")
+    assert "amp=bf16" not in table
+    assert table.count("<th") == 2 + 1  # two headings, and thead itself
+
+
+def test_rows_are_filtered_sorted_and_chosen_in_every_format(cnnbench_cli, run) -> None:
+    words = ["--filter", "latency<20ms", "--sort", "-latency", "--columns", "mode,speedup"]
+
+    shown = {kind: cnnbench_cli("report", run, *words, "--format", kind).stdout
+             for kind in ("table", "markdown", "latex", "csv", "json")}  # fmt: skip
+
+    assert shown["csv"].splitlines() == ["mode,speedup", "eager,1.0", "channels_last,2.0"]
+    assert [row["mode"] for row in json.loads(shown["json"])] == ["eager", "channels_last"]
+    for kind in ("table", "markdown", "latex"):
+        assert shown[kind].index("1.00x") < shown[kind].index("2.00x")
+
+
+def test_a_long_markdown_table_is_folded_by_family(cnnbench_cli, tmp_path) -> None:
+    names = [f"{model}/inference-b1-3x{size}x{size}/eager/cpu-t2"
+             for model in ("resnet18", "vgg11") for size in range(32, 64)]  # fmt: skip
+    run = made.directory(tmp_path / "long", [made.record(name, [[10] * 3] * 3) for name in names])
+
+    text = cnnbench_cli("report", run, "--format", "markdown").stdout
+
+    assert "<details><summary>family ResNet (32 rows)</summary>" in text
+    assert text.count("</details>") == 2
+    assert text.count("| eager |") == 0 or text.count("resnet18 |") == 32
+
+
+def test_colour_is_for_terminals_and_on_demand(cnnbench_cli, run, monkeypatch) -> None:
+    plain, always, never = (
+        cnnbench_cli("report", run, *words).stdout
+        for words in ([], ["--color", "always"], ["--color", "never"])
+    )
+
+    assert "\x1b[" not in plain + never
+    assert "\x1b[31m" in always  # the failed row
+    assert "\x1b[32m" in always  # twice as fast, for sure
+    assert plain == never
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--filter", "mode"], "filter, at character 5: expected one of"),
+        (["--filter", "latency<5mms"], "'5mms' is not a number with one of ns us"),
+        (["--columns", "latncy"], "unknown column 'latncy'; did you mean latency"),
+        (["--sort", "-latncy"], "unknown column 'latncy'; did you mean latency"),
+        (["--group-by", "modes"], "unknown column 'modes'; did you mean mode"),
+        (["--pivot", "mode", "--sort", "latency"], "--sort does not go with --pivot"),
+        (["--pivot", "mode", "--format", "html"], "--pivot does not go with --format html"),
+        (["--color", "blue"], "'blue' is not one of"),
+    ],
+)
+def test_a_wrong_wish_is_one_line(cnnbench_cli, run, words, text: str) -> None:
+    result = cnnbench_cli("report", run, *words)
+
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert text in result.stderr
+
+
+PEOPLE = ("table", "markdown", "latex", "html")
+
+
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_a_run_without_records_says_so(cnnbench_cli, tmp_path, kind: str) -> None:
+    run = made.directory(tmp_path / "empty", [], [made.EAGER])
+
+    result = cnnbench_cli("report", run, "--format", kind)
+
+    assert result.exit_code == 0
+    assert "run empty has no records: none of its 1 specs was measured" in result.stdout
+
+
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_a_run_of_failures_says_so(cnnbench_cli, tmp_path, kind: str) -> None:
+    run = made.directory(tmp_path / "sad", [made.failed(made.EAGER), made.failed(made.BF16)])
+
+    result = cnnbench_cli("report", run, "--format", kind)
+
+    assert result.exit_code == 0
+    assert "run sad: every spec failed, so there is no number" in result.stdout
+    assert "ValueError: made up" in result.stdout
+
+
+@pytest.mark.parametrize("kind", PEOPLE)
+def test_an_unfinished_run_and_one_given_twice_say_so(cnnbench_cli, tmp_path, eager, kind) -> None:
+    run = made.directory(tmp_path / "half", [eager], [made.EAGER, made.BF16])
+
+    result = cnnbench_cli("report", run, run, "--format", kind)
+
+    assert result.exit_code == 0
+    assert "run half: 1 of 2 specs have no record yet" in result.stdout
+    assert "2 of the directories hold run half" in result.stdout
+
+
+def test_records_of_old_and_new_schemas_stand_in_one_report(cnnbench_cli, run) -> None:
+    path = run / store.RECORDS
+    lines = path.read_text(encoding="utf8").splitlines()
+    old = json.loads(lines[0]) | {"schema": 1, "id": made.EAGER.replace("b8", "b2")}
+    path.write_text("\n".join([*lines, json.dumps(old)]) + "\n", encoding="utf8")
+
+    for kind in ("csv", *PEOPLE):
+        result = cnnbench_cli("report", run, "--format", kind)
+
+        assert (result.exit_code, result.stderr) == (0, "")
+    assert len(cnnbench_cli("report", run, "--format", "csv").stdout.splitlines()) == 5
+
+
+def test_records_that_lack_what_is_optional_are_shown(cnnbench_cli, run) -> None:
+    path = run / store.RECORDS
+    rows = [json.loads(line) for line in path.read_text(encoding="utf8").splitlines()]
+    bare = [{k: v for k, v in row.items() if k not in {"cost", "memory", "reference"}}
+            for row in rows]  # fmt: skip
+    path.write_text("".join(json.dumps(row) + "\n" for row in bare), encoding="utf8")
+
+    for kind in ("csv", "json", *PEOPLE):
+        assert cnnbench_cli("report", run, "--format", kind).exit_code == 0

@@ -51,6 +51,8 @@ class Opened:
 
     def __init__(self, context: Any, address: str) -> None:
         self.view = context.new_page()
+        # A shared machine may leave a browser a small part of one core.
+        self.view.set_default_timeout(180_000)
         self.requests: list[str] = []
         self.said: list[str] = []
         self.view.on("request", lambda one: self.requests.append(one.url))
@@ -68,8 +70,9 @@ class Opened:
         return rows.locator(f"td:nth-child({index})").all_inner_texts()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened(browser, address):
+    """Opened once: loading it anew for every test is most of the time on a busy machine."""
     context = browser.new_context(viewport={"width": 1200, "height": 900})
     yield Opened(context, address).drawn()
     context.close()
@@ -121,19 +124,20 @@ def test_typing_filters_rows_and_says_how_many(opened) -> None:
 
     assert opened.column(1) == ["resnet18"]
     assert opened.view.locator("#shown").inner_text() == "1 of 480 rows"
+    opened.view.locator("#filter").fill("")
+    assert opened.view.locator("#shown").inner_text() == "480 of 480 rows"
 
 
 def test_pointing_at_a_field_shows_the_interval(opened) -> None:
     plot = opened.view.locator("#plot-speedups-0")
-    plot.scroll_into_view_if_needed()
+    plot.evaluate("element => element.scrollIntoView({block: 'start'})")
     box = plot.bounding_box()
-    tip = opened.view.locator(".bk-Tooltip, .bk-tooltip").first
-    for step in range(30):
-        opened.view.mouse.move(box["x"] + 300 + 15 * step, box["y"] + 200 + step)
-        if tip.count() and tip.is_visible():
-            break
+    # Two moves, because the first only enters the plot.
+    for step in (0, 5):
+        opened.view.mouse.move(box["x"] + 0.6 * box["width"] + step, box["y"] + 300 + step)
 
-    text = tip.inner_text()
+    text = opened.view.locator(".bk-tooltip-content").first.inner_text()
+
     assert "eager" in text
     assert "ms" in text
     assert "output ok" in text
@@ -142,6 +146,7 @@ def test_pointing_at_a_field_shows_the_interval(opened) -> None:
 def test_it_reads_without_scripts(browser, address) -> None:
     context = browser.new_context(java_script_enabled=False)
     view = context.new_page()
+    view.set_default_timeout(180_000)
     view.goto(address)
 
     assert view.locator("#all tbody tr").count() == 480
@@ -150,14 +155,14 @@ def test_it_reads_without_scripts(browser, address) -> None:
     context.close()
 
 
-def test_dark_readers_get_dark_paper_and_light_plots(browser, address) -> None:
+def test_dark_readers_get_dark_paper_and_plots_in_grey(browser, address) -> None:
     context = browser.new_context(color_scheme="dark")
     view = Opened(context, address).drawn().view
 
     paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
     ink = view.evaluate("Bokeh.documents[0].roots()[0].below[0].axis_label_text_color")
     assert paper == "rgb(22, 24, 27)"
-    assert ink in {"#e6e6e6", "rgb(230, 230, 230)"}
+    assert ink == "#9a9a9a"
     context.close()
 
 

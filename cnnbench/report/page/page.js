@@ -82,7 +82,7 @@ function markStatuses(table) {
 // Plots are drawn on a canvas, which no style sheet reaches.
 function recolour(printing) {
   const style = getComputedStyle(document.documentElement);
-  const ink = printing ? "#000000" : style.getPropertyValue("--ink").trim();
+  const ink = printing ? "#000000" : style.getPropertyValue("--plot").trim();
   const line = printing ? "#bbbbbb" : style.getPropertyValue("--line").trim();
   for (const plots of Bokeh.documents.map((one) => one.roots())) {
     for (const plot of plots) {
