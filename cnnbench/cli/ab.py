@@ -175,7 +175,7 @@ def _play(
     opened: tuple[Side, Side], order: Order, options: dict[str, Any], out: Path
 ) -> tuple[Prepared, list[Outcome]]:
     prepared = ab.prepare(opened, order, _how(options))
-    watcher = _Watcher(quiet=options["quiet"])
+    watcher = Announcer(quiet=options["quiet"])
     try:
         return prepared, ab.run(prepared, out, watcher)
     except KeyboardInterrupt:
@@ -191,7 +191,7 @@ def _say(text: str, *, quiet: bool) -> None:
         click.echo(f"cnnbench: {text}", err=True)
 
 
-class _Watcher:
+class Announcer:
     """Writes to stderr how far a duet is."""
 
     def __init__(self, *, quiet: bool) -> None:
