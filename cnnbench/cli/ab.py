@@ -73,7 +73,7 @@ class Range(Parameter):
               help=f"Any of {', '.join(PHASES)}.")  # fmt: skip
 @click.option("--threads", type=Numbers(), help="CPU threads.  [default: all cores]")
 @click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builders.")
-@click.option("--threshold", type=Percent(), default="5%", show_default=True,
+@click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
               help="What must not pass: half of it is where the verdict turns.")  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
               help="Fresh pairs of processes before the first look and at the last.")  # fmt: skip
