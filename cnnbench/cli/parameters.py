@@ -90,13 +90,16 @@ class Percent(Parameter):
 
     name = "PERCENT"
 
+    def __init__(self, most: float = 1.0) -> None:
+        self._most = most
+
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Read ``2%`` or ``0.02``."""
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)", str(value).strip())
         share = float(match[1]) / (100 if match[2] else 1) if match is not None else 0.0
-        if not 0 < share < 1:
+        if not 0 < share <= self._most:
             self.fail(f"'{value}' is not a share such as 2% or 0.02", param, ctx)
         return share
 
