@@ -28,8 +28,9 @@ MEASURING = {
 def console_examples(text: str) -> list[tuple[str, str]]:
     """Every line that a reader may type, with the output that is printed below it."""
     blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    typed = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
-    return [(line, shown.strip("\n")) for line, _, shown in (part.partition("\n") for part in typed)]
+    parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    typed = [part.partition("\n") for part in parts]
+    return [(line, shown.strip("\n")) for line, _, shown in typed]
 
 
 def console_lines(text: str) -> list[str]:
