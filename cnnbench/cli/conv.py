@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.convproblem import ConvProblem
-    from cnnbench.runner.lab import Lab
     from cnnbench.store import StoredRun
 
 _EPILOG = """\b
@@ -98,7 +97,7 @@ def command(**options: Any) -> None:
     stored = measuring.interruptible(
         lambda: campaign.start(found.job, out, progress, name), progress, out
     )
-    _show(stored, found, as_json=options["as_json"])
+    _show(stored, as_json=options["as_json"])
     measuring.refuse_failed(stored)
 
 
@@ -142,12 +141,10 @@ def _layers(options: dict[str, Any]) -> tuple[tuple[Layer, ...], Sequence[ConvPr
     return tuple(replace(layer, batches=()) for layer in suite.layers), ()
 
 
-def _show(stored: StoredRun, found: Lab, *, as_json: bool) -> None:
-    counted = found.extraction
-    text = tables.to_json(stored, counted) if as_json else tables.to_text(stored, counted)
-    click.echo(text, nl=False)
+def _show(stored: StoredRun, *, as_json: bool) -> None:
+    click.echo(tables.to_text([stored], "json" if as_json else "table"), nl=False)
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
-    write(tables.to_text(stored, counted, "markdown"), stored.path / "report.md")
-    write(tables.to_text(stored, counted, "csv"), stored.path / "report.csv")
+    write(tables.to_text([stored], "markdown"), stored.path / "report.md")
+    write(tables.to_text([stored], "csv"), stored.path / "report.csv")
     click.echo(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md", err=True)
