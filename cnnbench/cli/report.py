@@ -128,7 +128,9 @@ def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
         if options[name]:
             word = "filter" if name == "condition" else name.replace("_", "-")
             raise UsageError(f"--{word} does not go with --lab; leave one out")
-    if not any(one.spec.workload.architecture.startswith("conv:") for r in runs for one in r.records):
+    if not any(
+        one.spec.workload.architecture.startswith("conv:") for r in runs for one in r.records
+    ):
         raise UsageError("--lab: no layer was measured in these runs; measure some: cnnbench conv")
     from cnnbench.cli import lab
 

@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from cnnbench import convcatalogue, metrics, stats
 from cnnbench.convproblem import ConvProblem, is_conv, of_workload
-from cnnbench.spec import Mode
+from cnnbench.record import Record
+from cnnbench.spec import Device, Mode, Workload
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnnbench.record import Record
-    from cnnbench.spec import Device, Workload
-    from cnnbench.stats import Estimate
 
 # Class of advice -> what it asks of whoever takes it.
 CLASSES = {
@@ -87,7 +86,7 @@ class Cell:
     def refusal(self) -> str:
         """Why there is no number where none was to be expected; empty otherwise."""
         failure = self.record.failure
-        return failure.message if failure is not None and metrics.refused(self.record) else ""
+        return failure.message if failure is not None and self.record.refused else ""
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,9 @@ class Standin:
     def promised(self) -> float | None:
         """The layer's multiply-accumulates over the substitute's."""
         cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
-        return whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
+        return (
+            whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
+        )
 
     @cached_property
     def measured(self) -> Estimate | None:
@@ -122,7 +123,7 @@ class Standin:
     def refusal(self) -> str:
         """Why it cannot stand there; empty if it can."""
         failure = self.record.failure
-        return failure.message if failure is not None and metrics.refused(self.record) else ""
+        return failure.message if failure is not None and self.record.refused else ""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,9 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
     ways = [
         record
         for record in own
-        if record.spec.mode.precision == precision and is_library(record.spec.mode) and right(record)
+        if record.spec.mode.precision == precision
+        and is_library(record.spec.mode)
+        and right(record)
     ]
     return min(ways, key=seconds, default=None)
 

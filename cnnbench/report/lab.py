@@ -209,7 +209,9 @@ def advice(found: Sequence[Bench]) -> list[str]:
 
 def tidy(found: Sequence[Bench]) -> Table:
     """Every way and every substitute in a row, with bounds and units in names."""
-    rows = [row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))]
+    rows = [
+        row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))
+    ]
     columns = tuple(Column(name, name, "number") for name in TIDY)
     return Table(columns, tuple(tuple(row.get(name) for name in TIDY) for row in rows))
 
@@ -327,7 +329,7 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
 
 def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
     """Why a row is not right, beside what the tables say already."""
-    return notes([entry for entry in found if not metrics.refused(entry.record)])
+    return notes([entry for entry in found if not entry.record.refused])
 
 
 def to_json(runs: Sequence[StoredRun]) -> str:

@@ -128,6 +128,8 @@ def test_scaling_and_pivot_are_two_tables(cnnbench_cli, run) -> None:
     result = cnnbench_cli("report", run, "--scaling", "--pivot", "mode")
 
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
 def test_html_is_written_as_one_page(cnnbench_cli, run) -> None:
     result = cnnbench_cli("report", run, "--format", "html", "-o", "report.html")
 
