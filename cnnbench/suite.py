@@ -80,6 +80,9 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
     """
     if not patterns:
         raise UsageError("no model given; try --models quick")
+    for name in patterns:
+        if name.startswith("conv:"):
+            raise UsageError(f"'{name}' is a single layer; measure it with cnnbench conv --layer")
     return catalogue.select(patterns)
 
 
@@ -108,8 +111,9 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
     spread = [SENSIBLE_MODES[device.kind] if text == "all" else (text,) for text in texts]
     parsed = [Mode.parse(text, device.kind) for group in spread for text in group]
     for mode in parsed:
-        if mode.implementation:
-            convcatalogue.entry(mode.implementation)
+        for name in [*mode.replacements.values()] or [mode.implementation]:
+            if name:
+                convcatalogue.entry(name)
     return tuple(dict.fromkeys(parsed))
 
 
