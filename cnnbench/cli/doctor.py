@@ -47,7 +47,8 @@ def command(as_json: bool, name: str, debug: bool) -> None:
     click.echo()
     for finding in findings:
         click.echo(f"! {finding.what}: {finding.mend}")
-    click.echo(f"{len(findings)} findings" if findings else "nothing found that spoils measuring")
+    count = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+    click.echo(count if findings else "nothing found that spoils measuring")
 
 
 def _facts(environment: Environment) -> list[tuple[str, Any]]:
@@ -58,7 +59,7 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("instruction sets", hard.get("instruction_sets")),
         ("cores usable", hard.get("cores_usable")),
         ("CPU quota (cores)", hard.get("cpu_quota") or "none"),
-        ("memory", f"{hard.get('memory_gib')} GiB"),
+        ("memory (GiB)", hard.get("memory_gib")),
         ("hypervisor", soft.get("hypervisor")),
         ("frequency governor", soft.get("governor")),
         ("load", soft.get("load")),
