@@ -29,6 +29,7 @@ COMMANDS = {
     "import": ("cnnbench.cli.importing", "Read results of pytest-benchmark as a run."),
     "profile": ("cnnbench.cli.profile", "Show where a step's time goes, per layer; write traces."),
     "advise": ("cnnbench.cli.advise", "Say which mode to use: its gain, its cost, what limits."),
+    "conv": ("cnnbench.cli.conv", "Compare ways to compute a convolution, and substitutes."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
     "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures there are."),

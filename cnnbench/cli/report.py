@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.table import Entry, Table
+    from cnnbench.store import StoredRun
 
 _EPILOG = """\b
 Examples:
@@ -30,6 +31,7 @@ Examples:
   cnnbench report results/A results/B --format csv
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
+  cnnbench report results/RUN --lab
   cnnbench report results/RUN --filter 'mode~compile latency<5ms' --sort -speedup
   cnnbench report results/RUN --columns model,mode,latency,top1 --group-by family
 
@@ -81,6 +83,9 @@ _MANY = 50
     is_flag=True,
     help="Throughput by batch, and the batch where it saturates; needs several batches.",
 )
+@click.option(
+    "--lab", "lab", is_flag=True, help="Runs of cnnbench conv: ways, roofs, substitutes, advice."
+)
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
               help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
@@ -99,6 +104,9 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
     runs = [store.read(path) for path in directories]
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
+    if options["lab"]:
+        write(_lab(runs, kind, options), output)
+        return
     found, said = entries(runs), remarks(runs)
     table = _table(found, kind, options)
     if kind in PAGES:
@@ -110,6 +118,21 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
         write(terminal.render(table, colour=True), output, colour=True)
     else:
         write(render(table, kind), output)
+
+
+def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
+    """The tables of the convolution lab, which choose their own rows and columns."""
+    if kind in PAGES:
+        raise UsageError(f"--lab does not go with --format {kind}, which has its own")
+    for name in ("columns", "sort", "group_by", "condition", "pivot", "scaling"):
+        if options[name]:
+            word = "filter" if name == "condition" else name.replace("_", "-")
+            raise UsageError(f"--{word} does not go with --lab; leave one out")
+    if not any(one.spec.workload.architecture.startswith("conv:") for r in runs for one in r.records):
+        raise UsageError("--lab: no layer was measured in these runs; measure some: cnnbench conv")
+    from cnnbench.report import lab
+
+    return lab.to_text(runs, kind)
 
 
 def _selection(options: dict[str, Any], group_by: str | None) -> Selection:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import store, units
+from cnnbench import store
+from cnnbench.cli import measuring
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, Numbers, Pair, Percent, Seconds, Shape, Sizes, Words
 from cnnbench.cli.progress import Progress
-from cnnbench.errors import Interrupted, SomeFailed, UsageError
+from cnnbench.errors import UsageError
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
@@ -20,7 +21,6 @@ from cnnbench.runner.plan import Plan
 from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
-    from cnnbench.runner.campaign import Job
     from cnnbench.store import StoredRun
 
 # Options that --resume takes from the run itself.
@@ -196,7 +196,7 @@ def command(ctx: click.Context, /, **options: Any) -> None:
             raise UsageError("--retry-failed goes with --resume DIR")
         job = campaign.prepare(_order(options))
         if options["dry_run"]:
-            _show_grid(job, as_json=options["as_json"])
+            measuring.show_grid(job, as_json=options["as_json"])
             return
         name = store.new_run_name()
         out = options["out"] or Path("results") / name
@@ -260,33 +260,11 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
 
 
-def _show_grid(job: Job, *, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        rows = [{"spec": spec.id, "impossible": job.impossible.get(spec.id)} for spec in job.specs]
-        click.echo(json.dumps({"specs": rows, "rough_seconds": round(job.total_seconds)}, indent=1))
-        return
-    for spec in job.specs:
-        reason = job.impossible.get(spec.id)
-        click.echo(spec.id + (f"  (not possible: {reason})" if reason else ""))
-    click.echo(_extent(job))
-
-
-def _extent(job: Job) -> str:
-    rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
-    if job.plan.budget is None:
-        most = "at most " if job.plan.precision else ""
-        return f"{len(job.specs)} specs, {most}{job.plan.rounds} rounds, {rough}"
-    budget = units.clock(job.plan.budget)
-    return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
-
-
 def _start(job: Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
-        click.echo(f"cnnbench: the budget may not do: {_extent(job)}", err=True)
+        click.echo(f"cnnbench: the budget may not do: {measuring.extent(job)}", err=True)
     progress = Progress(total=len(job.specs), quiet=quiet)
-    return _interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
+    return measuring.interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
 
 
 def _resume(options: dict[str, Any]) -> StoredRun:
@@ -294,21 +272,11 @@ def _resume(options: dict[str, Any]) -> StoredRun:
     stored = store.read(path)
     total = len(stored.missing) + (len(stored.failed) if again else 0)
     progress = Progress(total=total, quiet=options["quiet"])
-    return _interruptible(
+    return measuring.interruptible(
         lambda: campaign.resume(path, progress, retry_failed=again, budget=options["budget"]),
         progress,
         path,
     )
-
-
-def _interruptible(work: Any, progress: Progress, path: Path) -> StoredRun:
-    try:
-        stored: StoredRun = work()
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {path}") from None
-    finally:
-        progress.close()
-    return stored
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
@@ -320,9 +288,7 @@ def _show(stored: StoredRun, *, as_json: bool) -> None:
         click.echo(f"cnnbench: {problem}", err=True)
     paths = _write_reports(stored)
     click.echo(f"kept in {stored.path}: {', '.join(paths)}", err=True)
-    failed = [record for record in stored.records if record.status == "failed"]
-    if failed:
-        raise SomeFailed(f"{len(failed)} of {len(stored.records)} specs failed; see their rows")
+    measuring.refuse_failed(stored)
     sys.stdout.flush()
 
 

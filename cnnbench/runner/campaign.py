@@ -109,7 +109,7 @@ def _work_out(
     order: Order, who: Executor, crew: AnyCrew, models: tuple[str, ...], asked: Device | None
 ) -> Job:
     environment = describe(crew)
-    device = _device(asked, environment)
+    device = here(asked, environment)
     grid = Grid(
         models=models,
         modes=order.modes,
@@ -129,7 +129,12 @@ def _work_out(
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
 
 
-def _device(asked: Device | None, environment: Environment) -> Device:
+def here(asked: Device | None, environment: Environment) -> Device:
+    """The device that was asked for, or the best present.
+
+    Raises:
+        Unsupported: this machine has no such device.
+    """
     gpus = environment.hard.get("gpus") or []
     if asked is None:
         return Device("cuda", 0) if gpus else Device("cpu")

@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
+from cnnbench.convproblem import of_workload
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.layers import Extraction, Layer
@@ -72,6 +73,8 @@ class FakeWorker:
             return encode(_ceilings(message["threads"]))
         if message["task"] == "layers":
             return encode(_layers())
+        if message["task"] == "applicability":
+            return {name: _applies(Spec.parse(name)) for name in message["specs"]}
         spec = Spec.parse(message["spec"])
         self.phase = "build"
         trouble = _trouble(spec, timeout)
@@ -164,6 +167,14 @@ def _layers() -> Extraction:
     problems = [(one.count, one.problem().macs) for one in (stem, body)]
     macs = sum(count * macs for count, macs in problems)
     return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
+
+
+def _applies(spec: Spec) -> dict[str, Any]:
+    """Winograd's algorithm does not apply to what is not 3x3; everything else applies."""
+    name = spec.mode.implementation
+    if name.startswith("winograd") and "-3x3" not in spec.workload.architecture:
+        return {"reason": f"{name} is for 3x3 kernels"}
+    return {"reason": "", "executed_macs": of_workload(spec.workload).macs, "prepared_bytes": 0}
 
 
 def _digest(text: str) -> int:

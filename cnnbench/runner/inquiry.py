@@ -119,3 +119,14 @@ def layers(
         "shape": shape, "size": size,
     }  # fmt: skip
     return decode(Extraction, ask(crew, message, _LAYERS_SECONDS))
+
+
+def applicability(crew: AnyCrew, specs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Of specs of single layers: why one cannot be (``reason``), or what it does.
+
+    Raises:
+        WorkerError: nobody answered.
+    """
+    message = {"task": "applicability", "specs": list(specs)}
+    found: dict[str, dict[str, Any]] = ask(crew, message, _LAYERS_SECONDS)
+    return found

@@ -16,7 +16,7 @@ from cnnbench import convs
 from cnnbench.convproblem import is_conv, of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
-from cnnbench.worker import build, convolution, memory, modes
+from cnnbench.worker import applicability, build, convolution, memory, modes
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
@@ -54,9 +54,8 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     architecture, module = build.construct(spec.workload, seed)
     preparations = _preparations(spec, module, how, problem, device)
     step = build.step(spec, architecture, module, seed)
-    other = convolution.substitute_of(spec.workload)
     return replace(
-        how.algorithm(problem) if other is None else other.algorithm(problem),
+        applicability.described(spec),
         measured_workspace_bytes=_workspace(step, spec, device),
         preparation_ns=preparations,
     )

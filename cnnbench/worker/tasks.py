@@ -13,6 +13,7 @@ from cnnbench import analysis
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     algorithm,
+    applicability,
     build,
     ceilings,
     checking,
@@ -121,4 +122,5 @@ TASKS: dict[str, Callable[[Message, Talk], None]] = {
     "ceilings": ceilings.ceilings,
     "layers": layers.layers,
     "algorithm": algorithm.algorithm,
+    "applicability": applicability.applicability,
 }

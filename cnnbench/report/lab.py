@@ -1,0 +1,354 @@
+"""The convolution lab's records -> tables and lines of advice.
+
+For people three tables, because no screen holds one: how fast and how right every way is, what each
+of them does, and what could stand in a layer's place. ``tidy`` is one table for machines.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import convdialects, convlab, metrics, units
+from cnnbench.report import render
+from cnnbench.report.json import render as to_list
+from cnnbench.report.table import Column, Table, captions, entries, notes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from cnnbench.convlab import Advice, Bench, Cell, Standin
+    from cnnbench.record import Record
+    from cnnbench.report.table import Entry, Value
+    from cnnbench.stats import Estimate
+    from cnnbench.store import StoredRun
+
+    Content = Value | Estimate
+    CellColumn = tuple[Column, Callable[[Cell], Content]]
+
+NO_DIFFERENCE = "no difference that can be seen"
+
+
+def _status(record: Record, refusal: str) -> str:
+    return f"not applicable: {refusal}" if refusal else record.status
+
+
+def _error(record: Record) -> float | None:
+    return record.check.error_float64 if record.check is not None else None
+
+
+def _algorithm(field: str) -> Callable[[Cell], Content]:
+    return lambda cell: getattr(cell.record.algorithm, field, None)
+
+
+def _preparation(cell: Cell) -> float | None:
+    done = cell.record.algorithm
+    if done is None or not done.preparation_ns:
+        return None
+    return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
+
+
+def _of(name: str) -> Callable[[Cell], Content]:
+    return lambda cell: metrics.metric(name).of(cell.record)
+
+
+def _point(name: str) -> Callable[[Cell], Content]:
+    def point(cell: Cell) -> Content:
+        found = metrics.metric(name).of(cell.record)
+        return None if found is None else found.point
+
+    return point
+
+
+# Parts of names of operators that do arithmetic, where no kernel has a name of its own.
+_ARITHMETIC = ("mm", "mv", "conv", "fft", "addcmul", "linear")
+
+
+def _kernels(record: Record) -> str | None:
+    """Kernels by name and calls; without any, the operators that do the arithmetic."""
+    if record.structure is None:
+        return None
+    found = record.structure.kernels or {
+        name: calls
+        for name, calls in record.structure.operators.items()
+        if any(part in name for part in _ARITHMETIC)
+    }
+    return ", ".join(f"{n}x {name}" if n > 1 else name for name, n in found.items()) or None
+
+
+def _way(cell: Cell) -> str:
+    mode = cell.record.spec.mode
+    return mode.text.removeprefix("impl=")
+
+
+_SPEED: tuple[CellColumn, ...] = (
+    (Column("way", "way"), _way),
+    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("speedup", "vs default", "ratio"), lambda cell: cell.speedup),
+    (Column("speedup_library", "vs best library", "ratio"), lambda cell: cell.library_speedup),
+    (Column("error", "error (float64)", "error"), lambda cell: _error(cell.record)),
+    (Column("workspace", "workspace", "bytes"), _algorithm("workspace_bytes")),
+    (Column("measured_workspace", "measured", "bytes"), _algorithm("measured_workspace_bytes")),
+    (Column("preparation", "preparation", "seconds"), _preparation),
+    (Column("status", "output"), lambda cell: _status(cell.record, cell.refusal)),
+)
+
+_WORK: tuple[CellColumn, ...] = (
+    (Column("way", "way"), _way),
+    (Column("effective", "FLOP/s", "count"), _point("effective_flops")),
+    (Column("executed", "executed", "count"), _point("executed_flops")),
+    (Column("intensity", "FLOP/byte", "number"), _point("intensity")),
+    (Column("roof_share", "of roof", "fraction"), _point("roof_share")),
+    (Column("roof", "roof"), lambda cell: metrics.binding(cell.record) or ""),
+    (Column("reorders", "reorders", "whole"), _point("reorders")),
+    (Column("faults", "faults/call", "number"), _point("faults")),
+    (Column("kernel", "ran"), lambda cell: _kernels(cell.record) or ""),
+)
+
+_STANDINS: tuple[tuple[Column, Callable[[Standin], Content]], ...] = (
+    (Column("substitute", "substitute"), lambda one: one.name),
+    (Column("mode", "mode"), lambda one: one.record.spec.mode.text),
+    (Column("params", "params", "count"), lambda one: _cost(one, "params")),
+    (Column("macs", "MACs", "count"), lambda one: _cost(one, "macs")),
+    (Column("promised", "promised by MACs", "ratio"), lambda one: one.promised),
+    (Column("measured", "measured", "ratio"), lambda one: one.measured),
+    (Column("latency", "latency", "seconds"), lambda one: metrics.latency(one.record)),
+    (Column("error", "error (own float64)", "error"), lambda one: _error(one.record)),
+    (Column("status", "output"), lambda one: _status(one.record, one.refusal)),
+)
+
+
+def _cost(one: Standin, field: str) -> int | None:
+    return getattr(one.record.cost, field, None)
+
+
+def title(bench: Bench) -> str:
+    """A layer, its input and where it ran, for people."""
+    work = bench.workload
+    return (
+        f"{work.architecture} on {work.batch}x{work.shape_text}, {bench.device.text},"
+        f" {bench.threads} thread{'s' if bench.threads > 1 else ''}"
+    )
+
+
+def ways(found: Sequence[Bench]) -> Table:
+    """How fast and how right: a part per layer, a row per way; what does not apply says why."""
+    return _parts(_SPEED, [(title(bench), bench.cells) for bench in found])
+
+
+def work(found: Sequence[Bench]) -> Table:
+    """What each way does: arithmetic, roof, kernels; ways without a number are left out."""
+    return _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
+
+
+def substitutes(found: Sequence[Bench]) -> Table:
+    """What could stand in a layer's place, promised and measured; each against its own mode."""
+    return _parts(_STANDINS, [(title(bench), bench.standins) for bench in found])
+
+
+def _parts(
+    columns: Sequence[tuple[Column, Callable[[Any], Content]]],
+    parts: Iterable[tuple[str, Sequence[Any]]],
+) -> Table:
+    filled = [(heading, rows) for heading, rows in parts if rows]
+    return Table(
+        columns=tuple(column for column, _ in columns),
+        rows=tuple(tuple(of(row) for _, of in columns) for _, rows in filled for row in rows),
+        groups=tuple((heading, len(rows)) for heading, rows in filled),
+    )
+
+
+def line(one: Advice) -> str:
+    """One class of advice in a sentence."""
+    head = f"{one.kind} {convlab.CLASSES[one.kind]}:"
+    left = f"; {one.wrong} left aside because the output is wrong" if one.wrong else ""
+    if one.chosen is None or one.gain is None:
+        if not one.tried:
+            return f"{head} nothing right was measured{left}"
+        return f"{head} {NO_DIFFERENCE}, or slower ({_many(one.tried)} tried){left}"
+    gain = f"{units.ratio(one.gain.point)}{_interval(one.gain)}"
+    mode = one.chosen.spec.mode.text.removeprefix("impl=")
+    if one.kind == "C":
+        name = one.chosen.spec.workload.architecture.partition("~")[2]
+        kept = "" if one.promised is None else f", {units.ratio(one.promised)} promised by MACs"
+        return f"{head} {name} ({mode}) {gain} against the layer in that mode{kept}{left}"
+    if one.kind == "B":
+        return f"{head} {mode} {gain} against the default; {_beside(one.beside)}{left}"
+    return f"{head} {mode} {gain} against eager{left}"
+
+
+def _many(count: int) -> str:
+    return "1 way" if count == 1 else f"{count} ways"
+
+
+def _interval(gain: Estimate) -> str:
+    if gain.low is None or gain.high is None or gain.low == gain.high:
+        return ""
+    return f" [{units.ratio(gain.low)}, {units.ratio(gain.high)}]"
+
+
+def _beside(beside: Estimate | None) -> str:
+    if beside is None:
+        return "no right library way beside it"
+    if beside.low is not None and beside.low == beside.high:
+        return "it is the best library way"
+    text = f"{units.ratio(beside.point)}{_interval(beside)} against the best library way"
+    sees = beside.low is None or beside.high is None or beside.low <= 1 <= beside.high
+    return f"{text}, {NO_DIFFERENCE}" if sees else text
+
+
+def advice(found: Sequence[Bench]) -> list[str]:
+    """Lines of advice: a layer, then its classes."""
+    lines = []
+    for bench in found:
+        lines.append(title(bench))
+        lines += [f"  {line(one)}" for one in convlab.advice(bench)]
+    return lines
+
+
+def tidy(found: Sequence[Bench]) -> Table:
+    """Every way and every substitute in a row, with bounds and units in names."""
+    rows = [row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))]
+    columns = tuple(Column(name, name, "number") for name in TIDY)
+    return Table(columns, tuple(tuple(row.get(name) for name in TIDY) for row in rows))
+
+
+# Columns for machines, in order; docs/conv.md says what each is.
+TIDY = (
+    "spec", "layer", "input", "batch", "mode", "implementation", "substitute", "device", "threads",
+    "status", "reason",
+    "latency_median_s", "latency_low_s", "latency_high_s",
+    "speedup", "speedup_low", "speedup_high",
+    "best_library", "speedup_library", "speedup_library_low", "speedup_library_high",
+    "relative_error_float64", "workspace_bytes", "measured_workspace_bytes", "prepared_bytes",
+    "preparation_s", "params", "macs", "executed_macs", "moved_bytes",
+    "effective_flops_per_s", "executed_flops_per_s", "flops_per_byte", "roof_share", "roof",
+    "kernels", "reorders", "minor_faults_per_call", "promised_by_macs", "benchdnn",
+)  # fmt: skip
+
+
+def _common(record: Record, refusal: str) -> dict[str, Any]:
+    spec, done = record.spec, record.algorithm
+    failure = record.failure.message if record.failure is not None else ""
+    checked = record.check.reason if record.check is not None else ""
+    row: dict[str, Any] = {
+        "spec": record.id,
+        "layer": spec.workload.group.architecture,
+        "input": spec.workload.shape_text,
+        "batch": spec.workload.batch,
+        "mode": spec.mode.text,
+        "implementation": spec.mode.implementation,
+        "device": spec.device.text,
+        "threads": spec.threads,
+        "status": "not applicable" if refusal else record.status,
+        "reason": failure or checked,
+        "relative_error_float64": _error(record),
+        "roof": metrics.binding(record),
+        "kernels": _kernels(record),
+    }
+    row |= _bounds("latency_median_s", metrics.latency(record), "latency_low_s", "latency_high_s")
+    for name in ("executed_macs", "moved_bytes", "workspace_bytes", "measured_workspace_bytes",
+                 "prepared_bytes"):  # fmt: skip
+        row[name] = getattr(done, name, None)
+    for name in ("params", "macs", "effective_flops", "executed_flops", "intensity", "roof_share",
+                 "reorders", "faults"):  # fmt: skip
+        found = metrics.metric(name).of(record)
+        row[metrics.metric(name).column] = None if found is None else found.point
+    return row
+
+
+def _bounds(name: str, value: Estimate | None, low: str = "", high: str = "") -> dict[str, Any]:
+    if value is None:
+        return {}
+    return {name: value.point, low or f"{name}_low": value.low, high or f"{name}_high": value.high}
+
+
+def _tidy_cell(cell: Cell) -> dict[str, Any]:
+    return {
+        **_common(cell.record, cell.refusal),
+        **_bounds("speedup", cell.speedup),
+        **_bounds("speedup_library", cell.library_speedup),
+        "best_library": cell.library.spec.mode.text if cell.library is not None else None,
+        "preparation_s": _preparation(cell),
+        "benchdnn": convdialects.to_benchdnn(cell.problem),
+    }
+
+
+def _tidy_standin(one: Standin) -> dict[str, Any]:
+    return {
+        **_common(one.record, one.refusal),
+        **_bounds("speedup", one.measured),
+        "substitute": one.name,
+        "promised_by_macs": one.promised,
+    }
+
+
+def benches(runs: Sequence[StoredRun]) -> tuple[Bench, ...]:
+    """Every layer of the runs, in the order in which they were asked for."""
+    records = []
+    for run in runs:
+        table = {record.id: record for record in run.records}
+        records += [table[name] for name in run.manifest.specs if name in table]
+    return convlab.benches(records)
+
+
+def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Table] = ()) -> str:
+    """Records of the lab in a format: tidy for machines, else tables and advice.
+
+    Args:
+        runs: where they are.
+        kind: a format of tables.
+        extra: tables that follow those of the layers.
+    """
+    found = benches(runs)
+    if kind == "csv":
+        return render(tidy(found), kind)
+    if kind == "json":
+        return to_json(runs)
+    read = _beside_tables(runs)
+    first = ways(found)
+    tables = [
+        Table(first.columns, first.rows, captions(read), groups=first.groups),
+        work(found),
+        *([substitutes(found)] if any(bench.standins for bench in found) else []),
+        *extra,
+        Table((), (), ("What to do, and what it gains; gains are intervals over rounds:",),
+              tuple(advice(found))),
+        *([Table((), (), ("Noticed:",), remarks)] if (remarks := _remarks(read)) else []),
+    ]  # fmt: skip
+    return "\n".join(render(table, kind) for table in tables if table.rows or table.notes)
+
+
+def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
+    found = entries(runs)
+    return [e for e in found if e.record.spec.workload.architecture.startswith("conv:")]
+
+
+def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
+    """Why a row is not right, beside what the tables say already."""
+    return notes([entry for entry in found if not metrics.refused(entry.record)])
+
+
+def to_json(runs: Sequence[StoredRun]) -> str:
+    """Tidy rows, and the advice of every layer by class."""
+    found = benches(runs)
+    told = [one for bench in found for one in convlab.advice(bench)]
+    whole = {"rows": json.loads(to_list(tidy(found))), "advice": [_advice(one) for one in told]}
+    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+
+
+def _advice(one: Advice) -> dict[str, Any]:
+    return {
+        "layer": one.bench.workload.architecture,
+        "input": one.bench.workload.shape_text,
+        "batch": one.bench.workload.batch,
+        "threads": one.bench.threads,
+        "class": one.kind,
+        "spec": None if one.chosen is None else one.chosen.id,
+        **_bounds("gain", one.gain),
+        **_bounds("against_best_library", one.beside),
+        "promised_by_macs": one.promised,
+        "tried": one.tried,
+        "wrong": one.wrong,
+        "text": line(one),
+    }

@@ -1,0 +1,254 @@
+"""From layers and ways to compute them to a job: the convolution lab's order, worked out.
+
+What does not apply, and what would take too long, is known before anything is measured and becomes
+a record that says so. Measuring itself is that of every run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import convcatalogue, machine, suite
+from cnnbench.errors import UsageError
+from cnnbench.layers import Layer
+from cnnbench.runner import campaign, inquiry
+from cnnbench.runner.campaign import Job
+from cnnbench.runner.executor import executor
+from cnnbench.runner.plan import Plan
+from cnnbench.spec import Device, Mode, Spec, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from cnnbench.layers import Extraction
+    from cnnbench.runner.executor import AnyCrew
+
+ALL, NONE = "all", "none"
+PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
+
+# Many short measurements: a layer is small, so that shorter turns hold as many calls.
+PLAN = Plan(
+    rounds=3,
+    slices=5,
+    slice_seconds=0.03,
+    turn_budget=2.0,
+    warm_up_calls=5,
+    warm_up_seconds=0.05,
+    warm_up_limit=1.0,
+    ceilings=True,
+)
+# Seconds of a whole run, if the user says nothing: the classic layers in two dtypes in 5 minutes.
+BUDGET = 280.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a user asked of the lab.
+
+    Attributes:
+        layers: of a suite, given one by one, or of a model.
+        model: an architecture whose layers join, and which is measured as a whole too.
+        implementations, substitutes: names; ``all`` for what applies and is not too slow, ``none``.
+        modes: the library's own ways.
+        dtypes: of tensors.
+        batches: of every layer; without them what a layer brings along, or 1.
+        threads: every number is measured.
+        device: the best present if it is not given.
+        plan: how.
+        executor: its name.
+    """
+
+    layers: tuple[Layer, ...] = ()
+    model: str | None = None
+    implementations: tuple[str, ...] = (ALL,)
+    substitutes: tuple[str, ...] = (NONE,)
+    modes: tuple[str, ...] = ("eager", "channels_last", "amp=bf16")
+    dtypes: tuple[str, ...] = ("fp32",)
+    batches: tuple[int, ...] | None = None
+    threads: tuple[int, ...] | None = None
+    device: str | None = None
+    plan: Plan = field(default_factory=lambda: PLAN)
+    executor: str = "process"
+
+
+@dataclass(frozen=True)
+class Lab:
+    """An order, worked out.
+
+    Attributes:
+        job: what is measured, what is not and why.
+        extraction: the convolutions of the order's model.
+        layers: every layer once.
+    """
+
+    job: Job
+    extraction: Extraction | None
+    layers: tuple[Layer, ...]
+
+
+def prepare(order: Order) -> Lab:
+    """Work an order out; asks a worker what the machine is and what applies.
+
+    Raises:
+        UsageError: something in the order is wrong or not possible here.
+        WorkerError: the model cannot be taken apart.
+    """
+    asked = None if order.device is None else Device.parse(order.device)
+    _check_names(order)
+    _own_ways(order, asked or Device())
+    who = executor(order.executor)
+    with inquiry.asking(who) as crew:
+        environment = inquiry.describe(crew)
+        device = campaign.here(asked, environment)
+        found = None if order.model is None else inquiry.layers(crew, order.model)
+        layers = order.layers + (found.layers if found is not None else ())
+        if not layers:
+            raise UsageError(f"{order.model} has no two-dimensional convolution")
+        specs = tuple(dict.fromkeys(_specs(order, layers, device)))
+        impossible = _impossible(order, crew, specs)
+    macs = {spec.id: _macs(spec) for spec in specs}
+    plan = replace(order.plan, memory_limit=campaign.memory_limit(device)).within_budget(len(specs))
+    job = Job(specs, impossible, macs, plan, environment, who)
+    return Lab(job, found, layers)
+
+
+def _check_names(order: Order) -> None:
+    for name in order.implementations:
+        if name not in (ALL, NONE):
+            convcatalogue.entry(name)
+    for name in order.substitutes:
+        if name not in (ALL, NONE):
+            convcatalogue.substitute(name)
+    for name in order.dtypes:
+        if name not in PRECISIONS:
+            raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
+
+
+def _specs(order: Order, layers: Sequence[Layer], device: Device) -> Iterator[Spec]:
+    """Layer by layer: its library ways, its implementations, its substitutes."""
+    own, made = _own_ways(order, device), list(_made_ways(order, device))
+    # What can stand in is computed by the library, in the tensors' own dtype.
+    plain = [mode for mode in own if not mode.precision.startswith("amp")]
+    for threads in order.threads or (machine.default_threads(),):
+        for batch in order.batches or (1,):
+            if order.model is not None:
+                yield from _model_specs(order.model, batch, own, device, threads)
+        for layer in layers:
+            for batch in order.batches or layer.batches or (1,):
+                workload = layer.workload(batch)
+                for mode in dict.fromkeys([*own, *made]):
+                    yield Spec(workload, mode, device, threads)
+                for name in _substitutes(order):
+                    other = replace(workload, architecture=f"{workload.architecture}~{name}")
+                    for mode in plain:
+                        yield Spec(other, mode, device, threads)
+
+
+def _model_specs(
+    name: str, batch: int, modes: Iterable[Mode], device: Device, threads: int
+) -> Iterator[Spec]:
+    shape = suite.facts([name])[name].input
+    for mode in modes:
+        yield Spec(Workload(name, batch, shape), mode, device, threads)
+
+
+def _own_ways(order: Order, device: Device) -> list[Mode]:
+    """The library's ways: every mode in every dtype; the plain ones first, which others need."""
+    asked = suite.modes(order.modes, device)
+    ways = [Mode(precision=dtype) for dtype in order.dtypes]
+    for dtype in order.dtypes:
+        for mode in asked:
+            free = mode.precision == "fp32"
+            ways += [replace(mode, precision=dtype)] if free else [mode]
+    return list(dict.fromkeys(ways))
+
+
+def _made_ways(order: Order, device: Device) -> Iterator[Mode]:
+    """Every implementation in the memory format it works in; in both if it takes either."""
+    formats = {mode.memory_format for mode in _own_ways(order, device)}
+    for dtype in order.dtypes:
+        for name in _implementations(order, device):
+            entry = convcatalogue.entry(name)
+            # Formats without a preference differ only for what the library does inside.
+            both = [*sorted(formats, reverse=True)] if name in _EITHER else ["contiguous"]
+            for memory_format in [entry.layout] if entry.layout else both:
+                yield Mode(precision=dtype, memory_format=memory_format, implementation=name)
+
+
+# Implementations by the library, which does something else in either memory format.
+_EITHER = {"prepacked"}
+
+
+def _implementations(order: Order, device: Device) -> list[str]:
+    if NONE in order.implementations:
+        return []
+    named = [name for name in order.implementations if name != ALL]
+    if ALL in order.implementations:
+        named += [one.name for one in convcatalogue.entries() if device.kind in one.kinds]
+    return list(dict.fromkeys(named))
+
+
+def _substitutes(order: Order) -> list[str]:
+    if NONE in order.substitutes:
+        return []
+    named = [name for name in order.substitutes if name != ALL]
+    if ALL in order.substitutes:
+        named += [one.name for one in convcatalogue.substitutes()]
+    return list(dict.fromkeys(named))
+
+
+def _macs(spec: Spec) -> int:
+    architecture = spec.workload.group.architecture
+    if not architecture.startswith("conv:"):
+        return suite.rough_macs(spec.workload, suite.facts([architecture]))
+    return Layer(architecture, spec.workload.input).problem(spec.workload.batch).macs
+
+
+def _impossible(order: Order, crew: AnyCrew, specs: Sequence[Spec]) -> dict[str, str]:
+    """Specs that cannot be, or take too long without having been asked for by name."""
+    ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
+    found = inquiry.applicability(crew, ours)
+    reasons = {name: found[name]["reason"] or _slow(order, ours[name], found[name]) for name in ours}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+# Multiply-accumulates per second of one core where an implementation is far from what the machine
+# can do, and bytes of prepared weights per second. They decide only what is left out.
+_SLOW_MACS: dict[str, float] = {
+    "direct": 0.5e9, "kn2row": 3e9, "fft": 1.5e9, "depthwise_taps": 0.5e9,
+    "toeplitz_dense": 2e9, "toeplitz_sparse": 0.3e9, "winograd_f6": 2e9,
+}  # fmt: skip
+_NATIVE_HALF_MACS = 0.7e9
+_PREPARED_BYTES = 1.2e8
+# What is expected to be prepared and called in one measurement.
+_CALLS_PER_ROUND, _PREPARATIONS_BESIDE = 15, 5
+# Longer than this, and it is measured only if it is asked for by name.
+MOST_SECONDS = 4.0
+
+
+def _slow(order: Order, spec: Spec, done: Mapping[str, Any]) -> str:
+    name = spec.mode.implementation
+    if not name or name in order.implementations or spec.device.kind != "cpu":
+        return ""
+    seconds = rough_seconds(spec, order.plan.rounds, done)
+    if seconds <= MOST_SECONDS:
+        return ""
+    return f"left out: would take about {seconds:.0f} s; name it with --impl to force"
+
+
+def rough_seconds(spec: Spec, rounds: int, done: Mapping[str, Any]) -> float:
+    """Seconds that the calls and preparations of an implementation take in one measurement."""
+    name = spec.mode.implementation
+    rate = _SLOW_MACS.get(name, 2e10)
+    macs = done["executed_macs"]
+    if name == "native":
+        macs, rate = _macs(spec), 2e10 if spec.mode.precision == "fp32" else _NATIVE_HALF_MACS
+    call = (macs or 0) / rate
+    # Weights as they are, or merely reordered, take no time worth a thought.
+    preparation = (done["prepared_bytes"] or 0) / _PREPARED_BYTES if name in _TRANSFORMS else 0.0
+    return rounds * _CALLS_PER_ROUND * call + (rounds + _PREPARATIONS_BESIDE) * preparation
+
+
+_TRANSFORMS = {"fft", "winograd_f2", "winograd_f4", "winograd_f6", "toeplitz_dense",
+               "toeplitz_sparse"}  # fmt: skip

@@ -1,0 +1,46 @@
+"""Which specs of single layers cannot be, and what the others do; nothing is built or run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import convs
+from cnnbench.convproblem import of_workload
+from cnnbench.errors import CnnbenchError
+from cnnbench.spec import Spec
+from cnnbench.worker import convolution, modes
+
+if TYPE_CHECKING:
+    from cnnbench.channel import Message
+    from cnnbench.facts import Algorithm
+    from cnnbench.worker.talk import Talk
+
+
+def applicability(request: Message, talk: Talk) -> None:
+    """Of every spec of a layer: why it cannot be, or its arithmetic and prepared bytes."""
+    talk.enter("applicability")
+    talk.answer({name: _answer(Spec.parse(name)) for name in request["specs"]})
+
+
+def _answer(spec: Spec) -> dict[str, Any]:
+    try:
+        convolution.architecture(spec.workload)
+        convolution.check(spec)
+        modes.refuse_impossible(spec.mode, spec.device)
+    except CnnbenchError as error:
+        return {"reason": str(error)}
+    done = described(spec)
+    return {
+        "reason": "",
+        "executed_macs": done.executed_macs,
+        "prepared_bytes": done.prepared_bytes,
+    }
+
+
+def described(spec: Spec) -> Algorithm:
+    """The formulas of a layer in a mode, or of its substitute."""
+    problem = of_workload(spec.workload, spec.mode)
+    other = convolution.substitute_of(spec.workload)
+    if other is not None:
+        return other.algorithm(problem)
+    return convs.implementation(spec.mode.implementation).algorithm(problem)
