@@ -40,8 +40,8 @@ def _html(
     return page(found, table, remarks, compared)
 
 
-# Formats that show more than one table: name -> entries, their table, what must be known beside, and
-# changes against an older run, if there is one.
+# Formats that show more than one table: name -> entries, their table, what must be known beside,
+# and changes against an older run, if there is one.
 PAGES: dict[str, Callable[..., str]] = {"html": _html}
 
 

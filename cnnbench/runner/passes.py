@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import machine
 from cnnbench.codec import decode, encode
 from cnnbench.errors import WorkerError
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Structure
 from cnnbench.record import Cost, Failure, Memory, Reference, Run
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import ask, tell
+from cnnbench.runner.inquiry import ask, ceilings, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +151,7 @@ class Passes:
         first = self._group.alive[0].spec
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
-            answer = ask(self._crew, self._request(first, "ceilings"), self._plan.timeout)
-            self._group.ceilings.append(decode(Ceilings, answer))
+            self._group.ceilings.append(ceilings(self._crew, first.device, first.threads))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 
