@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from cnnbench import roofline, stats
 from cnnbench.errors import UnknownName
@@ -37,6 +37,9 @@ class Metric:
         of: the estimate, or ``None`` where it was not measured.
         interval: columns of the interval, for metrics that have one.
         meaning: one line for documentation.
+        nature: ``exact`` (counts, sizes, errors: the same twice), ``time`` (with an interval over
+            rounds, and never the same twice), or ``described`` (what is said of the measurement
+            itself, without an interval).
     """
 
     name: str
@@ -46,6 +49,7 @@ class Metric:
     of: Callable[[Record], Estimate | None]
     meaning: str
     interval: tuple[str, str] | None = None
+    nature: Literal["exact", "time", "described"] = "exact"
 
 
 def slice_seconds(one: Slice) -> float:
@@ -85,10 +89,7 @@ def throughput(record: Record) -> Estimate | None:
     time = latency(record)
     if time is None:
         return None
-    batch = record.spec.workload.batch
-    bounds = (time.high, time.low)
-    low, high = (None if bound is None else batch / bound for bound in bounds)
-    return Estimate(batch / time.point, low, high, time.rounds)
+    return _over(record.spec.workload.batch, time)
 
 
 def spread(record: Record) -> Estimate | None:
@@ -353,8 +354,15 @@ def binding(record: Record) -> str | None:
 
 
 def _roof_share(record: Record) -> Estimate | None:
-    found = roof(record)
-    return None if found is None else stats.exact(found.share)
+    """With the interval of the latency; that of the ceilings is not known."""
+    found, time = roof(record), latency(record)
+    return None if found is None or time is None else _over(found.seconds, time)
+
+
+def _over(amount: float, time: Estimate) -> Estimate:
+    """So much in that time."""
+    low, high = (None if end is None else amount / end for end in (time.high, time.low))
+    return Estimate(amount / time.point, low, high, time.rounds)
 
 
 def _flops_rate(field: str) -> Callable[[Record], Estimate | None]:
@@ -363,8 +371,7 @@ def _flops_rate(field: str) -> Callable[[Record], Estimate | None]:
         amount = None if done is None else getattr(done, field)
         if time is None or amount is None:
             return None
-        low, high = (None if end is None else amount / end for end in (time.high, time.low))
-        return Estimate(amount / time.point, low, high, time.rounds)
+        return _over(amount, time)
 
     return of
 
@@ -377,31 +384,36 @@ def _intensity(record: Record) -> Estimate | None:
 # The one table of metrics.
 METRICS: tuple[Metric, ...] = (
     Metric("latency", "latency_median_s", "seconds", "lower", latency,
-           "seconds per call, median over rounds", ("latency_low_s", "latency_high_s")),
+           "seconds per call, median over rounds", ("latency_low_s", "latency_high_s"),
+           nature="time"),
     Metric("throughput", "throughput_per_s", "rate", "higher", throughput,
-           "samples per second"),
+           "samples per second", nature="time"),
     Metric("spread", "latency_spread", "fraction", "lower", spread,
-           "interquartile range over median of single samples, widest round"),
+           "interquartile range over median of single samples, widest round", nature="described"),
     Metric("run_delay", "run_delay_share", "fraction", "lower", run_delay,
-           "share of the time that the process was ready to run but had no core"),
+           "share of the time that the process was ready to run but had no core",
+           nature="described"),
     Metric("steal", "steal_share", "fraction", "lower", steal,
-           "time that a hypervisor took from all cores, per time sampled"),
+           "time that a hypervisor took from all cores, per time sampled", nature="described"),
     Metric("others", "others_cores", "fraction", "lower", others,
-           "CPU time of other processes per time sampled: cores that they kept busy"),
+           "CPU time of other processes per time sampled: cores that they kept busy",
+           nature="described"),
     Metric("faults", "minor_faults_per_call", "number", "lower", faults,
-           "minor page faults per call while sampling"),
+           "minor page faults per call while sampling", nature="described"),
     Metric("forward", "forward_s", "seconds", "lower", _part("forward"),
-           "forward pass of a training step, timed by itself"),
-    Metric("loss", "loss_s", "seconds", "lower", _part("loss"), "its loss"),
-    Metric("backward", "backward_s", "seconds", "lower", _part("backward"), "its backward pass"),
+           "forward pass of a training step, timed by itself", nature="time"),
+    Metric("loss", "loss_s", "seconds", "lower", _part("loss"), "its loss", nature="time"),
+    Metric("backward", "backward_s", "seconds", "lower", _part("backward"), "its backward pass",
+           nature="time"),
     Metric("optimizer", "optimizer_s", "seconds", "lower", _part("optimizer"),
-           "its optimiser, gradients cleared"),
+           "its optimiser, gradients cleared", nature="time"),
     Metric("peak_memory", "cpu_peak_bytes", "bytes", "lower", _memory("cpu_peak_bytes"),
            "peak of torch's CPU allocator in one step, with parameters, buffers and input"),
     Metric("high_water", "cpu_high_water_bytes", "bytes", "lower", _memory("cpu_high_water_bytes"),
            "the same by the process's high-water mark with malloc caching off"),
     Metric("memory_methods_apart", "memory_methods_apart", "fraction", "none", _methods_apart,
-           "high-water mark over allocator peak, less one: how far the two methods differ"),
+           "high-water mark over allocator peak, less one: how far the two methods differ",
+           nature="described"),
     Metric("process_memory", "process_peak_bytes", "bytes", "lower", _process_peak,
            "high-water mark of the timed process, with Python and torch"),
     Metric("cuda_process", "cuda_process_bytes", "bytes", "lower", _memory("cuda_process_bytes"),
@@ -424,19 +436,22 @@ METRICS: tuple[Metric, ...] = (
     Metric("training_macs", "training_macs", "count", "lower", _cost("training_macs"),
            "multiply-accumulates of forward and backward"),
     Metric("effective_flops", "effective_flops_per_s", "count", "higher", _flops_rate("flops"),
-           "FLOPs of the step's definition per second, however it is computed"),
+           "FLOPs of the step's definition per second, however it is computed", nature="time"),
     Metric("executed_flops", "executed_flops_per_s", "count", "none",
-           _flops_rate("executed_flops"), "FLOPs per second that the algorithm really executes"),
+           _flops_rate("executed_flops"), "FLOPs per second that the algorithm really executes",
+           nature="time"),
     Metric("intensity", "flops_per_byte", "number", "none", _intensity,
            "arithmetic intensity: executed FLOPs over bytes that must be moved"),
     Metric("roof_share", "roof_share", "fraction", "higher", _roof_share,
-           "least time that the binding ceiling allows, over the latency"),
+           "least time that the binding ceiling allows, over the latency", nature="time"),
     Metric("predicted_memory", "predicted_peak_bytes", "bytes", "lower",
            _cost("memory_peak_bytes"), "peak memory that the static analysis predicts"),
     Metric("compile_cold", "compile_cold_s", "seconds", "lower",
-           lambda record: first_call(record, "cold"), "first call with an empty compiler cache"),
+           lambda record: first_call(record, "cold"), "first call with an empty compiler cache",
+           nature="time"),
     Metric("compile_warm", "compile_warm_s", "seconds", "lower",
-           lambda record: first_call(record, "warm"), "first call with a filled compiler cache"),
+           lambda record: first_call(record, "warm"), "first call with a filled compiler cache",
+           nature="time"),
     Metric("graphs", "graphs", "count", "lower", _structure(lambda one: one.graphs),
            "graphs that the compiler made of the step"),
     Metric("graph_breaks", "graph_breaks", "count", "lower", _structure(_graph_breaks),

@@ -208,7 +208,9 @@ def advice(found: Sequence[Bench]) -> list[str]:
 
 def tidy(found: Sequence[Bench]) -> Table:
     """Every way and every substitute in a row, with bounds and units in names."""
-    rows = [row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))]
+    rows = [
+        row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))
+    ]
     columns = tuple(Column(name, name, "number") for name in TIDY)
     return Table(columns, tuple(tuple(row.get(name) for name in TIDY) for row in rows))
 

@@ -209,7 +209,9 @@ def _impossible(order: Order, crew: AnyCrew, specs: Sequence[Spec]) -> dict[str,
     """Specs that cannot be, or take too long without having been asked for by name."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
     found = inquiry.applicability(crew, ours)
-    reasons = {name: found[name]["reason"] or _slow(order, ours[name], found[name]) for name in ours}
+    reasons = {
+        name: found[name]["reason"] or _slow(order, ours[name], found[name]) for name in ours
+    }
     return {name: reason for name, reason in reasons.items() if reason}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cnnbench.architectures.tasks import TASKS
 from cnnbench.record import Check, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
