@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -16,7 +17,7 @@ from cnnbench.report import render
 from cnnbench.report.table import entries, summary, tidy
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
 MEASURING = {
@@ -24,12 +25,27 @@ MEASURING = {
 }  # fmt: skip
 
 
-def console_lines(text: str) -> list[str]:
+def console_examples(text: str) -> list[tuple[str, str]]:
+    """Every line that a reader may type, with the output that is printed below it."""
     blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    typed = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    return [(line, shown.strip("\n")) for line, _, shown in (part.partition("\n") for part in typed)]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def console_lines(text: str) -> list[str]:
+    return [line for line, _ in console_examples(text)]
+
+
+def in_order(shown: str, output: str) -> bool:
+    """Whether the output is what is shown, where lines of … stand for any lines."""
+    parts = [re.escape(part) for part in re.split(r"^…\n?", f"{shown}\n", flags=re.MULTILINE)]
+    return re.fullmatch("(?:.*\n)*".join(parts), output) is not None
+
+
+LECTURE = console_examples((ROOT / "docs" / "lecture.md").read_text(encoding="utf8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_console_line_of_the_documentation_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -43,6 +59,30 @@ def test_every_console_line_of_the_documentation_runs(
         result = CliRunner().invoke(main, [*words[1:], *fake])
 
         assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.mark.parametrize(("line", "shown"), [one for one in LECTURE if one[1]])
+def test_the_lectures_tables_are_what_the_commands_print(line: str, shown: str) -> None:
+    words = shlex.split(line)
+    if words[1] == "cost" and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs torch")
+
+    result = CliRunner().invoke(main, words[1:])
+
+    assert result.exit_code == 0, result.output
+    output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
+    assert in_order(shown, output), result.stdout
+
+
+def test_only_the_lectures_tables_show_outputs_because_only_they_are_compared() -> None:
+    others = [page for page in PAGES if page.name != "lecture.md"]
+
+    assert not [
+        line
+        for page in others
+        for line, shown in console_examples(page.read_text(encoding="utf8"))
+        if shown
+    ]
 
 
 def test_every_command_has_an_example_in_the_documentation() -> None:

@@ -33,9 +33,12 @@ class Words(Parameter):
 
 
 class Numbers(Parameter):
-    """Comma-separated positive whole numbers."""
+    """Comma-separated positive whole numbers; each once, unless order and repeats mean something."""
 
     name = "N,…"
+
+    def __init__(self, *, repeats: bool = False) -> None:
+        self._repeats = repeats
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
         """Split at commas and read."""
@@ -44,7 +47,8 @@ class Numbers(Parameter):
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part.isdecimal() and int(part) > 0 for part in parts):
             self.fail(f"'{value}' is not a list of positive numbers such as 1,8", param, ctx)
-        return tuple(dict.fromkeys(map(int, parts)))
+        numbers = tuple(map(int, parts))
+        return numbers if self._repeats else tuple(dict.fromkeys(numbers))
 
 
 class Shape(Parameter):
