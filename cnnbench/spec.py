@@ -92,7 +92,11 @@ SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
 
 # A mode word that names an implementation of a convolution. Which there are is the business of
 # ``convs``; here it is a word like any other, on an axis of its own.
-_IMPLEMENTATION = re.compile(r"impl=([a-z][a-z0-9_]*)")
+#
+# For a whole network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
+_NAME = r"[a-z][a-z0-9_]*"
+_AT_LAYER = rf"{_NAME}@[0-9][a-z0-9-]*"
+_IMPLEMENTATION = re.compile(rf"impl=({_NAME}|{_AT_LAYER}(?:;{_AT_LAYER})*)")
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class Mode:
 
     Attributes:
         compiler, memory_format, precision: values of ``WORDS``.
-        implementation: empty for the library's own choice.
+        implementation: empty for the library's own choice; for a network a name per layer.
     """
 
     compiler: str = "eager"
@@ -117,6 +121,14 @@ class Mode:
         if self.implementation:
             spoken.insert(0, f"impl={self.implementation}")
         return "+".join(spoken) or "eager"
+
+    @property
+    def replacements(self) -> dict[str, str]:
+        """Layer of a network with its input -> the implementation that computes it."""
+        if "@" not in self.implementation:
+            return {}
+        pairs = (part.partition("@") for part in self.implementation.split(";"))
+        return {layer: name for name, _, layer in pairs}
 
     @classmethod
     def parse(cls, text: str, kind: str) -> Mode:

@@ -108,8 +108,9 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
     spread = [SENSIBLE_MODES[device.kind] if text == "all" else (text,) for text in texts]
     parsed = [Mode.parse(text, device.kind) for group in spread for text in group]
     for mode in parsed:
-        if mode.implementation:
-            convcatalogue.entry(mode.implementation)
+        for name in [*mode.replacements.values()] or [mode.implementation]:
+            if name:
+                convcatalogue.entry(name)
     return tuple(dict.fromkeys(parsed))
 
 

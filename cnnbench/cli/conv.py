@@ -9,19 +9,21 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import convdialects, layers, store
+from cnnbench.cli import lab as shown
 from cnnbench.cli import measuring
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Numbers, Percent, Seconds, Words
 from cnnbench.cli.progress import Progress
+from cnnbench.convlab import network
 from cnnbench.errors import UsageError
 from cnnbench.layers import Layer
-from cnnbench.report import lab as tables
 from cnnbench.runner import campaign, lab
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.convproblem import ConvProblem
+    from cnnbench.runner.lab import Lab
     from cnnbench.store import StoredRun
 
 _EPILOG = """\b
@@ -93,12 +95,38 @@ def command(**options: Any) -> None:
         return
     name = store.new_run_name()
     out = options["out"] or Path("results") / name
-    progress = Progress(total=len(found.job.specs), quiet=options["quiet"])
-    stored = measuring.interruptible(
-        lambda: campaign.start(found.job, out, progress, name), progress, out
-    )
+    stored = _measure(found, out, name, options)
+    if options["apply"]:
+        _apply(found, stored, options["quiet"])
     _show(stored, as_json=options["as_json"])
     measuring.refuse_failed(stored)
+
+
+def _measure(found: Lab, out: Path, name: str, options: dict[str, Any]) -> StoredRun:
+    progress = Progress(total=len(found.job.specs), quiet=options["quiet"])
+    try:
+        return measuring.interruptible(
+            lambda: campaign.start(found.job, out, progress, name), progress, out
+        )
+    finally:
+        # An interrupted run is resumed, and needs them then.
+        if found.extraction is not None and (out / store.MANIFEST).exists():
+            shown.keep_layers(out, options["model"], found.extraction)
+
+
+def _apply(found: Lab, stored: StoredRun, quiet: bool) -> None:
+    """Measure the model once more, as it is and changed, in a run within the run."""
+    specs = [
+        spec
+        for one in shown.found_networks(stored)
+        for spec in network.specs(one, network.changes(one))
+    ]
+    if not specs:
+        raise UsageError("--apply: the model could not be measured, so nothing can be compared")
+    progress = Progress(total=len(specs), quiet=quiet)
+    out = stored.path / shown.APPLIED
+    job = lab.changed(found.job, specs)
+    measuring.interruptible(lambda: campaign.start(job, out, progress), progress, out)
 
 
 def _order(options: dict[str, Any]) -> lab.Order:
@@ -142,9 +170,9 @@ def _layers(options: dict[str, Any]) -> tuple[tuple[Layer, ...], Sequence[ConvPr
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
-    click.echo(tables.to_text([stored], "json" if as_json else "table"), nl=False)
+    click.echo(shown.text([stored], "json" if as_json else "table"), nl=False)
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
-    write(tables.to_text([stored], "markdown"), stored.path / "report.md")
-    write(tables.to_text([stored], "csv"), stored.path / "report.csv")
+    write(shown.text([stored], "markdown"), stored.path / "report.md")
+    write(shown.text([stored], "csv"), stored.path / "report.csv")
     click.echo(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md", err=True)

@@ -139,9 +139,9 @@ def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
         one.spec.workload.architecture.startswith("conv:") for r in runs for one in r.records
     ):
         raise UsageError("--lab: no layer was measured in these runs; measure some: cnnbench conv")
-    from cnnbench.report import lab
+    from cnnbench.cli import lab
 
-    return lab.to_text(runs, kind)
+    return lab.text(runs, kind)
 
 
 def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[Change]:

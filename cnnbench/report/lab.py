@@ -160,7 +160,8 @@ def _parts(
 
 def line(one: Advice) -> str:
     """One class of advice in a sentence."""
-    head = f"{one.kind} {convlab.CLASSES[one.kind]}:"
+    dtype = f" in {one.dtype}" if one.dtype else ""
+    head = f"{one.kind} {convlab.CLASSES[one.kind]}{dtype}:"
     left = f"; {one.wrong} left aside because the output is wrong" if one.wrong else ""
     if one.chosen is None or one.gain is None:
         if not one.tried:
@@ -346,6 +347,7 @@ def _advice(one: Advice) -> dict[str, Any]:
         "batch": one.bench.workload.batch,
         "threads": one.bench.threads,
         "class": one.kind,
+        "dtype": one.dtype,
         "spec": None if one.chosen is None else one.chosen.id,
         **_bounds("gain", one.gain),
         **_bounds("against_best_library", one.beside),

@@ -113,6 +113,14 @@ def prepare(order: Order) -> Lab:
     return Lab(job, found, layers)
 
 
+def changed(job: Job, specs: Sequence[Spec]) -> Job:
+    """Other specs of a model with the same plan, all rounds of them."""
+    known = suite.facts([spec.workload.architecture for spec in specs])
+    macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
+    plan = replace(job.plan, budget=None, ceilings=False)
+    return replace(job, specs=tuple(dict.fromkeys(specs)), impossible={}, macs=macs, plan=plan)
+
+
 def _check_names(order: Order) -> None:
     for name in order.implementations:
         if name not in (ALL, NONE):

@@ -19,7 +19,7 @@ from cnnbench import architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.convproblem import is_conv
-from cnnbench.worker import convolution, modes, optimizers
+from cnnbench.worker import convolution, modes, optimizers, replaced
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -130,7 +130,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
 def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
     """A forward pass of a module on given inputs, both moved to the spec's device and mode."""
     module, given = modes.prepare(spec.mode, spec.device, module, given)
-    module = convolution.implemented(spec, module)
+    module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
 
     def call() -> Any:

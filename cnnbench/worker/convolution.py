@@ -84,11 +84,11 @@ class Implemented(nn.Module):
 
 def prepare(layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> Prepared:
     """What an implementation makes of a layer's weights."""
-    bias = layer.bias
-    if bias is None:
-        raise AssertionError("a layer to be measured has a bias")
+    weight = layer.weight.detach()
+    # A layer of a network may have none; adding zeros is part of what is measured then.
+    bias = weight.new_zeros(problem.k) if layer.bias is None else layer.bias.detach()
     with torch.inference_mode():
-        return how.prepare(layer.weight.detach(), bias.detach(), problem)
+        return how.prepare(weight, bias, problem)
 
 
 def _plain(prepared: Prepared) -> list[Tensor]:
@@ -118,6 +118,9 @@ def check(spec: Spec) -> None:
     name = spec.mode.implementation
     if not name:
         return
+    if spec.mode.replacements:
+        _check_replacements(spec)
+        return
     how = convs.implementation(name)
     if not is_conv(spec.workload.architecture):
         if not how.flags:
@@ -129,6 +132,16 @@ def check(spec: Spec) -> None:
         reason = _no_mode_of_ours(spec, name)
     if reason:
         raise Unsupported(reason)
+
+
+def _check_replacements(spec: Spec) -> None:
+    for name, how in ((name, convs.implementation(name)) for name in spec.mode.replacements.values()):
+        if how.flags:
+            raise Unsupported(f"{name} consists of global flags and is for no single layer")
+        if reason := _no_mode_of_ours(spec, name):
+            raise Unsupported(reason)
+    if is_conv(spec.workload.architecture):
+        raise Unsupported("implementations per layer are for networks, not for a single layer")
 
 
 def _no_mode_of_ours(spec: Spec, name: str) -> str:

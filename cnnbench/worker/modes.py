@@ -85,7 +85,9 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = cudnn_benchmark
-    _set_switches(convs.implementation(mode.implementation).flags)
+    # Implementations of single layers of a network have no flags of their own.
+    name = "" if mode.replacements else mode.implementation
+    _set_switches(convs.implementation(name).flags)
     return flags()
 
 

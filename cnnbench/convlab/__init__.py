@@ -111,9 +111,7 @@ class Standin:
     def promised(self) -> float | None:
         """The layer's multiply-accumulates over the substitute's."""
         cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
-        return (
-            whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
-        )
+        return whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
 
     @cached_property
     def measured(self) -> Estimate | None:
@@ -180,9 +178,7 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
     ways = [
         record
         for record in own
-        if record.spec.mode.precision == precision
-        and is_library(record.spec.mode)
-        and right(record)
+        if record.spec.mode.precision == precision and is_library(record.spec.mode) and right(record)
     ]
     return min(ways, key=seconds, default=None)
 
@@ -200,6 +196,7 @@ class Advice:
     Attributes:
         bench: the layer.
         kind: a key of ``CLASSES``.
+        dtype: that it keeps; empty for class A, which may change it.
         chosen: the fastest right one that gains for sure; ``None`` if there is none.
         gain: over the default of its dtype, or for a substitute over the layer in its mode; for
             class A over the plain layer.
@@ -211,6 +208,7 @@ class Advice:
 
     bench: Bench
     kind: str
+    dtype: str
     chosen: Record | None
     gain: Estimate | None
     tried: int
@@ -225,49 +223,60 @@ class Advice:
 
 
 def advice(bench: Bench) -> tuple[Advice, ...]:
-    """A line per class that was tried, in the order of ``CLASSES``."""
+    """A line per class that was tried, in the order of ``CLASSES``; B and C for every dtype.
+
+    Within a dtype, because a gain over a slow default in one says nothing of another.
+    """
     base = bench.baseline
-    config = [c for c in bench.cells if is_configuration(c.record.spec.mode)]
-    graph = [c for c in bench.cells if not is_configuration(c.record.spec.mode)]
-    found = []
-    pairs = [(c.record, base) for c in config if base is not None and c.record.id != base.id]
-    found += _chosen(bench, "A", pairs)
-    for one in _chosen(bench, "B", [(c.record, c.default) for c in graph]):
-        cell = next((c for c in graph if c.record is one.chosen), None)
-        beside = None if cell is None else cell.library_speedup
-        found.append(replace(one, beside=beside))
-    for one in _chosen(bench, "C", [(s.record, s.layer) for s in bench.standins]):
-        standin = next((s for s in bench.standins if s.record is one.chosen), None)
-        found.append(replace(one, promised=None if standin is None else standin.promised))
+    config = [c.record for c in bench.cells if is_configuration(c.record.spec.mode)]
+    graph = {c.record.id: c for c in bench.cells if not is_configuration(c.record.spec.mode)}
+    pairs = [(one, base) for one in config if base is not None and one.id != base.id]
+    found = _chosen(bench, "A", "", pairs)
+    dtypes = dict.fromkeys(_tensors(cell.record.spec.mode.precision) for cell in bench.cells)
+    for dtype in dtypes:
+        ways = [(c.record, c.default) for c in graph.values() if _dtype(c.record) == dtype]
+        for one in _chosen(bench, "B", dtype, ways):
+            cell = graph[one.chosen.id] if one.chosen is not None else None
+            beside = None if cell is None else cell.library_speedup
+            found.append(replace(one, beside=beside))
+    for dtype in dtypes:
+        others = {s.record.id: s for s in bench.standins if _dtype(s.record) == dtype}
+        for one in _chosen(bench, "C", dtype, [(s.record, s.layer) for s in others.values()]):
+            standin = others[one.chosen.id] if one.chosen is not None else None
+            promised = None if standin is None else standin.promised
+            found.append(replace(one, promised=promised))
     return tuple(found)
 
 
-def _chosen(bench: Bench, kind: str, pairs: Sequence[tuple[Record, Record | None]]) -> list[Advice]:
-    """The surest of the right ones; nothing if nothing of the class was measured."""
+def _dtype(record: Record) -> str:
+    return _tensors(record.spec.mode.precision)
+
+
+def _chosen(
+    bench: Bench, kind: str, dtype: str, pairs: Sequence[tuple[Record, Record | None]]
+) -> list[Advice]:
+    """The fastest of those right ones that gain for sure; nothing if nothing was measured."""
     measured = [pair for pair in pairs if metrics.latency(pair[0]) is not None]
     usable = [pair for pair in measured if right(pair[0])]
     if not measured:
         return []
     wrong = sum(record.status == "wrong" for record, _ in measured)
-    sure = [
-        (gain, record, base)
-        for record, base in usable
-        if (gain := sure_gain(record, base, len(usable))) is not None
-    ]
+    sure = [pair for pair in usable if sure_gain(*pair, len(usable))]
     if not sure:
-        return [Advice(bench, kind, None, None, len(usable), wrong=wrong)]
-    _, record, base = max(sure, key=lambda one: one[0])
-    return [Advice(bench, kind, record, metrics.speedup(record, base), len(usable), wrong=wrong)]
+        return [Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong)]
+    record, base = min(sure, key=lambda pair: seconds(pair[0]))
+    gain = metrics.speedup(record, base)
+    return [Advice(bench, kind, dtype, record, gain, len(usable), wrong=wrong)]
 
 
-def sure_gain(record: Record, base: Record | None, tried: int) -> float | None:
-    """The point of a speed-up that is more than luck, though it is the best of so many.
+def sure_gain(record: Record, base: Record | None, tried: int) -> bool:
+    """Whether a speed-up is more than luck, though it is the best of so many.
 
     The error of 5 % is shared out over all that were tried (Bonferroni), so that one of twenty does
-    not seem faster by chance.
+    not seem faster by chance. One round says nothing.
     """
     rounds = [] if base is None else metrics.log_speedups(record, base)
     if len(rounds) < 2:
-        return None
+        return False
     low = stats.log_ratio(rounds, 1 - 0.05 / max(tried, 1)).low
-    return stats.log_ratio(rounds).point if low is not None and low > 1 else None
+    return low is not None and low > 1

@@ -1,0 +1,66 @@
+"""What ``conv`` and ``report --lab`` show of a run, and what a run of the lab keeps beside itself.
+
+``layers.json`` holds the convolutions of the model that was taken apart, ``applied/`` the run in
+which the changed model was measured.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import store
+from cnnbench.cli.output import write
+from cnnbench.codec import decode, encode
+from cnnbench.convlab.network import changes, networks, outcomes
+from cnnbench.errors import StoreError
+from cnnbench.layers import Extraction
+from cnnbench.report import lab, network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnnbench.convlab.network import Network
+    from cnnbench.report.table import Table
+    from cnnbench.store import StoredRun
+
+LAYERS, APPLIED = "layers.json", "applied"
+
+
+def keep_layers(path: Path, model: str, found: Extraction) -> None:
+    """Keep which layers a model has, and how often, in a run's directory."""
+    write(json.dumps({"model": model, "extraction": encode(found)}, indent=1) + "\n", path / LAYERS)
+
+
+def found_networks(run: StoredRun) -> tuple[Network, ...]:
+    """The model whose layers a run measured; none if it was given layers.
+
+    Raises:
+        StoreError: the file of its layers cannot be read.
+    """
+    path = run.path / LAYERS
+    if not path.exists():
+        return ()
+    try:
+        data: Any = json.loads(path.read_text(encoding="utf8"))
+        model, extraction = data["model"], decode(Extraction, data["extraction"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"{path}: not a list of layers ({error})") from error
+    return networks(run.records, model, extraction, lab.benches([run]))
+
+
+def text(runs: Sequence[StoredRun], kind: str) -> str:
+    """Everything that runs of the lab say, in a format."""
+    return lab.to_text(runs, kind, [table for run in runs for table in _tables(run)])
+
+
+def _tables(run: StoredRun) -> list[Table]:
+    applied = run.path / APPLIED
+    records = store.read(applied).records if applied.exists() else ()
+    tables = []
+    for one in found_networks(run):
+        tables.append(network.shares(one))
+        if records:
+            tables.append(network.outcomes(one, outcomes(one, changes(one), records)))
+    return tables

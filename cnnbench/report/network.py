@@ -1,0 +1,104 @@
+"""A network of the convolution lab -> tables: what its layers take, what changes gained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, units
+from cnnbench.report.table import Column, Table, reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.convlab.network import Network, Outcome
+    from cnnbench.layers import Share
+    from cnnbench.report.table import Value
+    from cnnbench.stats import Estimate
+
+_SHARES = (
+    Column("layer", "layer"),
+    Column("input", "input"),
+    Column("calls", "calls", "whole"),
+    Column("call_s", "one call", "seconds"),
+    Column("all_s", "all calls", "seconds"),
+    Column("share", "share", "fraction"),
+    Column("where", "first in"),
+)
+
+_OUTCOMES = (
+    Column("kind", "class"),
+    Column("change", "change"),
+    Column("predicted_s", "predicted", "seconds"),
+    Column("measured_s", "measured", "seconds"),
+    Column("predicted_gain", "predicted gain", "ratio"),
+    Column("speedup", "measured gain", "ratio"),
+    Column("status", "output"),
+)
+
+
+def title(network: Network) -> str:
+    """The network and where it ran."""
+    spec = network.eager.spec if network.eager is not None else next(iter(network.whole.values())).spec
+    return (
+        f"{spec.workload.architecture}, batch {spec.workload.batch}, {spec.device.text},"
+        f" {spec.threads} thread{'s' if spec.threads > 1 else ''}"
+    )
+
+
+def shares(network: Network) -> Table:
+    """Every layer with its count and its share of the network's time, in plain eager."""
+    found = network.shares
+    known = [one.fraction for one in found if one.fraction is not None]
+    taken = f"; its convolutions take {units.percent(sum(known))} of it" if known else ""
+    whole = network.eager
+    time = metrics.latency(whole) if whole is not None else None
+    took = "not measured" if time is None else units.seconds(time.point)
+    left = network.extraction.left_out
+    notes = [f"not in the lab: {calls} x {name}" for name, calls in left.items()]
+    return Table(
+        _SHARES,
+        tuple(_share(one) for one in found),
+        (f"{title(network)}: {took} in eager{taken}",),
+        tuple(notes),
+    )
+
+
+def _share(one: Share) -> tuple[Value, ...]:
+    layer = one.layer
+    call = None if one.seconds is None else one.seconds / layer.count
+    shape = "x".join(map(str, layer.input))
+    where = layer.where[0] if layer.where else ""
+    return layer.architecture, shape, layer.count, call, one.seconds, one.fraction, where
+
+
+def outcomes(network: Network, found: Sequence[Outcome]) -> Table:
+    """Predicted by Amdahl's law from the layers, and measured on the changed network."""
+    notes = [
+        f"{one.change.kind} {_change(one)}: {'; '.join(one.change.mode.implementation.split(';'))}"
+        for one in found
+        if one.change.layers
+    ]
+    notes += [f"{_change(one)}: {reason(one.after)}" for one in found if one.after and reason(one.after)]
+    caption = f"{title(network)}: changes that need no training, predicted and measured"
+    return Table(_OUTCOMES, tuple(_outcome(one) for one in found), (caption,), tuple(notes))
+
+
+def _change(one: Outcome) -> str:
+    mode = one.change.mode
+    if not one.change.layers:
+        return mode.text
+    rest = "" if mode.memory_format == "contiguous" else f" in {mode.memory_format}"
+    layers = "1 layer" if one.change.layers == 1 else f"{one.change.layers} layers"
+    return f"{layers} by other implementations{rest}"
+
+
+def _outcome(one: Outcome) -> tuple[Value | Estimate, ...]:
+    return (
+        one.change.kind,
+        _change(one),
+        one.change.predicted,
+        None if one.after is None else metrics.latency(one.after),
+        one.predicted_gain,
+        one.gain,
+        "not measured" if one.after is None else one.after.status,
+    )
