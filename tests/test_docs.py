@@ -103,11 +103,47 @@ def test_the_readme_opens_with_the_two_commands_and_ci_calls_the_second() -> Non
     assert re.search(pattern[1], blocks[1], flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES],
-                         ids=lambda page: page.name)  # fmt: skip
+LINKING = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "bench" / "README.md",
+    ROOT / "results" / "README.md",
+    *PAGES,
+]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_of_the_project_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf8")):
         assert (page.parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_has_only_options_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    shell = "".join(re.findall(r"^```sh\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"cnnbench ([^\n&]+)", shell)
+
+    assert lines
+    for line in lines:
+        # The second word may be a command of a group.
+        name, *words = shlex.split(line)
+        known = CliRunner().invoke(main, [name, *words[: words[0].isalpha()], "--help"]).output
+        options = [word for word in words if word.startswith("--")]
+        assert name in COMMANDS, line
+        assert [option for option in options if option not in known] == [], line
+
+
+def test_every_script_of_bench_is_explained() -> None:
+    page = (ROOT / "bench" / "README.md").read_text(encoding="utf8")
+
+    assert [path.name for path in (ROOT / "bench").glob("*.py") if path.name not in page] == []
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
+
+    assert pictures
+    assert [path.name for path in pictures if path.stat().st_size >= 200_000] == []
 
 
 def test_the_ci_script_is_valid_shell() -> None:

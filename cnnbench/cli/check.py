@@ -83,8 +83,9 @@ def command(**options: Any) -> None:
     """Check a run, or what there is now, against a baseline.
 
     First what the networks are made of, exactly: parameters, MACs, operators, kernels, outputs.
-    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell. A
-    stored record tells only large changes of time; 'cnnbench ab' measures both sides together.
+    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell.
+    Without RUN the revision that the baseline was saved at is measured beside what is here; a
+    stored record tells only large changes of time.
     """
     kind = "json" if options["as_json"] else options["kind"]
     if kind not in FORMATS:
