@@ -111,7 +111,9 @@ class Standin:
     def promised(self) -> float | None:
         """The layer's multiply-accumulates over the substitute's."""
         cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
-        return whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
+        return (
+            whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
+        )
 
     @cached_property
     def measured(self) -> Estimate | None:
@@ -178,7 +180,9 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
     ways = [
         record
         for record in own
-        if record.spec.mode.precision == precision and is_library(record.spec.mode) and right(record)
+        if record.spec.mode.precision == precision
+        and is_library(record.spec.mode)
+        and right(record)
     ]
     return min(ways, key=seconds, default=None)
 

@@ -38,7 +38,9 @@ _OUTCOMES = (
 
 def title(network: Network) -> str:
     """The network and where it ran."""
-    spec = network.eager.spec if network.eager is not None else next(iter(network.whole.values())).spec
+    spec = (
+        network.eager.spec if network.eager is not None else next(iter(network.whole.values())).spec
+    )
     return (
         f"{spec.workload.architecture}, batch {spec.workload.batch}, {spec.device.text},"
         f" {spec.threads} thread{'s' if spec.threads > 1 else ''}"
@@ -78,7 +80,9 @@ def outcomes(network: Network, found: Sequence[Outcome]) -> Table:
         for one in found
         if one.change.layers
     ]
-    notes += [f"{_change(one)}: {reason(one.after)}" for one in found if one.after and reason(one.after)]
+    notes += [
+        f"{_change(one)}: {reason(one.after)}" for one in found if one.after and reason(one.after)
+    ]
     caption = f"{title(network)}: changes that need no training, predicted and measured"
     return Table(_OUTCOMES, tuple(_outcome(one) for one in found), (caption,), tuple(notes))
 

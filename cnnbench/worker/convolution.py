@@ -135,7 +135,9 @@ def check(spec: Spec) -> None:
 
 
 def _check_replacements(spec: Spec) -> None:
-    for name, how in ((name, convs.implementation(name)) for name in spec.mode.replacements.values()):
+    for name, how in (
+        (name, convs.implementation(name)) for name in spec.mode.replacements.values()
+    ):
         if how.flags:
             raise Unsupported(f"{name} consists of global flags and is for no single layer")
         if reason := _no_mode_of_ours(spec, name):
