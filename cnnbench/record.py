@@ -328,6 +328,12 @@ class Record:
         return max(checks, key=lambda check: check.severity, default=None)
 
     @property
+    def refused(self) -> bool:
+        """Whether it is a way to compute a layer that does not apply to it: no failure."""
+        layer = self.spec.workload.architecture.startswith("conv:")
+        return layer and self.failure is not None and self.failure.kind == "unsupported"
+
+    @property
     def status(self) -> str:
         """``ok``, ``loose``, ``wrong``, ``unchecked``, or ``failed``."""
         if self.failure is not None or self.check is None:

@@ -80,6 +80,9 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
     """
     if not patterns:
         raise UsageError("no model given; try --models quick")
+    for name in patterns:
+        if name.startswith("conv:"):
+            raise UsageError(f"'{name}' is a single layer; measure it with cnnbench conv --layer")
     return catalogue.select(patterns)
 
 

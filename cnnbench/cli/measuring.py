@@ -9,7 +9,6 @@ import click
 
 from cnnbench import units
 from cnnbench.errors import Interrupted, SomeFailed
-from cnnbench.metrics import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +61,6 @@ def refuse_failed(stored: StoredRun) -> None:
     Raises:
         SomeFailed: some did.
     """
-    failed = [one for one in stored.records if one.status == "failed" and not refused(one)]
+    failed = [one for one in stored.records if one.status == "failed" and not one.refused]
     if failed:
         raise SomeFailed(f"{len(failed)} of {len(stored.records)} specs failed; see their rows")

@@ -56,8 +56,8 @@ class Progress:
             return
         time_of = metrics.latency(record)
         what = units.seconds(time_of.point) if time_of is not None else _why(record)
-        status = record.status
-        if self._colour:
+        status = "not applicable" if record.refused else record.status
+        if self._colour and not record.refused:
             status = click.style(status, fg=_COLOURS[status])
         self._line(f"{record.id}  {what}  {status}")
 

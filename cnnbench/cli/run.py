@@ -265,7 +265,7 @@ def _arguments(options: dict[str, Any]) -> dict[str, Any]:
     return dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
 
 
-def _start(job: Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
+def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
         click.echo(f"cnnbench: the budget may not do: {measuring.extent(job)}", err=True)
     progress = Progress(total=len(job.specs), quiet=quiet)

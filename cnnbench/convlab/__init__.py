@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING
 
 from cnnbench import convcatalogue, metrics, stats
 from cnnbench.convproblem import ConvProblem, is_conv, of_workload
-from cnnbench.spec import Mode
+from cnnbench.record import Record
+from cnnbench.spec import Device, Mode, Workload
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnnbench.record import Record
-    from cnnbench.spec import Device, Workload
-    from cnnbench.stats import Estimate
 
 # Class of advice -> what it asks of whoever takes it.
 CLASSES = {
@@ -87,7 +86,7 @@ class Cell:
     def refusal(self) -> str:
         """Why there is no number where none was to be expected; empty otherwise."""
         failure = self.record.failure
-        return failure.message if failure is not None and metrics.refused(self.record) else ""
+        return failure.message if failure is not None and self.record.refused else ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ class Standin:
     def refusal(self) -> str:
         """Why it cannot stand there; empty if it can."""
         failure = self.record.failure
-        return failure.message if failure is not None and metrics.refused(self.record) else ""
+        return failure.message if failure is not None and self.record.refused else ""
 
 
 @dataclass(frozen=True)

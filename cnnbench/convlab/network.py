@@ -14,16 +14,15 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics
 from cnnbench.convlab import Bench, is_configuration, right, seconds, sure_gain
-from cnnbench.layers import Layer, Share, predicted, shares
+from cnnbench.layers import Extraction, Layer, Share, predicted, shares
+from cnnbench.record import Record
 from cnnbench.spec import Mode
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnnbench.layers import Extraction
-    from cnnbench.record import Record
     from cnnbench.spec import Spec
-    from cnnbench.stats import Estimate
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,34 @@ class Network:
         return tuple(sorted(found, key=lambda one: -(one.seconds or 0.0)))
 
     def times(self, mode: Mode) -> dict[Layer, float]:
-        """Seconds of one call of every layer that was measured in a mode."""
-        cells = {
-            layer: next((c.record for c in bench.cells if c.record.spec.mode == mode), None)
-            for layer, bench in self.benches.items()
-        }
+        """Seconds of one call of every layer in a mode."""
+        table = self.in_mode(mode)
         return {
             layer: seconds(record)
-            for layer, record in cells.items()
-            if record is not None and metrics.latency(record) is not None
+            for layer, record in table.items()
+            if metrics.latency(record) is not None
+        }
+
+    def becomes(self, ways: Mapping[Layer, Record]) -> dict[Layer, float]:
+        """Seconds of one call of layers when they are computed in other ways.
+
+        Plain eager's time over the speed-up that was measured beside it: two times of different
+        moments say less than the ratio of one.
+        """
+        before, found = self.in_mode(Mode()), {}
+        for layer, record in ways.items():
+            gain = metrics.speedup(record, before.get(layer))
+            if gain is not None:
+                found[layer] = seconds(before[layer]) / gain.point
+        return found
+
+    def in_mode(self, mode: Mode) -> dict[Layer, Record]:
+        """The record of every layer in a mode."""
+        return {
+            layer: cell.record
+            for layer, bench in self.benches.items()
+            for cell in bench.cells
+            if cell.record.spec.mode == mode
         }
 
 
@@ -115,18 +133,19 @@ def changes(network: Network) -> tuple[Change, ...]:
     sure over the library in that format; it is left out where nothing does.
     """
     config = [mode for mode in network.whole if mode != Mode() and is_configuration(mode)]
-    found = [Change("A", mode, 0, _predicted(network, network.times(mode))) for mode in config]
+    found = [Change("A", mode, 0, _predicted(network, network.in_mode(mode))) for mode in config]
     for memory_format in dict.fromkeys(mode.memory_format for mode in network.whole):
         base = Mode(memory_format=memory_format)
         chosen = _best(network, base)
         if chosen:
-            after = network.times(base) | {layer: seconds(one) for layer, one in chosen.items()}
+            ways = network.in_mode(base) | chosen
             mode = replace(base, implementation=_text(chosen))
-            found.append(Change("B", mode, len(chosen), _predicted(network, after)))
+            found.append(Change("B", mode, len(chosen), _predicted(network, ways)))
     return tuple(found)
 
 
-def _predicted(network: Network, after: Mapping[Layer, float]) -> float | None:
+def _predicted(network: Network, ways: Mapping[Layer, Record]) -> float | None:
+    after = network.becomes({layer: one for layer, one in ways.items() if one.spec.mode != Mode()})
     if network.eager is None or metrics.latency(network.eager) is None or not after:
         return None
     layers, before = network.extraction.layers, network.times(Mode())

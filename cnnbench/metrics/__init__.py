@@ -24,7 +24,6 @@ from cnnbench.metrics.timing import (
     over,
     per_round,
     quality,
-    refused,
     run_delay,
     run_seconds,
     slice_seconds,
@@ -38,7 +37,7 @@ from cnnbench.stats import Estimate
 
 __all__ = [
     "METRICS", "Metric", "binding", "break_even", "faults", "first_call", "latency",
-    "log_speedups", "machine_drift", "metric", "quality", "refused", "roof", "run_seconds", "slice_seconds",
+    "log_speedups", "machine_drift", "metric", "quality", "roof", "run_seconds", "slice_seconds",
     "speedup", "spread", "steal", "throughput", "work",
 ]  # fmt: skip
 

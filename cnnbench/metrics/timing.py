@@ -170,13 +170,6 @@ def first_call(record: Record, cache: str) -> Estimate | None:
     return stats.geometric(values) if values and record.failure is None else None
 
 
-def refused(record: Record) -> bool:
-    """Whether it is a way to compute a layer that does not apply to it: no number, no failure."""
-    failure = record.failure
-    layer = record.spec.workload.architecture.startswith("conv:")
-    return layer and failure is not None and failure.kind == "unsupported"
-
-
 def break_even(record: Record, baseline: Record | None) -> Estimate | None:
     """Calls after which a compiled mode has paid for its cold compilation.
 

@@ -329,7 +329,7 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
 
 def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
     """Why a row is not right, beside what the tables say already."""
-    return notes([entry for entry in found if not metrics.refused(entry.record)])
+    return notes([entry for entry in found if not entry.record.refused])
 
 
 def to_json(runs: Sequence[StoredRun]) -> str:

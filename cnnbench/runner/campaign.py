@@ -122,7 +122,7 @@ def _work_out(
         input=order.input,
         arguments=order.arguments,
     )
-    known = suite.facts(models) | _outside(crew, suite.outside(models), order.arguments)
+    known = suite.facts(models) | facts_outside(crew, suite.outside(models), order.arguments)
     expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
     limit = order.plan.memory_limit or memory_limit(device)
     plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
@@ -153,10 +153,15 @@ def memory_limit(device: Device) -> int | None:
     return round(_MEMORY_SHARE * available)
 
 
-def _outside(crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any]) -> dict[str, Facts]:
+def facts_outside(
+    crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any]
+) -> dict[str, Facts]:
     """Ask a worker about models that the catalogue does not hold.
 
     Importing them is its business.
+
+    Raises:
+        UsageError: there is no such model.
     """
     if not names:
         return {}

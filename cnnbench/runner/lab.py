@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import convcatalogue, machine, suite
 from cnnbench.errors import UsageError
-from cnnbench.layers import Layer
+from cnnbench.layers import Extraction, Layer
 from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.executor import executor
@@ -19,9 +19,8 @@ from cnnbench.runner.plan import Plan
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from cnnbench.layers import Extraction
     from cnnbench.runner.executor import AnyCrew
 
 ALL, NONE = "all", "none"
@@ -105,7 +104,8 @@ def prepare(order: Order) -> Lab:
         layers = order.layers + (found.layers if found is not None else ())
         if not layers:
             raise UsageError(f"{order.model} has no two-dimensional convolution")
-        specs = tuple(dict.fromkeys(_specs(order, layers, device)))
+        shape = _shape(order, crew)
+        specs = tuple(dict.fromkeys(_specs(order, layers, device, shape)))
         impossible = _impossible(order, crew, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
     plan = replace(order.plan, memory_limit=campaign.memory_limit(device)).within_budget(len(specs))
@@ -122,6 +122,8 @@ def changed(job: Job, specs: Sequence[Spec]) -> Job:
 
 
 def _check_names(order: Order) -> None:
+    if order.model is not None and suite.select((order.model,)) != (order.model,):
+        raise UsageError(f"--from-model takes one model, not '{order.model}'")
     for name in order.implementations:
         if name not in (ALL, NONE):
             convcatalogue.entry(name)
@@ -133,7 +135,18 @@ def _check_names(order: Order) -> None:
             raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
 
 
-def _specs(order: Order, layers: Sequence[Layer], device: Device) -> Iterator[Spec]:
+def _shape(order: Order, crew: AnyCrew) -> tuple[int, ...]:
+    """One sample of the order's model; empty without a model."""
+    if order.model is None:
+        return ()
+    names = (order.model,)
+    known = suite.facts(names) | campaign.facts_outside(crew, suite.outside(names), {})
+    return known[order.model].input
+
+
+def _specs(
+    order: Order, layers: Sequence[Layer], device: Device, shape: tuple[int, ...]
+) -> Iterator[Spec]:
     """Layer by layer: its library ways, its implementations, its substitutes."""
     own, made = _own_ways(order, device), list(_made_ways(order, device))
     # What can stand in is computed by the library, in the tensors' own dtype.
@@ -141,7 +154,8 @@ def _specs(order: Order, layers: Sequence[Layer], device: Device) -> Iterator[Sp
     for threads in order.threads or (machine.default_threads(),):
         for batch in order.batches or (1,):
             if order.model is not None:
-                yield from _model_specs(order.model, batch, own, device, threads)
+                for mode in own:
+                    yield Spec(Workload(order.model, batch, shape), mode, device, threads)
         for layer in layers:
             for batch in order.batches or layer.batches or (1,):
                 workload = layer.workload(batch)
@@ -151,14 +165,6 @@ def _specs(order: Order, layers: Sequence[Layer], device: Device) -> Iterator[Sp
                     other = replace(workload, architecture=f"{workload.architecture}~{name}")
                     for mode in plain:
                         yield Spec(other, mode, device, threads)
-
-
-def _model_specs(
-    name: str, batch: int, modes: Iterable[Mode], device: Device, threads: int
-) -> Iterator[Spec]:
-    shape = suite.facts([name])[name].input
-    for mode in modes:
-        yield Spec(Workload(name, batch, shape), mode, device, threads)
 
 
 def _own_ways(order: Order, device: Device) -> list[Mode]:

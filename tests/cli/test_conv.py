@@ -1,0 +1,203 @@
+"""``cnnbench conv`` through the command."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cnnbench import store
+
+FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
+LAYER = "n1c64h56w56-k64-3x3-p1"
+
+
+def test_ways_roofs_and_advice_of_a_suite_and_a_run_that_is_kept(cnnbench_cli, tmp_path) -> None:
+    done = cnnbench_cli("conv", "--out", "kept", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    for words in ("vs best library", "of roof", "conv:k16-1x1 on 1x8x8x8",
+                  "im2col_nhwc+channels_last", "A configuration only", "B same function",
+                  "FAKE EXECUTOR"):  # fmt: skip
+        assert words in done.stdout
+    assert "not applicable: winograd_f2 is for 3x3 kernels" in done.stdout
+    names = {path.name for path in (tmp_path / "kept").iterdir()}
+    assert names == {"manifest.json", "environment.json", "records.jsonl", "report.csv",
+                     "report.md"}  # fmt: skip
+
+
+def test_a_stored_run_shows_the_same(cnnbench_cli, tmp_path) -> None:
+    shown = cnnbench_cli("conv", "--suite", "lecture", "--impl", "im2col", "--out", "kept", *FAKE)
+
+    assert cnnbench_cli("report", "kept", "--lab").stdout == shown.stdout
+    again = cnnbench_cli("report", "kept", "--lab", "--format", "markdown").stdout
+    assert again == (tmp_path / "kept" / "report.md").read_text(encoding="utf8")
+    assert cnnbench_cli("report", "kept").exit_code == 0
+
+
+def test_ways_that_do_not_apply_are_no_failure_and_are_not_tried_again(
+    cnnbench_cli, tmp_path
+) -> None:
+    cnnbench_cli("conv", "--impl", "winograd_f2", "--out", "kept", *FAKE)
+    lost = ("conv:k16-1x1/", "conv:k8-3x3-p1/")
+    records = tmp_path / "kept" / "records.jsonl"
+    lines = records.read_text(encoding="utf8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith(tuple(f'{{"id":"{one}' for one in lost))]
+    records.write_text("".join(kept), encoding="utf8")
+
+    done = cnnbench_cli("run", "--resume", "kept", "--quiet")
+
+    assert done.exit_code == 0, done.output
+    stored = store.read(tmp_path / "kept")
+    assert stored.missing == ()
+    assert [one.spec.workload.architecture for one in stored.records if one.refused] == [
+        "conv:k16-1x1"
+    ]
+
+
+def test_json_has_a_row_per_way_and_advice_by_class(cnnbench_cli) -> None:
+    done = cnnbench_cli("conv", "--layer", LAYER, "--impl", "im2col,winograd_f4",
+                        "--substitutes", "ghost", "--json", *FAKE)  # fmt: skip
+
+    data = json.loads(done.stdout)
+    assert {row["implementation"] for row in data["rows"]} == {"", "im2col", "winograd_f4"}
+    assert {row["substitute"] for row in data["rows"]} == {None, "ghost"}
+    assert [one["class"] for one in data["advice"]] == ["A", "B", "C"]
+    assert data["rows"][0]["benchdnn"].endswith(
+        "mb1ic64ih56iw56oc64oh56ow56kh3kw3sh1sw1ph1pw1dh0dw0"
+    )
+
+
+def test_csv_is_one_tidy_table(cnnbench_cli, tmp_path) -> None:
+    cnnbench_cli("conv", "--layer", LAYER, "--impl", "im2col", "--out", "kept", *FAKE)
+
+    with (tmp_path / "kept" / "report.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["mode"] for row in rows] == ["eager", "channels_last", "amp=bf16", "impl=im2col"]
+    assert float(rows[0]["speedup"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LAYER,
+        "mb1ic64ih56oc64oh56kh3ph1",
+        "MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1",
+    ],
+)
+def test_a_layer_in_three_languages_is_one_layer(cnnbench_cli, text: str) -> None:
+    done = cnnbench_cli("conv", "--layer", text, "--impl", "none", "--dry-run", *FAKE)
+
+    assert "conv:k64-3x3-p1/inference-b1-64x56x56/eager/cpu-t2\n" in done.stdout
+
+
+def test_a_layer_brings_its_batch_and_dtype(cnnbench_cli) -> None:
+    done = cnnbench_cli("conv", "--layer", "n4c8h8w8-k8-3x3-bf16",
+                        "--layer", "n2c8h8w8-k8-1x1-bf16",
+                        "--impl", "none", "--dry-run", "--json", *FAKE)  # fmt: skip
+
+    ids = [row["spec"] for row in json.loads(done.stdout)["specs"]]
+    assert ids[0] == "conv:k8-3x3/inference-b4-8x8x8/bf16/cpu-t2"
+    assert "conv:k8-1x1/inference-b2-8x8x8/channels_last+bf16/cpu-t2" in ids
+
+
+def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
+    done = cnnbench_cli("conv", "--from-model", "resnet18", "--impl", "prepacked,im2col",
+                        "--apply", "--out", "kept", *FAKE)  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert "its convolutions take" in done.stdout
+    assert "not in the lab: 1 x transposed 2x2" in done.stdout
+    assert "predicted gain" in done.stdout
+    assert "2 layers by other implementations in channels_last" in done.stdout
+    assert (tmp_path / "kept" / "applied" / "records.jsonl").exists()
+    assert cnnbench_cli("report", "kept", "--lab").stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--layer", "n1c8h2w2-k8-7x7"],
+            "7x7 kernel covers 7x7, more than the padded input of 2x2",
+        ),
+        (["--layer", "n1c8h8w8-k8-3x3-g3"], "3 groups do not divide 8 input channels"),
+        (["--layer", "n1c8"], "n1c8"),
+        (["--impl", "winograd"], "did you mean winograd_f"),
+        (["--substitutes", "gost"], "did you mean ghost"),
+        (["--suite", "clasic"], "did you mean classic"),
+        (["--from-model", "resnt18"], "did you mean resnet18"),
+        (["--from-model", "tag:quick"], "one model"),
+        (["--suite", "smoke", "--from-model", "lenet"], "keep one"),
+        (["--dtype", "fp8"], "--dtype fp8"),
+        (["--modes", "fast"], "fast"),
+        (["--apply"], "--from-model"),
+    ],
+)
+def test_bad_input_is_one_line(cnnbench_cli, words: list[str], said: str) -> None:
+    done = cnnbench_cli("conv", *words, *FAKE)
+
+    assert done.exit_code == 2, done.output
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert said in done.stderr
+
+
+def test_other_commands_send_a_layer_here(cnnbench_cli) -> None:
+    done = cnnbench_cli("run", "--models", "conv:k8-3x3-p1", *FAKE)
+
+    assert done.exit_code == 2
+    assert "cnnbench conv --layer" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--pivot", "mode"], "--pivot"),
+        (["--filter", "batch=1"], "--filter"),
+        (["--format", "html"], "--format html"),
+    ],
+)
+def test_the_lab_s_tables_choose_their_own_rows(cnnbench_cli, words, said: str) -> None:
+    cnnbench_cli("conv", "--impl", "none", "--out", "kept", *FAKE)
+    done = cnnbench_cli("report", "kept", "--lab", *words)
+
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_run_without_layers_has_no_lab(cnnbench_cli, fake_run, tmp_path) -> None:
+    assert fake_run
+    done = cnnbench_cli("report", tmp_path / "run", "--lab")
+
+    assert done.exit_code == 2
+    assert "cnnbench conv" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_real_smoke_suite_is_right_and_has_roofs_and_kernels(tmp_path: Path) -> None:
+    words = ["--impl", "im2col,winograd_f4", "--rounds", "2", "--json", "--quiet",
+             "--device", "cpu", "--threads", "1", "--modes", "eager"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnbench", "conv", "--suite", "smoke", *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)["rows"]
+    status = {(row["layer"], row["implementation"]): row["status"] for row in rows}
+    assert status["conv:k8-3x3-p1", "winograd_f4"] == "ok"
+    assert status["conv:k16-1x1", "winograd_f4"] == "not applicable"
+    measured = [row for row in rows if row["status"] != "not applicable"]
+    assert {row["status"] for row in measured} == {"ok"}
+    assert all(row["kernels"] and row["roof_share"] for row in measured)
+    assert all(
+        row["workspace_bytes"] == row["measured_workspace_bytes"]
+        for row in measured
+        if row["implementation"] == "im2col" and row["layer"] == "conv:k8-3x3-p1"
+    )

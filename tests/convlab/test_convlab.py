@@ -1,0 +1,82 @@
+"""What is best, what is only faster than a slow default, and what must never be recommended."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnbench.convlab import advice, benches, is_configuration, is_library, sure_gain
+from cnnbench.spec import Mode
+
+
+def test_every_way_is_compared_with_the_default_and_with_the_best_library_way(lab) -> None:
+    (bench,) = benches(lab)
+    cells = {cell.record.spec.mode.text: cell for cell in bench.cells}
+
+    assert cells["impl=im2col"].speedup.point == pytest.approx(10 / 8)
+    assert cells["impl=im2col"].library_speedup.point == pytest.approx(4 / 8)
+    assert cells["impl=im2col"].library.spec.mode.text == "impl=prepacked+channels_last"
+    assert cells["eager"].speedup.point == 1
+    assert cells["impl=matmul_1x1"].refusal == "matmul_1x1 needs a 1x1 kernel, not 3x3"
+    assert cells["impl=matmul_1x1"].speedup is None
+
+
+def test_a_wrong_library_way_is_not_the_best(way) -> None:
+    (bench,) = benches([way("eager", 10), way("channels_last", 1, "wrong")])
+
+    assert {cell.library.spec.mode.text for cell in bench.cells} == {"eager"}
+
+
+def test_every_dtype_has_a_default_of_its_own(way) -> None:
+    found = [way("eager", 10), way("amp=bf16", 6), way("bf16", 4), way("impl=im2col+bf16", 2)]
+    (bench,) = benches(found)
+    defaults = {cell.record.spec.mode.text: cell.default.spec.mode.text for cell in bench.cells}
+
+    assert defaults == {
+        "eager": "eager", "amp=bf16": "eager", "bf16": "bf16", "impl=im2col+bf16": "bf16",
+    }  # fmt: skip
+
+
+def test_three_classes_of_advice_are_kept_apart(lab) -> None:
+    found = {one.kind: one for one in advice(benches(lab)[0])}
+
+    assert found["A"].chosen.spec.mode.text == "channels_last"
+    assert found["A"].gain.point == pytest.approx(2)
+    assert found["B"].chosen.spec.mode.text == "impl=prepacked+channels_last"
+    assert found["B"].gain.point == pytest.approx(2.5)
+    assert found["C"].chosen.spec.workload.architecture.endswith("~depthwise")
+    assert found["C"].gain.point == pytest.approx(5)
+    assert found["C"].promised == pytest.approx(8)
+
+
+def test_a_wrong_way_is_never_chosen_and_is_counted(lab) -> None:
+    (found,) = (one for one in advice(benches(lab)[0]) if one.kind == "B")
+
+    assert found.wrong == 1
+    assert "winograd" not in found.chosen.id
+
+
+def test_where_only_a_wrong_way_is_faster_nothing_is_chosen(way) -> None:
+    found = advice(benches([way("eager", 10), way("impl=winograd_f4", 1, "wrong")])[0])
+
+    assert [(one.kind, one.chosen, one.tried, one.wrong) for one in found] == [("B", None, 0, 1)]
+
+
+def test_what_cannot_be_told_from_the_default_is_not_chosen(way) -> None:
+    found = advice(benches([way("eager", 10), way("channels_last", 10)])[0])
+
+    assert [(one.kind, one.chosen) for one in found] == [("A", None)]
+
+
+def test_the_best_of_many_needs_more_evidence_than_one_alone(eager, noisy, twice_as_fast) -> None:
+    assert sure_gain(twice_as_fast, eager, 1)
+    assert sure_gain(twice_as_fast, eager, 20)
+    assert not sure_gain(noisy, eager, 1)
+    assert not sure_gain(twice_as_fast, None, 1)
+
+
+def test_flags_are_configuration_and_prepacked_weights_are_the_library_s() -> None:
+    native, packed, ours = (Mode(implementation=one) for one in ("native", "prepacked", "im2col"))
+
+    assert (is_configuration(native), is_library(native)) == (True, True)
+    assert (is_configuration(packed), is_library(packed)) == (False, True)
+    assert (is_configuration(ours), is_library(ours)) == (False, False)

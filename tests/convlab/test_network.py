@@ -1,0 +1,69 @@
+"""Shares of a network, what a change should gain, and what it gained."""
+
+from __future__ import annotations
+
+import pytest
+
+from cnnbench.convlab import benches
+from cnnbench.convlab.network import changes, networks, outcomes, specs
+from cnnbench.layers import Extraction, Layer
+from tests import made
+from tests.convlab.conftest import LAYER
+
+NET = "lenet/inference-b1-3x32x32"
+
+
+@pytest.fixture
+def network(lab):
+    layer = Layer(LAYER, (8, 16, 16), 3, ("a", "b", "c"))
+    whole = [
+        made.record(f"{NET}/eager/cpu-t1", [[60.0] * 3] * 3),
+        made.record(f"{NET}/channels_last/cpu-t1", [[50.0] * 3] * 3),
+    ]
+    (found,) = networks([*whole, *lab], "lenet", Extraction((layer,), {}, 1, 1), benches(lab))
+    return found
+
+
+def test_a_layer_takes_its_count_times_its_time(network) -> None:
+    (share,) = network.shares
+
+    assert share.seconds == pytest.approx(0.030, rel=0.01)
+    assert share.fraction == pytest.approx(0.5, rel=0.01)
+
+
+def test_changes_are_predicted_by_amdahl_s_law(network) -> None:
+    found = {one.mode.text: one for one in changes(network)}
+
+    # Three calls of 10 ms become three of 5, 8 and 4 ms; the rest of the 60 ms stays.
+    assert found["channels_last"].predicted == pytest.approx(0.045, rel=0.01)
+    contiguous = "impl=im2col@8x16x16-k8-3x3-p1"
+    assert found[contiguous].predicted == pytest.approx(0.054, rel=0.01)
+    last = "impl=prepacked@8x16x16-k8-3x3-p1+channels_last"
+    assert found[last].predicted == pytest.approx(0.042, rel=0.01)
+    assert [found[text].kind for text in ("channels_last", contiguous, last)] == ["A", "B", "B"]
+
+
+def test_a_wrong_implementation_is_never_applied(network) -> None:
+    assert not any("winograd" in spec.id for spec in specs(network, changes(network)))
+
+
+def test_what_was_predicted_stands_beside_what_was_measured(network) -> None:
+    found = changes(network)
+    eager, last = (
+        made.record(f"{NET}/{mode}/cpu-t1", [[time] * 3] * 3)
+        for mode, time in (("eager", 62.0), ("channels_last", 31.0))
+    )
+    rows = {one.change.mode.text: one for one in outcomes(network, found, [eager, last])}
+
+    assert rows["channels_last"].gain.point == pytest.approx(2)
+    assert rows["channels_last"].predicted_gain == pytest.approx(60 / 45, rel=0.01)
+    assert rows["impl=im2col@8x16x16-k8-3x3-p1"].after is None
+
+
+def test_layers_that_take_longer_than_the_network_predict_nothing(lab) -> None:
+    layer = Layer(LAYER, (8, 16, 16), 100)
+    whole = [made.record(f"{NET}/{mode}/cpu-t1", [[60.0] * 3] * 3)
+             for mode in ("eager", "channels_last")]  # fmt: skip
+    (found,) = networks([*whole, *lab], "lenet", Extraction((layer,), {}, 1, 1), benches(lab))
+
+    assert {one.predicted for one in changes(found)} == {None}
