@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.table import Entry
-    from cnnbench.runner.campaign import Job
     from cnnbench.store import StoredRun
 
 # Options that --resume takes from the run itself.
