@@ -33,7 +33,7 @@ def main():
         job = profiling.prepare(
             Order(
                 models=(name,), modes=(wish.mode,), device="cpu", phases=(wish.phase,),
-                batches=(wish.batch,), threads=wish.threads,
+                batches=(wish.batch,), threads=(wish.threads,) if wish.threads else None,
             )
         )  # fmt: skip
         found = profiling.profile(job, profiling.Passes(seconds=wish.seconds)).layers

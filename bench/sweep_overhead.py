@@ -74,7 +74,7 @@ def sweep(options: argparse.Namespace, folder: str, clock: Clock) -> StoredRun:
         models=tuple(options.models.split(",")),
         modes=tuple(options.modes.split(",")),
         device="cpu",
-        threads=options.threads,
+        threads=(options.threads,) if options.threads else None,
         plan=plan,
     )
     return campaign.start(campaign.prepare(order), Path(folder) / "run", clock)

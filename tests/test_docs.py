@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -13,10 +14,11 @@ from click.testing import CliRunner
 from cnnbench import store
 from cnnbench.cli import COMMANDS, main
 from cnnbench.report import render
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.report.scaling import ending
+from cnnbench.report.table import entries, tidy
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").glob("*.md"))
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
 MEASURING = {
@@ -25,12 +27,29 @@ MEASURING = {
 }  # fmt: skip
 
 
-def console_lines(text: str) -> list[str]:
+def console_examples(text: str) -> list[tuple[str, str]]:
+    """Every line that a reader may type, with the output that is printed below it."""
     blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    return [line[2:] for block in blocks for line in block.splitlines() if line.startswith("$ ")]
+    typed = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    return [
+        (line, shown.strip("\n")) for line, _, shown in (part.partition("\n") for part in typed)
+    ]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def console_lines(text: str) -> list[str]:
+    return [line for line, _ in console_examples(text)]
+
+
+def in_order(shown: str, output: str) -> bool:
+    """Whether the output is what is shown, where lines of … stand for any lines."""
+    parts = [re.escape(part) for part in re.split(r"^…\n?", f"{shown}\n", flags=re.MULTILINE)]
+    return re.fullmatch("(?:.*\n)*".join(parts), output) is not None
+
+
+LECTURE = console_examples((ROOT / "docs" / "lecture.md").read_text(encoding="utf8"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_console_line_of_the_documentation_runs(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,6 +63,30 @@ def test_every_console_line_of_the_documentation_runs(
         result = CliRunner().invoke(main, [*words[1:], *fake])
 
         assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.mark.parametrize(("line", "shown"), [one for one in LECTURE if one[1]])
+def test_the_lectures_tables_are_what_the_commands_print(line: str, shown: str) -> None:
+    words = shlex.split(line)
+    if words[1] == "cost" and importlib.util.find_spec("torch") is None:
+        pytest.skip("needs torch")
+
+    result = CliRunner().invoke(main, words[1:])
+
+    assert result.exit_code == 0, result.output
+    output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
+    assert in_order(shown, output), result.stdout
+
+
+def test_only_the_lectures_tables_show_outputs_because_only_they_are_compared() -> None:
+    others = [page for page in PAGES if page.name != "lecture.md"]
+
+    assert not [
+        line
+        for page in others
+        for line, shown in console_examples(page.read_text(encoding="utf8"))
+        if shown
+    ]
 
 
 def test_every_command_has_an_example_in_the_documentation() -> None:
@@ -64,11 +107,47 @@ def test_the_readme_opens_with_the_two_commands_and_ci_calls_the_second() -> Non
     assert re.search(pattern[1], blocks[1], flags=re.MULTILINE)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES],
-                         ids=lambda page: page.name)  # fmt: skip
+LINKING = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "bench" / "README.md",
+    ROOT / "results" / "README.md",
+    *PAGES,
+]
+
+
+@pytest.mark.parametrize("page", LINKING, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_of_the_project_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf8")):
         assert (page.parent / target).exists(), target
+
+
+def test_every_command_of_the_readme_has_only_options_that_there_are() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    shell = "".join(re.findall(r"^```sh\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL))
+    lines = re.findall(r"cnnbench ([^\n&]+)", shell)
+
+    assert lines
+    for line in lines:
+        # The second word may be a command of a group.
+        name, *words = shlex.split(line)
+        known = CliRunner().invoke(main, [name, *words[: words[0].isalpha()], "--help"]).output
+        options = [word for word in words if word.startswith("--")]
+        assert name in COMMANDS, line
+        assert [option for option in options if option not in known] == [], line
+
+
+def test_every_script_of_bench_is_explained() -> None:
+    page = (ROOT / "bench" / "README.md").read_text(encoding="utf8")
+
+    assert [path.name for path in (ROOT / "bench").glob("*.py") if path.name not in page] == []
+
+
+def test_pictures_are_small() -> None:
+    pictures = list((ROOT / "docs" / "pictures").iterdir())
+
+    assert pictures
+    assert [path.name for path in pictures if path.stat().st_size >= 200_000] == []
 
 
 def test_the_ci_script_is_valid_shell() -> None:
@@ -79,7 +158,8 @@ def test_the_ci_script_is_valid_shell() -> None:
 def test_kept_results_are_rendered_from_their_records(run: Path) -> None:
     found = entries([store.read(run)])
 
-    assert render(summary(found), "markdown") == (run / "report.md").read_text(encoding="utf8")
+    text = "\n".join(render(table, "markdown") for table in ending(found))
+    assert text == (run / "report.md").read_text(encoding="utf8")
     assert render(tidy(found), "csv").encode() == (run / "report.csv").read_bytes()
 
 

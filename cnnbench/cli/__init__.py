@@ -20,7 +20,7 @@ from cnnbench.version import VERSION
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
     "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in duet."),
-    "report": ("cnnbench.cli.report", "Show stored runs as a table, CSV, Markdown or JSON."),
+    "report": ("cnnbench.cli.report", "Show stored runs as a table, HTML page, CSV, JSON, …"),
     "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),
     "check": ("cnnbench.cli.check", "Check against a baseline: structure, then timing."),
     "baseline": ("cnnbench.cli.baseline", "Save, show and update a baseline file."),

@@ -73,7 +73,7 @@ class Range(Parameter):
               help=f"Any of {', '.join(PHASES)}.")  # fmt: skip
 @click.option("--threads", type=Numbers(), help="CPU threads.  [default: all cores]")
 @click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builders.")
-@click.option("--threshold", type=Percent(), default="5%", show_default=True,
+@click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
               help="What must not pass: half of it is where the verdict turns.")  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
               help="Fresh pairs of processes before the first look and at the last.")  # fmt: skip
@@ -175,7 +175,7 @@ def _play(
     opened: tuple[Side, Side], order: Order, options: dict[str, Any], out: Path
 ) -> tuple[Prepared, list[Outcome]]:
     prepared = ab.prepare(opened, order, _how(options))
-    watcher = _Watcher(quiet=options["quiet"])
+    watcher = Announcer(quiet=options["quiet"])
     try:
         return prepared, ab.run(prepared, out, watcher)
     except KeyboardInterrupt:
@@ -191,7 +191,7 @@ def _say(text: str, *, quiet: bool) -> None:
         click.echo(f"cnnbench: {text}", err=True)
 
 
-class _Watcher:
+class Announcer:
     """Writes to stderr how far a duet is."""
 
     def __init__(self, *, quiet: bool) -> None:

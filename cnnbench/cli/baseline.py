@@ -87,7 +87,7 @@ def _structure(options: Mapping[str, Any]) -> Baseline:
             modes=options["modes"],
             device=options["device"],
             batches=options["batch"],
-            threads=options["threads"],
+            threads=(options["threads"],) if options["threads"] else None,
             executor=options["who"],
         )
     )

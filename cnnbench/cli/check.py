@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import baseline, compare, gate, store
+from cnnbench.baseline import Source
+from cnnbench.cli.ab import Announcer
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import decode
 from cnnbench.compare import Side
+from cnnbench.compare.judging import limits
+from cnnbench.decision import Rule
 from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.gate import Remeasured
 from cnnbench.report import FORMATS, comparison, github, junit, render
-from cnnbench.runner import again
+from cnnbench.runner import ab, again, revisions
 from cnnbench.runner.plan import Plan
 from cnnbench.spec import Spec
 
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.compare import Judgement, Threshold
-    from cnnbench.gate import Remeasured
 
 CI = ("github",)
 
@@ -79,8 +83,9 @@ def command(**options: Any) -> None:
     """Check a run, or what there is now, against a baseline.
 
     First what the networks are made of, exactly: parameters, MACs, operators, kernels, outputs.
-    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell. A
-    stored record tells only large changes of time; 'cnnbench ab' measures both sides together.
+    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell.
+    Without RUN the revision that the baseline was saved at is measured beside what is here; a
+    stored record tells only large changes of time.
     """
     kind = "json" if options["as_json"] else options["kind"]
     if kind not in FORMATS:
@@ -89,10 +94,10 @@ def command(**options: Any) -> None:
         raise UsageError("--structure-only keeps no run; drop --out")
     thresholds = gate.thresholds(options["config"], options["words"], Path())
     kept = _kept(options["against"])
-    found = compare.compare(kept.side, _head(options, kept))
     timing = not options["structure_only"]
-    if timing and options["run"] is None:
-        found = gate.with_pairs(found, remeasured(options, kept, thresholds))
+    fresh = remeasured(options, kept, thresholds) if timing and options["run"] is None else {}
+    found = compare.compare(kept.side, _head(options, kept, timed=timing and not fresh))
+    found = gate.with_pairs(found, fresh)
     judgement = compare.judge(found, thresholds, force=options["force"], timing=timing)
     _show(judgement, options, kind)
     gate.conclude(judgement, strict=options["strict"])
@@ -121,7 +126,7 @@ def _kept(path: Path) -> Kept:
     return Kept(gate.side_of(found, path.name), found.plan, found)
 
 
-def _head(options: Mapping[str, Any], kept: Kept) -> Side:
+def _head(options: Mapping[str, Any], kept: Kept, *, timed: bool) -> Side:
     """The run that was given, or what there is now."""
     if options["run"] is not None:
         run = store.read(options["run"])
@@ -132,7 +137,7 @@ def _head(options: Mapping[str, Any], kept: Kept) -> Side:
     if not specs:
         raise UsageError(f"{options['against']} holds nothing that could be measured again")
     plan = decode(Plan, dict(kept.plan), f"{options['against']}: plan")
-    if options["structure_only"]:
+    if not timed:
         now = again.inspect(specs, plan, options["who"])
         return Side("now", now.environment, {record.id: record for record in now.records})
     return _measured(specs, plan, options)
@@ -154,11 +159,58 @@ def remeasured(
 ) -> dict[str, Remeasured]:
     """The baseline's own source and the head, measured side by side now, by spec id.
 
-    Empty where nobody has measured the source again; then the stored record decides, with the
-    limits that it has.
+    Empty where the source cannot be rebuilt; then the stored record decides, with the limits that
+    it has.
     """
-    del options, kept, thresholds
-    return {}
+    repo = revisions.repository(Path.cwd())
+    source = kept.baseline.source if kept.baseline is not None else Source()
+    lacking = _cannot_rebuild(source, repo)
+    if repo is None or source.revision is None or lacking:
+        _say(f"{lacking}; the stored record decides, with wide limits", options)
+        return {}
+    rules = _rules(kept, thresholds)
+    if not rules:
+        return {}
+    _say(f"measuring the baseline's revision {source.revision[:12]} beside what is here", options)
+    outcomes = ab.remeasure(
+        list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
+        ab.Duet(executor=options["who"]), Announcer(quiet=options["quiet"]), options["out"],
+    )  # fmt: skip
+    return {
+        one.contest.base.id: Remeasured(
+            one.confirmation or one.pairs, replace(one.decision, verdict=one.verdict)
+        )
+        for one in outcomes
+        if one.failure is None
+    }
+
+
+def _cannot_rebuild(source: Source, repo: Path | None) -> str:
+    """Why the baseline's code cannot be measured again, or nothing."""
+    if source.revision is None:
+        return "the baseline records no revision"
+    if source.dirty is not False:
+        return "the baseline was measured with uncommitted changes"
+    if repo is None:
+        return "this is no git repository"
+    if not revisions.commit(repo, source.revision):
+        return f"the baseline's revision {source.revision[:12]} is not in this repository"
+    return ""
+
+
+def _rules(kept: Kept, thresholds: Sequence[Threshold]) -> dict[str, Rule]:
+    """The rule of every spec whose latency is to be judged."""
+    rules = {}
+    for name, record in kept.side.records.items():
+        limit = limits(Spec.parse(name), thresholds).get("latency")
+        if record.failure is None and limit is not None and limit.limit:
+            rules[name] = Rule(limit.limit)
+    return rules
+
+
+def _say(text: str, options: Mapping[str, Any]) -> None:
+    if not options["quiet"]:
+        click.echo(f"cnnbench: {text}", err=True)
 
 
 def _show(judgement: Judgement, options: Mapping[str, Any], kind: str) -> None:

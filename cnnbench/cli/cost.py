@@ -10,7 +10,7 @@ import click
 
 from cnnbench import suite
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Pair, Shape
+from cnnbench.cli.parameters import Pair, Shape, Words
 from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
 from cnnbench.runner.executor import executor
@@ -20,6 +20,8 @@ from cnnbench.spec import OPTIMIZERS, PHASES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cnnbench.report.table import Table
+
 _SECONDS = 600.0
 
 _EPILOG = """\b
@@ -28,6 +30,7 @@ Examples:
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
+  cnnbench cost alexnet --layers --columns name,output,params,macs
   cnnbench cost vit_b_16 --ops
   cnnbench cost resnet50 mobilenet_v2 --cross-check
   cnnbench cost tag:lecture --format json
@@ -58,6 +61,7 @@ Examples:
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
 @click.option("--sort", metavar="COLUMN", help="Order layers or operators by a column.")
 @click.option("--top", type=click.IntRange(min=1), help="Only the first so many.")
+@click.option("--columns", type=Words(), default=(), help="Which columns, in this order.")
 @click.option("--real", is_flag=True, help="Run on real tensors, for networks that need values.")
 @click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
@@ -92,6 +96,8 @@ def _refuse_idle_options(options: Mapping[str, Any]) -> None:
     ):
         if options[name] is not None and options["view"] not in views:
             raise UsageError(f"--{name} goes with {' or '.join(f'--{v}' for v in sorted(views))}")
+    if options["columns"] and (options["as_json"] or options["kind"] == "json"):
+        raise UsageError("--columns does not go with JSON, which has everything")
 
 
 def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -119,7 +125,11 @@ def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _table(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Any:
+def _table(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Table:
+    return cost.only(_rows(facts, options), options["columns"])
+
+
+def _rows(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Table:
     if options["view"] == "layers":
         return cost.layers(facts, options["depth"], options["sort"], options["top"])
     if options["view"] == "ops":

@@ -33,9 +33,12 @@ class Words(Parameter):
 
 
 class Numbers(Parameter):
-    """Comma-separated positive whole numbers."""
+    """Comma-separated positive numbers; each once, unless order and repeats mean something."""
 
     name = "N,…"
+
+    def __init__(self, *, repeats: bool = False) -> None:
+        self._repeats = repeats
 
     def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, ...]:
         """Split at commas and read."""
@@ -44,7 +47,8 @@ class Numbers(Parameter):
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part.isdecimal() and int(part) > 0 for part in parts):
             self.fail(f"'{value}' is not a list of positive numbers such as 1,8", param, ctx)
-        return tuple(dict.fromkeys(map(int, parts)))
+        numbers = tuple(map(int, parts))
+        return numbers if self._repeats else tuple(dict.fromkeys(numbers))
 
 
 class Shape(Parameter):
@@ -86,13 +90,16 @@ class Percent(Parameter):
 
     name = "PERCENT"
 
+    def __init__(self, most: float = 1.0) -> None:
+        self._most = most
+
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """Read ``2%`` or ``0.02``."""
         if isinstance(value, float):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)", str(value).strip())
         share = float(match[1]) / (100 if match[2] else 1) if match is not None else 0.0
-        if not 0 < share < 1:
+        if not 0 < share <= self._most:
             self.fail(f"'{value}' is not a share such as 2% or 0.02", param, ctx)
         return share
 

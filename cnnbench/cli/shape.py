@@ -192,7 +192,7 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 @command.command("head")
 @_MAP
 @click.option("--classes", type=click.IntRange(min=1), required=True, help="Of the classifier.")
-@click.option("--hidden", type=Numbers(), default=None, help="Widths of hidden layers.")
+@click.option("--hidden", type=Numbers(repeats=True), help="Widths of hidden layers, in order.")
 @_BIAS
 @_JSON
 def _head(

@@ -3,7 +3,7 @@
 Relative Frobenius errors against float64 on the same (already rounded) input and weights, for
 data without structure. Rounding errors of unlike signs grow with the square root of the number of
 additions (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 2.8); the factors
-are at least twice the worst that random layers showed. Knows no implementation.
+are about twice the worst that random layers showed. Knows no implementation.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def accumulator(problem: ConvProblem) -> float:
 
 def gemm(problem: ConvProblem) -> float:
     """One sum of C/g x R x S products per output, rounded to the dtype once at the end."""
-    return 2 * UNIT[problem.dtype] + accumulator(problem) * math.sqrt(problem.taps)
+    return 3 * UNIT[problem.dtype] + accumulator(problem) * math.sqrt(problem.taps)
 
 
 def rounded_taps(rounds: Callable[[ConvProblem], int]) -> Callable[[ConvProblem], float]:

@@ -6,6 +6,7 @@ Takes the plain JSON that a worker's analysis answers with; knows nothing of how
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from cnnbench import units
@@ -195,6 +196,24 @@ def _lines(one: Facts, check: Facts) -> list[tuple[Any, ...]]:
         *((name, tool, d["operators"], d["ours"], d["theirs"], d["reason"])
           for d in check["differences"]),
     ]  # fmt: skip
+
+
+def only(table: Table, names: Sequence[str]) -> Table:
+    """These columns of a table, in this order; every column if none is named.
+
+    Raises:
+        UnknownName: there is no such column.
+    """
+    places = {column.name: place for place, column in enumerate(table.columns)}
+    for name in names:
+        if name not in places:
+            raise UnknownName("column", name, places)
+    chosen = [places[name] for name in names] or list(places.values())
+    return replace(
+        table,
+        columns=tuple(table.columns[place] for place in chosen),
+        rows=tuple(tuple(row[place] for place in chosen) for row in table.rows),
+    )
 
 
 def _captions(facts: Sequence[Facts]) -> tuple[str, ...]:

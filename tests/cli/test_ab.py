@@ -174,7 +174,7 @@ def test_notices_about_what_a_revision_does_not_hold(ab, repo: Path) -> None:
         (["eager", "tf32", "--device", "cpu"], "exists on cuda only"),
         (["eager", "bf16", "--size", "8", "--input", "3x8x8"], "keep one"),
         (["eager", "bf16", "--models", "alexnet", "--size", "8"], "cannot take 8x8"),
-        (["eager", "bf16", "--threshold", "0"], "is not a share such as 5%"),
+        (["eager", "bf16", "--threshold", "0"], "is not a share such as 2%"),
         (["eager", "bf16", "--threshold", "x%"], "'x%' is not a share"),
         (["eager", "bf16", "--pairs", "1..3"], "is not a range such as 3..10"),
         (["eager", "bf16", "--pairs", "5..3"], "is not a range"),

@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from cnnbench.cli.check import command, remeasured
+from cnnbench.cli.check import command
 from cnnbench.gate import Remeasured
 from cnnbench.report import comparison
 from tests import made
@@ -123,8 +123,49 @@ def test_pairs_from_a_remeasured_source_decide(cnnbench_cli, monkeypatch) -> Non
     assert found[names[0]]["how"] == "paired"
 
 
-def test_nobody_remeasures_a_source_by_itself(baseline) -> None:
-    assert remeasured({}, None, []) == {}  # type: ignore[arg-type]
+def repository(path: Path) -> None:
+    """The test's directory as a clean repository, whatever the commands leave there."""
+    made.repository(path / "repo", {".gitignore": "old\nresults\nbaseline.json\n"})
+    for name in (".git", ".gitignore"):
+        (path / "repo" / name).rename(path / name)
+    (path / "repo").rmdir()
+
+
+def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_path) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--executor", "fake")
+
+    assert done.exit_code == 0, done.stderr
+    assert "measuring the baseline's revision" in done.stderr
+    found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
+    assert {(row["verdict"], row["how"]) for row in found} == {("unchanged", "paired")}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"revision": None}, "the baseline records no revision"),
+        ({"dirty": True}, "the baseline was measured with uncommitted changes"),
+        ({"revision": "0" * 40}, "the baseline's revision 000000000000 is not in this repository"),
+    ],
+)
+def test_a_source_that_cannot_be_rebuilt_is_said_and_the_stored_record_decides(
+    cnnbench_cli, tmp_path, change, reason: str
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    path = tmp_path / "baseline.json"
+    data = json.loads(path.read_text())
+    data["source"] |= change
+    path.write_text(json.dumps(data))
+
+    done = cnnbench_cli("check", "--baseline", path, "--json", "--executor", "fake")
+
+    assert done.exit_code == 0, done.stderr
+    assert f"cnnbench: {reason}; the stored record decides, with wide limits" in done.stderr
+    assert "paired" not in {row["how"] for row in json.loads(done.stdout)}
 
 
 def test_a_network_that_no_longer_builds_fails_and_the_others_are_judged(

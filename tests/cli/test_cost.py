@@ -41,6 +41,16 @@ def test_every_view_in_every_format(kind: str, view: list[str]) -> None:
     assert done.stdout.strip()
 
 
+@pytest.mark.parametrize("view", [[], ["--layers"], ["--ops"]])
+def test_columns_are_those_asked_for_in_that_order(view: list[str]) -> None:
+    done = cost("lenet", *view, "--columns", "macs,name", "--format", "csv")
+
+    everything = csv.DictReader(io.StringIO(cost("lenet", *view, "--format", "csv").stdout))
+    header, *rows = csv.reader(io.StringIO(done.stdout))
+    assert header == ["macs", "name"]
+    assert rows == [[row["macs"], row["name"]] for row in everything]
+
+
 def test_csv_holds_raw_numbers_under_stable_names() -> None:
     done = cost("lenet", "--format", "csv", "--batch", "3")
 
@@ -68,6 +78,8 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "--batch", "0"], "--batch"),
         (["lenet", "--size", "big"], "'big'"),
         (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
+        (["lenet", "--columns", "name,mac"], "did you mean macs"),
+        (["lenet", "--columns", "name", "--json"], "--columns does not go with JSON"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:

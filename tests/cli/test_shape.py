@@ -73,6 +73,13 @@ def test_classic_comparisons(words: str, ratio: float) -> None:
     assert found["macs_ratio"] == pytest.approx(ratio)
 
 
+def test_hidden_layers_of_one_width_are_layers_each() -> None:
+    found = json.loads(shape("head --in 512x7x7 --classes 1000 --hidden 4096,4096 --json"))
+
+    # VGG-16's head, layer by layer.
+    assert [layer["params"] for layer in found["left"]] == [102_764_544, 16_781_312, 4_097_000]
+
+
 def test_a_comparison_for_people_shows_both_ways_and_the_ratio() -> None:
     text = shape("stack --in 64x56x56 --kernel 7")
 

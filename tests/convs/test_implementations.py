@@ -59,7 +59,8 @@ def test_a_thousand_random_layers_agree_with_float64_within_the_stated_tolerance
     seen: Counter[tuple[str, str]] = Counter()
     worst: dict[tuple[str, str], float] = {}
 
-    @settings(max_examples=1000, suppress_health_check=list(HealthCheck))
+    # The same thousand every time: a tolerance is statistical, and its test shall not be.
+    @settings(max_examples=1000, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(special(), SEEDS)
     def compare(problem: ConvProblem, seed: int) -> None:
         tensors = data(problem, seed)
