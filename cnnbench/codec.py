@@ -46,7 +46,7 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
         SchemaError: the data does not fit; the message names the place.
     """
     try:
-        result: T = _reader(kind)(data)
+        result: T = _reader(typing.cast("Any", kind))(data)
     except _MisfitError:
         result = _decode(kind, data, path or kind.__name__)
     return result
@@ -74,7 +74,8 @@ def _reader(kind: Any) -> _Reader:
         return _reader_of_list(inner[0])
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return _reader_of_mapping(inner[1])
-    return _reader_of_dataclass(kind) if dataclasses.is_dataclass(kind) else _refuse
+    known = dataclasses.is_dataclass(kind)
+    return _reader_of_dataclass(typing.cast("type", kind)) if known else _refuse
 
 
 def _refuse(data: Any) -> Any:
