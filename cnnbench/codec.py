@@ -3,6 +3,9 @@
 Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong
 type, or is unknown is an error that names its path, so that a foreign file is refused and never
 half read.
+
+Decoding goes twice about it: readers built once per type take data that fits without keeping track
+of where they are; what they refuse is read again by the plain way, which names the place.
 """
 
 from __future__ import annotations
@@ -10,13 +13,15 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 
 from cnnbench.errors import SchemaError
 
 T = TypeVar("T")
+
+_MISSING = dataclasses.MISSING
 
 
 def encode(value: Any) -> Any:
@@ -40,8 +45,119 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
     Raises:
         SchemaError: the data does not fit; the message names the place.
     """
-    result: T = _decode(kind, data, path or kind.__name__)
+    try:
+        result: T = _reader(typing.cast("Any", kind))(data)
+    except _MisfitError:
+        result = _decode(kind, data, path or kind.__name__)
     return result
+
+
+class _MisfitError(Exception):
+    """A reader does not take it; the plain way says why, or takes it after all."""
+
+
+_Reader = Callable[[Any], Any]
+_PLAIN = (int, float, str, bool)
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
+    """What reads a type; it refuses whatever is not usual."""
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return lambda data: data
+    if kind in _PLAIN:
+        return _reader_of_plain(kind)
+    if origin in (types.UnionType, typing.Union):
+        return _reader_of_optional(kind)
+    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
+        return _reader_of_list(inner[0])
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return _reader_of_mapping(inner[1])
+    known = dataclasses.is_dataclass(kind)
+    return _reader_of_dataclass(typing.cast("type", kind)) if known else _refuse
+
+
+def _refuse(data: Any) -> Any:
+    raise _MisfitError(type(data))
+
+
+def _reader_of_plain(kind: type) -> _Reader:
+    def read(data: Any) -> Any:
+        if type(data) is kind:
+            return data
+        if kind is float and type(data) is int:
+            return float(data)
+        raise _MisfitError
+
+    return read
+
+
+def _reader_of_optional(kind: Any) -> _Reader:
+    (inner,) = [part for part in typing.get_args(kind) if part is not type(None)]
+    read = _reader(inner)
+    return lambda data: None if data is None else read(data)
+
+
+def _reader_of_list(inner: Any) -> _Reader:
+    read_one, wanted = _reader(inner), {inner}
+
+    def read(data: Any) -> Any:
+        if type(data) is not list:
+            raise _MisfitError
+        # Long lists of samples: the common case, without a call per number.
+        if inner in _PLAIN and set(map(type, data)) <= wanted:
+            return tuple(data)
+        return tuple([read_one(part) for part in data])
+
+    return read
+
+
+def _reader_of_mapping(inner: Any) -> _Reader:
+    read_one, wanted = _reader(inner), {inner}
+
+    def read(data: Any) -> Any:
+        if type(data) is not dict:
+            raise _MisfitError
+        if inner is Any or (inner in _PLAIN and set(map(type, data.values())) <= wanted):
+            return dict(data)
+        return {key: read_one(part) for key, part in data.items()}
+
+    return read
+
+
+def _reader_of_dataclass(kind: type) -> _Reader:
+    fields, hints = dataclasses.fields(kind), _hints(kind)
+    readers = {item.name: _reader(hints[item.name]) for item in fields}
+    # A field of such a type needs no reader: what JSON gives is the value.
+    usual = {name: _usual(hints[name]) for name in readers}
+    start = {item.name: None if _required(item) else item.default for item in fields}
+    made = {i.name: i.default_factory for i in fields if i.default_factory is not _MISSING}
+    needed = {
+        i.name for i in fields if _required(i) and type(None) not in typing.get_args(hints[i.name])
+    }
+
+    def read(data: Any) -> Any:
+        if type(data) is not dict or not needed <= data.keys():
+            raise _MisfitError
+        values = start.copy()
+        for name, part in data.items():
+            if name not in values:
+                raise _MisfitError
+            values[name] = part if type(part) is usual[name] else readers[name](part)
+        for name, make in made.items():
+            if name not in data:
+                values[name] = make()
+        return kind(**values)
+
+    return read
+
+
+def _usual(hint: Any) -> Any:
+    known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
+    origin = typing.get_origin(hint)
+    plain = origin in (None, types.UnionType, typing.Union) and known[0] in _PLAIN
+    return known[0] if plain else None
 
 
 @cache

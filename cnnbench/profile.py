@@ -16,6 +16,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cnnbench.facts import Ceilings
+
 
 @dataclass(frozen=True)
 class Scope:
@@ -200,7 +202,10 @@ class Trace:
 
 @dataclass(frozen=True)
 class Profile:
-    """One spec's profile; a part that could not be had is ``None`` and explained in ``notes``."""
+    """One spec's profile; a part that could not be had is ``None`` and explained in ``notes``.
+
+    ``ceilings`` are those of the machine, probed beside the passes; empty if they were not.
+    """
 
     spec: str
     environment: str
@@ -209,6 +214,7 @@ class Profile:
     primitives: tuple[Primitive, ...] | None = None
     costs: tuple[LayerCost, ...] | None = None
     notes: tuple[str, ...] = ()
+    ceilings: tuple[Ceilings, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,12 +29,14 @@ _DTYPES = {
     "fp16": "float16", "amp=fp16": "float16",
 }  # fmt: skip
 
+_NARROW = {"bfloat16", "float16"}
+
 # Threads that wait for a core let the others wait: such ceilings are too low by far. One thread
 # alone finds its moment.
 _DISTURBED = 0.1
 
 # Faster than the ceiling by more than this: then the ceiling is wrong, not the step a miracle.
-_TOLERANCE = 1.1
+TOLERANCE = 1.1
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Roof:
     @property
     def credible(self) -> bool:
         """Whether the step was not faster than is possible; otherwise the ceilings are too low."""
-        return self.share <= _TOLERANCE
+        return self.share <= TOLERANCE
 
 
 def peak(ceilings: Sequence[Ceilings], precision: str) -> float | None:
@@ -171,6 +173,47 @@ def roof(
         return None
     binds = max(floors, key=lambda name: floors[name])
     return Roof(binds, floors[binds], floors[binds] / seconds)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a part of a step does, e.g. a layer.
+
+    Attributes:
+        flops: two per multiply-accumulate.
+        float32_bytes: that its operators read and write together, counted as in float32.
+        operators: how many they are.
+    """
+
+    flops: int
+    float32_bytes: int
+    operators: int
+
+
+def floors(
+    part: Part, ceilings: Sequence[Ceilings], precision: str, threads: int
+) -> dict[str, float] | None:
+    """Seconds that each ceiling asks for at least, for a part of several operators.
+
+    Each operator has its share of the bytes as its working set. In a precision of 16 bits all bytes
+    are halved: where only some tensors are that narrow, the floor is lower than it could be, and a
+    share of the roof with it.
+
+    Returns:
+        ``None`` where it does nothing or no ceiling fits it.
+    """
+    fitting = usable(ceilings, threads)
+    top = peak(fitting, precision)
+    moved = part.float32_bytes * (0.5 if _DTYPES.get(precision) in _NARROW else 1.0)
+    wide = bandwidth(fitting, moved / max(part.operators, 1))
+    if top is None or wide is None or not part.operators:
+        return None
+    call = min(one.dispatch_ns for one in fitting) / 1e9
+    return {
+        "compute": part.flops / top,
+        "memory": moved / wide,
+        "dispatch": part.operators * call,
+    }
 
 
 def drift(ceilings: Sequence[Ceilings]) -> float | None:

@@ -32,7 +32,7 @@ LEVELS = {
     "spec": 1, "facts": 1, "stats": 1, "catalogue": 1, "arithmetic": 1,
     "record": 2, "convproblem": 2, "roofline": 2, "layers": 3,
     "convcatalogue": 1, "convdialects": 3, "convlab": 4,
-    "profile": 1, "recommendation": 4,
+    "profile": 2, "recommendation": 4,
     "metrics": 3, "store": 3, "suite": 3, "advice": 3, "compare": 4, "decision": 2,
     "structure": 3, "baseline": 4, "imported": 3, "history": 4,
     "runner": 5, "report": 5, "gate": 5,

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench import codec
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
+from cnnbench.record import Record
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,32 @@ def test_a_field_of_any_json_is_read_whole_or_refused_by_its_path(name: str, dat
     value, message = read(FULL | {name: data})
 
     assert message.startswith(f"Outer.{name}") or read(encode(value)) == (value, "")
+
+
+@given(st.dictionaries(st.sampled_from([*FULL, "inner", "many", "counts", "x"]), JSON) | OUTER)
+def test_the_quick_way_and_the_plain_way_read_the_same(data: Any) -> None:
+    data = encode(data) if isinstance(data, Outer) else FULL | data
+    try:
+        plain = codec._decode(Outer, data, "Outer")
+    except SchemaError as error:
+        plain = str(error)
+
+    value, message = read(data)
+
+    assert (value if value is not None else message) == plain
+    assert repr(value or message) == repr(plain) or isinstance(plain, str)
+
+
+@pytest.mark.parametrize("data", [{"count": 1.0}, {"count": 1, "share": True}, {}, {"x": 1}, [], 3])
+def test_the_quick_way_takes_nothing_that_the_plain_one_refuses(data: Any) -> None:
+    with pytest.raises(codec._MisfitError):
+        codec._reader(Inner)(data)
+
+
+def test_what_fits_goes_the_quick_way(eager) -> None:
+    data = json.loads(json.dumps(encode(eager)))
+
+    assert codec._reader(Record)(data) == eager
 
 
 def test_none_is_left_out() -> None:

@@ -211,7 +211,35 @@ def test_memory_or_arithmetic_by_the_ceilings(moved: int, name: str) -> None:
     ceilings = Ceilings({"float32 matmul": 1e9}, {"1000": 1e12, "100000000": 1e9}, 1000, 2)
 
     # 2e6 FLOPs take 2 ms; 20 MB at the memory's 1 GB/s take 20 ms.
-    assert limits(profile(0.2, 0.2, 0.2, moved=moved), eager(ceilings=(ceilings,))) == {name}
+    found = profile(0.2, 0.2, 0.2, moved=moved, operators=1)
+    assert limits(found, eager(ceilings=(ceilings,))) == {name}
+
+
+def test_many_small_tensors_move_at_the_bandwidth_of_their_size() -> None:
+    ceilings = Ceilings({"float32 matmul": 1e9}, {"2000": 1e12, "100000000": 1e9}, 1000, 2)
+
+    # 20 MB in 10,000 operators of 2 kB take 20 us, not 20 ms.
+    found = profile(0.2, 0.2, 0.2, moved=20_000_000, operators=10_000)
+    assert "arithmetic_bound" in limits(found, eager(ceilings=(ceilings,)))
+
+
+def test_the_rate_is_that_of_the_precision_and_of_the_threads() -> None:
+    ceilings = Ceilings({"float32 matmul": 1e9, "bfloat16 matmul": 1e15}, {"1000": 1e12}, 1000, 2)
+    other = replace(ceilings, threads=4)
+    found = profile(0.2, 0.2, 0.2, moved=1000)
+
+    # 2e6 FLOPs take 2 ms of 10 in float32.
+    (text,) = texts(Evidence((eager(ceilings=(ceilings,)),), profile=found), "arithmetic_bound")
+    assert "20.0 % of the time" in text
+    assert texts(Evidence((eager(ceilings=(other,)),), profile=found), "bound")
+
+
+def test_a_bound_that_cannot_be_says_so() -> None:
+    ceilings = Ceilings({"float32 matmul": 1e6}, {"1000": 1e12}, 1000, 2)
+    found = profile(0.2, 0.2, 0.2, moved=1000)
+
+    (text,) = texts(Evidence((eager(ceilings=(ceilings,)),), profile=found), "arithmetic_bound")
+    assert "cannot be" in text
 
 
 def test_without_ceilings_the_bound_is_not_measured() -> None:

@@ -30,11 +30,14 @@ class Task:
         loss: ``(module output, generator) -> scalar``, a training loss with seeded targets.
         training_inputs: the same as ``inputs`` for a training step, where a network in training
             mode takes something else (detection takes its targets); None where it does not.
+        selects: outputs in inference are chosen by sorting scores, so that a rounding can exchange
+            one for another.
     """
 
     inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs]
     loss: Callable[[Any, torch.Generator], Tensor]
     training_inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs] | None = None
+    selects: bool = False
 
 
 def _images(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
@@ -167,9 +170,11 @@ TASKS: dict[str, Task] = {
     "classification": Task(_images, _classification_loss),
     "video": Task(_images, _classification_loss),
     "segmentation": Task(_images, _segmentation_loss),
-    "detection": Task(_photographs, _detection_loss, _with_targets()),
-    "instance_segmentation": Task(_photographs, _detection_loss, _with_targets("masks")),
-    "keypoints": Task(_photographs, _detection_loss, _with_targets("keypoints")),
+    "detection": Task(_photographs, _detection_loss, _with_targets(), selects=True),
+    "instance_segmentation": Task(
+        _photographs, _detection_loss, _with_targets("masks"), selects=True
+    ),
+    "keypoints": Task(_photographs, _detection_loss, _with_targets("keypoints"), selects=True),
     "optical_flow": Task(_image_pair, _flow_loss),
     "regions": Task(_images_and_regions, _region_loss),
     "layer": Task(_images, _layer_loss),

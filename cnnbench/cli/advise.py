@@ -96,7 +96,10 @@ def _order(options: dict[str, Any]) -> Order:
     size = options["size"]
     if size and options["shape"]:
         raise UsageError("--size and --input both say the shape; keep one")
-    plan = Plan(rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"])
+    # What the machine can do at most says whether memory or arithmetic holds the network back.
+    plan = Plan(
+        rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"], ceilings=True
+    )
     return Order(
         models=(options["model"],),
         device=options["device"],

@@ -10,10 +10,15 @@ import click
 from cnnbench import compare, gate, store
 from cnnbench.cli.output import write
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FORMATS, comparison, render
+from cnnbench.report import FORMATS, PAGES, comparison, render
+from cnnbench.report.remarks import remarks
+from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.compare import Judgement
+    from cnnbench.store import StoredRun
 
 _EPILOG = """\b
 Examples:
@@ -21,6 +26,7 @@ Examples:
   cnnbench compare results/A results/B results/C --format markdown -o table.md
   cnnbench compare results/A results/B --threshold latency=3% --threshold '*/compile*:latency=8%'
   cnnbench compare results/A results/B --format json
+  cnnbench compare results/A results/B --format html -o compare.html
 
 \b
 Exit codes: 0 without --threshold; with it 1 if something regressed, 3 if specs failed or are
@@ -36,9 +42,8 @@ missing, 4 or 5 with --strict if the machine cannot tell; 5 if the runs have not
 @click.option("--config", type=click.Path(path_type=Path), help="Thresholds from a TOML file.")
 @click.option("--force", is_flag=True, help="Judge times of unlike environments too.")
 @click.option("--strict", is_flag=True, help="With --threshold: inconclusive is exit code 4.")
-@click.option(
-    "--format", "kind", default="table", show_default=True, help=f"One of {', '.join(FORMATS)}."
-)
+@click.option("--format", "kind", default="table", show_default=True,
+              help=f"One of {', '.join([*FORMATS, *PAGES])}.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -56,13 +61,14 @@ def command(
     """Compare stored runs with the first of them, spec by spec.
 
     Runs that were measured in the same ensembles are compared in pairs. Others were measured at
-    different times: their verdicts allow for the drift of the machine. "table" and "markdown" have
-    a row per spec, "csv" and "json" one per spec and metric.
+    different times: their verdicts allow for the drift of the machine. "csv" and "json" have a row
+    per spec and metric, the others one per spec; "html" is one page of the new runs that begins
+    with what changed.
     """
     del debug
     kind = "json" if as_json else kind
-    if kind not in FORMATS:
-        raise UnknownName("format", kind, FORMATS)
+    if kind not in FORMATS and kind not in PAGES:
+        raise UnknownName("format", kind, [*FORMATS, *PAGES])
     if len(runs) < 2:
         raise UsageError("compare takes two or more runs")
     thresholds = gate.thresholds(config, words, Path())
@@ -74,8 +80,15 @@ def command(
         compare.judge(compare.compare(old, compare.side_of(run)), thresholds, force=force)
         for run in rest
     ]
-    shape = comparison.summary if kind in {"table", "markdown"} else comparison.tidy
-    write(render(shape(judgements), kind), output)
+    write(_text(judgements, rest, kind), output)
     if words:
         for judgement in judgements:
             gate.conclude(judgement, strict=strict)
+
+
+def _text(judgements: Sequence[Judgement], new: Sequence[StoredRun], kind: str) -> str:
+    if kind in PAGES:
+        table, changes = comparison.summary(judgements), comparison.changes(judgements)
+        return PAGES[kind](entries(new), table, remarks(new), changes)
+    shape = comparison.tidy if kind in {"csv", "json"} else comparison.summary
+    return render(shape(judgements), kind)

@@ -57,6 +57,8 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True,
               help="So many layers and operators; all other layers share a row.")  # fmt: skip
 @click.option("--stacks", is_flag=True, help="Also folded call stacks for flame graphs; slower.")
+@click.option("--no-roof", is_flag=True,
+              help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
 @click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of the weights.")
 @click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
               help="Longest that one pass may take.")  # fmt: skip
@@ -75,11 +77,15 @@ def command(**options: Any) -> None:
     job = profiling.prepare(_order(options))
     (spec,) = job.specs
     folder = options["out"] / profiling.folder_name(spec)
-    passes = profiling.Passes(folder, options["steps"], options["stacks"], options["seconds"])
+    passes = profiling.Passes(
+        folder, options["steps"], options["stacks"], options["seconds"], not options["no_roof"]
+    )
     found = profiling.profile(job, passes)
     files = _keep(found, folder)
     if options["as_json"]:
-        click.echo(json.dumps(tables.to_json(found, options["depth"]), indent=1))
+        click.echo(
+            json.dumps(tables.to_json(found, options["depth"], tables.roof_of(found)), indent=1)
+        )
     else:
         _show(found, options["depth"], options["top"])
     click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
@@ -105,7 +111,7 @@ def _order(options: dict[str, Any]) -> Order:
 
 
 def _show(found: Profile, depth: int | None, top: int) -> None:
-    click.echo(render(tables.layers(found, depth, top), "table"))
+    click.echo(render(tables.layers(found, depth, top, tables.roof_of(found)), "table"))
     for table in (tables.operators(found, top), tables.kernels(found, top)):
         if table.rows:
             click.echo(render(table, "table"))
@@ -116,9 +122,10 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
 
 def _keep(found: Profile, folder: Path) -> list[str]:
     """Everything as files beside the trace."""
+    roof = tables.roof_of(found)
     files = {
-        "profile.json": json.dumps(tables.to_json(found), indent=1) + "\n",
-        "layers.csv": render(tables.layers(found, closing=False), "csv"),
+        "profile.json": json.dumps(tables.to_json(found, None, roof), indent=1) + "\n",
+        "layers.csv": render(tables.layers(found, roof=roof, closing=False), "csv"),
         "operators.csv": render(tables.operators(found), "csv"),
         "memory.csv": render(tables.memory(found), "csv"),
         "memory.json": render(tables.memory(found), "json"),

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import store
+from cnnbench import compare, gate, store
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, render, terminal
+from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, render, terminal
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling
 from cnnbench.report.selection import Selection, keep, view
@@ -20,6 +20,7 @@ from cnnbench.report.table import entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.page.context import Change
     from cnnbench.report.table import Entry, Table
     from cnnbench.store import StoredRun
 
@@ -27,6 +28,7 @@ _EPILOG = """\b
 Examples:
   cnnbench report results/RUN
   cnnbench report results/RUN --format html -o report.html
+  cnnbench report results/RUN --format html --baseline results/OLD -o report.html
   cnnbench report results/RUN --format markdown -o table.md
   cnnbench report results/A results/B --format csv
   cnnbench report results/RUN --pivot mode
@@ -86,6 +88,8 @@ _MANY = 50
 @click.option(
     "--lab", "lab", is_flag=True, help="Runs of cnnbench conv: ways, roofs, substitutes, advice."
 )
+@click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
+              help="With --format html: also what changed against an older run.")  # fmt: skip
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
               help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
@@ -101,6 +105,8 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
         raise UnknownName("format", kind, [*FORMATS, *PAGES])
     if options["metric"] is not None and options["pivot"] is None:
         raise UsageError("--metric goes with --pivot FIELD")
+    if options["baseline"] is not None and kind not in PAGES:
+        raise UsageError("--baseline goes with --format html; for a table: cnnbench compare")
     runs = [store.read(path) for path in directories]
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
@@ -110,7 +116,8 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
     found, said = entries(runs), remarks(runs)
     table = _table(found, kind, options)
     if kind in PAGES:
-        write(PAGES[kind](keep(found, options["condition"]), table, said), output)
+        kept, changes = keep(found, options["condition"]), _changes(runs, options["baseline"])
+        write(PAGES[kind](kept, table, said, changes), output)
         return
     if kind in FOR_PEOPLE:
         table = with_remarks(table, said)
@@ -135,6 +142,15 @@ def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
     from cnnbench.cli import lab
 
     return lab.text(runs, kind)
+
+
+def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[Change]:
+    if baseline is None:
+        return []
+    old, thresholds = compare.side_of(store.read(baseline)), gate.thresholds(None, (), Path())
+    return comparison.changes(
+        [compare.judge(compare.compare(old, compare.side_of(run)), thresholds) for run in runs]
+    )
 
 
 def _selection(options: dict[str, Any], group_by: str | None) -> Selection:

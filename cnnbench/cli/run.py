@@ -15,12 +15,16 @@ from cnnbench.cli.parameters import Bytes, Numbers, Pair, Percent, Seconds, Shap
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.report.scaling import ending
+from cnnbench.report.table import entries, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.plan import Plan
 from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.table import Entry
     from cnnbench.store import StoredRun
 
 # Options that --resume takes from the run itself.
@@ -281,9 +285,7 @@ def _resume(options: dict[str, Any]) -> StoredRun:
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
     found = entries([stored])
-    click.echo(
-        render(tidy(found), "json") if as_json else render(summary(found), "table"), nl=False
-    )
+    click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
     paths = _write_reports(stored)
@@ -296,5 +298,9 @@ def _write_reports(stored: StoredRun) -> list[str]:
     """Leave the tables beside the records, so that a run can be read without this program."""
     found = entries([stored])
     write(render(tidy(found), "csv"), stored.path / "report.csv")
-    write(render(summary(found), "markdown"), stored.path / "report.md")
+    write(_ending(found, "markdown"), stored.path / "report.md")
     return [store.RECORDS, "report.csv", "report.md"]
+
+
+def _ending(found: Sequence[Entry], kind: str) -> str:
+    return "\n".join(render(table, kind) for table in ending(found))

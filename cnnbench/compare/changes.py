@@ -32,7 +32,7 @@ BETWEEN_SESSIONS = 0.05
 # So many standard deviations of drift are allowed for.
 _ALLOWED = 3.0
 
-How = Literal["exact", "paired", "apart", "unknown"]
+How = Literal["exact", "paired", "apart", "described", "unknown"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,8 @@ class Change:
         metric: its name.
         old, new: the estimates, ``None`` where it was not measured.
         how: ``exact`` (counts and bytes), ``paired`` (side by side), ``apart`` (at different
-            times), or ``unknown`` (no ratio can be had).
+            times), ``described`` (of the measurement itself: a ratio without an interval, judged
+            only where a threshold names it), or ``unknown`` (no ratio can be had).
         ratio: new over old with a 98 % interval, one per cent on either side.
         pairs: log-ratios, one per common ensemble.
         shift: what the interval is made of.
@@ -224,47 +225,66 @@ def _drift(name: str, old: Side, new: Side) -> float:
 
 
 def measured(metric: Metric) -> bool:
-    """Whether a metric is a time or a rate: never twice the same."""
-    return metric.kind in {"seconds", "rate"}
+    """Whether a metric is a time or follows from one: never twice the same."""
+    return metric.nature == "time"
 
 
 def _change(metric: Metric, before: Record, after: Record, drift: float) -> Change | None:
     old, new = metric.of(before), metric.of(after)
     if old is None or new is None:
         return None if old is None and new is None else Change(metric.name, old, new, "unknown")
-    if not measured(metric):
-        return _exact(metric.name, old, new)
-    if metric.name in BY_TIME and (speedups := metrics.log_speedups(before, after)):
-        return of_pairs(metric.name, speedups, Change(metric.name, old, new, "paired"))
+    if not measured(metric) or min(old.point, new.point) <= 0:
+        return _exact(metric, old, new)
+    if metric.name in _FOLLOWS and (speedups := metrics.log_speedups(before, after)):
+        return _paired(
+            metric.name, speedups, Change(metric.name, old, new, "paired"), before, after
+        )
     shift = stats.shift(old, new)
     ratio = _ratio(shift, shift.half())
     disturbed = _disturbed(before) or _disturbed(after)
     return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed)
 
 
-def _exact(name: str, old: Estimate, new: Estimate) -> Change:
+def _exact(metric: Metric, old: Estimate, new: Estimate) -> Change:
+    described = metric.nature == "described"
+    how: How = "described" if described else "exact"
     if old.point == 0:
         same = stats.exact(1.0) if new.point == 0 else None
-        return Change(name, old, new, "exact" if same else "unknown", same)
-    return Change(name, old, new, "exact", stats.exact(new.point / old.point))
+        return Change(metric.name, old, new, how if same else "unknown", same)
+    ratio = new.point / old.point
+    return Change(metric.name, old, new, how, Estimate(ratio) if described else stats.exact(ratio))
 
 
 # What is read from the slices of an ensemble, and how its log-ratio follows from that of times.
 BY_TIME = {"latency": 1, "throughput": -1}
+# What is work over time besides; the work may have changed too.
+_FOLLOWS = BY_TIME | {"effective_flops": -1, "executed_flops": -1}
 
 
 def of_pairs(metric: str, pairs: Sequence[float], known: Change | None = None) -> Change:
     """A change measured side by side.
 
     Args:
-        metric: a name of ``BY_TIME``.
+        metric: a name of ``BY_TIME``, or other work over time.
         pairs: log(new / old) of the time, one per pair; at least one.
         known: what was known of it before; its absolute values stay.
     """
-    signed = tuple(BY_TIME[metric] * value for value in pairs)
+    signed = tuple(_FOLLOWS[metric] * value for value in pairs)
     shift = stats.shift_of(signed)
     old, new = (known.old, known.new) if known is not None else (None, None)
     return Change(metric, old, new, "paired", _ratio(shift, shift.half()), signed, shift)
+
+
+def _paired(
+    metric: str, pairs: Sequence[float], known: Change, before: Record, after: Record
+) -> Change:
+    """Work over time, side by side: the ratio of the work is exact and moves every pair."""
+    estimates = known.old, known.new, metrics.latency(before), metrics.latency(after)
+    if metric in BY_TIME or None in estimates:
+        return of_pairs(metric, pairs, known)
+    old, new, slow, fast = (one.point for one in estimates if one is not None)
+    work = math.log(new * fast / (old * slow))
+    return of_pairs(metric, [value - work for value in pairs], known)
 
 
 def _disturbed(record: Record) -> str:

@@ -212,6 +212,8 @@ def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> Findi
     better: decision.Better = "higher" if metric.better == "higher" else "lower"
     found = _timed(change, Rule(limit, better=better))
     judged = cast("Verdict", found.verdict)
+    if metric.better == "none" and judged == "improvement":
+        judged = "regression"  # no direction is the better one: it has changed
     return Finding(spec, change.metric, judged, limit, change, found.reason, found)
 
 

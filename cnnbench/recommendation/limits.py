@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from cnnbench import metrics, units
-from cnnbench.profile import Layer, layer_rows
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, roofline, units
+from cnnbench.profile import Layer, LayerCost, layer_rows
 from cnnbench.recommendation.choice import Evidence, Finding
+from cnnbench.roofline import Part
+
+if TYPE_CHECKING:
+    from cnnbench.record import Record
 
 # A limit is worth a sentence from this share of the time on.
 _DISPATCH_SHARE = 0.25
@@ -78,24 +84,42 @@ def bound(evidence: Evidence) -> tuple[Finding, ...]:
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.costs is None:
         return ()
-    if not record.ceilings:
+    time, least = metrics.latency(record), _least(profile.costs, record)
+    if time is None:
+        return ()
+    if least is None:
         text = "whether memory or arithmetic limits it: the machine's ceilings were not measured"
         return (Finding("bound", "untried", text),)
-    ceilings, time = record.ceilings[0], metrics.latency(record)
-    macs = sum(cost.forward_macs + cost.backward_macs for cost in profile.costs)
-    moved = sum(cost.forward_bytes + cost.backward_bytes for cost in profile.costs)
-    if time is None or not ceilings.flops_per_s or not ceilings.bytes_per_s:
-        return ()
-    arithmetic = 2 * macs / max(ceilings.flops_per_s.values())
-    # The bandwidth of the largest working set is that of memory.
-    largest = max(ceilings.bytes_per_s, key=lambda size: float(size))
-    memory = moved / ceilings.bytes_per_s[largest]
+    memory, arithmetic = least["memory"], least["compute"]
     what, bound = ("memory", memory) if memory > arithmetic else ("arithmetic", arithmetic)
     text = (
         f"{what}: moving its tensors takes at least {units.seconds(memory)}, its multiplications"
         f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
     )
+    if bound > roofline.TOLERANCE * time.point:
+        text = f"{text}, which cannot be: the ceilings were probed too low, on a busy machine"
     return (Finding(f"{what}_bound", "limit", text),)
+
+
+def _least(costs: tuple[LayerCost, ...], record: Record) -> dict[str, float] | None:
+    """Seconds of the whole step by each ceiling, its layers added up; ``None`` if none fits."""
+    found = [
+        floors
+        for cost in costs
+        if (floors := roofline.floors(_part(cost), record.ceilings, *_how(record))) is not None
+    ]
+    if not found:
+        return None
+    return {name: sum(floors[name] for floors in found) for name in found[0]}
+
+
+def _part(cost: LayerCost) -> Part:
+    moved = cost.forward_bytes + cost.backward_bytes
+    return Part(2 * (cost.forward_macs + cost.backward_macs), moved, cost.operators)
+
+
+def _how(record: Record) -> tuple[str, int]:
+    return record.spec.mode.precision, record.spec.threads
 
 
 def subnormals(evidence: Evidence) -> tuple[Finding, ...]:

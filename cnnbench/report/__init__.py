@@ -15,6 +15,7 @@ from cnnbench.report import csv, json, latex, markdown, terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnnbench.report.page.context import Change
     from cnnbench.report.table import Entry, Table
 
 # One line per format: name -> table to text.
@@ -30,15 +31,18 @@ FORMATS: dict[str, Callable[[Table], str]] = {
 FOR_PEOPLE = frozenset({"table", "markdown", "latex"})
 
 
-def _html(found: Sequence[Entry], table: Table, remarks: Sequence[str]) -> str:
+def _html(
+    found: Sequence[Entry], table: Table, remarks: Sequence[str], compared: Sequence[Change] = ()
+) -> str:
     # The plotting library takes half a second to import; only a page needs it.
     from cnnbench.report.page import render as page
 
-    return page(found, table, remarks)
+    return page(found, table, remarks, compared)
 
 
-# Formats that show more than one table: name -> entries, their table, what must be known beside.
-PAGES: dict[str, Callable[[Sequence[Entry], Table, Sequence[str]], str]] = {"html": _html}
+# Formats that show more than one table: name -> entries, their table, what must be known beside,
+# and changes against an older run, if there is one.
+PAGES: dict[str, Callable[..., str]] = {"html": _html}
 
 
 def render(table: Table, name: str) -> str:

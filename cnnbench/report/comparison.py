@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.report.page import context
 from cnnbench.report.table import Column, Table
 from cnnbench.structure import FACETS
 
@@ -81,6 +82,22 @@ def _tidy_cells(
         decision.resolvable if decision is not None else None,
         (finding.reason if finding is not None else "") or lines or None,
     )
+
+
+def changes(judgements: Sequence[Judgement]) -> list[context.Change]:
+    """Every judged metric as a page draws it; facets of the structure have no ratio."""
+    many = len(judgements) > 1
+    return [
+        context.Change(
+            f"{judgement.comparison.new}: {one.spec}" if many else one.spec,
+            one.metric,
+            one.change.ratio if one.change is not None else None,
+            one.verdict,
+        )
+        for judgement in judgements
+        for row in judgement.rows
+        for one in row.findings
+    ]
 
 
 def summary(judgements: Sequence[Judgement]) -> Table:

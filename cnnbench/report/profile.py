@@ -1,17 +1,19 @@
 """Profile -> tables: layers that add up to the step, operators, kernels, the memory curve.
 
-Knows nothing of how the profile was taken. A roof comes from whoever knows the machine's ceilings;
-without one its column says "not measured".
+Knows nothing of how the profile was taken. Without the machine's ceilings the column of the roof
+says "not measured".
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
+from cnnbench import roofline, units
 from cnnbench.codec import encode
 from cnnbench.profile import Layer, LayerTimes, Operator, Profile, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
+from cnnbench.roofline import Part
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -69,9 +71,34 @@ def layers(
         tuple(_cell(column, of, row, whole, roof) for column, of in shown)
         for row in _most(layer_rows(profile, depth), top)
     ]
+    shares = [share for row in layer_rows(profile) if roof and (share := roof(row)) is not None]
+    if shares:
+        notes = (*notes, *_on_roofs(shares))
     if closing:
         rows += [_closing(columns, name, ns, whole) for name, ns in closing_rows(found)]
     return Table(columns, tuple(rows), (profile.spec, *_captions(profile)), notes)
+
+
+def roof_of(profile: Profile) -> Roof | None:
+    """What tells a layer's share of the roof; ``None`` if no ceilings were probed or counted for.
+
+    It has none for rows that stand for several modules: those may be bound by different ceilings.
+    """
+    if not profile.ceilings or profile.costs is None:
+        return None
+    spec = Spec.parse(profile.spec)
+    costs = {cost.name: cost for cost in profile.costs}
+
+    def share(layer: Layer) -> float | None:
+        cost = costs.get(layer.name)
+        if cost is None or layer.scopes > 1 or layer.ns <= 0:
+            return None
+        moved = cost.forward_bytes + cost.backward_bytes
+        part = Part(2 * (cost.forward_macs + cost.backward_macs), moved, cost.operators)
+        floors = roofline.floors(part, profile.ceilings, spec.mode.precision, spec.threads)
+        return None if floors is None else 1e9 * max(floors.values()) / layer.ns
+
+    return share
 
 
 def _roofless(column: Column) -> Column:
@@ -86,6 +113,16 @@ def _cell(
     if column.name == "roof":
         return _NO_ROOF if roof is None else roof(row)
     return of(row)
+
+
+def _on_roofs(shares: Sequence[float]) -> list[str]:
+    text = (
+        "of roof: the least time that arithmetic, memory or the calls of its operators ask for by"
+        " ceilings probed just now, over the layer's time"
+    )
+    above = sum(share > roofline.TOLERANCE for share in shares)
+    doubt = f"{above} layers are faster than their roof: those ceilings were probed too low"
+    return [text, *([doubt] if above else [])]
 
 
 def _most(rows: Sequence[Layer], top: int | None) -> Sequence[Layer]:

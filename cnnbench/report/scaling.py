@@ -5,20 +5,25 @@ Takes numbers as they are: an interval that spans the difference of two batches 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.report.table import Column, Table, captions, notes
+from cnnbench.report.table import Column, Table, captions, notes, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnnbench.report.table import Entry, Value
+    from cnnbench.stats import Estimate
 
 # Throughput that is this close to the best is as good as the best.
 CLOSE = 0.05
 
 NOT_YET = "not yet"
+
+# Names of the columns of single batches begin with it.
+_BATCH = "throughput_per_s:"
 
 _KEYS = (
     Column("run", "run"),
@@ -51,7 +56,7 @@ def scaling(found: Sequence[Entry]) -> Table:
     return Table(
         columns=(
             *(_KEYS[i] for i in keep),
-            *(Column(f"throughput_per_s:{b}", f"batch {b}", "rate") for b in batches),
+            *(Column(f"{_BATCH}{b}", f"batch {b}", "rate") for b in batches),
             Column("best_per_s", "best", "rate"),
             Column("saturates_at", "saturates at batch", "whole"),
         ),
@@ -71,6 +76,20 @@ def scaling(found: Sequence[Entry]) -> Table:
         ),
         notes=notes(found),
     )
+
+
+def ending(found: Sequence[Entry]) -> tuple[Table, ...]:
+    """The tables that a run ends with: every row, and the curves if a workload has two batches."""
+    table, curves = summary(found), scaling(found)
+    if not any(_points(curves, row) > 1 for row in curves.rows):
+        return (table,)
+    # What holds for the whole run stands above the first table already.
+    return table, replace(curves, captions=curves.captions[:1], notes=())
+
+
+def _points(curves: Table, row: Sequence[Value | Estimate]) -> int:
+    pairs = zip(curves.columns, row, strict=True)
+    return sum(value is not None for column, value in pairs if column.name.startswith(_BATCH))
 
 
 def saturation(curve: Mapping[int, float]) -> int | str | None:

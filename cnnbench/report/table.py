@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
 from cnnbench.metrics import METRICS
-from cnnbench.record import Environment, Record
+from cnnbench.record import Environment, Record, Reference
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
@@ -122,6 +123,17 @@ def _size(entry: Entry) -> str:
     return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
 
 
+def _optimizer(entry: Entry) -> str | None:
+    """Of the phases that train; inference has none."""
+    work = entry.record.spec.workload
+    return None if work.phase == "inference" else work.optimizer
+
+
+def _unusual_optimizer(entry: Entry) -> str | None:
+    name = _optimizer(entry)
+    return None if name == OPTIMIZERS[0] else name
+
+
 def reason(record: Record) -> str:
     """Why a row is not ``ok``, in one line."""
     if record.failure is not None:
@@ -141,6 +153,7 @@ _IDENTITY: tuple[Cell, ...] = (
     (Column("size", "size"), _size),
     (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
     (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
+    (Column("optimizer", "optimizer"), _optimizer),
     (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
     (Column("status", "status"), lambda e: e.record.status),
     (Column("error", "error"), lambda e: reason(e.record)),
@@ -234,6 +247,7 @@ _SUMMARY: tuple[Cell, ...] = (
     (Column("run", "run"), lambda e: e.run),
     (Column("model", "model"), lambda e: e.record.spec.workload.model),
     (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
+    (Column("optimizer", "optimizer"), _unusual_optimizer),
     (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
     (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
     (Column("device", "device"), lambda e: e.record.spec.device.text),
@@ -259,6 +273,7 @@ _UNREMARKABLE = {None, "clean"}
 _HOISTED = {
     "run": "run ",
     "phase": "",
+    "optimizer": "optimizer ",
     "batch": "batch ",
     "input": "input ",
     "device": "",
@@ -274,9 +289,11 @@ def summary(found: Sequence[Entry]) -> Table:
     keep = []
     for index, column in enumerate(columns):
         values = {row[index] for row in rows}
-        if column.name in _HOISTED and len(values) == 1 and rows:
+        if values <= _UNREMARKABLE:
+            continue
+        if column.name in _HOISTED and len(values) == 1:
             shared.append(f"{_HOISTED[column.name]}{values.pop()}")
-        elif not values <= _UNREMARKABLE:
+        else:
             keep.append(index)
     return Table(
         columns=tuple(columns[index] for index in keep),
@@ -329,10 +346,15 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
         if why or record.status != "ok":
             lines.append(f"{record.id}: {record.status}: {why or 'not measured'}")
         lines += [f"{record.id}: {note}" for note in record.notes]
-        share = record.reference.subnormal_share if record.reference else None
-        if share:
-            lines.append(
-                f"{record.id}: {units.percent(share)} of the activations are subnormal numbers,"
-                " which slow a CPU down many times"
-            )
+        if record.reference is not None and record.reference.subnormal_share:
+            lines.append(f"{record.id}: {_subnormal(record.reference)}")
     return tuple(dict.fromkeys(lines))
+
+
+def _subnormal(reference: Reference) -> str:
+    share = units.percent(reference.subnormal_share or 0.0)
+    layer = reference.subnormal_layer
+    where = "" if layer is None else f", first in {layer}"
+    return (
+        f"{share} of the activations are subnormal numbers{where}, which slow a CPU down many times"
+    )

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
-from cnnbench.convproblem import of_workload
+from cnnbench.convproblem import is_conv, of_workload
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.layers import Extraction, Layer
@@ -77,7 +77,7 @@ class FakeWorker:
             return {name: _applies(Spec.parse(name)) for name in message["specs"]}
         spec = Spec.parse(message["spec"])
         self.phase = "build"
-        trouble = _trouble(spec, timeout)
+        trouble = _trouble(spec, timeout) or _refusal(spec, message["task"])
         if trouble is not None:
             raise trouble
         answers: dict[str, Callable[[], Any]] = {
@@ -128,6 +128,14 @@ def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
         "fake:hangs": WorkerTimeout(f"no answer within {timeout:g} s; raise --timeout"),
     }
     return table.get(spec.workload.architecture)
+
+
+def _refusal(spec: Spec, task: str) -> WorkerError | None:
+    """As a worker does that is asked to measure what does not apply."""
+    if task != "measure" or not is_conv(spec.workload.architecture):
+        return None
+    reason = _applies(spec)["reason"]
+    return WorkerRaised(reason, "unsupported") if reason else None
 
 
 def _facts(message: Message) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """One spec -> its profile: single questions to workers, one pass each, no two passes in a process.
 
-The trace, the layers' times, the library's primitives and the static counts come from workers of
-their own, because each would disturb the others. A pass that fails costs its own part only.
+The trace, the layers' times, the machine's ceilings, the library's primitives and the static counts
+come from workers of their own, because each would disturb the others. A pass that fails costs its
+own part only.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import roofline
 from cnnbench.codec import decode
 from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Trace
 from cnnbench.runner import campaign
-from cnnbench.runner.inquiry import ask, asking
+from cnnbench.runner.inquiry import ask, asking, ceilings
 
 if TYPE_CHECKING:
     from cnnbench.channel import Message
@@ -36,12 +38,14 @@ class Passes:
         steps: that the profiler records.
         stacks: record call stacks too, which slows the profiled steps further.
         seconds: roughly, of the pass that times the layers.
+        ceilings: probe what the machine can do at most, for about a second.
     """
 
     folder: Path | None = None
     steps: int = 5
     stacks: bool = False
     seconds: float = 8.0
+    ceilings: bool = False
 
 
 def prepare(order: Order) -> Job:
@@ -91,6 +95,8 @@ def profile(job: Job, passes: Passes) -> Profile:
             more = {"folder": str(passes.folder.resolve()), "steps": passes.steps}
             found.part("trace", Trace, more | {"stacks": passes.stacks})
         found.part("layer_times", LayerTimes, {"seconds": passes.seconds}, "layers")
+        if passes.ceilings:
+            found.ceilings(spec)
         found.part("primitives", tuple[Primitive, ...])
         found.part("layer_costs", tuple[LayerCost, ...], {}, "costs")
     if found.profile.trace is None and found.profile.layers is None:
@@ -113,6 +119,21 @@ class _Asker:
         self._request = request
         self._timeout = timeout
         self.profile = base
+
+    def ceilings(self, spec: Spec) -> None:
+        """Probe them; those that threads waited through would be too low and are left out."""
+        note = ""
+        try:
+            probed = ceilings(self._crew, spec.device, spec.threads)
+        except WorkerError as error:
+            note = f"ceilings not measured: {error}"
+        else:
+            kept = roofline.usable((probed,), spec.threads)
+            self.profile = replace(self.profile, ceilings=kept)
+            if not kept:
+                note = "ceilings not measured: the threads that probed them had to wait for a core"
+        if note:
+            self.profile = replace(self.profile, notes=(*self.profile.notes, note))
 
     def part(
         self, task: str, kind: Any, more: Message | None = None, field: str | None = None

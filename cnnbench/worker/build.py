@@ -57,6 +57,7 @@ class Step:
         inputs: its positional arguments.
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
+        selects: what is observed is chosen by sorting scores (``tasks.Task``).
     """
 
     call: Callable[[], Any]
@@ -65,6 +66,7 @@ class Step:
     inputs: tuple[Any, ...]
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
+    selects: bool = False
 
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
@@ -119,7 +121,9 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     """The iteration that a spec times; compilation happens on its first call."""
     given = inputs(architecture, spec.workload, seed)
     if spec.workload.phase == "inference":
-        return inference(spec, module, given)
+        made = inference(spec, module, given)
+        made.selects = TASKS[architecture.task].selects
+        return made
     return _training(spec, architecture, module, given, seed)
 
 

@@ -37,7 +37,7 @@ def measure(request: Message, talk: Talk) -> None:
     torch.manual_seed(request["seed"])
     first, result = sampling.timed(step.call, device)
     talk.enter("check")
-    check = _check(spec, step.observe(result), request)
+    check = _check(spec, step, result, request)
     del result
     talk.enter("warm up")
     plan = sampling.WarmUp.of(request["warm_up"])
@@ -46,7 +46,7 @@ def measure(request: Message, talk: Talk) -> None:
     if spec.mode.compiler != "eager":
         # The first call may have run what later calls do not: CUDA graphs record on the second.
         talk.enter("check again")
-        check = checking.worse(check, _check(spec, step.observe(step.call()), request))
+        check = checking.worse(check, _check(spec, step, step.call(), request))
     canaries = Canaries()
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
@@ -73,11 +73,12 @@ def _build(spec: Spec, seed: int) -> build.Step:
     return build.step(spec, architecture, module, seed)
 
 
-def _check(spec: Spec, outputs: list[torch.Tensor], request: Message) -> Check:
+def _check(spec: Spec, step: build.Step, result: Any, request: Message) -> Check:
     if request.get("reference") is None:
         return Check("unchecked", reason=request.get("no_reference", "no reference"))
     known = decode(Reference, request["reference"])
-    return checking.compare(spec, outputs, Path(request["reference_path"]), known)
+    path = Path(request["reference_path"])
+    return checking.compare(spec, step.observe(result), path, known, selects=step.selects)
 
 
 def _slices(

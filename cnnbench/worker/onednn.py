@@ -3,16 +3,22 @@
 oneDNN writes a line per primitive to the process's standard output. That is caught on the level of
 the descriptor, so this is for a worker process, whose output is nobody else's, and never while
 timing.
+
+The line's form is that of oneDNN 3 (``onednn_verbose,v1``): its template line names the fields;
+engine, primitive, implementation, direction and memory stand first, the milliseconds last. Source:
+oneDNN Developer Guide, "Verbose Mode".
 """
 
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 import tempfile
 from collections import Counter
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -57,25 +63,59 @@ def _standard_output() -> Iterator[list[bytes]]:
         os.close(kept)
 
 
-def primitives(lines: Iterable[str]) -> tuple[Counter[str], int]:
-    """Executed primitives by name, and the number of reorders among the lines.
+@dataclass(frozen=True)
+class Executed:
+    """A line of the log: what ran, and its nanoseconds by the library's own clock.
 
-    A name has no sizes and no times in it: kind, implementation, direction, type of data, e.g.
-    ``convolution brg_conv_fwd:avx512_core forward_inference f32``.
+    Attributes:
+        kind: ``convolution``, ``reorder``, …
+        implementation: as the library names it.
+        direction: ``forward_inference``, …; empty where the primitive has none.
+        types: of its sources and its destination, each once.
+        ns: how long.
     """
-    found = [name for line in lines if (name := _name(line)) is not None]
-    reorders = sum(name.startswith("reorder ") for name in found)
-    return Counter(name for name in found if not name.startswith("reorder ")), reorders
+
+    kind: str
+    implementation: str
+    direction: str
+    types: tuple[str, ...]
+    ns: float
+
+    @property
+    def name(self) -> str:
+        """No sizes and no times: kind, implementation, direction, type of data."""
+        parts = (self.kind, self.implementation, self.direction, "->".join(self.types))
+        return " ".join(part for part in parts if part)
 
 
-def _name(line: str) -> str | None:
+def executed(line: str) -> Executed | None:
+    """What one line says was executed; ``None`` if it is any other line."""
     fields = line.split(",")
     if fields[0] != "onednn_verbose" or "exec" not in fields or "graph" in fields[:3]:
         return None
     rest = fields[fields.index("exec") + 1 :]
-    if len(rest) < 5:
+    milliseconds = _number(rest[-1]) if len(rest) > 5 else None
+    if milliseconds is None:
         return None
     _engine, kind, implementation, direction, descriptors = rest[:5]
-    types = dict.fromkeys(match[2] for match in _TYPE.finditer(descriptors))
-    parts = [kind, implementation, "" if direction == "undef" else direction, "->".join(types)]
-    return " ".join(part for part in parts if part)
+    types = tuple(dict.fromkeys(match[2] for match in _TYPE.finditer(descriptors)))
+    known = "" if direction == "undef" else direction
+    return Executed(kind, implementation, known, types, milliseconds * 1e6)
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def primitives(lines: Iterable[str]) -> tuple[Counter[str], int]:
+    """Executed primitives by name, and the number of reorders among the lines.
+
+    A name is e.g. ``convolution brg_conv_fwd:avx512_core forward_inference f32``.
+    """
+    found = [one for line in lines if (one := executed(line)) is not None]
+    reorders = sum(one.kind == "reorder" for one in found)
+    return Counter(one.name for one in found if one.kind != "reorder"), reorders

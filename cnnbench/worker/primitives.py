@@ -1,21 +1,14 @@
 """Which library primitives a step runs, and in which module: oneDNN's own log, read afterwards.
 
-oneDNN prints a line per primitive to standard output. In this pass, which is never timed, standard
-output is a file, and a line of ours says in the same stream whenever another module begins. Both
-go through the C library's buffer, so their order is the order of execution.
-
-The line's form is that of oneDNN 3 (``onednn_verbose,v1``): its template line names the fields.
+In this pass, which is never timed, a line of ours says in the library's stream whenever another
+module begins. Both go through the C library's buffer, so their order is the order of execution.
 What does not go through oneDNN (element-wise operators, pooling, matrix products in float32 by the
-BLAS library) has no line. Source: oneDNN Developer Guide, "Verbose Mode".
+BLAS library) has no line.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
-import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -23,20 +16,21 @@ import torch
 from cnnbench.errors import Unsupported
 from cnnbench.profile import Primitive
 from cnnbench.spec import Spec
-from cnnbench.worker import modes
+from cnnbench.worker import modes, onednn
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import built
 from cnnbench.worker.scopes import Scopes, Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterable
 
     from cnnbench.channel import Message
     from cnnbench.worker.talk import Talk
 
+    # Place of the module at work, if there is one, and what ran there.
+    Placed = tuple[int | None, onednn.Executed]
+
 _MARK = "cnnbench "
-_EXECUTED = ("onednn_verbose,v1,primitive,exec,", "onednn_verbose,primitive,exec,")
 _WARM_CALLS = 2
 
 
@@ -56,72 +50,33 @@ def primitives(request: Message, talk: Talk) -> None:
     talk.enter("primitives")
     scopes, libc = Scopes(step.module), ctypes.CDLL(None)
     teller = Teller(scopes, lambda place: libc.puts(f"{_MARK}{place}".encode()), step.optimizer)
-    verbose = torch.backends.mkldnn.verbose(1)  # type: ignore[no-untyped-call]
-    with _stdout_in_a_file() as file, verbose, teller:
-        teller.begin()
-        step.call()
-        libc.fflush(None)
-        file.seek(0)
-        lines = file.read().decode("utf8", "replace").splitlines()
-    talk.answer(collected(scopes, read_log(lines)))
+
+    def call() -> None:
+        with teller:
+            teller.begin()
+            step.call()
+
+    talk.answer(collected(scopes, read_log(onednn.lines_of(call))))
 
 
-@contextmanager
-def _stdout_in_a_file() -> Iterator[BinaryIO]:
-    """Descriptor 1 is a file inside."""
-    before = os.dup(1)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 1)
-        try:
-            yield file
-        finally:
-            os.dup2(before, 1)
-            os.close(before)
-
-
-@dataclass(frozen=True)
-class Executed:
-    """One line of the log: where, what, and its nanoseconds by the library's clock."""
-
-    place: int | None
-    kind: str
-    implementation: str
-    ns: float
-
-
-def read_log(lines: Iterable[str]) -> list[Executed]:
+def read_log(lines: Iterable[str]) -> list[Placed]:
     """The executed primitives of a log with marks; what is neither is skipped."""
     place: int | None = None
-    found = []
+    found: list[Placed] = []
     for line in lines:
         if line.startswith(_MARK):
             number = line.removeprefix(_MARK).strip()
             place = int(number) if number.isdecimal() else place
-        elif line.startswith(_EXECUTED):
-            entry = _entry(line, place)
-            if entry is not None:
-                found.append(entry)
+        elif (one := onednn.executed(line)) is not None:
+            found.append((place, one))
     return found
 
 
-def _entry(line: str, place: int | None) -> Executed | None:
-    """Engine, primitive and implementation stand first, the milliseconds last."""
-    fields = next(line.removeprefix(p) for p in _EXECUTED if line.startswith(p)).split(",")
-    try:
-        milliseconds = float(fields[-1])
-    except ValueError:
-        return None
-    if len(fields) < 4:
-        return None
-    _engine, kind, implementation = fields[:3]
-    return Executed(place, kind, implementation, milliseconds * 1e6)
-
-
-def collected(scopes: Scopes, executed: Iterable[Executed]) -> tuple[Primitive, ...]:
+def collected(scopes: Scopes, log: Iterable[Placed]) -> tuple[Primitive, ...]:
     """Calls of one kind in one place added up, in the order of their first call."""
     table: dict[tuple[str | None, str, str, str], tuple[int, float]] = {}
-    for one in executed:
-        index, direction = (None, "forward") if one.place is None else scopes.place(one.place)
+    for place, one in log:
+        index, direction = (None, "forward") if place is None else scopes.place(place)
         name = None if index is None else scopes.names[index]
         key = (name, direction, one.kind, one.implementation)
         calls, ns = table.get(key, (0, 0.0))

@@ -15,7 +15,7 @@ import socket
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch.profiler import ProfilerActivity, record_function
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from cnnbench.analysis.values import Phase
+    from cnnbench.analysis.values import Optimizer, Phase
     from cnnbench.channel import Message
     from cnnbench.worker.scopes import Forward
     from cnnbench.worker.talk import Talk
@@ -226,7 +226,8 @@ def layer_costs(request: Message, talk: Talk) -> None:
     given = build.inputs(found[0], spec.workload, request["seed"])
     phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
     loss = build.loss_of(found[0], request["seed"])
-    counted = analysis.analyze(module, given, phase=phase, optimizer="momentum", loss=loss)
+    optimizer = cast("Optimizer", spec.workload.optimizer)
+    counted = analysis.analyze(module, given, phase=phase, optimizer=optimizer, loss=loss)
     talk.answer(costs_of(counted))
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from cnnbench import store
+
 FAULTS = Path(__file__).parents[1] / "faults"
 FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
 
@@ -59,6 +61,14 @@ def test_bad_input_is_one_line(cnnbench_cli, words: list[str], code: int, said: 
     assert done.exit_code == code, done.output
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_the_ceilings_are_probed_beside_the_measurement(cnnbench_cli, tmp_path: Path) -> None:
+    done = cnnbench_cli("advise", "lenet", "--out", "here", *FAKE)
+
+    records = store.read(tmp_path / "here").records
+    assert all(len(record.ceilings) == 2 for record in records), records
+    assert "ceilings were not measured" not in done.stdout
 
 
 def test_a_model_that_fails_has_no_advice_and_exit_code_3(cnnbench_cli) -> None:

@@ -44,6 +44,30 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, runs, kind: str) 
     assert (runs[0].parent / "out").read_bytes() == shown.stdout_bytes
 
 
+def test_html_is_one_page_that_shows_what_changed(cnnbench_cli, runs) -> None:
+    done = cnnbench_cli("compare", *runs, "--format", "html", "-o", "compare.html")
+
+    text = (runs[0].parent / "compare.html").read_text(encoding="utf8")
+    changes = text.partition('<section id="changes">')[2].partition("</section>")[0]
+    row = next(line for line in changes.splitlines() if "channels_last" in line)
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert all(word in row for word in ("latency", "2.00x", "regression"))
+    assert "2 specs: 1 regression, 1 unchanged" in text
+
+
+def test_a_page_of_several_runs_says_which_run_changed(cnnbench_cli, runs) -> None:
+    text = cnnbench_cli("compare", runs[0], runs[1], runs[0], "--format", "html").stdout
+
+    assert f"<td>b: {made.CHANNELS_LAST}</td><td>latency</td>" in text
+    assert f"<td>a: {made.CHANNELS_LAST}</td><td>latency</td>" in text
+
+
+def test_a_page_can_be_a_gate(cnnbench_cli, runs) -> None:
+    done = cnnbench_cli("compare", *runs, "--format=html", "-o", "x.html", "-t", "latency=5%")
+
+    assert (done.exit_code, done.stderr) == (1, "cnnbench: 1 of 2 specs regressed\n")
+
+
 def test_csv_and_json_hold_the_same_rows(cnnbench_cli, runs) -> None:
     rows = list(csv.DictReader(io.StringIO(cnnbench_cli("compare", *runs, "--format=csv").stdout)))
     objects = json.loads(cnnbench_cli("compare", *runs, "--json").stdout)

@@ -18,8 +18,21 @@ def test_the_table_adds_up_and_says_so(cnnbench_cli) -> None:
     done = cnnbench_cli("profile", "lenet", *FAKE)
 
     assert done.exit_code == 0, done.output
-    for word in ("= sum", "- clocks", "+ residual", "= end to end", "not measured", "2.00x"):
+    for word in ("= sum", "- clocks", "+ residual", "= end to end", "of roof", "2.00x"):
         assert word in done.stdout
+
+
+def test_a_layer_has_its_share_of_the_roof_unless_nobody_wants_it(cnnbench_cli) -> None:
+    beside = json.loads(cnnbench_cli("profile", "lenet", "--json", *FAKE).stdout)
+    without = json.loads(cnnbench_cli("profile", "lenet", "--json", "--no-roof", *FAKE).stdout)
+
+    (ceilings,) = beside["raw"]["ceilings"]
+    conv = next(row for row in beside["layers"] if row["layer"] == "conv")
+    # 2 MFLOP are more than 200 kB ask for at the bandwidth between the probed sizes.
+    arithmetic = 2e6 / max(ceilings["flops_per_s"].values())
+    assert conv["roof"] >= 0.999 * arithmetic / conv["time_s"] > 0
+    assert {row["roof"] for row in without["layers"]} == {"not measured"}
+    assert without["raw"].get("ceilings", []) == []
 
 
 def test_everything_is_kept_beside_the_trace(cnnbench_cli, tmp_path: Path) -> None:

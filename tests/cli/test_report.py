@@ -139,6 +139,19 @@ def test_html_is_written_as_one_page(cnnbench_cli, run) -> None:
     assert "2.00x" in text
 
 
+def test_a_page_shows_what_changed_against_a_baseline(cnnbench_cli, run, eager) -> None:
+    slower = made.record(made.CHANNELS_LAST, [[10, 10, 10]] * 3)
+    other = made.directory(run.parent / "b", [eager, slower])
+
+    text = cnnbench_cli("report", other, "--format", "html", "--baseline", run).stdout
+    refused = cnnbench_cli("report", other, "--baseline", run)
+
+    changes = text.partition('<section id="changes">')[2].partition("</section>")[0]
+    assert "regression" in changes
+    assert 'id="changes"' not in cnnbench_cli("report", other, "--format", "html").stdout
+    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+
+
 def test_the_page_obeys_filter_sort_and_columns(cnnbench_cli, run) -> None:
     words = ["--filter", "status=ok", "--sort", "latency", "--columns", "mode,latency"]
 

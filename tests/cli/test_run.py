@@ -479,3 +479,13 @@ def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
 
     plan = store.read(tmp_path / "out").manifest.plan
     assert (plan["l2"], plan["cudnn_benchmark"]) == ("cold", True)
+
+
+def test_several_batches_end_with_the_curve_of_each_model(run, tmp_path: Path) -> None:
+    done = run("--modes", "eager", "--batch", "1,8", "--out", "two")
+    one = run("--modes", "eager", "--out", "one")
+
+    kept = (tmp_path / "two" / "report.md").read_text(encoding="utf8")
+    assert "saturates at batch" in done.stdout
+    assert "| saturates at batch |" in kept
+    assert "saturates" not in one.stdout + (tmp_path / "one" / "report.md").read_text("utf8")

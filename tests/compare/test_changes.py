@@ -9,6 +9,8 @@ from cnnbench import compare, store
 from cnnbench.compare import Side
 from cnnbench.compare.changes import of_pairs
 from cnnbench.errors import Incomparable
+from cnnbench.facts import Algorithm, Ceilings
+from cnnbench.metrics import METRICS
 from cnnbench.record import Environment, Record, Slice
 from tests import made
 
@@ -42,6 +44,52 @@ def test_throughput_is_paired_the_other_way_round() -> None:
 
     assert change.how == "paired"
     assert change.ratio.point == pytest.approx(0.8)
+
+
+def test_work_over_time_is_paired_like_the_time_and_knows_that_the_work_changed() -> None:
+    old, new = (made.record(made.EAGER, [[one] * 2, [2 * one] * 2] * 2) for one in (10, 12.5))
+    half = replace(new, cost=replace(made.COST, macs=made.COST.macs // 2))
+
+    same, less = (row(old, one).change("effective_flops") for one in (new, half))
+
+    assert (same.how, len(same.pairs)) == ("paired", 4)
+    assert same.ratio.point == pytest.approx(0.8)
+    assert less.ratio.point == pytest.approx(0.4)
+    assert less.ratio.low == pytest.approx(less.ratio.high)  # the rounds agree
+
+
+@pytest.mark.parametrize("name", ["effective_flops", "executed_flops", "roof_share"])
+def test_what_follows_from_a_time_has_its_interval_apart(name: str) -> None:
+    ceilings = Ceilings({"float32 conv": 1e12}, {"1000": 1e12}, 1000, 2)
+    algorithm = Algorithm("direct", 3_400_000, 1000, None, None)
+    more = {"ceilings": (ceilings,), "algorithm": algorithm}
+    old = made.record(made.EAGER, [[10], [11], [12]], ensemble="x", **more)
+    new = made.record(made.EAGER, [[20], [21], [26]], ensemble="y", **more)
+
+    change, time = row(old, new).change(name), row(old, new).change("latency")
+
+    assert change.how == "apart"
+    assert change.ratio.point == pytest.approx(1 / time.ratio.point)
+    assert change.shift.error == pytest.approx(time.shift.error)
+
+
+def test_what_describes_a_measurement_is_no_exact_change() -> None:
+    loud = made.record(made.EAGER, [[10, 14], [10, 14]])
+    calm = made.record(made.EAGER, [[10, 11], [10, 11]])
+
+    change = row(calm, loud).change("spread")
+
+    assert change.how == "described"
+    assert (change.ratio.low, change.ratio.high) == (None, None)
+    found = [one for one in METRICS if one.nature == "described"]
+    assert {one.name for one in found} >= {"spread", "run_delay", "steal", "others", "faults"}
+
+
+def test_no_work_at_all_is_compared_all_the_same() -> None:
+    nothing = replace(made.COST, macs=0)
+    old, new = (made.record(made.EAGER, [[one]] * 2, cost=nothing) for one in (10, 20))
+
+    assert row(old, new).change("effective_flops").ratio.point == 1
 
 
 def test_other_runs_are_compared_apart_with_welchs_interval_and_drift() -> None:

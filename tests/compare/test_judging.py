@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from cnnbench import compare
+from cnnbench import compare, gate, metrics
 from cnnbench.compare import Judged, Judgement, Side, Threshold
 from cnnbench.compare.judging import limits
-from cnnbench.facts import Structure
+from cnnbench.facts import Algorithm, Structure
 from cnnbench.record import Check, Environment, Record
 from cnnbench.spec import Spec
 from tests import made
@@ -50,6 +50,38 @@ def test_paired_times(new: list[float], verdict: str) -> None:
 
     assert row.verdict == verdict
     assert row.findings[0].decision.pairs == 3
+
+
+def test_flops_are_judged_by_the_interval_of_the_time() -> None:
+    wish = [Threshold("effective_flops", 0.05)]
+    old = timed([10.0, 10.1, 9.9], "x")
+
+    slower = timed([11.0, 11.1, 10.9])
+    assert judged(timed([10, 10, 10]), slower, wish).verdict == "regression"
+    # 10 % apart on another day is within the machine's drift.
+    assert judged(old, timed([11.0, 11.1, 10.9], "y"), wish).verdict == "inconclusive"
+
+
+def test_a_time_without_a_better_direction_has_changed_either_way() -> None:
+    wish = [Threshold("executed_flops", 0.05)]
+    found = Algorithm("direct", 3_400_000, 1000, None, None)
+
+    def one(milliseconds: float) -> Record:
+        return replace(timed([milliseconds] * 3), algorithm=found)
+
+    assert {judged(one(10), one(new), wish).verdict for new in (8, 12)} == {"regression"}
+
+
+def test_descriptions_of_a_measurement_are_judged_only_where_they_are_named() -> None:
+    calm, loud = (made.record(made.EAGER, [[10, last]] * 3) for last in (10.1, 14))
+
+    natures = {
+        metrics.metric(one.metric).nature
+        for one in judged(calm, loud, gate.defaults()).findings
+        if one.change is not None
+    }
+    assert natures == {"time", "exact"}
+    assert judged(calm, loud, [Threshold("spread", 0.05)]).verdict == "regression"
 
 
 def test_times_measured_apart_allow_for_drift() -> None:

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.facts import Ceilings
+from cnnbench.profile import LayerCost
 from cnnbench.report import profile as tables
 from cnnbench.report import render
+from tests import made
 from tests.test_profile import PROFILE, TIMES
 
 
@@ -37,6 +40,33 @@ def test_without_ceilings_the_roof_is_not_measured_and_with_them_it_is_a_share()
     beside = rows_of(tables.layers(PROFILE, roof=lambda layer: 0.5))[2]["roof"]
 
     assert (without, beside) == ("not measured", 0.5)
+
+
+def test_a_layer_reaches_its_share_of_the_highest_floor() -> None:
+    # 2e6 FLOPs at 100 TFLOP/s are 20 ns, its 1 kB at 1 TB/s 1 ns.
+    machine = Ceilings({"float32 conv": 1e14}, {"1000": 1e12}, dispatch_ns=1, threads=2)
+    costs = (LayerCost("a.0", 1_000_000, 0, 1000, 0, operators=1),)
+    profile = replace(PROFILE, spec=made.EAGER, costs=costs, ceilings=(machine,))
+
+    table = tables.layers(profile, roof=tables.roof_of(profile))
+
+    rows = {row["layer"]: row["roof"] for row in rows_of(table)}
+    assert rows["a.0"] == pytest.approx(20 / 250)
+    assert rows["a.1"] is None  # nothing was counted for it
+    assert any(note.startswith("of roof: ") for note in table.notes)
+    assert tables.roof_of(PROFILE) is None
+
+
+def test_rows_of_several_modules_have_no_roof_and_impossible_ones_a_note() -> None:
+    slow = Ceilings({"float32 conv": 1e9}, {"1000": 1e12}, dispatch_ns=1, threads=2)
+    costs = (LayerCost("a.0", 1_000_000, 0, 1000, 0, operators=1),)
+    profile = replace(PROFILE, spec=made.EAGER, costs=costs, ceilings=(slow,))
+
+    whole = tables.layers(profile, roof=tables.roof_of(profile))
+    joined = rows_of(tables.layers(profile, depth=1, roof=tables.roof_of(profile)))
+
+    assert any("1 layers are faster than their roof" in note for note in whole.notes)
+    assert [row["roof"] for row in joined if row["layer"] == "a"] == [None]
 
 
 def test_forward_and_backward_are_columns_only_where_there_is_a_backward() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.report import FORMATS, render
-from cnnbench.report.scaling import NOT_YET, saturation, scaling
+from cnnbench.report.scaling import NOT_YET, ending, saturation, scaling
 from tests import made
 from tests.report.conftest import of
 
@@ -82,3 +82,19 @@ def test_a_saturated_batch_is_close_to_the_best_and_no_smaller_one_is(curve) -> 
 def test_hostile_and_empty_input_is_rendered(hostile_entries, kind: str) -> None:
     assert render(scaling(hostile_entries), kind)
     assert render(scaling([]), kind)
+
+
+def test_a_run_ends_with_its_curves_where_a_workload_has_two_batches(curves) -> None:
+    table, scaled = ending(curves)
+
+    assert len(table.rows) == len(curves)
+    assert scaled.rows == scaling(curves).rows
+    assert not set(scaled.captions) & set(table.captions)
+
+
+def test_one_batch_or_other_networks_at_other_batches_make_no_curve() -> None:
+    other = made.record(made.EAGER.replace("lenet", "nin").replace("b8", "b2"), [[1] * 3])
+
+    assert len(ending(of(at(8, 1), at(8, 2, "channels_last")))) == 1
+    assert len(ending(of(at(8, 1), other))) == 1
+    assert len(ending(of())) == 1

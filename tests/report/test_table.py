@@ -163,3 +163,34 @@ def test_a_reason_names_the_phase(eager) -> None:
 
     assert table.reason(one) == "warm up: killed by SIGKILL"
     assert table.reason(eager) == ""
+
+
+def test_an_optimizer_is_shown_where_it_is_not_the_usual_one() -> None:
+    usual = made.record(made.EAGER.replace("inference", "training"), [[1] * 3])
+    other = made.record(made.EAGER.replace("inference", "training-adamw"), [[1] * 3])
+
+    both, same = summary(of(usual, other)), summary(of(usual))
+
+    place = [column.name for column in both.columns].index("optimizer")
+    assert [row[place] for row in both.rows] == [None, "adamw"]
+    assert "optimizer" not in {column.name for column in same.columns}
+    assert "optimizer adamw" in summary(of(other)).captions[0]
+    assert "optimizer" not in summary(of(made.record(made.EAGER, [[1] * 3]))).captions[0]
+
+
+def test_for_machines_every_training_row_has_its_optimizer() -> None:
+    names = ("inference", "training", "training-adamw")
+    table = tidy(of(*(made.record(made.EAGER.replace("inference", n), [[1] * 3]) for n in names)))
+
+    place = [column.name for column in table.columns].index("optimizer")
+    assert [row[place] for row in table.rows] == [None, "momentum", "adamw"]
+
+
+def test_subnormal_numbers_are_named_with_their_layer() -> None:
+    found = Reference(True, 1e-7, 0.25, False, subnormal_layer="features.3")
+    record = made.record(made.EAGER, [[1] * 3], reference=found)
+    unknown = replace(record, reference=replace(found, subnormal_layer=None))
+
+    (named,), (other,) = (summary(of(one)).notes for one in (record, unknown))
+    assert "25.0 % of the activations are subnormal numbers, first in features.3," in named
+    assert "first in" not in other

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from cnnbench.architectures.tasks import TASKS
 from cnnbench.record import Check, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
@@ -82,6 +83,26 @@ def test_without_float64_a_small_difference_is_not_called_wrong(
 
     assert check.status == status
     assert status != "unchecked" or "without float64" in check.reason
+
+
+def test_detections_that_differ_may_have_been_exchanged_and_are_not_called_wrong(kept) -> None:
+    path, reference = kept
+    changed = [output.flip(0) for output in outputs(spec())]
+    broken = [torch.full_like(output, torch.nan) for output in outputs(spec())]
+
+    check = checking.compare(spec(), changed, path, reference, selects=True)
+
+    assert check.status == "unchecked"
+    assert "detections are chosen by sorting" in check.reason
+    assert checking.compare(spec(), changed, path, reference).status == "wrong"
+    assert checking.compare(spec(), broken, path, reference, selects=True).status == "wrong"
+    assert checking.compare(spec(), outputs(spec()), path, reference, selects=True).status == "ok"
+
+
+def test_only_detectors_choose_their_outputs() -> None:
+    chosen = {name for name, task in TASKS.items() if task.selects}
+
+    assert chosen == {"detection", "instance_segmentation", "keypoints"}
 
 
 def test_bf16_may_differ_more_than_fp32_but_not_without_bound(kept) -> None:

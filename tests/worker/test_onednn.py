@@ -58,10 +58,20 @@ def test_names_hold_what_a_primitive_is_and_not_how_large_or_slow() -> None:
         "onednn_verbose,v1,primitive,create:cache_miss,cpu,convolution,x,forward,src:f32::a,,,,1",
         "onednn_verbose,v1,graph,exec,cpu,100002,matmul,a;b,,,,sdp,dnnl_backend,0.1",
         "onednn_verbose,v1,primitive,exec,cpu",
+        CONVOLUTION.rpartition(",")[0],
+        CONVOLUTION.replace("0.453125", "nan"),
     ],
 )
 def test_other_lines_are_no_primitives(line: str) -> None:
     assert onednn.primitives([line]) == ({}, 0)
+
+
+def test_a_line_has_the_librarys_own_time() -> None:
+    found = onednn.executed(CONVOLUTION)
+
+    assert found == onednn.Executed(
+        "convolution", "brg_conv_fwd:avx512_core", "forward_training", ("f32",), 453_125.0
+    )
 
 
 @given(st.text(max_size=200))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from cnnbench.worker.primitives import Executed, collected, read_log
+from cnnbench.worker.primitives import collected, read_log
 from cnnbench.worker.scopes import Scopes
 
 LOG = """\
@@ -27,10 +27,12 @@ onednn_verbose,v1,primitive,exec,cpu,convolution,cut
 
 
 def test_every_executed_primitive_stands_where_its_mark_says() -> None:
-    assert read_log(LOG) == [
-        Executed(1, "reorder", "jit:blk", 5e5),
-        Executed(1, "convolution", "jit:avx512_core", 1.5e6),
-        Executed(3, "convolution", "brg_conv_bwd:avx2", 2.5e5),
+    found = [(place, one.kind, one.implementation, one.ns) for place, one in read_log(LOG)]
+
+    assert found == [
+        (1, "reorder", "jit:blk", 5e5),
+        (1, "convolution", "jit:avx512_core", 1.5e6),
+        (3, "convolution", "brg_conv_bwd:avx2", 2.5e5),
     ]
 
 
@@ -58,4 +60,4 @@ def test_the_form_of_the_log_is_the_one_that_this_torch_writes(capfd) -> None:
     ctypes.CDLL(None).fflush(None)
 
     found = read_log(capfd.readouterr().out.splitlines())
-    assert "convolution" in {one.kind for one in found}
+    assert "convolution" in {one.kind for _, one in found}

@@ -1,0 +1,290 @@
+"""Every metric there is: one table, one row per metric, record -> estimate.
+
+Adding a derived metric is adding a row. Reports, comparisons and gates read names, units and
+directions from here.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cnnbench import roofline, stats
+from cnnbench.errors import UnknownName
+from cnnbench.metrics.timing import (
+    break_even,
+    faults,
+    first_call,
+    latency,
+    log_speedups,
+    machine_drift,
+    others,
+    over,
+    per_round,
+    quality,
+    run_delay,
+    run_seconds,
+    slice_seconds,
+    speedup,
+    spread,
+    steal,
+    throughput,
+)
+from cnnbench.record import Record
+from cnnbench.stats import Estimate
+
+__all__ = [
+    "METRICS", "Metric", "binding", "break_even", "faults", "first_call", "latency",
+    "log_speedups", "machine_drift", "metric", "quality", "roof", "run_seconds", "slice_seconds",
+    "speedup", "spread", "steal", "throughput", "work",
+]  # fmt: skip
+
+if TYPE_CHECKING:
+    from cnnbench.facts import Structure
+    from cnnbench.record import Run
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number about a record.
+
+    Attributes:
+        name: how users say it.
+        column: its column in tidy tables, unit included.
+        kind: how ``units`` writes it: seconds, bytes, count, number, rate, fraction, ratio or
+            error.
+        better: ``lower``, ``higher`` or ``none``.
+        of: the estimate, or ``None`` where it was not measured.
+        interval: columns of the interval, for metrics that have one.
+        meaning: one line for documentation.
+        nature: ``exact`` (counts, sizes, errors: the same twice), ``time`` (with an interval over
+            rounds, and never the same twice), or ``described`` (what is said of the measurement
+            itself, without an interval).
+    """
+
+    name: str
+    column: str
+    kind: str
+    better: str
+    of: Callable[[Record], Estimate | None]
+    meaning: str
+    interval: tuple[str, str] | None = None
+    nature: Literal["exact", "time", "described"] = "exact"
+
+
+def _memory(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        value = getattr(record.memory, field) if record.memory is not None else None
+        return stats.exact(value)
+
+    return of
+
+
+def _cost(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.cost, field) if record.cost is not None else None)
+
+    return of
+
+
+def _check(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.check, field) if record.check is not None else None)
+
+    return of
+
+
+def _part(name: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        def seconds(run: Run) -> float | None:
+            found = [part.ns for part in run.parts if part.name == name and part.ns]
+            return max(statistics.median(found[0]), 1) / 1e9 if found else None
+
+        values = [] if record.failure is not None else per_round(record.runs, seconds)
+        return stats.geometric(values) if values else None
+
+    return of
+
+
+def _structure(value_of: Callable[[Structure], int | None]) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(None if record.structure is None else value_of(record.structure))
+
+    return of
+
+
+def _graph_breaks(structure: Structure) -> int | None:
+    return None if structure.graphs is None else sum(structure.graph_breaks.values())
+
+
+def _methods_apart(record: Record) -> Estimate | None:
+    """The high-water mark over the allocator's peak, less one."""
+    memory = record.memory
+    if memory is None or not memory.cpu_peak_bytes or memory.cpu_high_water_bytes is None:
+        return None
+    return stats.exact(memory.cpu_high_water_bytes / memory.cpu_peak_bytes - 1)
+
+
+def _process_peak(record: Record) -> Estimate | None:
+    peaks = [run.process_peak_bytes for run in record.runs if run.process_peak_bytes is not None]
+    return stats.exact(max(peaks, default=None))
+
+
+def work(record: Record) -> roofline.Work | None:
+    """What one step of a record does; of training its forward and backward contractions."""
+    if record.cost is None:
+        return None
+    if record.spec.workload.phase != "inference":
+        macs = record.cost.training_macs
+        return None if macs is None else roofline.Work(2 * macs)
+    done = record.algorithm
+    if done is None:
+        return roofline.Work(record.cost.flops)
+    executed = None if done.executed_macs is None else 2 * done.executed_macs
+    return roofline.Work(record.cost.flops, executed, done.moved_bytes)
+
+
+def roof(record: Record) -> roofline.Roof | None:
+    """The ceiling that binds a step, if its bytes are known and ceilings were probed beside it."""
+    time, done = latency(record), work(record)
+    if time is None or done is None:
+        return None
+    spec = record.spec
+    return roofline.roof(done, time.point, record.ceilings, spec.mode.precision, spec.threads)
+
+
+def binding(record: Record) -> str | None:
+    """Which ceiling binds: ``compute``, ``memory`` or ``dispatch``.
+
+    A step that was faster than its ceilings allow says so instead: they were probed too low.
+    """
+    found = roof(record)
+    if found is None:
+        return None
+    return found.binds if found.credible else f"faster than the {found.binds} ceiling as probed"
+
+
+def _roof_share(record: Record) -> Estimate | None:
+    """With the interval of the latency; that of the ceilings is not known."""
+    found, time = roof(record), latency(record)
+    return None if found is None or time is None else over(found.seconds, time)
+
+
+def _flops_rate(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        time, done = latency(record), work(record)
+        amount = None if done is None else getattr(done, field)
+        if time is None or amount is None:
+            return None
+        return over(amount, time)
+
+    return of
+
+
+def _intensity(record: Record) -> Estimate | None:
+    done = work(record)
+    return None if done is None else stats.exact(done.intensity)
+
+
+# The one table of metrics.
+METRICS: tuple[Metric, ...] = (
+    Metric("latency", "latency_median_s", "seconds", "lower", latency,
+           "seconds per call, median over rounds", ("latency_low_s", "latency_high_s"),
+           nature="time"),
+    Metric("throughput", "throughput_per_s", "rate", "higher", throughput,
+           "samples per second", nature="time"),
+    Metric("spread", "latency_spread", "fraction", "lower", spread,
+           "interquartile range over median of single samples, widest round", nature="described"),
+    Metric("run_delay", "run_delay_share", "fraction", "lower", run_delay,
+           "share of the time that the process was ready to run but had no core",
+           nature="described"),
+    Metric("steal", "steal_share", "fraction", "lower", steal,
+           "time that a hypervisor took from all cores, per time sampled", nature="described"),
+    Metric("others", "others_cores", "fraction", "lower", others,
+           "CPU time of other processes per time sampled: cores that they kept busy",
+           nature="described"),
+    Metric("faults", "minor_faults_per_call", "number", "lower", faults,
+           "minor page faults per call while sampling", nature="described"),
+    Metric("forward", "forward_s", "seconds", "lower", _part("forward"),
+           "forward pass of a training step, timed by itself", nature="time"),
+    Metric("loss", "loss_s", "seconds", "lower", _part("loss"), "its loss", nature="time"),
+    Metric("backward", "backward_s", "seconds", "lower", _part("backward"), "its backward pass",
+           nature="time"),
+    Metric("optimizer", "optimizer_s", "seconds", "lower", _part("optimizer"),
+           "its optimiser, gradients cleared", nature="time"),
+    Metric("peak_memory", "cpu_peak_bytes", "bytes", "lower", _memory("cpu_peak_bytes"),
+           "peak of torch's CPU allocator in one step, with parameters, buffers and input"),
+    Metric("high_water", "cpu_high_water_bytes", "bytes", "lower", _memory("cpu_high_water_bytes"),
+           "the same by the process's high-water mark with malloc caching off"),
+    Metric("memory_methods_apart", "memory_methods_apart", "fraction", "none", _methods_apart,
+           "high-water mark over allocator peak, less one: how far the two methods differ",
+           nature="described"),
+    Metric("process_memory", "process_peak_bytes", "bytes", "lower", _process_peak,
+           "high-water mark of the timed process, with Python and torch"),
+    Metric("cuda_process", "cuda_process_bytes", "bytes", "lower", _memory("cuda_process_bytes"),
+           "memory of the process on the CUDA device, as the driver counts it"),
+    Metric("cuda_workspace", "cuda_workspace_bytes", "bytes", "lower",
+           _memory("cuda_workspace_bytes"), "what libraries hold there beyond tensors at the peak"),
+    Metric("cuda_memory", "cuda_peak_bytes", "bytes", "lower", _memory("cuda_allocated_bytes"),
+           "peak of tensors on the CUDA device"),
+    Metric("cuda_requested", "cuda_requested_bytes", "bytes", "lower",
+           _memory("cuda_requested_bytes"), "the same before rounding by the allocator"),
+    Metric("cuda_reserved", "cuda_reserved_bytes", "bytes", "lower",
+           _memory("cuda_reserved_bytes"), "peak of memory held by the CUDA caching allocator"),
+    Metric("params", "params", "count", "none", _cost("params"),
+           "parameters, auxiliary heads included"),
+    Metric("trainable_params", "trainable_params", "count", "none", _cost("trainable_params"),
+           "parameters that training changes"),
+    Metric("macs", "macs", "count", "lower", _cost("macs"),
+           "multiply-accumulates of one forward pass of the whole batch"),
+    Metric("flops", "flops", "count", "lower", _cost("flops"), "two per multiply-accumulate"),
+    Metric("training_macs", "training_macs", "count", "lower", _cost("training_macs"),
+           "multiply-accumulates of forward and backward"),
+    Metric("effective_flops", "effective_flops_per_s", "count", "higher", _flops_rate("flops"),
+           "FLOPs of the step's definition per second, however it is computed", nature="time"),
+    Metric("executed_flops", "executed_flops_per_s", "count", "none",
+           _flops_rate("executed_flops"), "FLOPs per second that the algorithm really executes",
+           nature="time"),
+    Metric("intensity", "flops_per_byte", "number", "none", _intensity,
+           "arithmetic intensity: executed FLOPs over bytes that must be moved"),
+    Metric("roof_share", "roof_share", "fraction", "higher", _roof_share,
+           "least time that the binding ceiling allows, over the latency", nature="time"),
+    Metric("predicted_memory", "predicted_peak_bytes", "bytes", "lower",
+           _cost("memory_peak_bytes"), "peak memory that the static analysis predicts"),
+    Metric("compile_cold", "compile_cold_s", "seconds", "lower",
+           lambda record: first_call(record, "cold"), "first call with an empty compiler cache",
+           nature="time"),
+    Metric("compile_warm", "compile_warm_s", "seconds", "lower",
+           lambda record: first_call(record, "warm"), "first call with a filled compiler cache",
+           nature="time"),
+    Metric("graphs", "graphs", "count", "lower", _structure(lambda one: one.graphs),
+           "graphs that the compiler made of the step"),
+    Metric("graph_breaks", "graph_breaks", "count", "lower", _structure(_graph_breaks),
+           "times that the compiler gave up within the step"),
+    Metric("recompiles", "recompiles", "count", "lower", _structure(lambda one: one.recompiles),
+           "further compilations of something compiled before"),
+    Metric("reorders", "reorders", "count", "lower", _structure(lambda one: one.reorders),
+           "conversions of layout that a library added to the step"),
+    Metric("allocations", "allocations", "count", "lower",
+           _structure(lambda one: one.allocations), "blocks that the allocator gave out in a step"),
+    Metric("error", "relative_error", "error", "lower", _check("error"),
+           "relative Frobenius error of the output against fp32 eager"),
+    Metric("error_float64", "relative_error_float64", "error", "lower", _check("error_float64"),
+           "the same against float64"),
+    Metric("top1_agreement", "top1_agreement", "fraction", "higher", _check("top1_agreement"),
+           "share of samples with fp32 eager's top-1 class"),
+)  # fmt: skip
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name.
+
+    Raises:
+        UnknownName: there is none.
+    """
+    table = {one.name: one for one in METRICS}
+    if name not in table:
+        raise UnknownName("metric", name, table)
+    return table[name]

@@ -1,0 +1,224 @@
+"""What the samples of a record say: times over rounds, speed-ups, and how far to trust them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from typing import TYPE_CHECKING
+
+from cnnbench import stats
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.record import Record, Run, Slice
+
+
+def slice_seconds(one: Slice) -> float:
+    """Seconds per call in a slice: the median of its samples."""
+    return one.seconds
+
+
+def run_seconds(run: Run) -> float | None:
+    """Seconds per call in a run: the median of its slices' medians."""
+    return run.seconds
+
+
+def latency(record: Record) -> Estimate | None:
+    """Seconds per call: the median over rounds, with a 95 % t-interval over rounds."""
+    if record.failure is not None:
+        return None
+    values = per_round(record.runs, run_seconds)
+    return stats.geometric(values) if values else None
+
+
+def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> list[float]:
+    """One positive value per round.
+
+    A baseline that was measured in several ensembles of one round has several runs in it, which
+    share a starter and so its luck.
+    """
+    rounds: dict[int, list[float]] = {}
+    for run in runs:
+        value = value_of(run)
+        if value is not None:
+            rounds.setdefault(run.round, []).append(value)
+    return [values[0] if len(values) == 1 else statistics.median(values)
+            for values in rounds.values()]  # fmt: skip
+
+
+def throughput(record: Record) -> Estimate | None:
+    """Samples per second: the batch over the latency."""
+    time = latency(record)
+    if time is None:
+        return None
+    return over(record.spec.workload.batch, time)
+
+
+def over(amount: float, time: Estimate) -> Estimate:
+    """So much in that time."""
+    low, high = (None if end is None else amount / end for end in (time.high, time.low))
+    return Estimate(amount / time.point, low, high, time.rounds)
+
+
+def spread(record: Record) -> Estimate | None:
+    """Interquartile range over the median of single samples, the widest of the rounds."""
+    if record.failure is not None:
+        return None
+    values = [
+        value
+        for run in record.runs
+        if (value := stats.quartile_spread([n / s.iterations for s in run.slices for n in s.ns]))
+        is not None
+    ]
+    return stats.exact(max(values, default=None))
+
+
+def run_delay(record: Record) -> Estimate | None:
+    """Share of the sampled time that the process was ready to run but had no core."""
+    if record.failure is not None:
+        return None
+    slices = [one for run in record.runs for one in run.slices]
+    delays = [one.run_delay_ns for one in slices if one.run_delay_ns is not None]
+    if not slices or len(delays) < len(slices):
+        return None
+    return stats.exact(sum(delays) / sum(sum(one.ns) for one in slices))
+
+
+def steal(record: Record) -> Estimate | None:
+    """Share of the machine's time, over all its cores, that a hypervisor took while sampling."""
+    return _share_of_slices(record, "steal_ns")
+
+
+def others(record: Record) -> Estimate | None:
+    """Cores that other processes kept busy while sampling, on average."""
+    return _share_of_slices(record, "others_ns")
+
+
+def _share_of_slices(record: Record, field: str) -> Estimate | None:
+    if record.failure is not None:
+        return None
+    slices = [one for run in record.runs for one in run.slices]
+    values = [value for one in slices if (value := getattr(one, field)) is not None]
+    if not slices or len(values) < len(slices):
+        return None
+    return stats.exact(sum(values) / sum(sum(one.ns) for one in slices))
+
+
+def faults(record: Record) -> Estimate | None:
+    """Minor page faults per call while sampling: memory that malloc gave back and took again."""
+    if record.failure is not None:
+        return None
+    slices = [one for run in record.runs for one in run.slices if one.minor_faults is not None]
+    calls = sum(one.iterations * len(one.ns) for one in slices)
+    total = sum(one.minor_faults or 0 for one in slices)
+    return stats.exact(total / calls) if calls else None
+
+
+def machine_drift(record: Record) -> float | None:
+    """How much the machine's own speed changed between rounds, by the canaries of its slices.
+
+    The largest over the smallest of the rounds' medians, less one; of the canary that changed most.
+    """
+    names = {name for run in record.runs for one in run.slices for name in one.canaries_ns}
+    drifts = []
+    for name in names:
+        medians = [
+            statistics.median(values)
+            for run in record.runs
+            if (values := [one.canaries_ns[name] for one in run.slices if name in one.canaries_ns])
+        ]
+        if len(medians) > 1:
+            drifts.append(max(medians) / min(medians) - 1)
+    return max(drifts, default=None)
+
+
+# Beyond these a reader must not take an absolute time at its word.
+_DISTURBED = 0.05
+_STOLEN = 0.02
+_NOISY = 0.10
+_DRIFT = 0.20
+
+
+def quality(record: Record) -> str | None:
+    """How far the measurement itself can be trusted, in a word and its reason.
+
+    ``disturbed``: the process waited for a core more than 5 % of the time, or a hypervisor took
+    more than 2 % of the machine, so times are too long. ``noisy``: rounds differ so that the
+    interval is wider than 10 % either way, or the machine's own speed, by small fixed pieces of
+    work beside the samples, changed by more than 20 % between rounds. ``clean`` otherwise; ``None``
+    if there is no latency.
+    """
+    time = latency(record)
+    if time is None:
+        return None
+    delay, stolen, drift = run_delay(record), steal(record), machine_drift(record)
+    if delay is not None and delay.point > _DISTURBED:
+        return f"disturbed (no core {100 * delay.point:.0f} % of the time)"
+    if stolen is not None and stolen.point > _STOLEN:
+        return f"disturbed (the hypervisor took {100 * stolen.point:.0f} % of the machine)"
+    if time.margin is not None and time.margin > _NOISY:
+        return f"noisy (interval of {100 * time.margin:.0f} %)"
+    if drift is not None and drift > _DRIFT:
+        return f"noisy (the machine's speed changed by {100 * drift:.0f} % between rounds)"
+    return "clean" if time.margin is not None else "clean (one round)"
+
+
+def first_call(record: Record, cache: str) -> Estimate | None:
+    """Seconds of the first call of compiled modes, by the state of the compiler's cache."""
+    values = [run.warmup_ns[0] / 1e9 for run in record.runs if run.compile_cache == cache]
+    return stats.geometric(values) if values and record.failure is None else None
+
+
+def break_even(record: Record, baseline: Record | None) -> Estimate | None:
+    """Calls after which a compiled mode has paid for its cold compilation.
+
+    What the first call took beyond the baseline's own first call, over what every later call saves.
+    The interval comes from that of the saving; ``None`` if nothing compiled, or if a saving cannot
+    be told from none, so that it may never pay.
+    """
+    faster = speedup(record, baseline)
+    cold, usual = first_call(record, "cold"), latency(record)
+    if baseline is None or faster is None or cold is None or usual is None:
+        return None
+    if faster.point <= 1 or faster.low is None or faster.low <= 1:
+        return None
+    firsts = [run.warmup_ns[0] / 1e9 for run in baseline.runs if run.warmup_ns]
+    extra = cold.point - statistics.median(firsts)
+
+    def calls(ratio: float) -> float:
+        return max(0.0, extra / (usual.point * (ratio - 1)))
+
+    high = calls(faster.high) if faster.high is not None else None
+    return Estimate(calls(faster.point), high, calls(faster.low), faster.rounds)
+
+
+def speedup(record: Record, baseline: Record | None) -> Estimate | None:
+    """How many times faster than the baseline, from slices that were measured side by side.
+
+    Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its
+    t-interval. ``None`` unless both were measured in the same ensembles.
+    """
+    rounds = [] if baseline is None else log_speedups(record, baseline)
+    return stats.log_ratio(rounds) if rounds else None
+
+
+def log_speedups(record: Record, baseline: Record) -> list[float]:
+    """log(baseline / record) of each ensemble that both lived in; empty if there is none."""
+    if record.failure is not None or baseline.failure is not None:
+        return []
+    others = {run.ensemble: run for run in baseline.runs}
+    return [
+        value
+        for run in record.runs
+        if run.ensemble in others and (value := _log_ratio(others[run.ensemble], run)) is not None
+    ]
+
+
+def _log_ratio(base: Run, run: Run) -> float | None:
+    turns = {one.turn: slice_seconds(one) for one in base.slices}
+    ratios = [
+        math.log(turns[one.turn] / slice_seconds(one)) for one in run.slices if one.turn in turns
+    ]
+    return statistics.median(ratios) if ratios else None
