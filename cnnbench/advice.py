@@ -110,6 +110,30 @@ def _variables(environment: Environment) -> Finding | None:
     )
 
 
+# Any of them says that somebody has chosen how memory is kept.
+_ALLOCATOR = ("LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES")
+
+
+def _allocator(environment: Environment) -> Finding | None:
+    """Above 32 MiB, the most that its threshold grows to, glibc maps every block anew."""
+    libc, named = environment.soft.get("libc") or "", environment.hard.get("variables") or {}
+    if not libc.startswith("glibc") or any(name.startswith(_ALLOCATOR) for name in named):
+        return None
+    what = "glibc takes blocks over 32 MiB from the system and clears them in every call"
+    mend = (
+        "minor_faults_per_call shows it; MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296, or"
+        " LD_PRELOAD of tcmalloc or jemalloc, keep them: set it where the network will run too"
+    )
+    return Finding("allocator", what, mend)
+
+
+def _denormals(environment: Environment) -> Finding | None:
+    if not (environment.soft.get("flags") or {}).get("flush_denormal"):
+        return None
+    what = "subnormal numbers become zero here, so networks that have them look faster than usual"
+    return Finding("denormals", what, "leave torch.set_flush_denormal and -ffast-math code out")
+
+
 # One line per check.
 CHECKS: tuple[Callable[[Environment], Finding | None], ...] = (
     _quota,
@@ -121,4 +145,6 @@ CHECKS: tuple[Callable[[Environment], Finding | None], ...] = (
     _memory,
     _onednn,
     _variables,
+    _allocator,
+    _denormals,
 )

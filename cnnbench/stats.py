@@ -66,6 +66,11 @@ def geometric(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     """
     if not values or min(values) <= 0:
         raise ValueError("needs positive values, one per round")
+    return _geometric(tuple(values), confidence)
+
+
+@lru_cache(maxsize=1024)
+def _geometric(values: tuple[float, ...], confidence: float) -> Estimate:
     point = median(values)
     if len(values) < 2:
         return Estimate(point)

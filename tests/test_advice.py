@@ -37,6 +37,8 @@ def test_a_calm_machine_has_no_findings() -> None:
         ({}, {"memory_available_bytes": 1 << 30}, "memory"),
         ({"torch": {"onednn": False}}, {}, "onednn"),
         ({"variables": {"OMP_NUM_THREADS": "1"}}, {}, "variables"),
+        ({}, {"libc": "glibc 2.36"}, "allocator"),
+        ({}, {"flags": {"flush_denormal": True}}, "denormals"),
     ],
 )
 def test_each_trouble_is_found_alone(hard: dict[str, Any], soft: dict[str, Any], name: str) -> None:
@@ -53,6 +55,10 @@ def test_each_trouble_is_found_alone(hard: dict[str, Any], soft: dict[str, Any],
         ({}, {"memory_available_bytes": None}),
         ({"torch": {}}, {}),
         ({"variables": {"OMP_PROC_BIND": "true"}}, {}),
+        ({"variables": {"LD_PRELOAD": "libtcmalloc.so.4"}}, {"libc": "glibc 2.36"}),
+        ({"variables": {"MALLOC_MMAP_MAX_": "0"}}, {"libc": "glibc 2.36"}),
+        ({}, {"libc": None}),
+        ({}, {"flags": {"flush_denormal": False}}),
     ],
 )
 def test_what_spoils_nothing_is_not_a_finding(hard: dict[str, Any], soft: dict[str, Any]) -> None:
@@ -75,8 +81,22 @@ def test_every_check_has_a_name_of_its_own() -> None:
     bad = Environment(
         {"cpu_quota": 0.5, "cores_usable": 1, "torch": {"onednn": False},
          "variables": {"MKL_NUM_THREADS": "9"}},
-        {"load": [9.0], "governor": "x", "hypervisor": True, "memory_available_bytes": 0},
+        {"load": [9.0], "governor": "x", "hypervisor": True, "memory_available_bytes": 0,
+         "libc": "glibc 2.36", "flags": {"flush_denormal": True}},
     )  # fmt: skip
 
     names = [finding.name for finding in advice.findings(bad)]
     assert len(set(names)) == len(names) == len(advice.CHECKS)
+
+
+def test_nothing_that_is_advised_needs_root() -> None:
+    bad = Environment(
+        {"cpu_quota": 0.5, "cores_usable": 1, "torch": {"onednn": False},
+         "variables": {"MKL_NUM_THREADS": "9"}},
+        {"load": [9.0], "governor": "x", "hypervisor": True, "memory_available_bytes": 0,
+         "libc": "glibc 2.36", "flags": {"flush_denormal": True}},
+    )  # fmt: skip
+
+    mends = [finding.mend for finding in advice.findings(bad)]
+    assert len(mends) == len(advice.CHECKS)
+    assert not any(word in mend for mend in mends for word in ("sudo", "root", "/sys/"))

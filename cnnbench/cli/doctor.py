@@ -13,6 +13,8 @@ from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import asking, describe
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from cnnbench.record import Environment
 
 _EPILOG = """\b
@@ -29,7 +31,8 @@ Examples:
 def command(as_json: bool, name: str, debug: bool) -> None:
     """Say what this machine offers, and what will spoil a measurement.
 
-    Threads, quota, instruction sets, compiler, CUDA, load; findings come with what to do.
+    Threads, quota, governor, allocator, subnormal numbers, compiler, CUDA, busy neighbours;
+    findings come with what to do, as any user.
     """
     del debug
     with asking(executor(name)) as crew:
@@ -71,8 +74,17 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("torch CPU kernels", torch.get("cpu_capability")),
         ("oneDNN", torch.get("onednn")),
         ("variables", [f"{k}={v}" for k, v in (hard.get("variables") or {}).items()] or "none"),
+        ("allocator", soft.get("libc")),
+        ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _subnormals(flags: Mapping[str, Any]) -> str | None:
+    flushed = flags.get("flush_denormal")
+    if flushed is None:
+        return None
+    return "become zero" if flushed else "computed, slowly; a row says where a network has them"
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from cnnbench import stats
+from cnnbench.record import of_rounds
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -29,23 +30,13 @@ def latency(record: Record) -> Estimate | None:
     """Seconds per call: the median over rounds, with a 95 % t-interval over rounds."""
     if record.failure is not None:
         return None
-    values = per_round(record.runs, run_seconds)
+    values = record.round_seconds
     return stats.geometric(values) if values else None
 
 
 def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> list[float]:
-    """One positive value per round.
-
-    A baseline that was measured in several ensembles of one round has several runs in it, which
-    share a starter and so its luck.
-    """
-    rounds: dict[int, list[float]] = {}
-    for run in runs:
-        value = value_of(run)
-        if value is not None:
-            rounds.setdefault(run.round, []).append(value)
-    return [values[0] if len(values) == 1 else statistics.median(values)
-            for values in rounds.values()]  # fmt: skip
+    """One positive value per round, the middle one of its runs that have any."""
+    return list(of_rounds((run.round, value_of(run)) for run in runs))
 
 
 def throughput(record: Record) -> Estimate | None:
@@ -178,9 +169,11 @@ def break_even(record: Record, baseline: Record | None) -> Estimate | None:
     The interval comes from that of the saving; ``None`` if nothing compiled, or if a saving cannot
     be told from none, so that it may never pay.
     """
-    faster = speedup(record, baseline)
-    cold, usual = first_call(record, "cold"), latency(record)
-    if baseline is None or faster is None or cold is None or usual is None:
+    cold = first_call(record, "cold")
+    if cold is None:
+        return None
+    faster, usual = speedup(record, baseline), latency(record)
+    if baseline is None or faster is None or usual is None:
         return None
     if faster.point <= 1 or faster.low is None or faster.low <= 1:
         return None

@@ -101,6 +101,11 @@ class Entry:
         return metrics.speedup(self.record, self.baseline)
 
     @cached_property
+    def break_even(self) -> Estimate | None:
+        """Calls after which a compiled mode has paid."""
+        return metrics.break_even(self.record, self.baseline)
+
+    @cached_property
     def quality(self) -> str | None:
         """How far the measurement itself can be trusted."""
         return metrics.quality(self.record)
@@ -222,7 +227,7 @@ def _speedup_columns() -> list[Cell]:
     """What is said of an entry beside its baseline."""
     beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
         ("speedup", "ratio", lambda e: e.speedup),
-        ("break_even_calls", "number", lambda e: metrics.break_even(e.record, e.baseline)),
+        ("break_even_calls", "number", lambda e: e.break_even),
     )
     ends = (("", "point"), ("_low", "low"), ("_high", "high"))
     return [

@@ -46,6 +46,17 @@ def test_a_calm_machine_is_told_so(cnnbench_cli, monkeypatch) -> None:
     assert "A=b" in text
 
 
+def test_allocator_and_subnormal_numbers_are_told(cnnbench_cli, monkeypatch) -> None:
+    found(monkeypatch, {}, {"libc": "glibc 2.36", "flags": {"flush_denormal": False}})
+
+    text = cnnbench_cli("doctor").stdout
+
+    assert "glibc 2.36" in text
+    assert "computed, slowly" in text
+    assert "MALLOC_MMAP_MAX_=0" in text
+    assert text.splitlines()[-1] == "1 findings"
+
+
 def test_an_unknown_executor_is_one_line(cnnbench_cli) -> None:
     result = cnnbench_cli("doctor", "--executor", "nobody")
 

@@ -225,6 +225,22 @@ def test_large_downloads_are_compressed_and_read_back() -> None:
     assert len(downloads(text)["cnnbench.csv"].splitlines()) == 901
 
 
+def test_long_tables_of_sections_are_cut_and_say_so_but_failures_are_not() -> None:
+    fine = [named(f"net{n}", mode, 10) for n in range(320) for mode in ("eager", "channels_last")]
+    failures = [made.failed(named(f"bad{n}", "eager", 10).id) for n in range(310)]
+
+    text = rendered(of(*fine, *failures))
+
+    parts = {
+        name: text.partition(f'<section id="{name}">')[2].partition("</section>")[0]
+        for name in ("measurements", "speedups", "failures")
+    }
+    counts = {name: part.count("<tr><td") for name, part in parts.items()}
+    assert counts == {"measurements": 950, "speedups": 300, "failures": 310}
+    assert "The first 300 of 630 rows" in parts["speedups"]
+    assert "The first" not in parts["failures"]
+
+
 def test_equal_records_make_an_equal_page(everything) -> None:
     one, two = rendered(everything), rendered(everything)
 

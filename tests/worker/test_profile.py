@@ -9,11 +9,13 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from cnnbench.worker.profile import memory_curve
+from cnnbench import analysis
+from cnnbench.worker.profile import layer_costs, memory_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,3 +185,20 @@ def test_the_memory_curve_starts_with_the_last_step_and_knows_its_device() -> No
     assert memory_curve(events, 0) == [(2000.0, 8), (6000.0, 4)]
     assert memory_curve(events, 1) == [(3000.0, 99)]
     assert memory_curve([], 0) == []
+
+
+def test_static_costs_are_counted_with_the_workloads_own_optimizer(monkeypatch) -> None:
+    asked: list[str] = []
+    answers: list[Any] = []
+    analyze = analysis.analyze
+
+    def heard(*given: Any, **more: Any) -> Any:
+        asked.append(more["optimizer"])
+        return analyze(*given, **more)
+
+    monkeypatch.setattr(analysis, "analyze", heard)
+    talk = SimpleNamespace(enter=lambda phase: None, answer=answers.append)
+    layer_costs({"spec": "lenet/training-adamw-b1-3x32x32/eager/cpu-t1", "seed": 0}, talk)  # type: ignore[arg-type]
+
+    assert asked == ["adamw"]
+    assert any(cost.backward_macs for cost in answers[0])

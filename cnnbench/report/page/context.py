@@ -36,6 +36,7 @@ def failures(found: Sequence[Entry]) -> Section | None:
         "A failed spec has no number. A wrong output is far from fp32 eager's beyond what its"
         " precision explains; a loose one is near that limit.",
         Table(columns, rows),
+        whole=True,
     )
 
 
@@ -57,6 +58,7 @@ def environments(found: Sequence[Entry]) -> Section | None:
         "Where it was measured, by the environment's fingerprint. Numbers of different"
         " environments are numbers of different things.",
         Table(columns, rows),
+        whole=True,
     )
 
 
@@ -126,4 +128,5 @@ def changes(found: Sequence[Change]) -> Section | None:
         " two are not told apart.",
         Table(columns, rows),
         (("new over old", plot),) if points else (),
+        whole=True,
     )

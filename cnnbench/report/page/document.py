@@ -50,8 +50,8 @@ class Document:
     downloads: Mapping[str, str]
 
 
-# A section whose plot shows everything has no longer table of numbers; as far as it goes.
-_MOST_ROWS = 500
+# What a section derives from the raw numbers has no longer table; the browser has to lay it out.
+_MOST_ROWS = 300
 
 # Larger files are compressed, so that the page stays small.
 _PLAIN = 200_000

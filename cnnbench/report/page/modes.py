@@ -92,7 +92,7 @@ def _heat_section(
         _square(one, label(one), column(one)) for one in measured if label(one) in drawn
     )
     if len(rows) > len(drawn):
-        reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows; the numbers hold all."
+        reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows."
     by_cell = {(label(one), column(one)): one.speedup for one in found}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
@@ -153,7 +153,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
                Column("latency", "latency of a call", "seconds"))  # fmt: skip
     rows, points = [], []
     reading = "" if len(groups) <= _MOST_LINES else (
-        f" Drawn are the first {_MOST_LINES} of {len(groups)}; the numbers hold all.")  # fmt: skip
+        f" Drawn are the first {_MOST_LINES} of {len(groups)}.")  # fmt: skip
     for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
             batch, rate = one.record.spec.workload.batch, one.estimates["throughput"]

@@ -121,6 +121,7 @@ class Section:
         reading: how to read it.
         table: the numbers, for those without scripts too.
         plots: each with what it is a plot of.
+        whole: the table is shown however long it is: nothing else on the page holds it.
     """
 
     name: str
@@ -128,3 +129,4 @@ class Section:
     reading: str
     table: Table | None = None
     plots: tuple[tuple[str, Plot], ...] = ()
+    whole: bool = False
