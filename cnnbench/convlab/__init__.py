@@ -266,7 +266,8 @@ def _chosen(
     if not measured:
         return []
     wrong = sum(record.status == "wrong" for record, _ in measured)
-    rounds = max((len(metrics.log_speedups(*pair)) for pair in usable if pair[1]), default=0)
+    counts = [len(metrics.log_speedups(one, base)) for one, base in usable if base is not None]
+    rounds = max(counts, default=0)
     none = Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong, rounds=rounds)
     sure = [pair for pair in usable if sure_gain(*pair, len(usable))]
     if not sure:
