@@ -74,9 +74,8 @@ def _reader(kind: Any) -> _Reader:
         return _reader_of_list(inner[0])
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return _reader_of_mapping(inner[1])
-    if dataclasses.is_dataclass(kind):
-        return _reader_of_dataclass(typing.cast("type", kind))
-    return _refuse
+    known = dataclasses.is_dataclass(kind)
+    return _reader_of_dataclass(typing.cast("type", kind)) if known else _refuse
 
 
 def _refuse(data: Any) -> Any:

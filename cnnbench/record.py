@@ -121,6 +121,11 @@ class Slice:
         """The middle sample; computed once, because every metric asks for it again."""
         return statistics.median(self.ns)
 
+    @cached_property
+    def seconds(self) -> float:
+        """Per call: the middle sample over its calls."""
+        return self.median_ns / self.iterations / 1e9
+
 
 @dataclass(frozen=True)
 class Part:
@@ -217,6 +222,11 @@ class Run:
     compile_cache: str | None = None
     process_peak_bytes: int | None = None
     parts: tuple[Part, ...] = ()
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Per call: the median of its slices' medians; computed once, like those."""
+        return statistics.median(one.seconds for one in self.slices) if self.slices else None
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from click.testing import CliRunner
 from cnnbench import store
 from cnnbench.cli import COMMANDS, main
 from cnnbench.report import render
-from cnnbench.report.scaling import ending
-from cnnbench.report.table import entries, tidy
+from cnnbench.report.table import entries, summary, tidy
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -30,10 +29,9 @@ MEASURING = {
 def console_examples(text: str) -> list[tuple[str, str]]:
     """Every line that a reader may type, with the output that is printed below it."""
     blocks = re.findall(r"^```console\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
-    typed = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
-    return [
-        (line, shown.strip("\n")) for line, _, shown in (part.partition("\n") for part in typed)
-    ]
+    parts = [part for block in blocks for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]]
+    typed = [part.partition("\n") for part in parts]
+    return [(line, shown.strip("\n")) for line, _, shown in typed]
 
 
 def console_lines(text: str) -> list[str]:
@@ -158,8 +156,7 @@ def test_the_ci_script_is_valid_shell() -> None:
 def test_kept_results_are_rendered_from_their_records(run: Path) -> None:
     found = entries([store.read(run)])
 
-    text = "\n".join(render(table, "markdown") for table in ending(found))
-    assert text == (run / "report.md").read_text(encoding="utf8")
+    assert render(summary(found), "markdown") == (run / "report.md").read_text(encoding="utf8")
     assert render(tidy(found), "csv").encode() == (run / "report.csv").read_bytes()
 
 

@@ -33,7 +33,7 @@ class Words(Parameter):
 
 
 class Numbers(Parameter):
-    """Comma-separated positive numbers; each once, unless order and repeats mean something."""
+    """Comma-separated positive whole numbers; each once, unless repeats mean something."""
 
     name = "N,…"
 

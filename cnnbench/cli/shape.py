@@ -43,7 +43,9 @@ _BIAS = click.option("--bias/--no-bias", default=True, show_default=True, help="
 _MAP = click.option("--in", "given", type=Shape("480x14x14", (3, 4)), required=True,
                     help="Channels and size of the input map.")  # fmt: skip
 _OUT = click.option("--out", type=click.IntRange(min=1), required=True, help="Output maps.")
-_KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, help="Its size.")
+_KERNEL = click.option(
+    "--kernel", type=click.IntRange(min=1), required=True, help="Size of the kernel."
+)
 
 
 @command.command("conv")
@@ -58,7 +60,11 @@ _KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, he
     help="Step between two windows.",
 )
 @click.option(
-    "--padding", type=click.IntRange(min=0), default=0, show_default=True, help="On either side."
+    "--padding",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Zeros at either end of an axis.",
 )
 @click.option(
     "--dilation",
@@ -72,7 +78,7 @@ _KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, he
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="That divide both numbers of maps.",
+    help="Groups; divides both numbers of maps.",
 )
 @click.option("--out", type=click.IntRange(min=1), help="Output maps; then it costs something.")
 @_BIAS
@@ -108,7 +114,11 @@ def _conv(
 @_KERNEL
 @click.option("--stride", type=click.IntRange(min=1), help="[default: the kernel]")
 @click.option(
-    "--padding", type=click.IntRange(min=0), default=0, show_default=True, help="On either side."
+    "--padding",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Zeros at either end of an axis.",
 )
 @click.option("--ceil", is_flag=True, help="Count a last window that hangs over.")
 @_JSON
@@ -136,7 +146,7 @@ def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
 @_MAP
 @_OUT
 @_KERNEL
-@click.option("--through", type=click.IntRange(min=1), required=True, help="Maps between.")
+@click.option("--through", type=click.IntRange(min=1), required=True, help="Maps behind the 1x1.")
 @_BIAS
 @_JSON
 def _bottleneck(

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def slice_seconds(one: Slice) -> float:
     """Seconds per call in a slice: the median of its samples."""
-    return one.median_ns / one.iterations / 1e9
+    return one.seconds
 
 
 def run_seconds(run: Run) -> float | None:
     """Seconds per call in a run: the median of its slices' medians."""
-    return statistics.median(map(slice_seconds, run.slices)) if run.slices else None
+    return run.seconds
 
 
 def latency(record: Record) -> Estimate | None:
@@ -44,7 +44,8 @@ def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> l
         value = value_of(run)
         if value is not None:
             rounds.setdefault(run.round, []).append(value)
-    return [statistics.median(values) for values in rounds.values()]
+    return [values[0] if len(values) == 1 else statistics.median(values)
+            for values in rounds.values()]  # fmt: skip
 
 
 def throughput(record: Record) -> Estimate | None:

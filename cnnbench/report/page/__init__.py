@@ -56,7 +56,10 @@ def render(
             sections=[*([changed] if changed else []), *made],
             absent=absent,
             method=context.METHOD,
-            downloads={"cnnbench.csv": csv.render(numbers), "cnnbench.json": json.render(numbers)},
+            downloads={
+                "cnnbench.csv": csv.render(numbers),
+                "cnnbench.json": json.render(numbers, compact=True),
+            },
         )
     )
 

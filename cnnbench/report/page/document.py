@@ -10,10 +10,12 @@ import base64
 import gzip
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
@@ -48,6 +50,9 @@ class Document:
     downloads: Mapping[str, str]
 
 
+# A section whose plot shows everything has no longer table of numbers; as far as it goes.
+_MOST_ROWS = 500
+
 # Larger files are compressed, so that the page stays small.
 _PLAIN = 200_000
 
@@ -68,6 +73,7 @@ def html(page: Document) -> str:
         page=page,
         version=VERSION,
         grid=grid,
+        most_rows=_MOST_ROWS,
         plots=plots,
         plots_json=inline_json([item for some in plots.values() for _, item in some]),
         library=figures.library() if any(plots.values()) else "",
@@ -100,17 +106,33 @@ def inline_json(value: Any) -> str:
     return "".join(escapes.get(c, c) for c in text) if set(text) & set(escapes) else text
 
 
-def grid(table: Table) -> dict[str, Any]:
-    """A table as the template takes it: header, parts of rows, cells as text and sorting key."""
-    texts = cells.texts(table)
+def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
+    """A table as the template takes it: header, and parts with their rows as one text.
+
+    Args:
+        table: of any length.
+        sortable: cells carry the number that they are sorted by.
+        most: rows of a table that has no parts; the others are left out.
+    """
+    table = table if sortable or table.groups else replace(table, rows=table.rows[:most])
     rows = [
-        [(text, _key(value)) for text, value in zip(some, values, strict=True)]
-        for some, values in zip(texts, table.rows, strict=True)
+        _row(some, values if sortable else ())
+        for some, values in zip(cells.texts(table), table.rows, strict=True)
     ]
     return {
         "header": [(column.title, cells.numeric(column), column.name) for column in table.columns],
-        "parts": [(heading, rows[start:end]) for heading, start, end in table.parts],
+        "parts": [(head, Markup("\n".join(rows[a:b]))) for head, a, b in table.parts],  # noqa: S704 - escaped in _row
     }
+
+
+def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
+    """A row, escaped here: by the template it would take most of the time of a large page."""
+    keys = [_key(value) for value in values] or [""] * len(texts)
+    found = [
+        f'<td data-v="{key}">{escape(text)}</td>' if key else f"<td>{escape(text)}</td>"
+        for text, key in zip(texts, keys, strict=True)
+    ]
+    return f"<tr>{''.join(found)}</tr>"
 
 
 def _key(value: Any) -> str:
@@ -119,7 +141,7 @@ def _key(value: Any) -> str:
         value = value.point
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    return f"{value:.6g}"
+    return f"{value:.5g}"
 
 
 def _download(name: str, text: str) -> tuple[str, str]:

@@ -152,7 +152,8 @@ def _span(plot: Points, some: Sequence[Point]) -> dict[str, list[float]]:
 
 
 def _scaled(axis: Axis, values: Sequence[float]) -> list[float]:
-    return [value * axis.scale for value in values]
+    # More digits than a screen has points would only make the page larger.
+    return [float(f"{value * axis.scale:.6g}") for value in values]
 
 
 def _colour(index: int) -> str:
