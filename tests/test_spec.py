@@ -309,3 +309,14 @@ def test_a_substitute_is_compared_with_what_it_stands_for() -> None:
     assert spec.baseline.id == "conv:k64-3x3-p1/inference-b1-64x56x56/eager/cpu-t2"
     assert spec.plain.id == "conv:k64-3x3-p1~ghost/inference-b1-64x56x56/eager/cpu-t2"
     assert Spec.parse(spec.id) == spec
+
+
+def test_a_network_s_mode_names_an_implementation_per_layer() -> None:
+    text = "impl=im2col@64x56x56-k64-3x3-s2x1-p1;mec@3x8x8-k1-1x1+channels_last"
+    spec = Spec.parse(f"resnet18/inference-b1-3x224x224/{text}/cpu-t1")
+
+    assert spec.mode.replacements == {
+        "64x56x56-k64-3x3-s2x1-p1": "im2col", "3x8x8-k1-1x1": "mec",
+    }  # fmt: skip
+    assert spec.id.split("/")[2] == text
+    assert Mode(implementation="im2col").replacements == {}

@@ -207,6 +207,7 @@ class Advice:
         promised: for class C, the gain that multiply-accumulates promise.
         tried: how many right ones there were.
         wrong: how many were left aside because their output is wrong.
+        rounds: the most that any of them was measured in; one says nothing of differences.
     """
 
     bench: Bench
@@ -218,6 +219,7 @@ class Advice:
     beside: Estimate | None = None
     promised: float | None = None
     wrong: int = 0
+    rounds: int = 0
 
     @property
     def visible(self) -> bool:
@@ -264,12 +266,14 @@ def _chosen(
     if not measured:
         return []
     wrong = sum(record.status == "wrong" for record, _ in measured)
+    counts = [len(metrics.log_speedups(one, base)) for one, base in usable if base is not None]
+    rounds = max(counts, default=0)
+    none = Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong, rounds=rounds)
     sure = [pair for pair in usable if sure_gain(*pair, len(usable))]
     if not sure:
-        return [Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong)]
+        return [none]
     record, base = min(sure, key=lambda pair: seconds(pair[0]))
-    gain = metrics.speedup(record, base)
-    return [Advice(bench, kind, dtype, record, gain, len(usable), wrong=wrong)]
+    return [replace(none, chosen=record, gain=metrics.speedup(record, base))]
 
 
 def sure_gain(record: Record, base: Record | None, tried: int) -> bool:

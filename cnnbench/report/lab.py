@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     CellColumn = tuple[Column, Callable[[Cell], Content]]
 
 NO_DIFFERENCE = "no difference that can be seen"
+ONE_ROUND = "one round says nothing sure; give more --rounds or --budget"
 
 
 def _status(record: Record, refusal: str) -> str:
@@ -166,6 +167,8 @@ def line(one: Advice) -> str:
     if one.chosen is None or one.gain is None:
         if not one.tried:
             return f"{head} nothing right was measured{left}"
+        if one.rounds < 2:
+            return f"{head} {ONE_ROUND} ({_many(one.tried)} tried){left}"
         return f"{head} {NO_DIFFERENCE}, or slower ({_many(one.tried)} tried){left}"
     gain = f"{units.ratio(one.gain.point)}{_interval(one.gain)}"
     mode = one.chosen.spec.mode.text.removeprefix("impl=")

@@ -170,7 +170,7 @@ def _specs(
 def _own_ways(order: Order, device: Device) -> list[Mode]:
     """The library's ways: every mode in every dtype; the plain ones first, which others need."""
     asked = suite.modes(order.modes, device)
-    ways = [Mode(precision=dtype) for dtype in order.dtypes]
+    ways = [Mode.parse(dtype, device.kind) for dtype in order.dtypes]
     for dtype in order.dtypes:
         for mode in asked:
             free = mode.precision == "fp32"

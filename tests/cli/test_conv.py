@@ -135,6 +135,7 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
         (["--from-model", "tag:quick"], "one model"),
         (["--suite", "smoke", "--from-model", "lenet"], "keep one"),
         (["--dtype", "fp8"], "--dtype fp8"),
+        (["--dtype", "tf32"], "exists on cuda only"),
         (["--modes", "fast"], "fast"),
         (["--apply"], "--from-model"),
     ],

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cnnbench.convlab import advice, benches, is_configuration, is_library, sure_gain
+from cnnbench.report.lab import line
 from cnnbench.spec import Mode
 
 
@@ -65,6 +68,17 @@ def test_what_cannot_be_told_from_the_default_is_not_chosen(way) -> None:
     found = advice(benches([way("eager", 10), way("channels_last", 10)])[0])
 
     assert [(one.kind, one.chosen) for one in found] == [("A", None)]
+
+
+def test_one_round_says_nothing(way) -> None:
+    found = [way("eager", 10), way("channels_last", 5)]
+    once = [replace(one, runs=one.runs[:1]) for one in found]
+
+    (one,) = advice(benches(once)[0])
+    assert (one.chosen, one.rounds) == (None, 1)
+    assert "one round says nothing" in line(one)
+    (sure,) = advice(benches(found)[0])
+    assert (sure.chosen, sure.rounds) == (found[1], 3)
 
 
 def test_the_best_of_many_needs_more_evidence_than_one_alone(eager, noisy, twice_as_fast) -> None:
