@@ -6,7 +6,7 @@ import cnnbench
 from cnnbench import metrics
 from cnnbench.codec import decode
 from cnnbench.facts import Algorithm
-from cnnbench.runner.fake import FakeCrew, FakeWorker
+from cnnbench.runner.fake import Fake, FakeWorker
 
 
 def numbers(path, **more) -> dict[str, float]:
@@ -56,9 +56,10 @@ def test_a_made_up_structure_is_repeatable_and_knows_its_mode() -> None:
     assert structure("channels_last")["reorders"] == 0 < structure("eager")["reorders"]
 
 
-def test_a_pretended_worker_states_an_algorithm() -> None:
+def test_a_pretended_worker_states_an_algorithm(tmp_path) -> None:
     spec = "conv:k8-3x3/inference-b1-3x9x9/impl=im2col/cpu-t1"
 
-    answer = FakeCrew().start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
+    with Fake().open(tmp_path) as crew:
+        answer = crew.start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
 
     assert decode(Algorithm, answer).measured_workspace_bytes == 1000
