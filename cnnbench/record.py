@@ -18,11 +18,12 @@ from __future__ import annotations
 import hashlib
 import json
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+from cnnbench import stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Structure
@@ -229,19 +230,6 @@ class Run:
         return statistics.median(one.seconds for one in self.slices) if self.slices else None
 
 
-def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
-    """One value per round.
-
-    A baseline that was measured in several ensembles of one round has several runs in it, which
-    share a starter and so its luck.
-    """
-    rounds: dict[int, list[float]] = {}
-    for number, value in values:
-        if value is not None:
-            rounds.setdefault(number, []).append(value)
-    return tuple(some[0] if len(some) == 1 else statistics.median(some) for some in rounds.values())
-
-
 @dataclass(frozen=True)
 class Memory:
     """Peak memory of one step, from a pass and a process of its own.
@@ -347,7 +335,7 @@ class Record:
     @cached_property
     def round_seconds(self) -> tuple[float, ...]:
         """Seconds per call, one value per round; computed once, because much follows from it."""
-        return of_rounds((run.round, run.seconds) for run in self.runs)
+        return stats.of_rounds((run.round, run.seconds) for run in self.runs)
 
     @cached_property
     def check(self) -> Check | None:

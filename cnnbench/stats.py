@@ -14,7 +14,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 @dataclass(frozen=True)
@@ -253,3 +253,16 @@ def percentile(values: Sequence[float], fraction: float) -> float | None:
     if not 0 < fraction < 1 or round(len(values) * (1 - fraction), 6) < 10:
         return None
     return statistics.quantiles(values, n=1000, method="inclusive")[round(1000 * fraction) - 1]
+
+
+def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
+    """One value per round.
+
+    A baseline that was measured in several ensembles of one round has several runs in it, which
+    share a starter and so its luck.
+    """
+    rounds: dict[int, list[float]] = {}
+    for number, value in values:
+        if value is not None:
+            rounds.setdefault(number, []).append(value)
+    return tuple(some[0] if len(some) == 1 else statistics.median(some) for some in rounds.values())

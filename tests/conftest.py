@@ -83,7 +83,7 @@ def cnnbench_process(tmp_path: Path) -> Callable[..., Finished]:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         return Finished(done.returncode, done.stdout, done.stderr)

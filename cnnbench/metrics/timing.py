@@ -7,7 +7,6 @@ import statistics
 from typing import TYPE_CHECKING
 
 from cnnbench import stats
-from cnnbench.record import of_rounds
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def latency(record: Record) -> Estimate | None:
 
 def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> list[float]:
     """One positive value per round, the middle one of its runs that have any."""
-    return list(of_rounds((run.round, value_of(run)) for run in runs))
+    return list(stats.of_rounds((run.round, value_of(run)) for run in runs))
 
 
 def throughput(record: Record) -> Estimate | None:

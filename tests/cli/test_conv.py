@@ -181,6 +181,7 @@ def test_a_run_without_layers_has_no_lab(cnnbench_cli, fake_run, tmp_path) -> No
 
 @pytest.mark.slow
 def test_a_real_smoke_suite_is_right_and_has_roofs_and_kernels(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
     words = ["--impl", "im2col,winograd_f4", "--rounds", "2", "--json", "--quiet",
              "--device", "cpu", "--threads", "1", "--modes", "eager"]  # fmt: skip
     done = subprocess.run(

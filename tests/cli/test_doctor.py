@@ -54,7 +54,7 @@ def test_allocator_and_subnormal_numbers_are_told(cnnbench_cli, monkeypatch) -> 
     assert "glibc 2.36" in text
     assert "computed, slowly" in text
     assert "MALLOC_MMAP_MAX_=0" in text
-    assert text.splitlines()[-1] == "1 findings"
+    assert text.splitlines()[-1] == "1 finding"
 
 
 def test_an_unknown_executor_is_one_line(cnnbench_cli) -> None:
