@@ -37,7 +37,7 @@ class Plan:
     """
 
     rounds: int = 5
-    slices: int = 6
+    slices: int = 12
     slice_seconds: float = 0.06
     turn_budget: float = 8.0
     warm_up_calls: int = 10
