@@ -46,6 +46,9 @@ class Executor(Protocol):
     def open(self, scratch: Path) -> AbstractContextManager[AnyCrew]:
         """A fresh crew; its processes end with the context."""
 
+    def join(self, crew: AnyCrew) -> AnyCrew | None:
+        """Workers of its own from another executor's crew, or ``None`` if that cannot be."""
+
 
 # One line per executor.
 EXECUTORS: dict[str, Callable[[], Executor]] = {

@@ -298,3 +298,8 @@ class Fake:
         """A pretended crew; the scratch directory stays empty."""
         del scratch
         yield FakeCrew(self)
+
+    def join(self, crew: object) -> FakeCrew:
+        """Its own pretended workers; whose crew it is makes no difference."""
+        del crew
+        return FakeCrew(self)

@@ -1,8 +1,8 @@
 """Duets to their verdicts: pair after pair over all contests that are still open.
 
-The starters of a pair serve every open contest, so that their import is paid once. A contest leaves
-when the rule has decided; a regression must first be confirmed by pairs of its own. Knows nothing
-of where the sides come from or where results are kept.
+The starter of a pair, or the two, serve every open contest, so that their import is paid once. A
+contest leaves when the rule has decided; a regression must first be confirmed by pairs of its own.
+Knows nothing of where the sides come from or where results are kept.
 """
 
 from __future__ import annotations
@@ -186,15 +186,24 @@ class Match:
                     yield standing, outcome
 
     def _crews(self, stack: ExitStack, scratch: Path) -> dict[str, AnyCrew]:
-        """Fresh starters of both sides, in random order, their import over."""
-        crews = {}
-        for role in self._random.sample(ROLES, len(ROLES)):
-            folder = scratch / role
-            folder.mkdir(exist_ok=True)
-            crews[role] = stack.enter_context(self._executors[role].open(folder))
-            # If there can be no worker at all, the contests find out.
-            _open_its_doors(crews[role])
+        """A fresh starter for both sides, or one for each in random order; their import over.
+
+        One starter where only networks differ: it costs half, and its forks share the memory that
+        libraries and interpreter lie in, whose luck is otherwise most of the noise of a pair.
+        """
+        first, second = self._random.sample(ROLES, len(ROLES))
+        crews = {first: self._opened(stack, first, scratch)}
+        joined = self._executors[second].join(crews[first])
+        crews[second] = joined or self._opened(stack, second, scratch)
         return crews
+
+    def _opened(self, stack: ExitStack, role: str, scratch: Path) -> AnyCrew:
+        folder = scratch / role
+        folder.mkdir(exist_ok=True)
+        crew = stack.enter_context(self._executors[role].open(folder))
+        # If there can be no worker at all, the contests find out.
+        _open_its_doors(crew)
+        return crew
 
     def _pair(
         self, standing: _Standing, crews: Mapping[str, AnyCrew], scratch: Path, number: int

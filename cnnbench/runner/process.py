@@ -44,6 +44,9 @@ class Origin:
         networks: folders that come first where they import networks from.
         folder: their working directory; ``None`` for this process's own.
         variables: environment variables in place of this process's own.
+
+    Networks are imported, and the folder entered, by each worker after it was forked; the rest is
+    the starter's.
     """
 
     python: str = sys.executable
@@ -51,6 +54,17 @@ class Origin:
     networks: tuple[str, ...] = ()
     folder: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def extra(self) -> Message:
+        """What every request to such a worker also says."""
+        told: Message = {"networks": list(self.networks), "folder": self.folder}
+        return {key: value for key, value in told.items() if value}
+
+    def shares_starter(self, other: Origin) -> bool:
+        """Whether one starter can fork workers of both."""
+        mine, theirs = ((one.python, one.package, dict(one.variables)) for one in (self, other))
+        return mine == theirs
 
 
 class StarterDied(WorkerError):
@@ -62,8 +76,9 @@ class StarterDied(WorkerError):
 class Worker:
     """One worker process, seen from outside."""
 
-    def __init__(self, crew: Crew, channel: Channel, pid: int, log: Path) -> None:
+    def __init__(self, crew: Crew, channel: Channel, pid: int, log: Path, extra: Message) -> None:
         self._crew = crew
+        self._extra = extra
         self._channel = channel
         self._pid = pid
         self._log = log
@@ -82,7 +97,7 @@ class Worker:
             WorkerTimeout, WorkerDied, WorkerRaised: and the worker is gone.
         """
         if "task" in message:
-            message = message | {"log": str(self._log)} | self._crew.extra
+            message = message | {"log": str(self._log)} | self._extra
         try:
             self._channel.send(message)
             return self._await(time.monotonic() + timeout)
@@ -160,13 +175,16 @@ class Crew:
         self._end()
 
     @property
-    def extra(self) -> Message:
-        """What every request of this crew also says."""
-        found = self._origin.networks
-        return {"networks": list(found)} if found else {}
+    def origin(self) -> Origin:
+        """Where the code of its workers comes from."""
+        return self._origin
 
-    def start(self) -> Worker:
+    def start(self, origin: Origin | None = None) -> Worker:
         """A new worker, waiting for its request.
+
+        Args:
+            origin: whose networks it imports, if not those of the crew's own; one that shares its
+                starter.
 
         Raises:
             WorkerError: no worker can be started.
@@ -178,7 +196,7 @@ class Crew:
         log = self._scratch / f"worker-{os.getpid()}-{id(self):x}-{self._count}.log"
         with theirs:
             pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
-        return Worker(self, ours, pid, log)
+        return Worker(self, ours, pid, log, (origin or self._origin).extra)
 
     def wait(self, channel: Channel, seconds: float) -> None:
         """Sleep until a worker has something to say.
@@ -321,3 +339,27 @@ class Processes:
     def open(self, scratch: Path) -> Crew:
         """A fresh crew that keeps its logs in a scratch directory."""
         return Crew(scratch, self._origin)
+
+    def join(self, crew: object) -> Guests | None:
+        """Workers of this executor from another's crew; ``None`` if they need a starter of theirs.
+
+        Forks of one starter share the pages that libraries and interpreter lie in. Those of two do
+        not, which makes either side slower by up to several per cent, by luck and for as long as
+        its starter lives; neither fixed addresses nor a fixed hash seed mend that.
+        """
+        own = self._origin or Origin()
+        if isinstance(crew, Crew) and crew.origin.shares_starter(own):
+            return Guests(crew, own)
+        return None
+
+
+class Guests:
+    """Workers of one origin, forked by the starter of another's crew."""
+
+    def __init__(self, crew: Crew, origin: Origin) -> None:
+        self._crew = crew
+        self._origin = origin
+
+    def start(self) -> Worker:
+        """A new worker, waiting for its request; as ``Crew.start``."""
+        return self._crew.start(self._origin)

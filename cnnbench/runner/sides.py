@@ -241,9 +241,9 @@ def _origin(what: Named, repo: Path | None, stack: ExitStack) -> Origin:
     inside = here.is_relative_to(checkout) and here.is_dir()
     return Origin(
         package=str(checkout) if is_cnnbench(checkout) else None,
-        networks=tuple(str(path) for path in _roots(checkout)),
+        networks=(*map(str, _roots(checkout)), *_moved_entries(repo, checkout)),
         folder=str(here if inside else checkout),
-        variables=_variables(repo, checkout),
+        variables=_variables(repo),
     )
 
 
@@ -263,8 +263,22 @@ def _moved(path: Path, repo: Path, checkout: Path) -> Path:
     return checkout / path.relative_to(repo) if path.is_relative_to(repo) else path
 
 
-def _variables(repo: Path, checkout: Path) -> dict[str, str]:
-    """PYTHONPATH with what lies in the repository moved to the checkout."""
-    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    moved = [str(_moved(Path(entry), repo, checkout)) for entry in entries]
-    return {"PYTHONPATH": os.pathsep.join(moved)} if moved else {}
+def _entries() -> list[Path]:
+    """PYTHONPATH of this process."""
+    return [Path(one) for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+
+
+def _moved_entries(repo: Path, checkout: Path) -> list[str]:
+    """What of PYTHONPATH lies in the repository, moved to the checkout."""
+    return [str(_moved(one, repo, checkout)) for one in _entries() if _within(one, repo)]
+
+
+def _variables(repo: Path) -> dict[str, str]:
+    """PYTHONPATH without what lies in the repository, which each side has of its own."""
+    entries = _entries()
+    others = [str(one.resolve()) for one in entries if not _within(one, repo)]
+    return {"PYTHONPATH": os.pathsep.join(others)} if entries else {}
+
+
+def _within(path: Path, repo: Path) -> bool:
+    return path.resolve().is_relative_to(repo.resolve())

@@ -45,6 +45,8 @@ def serve(channel: Channel) -> None:
 def _prepare_process(request: Message) -> None:
     _redirect(request.get("log") or os.devnull)
     faulthandler.enable()
+    if "folder" in request:
+        os.chdir(request["folder"])
     _find_networks_here(request.get("networks", ()))
     _die_first()
     limit = request.get("memory_limit")

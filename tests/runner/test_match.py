@@ -37,6 +37,7 @@ class Noise:
     error: Callable[[str, int], Exception | None] = lambda model, pair: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     crews: int = 0
+    guest: bool = False
     name: str = "noise"
 
     @contextmanager
@@ -44,6 +45,11 @@ class Noise:
         assert scratch.is_dir()
         self.crews += 1
         yield self
+
+    def join(self, crew: object) -> Noise | None:
+        assert isinstance(crew, Noise)
+        assert crew.crews
+        return self if self.guest and crew.guest else None
 
     def start(self) -> Worker:
         return Worker(self)
@@ -223,6 +229,16 @@ def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided()
     assert verdicts == {"a": "unchanged", "b": "failed", "c": "unchanged"}
     assert ear.undecided == [3, 3, 2]
     assert base.crews == head.crews == 3
+
+
+def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> None:
+    base, head = Noise(guest=True), Noise(slower(0.10), guest=True)
+    (found,) = play(head, base=base)
+
+    assert found.verdict == "regression"
+    assert len(base.asked) == len(head.asked) == 6
+    assert base.crews + head.crews == 6
+    assert min(base.crews, head.crews) > 0, "whose it is must be left to chance"
 
 
 @pytest.mark.parametrize("error", [WorkerDied("killed by SIGKILL"), WorkerTimeout("no answer")])

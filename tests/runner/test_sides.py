@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -146,10 +147,22 @@ def test_the_import_path_of_a_checkout_never_leads_back_to_the_working_tree(
     both = sides.pair(("v1", "main"), repo, pythons=False)
     with sides.opened(both, repo, (None, None)) as (base, _):
         root = base.origin.networks[0]
-        paths = base.origin.variables["PYTHONPATH"].split(os.pathsep)
         assert base.origin.folder == f"{root}/src"
 
-    assert paths == [root, f"{root}/src/inner", str(tmp_path / "lib")]
+    assert base.origin.networks == (root, f"{root}/src", root, f"{root}/src/inner")
+    assert base.origin.variables == {"PYTHONPATH": str(tmp_path / "lib")}
+
+
+def test_two_revisions_of_networks_share_a_starter_and_two_of_this_program_do_not(
+    repo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repo))
+    both = sides.pair(("v1", "."), repo, pythons=False)
+    with sides.opened(both, repo, (None, None)) as (base, head):
+        assert base.origin != head.origin
+        assert base.origin.shares_starter(head.origin)
+        assert not base.origin.shares_starter(replace(head.origin, package="/checkout"))
+        assert not base.origin.shares_starter(replace(head.origin, python="/other/python"))
 
 
 def test_only_a_checkout_of_this_program_replaces_it(tmp_path: Path, repo: Path) -> None:
