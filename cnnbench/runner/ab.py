@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from cnnbench.store import Writer
 
 VERDICTS = "verdicts.json"
+# Of slices of one side in one pair.
+_TURN_SECONDS = 1.2
 _SCHEMA = 1
 
 
@@ -52,7 +54,7 @@ class Duet:
     """
 
     rule: Rule = field(default_factory=lambda: Rule(0.05))
-    slices: int = 16
+    slices: int = 12
     budget: float = 40.0
     seed: int = 0
     timeout: float = 600.0
@@ -66,8 +68,13 @@ class Duet:
         return Plan(
             rounds=self.rule.most,
             slices=self.slices,
-            # Both sides of the fewest pairs that can decide shall fit into the budget.
-            turn_budget=self.budget / (2 * self.rule.least),
+            # Both sides of the fewest pairs that can decide shall fit into the budget; and a pair
+            # of a slow network, whose slices are long and few suffice, shall not take much longer
+            # than another's, because pairs tell more than slices.
+            turn_budget=min(_TURN_SECONDS, self.budget / (2 * self.rule.least)),
+            # What has not warmed up by then is seen in the drift of its slices.
+            warm_up_calls=5,
+            warm_up_seconds=0.1,
             seed=self.seed,
             timeout=self.timeout,
             memory_limit=self.memory_limit,

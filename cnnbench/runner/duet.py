@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from cnnbench.runner.plan import Plan
 
 ROLES = ("base", "head")
+# After so many turns, the tensors of both sides move: most of what makes two processes of the same
+# code differ is where their memory lies.
+_TURNS_PER_PLACE = 2
 # A slice holds two calls where that is not too long to keep neighbouring slices neighbours.
 _LONGEST_SLICE = 0.25
 
@@ -47,6 +50,11 @@ class Bout:
     base: Run
     head: Run
     seconds: float
+
+    @property
+    def preparing(self) -> float:
+        """Seconds of building and of first calls, which compile."""
+        return sum(one.build_ns + sum(one.warmup_ns[:1]) for one in (self.base, self.head)) / 1e9
 
     @property
     def ratio(self) -> float:
@@ -155,7 +163,8 @@ class _Pair:
         length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
         for turn in range(self._plan.turns(estimate)):
             for role in self._shuffled(ROLES):
-                self._ask(role, {"do": "slice", "turn": turn, "seconds": length})
+                move = turn % _TURNS_PER_PLACE == 0
+                self._ask(role, {"do": "slice", "turn": turn, "seconds": length, "move": move})
 
     def _ask(self, role: str, message: Message) -> Any:
         self._asked = role

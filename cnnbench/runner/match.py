@@ -132,7 +132,8 @@ class Match:
         executors: who measures, by role.
         plan: slices, warm-up, limits of one pair.
         budget: seconds of measuring per contest and look; the least number of pairs is measured
-            anyway, and starting processes, which all contests share, is not counted.
+            anyway. Not counted: starting processes, which all contests share, and building and
+            compiling.
         watcher: told of progress.
     """
 
@@ -217,15 +218,17 @@ class Match:
             requests = {role: self._request(standing, role, scratch, number) for role in ROLES}
             found = duet.play(crews, requests, self._lengthened(standing), order)
             taken = time.monotonic() - began
-            standing.spent, standing.seconds = standing.spent + taken, standing.seconds + taken
+            standing.seconds += taken
             if isinstance(found, Broken):
                 return _failed(standing, found)
+            standing.spent += taken - found.preparing
             if standing.warm_up > 1 or not _drifts(found, contest.rule):
                 return self._look(standing, found)
             standing.warm_up = 2
 
     def _lengthened(self, standing: _Standing) -> Plan:
-        return replace(self._plan, slices=self._plan.slices * standing.slices)
+        plan, more = self._plan, standing.slices
+        return replace(plan, slices=plan.slices * more, turn_budget=plan.turn_budget * more)
 
     def _request(self, standing: _Standing, role: str, scratch: Path, number: int) -> Message:
         spec = standing.contest.base if role == "base" else standing.contest.head

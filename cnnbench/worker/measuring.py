@@ -16,6 +16,7 @@ from cnnbench.record import Check, Part, Reference, Run, Slice
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, memory, modes, parts, sampling
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.placement import Placement
 from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def measure(request: Message, talk: Talk) -> None:
     canaries = Canaries()
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
-        slices = _slices(step, device, estimate, canaries, talk)
+        placement = Placement(step)
+        slices = _slices(step, device, estimate, canaries, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
     talk.answer(
         Run(
@@ -60,7 +62,7 @@ def measure(request: Message, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process(),
+            flags=flags | device.notes() | notes | _process() | {"moves": placement.moves},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,
@@ -82,12 +84,19 @@ def _check(spec: Spec, step: build.Step, result: Any, request: Message) -> Check
 
 
 def _slices(
-    step: build.Step, device: Kind, estimate: float, canaries: Canaries, talk: Talk
+    step: build.Step,
+    device: Kind,
+    estimate: float,
+    canaries: Canaries,
+    placement: Placement,
+    talk: Talk,
 ) -> list[Slice]:
     slices: list[Slice] = []
     while (command := talk.next())["do"] == "slice":
         if not slices:
             talk.enter("measure")
+        if command.get("move", False):
+            placement.move()
         seconds = command["seconds"]
         iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
         slices.append(

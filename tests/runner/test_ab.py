@@ -62,8 +62,9 @@ def test_a_source_that_is_no_more_is_said(repo: Path) -> None:
 
 
 def test_slow_networks_get_fewer_slices_so_that_the_fewest_pairs_fit() -> None:
-    plan = Duet(budget=30.0).plan
+    plan, short = Duet(budget=30.0).plan, Duet(budget=3.0).plan
 
-    assert plan.turns(0.001) == 16
-    assert plan.turns(1.0) == 5
+    assert plan.turns(0.001) == 12
+    assert plan.turns(0.15) == 8
     assert plan.turns(60.0) == 3
+    assert short.turns(0.001) == 8

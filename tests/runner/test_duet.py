@@ -118,6 +118,21 @@ def test_both_sides_take_every_turn_in_random_order() -> None:
     assert {role for role, _ in order[::2]} == {"base", "head"}
 
 
+def test_tensors_of_both_sides_move_in_the_same_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    moves: list[tuple[int, bool]] = []
+    tell = duet.tell
+
+    def heard(worker: Any, message: dict[str, Any], timeout: float) -> Any:
+        if message.get("do") == "slice":
+            moves.append((message["turn"], message["move"]))
+        return tell(worker, message, timeout)
+
+    monkeypatch.setattr(duet, "tell", heard)
+    play(Trouble(lambda _: None), Trouble(lambda _: None), Plan(slices=6))
+
+    assert moves == [(turn, turn in {0, 2, 4}) for turn in range(6) for _ in ("base", "head")]
+
+
 @pytest.mark.parametrize("role", ["base", "head"])
 @pytest.mark.parametrize("what", ["measure", "slice", "finish"])
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ class Noise:
     asked: list[dict[str, Any]] = field(default_factory=list)
     crews: int = 0
     guest: bool = False
+    build_seconds: float = 0.0
     name: str = "noise"
 
     @contextmanager
@@ -80,7 +81,8 @@ class Worker:
             self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=round(3e7 * cpu(pair, turn))))
             return {}
         number, name = self._request["round"], self._request["ensemble"]
-        return encode(Run(number, name, tuple(self._slices), (1, 1), 1, Check("unchecked")))
+        built = round(self._owner.build_seconds * 1e9)
+        return encode(Run(number, name, tuple(self._slices), (1, 1), built, Check("unchecked")))
 
     def close(self, *, force: bool = False) -> int | None:
         return 0
@@ -181,6 +183,15 @@ def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
     (found,) = play(head, budget=1e-9)
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 3)
+
+
+def test_building_and_compiling_are_no_part_of_the_budget() -> None:
+    chance = random.Random(1)
+    values = [chance.gauss(0, 0.1) for _ in range(20)]
+    slow = Noise(slower(*values), build_seconds=1000.0)
+    (found,) = play(slow, budget=100.0)
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
 
 
 def test_a_side_that_warms_up_gets_twice_the_warm_up_and_the_pair_is_measured_again() -> None:

@@ -45,6 +45,21 @@ def _flags_restored():
         yield
 
 
+def test_tensors_move_between_turns_on_command_and_the_run_says_how_often() -> None:
+    spec = "lenet/inference-b2-3x32x32/eager/cpu-t1"
+    talk = Talk()
+    turns = [
+        {"do": "slice", "turn": turn, "seconds": 0.002, "move": turn != 1} for turn in (0, 1, 2)
+    ]
+    talk._commands = iter([*turns, {"do": "finish"}])
+    warm_up = Plan(warm_up_calls=2, warm_up_seconds=0.0).warm_up
+    request = {"spec": spec, "seed": 0, "round": 3, "ensemble": "e", "warm_up": warm_up}
+    measuring.measure(request, talk)
+
+    assert talk.run.flags["moves"] == 2
+    assert measured(spec).run.flags["moves"] == 0
+
+
 def measured(spec: str, **more: Any) -> Talk:
     talk = Talk()
     warm_up = Plan(warm_up_calls=2, warm_up_seconds=0.0).warm_up
