@@ -30,6 +30,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Better = Literal["lower", "higher"]
 
+# More pairs are not measured where those that there are could only decide about a threshold so many
+# times as large; two pairs more than the fewest must have said so.
+HOPELESS = 2.0
+_PAIRS_OF_HOPE = 2
+
 # Above so many benchmarks, one per cent of false alarms each is no longer small for the whole;
 # then the whole has this chance of a single one, by ``holm``.
 MANY = 50
@@ -123,6 +128,9 @@ def decide(pairs: Sequence[float], rule: Rule, spent: bool = False) -> Decision:
     verdict = judge(centre - half, centre + half, rule) if len(pairs) >= rule.least else None
     if verdict is None and last:
         return replace(found, verdict="inconclusive", reason="the interval is too wide")
+    if verdict is None and hopeless(pairs, rule):
+        reason = f"too noisy: even {rule.most} such pairs would not tell"
+        return replace(found, verdict="inconclusive", reason=reason)
     return replace(found, verdict=verdict)
 
 
@@ -146,6 +154,20 @@ def resolvable(pairs: Sequence[float], rule: Rule) -> float:
     """
     half = t_quantile(1 - rule.alpha, rule.most - 1) * statistics.stdev(pairs)
     return math.expm1(2 * half / math.sqrt(rule.most))
+
+
+def hopeless(pairs: Sequence[float], rule: Rule) -> bool:
+    """Whether more pairs are wasted time, so that it is better to say at once that nobody can tell.
+
+    Only where the noise is far too large for the threshold, and the change is not so large that
+    ``rule.most`` pairs would show it all the same.
+    """
+    if len(pairs) < min(rule.least + _PAIRS_OF_HOPE, rule.most):
+        return False
+    centre = statistics.fmean(pairs)
+    reach = math.log1p(resolvable(pairs, rule)) / 2
+    too_noisy = reach > HOPELESS * rule.margin
+    return too_noisy and judge(centre - reach, centre + reach, rule) is None
 
 
 def witnessed(decision: Decision, witness: Sequence[float], rule: Rule) -> Decision:

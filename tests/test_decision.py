@@ -14,12 +14,15 @@ from cnnbench.decision import (
     Rule,
     decide,
     holm,
+    hopeless,
+    judge,
     p_value,
     resolvable,
     wilson,
     witnessed,
 )
 from cnnbench.errors import UsageError
+from cnnbench.stats import t_interval
 
 FIVE = Rule(0.05)
 LOGS = st.floats(-0.5, 0.5, allow_nan=False)
@@ -65,7 +68,7 @@ def test_the_last_look_is_inconclusive_with_the_reason_and_what_could_be_resolve
 
 
 def test_the_most_pairs_are_the_last_look_too() -> None:
-    noisy = logs(*[8, -8] * 5)
+    noisy = logs(*[4, -4] * 5)
 
     assert decide(noisy[:9], FIVE).verdict is None
     assert decide(noisy, FIVE).verdict == "inconclusive"
@@ -99,6 +102,26 @@ def test_what_can_be_resolved_follows_from_the_noise() -> None:
     assert resolvable(pairs, FIVE) == pytest.approx(
         math.expm1(2 * 2.8214 * 0.01 / math.sqrt(10)), rel=1e-4
     )
+
+
+def test_it_is_given_up_where_the_noise_leaves_no_hope() -> None:
+    wild = logs(12.0, -12.0, 9.0, -9.0, 1.0)
+
+    assert not hopeless(wild[:4], FIVE), "few pairs do not know their noise"
+    assert hopeless(wild, FIVE)
+    assert not hopeless([one + math.log(1.5) for one in wild], FIVE), "a large change is seen"
+    assert not hopeless([one / 3 for one in wild], FIVE)
+    assert decide(wild, FIVE).reason == "too noisy: even 10 such pairs would not tell"
+    assert decide(wild, Rule(0.3)).verdict != "inconclusive"
+
+
+@given(st.lists(LOGS, min_size=2, max_size=10))
+def test_giving_up_never_takes_a_verdict_away(pairs: list[float]) -> None:
+    centre, half = t_interval(pairs, 1 - 2 * FIVE.alpha)
+    clear = judge(centre - half, centre + half, FIVE) if len(pairs) >= FIVE.least else None
+    found = decide(pairs, FIVE).verdict
+
+    assert found == clear if clear is not None else found in {None, "inconclusive"}
 
 
 def test_cpu_time_that_says_something_else_makes_it_inconclusive() -> None:

@@ -160,36 +160,40 @@ def test_an_improvement_needs_no_second_look() -> None:
     assert (found.verdict, found.confirmation) == ("improvement", ())
 
 
-def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
+def noisy(spread: float, **more: Any) -> Noise:
     chance = random.Random(1)
-    values = [chance.gauss(0, 0.1) for _ in range(20)]
-    (found,) = play(Noise(slower(*values)))
+    return Noise(slower(*[chance.gauss(0, spread) for _ in range(20)]), **more)
+
+
+def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
+    (found,) = play(noisy(0.03))
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
+    assert found.decision.resolvable is not None
     assert found.decision.resolvable > 0.05
 
 
+def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
+    (found,) = play(noisy(0.1))
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 5)
+    assert found.decision.reason == "too noisy: even 10 such pairs would not tell"
+
+
 def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
-    chance = random.Random(1)
-    head = Noise(slower(*[chance.gauss(0, 0.1) for _ in range(20)]))
-    (found,) = play(head)
+    (found,) = play(noisy(0.045))
 
     assert [len(run.slices) for run in found.runs["head"]] == [6] * 3 + [12] * 7
 
 
 def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
-    chance = random.Random(1)
-    head = Noise(slower(*[chance.gauss(0, 0.1) for _ in range(20)]))
-    (found,) = play(head, budget=1e-9)
+    (found,) = play(noisy(0.03), budget=1e-9)
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 3)
 
 
 def test_building_and_compiling_are_no_part_of_the_budget() -> None:
-    chance = random.Random(1)
-    values = [chance.gauss(0, 0.1) for _ in range(20)]
-    slow = Noise(slower(*values), build_seconds=1000.0)
-    (found,) = play(slow, budget=100.0)
+    (found,) = play(noisy(0.03, build_seconds=1000.0), budget=100.0)
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
 
