@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_every_point_for_machines(cnnbench_cli, nightly) -> None:
     first = [one for one in objects if one["spec"] == made.EAGER]
     assert [one["value"] for one in first] == pytest.approx([time / 1000 for time in TIMES])
     assert [one["step"] is not None for one in first] == [False] * 5 + [True] + [False] * 4
+
+
+def test_a_page_with_every_series_drawn(cnnbench_cli, nightly, tmp_path) -> None:
+    out = tmp_path / "history.html"
+    done = cnnbench_cli("history", nightly, "--format", "html", "-o", out)
+    text = out.read_text()
+
+    assert done.exit_code == 0
+    assert text.count("step of +20.0 % at night-5") == 2
+    plots = re.search(r'<script type="application/json" id="plots">(.*?)</script>', text)
+    assert plots is not None
+    assert [one["target_id"] for one in json.loads(plots[1])] == ["plot-series-0", "plot-series-1"]
+    assert "latency, ms" in plots[1]
+    assert "default-src 'none'" in text
 
 
 def test_runs_can_be_named_one_by_one(cnnbench_cli, nightly) -> None:

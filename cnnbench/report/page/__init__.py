@@ -6,6 +6,7 @@ plot of it. ``figures`` alone knows the plotting library, ``document`` alone kno
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import Unsupported
@@ -16,8 +17,9 @@ from cnnbench.report.page.sections import sections
 from cnnbench.report.table import tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
+    from cnnbench.history import Series
     from cnnbench.report.page.context import Change
     from cnnbench.report.table import Entry, Table
 
@@ -39,12 +41,8 @@ def render(
     Raises:
         Unsupported: the plotting library is not installed.
     """
-    try:
+    with _library():
         from cnnbench.report.page.document import Document, html
-    except ImportError as error:
-        raise Unsupported(
-            f"an HTML page needs {error.name}; install it with: pip install {error.name}"
-        ) from None
     made, absent = sections(found)
     changed = context.changes(compared)
     numbers = tidy(found)
@@ -62,6 +60,28 @@ def render(
             },
         )
     )
+
+
+def over_runs(found: Sequence[Series]) -> str:
+    """The page of series over runs, at least one, as text.
+
+    Raises:
+        Unsupported: the plotting library is not installed.
+    """
+    with _library():
+        from cnnbench.report.page import course
+    return course.page(found)
+
+
+@contextmanager
+def _library() -> Iterator[None]:
+    """Where the plotting library is imported: half a second, and not everybody has it."""
+    try:
+        yield
+    except ImportError as error:
+        raise Unsupported(
+            f"an HTML page needs {error.name}; install it with: pip install {error.name}"
+        ) from None
 
 
 def _title(found: Sequence[Entry]) -> str:

@@ -39,6 +39,7 @@ class Document:
         absent: a line for each section there are no data for.
         method: sentences.
         downloads: file name -> its text.
+        contents: what those hold.
     """
 
     title: str
@@ -48,6 +49,7 @@ class Document:
     absent: Sequence[str]
     method: Sequence[str]
     downloads: Mapping[str, str]
+    contents: str = "one row per spec, every metric with its unit, nothing rounded"
 
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.

@@ -1,0 +1,102 @@
+"""Series over runs -> a page of their own: every level and every step, drawn."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, units
+from cnnbench.report import csv
+from cnnbench.report import history as shown
+from cnnbench.report.conclusions import Sentence
+from cnnbench.report.page.document import Document, html
+from cnnbench.report.page.parts import Axis, Line, Point, Points, Section
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.history import Series
+
+# Plots that fit on a page; those with steps come first.
+_MOST = 40
+
+METHOD = (
+    "A step is found by E-divisive (Matteson and James, JASA 109, 2014): the split with the largest"
+    " energy distance between its sides, kept where few permutations of the series have one as"
+    " large; p is their share.",
+    "Runs were measured on different days: a step may be the machine's and not the code's. What a"
+    " change did is told by measuring both side by side: cnnbench ab.",
+)
+
+
+def page(found: Sequence[Series]) -> str:
+    """The page as text; of all series the table, of those that fit a plot."""
+    drawn = sorted(found, key=lambda one: not one.steps)[:_MOST]
+    left = len(found) - len(drawn)
+    name = metrics.metric(found[0].metric).name
+    overview = shown.overview(found)
+    sentences = [Sentence(line, "warn" if "step of" in line else "") for line in overview.notes]
+    if not any(one.steps for one in found):
+        sentences.insert(0, Sentence(f"No step in {len(found)} series."))
+    reading = (
+        "A mark is a run with its interval, oldest to the left; the line is the median of a level,"
+        " and a jump of it is a step."
+    )
+    if left:
+        reading += f" {left} series without a plot stand in the table above."
+    section = Section(
+        "series",
+        "Series",
+        reading,
+        shown.points(found),
+        tuple((one.spec, plot(one)) for one in drawn),
+    )
+    return html(
+        Document(
+            title=f"cnnbench: {name} over runs",
+            sentences=sentences,
+            # Its notes are the sentences.
+            table=replace(overview, notes=()),
+            sections=[section],
+            absent=(),
+            method=METHOD,
+            downloads={"series.csv": csv.render(shown.points(found))},
+            contents="one row per spec and run, nothing rounded",
+        )
+    )
+
+
+def plot(one: Series) -> Points:
+    """Its runs, and the median of each level between its steps."""
+    metric = metrics.metric(one.metric)
+    title, scale = _UNITS.get(metric.kind, (metric.name, 1.0))
+    marks = tuple(
+        Point(
+            x=number,
+            y=point.estimate.point,
+            group="runs",
+            tip=(point.run, point.created, units.significant(point.estimate.point * scale, 4)),
+            low=point.estimate.low,
+            high=point.estimate.high,
+        )
+        for number, point in enumerate(one.points, 1)
+    )
+    y = Axis(f"{metric.name}, {title}" if title != metric.name else title, scale=scale)
+    return Points(Axis("run, oldest first"), y, marks, (_levels(one),), interval="y")
+
+
+# What the axis of a kind of metric counts in, and how many of them its own unit is.
+_UNITS = {"seconds": ("ms", 1e3), "bytes": ("MiB", 1 / 2**20)}
+
+
+def _levels(one: Series) -> Line:
+    borders = [0, *(step.index for step in one.steps), len(one.points)]
+    xs: list[float] = []
+    ys: list[float] = []
+    for first, end in itertools.pairwise(borders):
+        level = statistics.median(point.estimate.point for point in one.points[first:end])
+        xs += [first + 0.5, end + 0.5]
+        ys += [level, level]
+    return Line("median of a level", tuple(xs), tuple(ys))
