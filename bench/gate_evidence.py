@@ -217,6 +217,7 @@ def measure(log: Log, given: argparse.Namespace) -> None:
         layers = truths(log, [effect], given.truth_seconds)[effect]
         # A block that was stopped is measured again under a name of its own.
         facts = {"block": name, "condition": condition, "effect": effect, "take": time.time_ns()}
+        log.add(kind="unrest", **facts, unrest=unrest())
         print(f"block {name}", file=sys.stderr)
         began = time.monotonic()
         with neighbour(condition, log, facts):
@@ -225,6 +226,15 @@ def measure(log: Log, given: argparse.Namespace) -> None:
             if not given.no_peers:
                 peers(log, facts, layers)
         log.add(kind="end", **facts, seconds=round(time.monotonic() - began, 1))
+
+
+def unrest() -> float:
+    """How restless this core is just now, neighbours of ours not begun."""
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.gate_unrest"],
+        cwd=ROOT, env=_environment(), capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return float(done.stdout)
 
 
 def _usual_seconds(log: Log, condition: float, effect: float) -> float:
@@ -250,10 +260,23 @@ def report(log: Log, verdicts: int = 2000) -> str:
     shares = [f"{_p(line['condition'])} asked, {_p(line['share'])} taken"
               for line in log.of("neighbour") if line["take"] in whole]  # fmt: skip
     parts += [f"Neighbour: {'; '.join(shares) or 'none'}.", ""]
+    parts += [*_unrest(log, whole), ""]
     rule = Rule(0.05)
     parts += [f"## The same rule at other noise levels, {verdicts} simulated verdicts each", "",
               gate_simulation.table(rule, verdicts, 1), ""]  # fmt: skip
     return "\n".join(parts)
+
+
+def _unrest(log: Log, whole: set[int]) -> list[str]:
+    found = [line["unrest"] for line in log.of("unrest") if line["take"] in whole]
+    if not found:
+        return ["How restless the core was by itself was not measured."]
+    return [
+        f"How restless the core was by itself before a block (quartile distance of a small matrix"
+        f" product over its median): {_p(min(found))} to {_p(max(found))}, median"
+        f' {_p(statistics.median(found))}. "Quiet" means that nobody else was on this core; what'
+        " other guests of the host did shows here only."
+    ]
 
 
 def _p(fraction: float) -> str:

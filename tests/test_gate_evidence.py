@@ -118,6 +118,7 @@ def test_a_block_without_an_end_is_not_reported_and_a_torn_line_is_no_harm(tmp_p
     assert "| Welch p < 0.05 | quiet | 1/1 = 100.0 % [20.7, 100.0] |" in text
     assert "| lenet | 0.0 % | 0 / 0 / 1 / 0 | 1.0 % | 3.0 | 8.0 |" in text
     assert "noise per pair" in text
+    assert "How restless the core was by itself was not measured." in text
 
 
 def test_finished_blocks_are_not_measured_again(
@@ -126,6 +127,7 @@ def test_finished_blocks_are_not_measured_again(
     played: list[str] = []
     monkeypatch.setattr(gate_evidence, "play", lambda log, facts, *rest: played.append(
         facts["block"]))  # fmt: skip
+    monkeypatch.setattr(gate_evidence, "unrest", lambda: 0.05)
     monkeypatch.setattr(gate_evidence, "truths", lambda log, effects, seconds: {effects[0]: {}})
     given = argparse.Namespace(minutes=1.0, slices=4, budget=1.0, rounds=1, copies=1,
                                no_peers=True, truth_seconds=1.0)  # fmt: skip
@@ -134,6 +136,7 @@ def test_finished_blocks_are_not_measured_again(
     gate_evidence.measure(Log(tmp_path), given)
     gate_evidence.measure(Log(tmp_path), given)
     assert played == ["0/0/0", "0/0/0.05"]
+    assert "5.0 % to 5.0 %, median 5.0 %" in gate_evidence.report(Log(tmp_path), verdicts=2)
 
     given.rounds, given.minutes = 2, 0.0
     for one in Log(tmp_path).of("end"):
