@@ -3,8 +3,8 @@
     taskset -c 0 python -m bench.gate_unrest          e.g. 0.06
 
 The spread of a small matrix product over a few seconds: the distance of its quartiles as a share of
-its median. Nobody else on this machine need be to blame: in a virtual machine it is mostly guests of
-the same host, whom no counter in here shows.
+its median. Nobody else on this machine need be to blame: in a virtual machine it is mostly other
+guests of its host, whom no counter in here shows.
 """
 
 from __future__ import annotations
