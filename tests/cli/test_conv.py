@@ -126,8 +126,8 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
     assert {one["class"] for one in network["changes"]} == {"A", "B"}
     for one in network["changes"]:
         assert one["measured_s"] > 0, one
-        assert one["predicted_low_s"] <= one["predicted_s"] <= one["predicted_high_s"]
-        assert one["predicted_gain_low"] <= one["predicted_gain"]
+        # Pretended layers take longer than their network, from which nothing follows.
+        assert one["predicted_s"] is one["predicted_gain_low"] is None
         assert one["measured_gain_low"] <= one["measured_gain"] <= one["measured_gain_high"]
     assert cnnbench_cli("report", "kept", "--lab").stdout == done.stdout
 

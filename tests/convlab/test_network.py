@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from cnnbench.convlab import benches
 from cnnbench.convlab.network import changes, networks, outcomes, specs
 from cnnbench.layers import Extraction, Layer
+from cnnbench.report import network as report
 from tests import made
 from tests.convlab.conftest import LAYER
 
@@ -59,6 +62,25 @@ def test_what_was_predicted_stands_beside_what_was_measured(network) -> None:
     gain = rows["channels_last"].change.predicted.gain
     assert gain.point == pytest.approx(60 / 45, rel=0.01)
     assert rows["impl=im2col@8x16x16-k8-3x3-p1"].after is None
+
+
+def test_for_machines_shares_and_changes_have_seconds_and_intervals(network) -> None:
+    eager, last = (
+        made.record(f"{NET}/{mode}/cpu-t1", [[time] * 3] * 3)
+        for mode, time in (("eager", 62.0), ("channels_last", 31.0))
+    )
+    data = report.to_dict(network, outcomes(network, changes(network), [eager, last]))
+
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    (layer,) = data["layers"]
+    assert (layer["layer"], layer["calls"]) == (LAYER, 3)
+    assert layer["share"] == pytest.approx(0.5, rel=0.01)
+    first, second = data["changes"][:2]
+    assert first["predicted_low_s"] < first["predicted_s"] < first["predicted_high_s"]
+    assert first["predicted_gain_low"] < first["predicted_gain"] < first["predicted_gain_high"]
+    assert first["measured_s"] == pytest.approx(0.031)
+    assert first["measured_gain"] == pytest.approx(2)
+    assert (second["status"], second["measured_s"]) == ("not measured", None)
 
 
 def test_layers_that_take_longer_than_the_network_predict_nothing(lab) -> None:

@@ -76,7 +76,7 @@ def lab(found: Sequence[Entry]) -> Section | None:
 def library(found: Sequence[Entry]) -> Section | None:
     """Heat map of convolutions x implementations against the library at its best."""
     some = [one for one in found if _of_lab(one)]
-    ratios = {}
+    ratios: dict[tuple[str, str], Estimate | None] = {}
     for run, group in answers.by(some, lambda one: one.run).items():
         for bench in convlab.benches(one.record for one in group):
             ratios |= {(run, cell.record.id): cell.library_speedup for cell in bench.cells}
