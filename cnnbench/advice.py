@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from cnnbench import machine
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,14 +112,10 @@ def _variables(environment: Environment) -> Finding | None:
     )
 
 
-# Any of them says that somebody has chosen how memory is kept.
-_ALLOCATOR = ("LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES")
-
-
 def _allocator(environment: Environment) -> Finding | None:
     """Above 32 MiB, the most that its threshold grows to, glibc maps every block anew."""
     libc, named = environment.soft.get("libc") or "", environment.hard.get("variables") or {}
-    if not libc.startswith("glibc") or any(name.startswith(_ALLOCATOR) for name in named):
+    if not libc.startswith("glibc") or any(name.startswith(machine.ALLOCATOR) for name in named):
         return None
     what = "glibc takes blocks over 32 MiB from the system and clears them in every call"
     mend = (

@@ -182,12 +182,18 @@ class ConvProblem:
 
         Of the input only what the kernel touches: a 1x1 kernel with stride 2 reads a quarter.
         """
-        rows = _touched(self.h, self.p, self.r, self.stride[0], self.padding[0], self.dilation[0])
-        columns = _touched(
-            self.w, self.q, self.s, self.stride[1], self.padding[1], self.dilation[1]
-        )
-        read = self.itemsize * (self.n * self.c * rows * columns + self.params)
+        read = self.itemsize * (self.n * self.c * self.rows_read * self.columns_read + self.params)
         return read + self.output_bytes
+
+    @property
+    def rows_read(self) -> int:
+        """Rows of the input that the kernel touches; none if all of it falls on padding."""
+        return _touched(self.h, self.p, self.r, self.stride[0], self.padding[0], self.dilation[0])
+
+    @property
+    def columns_read(self) -> int:
+        """Columns of the input that the kernel touches."""
+        return _touched(self.w, self.q, self.s, self.stride[1], self.padding[1], self.dilation[1])
 
     @property
     def layer(self) -> str:

@@ -55,6 +55,10 @@ class Algorithm:
         measured_workspace_bytes: the extra memory as the allocator saw it.
         preparation_ns: making the prepared weights, timed apart; never part of a sample.
         source: the paper or library.
+        primitive_ns: time in all primitives of oneDNN, by its own clock, in each of some calls;
+            none where it ran none.
+        reorder_ns: of it, in conversions of layout.
+        allocator: what memory came from, and how it was set.
     """
 
     name: str
@@ -65,6 +69,9 @@ class Algorithm:
     measured_workspace_bytes: int | None = None
     preparation_ns: tuple[int, ...] = ()
     source: str = ""
+    primitive_ns: tuple[int, ...] = ()
+    reorder_ns: tuple[int, ...] = ()
+    allocator: str = ""
 
 
 @dataclass(frozen=True)

@@ -199,25 +199,3 @@ def total(layers: Sequence[Layer], seconds: Mapping[Layer, float]) -> float | No
     if any(layer not in seconds for layer in layers):
         return None
     return fsum(layer.count * seconds[layer] for layer in layers)
-
-
-def predicted(
-    whole: float,
-    layers: Sequence[Layer],
-    before: Mapping[Layer, float],
-    after: Mapping[Layer, float],
-) -> float:
-    """Seconds that a network should take when some of its layers take other times (Amdahl).
-
-    Args:
-        whole: seconds of the network as it is.
-        layers: of the network.
-        before: seconds of one call as it is.
-        after: seconds of one call as it would be; layers without one stay as they are.
-    """
-    saved = fsum(
-        layer.count * (before[layer] - after[layer])
-        for layer in layers
-        if layer in before and layer in after
-    )
-    return whole - saved

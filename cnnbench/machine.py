@@ -167,6 +167,20 @@ def hard_facts() -> dict[str, Any]:
     }
 
 
+# Any of these says that somebody has chosen how memory is got and kept.
+ALLOCATOR = ("LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES")
+
+
+def allocator() -> str:
+    """Where memory comes from: the C library, and every variable that changes that.
+
+    Of a library that is loaded first only the file's name, not where it lies.
+    """
+    named = {name: value for name, value in variables().items() if name.startswith(ALLOCATOR)}
+    parts = [f"{name}={value.rsplit('/', 1)[-1]}" for name, value in named.items()]
+    return " ".join([" ".join(platform.libc_ver()).strip() or platform.system(), *parts])
+
+
 def soft_facts() -> dict[str, Any]:
     """What explains a timing without making it incomparable."""
     return {

@@ -11,6 +11,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 2: adds, all optional: witnesses of the machine and canaries to a slice, the parts of a training
   step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
   made of, which algorithm a convolution ran, and the machine's ceilings beside it.
+* 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
+  memory came from.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.spec import Spec
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -365,7 +367,9 @@ def to_json(record: Record) -> dict[str, Any]:
 
 # Each migration turns a record of schema n into one of n + 1.
 _MIGRATIONS: dict[int, Any] = {
-    1: lambda data: data | {"schema": 2},  # what schema 2 added is optional
+    # What schemas 2 and 3 added is optional.
+    1: lambda data: data | {"schema": 2},
+    2: lambda data: data | {"schema": 3},
 }
 
 

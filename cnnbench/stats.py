@@ -155,6 +155,25 @@ def mean_shift(shifts: Sequence[Shift]) -> Shift:
     return Shift(centre, *_pooled(known), rounds)
 
 
+def total(parts: Sequence[Sequence[float]], confidence: float = 0.95) -> Estimate:
+    """The sum of quantities that were measured independently, each with one value per round.
+
+    Means add up, and so do the squares of their standard errors; the degrees of freedom are Welch's
+    and Satterthwaite's. One value of any of them gives no interval.
+
+    Raises:
+        statistics.StatisticsError: a quantity without a value.
+    """
+    means = [shift_of(values) for values in parts]
+    point, rounds = math.fsum(one.centre for one in means), min(one.rounds for one in means)
+    known = [(one.error, one.freedom) for one in means if one.error is not None]
+    if len(known) < len(means):
+        return Estimate(point, rounds=rounds)
+    error, freedom = _pooled(known)
+    half = t_quantile(0.5 + confidence / 2, freedom) * error
+    return Estimate(point, point - half, point + half, rounds)
+
+
 def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
     """Standard error of a sum, and its degrees of freedom (Satterthwaite 1946, Welch 1947)."""
     variance = sum(error**2 for error, _ in parts)

@@ -148,12 +148,6 @@ def test_what_was_not_measured_has_no_share_and_makes_the_sum_unknown() -> None:
     assert layers.shares([STEM, BODY], {BODY: 0.002}, 0.012)[1].fraction == pytest.approx(0.5)
 
 
-def test_a_network_saves_what_its_layers_save_as_often_as_they_run() -> None:
-    before, after = {STEM: 0.010, BODY: 0.002}, {BODY: 0.001}
-
-    assert layers.predicted(0.032, [STEM, BODY], before, after) == pytest.approx(0.029)
-
-
 def test_the_pretended_worker_takes_a_network_apart() -> None:
     with inquiry.asking(Fake()) as crew:
         found = inquiry.layers(crew, "resnet18")

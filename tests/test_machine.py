@@ -158,6 +158,14 @@ def test_variables_are_recorded_by_an_allow_list(monkeypatch) -> None:
     }
 
 
+def test_the_allocator_is_named_with_what_changes_it_and_not_where_it_lies(monkeypatch) -> None:
+    environ = b"OMP_NUM_THREADS=2\0MALLOC_MMAP_MAX_=0\0LD_PRELOAD=/home/someone/libtcmalloc.so.4\0"
+    monkeypatch.setattr(Path, "read_bytes", lambda self: environ)
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: ("glibc", "2.36"))
+
+    assert machine.allocator() == "glibc 2.36 LD_PRELOAD=libtcmalloc.so.4 MALLOC_MMAP_MAX_=0"
+
+
 def test_the_facts_of_this_machine_are_json_and_do_not_name_it() -> None:
     facts = machine.hard_facts() | machine.soft_facts()
 

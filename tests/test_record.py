@@ -168,6 +168,18 @@ def test_schema_2_keeps_what_it_added() -> None:
     assert kept.runs[0].slices[0].canaries_ns == {"matmul": 310000, "python": 290000}
 
 
+def test_schema_3_keeps_what_it_added_and_schema_2_lacks_it() -> None:
+    old, new = (
+        record.from_json(json.loads((SCHEMAS / name).read_text(encoding="utf8").splitlines()[0]))
+        for name in ("2.jsonl", "3.jsonl")
+    )
+
+    assert (old.algorithm.primitive_ns, old.algorithm.allocator) == ((), "")
+    assert metrics.metric("reorder_share").of(old) is None
+    assert metrics.metric("reorder_share").of(new).point == pytest.approx(0.25)
+    assert new.algorithm.allocator == "glibc 2.36"
+
+
 def test_a_record_of_schema_1_is_one_of_schema_2_without_what_it_added() -> None:
     line = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()[0]
 

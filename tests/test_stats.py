@@ -168,3 +168,16 @@ def test_a_percentile_by_hand() -> None:
 
 def test_the_examples_in_the_documentation_are_true() -> None:
     assert doctest.testmod(stats).failed == 0
+
+
+def test_a_sum_is_as_unsure_as_its_parts_together() -> None:
+    part, other = [10.0, 11.0, 12.0], [1.0, 3.0]
+
+    alone, both = stats.total([part]), stats.total([part, other])
+
+    centre, half = stats.t_interval(part, 0.95)
+    assert (alone.point, alone.low) == pytest.approx((centre, centre - half))
+    # Standard errors 0.577 and 1: their root of squares, and Welch's 1.67 degrees rounded down.
+    assert both.point == pytest.approx(13.0)
+    assert both.high - both.point == pytest.approx(stats.t_quantile(0.975, 1) * (1 / 3 + 1) ** 0.5)
+    assert stats.total([part, [2.0]]) == stats.Estimate(13.0)

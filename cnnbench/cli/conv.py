@@ -10,7 +10,7 @@ import click
 
 from cnnbench import convdialects, layers, store
 from cnnbench.cli import lab as shown
-from cnnbench.cli import measuring
+from cnnbench.cli import measuring, ways
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Numbers, Percent, Seconds, Words
 from cnnbench.cli.progress import Progress
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench conv
+  cnnbench conv --list
   cnnbench conv --suite classic --dtype fp32,bf16
   cnnbench conv --layer n1c64h56w56-k64-3x3-p1 --impl im2col,winograd_f4 --substitutes all
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
@@ -73,6 +74,8 @@ named is measured however long it takes.
 @click.option("--apply", "apply", is_flag=True,
               help="With --from-model: change the model as advised and measure it again.",
 )  # fmt: skip
+@click.option("--list", "listed", is_flag=True,
+              help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Show what would be measured and what not, and why.")
@@ -87,6 +90,9 @@ def command(**options: Any) -> None:
     layer of the same shapes, to be trained anew, would save. Every output is checked against
     float64, the library's own too.
     """
+    if options["listed"]:
+        ways.show(as_json=options["as_json"])
+        return
     if options["apply"] and options["model"] is None:
         raise UsageError("--apply changes a model; say which with --from-model MODEL")
     found = lab.prepare(_order(options))

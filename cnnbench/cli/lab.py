@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.convlab.network import Network
+    from cnnbench.convlab.network import Network, Outcome
     from cnnbench.report.table import Table
     from cnnbench.store import StoredRun
 
@@ -52,15 +52,18 @@ def found_networks(run: StoredRun) -> tuple[Network, ...]:
 
 def text(runs: Sequence[StoredRun], kind: str) -> str:
     """Everything that runs of the lab say, in a format."""
-    return lab.to_text(runs, kind, [table for run in runs for table in _tables(run)])
+    found = [(one, _outcomes(run, one)) for run in runs for one in found_networks(run)]
+    if kind == "json":
+        return lab.to_json(runs, [network.to_dict(*pair) for pair in found])
+    return lab.to_text(runs, kind, [table for pair in found for table in _tables(*pair)])
 
 
-def _tables(run: StoredRun) -> list[Table]:
+def _outcomes(run: StoredRun, one: Network) -> tuple[Outcome, ...]:
+    """What was applied; nothing if nothing was."""
     applied = run.path / APPLIED
     records = store.read(applied).records if applied.exists() else ()
-    tables = []
-    for one in found_networks(run):
-        tables.append(network.shares(one))
-        if records:
-            tables.append(network.outcomes(one, outcomes(one, changes(one), records)))
-    return tables
+    return outcomes(one, changes(one), records) if records else ()
+
+
+def _tables(one: Network, done: tuple[Outcome, ...]) -> list[Table]:
+    return [network.shares(one), *([network.outcomes(one, done)] if done else [])]

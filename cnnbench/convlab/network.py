@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics
+from cnnbench import metrics, stats
 from cnnbench.convlab import Bench, is_configuration, right, seconds, sure_gain
-from cnnbench.layers import Extraction, Layer, Share, predicted, shares
+from cnnbench.layers import Extraction, Layer, Share, shares
 from cnnbench.record import Record
 from cnnbench.spec import Mode
 from cnnbench.stats import Estimate
@@ -63,17 +63,17 @@ class Network:
             if metrics.latency(record) is not None
         }
 
-    def becomes(self, ways: Mapping[Layer, Record]) -> dict[Layer, float]:
-        """Seconds of one call of layers when they are computed in other ways.
+    def savings(self, ways: Mapping[Layer, Record]) -> dict[Layer, list[float]]:
+        """Seconds that all calls of a layer save in other ways, one value per round.
 
-        Plain eager's time over the speed-up that was measured beside it: two times of different
-        moments say less than the ratio of one.
+        Against plain eager beside it: two times of different moments say less than one ratio.
         """
         before, found = self.in_mode(Mode()), {}
         for layer, record in ways.items():
-            gain = metrics.speedup(record, before.get(layer))
-            if gain is not None:
-                found[layer] = seconds(before[layer]) / gain.point
+            base = before.get(layer)
+            saved = [] if base is None else metrics.savings(record, base)
+            if saved:
+                found[layer] = [layer.count * value for value in saved]
         return found
 
     def in_mode(self, mode: Mode) -> dict[Layer, Record]:
@@ -87,6 +87,19 @@ class Network:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a changed network should do; intervals are those of everything that it follows from.
+
+    Attributes:
+        time: seconds of a call.
+        gain: how many times as fast it becomes.
+    """
+
+    time: Estimate
+    gain: Estimate
+
+
+@dataclass(frozen=True)
 class Change:
     """Something that can be done to a network without training it anew.
 
@@ -94,13 +107,13 @@ class Change:
         kind: ``A`` or ``B``.
         mode: the network so changed.
         layers: how many different layers another implementation computes.
-        predicted: seconds of the changed network by Amdahl's law; ``None`` without its basis.
+        predicted: by Amdahl's law; ``None`` without its basis.
     """
 
     kind: str
     mode: Mode
     layers: int
-    predicted: float | None
+    predicted: Prediction | None
 
 
 def networks(
@@ -144,14 +157,39 @@ def changes(network: Network) -> tuple[Change, ...]:
     return tuple(found)
 
 
-def _predicted(network: Network, ways: Mapping[Layer, Record]) -> float | None:
-    after = network.becomes({layer: one for layer, one in ways.items() if one.spec.mode != Mode()})
-    if network.eager is None or metrics.latency(network.eager) is None or not after:
+def _predicted(network: Network, ways: Mapping[Layer, Record]) -> Prediction | None:
+    """Amdahl's law over the layers that become others."""
+    others = {layer: way for layer, way in ways.items() if way.spec.mode != Mode()}
+    saved = list(network.savings(others).values())
+    if network.eager is None or metrics.latency(network.eager) is None or not saved:
         return None
-    layers, before = network.extraction.layers, network.times(Mode())
-    time = predicted(seconds(network.eager), layers, before, after)
+    times = network.eager.round_seconds
+    time = stats.total([times, *([-value for value in values] for values in saved)])
     # Layers alone can take longer than within the network; then nothing can be said.
-    return time if time > 0 else None
+    if time.point <= 0:
+        return None
+    if time.low is not None:
+        time = replace(time, low=max(0.0, time.low))
+    return Prediction(time, _gain(times, saved))
+
+
+def _gain(times: Sequence[float], saved: Sequence[Sequence[float]]) -> Estimate:
+    """How many times as fast a network becomes that is spared some seconds.
+
+    One over what is left of its time. The share that is spared spreads like a sum, to first order:
+    of the savings, and of the network's time by which they are divided.
+    """
+    before = stats.total([times]).point
+    share = stats.total(saved).point / before
+    spread = stats.total(
+        [*([value / before for value in values] for values in saved),
+         [-share * value / before for value in times]]
+    )  # fmt: skip
+    gain = Estimate(1 / (1 - share), rounds=spread.rounds)
+    half = None if spread.high is None else spread.high - spread.point
+    if half is None or share + half >= 1:
+        return gain
+    return replace(gain, low=1 / (1 - share + half), high=1 / (1 - share - half))
 
 
 def _best(network: Network, base: Mode) -> dict[Layer, Record]:
@@ -194,21 +232,13 @@ class Outcome:
 
     Attributes:
         change: with its prediction.
-        before: of the network as it was when the prediction was made.
         after: of the changed network; ``None`` if it was not measured.
         gain: over the network as it is, side by side.
     """
 
     change: Change
-    before: Record
     after: Record | None
     gain: Estimate | None
-
-    @property
-    def predicted_gain(self) -> float | None:
-        """How many times as fast the network should become."""
-        time = self.change.predicted
-        return None if time is None else seconds(self.before) / time
 
 
 def outcomes(
@@ -223,5 +253,5 @@ def outcomes(
     for one in found:
         after = table.get(replace(eager, mode=one.mode).id)
         gain = None if after is None else metrics.speedup(after, table.get(eager.id))
-        rows.append(Outcome(one, network.eager, after, gain))
+        rows.append(Outcome(one, after, gain))
     return tuple(rows)

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 def _work(problem: ConvProblem) -> Work:
     window = problem.c * problem.r * problem.s
     columns = problem.itemsize * problem.n * window * problem.p * problem.q
-    return Work(macs=problem.macs, workspace=columns, traffic=2 * columns)
+    # torch's unfold begins with a block as large as the input, and gives it back once it has a
+    # larger one for the columns; if they need none, it keeps the first.
+    begun, held = problem.input_bytes, max(problem.input_bytes, columns)
+    both = begun + columns if columns > begun else held
+    workspace = max(both - problem.output_bytes, held)
+    return Work(macs=problem.macs, workspace=workspace, traffic=2 * columns)
 
 
 def _prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:

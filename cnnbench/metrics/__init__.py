@@ -26,6 +26,7 @@ from cnnbench.metrics.timing import (
     quality,
     run_delay,
     run_seconds,
+    savings,
     slice_seconds,
     speedup,
     spread,
@@ -37,8 +38,8 @@ from cnnbench.stats import Estimate
 
 __all__ = [
     "METRICS", "Metric", "binding", "break_even", "faults", "first_call", "latency",
-    "log_speedups", "machine_drift", "metric", "quality", "roof", "run_seconds", "slice_seconds",
-    "speedup", "spread", "steal", "throughput", "work",
+    "log_speedups", "machine_drift", "metric", "quality", "roof", "run_seconds", "savings",
+    "slice_seconds", "speedup", "spread", "steal", "throughput", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -117,6 +118,19 @@ def _structure(value_of: Callable[[Structure], int | None]) -> Callable[[Record]
 
 def _graph_breaks(structure: Structure) -> int | None:
     return None if structure.graphs is None else sum(structure.graph_breaks.values())
+
+
+def _reorder_share(record: Record) -> Estimate | None:
+    """The middle of some calls; their clock has ticks of a microsecond."""
+    done = record.algorithm
+    if done is None:
+        return None
+    shares = [
+        reorders / whole
+        for reorders, whole in zip(done.reorder_ns, done.primitive_ns, strict=True)
+        if whole
+    ]
+    return Estimate(statistics.median(shares)) if shares else None
 
 
 def _methods_apart(record: Record) -> Estimate | None:
@@ -267,6 +281,9 @@ METRICS: tuple[Metric, ...] = (
            "further compilations of something compiled before"),
     Metric("reorders", "reorders", "count", "lower", _structure(lambda one: one.reorders),
            "conversions of layout that a library added to the step"),
+    Metric("reorder_share", "reorder_share", "fraction", "lower", _reorder_share,
+           "share of the time in oneDNN's primitives that such conversions take, of a layer",
+           nature="described"),
     Metric("allocations", "allocations", "count", "lower",
            _structure(lambda one: one.allocations), "blocks that the allocator gave out in a step"),
     Metric("error", "relative_error", "error", "lower", _check("error"),

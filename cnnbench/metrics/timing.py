@@ -198,11 +198,29 @@ def speedup(record: Record, baseline: Record | None) -> Estimate | None:
 
 def log_speedups(record: Record, baseline: Record) -> list[float]:
     """log(baseline / record) of each ensemble that both lived in; empty if there is none."""
+    return [value for _, value in _side_by_side(record, baseline)]
+
+
+def savings(record: Record, baseline: Record) -> list[float]:
+    """Seconds that a call saves against the baseline, of each ensemble that both lived in.
+
+    The baseline's time there, and the ratio that was measured beside it: two times of different
+    moments say less.
+    """
+    return [
+        base * (1 - math.exp(-value))
+        for run, value in _side_by_side(record, baseline)
+        if (base := run.seconds) is not None
+    ]
+
+
+def _side_by_side(record: Record, baseline: Record) -> list[tuple[Run, float]]:
+    """The baseline's run and the log-ratio in each ensemble that both lived in."""
     if record.failure is not None or baseline.failure is not None:
         return []
     others = {run.ensemble: run for run in baseline.runs}
     return [
-        value
+        (others[run.ensemble], value)
         for run in record.runs
         if run.ensemble in others and (value := _log_ratio(others[run.ensemble], run)) is not None
     ]

@@ -7,9 +7,11 @@ of them does, and what could stand in a layer's place. ``tidy`` is one table for
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import convdialects, convlab, metrics, units
+from cnnbench.convlab import known_bad
 from cnnbench.report import render
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
@@ -31,7 +33,21 @@ ONE_ROUND = "one round says nothing sure; give more --rounds or --budget"
 
 
 def _status(record: Record, refusal: str) -> str:
-    return f"not applicable: {refusal}" if refusal else record.status
+    if refusal:
+        return f"not applicable: {refusal}"
+    case = known_bad.seen(record)
+    return outcome(record) + (f" (known: {case.report})" if case is not None else "")
+
+
+def outcome(record: Record) -> str:
+    """The status, and of a failure its kind: what died is not what merely raised."""
+    failure = record.failure
+    return record.status if failure is None else f"{record.status}: {failure.kind}"
+
+
+def _known(record: Record) -> str:
+    case = known_bad.seen(record)
+    return "" if case is None else f"{case.name}: {case.report}"
 
 
 def _error(record: Record) -> float | None:
@@ -102,6 +118,7 @@ _WORK: tuple[CellColumn, ...] = (
     (Column("roof_share", "of roof", "fraction"), _point("roof_share")),
     (Column("roof", "roof"), lambda cell: metrics.binding(cell.record) or ""),
     (Column("reorders", "reorders", "whole"), _point("reorders")),
+    (Column("reorder_share", "their time", "fraction"), _point("reorder_share")),
     (Column("faults", "faults/call", "number"), _point("faults")),
     (Column("kernel", "ran"), lambda cell: _kernels(cell.record) or ""),
 )
@@ -139,7 +156,10 @@ def ways(found: Sequence[Bench]) -> Table:
 
 def work(found: Sequence[Bench]) -> Table:
     """What each way does: arithmetic, roof, kernels; ways without a number are left out."""
-    return _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
+    table = _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
+    done = (cell.record.algorithm for bench in found for cell in bench.cells)
+    memory = dict.fromkeys(one.allocator for one in done if one is not None and one.allocator)
+    return replace(table, notes=tuple(f"memory comes from {name}" for name in memory))
 
 
 def substitutes(found: Sequence[Bench]) -> Table:
@@ -167,6 +187,8 @@ def line(one: Advice) -> str:
     if one.chosen is None or one.gain is None:
         if not one.tried:
             return f"{head} nothing right was measured{left}"
+        if not one.rounds:
+            return f"{head} nothing to compare with: what it would replace was not measured{left}"
         if one.rounds < 2:
             return f"{head} {ONE_ROUND} ({_many(one.tried)} tried){left}"
         return f"{head} {NO_DIFFERENCE}, or slower ({_many(one.tried)} tried){left}"
@@ -222,14 +244,15 @@ def tidy(found: Sequence[Bench]) -> Table:
 # Columns for machines, in order; docs/conv.md says what each is.
 TIDY = (
     "spec", "layer", "input", "batch", "mode", "implementation", "substitute", "device", "threads",
-    "status", "reason",
+    "status", "reason", "known_bug",
     "latency_median_s", "latency_low_s", "latency_high_s",
     "speedup", "speedup_low", "speedup_high",
     "best_library", "speedup_library", "speedup_library_low", "speedup_library_high",
     "relative_error_float64", "workspace_bytes", "measured_workspace_bytes", "prepared_bytes",
     "preparation_s", "params", "macs", "executed_macs", "moved_bytes",
     "effective_flops_per_s", "executed_flops_per_s", "flops_per_byte", "roof_share", "roof",
-    "kernels", "reorders", "minor_faults_per_call", "promised_by_macs", "benchdnn",
+    "kernels", "reorders", "reorder_share", "minor_faults_per_call", "allocator",
+    "promised_by_macs", "benchdnn",
 )  # fmt: skip
 
 
@@ -248,16 +271,18 @@ def _common(record: Record, refusal: str) -> dict[str, Any]:
         "threads": spec.threads,
         "status": "not applicable" if refusal else record.status,
         "reason": failure or checked,
+        "known_bug": _known(record),
         "relative_error_float64": _error(record),
         "roof": metrics.binding(record),
         "kernels": _kernels(record),
+        "allocator": getattr(done, "allocator", None) or None,
     }
     row |= _bounds("latency_median_s", metrics.latency(record), "latency_low_s", "latency_high_s")
     for name in ("executed_macs", "moved_bytes", "workspace_bytes", "measured_workspace_bytes",
                  "prepared_bytes"):  # fmt: skip
         row[name] = getattr(done, name, None)
     for name in ("params", "macs", "effective_flops", "executed_flops", "intensity", "roof_share",
-                 "reorders", "faults"):  # fmt: skip
+                 "reorders", "reorder_share", "faults"):  # fmt: skip
         found = metrics.metric(name).of(record)
         row[metrics.metric(name).column] = None if found is None else found.point
     return row
@@ -335,11 +360,15 @@ def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
     return notes([entry for entry in found if not entry.record.refused])
 
 
-def to_json(runs: Sequence[StoredRun]) -> str:
-    """Tidy rows, and the advice of every layer by class."""
+def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) -> str:
+    """Tidy rows, the advice of every layer by class, and the networks that were taken apart."""
     found = benches(runs)
     told = [one for bench in found for one in convlab.advice(bench)]
-    whole = {"rows": json.loads(to_list(tidy(found))), "advice": [_advice(one) for one in told]}
+    whole: dict[str, Any] = {
+        "rows": json.loads(to_list(tidy(found))),
+        "advice": [_advice(one) for one in told],
+        "networks": list(networks),
+    }
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
 from cnnbench.report.table import Column, Table, reason
@@ -97,12 +97,55 @@ def _change(one: Outcome) -> str:
 
 
 def _outcome(one: Outcome) -> tuple[Value | Estimate, ...]:
+    predicted = one.change.predicted
     return (
         one.change.kind,
         _change(one),
-        one.change.predicted,
+        None if predicted is None else predicted.time,
         None if one.after is None else metrics.latency(one.after),
-        one.predicted_gain,
+        None if predicted is None else predicted.gain,
         one.gain,
         "not measured" if one.after is None else one.after.status,
     )
+
+
+def to_dict(network: Network, found: Sequence[Outcome]) -> dict[str, Any]:
+    """The same for machines: seconds and fractions, intervals where there are some."""
+    spec = next(iter(network.whole.values())).spec
+    time = metrics.latency(network.eager) if network.eager is not None else None
+    return {
+        "model": spec.workload.architecture,
+        "batch": spec.workload.batch,
+        "device": spec.device.text,
+        "threads": spec.threads,
+        **_bounds("latency", "_s", time),
+        "layers": [_share_dict(one) for one in network.shares],
+        "not_in_the_lab": dict(network.extraction.left_out),
+        "changes": [_outcome_dict(one) for one in found],
+    }
+
+
+def _share_dict(one: Share) -> dict[str, Any]:
+    names = ("layer", "input", "calls", "call_s", "all_calls_s", "share", "first_in")
+    return dict(zip(names, _share(one), strict=True))
+
+
+def _outcome_dict(one: Outcome) -> dict[str, Any]:
+    predicted, after = one.change.predicted, one.after
+    return {
+        "class": one.change.kind,
+        "change": _change(one),
+        "mode": one.change.mode.text,
+        **_bounds("predicted", "_s", None if predicted is None else predicted.time),
+        **_bounds("measured", "_s", None if after is None else metrics.latency(after)),
+        **_bounds("predicted_gain", "", None if predicted is None else predicted.gain),
+        **_bounds("measured_gain", "", one.gain),
+        "status": "not measured" if after is None else after.status,
+        "reason": "" if after is None else reason(after),
+    }
+
+
+def _bounds(name: str, unit: str, value: Estimate | None) -> dict[str, float | None]:
+    found = (None, None, None) if value is None else (value.point, value.low, value.high)
+    names = (f"{name}{unit}", f"{name}_low{unit}", f"{name}_high{unit}")
+    return dict(zip(names, found, strict=True))

@@ -85,7 +85,17 @@ class FakeWorker:
             "reference": lambda: Reference(True, 1e-7, 0.0, False),
             "memory": lambda: _memory(spec),
             "algorithm": lambda: Algorithm(
-                "fake", _size(spec), _size(spec), 1000, 0, 1000, (1000,), "made up"
+                "fake",
+                _size(spec),
+                _size(spec),
+                1000,
+                0,
+                1000,
+                (1000,),
+                "made up",
+                (8000, 8000),
+                (2000, 2000),
+                "nowhere",
             ),
             "measure": lambda: {"estimate": _seconds(spec)},
             **fake_profile.answers(spec, round(_seconds(spec) * 1e9), message),

@@ -1,4 +1,4 @@
-"""What an implementation of a convolution does: its formulas, its workspace, its preparation.
+"""What an implementation of a convolution does: formulas, workspace, preparation, reorders.
 
 In a process of its own, never while timing.
 """
@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from cnnbench import convs
+from cnnbench import convs, machine
 from cnnbench.convproblem import is_conv, of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
-from cnnbench.worker import applicability, build, convolution, memory, modes
+from cnnbench.worker import applicability, build, convolution, memory, modes, onednn
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Preparations are repeated, but a slow one (seconds for a sparse matrix) is not repeated for long.
 _MOST_PREPARATIONS, _ENOUGH_NS = 5, 1_000_000_000
 _WARM_CALLS = 2
+# Calls during which oneDNN says what takes how long.
+_MOST_TOLD = 10
 
 
 def algorithm(request: Message, talk: Talk) -> None:
@@ -54,11 +56,34 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     architecture, module = build.construct(spec.workload, seed)
     preparations = _preparations(spec, module, how, problem, device)
     step = build.step(spec, architecture, module, seed)
+    workspace = _workspace(step, spec, device)
+    told = _told(step) if spec.device.kind == "cpu" else []
     return replace(
         applicability.described(spec),
-        measured_workspace_bytes=_workspace(step, spec, device),
+        measured_workspace_bytes=workspace,
         preparation_ns=preparations,
+        primitive_ns=tuple(whole for whole, _ in told),
+        reorder_ns=tuple(reorders for _, reorders in told),
+        allocator=machine.allocator(),
     )
+
+
+def _told(step: build.Step) -> list[tuple[int, int]]:
+    """Nanoseconds in all primitives and in reorders of warm calls; none if oneDNN ran nothing.
+
+    A call that says what it does takes longer, its primitives do not: they are timed inside.
+    """
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return []
+    found: list[tuple[int, int]] = []
+    began = time.perf_counter_ns()
+    while len(found) < _MOST_TOLD and time.perf_counter_ns() - began < _ENOUGH_NS:
+        seen = [one for line in onednn.lines_of(step.call) if (one := onednn.executed(line))]
+        if not seen:
+            return []
+        reorders = sum(one.ns for one in seen if one.kind == "reorder")
+        found.append((round(sum(one.ns for one in seen)), round(reorders)))
+    return found
 
 
 def _preparations(

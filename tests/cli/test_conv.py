@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnbench import store
+from cnnbench import convcatalogue, store
+from cnnbench.convlab import known_bad
+from cnnbench.convproblem import ConvProblem
 
 FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
 LAYER = "n1c64h56w56-k64-3x3-p1"
@@ -116,7 +118,42 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
     assert "predicted gain" in done.stdout
     assert "2 layers by other implementations in channels_last" in done.stdout
     assert (tmp_path / "kept" / "applied" / "records.jsonl").exists()
+    (network,) = json.loads(cnnbench_cli("report", "kept", "--lab", "--format", "json").stdout)[
+        "networks"
+    ]
+    assert (network["model"], network["threads"]) == ("resnet18", 2)
+    assert sum(one["share"] for one in network["layers"]) > 0
+    assert {one["class"] for one in network["changes"]} == {"A", "B"}
+    for one in network["changes"]:
+        assert one["measured_s"] > 0, one
+        # Pretended layers take longer than their network, from which nothing follows.
+        assert one["predicted_s"] is one["predicted_gain_low"] is None
+        assert one["measured_gain_low"] <= one["measured_gain"] <= one["measured_gain_high"]
     assert cnnbench_cli("report", "kept", "--lab").stdout == done.stdout
+
+
+def test_every_implementation_and_substitute_is_listed_without_torch() -> None:
+    blocked = "import sys; sys.modules['torch'] = None; from cnnbench.cli import main; main()"
+    texts = [
+        subprocess.run(
+            [sys.executable, "-c", blocked, "conv", "--list", *more],
+            capture_output=True, text=True, timeout=60, check=True,
+            env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        ).stdout
+        for more in ([], ["--json"])
+    ]  # fmt: skip
+
+    data = json.loads(texts[1])
+    assert [one["name"] for one in data["implementations"]] == [
+        one.name for one in convcatalogue.entries()
+    ]
+    assert [one["name"] for one in data["substitutes"]] == [
+        one.name for one in convcatalogue.substitutes()
+    ]
+    assert data["implementations"][0]["dtypes"] == list(convcatalogue.entries()[0].dtypes)
+    for part in data.values():
+        assert all(f"\n{one['name']} " in texts[0] for one in part)
+    assert "Chellapilla" in texts[0]
 
 
 @pytest.mark.parametrize(
@@ -203,3 +240,31 @@ def test_a_real_smoke_suite_is_right_and_has_roofs_and_kernels(tmp_path: Path) -
         for row in measured
         if row["implementation"] == "im2col" and row["layer"] == "conv:k8-3x3-p1"
     )
+
+
+@pytest.mark.slow
+def test_what_the_library_is_known_to_do_is_shown_and_costs_no_other_row(tmp_path: Path) -> None:
+    """Strictly: where a case must happen it is seen, elsewhere the same layers are right."""
+    environment = pytest.importorskip("cnnbench.worker.environment").describe()
+    absent = known_bad.absent(environment.hard)
+    layers = [word for case in known_bad.CASES for word in ("--layer", case.triggered[0])]
+    words = ["--impl", "prepacked,native,im2col", "--rounds", "1", "--slices", "2", "--json",
+             "--quiet", "--device", "cpu", "--threads", "1", "--modes", "eager"]  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "cnnbench", "conv", *layers, *words],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+
+    rows = json.loads(done.stdout)["rows"]
+    for case in known_bad.CASES:
+        layer = ConvProblem.parse(case.triggered[0]).architecture
+        of_layer = {row["mode"]: row for row in rows if row["layer"] == layer}
+        default = of_layer["bf16"]
+        expected = {"died": "failed", "wrong": "wrong"}[case.symptom]
+        assert default["status"] == ("ok" if absent else expected)
+        assert absent or case.report in default["known_bug"]
+        ours = [of_layer[mode]["status"] for mode in ("impl=native+bf16", "impl=im2col+bf16")]
+        assert ours == ["ok", "ok"]
+    died = not absent and any(row["status"] == "failed" for row in rows)
+    assert done.returncode == (3 if died else 0), done.stderr

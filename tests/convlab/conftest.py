@@ -32,7 +32,19 @@ def way() -> Callable[..., Record]:
                 status, 0.0, 1e-7, reason="" if status == "ok" else "error above its bound"
             ),
             cost=replace(made.COST, macs=macs, params=584),
-            algorithm=Algorithm("x", macs, 40_000, 1000, 0, 1024, (5_000, 7_000, 6_000), "a book"),
+            algorithm=Algorithm(
+                "x",
+                macs,
+                40_000,
+                1000,
+                0,
+                1024,
+                (5_000, 7_000, 6_000),
+                "a book",
+                (4000, 4100),
+                (1000, 1025),
+                "glibc 2.36",
+            ),
             structure=Structure(kernels={"convolution brg f32": 1}, reorders=0),
             ceilings=(Ceilings({"float32 matmul": 1e11}, {"65536": 1e10}, 1000, 1),),
         )

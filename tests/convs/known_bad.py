@@ -1,41 +1,28 @@
-"""Where the library itself is known to be wrong or to refuse: each with what triggers it.
+"""Whether the library is as bad as ``convlab.known_bad`` says, and what torch refuses to compute.
 
-A list with strict expectations: a case that is not bad where it should be is a failure too, so that
-a fix upstream is noticed and the case is closed (with the version that fixed it).
+The list is held to strictly: a case that is not bad where it should be is a failure too, so that a
+fix upstream is noticed and the case is closed (with the version that fixed it).
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from cnnbench.convlab.known_bad import KnownBad
 from cnnbench.convproblem import ConvProblem
 from cnnbench.convs import implementation
 from tests.convs.loops import by_torch, computed, data, error
 
+ROOT = Path(__file__).resolve().parents[2]
 _TRIES = 10
-
-
-@dataclass(frozen=True)
-class WrongNumbers:
-    """The library's default is silently wrong.
-
-    Attributes:
-        name: of the case.
-        report: where it is known from.
-        triggered: layers that it happens to.
-        spared: layers one step away, that it does not happen to.
-        absent: why it cannot happen on this machine; empty if it must.
-    """
-
-    name: str
-    report: str
-    triggered: tuple[str, ...]
-    spared: tuple[str, ...]
-    absent: Callable[[], str]
 
 
 @dataclass(frozen=True)
@@ -63,34 +50,36 @@ def is_wrong(text: str, compute: Callable[..., torch.Tensor] = computed) -> bool
     return False
 
 
-def processor_flags() -> frozenset[str]:
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return frozenset()
-    lines = [line for line in text.splitlines() if line.startswith("flags")]
-    return frozenset(lines[0].split(":")[1].split()) if lines else frozenset()
+# In a process of its own, which must not leave a core file behind.
+_COMPUTE = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import torch
+from cnnbench.convproblem import ConvProblem
+from cnnbench.convs import implementation
+from tests.convs.loops import computed, data
+torch.set_num_threads(1)
+for text in sys.argv[1:]:
+    problem = ConvProblem.parse(text)
+    print(text, computed(implementation(""), data(problem, 0), problem).shape, flush=True)
+"""
 
 
-def _no_amx() -> str:
-    if not {"amx_bf16", "amx_tile"} <= processor_flags():
-        return "the processor has no AMX"
-    if not torch.backends.mkldnn.is_available():
-        return "torch has no oneDNN"
-    if tuple(map(int, torch.__version__.split(".")[:2])) < (2, 15):
-        return f"seen with torch 2.15; of {torch.__version__} nothing is known"
-    return ""
+def kills(*texts: str) -> bool:
+    """Whether a process that lets the default compute some layers, one by one, gets a SIGSEGV."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COMPUTE, *texts],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode in {0, -signal.SIGSEGV}, done.stderr
+    return done.returncode != 0
 
 
-WRONG = (
-    WrongNumbers(
-        name="bf16, output width 1, horizontal stride over 1 (oneDNN brg_conv_fwd, AMX)",
-        report="pytorch#169688 has the same trigger in conv3d",
-        triggered=("n1c1h8w6-k1-3x6-s1x2-bf16", "n1c3h9w5-k8-3x5-s1x2-bf16"),
-        spared=("n1c1h8w6-k1-3x6-bf16", "n1c1h8w6-k1-3x6-s1x2", "n1c1h8w8-k1-3x6-s1x2-bf16"),
-        absent=_no_amx,
-    ),
-)
+def bad(case: KnownBad, text: str) -> bool:
+    """Whether a layer shows a case's symptom here and now."""
+    return kills(text) if case.symptom == "died" else is_wrong(text)
+
 
 _BF16 = torch.ones(4, 4, dtype=torch.bfloat16)
 REFUSALS = (

@@ -19,6 +19,9 @@ LAYERS = (
     "n2c32h28w30-k64-3x3-p1-d2",
     "n1c3h48w48-k16-7x7-s2-p3",
     "n1c32h15w13-k48-3x3-p1",
+    # Less output than input, and fewer columns than input.
+    "n2c64h29w29-k16-3x3-s2-p2-d2-g2",
+    "n2c64h29w29-k16-1x1-s2",
 )
 # Those with formulas: a library does not tell what it takes.
 OWN = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -10,8 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cnnbench.convlab import known_bad
 from cnnbench.convproblem import ConvProblem
-from cnnbench.convs import IMPLEMENTATIONS, implementation
+from cnnbench.convs import IMPLEMENTATIONS, Implementation, implementation
 from cnnbench.convs.implementation import FORMATS
 from cnnbench.errors import UnknownName
 from cnnbench.spec import Mode
@@ -49,6 +51,13 @@ def _one_thread():
         yield
 
 
+def fit(ways: list[Implementation], problem: ConvProblem) -> Iterator[Implementation]:
+    """Those that apply to a layer, and are not known to be bad on it on some machine."""
+    for how in ways:
+        if not how.applies(problem, "cpu") and known_bad.known(problem, how.name) is None:
+            yield how
+
+
 def under_flags(how, given, problem: ConvProblem) -> torch.Tensor:
     """As a worker of that mode computes it."""
     modes.set_flags(Mode(implementation=how.name if how.flags else ""), 1)
@@ -64,9 +73,7 @@ def test_a_thousand_random_layers_agree_with_float64_within_the_stated_tolerance
     @given(special(), SEEDS)
     def compare(problem: ConvProblem, seed: int) -> None:
         tensors = data(problem, seed)
-        for how in JUDGED:
-            if how.applies(problem, "cpu"):
-                continue
+        for how in fit(JUDGED, problem):
             got = under_flags(how, tensors, problem)
             share = error(got, tensors, problem) / how.tolerance(problem)
             assert share <= 1, (how.name, share)
@@ -102,8 +109,8 @@ def test_small_integers_are_bit_exact_where_the_algorithm_is(
     # In bf16 whole numbers are exact up to 256.
     tensors = data(problem, seed, integers=1 if problem.dtype == "bf16" else 3)
     exact = by_torch(tensors, problem)
-    for how in JUDGED:
-        if problem.dtype in how.exact and not how.applies(problem, "cpu"):
+    for how in fit(JUDGED, problem):
+        if problem.dtype in how.exact:
             assert torch.equal(under_flags(how, tensors, problem).double(), exact), how.name
 
 
@@ -112,8 +119,8 @@ def test_small_integers_are_bit_exact_where_the_algorithm_is(
 def test_small_integers_are_what_seven_loops_sum(problem: ConvProblem, seed: int) -> None:
     tensors = data(problem, seed, integers=3)
     exact = seven_loops(*tensors, problem)
-    for how in JUDGED:
-        if "fp32" in how.exact and not how.applies(problem, "cpu"):
+    for how in fit(JUDGED, problem):
+        if "fp32" in how.exact:
             assert torch.equal(under_flags(how, tensors, problem).double(), exact), how.name
 
 
@@ -122,9 +129,7 @@ def test_small_integers_are_what_seven_loops_sum(problem: ConvProblem, seed: int
 def test_nothing_given_is_changed_and_the_answer_repeats(problem: ConvProblem, seed: int) -> None:
     tensors = data(problem, seed)
     before = [tensor.clone() for tensor in tensors]
-    for how in ON_CPU:
-        if how.applies(problem, "cpu"):
-            continue
+    for how in fit(ON_CPU, problem):
         x, weight, bias = tensors
         with torch.inference_mode():
             prepared = how.prepare(weight, bias, problem)
@@ -140,10 +145,9 @@ def test_input_that_is_a_slice_of_another_tensor_is_taken(problem: ConvProblem, 
     wider = torch.zeros(*problem.input_shape[:3], problem.w + 3, dtype=x.dtype)
     wider[..., 1:-2] = x
     tensors = (wider[..., 1:-2], weight, bias)
-    for how in ON_CPU:
-        if not how.applies(problem, "cpu"):
-            share = error(computed(how, tensors, problem), tensors, problem)
-            assert share <= how.tolerance(problem), how.name
+    for how in fit(ON_CPU, problem):
+        share = error(computed(how, tensors, problem), tensors, problem)
+        assert share <= how.tolerance(problem), how.name
 
 
 @pytest.mark.parametrize("how", ON_CPU, ids=lambda how: how.name)

@@ -6,36 +6,53 @@ import warnings
 
 import pytest
 
+from cnnbench.convlab import known_bad
+from cnnbench.convlab.known_bad import CASES
 from cnnbench.convproblem import ConvProblem
 from cnnbench.convs import IMPLEMENTATIONS
-from tests.convs.known_bad import REFUSALS, WRONG, is_wrong, planted
+from cnnbench.worker import environment
+from tests.convs.known_bad import REFUSALS, bad, is_wrong, kills, planted
+
+ABSENT = known_bad.absent(environment.describe().hard)
+EACH = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
-@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+@EACH
+@pytest.mark.skipif(bool(ABSENT), reason=ABSENT or "here")
 def test_a_known_bug_is_still_there(case) -> None:
-    if reason := case.absent():
-        pytest.skip(reason)
+    mended = [text for text in case.triggered if not bad(case, text)]
 
-    mended = [text for text in case.triggered if not is_wrong(text)]
-
-    assert mended == [], f"no longer wrong: close '{case.name}' ({case.report})"
+    assert mended == [], f"no longer bad: close '{case.name}' ({case.report})"
 
 
-@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+@EACH
 def test_a_known_bug_is_no_wider_than_stated(case) -> None:
+    assert not kills(*case.spared)
     assert [text for text in case.spared if is_wrong(text)] == []
 
 
-@pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
+@EACH
+@pytest.mark.skipif(not ABSENT, reason="this machine has the bug")
 def test_where_a_bug_cannot_be_the_same_layers_are_right(case) -> None:
-    if not case.absent():
-        pytest.skip("this machine has the bug")
-
+    assert not kills(*case.triggered)
     assert [text for text in case.triggered if is_wrong(text)] == []
 
 
+@EACH
+def test_the_rule_separates_what_is_bad_from_what_is_not(case) -> None:
+    assert all(case.covers(ConvProblem.parse(text)) for text in case.triggered)
+    assert not any(case.covers(ConvProblem.parse(text)) for text in case.spared)
+
+
+def test_only_ways_through_the_library_s_convolution_are_known_to_be_bad() -> None:
+    problem = ConvProblem.parse(CASES[0].triggered[0])
+
+    assert known_bad.known(problem) == known_bad.known(problem, "prepacked") == CASES[0]
+    assert known_bad.known(problem, "im2col") is known_bad.known(problem, "native") is None
+
+
 def test_a_bug_would_be_seen() -> None:
-    assert is_wrong(WRONG[0].triggered[0], planted)
+    assert is_wrong(CASES[0].triggered[0], planted)
 
 
 @pytest.mark.parametrize("case", REFUSALS, ids=lambda case: case.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
+from cnnbench.record import Failure
 from cnnbench.report import lab as report
 from cnnbench.store import StoredRun
 from tests import made
@@ -36,6 +37,48 @@ def test_a_wrong_way_is_shown_as_wrong_whatever_its_speed(run) -> None:
 
     assert wrong["status"] == "wrong"
     assert wrong["speedup"] == pytest.approx(10)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "mode", "known"),
+    [
+        ("conv:k16-2x1-p2x0-d3x1", "16x1x8", "bf16", True),
+        ("conv:k16-2x1-p2x0-d3x1", "16x1x8", "amp=bf16", True),
+        ("conv:k16-2x1-p2x0-d3x1", "16x1x8", "impl=prepacked+bf16", True),
+        ("conv:k16-2x1-p2x0-d3x1", "16x1x8", "eager", False),
+        ("conv:k16-2x1-p2x0-d3x1", "16x1x8", "impl=native+bf16", False),
+        ("conv:k16-2x1-p2x0-d3x1~ghost", "16x1x8", "bf16", False),
+        ("conv:k16-3x3-p1", "16x8x8", "bf16", False),
+        # Wrong is what is known of this one, not that it dies.
+        ("conv:k1-3x6-s1x2", "1x8x6", "bf16", False),
+    ],
+)
+def test_a_process_that_died_says_so_and_whether_that_is_known(
+    name: str, place: str, mode: str, known: bool
+) -> None:
+    made_of = made.record(f"{name}/inference-b1-{place}/{mode}/cpu-t1", [])
+    record = replace(made_of, failure=Failure("first call", "died", "was killed by SIGSEGV"))
+    what = replace(store.manifest("a-run", [record.id], {}, "fake"), created="")
+    run = StoredRun(Path("a-run"), what, made.ENVIRONMENT, (record,))
+
+    (row,) = json.loads(report.to_json([run]))["rows"]
+
+    assert (row["status"], row["reason"]) == ("failed", "was killed by SIGSEGV")
+    assert ("oneDNN#5942" in (row["known_bug"] or "")) == known
+    text = report.to_text([run])
+    assert "failed: died" in text
+    assert ("(known: dies where oneDNN#5942 does)" in text) == known
+
+
+def test_a_default_that_died_leaves_nothing_to_compare_with(lab) -> None:  # noqa: F811 - a fixture
+    died = replace(lab[0], failure=Failure("first call", "died", "was killed"), runs=())
+    what = replace(store.manifest("a-run", [one.id for one in lab], {}, "fake"), created="")
+    run = StoredRun(Path("a-run"), what, made.ENVIRONMENT, (died, *lab[1:]))
+
+    text = report.to_text([run])
+
+    assert "A configuration only: nothing to compare with" in text
+    assert "one round says nothing" not in text
 
 
 def test_every_column_for_machines_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,22 @@ def test_the_librarys_algorithm_is_measured_only() -> None:
     assert stated.workspace_bytes is None
     assert stated.measured_workspace_bytes is not None
     assert stated.preparation_ns == ()
+
+
+def test_time_in_reorders_is_part_of_the_time_in_primitives() -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch has no oneDNN")
+    # Enough work that oneDNN is taken, and contiguous tensors that it has to convert.
+    large = ConvProblem.parse("n1c64h28w28-k64-3x3-p1")
+    told = algorithm.measure(spec(problem=large), 0, open_device(Device()))
+    modes.set_flags(Mode(implementation="native"), 1)
+    silent = algorithm.measure(spec("impl=native", problem=large), 0, open_device(Device()))
+
+    assert len(told.primitive_ns) == len(told.reorder_ns) > 0
+    pairs = list(zip(told.reorder_ns, told.primitive_ns, strict=True))
+    assert all(0 < reorders < whole for reorders, whole in pairs)
+    assert (silent.primitive_ns, silent.reorder_ns) == ((), ())
+    assert told.allocator.startswith(platform.libc_ver()[0])
 
 
 def test_a_network_has_no_one_algorithm() -> None:

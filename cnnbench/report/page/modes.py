@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import units
+from cnnbench import convlab, units
 from cnnbench.report import answers, cells
 from cnnbench.report.page.parts import Axis, Heat, Point, Points, Section, Square
-from cnnbench.report.table import Column, Table
+from cnnbench.report.table import Column, Entry, Table
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from cnnbench.report.table import Entry
+    from collections.abc import Sequence
 
 _RATIO = Column("speedup", "vs eager", "ratio")
 _CONV = "conv:"
@@ -56,7 +57,6 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         "How many times faster than plain eager: blue is faster, orange is slower, white is no"
         " difference. A value in brackets is not told apart from one by its interval; W marks a"
         " wrong output; an empty field failed or was not measured.",
-        lambda one: one.record.spec.mode.text,
     )
 
 
@@ -70,7 +70,27 @@ def lab(found: Sequence[Entry]) -> Section | None:
         "Each row is one convolution, each column one way to compute it; how many times faster"
         " than what the library chooses by itself (plain eager). A value in brackets is not told"
         " apart from one.",
-        lambda one: one.record.spec.mode.text,
+    )
+
+
+def library(found: Sequence[Entry]) -> Section | None:
+    """Heat map of convolutions x implementations against the library at its best."""
+    some = [one for one in found if _of_lab(one)]
+    ratios: dict[tuple[str, str], Estimate | None] = {}
+    for run, group in answers.by(some, lambda one: one.run).items():
+        for bench in convlab.benches(one.record for one in group):
+            ratios |= {(run, cell.record.id): cell.library_speedup for cell in bench.cells}
+    if not any(one is not None for one in ratios.values()):
+        return None
+    # A substitute is another function and stands in no cell.
+    return _heat_section(
+        [one for one in some if (one.run, one.record.id) in ratios],
+        "library",
+        "Convolutions against the best library way",
+        "As above, but against the fastest right way of the library in the same dtype: its default,"
+        " channels_last, its native kernels or weights reordered beforehand. Where all of a row is"
+        " orange, the library at its best is faster than everything else. W marks a wrong output.",
+        _Beside("the best library way", lambda one: ratios[one.run, one.record.id]),
     )
 
 
@@ -78,22 +98,31 @@ def _of_lab(entry: Entry) -> bool:
     return entry.record.spec.workload.architecture.startswith(_CONV)
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """What the squares of a heat map are ratios to."""
+
+    name: str
+    ratio: Callable[[Entry], Estimate | None]
+
+
+_EAGER = _Beside("eager", lambda one: one.speedup)
+
+
 def _heat_section(
-    found: Sequence[Entry], name: str, title: str, reading: str, column: Callable[[Entry], str]
+    found: Sequence[Entry], name: str, title: str, reading: str, base: _Beside = _EAGER
 ) -> Section | None:
-    columns = list(dict.fromkeys(column(one) for one in found))
-    measured = [one for one in found if one.speedup is not None]
-    if len(columns) < 2 or all(one.record.spec.mode.text == "eager" for one in measured):
+    columns = list(dict.fromkeys(_mode(one) for one in found))
+    measured = [one for one in found if base.ratio(one) is not None]
+    if len(columns) < 2 or all(_mode(one) == "eager" for one in measured):
         return None
     label = row_names(found)
     rows = list(dict.fromkeys(label(one) for one in found))
     drawn = set(rows[:_MOST_ROWS])
-    squares = tuple(
-        _square(one, label(one), column(one)) for one in measured if label(one) in drawn
-    )
+    squares = tuple(_square(one, label(one), base) for one in measured if label(one) in drawn)
     if len(rows) > len(drawn):
         reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows."
-    by_cell = {(label(one), column(one)): one.speedup for one in found}
+    by_cell = {(label(one), _mode(one)): base.ratio(one) for one in found}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
         tuple((row, *(by_cell.get((row, mode)) for mode in columns)) for row in rows),
@@ -121,8 +150,12 @@ def row_names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry]
     return lambda one: ", ".join(part(one) for part in used)
 
 
-def _square(entry: Entry, row: str, column: str) -> Square:
-    ratio = entry.speedup
+def _mode(entry: Entry) -> str:
+    return entry.record.spec.mode.text
+
+
+def _square(entry: Entry, row: str, base: _Beside) -> Square:
+    column, ratio = _mode(entry), base.ratio(entry)
     assert ratio is not None  # noqa: S101 - only entries with one get a square
     text = units.significant(ratio.point, 2 if ratio.point < 10 else 3)
     low, high = ratio.low, ratio.high
@@ -131,7 +164,7 @@ def _square(entry: Entry, row: str, column: str) -> Square:
     if entry.record.status == "wrong":
         text += " W"
     time = cells.text(Column("", "", "seconds"), answers.latency(entry))
-    tip = (row, column, f"{cells.text(_RATIO, ratio)} eager", time,
+    tip = (row, column, f"{cells.text(_RATIO, ratio)} {base.name}", time,
            f"output {entry.record.status}, {entry.quality}")  # fmt: skip
     return Square(row, column, ratio.point, text, tip)
 

@@ -25,6 +25,8 @@ SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Roofline": (timing.roofline, "probed ceilings of the machine and bytes moved"),
     "Convolutions by implementation": (
         modes.lab, "convolutions (conv:…) in plain eager and by an implementation"),
+    "Convolutions against the best library way": (
+        modes.library, "convolutions (conv:…) by the library and by an implementation"),
     "Failures and doubtful outputs": (context.failures, "a failure; there is none"),
     "Environment": (context.environments, "a record"),
 }  # fmt: skip

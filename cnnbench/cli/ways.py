@@ -1,0 +1,58 @@
+"""What ``conv --list`` shows: implementations and substitutes. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from cnnbench import convcatalogue
+from cnnbench.report import render
+from cnnbench.report.table import Column, Table
+
+_IMPLEMENTATIONS = (
+    Column("name", "implementation"),
+    Column("meaning", "what it does"),
+    Column("layout", "works in"),
+    Column("kinds", "on"),
+    Column("dtypes", "dtypes"),
+    Column("source", "source"),
+)
+_SUBSTITUTES = (
+    Column("name", "substitute"),
+    Column("meaning", "what it is"),
+    Column("same", "same function"),
+    Column("source", "source"),
+)
+
+
+def show(*, as_json: bool) -> None:
+    """Print both tables, or every field of both as one object."""
+    ways, others = convcatalogue.entries(), convcatalogue.substitutes()
+    if as_json:
+        whole = {
+            "implementations": [asdict(one) for one in ways],
+            "substitutes": [asdict(one) for one in others],
+        }
+        click.echo(json.dumps(whole, indent=1))
+        return
+    click.echo(render(_implementations(ways), "table"))
+    click.echo(render(_substitutes(others), "table"), nl=False)
+
+
+def _implementations(ways: tuple[convcatalogue.Entry, ...]) -> Table:
+    rows = tuple(
+        (one.name, one.meaning, one.layout or "either", ", ".join(one.kinds),
+         ", ".join(one.dtypes), one.source)
+        for one in ways
+    )  # fmt: skip
+    return Table(_IMPLEMENTATIONS, rows, notes=(f"{len(rows)} implementations",))
+
+
+def _substitutes(others: tuple[convcatalogue.Substitute, ...]) -> Table:
+    rows = tuple(
+        (one.name, one.meaning, "yes, with its weights" if one.same_function else "no", one.source)
+        for one in others
+    )
+    return Table(_SUBSTITUTES, rows, notes=(f"{len(rows)} substitutes",))
