@@ -200,9 +200,10 @@ def summary_columns() -> list[Cell]:
 
 def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
     """A row per entry of exactly these columns."""
+    fillers = [of for _, of in cells]
     return Table(
         columns=tuple(column for column, _ in cells),
-        rows=tuple(tuple(of(entry) for _, of in cells) for entry in found),
+        rows=tuple([tuple([of(entry) for of in fillers]) for entry in found]),
     )
 
 

@@ -280,7 +280,10 @@ def _judge_layer(spec: Spec, got: list[Tensor], exact: list[Tensor]) -> tuple[st
 
 
 def _top1(got: list[Tensor], reference: list[Tensor]) -> float | None:
-    """Share of rows with the same largest entry, for outputs of shape (N, classes)."""
-    if not got or got[0].dim() != 2 or got[0].shape != reference[0].shape:
+    """Share of rows with the same largest entry, for outputs of shape (N, classes).
+
+    A detector that found nothing gives no rows, and nothing has no share.
+    """
+    if not got or got[0].dim() != 2 or not len(got[0]) or got[0].shape != reference[0].shape:
         return None
     return float((got[0].argmax(1) == reference[0].argmax(1)).double().mean())
