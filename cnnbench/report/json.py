@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.stats import Estimate
-
 if TYPE_CHECKING:
-    from cnnbench.report.table import Table, Value
+    from cnnbench.report.table import Table
+    from cnnbench.stats import Estimate
 
 
 def render(table: Table, *, compact: bool = False) -> str:

@@ -85,15 +85,17 @@ def _heat_section(
     measured = [one for one in found if one.speedup is not None]
     if len(columns) < 2 or all(one.record.spec.mode.text == "eager" for one in measured):
         return None
-    label = row_names(found)
-    rows = list(dict.fromkeys(label(one) for one in found))
+    named = list(zip(map(row_names(found), found), map(column, found), found, strict=True))
+    rows = list(dict.fromkeys(row for row, _, _ in named))
     drawn = set(rows[:_MOST_ROWS])
     squares = tuple(
-        _square(one, label(one), column(one)) for one in measured if label(one) in drawn
+        _square(one, row, mode)
+        for row, mode, one in named
+        if row in drawn and one.speedup is not None
     )
     if len(rows) > len(drawn):
         reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows."
-    by_cell = {(label(one), column(one)): one.speedup for one in found}
+    by_cell = {(row, mode): one.speedup for row, mode, one in named}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
         tuple((row, *(by_cell.get((row, mode)) for mode in columns)) for row in rows),
