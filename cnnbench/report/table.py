@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun
 
+# Where nothing was measured, no reader may think that it was.
+FAKE = "FAKE EXECUTOR: every number here is made up"
+
 Value = str | int | float | bool | None
 
 
@@ -330,7 +333,7 @@ def _span(counts: set[int]) -> str:
 def _where(environment: Environment) -> str:
     hard = environment.hard
     if hard.get("fake"):
-        return "FAKE EXECUTOR: every number here is made up"
+        return FAKE
     torch = hard.get("torch", {})
     parts = [
         str(hard.get("cpu") or "unknown processor"),
