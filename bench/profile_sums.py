@@ -28,7 +28,8 @@ def arguments():
 
 def main():
     wish = arguments()
-    print(f"{'model':20} {'sum':>9} {'clocks':>9} {'residual':>9} {'end to end':>10}  share  pairs")
+    titles = ("sum", "clocks", "residual", "end to end", "share ± 95 %", "rounds")
+    print(f"{'model':20}", *(f"{one:>12}" for one in titles))
     for name in wish.models:
         job = profiling.prepare(
             Order(
@@ -39,10 +40,10 @@ def main():
         found = profiling.profile(job, profiling.Passes(seconds=wish.seconds)).layers
         times = (found.sum_ns, found.clocks_ns, found.residual_ns, found.end_to_end_ns)
         cells = [units.seconds(ns / 1e9) for ns in times]
-        print(
-            f"{name:20} {cells[0]:>9} {cells[1]:>9} {cells[2]:>9} {cells[3]:>10}"
-            f"  {units.percent(found.residual_share, sign=True)}  {len(found.plain_ns)}"
-        )
+        share = units.percent(found.residual_share, sign=True)
+        half = units.percent(found.residual_half_share or 0.0)
+        cells += [f"{share} ± {half}", str(len(found.plain_ns))]
+        print(f"{name:20}", *(f"{one:>12}" for one in cells), flush=True)
 
 
 if __name__ == "__main__":

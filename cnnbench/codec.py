@@ -100,13 +100,13 @@ def _reader_of_optional(kind: Any) -> _Reader:
 
 
 def _reader_of_list(inner: Any) -> _Reader:
-    read_one, wanted = _reader(inner), {inner}
+    read_one, wanted, plain = _reader(inner), {inner}, inner in _PLAIN
 
     def read(data: Any) -> Any:
         if type(data) is not list:
             raise _MisfitError
         # Long lists of samples: the common case, without a call per number.
-        if inner in _PLAIN and set(map(type, data)) <= wanted:
+        if plain and set(map(type, data)) <= wanted:
             return tuple(data)
         return tuple([read_one(part) for part in data])
 
@@ -114,46 +114,73 @@ def _reader_of_list(inner: Any) -> _Reader:
 
 
 def _reader_of_mapping(inner: Any) -> _Reader:
-    read_one, wanted = _reader(inner), {inner}
+    read_one, wanted, plain = _reader(inner), {inner}, inner in _PLAIN
 
     def read(data: Any) -> Any:
         if type(data) is not dict:
             raise _MisfitError
-        if inner is Any or (inner in _PLAIN and set(map(type, data.values())) <= wanted):
-            return dict(data)
+        if inner is Any or not data or (plain and set(map(type, data.values())) <= wanted):
+            return data.copy()
         return {key: read_one(part) for key, part in data.items()}
 
     return read
 
 
 def _reader_of_dataclass(kind: type) -> _Reader:
-    fields, hints = dataclasses.fields(kind), _hints(kind)
-    readers = {item.name: _reader(hints[item.name]) for item in fields}
-    # A field of such a type needs no reader: what JSON gives is the value.
-    usual = {name: _usual(hints[name]) for name in readers}
+    fields = dataclasses.fields(kind)
     start = {item.name: None if _required(item) else item.default for item in fields}
-    made = {i.name: i.default_factory for i in fields if i.default_factory is not _MISSING}
-    needed = {
-        i.name for i in fields if _required(i) and type(None) not in typing.get_args(hints[i.name])
-    }
+    check = getattr(kind, "__post_init__", None)
+    # What to do with an object's fields depends on their names and types alone, so it is found once
+    # per such shape: a file holds the same few a million times.
+    shapes: dict[tuple[Any, ...], _Fillers] = {}
 
     def read(data: Any) -> Any:
-        if type(data) is not dict or not needed <= data.keys():
+        if type(data) is not dict:
             raise _MisfitError
-        values = start.copy()
-        for name, part in data.items():
-            if name not in values:
-                raise _MisfitError
-            values[name] = part if type(part) is usual[name] else readers[name](part)
-        for name, make in made.items():
-            if name not in data:
-                values[name] = make()
-        return kind(**values)
+        shape = (*data, *map(type, data.values()))
+        fillers = shapes.get(shape)
+        if fillers is None:
+            fillers = shapes[shape] = _fillers(kind, data)
+        values = start | data
+        for name, fill in fillers:
+            values[name] = fill(values[name])
+        # As copying does it: the __init__ of a frozen class sets field after field.
+        found: Any = object.__new__(kind)
+        object.__setattr__(found, "__dict__", values)
+        if check is not None:
+            check(found)
+        return found
 
     return read
 
 
+# Names of fields whose value is not just what JSON gives, and what makes it of that.
+_Fillers = tuple[tuple[str, _Reader], ...]
+
+
+def _fillers(kind: type, data: dict[str, Any]) -> _Fillers:
+    hints = _hints(kind)
+    fields = {item.name: item for item in dataclasses.fields(kind)}
+    if not data.keys() <= fields.keys():
+        raise _MisfitError
+    found: list[tuple[str, _Reader]] = [
+        (n, _reader(hints[n])) for n, part in data.items() if type(part) is not _usual(hints[n])
+    ]
+    for name in fields.keys() - data.keys():
+        make = fields[name].default_factory
+        if make is not _MISSING:
+            found.append((name, _made_by(make)))
+        elif _required(fields[name]) and type(None) not in typing.get_args(hints[name]):
+            raise _MisfitError
+    return tuple(found)
+
+
+def _made_by(make: Callable[[], Any]) -> _Reader:
+    return lambda _: make()
+
+
 def _usual(hint: Any) -> Any:
+    """The type whose value JSON gives as it is, if there is one."""
     known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     origin = typing.get_origin(hint)
     plain = origin in (None, types.UnionType, typing.Union) and known[0] in _PLAIN

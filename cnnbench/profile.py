@@ -6,8 +6,11 @@ nothing of how they were taken, nor of tables.
 A step is cut into segments: at every moment exactly one *scope* is at work, the innermost module
 that has been entered, or a part of the step outside the network. So the segments of a timed pass
 add up to that pass, and what a module does between its children (an addition, a concatenation, a
-``flatten``) is its own time and is not hidden. What is left against the untouched step, after the
-calibrated cost of the clocks, is the residual.
+``flatten``) is its own time and is not hidden.
+
+What the clocks cost is measured where they stand: a step with two clocks for every one is longer
+than the timed step by what one clock costs there, caches and all. What is then left against the
+untouched step is the residual; three steps in turns, none of which follows from the others.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cnnbench import stats
 from cnnbench.facts import Ceilings
 
 
@@ -49,11 +53,11 @@ class LayerTimes:
     """Scopes of a step beside the same step untouched, measured in turns in one process.
 
     Attributes:
-        scopes: every module that ran, in order of registration; means over the quieter pairs.
+        scopes: every module that ran, in order of registration; means over the quieter rounds.
         outside: part of the step outside the network -> its time, likewise.
-        plain_ns: the untouched step, one number per pair.
-        timed_ns: the step with clocks in it, one number per pair.
-        clocks_ns: what the clocks of one timed step cost, by calibration in the same process.
+        plain_ns: the untouched step, one number per round.
+        timed_ns: the step with clocks in it, one number per round.
+        doubled_ns: the step with every clock twice, one number per round.
         dispatch_ns: the shortest call of an operator there, for judging tiny operators.
         resolution: sentences on what a number stands for.
     """
@@ -62,7 +66,7 @@ class LayerTimes:
     outside: Mapping[str, float]
     plain_ns: tuple[int, ...]
     timed_ns: tuple[int, ...]
-    clocks_ns: float
+    doubled_ns: tuple[int, ...]
     dispatch_ns: float | None = None
     resolution: tuple[str, ...] = ()
 
@@ -73,9 +77,13 @@ class LayerTimes:
 
     @property
     def end_to_end_ns(self) -> float:
-        """The untouched step: the mean over the quieter pairs."""
-        kept = quieter(self.plain_ns, self.timed_ns)
-        return statistics.fmean(self.plain_ns[index] for index in kept)
+        """The untouched step: the mean over the quieter rounds."""
+        return statistics.fmean(plain for plain, _, _ in self._kept)
+
+    @property
+    def clocks_ns(self) -> float:
+        """What the clocks of a timed step cost: the doubled step less the timed one."""
+        return statistics.fmean(doubled - timed for _, timed, doubled in self._kept)
 
     @property
     def residual_ns(self) -> float:
@@ -87,18 +95,32 @@ class LayerTimes:
         """The residual over the end-to-end time; its sign says which is longer."""
         return self.residual_ns / self.end_to_end_ns
 
+    @property
+    def residual_half_share(self) -> float | None:
+        """Half of the residual's 95 % interval over rounds, as a share of the end-to-end time."""
+        rounds = [plain - 2 * timed + doubled for plain, timed, doubled in self._kept]
+        if len(rounds) < 2:
+            return None
+        return stats.t_interval(rounds, 0.95)[1] / self.end_to_end_ns
 
-def quieter(plain: Sequence[int], timed: Sequence[int]) -> tuple[int, ...]:
-    """Indices of the half of the pairs with the smaller sums, at least one.
+    @property
+    def _kept(self) -> list[tuple[int, int, int]]:
+        rounds = list(zip(self.plain_ns, self.timed_ns, self.doubled_ns, strict=True))
+        return [rounds[index] for index in quieter(*zip(*rounds, strict=True))]
+
+
+def quieter(*steps: Sequence[int]) -> tuple[int, ...]:
+    """Indices of the half of the rounds with the smaller sums, at least one.
 
     What disturbs a step lands in some layer by chance, so the quieter half says best where the
-    time goes. Judging both steps of a pair together favours neither; a mean, unlike a median, is
+    time goes. Judging all steps of a round together favours none; a mean, unlike a median, is
     additive.
 
     >>> quieter([10, 11, 50, 10], [12, 13, 12, 90])
     (0, 1)
     """
-    order = sorted(range(len(plain)), key=lambda index: plain[index] + timed[index])
+    sums = [sum(some) for some in zip(*steps, strict=True)]
+    order = sorted(range(len(sums)), key=lambda index: sums[index])
     return tuple(sorted(order[: (len(order) + 1) // 2]))
 
 

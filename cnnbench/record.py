@@ -119,15 +119,10 @@ class Slice:
     canaries_ns: Mapping[str, int] = field(default_factory=dict)
     device: Mapping[str, Any] = field(default_factory=dict)
 
-    @cached_property
-    def median_ns(self) -> float:
-        """The middle sample; computed once, because every metric asks for it again."""
-        return statistics.median(self.ns)
-
-    @cached_property
+    @property
     def seconds(self) -> float:
         """Per call: the middle sample over its calls."""
-        return self.median_ns / self.iterations / 1e9
+        return statistics.median(self.ns) / self.iterations / 1e9
 
 
 @dataclass(frozen=True)
@@ -227,9 +222,14 @@ class Run:
     parts: tuple[Part, ...] = ()
 
     @cached_property
+    def turns(self) -> tuple[tuple[int, float], ...]:
+        """Each slice's turn and seconds per call; computed once, because much follows from it."""
+        return tuple([(one.turn, one.seconds) for one in self.slices])
+
+    @property
     def seconds(self) -> float | None:
-        """Per call: the median of its slices' medians; computed once, like those."""
-        return statistics.median(one.seconds for one in self.slices) if self.slices else None
+        """Per call: the median of its slices' medians."""
+        return statistics.median([value for _, value in self.turns]) if self.slices else None
 
 
 @dataclass(frozen=True)
@@ -340,6 +340,11 @@ class Record:
         return stats.of_rounds((run.round, run.seconds) for run in self.runs)
 
     @cached_property
+    def sampled_ns(self) -> int:
+        """All its samples together."""
+        return sum([sum(one.ns) for run in self.runs for one in run.slices])
+
+    @cached_property
     def check(self) -> Check | None:
         """The worst check of all runs."""
         checks = [run.check for run in self.runs]
@@ -389,7 +394,7 @@ def from_json(data: Any) -> Record:
     for number in range(data["schema"], SCHEMA):
         data = _MIGRATIONS[number](data)
     record = decode(Record, data, "record")
-    Spec.parse(record.id)
+    _ = record.spec  # an id that is none is refused here, and what it says is kept
     return record
 
 

@@ -37,9 +37,14 @@ class Estimate:
         return (self.high - self.low) / 2 / abs(self.point)
 
 
+# Typed, so that a count stays a whole number where a measured value is equal to it.
+@lru_cache(maxsize=4096, typed=True)
 def exact(value: float | None) -> Estimate | None:
-    """A value without uncertainty (a count)."""
-    return None if value is None else Estimate(value, value, value)
+    """A value without uncertainty (a count); modes of a network have most of theirs in common.
+
+    What is no number was not measured: a share of nothing, for one.
+    """
+    return Estimate(value, value, value) if value is not None and math.isfinite(value) else None
 
 
 def median(values: Sequence[float]) -> float:
@@ -199,8 +204,9 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
 
 @lru_cache(maxsize=1024)
 def _moments(values: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and standard deviation; the exact one is slow, and tables ask for the same again."""
-    return statistics.fmean(values), statistics.stdev(values)
+    """Mean and standard deviation; with fractions, as the library does it, it is slow."""
+    mean = statistics.fmean(values)
+    return mean, math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))
 
 
 @cache

@@ -9,6 +9,7 @@ unpickled or evaluated.
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import os
 import secrets
@@ -225,6 +226,17 @@ def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         return (), ()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+    collecting = gc.isenabled()
+    # What is read is no garbage, and the collector would walk all of it again and again.
+    gc.disable()
+    try:
+        return _parsed(path, data)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _parsed(path: Path, data: bytes) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     found: dict[str, Record] = {}
     problems, foreign = [], False
     for number, line in enumerate(data.split(b"\n"), start=1):

@@ -134,6 +134,17 @@ def test_an_exact_value_has_no_width() -> None:
     assert stats.exact(None) is None
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_number_was_not_measured(value: float) -> None:
+    assert stats.exact(value) is None
+
+
+def test_an_exact_count_stays_whole_beside_an_equal_measured_value() -> None:
+    first, second = stats.exact(3.0), stats.exact(3)
+
+    assert (type(first.point), type(second.point)) == (float, int)
+
+
 def test_quartile_spread_by_hand() -> None:
     # quartiles of 1..5 are 2, 3, 4
     assert stats.quartile_spread([5, 3, 1, 2, 4]) == pytest.approx(2 / 3)

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import store
+from cnnbench.cli.one_model import of_one_model, order
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Pair, Seconds, Shape
+from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed, UsageError
+from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.recommendation import Evidence, Finding, advise, recommended
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
 from cnnbench.runner import advising
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
-from cnnbench.spec import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,28 +42,15 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("model")
-@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True,
-              help="What the model is to do.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1),
-              help="CPU threads.  [default: the cores this process may use]")  # fmt: skip
-@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
+@of_one_model
 @click.option("--budget", type=Seconds(),
               help="Rough time, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
 @click.option("--rounds", type=click.IntRange(min=2), default=Plan.rounds, show_default=True,
               help="Fresh starts of all workers.")  # fmt: skip
-@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of the weights.")
-@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
-              help="Longest that one step of a worker may take.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(**options: Any) -> None:
     """Say which mode to run one model in on this machine, measured, in plain words.
@@ -73,7 +59,7 @@ def command(**options: Any) -> None:
     whose output is wrong is never recommended, and a gain whose interval includes 1 is called no
     difference that can be seen.
     """
-    job, untried = advising.prepare(_order(options), options["budget"])
+    job, untried = advising.prepare(order(options, _plan(options)), options["budget"])
     name = store.new_run_name()
     out = options["out"] or Path("results") / name
     progress = Progress(total=len(job.specs), quiet=options["quiet"])
@@ -92,25 +78,10 @@ def command(**options: Any) -> None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
-def _order(options: dict[str, Any]) -> Order:
-    size = options["size"]
-    if size and options["shape"]:
-        raise UsageError("--size and --input both say the shape; keep one")
+def _plan(options: dict[str, Any]) -> Plan:
     # What the machine can do at most says whether memory or arithmetic holds the network back.
-    plan = Plan(
+    return Plan(
         rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"], ceilings=True
-    )
-    return Order(
-        models=(options["model"],),
-        device=options["device"],
-        batches=(options["batch"],),
-        phases=(options["phase"],),
-        sizes=((size[0], size[-1]),) if size else (),
-        input=options["shape"],
-        threads=(options["threads"],) if options["threads"] else None,
-        arguments=dict(options["model_arg"]),
-        plan=plan,
-        executor=options["executor"],
     )
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import compare, gate, store
+from cnnbench import compare, gate
+from cnnbench.cli import stored
 from cnnbench.cli.output import write
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FORMATS, PAGES, comparison, render
@@ -72,9 +73,7 @@ def command(
     if len(runs) < 2:
         raise UsageError("compare takes two or more runs")
     thresholds = gate.thresholds(config, words, Path())
-    first, *rest = [store.read(path) for path in runs]
-    for problem in (problem for run in (first, *rest) for problem in run.problems):
-        click.echo(f"cnnbench: {problem}", err=True)
+    first, *rest = stored.read(runs)
     old = compare.side_of(first)
     judgements: list[Judgement] = [
         compare.judge(compare.compare(old, compare.side_of(run)), thresholds, force=force)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cnnbench import store
+from cnnbench.cli import stored
 from cnnbench.cli.output import write
 from cnnbench.errors import UnknownName
 from cnnbench.report.exporting import EXPORTS, export
@@ -36,9 +36,7 @@ def command(runs: tuple[Path, ...], kind: str, output: Path | None, debug: bool)
     del debug
     if kind not in EXPORTS:
         raise UnknownName("export format", kind, EXPORTS)
-    found = [store.read(path) for path in runs]
-    for problem in (problem for run in found for problem in run.problems):
-        click.echo(f"cnnbench: {problem}", err=True)
+    found = stored.read(runs)
     write(export(entries(found), kind), output)
     failed = sum(len(run.failed) for run in found)
     if failed:

@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import units
+from cnnbench.cli.one_model import of_one_model, order
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Pair, Seconds, Shape
-from cnnbench.errors import UsageError
+from cnnbench.cli.parameters import Seconds
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from cnnbench.runner import profiling
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.plan import Plan
-from cnnbench.spec import PHASES
 
 if TYPE_CHECKING:
     from cnnbench.profile import Profile
@@ -38,17 +36,8 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("model")
+@of_one_model
 @click.option("--mode", default="eager", show_default=True, help="Words joined with +.")
-@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True,
-              help="Training phases have a backward pass.")  # fmt: skip
-@click.option("--threads", type=click.IntRange(min=1),
-              help="CPU threads.  [default: the cores this process may use]")  # fmt: skip
-@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
               help="Steps that the profiler records.")  # fmt: skip
 @click.option("--seconds", type=Seconds(), default="8", show_default=True,
@@ -59,13 +48,9 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @click.option("--stacks", is_flag=True, help="Also folded call stacks for flame graphs; slower.")
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
-@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of the weights.")
-@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
-              help="Longest that one pass may take.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="profiles",
               show_default=True, help="Where the profile gets a directory of its own.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, with every layer.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(**options: Any) -> None:
     """Show where the time of one model in one mode goes: by layer and by operator, adding up.
@@ -74,7 +59,8 @@ def command(**options: Any) -> None:
     Their primitives, their static cost and the profiler's trace come from passes of their own. In
     compiled modes layers cannot be told apart: there are operators and kernels only.
     """
-    job = profiling.prepare(_order(options))
+    plan = Plan(seed=options["seed"], timeout=options["timeout"])
+    job = profiling.prepare(order(options, plan, modes=(options["mode"],)))
     (spec,) = job.specs
     folder = options["out"] / profiling.folder_name(spec)
     passes = profiling.Passes(
@@ -89,25 +75,6 @@ def command(**options: Any) -> None:
     else:
         _show(found, options["depth"], options["top"])
     click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
-
-
-def _order(options: dict[str, Any]) -> Order:
-    size = options["size"]
-    if size and options["shape"]:
-        raise UsageError("--size and --input both say the shape; keep one")
-    return Order(
-        models=(options["model"],),
-        modes=(options["mode"],),
-        device=options["device"],
-        batches=(options["batch"],),
-        phases=(options["phase"],),
-        sizes=((size[0], size[-1]),) if size else (),
-        input=options["shape"],
-        threads=(options["threads"],) if options["threads"] else None,
-        arguments=dict(options["model_arg"]),
-        plan=Plan(seed=options["seed"], timeout=options["timeout"]),
-        executor=options["executor"],
-    )
 
 
 def _show(found: Profile, depth: int | None, top: int) -> None:

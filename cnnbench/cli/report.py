@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import compare, gate, store
+from cnnbench.cli import stored
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import UnknownName, UsageError
@@ -107,9 +108,7 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
         raise UsageError("--metric goes with --pivot FIELD")
     if options["baseline"] is not None and kind not in PAGES:
         raise UsageError("--baseline goes with --format html; for a table: cnnbench compare")
-    runs = [store.read(path) for path in directories]
-    for problem in (problem for run in runs for problem in run.problems):
-        click.echo(f"cnnbench: {problem}", err=True)
+    runs = stored.read(directories)
     if options["lab"]:
         write(_lab(runs, kind, options), output)
         return

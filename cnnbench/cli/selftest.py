@@ -12,7 +12,7 @@ import click
 from cnnbench import machine, units
 from cnnbench.errors import SomeFailed
 from cnnbench.report import render
-from cnnbench.report.table import Column, Table
+from cnnbench.report.table import FAKE, Column, Table
 from cnnbench.runner import selftest
 from cnnbench.runner.executor import executor
 from cnnbench.runner.plan import Plan
@@ -93,7 +93,8 @@ def _text(report: Report) -> str:
     rows = tuple(
         (one.what, _figure(one), _bound(one), "ok" if one.ok else "bad") for one in report.findings
     )
-    return f"{render(Table(_COLUMNS, rows), 'table')}\n{_sentence(report)}\n"
+    captions = (FAKE,) if report.fake else ()
+    return f"{render(Table(_COLUMNS, rows, captions), 'table')}\n{_sentence(report)}\n"
 
 
 def _sentence(report: Report) -> str:
@@ -126,6 +127,7 @@ def _bound(finding: Finding) -> str:
 def _json(report: Report) -> str:
     data = {
         "ok": not report.bad,
+        "fake": report.fake,
         "resolution": report.resolution,
         "rounds": report.rounds,
         "threads": report.threads,

@@ -67,13 +67,7 @@ def spread(record: Record) -> Estimate | None:
 
 def run_delay(record: Record) -> Estimate | None:
     """Share of the sampled time that the process was ready to run but had no core."""
-    if record.failure is not None:
-        return None
-    slices = [one for run in record.runs for one in run.slices]
-    delays = [one.run_delay_ns for one in slices if one.run_delay_ns is not None]
-    if not slices or len(delays) < len(slices):
-        return None
-    return stats.exact(sum(delays) / sum(sum(one.ns) for one in slices))
+    return _share_of_slices(record, "run_delay_ns")
 
 
 def steal(record: Record) -> Estimate | None:
@@ -89,11 +83,10 @@ def others(record: Record) -> Estimate | None:
 def _share_of_slices(record: Record, field: str) -> Estimate | None:
     if record.failure is not None:
         return None
-    slices = [one for run in record.runs for one in run.slices]
-    values = [value for one in slices if (value := getattr(one, field)) is not None]
-    if not slices or len(values) < len(slices):
+    values = [getattr(one, field) for run in record.runs for one in run.slices]
+    if not values or None in values:
         return None
-    return stats.exact(sum(values) / sum(sum(one.ns) for one in slices))
+    return stats.exact(sum(values) / record.sampled_ns)
 
 
 def faults(record: Record) -> Estimate | None:
@@ -227,8 +220,6 @@ def _side_by_side(record: Record, baseline: Record) -> list[tuple[Run, float]]:
 
 
 def _log_ratio(base: Run, run: Run) -> float | None:
-    turns = {one.turn: slice_seconds(one) for one in base.slices}
-    ratios = [
-        math.log(turns[one.turn] / slice_seconds(one)) for one in run.slices if one.turn in turns
-    ]
+    usual = dict(base.turns)
+    ratios = [math.log(usual[turn] / value) for turn, value in run.turns if turn in usual]
     return statistics.median(ratios) if ratios else None

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.stats import Estimate
-
 if TYPE_CHECKING:
-    from cnnbench.report.table import Table, Value
+    from cnnbench.report.table import Table
+    from cnnbench.stats import Estimate
 
 
 def render(table: Table, *, compact: bool = False) -> str:
@@ -22,14 +21,10 @@ def render(table: Table, *, compact: bool = False) -> str:
         compact: without line breaks, which takes a fifth of the time.
     """
     names = [column.name for column in table.columns]
-    rows = [
-        {name: _value(value) for name, value in zip(names, row, strict=True)} for row in table.rows
-    ]
+    rows = [dict(zip(names, row, strict=True)) for row in table.rows]
     shape: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
-    return json.dumps(rows, allow_nan=False, **shape) + "\n"
+    return json.dumps(rows, allow_nan=False, default=_estimate, **shape) + "\n"
 
 
-def _value(value: Value | Estimate) -> Any:
-    if isinstance(value, Estimate):
-        return {"point": value.point, "low": value.low, "high": value.high}
-    return value
+def _estimate(value: Estimate) -> dict[str, float | None]:
+    return {"point": value.point, "low": value.low, "high": value.high}

@@ -157,7 +157,7 @@ def _captions(profile: Profile) -> tuple[str, ...]:
         lines.append(
             f"end to end {units.seconds(found.end_to_end_ns / 1e9)}, measured without clocks in"
             f" {len(found.plain_ns)} steps between the timed ones (mean of the quieter half);"
-            f" residual {units.percent(found.residual_share, sign=True)}"
+            f" residual {units.percent(found.residual_share, sign=True)}{_within(found)}"
         )
     if profile.trace is not None:
         lines.append(
@@ -166,6 +166,11 @@ def _captions(profile: Profile) -> tuple[str, ...]:
         )
     lines.append("moved: bytes of each operator's tensors in float32, before any cache")
     return tuple(lines)
+
+
+def _within(found: LayerTimes) -> str:
+    half = found.residual_half_share
+    return "" if half is None else f" ± {units.percent(half)}"
 
 
 _OPERATORS: tuple[tuple[Column, Callable[[Operator], Value]], ...] = (
@@ -222,6 +227,7 @@ def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None
         "clocks_s": None if found is None else found.clocks_ns / 1e9,
         "residual_s": None if found is None else found.residual_ns / 1e9,
         "residual_share": None if found is None else found.residual_share,
+        "residual_half_share": None if found is None else found.residual_half_share,
         "outside_s": {} if found is None else {k: v / 1e9 for k, v in found.outside.items()},
         "profiler_overhead": None if profile.trace is None else profile.trace.overhead,
         "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun
 
+# Where nothing was measured, no reader may think that it was.
+FAKE = "FAKE EXECUTOR: every number here is made up"
+
 Value = str | int | float | bool | None
 
 
@@ -200,9 +203,10 @@ def summary_columns() -> list[Cell]:
 
 def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
     """A row per entry of exactly these columns."""
+    fillers = [of for _, of in cells]
     return Table(
         columns=tuple(column for column, _ in cells),
-        rows=tuple(tuple(of(entry) for _, of in cells) for entry in found),
+        rows=tuple([tuple([of(entry) for of in fillers]) for entry in found]),
     )
 
 
@@ -329,7 +333,7 @@ def _span(counts: set[int]) -> str:
 def _where(environment: Environment) -> str:
     hard = environment.hard
     if hard.get("fake"):
-        return "FAKE EXECUTOR: every number here is made up"
+        return FAKE
     torch = hard.get("torch", {})
     parts = [
         str(hard.get("cpu") or "unknown processor"),

@@ -110,6 +110,7 @@ def _work_out(
 ) -> Job:
     environment = describe(crew)
     device = here(asked, environment)
+    _refuse_idle_options(order.plan, device)
     grid = Grid(
         models=models,
         modes=order.modes,
@@ -142,6 +143,14 @@ def here(asked: Device | None, environment: Environment) -> Device:
         found = f"{len(gpus)} CUDA devices" if gpus else "no CUDA device"
         raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
     return asked
+
+
+def _refuse_idle_options(plan: Plan, device: Device) -> None:
+    """Options that would change nothing on the device, where their user thinks they did."""
+    given = [("--l2 cold", plan.l2 != Plan.l2), ("--cudnn-benchmark", plan.cudnn_benchmark)]
+    idle = " and ".join(name for name, chosen in given if chosen)
+    if idle and device.kind != "cuda":
+        raise UsageError(f"{idle}: for CUDA devices only, and this is {device.text}; leave it out")
 
 
 def memory_limit(device: Device) -> int | None:

@@ -39,9 +39,15 @@ class AnyCrew(Protocol):
 
 
 class Executor(Protocol):
-    """Opens crews."""
+    """Opens crews.
+
+    Attributes:
+        name: in the table.
+        pretends: its numbers are made up.
+    """
 
     name: str
+    pretends: bool
 
     def open(self, scratch: Path) -> AbstractContextManager[AnyCrew]:
         """A fresh crew; its processes end with the context."""

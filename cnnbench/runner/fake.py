@@ -297,6 +297,7 @@ class Fake:
     """
 
     name = "fake"
+    pretends = True
 
     def __init__(self, label: str = "", slowdown: float = 0.0, noise: float = 0.01) -> None:
         self.label = label

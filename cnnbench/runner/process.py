@@ -332,6 +332,7 @@ class Processes:
     """The executor that measures for real."""
 
     name = "process"
+    pretends = False
 
     def __init__(self, origin: Origin | None = None) -> None:
         self._origin = origin

@@ -89,12 +89,14 @@ class Report:
         rounds: over which the resolution was found.
         resolution: the smallest relative change that so many rounds would tell from none.
         threads: CPU threads of every worker.
+        fake: nothing was measured; the executor pretended.
     """
 
     findings: tuple[Finding, ...]
     rounds: int
     resolution: float
     threads: int
+    fake: bool = False
 
     @property
     def bad(self) -> tuple[Finding, ...]:
@@ -134,6 +136,7 @@ def check(
         rounds=plan.rounds,
         resolution=resolution(same),
         threads=threads,
+        fake=executor.pretends,
     )
 
 

@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 # An output may differ by so many rounding errors of its precision before it stops being "ok", and
 # by ten times as many before it is "wrong". A deep network accumulates tens of roundings; an error
-# in a kernel is thousands and more.
-_ROUNDOFFS = 64
+# in a kernel is thousands and more. Narrower types round once per layer, because contractions add
+# in float32; in float32 the additions round too. The worst of 183 networks: 43 in float32, 23 in
+# bfloat16 (detections, which sorting exchanges, apart).
+_ROUNDOFFS, _ROUNDOFFS_NARROW = 64, 32
 _WRONG = 10
 # Unrelated outputs have a relative error near 1, however much a network amplifies rounding.
 _NEVER_OK, _ALWAYS_WRONG = 0.3, 0.9
@@ -246,8 +248,9 @@ def _judge(spec: Spec, error: float, reference: Reference) -> tuple[str, str]:
     # The network may amplify rounding more than others do; fp32's own distance from float64 shows
     # by how much.
     amplification = max(1.0, (reference.error_float64 or 0.0) / PRECISIONS["fp32"].roundoff / 4)
-    roundoff = PRECISIONS[spec.mode.precision].roundoff
-    limit = min(_ROUNDOFFS * roundoff * amplification, _NEVER_OK)
+    roundoff, full = PRECISIONS[spec.mode.precision].roundoff, PRECISIONS["fp32"].roundoff
+    roundoffs = _ROUNDOFFS if roundoff <= full else _ROUNDOFFS_NARROW
+    limit = min(roundoffs * roundoff * amplification, _NEVER_OK)
     if math.isinf(error):
         return "wrong", "an output is not finite or has another shape than fp32 eager's"
     if error <= limit:
@@ -280,7 +283,10 @@ def _judge_layer(spec: Spec, got: list[Tensor], exact: list[Tensor]) -> tuple[st
 
 
 def _top1(got: list[Tensor], reference: list[Tensor]) -> float | None:
-    """Share of rows with the same largest entry, for outputs of shape (N, classes)."""
-    if not got or got[0].dim() != 2 or got[0].shape != reference[0].shape:
+    """Share of rows with the same largest entry, for outputs of shape (N, classes).
+
+    A detector that found nothing gives no rows, and nothing has no share.
+    """
+    if not got or got[0].dim() != 2 or not len(got[0]) or got[0].shape != reference[0].shape:
         return None
     return float((got[0].argmax(1) == reference[0].argmax(1)).double().mean())

@@ -1,38 +1,37 @@
 """Time of every module of a step, beside the same step untouched, in turns in one process.
 
-No profiler: two clock readings per module call (events on CUDA), whose cost is calibrated on an
-empty module and stated. Compiled modes have no modules left to time and are refused.
+No profiler: two clock readings per module call (events on CUDA). Their cost is measured where they
+stand, by a third kind of step with every clock twice: an empty module in a loop of its own finds
+other caches than a layer between layers does. Compiled modes have no modules left to time and are
+refused.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import time
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
-from torch import nn
 
 from cnnbench.errors import Unsupported
 from cnnbench.profile import LayerTimes, Scope, quieter
 from cnnbench.spec import Spec
-from cnnbench.worker import build, memory, modes, sampling
+from cnnbench.worker import build, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.scopes import Scopes, Teller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.channel import Message
     from cnnbench.worker.talk import Talk
 
-# Pairs of an untouched and a timed step: at least, at most.
+# Rounds of an untouched, a timed and a doubly timed step: at least, at most.
 _FEWEST, _MOST = 5, 200
-
-_CALIBRATIONS = 200
-# Bytes to read between calibrations: no more than this, the second-level cache many times over.
-_MOST_SWEPT = 16 << 20
+_KINDS = 3
 
 _RESOLUTION = (
     "own time of each module: from when it is entered to when it is left, without its children;"
@@ -50,7 +49,7 @@ _RESOLUTION_CUDA = (
 
 
 def layer_times(request: Message, talk: Talk) -> None:
-    """The task: build, warm up, calibrate, take pairs for about ``seconds``."""
+    """The task: build, warm up, take rounds for about ``seconds``."""
     spec = Spec.parse(request["spec"])
     modes.set_flags(spec.mode, spec.threads)
     device = open_device(spec.device)
@@ -58,10 +57,10 @@ def layer_times(request: Message, talk: Talk) -> None:
     step = built(spec, request["seed"])
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
-    pairs = pairs_for(request["seconds"], sampling.steady(warm))
+    rounds = rounds_for(request["seconds"], sampling.steady(warm))
     talk.enter("layers")
     with sampling.collector_off():
-        talk.answer(measure(step, device, clock_of(spec, device), pairs))
+        talk.answer(measure(step, device, clock_of(spec, device), rounds))
 
 
 def built(spec: Spec, seed: int) -> build.Step:
@@ -76,9 +75,9 @@ def built(spec: Spec, seed: int) -> build.Step:
     return build.step(spec, architecture, module, seed)
 
 
-def pairs_for(seconds: float, estimate: float) -> int:
-    """How many pairs fit into a time, given the seconds of a step."""
-    return max(_FEWEST, min(_MOST, int(seconds / max(2 * estimate, 1e-6))))
+def rounds_for(seconds: float, estimate: float) -> int:
+    """How many rounds fit into a time, given the seconds of a step."""
+    return max(_FEWEST, min(_MOST, int(seconds / max(_KINDS * estimate, 1e-6))))
 
 
 class Clock(Protocol):
@@ -124,27 +123,36 @@ def clock_of(spec: Spec, device: Kind) -> Clock:
     return HostClock() if spec.device.kind == "cpu" else DeviceClock(device)
 
 
-def measure(step: build.Step, device: Kind, clock: Clock, pairs: int) -> LayerTimes:
-    """Take pairs, the order within a pair alternating so that drift cancels."""
+def measure(step: build.Step, device: Kind, clock: Clock, rounds: int) -> LayerTimes:
+    """Take rounds, the steps of each in random order so that drift and neighbours cancel."""
     timer = Timer(step, clock)
-    timer.timed()  # its first call makes what later ones find
     plain: list[int] = []
     segments: list[dict[int, int]] = []
-    for number in range(pairs):
-        turns: list[Callable[[], None]] = [
-            lambda: plain.append(timer.plain()),
-            lambda: segments.append(timer.timed()),
-        ]
-        for turn in turns if number % 2 == 0 else reversed(turns):
+    doubled: list[int] = []
+    turns: list[Callable[[], None]] = [
+        lambda: plain.append(timer.plain()),
+        lambda: doubled.append(timer.doubled()),
+        lambda: segments.append(timer.timed()),
+    ]
+    # The first call of each kind makes what later ones find.
+    timer.doubled()
+    timer.timed()
+    order = random.Random(0)
+    for _ in range(rounds):
+        order.shuffle(turns)
+        for turn in turns:
             device.synchronize()
             turn()
+    timed = [sum(one.values()) for one in segments]
+    kept = quieter(plain, timed, doubled)
+    means = _means([segments[index] for index in kept])
     training = step.optimizer is not None
     return LayerTimes(
-        scopes=timer.scopes_of(segments, plain),
-        outside=timer.outside_of(segments, plain),
+        scopes=timer.scopes_of(means),
+        outside=timer.outside_of(means),
         plain_ns=tuple(plain),
-        timed_ns=tuple(sum(one.values()) for one in segments),
-        clocks_ns=timer.clocks_ns(),
+        timed_ns=tuple(timed),
+        doubled_ns=tuple(doubled),
         dispatch_ns=dispatch_ns(step, clock),
         resolution=_RESOLUTION
         + (_RESOLUTION_BACKWARD if training else ())
@@ -166,6 +174,7 @@ class Timer:
             note((place, read()))
 
         self._teller = Teller(self._scopes, mark, step.optimizer)
+        self._twice = Teller(self._scopes, mark, step.optimizer, times=2)
         self._places: list[int] = []
 
     def plain(self) -> int:
@@ -176,20 +185,27 @@ class Timer:
 
     def timed(self) -> dict[int, int]:
         """Place -> nanoseconds of one step with a reading at every change of place."""
+        found = self._segments(self._teller)
+        self._places = [place for place, _ in self._marks]
+        return found
+
+    def doubled(self) -> int:
+        """Nanoseconds of one step with every reading, and all that leads to it, twice."""
+        return sum(self._segments(self._twice).values())
+
+    def _segments(self, teller: Teller) -> dict[int, int]:
         self._marks.clear()
-        with self._teller as teller:
+        with teller:
             teller.begin()
             self._step.call()
             end = self._clock.read()
-        self._places = [place for place, _ in self._marks]
         lengths = self._clock.between([*(reading for _, reading in self._marks), end])
-        found = segments_of(self._places, lengths)
+        found = segments_of([place for place, _ in self._marks], lengths)
         found.pop(self._scopes.outside("not counted"), None)
         return found
 
-    def scopes_of(self, segments: list[dict[int, int]], plain: list[int]) -> tuple[Scope, ...]:
-        """Every module that was at work, with the mean of the quieter pairs."""
-        mean = _means(segments, plain)
+    def scopes_of(self, mean: Mapping[int, float]) -> tuple[Scope, ...]:
+        """Every module that was at work, by the mean time of each place."""
         scopes, calls = self._scopes, entered(self._places)
         return tuple(
             Scope(
@@ -204,22 +220,10 @@ class Timer:
             if index in mean or scopes.backward(index) in mean
         )
 
-    def outside_of(self, segments: list[dict[int, int]], plain: list[int]) -> dict[str, float]:
+    def outside_of(self, mean: Mapping[int, float]) -> dict[str, float]:
         """The parts outside the network, likewise."""
-        places = (
-            (self._scopes.place(number), ns) for number, ns in _means(segments, plain).items()
-        )
+        places = ((self._scopes.place(number), ns) for number, ns in mean.items())
         return {part: ns for (index, part), ns in places if index is None}
-
-    def clocks_ns(self) -> float:
-        """What the readings of one timed step cost: calls of modules, and nodes of autograd."""
-        kinds = [self._scopes.place(place)[1] for place in self._places]
-        count = len(self._scopes.names)
-        calls = sum(n for place, n in entered(self._places).items() if place < count)
-        swept = min(_MOST_SWEPT, memory.storage_bytes(self._step.resident()))
-        cost = calls * module_cost(self._clock, swept)
-        nodes = kinds.count("backward")
-        return cost + nodes * node_cost(self._clock) if nodes else cost
 
 
 def segments_of(places: Sequence[int], lengths: Sequence[int]) -> dict[int, int]:
@@ -246,66 +250,9 @@ def entered(places: Sequence[int]) -> dict[int, int]:
     return times
 
 
-def _means(segments: list[dict[int, int]], plain: list[int]) -> dict[int, float]:
-    kept = quieter(plain, [sum(one.values()) for one in segments])
-    places = dict.fromkeys(place for index in kept for place in segments[index])
-    return {
-        place: statistics.fmean(segments[index].get(place, 0) for index in kept) for place in places
-    }
-
-
-class _Empty(nn.Module):
-    """A module that does nothing, to learn what being timed costs."""
-
-    def forward(self, value: Any) -> Any:
-        """Its input."""
-        return value
-
-
-def module_cost(clock: Clock, swept: int) -> float:
-    """Nanoseconds that timing adds to one call of a module.
-
-    In a tight loop it would cost a third of what it does between layers that sweep the caches, so
-    as many bytes are read before every call; bare and timed calls alternate.
-    """
-    empty, readings = _Empty(), list[Any]()
-    teller = Teller(Scopes(empty), lambda place: readings.append((place, clock.read())))
-    data = torch.ones(max(1, swept // 4))
-
-    def once() -> int:
-        data.sum()
-        start = time.perf_counter_ns()
-        empty(None)
-        return time.perf_counter_ns() - start
-
-    extra: list[int] = []
-    with torch.inference_mode():
-        for _ in range(_CALIBRATIONS):
-            bare = once()
-            with teller:
-                teller.begin()
-                extra.append(once() - bare)
-    return max(0.0, statistics.median(extra))
-
-
-def node_cost(clock: Clock) -> float:
-    """Nanoseconds that a pre-hook with a reading adds to one autograd node."""
-    length = 200
-    readings: list[Any] = []
-
-    def backward(*, hooked: bool) -> float:
-        leaf = torch.ones(1, requires_grad=True)
-        value: torch.Tensor = leaf
-        for _ in range(length):
-            value = value.neg()
-            if hooked and value.grad_fn is not None:
-                value.grad_fn.register_prehook(lambda _: readings.append((0, clock.read())))
-        start = time.perf_counter_ns()
-        value.backward()  # type: ignore[no-untyped-call]
-        return (time.perf_counter_ns() - start) / length
-
-    plain, hooked = (min(backward(hooked=way) for _ in range(15)) for way in (False, True))
-    return max(0.0, hooked - plain)
+def _means(segments: list[dict[int, int]]) -> dict[int, float]:
+    places = dict.fromkeys(place for one in segments for place in one)
+    return {place: statistics.fmean(one.get(place, 0) for one in segments) for place in places}
 
 
 def dispatch_ns(step: build.Step, clock: Clock) -> float:

@@ -68,16 +68,29 @@ class Teller:
     """
 
     def __init__(
-        self, scopes: Scopes, mark: Mark, optimizer: torch.optim.Optimizer | None = None
+        self,
+        scopes: Scopes,
+        mark: Mark,
+        optimizer: torch.optim.Optimizer | None = None,
+        times: int = 1,
     ) -> None:
-        """Args: mark: gets a place. optimizer: of a training step; else no backward is expected."""
+        """Prepare the modules' other ``forward``.
+
+        Args:
+            scopes: places.
+            mark: gets a place.
+            optimizer: of a training step; without one no backward is expected.
+            times: how often over every change of a module's or node's place is told: telling
+                twice costs once more what telling costs.
+        """
         self._scopes = scopes
         self._mark = mark
         self._optimizer = optimizer
         self._stack: list[int] = []
         self._left: list[tuple[int, Node]] = []
         self._handles: list[Any] = []
-        self._swap = Swap(scopes.modules, self._wrapped)
+        self._times = times
+        self._swap = Swap(scopes.modules, self._wrapped_times)
 
     def __enter__(self) -> Self:
         self._swap.__enter__()
@@ -110,6 +123,11 @@ class Teller:
             optimizer.register_step_pre_hook(before),
             optimizer.register_step_post_hook(after),
         ]
+
+    def _wrapped_times(self, index: int, original: Forward) -> Forward:
+        for _ in range(self._times):
+            original = self._wrapped(index, original)
+        return original
 
     def _wrapped(self, index: int, original: Forward) -> Forward:
         """A forward function that tells when it is entered and left."""
@@ -152,7 +170,8 @@ class Teller:
         self._mark(self._scopes.outside("not counted"))
         for node, scope in owners(self._left).items():
             if scope < len(self._scopes.names):
-                node.register_prehook(_prehook(self._mark, self._scopes.backward(scope)))
+                for _ in range(self._times):
+                    node.register_prehook(_prehook(self._mark, self._scopes.backward(scope)))
         self._left.clear()
         self._mark(self._scopes.outside("loss"))
 

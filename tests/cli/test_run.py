@@ -475,10 +475,21 @@ def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
 
 
 def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
-    assert run("--l2", "cold", "--cudnn-benchmark", "--out", "out").exit_code == 0
+    words = ("--l2", "cold", "--cudnn-benchmark", "--out", "out")
+    assert run(*words, "--modes", "eager", "--device", "cuda").exit_code == 0
 
     plan = store.read(tmp_path / "out").manifest.plan
     assert (plan["l2"], plan["cudnn_benchmark"]) == ("cold", True)
+
+
+def test_options_that_would_change_nothing_are_refused_in_one_line(run) -> None:
+    result = run("--l2", "cold", "--cudnn-benchmark", "--device", "cpu")
+
+    assert result.exit_code == 2
+    assert result.stderr.strip() == (
+        "cnnbench: --l2 cold and --cudnn-benchmark: for CUDA devices only, and this is cpu;"
+        " leave it out"
+    )
 
 
 def test_several_batches_end_with_the_curve_of_each_model(run, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ EVIL = '</script><img src="http://example.invalid/x"><script>alert(1)</script>'
 @pytest.fixture(scope="module")
 def browser():
     with playwright.sync_playwright() as driver:
-        one = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Without a graphics card, and without asking anybody for updates.
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        one = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
         yield one
         one.close()
 
@@ -141,6 +143,42 @@ def test_pointing_at_a_field_shows_the_interval(opened) -> None:
     assert "eager" in text
     assert "ms" in text
     assert "output ok" in text
+
+
+@pytest.fixture
+def busy(browser, address):
+    """A page whose browser never finds an idle moment."""
+    context = browser.new_context(viewport={"width": 1200, "height": 900})
+    context.add_init_script("window.requestIdleCallback = () => {}")
+    view = Opened(context, address).view
+    view.wait_for_selector("html[data-seen]", state="attached")
+    yield view
+    context.close()
+
+
+DRAWN = "() => document.querySelectorAll('.plot .bk-Figure').length"
+
+
+def test_a_plot_is_drawn_when_the_reader_comes_near_it(busy) -> None:
+    total = busy.locator(".plot").count()
+    before = busy.evaluate(DRAWN)
+    last = busy.locator(".plot").last
+    room = last.bounding_box()["height"]
+
+    last.scroll_into_view_if_needed()
+    busy.wait_for_selector(".plot >> nth=-1 >> .bk-Figure", state="attached")
+
+    assert before < busy.evaluate(DRAWN) <= total
+    assert before == 0  # above them stand the summary and a large table
+    # Nothing moves under the reader's eyes.
+    assert abs(last.bounding_box()["height"] - room) < 20
+
+
+def test_whoever_prints_gets_every_plot(busy) -> None:
+    busy.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    busy.wait_for_selector("html[data-drawn]", state="attached")
+
+    assert busy.evaluate(DRAWN) == busy.locator(".plot").count()
 
 
 def test_it_reads_without_scripts(browser, address) -> None:

@@ -40,6 +40,7 @@ class Trouble:
     crews: int = 0
     wide: bool = False
     name: str = "trouble"
+    pretends: bool = True
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -144,6 +145,17 @@ def test_top1_agreement_counts_rows(kept) -> None:
     check = checking.compare(spec(), [changed], path, reference)
 
     assert check.top1_agreement == 0.75
+
+
+def test_an_output_without_rows_has_no_agreement(kept, tmp_path) -> None:
+    """A detector that found nothing: a share of nothing is no number."""
+    _, reference = kept
+    np.savez(tmp_path / "empty.npz", fp32_0=np.zeros((0, 4)))
+
+    check = checking.compare(spec(), [torch.zeros(0, 4)], tmp_path / "empty.npz", reference)
+
+    assert check.status == "ok"
+    assert check.top1_agreement is None
 
 
 @pytest.mark.parametrize(

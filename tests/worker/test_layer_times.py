@@ -12,7 +12,7 @@ from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
 from cnnbench.worker.build import Step
 from cnnbench.worker.devices import Cpu
-from cnnbench.worker.layer_times import DeviceClock, HostClock, Timer, built, measure, pairs_for
+from cnnbench.worker.layer_times import DeviceClock, HostClock, Timer, built, measure, rounds_for
 
 
 class Counting:
@@ -56,7 +56,7 @@ def test_every_reading_ends_one_segment_and_begins_the_next() -> None:
 
 
 def test_the_sum_of_a_timed_step_is_its_length_and_the_untouched_one_has_two_readings() -> None:
-    found = measure(step(), Cpu(), Counting(), pairs=6)
+    found = measure(step(), Cpu(), Counting(), rounds=6)
 
     assert found.plain_ns == (1,) * 6
     assert found.sum_ns == found.timed_ns[0] == 11
@@ -65,13 +65,21 @@ def test_the_sum_of_a_timed_step_is_its_length_and_the_untouched_one_has_two_rea
     assert set(found.outside) == {"before forward"}
 
 
+def test_a_clock_that_costs_what_it_costs_leaves_no_residual() -> None:
+    found = measure(step(), Cpu(), Counting(), rounds=6)
+
+    # Two readings for every one, between the same beginning and end.
+    assert found.doubled_ns == (21,) * 6
+    assert found.clocks_ns == 10
+    assert found.residual_ns == 0
+
+
 def test_training_has_a_backward_time_per_layer_and_its_parts() -> None:
-    found = measure(step(training=True), Cpu(), HostClock(), pairs=5)
+    found = measure(step(training=True), Cpu(), HostClock(), rounds=5)
 
     times = {scope.name: scope for scope in found.scopes}
     assert all(times[name].backward_ns > 0 for name in ("0", "1", "2", "3"))
     assert set(found.outside) == {"before forward", "loss", "optimizer", "after"}
-    assert found.clocks_ns > 0
     assert found.sum_ns - found.clocks_ns + found.residual_ns == pytest.approx(found.end_to_end_ns)
     assert any("autograd" in sentence for sentence in found.resolution)
 
@@ -97,10 +105,10 @@ def test_a_device_is_timed_between_events_in_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "estimate", "pairs"), [(8, 0.1, 40), (8, 60, 5), (8, 1e-6, 200), (8, 0, 200)]
+    ("seconds", "estimate", "rounds"), [(9, 0.125, 24), (9, 60, 5), (9, 1e-6, 200), (9, 0, 200)]
 )
-def test_pairs_fill_the_time_within_bounds(seconds: float, estimate: float, pairs: int) -> None:
-    assert pairs_for(seconds, estimate) == pairs
+def test_rounds_fill_the_time_within_bounds(seconds: float, estimate: float, rounds: int) -> None:
+    assert rounds_for(seconds, estimate) == rounds
 
 
 def test_compiled_modes_are_refused_before_anything_is_built() -> None:
@@ -117,7 +125,7 @@ def test_a_cuda_step_adds_up() -> None:
     one, device = built(spec, 0), Cuda(0)
     one.call()
 
-    found = measure(one, device, DeviceClock(device), pairs=20)
+    found = measure(one, device, DeviceClock(device), rounds=20)
 
     assert found.sum_ns - found.clocks_ns + found.residual_ns == pytest.approx(found.end_to_end_ns)
     assert all(scope.forward_ns >= 0 for scope in found.scopes)

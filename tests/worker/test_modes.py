@@ -141,3 +141,17 @@ def test_eager_calls_the_module_itself_and_compile_does_not() -> None:
 
     assert modes.compiled(Mode(), module) is module
     assert modes.compiled(Mode(compiler="default"), module) is not module
+
+
+@pytest.mark.parametrize(
+    ("word", "dtype"),
+    [("fp32", torch.float32), ("amp=bf16", torch.bfloat16), ("bf16", torch.bfloat16),
+     ("amp=fp16", torch.float16), ("fp16", torch.float16), ("fp64", torch.float64)],
+)  # fmt: skip
+def test_roundoff_is_the_largest_error_of_rounding_to_nearest(word: str, dtype) -> None:
+    unit = modes.PRECISIONS[word].roundoff
+    one = torch.tensor(1.0, dtype=torch.float64)
+
+    # Just below it, rounding gives one back; just above, the next number: half their distance.
+    assert (one + 0.999 * unit).to(dtype).double() == 1 or dtype is torch.float64
+    assert torch.finfo(dtype).eps == 2 * unit

@@ -65,6 +65,65 @@ def test_the_trace_holds_every_step_and_the_layers_by_name(trained, logs) -> Non
     assert "[memory]" in names
 
 
+def test_the_trace_is_what_the_trace_event_format_asks_for(trained, logs) -> None:
+    """By the document that Perfetto's importer and chrome://tracing go by.
+
+    "Trace Event Format", https://docs.google.com/document/d/1CvAClvFfyA5R-PhYUmn5OOQtYMH4h6I0nSsKchNAySU:
+    the JSON object format holds ``traceEvents``; every event has ``ph``, ``pid``, ``tid`` and, but
+    for metadata, ``ts`` in microseconds; complete events (``X``) have ``dur`` too; metadata (``M``)
+    have ``args`` with a name or an order; flow events (``s``, ``f``) pair by ``id``.
+    """
+    events = events_of(folder_of(logs))
+
+    assert {event["ph"] for event in events} <= {"X", "M", "i", "s", "f", "t", "C"}
+    for event in events:
+        assert isinstance(event["name"], str)
+        assert {"pid", "tid"} <= event.keys()
+        if event["ph"] != "M":
+            assert isinstance(event["ts"], (int, float))
+        if event["ph"] == "X":
+            assert event["dur"] >= 0
+    named = [event for event in events if event["ph"] == "M" and event["name"] == "process_name"]
+    assert named
+    assert all(isinstance(event["args"]["name"], str) for event in named)
+    ids = {way: {e["id"] for e in events if e["ph"] == way} for way in "sf"}
+    assert ids["f"] <= ids["s"]
+
+
+def overlaps(events: list[dict[str, Any]], slack: float) -> list[tuple[str, str]]:
+    """Pairs of complete events of one thread that neither hold one another nor are apart."""
+    found = []
+    threads: dict[tuple[Any, Any], list[dict[str, Any]]] = {}
+    for event in events:
+        if event["ph"] == "X":
+            threads.setdefault((event["pid"], event["tid"]), []).append(event)
+    for some in threads.values():
+        inside: list[tuple[float, str]] = []
+        for event in sorted(some, key=lambda one: (one["ts"], -one["dur"])):
+            end = event["ts"] + event["dur"]
+            while inside and inside[-1][0] <= event["ts"] + slack:
+                inside.pop()
+            if inside and end > inside[-1][0] + slack:
+                found.append((inside[-1][1], event["name"]))
+            inside.append((end, event["name"]))
+    return found
+
+
+def test_complete_events_of_a_thread_are_properly_nested(trained, logs) -> None:
+    """Slices of a thread form a stack; what overlaps is dropped (same document, on ``X``)."""
+    # Times are rounded to a thousandth of a microsecond.
+    assert overlaps(events_of(folder_of(logs)), slack=0.002) == []
+
+
+def test_events_that_overlap_are_found() -> None:
+    def event(name: str, ts: float, dur: float) -> dict[str, Any]:
+        return {"ph": "X", "pid": 1, "tid": 1, "name": name, "ts": ts, "dur": dur}
+
+    nested = [event("a", 0, 10), event("b", 1, 4), event("c", 5, 5), event("d", 10, 1)]
+    assert overlaps(nested, 0.0) == []
+    assert overlaps([*nested, event("e", 9, 3)], 0.0) != []
+
+
 def test_the_layers_add_up_and_every_part_of_the_step_is_there(trained) -> None:
     layers = {row["layer"]: row for row in trained["layers"]}
     seconds = sum(row["time_s"] for row in layers.values()) + sum(trained["outside_s"].values())

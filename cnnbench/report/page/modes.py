@@ -116,13 +116,17 @@ def _heat_section(
     measured = [one for one in found if base.ratio(one) is not None]
     if len(columns) < 2 or all(_mode(one) == "eager" for one in measured):
         return None
-    label = row_names(found)
-    rows = list(dict.fromkeys(label(one) for one in found))
+    named = list(zip(map(row_names(found), found), map(_mode, found), found, strict=True))
+    rows = list(dict.fromkeys(row for row, _, _ in named))
     drawn = set(rows[:_MOST_ROWS])
-    squares = tuple(_square(one, label(one), base) for one in measured if label(one) in drawn)
+    squares = tuple(
+        _square(one, row, base)
+        for row, _, one in named
+        if row in drawn and base.ratio(one) is not None
+    )
     if len(rows) > len(drawn):
         reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows."
-    by_cell = {(label(one), _mode(one)): base.ratio(one) for one in found}
+    by_cell = {(row, mode): base.ratio(one) for row, mode, one in named}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
         tuple((row, *(by_cell.get((row, mode)) for mode in columns)) for row in rows),

@@ -79,8 +79,18 @@ function markStatuses(table) {
   }
 }
 
+// The plotting library stands in the page as text.
+function loadLibrary() {
+  if (typeof Bokeh !== "undefined") return;
+  const script = document.createElement("script");
+  script.textContent = document.getElementById("library").textContent;
+  document.head.append(script);
+  Bokeh.set_log_level("warn");
+}
+
 // Plots are drawn on a canvas, which no style sheet reaches.
 function recolour(printing) {
+  if (typeof Bokeh === "undefined") return;
   const style = getComputedStyle(document.documentElement);
   const ink = printing ? "#000000" : style.getPropertyValue("--plot").trim();
   const line = printing ? "#bbbbbb" : style.getPropertyValue("--line").trim();
@@ -104,15 +114,57 @@ function recolour(printing) {
   }
 }
 
-async function draw(items) {
-  Bokeh.set_log_level("warn");
-  for (const item of items) {
+// Plots near the reader's eyes are drawn first, the others when the browser has nothing to do: a
+// page with many of them answers at once, and all are there before somebody prints it.
+class Gallery {
+  constructor(items) {
+    this.waiting = new Map(items.map((item) => [document.getElementById(item.target_id), item]));
+    this.root = document.documentElement;
+    for (const [place, item] of this.waiting) {
+      // Room for it, so that nothing moves when it is drawn.
+      place.style.minHeight = `${item.doc.roots[0].attributes.height}px`;
+    }
+    this.eyes = new IntersectionObserver((seen) => this.look(seen), { rootMargin: "50%" });
+  }
+
+  start() {
+    for (const place of this.waiting.keys()) this.eyes.observe(place);
+  }
+
+  // The first call names every plot: after it, what can be seen is drawn.
+  async look(seen) {
+    for (const one of seen.filter((one) => one.isIntersecting)) await this.draw(one.target);
+    if (this.root.dataset.seen === undefined) {
+      this.root.dataset.seen = "";
+      this.idle();
+    }
+  }
+
+  async draw(place) {
+    const item = this.waiting.get(place);
+    if (item === undefined) return;
+    this.waiting.delete(place);
+    this.eyes.unobserve(place);
+    loadLibrary();
     await Bokeh.embed.embed_item(item, item.target_id);
     recolour(false);
-    // One plot after the other, so that the page answers meanwhile.
-    await new Promise((resolve) => setTimeout(resolve, 0));
+    if (this.waiting.size === 0) this.root.dataset.drawn = "";
   }
-  document.documentElement.dataset.drawn = String(items.length);
+
+  idle() {
+    const [place] = this.waiting.keys();
+    if (place === undefined) return;
+    const later = window.requestIdleCallback ?? ((call) => setTimeout(call, 50));
+    later(async () => {
+      await this.draw(place);
+      this.idle();
+    });
+  }
+
+  // Whoever prints cannot wait for an idle moment.
+  all() {
+    for (const place of [...this.waiting.keys()]) this.draw(place);
+  }
 }
 
 function start() {
@@ -125,12 +177,14 @@ function start() {
   }
   const items = JSON.parse(document.getElementById("plots").textContent);
   if (items.length === 0) return;
-  draw(items);
+  const gallery = new Gallery(items);
+  gallery.start();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));
   let closed = [];
   window.addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const one of closed) one.open = true;
+    gallery.all();
     recolour(true);
   });
   window.addEventListener("afterprint", () => {

@@ -1,0 +1,30 @@
+"""Runs that a command shows: read, with a line for whatever could not be."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import click
+
+from cnnbench import store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cnnbench.store import StoredRun
+
+
+def read(paths: Iterable[Path]) -> list[StoredRun]:
+    """Every run; what could not be read of it is said on stderr.
+
+    Raises:
+        StoreError: one is no run.
+    """
+    runs = [store.read(path) for path in paths]
+    # All of it is needed until the end; the collector would walk it again and again to find that.
+    gc.freeze()
+    for problem in (problem for run in runs for problem in run.problems):
+        click.echo(f"cnnbench: {problem}", err=True)
+    return runs
