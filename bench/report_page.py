@@ -1,45 +1,66 @@
-"""How long a page of many records takes to render: ``python -m bench.report_page [RECORDS]``.
+"""How long reports of many records take: ``python -m bench.report_page [RECORDS [FORMAT…]]``.
 
-Prints wall and processor time; processor time is what a busy machine does not falsify.
+The whole command in a process of its own: start, reading the run, statistics, the text. Prints
+processor time, and beside it that of a fixed piece of Python right before and after, because on a
+busy machine processor time too is longer, by caches and threads shared with others.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
+import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 
-from cnnbench import store
-from cnnbench.report import PAGES
-from cnnbench.report.selection import Selection, view
-from cnnbench.report.table import Entry, entries
-from cnnbench.store import StoredRun
 from tests import made
 
 MODES = ("eager", "channels_last", "compile", "amp=bf16", "compile+channels_last")
+FORMATS = ("html", "csv", "json", "markdown")
 
 
-def made_up(count: int) -> list[Entry]:
-    """So many entries of five rounds with six slices each, five modes to a network."""
+def made_up(path: Path, count: int) -> Path:
+    """A run of so many records: five rounds with six slices each, five modes to a network."""
     rounds = [[10 + number / 10] * 6 for number in range(5)]
     records = [
         made.record(f"net{index // 5}/inference-b8-3x32x32/{MODES[index % 5]}/cpu-t2", rounds)
         for index in range(count)
     ]
-    what = replace(store.manifest("made-up", [], {}, "fake"), created="")
-    return entries([StoredRun(Path("made-up"), what, made.ENVIRONMENT, tuple(records))])
+    return made.directory(path, records)
+
+
+def canary() -> float:
+    """Processor seconds of the same work every time: objects, texts, a sort."""
+    start = time.process_time()
+    found = {str(number): (number, 2 * number) for number in range(400_000)}
+    sorted(found.values(), key=lambda pair: -pair[1])
+    return time.process_time() - start
+
+
+def processor(words: list[str]) -> float:
+    """Processor seconds of a command, its children included."""
+    before = os.times()
+    subprocess.run(words, check=True)
+    after = os.times()
+    old, new = (one.children_user + one.children_system for one in (before, after))
+    return new - old
 
 
 def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    found = made_up(count)
-    wall, processor = time.perf_counter(), time.process_time()
-    text = PAGES["html"](found, view(found, Selection(), people=True), ())
-    print(
-        f"{count} records: {time.perf_counter() - wall:.1f} s,"
-        f" {time.process_time() - processor:.1f} s of processor, {len(text) / 1e6:.1f} MB"
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        run = made_up(Path(folder) / "run", count)
+        for kind in sys.argv[2:] or FORMATS:
+            out = Path(folder) / kind
+            words = [sys.executable, "-m", "cnnbench", "report", str(run), "--format", kind]
+            first = canary()
+            seconds = processor([*words, "-o", str(out)])
+            print(
+                f"{count} records, {kind}: {seconds:.1f} s of processor,"
+                f" {out.stat().st_size / 1e6:.1f} MB (canary {first:.2f} and {canary():.2f} s)",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -22,9 +22,15 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
     Raises:
         StoreError: one is no run.
     """
-    runs = [store.read(path) for path in paths]
+    collecting = gc.isenabled()
     # All of it is needed until the end; the collector would walk it again and again to find that.
-    gc.freeze()
+    gc.disable()
+    try:
+        runs = [store.read(path) for path in paths]
+        gc.freeze()
+    finally:
+        if collecting:
+            gc.enable()
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
     return runs

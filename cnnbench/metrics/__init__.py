@@ -103,7 +103,9 @@ def _part(name: str) -> Callable[[Record], Estimate | None]:
             found = [part.ns for part in run.parts if part.name == name and part.ns]
             return max(statistics.median(found[0]), 1) / 1e9 if found else None
 
-        values = [] if record.failure is not None else per_round(record.runs, seconds)
+        if record.failure is not None or not any(run.parts for run in record.runs):
+            return None
+        values = per_round(record.runs, seconds)
         return stats.geometric(values) if values else None
 
     return of
