@@ -356,7 +356,7 @@ class Record:
         layer = self.spec.workload.architecture.startswith("conv:")
         return layer and self.failure is not None and self.failure.kind == "unsupported"
 
-    @property
+    @cached_property
     def status(self) -> str:
         """``ok``, ``loose``, ``wrong``, ``unchecked``, or ``failed``."""
         if self.failure is not None or self.check is None:

@@ -227,7 +227,7 @@ class Workload:
                 f"batch {self.batch} and input {self.shape_text} must be positive numbers"
             )
 
-    @property
+    @cached_property
     def shape_text(self) -> str:
         """``3x224x224``."""
         return "x".join(map(str, self.input))
@@ -239,7 +239,8 @@ class Workload:
         A name may say after a tilde what stands in for the layer before it:
         ``conv:k64-3x3-p1~ghost``. Workloads of one group are measured side by side.
         """
-        return replace(self, architecture=self.architecture.partition("~")[0])
+        name, tilde, _ = self.architecture.partition("~")
+        return replace(self, architecture=name) if tilde else self
 
     @cached_property
     def model(self) -> str:
@@ -248,7 +249,7 @@ class Workload:
         pairs = [f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in self.arguments]
         return name + ("?" + "&".join(pairs) if pairs else "")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The workload's part of a spec id."""
         optimizer = "" if self.optimizer == OPTIMIZERS[0] else f"-{self.optimizer}"
@@ -289,7 +290,7 @@ class Spec:
         if self.threads < 1:
             raise UsageError(f"threads {self.threads} must be at least 1")
 
-    @property
+    @cached_property
     def id(self) -> str:
         """The spec's text and only key; ``Spec.parse`` reads it back."""
         return f"{self.workload.id}/{self.mode.text}/{self.device.text}-t{self.threads}"
@@ -297,9 +298,10 @@ class Spec:
     @property
     def baseline(self) -> Spec:
         """Its group's workload on the same device in plain eager mode: what speed-ups refer to."""
-        return replace(self, workload=self.workload.group, mode=Mode())
+        group = self.workload.group
+        return self.plain if group is self.workload else replace(self.plain, workload=group)
 
-    @property
+    @cached_property
     def plain(self) -> Spec:
         """The same workload in plain eager mode: what outputs are compared with."""
         return replace(self, mode=Mode())

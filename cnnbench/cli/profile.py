@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,10 @@ def command(**options: Any) -> None:
 
 
 def _show(found: Profile, depth: int | None, top: int) -> None:
-    click.echo(render(tables.layers(found, depth, top, tables.roof_of(found)), "table"))
+    layers = tables.layers(found, depth, top, tables.roof_of(found))
+    # A compiled mode has none: the lines that say so stand without a table.
+    layers = layers if layers.rows else replace(layers, columns=())
+    click.echo(render(layers, "table"))
     for table in (tables.operators(found, top), tables.kernels(found, top)):
         if table.rows:
             click.echo(render(table, "table"))

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _MEMORY_CHANGE = 0.05
 
-_EDGE = "this machine shows no difference that can be seen"
+_EDGE = "no difference that can be seen"
 
 
 def advise(evidence: Evidence) -> tuple[Finding, ...]:
@@ -93,11 +93,11 @@ def _verdict(record: Record, baseline: Record, best: Record) -> tuple[str, str]:
         return "loose", f"{_times(change)}, but its output differs more than its precision explains"
     if is_gain(change):
         beside = metrics.speedup(best, record)
-        same = "" if is_gain(beside) else f"; beside {mode_of(best)}, {_EDGE}"
+        same = "" if is_gain(beside) else f"; {_EDGE} from {mode_of(best)}"
         return "gain", _times(change) + same
     if is_loss(change):
         return "slower", _times(change)
-    return "no_difference", f"{_EDGE} from eager ({_times(change)})"
+    return "no_difference", f"{_times(change)}: {_EDGE}"
 
 
 def _compile_cost(evidence: Evidence) -> tuple[Finding, ...]:

@@ -17,6 +17,8 @@ _DISPATCH_SHARE = 0.25
 _LAYER_SHARE = 0.25
 _REORDER_SHARE = 0.10
 _SUBNORMAL_SHARE = 0.01
+# Below this share of the time a ceiling holds nothing back: something else takes the rest.
+_BOUND_SHARE = 0.25
 
 
 def dispatch(evidence: Evidence) -> tuple[Finding, ...]:
@@ -93,12 +95,14 @@ def bound(evidence: Evidence) -> tuple[Finding, ...]:
     memory, arithmetic = least["memory"], least["compute"]
     what, bound = ("memory", memory) if memory > arithmetic else ("arithmetic", arithmetic)
     text = (
-        f"{what}: moving its tensors takes at least {units.seconds(memory)}, its multiplications"
+        f"moving its tensors takes at least {units.seconds(memory)}, its multiplications"
         f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
     )
+    if bound < _BOUND_SHARE * time.point:
+        return (Finding("unbound", "limit", f"neither memory nor arithmetic: {text}"),)
     if bound > roofline.TOLERANCE * time.point:
         text = f"{text}, which cannot be: the ceilings were probed too low, on a busy machine"
-    return (Finding(f"{what}_bound", "limit", text),)
+    return (Finding(f"{what}_bound", "limit", f"{what}: {text}"),)
 
 
 def _least(costs: tuple[LayerCost, ...], record: Record) -> dict[str, float] | None:
