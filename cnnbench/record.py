@@ -370,12 +370,8 @@ def to_json(record: Record) -> dict[str, Any]:
     return data
 
 
-# Each migration turns a record of schema n into one of n + 1.
-_MIGRATIONS: dict[int, Any] = {
-    # What schemas 2 and 3 added is optional.
-    1: lambda data: data | {"schema": 2},
-    2: lambda data: data | {"schema": 3},
-}
+# Each migration turns a record of schema n into one of n + 1; what 2 and 3 added is optional.
+_MIGRATIONS: dict[int, Any] = {1: lambda data: data, 2: lambda data: data}
 
 
 def from_json(data: Any) -> Record:
@@ -392,7 +388,7 @@ def from_json(data: Any) -> Record:
             " install a newer cnnbench"
         )
     for number in range(data["schema"], SCHEMA):
-        data = _MIGRATIONS[number](data)
+        data = _MIGRATIONS[number](data) | {"schema": number + 1}
     record = decode(Record, data, "record")
     _ = record.spec  # an id that is none is refused here, and what it says is kept
     return record
