@@ -36,6 +36,7 @@ class KnownBad:
         covers: the region; not every layer in it goes wrong, none outside does.
         triggered: layers that it happens to, always.
         spared: layers one step outside.
+        ways: names of the implementations that it happens to; the empty one is the default.
     """
 
     name: str
@@ -44,10 +45,15 @@ class KnownBad:
     covers: Callable[[ConvProblem], bool]
     triggered: tuple[str, ...]
     spared: tuple[str, ...]
+    ways: tuple[str, ...] = _WAYS
 
 
 def _one_column(problem: ConvProblem) -> bool:
     return problem.dtype == "bf16" and problem.q == 1 and problem.stride[1] > 1
+
+
+def _one_column_fp32(problem: ConvProblem) -> bool:
+    return problem.dtype == "fp32" and problem.q == 1 and problem.stride[1] > 1
 
 
 def _above_and_below(problem: ConvProblem) -> bool:
@@ -79,11 +85,26 @@ CASES = (
 )  # fmt: skip
 
 
+# Wrong by what happens to lie in memory that nobody wrote, so that no layer is wrong always and no
+# test can insist: with NaN in freed blocks, n1c1h5w5-k1-4x4-s1x2 was wrong 293 times of 300, on AMX
+# and with ONEDNN_MAX_CPU_ISA=AVX512_CORE alike.
+UNSTEADY = (
+    KnownBad(
+        name="fp32, output width 1, horizontal stride over 1 (oneDNN, reordered weights)",
+        report="seen here with torch 2.15; no report is known",
+        symptom="wrong",
+        covers=_one_column_fp32,
+        triggered=(),
+        spared=(),
+        ways=("prepacked",),
+    ),
+)
+
+
 def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
     """The case that a layer falls under when an implementation computes it, by name."""
-    if implementation not in _WAYS:
-        return None
-    return next((case for case in CASES if case.covers(problem)), None)
+    cases = (case for case in (*CASES, *UNSTEADY) if implementation in case.ways)
+    return next((case for case in cases if case.covers(problem)), None)
 
 
 def seen(record: Record) -> KnownBad | None:

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from cnnbench.convlab import known_bad
-from cnnbench.convlab.known_bad import CASES
+from cnnbench.convlab.known_bad import CASES, UNSTEADY
 from cnnbench.convproblem import ConvProblem
 from cnnbench.convs import IMPLEMENTATIONS
 from cnnbench.worker import environment
@@ -49,6 +49,14 @@ def test_only_ways_through_the_library_s_convolution_are_known_to_be_bad() -> No
 
     assert known_bad.known(problem) == known_bad.known(problem, "prepacked") == CASES[0]
     assert known_bad.known(problem, "im2col") is known_bad.known(problem, "native") is None
+
+
+def test_what_is_wrong_by_chance_is_known_of_one_way_only() -> None:
+    problem = ConvProblem.parse("n1c1h5w5-k1-4x4-s1x2")
+
+    assert known_bad.known(problem, "prepacked") == UNSTEADY[0]
+    assert known_bad.known(problem) is None
+    assert known_bad.known(ConvProblem.parse("n1c1h5w5-k1-4x4"), "prepacked") is None
 
 
 def test_a_bug_would_be_seen() -> None:

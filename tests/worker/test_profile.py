@@ -155,7 +155,8 @@ def test_a_layer_names_what_ran_in_it(trained) -> None:
     kernels = {row["layer"]: row["kernel"] for row in trained["layers"]}
 
     assert kernels["0"].startswith("convolution ")
-    assert kernels["2"] == "aten::max_pool2d_with_indices"
+    # The operator that took longest by itself; of the two that pooling consists of, either may.
+    assert kernels["2"] in {"aten::max_pool2d_with_indices", "aten::max_pool2d"}
 
 
 def test_folded_stacks_are_root_first_with_a_weight(trained, logs) -> None:
