@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from cnnbench.runner.plan import Plan
 
 ROLES = ("base", "head")
-# After so many turns, the tensors of both sides move: most of what makes two processes of the same
+# After so many turns, the tensors of both sides move: much of what makes two processes of the same
 # code differ is where their memory lies.
 _TURNS_PER_PLACE = 2
 # A slice holds two calls where that is not too long to keep neighbouring slices neighbours.

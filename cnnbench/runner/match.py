@@ -190,7 +190,7 @@ class Match:
         """A fresh starter for both sides, or one for each in random order; their import over.
 
         One starter where only networks differ: it costs half, and its forks share the memory that
-        libraries and interpreter lie in, whose luck is otherwise most of the noise of a pair.
+        libraries and interpreter lie in.
         """
         first, second = self._random.sample(ROLES, len(ROLES))
         crews = {first: self._opened(stack, first, scratch)}

@@ -344,9 +344,8 @@ class Processes:
     def join(self, crew: object) -> Guests | None:
         """Workers of this executor from another's crew; ``None`` if they need a starter of theirs.
 
-        Forks of one starter share the pages that libraries and interpreter lie in. Those of two do
-        not, which makes either side slower by up to several per cent, by luck and for as long as
-        its starter lives; neither fixed addresses nor a fixed hash seed mend that.
+        One import instead of two; and forks of one starter share the pages that libraries and
+        interpreter lie in, so that luck with those is no difference between them.
         """
         own = self._origin or Origin()
         if isinstance(crew, Crew) and crew.origin.shares_starter(own):
