@@ -1,9 +1,9 @@
 """Moves what a step computes with to other memory, so that no figure hangs on where it lay.
 
 Which physical pages weights got makes a network slower or faster for as long as its process lives:
-by up to 30 % where the memory of a virtual machine is spread over its host. Measuring for longer
-does not average that, other pages do. Curtsinger and Berger (STABILIZER, ASPLOS 2013) move code,
-stack and heap for the same reason.
+by up to 30 %, seen with resnet18 in a virtual machine. Measuring for longer does not average that,
+other pages do. Curtsinger and Berger (STABILIZER, ASPLOS 2013) move code, stack and heap for the
+same reason.
 
 On the CPU only, and only tensors: code, generated kernels and constants of a compiler stay.
 """
