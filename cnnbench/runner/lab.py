@@ -38,7 +38,7 @@ PLAN = Plan(
     ceilings=True,
 )
 # Seconds of a whole run, if the user says nothing: the classic layers in two dtypes in 5 minutes.
-BUDGET = 280.0
+BUDGET = 255.0
 
 
 @dataclass(frozen=True)
