@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 VERDICTS = "verdicts.json"
 # Of slices of one side in one pair.
-_TURN_SECONDS = 1.2
+_TURN_SECONDS = 0.8
 _SCHEMA = 1
 
 
@@ -54,7 +54,7 @@ class Duet:
     """
 
     rule: Rule = field(default_factory=lambda: Rule(0.05))
-    slices: int = 12
+    slices: int = 8
     budget: float = 40.0
     seed: int = 0
     timeout: float = 600.0
