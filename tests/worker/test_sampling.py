@@ -81,7 +81,40 @@ def test_a_sample_holds_all_its_calls(clock: Clock) -> None:
 
     assert taken.iterations == 10
     assert taken.ns == (1_000_000,) * 4
-    assert clock.calls == 40
+    assert clock.calls == 100 + 40  # ten milliseconds to settle
+
+
+@pytest.mark.parametrize(("seconds", "calls"), [(1e-3, 10), (4e-3, 2), (0.011, 0), (5.0, 0)])
+def test_a_turn_begins_with_calls_that_nobody_times(
+    clock: Clock, seconds: float, calls: int
+) -> None:
+    cold = clock.work(seconds)
+
+    taken = sampling.take_slice(cold, Cpu(), 0, 1, 0.02, seconds)
+
+    assert clock.calls == calls + len(taken.ns)
+    assert clock.now == round(seconds * 1e9) * clock.calls
+
+
+def test_what_settles_is_no_part_of_a_slice(clock: Clock) -> None:
+    def call() -> None:
+        clock.calls += 1
+        clock.now += 3_000_000 if clock.calls <= 2 else 1_000_000
+
+    taken = sampling.take_slice(call, Cpu(), 0, 1, 0.005, 1e-3)
+
+    assert taken.ns == (1_000_000,) * 5
+
+
+def test_where_every_sample_begins_cold_nothing_settles(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Cpu()
+    monkeypatch.setattr(device, "cold", True)
+
+    taken = sampling.take_slice(clock.work(1e-3), device, 0, 1, 0.005, 1e-3)
+
+    assert clock.calls == len(taken.ns) == 5
 
 
 def test_witnesses_of_a_real_slice_are_plausible() -> None:
