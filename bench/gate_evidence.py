@@ -72,12 +72,20 @@ def _read(line: str) -> Line | None:
     return found
 
 
-def blocks(rounds: int) -> Iterator[tuple[str, float, float]]:
-    """Name, condition and effect of every block, the most telling first."""
+def blocks(
+    rounds: int, conditions: Sequence[float] = CONDITIONS, only: Sequence[float] = ()
+) -> Iterator[tuple[str, float, float]]:
+    """Name, condition and effect of every block, the most telling first.
+
+    Args:
+        rounds: how many.
+        conditions: shares of the core that a neighbour takes.
+        only: effects, instead of those that a round has.
+    """
     for number in range(rounds):
         effects = (0.0, 0.05) if number % 2 == 0 else (0.0, 0.05, 0.10, 0.03)
-        for effect in effects:
-            for condition in CONDITIONS:
+        for effect in only or effects:
+            for condition in conditions:
                 yield f"{number}/{condition:g}/{effect:g}", condition, effect
 
 
@@ -209,7 +217,7 @@ def measure(log: Log, given: argparse.Namespace) -> None:
     """Block after block, until the rounds or the minutes are over."""
     end = time.monotonic() + 60 * given.minutes
     how = Duet(rule=Rule(0.05), slices=given.slices, budget=given.budget)
-    for name, condition, effect in blocks(given.rounds):
+    for name, condition, effect in blocks(given.rounds, given.conditions, given.effects):
         if name in log.finished:
             continue
         if time.monotonic() + _usual_seconds(log, condition, effect) > end:
@@ -221,8 +229,7 @@ def measure(log: Log, given: argparse.Namespace) -> None:
         print(f"block {name}", file=sys.stderr)
         began = time.monotonic()
         with neighbour(condition, log, facts):
-            copies = given.copies if effect == 0 else 1
-            play(log, facts | {"slices": given.slices}, layers, how, copies)
+            play(log, facts | {"slices": given.slices}, layers, how, given.copies)
             if not given.no_peers:
                 peers(log, facts, layers)
         log.add(kind="end", **facts, seconds=round(time.monotonic() - began, 1))
@@ -352,6 +359,10 @@ def _truth_table(log: Log) -> str:
     return "\n".join(lines)
 
 
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(float(one) for one in text.split(","))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -360,7 +371,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no block that would"
                         " end later")  # fmt: skip
-    parser.add_argument("--copies", type=int, default=3, help="A/A verdicts per workload and block")
+    parser.add_argument("--copies", type=int, default=3, help="verdicts per workload and block")
+    parser.add_argument(
+        "--conditions", type=_numbers, default=CONDITIONS, metavar="SHARE,…",
+        help="of the core that a neighbour takes",
+    )  # fmt: skip
+    parser.add_argument("--effects", type=_numbers, default=(), metavar="EFFECT,…")
     parser.add_argument("--slices", type=int, default=Duet.slices)
     parser.add_argument("--budget", type=float, default=Duet.budget)
     parser.add_argument("--truth-seconds", type=float, default=6.0)

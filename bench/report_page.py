@@ -7,6 +7,7 @@ busy machine processor time too is longer, by caches and threads shared with oth
 
 from __future__ import annotations
 
+import argparse
 import os
 import subprocess
 import sys
@@ -48,10 +49,14 @@ def processor(words: list[str]) -> float:
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("records", type=int, nargs="?", default=10_000)
+    parser.add_argument("formats", nargs="*", metavar="FORMAT", default=FORMATS)
+    given = parser.parse_args()
+    count = given.records
     with tempfile.TemporaryDirectory() as folder:
         run = made_up(Path(folder) / "run", count)
-        for kind in sys.argv[2:] or FORMATS:
+        for kind in given.formats:
             out = Path(folder) / kind
             words = [sys.executable, "-m", "cnnbench", "report", str(run), "--format", kind]
             first = canary()

@@ -31,10 +31,49 @@ class Finding:
     mend: str
 
 
+# Two real cores slow each other down too, by clock and memory; by less than this.
+_SHARED = 0.85
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A core beside a busy one.
+
+    Attributes:
+        core, other: their numbers.
+        speed: of the first while the second works, as a share of what it is otherwise.
+    """
+
+    core: int
+    other: int
+    speed: float
+
+    @property
+    def shared(self) -> bool:
+        """Whether they can only be two halves of one."""
+        return self.speed < _SHARED
+
+
 def findings(environment: Environment) -> tuple[Finding, ...]:
     """Everything that the table of checks finds."""
     found = [check(environment) for check in CHECKS]
     return tuple(finding for finding in found if finding is not None)
+
+
+def shared_core(found: Beside | None) -> Finding | None:
+    """What it means if the first core is no core of its own; that is measured, not described."""
+    if found is None or not found.shared:
+        return None
+    core, other = found.core, found.other
+    what = (
+        f"core {core} is {100 * found.speed:.0f} % as fast while core {other} works: they are"
+        " hyperthreads of one"
+    )
+    mend = (
+        f"leave core {other} idle and say --core {core} in ab and check; whatever comes and goes"
+        " there changes every time measured here"
+    )
+    return Finding("shared_core", what, mend)
 
 
 def _quota(environment: Environment) -> Finding | None:

@@ -121,6 +121,13 @@ def test_a_block_without_an_end_is_not_reported_and_a_torn_line_is_no_harm(tmp_p
     assert "How restless the core was by itself was not measured." in text
 
 
+def test_blocks_may_be_chosen() -> None:
+    names = [name for name, _, _ in gate_evidence.blocks(2, (0.3,), (0.1, 0.03))]
+
+    assert names == ["0/0.3/0.1", "0/0.3/0.03", "1/0.3/0.1", "1/0.3/0.03"]
+    assert len(list(gate_evidence.blocks(2))) == 6 + 12
+
+
 def test_finished_blocks_are_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,8 +137,8 @@ def test_finished_blocks_are_not_measured_again(
     monkeypatch.setattr(gate_evidence, "unrest", lambda: 0.05)
     monkeypatch.setattr(gate_evidence, "truths", lambda log, effects, seconds: {effects[0]: {}})
     given = argparse.Namespace(minutes=1.0, slices=4, budget=1.0, rounds=1, copies=1,
-                               no_peers=True, truth_seconds=1.0)  # fmt: skip
-    monkeypatch.setattr(gate_evidence, "CONDITIONS", (0.0,))
+                               no_peers=True, truth_seconds=1.0, conditions=(0.0,),
+                               effects=())  # fmt: skip
 
     gate_evidence.measure(Log(tmp_path), given)
     gate_evidence.measure(Log(tmp_path), given)

@@ -9,6 +9,7 @@ import click
 
 from cnnbench import advice
 from cnnbench.codec import encode
+from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import asking, describe
 
@@ -31,21 +32,27 @@ Examples:
 def command(as_json: bool, name: str, debug: bool) -> None:
     """Say what this machine offers, and what will spoil a measurement.
 
-    Threads, quota, governor, allocator, subnormal numbers, compiler, CUDA, busy neighbours;
-    findings come with what to do, as any user.
+    Threads, quota, governor, allocator, subnormal numbers, compiler, CUDA, busy neighbours, and
+    whether cores are hyperthreads of one, which is measured; findings come with what to do, as any
+    user.
     """
     del debug
     with asking(executor(name)) as crew:
         environment = describe(crew)
+    # Measured, so only where this very machine is meant.
+    pair = sharing.slowest() if name == "process" else None
     findings = advice.findings(environment)
+    if (shared := advice.shared_core(pair)) is not None:
+        findings = (*findings, shared)
     if as_json:
         data = encode(environment) | {
             "fingerprint": environment.fingerprint,
+            "sharing": None if pair is None else encode(pair),
             "findings": encode(findings),
         }
         click.echo(json.dumps(data, indent=1))
         return
-    for title, value in _facts(environment):
+    for title, value in [*_facts(environment), ("a core beside a busy one", _beside(pair))]:
         click.echo(f"{title:24} {_text(value)}")
     click.echo()
     for finding in findings:
@@ -78,6 +85,12 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _beside(pair: advice.Beside | None) -> str | None:
+    if pair is None:
+        return None
+    return f"core {pair.core} is {100 * pair.speed:.0f} % as fast while core {pair.other} works"
 
 
 def _subnormals(flags: Mapping[str, Any]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +11,22 @@ import click
 from cnnbench import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cnnbench.store import StoredRun
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: what is read is needed until the end, and looking costs seconds."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def read(paths: Iterable[Path]) -> list[StoredRun]:
@@ -22,15 +35,9 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
     Raises:
         StoreError: one is no run.
     """
-    collecting = gc.isenabled()
-    # All of it is needed until the end; the collector would walk it again and again to find that.
-    gc.disable()
-    try:
+    with uncollected():
         runs = [store.read(path) for path in paths]
         gc.freeze()
-    finally:
-        if collecting:
-            gc.enable()
     for problem in (problem for run in runs for problem in run.problems):
         click.echo(f"cnnbench: {problem}", err=True)
     return runs

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from cnnbench.advice import Beside
 from cnnbench.record import Environment
+
+
+@pytest.fixture(autouse=True)
+def cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cnnbench.runner.sharing.slowest", lambda: Beside(0, 1, 0.98))
 
 
 def test_doctor_says_what_it_knows_and_what_it_does_not(cnnbench_cli) -> None:
@@ -61,3 +69,16 @@ def test_an_unknown_executor_is_one_line(cnnbench_cli) -> None:
     result = cnnbench_cli("doctor", "--executor", "nobody")
 
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+
+
+def test_hyperthreads_that_look_like_cores_are_told(cnnbench_cli, monkeypatch) -> None:
+    found(monkeypatch, {}, {})
+    monkeypatch.setattr("cnnbench.runner.sharing.slowest", lambda: Beside(0, 1, 0.655))
+
+    text = cnnbench_cli("doctor").stdout
+    data = json.loads(cnnbench_cli("doctor", "--json").stdout)
+
+    assert "core 0 is 66 % as fast while core 1 works" in text
+    assert "leave core 1 idle" in text
+    assert data["sharing"] == {"core": 0, "other": 1, "speed": 0.655}
+    assert [finding["name"] for finding in data["findings"]] == ["shared_core"]
