@@ -268,9 +268,20 @@ def table(prepared: Prepared, outcomes: Sequence[Outcome]) -> Table:
         for outcome in outcomes
         if outcome.decision.reason
     ]
+    reasons += [
+        f"{outcome.contest.name}: somebody else was on its core; the time spent waiting for it is"
+        f" taken out ({_pairs(outcome)})"
+        for outcome in outcomes
+        if outcome.waited
+    ]
     return Table(
         _COLUMNS, tuple(map(_row, outcomes)), tuple(captions), (*reasons, *_resolution(outcomes))
     )
+
+
+def _pairs(outcome: Outcome) -> str:
+    count = len(outcome.runs.get("base", ()))
+    return f"{outcome.waited} of {count} pairs"
 
 
 def _caption(prepared: Prepared, side: Side) -> str:

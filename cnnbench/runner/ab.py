@@ -272,6 +272,7 @@ def verdict_json(outcome: Outcome) -> dict[str, Any]:
         "log_ratios_cpu": list(outcome.witness),
         "seconds": outcome.seconds,
         "off_cpu": outcome.off_cpu,
+        "pairs_without_waiting": outcome.waited,
     }
 
 

@@ -62,6 +62,20 @@ class Bout:
         return statistics.median(self._ratios(slice_seconds))
 
     @property
+    def awake(self) -> float | None:
+        """The ratio without the time that a process was ready to run but had no core.
+
+        A neighbour on the core adds to the wall clock what the code has nothing to do with, and more
+        than most changes do. The kernel counts it; what is left holds computing and everything that
+        the code itself waits for, unlike CPU time. Right for processes of one thread, since it is
+        the main thread's waiting that is known; ``None`` where it is not.
+        """
+        slices = [*self.base.slices, *self.head.slices]
+        if any(one.run_delay_ns is None for one in slices):
+            return None
+        return statistics.median(self._ratios(_awake_seconds))
+
+    @property
     def witness(self) -> float | None:
         """The same of CPU time; ``None`` where that was not measured."""
         slices = [*self.base.slices, *self.head.slices]
@@ -106,6 +120,14 @@ class Bout:
 def _cpu_seconds(one: Slice) -> float:
     """CPU seconds per call: a mean, because it is counted per slice."""
     return (one.cpu_ns or 0) / (one.iterations * len(one.ns))
+
+
+def _awake_seconds(one: Slice) -> float:
+    """Seconds per call but for those without a core: a mean, because they are counted per slice."""
+    wall = sum(one.ns)
+    # The kernel's count begins a little before the samples and ends a little after them.
+    left = max(wall - (one.run_delay_ns or 0), min(one.cpu_ns or 1, wall))
+    return left / (one.iterations * len(one.ns))
 
 
 @dataclass(frozen=True)

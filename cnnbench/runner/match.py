@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from cnnbench.runner.plan import Plan
 
 
+# A process alone on its core waits for it some thousandths of the time.
+_WAITED = 0.01
+
+
 @dataclass(frozen=True)
 class Contest:
     """Two specs to compare, and the rule that decides.
@@ -75,6 +79,7 @@ class Outcome:
         witness: log-ratios of CPU time of the pairs that decided; empty if not measured.
         seconds: spent on it, with its share of starting processes.
         off_cpu: share of the sampled time without a core.
+        waited: pairs in which that was so much that it was taken out, slice by slice.
         runs: by role, of every pair.
         failure, failed: what went wrong, and with which side.
     """
@@ -87,6 +92,7 @@ class Outcome:
     witness: tuple[float, ...] = ()
     seconds: float = 0.0
     off_cpu: float | None = None
+    waited: int = 0
     runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
     failure: Failure | None = None
     failed: str = ""
@@ -251,7 +257,7 @@ class Match:
         """Add a pair and decide, if that is possible yet."""
         rule = standing.contest.rule
         standing.bouts.append(bout)
-        standing.pairs.append(bout.ratio)
+        standing.pairs.append(_ratio(standing.contest, bout))
         if _one_thread(standing.contest) and bout.witness is not None:
             standing.witness.append(bout.witness)
         decision = decide(standing.pairs, rule, spent=self._spent(standing))
@@ -300,6 +306,16 @@ def _drifts(bout: Bout, rule: Rule) -> bool:
     return abs(change) > max(rule.margin, 2 * error)
 
 
+def _ratio(contest: Contest, bout: Bout) -> float:
+    """Log-ratio of a pair; without the waiting for a core where there was much and it is known."""
+    awake = bout.awake if _waited(contest, bout) else None
+    return bout.ratio if awake is None else awake
+
+
+def _waited(contest: Contest, bout: Bout) -> bool:
+    return _one_thread(contest) and (bout.off_cpu or 0.0) > _WAITED
+
+
 def _one_thread(contest: Contest) -> bool:
     """Whether CPU time is the time that somebody waited for: not of many threads, nor of a GPU."""
     both = (contest.base, contest.head)
@@ -332,6 +348,7 @@ def _outcome(standing: _Standing, decision: Decision) -> Outcome:
         witness=tuple(_whole(standing)),
         seconds=standing.seconds,
         off_cpu=statistics.fmean(off) if off else None,
+        waited=sum(_waited(standing.contest, bout) for bout in standing.bouts),
         runs={
             "base": tuple(bout.base for bout in standing.bouts),
             "head": tuple(bout.head for bout in standing.bouts),

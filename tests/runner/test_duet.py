@@ -99,6 +99,25 @@ def test_the_share_without_a_core_is_over_both_sides() -> None:
     assert Bout(base, run([10.0], delay=None), 1.0).off_cpu is None
 
 
+def test_a_neighbour_on_the_core_is_taken_out_and_what_the_code_waits_for_is_not() -> None:
+    # 30 ms of samples each: the base computes for 24 and is kept from its core for 6; the head
+    # computes for 18 and sleeps for 12.
+    base = run([10.0] * 5, cpu=[8.0] * 5, delay=6_000_000)
+    head = run([10.0] * 5, cpu=[6.0] * 5, delay=0)
+
+    assert Bout(base, head, 1.0).ratio == 0
+    assert Bout(base, head, 1.0).awake == pytest.approx(math.log(30 / 24))
+    assert Bout(base, head, 1.0).witness == pytest.approx(math.log(18 / 24))
+    assert Bout(base, run([10.0] * 5, delay=None), 1.0).awake is None
+
+
+def test_more_waiting_than_time_leaves_the_time_that_was_computed() -> None:
+    # The kernel's count is read around the samples and may be a little longer than they are.
+    base, head = run([1.0], cpu=[0.5], delay=4_000_000), run([1.0], cpu=[1.0])
+
+    assert Bout(base, head, 1.0).awake == pytest.approx(math.log(2))
+
+
 def test_both_sides_take_every_turn_in_random_order() -> None:
     order: list[tuple[str, int | None]] = []
 

@@ -34,6 +34,7 @@ class Noise:
 
     factor: Callable[[int, int], float] = lambda pair, turn: 1.0
     cpu: Callable[[int, int], float] | None = None
+    delay: Callable[[int, int], float] | None = None
     error: Callable[[str, int], Exception | None] = lambda model, pair: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     crews: int = 0
@@ -77,8 +78,9 @@ class Worker:
         if message["do"] == "slice":
             pair, turn = self._request["round"], message["turn"]
             wall = round(1e7 * owner.factor(pair, turn))
-            cpu = owner.cpu or owner.factor
-            self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=round(3e7 * cpu(pair, turn))))
+            cpu = round(3e7 * (owner.cpu or owner.factor)(pair, turn))
+            waited = None if owner.delay is None else round(3e7 * owner.delay(pair, turn))
+            self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=cpu, run_delay_ns=waited))
             return {}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
@@ -219,6 +221,52 @@ def test_wall_clock_and_cpu_time_must_agree() -> None:
 
     assert found.verdict == "inconclusive"
     assert "disagree" in found.decision.reason
+
+
+def neighbour(pair: int, turn: int) -> float:
+    """The time without a core, in calls: between none and as long as a call takes."""
+    return ((7 * pair + 3 * turn) % 10) / 10
+
+
+def beside(neighbour: Callable[[int, int], float], slower: float = 0.0) -> Noise:
+    """A side that shares its core with a neighbour, and the kernel says how long it waited."""
+    return Noise(
+        lambda pair, turn: 1 + slower + neighbour(pair, turn),
+        cpu=lambda pair, turn: 1 + slower,
+        delay=neighbour,
+    )
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(0.0, "unchanged"), (0.06, "regression")])
+def test_a_neighbour_on_the_core_does_not_blind(slower: float, verdict: str) -> None:
+    base = beside(lambda pair, turn: neighbour(pair + 1, turn + 2))
+
+    (outcome,) = play(beside(neighbour, slower), base=base)
+
+    assert outcome.verdict == verdict
+    assert outcome.waited == len(outcome.runs["base"]) > 0
+    assert outcome.decision.estimate == pytest.approx(slower, abs=1e-6)
+
+
+def test_where_hardly_anybody_waits_the_wall_clock_counts() -> None:
+    quiet = Noise(delay=lambda pair, turn: 0.005)
+
+    (outcome,) = play(replace(quiet, factor=slower(0.06)), base=quiet)
+
+    assert outcome.verdict == "regression"
+    assert outcome.waited == 0
+
+
+def test_the_waiting_of_one_of_several_threads_is_not_taken_out() -> None:
+    spec = replace(specs("eager")[0], threads=2)
+    executors = {"base": Noise(delay=lambda *_: 0.0), "head": beside(lambda *_: 0.1)}
+
+    (outcome,) = Match(executors, Plan(slices=6, timeout=5), math.inf, Ear()).play(
+        [Contest(spec, spec, FIVE)]
+    )
+
+    assert outcome.verdict == "regression"
+    assert outcome.waited == 0
 
 
 def test_cpu_time_of_several_threads_is_no_witness() -> None:
