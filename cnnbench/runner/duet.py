@@ -65,7 +65,7 @@ class Bout:
     def awake(self) -> float | None:
         """The ratio without the time that a process was ready to run but had no core.
 
-        A neighbour on the core adds to the wall clock what the code has nothing to do with, and more
+        A neighbour on the core adds to the wall clock what the code has nothing to do with, more
         than most changes do. The kernel counts it; what is left holds computing and everything that
         the code itself waits for, unlike CPU time. Right for processes of one thread, since it is
         the main thread's waiting that is known; ``None`` where it is not.
