@@ -2,10 +2,10 @@
 
     python -m bench.gate_networks lenet 0.05         a size of the layer, and its cost, as JSON
 
-The truth comes from one process in which the two networks take turns in random order, more often than
-any gate could, and blind to whatever lasts longer than a turn. A turn is some milliseconds of calls, the
-first of them not timed: a call of another network right before leaves caches in which every network
-takes longer, and a layer more of it costs a smaller share than where the network runs by itself.
+The truth comes from one process in which the two networks take turns in random order, more often
+than any gate could, and blind to whatever lasts longer than a turn. A turn is some milliseconds of
+calls, the first of them not timed: a call of another network right before leaves caches in which
+every network takes longer, and a layer more costs a smaller share than where one runs by itself.
 """
 
 from __future__ import annotations
