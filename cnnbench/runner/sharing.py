@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cnnbench.advice import Beside
+from cnnbench.runner.duet import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,7 +45,7 @@ def slowest(most: int = _MOST) -> Beside | None:
 
 def beside(core: int, other: int) -> Beside:
     """One pair of cores, in about a third of a second."""
-    with _pinned(core), _busy(other) as busy:
+    with pinned(core), _busy(other) as busy:
         return Beside(core, other, speed(_piece, busy))
 
 
@@ -71,16 +72,6 @@ def _piece() -> float:
     for number in range(150_000):
         total += number & 7
     return time.perf_counter() - start
-
-
-@contextmanager
-def _pinned(core: int) -> Iterator[None]:
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
 
 
 @contextmanager
