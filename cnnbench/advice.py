@@ -70,8 +70,8 @@ def shared_core(found: Beside | None) -> Finding | None:
         " hyperthreads of one"
     )
     mend = (
-        f"leave core {other} idle and say --core {core} in ab and check; whatever comes and goes"
-        " there changes every time measured here"
+        f"leave core {other} idle and stay on {core} (ab --core {core}, or taskset -c {core} before"
+        " any command); whatever comes and goes there changes every time measured here"
     )
     return Finding("shared_core", what, mend)
 

@@ -13,7 +13,8 @@ import gc
 import json
 import os
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,11 +227,17 @@ def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
         return (), ()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+    with uncollected():
+        return _parsed(path, data)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection: what is read is no garbage, and would be walked again and again."""
     collecting = gc.isenabled()
-    # What is read is no garbage, and the collector would walk all of it again and again.
     gc.disable()
     try:
-        return _parsed(path, data)
+        yield
     finally:
         if collecting:
             gc.enable()

@@ -96,7 +96,7 @@ _MANY = 50
               help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@stored.uncollected()
+@store.uncollected()
 def command(directories: tuple[Path, ...], kind: str, output: Path | None, **options: Any) -> None:
     """Show stored runs; several directories join.
 

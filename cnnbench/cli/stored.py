@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -11,22 +10,10 @@ import click
 from cnnbench import store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
     from cnnbench.store import StoredRun
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection: what is read is needed until the end, and looking costs seconds."""
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
 
 
 def read(paths: Iterable[Path]) -> list[StoredRun]:
@@ -35,7 +22,7 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
     Raises:
         StoreError: one is no run.
     """
-    with uncollected():
+    with store.uncollected():
         runs = [store.read(path) for path in paths]
         gc.freeze()
     for problem in (problem for run in runs for problem in run.problems):

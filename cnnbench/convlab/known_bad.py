@@ -48,12 +48,8 @@ class KnownBad:
     ways: tuple[str, ...] = _WAYS
 
 
-def _one_column(problem: ConvProblem) -> bool:
-    return problem.dtype == "bf16" and problem.q == 1 and problem.stride[1] > 1
-
-
-def _one_column_fp32(problem: ConvProblem) -> bool:
-    return problem.dtype == "fp32" and problem.q == 1 and problem.stride[1] > 1
+def _one_column(dtype: str) -> Callable[[ConvProblem], bool]:
+    return lambda problem: problem.dtype == dtype and problem.q == 1 and problem.stride[1] > 1
 
 
 def _above_and_below(problem: ConvProblem) -> bool:
@@ -65,7 +61,7 @@ CASES = (
         name="bf16, output width 1, horizontal stride over 1 (oneDNN brg_conv_fwd, AMX)",
         report="the trigger of pytorch#169688, there in conv3d",
         symptom="wrong",
-        covers=_one_column,
+        covers=_one_column("bf16"),
         triggered=("n1c1h8w6-k1-3x6-s1x2-bf16", "n1c3h9w5-k8-3x5-s1x2-bf16"),
         spared=("n1c1h8w6-k1-3x6-bf16", "n1c1h8w6-k1-3x6-s1x2", "n1c1h8w8-k1-3x6-s1x2-bf16"),
     ),
@@ -93,7 +89,7 @@ UNSTEADY = (
         name="fp32, output width 1, horizontal stride over 1 (oneDNN, reordered weights)",
         report="seen here with torch 2.15; no report is known",
         symptom="wrong",
-        covers=_one_column_fp32,
+        covers=_one_column("fp32"),
         triggered=(),
         spared=(),
         ways=("prepacked",),

@@ -109,22 +109,17 @@ def collector_off() -> Iterator[None]:
         gc.unfreeze()
 
 
-def settle(call: Callable[[], Any], device: Kind, estimate: float) -> int:
+def settle(call: Callable[[], Any], device: Kind, estimate: float) -> None:
     """Calls that nobody times, until caches are those of a call that follows another.
 
     Args:
         call: one iteration.
         device: where it runs.
         estimate: seconds of a warm call.
-
-    Returns:
-        How many calls there were.
     """
-    calls = int(_SETTLING_SECONDS / max(estimate, 1e-9))
-    for _ in range(calls):
+    for _ in range(int(_SETTLING_SECONDS / max(estimate, 1e-9))):
         call()
     device.synchronize()
-    return calls
 
 
 def take_slice(
