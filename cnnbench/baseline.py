@@ -22,7 +22,8 @@ from cnnbench import metrics
 from cnnbench.codec import decode, encode
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Structure
-from cnnbench.record import Check, Cost, Environment, Memory, Record, Run, Slice
+from cnnbench.record import Check, Cost, Environment, Memory, Record, Run
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.version import VERSION
 
@@ -256,7 +257,7 @@ def _record(name: str, entry: Entry, whole: Baseline) -> Record:
             round=number,
             # The name of no ensemble that lives now: a stored round is paired with nothing.
             ensemble=f"baseline-{one.session}-{number}",
-            slices=tuple(_slice(turn, kept) for turn, kept in enumerate(one.slices)),
+            slices=Slices.of(_slice(turn, kept) for turn, kept in enumerate(one.slices)),
             warmup_ns=(),
             build_ns=0,
             check=check,

@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from functools import cache
+from itertools import chain
 from typing import Any, TypeVar
 
 from cnnbench.errors import SchemaError
@@ -57,6 +58,7 @@ class _MisfitError(Exception):
 
 
 _Reader = Callable[[Any], Any]
+_UNIONS = (types.UnionType, typing.Union)
 _PLAIN = (int, float, str, bool)
 
 
@@ -68,7 +70,7 @@ def _reader(kind: Any) -> _Reader:
         return lambda data: data
     if kind in _PLAIN:
         return _reader_of_plain(kind)
-    if origin in (types.UnionType, typing.Union):
+    if origin in _UNIONS:
         return _reader_of_optional(kind)
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         return _reader_of_list(inner[0])
@@ -100,17 +102,38 @@ def _reader_of_optional(kind: Any) -> _Reader:
 
 
 def _reader_of_list(inner: Any) -> _Reader:
-    read_one, wanted, plain = _reader(inner), {inner}, inner in _PLAIN
+    read_one, wanted = _reader(inner), _plain_types(inner)
+    wanted_within = _plain_types(_item(inner))
 
     def read(data: Any) -> Any:
         if type(data) is not list:
             raise _MisfitError
-        # Long lists of samples: the common case, without a call per number.
-        if plain and set(map(type, data)) <= wanted:
+        # Long lists of numbers, and lists of those: the common case, without a call per number.
+        if wanted and wanted.issuperset(map(type, data)):
             return tuple(data)
+        lists = wanted_within and _LIST.issuperset(map(type, data))
+        if lists and wanted_within.issuperset(map(type, chain.from_iterable(data))):
+            return tuple(map(tuple, data))
         return tuple([read_one(part) for part in data])
 
     return read
+
+
+_LIST = {list}
+
+
+def _item(kind: Any) -> Any:
+    """What a tuple of any length is a tuple of; ``Any`` where it is none."""
+    inner = typing.get_args(kind)
+    listed = typing.get_origin(kind) is tuple and len(inner) == 2 and inner[1] is Ellipsis
+    return inner[0] if listed else Any
+
+
+def _plain_types(kind: Any) -> set[type]:
+    """The types that JSON gives for a number, text or nothing as they are; none for others."""
+    union = typing.get_origin(kind) in _UNIONS
+    parts = set(typing.get_args(kind)) if union else {kind}
+    return parts if parts - {type(None)} <= set(_PLAIN) else set()
 
 
 def _reader_of_mapping(inner: Any) -> _Reader:
@@ -119,7 +142,7 @@ def _reader_of_mapping(inner: Any) -> _Reader:
     def read(data: Any) -> Any:
         if type(data) is not dict:
             raise _MisfitError
-        if inner is Any or not data or (plain and set(map(type, data.values())) <= wanted):
+        if inner is Any or not data or (plain and wanted.issuperset(map(type, data.values()))):
             return data.copy()
         return {key: read_one(part) for key, part in data.items()}
 
@@ -183,7 +206,7 @@ def _usual(hint: Any) -> Any:
     """The type whose value JSON gives as it is, if there is one."""
     known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     origin = typing.get_origin(hint)
-    plain = origin in (None, types.UnionType, typing.Union) and known[0] in _PLAIN
+    plain = origin in (None, *_UNIONS) and known[0] in _PLAIN
     return known[0] if plain else None
 
 
@@ -196,7 +219,7 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
     origin = typing.get_origin(kind)
     if kind is Any:
         return data
-    if origin in (types.UnionType, typing.Union):
+    if origin in _UNIONS:
         return _decode_optional(kind, data, path)
     if origin is tuple:
         return _decode_tuple(kind, data, path)

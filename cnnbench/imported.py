@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import Incomparable, StoreError, UnknownName
-from cnnbench.record import Check, Environment, Record, Run, Slice
+from cnnbench.record import Check, Environment, Record, Run
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def _run(number: int, timed: Timed, sitting: Sitting, kind: str) -> Run:
     return Run(
         round=number,
         ensemble=f"imported-{told}-{number}",
-        slices=(Slice(0, timed.iterations, timed.samples),),
+        slices=Slices.of([Slice(0, timed.iterations, timed.samples)]),
         warmup_ns=(),
         build_ns=0,
         check=Check("unchecked", reason=f"imported from {kind}"),

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote
 
@@ -319,14 +319,27 @@ class Spec:
                 f"'{text}' is not a spec id; one looks like"
                 " resnet18/inference-b1-3x224x224/channels_last/cpu-t2"
             )
-        device = Device.parse(match["device"])
-        pairs = [pair.partition("=") for pair in (match["arguments"] or "").split("&") if pair]
-        workload = Workload(
-            architecture=unquote(match["name"]),
-            batch=int(match["batch"]),
-            input=tuple(map(int, match["input"].split("x"))),
-            phase=match["phase"],
-            optimizer=match["optimizer"] or OPTIMIZERS[0],
-            arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
-        )
-        return cls(workload, Mode.parse(match["mode"], device.kind), device, int(match["threads"]))
+        device, workload = _device(match["device"]), _workload(*match.group(*_WORKLOAD))
+        return cls(workload, _mode(match["mode"], device.kind), device, int(match["threads"]))
+
+
+# The specs of a grid are combinations of few parts; each is read once and shared.
+_device = lru_cache(maxsize=256)(Device.parse)
+_mode = lru_cache(maxsize=1024)(Mode.parse)
+
+_WORKLOAD = ("name", "arguments", "phase", "optimizer", "batch", "input")
+
+
+@lru_cache(maxsize=4096)
+def _workload(
+    name: str, arguments: str | None, phase: str, optimizer: str | None, batch: str, shape: str
+) -> Workload:
+    pairs = [pair.partition("=") for pair in (arguments or "").split("&") if pair]
+    return Workload(
+        architecture=unquote(name),
+        batch=int(batch),
+        input=tuple(map(int, shape.split("x"))),
+        phase=phase,
+        optimizer=optimizer or OPTIMIZERS[0],
+        arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
+    )

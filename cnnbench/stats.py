@@ -48,12 +48,18 @@ def exact(value: float | None) -> Estimate | None:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value.
+    """The middle value; of an even number the mean of the middle two.
 
     Raises:
-        statistics.StatisticsError: no values.
+        ValueError: no values.
     """
-    return statistics.median(values)
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    if len(ordered) % 2:
+        return ordered[half]
+    if not ordered:
+        raise ValueError("no values have no median")
+    return (ordered[half - 1] + ordered[half]) / 2
 
 
 def geometric(values: Sequence[float], confidence: float = 0.95) -> Estimate:
@@ -290,4 +296,4 @@ def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
     for number, value in values:
         if value is not None:
             rounds.setdefault(number, []).append(value)
-    return tuple(some[0] if len(some) == 1 else statistics.median(some) for some in rounds.values())
+    return tuple(some[0] if len(some) == 1 else median(some) for some in rounds.values())

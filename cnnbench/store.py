@@ -222,13 +222,12 @@ def _reason(error: Exception) -> str:
 
 def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file, uncollected():
+            return _parsed(path, file)
     except FileNotFoundError:
         return (), ()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
-    with uncollected():
-        return _parsed(path, data)
 
 
 @contextmanager
@@ -243,16 +242,17 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _parsed(path: Path, data: bytes) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     found: dict[str, Record] = {}
     problems, foreign = [], False
-    for number, line in enumerate(data.split(b"\n"), start=1):
-        if not line.strip(b" \t\r\0"):
+    for number, line in enumerate(lines, start=1):
+        if not line.strip(b" \t\r\n\0"):
             continue
         try:
             record = _record(json.loads(line), f"{path}:{number}")
         except (ValueError, RecursionError):
-            foreign |= line[: len(_OPENING)] != _OPENING[: len(line)]
+            begun = line.rstrip(b"\n")[: len(_OPENING)]
+            foreign |= not _OPENING.startswith(begun)
             problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
             continue
         found.pop(record.id, None)

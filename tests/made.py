@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
-from cnnbench.record import Check, Cost, Environment, Failure, Memory, Record, Reference, Run, Slice
+from cnnbench.record import Check, Cost, Environment, Failure, Memory, Record, Reference, Run
 from cnnbench.runner.plan import Plan
+from cnnbench.slices import Slice, Slices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +43,7 @@ def run(number: int, milliseconds: Sequence[float], ensemble: str = "", **more: 
     return Run(
         round=number,
         ensemble=ensemble or f"e-{number}",
-        slices=tuple(
+        slices=Slices.of(
             Slice(turn, 2, (round(2e6 * one),) * 3) for turn, one in enumerate(milliseconds)
         ),
         **(fields | more),

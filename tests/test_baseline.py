@@ -12,7 +12,8 @@ from cnnbench import baseline, metrics, store
 from cnnbench.baseline import Baseline, Source
 from cnnbench.errors import Incomparable, StoreError
 from cnnbench.facts import Structure
-from cnnbench.record import Record, Slice
+from cnnbench.record import Record
+from cnnbench.slices import Slice
 from tests import made
 
 

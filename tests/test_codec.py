@@ -32,6 +32,9 @@ class Outer:
     counts: Mapping[str, int] = field(default_factory=dict)
     free: Mapping[str, Any] = field(default_factory=dict)
     samples: tuple[int, ...] = ()
+    sparse: tuple[int | None, ...] | None = None
+    nested: tuple[tuple[int, ...], ...] = ()
+    tables: tuple[Mapping[str, int], ...] = ()
 
 
 JSON = st.recursive(
@@ -51,6 +54,9 @@ OUTER = st.builds(
     counts=st.dictionaries(st.text(), st.integers(), max_size=3),
     free=st.dictionaries(st.text(), JSON, max_size=3),
     samples=st.lists(st.integers(), max_size=5).map(tuple),
+    sparse=st.none() | st.lists(st.none() | st.integers(), max_size=5).map(tuple),
+    nested=st.lists(st.lists(st.integers(), max_size=3).map(tuple), max_size=3).map(tuple),
+    tables=st.lists(st.dictionaries(st.text(), st.integers()), max_size=3).map(tuple),
 )
 FULL: dict[str, Any] = {"name": "a", "flag": True, "note": "b"}
 
@@ -77,7 +83,12 @@ def test_any_json_is_read_or_refused_with_a_schema_error(data: Any) -> None:
     assert isinstance(value, Outer) or message.startswith("Outer")
 
 
-@given(st.sampled_from(["name", "flag", "inner", "many", "pair", "counts", "samples"]), JSON)
+@given(
+    st.sampled_from(
+        ["name", "flag", "inner", "many", "pair", "counts", "samples", "sparse", "nested", "tables"]
+    ),
+    JSON,
+)
 def test_a_field_of_any_json_is_read_whole_or_refused_by_its_path(name: str, data: Any) -> None:
     value, message = read(FULL | {name: data})
 

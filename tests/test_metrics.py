@@ -10,7 +10,8 @@ from cnnbench import metrics
 from cnnbench.errors import UnknownName
 from cnnbench.facts import Structure
 from cnnbench.metrics import METRICS
-from cnnbench.record import Check, Memory, Part, Record, Slice
+from cnnbench.record import Check, Memory, Part, Record
+from cnnbench.slices import Slice, Slices
 from tests import made
 
 
@@ -203,7 +204,7 @@ def test_two_runs_of_one_round_are_one_round(eager: Record) -> None:
 def with_slices(record: Record, **fields: Any) -> Record:
     """A record whose every slice has further fields."""
     runs = [
-        replace(run, slices=tuple(replace(one, **fields) for one in run.slices))
+        replace(run, slices=Slices.of(replace(one, **fields) for one in run.slices))
         for run in record.runs
     ]
     return replace(record, runs=tuple(runs))
@@ -223,7 +224,7 @@ def test_a_machine_that_changes_its_speed_is_noisy_even_if_the_network_is_not() 
     record = made.record(made.EAGER, [[10.0] * 3] * 3)
     canaries = [{"matmul": 100, "python": 50}, {"matmul": 130, "python": 50}, {"matmul": 110}]
     runs = [
-        replace(run, slices=tuple(replace(one, canaries_ns=kept) for one in run.slices))
+        replace(run, slices=Slices.of(replace(one, canaries_ns=kept) for one in run.slices))
         for run, kept in zip(record.runs, canaries, strict=True)
     ]
     changed = replace(record, runs=tuple(runs))

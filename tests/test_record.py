@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from cnnbench import metrics, record
 from cnnbench.errors import CnnbenchError, SchemaError
 from cnnbench.record import Check, Environment, Failure, Record
+from cnnbench.slices import Slice, Slices
 from tests import made
 
 SCHEMAS = Path(__file__).parent / "schemas"
 COUNTS = st.none() | st.integers(0, 2**62)
 
 SLICES = st.builds(
-    record.Slice, st.integers(0, 9), st.integers(1, 99),
+    Slice, st.integers(0, 9), st.integers(1, 99),
     st.lists(st.integers(1, 10**12), min_size=1, max_size=4).map(tuple), COUNTS, COUNTS,
 )  # fmt: skip
 CHECKS = st.builds(
@@ -26,7 +27,7 @@ CHECKS = st.builds(
     st.none() | st.floats(0, 10), reason=st.text(),
 )  # fmt: skip
 RUNS = st.builds(
-    record.Run, st.integers(0, 9), st.text(), st.lists(SLICES, max_size=3).map(tuple),
+    record.Run, st.integers(0, 9), st.text(), st.lists(SLICES, max_size=3).map(Slices.of),
     st.lists(st.integers(0, 10**12), max_size=3).map(tuple), st.integers(0, 10**12), CHECKS,
     flags=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.text()),
 )  # fmt: skip

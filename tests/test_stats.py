@@ -23,6 +23,16 @@ T_TABLE = [
 ]  # fmt: skip
 
 
+@given(st.lists(st.integers(-(10**18), 10**18) | st.floats(-1e18, 1e18), min_size=1, max_size=30))
+def test_the_median_is_that_of_the_library_to_the_last_bit(values: list[float]) -> None:
+    assert stats.median(values) == statistics.median(values)
+
+
+def test_no_values_have_no_median() -> None:
+    with pytest.raises(ValueError, match="no median"):
+        stats.median([])
+
+
 @pytest.mark.parametrize(("probability", "freedom", "value"), T_TABLE)
 def test_t_quantiles_are_those_of_the_tables(
     probability: float, freedom: int, value: float

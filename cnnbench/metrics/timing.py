@@ -10,9 +10,10 @@ from cnnbench import stats
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from cnnbench.record import Record, Run, Slice
+    from cnnbench.record import Record, Run
+    from cnnbench.slices import Slice
 
 
 def slice_seconds(one: Slice) -> float:
@@ -27,10 +28,7 @@ def run_seconds(run: Run) -> float | None:
 
 def latency(record: Record) -> Estimate | None:
     """Seconds per call: the median over rounds, with a 95 % t-interval over rounds."""
-    if record.failure is not None:
-        return None
-    values = record.round_seconds
-    return stats.geometric(values) if values else None
+    return record.latency
 
 
 def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> list[float]:
@@ -59,8 +57,7 @@ def spread(record: Record) -> Estimate | None:
     values = [
         value
         for run in record.runs
-        if (value := stats.quartile_spread([n / s.iterations for s in run.slices for n in s.ns]))
-        is not None
+        if (value := stats.quartile_spread(run.slices.per_call_ns)) is not None
     ]
     return stats.exact(max(values, default=None))
 
@@ -80,22 +77,24 @@ def others(record: Record) -> Estimate | None:
     return _share_of_slices(record, "others_ns")
 
 
-def _share_of_slices(record: Record, field: str) -> Estimate | None:
+def _share_of_slices(record: Record, witness: str) -> Estimate | None:
     if record.failure is not None:
         return None
-    values = [getattr(one, field) for run in record.runs for one in run.slices]
-    if not values or None in values:
-        return None
-    return stats.exact(sum(values) / record.sampled_ns)
+    totals = [total for run in record.runs if (total := run.slices.total(witness)) is not None]
+    known = len(totals) == len(record.runs) and record.sampled_ns
+    return stats.exact(sum(totals) / record.sampled_ns) if known else None
 
 
 def faults(record: Record) -> Estimate | None:
     """Minor page faults per call while sampling: memory that malloc gave back and took again."""
     if record.failure is not None:
         return None
-    slices = [one for run in record.runs for one in run.slices if one.minor_faults is not None]
-    calls = sum(one.iterations * len(one.ns) for one in slices)
-    total = sum(one.minor_faults or 0 for one in slices)
+    total = calls = 0
+    for run in record.runs:
+        for count, called in zip(run.slices.minor_faults or (), run.slices.calls, strict=False):
+            if count is not None:
+                total += count
+                calls += called
     return stats.exact(total / calls) if calls else None
 
 
@@ -104,16 +103,13 @@ def machine_drift(record: Record) -> float | None:
 
     The largest over the smallest of the rounds' medians, less one; of the canary that changed most.
     """
-    names = {name for run in record.runs for one in run.slices for name in one.canaries_ns}
-    drifts = []
-    for name in names:
-        medians = [
-            statistics.median(values)
-            for run in record.runs
-            if (values := [one.canaries_ns[name] for one in run.slices if name in one.canaries_ns])
-        ]
-        if len(medians) > 1:
-            drifts.append(max(medians) / min(medians) - 1)
+    medians: dict[str, list[float]] = {}
+    for run in record.runs:
+        for name, column in run.slices.canaries_ns.items():
+            known = [value for value in column if value is not None]
+            if known:
+                medians.setdefault(name, []).append(stats.median(known))
+    drifts = [max(some) / min(some) - 1 for some in medians.values() if len(some) > 1]
     return max(drifts, default=None)
 
 
@@ -220,6 +216,12 @@ def _side_by_side(record: Record, baseline: Record) -> list[tuple[Run, float]]:
 
 
 def _log_ratio(base: Run, run: Run) -> float | None:
-    usual = dict(base.turns)
-    ratios = [math.log(usual[turn] / value) for turn, value in run.turns if turn in usual]
-    return statistics.median(ratios) if ratios else None
+    mine, theirs = run.slices, base.slices
+    if mine.turn == theirs.turn:  # as nearly always
+        pairs: Iterable[tuple[float, float]] = zip(theirs.seconds, mine.seconds, strict=True)
+    else:
+        known = dict(zip(theirs.turn, theirs.seconds, strict=True))
+        timed = zip(mine.turn, mine.seconds, strict=True)
+        pairs = ((known[turn], value) for turn, value in timed if turn in known)
+    ratios = [math.log(usual / value) for usual, value in pairs]
+    return stats.median(ratios) if ratios else None

@@ -17,13 +17,17 @@ def render(table: Table) -> str:
     out = io.StringIO(newline="")
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([column.name for column in table.columns])
-    writer.writerows([[_cell(value) for value in row] for row in table.rows])
+    # What most cells hold, numbers and nothing, the writer writes by itself.
+    writer.writerows(
+        [value if type(value) in _PLAIN else _cell(value) for value in row] for row in table.rows
+    )
     return out.getvalue()
 
 
-def _cell(value: Value | Estimate) -> str | int | float:
-    if value is None:
-        return ""
+_PLAIN = {float, int, type(None)}
+
+
+def _cell(value: Value | Estimate) -> Value:
     if isinstance(value, Estimate):
         return value.point
     if isinstance(value, str):

@@ -16,10 +16,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.codec import decode
 from cnnbench.errors import UsageError, WorkerError
 from cnnbench.metrics import slice_seconds
-from cnnbench.record import Failure, Run, Slice
+from cnnbench.record import Failure, Run, run_from_json
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.inquiry import tell
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from cnnbench.channel import Message
     from cnnbench.runner.executor import AnyCrew, AnyWorker
     from cnnbench.runner.plan import Plan
+    from cnnbench.slices import Slice
 
 ROLES = ("base", "head")
 # After so many turns, the tensors of both sides move: much of what makes two processes of the same
@@ -168,7 +168,7 @@ class _Pair:
         try:
             estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
             self._turns(max(estimates))
-            runs = {role: decode(Run, self._ask(role, {"do": "finish"})) for role in ROLES}
+            runs = {role: run_from_json(self._ask(role, {"do": "finish"})) for role in ROLES}
         except WorkerError as error:
             return Broken(self._asked, failure(error))
         finally:

@@ -13,9 +13,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.codec import decode
 from cnnbench.errors import WorkerError, WorkerRaised
-from cnnbench.record import Failure, Run
+from cnnbench.record import Failure, Run, run_from_json
 from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import StarterDied
 
@@ -85,7 +84,7 @@ class Ensemble:
         for name in list(self._workers):
             result = self._ask(name, {"do": "finish"})
             if result is not None:
-                self._outcomes[name] = decode(Run, result)
+                self._outcomes[name] = run_from_json(result)
                 self._workers.pop(name).close()
         return self._outcomes
 

@@ -20,8 +20,9 @@ from cnnbench.convproblem import is_conv, of_workload
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.layers import Extraction, Layer
-from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run, Slice
+from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run
 from cnnbench.runner import fake_profile
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -124,7 +125,7 @@ class FakeWorker:
         return Run(
             round=self._request["round"],
             ensemble=self._request["ensemble"],
-            slices=tuple(self._slices),
+            slices=Slices.of(self._slices),
             warmup_ns=(first,),
             build_ns=first,
             check=_check(spec),

@@ -23,7 +23,8 @@ from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
-from cnnbench.record import Cost, Environment, Record, Reference, Run, Slice
+from cnnbench.record import Cost, Environment, Record, Reference, Run
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
 from cnnbench.worker.devices import Kind, open_device
@@ -147,7 +148,7 @@ def _round(
         player.spec.id: Run(
             round=number,
             ensemble=ensemble,
-            slices=tuple(taken[player.spec.id]),
+            slices=Slices.of(taken[player.spec.id]),
             warmup_ns=tuple(player.warmup),
             build_ns=player.build_ns,
             check=player.check,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench.codec import decode
-from cnnbench.record import Check, Part, Reference, Run, Slice
+from cnnbench.record import Check, Part, Reference, Run
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, memory, modes, parts, sampling
 from cnnbench.worker.devices import Kind, open_device
@@ -58,7 +59,7 @@ def measure(request: Message, talk: Talk) -> None:
         Run(
             round=request["round"],
             ensemble=request["ensemble"],
-            slices=tuple(slices),
+            slices=Slices.of(slices),
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,

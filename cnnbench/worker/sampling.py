@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.record import Slice
+from cnnbench.slices import Slice
 from cnnbench.worker.witnesses import Counters
 
 if TYPE_CHECKING:

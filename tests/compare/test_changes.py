@@ -11,7 +11,8 @@ from cnnbench.compare.changes import of_pairs
 from cnnbench.errors import Incomparable
 from cnnbench.facts import Algorithm, Ceilings
 from cnnbench.metrics import METRICS
-from cnnbench.record import Environment, Record, Slice
+from cnnbench.record import Environment, Record
+from cnnbench.slices import Slice, Slices
 from tests import made
 
 
@@ -204,8 +205,8 @@ def test_unlike_environments_say_which_facts_differ(eager) -> None:
 
 def test_a_disturbed_record_carries_it_along() -> None:
     calm = made.record(made.EAGER, [[10]] * 3, ensemble="x")
-    late = Slice(0, 1, (10_000_000,), run_delay_ns=5_000_000)
-    runs = tuple(replace(run, slices=(late,), ensemble=f"y{n}") for n, run in enumerate(calm.runs))
+    late = Slices.of([Slice(0, 1, (10_000_000,), run_delay_ns=5_000_000)])
+    runs = tuple(replace(run, slices=late, ensemble=f"y{n}") for n, run in enumerate(calm.runs))
 
     assert row(calm, replace(calm, runs=runs)).change("latency").disturbed.startswith("disturbed")
 

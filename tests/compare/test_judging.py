@@ -9,6 +9,7 @@ from cnnbench.compare import Judged, Judgement, Side, Threshold
 from cnnbench.compare.judging import limits
 from cnnbench.facts import Algorithm, Structure
 from cnnbench.record import Check, Environment, Record
+from cnnbench.slices import Slices
 from cnnbench.spec import Spec
 from tests import made
 
@@ -119,7 +120,7 @@ def test_a_disturbed_measurement_is_never_a_verdict() -> None:
     old = timed([10.0, 10.1, 9.9], "x")
     new = timed([30.0, 30.1, 29.9], "y")
     runs = tuple(
-        replace(run, slices=tuple(replace(one, run_delay_ns=10**9) for one in run.slices))
+        replace(run, slices=Slices.of(replace(one, run_delay_ns=10**9) for one in run.slices))
         for run in new.runs
     )
 

@@ -11,17 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
-from cnnbench.record import Check, Run, Slice
+from cnnbench.record import Check, Run
 from cnnbench.runner import duet
 from cnnbench.runner.duet import Bout, Broken, pinned
 from cnnbench.runner.plan import Plan
+from cnnbench.slices import Slice, Slices
 from tests.runner.conftest import Heard, Trouble, specs
 
 (SPEC,) = specs("eager")
 
 
 def run(milliseconds: list[float], cpu: list[float] | None = None, delay: int | None = 0) -> Run:
-    slices = tuple(
+    slices = Slices.of(
         Slice(
             turn,
             1,

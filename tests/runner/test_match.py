@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from cnnbench.codec import encode
 from cnnbench.decision import Decision, Rule
 from cnnbench.errors import WorkerDied, WorkerTimeout
-from cnnbench.record import Check, Run, Slice
+from cnnbench.record import Check, Run
 from cnnbench.runner import match
 from cnnbench.runner.match import Contest, Match, Outcome
 from cnnbench.runner.plan import Plan
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from tests.runner.conftest import specs
 
@@ -84,7 +85,7 @@ class Worker:
             return {}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
-        return encode(Run(number, name, tuple(self._slices), (1, 1), built, Check("unchecked")))
+        return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, Check("unchecked")))
 
     def close(self, *, force: bool = False) -> int | None:
         return 0

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.record import Check, Failure, Run, Slice
+from cnnbench.record import Check, Failure, Run
 from cnnbench.runner import schedule
 from cnnbench.runner.plan import Plan
 from cnnbench.runner.subject import Group, groups
+from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from tests.runner.conftest import specs
 
@@ -18,7 +19,7 @@ BYTES = st.integers(1, 100)
 
 def run_of(seconds: float, number: int, ensemble: str = "") -> Run:
     one = Slice(0, 1, (round(seconds * 1e9),))
-    return Run(number, ensemble or f"e{number}", (one,), (1,), 1, Check("ok"))
+    return Run(number, ensemble or f"e{number}", Slices.of([one]), (1,), 1, Check("ok"))
 
 
 def group_of(*times: float, takes: float = 1.0, name: str = "a") -> Group:

@@ -45,7 +45,6 @@ def render(
         from cnnbench.report.page.document import Document, html
     made, absent = sections(found)
     changed = context.changes(compared)
-    numbers = tidy(found)
     return html(
         Document(
             title=_title(found),
@@ -54,12 +53,20 @@ def render(
             sections=[*([changed] if changed else []), *made],
             absent=absent,
             method=context.METHOD,
-            downloads={
-                "cnnbench.csv": csv.render(numbers),
-                "cnnbench.json": json.render(numbers, compact=True),
-            },
+            downloads=_downloads(tidy(found)),
         )
     )
+
+
+# The same numbers twice would be most of a page of thousands.
+_BOTH = 1000
+
+
+def _downloads(numbers: Table) -> dict[str, str]:
+    found = {"cnnbench.csv": csv.render(numbers)}
+    if len(numbers.rows) <= _BOTH:
+        found["cnnbench.json"] = json.render(numbers, compact=True)
+    return found
 
 
 def over_runs(found: Sequence[Series]) -> str:

@@ -39,9 +39,9 @@ _TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
 
 
 def library() -> str:
-    """The text of the plotting library for a script element."""
+    """The text of the plotting library."""
     raw: list[str] = Resources(mode="inline", components=["bokeh"], minified=True).js_raw
-    return "\n".join(raw).replace("</script", r"<\/script")
+    return "\n".join(raw)
 
 
 def draw(plot: Plot, title: str, target: str) -> dict[str, Any]:

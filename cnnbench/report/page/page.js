@@ -79,11 +79,19 @@ function markStatuses(table) {
   }
 }
 
-// The plotting library stands in the page as text.
+// The plotting library stands in the page as text: gzip in base64.
+let library;
 function loadLibrary() {
-  if (typeof Bokeh !== "undefined") return;
+  library ??= unpackLibrary();
+  return library;
+}
+
+async function unpackLibrary() {
+  const text = atob(document.getElementById("library").textContent);
+  const packed = new Blob([Uint8Array.from(text, (c) => c.charCodeAt(0))]);
+  const stream = packed.stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
-  script.textContent = document.getElementById("library").textContent;
+  script.textContent = await new Response(stream).text();
   document.head.append(script);
   Bokeh.set_log_level("warn");
 }
@@ -145,7 +153,7 @@ class Gallery {
     if (item === undefined) return;
     this.waiting.delete(place);
     this.eyes.unobserve(place);
-    loadLibrary();
+    await loadLibrary();
     await Bokeh.embed.embed_item(item, item.target_id);
     recolour(false);
     if (this.waiting.size === 0) this.root.dataset.drawn = "";
@@ -177,6 +185,13 @@ function start() {
   }
   const items = JSON.parse(document.getElementById("plots").textContent);
   if (items.length === 0) return;
+  if (typeof DecompressionStream === "undefined") {
+    for (const item of items) {
+      const place = document.getElementById(item.target_id);
+      place.textContent = "The plot needs a newer browser; its numbers stand below.";
+    }
+    return;
+  }
   const gallery = new Gallery(items);
   gallery.start();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));

@@ -36,9 +36,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
         for run in one.record.runs:
             five = _five(run)
             if five is not None:
-                rows.append(
-                    (label, f"round {run.round}", *five, sum(len(s.ns) for s in run.slices))
-                )
+                rows.append((label, f"round {run.round}", *five, sum(map(len, run.slices.ns))))
                 boxes.append(_box(label, run, five, one))
     shown = ""
     if len(timed) > _MOST:
@@ -64,7 +62,7 @@ def _margin(entry: Entry) -> float:
 
 
 def _five(run: Run) -> tuple[float, float, float, float, float] | None:
-    values = sorted(ns / one.iterations / 1e9 for one in run.slices for ns in one.ns)
+    values = sorted(ns / 1e9 for ns in run.slices.per_call_ns)
     if not values:
         return None
     if len(values) == 1:

@@ -1,0 +1,200 @@
+"""What a worker sampled: a slice is one turn, and the slices of a run are kept column by column.
+
+A run has many slices and every slice a dozen fields, so a report of thousands of records would
+spend its time on making objects; what it asks for are sums and medians of single fields.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import chain
+from typing import Any, cast, overload
+
+from cnnbench.errors import SchemaError
+from cnnbench.stats import median
+
+
+@dataclass(frozen=True)
+class Slice:
+    """What a worker did in one turn, while every other worker slept.
+
+    Attributes:
+        turn: slices of equal turn in one ensemble were measured next to each other.
+        iterations: calls per sample.
+        ns: duration of each sample, i.e. of ``iterations`` calls.
+        cpu_ns: CPU time of the whole process (all threads) over the slice.
+        run_delay_ns: time its main thread was runnable but not running.
+        involuntary: involuntary context switches of the process.
+        minor_faults: minor page faults of the process.
+        steal_ns: time that the hypervisor took from the machine's cores, all of them together.
+        others_ns: CPU time that other processes spent on the machine, all cores together.
+        canaries_ns: small fixed pieces of work done right after the samples -> how long they took.
+        device: what the device's driver said right after the samples: clocks, throttle reasons.
+    """
+
+    turn: int
+    iterations: int
+    ns: tuple[int, ...]
+    cpu_ns: int | None = None
+    run_delay_ns: int | None = None
+    involuntary: int | None = None
+    minor_faults: int | None = None
+    steal_ns: int | None = None
+    others_ns: int | None = None
+    canaries_ns: Mapping[str, int] = field(default_factory=dict)
+    device: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Per call: the middle sample over its calls."""
+        return _seconds(self.ns, self.iterations)
+
+
+def _seconds(ns: Sequence[int], iterations: int) -> float:
+    return median(ns) / iterations / 1e9
+
+
+# Fields of a slice that it may lack.
+WITNESSES = (
+    "cpu_ns", "run_delay_ns", "involuntary", "minor_faults", "steal_ns", "others_ns",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Slices(Sequence[Slice]):
+    """The slices of a run, in order; a column for each field of a slice.
+
+    A column of witnesses is ``None`` where no slice has them, and holds ``None`` for one that has
+    not.
+
+    Attributes:
+        canaries_ns: a column for each canary.
+
+    Raises:
+        SchemaError: columns of unequal length.
+    """
+
+    turn: tuple[int, ...] = ()
+    iterations: tuple[int, ...] = ()
+    ns: tuple[tuple[int, ...], ...] = ()
+    cpu_ns: tuple[int | None, ...] | None = None
+    run_delay_ns: tuple[int | None, ...] | None = None
+    involuntary: tuple[int | None, ...] | None = None
+    minor_faults: tuple[int | None, ...] | None = None
+    steal_ns: tuple[int | None, ...] | None = None
+    others_ns: tuple[int | None, ...] | None = None
+    canaries_ns: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    device: tuple[Mapping[str, Any], ...] | None = None
+
+    def __post_init__(self) -> None:
+        columns = [self.iterations, self.ns, self.cpu_ns, self.run_delay_ns, self.involuntary,
+                   self.minor_faults, self.steal_ns, self.others_ns, self.device,
+                   *self.canaries_ns.values()]  # fmt: skip
+        count = len(self.turn)
+        if not all([column is None or len(column) == count for column in columns]):  # noqa: C419 - a list is faster
+            raise SchemaError(f"columns of slices are of unequal length; 'turn' has {count}")
+
+    @classmethod
+    def of(cls, found: Iterable[Slice]) -> Slices:
+        """Slices as columns."""
+        some = tuple(found)
+        names = dict.fromkeys(name for one in some for name in one.canaries_ns)
+        return cls(
+            turn=tuple(one.turn for one in some),
+            iterations=tuple(one.iterations for one in some),
+            ns=tuple(one.ns for one in some),
+            **{name: _known(getattr(one, name) for one in some) for name in WITNESSES},
+            canaries_ns={name: tuple(one.canaries_ns.get(name) for one in some) for name in names},
+            device=tuple(one.device for one in some) if any(one.device for one in some) else None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.turn)
+
+    @overload
+    def __getitem__(self, index: int) -> Slice: ...
+    @overload
+    def __getitem__(self, index: slice) -> Slices: ...
+    def __getitem__(self, index: int | slice) -> Slice | Slices:
+        if isinstance(index, slice):
+            return Slices.of([self._at(one) for one in range(len(self))[index]])
+        return self._at(range(len(self))[index])
+
+    def __iter__(self) -> Iterator[Slice]:
+        return map(self._at, range(len(self)))
+
+    def _at(self, index: int) -> Slice:
+        witnesses = {name: getattr(self, name) for name in WITNESSES}
+        canaries = {name: column[index] for name, column in self.canaries_ns.items()}
+        return Slice(
+            turn=self.turn[index],
+            iterations=self.iterations[index],
+            ns=self.ns[index],
+            **{name: column and column[index] for name, column in witnesses.items()},
+            canaries_ns={name: ns for name, ns in canaries.items() if ns is not None},
+            device={} if self.device is None else self.device[index],
+        )
+
+    @cached_property
+    def seconds(self) -> tuple[float, ...]:
+        """Per call, of each slice; computed once, because much follows from it."""
+        return tuple(map(_seconds, self.ns, self.iterations))
+
+    @cached_property
+    def sampled_ns(self) -> int:
+        """All samples together."""
+        return sum(map(sum, self.ns))
+
+    @property
+    def calls(self) -> tuple[int, ...]:
+        """Sampled in each slice."""
+        pairs = zip(self.ns, self.iterations, strict=True)
+        return tuple([iterations * len(ns) for ns, iterations in pairs])
+
+    @property
+    def per_call_ns(self) -> list[float]:
+        """Nanoseconds per call of every sample, slice after slice."""
+        if set(self.iterations) == {1}:
+            return list(chain.from_iterable(self.ns))
+        pairs = zip(self.ns, self.iterations, strict=True)
+        return [one / iterations for ns, iterations in pairs for one in ns]
+
+    def total(self, witness: str) -> int | None:
+        """Sum of a witness over all slices; ``None`` where one of them lacks it."""
+        if not self.turn:
+            return 0
+        column: tuple[int | None, ...] | None = getattr(self, witness)
+        if column is None or None in column:
+            return None
+        return sum(cast("tuple[int, ...]", column))
+
+
+def _known(values: Iterable[int | None]) -> tuple[int | None, ...] | None:
+    column = tuple(values)
+    return None if all(value is None for value in column) else column
+
+
+def columns(data: Any) -> Any:
+    """The JSON of slices up to record schema 3, a list of objects, as that of columns.
+
+    What does not look like it is left as it is, for whoever reads it to refuse.
+    """
+    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
+        return data
+    names = dict.fromkeys([name for one in data for name in one])
+    table = {name: [one.get(name) for one in data] for name in names}
+    canaries, device = table.pop("canaries_ns", []), table.pop("device", [])
+    if any(canaries):
+        table["canaries_ns"] = _by_name(canaries)
+    if any(device):
+        table["device"] = [{} if one is None else one for one in device]
+    return table
+
+
+def _by_name(canaries: list[Any]) -> Any:
+    if not all(one is None or isinstance(one, dict) for one in canaries):
+        return canaries
+    names = dict.fromkeys([name for one in canaries for name in one or ()])
+    return {name: [(one or {}).get(name) for one in canaries] for name in names}
