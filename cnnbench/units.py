@@ -19,6 +19,9 @@ def significant(value: float, digits: int = 3) -> str:
     >>> significant(1234.5), significant(0.012345), significant(0)
     ('1234', '0.0123', '0')
     """
+    if 0.001 <= value < 10 ** (digits - 1):
+        # In this range "#g" writes the same in one step, but a point behind what has no decimals.
+        return f"{value:#.{digits}g}".removesuffix(".")
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     # The exponent after rounding: 9.996 has one digit more than it seems to have.
