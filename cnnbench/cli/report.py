@@ -11,8 +11,8 @@ from cnnbench import compare, gate, store
 from cnnbench.cli import stored
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
-from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, render, terminal
+from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling
 from cnnbench.report.selection import Selection, keep, view
@@ -30,7 +30,7 @@ Examples:
   cnnbench report results/RUN
   cnnbench report results/RUN --format html -o report.html
   cnnbench report results/RUN --format html --baseline results/OLD -o report.html
-  cnnbench report results/RUN --format markdown -o table.md
+  cnnbench report results/RUN --format markdown -o table.md --pictures
   cnnbench report results/A results/B --format csv
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
@@ -91,6 +91,10 @@ _MANY = 50
 )
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
               help="With --format html: also what changed against an older run.")  # fmt: skip
+@click.option(
+    "--pictures", is_flag=True,
+    help="With --format markdown -o FILE: the page's plots as SVG files beside it.",
+)  # fmt: skip
 @click.option("--metric", help="What --pivot shows.  [default: latency]")
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
               help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
@@ -109,6 +113,8 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
         raise UsageError("--metric goes with --pivot FIELD")
     if options["baseline"] is not None and kind not in PAGES:
         raise UsageError("--baseline goes with --format html; for a table: cnnbench compare")
+    if options["pictures"] and (kind != "markdown" or output is None):
+        raise UsageError("--pictures goes with --format markdown -o FILE")
     runs = stored.read(directories)
     if options["lab"]:
         write(_lab(runs, kind, options), output)
@@ -124,14 +130,26 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
     if kind == "table" and coloured(options["colour"], output):
         write(terminal.render(table, colour=True), output, colour=True)
     else:
-        write(render(table, kind), output)
+        text = render(table, kind)
+        if options["pictures"] and output is not None:
+            text += _pictures(keep(found, options["condition"]), output)
+        write(text, output)
+
+
+def _pictures(found: Sequence[Entry], output: Path) -> str:
+    """Files in a folder beside the output, and the Markdown that shows them."""
+    folder = output.with_name(f"{output.stem}-pictures")
+    try:
+        return markdown.gallery(page.illustrations(found, folder))
+    except OSError as error:
+        raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
 
 
 def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
     """The tables of the convolution lab, which choose their own rows and columns."""
     if kind in PAGES:
         raise UsageError(f"--lab does not go with --format {kind}, which has its own")
-    for name in ("columns", "sort", "group_by", "condition", "pivot", "scaling"):
+    for name in ("columns", "sort", "group_by", "condition", "pivot", "scaling", "pictures"):
         if options[name]:
             word = "filter" if name == "condition" else name.replace("_", "-")
             raise UsageError(f"--{word} does not go with --lab; leave one out")

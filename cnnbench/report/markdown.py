@@ -5,11 +5,15 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from cnnbench.report import cells
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.report.table import Table
 
 # Everything that Markdown or the HTML inside it would take for more than text.
@@ -29,6 +33,33 @@ def render(table: Table) -> str:
     if table.notes:
         lines += ["", *(f"- {escape(note)}" for note in table.notes)]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A picture in a document.
+
+    Attributes:
+        heading: of the part that begins with it; empty within one.
+        reading: how to read that part.
+        title: of the picture.
+        address: of its file, relative to the document.
+    """
+
+    heading: str
+    reading: str
+    title: str
+    address: str
+
+
+def gallery(pictures: Sequence[Illustration]) -> str:
+    """A heading, how to read it, and pictures, part after part."""
+    lines = [] if pictures else ["", "No plots: they need more than was measured here."]
+    for one in pictures:
+        if one.heading:
+            lines += ["", f"## {escape(one.heading)}", "", escape(one.reading)]
+        lines += ["", f"![{escape(one.title)}]({quote(one.address)})"]
+    return "\n".join([*lines, ""])
 
 
 def _part(table: Table, heading: str, body: list[list[str]], *, fold: bool) -> list[str]:

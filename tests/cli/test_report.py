@@ -3,6 +3,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -276,3 +278,37 @@ def test_records_that_lack_what_is_optional_are_shown(cnnbench_cli, run) -> None
 
     for kind in ("csv", "json", *PEOPLE):
         assert cnnbench_cli("report", run, "--format", kind).exit_code == 0
+
+
+def test_markdown_with_pictures_shows_files_beside_it(cnnbench_cli, run) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["--format", "markdown", "-o", "my report.md"]
+
+    plain = cnnbench_cli("report", run, *words)
+    table = (run.parent / "my report.md").read_text(encoding="utf8")
+    drawn = cnnbench_cli("report", run, *words, "--pictures")
+
+    assert (plain.exit_code, drawn.exit_code) == (0, 0)
+    text = (run.parent / "my report.md").read_text(encoding="utf8")
+    assert text.startswith(table)
+    addresses = re.findall(r"\]\(([^)]*\.svg)\)", text)
+    assert len(addresses) >= 2
+    assert all((run.parent / unquote(one)).is_file() for one in addresses)
+
+
+@pytest.mark.parametrize("words", [["--format", "markdown"], ["--format", "html", "-o", "x"], []])
+def test_pictures_need_a_markdown_file_to_stand_in(cnnbench_cli, run, words) -> None:
+    result = cnnbench_cli("report", run, *words, "--pictures")
+
+    assert result.exit_code == 2
+    assert "--pictures goes with --format markdown -o FILE" in result.stderr
+
+
+def test_pictures_that_cannot_be_written_are_one_line(cnnbench_cli, run) -> None:
+    pytest.importorskip("matplotlib")
+    (run.parent / "out-pictures").write_text("in the way")
+
+    result = cnnbench_cli("report", run, "--format", "markdown", "-o", "out.md", "--pictures")
+
+    assert result.exit_code == 2
+    assert "out-pictures: File exists" in result.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
+from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.record import Failure
 from cnnbench.report.table import Column, Entry, Table, entries
 from cnnbench.stats import Estimate
@@ -14,6 +15,37 @@ from tests import made
 
 # What a model, an exception or a processor's name may hold.
 HOSTILE = 'a|b\n<script>alert(1)</script>`x`*y*_z_ \x1b[31m\u202e[t](http://e) "q", =cmd()'
+
+
+WORK = "inference-b1-3x224x224"
+
+
+def named(model: str, mode: str, milliseconds: float, **more):
+    """A record of an ImageNet network at its usual size."""
+    name = f"{model}/{WORK}/{mode}/cpu-t2"
+    return made.record(name, [[milliseconds] * 3] * 3, ensemble=model, **more)
+
+
+CEILINGS = Ceilings({"float32 matmul": 2e11}, {"32768": 2e11, "268435456": 2e10}, 5000, 2)
+
+
+@pytest.fixture
+def everything() -> list[Entry]:
+    """Records that every section has something to say about."""
+    structure = Structure(allocated_bytes=1 << 20)
+    records = [
+        named(model, mode, time, ceilings=(CEILINGS,), structure=structure)
+        for model, slow in (("resnet18", 1), ("resnet50", 3))
+        for mode, time in (("eager", 10 * slow), ("compile", 6 * slow))
+    ]
+    large = [replace(one, id=one.id.replace("-b1-", "-b8-")) for one in records]
+    lab = [
+        named("conv:k64-3x3", mode, time, ceilings=(CEILINGS,),
+              algorithm=Algorithm("im2col", 10**9, 10**7, 0, 0))
+        for mode, time in (("eager", 2), ("impl=im2col", 4))
+    ]  # fmt: skip
+    failed = made.failed(made.BF16, "RuntimeError: no such thing", "out_of_memory")
+    return of(*records, *large, *lab, failed)
 
 
 @pytest.fixture

@@ -11,16 +11,9 @@ from cnnbench.report.conclusions import conclusions
 from cnnbench.report.table import entries
 from cnnbench.store import StoredRun
 from tests import made
-from tests.report.conftest import of
+from tests.report.conftest import WORK, named, of
 
-WORK = "inference-b1-3x224x224"
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
-
-
-def named(model: str, mode: str, milliseconds: float, **more):
-    """A record of an ImageNet network at its usual size."""
-    name = f"{model}/{WORK}/{mode}/cpu-t2"
-    return made.record(name, [[milliseconds] * 3] * 3, ensemble=model, **more)
 
 
 @given(POINTS)

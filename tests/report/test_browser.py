@@ -12,8 +12,7 @@ import pytest
 
 from cnnbench.report import page
 from cnnbench.report.table import summary
-from tests.report.conftest import of
-from tests.report.test_answers import named
+from tests.report.conftest import named, of
 
 playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")

@@ -11,23 +11,20 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
 from cnnbench.errors import Unsupported
-from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.report import page
-from cnnbench.report.page import context, figures
+from cnnbench.report.page import context, figures, palette
 from cnnbench.report.page.document import inline_json
 from cnnbench.report.page.sections import SECTIONS, sections
 from cnnbench.report.table import Entry, summary, tidy
 from cnnbench.stats import Estimate
 from tests import made
-from tests.report.conftest import HOSTILE, of
-from tests.report.test_answers import named
+from tests.report.conftest import HOSTILE, named, of
 
 VOID = {"meta", "link", "input", "br", "col", "img", "hr"}
 
@@ -72,28 +69,6 @@ class Reader(HTMLParser):
 
     def element(self, name: str) -> dict[str, str | None]:
         return next(attrs for tag, attrs in self.tags if attrs.get("id") == name)
-
-
-CEILINGS = Ceilings({"float32 matmul": 2e11}, {"32768": 2e11, "268435456": 2e10}, 5000, 2)
-
-
-@pytest.fixture
-def everything() -> list[Entry]:
-    """Records that every section has something to say about."""
-    structure = Structure(allocated_bytes=1 << 20)
-    records = [
-        named(model, mode, time, ceilings=(CEILINGS,), structure=structure)
-        for model, slow in (("resnet18", 1), ("resnet50", 3))
-        for mode, time in (("eager", 10 * slow), ("compile", 6 * slow))
-    ]
-    large = [replace(one, id=one.id.replace("-b1-", "-b8-")) for one in records]
-    lab = [
-        named("conv:k64-3x3", mode, time, ceilings=(CEILINGS,),
-              algorithm=Algorithm("im2col", 10**9, 10**7, 0, 0))
-        for mode, time in (("eager", 2), ("impl=im2col", 4))
-    ]  # fmt: skip
-    failed = made.failed(made.BF16, "RuntimeError: no such thing", "out_of_memory")
-    return of(*records, *large, *lab, failed)
 
 
 def rendered(found: list[Entry], remarks: tuple[str, ...] = ()) -> str:
@@ -361,10 +336,10 @@ def test_changes_of_a_comparison_have_a_section(everything) -> None:
 
 
 def test_colours_are_neutral_at_one_and_stronger_away_from_it() -> None:
-    assert figures.shade(1) == "#f5f5f5"
-    assert figures.shade(4) == figures.shade(400)
-    assert figures.shade(0.25) != figures.shade(4)
-    assert {figures.ink(1), figures.ink(8), figures.ink(0.1)} == {"#111111", "#ffffff"}
+    assert palette.shade(1) == "#f5f5f5"
+    assert palette.shade(4) == palette.shade(400)
+    assert palette.shade(0.25) != palette.shade(4)
+    assert {palette.ink(1), palette.ink(8), palette.ink(0.1)} == {"#111111", "#ffffff"}
 
 
 def test_the_library_is_in_the_page_as_compressed_text(text) -> None:

@@ -1,7 +1,8 @@
 """Entries -> one offline HTML page: answers, tables, plots, method, raw numbers.
 
 ``sections`` lists what a page holds; each is a table, which reads without scripts, and mostly a
-plot of it. ``figures`` alone knows the plotting library, ``document`` alone knows HTML.
+plot of it. ``figures`` alone knows the plotting library, ``document`` alone knows HTML. For
+documents that run no scripts, ``pictures`` draws the same plots into files.
 """
 
 from __future__ import annotations
@@ -12,15 +13,18 @@ from typing import TYPE_CHECKING
 from cnnbench.errors import Unsupported
 from cnnbench.report import csv, json
 from cnnbench.report.conclusions import Sentence, conclusions
+from cnnbench.report.markdown import Illustration
 from cnnbench.report.page import context
 from cnnbench.report.page.sections import sections
 from cnnbench.report.table import tidy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from cnnbench.history import Series
     from cnnbench.report.page.context import Change
+    from cnnbench.report.page.parts import Section
     from cnnbench.report.table import Entry, Table
 
 
@@ -43,19 +47,26 @@ def render(
     """
     with _library():
         from cnnbench.report.page.document import Document, html
-    made, absent = sections(found)
-    changed = context.changes(compared)
+    made, absent = _sections(found, compared)
     return html(
         Document(
             title=_title(found),
             sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
             table=table,
-            sections=[*([changed] if changed else []), *made],
+            sections=made,
             absent=absent,
             method=context.METHOD,
             downloads=_downloads(tidy(found)),
         )
     )
+
+
+def _sections(
+    found: Sequence[Entry], compared: Sequence[Change]
+) -> tuple[list[Section], list[str]]:
+    made, absent = sections(found)
+    changed = context.changes(compared)
+    return [*([changed] if changed else []), *made], absent
 
 
 # The same numbers twice would be most of a page of thousands.
@@ -67,6 +78,28 @@ def _downloads(numbers: Table) -> dict[str, str]:
     if len(numbers.rows) <= _BOTH:
         found["cnnbench.json"] = json.render(numbers, compact=True)
     return found
+
+
+def illustrations(
+    found: Sequence[Entry], folder: Path, compared: Sequence[Change] = ()
+) -> list[Illustration]:
+    """The plots of the page as SVG files in a folder, which is made.
+
+    Raises:
+        Unsupported: the library that draws them is not installed.
+        OSError: a file cannot be written.
+    """
+    with _library("pictures need", "'cnnbench[pictures]'"):
+        from cnnbench.report.page import pictures
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for section in _sections(found, compared)[0]:
+        for number, (title, plot) in enumerate(section.plots):
+            path = folder / f"{section.name}-{number}.svg"
+            pictures.save(plot, title, path)
+            head = ("", "") if number else (section.title, section.reading)
+            drawn.append(Illustration(*head, title, f"{folder.name}/{path.name}"))
+    return drawn
 
 
 def over_runs(found: Sequence[Series]) -> str:
@@ -81,13 +114,13 @@ def over_runs(found: Sequence[Series]) -> str:
 
 
 @contextmanager
-def _library() -> Iterator[None]:
-    """Where the plotting library is imported: half a second, and not everybody has it."""
+def _library(what: str = "an HTML page needs", package: str = "") -> Iterator[None]:
+    """Where a plotting library is imported: half a second, and not everybody has it."""
     try:
         yield
     except ImportError as error:
         raise Unsupported(
-            f"an HTML page needs {error.name}; install it with: pip install {error.name}"
+            f"{what} {error.name}; install it with: pip install {package or error.name}"
         ) from None
 
 

@@ -21,6 +21,7 @@ from bokeh.models import (
 from bokeh.plotting import figure
 from bokeh.resources import Resources
 
+from cnnbench.report.page.palette import GREY, colour, ink, shade
 from cnnbench.report.page.parts import Boxes, Heat, Points
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
     from cnnbench.report.page.parts import Axis, Plot, Point
 
-# Told apart by people who see red and green alike, on white and on black (after Okabe and Ito).
-_COLOURS = ("#1f88c9", "#e69f00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9", "#8c6bb1")
 _MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 # A legend with more entries than this would be larger than the plot.
 _LEGEND = 12
@@ -78,7 +77,7 @@ def _points(plot: Points, title: str) -> Any:
         style = "dashed" if line.dashed else "solid"
         xs, ys = _scaled(plot.x, line.xs), _scaled(plot.y, line.ys)
         mark = drawn.line(xs, ys, line_width=2, line_dash=style, line_alpha=0.6,
-                          line_color=_colour(-1 - index))  # fmt: skip
+                          line_color=colour(-1 - index))  # fmt: skip
         if len(plot.lines) == 1:
             items.append(LegendItem(label=line.name, renderers=[mark]))
         else:
@@ -110,7 +109,7 @@ def _plain() -> NumeralTickFormatter:
 
 
 def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[Any]:
-    colour = _colour(index)
+    paint = colour(index)
     data: dict[str, list[Any]] = {
         "x": _scaled(plot.x, [one.x for one in some]),
         "y": _scaled(plot.y, [one.y for one in some]),
@@ -118,15 +117,15 @@ def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[
         "tip": ["\n".join(one.tip) for one in some],
     }
     mark = drawn.scatter("x", "y", size="size", marker=_MARKERS[index % len(_MARKERS)],
-                         source=ColumnDataSource(data), fill_color=colour, line_color=colour,
+                         source=ColumnDataSource(data), fill_color=paint, line_color=paint,
                          fill_alpha=0.55)  # fmt: skip
     found = [mark]
     if plot.joined:
         line = sorted(zip(data["x"], data["y"], strict=True))
-        found.append(drawn.line(*zip(*line, strict=True), line_color=colour, line_width=1.5))
+        found.append(drawn.line(*zip(*line, strict=True), line_color=paint, line_width=1.5))
     spans = [one for one in some if one.low is not None and one.high is not None]
     if spans:
-        found.append(drawn.segment(**_span(plot, spans), line_color=colour, line_alpha=0.7))
+        found.append(drawn.segment(**_span(plot, spans), line_color=paint, line_alpha=0.7))
     return found
 
 
@@ -137,8 +136,7 @@ def _names(drawn: Any, plot: Points) -> None:
 
 
 def _write(drawn: Any, xs: Sequence[float], ys: Sequence[float], texts: Sequence[str]) -> None:
-    # A grey that reads on white and on black.
-    drawn.text(xs, ys, text=texts, text_color="#7a7a7a", text_font_size="11px", x_offset=6,
+    drawn.text(xs, ys, text=texts, text_color=GREY, text_font_size="11px", x_offset=6,
                y_offset=-6)  # fmt: skip
 
 
@@ -154,10 +152,6 @@ def _span(plot: Points, some: Sequence[Point]) -> dict[str, list[float]]:
 def _scaled(axis: Axis, values: Sequence[float]) -> list[float]:
     # More digits than a screen has points would only make the page larger.
     return [float(f"{value * axis.scale:.6g}") for value in values]
-
-
-def _colour(index: int) -> str:
-    return _COLOURS[index % len(_COLOURS)]
 
 
 def _legend(drawn: Any, items: list[LegendItem]) -> None:
@@ -192,28 +186,6 @@ def _heat(plot: Heat, title: str) -> Any:
     return drawn
 
 
-# Ends of the scale and its middle: orange is slower, blue is faster, near white is the same.
-_SLOW, _SAME, _FAST = (179, 88, 6), (245, 245, 245), (33, 102, 172)
-
-
-def _strength(ratio: float) -> float:
-    """From -1 (four times slower) over 0 to 1 (four times faster)."""
-    return max(-1.0, min(1.0, math.log(ratio) / math.log(4))) if ratio > 0 else -1.0
-
-
-def shade(ratio: float) -> str:
-    """The colour of a ratio."""
-    strength = _strength(ratio)
-    end = _FAST if strength > 0 else _SLOW
-    mixed = [round(m + (e - m) * abs(strength)) for m, e in zip(_SAME, end, strict=True)]
-    return "#" + "".join(f"{one:02x}" for one in mixed)
-
-
-def ink(ratio: float) -> str:
-    """The colour of text upon it."""
-    return "#ffffff" if abs(_strength(ratio)) > 0.65 else "#111111"
-
-
 def _boxes(plot: Boxes, title: str) -> Any:
     rows = list(dict.fromkeys(box.row for box in plot.boxes))
     groups = list(dict.fromkeys(box.group for box in plot.boxes))
@@ -227,11 +199,11 @@ def _boxes(plot: Boxes, title: str) -> Any:
         for name, value in zip(("y", "tip", "a", "b", "c", "d", "e", "w"), values, strict=True):
             data[name].append(value)
     source = ColumnDataSource(data)
-    drawn.segment("a", "y", "e", "y", source=source, line_color=_colour(0))
-    mark = drawn.hbar(y="y", left="b", right="d", height="w", source=source, line_color=_colour(0),
-                      fill_color=_colour(0), fill_alpha=0.5)  # fmt: skip
+    drawn.segment("a", "y", "e", "y", source=source, line_color=colour(0))
+    mark = drawn.hbar(y="y", left="b", right="d", height="w", source=source, line_color=colour(0),
+                      fill_color=colour(0), fill_alpha=0.5)  # fmt: skip
     drawn.scatter("c", "y", source=source, marker="dash", angle=math.pi / 2, size=8,
-                  line_color=_colour(1), line_width=2)  # fmt: skip
+                  line_color=colour(1), line_width=2)  # fmt: skip
     drawn.add_layout(Span(location=1, dimension="height", line_dash="dotted", line_alpha=0.6))
     drawn.add_tools(HoverTool(renderers=[mark], tooltips=_TIP))
     drawn.xaxis.formatter = _plain()

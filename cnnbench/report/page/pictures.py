@@ -1,0 +1,183 @@
+"""Plots drawn by Matplotlib as SVG, for documents that run no scripts.
+
+The one module that knows Matplotlib, which only pictures need: ``pip install cnnbench[pictures]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+from cnnbench.report.markdown import plain
+from cnnbench.report.page.palette import GREY, colour, ink, shade
+from cnnbench.report.page.parts import Boxes, Heat, Points
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from cnnbench.report.page.parts import Axis, Plot, Point
+
+_STYLE = {
+    # Texts stay texts: small, and found by whoever searches.
+    "svg.fonttype": "none",
+    # Equal records make equal files.
+    "svg.hashsalt": "cnnbench",
+    # A dollar in a name is a dollar.
+    "text.parse_math": False,
+    "font.size": 9,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.3,
+}
+_WIDTH = 8.0
+_MARKERS = ("o", "s", "^", "D", "v", "h", "P", "*")
+# A legend with more entries than this would be larger than the plot.
+_LEGEND = 12
+# Letters of a name beside a plot.
+_LONG = 48
+# Points of 1/72 inch in a pixel of a screen, in which sizes of marks are given.
+_PIXEL = 0.75
+
+
+def save(plot: Plot, title: str, path: Path) -> None:
+    """Draw a plot into an SVG file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    kinds = {Points: _points, Heat: _heat, Boxes: _boxes}
+    with rc_context(_STYLE):
+        drawn = kinds[type(plot)](plot)  # type: ignore[operator]
+        drawn.axes[0].set_title(_short(title))
+        drawn.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _short(text: str) -> str:
+    """A name that leaves room for the plot beside it."""
+    line = plain(text)
+    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
+
+
+def _canvas(height: float) -> tuple[Figure, Any]:
+    drawn = Figure(figsize=(_WIDTH, height), layout="constrained")
+    return drawn, drawn.add_subplot()
+
+
+def _points(plot: Points) -> Figure:
+    drawn, axes = _canvas(4.5)
+    axes.grid(visible=True)
+    axes.margins(0.08)
+    axes.set(xlabel=plain(plot.x.title), ylabel=plain(plot.y.title),
+             xscale=_side(plot.x), yscale=_side(plot.y))  # fmt: skip
+    for index, line in enumerate(plot.lines):
+        xs, ys = _scaled(plot.x, line.xs), _scaled(plot.y, line.ys)
+        alone = _short(line.name) if len(plot.lines) == 1 else None
+        axes.plot(xs, ys, "--" if line.dashed else "-", linewidth=2, alpha=0.6,
+                  color=colour(-1 - index), label=alone)  # fmt: skip
+        if alone is None:
+            _write(axes, xs[0], ys[0], line.name)
+    for index, group in enumerate(dict.fromkeys(point.group for point in plot.points)):
+        _group(axes, plot, [point for point in plot.points if point.group == group], index)
+    for point in plot.points:
+        if point.label:
+            _write(axes, point.x * plot.x.scale, point.y * plot.y.scale, point.label)
+    for axis, side in ((plot.x, axes.xaxis), (plot.y, axes.yaxis)):
+        if axis.log:
+            _plain_ticks(side)
+    if 1 < len(axes.get_legend_handles_labels()[1]) <= _LEGEND:
+        drawn.legend(loc="outside lower center", ncols=4, frameon=False)
+    return drawn
+
+
+def _side(axis: Axis) -> str:
+    return "log" if axis.log else "linear"
+
+
+def _plain_ticks(side: Any) -> None:
+    """Numbers as people write them, where a logarithmic axis would show powers of ten."""
+    written = FuncFormatter(lambda value, _: f"{value:,.10g}")
+    low, high = side.get_view_interval()
+    side.set_major_formatter(written)
+    side.set_minor_formatter(written)
+    if high < 10 * low:
+        side.set_major_locator(MaxNLocator(6))
+        side.set_minor_locator(NullLocator())
+    elif high < 1e4 * low:
+        side.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
+    else:
+        # Together they would lie on top of each other.
+        side.set_minor_formatter(NullFormatter())
+
+
+def _group(axes: Any, plot: Points, some: Sequence[Point], index: int) -> None:
+    paint = colour(index)
+    xs = _scaled(plot.x, [one.x for one in some])
+    ys = _scaled(plot.y, [one.y for one in some])
+    sizes = [(one.size * _PIXEL) ** 2 for one in some]
+    axes.scatter(xs, ys, s=sizes, marker=_MARKERS[index % len(_MARKERS)], color=paint, alpha=0.6,
+                 linewidths=0, label=_short(some[0].group))  # fmt: skip
+    if plot.joined:
+        axes.plot(*zip(*sorted(zip(xs, ys, strict=True)), strict=True), color=paint)
+    for x, y, one in zip(xs, ys, some, strict=True):
+        if one.low is None or one.high is None:
+            continue
+        along = plot.x if plot.interval == "x" else plot.y
+        ends = _scaled(along, [one.low, one.high])
+        line = (ends, [y, y]) if plot.interval == "x" else ([x, x], ends)
+        axes.plot(*line, color=paint, alpha=0.7, linewidth=1)
+
+
+def _write(axes: Any, x: float, y: float, text: str) -> None:
+    axes.annotate(_short(text), (x, y), xytext=(4, 4), textcoords="offset points", color=GREY,
+                  fontsize=8)  # fmt: skip
+
+
+def _scaled(axis: Axis, values: Sequence[float]) -> list[float]:
+    return [value * axis.scale for value in values]
+
+
+def _heat(plot: Heat) -> Figure:
+    columns = {name: index for index, name in enumerate(plot.columns)}
+    longest = max(len(_short(name)) for name in columns)
+    wide = sum(len(_short(name)) + 2 for name in columns) > 70 or longest > 14
+    drawn, axes = _canvas(0.8 + 0.22 * len(plot.rows) + (0.035 * longest if wide else 0.2))
+    rows = {name: index for index, name in enumerate(plot.rows)}
+    for one in plot.squares:
+        x, y = columns[one.column], rows[one.row]
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, color=shade(one.value), linewidth=0))
+        axes.text(x, y, plain(one.text), color=ink(one.value), ha="center", va="center", fontsize=8)
+    axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
+    axes.xaxis.tick_top()
+    slanted = {"rotation": 25, "ha": "left"} if wide else {}
+    axes.set_xticks(range(len(columns)), [_short(name) for name in columns], **slanted)
+    axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return drawn
+
+
+def _boxes(plot: Boxes) -> Figure:
+    rows = {name: index for index, name in enumerate(dict.fromkeys(b.row for b in plot.boxes))}
+    groups = list(dict.fromkeys(box.group for box in plot.boxes))
+    drawn, axes = _canvas(0.8 + 0.42 * len(rows))
+    step = 0.8 / max(len(groups), 1)
+    for box in plot.boxes:
+        y = rows[box.row] + (groups.index(box.group) - (len(groups) - 1) / 2) * step
+        low, first, middle, third, high = box.numbers
+        axes.plot([low, high], [y, y], color=colour(0), linewidth=1)
+        axes.barh(y, third - first, left=first, height=0.7 * step, color=colour(0), alpha=0.5)
+        axes.plot([middle, middle], [y - 0.35 * step, y + 0.35 * step], color=colour(1))
+    axes.axvline(1, linestyle=":", color=GREY)
+    axes.set_xscale("log")
+    _plain_ticks(axes.xaxis)
+    axes.set(xlabel=plain(plot.axis.title), ylim=(len(rows) - 0.5, -0.5))
+    axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+    return drawn

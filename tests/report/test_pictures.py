@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnbench.errors import Unsupported
+from cnnbench.report import markdown, page
+from cnnbench.report.markdown import Illustration, gallery
+from cnnbench.report.page import context
+from cnnbench.report.page.parts import Axis, Box, Boxes, Heat, Line, Point, Points, Square
+from cnnbench.report.page.sections import sections
+from cnnbench.stats import Estimate
+from tests.report.conftest import HOSTILE, named, of
+
+pytest.importorskip("matplotlib")
+pictures: Any = pytest.importorskip("cnnbench.report.page.pictures")
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def texts(path: Path) -> list[str]:
+    """Every text of a picture, which must be whole XML."""
+    return ["".join(one.itertext()) for one in ET.parse(path).iter(f"{SVG}text")]
+
+
+def test_every_plot_of_the_page_becomes_a_file(everything, tmp_path) -> None:
+    drawn = page.illustrations(everything, tmp_path / "a" / "b")
+
+    plots = [(section, title) for section in sections(everything)[0] for title, _ in section.plots]
+    assert [one.title for one in drawn] == [title for _, title in plots]
+    assert len({one.address for one in drawn}) == len(drawn) >= 8
+    for one, (section, title) in zip(drawn, plots, strict=True):
+        path = tmp_path / "a" / one.address
+        assert one.heading in {section.title, ""}
+        assert markdown.plain(title) in texts(path)
+
+
+def test_changes_are_drawn_too(everything, tmp_path) -> None:
+    change = context.Change(everything[0].record.id, "latency", Estimate(1.2, 1.1, 1.3, 3), "slow")
+
+    first = page.illustrations(everything, tmp_path, [change])[0]
+
+    assert (first.heading, first.address) == ("Changes", f"{tmp_path.name}/changes-0.svg")
+
+
+def test_equal_records_make_equal_pictures(everything, tmp_path) -> None:
+    for name in ("one", "two"):
+        page.illustrations(everything, tmp_path / name)
+
+    files = sorted((tmp_path / "one").iterdir())
+    assert files
+    for path in files:
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_they_say_what_the_page_says(everything, tmp_path) -> None:
+    page.illustrations(everything, tmp_path)
+
+    speedups = texts(tmp_path / "speedups-0.svg")
+    assert {"resnet18, batch 1", "resnet50, batch 8", "compile", "eager", "1.7"} <= set(speedups)
+    assert "ImageNet top-1, %" in texts(tmp_path / "accuracy-0.svg")
+    assert "float32 matmul" in "".join(texts(tmp_path / "roofline-0.svg"))
+
+
+EVIL = "$x$ $\\frac{1}{" + HOSTILE
+PLOTS = [
+    Points(
+        Axis(EVIL, log=True, scale=1e3), Axis(EVIL), (
+            Point(1, 1, EVIL, (EVIL,), 0.5, 2.0, label=EVIL), Point(10, 2, "b", ("b",)),
+        ), (Line(EVIL, (1.0, 2.0), (1.0, 2.0)), Line("c", (1.0, 2.0), (2.0, 2.0), dashed=True)),
+    ),
+    Points(Axis("x"), Axis("y", log=True), (Point(1, 1, "a", ("a",), 0.5, 2.0),), interval="y"),
+    Heat((EVIL,), (EVIL, "x" * 30), (Square(EVIL, EVIL, 0.5, EVIL, (EVIL,)),)),
+    Boxes(Axis(EVIL), (Box(EVIL, EVIL, (0.8, 0.9, 1.0, 1.1, 1.5), (EVIL,)),)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: type(plot).__name__)
+def test_hostile_names_are_texts_in_whole_files_that_load_nothing(plot, tmp_path) -> None:
+    path = tmp_path / "a.svg"
+
+    pictures.save(plot, EVIL, path)
+
+    assert any("<script>alert(1)</script>" in text for text in texts(path))
+    assert any("$x$" in text for text in texts(path))
+    root = ET.parse(path).getroot()
+    assert not list(root.iter(f"{SVG}script"))
+    links = [value for one in root.iter() for name, value in one.items() if name.endswith("href")]
+    assert all(value.startswith("#") for value in links)
+
+
+@pytest.mark.parametrize("high", [1.2, 50.0, 1e6])
+def test_axes_have_numbers_as_people_write_them_whatever_they_span(high, tmp_path) -> None:
+    marks = tuple(Point(x, 1, "a", ("a",)) for x in (1.0, high))
+
+    pictures.save(Points(Axis("x", log=True), Axis("y"), marks), "t", tmp_path / "a.svg")
+
+    numbers = [text for text in texts(tmp_path / "a.svg") if text[:1].isdigit()]
+    assert len(numbers) >= 6
+    assert not any("e" in text or "^" in text for text in numbers)
+
+
+def test_one_record_makes_at_least_one_picture_and_none_makes_none(tmp_path) -> None:
+    assert page.illustrations(of(named("lenet", "eager", 10)), tmp_path)
+    assert page.illustrations([], tmp_path) == []
+
+
+def test_the_markdown_of_pictures_shows_them_by_part() -> None:
+    some = [
+        Illustration("Size *and* work", "Up is better.", "a|b", "my report-pictures/size-0.svg"),
+        Illustration("", "", "second", "x/size-1.svg"),
+    ]
+
+    assert gallery(some).splitlines() == [
+        "", r"## Size \*and\* work", "", "Up is better.", "",
+        r"![a\|b](my%20report-pictures/size-0.svg)", "", "![second](x/size-1.svg)",
+    ]  # fmt: skip
+    assert gallery([]) == "\nNo plots: they need more than was measured here.\n"
+
+
+def test_without_the_library_one_line_says_what_to_install(found, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, "cnnbench.report.page.pictures")
+    monkeypatch.delattr(page, "pictures", raising=False)
+
+    with pytest.raises(Unsupported, match=r"need matplotlib.*pip install 'cnnbench\[pictures\]'"):
+        page.illustrations(found, tmp_path)
