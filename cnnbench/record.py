@@ -313,6 +313,20 @@ class Record:
         """All its samples together."""
         return sum([run.slices.sampled_ns for run in self.runs])
 
+    def share(self, witness: str) -> float | None:
+        """A witness as a share of the sampled time; ``None`` where a slice lacks it."""
+        if witness not in self._shares:
+            totals = [run.slices.total(witness) for run in self.runs]
+            known = [total for total in totals if total is not None]
+            whole = len(known) == len(totals) and self.sampled_ns
+            self._shares[witness] = sum(known) / self.sampled_ns if whole else None
+        return self._shares[witness]
+
+    @cached_property
+    def _shares(self) -> dict[str, float | None]:
+        """Of each witness that was asked for; much asks twice."""
+        return {}
+
     @cached_property
     def check(self) -> Check | None:
         """The worst check of all runs."""

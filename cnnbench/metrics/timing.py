@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from cnnbench import stats
@@ -78,11 +79,7 @@ def others(record: Record) -> Estimate | None:
 
 
 def _share_of_slices(record: Record, witness: str) -> Estimate | None:
-    if record.failure is not None:
-        return None
-    totals = [total for run in record.runs if (total := run.slices.total(witness)) is not None]
-    known = len(totals) == len(record.runs) and record.sampled_ns
-    return stats.exact(sum(totals) / record.sampled_ns) if known else None
+    return stats.exact(record.share(witness)) if record.failure is None else None
 
 
 def faults(record: Record) -> Estimate | None:
@@ -91,10 +88,10 @@ def faults(record: Record) -> Estimate | None:
         return None
     total = calls = 0
     for run in record.runs:
-        for count, called in zip(run.slices.minor_faults or (), run.slices.calls, strict=False):
-            if count is not None:
-                total += count
-                calls += called
+        column = run.slices.minor_faults or ()
+        known = [count is not None for count in column]
+        total += sum(filter(None, column))
+        calls += sum(compress(run.slices.calls, known))
     return stats.exact(total / calls) if calls else None
 
 
