@@ -210,3 +210,17 @@ def test_on_paper_every_table_is_open(opened) -> None:
 
     assert closed == 0
     assert opened.view.locator("details:not([open])").count() > 0
+
+
+def test_a_browser_that_cannot_unpack_the_library_says_so_and_sorts_all_the_same(
+    browser, address
+) -> None:
+    context = browser.new_context()
+    context.add_init_script("delete window.DecompressionStream")
+    opened = Opened(context, address)
+
+    texts = opened.view.locator(".plot").all_inner_texts()
+    assert set(texts) == {"The plot needs a newer browser; its numbers stand below."}
+    assert opened.view.locator("#shown").inner_text() == "480 of 480 rows"
+    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
+    context.close()
