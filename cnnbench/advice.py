@@ -13,7 +13,7 @@ from cnnbench import machine
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnnbench.record import Environment
+    from cnnbench.environment import Environment
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,8 @@ def _hypervisor(environment: Environment) -> Finding | None:
 
 
 def _compiler(environment: Environment) -> Finding | None:
-    if environment.soft.get("compiler"):
+    # Who imported a result or wrote before this was asked did not look.
+    if "compiler" not in environment.soft or environment.soft["compiler"]:
         return None
     what = "there is no C++ compiler, so torch.compile modes fail on the CPU"
     return Finding("compiler", what, "install g++, or leave the compile modes out")
@@ -134,7 +135,7 @@ def _memory(environment: Environment) -> Finding | None:
 
 
 def _onednn(environment: Environment) -> Finding | None:
-    if environment.hard.get("torch", {}).get("onednn", True):
+    if (environment.hard.get("torch") or {}).get("onednn", True):
         return None
     what = "this torch has no oneDNN; its convolutions are many times slower"
     return Finding("onednn", what, "install a torch build with oneDNN")

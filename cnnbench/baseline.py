@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics
 from cnnbench.codec import decode, encode
+from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Structure
-from cnnbench.record import Check, Cost, Environment, Memory, Record, Run
+from cnnbench.record import Check, Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.version import VERSION
@@ -157,7 +158,7 @@ def of_records(
     good = [record for record in records if record.failure is None]
     if not good:
         raise StoreError(f"{session}: no spec was measured to the end; nothing to keep")
-    torch = environment.hard.get("torch", {}).get("version")
+    torch = (environment.hard.get("torch") or {}).get("version")
     return Baseline(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         fingerprint=environment.fingerprint,

@@ -171,7 +171,10 @@ def _reader_of_dataclass(kind: type) -> _Reader:
         found: Any = object.__new__(kind)
         object.__setattr__(found, "__dict__", values)
         if check is not None:
-            check(found)
+            try:
+                check(found)
+            except SchemaError:
+                raise _MisfitError from None
         return found
 
     return read
@@ -281,7 +284,10 @@ def _decode_dataclass(kind: type, data: Any, path: str) -> Any:
     hints = _hints(kind)
     values = {name: _decode(hints[name], part, f"{path}.{name}") for name, part in data.items()}
     absent = {name for name in fields if name not in values and _required(fields[name])}
-    return kind(**values, **dict.fromkeys(absent))
+    try:
+        return kind(**values, **dict.fromkeys(absent))
+    except SchemaError as error:
+        raise SchemaError(f"{path}: {error}") from None
 
 
 def _required(item: dataclasses.Field[Any]) -> bool:

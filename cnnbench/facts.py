@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from cnnbench.errors import SchemaError
+
 
 @dataclass(frozen=True)
 class Structure:
@@ -73,6 +75,10 @@ class Algorithm:
     reorder_ns: tuple[int, ...] = ()
     allocator: str = ""
 
+    def __post_init__(self) -> None:
+        if len(self.reorder_ns) not in {0, len(self.primitive_ns)}:
+            raise SchemaError("primitive_ns and reorder_ns are of unequal length")
+
 
 @dataclass(frozen=True)
 class Ceilings:
@@ -92,3 +98,7 @@ class Ceilings:
     dispatch_ns: int
     threads: int
     run_delay_share: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(size.isdecimal() for size in self.bytes_per_s):
+            raise SchemaError("bytes_per_s has a size that is no number of bytes")

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, StoreError, UnknownName
-from cnnbench.record import Check, Environment, Record, Run
+from cnnbench.record import Check, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 

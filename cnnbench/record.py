@@ -18,8 +18,6 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -244,25 +242,6 @@ class Failure:
 
 
 @dataclass(frozen=True)
-class Environment:
-    """Where it ran: a hard part that decides comparability, a soft part that explains.
-
-    Attributes:
-        hard: processor, memory, GPU, driver, torch build and libraries, relevant variables.
-        soft: kernel, load, clocks, host name hash; changes without making numbers incomparable.
-    """
-
-    hard: Mapping[str, Any]
-    soft: Mapping[str, Any] = field(default_factory=dict)
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """A short hash of the hard part."""
-        text = json.dumps(self.hard, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-@dataclass(frozen=True)
 class Record:
     """Spec + environment + cost + runs, or spec + environment + failure.
 
@@ -313,20 +292,6 @@ class Record:
         """All its samples together."""
         return sum([run.slices.sampled_ns for run in self.runs])
 
-    def share(self, witness: str) -> float | None:
-        """A witness as a share of the sampled time; ``None`` where a slice lacks it."""
-        if witness not in self._shares:
-            totals = [run.slices.total(witness) for run in self.runs]
-            known = [total for total in totals if total is not None]
-            whole = len(known) == len(totals) and self.sampled_ns
-            self._shares[witness] = sum(known) / self.sampled_ns if whole else None
-        return self._shares[witness]
-
-    @cached_property
-    def _shares(self) -> dict[str, float | None]:
-        """Of each witness that was asked for; much asks twice."""
-        return {}
-
     @cached_property
     def check(self) -> Check | None:
         """The worst check of all runs."""
@@ -359,18 +324,19 @@ def run_from_json(data: Any) -> Run:
     Raises:
         SchemaError: it is none.
     """
-    return decode(Run, _in_columns(data))
+    old = isinstance(data, dict) and isinstance(data.get("slices"), list)
+    return decode(Run, _in_columns(data) if old else data)
 
 
 def _in_columns(run: Any) -> Any:
-    if not isinstance(run, dict) or "slices" not in run or isinstance(run["slices"], dict):
-        return run
-    return run | {"slices": columns(run["slices"])}
+    return run | {"slices": columns(run["slices"])} if "slices" in run else run
 
 
 def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
-    runs = record.get("runs")
-    return record | {"runs": list(map(_in_columns, runs))} if isinstance(runs, list) else record
+    runs = record.get("runs", [])
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        return record
+    return record | {"runs": list(map(_in_columns, runs))}
 
 
 # Each migration turns a record of schema n into one of n + 1; what 2 and 3 added is optional.
@@ -383,7 +349,7 @@ def from_json(data: Any) -> Record:
     Raises:
         SchemaError: not a record, or of a newer schema.
     """
-    if not isinstance(data, dict) or not isinstance(data.get("schema"), int):
+    if not isinstance(data, dict) or type(data.get("schema")) is not int:
         raise SchemaError("not a cnnbench record: it has no schema number")
     if data["schema"] > SCHEMA or data["schema"] < 1:
         raise SchemaError(

@@ -73,12 +73,12 @@ class Slices(Sequence[Slice]):
         canaries_ns: a column for each canary.
 
     Raises:
-        SchemaError: columns of unequal length.
+        SchemaError: columns of unequal length, or a slice without samples that took time.
     """
 
-    turn: tuple[int, ...] = ()
-    iterations: tuple[int, ...] = ()
-    ns: tuple[tuple[int, ...], ...] = ()
+    turn: tuple[int, ...]
+    iterations: tuple[int, ...]
+    ns: tuple[tuple[int, ...], ...]
     cpu_ns: tuple[int | None, ...] | None = None
     run_delay_ns: tuple[int | None, ...] | None = None
     involuntary: tuple[int | None, ...] | None = None
@@ -94,7 +94,9 @@ class Slices(Sequence[Slice]):
                    *self.canaries_ns.values()]  # fmt: skip
         count = len(self.turn)
         if not all([column is None or len(column) == count for column in columns]):  # noqa: C419 - a list is faster
-            raise SchemaError(f"columns of slices are of unequal length; 'turn' has {count}")
+            raise SchemaError(f"columns are of unequal length; 'turn' has {count}")
+        if count and not (all(self.ns) and min(self.iterations) > 0 < min(map(min, self.ns))):
+            raise SchemaError("a slice needs samples, each of at least one call and nanosecond")
 
     @classmethod
     def of(cls, found: Iterable[Slice]) -> Slices:
@@ -179,22 +181,25 @@ def _known(values: Iterable[int | None]) -> tuple[int | None, ...] | None:
 def columns(data: Any) -> Any:
     """The JSON of slices up to record schema 3, a list of objects, as that of columns.
 
-    What does not look like it is left as it is, for whoever reads it to refuse.
+    Raises:
+        SchemaError: it is none.
     """
-    if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):
-        return data
-    names = dict.fromkeys([name for one in data for name in one])
-    table = {name: [one.get(name) for one in data] for name in names}
-    canaries, device = table.pop("canaries_ns", []), table.pop("device", [])
-    if any(canaries):
-        table["canaries_ns"] = _by_name(canaries)
-    if any(device):
-        table["device"] = [{} if one is None else one for one in device]
-    return table
+    if not isinstance(data, list) or not all(map(_is_slice, data)):
+        raise SchemaError("'slices' is no list of slices with turn, iterations and ns")
+    names = dict.fromkeys(["turn", "iterations", "ns", *(name for one in data for name in one)])
+    table: dict[str, Any] = {name: [one.get(name) for one in data] for name in names}
+    canaries = table.pop("canaries_ns", [])
+    sung = dict.fromkeys([name for one in canaries for name in one or ()])
+    table["canaries_ns"] = {
+        name: [None if one is None else one.get(name) for one in canaries] for name in sung
+    }
+    if "device" in table:
+        table["device"] = [one or {} for one in table["device"]]
+    return table if any(table.get("device", ())) else {**table, "device": None}
 
 
-def _by_name(canaries: list[Any]) -> Any:
-    if not all(one is None or isinstance(one, dict) for one in canaries):
-        return canaries
-    names = dict.fromkeys([name for one in canaries for name in one or ()])
-    return {name: [(one or {}).get(name) for one in canaries] for name in names}
+def _is_slice(data: Any) -> bool:
+    if not isinstance(data, dict) or not data.keys() >= {"turn", "iterations", "ns"}:
+        return False
+    canaries, device = data.get("canaries_ns", {}), data.get("device", {})
+    return isinstance(canaries, dict) and isinstance(device, dict) and None not in canaries.values()

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from cnnbench.codec import decode, encode
+from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
-from cnnbench.record import Environment, Record, from_json, to_json
+from cnnbench.record import Record, from_json, to_json
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -223,11 +224,19 @@ def _reason(error: Exception) -> str:
 def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     try:
         with path.open("rb") as file, uncollected():
-            return _parsed(path, file)
+            return _parsed(path, _now(file))
     except FileNotFoundError:
         return (), ()
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def _now(file: BinaryIO) -> Iterator[bytes]:
+    """The lines that there are: one that somebody is writing right now comes once, and torn."""
+    for line in file:
+        yield line
+        if not line.endswith(b"\n"):
+            return
 
 
 @contextmanager
@@ -249,8 +258,8 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tup
         if not line.strip(b" \t\r\n\0"):
             continue
         try:
-            record = _record(json.loads(line), f"{path}:{number}")
-        except (ValueError, RecursionError):
+            record = _record(line, f"{path}:{number}")
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             begun = line.rstrip(b"\n")[: len(_OPENING)]
             foreign |= not _OPENING.startswith(begun)
             problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
@@ -262,8 +271,13 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tup
     return tuple(found.values()), tuple(problems)
 
 
-def _record(data: Any, place: str) -> Record:
+def _record(line: bytes, place: str) -> Record:
     try:
-        return from_json(data)
+        return from_json(json.loads(line))
     except UsageError as error:
         raise SchemaError(f"{place}: {error}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:
+        # Python reads no number of more than some thousand digits.
+        raise SchemaError(f"{place}: a number that no measurement can have") from None

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
-from cnnbench.record import Check, Cost, Environment, Failure, Memory, Record, Reference, Run
+from cnnbench.environment import Environment
+from cnnbench.record import Check, Cost, Failure, Memory, Record, Reference, Run
 from cnnbench.runner.plan import Plan
 from cnnbench.slices import Slice, Slices
 
@@ -22,7 +23,7 @@ BF16 = f"{WORKLOAD}/amp=bf16/cpu-t2"
 
 ENVIRONMENT = Environment(
     hard={"cpu": "A Processor", "cores_usable": 2, "python": "3.11.0", "torch": {"version": "2.0"}},
-    soft={"load": [0.0, 0.0, 0.0]},
+    soft={"load": [0.0, 0.0, 0.0], "compiler": None},
 )
 
 COST = Cost(

@@ -30,7 +30,7 @@ TORCH = ("torch", "torchvision", "fvcore", "timm")
 LEVELS = {
     "errors": 0, "units": 0, "codec": 0, "channel": 0, "version": 0, "machine": 0,
     "stats": 0,
-    "slices": 1, "spec": 1, "facts": 1, "catalogue": 1, "arithmetic": 1,
+    "slices": 1, "environment": 1, "spec": 1, "facts": 1, "catalogue": 1, "arithmetic": 1,
     "record": 2, "convproblem": 2, "roofline": 2, "layers": 3,
     "convcatalogue": 1, "convdialects": 3, "convlab": 4,
     "profile": 2, "recommendation": 4,

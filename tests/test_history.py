@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import history, store
+from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.record import Environment
 from cnnbench.runner.plan import Plan
 from cnnbench.store import StoredRun
 from tests import made

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import metrics, record
+from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, SchemaError
-from cnnbench.record import Check, Environment, Failure, Record
+from cnnbench.record import Check, Failure, Record
 from cnnbench.slices import Slice, Slices
 from tests import made
 
@@ -144,9 +145,9 @@ def test_the_first_failure_is_kept(eager: Record) -> None:
 
 
 def test_the_fingerprint_is_of_the_hard_part_only() -> None:
-    one = Environment({"cpu": "a", "cores": 2}, {"load": 1})
+    one = Environment({"cpu": "a", "cores": 2}, {"load": [1]})
 
-    assert one.fingerprint == Environment({"cores": 2, "cpu": "a"}, {"load": 9}).fingerprint
+    assert one.fingerprint == Environment({"cores": 2, "cpu": "a"}, {"load": [9]}).fingerprint
     assert one.fingerprint != Environment({"cores": 3, "cpu": "a"}).fingerprint
 
 

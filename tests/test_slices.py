@@ -75,6 +75,7 @@ def test_an_index_beyond_the_last_is_an_error() -> None:
         Slices.of([Slice(0, 1, (5,))])[1]
 
 
+SLICE_JSON = {"turn": 0, "iterations": 1, "ns": [1]}
 COLUMNS = encode(
     Slices.of([Slice(0, 1, (5,), 1, canaries_ns={"python": 1}, device={"a": 1})] * 2)
 )  # fmt: skip
@@ -82,12 +83,12 @@ COLUMNS = encode(
 
 @pytest.mark.parametrize("name", ["turn", "iterations", "ns", "cpu_ns", "device"])
 def test_a_column_that_is_too_short_is_refused(name: str) -> None:
-    with pytest.raises(SchemaError, match="unequal length; 'turn' has"):
+    with pytest.raises(SchemaError, match=r"^Slices: columns are of unequal length; 'turn' has"):
         decode(Slices, COLUMNS | {name: COLUMNS[name][:1]})
 
 
 def test_a_canary_that_was_not_always_there_is_refused() -> None:
-    with pytest.raises(SchemaError, match="unequal length"):
+    with pytest.raises(SchemaError, match=r"^Slices: .*unequal length"):
         decode(Slices, COLUMNS | {"canaries_ns": {"python": [1]}})
 
 
@@ -112,11 +113,12 @@ def test_a_column_of_something_else_is_refused_by_its_place(
 @pytest.mark.parametrize(
     "slices",
     [
-        None, 3, "x", [1], [[]], [{"turn": 0}], [{"turn": 0, "iterations": 1, "ns": None}],
-        [{"turn": 0, "iterations": 1, "ns": [1], "canaries_ns": 3}],
-        [{"turn": 0, "iterations": 1, "ns": [1], "device": [1]}],
-        [{"turn": 0, "iterations": 1, "ns": [1], "speed": 3}],
-        [{"turn": 0, "iterations": 1, "ns": [1]}, {"turn": 1, "iterations": 1}],
+        None, 3, "x", {}, [1], [[]], [{}], [{"turn": 0}], [SLICE_JSON | {"ns": None}],
+        [SLICE_JSON | {"ns": []}], [SLICE_JSON | {"ns": [0]}], [SLICE_JSON | {"iterations": 0}],
+        *([SLICE_JSON | {name: wrong}] for name in ("canaries_ns", "device")
+          for wrong in (3, 0, None, "", [], False, [1])),
+        [SLICE_JSON | {"canaries_ns": {"python": None}}],
+        [SLICE_JSON | {"speed": 3}], [SLICE_JSON, {"turn": 1, "iterations": 1}],
     ],
 )  # fmt: skip
 def test_an_old_list_that_does_not_fit_is_refused_too(slices: Any) -> None:
@@ -135,7 +137,7 @@ def test_a_worker_of_an_older_version_is_understood() -> None:
 
 
 def test_a_run_without_slices_has_no_time() -> None:
-    run = Run(0, "e", Slices(), (), 0, Check("ok"))
+    run = Run(0, "e", Slices.of([]), (), 0, Check("ok"))
 
     assert run.seconds is None
     assert run.slices.total("cpu_ns") == 0

@@ -96,7 +96,20 @@ class Lazy(click.Group):
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
             sys.exit(error.exit_code)
+        except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
+            if debug:
+                traceback.print_exc()
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            click.echo(f"cnnbench: stopped by what it did not expect: {said}{_CRASHED}", err=True)
+            sys.exit(CRASHED)
         sys.exit(status if isinstance(status, int) else 0)
+
+
+# EX_SOFTWARE of sysexits.h.
+CRASHED = 70
+_CRASHED = (
+    "; either a number that no measurement can have, or a mistake of cnnbench: --debug shows where"
+)
 
 
 def _where_to_look(error: Exception) -> str:

@@ -16,7 +16,7 @@ from cnnbench.runner.inquiry import asking, describe
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cnnbench.record import Environment
+    from cnnbench.environment import Environment
 
 _EPILOG = """\b
 Examples:
@@ -63,7 +63,7 @@ def command(as_json: bool, name: str, debug: bool) -> None:
 
 def _facts(environment: Environment) -> list[tuple[str, Any]]:
     hard, soft = environment.hard, environment.soft
-    torch = hard.get("torch", {})
+    torch = hard.get("torch") or {}
     return [
         ("processor", hard.get("cpu")),
         ("instruction sets", hard.get("instruction_sets")),

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Literal
 
 from cnnbench import metrics, stats, structure
 from cnnbench.decision import Decision
+from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.metrics import METRICS, Metric
-from cnnbench.record import Environment, Record
+from cnnbench.record import Record
 from cnnbench.stats import Estimate, Shift
 from cnnbench.structure import Difference
 

@@ -79,7 +79,12 @@ def others(record: Record) -> Estimate | None:
 
 
 def _share_of_slices(record: Record, witness: str) -> Estimate | None:
-    return stats.exact(record.share(witness)) if record.failure is None else None
+    if record.failure is not None:
+        return None
+    totals = [run.slices.total(witness) for run in record.runs]
+    known = [total for total in totals if total is not None]
+    whole = len(known) == len(totals) and record.sampled_ns
+    return stats.exact(sum(known) / record.sampled_ns) if whole else None
 
 
 def faults(record: Record) -> Estimate | None:
@@ -106,7 +111,9 @@ def machine_drift(record: Record) -> float | None:
             known = [value for value in column if value is not None]
             if known:
                 medians.setdefault(name, []).append(stats.median(known))
-    drifts = [max(some) / min(some) - 1 for some in medians.values() if len(some) > 1]
+    drifts = [
+        max(some) / min(some) - 1 for some in medians.values() if len(some) > 1 and min(some) > 0
+    ]
     return max(drifts, default=None)
 
 
@@ -143,7 +150,8 @@ def quality(record: Record) -> str | None:
 
 def first_call(record: Record, cache: str) -> Estimate | None:
     """Seconds of the first call of compiled modes, by the state of the compiler's cache."""
-    values = [run.warmup_ns[0] / 1e9 for run in record.runs if run.compile_cache == cache]
+    runs = [run for run in record.runs if run.compile_cache == cache and run.warmup_ns]
+    values = [run.warmup_ns[0] / 1e9 for run in runs]
     return stats.geometric(values) if values and record.failure is None else None
 
 
@@ -158,11 +166,12 @@ def break_even(record: Record, baseline: Record | None) -> Estimate | None:
     if cold is None:
         return None
     faster, usual = speedup(record, baseline), latency(record)
-    if baseline is None or faster is None or usual is None:
+    others = () if baseline is None else baseline.runs
+    firsts = [run.warmup_ns[0] / 1e9 for run in others if run.warmup_ns]
+    if not firsts or faster is None or usual is None:
         return None
     if faster.point <= 1 or faster.low is None or faster.low <= 1:
         return None
-    firsts = [run.warmup_ns[0] / 1e9 for run in baseline.runs if run.warmup_ns]
     extra = cold.point - statistics.median(firsts)
 
     def calls(ratio: float) -> float:

@@ -18,7 +18,8 @@ from cnnbench.version import VERSION
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnnbench.record import Environment, Record
+    from cnnbench.environment import Environment
+    from cnnbench.record import Record
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
@@ -71,7 +72,7 @@ def machine_info(environment: Environment) -> dict[str, Any]:
         "system": soft.get("system"),
         "cpu": {"brand_raw": hard.get("cpu"), "count": hard.get("cores_usable")},
         "cnnbench_fingerprint": environment.fingerprint,
-        "torch": hard.get("torch", {}).get("version"),
+        "torch": (hard.get("torch") or {}).get("version"),
     }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnbench.report.table import Table
 
 # Everything that Markdown or the HTML inside it would take for more than text.
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
 
 # More rows than this are folded away group by group, so that a page of them can be scanned.

@@ -7,13 +7,15 @@ beside their number.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
-from cnnbench.record import Environment, Record, Reference
+from cnnbench.record import Record, Reference
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.stats import Estimate, exact
 
@@ -172,7 +174,7 @@ _ORIGIN: tuple[Cell, ...] = (
     (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
     (Column("subnormal_share", "subnormals", "fraction"),
-     lambda e: e.record.reference.subnormal_share if e.record.reference else None),
+     lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
     (Column("environment", "environment"), lambda e: e.record.environment),
@@ -181,8 +183,13 @@ _ORIGIN: tuple[Cell, ...] = (
 )  # fmt: skip
 
 
+def _finite(value: float | None) -> float | None:
+    """What is no number was not measured."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def _torch(environment: Environment) -> str | None:
-    version = environment.hard.get("torch", {}).get("version")
+    version = (environment.hard.get("torch") or {}).get("version")
     return None if version is None else str(version)
 
 
@@ -334,7 +341,7 @@ def _where(environment: Environment) -> str:
     hard = environment.hard
     if hard.get("fake"):
         return FAKE
-    torch = hard.get("torch", {})
+    torch = hard.get("torch") or {}
     parts = [
         str(hard.get("cpu") or "unknown processor"),
         f"{hard.get('cores_usable')} cores",

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import store, suite
 from cnnbench.codec import encode
 from cnnbench.decision import Rule
+from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
-from cnnbench.record import Environment, Record
+from cnnbench.record import Record
 from cnnbench.runner import campaign, sides
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake

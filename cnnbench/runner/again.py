@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from cnnbench import store, suite
 from cnnbench.codec import decode
+from cnnbench.environment import Environment
 from cnnbench.errors import WorkerError
 from cnnbench.facts import Structure
-from cnnbench.record import Cost, Environment, Memory, Record
+from cnnbench.record import Cost, Memory, Record
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.ensemble import failure

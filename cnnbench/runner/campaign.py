@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import machine, store, suite
 from cnnbench.codec import decode
+from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
-from cnnbench.record import Environment, Failure, Record
+from cnnbench.record import Failure, Record
 from cnnbench.runner import plan as planning
 from cnnbench.runner.executor import AnyCrew, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
 from cnnbench.convproblem import is_conv, of_workload
+from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.layers import Extraction, Layer
-from cnnbench.record import Check, Cost, Environment, Memory, Reference, Run
+from cnnbench.record import Check, Cost, Memory, Reference, Run
 from cnnbench.runner import fake_profile
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec

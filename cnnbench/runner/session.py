@@ -24,7 +24,8 @@ from cnnbench.runner.subject import groups
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from cnnbench.record import Environment, Record
+    from cnnbench.environment import Environment
+    from cnnbench.record import Record
     from cnnbench.runner.executor import Executor
     from cnnbench.runner.plan import Plan
     from cnnbench.runner.subject import Group

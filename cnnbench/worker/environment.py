@@ -10,7 +10,7 @@ import torch
 import torchvision
 
 from cnnbench import machine
-from cnnbench.record import Environment
+from cnnbench.environment import Environment
 from cnnbench.version import VERSION
 from cnnbench.worker import modes
 

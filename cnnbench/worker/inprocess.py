@@ -23,7 +23,7 @@ from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
-from cnnbench.record import Cost, Environment, Record, Reference, Run
+from cnnbench.record import Cost, Record, Reference, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
@@ -33,6 +33,7 @@ from cnnbench.worker.witnesses import Canaries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.environment import Environment
     from cnnbench.runner.plan import Plan
 
 

@@ -78,7 +78,8 @@ class Counters:
 
 
 def _difference(after: int | None, before: int | None) -> int | None:
-    return None if after is None or before is None else after - before
+    """``None`` also for a counter that ran backwards, as that of steal does on some hosts."""
+    return None if after is None or before is None or after < before else after - before
 
 
 def _machine() -> tuple[int | None, int | None]:

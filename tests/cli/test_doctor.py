@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cnnbench.advice import Beside
-from cnnbench.record import Environment
+from cnnbench.environment import Environment
 
 
 @pytest.fixture(autouse=True)

@@ -215,7 +215,7 @@ def test_debug_shows_the_traceback(run) -> None:
 
 
 def test_cuda_without_a_gpu_is_one_line(run, monkeypatch) -> None:
-    from cnnbench.record import Environment
+    from cnnbench.environment import Environment
 
     monkeypatch.setattr(campaign, "describe", lambda who: Environment({"gpus": []}))
 

@@ -8,10 +8,11 @@ import pytest
 from cnnbench import compare, store
 from cnnbench.compare import Side
 from cnnbench.compare.changes import of_pairs
+from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.facts import Algorithm, Ceilings
 from cnnbench.metrics import METRICS
-from cnnbench.record import Environment, Record
+from cnnbench.record import Record
 from cnnbench.slices import Slice, Slices
 from tests import made
 

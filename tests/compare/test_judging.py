@@ -7,8 +7,9 @@ import pytest
 from cnnbench import compare, gate, metrics
 from cnnbench.compare import Judged, Judgement, Side, Threshold
 from cnnbench.compare.judging import limits
+from cnnbench.environment import Environment
 from cnnbench.facts import Algorithm, Structure
-from cnnbench.record import Check, Environment, Record
+from cnnbench.record import Check, Record
 from cnnbench.slices import Slices
 from cnnbench.spec import Spec
 from tests import made

@@ -6,9 +6,9 @@ import pytest
 
 from cnnbench import compare
 from cnnbench.compare import Judgement, Side, Threshold
+from cnnbench.environment import Environment
 from cnnbench.facts import Structure
 from cnnbench.gate import defaults
-from cnnbench.record import Environment
 from cnnbench.report import comparison, render
 from tests import made
 

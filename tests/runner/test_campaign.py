@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cnnbench import machine, store
+from cnnbench.environment import Environment
 from cnnbench.errors import (
     Incomparable,
     StoreError,
@@ -15,7 +16,6 @@ from cnnbench.errors import (
     UsageError,
     WorkerRaised,
 )
-from cnnbench.record import Environment
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.executor import EXECUTORS

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cnnbench import metrics
+from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.record import Environment
 from cnnbench.runner.plan import Plan
 from cnnbench.runner.process import StarterDied
 from cnnbench.runner.session import Session

@@ -78,7 +78,7 @@ def html(page: Document) -> str:
         most_rows=_MOST_ROWS,
         plots=plots,
         plots_json=inline_json([item for some in plots.values() for _, item in some]),
-        library=_base64(_compressed(figures.library())) if any(plots.values()) else "",
+        library=_base64(_compressed(figures.library().encode())) if any(plots.values()) else "",
         downloads=[_download(name, text) for name, text in page.downloads.items()],
         style=_source(loader, "page.css"),
         script=_source(loader, "page.js"),
@@ -150,17 +150,17 @@ def _key(value: Any) -> str:
 
 def _download(name: str, text: str) -> tuple[str, str]:
     """File name and data address."""
-    data = text.encode()
+    data = text.encode("utf8", "replace")
     if len(data) > _PLAIN:
-        name, data = f"{name}.gz", _compressed(text)
+        name, data = f"{name}.gz", _compressed(data)
     kind = _TYPES[name.rpartition(".")[2]]
     return name, f"data:{kind};base64,{_base64(data)}"
 
 
-def _compressed(text: str) -> bytes:
+def _compressed(data: bytes) -> bytes:
     # Without a time stamp, so that equal records make an equal page; the best compression takes
     # three times as long for two per cent.
-    return gzip.compress(text.encode(), compresslevel=6, mtime=0)
+    return gzip.compress(data, compresslevel=6, mtime=0)
 
 
 def _base64(data: bytes) -> str:
