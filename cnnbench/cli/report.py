@@ -131,9 +131,9 @@ def command(directories: tuple[Path, ...], kind: str, output: Path | None, **opt
         write(terminal.render(table, colour=True), output, colour=True)
     else:
         text = render(table, kind)
-        if options["pictures"] and output is not None:
-            text += _pictures(keep(found, options["condition"]), output)
         write(text, output)
+        if options["pictures"] and output is not None:
+            write(text + _pictures(keep(found, options["condition"]), output), output)
 
 
 def _pictures(found: Sequence[Entry], output: Path) -> str:

@@ -222,5 +222,19 @@ def test_a_browser_that_cannot_unpack_the_library_says_so_and_sorts_all_the_same
     texts = opened.view.locator(".plot").all_inner_texts()
     assert set(texts) == {"The plot needs a newer browser; its numbers stand below."}
     assert opened.view.locator("#shown").inner_text() == "480 of 480 rows"
+    opened.view.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert opened.view.locator("details:not([open])").count() == 0
+    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
+    context.close()
+
+
+def test_a_page_with_every_section_draws_every_plot(browser, everything, tmp_path) -> None:
+    path = tmp_path / "every.html"
+    path.write_text(page.render(everything, summary(everything)), encoding="utf8")
+    context = browser.new_context()
+    opened = Opened(context, path.as_uri()).drawn()
+
+    assert opened.view.locator(".plot").count() >= 8
+    assert opened.view.locator(".plot > *").count() >= opened.view.locator(".plot").count()
     assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
     context.close()

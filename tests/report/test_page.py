@@ -92,6 +92,12 @@ def test_every_section_is_there_and_none_is_left_out(everything, text) -> None:
         assert section.table.rows
 
 
+def test_no_two_elements_have_one_name(text) -> None:
+    names = [attrs["id"] for _, attrs in Reader(text).tags if "id" in attrs]
+
+    assert len(names) == len(set(names)) > 20
+
+
 def test_what_there_are_no_data_for_is_left_out_with_the_reason(eager) -> None:
     text = rendered(of(eager))
 
@@ -343,7 +349,7 @@ def test_colours_are_neutral_at_one_and_stronger_away_from_it() -> None:
 
 
 def test_the_library_is_in_the_page_as_compressed_text(text) -> None:
-    packed = text.partition('<script type="text/plain" id="library">')[2].partition("<")[0]
+    packed = text.partition('<script type="text/plain" id="bokeh-text">')[2].partition("<")[0]
 
     assert gzip.decompress(base64.b64decode(packed)).decode() == figures.library()
     assert len(packed) < 600_000

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from cnnbench.history import Series
     from cnnbench.report.page.context import Change
-    from cnnbench.report.page.parts import Section
     from cnnbench.report.table import Entry, Table
 
 
@@ -47,26 +46,19 @@ def render(
     """
     with _library():
         from cnnbench.report.page.document import Document, html
-    made, absent = _sections(found, compared)
+    made, absent = sections(found)
+    changed = context.changes(compared)
     return html(
         Document(
             title=_title(found),
             sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
             table=table,
-            sections=made,
+            sections=[*([changed] if changed else []), *made],
             absent=absent,
             method=context.METHOD,
             downloads=_downloads(tidy(found)),
         )
     )
-
-
-def _sections(
-    found: Sequence[Entry], compared: Sequence[Change]
-) -> tuple[list[Section], list[str]]:
-    made, absent = sections(found)
-    changed = context.changes(compared)
-    return [*([changed] if changed else []), *made], absent
 
 
 # The same numbers twice would be most of a page of thousands.
@@ -80,9 +72,7 @@ def _downloads(numbers: Table) -> dict[str, str]:
     return found
 
 
-def illustrations(
-    found: Sequence[Entry], folder: Path, compared: Sequence[Change] = ()
-) -> list[Illustration]:
+def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
     """The plots of the page as SVG files in a folder, which is made.
 
     Raises:
@@ -91,9 +81,9 @@ def illustrations(
     """
     with _library("pictures need", "'cnnbench[pictures]'"):
         from cnnbench.report.page import pictures
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     drawn = []
-    for section in _sections(found, compared)[0]:
+    for section in sections(found)[0]:
         for number, (title, plot) in enumerate(section.plots):
             path = folder / f"{section.name}-{number}.svg"
             pictures.save(plot, title, path)

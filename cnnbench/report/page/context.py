@@ -120,7 +120,9 @@ def changes(found: Sequence[Change]) -> Section | None:
               (one.spec, one.metric, one.verdict), one.ratio.low, one.ratio.high)
         for index, one in enumerate(drawn) if one.ratio is not None
     )  # fmt: skip
-    plot = Points(Axis("new over old", log=True), Axis("spec, from the largest ratio"), points)
+    plot = Points(
+        Axis("new over old", log=True), Axis("spec, from the largest ratio", ranks=True), points
+    )
     return Section(
         "changes",
         "Changes",

@@ -145,7 +145,7 @@ def _key(value: Any) -> str:
         value = value.point
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return ""
-    return f"{value:.5g}"
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def _download(name: str, text: str) -> tuple[str, str]:

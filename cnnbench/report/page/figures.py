@@ -75,7 +75,7 @@ def _points(plot: Points, title: str) -> Any:
     items = []
     for index, line in enumerate(plot.lines):
         style = "dashed" if line.dashed else "solid"
-        xs, ys = _scaled(plot.x, line.xs), _scaled(plot.y, line.ys)
+        xs, ys = plot.x.scaled(line.xs), plot.y.scaled(line.ys)
         mark = drawn.line(xs, ys, line_width=2, line_dash=style, line_alpha=0.6,
                           line_color=colour(-1 - index))  # fmt: skip
         if len(plot.lines) == 1:
@@ -101,6 +101,9 @@ def _plain_ticks(drawn: Any, plot: Points) -> None:
     for axis, side in ((plot.x, drawn.xaxis), (plot.y, drawn.yaxis)):
         if axis.log:
             side.formatter = _plain()
+        if axis.ranks:
+            side.major_label_text_font_size = "0px"
+            side.major_tick_line_color = side.minor_tick_line_color = None
 
 
 def _plain() -> NumeralTickFormatter:
@@ -111,8 +114,8 @@ def _plain() -> NumeralTickFormatter:
 def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[Any]:
     paint = colour(index)
     data: dict[str, list[Any]] = {
-        "x": _scaled(plot.x, [one.x for one in some]),
-        "y": _scaled(plot.y, [one.y for one in some]),
+        "x": plot.x.scaled([one.x for one in some]),
+        "y": plot.y.scaled([one.y for one in some]),
         "size": [one.size for one in some],
         "tip": ["\n".join(one.tip) for one in some],
     }
@@ -131,7 +134,7 @@ def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[
 
 def _names(drawn: Any, plot: Points) -> None:
     named = [one for one in plot.points if one.label]
-    xs, ys = _scaled(plot.x, [one.x for one in named]), _scaled(plot.y, [one.y for one in named])
+    xs, ys = plot.x.scaled([one.x for one in named]), plot.y.scaled([one.y for one in named])
     _write(drawn, xs, ys, [one.label for one in named])
 
 
@@ -143,15 +146,10 @@ def _write(drawn: Any, xs: Sequence[float], ys: Sequence[float], texts: Sequence
 def _span(plot: Points, some: Sequence[Point]) -> dict[str, list[float]]:
     """Ends of the intervals as the segments that Bokeh draws."""
     lows, highs = [one.low or 0.0 for one in some], [one.high or 0.0 for one in some]
-    xs, ys = _scaled(plot.x, [one.x for one in some]), _scaled(plot.y, [one.y for one in some])
+    xs, ys = plot.x.scaled([one.x for one in some]), plot.y.scaled([one.y for one in some])
     if plot.interval == "x":
-        return {"x0": _scaled(plot.x, lows), "x1": _scaled(plot.x, highs), "y0": ys, "y1": ys}
-    return {"x0": xs, "x1": xs, "y0": _scaled(plot.y, lows), "y1": _scaled(plot.y, highs)}
-
-
-def _scaled(axis: Axis, values: Sequence[float]) -> list[float]:
-    # More digits than a screen has points would only make the page larger.
-    return [float(f"{value * axis.scale:.6g}") for value in values]
+        return {"x0": plot.x.scaled(lows), "x1": plot.x.scaled(highs), "y0": ys, "y1": ys}
+    return {"x0": xs, "x1": xs, "y0": plot.y.scaled(lows), "y1": plot.y.scaled(highs)}
 
 
 def _legend(drawn: Any, items: list[LegendItem]) -> None:

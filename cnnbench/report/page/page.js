@@ -87,7 +87,7 @@ function loadLibrary() {
 }
 
 async function unpackLibrary() {
-  const text = atob(document.getElementById("library").textContent);
+  const text = atob(document.getElementById("bokeh-text").textContent);
   const packed = new Blob([Uint8Array.from(text, (c) => c.charCodeAt(0))]);
   const stream = packed.stream().pipeThrough(new DecompressionStream("gzip"));
   const script = document.createElement("script");
@@ -169,7 +169,7 @@ class Gallery {
     });
   }
 
-  // Whoever prints cannot wait for an idle moment.
+  // Begun before printing, so that as much as can be is there.
   all() {
     for (const place of [...this.waiting.keys()]) this.draw(place);
   }
@@ -183,29 +183,33 @@ function start() {
     markStatuses(table);
     makeFilterable(table, document.getElementById("filter"), document.getElementById("shown"));
   }
-  const items = JSON.parse(document.getElementById("plots").textContent);
-  if (items.length === 0) return;
-  if (typeof DecompressionStream === "undefined") {
-    for (const item of items) {
-      const place = document.getElementById(item.target_id);
-      place.textContent = "The plot needs a newer browser; its numbers stand below.";
-    }
-    return;
-  }
-  const gallery = new Gallery(items);
-  gallery.start();
+  const gallery = drawPlots(JSON.parse(document.getElementById("plots-json").textContent));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));
   let closed = [];
   window.addEventListener("beforeprint", () => {
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const one of closed) one.open = true;
-    gallery.all();
+    gallery?.all();
     recolour(true);
   });
   window.addEventListener("afterprint", () => {
     for (const one of closed) one.open = false;
     recolour(false);
   });
+}
+
+function drawPlots(items) {
+  if (items.length === 0) return undefined;
+  if (typeof DecompressionStream === "undefined") {
+    for (const item of items) {
+      const place = document.getElementById(item.target_id);
+      place.textContent = "The plot needs a newer browser; its numbers stand below.";
+    }
+    return undefined;
+  }
+  const gallery = new Gallery(items);
+  gallery.start();
+  return gallery;
 }
 
 if (typeof document === "undefined") {

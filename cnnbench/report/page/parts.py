@@ -6,8 +6,12 @@ Frozen values without any library of plots: a plot says what is drawn, ``figures
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cnnbench.report.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 @dataclass(frozen=True)
@@ -18,11 +22,17 @@ class Axis:
         title: with the unit.
         log: logarithmic.
         scale: values are multiplied by it to be in the title's unit.
+        ranks: values are places in an order, which nobody reads as numbers.
     """
 
     title: str
     log: bool = False
     scale: float = 1.0
+    ranks: bool = False
+
+    def scaled(self, values: Iterable[float]) -> list[float]:
+        """Values in the title's unit, with the digits that a plot has points for."""
+        return [float(f"{value * self.scale:.6g}") for value in values]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,10 @@ The one module that knows Matplotlib, which only pictures need: ``pip install cn
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
-from matplotlib import rc_context
+from matplotlib import rc_context, rcdefaults, rcParams
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
@@ -40,9 +41,9 @@ _STYLE = {
 _WIDTH = 8.0
 _MARKERS = ("o", "s", "^", "D", "v", "h", "P", "*")
 # A legend with more entries than this would be larger than the plot.
-_LEGEND = 12
-# Letters of a name beside a plot.
-_LONG = 48
+_LEGEND = 24
+# Letters in a line of a name, of a title, and in all of a name.
+_LINE, _TITLE, _LONG = 40, 90, 150
 # Points of 1/72 inch in a pixel of a screen, in which sizes of marks are given.
 _PIXEL = 0.75
 
@@ -54,16 +55,24 @@ def save(plot: Plot, title: str, path: Path) -> None:
         OSError: the file cannot be written.
     """
     kinds = {Points: _points, Heat: _heat, Boxes: _boxes}
-    with rc_context(_STYLE):
+    with rc_context():
+        # What a user has set for papers of their own is not for these.
+        rcdefaults()
+        rcParams.update(_STYLE)
         drawn = kinds[type(plot)](plot)  # type: ignore[operator]
-        drawn.axes[0].set_title(_short(title))
+        drawn.axes[0].set_title(_lines(title, _TITLE))
         drawn.savefig(path, format="svg", metadata={"Date": None})
 
 
 def _short(text: str) -> str:
-    """A name that leaves room for the plot beside it."""
+    """A name; of a very long one both ends, because names that are alike differ at the end."""
     line = plain(text)
-    return line if len(line) <= _LONG else f"{line[: _LONG - 1]}…"
+    return line if len(line) <= _LONG else f"{line[: _LONG // 2]} … {line[-_LONG // 2 :]}"
+
+
+def _lines(text: str, width: int = _LINE) -> str:
+    """A name in lines, so that it leaves room for the plot beside it."""
+    return textwrap.fill(_short(text), width, break_on_hyphens=False)
 
 
 def _canvas(height: float) -> tuple[Figure, Any]:
@@ -73,28 +82,48 @@ def _canvas(height: float) -> tuple[Figure, Any]:
 
 def _points(plot: Points) -> Figure:
     drawn, axes = _canvas(4.5)
+    legend: list[tuple[Any, str]] = []
     axes.grid(visible=True)
     axes.margins(0.08)
     axes.set(xlabel=plain(plot.x.title), ylabel=plain(plot.y.title),
              xscale=_side(plot.x), yscale=_side(plot.y))  # fmt: skip
     for index, line in enumerate(plot.lines):
-        xs, ys = _scaled(plot.x, line.xs), _scaled(plot.y, line.ys)
-        alone = _short(line.name) if len(plot.lines) == 1 else None
-        axes.plot(xs, ys, "--" if line.dashed else "-", linewidth=2, alpha=0.6,
-                  color=colour(-1 - index), label=alone)  # fmt: skip
-        if alone is None:
+        xs, ys = plot.x.scaled(line.xs), plot.y.scaled(line.ys)
+        (mark,) = axes.plot(xs, ys, "--" if line.dashed else "-", linewidth=2, alpha=0.6,
+                            color=colour(-1 - index))  # fmt: skip
+        if len(plot.lines) == 1:
+            legend.append((mark, line.name))
+        else:
             _write(axes, xs[0], ys[0], line.name)
-    for index, group in enumerate(dict.fromkeys(point.group for point in plot.points)):
-        _group(axes, plot, [point for point in plot.points if point.group == group], index)
+    groups = list(dict.fromkeys(point.group for point in plot.points))
+    for index, group in enumerate(groups):
+        some = [point for point in plot.points if point.group == group]
+        legend.append((_group(axes, plot, some, index), group))
+        if plot.joined and len(groups) > _LEGEND:
+            last = max(some, key=lambda one: one.x)
+            _write(axes, last.x * plot.x.scale, last.y * plot.y.scale, group)
     for point in plot.points:
         if point.label:
             _write(axes, point.x * plot.x.scale, point.y * plot.y.scale, point.label)
     for axis, side in ((plot.x, axes.xaxis), (plot.y, axes.yaxis)):
         if axis.log:
             _plain_ticks(side)
-    if 1 < len(axes.get_legend_handles_labels()[1]) <= _LEGEND:
-        drawn.legend(loc="outside lower center", ncols=4, frameon=False)
+        if axis.ranks:
+            side.set_ticks([])
+    if 1 < len(legend) <= _LEGEND:
+        _legend(drawn, legend)
     return drawn
+
+
+def _legend(drawn: Figure, items: list[tuple[Any, str]]) -> None:
+    # Matplotlib leaves out what begins with an underscore.
+    names = [f" {_lines(name)}" for _, name in items]
+    longest = max(len(line) for name in names for line in name.splitlines())
+    columns = max(1, min(4, int(_WIDTH / (0.5 + 0.08 * longest))))
+    lines = sum(name.count("\n") + 1 for name in names) / columns
+    drawn.set_figheight(drawn.get_figheight() + 0.18 * lines)
+    drawn.legend([mark for mark, _ in items], names, loc="outside lower center", ncols=columns,
+                 frameon=False)  # fmt: skip
 
 
 def _side(axis: Axis) -> str:
@@ -117,38 +146,42 @@ def _plain_ticks(side: Any) -> None:
         side.set_minor_formatter(NullFormatter())
 
 
-def _group(axes: Any, plot: Points, some: Sequence[Point], index: int) -> None:
+def _group(axes: Any, plot: Points, some: Sequence[Point], index: int) -> Any:
     paint = colour(index)
-    xs = _scaled(plot.x, [one.x for one in some])
-    ys = _scaled(plot.y, [one.y for one in some])
+    xs = plot.x.scaled([one.x for one in some])
+    ys = plot.y.scaled([one.y for one in some])
     sizes = [(one.size * _PIXEL) ** 2 for one in some]
-    axes.scatter(xs, ys, s=sizes, marker=_MARKERS[index % len(_MARKERS)], color=paint, alpha=0.6,
-                 linewidths=0, label=_short(some[0].group))  # fmt: skip
+    mark = axes.scatter(xs, ys, s=sizes, marker=_MARKERS[index % len(_MARKERS)], color=paint,
+                        alpha=0.6, linewidths=0)  # fmt: skip
     if plot.joined:
         axes.plot(*zip(*sorted(zip(xs, ys, strict=True)), strict=True), color=paint)
     for x, y, one in zip(xs, ys, some, strict=True):
         if one.low is None or one.high is None:
             continue
         along = plot.x if plot.interval == "x" else plot.y
-        ends = _scaled(along, [one.low, one.high])
+        ends = along.scaled([one.low, one.high])
         line = (ends, [y, y]) if plot.interval == "x" else ([x, x], ends)
         axes.plot(*line, color=paint, alpha=0.7, linewidth=1)
+    return mark
 
 
 def _write(axes: Any, x: float, y: float, text: str) -> None:
-    axes.annotate(_short(text), (x, y), xytext=(4, 4), textcoords="offset points", color=GREY,
+    axes.annotate(_lines(text), (x, y), xytext=(4, 4), textcoords="offset points", color=GREY,
                   fontsize=8)  # fmt: skip
 
 
-def _scaled(axis: Axis, values: Sequence[float]) -> list[float]:
-    return [value * axis.scale for value in values]
+def _most_lines(labels: Sequence[str]) -> int:
+    return max(label.count("\n") + 1 for label in labels)
 
 
 def _heat(plot: Heat) -> Figure:
     columns = {name: index for index, name in enumerate(plot.columns)}
-    longest = max(len(_short(name)) for name in columns)
-    wide = sum(len(_short(name)) + 2 for name in columns) > 70 or longest > 14
-    drawn, axes = _canvas(0.8 + 0.22 * len(plot.rows) + (0.035 * longest if wide else 0.2))
+    labels = [_lines(name) for name in plot.rows]
+    heads = [_lines(name) for name in plot.columns]
+    longest = max(len(line) for head in heads for line in head.splitlines())
+    wide = len(heads) * (longest + 2) > 90
+    height = 0.22 * len(labels) * _most_lines(labels)
+    drawn, axes = _canvas(0.8 + height + (0.035 * longest if wide else 0.2) * _most_lines(heads))
     rows = {name: index for index, name in enumerate(plot.rows)}
     for one in plot.squares:
         x, y = columns[one.column], rows[one.row]
@@ -157,8 +190,8 @@ def _heat(plot: Heat) -> Figure:
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     axes.xaxis.tick_top()
     slanted = {"rotation": 25, "ha": "left"} if wide else {}
-    axes.set_xticks(range(len(columns)), [_short(name) for name in columns], **slanted)
-    axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+    axes.set_xticks(range(len(columns)), heads, **slanted)
+    axes.set_yticks(range(len(rows)), labels)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return drawn
@@ -167,7 +200,8 @@ def _heat(plot: Heat) -> Figure:
 def _boxes(plot: Boxes) -> Figure:
     rows = {name: index for index, name in enumerate(dict.fromkeys(b.row for b in plot.boxes))}
     groups = list(dict.fromkeys(box.group for box in plot.boxes))
-    drawn, axes = _canvas(0.8 + 0.42 * len(rows))
+    labels = [_lines(name) for name in rows]
+    drawn, axes = _canvas(0.8 + max(0.42, 0.2 * _most_lines(labels)) * len(rows))
     step = 0.8 / max(len(groups), 1)
     for box in plot.boxes:
         y = rows[box.row] + (groups.index(box.group) - (len(groups) - 1) / 2) * step
@@ -179,5 +213,5 @@ def _boxes(plot: Boxes) -> Figure:
     axes.set_xscale("log")
     _plain_ticks(axes.xaxis)
     axes.set(xlabel=plain(plot.axis.title), ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)), [_short(name) for name in rows])
+    axes.set_yticks(range(len(rows)), labels)
     return drawn
