@@ -159,8 +159,9 @@ def _allocator(environment: Environment) -> Finding | None:
         return None
     what = "glibc takes blocks over 32 MiB from the system and clears them in every call"
     mend = (
-        "minor_faults_per_call shows it; MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=4294967296, or"
-        " LD_PRELOAD of tcmalloc or jemalloc, keep them: set it where the network will run too"
+        "the column minor_faults_per_call shows it; MALLOC_MMAP_MAX_=0"
+        " MALLOC_TRIM_THRESHOLD_=4294967296, or LD_PRELOAD of tcmalloc or jemalloc, keep them: set"
+        " it where the network will run too"
     )
     return Finding("allocator", what, mend)
 

@@ -287,6 +287,11 @@ class Record:
         values = () if self.failure is not None else self.round_seconds
         return stats.geometric(values) if values else None
 
+    @property
+    def rounds(self) -> int:
+        """Fresh starts that gave samples."""
+        return len({run.round for run in self.runs if run.slices})
+
     @cached_property
     def sampled_ns(self) -> int:
         """All its samples together."""

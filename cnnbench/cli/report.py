@@ -15,7 +15,7 @@ from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling
-from cnnbench.report.selection import Selection, keep, view
+from cnnbench.report.selection import Selection, explained, keep, view
 from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
@@ -165,7 +165,8 @@ def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
 def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[Change]:
     if baseline is None:
         return []
-    old, thresholds = compare.side_of(store.read(baseline)), gate.thresholds(None, (), Path())
+    (kept,) = stored.read([baseline])
+    old, thresholds = compare.side_of(kept), gate.thresholds(None, (), Path())
     return comparison.changes(
         [compare.judge(compare.compare(old, compare.side_of(run)), thresholds) for run in runs]
     )
@@ -178,12 +179,11 @@ def _selection(options: dict[str, Any], group_by: str | None) -> Selection:
 def _table(found: Sequence[Entry], kind: str, options: dict[str, Any]) -> Table:
     if options["scaling"] and options["pivot"] is not None:
         raise UsageError("--scaling and --pivot are two tables; ask for one")
-    if options["scaling"]:
-        _refuse_beside(options, "scaling", kind)
-        return scaling(keep(found, options["condition"]))
-    if options["pivot"] is not None:
-        _refuse_beside(options, "pivot", kind)
-        return _pivot(found, options)
+    if options["scaling"] or options["pivot"] is not None:
+        _refuse_beside(options, "scaling" if options["scaling"] else "pivot", kind)
+        kept = keep(found, options["condition"])
+        table = scaling(kept) if options["scaling"] else _pivot(kept, options)
+        return explained(table, found, kept, options["condition"])
     people = kind in FOR_PEOPLE or kind in PAGES
     group_by = options["group_by"]
     if group_by is None and kind == "markdown" and len(found) > _MANY:
@@ -205,6 +205,4 @@ def _pivot(found: Sequence[Entry], options: dict[str, Any]) -> Table:
     # pandas takes a third of a second to import; only a pivot needs it.
     from cnnbench.report.pivot import pivot
 
-    return pivot(
-        keep(found, options["condition"]), options["pivot"], options["metric"] or "latency"
-    )
+    return pivot(found, options["pivot"], options["metric"] or "latency")

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from cnnbench.report.selection import fact
-from cnnbench.report.table import Entry
+from cnnbench.report.table import Entry, optimizer
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -25,8 +26,40 @@ def setting(entry: Entry) -> str:
     """What must be equal for latencies of different networks to compare."""
     spec = entry.record.spec
     work = spec.workload
-    where = f"{work.phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
+    phase = work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase} by {work.optimizer}"
+    where = f"{phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
     return f"{where}, run {entry.run}"
+
+
+def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
+    """How to call a workload: by its model, and by whatever else differs between them."""
+    parts = differing(found)
+    others = [part for name, part in parts.items() if batch or name != "batch"]
+    return lambda one: ", ".join(text for of in (_model, *others) if (text := of(one)))
+
+
+def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
+    """What tells the entries apart beside model and mode, and how each is said."""
+    parts = {name: of for name, of in _PARTS.items() if len({of(one) for one in found}) > 1}
+    # One network at two sizes is told apart by the size; another size of another network is not.
+    sizes = {(_model(one), one.record.spec.workload.input) for one in found}
+    if len(sizes) > len({model for model, _ in sizes}):
+        parts["input"] = lambda one: one.record.spec.workload.shape_text
+    return parts
+
+
+def _model(one: Entry) -> str:
+    return one.record.spec.workload.model
+
+
+_PARTS: dict[str, Callable[[Entry], str]] = {
+    "phase": lambda one: one.record.spec.workload.phase,
+    "optimizer": lambda one: optimizer(one) or "",
+    "batch": lambda one: f"batch {one.record.spec.workload.batch}",
+    "device": lambda one: one.record.spec.device.text,
+    "threads": lambda one: f"threads {one.record.spec.threads}",
+    "run": lambda one: one.run,
+}
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
@@ -141,21 +174,31 @@ class BestMode:
 def best_modes(found: Sequence[Entry]) -> list[BestMode]:
     """One per workload, device and threads with at least two modes that may be used."""
     groups = by(
-        (entry for entry in found if trusted(entry) and entry.speedup is not None),
+        (entry for entry in found if trusted(entry) and _against_itself(entry)),
         lambda entry: (entry.run, entry.record.spec.plain.id),
     )
-    return [_best(group) for group in groups.values() if len(group) > 1]
+    several = [group for group in groups.values() if len({_mode(one) for one in group}) > 1]
+    return [_best(group) for group in several]
+
+
+def _mode(entry: Entry) -> str:
+    return entry.record.spec.mode.text
+
+
+def _against_itself(entry: Entry) -> bool:
+    """Whether it has a speed-up against plain eager of the same; a substitute's is another's."""
+    spec = entry.record.spec
+    return entry.speedup is not None and spec.workload.group is spec.workload
 
 
 def _best(group: Sequence[Entry]) -> BestMode:
     best = max(group, key=_point)
     floor = best.speedup.low if best.speedup else None
-    equal = [
-        entry.record.spec.mode.text
-        for entry in group
-        if entry is not best and (floor is None or _high(entry) >= floor)
-    ]
-    return BestMode(best, floor is not None and floor > 1, tuple(equal), len(group))
+    own = _mode(best)
+    # One run may have been named twice.
+    high = {_mode(entry): _high(entry) for entry in group}
+    equal = [mode for mode, end in high.items() if mode != own and (floor is None or end >= floor)]
+    return BestMode(best, floor is not None and floor > 1, tuple(equal), len(high))
 
 
 def _point(entry: Entry) -> float:

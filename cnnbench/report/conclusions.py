@@ -11,7 +11,7 @@ from cnnbench import advice, units
 from cnnbench.report import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from cnnbench.report.answers import BestMode, Offer
     from cnnbench.report.table import Entry
@@ -103,7 +103,9 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not best:
         return
     if len(best) <= _FEW:
-        yield from (Sentence(_mode(one), "good" if one.sure else "") for one in best)
+        parts = answers.differing([one.entry for one in best])
+        others = [of for name, of in parts.items() if name != "batch"]
+        yield from (Sentence(_mode(one, others), "good" if one.sure else "") for one in best)
         return
     wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
     gains = [one.entry.speedup.point for one in best if one.sure and one.entry.speedup]
@@ -121,9 +123,11 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
         )
 
 
-def _mode(one: BestMode) -> str:
+def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
+    """About one workload; ``others`` is what tells it apart beside model and batch."""
     spec, ratio = one.entry.record.spec, one.entry.speedup
-    name, batch = spec.workload.model, f"batch {spec.workload.batch}"
+    also = [text for of in others if (text := of(one.entry))]
+    name, batch = spec.workload.model, ", ".join([f"batch {spec.workload.batch}", *also])
     if spec.mode.text == "eager":
         text = f"{name} ({batch}): none of {one.tried} modes is faster than plain eager"
     elif not one.sure or ratio is None or ratio.low is None or ratio.high is None:
@@ -138,7 +142,14 @@ def _mode(one: BestMode) -> str:
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
-    kinds = Counter(entry.record.failure.kind for entry in found if entry.record.failure)
+    refused = sum(entry.record.refused for entry in found)
+    if refused:
+        yield Sentence(f"{_number(refused, 'way')} to compute a layer did not apply to it.")
+    kinds = Counter(
+        entry.record.failure.kind
+        for entry in found
+        if entry.record.failure and not entry.record.refused
+    )
     if kinds:
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
         yield Sentence(f"{_number(kinds.total(), 'spec')} failed: {listed}.", "bad")

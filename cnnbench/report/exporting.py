@@ -12,7 +12,8 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics
-from cnnbench.errors import UnknownName
+from cnnbench.errors import UnknownName, UsageError
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -29,9 +30,18 @@ def export(found: Sequence[Entry], name: str) -> str:
 
     Raises:
         UnknownName: no such format.
+        UsageError: two records of one name, which no other tool could tell apart.
     """
     if name not in EXPORTS:
         raise UnknownName("export format", name, EXPORTS)
+    runs: dict[str, str] = {}
+    for one in found:
+        if one.record.id in runs:
+            raise UsageError(
+                f"{one.record.id} is in runs {runs[one.record.id]} and {one.run}; the format has no"
+                " place for a run: export one at a time"
+            )
+        runs[one.record.id] = one.run
     return EXPORTS[name]([one for one in found if metrics.latency(one.record) is not None])
 
 
@@ -85,7 +95,7 @@ def _benchmark(record: Record) -> dict[str, Any]:
         "mode": mode.text,
         "batch": workload.batch,
         "input": workload.shape_text,
-        "phase": workload.phase,
+        "phase": phase_of(record),
         "device": record.spec.device.text,
         "threads": record.spec.threads,
     }
@@ -100,6 +110,12 @@ def _benchmark(record: Record) -> dict[str, Any]:
                     "min_rounds": len(times), "max_time": 0.0, "min_time": 0.0},
         "stats": _stats(times),
     }  # fmt: skip
+
+
+def phase_of(record: Record) -> str:
+    """As in the spec's id: with the optimizer, unless it is the usual one."""
+    work = record.spec.workload
+    return work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase}-{work.optimizer}"
 
 
 def _counts(record: Record) -> dict[str, float]:
@@ -209,7 +225,7 @@ def _timm_row(record: Record) -> dict[str, Any]:
     values = (workload.batch / time.point, 1e3 * time.point, workload.batch, workload.input[-1])
     row: dict[str, Any] = dict(zip((f"{phase}_{name}" for name in _TIMM), values, strict=True))
     row |= {"model": workload.model, "mode": record.spec.mode.text}
-    row |= {"device": record.spec.device.text, "phase": workload.phase}
+    row |= {"device": record.spec.device.text, "phase": phase_of(record)}
     if record.cost is not None:
         row["param_count"] = record.cost.params / 1e6
         if phase == "infer":

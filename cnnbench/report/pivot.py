@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 # Fields that may become columns; the others of them tell rows apart.
 FIELDS = ("mode", "batch", "device", "threads", "phase", "size")
-_ROWS = ("model", "phase", "batch", "input", "device", "threads", "mode", "run")
+_ROWS = ("model", "phase", "optimizer", "batch", "input", "device", "threads", "mode", "run")
 
 
 def frame(found: Sequence[Entry]) -> pd.DataFrame:
     """The tidy table as a data frame."""
     table = tidy(found)
-    return pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
+    data = pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
+    # A key must be equal to itself, which what is missing is not.
+    return data.assign(optimizer=[value or "" for value in data["optimizer"]])
 
 
 def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
@@ -60,7 +62,12 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
 def _keys(data: pd.DataFrame, field: str) -> list[str]:
     """The model, and whatever else differs between rows."""
     others = [key for key in _ROWS if key != field and not (field == "size" and key == "input")]
-    return [key for key in others if key == "model" or data[key].nunique() > 1]
+    return [key for key in others if key == "model" or _tells(data[key])]
+
+
+def _tells(column: pd.Series[Any]) -> bool:
+    """Whether it has two values; none at all, as inference has no optimizer, is not one."""
+    return len(set(column) - {""}) > 1
 
 
 def _cells(

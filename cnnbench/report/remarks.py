@@ -36,6 +36,13 @@ def _of(run: StoredRun) -> list[str]:
         return [*lines, f"run {name} has no records: none of its {total} specs was measured"]
     if missing:
         lines.append(f"run {name}: {missing} of {total} specs have no record yet (interrupted?)")
+    strangers = {record.environment for record in run.records} - {run.environment.fingerprint}
+    if strangers:
+        count = sum(record.environment in strangers for record in run.records)
+        lines.append(
+            f"run {name}: {count} of {len(run.records)} records were measured elsewhere than"
+            f" environment.json says ({', '.join(sorted(strangers))})"
+        )
     if len(run.failed) == len(run.records):
         lines.append(f"run {name}: every spec failed, so there is no number")
     return lines

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.report.table import Column, Table, captions, notes, summary
+from cnnbench.report.table import Column, Table, captions, notes, optimizer, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +29,7 @@ _KEYS = (
     Column("run", "run"),
     Column("model", "model"),
     Column("phase", "phase"),
+    Column("optimizer", "optimizer"),
     Column("input", "input"),
     Column("device", "device"),
     Column("threads", "threads", "whole"),
@@ -115,19 +116,24 @@ def _key(entry: Entry) -> tuple[Value, ...]:
     spec = entry.record.spec
     work = spec.workload
     return (
-        entry.run, work.model, work.phase, work.shape_text, spec.device.text, spec.threads,
-        spec.mode.text,
+        entry.run, work.model, work.phase, optimizer(entry), work.shape_text, spec.device.text,
+        spec.threads, spec.mode.text,
     )  # fmt: skip
 
 
 def _differs(curves: Mapping[tuple[Value, ...], object], index: int) -> bool:
-    return len({key[index] for key in curves}) > 1
+    # What some have not at all, as inference has no optimizer, tells nothing.
+    return len({key[index] for key in curves} - {None}) > 1
 
 
 def _shared(curves: Mapping[tuple[Value, ...], object], keep: Sequence[int]) -> list[str]:
     if not curves:
         return []
     first = next(iter(curves))
-    words = {"run": "run ", "input": "input ", "threads": "threads "}
-    names = [(i, column.name) for i, column in enumerate(_KEYS) if i not in keep]
+    words = {"run": "run ", "optimizer": "optimizer ", "input": "input ", "threads": "threads "}
+    names = [
+        (i, column.name)
+        for i, column in enumerate(_KEYS)
+        if i not in keep and all(key[i] is not None for key in curves)
+    ]
     return [", ".join(f"{words.get(name, '')}{first[i]}" for i, name in names)] if names else []

@@ -112,13 +112,26 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     if not wanted.columns:
         table = (summary if people else tidy)(rows)
     else:
-        table = chosen(rows, [_cell(name, people=people) for name in wanted.columns])
+        table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
             table = replace(table, captions=captions(rows), notes=notes(rows))
-    if people and not rows:
-        why = f"no row of {len(found)} fits the filter {wanted.filter}" if found else "no records"
-        table = replace(table, notes=(*table.notes, why))
+    if people:
+        table = explained(table, found, rows, wanted.filter)
     return replace(table, groups=groups)
+
+
+def explained(table: Table, found: Sequence[Entry], kept: Sequence[Entry], text: str) -> Table:
+    """The table, with the reason if a filter has left nothing for it."""
+    if kept:
+        return table
+    why = f"no row of {len(found)} fits the filter {text}" if found else "no records"
+    return replace(table, notes=(*table.notes, why))
+
+
+def _distinct(names: Sequence[str], *, people: bool) -> list[Cell]:
+    """Each column once, by whichever of its names it was asked for first."""
+    asked = [_cell(name, people=people) for name in names]
+    return list({cell[0].name: cell for cell in reversed(asked)}.values())[::-1]
 
 
 def _cell(name: str, *, people: bool) -> Cell:

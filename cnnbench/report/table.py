@@ -133,14 +133,14 @@ def _size(entry: Entry) -> str:
     return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
 
 
-def _optimizer(entry: Entry) -> str | None:
+def optimizer(entry: Entry) -> str | None:
     """Of the phases that train; inference has none."""
     work = entry.record.spec.workload
     return None if work.phase == "inference" else work.optimizer
 
 
 def _unusual_optimizer(entry: Entry) -> str | None:
-    name = _optimizer(entry)
+    name = optimizer(entry)
     return None if name == OPTIMIZERS[0] else name
 
 
@@ -163,7 +163,7 @@ _IDENTITY: tuple[Cell, ...] = (
     (Column("size", "size"), _size),
     (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
     (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
-    (Column("optimizer", "optimizer"), _optimizer),
+    (Column("optimizer", "optimizer"), optimizer),
     (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
     (Column("status", "status"), lambda e: e.record.status),
     (Column("error", "error"), lambda e: reason(e.record)),
@@ -172,7 +172,7 @@ _IDENTITY: tuple[Cell, ...] = (
 _ORIGIN: tuple[Cell, ...] = (
     (Column("measurement", "measurement"), lambda e: e.quality),
     (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
-    (Column("rounds", "rounds", "whole"), lambda e: len(e.record.runs)),
+    (Column("rounds", "rounds", "whole"), lambda e: e.record.rounds),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
@@ -322,10 +322,10 @@ def summary(found: Sequence[Entry]) -> Table:
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     """What the numbers are numbers of: machine and software, and how they were taken."""
     lines = [_where(entry.environment) for entry in found]
-    counts = {len(entry.record.runs) for entry in found if entry.record.failure is None}
-    if counts:
+    counts = {entry.record.rounds for entry in found if entry.record.failure is None}
+    if counts - {0}:
         lines.append(
-            f"latency: median over {_span(counts)}, 95 % interval over rounds;"
+            f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
             " vs eager: from slices measured side by side"
         )
     return tuple(dict.fromkeys(lines))
@@ -361,10 +361,20 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
         why = reason(record)
         if why or record.status != "ok":
             lines.append(f"{record.id}: {record.status}: {why or 'not measured'}")
-        lines += [f"{record.id}: {note}" for note in record.notes]
+        lines += [f"{record.id}: {note}" for note in (*_gaps(record), *record.notes)]
         if record.reference is not None and record.reference.subnormal_share:
             lines.append(f"{record.id}: {_subnormal(record.reference)}")
     return tuple(dict.fromkeys(lines))
+
+
+def _gaps(record: Record) -> list[str]:
+    """What a record that did not fail should have and has not."""
+    if record.failure is not None or not record.runs:
+        return []
+    empty = sum(not run.slices for run in record.runs)
+    if not empty:
+        return []
+    return [f"{empty} of {len(record.runs)} processes gave no samples and are left out"]
 
 
 def _subnormal(reference: Reference) -> str:

@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 def failures(found: Sequence[Entry]) -> Section | None:
     """What failed or came out wrong, with the reason."""
-    bad = [one for one in found if one.record.status in {"failed", "wrong", "loose"}]
+    bad = [
+        one
+        for one in found
+        if one.record.status in {"failed", "wrong", "loose"} and not one.record.refused
+    ]
     if not bad:
         return None
     columns = (Column("spec", "spec"), Column("status", "status"), Column("kind", "kind"),

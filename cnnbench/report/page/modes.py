@@ -116,7 +116,7 @@ def _heat_section(
     measured = [one for one in found if base.ratio(one) is not None]
     if len(columns) < 2 or all(_mode(one) == "eager" for one in measured):
         return None
-    named = list(zip(map(row_names(found), found), map(_mode, found), found, strict=True))
+    named = list(zip(map(answers.names(found), found), map(_mode, found), found, strict=True))
     rows = list(dict.fromkeys(row for row, _, _ in named))
     drawn = set(rows[:_MOST_ROWS])
     squares = tuple(
@@ -133,25 +133,6 @@ def _heat_section(
     )
     plot = Heat(tuple(rows[:_MOST_ROWS]), tuple(columns), squares)
     return Section(name, title, reading, table, ((title, plot),))
-
-
-def row_names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
-    """How to call a workload: by its model, and by whatever else differs between them."""
-    parts: tuple[Callable[[Entry], str], ...] = (
-        lambda one: one.record.spec.workload.model,
-        lambda one: one.record.spec.workload.phase,
-        lambda one: f"batch {one.record.spec.workload.batch}" if batch else "",
-        lambda one: one.record.spec.device.text,
-        lambda one: f"threads {one.record.spec.threads}",
-        lambda one: one.run,
-    )
-    # One network at two sizes is told apart by the size; another size of another network is not.
-    sizes = {(one.record.spec.workload.model, one.record.spec.workload.input) for one in found}
-    twice = len(sizes) > len({model for model, _ in sizes})
-    if twice:
-        parts = (*parts, lambda one: one.record.spec.workload.shape_text)
-    used = [parts[0], *(part for part in parts[1:] if len({part(one) for one in found}) > 1)]
-    return lambda one: ", ".join(part(one) for part in used)
 
 
 def _mode(entry: Entry) -> str:
@@ -176,7 +157,7 @@ def _square(entry: Entry, row: str, base: _Beside) -> Square:
 def batches(found: Sequence[Entry]) -> Section | None:
     """Throughput by batch."""
     some = [one for one in found if answers.trusted(one)]
-    name = row_names(some, batch=False)
+    name = answers.names(some, batch=False)
     groups = answers.by(some, lambda one: f"{name(one)}, {one.record.spec.mode.text}")
     groups = {
         key: group

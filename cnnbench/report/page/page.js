@@ -111,7 +111,8 @@ function recolour(printing) {
             axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: line,
             major_tick_line_color: line, minor_tick_line_color: null,
           });
-        } else if ("click_policy" in part) {
+        } else if ("click_policy" in part && !printing) {
+          // Drawn anew a moment later, which is too late for paper.
           part.label_text_color = ink;
         }
       }
@@ -175,6 +176,9 @@ class Gallery {
   }
 }
 
+// Width of what is printed, in the browser's pixels: 180 mm.
+const PAPER = 680;
+
 function start() {
   document.documentElement.classList.add("scripted");
   const table = document.getElementById("all");
@@ -183,6 +187,7 @@ function start() {
     markStatuses(table);
     makeFilterable(table, document.getElementById("filter"), document.getElementById("shown"));
   }
+  const plots = [...document.querySelectorAll(".plot")];
   const gallery = drawPlots(JSON.parse(document.getElementById("plots-json").textContent));
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));
   let closed = [];
@@ -190,10 +195,12 @@ function start() {
     closed = [...document.querySelectorAll("details:not([open])")];
     for (const one of closed) one.open = true;
     gallery?.all();
+    for (const one of plots) one.style.zoom = Math.min(1, PAPER / one.clientWidth);
     recolour(true);
   });
   window.addEventListener("afterprint", () => {
     for (const one of closed) one.open = false;
+    for (const one of plots) one.style.zoom = "";
     recolour(false);
   });
 }

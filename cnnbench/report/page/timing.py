@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers
-from cnnbench.report.page.modes import row_names
 from cnnbench.report.page.parts import Axis, Box, Boxes, Line, Point, Points, Section
 from cnnbench.report.table import Column, Table
 
@@ -28,7 +27,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
     timed = [one for one in found if answers.latency(one) is not None and one.record.runs]
     if not timed:
         return None
-    name = row_names(timed)
+    name = answers.names(timed)
     widest = sorted(timed, key=_margin, reverse=True)[:_MOST]
     rows, boxes = [], []
     for one in widest:
@@ -86,7 +85,7 @@ def roofline(found: Sequence[Entry]) -> Section | None:
     placed = [(one, place) for one in probed if (place := _place(one)) is not None]
     if not placed:
         return None
-    name = row_names([one for one, _ in placed])
+    name = answers.names([one for one, _ in placed])
     rows, points = [], []
     for one, (flops, moved, how) in placed:
         time = answers.latency(one)
