@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from cnnbench.errors import CnnbenchError, Interrupted
+from cnnbench.errors import CnnbenchError, Interrupted, UsageError
 from cnnbench.version import VERSION
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
@@ -74,7 +74,8 @@ class Lazy(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a subcommand; Ctrl-C and a reader that has gone are ours to answer, not click's."""
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
         except BrokenPipeError:
@@ -82,6 +83,7 @@ class Lazy(click.Group):
             # to flush again.
             sys.stdout = None
             sys.exit(0)
+        return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command; every error of ours is one line on stderr and an exit code."""
@@ -96,6 +98,14 @@ class Lazy(click.Group):
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
             sys.exit(error.exit_code)
+        except OSError as error:
+            if debug:
+                traceback.print_exc()
+            # What Python has not written yet it would try to write again.
+            sys.stdout = None
+            where = error.filename or "standard output"
+            click.echo(f"cnnbench: {where}: {error.strerror or error}", err=True)
+            sys.exit(UsageError.exit_code)
         except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
             if debug:
                 traceback.print_exc()
@@ -122,7 +132,7 @@ def _where_to_look(error: Exception) -> str:
     cls=Lazy,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 1 regression, 2 bad input, 3 some specs failed, 4 inconclusive,"
-    " 5 incomparable, 130 interrupted.",
+    " 5 incomparable, 70 a mistake of cnnbench itself, 130 interrupted.",
 )
 @click.version_option(VERSION, prog_name="cnnbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

@@ -24,19 +24,13 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
     """
     # Half of a surrogate pair, which JSON may hold, has no encoding.
     text = text.encode("utf8", "replace").decode("utf8")
-    try:
-        if output is not None:
-            output.write_text(text, encoding="utf8", newline="")
-            return
+    if output is None:
         # click takes colours out where it sees no terminal, unless told.
         click.echo(text, nl=False, color=colour)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        raise
+        return
+    try:
+        output.write_text(text, encoding="utf8", newline="")
     except OSError as error:
-        if output is None:
-            sys.stdout = None  # or Python would try to write the rest when it ends
-            raise StoreError(f"standard output: {error.strerror}") from error
         raise StoreError(f"{output}: {error.strerror}") from error
 
 

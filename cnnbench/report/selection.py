@@ -130,8 +130,11 @@ def explained(table: Table, found: Sequence[Entry], kept: Sequence[Entry], text:
 
 def _distinct(names: Sequence[str], *, people: bool) -> list[Cell]:
     """Each column once, by whichever of its names it was asked for first."""
-    asked = [_cell(name, people=people) for name in names]
-    return list({cell[0].name: cell for cell in reversed(asked)}.values())[::-1]
+    table: dict[str, Cell] = {}
+    for name in names:
+        cell = _cell(name, people=people)
+        table.setdefault(cell[0].name, cell)
+    return list(table.values())
 
 
 def _cell(name: str, *, people: bool) -> Cell:

@@ -54,7 +54,7 @@ def test_help_names_every_command_and_every_exit_code(cnnbench_cli) -> None:
     for name, (_, line) in COMMANDS.items():
         assert f"  {name}" in text
         assert line.split()[0] in text
-    for code in ("0 fine", "2 bad input", "130 interrupted"):
+    for code in ("0 fine", "2 bad input", "70 a mistake of cnnbench", "130 interrupted"):
         assert code in " ".join(text.split())
 
 
@@ -157,3 +157,31 @@ def test_ctrl_c_in_any_command_exits_130(cnnbench_cli, monkeypatch, command: str
     result = cnnbench_cli(command)
 
     assert (result.exit_code, result.stderr) == (130, "cnnbench: interrupted\n")
+
+
+def test_what_nobody_expected_is_one_line_and_never_looks_like_a_regression(
+    cnnbench_cli, monkeypatch
+) -> None:
+    def crash(*_: object) -> None:
+        raise OverflowError("int too large\nto convert")
+
+    monkeypatch.setattr("cnnbench.cli.listing.catalogue.entries", crash)
+
+    result, shown = cnnbench_cli("list"), cnnbench_cli("list", "--debug")
+
+    assert (result.exit_code, shown.exit_code) == (70, 70)
+    (line,) = result.stderr.splitlines()
+    assert "OverflowError: int too large to convert" in line
+    assert "--debug shows where" in line
+    assert "Traceback" in shown.stderr
+
+
+def test_a_full_disk_behind_standard_output_is_one_line(cnnbench_process) -> None:
+    full = (
+        "import sys; from cnnbench.cli import main; sys.stdout = open('/dev/full', 'w'); main({})"
+    )
+
+    done = cnnbench_process(code=full.format(["list"]))
+
+    assert done.code == 2, done.err
+    assert done.err.strip() == "cnnbench: standard output: No space left on device"

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -315,3 +316,90 @@ def test_pictures_that_cannot_be_written_are_one_line(cnnbench_cli, run) -> None
 
     assert result.exit_code == 2
     assert "out-pictures: File exists" in result.stderr
+
+
+def change(run, name: str, data) -> None:
+    path = run / name
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf8")) | data))
+
+
+@pytest.mark.parametrize(
+    "hard",
+    [{"torch": "2.0"}, {"gpus": 5}, {"gpus": ["x"]}, {"cores_usable": "2"}, {"variables": [1]},
+     {"cpu_quota": "1"}],
+)  # fmt: skip
+@pytest.mark.parametrize("kind", ["table", "csv", "html"])
+def test_an_environment_of_another_shape_is_one_line(cnnbench_cli, run, hard, kind: str) -> None:
+    change(run, store.ENVIRONMENT, {"hard": hard})
+
+    result = cnnbench_cli("report", run, "--format", kind)
+
+    (name,) = hard
+    assert result.exit_code == 2
+    assert f"environment.json: {name}: not what an environment says there" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_records_of_another_environment_are_said(cnnbench_cli, run) -> None:
+    change(run, store.ENVIRONMENT, {"hard": {"cpu": "Another"}})
+
+    for kind in PEOPLE:
+        text = cnnbench_cli("report", run, "--format", kind).stdout
+        assert "3 of 3 records were measured elsewhere than" in text.replace(r"\_", "_")
+
+
+def test_a_number_of_thousands_of_digits_is_no_torn_line(cnnbench_cli, run) -> None:
+    path = run / store.RECORDS
+    lines = path.read_text(encoding="utf8").splitlines()
+    path.write_text("\n".join([lines[0].replace("61706", "9" * 5000), *lines[1:]]) + "\n")
+
+    result = cnnbench_cli("report", run)
+
+    assert result.exit_code == 2
+    assert "records.jsonl:1: a number that no measurement can have" in result.stderr
+
+
+def test_processes_without_samples_are_no_rounds_and_are_said(cnnbench_cli, tmp_path) -> None:
+    path = made.directory(tmp_path / "a", [made.record(made.EAGER, [[10, 10], [10, 10], []])])
+
+    table = cnnbench_cli("report", path).stdout
+    (row,) = csv.DictReader(io.StringIO(cnnbench_cli("report", path, "--format", "csv").stdout))
+
+    assert "1 of 3 processes gave no samples and are left out" in table
+    assert "median over 2 rounds" in table
+    assert row["rounds"] == "2"
+
+
+@pytest.mark.parametrize("words", [["--pivot", "mode"], ["--scaling"], []])
+def test_a_filter_that_leaves_nothing_is_said(cnnbench_cli, run, words) -> None:
+    result = cnnbench_cli("report", run, *words, "--filter", "model=zzz")
+
+    assert result.exit_code == 0
+    assert "no row of 3 fits the filter model=zzz" in result.stdout
+
+
+def test_half_a_surrogate_pair_stops_no_format(cnnbench_cli, tmp_path) -> None:
+    path = made.directory(tmp_path / "a", [made.failed(made.EAGER, "x\ud800y")])
+
+    for kind in ("csv", "json", *PEOPLE):
+        assert cnnbench_cli("report", path, "--format", kind, "-o", "out").exit_code == 0
+        assert "\ud800" not in Path("out").read_text(encoding="utf8")
+
+
+def test_a_torn_line_of_the_baseline_is_said(cnnbench_cli, run) -> None:
+    old = made.directory(run.parent / "old", [made.record(made.EAGER, [[10, 10]] * 3)])
+    with (old / store.RECORDS).open("a") as file:
+        file.write('{"id":')
+
+    result = cnnbench_cli("report", run, "--format", "html", "--baseline", old, "-o", "x.html")
+
+    assert result.exit_code == 0
+    assert "torn line skipped" in result.stderr
+
+
+def test_one_column_by_two_names_stands_there_once(cnnbench_cli, run) -> None:
+    words = ["--columns", "model,latency,latency_median_s,model"]
+
+    header = cnnbench_cli("report", run, *words, "--format", "csv").stdout.splitlines()[0]
+
+    assert header == "model,latency_median_s"

@@ -60,6 +60,22 @@ def of(*records, run: str = "a-run") -> list[Entry]:
     return entries([StoredRun(Path(run), what, made.ENVIRONMENT, tuple(records))])
 
 
+TRAINED = ("lenet/training{}-b8-3x32x32/{}/cpu-t2", "", "-adamw")
+
+
+def trained(run: str = "a-run"):
+    """One network trained by two optimizers; what is faster by one is slower by the other."""
+    text, *optimizers = TRAINED
+    return of(
+        *(
+            made.record(text.format(optimizer, mode), [[time] * 3] * 3, ensemble=optimizer)
+            for optimizer, times in zip(optimizers, ((10, 5), (20, 40)), strict=True)
+            for mode, time in zip(("eager", "channels_last"), times, strict=True)
+        ),
+        run=run,
+    )
+
+
 @pytest.fixture
 def hostile() -> Table:
     """A table in which every text is hostile."""

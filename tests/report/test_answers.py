@@ -11,7 +11,7 @@ from cnnbench.report.conclusions import conclusions
 from cnnbench.report.table import entries
 from cnnbench.store import StoredRun
 from tests import made
-from tests.report.conftest import WORK, named, of
+from tests.report.conftest import WORK, named, of, trained
 
 POINTS = st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), min_size=1, max_size=12)
 
@@ -121,3 +121,51 @@ def test_entries_of_two_runs_do_not_share_a_front(tmp_path) -> None:
 
     assert len(answers.offers(found)) == 2
     assert entries([StoredRun(tmp_path, None, made.ENVIRONMENT, ())]) == []  # type: ignore[arg-type]
+
+
+def test_sentences_say_which_of_two_alike_workloads_they_are_about() -> None:
+    texts = [one.text for one in conclusions(trained())]
+
+    assert any(one.startswith("lenet (batch 8, momentum): channels_last is best") for one in texts)
+    assert "lenet (batch 8, adamw): none of 2 modes is faster than plain eager." in texts
+
+
+def test_workloads_are_named_by_what_tells_them_apart() -> None:
+    found = trained()
+    other = of(named("lenet", "eager", 10))
+
+    assert {answers.names(found)(one) for one in found} == {"lenet, momentum", "lenet, adamw"}
+    assert {answers.names([*found, *other])(one) for one in found} == {
+        "lenet, training, momentum, batch 8, 3x32x32",
+        "lenet, training, adamw, batch 8, 3x32x32",
+    }  # fmt: skip
+    assert len({answers.setting(one) for one in found}) == 2
+
+
+def test_a_substitute_is_no_mode_of_the_layer_nor_its_own_best() -> None:
+    records = [
+        made.record(f"conv:k64-3x3{tail}/inference-b1-64x8x8/{mode}/cpu-t1", [[time] * 3] * 3)
+        for tail, mode, time in (
+            ("", "eager", 8), ("", "channels_last", 4),
+            ("~ghost", "eager", 2), ("~ghost", "channels_last", 3),
+        )
+    ]  # fmt: skip
+
+    (best,) = answers.best_modes(of(*records))
+
+    assert best.entry.record.id == records[1].id
+
+
+def test_ways_that_do_not_apply_are_no_failures() -> None:
+    refused = made.failed("conv:k64-3x3/inference-b1-64x8x8/impl=fft/cpu-t1", "no", "unsupported")
+
+    texts = [one.text for one in conclusions(of(refused))]
+
+    assert "1 way to compute a layer did not apply to it." in texts
+    assert not any("failed" in text for text in texts)
+
+
+def test_a_run_named_twice_is_not_told_apart_from_itself(eager, twice_as_fast) -> None:
+    (best,) = answers.best_modes([*of(eager, twice_as_fast), *of(eager, twice_as_fast)])
+
+    assert (best.tried, best.equal) == (2, ())

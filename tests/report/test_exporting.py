@@ -8,10 +8,10 @@ import sys
 
 import pytest
 
-from cnnbench.errors import UnknownName
+from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report.exporting import EXPORTS, export
 from tests import made
-from tests.report.conftest import of
+from tests.report.conftest import of, trained
 
 
 def test_pytest_benchmark_reads_it(tmp_path, found) -> None:
@@ -92,3 +92,14 @@ def test_what_failed_is_left_out_and_nothing_at_all_is_well_formed(kind: str, fa
 def test_an_unknown_format_offers_the_closest() -> None:
     with pytest.raises(UnknownName, match="did you mean pytest-benchmark"):
         export([], "pytest_benchmark")
+
+
+@pytest.mark.parametrize("kind", EXPORTS)
+def test_two_records_of_one_name_are_refused(eager, kind: str) -> None:
+    with pytest.raises(UsageError, match=r"is in runs one and two; .*export one at a time"):
+        export([*of(eager, run="one"), *of(eager, run="two")], kind)
+
+
+@pytest.mark.parametrize("kind", ["pytest-benchmark", "timm"])
+def test_another_optimizer_is_another_phase(kind: str) -> None:
+    assert "training-adamw" in export(trained(), kind)

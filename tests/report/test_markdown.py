@@ -75,3 +75,7 @@ def test_hostile_captions_and_notes_stay_one_line_each(hostile) -> None:
     # caption, blank, header, rule, row, blank, note
     assert len(text.splitlines()) == 7
     assert "<" not in text
+
+
+def test_a_dollar_is_no_mathematics() -> None:
+    assert markdown.escape("costs $5 to $6") == r"costs \$5 to \$6"

@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -384,3 +385,22 @@ assert.deepEqual(sorted([3, "-", 20, 1], true), [20, 3, 1, "-"]);
     done = subprocess.run(["node", "-e", code], capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_nothing_turns_the_reading_round(eager) -> None:
+    text = rendered(of(replace(eager, notes=("a\u202eb\x1b[31m",)), run="x\u202ey"), ("c\u2066d",))
+
+    assert "\u202e" not in text.partition("<script")[0]
+    assert "\u2066" not in text
+    assert "\x1b" not in text
+
+
+def test_whole_numbers_are_sorted_to_the_last_digit() -> None:
+    records = [named("a", "eager", 1), named("b", "eager", 2)]
+    batches = [
+        replace(one, id=one.id.replace("-b1-", f"-b{batch}-"))
+        for one, batch in zip(records, (100_003, 100_001), strict=True)
+    ]
+
+    tags = Reader(rendered(of(*batches))).tags
+    assert {"100003", "100001"} <= {attrs.get("data-v") for _, attrs in tags}

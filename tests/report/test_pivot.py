@@ -10,7 +10,7 @@ from cnnbench.report import render
 from cnnbench.report.pivot import FIELDS, frame, pivot
 from cnnbench.report.table import tidy
 from tests import made
-from tests.report.conftest import of
+from tests.report.conftest import named, of, trained
 
 
 def cells(table) -> list[dict[str, object]]:
@@ -90,3 +90,15 @@ def test_the_frame_is_the_tidy_table(found) -> None:
 
 def test_no_records_pivot_to_no_rows() -> None:
     assert pivot([], "mode").rows == ()
+
+
+@pytest.mark.parametrize("field", ["mode", "batch"])
+def test_optimizers_stand_apart(field: str) -> None:
+    found = [*trained(), *of(named("lenet", "eager", 1))]
+
+    table = pivot(found, field)
+
+    numbers = [value for row in table.rows for value in row if isinstance(value, float)]
+    latencies = [entry.estimates["latency"].point for entry in found]
+    assert set(latencies) <= set(numbers)
+    assert "optimizer" in [column.name for column in table.columns]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cnnbench.report import FORMATS, render
 from cnnbench.report.scaling import NOT_YET, ending, saturation, scaling
 from tests import made
-from tests.report.conftest import of
+from tests.report.conftest import named, of, trained
 
 
 def at(batch: int, milliseconds: float, mode: str = "eager"):
@@ -98,3 +98,11 @@ def test_one_batch_or_other_networks_at_other_batches_make_no_curve() -> None:
     assert len(ending(of(at(8, 1), at(8, 2, "channels_last")))) == 1
     assert len(ending(of(at(8, 1), other))) == 1
     assert len(ending(of())) == 1
+
+
+def test_optimizers_have_a_curve_each() -> None:
+    table = scaling(trained())
+
+    assert [row[1] for row in table.rows] == ["momentum"] * 2 + ["adamw"] * 2
+    assert table.columns[1].name == "optimizer"
+    assert not any("None" in caption for caption in scaling(of(named("a", "eager", 1))).captions)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -66,6 +67,7 @@ def html(page: Document) -> str:
     loader = Environment(
         loader=PackageLoader("cnnbench.report.page", "."),
         autoescape=True,
+        finalize=lambda value: _visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -133,10 +135,17 @@ def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
     # Without the end tags and quotes that HTML does not need, a fifth of the table. A line break
     # would be part of the last cell.
     found = [
-        f"<td data-v={key}>{escape(text)}" if key else f"<td>{escape(text)}"
+        f"<td data-v={key}>{escape(_visible(text))}" if key else f"<td>{escape(_visible(text))}"
         for text, key in zip(texts, keys, strict=True)
     ]
     return f"<tr>{''.join(found)}"
+
+
+def _visible(text: str) -> str:
+    """Without what has no place on paper: control characters, marks that turn reading round."""
+    if text.isprintable():
+        return text
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
 
 
 def _key(value: Any) -> str:
