@@ -287,3 +287,99 @@ def test_no_rule_breaks_on_nothing() -> None:
     kinds = {finding.kind for finding in advise(Evidence(()))}
 
     assert kinds == {"use", "untried"}
+
+
+# What readers asked for.
+
+
+CHANNELS_LAST = f"{made.WORKLOAD}/channels_last/cpu-t2"
+AMP = f"{made.WORKLOAD}/amp=bf16/cpu-t2"
+CEILINGS = Ceilings({"float32 matmul": 4e11}, {"1000": 1e12, "100000000": 1e11}, 1000, 2)
+
+
+def small(count: int, each_us: float) -> Profile:
+    """Of a step of 10 ms, so many layers of one operator and next to no work."""
+    found = profile(*[each_us / 1e4] * count)
+    costs = tuple(LayerCost(f"layer{i}", 1000, 0, 100, 0, 1) for i in range(count))
+    return replace(found, costs=costs)
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "said"), [(300, 20, True), (300, 30, False), (4, 20, False), (100, 20, False)]
+)
+def test_many_layers_that_wait_to_be_called_are_named(count: int, each: float, said: bool) -> None:
+    evidence = Evidence((eager(ceilings=(CEILINGS,)),), {}, small(count, each))
+
+    found = texts(evidence, "small_layers")
+
+    assert bool(found) == said
+    if said:
+        assert "300 of 300" in found[0]
+        assert "60.0 % of the time" in found[0]
+
+
+def test_large_layers_are_not_small_however_short() -> None:
+    busy = replace(CEILINGS, flops_per_s={"float32 matmul": 4e8})
+
+    assert texts(Evidence((eager(ceilings=(busy,)),), {}, small(300, 20)), "small_layers") == []
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        ((), ", and channels_last and compile may need fewer"),
+        ((mode(CHANNELS_LAST, 20),), ", and compile may need fewer"),
+        ((mode(CHANNELS_LAST, 20), mode(COMPILE, 20)), "of the time"),
+    ],
+)
+def test_no_remedy_is_named_that_was_measured_as_slower(others: Any, said: str) -> None:
+    found = profile(0.2, 0.2, 0.2, reorder_ms=2.0)
+
+    (text,) = texts(Evidence((eager(), *others), {}, found), "reorders")
+
+    assert text.endswith(said)
+
+
+def test_what_holds_back_says_which_mode_it_is_about() -> None:
+    evidence = Evidence((eager(),), {}, profile(0.2, 0.5, 0.2))
+
+    (found,) = [one for one in advise(evidence) if one.name == "slow_layer"]
+
+    assert found.mode == "eager"
+
+
+def test_to_stay_says_whether_anything_else_was_measured_or_checked() -> None:
+    unchecked = mode(CHANNELS_LAST, 20, check=Check("unchecked", reason="no reference"))
+
+    (alone,) = texts(Evidence((eager(),)), "stay")
+    (slower,) = texts(Evidence((eager(), mode(CHANNELS_LAST, 20))), "stay")
+    (unknown,) = texts(Evidence((eager(), unchecked)), "stay")
+
+    assert alone.endswith("no other mode was measured")
+    assert slower.endswith("no other mode with right output shows a gain")
+    assert unknown.endswith("their outputs could not be checked")
+
+
+def test_what_fewer_bits_gain_beyond_a_mode_that_keeps_them() -> None:
+    records = (eager(20), mode(CHANNELS_LAST, 10), mode(AMP, 5))
+
+    (text,) = texts(Evidence(records), "precision")
+
+    assert "channels_last keeps fp32 and is 2.00x as fast as eager" in text
+    assert "amp=bf16 is 2.00x as fast as that" in text
+    assert texts(Evidence((eager(20), mode(AMP, 5))), "precision") == []
+    assert texts(Evidence(records[:2]), "precision") == []
+
+
+def test_top1_agreement_says_of_how_many() -> None:
+    found = texts(Evidence((eager(20), mode(CHANNELS_LAST, 10))), "accuracy")
+
+    assert found[0].endswith("top-1 agreement 100 % of 8 samples")
+
+
+def test_modes_that_there_are_beside_are_named() -> None:
+    (text,) = texts(Evidence((eager(), mode(CHANNELS_LAST, 20)), {"compile": "no g++"}), "words")
+
+    named = text.partition(": ")[2].partition(" (")[0].split(", ")
+    assert {"compile=max-autotune", "bf16", "amp=bf16", "fp16"} <= set(named)
+    assert not {"eager", "channels_last", "compile", "tf32"} & set(named)

@@ -14,7 +14,7 @@ from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed
+from cnnbench.errors import Interrupted, SomeFailed, StoreError
 from cnnbench.recommendation import Evidence, Finding, advise, recommended
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
@@ -62,6 +62,11 @@ def command(**options: Any) -> None:
     job, untried = advising.prepare(order(options, _plan(options)), options["budget"])
     name = store.new_run_name()
     out = options["out"] or Path("results") / name
+    if (out / store.MANIFEST).exists():
+        raise StoreError(
+            f"{out} holds another run; choose another --out (to measure what is missing there:"
+            f" cnnbench run --resume {out})"
+        )
     progress = Progress(total=len(job.specs), quiet=options["quiet"])
     try:
         evidence = advising.measure(job, untried, out, progress, name)
@@ -89,10 +94,16 @@ def _words(findings: Sequence[Finding], out: Path) -> str:
     """The table of modes, then the findings under their titles."""
     lines = [render(summary(entries([store.read(out)])), "table")]
     for kind, title in _TITLES.items():
-        found = [finding.text for finding in findings if finding.kind == kind]
+        found = [_line(finding) for finding in findings if finding.kind == kind]
         if found:
             lines += [title, *(f"  - {text}" for text in found), ""]
     return "\n".join(lines)
+
+
+def _line(finding: Finding) -> str:
+    """What holds back is said of one mode, which the sentence itself does not name."""
+    named = finding.kind == "limit" and finding.mode
+    return f"{finding.mode}: {finding.text}" if named else finding.text
 
 
 def _json(evidence: Evidence, findings: Sequence[Finding], out: Path) -> dict[str, Any]:

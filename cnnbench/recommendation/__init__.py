@@ -11,6 +11,7 @@ gain whose interval includes 1 is no gain.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, units
@@ -23,6 +24,7 @@ from cnnbench.recommendation.choice import (
     mode_of,
     recommended,
 )
+from cnnbench.spec import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,13 +59,55 @@ def _use(evidence: Evidence) -> tuple[Finding, ...]:
     assert time is not None  # noqa: S101 - recommended() returns measured records only
     took = f"{units.seconds(time.point)} per call"
     if best is baseline:
-        text = f"stay with eager ({took}): no other mode with right output shows a gain"
-        return (Finding("stay", "use", text, "eager"),)
+        return (Finding("stay", "use", f"stay with eager ({took}): {_why(evidence)}", "eager"),)
     change = metrics.speedup(best, baseline)
     assert change is not None  # noqa: S101 - likewise
     checked = "" if best.status == "ok" else "; its output could not be checked"
     text = f"use {mode_of(best)}: {_times(change)}, {took}{checked}"
     return (Finding("use", "use", text, mode_of(best)),)
+
+
+def _why(evidence: Evidence) -> str:
+    """To stay with eager."""
+    others = [
+        one
+        for one in evidence.records
+        if one is not evidence.baseline and metrics.speedup(one, evidence.baseline) is not None
+    ]
+    if not others:
+        return "no other mode was measured"
+    if all(one.status == "unchecked" for one in others):
+        return "no other mode shows a gain; their outputs could not be checked"
+    return "no other mode with right output shows a gain"
+
+
+def _precision(evidence: Evidence) -> tuple[Finding, ...]:
+    """How much of a gain is that of fewer bits, where a mode without that is faster too."""
+    best = recommended(evidence)
+    if best is None or best.spec.mode.precision == "fp32":
+        return ()
+    exact = recommended(
+        replace(
+            evidence,
+            records=tuple(r for r in evidence.records if r.spec.mode.precision == "fp32"),
+        )
+    )
+    change = metrics.speedup(best, exact)
+    if exact is None or exact is evidence.baseline or change is None:
+        return ()
+    beside = metrics.speedup(exact, evidence.baseline)
+    gained = "" if beside is None else f" and is {_times(beside)}"
+    text = (
+        f"with all bits: {mode_of(exact)} keeps fp32{gained}; {mode_of(best)} is"
+        f" {units.ratio(change.point)} as fast as that{_between(change)}"
+    )
+    return (Finding("precision", "use", text, mode_of(exact)),)
+
+
+def _between(change: Estimate) -> str:
+    if change.low is None or change.high is None:
+        return ""
+    return f" [{units.ratio(change.low)}, {units.ratio(change.high)}]"
 
 
 def _others(evidence: Evidence) -> tuple[Finding, ...]:
@@ -116,8 +160,11 @@ def _compile_cost(evidence: Evidence) -> tuple[Finding, ...]:
         calls = break_even(cold.point, time.point, saved)
         text = (
             f"{name} compiles for {units.seconds(cold.point)} with an empty cache and pays after"
-            f" {units.count(calls)} calls"
+            f" {units.count(calls)} calls, against eager"
         )
+        best = recommended(evidence)
+        if best is not None and best.spec.mode.compiler == "eager" and best is not baseline:
+            text += f"; {mode_of(best)} has nothing to pay back"
         found.append(Finding("compile", "cost", text, name))
     return tuple(found)
 
@@ -169,7 +216,11 @@ def _accuracy_cost(evidence: Evidence) -> tuple[Finding, ...]:
         f"the output of {mode_of(best)} differs from fp32 eager by {units.scientific(check.error)}"
     )
     if check.top1_agreement is not None:
-        text += f" (relative), top-1 agreement {units.percent(check.top1_agreement)}"
+        count = best.spec.workload.batch
+        text += (
+            f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of {count}"
+            f" sample{'' if count == 1 else 's'}"
+        )
     return (Finding("accuracy", "cost", text, mode_of(best)),)
 
 
@@ -177,6 +228,16 @@ def _untried(evidence: Evidence) -> tuple[Finding, ...]:
     modes = [
         Finding("mode", "untried", f"{mode}: {why}", mode) for mode, why in evidence.untried.items()
     ]
+    known = {*evidence.untried, *(mode_of(one) for one in evidence.records)}
+    said = {word for mode in known for word in mode.split("+")}
+    kind = evidence.records[0].spec.device.kind if evidence.records else "cpu"
+    words = [word.text for word in WORDS if kind in word.kinds and word.text not in said]
+    # What everything else is compared with, and graphs that only CUDA has.
+    plain = {"eager", "contiguous", "fp32", *(["compile=reduce-overhead"] * (kind == "cpu"))}
+    words = [word for word in words if word not in plain]
+    if words:
+        text = f"what else there is of modes here: {', '.join(words)} (cnnbench run --modes …)"
+        modes.append(Finding("words", "untried", text))
     rest = "other batch sizes, input sizes and thread counts; quantisation to integers; pruning"
     notes = [] if evidence.profile is None else evidence.profile.notes
     return (
@@ -189,12 +250,14 @@ def _untried(evidence: Evidence) -> tuple[Finding, ...]:
 # One line per rule.
 RULES: tuple[Callable[[Evidence], tuple[Finding, ...]], ...] = (
     _use,
+    _precision,
     _others,
     _compile_cost,
     _memory_cost,
     _accuracy_cost,
     limits.bound,
     limits.dispatch,
+    limits.small_layers,
     limits.slow_layer,
     limits.reorders,
     limits.subnormals,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics, roofline, units
 from cnnbench.profile import Layer, LayerCost, layer_rows
-from cnnbench.recommendation.choice import Evidence, Finding
+from cnnbench.recommendation.choice import Evidence, Finding, is_loss, mode_of
 from cnnbench.roofline import Part
 
 if TYPE_CHECKING:
@@ -19,6 +19,10 @@ _REORDER_SHARE = 0.10
 _SUBNORMAL_SHARE = 0.01
 # Below this share of the time a ceiling holds nothing back: something else takes the rest.
 _BOUND_SHARE = 0.25
+# A call of a convolution or matrix product that has nothing to do takes 10 to 20 us on a CPU.
+_SMALL_NS = 25_000.0
+_MANY = 5
+_SMALL_SHARE = 0.25
 
 
 def dispatch(evidence: Evidence) -> tuple[Finding, ...]:
@@ -35,9 +39,55 @@ def dispatch(evidence: Evidence) -> tuple[Finding, ...]:
         return ()
     text = (
         f"calling operators: {operators} of them at no less than {units.seconds(shortest / 1e9)}"
-        f" each are {units.percent(min(share, 1.0))} of the time; larger batches or a compiler help"
+        f" each are {units.percent(min(share, 1.0))} of the time; larger batches share that out"
     )
-    return (Finding("dispatch", "limit", text),)
+    return (
+        Finding("dispatch", "limit", text + _may(evidence, "have fewer", "compile"), _who(record)),
+    )
+
+
+def _who(record: Record | None) -> str:
+    return "" if record is None else mode_of(record)
+
+
+def _may(evidence: Evidence, what: str, *words: str) -> str:
+    """Modes that may help: none that the profiled one is, and none that was measured as slower."""
+    own = _who(evidence.profiled).split("+")
+    slower = {
+        mode_of(record)
+        for record in evidence.records
+        if is_loss(metrics.speedup(record, evidence.baseline))
+    }
+    left = [word for word in words if word not in own and word not in slower]
+    return f", and {' and '.join(left)} may {what}" if left else ""
+
+
+def small_layers(evidence: Evidence) -> tuple[Finding, ...]:
+    """Many layers that take far longer than their work asks for: what is left is calling them."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.layers is None or profile.costs is None:
+        return ()
+    costs = {cost.name: cost for cost in profile.costs}
+    rows = [row for row in layer_rows(profile) if row.name in costs and row.ns > 0]
+    small = [row for row in rows if _is_small(row, costs[row.name], record)]
+    share = sum(row.ns for row in small) / profile.layers.end_to_end_ns
+    if len(small) < _MANY or share < _SMALL_SHARE:
+        return ()
+    text = (
+        f"small layers: {len(small)} of {len(rows)} take under {units.seconds(_SMALL_NS / 1e9)} per"
+        f" operator, {units.percent(share)} of the time together, and their work asks for less than"
+        f" {units.percent(_BOUND_SHARE)} of that; the rest is calling them, which larger batches"
+        " share out"
+    )
+    return (Finding("small_layers", "limit", text, _who(record)),)
+
+
+def _is_small(row: Layer, cost: LayerCost, record: Record) -> bool:
+    floors = roofline.floors(_part(cost), record.ceilings, *_how(record))
+    # Without the calls themselves, which are what is asked about.
+    needed = 0.0 if floors is None else max(floors["memory"], floors["compute"])
+    each = row.ns / max(cost.operators, 1)
+    return floors is not None and each < _SMALL_NS and 1e9 * needed < _BOUND_SHARE * row.ns
 
 
 def slow_layer(evidence: Evidence) -> tuple[Finding, ...]:
@@ -54,7 +104,8 @@ def slow_layer(evidence: Evidence) -> tuple[Finding, ...]:
         return ()
     name = slowest.name or "the network itself"
     text = f"one layer: {name} ({slowest.type}) takes {units.percent(share)} of the time"
-    return (Finding("slow_layer", "limit", text + _of_macs(slowest, rows)),)
+    text += _of_macs(slowest, rows)
+    return (Finding("slow_layer", "limit", text, _who(evidence.profiled)),)
 
 
 def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
@@ -75,10 +126,10 @@ def reorders(evidence: Evidence) -> tuple[Finding, ...]:
     if share < _REORDER_SHARE:
         return ()
     text = (
-        f"conversions of layout: {count} reorders are about {units.percent(share)} of the time;"
-        " channels_last and compiled modes need fewer"
+        f"conversions of layout: {count} reorders are about {units.percent(share)} of the time"
+        f"{_may(evidence, 'need fewer', 'channels_last', 'compile')}"
     )
-    return (Finding("reorders", "limit", text),)
+    return (Finding("reorders", "limit", text, _who(evidence.profiled)),)
 
 
 def bound(evidence: Evidence) -> tuple[Finding, ...]:
@@ -99,10 +150,12 @@ def bound(evidence: Evidence) -> tuple[Finding, ...]:
         f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
     )
     if bound < _BOUND_SHARE * time.point:
-        return (Finding("unbound", "limit", f"neither memory nor arithmetic: {text}"),)
+        return (
+            Finding("unbound", "limit", f"neither memory nor arithmetic: {text}", _who(record)),
+        )
     if bound > roofline.TOLERANCE * time.point:
         text = f"{text}, which cannot be: the ceilings were probed too low, on a busy machine"
-    return (Finding(f"{what}_bound", "limit", f"{what}: {text}"),)
+    return (Finding(f"{what}_bound", "limit", f"{what}: {text}", _who(record)),)
 
 
 def _least(costs: tuple[LayerCost, ...], record: Record) -> dict[str, float] | None:

@@ -138,7 +138,7 @@ def closing_rows(found: LayerTimes) -> tuple[tuple[str, float], ...]:
     return (
         *((f"({part})", ns) for part, ns in found.outside.items()),
         ("= sum", found.sum_ns),
-        ("- clocks", -found.clocks_ns),
+        ("+ clocks taken out", -found.clocks_ns),
         ("+ residual", found.residual_ns),
         ("= end to end", found.end_to_end_ns),
     )
@@ -170,7 +170,10 @@ def _captions(profile: Profile) -> tuple[str, ...]:
 
 def _within(found: LayerTimes) -> str:
     half = found.residual_half_share
-    return "" if half is None else f" ± {units.percent(half)}"
+    if half is None:
+        return ""
+    beyond = ", more than its noise" if abs(found.residual_share) > half else ""
+    return f" ± {units.percent(half)}{beyond}"
 
 
 _OPERATORS: tuple[tuple[Column, Callable[[Operator], Value]], ...] = (

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 # Of the memory that is free now, what one worker may take before it gets an error instead of a
 # swapping machine.
 _MEMORY_SHARE = 0.9
-_RESOLVE_SECONDS = 120.0
 _FIT_SECONDS = 600.0
 
 
@@ -124,7 +123,9 @@ def _work_out(
         input=order.input,
         arguments=order.arguments,
     )
-    known = suite.facts(models) | facts_outside(crew, suite.outside(models), order.arguments)
+    known = suite.facts(models) | facts_outside(
+        crew, suite.outside(models), order.arguments, order.plan.timeout
+    )
     expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
     limit = order.plan.memory_limit or memory_limit(device)
     plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
@@ -164,7 +165,7 @@ def memory_limit(device: Device) -> int | None:
 
 
 def facts_outside(
-    crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any]
+    crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any], seconds: float
 ) -> dict[str, Facts]:
     """Ask a worker about models that the catalogue does not hold.
 
@@ -177,7 +178,7 @@ def facts_outside(
         return {}
     found = {}
     requests = [{"task": "resolve", "name": name, "arguments": dict(arguments)} for name in names]
-    answers = ask_each(crew, requests, _RESOLVE_SECONDS)
+    answers = ask_each(crew, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
             own = answer.kind == "unsupported"

@@ -140,7 +140,8 @@ def _shape(order: Order, crew: AnyCrew) -> tuple[int, ...]:
     if order.model is None:
         return ()
     names = (order.model,)
-    known = suite.facts(names) | campaign.facts_outside(crew, suite.outside(names), {})
+    outside = campaign.facts_outside(crew, suite.outside(names), {}, order.plan.timeout)
+    known = suite.facts(names) | outside
     return known[order.model].input
 
 

@@ -57,7 +57,11 @@ def prepare(order: Order) -> Job:
     job = campaign.prepare(order)
     if len(job.specs) != 1:
         names = sorted({spec.workload.architecture for spec in job.specs})
-        raise UsageError(f"a profile is of one model in one mode; this asks for {', '.join(names)}")
+        modes = list(dict.fromkeys(spec.mode.text for spec in job.specs))
+        raise UsageError(
+            f"a profile is of one model in one mode; this asks for {', '.join(names)}"
+            f" in {', '.join(modes)}"
+        )
     (spec,) = job.specs
     if spec.id in job.impossible:
         raise Unsupported(job.impossible[spec.id])

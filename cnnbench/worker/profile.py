@@ -145,6 +145,10 @@ def _answer(
     )
 
 
+# Functions of Python, which the profiler also lists where it records stacks.
+_PYTHON = re.compile(r"^<|\.py\(\d+\)|^nn\.Module: ")
+
+
 def heaviest(events: Iterable[Any]) -> dict[str, str]:
     """Path of a module -> what took longest in its forward pass, by the profiler's own ranges.
 
@@ -153,7 +157,7 @@ def heaviest(events: Iterable[Any]) -> dict[str, str]:
     times: dict[str, dict[str, float]] = {}
     for event in events:
         layer = _layer_of(event)
-        if layer is None or event.name.startswith(_RANGE):
+        if layer is None or event.name.startswith(_RANGE) or _PYTHON.search(event.name):
             continue
         table = times.setdefault(layer, {})
         for name, spent in [(kernel.name, kernel.duration) for kernel in event.kernels] or [

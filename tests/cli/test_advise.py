@@ -10,6 +10,9 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
+from cnnbench.cli.advise import _line
+from cnnbench.recommendation import Finding
+from tests import made
 
 FAULTS = Path(__file__).parents[1] / "faults"
 FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
@@ -96,3 +99,18 @@ def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
         "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
     }  # fmt: skip
     assert data["profiled"].startswith("bad_networks:fine/inference-b1-3x16x16/")
+
+
+def test_a_directory_that_holds_a_run_offers_what_there_is(cnnbench_cli, tmp_path) -> None:
+    made.directory(tmp_path / "a", [made.record(made.EAGER, [[10, 10]])])
+
+    result = cnnbench_cli("advise", "lenet", "--executor", "fake", "--out", "a")
+
+    assert result.exit_code == 2
+    assert "a holds another run; choose another --out" in result.stderr
+    assert "cnnbench run --resume a" in result.stderr
+
+
+def test_what_holds_back_is_said_with_its_mode() -> None:
+    assert _line(Finding("bound", "limit", "memory: moves", "eager")) == "eager: memory: moves"
+    assert _line(Finding("use", "use", "use compile", "compile")) == "use compile"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import subprocess
@@ -55,6 +56,14 @@ def events_of(folder: Path) -> list[dict[str, Any]]:
     with gzip.open(path, "rt", encoding="utf8") as file:
         events: list[dict[str, Any]] = json.load(file)["traceEvents"]
     return events
+
+
+def test_what_took_longest_is_an_operator_and_no_function_of_python(trained, logs) -> None:
+    with (folder_of(logs) / "layers.csv").open(newline="") as file:
+        named = [row["kernel"] for row in csv.DictReader(file) if row["kernel"]]
+
+    assert named
+    assert not any(".py(" in name or name.startswith("<") for name in named), named
 
 
 def test_the_trace_holds_every_step_and_the_layers_by_name(trained, logs) -> None:
