@@ -97,7 +97,8 @@ def _load(environment: Environment) -> Finding | None:
     load, cores = environment.soft.get("load"), environment.hard.get("cores_usable")
     if not load or not cores or load[0] < 0.5 * cores:
         return None
-    what = f"the load of the last minute is {load[0]:.1f} on {cores} cores: neighbours are busy"
+    on = f"{cores} core{'' if cores == 1 else 's'}"
+    what = f"the load of the last minute is {load[0]:.1f} on {on}: neighbours are busy"
     return Finding("busy", what, "stop them or wait; speed-ups stay usable, absolute times do not")
 
 

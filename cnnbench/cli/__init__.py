@@ -5,6 +5,7 @@ One small module per subcommand, imported when it is called. The only place that
 
 from __future__ import annotations
 
+import errno
 import importlib
 import sys
 import traceback
@@ -98,28 +99,34 @@ class Lazy(click.Group):
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
             click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
             sys.exit(error.exit_code)
-        except OSError as error:
-            if debug:
-                traceback.print_exc()
-            # What Python has not written yet it would try to write again.
-            sys.stdout = None
-            where = error.filename or "standard output"
-            click.echo(f"cnnbench: {where}: {error.strerror or error}", err=True)
-            sys.exit(UsageError.exit_code)
         except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
             if debug:
                 traceback.print_exc()
-            said = " ".join(f"{type(error).__name__}: {error}".split())
-            click.echo(f"cnnbench: stopped by what it did not expect: {said}{_CRASHED}", err=True)
-            sys.exit(CRASHED)
+            text, code = _unexpected(error)
+            click.echo(f"cnnbench: {text}", err=True)
+            sys.exit(code)
         sys.exit(status if isinstance(status, int) else 0)
 
 
 # EX_SOFTWARE of sysexits.h.
 CRASHED = 70
-_CRASHED = (
-    "; either a number that no measurement can have, or a mistake of cnnbench: --debug shows where"
-)
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+def _unexpected(error: Exception) -> tuple[str, int]:
+    """What to say of an error that nobody raised on purpose, and the exit code."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}", UsageError.exit_code
+    if isinstance(error, OSError) and error.errno in _FULL:
+        # What Python has not written yet it would try to write again.
+        sys.stdout = None
+        return f"standard output: {error.strerror}", UsageError.exit_code
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return (
+        f"stopped by what it did not expect: {said}; either a number that no measurement can have,"
+        " or a mistake of cnnbench: --debug shows where",
+        CRASHED,
+    )
 
 
 def _where_to_look(error: Exception) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # One line per section: heading for when it is absent -> entries to section, and what it needs.
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Accuracy against latency": (
-        models.accuracy, "two networks with a published accuracy for what was measured"),
+        models.accuracy, "two measurements of what has a published accuracy"),
     "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
     "Speed-up by network and mode": (
         modes.speedups, "networks in plain eager and another mode, measured side by side"),
