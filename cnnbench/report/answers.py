@@ -40,12 +40,17 @@ def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], st
 
 def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     """What tells the entries apart beside model and mode, and how each is said."""
-    parts = {name: of for name, of in _PARTS.items() if len({of(one) for one in found}) > 1}
+    parts = {name: of for name, of in _PARTS.items() if _vary(found, of)}
     # One network at two sizes is told apart by the size; another size of another network is not.
     sizes = {(_model(one), one.record.spec.workload.input) for one in found}
     if len(sizes) > len({model for model, _ in sizes}):
         parts["input"] = lambda one: one.record.spec.workload.shape_text
     return parts
+
+
+def _vary(found: Sequence[Entry], of: Callable[[Entry], str]) -> bool:
+    first = of(found[0]) if found else ""
+    return any(of(one) != first for one in found)
 
 
 def _model(one: Entry) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
@@ -222,8 +223,20 @@ def _metric_columns() -> list[Cell]:
     for metric in METRICS:
         names = (metric.column, *(metric.interval or ()))
         for name, part in zip(names, ("point", "low", "high"), strict=False):
-            columns.append((Column(name, name, metric.kind), _part(_of(metric.name), part)))
+            columns.append((Column(name, name, metric.kind), _figure(metric.name, part)))
     return columns
+
+
+def _figure(name: str, part: str) -> Callable[[Entry], Value]:
+    """One number of a metric: its point, or an end of its interval."""
+    figure = attrgetter(part)
+
+    def value(entry: Entry) -> Value:
+        estimate = entry.estimates[name]
+        found: Value = None if estimate is None else figure(estimate)
+        return found
+
+    return value
 
 
 def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry], Value]:
@@ -255,7 +268,8 @@ def _of(name: str) -> Callable[[Entry], Estimate | None]:
 
 def _exact(name: str) -> Callable[[Entry], Value]:
     """A metric without uncertainty as a bare number."""
-    return _part(_of(name), "point")
+    metrics.metric(name)
+    return _figure(name, "point")
 
 
 # What people look at; columns without a single value are left out.
@@ -321,7 +335,7 @@ def summary(found: Sequence[Entry]) -> Table:
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     """What the numbers are numbers of: machine and software, and how they were taken."""
-    lines = [_where(entry.environment) for entry in found]
+    lines = [_where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
         lines.append(
