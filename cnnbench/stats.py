@@ -48,18 +48,12 @@ def exact(value: float | None) -> Estimate | None:
 
 
 def median(values: Sequence[float]) -> float:
-    """The middle value; of an even number the mean of the middle two.
+    """The middle value.
 
     Raises:
-        ValueError: no values.
+        statistics.StatisticsError: no values.
     """
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    if len(ordered) % 2:
-        return ordered[half]
-    if not ordered:
-        raise ValueError("no values have no median")
-    return (ordered[half - 1] + ordered[half]) / 2
+    return statistics.median(values)
 
 
 def geometric(values: Sequence[float], confidence: float = 0.95) -> Estimate:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
@@ -223,20 +222,8 @@ def _metric_columns() -> list[Cell]:
     for metric in METRICS:
         names = (metric.column, *(metric.interval or ()))
         for name, part in zip(names, ("point", "low", "high"), strict=False):
-            columns.append((Column(name, name, metric.kind), _figure(metric.name, part)))
+            columns.append((Column(name, name, metric.kind), _part(_of(metric.name), part)))
     return columns
-
-
-def _figure(name: str, part: str) -> Callable[[Entry], Value]:
-    """One number of a metric: its point, or an end of its interval."""
-    figure = attrgetter(part)
-
-    def value(entry: Entry) -> Value:
-        estimate = entry.estimates[name]
-        found: Value = None if estimate is None else figure(estimate)
-        return found
-
-    return value
 
 
 def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry], Value]:
@@ -268,8 +255,7 @@ def _of(name: str) -> Callable[[Entry], Estimate | None]:
 
 def _exact(name: str) -> Callable[[Entry], Value]:
     """A metric without uncertainty as a bare number."""
-    metrics.metric(name)
-    return _figure(name, "point")
+    return _part(_of(name), "point")
 
 
 # What people look at; columns without a single value are left out.
