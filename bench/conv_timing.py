@@ -35,8 +35,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 from neighbour import pin  # noqa: E402
 
 from cnnbench import metrics, stats  # noqa: E402
-from cnnbench.convproblem import ConvProblem, of_workload  # noqa: E402
-from cnnbench.layers import Layer  # noqa: E402
+from cnnbench.conv.layers import ConvLayer  # noqa: E402
+from cnnbench.conv.problem import ConvProblem, of_workload  # noqa: E402
 from cnnbench.runner import campaign, lab  # noqa: E402
 from cnnbench.spec import Spec  # noqa: E402
 
@@ -53,8 +53,8 @@ def call_of(spec: Spec) -> Callable[[], Any]:
     """The layer as somebody would write it who knows nothing of cnnbench's workers."""
     import torch
 
-    from cnnbench.convs import implementation
-    from cnnbench.convs.implementation import FORMATS
+    from cnnbench.implementations import implementation
+    from cnnbench.implementations.implementation import FORMATS
 
     problem: ConvProblem = of_workload(spec.workload, spec.mode)
     memory = FORMATS[problem.memory_format]
@@ -113,9 +113,9 @@ def in_a_process(spec: Spec, options: argparse.Namespace) -> float:
 def by_the_lab(options: argparse.Namespace) -> dict[str, Record]:
     """One round of the lab."""
     problems = [ConvProblem.parse(text) for text in options.layers.split(",")]
-    order = lab.Order(
+    order = lab.LabOrder(
         layers=tuple(
-            Layer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
+            ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ),
         implementations=tuple(options.impl.split(",")),
         modes=tuple(options.modes.split(",")),

@@ -31,9 +31,9 @@ from typing import Any
 
 from bench import gate_rules, gate_simulation
 from bench.gate_rules import WORKLOADS, contest_specs
-from cnnbench.decision import Rule, wilson
-from cnnbench.runner.ab import Duet
-from cnnbench.runner.match import Contest, Match, Outcome
+from cnnbench.gate.rule import SequentialRule, wilson
+from cnnbench.runner.ab.paired import PairedPlan
+from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
 from cnnbench.runner.process import Processes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,10 +99,10 @@ class _Quiet:
     def pair(self, number: int, undecided: int, total: int) -> None:
         print(f"  pair {number + 1}: {undecided} of {total} undecided", file=sys.stderr)
 
-    def working(self, contest: Contest, number: int, *, confirming: bool) -> None:
+    def working(self, contest: PairedComparison, number: int, *, confirming: bool) -> None:
         del contest, number, confirming
 
-    def judged(self, outcome: Outcome) -> None:
+    def judged(self, outcome: PairedOutcome) -> None:
         found = outcome.decision
         self._log.add(
             kind="ab", **self._facts,
@@ -116,16 +116,16 @@ class _Quiet:
         )  # fmt: skip
 
 
-def play(log: Log, facts: Line, layers: Line, how: Duet, copies: int) -> None:
+def play(log: Log, facts: Line, layers: Line, how: PairedPlan, copies: int) -> None:
     """The duet of every workload, with ``copies`` verdicts of each."""
     rule = how.rule
     contests = [
-        Contest(*contest_specs(workload, layers.get(workload)), rule)
+        PairedComparison(*contest_specs(workload, layers.get(workload)), rule)
         for workload in WORKLOADS
         for _ in range(copies)
     ]
     executors = {"base": Processes(), "head": Processes()}
-    list(Match(executors, how.plan, how.budget, _Quiet(log, facts)).play(contests))
+    list(PairedSession(executors, how.plan, how.budget, _Quiet(log, facts)).play(contests))
 
 
 def peers(log: Log, facts: Line, layers: Line) -> None:
@@ -216,7 +216,7 @@ def truths(log: Log, effects: Sequence[float], seconds: float) -> dict[float, Li
 def measure(log: Log, given: argparse.Namespace) -> None:
     """Block after block, until the rounds or the minutes are over."""
     end = time.monotonic() + 60 * given.minutes
-    how = Duet(rule=Rule(0.05), slices=given.slices, budget=given.budget)
+    how = PairedPlan(rule=SequentialRule(0.05), slices=given.slices, budget=given.budget)
     for name, condition, effect in blocks(given.rounds, given.conditions, given.effects):
         if name in log.finished:
             continue
@@ -268,7 +268,7 @@ def report(log: Log, verdicts: int = 2000) -> str:
               for line in log.of("neighbour") if line["take"] in whole]  # fmt: skip
     parts += [f"Neighbour: {'; '.join(shares) or 'none'}.", ""]
     parts += [*_unrest(log, whole), ""]
-    rule = Rule(0.05)
+    rule = SequentialRule(0.05)
     parts += [f"## The same rule at other noise levels, {verdicts} simulated verdicts each", "",
               gate_simulation.table(rule, verdicts, 1), ""]  # fmt: skip
     return "\n".join(parts)
@@ -377,8 +377,8 @@ def main() -> None:
         help="of the core that a neighbour takes",
     )  # fmt: skip
     parser.add_argument("--effects", type=_numbers, default=(), metavar="EFFECT,…")
-    parser.add_argument("--slices", type=int, default=Duet.slices)
-    parser.add_argument("--budget", type=float, default=Duet.budget)
+    parser.add_argument("--slices", type=int, default=PairedPlan.slices)
+    parser.add_argument("--budget", type=float, default=PairedPlan.budget)
     parser.add_argument("--truth-seconds", type=float, default=6.0)
     parser.add_argument("--truth", action="store_true", help="only find layers and their cost")
     parser.add_argument("--no-peers", action="store_true")

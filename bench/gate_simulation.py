@@ -15,7 +15,7 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from cnnbench.decision import Rule, decide, wilson
+from cnnbench.gate.rule import SequentialRule, decide, wilson
 
 NOISE = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)
 EFFECTS = (0.0, 0.03, 0.05, 0.10)
@@ -40,7 +40,9 @@ class Cell:
         return self.counts[verdict] / self.counts.total()
 
 
-def verdict(source: random.Random, noise: float, effect: float, outliers: bool, rule: Rule) -> (
+def verdict(
+    source: random.Random, noise: float, effect: float, outliers: bool, rule: SequentialRule
+) -> (
     tuple[str, int]
 ):  # fmt: skip
     """Pairs one by one until the rule stops: what it says and after how many."""
@@ -53,7 +55,9 @@ def verdict(source: random.Random, noise: float, effect: float, outliers: bool, 
             return found.verdict, len(pairs)
 
 
-def cell(noise: float, effect: float, outliers: bool, rule: Rule, verdicts: int, seed: int) -> Cell:
+def cell(
+    noise: float, effect: float, outliers: bool, rule: SequentialRule, verdicts: int, seed: int
+) -> Cell:
     """Many verdicts with one seed."""
     source = random.Random(f"{seed} {noise} {effect} {outliers}")
     found = [verdict(source, noise, effect, outliers, rule) for _ in range(verdicts)]
@@ -61,7 +65,7 @@ def cell(noise: float, effect: float, outliers: bool, rule: Rule, verdicts: int,
     return Cell(Counter(name for name, _ in found), pairs)
 
 
-def row(noise: float, outliers: bool, rule: Rule, verdicts: int, seed: int) -> str:
+def row(noise: float, outliers: bool, rule: SequentialRule, verdicts: int, seed: int) -> str:
     """One line of the table: a noise level under every true effect."""
     cells = [cell(noise, effect, outliers, rule, verdicts, seed) for effect in EFFECTS]
     same, rest = cells[0], cells[1:]
@@ -78,7 +82,7 @@ def row(noise: float, outliers: bool, rule: Rule, verdicts: int, seed: int) -> s
     return "| " + " | ".join(parts) + " |"
 
 
-def table(rule: Rule, verdicts: int, seed: int) -> str:
+def table(rule: SequentialRule, verdicts: int, seed: int) -> str:
     """The whole table as Markdown."""
     heads = [
         "noise per pair", "0 %: false alarms (95 % bound)", "unchanged", "inconclusive", "pairs",
@@ -98,7 +102,7 @@ def main() -> None:
     parser.add_argument("--threshold", type=float, default=0.05)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    rule = Rule(options.threshold)
+    rule = SequentialRule(options.threshold)
     print(
         f"{options.verdicts} verdicts per cell, threshold {100 * rule.threshold:.0f} %,"
         f" {rule.least} to {rule.most} pairs, {100 * rule.alpha:.0f} % per look,"

@@ -37,7 +37,7 @@ def main():
                 batches=(wish.batch,), threads=(wish.threads,) if wish.threads else None,
             )
         )  # fmt: skip
-        found = profiling.profile(job, profiling.Passes(seconds=wish.seconds)).layers
+        found = profiling.profile(job, profiling.ProfilePasses(seconds=wish.seconds)).layers
         times = (found.sum_ns, found.clocks_ns, found.residual_ns, found.end_to_end_ns)
         cells = [units.seconds(ns / 1e9) for ns in times]
         share = units.percent(found.residual_share, sign=True)

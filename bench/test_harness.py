@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from cnnbench import compare, gate, store
-from cnnbench.compare import Side
-from cnnbench.decision import Rule, decide
+from cnnbench import gate, store
+from cnnbench.gate import Side, thresholds
+from cnnbench.gate.rule import SequentialRule, decide
 from cnnbench.record import from_json, to_json
 from cnnbench.spec import Device, Spec
 from cnnbench.worker import sampling
@@ -51,10 +51,10 @@ def test_a_spec_id_and_back(benchmark: Any) -> None:
 
 
 def test_comparing_two_runs(benchmark: Any) -> None:
-    side = compare.side_of(store.read(KEPT))
+    side = gate.side_of(store.read(KEPT))
     other = Side("other", side.environment, side.records)
 
-    found = benchmark(lambda: compare.judge(compare.compare(side, other), gate.defaults()))
+    found = benchmark(lambda: gate.judge(gate.compare(side, other), thresholds.defaults()))
 
     assert len(found.rows) == len(side.records)
 
@@ -62,7 +62,7 @@ def test_comparing_two_runs(benchmark: Any) -> None:
 def test_one_look_of_the_gate(benchmark: Any) -> None:
     pairs = [0.01, -0.01, 0.02, 0.0, 0.01, -0.02, 0.0, 0.01]
 
-    assert benchmark(lambda: decide(pairs, Rule(0.05))).pairs == len(pairs)
+    assert benchmark(lambda: decide(pairs, SequentialRule(0.05))).pairs == len(pairs)
 
 
 def test_the_command_line_starts(benchmark: Any) -> None:

@@ -190,7 +190,7 @@ def measure(
         CnnbenchError: the request is wrong.
     """
     # The one door to the torch side: the caller has torch already, the module proves it.
-    from cnnbench.worker import inprocess
+    from cnnbench import inprocess
 
     return Results((inprocess.measure(module, inputs, _words(modes), device, _plan(plan)),))
 

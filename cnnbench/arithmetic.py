@@ -18,7 +18,7 @@ from cnnbench.errors import UsageError
 
 
 @dataclass(frozen=True)
-class LayerCost:
+class FormulaCost:
     """What one layer costs for one sample.
 
     Attributes:
@@ -47,12 +47,12 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ShapeComparison:
     """Two ways to compute a map of the same shape, each a stack of layers."""
 
     title: str
-    left: tuple[LayerCost, ...]
-    right: tuple[LayerCost, ...]
+    left: tuple[FormulaCost, ...]
+    right: tuple[FormulaCost, ...]
 
     @property
     def macs(self) -> tuple[int, int]:
@@ -182,7 +182,7 @@ def conv(
     groups: int = 1,
     bias: bool = True,
     name: str = "",
-) -> LayerCost:
+) -> FormulaCost:
     """A convolution of one sample: ``numel(out) Cin/g prod(k)`` MACs.
 
     Args:
@@ -210,7 +210,7 @@ def conv(
     )
     per_result = channels // groups * kernel ** len(size)
     positions = out_channels * prod(spatial)
-    return LayerCost(
+    return FormulaCost(
         name or f"conv {'x'.join([str(kernel)] * len(size))}, {channels} to {out_channels}",
         (out_channels, *spatial),
         out_channels * per_result + (out_channels if bias else 0),
@@ -219,7 +219,7 @@ def conv(
     )
 
 
-def linear(features: int, out_features: int, *, bias: bool = True, name: str = "") -> LayerCost:
+def linear(features: int, out_features: int, *, bias: bool = True, name: str = "") -> FormulaCost:
     """A fully connected layer of one sample.
 
     Raises:
@@ -229,7 +229,7 @@ def linear(features: int, out_features: int, *, bias: bool = True, name: str = "
     weights = features * out_features
     adds = out_features if bias else 0
     label = name or f"fc, {features} to {out_features}"
-    return LayerCost(label, (out_features,), weights + adds, weights, adds)
+    return FormulaCost(label, (out_features,), weights + adds, weights, adds)
 
 
 def pool(
@@ -239,10 +239,10 @@ def pool(
     *,
     stride: int | None = None,
     padding: int = 0,
-) -> LayerCost:
+) -> FormulaCost:
     """Pooling: no parameters and no multiply-accumulates, only a shape."""
     spatial = tuple(pool_output(n, kernel, stride=stride, padding=padding) for n in size)
-    return LayerCost(f"pool {kernel}", (channels, *spatial), 0, 0, 0)
+    return FormulaCost(f"pool {kernel}", (channels, *spatial), 0, 0, 0)
 
 
 def bottleneck(
@@ -253,7 +253,7 @@ def bottleneck(
     width: int,
     *,
     bias: bool = True,
-) -> Comparison:
+) -> ShapeComparison:
     """A ``kernel`` convolution directly, against one after a 1x1 bottleneck of ``width`` maps.
 
     Source: Szegedy et al., "Going Deeper with Convolutions", arXiv:1409.4842, section 4.
@@ -262,12 +262,14 @@ def bottleneck(
     direct = conv(channels, size, out_channels, kernel, padding=padding, bias=bias)
     first = conv(channels, size, width, 1, bias=bias)
     second = conv(width, size, out_channels, kernel, padding=padding, bias=bias)
-    return Comparison(f"direct against a 1x1 bottleneck of {width}", (direct,), (first, second))
+    return ShapeComparison(
+        f"direct against a 1x1 bottleneck of {width}", (direct,), (first, second)
+    )
 
 
 def stacked_small_kernels(
     channels: int, size: tuple[int, ...], *, kernel: int = 7, small: int = 3, bias: bool = True
-) -> Comparison:
+) -> ShapeComparison:
     """One large kernel against as many small ones as cover the same receptive field.
 
     Source: Simonyan and Zisserman, arXiv:1409.1556, section 2.3: three 3x3 against one 7x7 of equal
@@ -281,27 +283,27 @@ def stacked_small_kernels(
     count = (kernel - 1) // (small - 1)
     large = conv(channels, size, channels, kernel, padding=same_padding(kernel), bias=bias)
     little = conv(channels, size, channels, small, padding=same_padding(small), bias=bias)
-    return Comparison(f"one {kernel}x{kernel} against {count} of {small}x{small}", (large,),
+    return ShapeComparison(f"one {kernel}x{kernel} against {count} of {small}x{small}", (large,),
                       (little,) * count)  # fmt: skip
 
 
 def separable(
     channels: int, size: tuple[int, ...], out_channels: int, kernel: int, *, bias: bool = True
-) -> Comparison:
+) -> ShapeComparison:
     """A convolution against depthwise plus 1x1 (Howard et al., arXiv:1704.04861, section 3.1)."""
     padding = same_padding(kernel)
     direct = conv(channels, size, out_channels, kernel, padding=padding, bias=bias)
     depthwise = conv(channels, size, channels, kernel, padding=padding, groups=channels, bias=bias)
     pointwise = conv(channels, size, out_channels, 1, bias=bias)
-    return Comparison("direct against depthwise separable", (direct,), (depthwise, pointwise))
+    return ShapeComparison("direct against depthwise separable", (direct,), (depthwise, pointwise))
 
 
 def fc_as_conv(
     channels: int, size: tuple[int, ...], out_features: int, *, bias: bool = True
-) -> Comparison:
+) -> ShapeComparison:
     """A fully connected layer on a flattened map, against a 1x1 convolution that keeps the map."""
     full = linear(channels * prod(size), out_features, bias=bias)
-    return Comparison(
+    return ShapeComparison(
         "fully connected against 1x1 convolution",
         (full,),
         (conv(channels, size, out_features, 1, bias=bias),),
@@ -315,7 +317,7 @@ def fc_head_against_global_pooling(
     hidden: tuple[int, ...] = (),
     *,
     bias: bool = True,
-) -> Comparison:
+) -> ShapeComparison:
     """Fully connected layers on the flattened map, against global average pooling and one layer.
 
     Source: Lin, Chen, Yan, "Network In Network", arXiv:1312.4400, section 3.2.
@@ -323,8 +325,8 @@ def fc_head_against_global_pooling(
     widths = (channels * prod(size), *hidden, classes)
     pairs = pairwise(widths)
     layers = tuple(linear(taken, given, bias=bias) for taken, given in pairs)
-    gap = LayerCost("global average pooling", (channels,), 0, 0, 0)
-    return Comparison(
+    gap = FormulaCost("global average pooling", (channels,), 0, 0, 0)
+    return ShapeComparison(
         "fully connected head against global average pooling",
         layers,
         (gap, linear(channels, classes, bias=bias)),

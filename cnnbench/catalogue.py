@@ -24,7 +24,7 @@ ENTRY_POINTS = "cnnbench.architectures"
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """One row of the catalogue.
 
     Attributes:
@@ -69,15 +69,15 @@ def torchvision_version() -> str:
 
 
 @functools.cache
-def entries() -> tuple[Entry, ...]:
+def entries() -> tuple[CatalogueEntry, ...]:
     """Every row, sorted by name."""
     return tuple(
-        Entry(**{**row, "input": tuple(row["input"]), "tags": tuple(row["tags"])})
+        CatalogueEntry(**{**row, "input": tuple(row["input"]), "tags": tuple(row["tags"])})
         for row in _data()["architectures"]
     )
 
 
-def entry(name: str) -> Entry:
+def entry(name: str) -> CatalogueEntry:
     """Return the row of one name.
 
     Raises:

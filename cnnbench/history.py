@@ -48,7 +48,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Step:
+class StepChange:
     """A change of level.
 
     Attributes:
@@ -73,7 +73,7 @@ class Series:
     spec: str
     metric: str
     points: tuple[Point, ...]
-    steps: tuple[Step, ...] = ()
+    steps: tuple[StepChange, ...] = ()
 
 
 def series(
@@ -106,7 +106,7 @@ def series(
     ]
 
 
-def _steps(points: Sequence[Point], seed: int) -> list[Step]:
+def _steps(points: Sequence[Point], seed: int) -> list[StepChange]:
     values = [one.estimate.point for one in points]
     if len(values) < 2 * SMALLEST or min(values) <= 0:
         return []
@@ -116,7 +116,7 @@ def _steps(points: Sequence[Point], seed: int) -> list[Step]:
     for before, index, after in zip(ends, ends[1:], ends[2:], strict=False):
         ratio = statistics.median(values[index:after]) / statistics.median(values[before:index])
         elsewhere = points[index].environment != points[index - 1].environment
-        steps.append(Step(index, points[index].run, ratio, found[index], elsewhere))
+        steps.append(StepChange(index, points[index].run, ratio, found[index], elsewhere))
     return steps
 
 

@@ -186,7 +186,7 @@ class Operator:
 
 
 @dataclass(frozen=True)
-class Trace:
+class ProfilerTrace:
     """What torch's profiler recorded.
 
     Attributes:
@@ -231,7 +231,7 @@ class Profile:
 
     spec: str
     environment: str
-    trace: Trace | None = None
+    trace: ProfilerTrace | None = None
     layers: LayerTimes | None = None
     primitives: tuple[Primitive, ...] | None = None
     costs: tuple[LayerCost, ...] | None = None

@@ -176,7 +176,7 @@ def roof(
 
 
 @dataclass(frozen=True)
-class Part:
+class RooflinePart:
     """What a part of a step does, e.g. a layer.
 
     Attributes:
@@ -191,7 +191,7 @@ class Part:
 
 
 def floors(
-    part: Part, ceilings: Sequence[Ceilings], precision: str, threads: int
+    part: RooflinePart, ceilings: Sequence[Ceilings], precision: str, threads: int
 ) -> dict[str, float] | None:
     """Seconds that each ceiling asks for at least, for a part of several operators.
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import catalogue, convcatalogue
+from cnnbench import catalogue
+from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import OPTIMIZERS, SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
 
@@ -113,7 +114,7 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
     for mode in parsed:
         for name in [*mode.replacements.values()] or [mode.implementation]:
             if name:
-                convcatalogue.entry(name)
+                implementations.entry(name)
     return tuple(dict.fromkeys(parsed))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from cnnbench.convproblem import MEMORY_FORMATS, ConvProblem
+from cnnbench.conv.problem import MEMORY_FORMATS, ConvProblem
 
 
 def _pairs(low: int, high: int) -> st.SearchStrategy[tuple[int, int]]:

@@ -102,7 +102,7 @@ def test_no_torch():
 
 def test_ratio_without_a_denominator():
     free = arithmetic.pool(1, (2, 2), 2)
-    comparison = arithmetic.Comparison("", (arithmetic.linear(2, 2),), (free,))
+    comparison = arithmetic.ShapeComparison("", (arithmetic.linear(2, 2),), (free,))
 
     assert comparison.macs_ratio == comparison.params_ratio == float("inf")
 

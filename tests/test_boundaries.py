@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,35 +13,45 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cnnbench.cli import COMMANDS
+from cnnbench.gate.facets import FACETS
 from cnnbench.metrics import METRICS
 from cnnbench.report import FORMATS
 from cnnbench.report.exporting import EXPORTS
 from cnnbench.runner.executor import EXECUTORS
 from cnnbench.spec import WORDS
-from cnnbench.structure import FACETS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[1]
-TORCH_SIDE = ("worker", "analysis", "architectures", "convs")
+TORCH_SIDE = ("worker", "analysis", "architectures", "implementations", "inprocess")
 TORCH = ("torch", "torchvision", "fvcore", "timm")
 
-# What may import what: a module only those of smaller levels, and those of its own package.
-LEVELS = {
-    "errors": 0, "units": 0, "codec": 0, "channel": 0, "version": 0, "machine": 0,
-    "stats": 0,
-    "slices": 1, "environment": 1, "spec": 1, "facts": 1, "catalogue": 1, "arithmetic": 1,
-    "record": 2, "convproblem": 2, "roofline": 2, "layers": 3,
-    "convcatalogue": 1, "convdialects": 3, "convlab": 4,
-    "profile": 2, "recommendation": 4,
-    "metrics": 3, "store": 3, "suite": 3, "advice": 3, "compare": 4, "decision": 2,
-    "structure": 3, "baseline": 4, "imported": 3, "history": 4,
-    "runner": 5, "report": 5, "gate": 5,
-    "api": 6,
-    "cli": 7,
-    "": 8, "__main__": 8,
-}  # fmt: skip
+PAGE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf8")
+ARROWS = PAGE.partition("## Arrows")[2].partition("\n## ")[0]
+
+
+def _levels() -> dict[str, int]:
+    """What may import what, as the page draws it: name of a part -> its level, the lowest 0."""
+    drawn = ARROWS.split("```")[1].partition("══")[0].strip().splitlines()
+    return {
+        "" if name.strip() == "cnnbench" else name.strip(): level
+        for level, line in enumerate(reversed(drawn))
+        for name in line.split("|")
+    }
+
+
+def _allowed() -> set[str]:
+    """What the torch side may use, as the page says."""
+    sentence = ARROWS.partition("The torch side may use:")[2].partition("\n\n")[0]
+    return set(re.findall(r"`([a-z_.]+)`", sentence))
+
+
+# A module may import only those of lower levels, and those of its own part.
+LEVELS = _levels()
+ALLOWED = _allowed()
+# The door of api plays worker and runner in one process.
+OWN_OF_THE_DOOR = {"runner", "store"}
 # codec raises errors; the two lowest of the table know each other and nothing else does.
 ALLOWED_BESIDE = {("codec", "errors")}
 
@@ -63,8 +74,14 @@ def planted(path: str, text: str) -> list[Source]:
 
 def part(path: str) -> str:
     """The level's name of a file: ``cnnbench/report/csv.py`` -> ``report``."""
-    inner = path.removeprefix("cnnbench/").removesuffix(".py").split("/")[0]
-    return "" if inner == "__init__" else inner
+    inner = path.removeprefix("cnnbench/").removesuffix(".py").removesuffix("/__init__")
+    return "" if inner == "__init__" else level_of(inner.replace("/", "."))
+
+
+def level_of(module: str) -> str:
+    """The part that a module belongs to: itself if it has a level of its own, or its package."""
+    names = module.split(".")
+    return ".".join(names[:2]) if ".".join(names[:2]) in LEVELS else names[0]
 
 
 def imported(path: str, tree: ast.AST) -> Iterator[tuple[str, int]]:
@@ -120,10 +137,9 @@ def upward_imports(found: list[Source]) -> list[str]:
     for path, tree in found:
         me = part(path)
         for name, line in imported(path, tree):
-            parts = name.split(".")
-            if me in TORCH_SIDE or parts[0] != "cnnbench" or len(parts) < 2:
+            if me in TORCH_SIDE or not name.startswith("cnnbench."):
                 continue
-            other = parts[1]
+            other = level_of(name.removeprefix("cnnbench."))
             if other == me or other in TORCH_SIDE or (me, other) in ALLOWED_BESIDE:
                 continue
             if LEVELS[other] >= LEVELS[me]:
@@ -132,28 +148,20 @@ def upward_imports(found: list[Source]) -> list[str]:
 
 
 def torch_side_upward(found: list[Source]) -> list[str]:
-    """The torch side may use values, never those who run, report or print."""
-    over = {"runner", "report", "cli", "api", "suite", "metrics", "gate", "compare", "advice"}
+    """The torch side may use what the page allows it: values, never those who run or report."""
     return [
         f"{path}:{line} imports {name}"
         for path, tree in found
         if part(path) in TORCH_SIDE
-        for name, line in _real_imports(path, tree)
-        if name.startswith("cnnbench.") and name.split(".")[1] in over
+        for name, line in imported(path, tree)
+        if name.startswith("cnnbench.") and not _allowed_there(name, part(path))
     ]
 
 
-def _real_imports(path: str, tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Without those that only a type checker sees."""
-    hidden = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and dotted(node.test).endswith("TYPE_CHECKING")
-        for inner in ast.walk(node)
-    }
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Import, ast.ImportFrom)) and id(node) not in hidden:
-            yield from imported(path, ast.Module([node], []))
+def _allowed_there(name: str, place: str) -> bool:
+    other = level_of(name.removeprefix("cnnbench."))
+    own = OWN_OF_THE_DOOR if place == "inprocess" else set()
+    return other in {*TORCH_SIDE, *ALLOWED, *own}
 
 
 def process_starts(found: list[Source]) -> list[str]:
@@ -292,7 +300,7 @@ def test_the_torch_side_has_one_door() -> None:
     found = doors(sources())
 
     assert {door.split(" -> ")[0] for door in found} == {"cnnbench/api.py"}
-    assert {door.split(" -> ")[1].split(".")[1] for door in found} == {"analysis", "worker"}
+    assert {door.split(" -> ")[1].split(".")[1] for door in found} == {"analysis", "inprocess"}
 
 
 def test_a_second_door_is_seen() -> None:
@@ -306,7 +314,19 @@ def test_a_second_door_is_seen() -> None:
 def test_every_module_has_a_level() -> None:
     parts = {part(path) for path, _ in sources()} - set(TORCH_SIDE)
 
-    assert parts <= set(LEVELS)
+    assert parts == set(LEVELS)
+
+
+def test_the_page_allows_the_torch_side_nothing_idle() -> None:
+    used = {
+        level_of(name.removeprefix("cnnbench."))
+        for path, tree in sources()
+        if part(path) in TORCH_SIDE and part(path) != "inprocess"
+        for name, _ in imported(path, tree)
+        if name.startswith("cnnbench.")
+    }
+
+    assert used - set(TORCH_SIDE) == ALLOWED
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from bench import conv_timing
 from bench.conv_timing import Agreement
-from cnnbench.convproblem import ConvProblem
+from cnnbench.conv.problem import ConvProblem
 from cnnbench.spec import Device, Mode, Spec
 
 

@@ -12,8 +12,8 @@ from cnnbench.profile import (
     LayerTimes,
     Primitive,
     Profile,
+    ProfilerTrace,
     Scope,
-    Trace,
     joined,
     layer_rows,
     quieter,
@@ -37,7 +37,7 @@ CONVOLUTION = Primitive("a.0", "forward", "convolution", "jit:avx", 1, 75.0)
 PROFILE = Profile(
     "spec",
     "here",
-    Trace("t.gz", (10, 12, 11), (22, 24, 20), (), heaviest={"a.1": "aten::relu"}),
+    ProfilerTrace("t.gz", (10, 12, 11), (22, 24, 20), (), heaviest={"a.1": "aten::relu"}),
     TIMES,
     (REORDER, CONVOLUTION),
     (LayerCost("a.0", 1000, 2000, 64, 128, 3),),

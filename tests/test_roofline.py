@@ -166,7 +166,7 @@ def test_training_counts_its_backward_pass() -> None:
 
 def test_a_part_of_several_operators_has_a_floor_by_each_ceiling() -> None:
     # 100 MB in 100 operators: each has a working set of 1 MB, at 100 GB/s.
-    part = roofline.Part(10**9, float32_bytes=10**8, operators=100)
+    part = roofline.RooflinePart(10**9, float32_bytes=10**8, operators=100)
 
     found = roofline.floors(part, (MACHINE,), "fp32", 1)
 
@@ -174,7 +174,7 @@ def test_a_part_of_several_operators_has_a_floor_by_each_ceiling() -> None:
 
 
 def test_in_16_bits_half_of_the_bytes_move() -> None:
-    part = roofline.Part(10**9, float32_bytes=10**8, operators=1)
+    part = roofline.RooflinePart(10**9, float32_bytes=10**8, operators=1)
 
     wide, narrow = (roofline.floors(part, (MACHINE,), name, 1) for name in ("fp32", "bf16"))
 
@@ -183,7 +183,7 @@ def test_in_16_bits_half_of_the_bytes_move() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "threads"), [(roofline.Part(0, 0, 0), 1), (roofline.Part(1, 1, 1), 2)]
+    ("part", "threads"), [(roofline.RooflinePart(0, 0, 0), 1), (roofline.RooflinePart(1, 1, 1), 2)]
 )
-def test_nothing_and_other_threads_have_no_floor(part: roofline.Part, threads: int) -> None:
+def test_nothing_and_other_threads_have_no_floor(part: roofline.RooflinePart, threads: int) -> None:
     assert roofline.floors(part, (MACHINE,), "fp32", threads) is None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Difference:
+class CrosscheckDifference:
     """One group of operators that two counters see differently, in MACs."""
 
     operators: str
@@ -48,7 +48,7 @@ class CrossCheck:
     tool: str
     ours: int
     theirs: int
-    differences: tuple[Difference, ...]
+    differences: tuple[CrosscheckDifference, ...]
 
     @property
     def explained(self) -> bool:
@@ -113,7 +113,7 @@ def _ours(analysis: Analysis) -> dict[str, int]:
 def _compared(tool: str, analysis: Analysis, theirs: Mapping[str, int]) -> CrossCheck:
     ours_by_group, theirs_by_group = _grouped(_ours(analysis)), _grouped(theirs)
     differences = tuple(
-        Difference(group, mine, other, _reason(group, mine, other))
+        CrosscheckDifference(group, mine, other, _reason(group, mine, other))
         for group in sorted({*ours_by_group, *theirs_by_group})
         if (mine := ours_by_group.get(group, 0)) != (other := theirs_by_group.get(group, 0))
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench.analysis.values import Memory, Optimizer
+from cnnbench.analysis.values import Optimizer, TracedMemory
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,7 @@ _STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
 def predict(
     recording: Recording, trainable: list[nn.Parameter], optimizer: Optimizer, *, training: bool
-) -> Memory:
+) -> TracedMemory:
     """Put a recording's parts together."""
     params, buffers, inputs = recording.resident
     state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
@@ -40,7 +40,7 @@ def predict(
     if step > recording.peak.nbytes:
         layer, op = "", "optimizer step"
     activation_layer, activation_op = _place(recording, recording.activation_peak.op)
-    return Memory(
+    return TracedMemory(
         params=params,
         buffers=buffers,
         input=inputs,

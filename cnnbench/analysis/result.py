@@ -8,7 +8,16 @@ from typing import Any
 
 from cnnbench.analysis import layers
 from cnnbench.analysis.passes import Recording
-from cnnbench.analysis.values import LayerRow, Memory, OpRow, Optimizer, Phase, Shape, Slope, Totals
+from cnnbench.analysis.values import (
+    LayerRow,
+    OpRow,
+    Optimizer,
+    Phase,
+    Shape,
+    Slope,
+    Totals,
+    TracedMemory,
+)
 from cnnbench.record import Cost
 
 METHOD = "cnnbench.analysis"
@@ -49,7 +58,7 @@ class Analysis:
     inference: Totals
     forward: Totals
     backward: Totals | None
-    memory: Memory
+    memory: TracedMemory
     uncounted: dict[str, int]
     slopes: tuple[Slope, ...]
     assumptions: tuple[str, ...]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TracePlan:
     """What is known of an operator before it is called; made once per process and overload."""
 
     operator: str
@@ -43,7 +43,7 @@ class Plan:
 class Raw(NamedTuple):
     """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
 
-    plan: Plan
+    plan: TracePlan
     layer: int
     backward: bool
     macs: int
@@ -70,7 +70,7 @@ class OperatorFailed(Exception):
 _IN_PLACE_KINDS = frozenset({"activation", "arithmetic"})
 
 
-def make_plan(func: OpOverload) -> Plan:
+def make_plan(func: OpOverload) -> TracePlan:
     """Look everything up that depends on the operator alone."""
     rule = rules.rule_for(func)
     name = rules.full_name(func)
@@ -81,7 +81,7 @@ def make_plan(func: OpOverload) -> Plan:
     composite = rule is rules.UNKNOWN and torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
         name, "CompositeImplicitAutograd"
     )
-    return Plan(
+    return TracePlan(
         str(func), name, rule, shape, receptive.WINDOWS.get(base), SCRATCH.get(base), composite
     )
 
@@ -104,7 +104,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.backward = False
         self.on_meta = meta
         self._keep = keep
-        self._plans: dict[OpOverload, Plan] = {}
+        self._plans: dict[OpOverload, TracePlan] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -134,7 +134,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._record(plan, args, kwargs, out)
         return out
 
-    def _run(self, func: Any, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _run(
+        self, func: Any, plan: TracePlan, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """The stock kernel, or what is assumed of it; failures name the operator."""
         try:
             if not self.on_meta:
@@ -150,7 +152,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             seen = [tuple(item.shape) for item in args if isinstance(item, Tensor)]
             raise OperatorFailed(plan.operator, seen, error) from error
 
-    def _record(self, plan: Plan, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+    def _record(
+        self, plan: TracePlan, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
+    ) -> None:
         rule = plan.rule
         self.live.now = self.stack.now = number = len(self.rows)
         reads, read_bytes = _touched(args)

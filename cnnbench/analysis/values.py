@@ -152,7 +152,7 @@ class LayerRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class TracedMemory:
     """The predicted peak and what it consists of, in bytes.
 
     Attributes:

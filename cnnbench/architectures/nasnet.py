@@ -21,7 +21,7 @@ from cnnbench.architectures.registry import Architecture, add
 from cnnbench.architectures.resnet import head
 
 
-class Plan(NamedTuple):
+class CellPlan(NamedTuple):
     """A cell of figure 4.
 
     Inputs 0 and 1 are the previous and the current hidden state; results count from 2.
@@ -36,7 +36,7 @@ class Plan(NamedTuple):
 
 
 # An operation is a kind, a kernel and, where it is 2, a stride.
-NORMAL = Plan(
+NORMAL = CellPlan(
     (
         (("sep5", 1), ("sep3", 0)),
         (("sep5", 0), ("sep3", 0)),
@@ -46,7 +46,7 @@ NORMAL = Plan(
     ),
     (0, 2, 3, 4, 5, 6),
 )
-REDUCTION = Plan(
+REDUCTION = CellPlan(
     (
         (("sep5/2", 1), ("sep7/2", 0)),
         (("max3/2", 1), ("sep7/2", 0)),
@@ -105,7 +105,7 @@ class Cell(nn.Module):
     """One cell: fit both hidden states to its width, then follow the plan."""
 
     def __init__(
-        self, plan: Plan, previous: nn.Module, widths: tuple[int, int], width: int
+        self, plan: CellPlan, previous: nn.Module, widths: tuple[int, int], width: int
     ) -> None:
         """``widths`` are those of the fitted previous and of the unfitted current state."""
         super().__init__()

@@ -14,11 +14,11 @@ import click
 
 from cnnbench import metrics, store, units
 from cnnbench.cli.parameters import Numbers, Pair, Parameter, Percent, Seconds, Shape, Sizes, Words
-from cnnbench.decision import Rule
 from cnnbench.errors import Inconclusive, Interrupted, Regressed, SomeFailed, UsageError
+from cnnbench.gate.rule import SequentialRule
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
-from cnnbench.runner import ab, duet, revisions, sides
+from cnnbench.runner.ab import pair, paired, revisions, sides
 from cnnbench.runner.campaign import Order
 from cnnbench.spec import PHASES
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnnbench.record import Run
-    from cnnbench.runner.ab import Prepared
-    from cnnbench.runner.match import Contest, Outcome
-    from cnnbench.runner.sides import Side
+    from cnnbench.runner.ab.paired import PairedJob
+    from cnnbench.runner.ab.session import PairedComparison, PairedOutcome
+    from cnnbench.runner.ab.sides import CodeSide
 
 _EPILOG = """\b
 Examples:
@@ -77,18 +77,21 @@ class Range(Parameter):
               help="What must not pass: half of it is where the verdict turns.")  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
               help="Fresh pairs of processes before the first look and at the last.")  # fmt: skip
-@click.option("--slices", type=click.IntRange(min=3), default=ab.Duet.slices, show_default=True,
+@click.option("--slices", type=click.IntRange(min=3), default=paired.PairedPlan.slices,
+              show_default=True,
               help="Turns of each side in a pair.")  # fmt: skip
-@click.option("--budget", type=Seconds(), default=f"{ab.Duet.budget:g}", show_default=True,
+@click.option("--budget", type=Seconds(), default=f"{paired.PairedPlan.budget:g}",
+              show_default=True,
               help="Time per benchmark; as much again to confirm a regression.")  # fmt: skip
 @click.option("--core", type=click.IntRange(min=0), help="Run everything on this core.")
 @click.option("--python-a", metavar="PATH", help="Interpreter of BASE.")
 @click.option("--python-b", metavar="PATH", help="Interpreter of HEAD.")
 @click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Where the revisions are.  [default: here]")  # fmt: skip
-@click.option("--seed", type=int, default=ab.Duet.seed, show_default=True,
+@click.option("--seed", type=int, default=paired.PairedPlan.seed, show_default=True,
               help="Of weights, inputs and the order of turns.")  # fmt: skip
-@click.option("--timeout", type=Seconds(), default=f"{ab.Duet.timeout:g}", show_default=True,
+@click.option("--timeout", type=Seconds(), default=f"{paired.PairedPlan.timeout:g}",
+              show_default=True,
               help="Longest that one step of a worker may take.")  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
               help="Gets base, head, verdicts.json.  [default: results/ab-TIME-ID]")  # fmt: skip
@@ -115,7 +118,7 @@ def command(words: tuple[str, ...], **options: Any) -> None:
     for line in _notices(order, both, repo):
         _say(line, quiet=False)
     out = options["out"] or Path("results") / f"ab-{store.new_run_name()}"
-    with duet.pinned(options["core"]), _terminable(), sides.opened(both, repo, pythons) as opened:
+    with pair.pinned(options["core"]), _terminable(), sides.opened(both, repo, pythons) as opened:
         prepared, outcomes = _play(opened, order, options, out)
     _show(prepared, outcomes, out, as_json=options["as_json"])
     conclude(outcomes, strict=options["strict"])
@@ -127,7 +130,7 @@ def _order(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Or
     if options["size"] and options["shape"]:
         raise UsageError("--size and --input both say the shape; keep one")
     return Order(
-        models=ab.models_or_default(options["models"], both),
+        models=paired.models_or_default(options["models"], both),
         modes=options["modes"] or ("eager",),
         device=options["device"],
         batches=options["batch"],
@@ -142,16 +145,16 @@ def _order(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Or
 
 def _notices(order: Order, both: tuple[sides.Named, sides.Named], repo: Path | None) -> list[str]:
     found = sides.notices(*both, repo)
-    same = ab.ours(order.models, both, repo)
+    same = paired.ours(order.models, both, repo)
     if same:
         found.append(f"{', '.join(same)}: part of cnnbench, the same in both revisions")
     return found
 
 
-def _how(options: dict[str, Any]) -> ab.Duet:
+def _how(options: dict[str, Any]) -> paired.PairedPlan:
     least, most = options["pairs"]
-    return ab.Duet(
-        rule=Rule(options["threshold"], least=least, most=most),
+    return paired.PairedPlan(
+        rule=SequentialRule(options["threshold"], least=least, most=most),
         slices=options["slices"],
         budget=options["budget"],
         seed=options["seed"],
@@ -172,12 +175,12 @@ def _terminable() -> Iterator[None]:
 
 
 def _play(
-    opened: tuple[Side, Side], order: Order, options: dict[str, Any], out: Path
-) -> tuple[Prepared, list[Outcome]]:
-    prepared = ab.prepare(opened, order, _how(options))
+    opened: tuple[CodeSide, CodeSide], order: Order, options: dict[str, Any], out: Path
+) -> tuple[PairedJob, list[PairedOutcome]]:
+    prepared = paired.prepare(opened, order, _how(options))
     watcher = Announcer(quiet=options["quiet"])
     try:
-        return prepared, ab.run(prepared, out, watcher)
+        return prepared, paired.run(prepared, out, watcher)
     except KeyboardInterrupt:
         total = len(prepared.contests)
         kept = f"; the verdicts are kept in {out}" if watcher.judged_so_far else ""
@@ -202,12 +205,12 @@ class Announcer:
         """A pair of starters begins."""
         _say(f"pair {number + 1}: {undecided} of {total} benchmarks undecided", quiet=self._quiet)
 
-    def working(self, contest: Contest, number: int, *, confirming: bool) -> None:
+    def working(self, contest: PairedComparison, number: int, *, confirming: bool) -> None:
         """A line only where something unusual happens."""
         if confirming and number == 1:
             _say(f"{contest.name}: looks slower; measuring again to confirm", quiet=self._quiet)
 
-    def judged(self, outcome: Outcome) -> None:
+    def judged(self, outcome: PairedOutcome) -> None:
         """A line per verdict."""
         self.judged_so_far += 1
         _say(f"{outcome.contest.name}: {outcome.verdict} {_change(outcome)}", quiet=self._quiet)
@@ -224,7 +227,7 @@ _COLUMNS = (
 )
 
 
-def _change(outcome: Outcome) -> str:
+def _change(outcome: PairedOutcome) -> str:
     """Head over base as a change, with its interval."""
     found = outcome.decision
     if found.estimate is None:
@@ -236,7 +239,7 @@ def _change(outcome: Outcome) -> str:
     return f"{point} [{low}, {high}]"
 
 
-def _row(outcome: Outcome) -> tuple[Any, ...]:
+def _row(outcome: PairedOutcome) -> tuple[Any, ...]:
     return (
         outcome.contest.name,
         _seconds(outcome.runs.get("base", ())),
@@ -253,7 +256,7 @@ def _seconds(runs: Sequence[Run]) -> float | None:
     return statistics.median(values) if values else None
 
 
-def table(prepared: Prepared, outcomes: Sequence[Outcome]) -> Table:
+def table(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> Table:
     """Sides, verdicts, reasons, and what the machine can resolve today."""
     captions = [_caption(prepared, side) for side in prepared.sides]
     rule = prepared.contests[0].rule
@@ -279,17 +282,17 @@ def table(prepared: Prepared, outcomes: Sequence[Outcome]) -> Table:
     )
 
 
-def _pairs(outcome: Outcome) -> str:
+def _pairs(outcome: PairedOutcome) -> str:
     count = len(outcome.runs.get("base", ()))
     return f"{outcome.waited} of {count} pairs"
 
 
-def _caption(prepared: Prepared, side: Side) -> str:
-    version = ab.torch_of(prepared.environments[side.role])
+def _caption(prepared: PairedJob, side: CodeSide) -> str:
+    version = paired.torch_of(prepared.environments[side.role])
     return f"{side.role}: {side.text}" + (f", torch {version}" if version else "")
 
 
-def _resolution(outcomes: Sequence[Outcome]) -> list[str]:
+def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
     """What the machine can resolve today."""
     known = {
         outcome.contest.name: outcome.decision.resolvable
@@ -308,15 +311,17 @@ def _resolution(outcomes: Sequence[Outcome]) -> list[str]:
     ]
 
 
-def _show(prepared: Prepared, outcomes: Sequence[Outcome], out: Path, *, as_json: bool) -> None:
+def _show(
+    prepared: PairedJob, outcomes: Sequence[PairedOutcome], out: Path, *, as_json: bool
+) -> None:
     if as_json:
-        click.echo(json.dumps(ab.as_json(prepared, outcomes), indent=1))
+        click.echo(json.dumps(paired.as_json(prepared, outcomes), indent=1))
     else:
         click.echo(render(table(prepared, outcomes), "table"), nl=False)
-    click.echo(f"kept in {out}: base, head, {ab.VERDICTS}", err=True)
+    click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
 
 
-def conclude(outcomes: Sequence[Outcome], *, strict: bool) -> None:
+def conclude(outcomes: Sequence[PairedOutcome], *, strict: bool) -> None:
     """What the verdicts mean for a job.
 
     Raises:

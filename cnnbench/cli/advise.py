@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import store
+from cnnbench.advice import AdviceFinding, Evidence, advise, recommended
 from cnnbench.cli.one_model import of_one_model, order
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
 from cnnbench.errors import Interrupted, SomeFailed, StoreError
-from cnnbench.recommendation import Evidence, Finding, advise, recommended
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
-from cnnbench.runner import advising
+from cnnbench.runner.advise import measure, prepare
 from cnnbench.runner.plan import Plan
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def command(**options: Any) -> None:
     whose output is wrong is never recommended, and a gain whose interval includes 1 is called no
     difference that can be seen.
     """
-    job, untried = advising.prepare(order(options, _plan(options)), options["budget"])
+    job, untried = prepare(order(options, _plan(options)), options["budget"])
     name = store.new_run_name()
     out = options["out"] or Path("results") / name
     if (out / store.MANIFEST).exists():
@@ -69,7 +69,7 @@ def command(**options: Any) -> None:
         )
     progress = Progress(total=len(job.specs), quiet=options["quiet"])
     try:
-        evidence = advising.measure(job, untried, out, progress, name)
+        evidence = measure(job, untried, out, progress, name)
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; continue with: cnnbench run --resume {out}") from None
     finally:
@@ -90,7 +90,7 @@ def _plan(options: dict[str, Any]) -> Plan:
     )
 
 
-def _words(findings: Sequence[Finding], out: Path) -> str:
+def _words(findings: Sequence[AdviceFinding], out: Path) -> str:
     """The table of modes, then the findings under their titles."""
     lines = [render(summary(entries([store.read(out)])), "table")]
     for kind, title in _TITLES.items():
@@ -100,13 +100,13 @@ def _words(findings: Sequence[Finding], out: Path) -> str:
     return "\n".join(lines)
 
 
-def _line(finding: Finding) -> str:
+def _line(finding: AdviceFinding) -> str:
     """What holds back is said of one mode, which the sentence itself does not name."""
     named = finding.kind == "limit" and finding.mode
     return f"{finding.mode}: {finding.text}" if named else finding.text
 
 
-def _json(evidence: Evidence, findings: Sequence[Finding], out: Path) -> dict[str, Any]:
+def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> dict[str, Any]:
     best = recommended(evidence)
     return {
         "recommended": None if best is None else best.spec.mode.text,

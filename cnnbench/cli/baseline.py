@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import baseline, metrics, store, units
+from cnnbench import metrics, store, units
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Numbers, Words
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError, UsageError
+from cnnbench.gate import baseline
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
@@ -22,7 +23,7 @@ from cnnbench.runner.source import source
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from cnnbench.baseline import Baseline
+    from cnnbench.gate.baseline import Baseline
 
 _EPILOG = """\b
 Examples:

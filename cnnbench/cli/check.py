@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import baseline, compare, gate, store
-from cnnbench.baseline import Source
+from cnnbench import gate, store
 from cnnbench.cli.ab import Announcer
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import decode
-from cnnbench.compare import Side
-from cnnbench.compare.judging import limits
-from cnnbench.decision import Rule
 from cnnbench.errors import StoreError, UnknownName, UsageError
-from cnnbench.gate import Remeasured
+from cnnbench.gate import Side, baseline, judging, thresholds
+from cnnbench.gate.baseline import Source
+from cnnbench.gate.rule import SequentialRule
+from cnnbench.gate.thresholds import Remeasured
 from cnnbench.report import FORMATS, comparison, github, junit, render
-from cnnbench.runner import ab, again, revisions
+from cnnbench.runner import again
+from cnnbench.runner.ab import paired, revisions
 from cnnbench.runner.plan import Plan
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.compare import Judgement, Threshold
+    from cnnbench.gate import Judgement, Threshold
 
 CI = ("github",)
 
@@ -92,15 +92,15 @@ def command(**options: Any) -> None:
         raise UnknownName("format", kind, FORMATS)
     if options["structure_only"] and options["out"]:
         raise UsageError("--structure-only keeps no run; drop --out")
-    thresholds = gate.thresholds(options["config"], options["words"], Path())
+    limits = thresholds.in_force(options["config"], options["words"], Path())
     kept = _kept(options["against"])
     timing = not options["structure_only"]
-    fresh = remeasured(options, kept, thresholds) if timing and options["run"] is None else {}
-    found = compare.compare(kept.side, _head(options, kept, timed=timing and not fresh))
-    found = gate.with_pairs(found, fresh)
-    judgement = compare.judge(found, thresholds, force=options["force"], timing=timing)
+    fresh = remeasured(options, kept, limits) if timing and options["run"] is None else {}
+    found = gate.compare(kept.side, _head(options, kept, timed=timing and not fresh))
+    found = thresholds.with_pairs(found, fresh)
+    judgement = gate.judge(found, limits, force=options["force"], timing=timing)
     _show(judgement, options, kind)
-    gate.conclude(judgement, strict=options["strict"])
+    thresholds.conclude(judgement, strict=options["strict"])
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ class Kept:
 def _kept(path: Path) -> Kept:
     if path.is_dir():
         run = store.read(path)
-        return Kept(compare.side_of(run), run.manifest.plan)
+        return Kept(gate.side_of(run), run.manifest.plan)
     found = baseline.read(path)
-    return Kept(gate.side_of(found, path.name), found.plan, found)
+    return Kept(thresholds.side_of(found, path.name), found.plan, found)
 
 
 def _head(options: Mapping[str, Any], kept: Kept, *, timed: bool) -> Side:
@@ -132,7 +132,7 @@ def _head(options: Mapping[str, Any], kept: Kept, *, timed: bool) -> Side:
         run = store.read(options["run"])
         for problem in run.problems:
             click.echo(f"cnnbench: {problem}", err=True)
-        return compare.side_of(run)
+        return gate.side_of(run)
     specs = [Spec.parse(name) for name, one in kept.side.records.items() if one.failure is None]
     if not specs:
         raise UsageError(f"{options['against']} holds nothing that could be measured again")
@@ -151,7 +151,7 @@ def _measured(specs: Sequence[Spec], plan: Plan, options: Mapping[str, Any]) -> 
     finally:
         progress.close()
     click.echo(f"kept in {run.path}", err=True)
-    return compare.side_of(run)
+    return gate.side_of(run)
 
 
 def remeasured(
@@ -172,9 +172,10 @@ def remeasured(
     if not rules:
         return {}
     _say(f"measuring the baseline's revision {source.revision[:12]} beside what is here", options)
-    outcomes = ab.remeasure(
+    outcomes = paired.remeasure(
         list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-        ab.Duet(executor=options["who"]), Announcer(quiet=options["quiet"]), options["out"],
+        paired.PairedPlan(executor=options["who"]), Announcer(quiet=options["quiet"]),
+        options["out"],
     )  # fmt: skip
     return {
         one.contest.base.id: Remeasured(
@@ -198,13 +199,13 @@ def _cannot_rebuild(source: Source, repo: Path | None) -> str:
     return ""
 
 
-def _rules(kept: Kept, thresholds: Sequence[Threshold]) -> dict[str, Rule]:
+def _rules(kept: Kept, thresholds: Sequence[Threshold]) -> dict[str, SequentialRule]:
     """The rule of every spec whose latency is to be judged."""
     rules = {}
     for name, record in kept.side.records.items():
-        limit = limits(Spec.parse(name), thresholds).get("latency")
+        limit = judging.limits(Spec.parse(name), thresholds).get("latency")
         if record.failure is None and limit is not None and limit.limit:
-            rules[name] = Rule(limit.limit)
+            rules[name] = SequentialRule(limit.limit)
     return rules
 
 

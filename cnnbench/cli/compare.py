@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import compare, gate
+from cnnbench import gate
 from cnnbench.cli import stored
 from cnnbench.cli.output import write
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.gate import thresholds
 from cnnbench.report import FORMATS, PAGES, comparison, render
 from cnnbench.report.remarks import remarks
 from cnnbench.report.table import entries
@@ -18,7 +19,7 @@ from cnnbench.report.table import entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.compare import Judgement
+    from cnnbench.gate import Judgement
     from cnnbench.store import StoredRun
 
 _EPILOG = """\b
@@ -27,7 +28,7 @@ Examples:
   cnnbench compare results/A results/B results/C --format markdown -o table.md
   cnnbench compare results/A results/B --threshold latency=3% --threshold '*/compile*:latency=8%'
   cnnbench compare results/A results/B --format json
-  cnnbench compare results/A results/B --format html -o compare.html
+  cnnbench compare results/A results/B --format html -o gate.html
 
 \b
 Exit codes: 0 without --threshold; with it 1 if something regressed, 3 if specs failed or are
@@ -72,17 +73,16 @@ def command(
         raise UnknownName("format", kind, [*FORMATS, *PAGES])
     if len(runs) < 2:
         raise UsageError("compare takes two or more runs")
-    thresholds = gate.thresholds(config, words, Path())
+    limits = thresholds.in_force(config, words, Path())
     first, *rest = stored.read(runs)
-    old = compare.side_of(first)
+    old = gate.side_of(first)
     judgements: list[Judgement] = [
-        compare.judge(compare.compare(old, compare.side_of(run)), thresholds, force=force)
-        for run in rest
+        gate.judge(gate.compare(old, gate.side_of(run)), limits, force=force) for run in rest
     ]
     write(_text(judgements, rest, kind), output)
     if words:
         for judgement in judgements:
-            gate.conclude(judgement, strict=strict)
+            thresholds.conclude(judgement, strict=strict)
 
 
 def _text(judgements: Sequence[Judgement], new: Sequence[StoredRun], kind: str) -> str:

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import convdialects, layers, store
+from cnnbench import store
 from cnnbench.cli import lab as shown
 from cnnbench.cli import measuring, ways
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Numbers, Percent, Seconds, Words
 from cnnbench.cli.progress import Progress
-from cnnbench.convlab import network
+from cnnbench.conv import dialects, layers, network
+from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UsageError
-from cnnbench.layers import Layer
 from cnnbench.runner import campaign, lab
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.convproblem import ConvProblem
+    from cnnbench.conv.problem import ConvProblem
     from cnnbench.runner.lab import Lab
     from cnnbench.store import StoredRun
 
@@ -135,10 +135,10 @@ def _apply(found: Lab, stored: StoredRun, quiet: bool) -> None:
     measuring.interruptible(lambda: campaign.start(job, out, progress), progress, out)
 
 
-def _order(options: dict[str, Any]) -> lab.Order:
+def _order(options: dict[str, Any]) -> lab.LabOrder:
     chosen, problems = _layers(options)
     named = tuple(dict.fromkeys(one.dtype for one in problems))
-    return lab.Order(
+    return lab.LabOrder(
         layers=chosen,
         model=options["model"],
         implementations=options["impl"],
@@ -159,7 +159,7 @@ def _order(options: dict[str, Any]) -> lab.Order:
     )
 
 
-def _layers(options: dict[str, Any]) -> tuple[tuple[Layer, ...], Sequence[ConvProblem]]:
+def _layers(options: dict[str, Any]) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
     """The layers asked for beside those of a model, and those given one by one as they were."""
     sources = [name for name in ("suite", "texts", "model") if options[name]]
     if len(sources) > 1:
@@ -167,9 +167,9 @@ def _layers(options: dict[str, Any]) -> tuple[tuple[Layer, ...], Sequence[ConvPr
     if options["model"]:
         return (), ()
     if options["texts"]:
-        problems = [convdialects.read(text) for text in options["texts"]]
+        problems = [dialects.read(text) for text in options["texts"]]
         return tuple(
-            Layer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
+            ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ), problems
     suite = layers.suite(options["suite"] or "smoke")
     return tuple(replace(layer, batches=()) for layer in suite.layers), ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import advice
+from cnnbench import doctor
 from cnnbench.codec import encode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
@@ -41,8 +41,8 @@ def command(as_json: bool, name: str, debug: bool) -> None:
         environment = describe(crew)
     # Measured, so only where this very machine is meant.
     pair = sharing.slowest() if name == "process" else None
-    findings = advice.findings(environment)
-    if (shared := advice.shared_core(pair)) is not None:
+    findings = doctor.findings(environment)
+    if (shared := doctor.shared_core(pair)) is not None:
         findings = (*findings, shared)
     if as_json:
         data = encode(environment) | {
@@ -87,7 +87,7 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
     ]
 
 
-def _beside(pair: advice.Beside | None) -> str | None:
+def _beside(pair: doctor.Beside | None) -> str | None:
     if pair is None:
         return None
     return f"core {pair.core} is {100 * pair.speed:.0f} % as fast while core {pair.other} works"

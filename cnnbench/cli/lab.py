@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import store
 from cnnbench.cli.output import write
 from cnnbench.codec import decode, encode
-from cnnbench.convlab.network import changes, networks, outcomes
+from cnnbench.conv.layers import Extraction
+from cnnbench.conv.network import changes, networks, outcomes
 from cnnbench.errors import StoreError
-from cnnbench.layers import Extraction
 from cnnbench.report import lab, network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.convlab.network import Network, Outcome
+    from cnnbench.conv.network import Network, NetworkOutcome
     from cnnbench.report.table import Table
     from cnnbench.store import StoredRun
 
@@ -58,12 +58,12 @@ def text(runs: Sequence[StoredRun], kind: str) -> str:
     return lab.to_text(runs, kind, [table for pair in found for table in _tables(*pair)])
 
 
-def _outcomes(run: StoredRun, one: Network) -> tuple[Outcome, ...]:
+def _outcomes(run: StoredRun, one: Network) -> tuple[NetworkOutcome, ...]:
     """What was applied; nothing if nothing was."""
     applied = run.path / APPLIED
     records = store.read(applied).records if applied.exists() else ()
     return outcomes(one, changes(one), records) if records else ()
 
 
-def _tables(one: Network, done: tuple[Outcome, ...]) -> list[Table]:
+def _tables(one: Network, done: tuple[NetworkOutcome, ...]) -> list[Table]:
     return [network.shares(one), *([network.outcomes(one, done)] if done else [])]

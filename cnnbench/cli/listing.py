@@ -51,7 +51,7 @@ def command(patterns: tuple[str, ...], as_json: bool, names: bool, debug: bool) 
         click.echo(render(_table(chosen), "table"), nl=False)
 
 
-def _table(chosen: list[catalogue.Entry]) -> Table:
+def _table(chosen: list[catalogue.CatalogueEntry]) -> Table:
     rows = [
         (
             entry.name,

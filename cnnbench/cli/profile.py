@@ -64,7 +64,7 @@ def command(**options: Any) -> None:
     job = profiling.prepare(order(options, plan, modes=(options["mode"],)))
     (spec,) = job.specs
     folder = options["out"] / profiling.folder_name(spec)
-    passes = profiling.Passes(
+    passes = profiling.ProfilePasses(
         folder, options["steps"], options["stacks"], options["seconds"], not options["no_roof"]
     )
     found = profiling.profile(job, passes)

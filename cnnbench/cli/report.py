@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import compare, gate, store
+from cnnbench import gate, store
 from cnnbench.cli import stored
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.gate import thresholds
 from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling
@@ -21,7 +22,7 @@ from cnnbench.report.table import entries
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.page.context import Change
+    from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
     from cnnbench.store import StoredRun
 
@@ -162,13 +163,13 @@ def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
     return lab.text(runs, kind)
 
 
-def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[Change]:
+def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChange]:
     if baseline is None:
         return []
     (kept,) = stored.read([baseline])
-    old, thresholds = compare.side_of(kept), gate.thresholds(None, (), Path())
+    old, limits = gate.side_of(kept), thresholds.in_force(None, (), Path())
     return comparison.changes(
-        [compare.judge(compare.compare(old, compare.side_of(run)), thresholds) for run in runs]
+        [gate.judge(gate.compare(old, gate.side_of(run)), limits) for run in runs]
     )
 
 

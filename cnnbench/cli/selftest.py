@@ -20,7 +20,7 @@ from cnnbench.runner.plan import Plan
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from cnnbench.runner.selftest import Finding, Report
+    from cnnbench.runner.selftest import Report, SelfTest
 
 _WRITERS: dict[str, Callable[[float], str]] = {
     "seconds": units.seconds,
@@ -105,7 +105,7 @@ def _sentence(report: Report) -> str:
     )
 
 
-def _figure(finding: Finding) -> str:
+def _figure(finding: SelfTest) -> str:
     if isinstance(finding.value, str):
         return finding.value
     write = _WRITERS[finding.kind]
@@ -114,7 +114,7 @@ def _figure(finding: Finding) -> str:
     return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
 
 
-def _bound(finding: Finding) -> str:
+def _bound(finding: SelfTest) -> str:
     if finding.expected:
         return finding.expected
     write = _WRITERS[finding.kind]

@@ -15,7 +15,7 @@ from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
-    from cnnbench.arithmetic import Comparison, LayerCost
+    from cnnbench.arithmetic import FormulaCost, ShapeComparison
 
 _EPILOG = """\b
 Examples:
@@ -228,23 +228,23 @@ _COLUMNS = (
 )
 
 
-def _row(layer: LayerCost) -> tuple[Any, ...]:
+def _row(layer: FormulaCost) -> tuple[Any, ...]:
     output = "x".join(map(str, layer.output))
     return layer.name, output, layer.params, layer.macs, layer.mult_adds
 
 
-def _facts(layer: LayerCost) -> dict[str, Any]:
+def _facts(layer: FormulaCost) -> dict[str, Any]:
     return asdict(layer) | {"mult_adds": layer.mult_adds, "flops": layer.flops}
 
 
-def _layers(layers: tuple[LayerCost, ...], *, as_json: bool) -> None:
+def _layers(layers: tuple[FormulaCost, ...], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_facts(layer) for layer in layers], indent=1))
         return
     click.echo(render(Table(_COLUMNS, tuple(map(_row, layers))), "table"), nl=False)
 
 
-def _comparison(found: Comparison, *, as_json: bool) -> None:
+def _comparison(found: ShapeComparison, *, as_json: bool) -> None:
     if as_json:
         data = {
             "title": found.title,

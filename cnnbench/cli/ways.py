@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import click
 
-from cnnbench import convcatalogue
+from cnnbench.conv import catalogue
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
@@ -29,7 +29,7 @@ _SUBSTITUTES = (
 
 def show(*, as_json: bool) -> None:
     """Print both tables, or every field of both as one object."""
-    ways, others = convcatalogue.entries(), convcatalogue.substitutes()
+    ways, others = catalogue.entries(), catalogue.substitutes()
     if as_json:
         whole = {
             "implementations": [asdict(one) for one in ways],
@@ -41,7 +41,7 @@ def show(*, as_json: bool) -> None:
     click.echo(render(_substitutes(others), "table"), nl=False)
 
 
-def _implementations(ways: tuple[convcatalogue.Entry, ...]) -> Table:
+def _implementations(ways: tuple[catalogue.ImplementationEntry, ...]) -> Table:
     rows = tuple(
         (one.name, one.meaning, one.layout or "either", ", ".join(one.kinds),
          ", ".join(one.dtypes), one.source)
@@ -50,7 +50,7 @@ def _implementations(ways: tuple[convcatalogue.Entry, ...]) -> Table:
     return Table(_IMPLEMENTATIONS, rows, notes=(f"{len(rows)} implementations",))
 
 
-def _substitutes(others: tuple[convcatalogue.Substitute, ...]) -> Table:
+def _substitutes(others: tuple[catalogue.SubstituteEntry, ...]) -> Table:
     rows = tuple(
         (one.name, one.meaning, "yes, with its weights" if one.same_function else "no", one.source)
         for one in others

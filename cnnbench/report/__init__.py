@@ -15,7 +15,7 @@ from cnnbench.report import csv, json, latex, markdown, terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnnbench.report.page.context import Change
+    from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
 
 # One line per format: name -> table to text.
@@ -32,7 +32,10 @@ FOR_PEOPLE = frozenset({"table", "markdown", "latex"})
 
 
 def _html(
-    found: Sequence[Entry], table: Table, remarks: Sequence[str], compared: Sequence[Change] = ()
+    found: Sequence[Entry],
+    table: Table,
+    remarks: Sequence[str],
+    compared: Sequence[PageChange] = (),
 ) -> str:
     # The plotting library takes half a second to import; only a page needs it.
     from cnnbench.report.page import render as page

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.gate.facets import FACETS
 from cnnbench.report.page import context
 from cnnbench.report.table import Column, Table
-from cnnbench.structure import FACETS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.compare import Change, Finding, Judged, Judgement
+    from cnnbench.gate import Change, Judged, Judgement, MetricVerdict
 
 # What people look at, in this order; columns without a value are left out.
 _SHOWN = ("latency", "peak_memory", "cuda_memory", "params", "macs", "compile_cold",
@@ -66,7 +66,7 @@ def _tidy_rows(judgement: Judgement) -> Iterator[tuple[Any, ...]]:
 
 
 def _tidy_cells(
-    judged: Judged, finding: Finding | None, change: Change | None, name: str
+    judged: Judged, finding: MetricVerdict | None, change: Change | None, name: str
 ) -> tuple[Any, ...]:
     lines = "; ".join(one.text for one in judged.row.differences if one.facet == name)
     decision = finding.decision if finding is not None else None
@@ -84,11 +84,11 @@ def _tidy_cells(
     )
 
 
-def changes(judgements: Sequence[Judgement]) -> list[context.Change]:
+def changes(judgements: Sequence[Judgement]) -> list[context.PageChange]:
     """Every judged metric as a page draws it; facets of the structure have no ratio."""
     many = len(judgements) > 1
     return [
-        context.Change(
+        context.PageChange(
             f"{judgement.comparison.new}: {one.spec}" if many else one.spec,
             one.metric,
             one.change.ratio if one.change is not None else None,
@@ -219,14 +219,14 @@ _TOLD = ("regression",)
 
 
 def _unsure(judgement: Judgement) -> list[str]:
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str], list[MetricVerdict]] = {}
     for verdict in ("inconclusive", "incomparable"):
         for one in judgement.findings(verdict):
             groups.setdefault((verdict, one.metric, one.reason), []).append(one)
     return [_together(*key, found) for key, found in groups.items()]
 
 
-def _together(verdict: str, metric: str, reason: str, found: Sequence[Finding]) -> str:
+def _together(verdict: str, metric: str, reason: str, found: Sequence[MetricVerdict]) -> str:
     who = found[0].spec if len(found) == 1 else f"{len(found)} specs"
     told = [one.decision.resolvable for one in found if one.decision is not None]
     known = sorted({units.percent(one) for one in told if one is not None}, key=_leading)
@@ -239,7 +239,7 @@ def _leading(text: str) -> float:
     return float(text.split()[0])
 
 
-def sentence(finding: Finding) -> str:
+def sentence(finding: MetricVerdict) -> str:
     """A finding on one line: what, by how much, against which threshold, why."""
     parts = [f"{finding.spec}: {finding.metric}: {finding.verdict}"]
     change = finding.change

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import advice, units
+from cnnbench import doctor, units
 from cnnbench.report import answers
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:
     environments = {entry.environment.fingerprint: entry.environment for entry in found}
     for fingerprint, environment in environments.items():
         where = f" ({fingerprint})" if len(environments) > 1 else ""
-        for finding in advice.findings(environment):
+        for finding in doctor.findings(environment):
             what = finding.what[:1].upper() + finding.what[1:]
             mend = finding.mend[:1].upper() + finding.mend[1:]
             yield Sentence(f"{what}{where}. {mend}.", "warn")

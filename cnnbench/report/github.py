@@ -12,7 +12,7 @@ from cnnbench.report import markdown
 from cnnbench.report.comparison import counts, sentence, summary
 
 if TYPE_CHECKING:
-    from cnnbench.compare import Judged, Judgement
+    from cnnbench.gate import Judged, Judgement
 
 ANNOTATIONS = 10
 SUMMARY_BYTES = 1 << 20

@@ -10,7 +10,7 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.history import Series, Step
+    from cnnbench.history import Series, StepChange
 
 _BARS = "▁▂▃▄▅▆▇█"
 # A longer series is drawn with its last points only.
@@ -59,7 +59,7 @@ def notes(found: Sequence[Series]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _step(one: Series, step: Step) -> str:
+def _step(one: Series, step: StepChange) -> str:
     when = one.points[step.index].created
     where = "; the environment changed here too" if step.elsewhere else ""
     change = units.percent(step.ratio - 1, sign=True)

@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape, quoteattr
 from cnnbench.report.comparison import sentence
 
 if TYPE_CHECKING:
-    from cnnbench.compare import Judged, Judgement
-    from cnnbench.decision import Verdict
+    from cnnbench.gate import Judged, Judgement
+    from cnnbench.gate.rule import Verdict
 
 # Verdict -> element; what is not named passes.
 _ELEMENTS: dict[Verdict, str] = {

@@ -10,8 +10,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import convdialects, convlab, metrics, units
-from cnnbench.convlab import known_bad
+from cnnbench import metrics, units
+from cnnbench.conv import dialects, known_bad, results
 from cnnbench.report import render
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
@@ -19,14 +19,14 @@ from cnnbench.report.table import Column, Table, captions, entries, notes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cnnbench.convlab import Advice, Bench, Cell, Standin
+    from cnnbench.conv.results import Advice, ConvResult, LayerResults, SubstituteResult
     from cnnbench.record import Record
     from cnnbench.report.table import Entry, Value
     from cnnbench.stats import Estimate
     from cnnbench.store import StoredRun
 
     Content = Value | Estimate
-    CellColumn = tuple[Column, Callable[[Cell], Content]]
+    CellColumn = tuple[Column, Callable[[ConvResult], Content]]
 
 NO_DIFFERENCE = "no difference that can be seen"
 ONE_ROUND = "one round says nothing sure; give more --rounds or --budget"
@@ -54,23 +54,23 @@ def _error(record: Record) -> float | None:
     return record.check.error_float64 if record.check is not None else None
 
 
-def _algorithm(field: str) -> Callable[[Cell], Content]:
+def _algorithm(field: str) -> Callable[[ConvResult], Content]:
     return lambda cell: getattr(cell.record.algorithm, field, None)
 
 
-def _preparation(cell: Cell) -> float | None:
+def _preparation(cell: ConvResult) -> float | None:
     done = cell.record.algorithm
     if done is None or not done.preparation_ns:
         return None
     return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
 
 
-def _of(name: str) -> Callable[[Cell], Content]:
+def _of(name: str) -> Callable[[ConvResult], Content]:
     return lambda cell: metrics.metric(name).of(cell.record)
 
 
-def _point(name: str) -> Callable[[Cell], Content]:
-    def point(cell: Cell) -> Content:
+def _point(name: str) -> Callable[[ConvResult], Content]:
+    def point(cell: ConvResult) -> Content:
         found = metrics.metric(name).of(cell.record)
         return None if found is None else found.point
 
@@ -93,7 +93,7 @@ def _kernels(record: Record) -> str | None:
     return ", ".join(f"{n}x {name}" if n > 1 else name for name, n in found.items()) or None
 
 
-def _way(cell: Cell) -> str:
+def _way(cell: ConvResult) -> str:
     mode = cell.record.spec.mode
     return mode.text.removeprefix("impl=")
 
@@ -123,7 +123,7 @@ _WORK: tuple[CellColumn, ...] = (
     (Column("kernel", "ran"), lambda cell: _kernels(cell.record) or ""),
 )
 
-_STANDINS: tuple[tuple[Column, Callable[[Standin], Content]], ...] = (
+_STANDINS: tuple[tuple[Column, Callable[[SubstituteResult], Content]], ...] = (
     (Column("substitute", "substitute"), lambda one: one.name),
     (Column("mode", "mode"), lambda one: one.record.spec.mode.text),
     (Column("params", "params", "count"), lambda one: _cost(one, "params")),
@@ -136,11 +136,11 @@ _STANDINS: tuple[tuple[Column, Callable[[Standin], Content]], ...] = (
 )
 
 
-def _cost(one: Standin, field: str) -> int | None:
+def _cost(one: SubstituteResult, field: str) -> int | None:
     return getattr(one.record.cost, field, None)
 
 
-def title(bench: Bench) -> str:
+def title(bench: LayerResults) -> str:
     """A layer, its input and where it ran, for people."""
     work = bench.workload
     return (
@@ -149,12 +149,12 @@ def title(bench: Bench) -> str:
     )
 
 
-def ways(found: Sequence[Bench]) -> Table:
+def ways(found: Sequence[LayerResults]) -> Table:
     """How fast and how right: a part per layer, a row per way; what does not apply says why."""
     return _parts(_SPEED, [(title(bench), bench.cells) for bench in found])
 
 
-def work(found: Sequence[Bench]) -> Table:
+def work(found: Sequence[LayerResults]) -> Table:
     """What each way does: arithmetic, roof, kernels; ways without a number are left out."""
     table = _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
     done = (cell.record.algorithm for bench in found for cell in bench.cells)
@@ -162,7 +162,7 @@ def work(found: Sequence[Bench]) -> Table:
     return replace(table, notes=tuple(f"memory comes from {name}" for name in memory))
 
 
-def substitutes(found: Sequence[Bench]) -> Table:
+def substitutes(found: Sequence[LayerResults]) -> Table:
     """What could stand in a layer's place, promised and measured; each against its own mode."""
     return _parts(_STANDINS, [(title(bench), bench.standins) for bench in found])
 
@@ -182,7 +182,7 @@ def _parts(
 def line(one: Advice) -> str:
     """One class of advice in a sentence."""
     dtype = f" in {one.dtype}" if one.dtype else ""
-    head = f"{one.kind} {convlab.CLASSES[one.kind]}{dtype}:"
+    head = f"{one.kind} {results.CLASSES[one.kind]}{dtype}:"
     left = f"; {one.wrong} left aside because the output is wrong" if one.wrong else ""
     if one.chosen is None or one.gain is None:
         if not one.tried:
@@ -223,16 +223,16 @@ def _beside(beside: Estimate | None) -> str:
     return f"{text}, {NO_DIFFERENCE}" if sees else text
 
 
-def advice(found: Sequence[Bench]) -> list[str]:
+def advice(found: Sequence[LayerResults]) -> list[str]:
     """Lines of advice: a layer, then its classes."""
     lines = []
     for bench in found:
         lines.append(title(bench))
-        lines += [f"  {line(one)}" for one in convlab.advice(bench)]
+        lines += [f"  {line(one)}" for one in results.advice(bench)]
     return lines
 
 
-def tidy(found: Sequence[Bench]) -> Table:
+def tidy(found: Sequence[LayerResults]) -> Table:
     """Every way and every substitute in a row, with bounds and units in names."""
     rows = [
         row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))
@@ -294,18 +294,18 @@ def _bounds(name: str, value: Estimate | None, low: str = "", high: str = "") ->
     return {name: value.point, low or f"{name}_low": value.low, high or f"{name}_high": value.high}
 
 
-def _tidy_cell(cell: Cell) -> dict[str, Any]:
+def _tidy_cell(cell: ConvResult) -> dict[str, Any]:
     return {
         **_common(cell.record, cell.refusal),
         **_bounds("speedup", cell.speedup),
         **_bounds("speedup_library", cell.library_speedup),
         "best_library": cell.library.spec.mode.text if cell.library is not None else None,
         "preparation_s": _preparation(cell),
-        "benchdnn": convdialects.to_benchdnn(cell.problem),
+        "benchdnn": dialects.to_benchdnn(cell.problem),
     }
 
 
-def _tidy_standin(one: Standin) -> dict[str, Any]:
+def _tidy_standin(one: SubstituteResult) -> dict[str, Any]:
     return {
         **_common(one.record, one.refusal),
         **_bounds("speedup", one.measured),
@@ -314,13 +314,13 @@ def _tidy_standin(one: Standin) -> dict[str, Any]:
     }
 
 
-def benches(runs: Sequence[StoredRun]) -> tuple[Bench, ...]:
+def benches(runs: Sequence[StoredRun]) -> tuple[LayerResults, ...]:
     """Every layer of the runs, in the order in which they were asked for."""
     records = []
     for run in runs:
         table = {record.id: record for record in run.records}
         records += [table[name] for name in run.manifest.specs if name in table]
-    return convlab.benches(records)
+    return results.layer_results(records)
 
 
 def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Table] = ()) -> str:
@@ -363,7 +363,7 @@ def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
 def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) -> str:
     """Tidy rows, the advice of every layer by class, and the networks that were taken apart."""
     found = benches(runs)
-    told = [one for bench in found for one in convlab.advice(bench)]
+    told = [one for bench in found for one in results.advice(bench)]
     whole: dict[str, Any] = {
         "rows": json.loads(to_list(tidy(found))),
         "advice": [_advice(one) for one in told],

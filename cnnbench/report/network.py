@@ -10,8 +10,8 @@ from cnnbench.report.table import Column, Table, reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.convlab.network import Network, Outcome
-    from cnnbench.layers import Share
+    from cnnbench.conv.layers import Share
+    from cnnbench.conv.network import Network, NetworkOutcome
     from cnnbench.report.table import Value
     from cnnbench.stats import Estimate
 
@@ -73,7 +73,7 @@ def _share(one: Share) -> tuple[Value, ...]:
     return layer.architecture, shape, layer.count, call, one.seconds, one.fraction, where
 
 
-def outcomes(network: Network, found: Sequence[Outcome]) -> Table:
+def outcomes(network: Network, found: Sequence[NetworkOutcome]) -> Table:
     """Predicted by Amdahl's law from the layers, and measured on the changed network."""
     notes = [
         f"{one.change.kind} {_change(one)}: {'; '.join(one.change.mode.implementation.split(';'))}"
@@ -87,7 +87,7 @@ def outcomes(network: Network, found: Sequence[Outcome]) -> Table:
     return Table(_OUTCOMES, tuple(_outcome(one) for one in found), (caption,), tuple(notes))
 
 
-def _change(one: Outcome) -> str:
+def _change(one: NetworkOutcome) -> str:
     mode = one.change.mode
     if not one.change.layers:
         return mode.text
@@ -96,7 +96,7 @@ def _change(one: Outcome) -> str:
     return f"{layers} by other implementations{rest}"
 
 
-def _outcome(one: Outcome) -> tuple[Value | Estimate, ...]:
+def _outcome(one: NetworkOutcome) -> tuple[Value | Estimate, ...]:
     predicted = one.change.predicted
     return (
         one.change.kind,
@@ -109,7 +109,7 @@ def _outcome(one: Outcome) -> tuple[Value | Estimate, ...]:
     )
 
 
-def to_dict(network: Network, found: Sequence[Outcome]) -> dict[str, Any]:
+def to_dict(network: Network, found: Sequence[NetworkOutcome]) -> dict[str, Any]:
     """The same for machines: seconds and fractions, intervals where there are some."""
     spec = next(iter(network.whole.values())).spec
     time = metrics.latency(network.eager) if network.eager is not None else None
@@ -130,7 +130,7 @@ def _share_dict(one: Share) -> dict[str, Any]:
     return dict(zip(names, _share(one), strict=True))
 
 
-def _outcome_dict(one: Outcome) -> dict[str, Any]:
+def _outcome_dict(one: NetworkOutcome) -> dict[str, Any]:
     predicted, after = one.change.predicted, one.after
     return {
         "class": one.change.kind,

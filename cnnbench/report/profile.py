@@ -12,7 +12,7 @@ from cnnbench import roofline, units
 from cnnbench.codec import encode
 from cnnbench.profile import Layer, LayerTimes, Operator, Profile, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
-from cnnbench.roofline import Part
+from cnnbench.roofline import RooflinePart
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def roof_of(profile: Profile) -> Roof | None:
         if cost is None or layer.scopes > 1 or layer.ns <= 0:
             return None
         moved = cost.forward_bytes + cost.backward_bytes
-        part = Part(2 * (cost.forward_macs + cost.backward_macs), moved, cost.operators)
+        part = RooflinePart(2 * (cost.forward_macs + cost.backward_macs), moved, cost.operators)
         floors = roofline.floors(part, profile.ceilings, spec.mode.precision, spec.threads)
         return None if floors is None else 1e9 * max(floors.values()) / layer.ns
 

@@ -51,7 +51,7 @@ class Selection:
 
 
 @cache
-def _facts() -> Mapping[str, catalogue.Entry]:
+def _facts() -> Mapping[str, catalogue.CatalogueEntry]:
     return {one.name: one for one in catalogue.entries()}
 
 

@@ -16,11 +16,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
-from cnnbench.convproblem import is_conv, of_workload
+from cnnbench.conv.layers import ConvLayer, Extraction
+from cnnbench.conv.problem import is_conv, of_workload
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
-from cnnbench.layers import Extraction, Layer
 from cnnbench.record import Check, Cost, Memory, Reference, Run
 from cnnbench.runner import fake_profile
 from cnnbench.slices import Slice, Slices
@@ -182,8 +182,8 @@ def _ceilings(threads: int) -> Ceilings:
 
 
 def _layers() -> Extraction:
-    stem = Layer("conv:k8-3x3-s2-p1", (3, 32, 32), 1, ("stem",))
-    body = Layer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
+    stem = ConvLayer("conv:k8-3x3-s2-p1", (3, 32, 32), 1, ("stem",))
+    body = ConvLayer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
     problems = [(one.count, one.problem().macs) for one in (stem, body)]
     macs = sum(count * macs for count, macs in problems)
     return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import WorkerRaised
-from cnnbench.profile import LayerCost, LayerTimes, Operator, Primitive, Scope, Trace
+from cnnbench.profile import LayerCost, LayerTimes, Operator, Primitive, ProfilerTrace, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +29,7 @@ def answers(spec: Spec, ns: int, message: Message) -> dict[str, Callable[[], Any
     }
 
 
-def _trace(ns: int, message: Message) -> Trace:
+def _trace(ns: int, message: Message) -> ProfilerTrace:
     folder = Path(message["folder"])
     with gzip.open(folder / _FILE, "wt", encoding="utf8") as file:
         json.dump({"traceEvents": []}, file)
@@ -39,7 +39,7 @@ def _trace(ns: int, message: Message) -> Trace:
         Operator("aten::mkldnn_convolution", 1.0, 0.6 * ns, 0.6 * ns),
         Operator("aten::clamp_min", 1.0, 0.2 * ns, 0.2 * ns, 0.0, 4096.0),
     )
-    return Trace(
+    return ProfilerTrace(
         file=_FILE,
         plain_ns=(ns,) * 3,
         profiled_ns=(2 * ns,) * message["steps"],

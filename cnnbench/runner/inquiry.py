@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import decode
+from cnnbench.conv.layers import Extraction
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerError
 from cnnbench.facts import Ceilings
-from cnnbench.layers import Extraction
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import convcatalogue, machine, suite
+from cnnbench import machine, suite
+from cnnbench.conv import catalogue
+from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
-from cnnbench.layers import Extraction, Layer
 from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.executor import executor
@@ -42,7 +43,7 @@ BUDGET = 255.0
 
 
 @dataclass(frozen=True)
-class Order:
+class LabOrder:
     """What a user asked of the lab.
 
     Attributes:
@@ -58,7 +59,7 @@ class Order:
         executor: its name.
     """
 
-    layers: tuple[Layer, ...] = ()
+    layers: tuple[ConvLayer, ...] = ()
     model: str | None = None
     implementations: tuple[str, ...] = (ALL,)
     substitutes: tuple[str, ...] = (NONE,)
@@ -83,10 +84,10 @@ class Lab:
 
     job: Job
     extraction: Extraction | None
-    layers: tuple[Layer, ...]
+    layers: tuple[ConvLayer, ...]
 
 
-def prepare(order: Order) -> Lab:
+def prepare(order: LabOrder) -> Lab:
     """Work an order out; asks a worker what the machine is and what applies.
 
     Raises:
@@ -121,21 +122,21 @@ def changed(job: Job, specs: Sequence[Spec]) -> Job:
     return replace(job, specs=tuple(dict.fromkeys(specs)), impossible={}, macs=macs, plan=plan)
 
 
-def _check_names(order: Order) -> None:
+def _check_names(order: LabOrder) -> None:
     if order.model is not None and suite.select((order.model,)) != (order.model,):
         raise UsageError(f"--from-model takes one model, not '{order.model}'")
     for name in order.implementations:
         if name not in (ALL, NONE):
-            convcatalogue.entry(name)
+            catalogue.entry(name)
     for name in order.substitutes:
         if name not in (ALL, NONE):
-            convcatalogue.substitute(name)
+            catalogue.substitute(name)
     for name in order.dtypes:
         if name not in PRECISIONS:
             raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
 
 
-def _shape(order: Order, crew: AnyCrew) -> tuple[int, ...]:
+def _shape(order: LabOrder, crew: AnyCrew) -> tuple[int, ...]:
     """One sample of the order's model; empty without a model."""
     if order.model is None:
         return ()
@@ -146,7 +147,7 @@ def _shape(order: Order, crew: AnyCrew) -> tuple[int, ...]:
 
 
 def _specs(
-    order: Order, layers: Sequence[Layer], device: Device, shape: tuple[int, ...]
+    order: LabOrder, layers: Sequence[ConvLayer], device: Device, shape: tuple[int, ...]
 ) -> Iterator[Spec]:
     """Layer by layer: its library ways, its implementations, its substitutes."""
     own, made = _own_ways(order, device), list(_made_ways(order, device))
@@ -168,7 +169,7 @@ def _specs(
                         yield Spec(other, mode, device, threads)
 
 
-def _own_ways(order: Order, device: Device) -> list[Mode]:
+def _own_ways(order: LabOrder, device: Device) -> list[Mode]:
     """The library's ways: every mode in every dtype; the plain ones first, which others need."""
     asked = suite.modes(order.modes, device)
     ways = [Mode.parse(dtype, device.kind) for dtype in order.dtypes]
@@ -179,12 +180,12 @@ def _own_ways(order: Order, device: Device) -> list[Mode]:
     return list(dict.fromkeys(ways))
 
 
-def _made_ways(order: Order, device: Device) -> Iterator[Mode]:
+def _made_ways(order: LabOrder, device: Device) -> Iterator[Mode]:
     """Every implementation in the memory format it works in; in both if it takes either."""
     formats = {mode.memory_format for mode in _own_ways(order, device)}
     for dtype in order.dtypes:
         for name in _implementations(order, device):
-            entry = convcatalogue.entry(name)
+            entry = catalogue.entry(name)
             # Formats without a preference differ only for what the library does inside.
             both = [*sorted(formats, reverse=True)] if name in _EITHER else ["contiguous"]
             for memory_format in [entry.layout] if entry.layout else both:
@@ -195,21 +196,21 @@ def _made_ways(order: Order, device: Device) -> Iterator[Mode]:
 _EITHER = {"prepacked"}
 
 
-def _implementations(order: Order, device: Device) -> list[str]:
+def _implementations(order: LabOrder, device: Device) -> list[str]:
     if NONE in order.implementations:
         return []
     named = [name for name in order.implementations if name != ALL]
     if ALL in order.implementations:
-        named += [one.name for one in convcatalogue.entries() if device.kind in one.kinds]
+        named += [one.name for one in catalogue.entries() if device.kind in one.kinds]
     return list(dict.fromkeys(named))
 
 
-def _substitutes(order: Order) -> list[str]:
+def _substitutes(order: LabOrder) -> list[str]:
     if NONE in order.substitutes:
         return []
     named = [name for name in order.substitutes if name != ALL]
     if ALL in order.substitutes:
-        named += [one.name for one in convcatalogue.substitutes()]
+        named += [one.name for one in catalogue.substitutes()]
     return list(dict.fromkeys(named))
 
 
@@ -217,10 +218,10 @@ def _macs(spec: Spec) -> int:
     architecture = spec.workload.group.architecture
     if not architecture.startswith("conv:"):
         return suite.rough_macs(spec.workload, suite.facts([architecture]))
-    return Layer(architecture, spec.workload.input).problem(spec.workload.batch).macs
+    return ConvLayer(architecture, spec.workload.input).problem(spec.workload.batch).macs
 
 
-def _impossible(order: Order, crew: AnyCrew, specs: Sequence[Spec]) -> dict[str, str]:
+def _impossible(order: LabOrder, crew: AnyCrew, specs: Sequence[Spec]) -> dict[str, str]:
     """Specs that cannot be, or take too long without having been asked for by name."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
     found = inquiry.applicability(crew, ours)
@@ -244,7 +245,7 @@ _CALLS_PER_ROUND, _PREPARATIONS_BESIDE = 15, 5
 MOST_SECONDS = 4.0
 
 
-def _slow(order: Order, spec: Spec, done: Mapping[str, Any]) -> str:
+def _slow(order: LabOrder, spec: Spec, done: Mapping[str, Any]) -> str:
     name = spec.mode.implementation
     if not name or name in order.implementations or spec.device.kind != "cpu":
         return ""

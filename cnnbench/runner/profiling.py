@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import roofline
 from cnnbench.codec import decode
 from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
-from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Trace
+from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, ProfilerTrace
 from cnnbench.runner import campaign
 from cnnbench.runner.inquiry import ask, asking, ceilings
 
@@ -30,7 +30,7 @@ _NAME_LENGTH = 120
 
 
 @dataclass(frozen=True)
-class Passes:
+class ProfilePasses:
     """Which passes to make, and how long.
 
     Attributes:
@@ -77,7 +77,7 @@ def folder_name(spec: Spec) -> str:
     return f"{plain[:_NAME_LENGTH]}-{hashlib.sha256(spec.id.encode()).hexdigest()[:8]}"
 
 
-def profile(job: Job, passes: Passes) -> Profile:
+def profile(job: Job, passes: ProfilePasses) -> Profile:
     """Make the passes over the job's only spec.
 
     Raises:
@@ -97,7 +97,7 @@ def profile(job: Job, passes: Passes) -> Profile:
         if passes.folder is not None:
             _make(passes.folder)
             more = {"folder": str(passes.folder.resolve()), "steps": passes.steps}
-            found.part("trace", Trace, more | {"stacks": passes.stacks})
+            found.part("trace", ProfilerTrace, more | {"stacks": passes.stacks})
         found.part("layer_times", LayerTimes, {"seconds": passes.seconds}, "layers")
         if passes.ceilings:
             found.ceilings(spec)

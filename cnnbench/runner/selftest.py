@@ -45,7 +45,7 @@ _MIB = 1 << 20
 
 
 @dataclass(frozen=True)
-class Finding:
+class SelfTest:
     """One thing that was measured although it was known.
 
     Attributes:
@@ -92,14 +92,14 @@ class Report:
         fake: nothing was measured; the executor pretended.
     """
 
-    findings: tuple[Finding, ...]
+    findings: tuple[SelfTest, ...]
     rounds: int
     resolution: float
     threads: int
     fake: bool = False
 
     @property
-    def bad(self) -> tuple[Finding, ...]:
+    def bad(self) -> tuple[SelfTest, ...]:
         """The findings that are not as they have to be."""
         return tuple(finding for finding in self.findings if not finding.ok)
 
@@ -119,7 +119,7 @@ def check(
         WorkerError: a worker failed, so that nothing can be said.
     """
     rounds: list[tuple[float, float]] = []
-    findings: list[Finding] = []
+    findings: list[SelfTest] = []
     bench = _Bench(plan, threads)
     for number in range(plan.rounds):
         say(f"same network twice and once 10 % slower (round {number + 1} of {plan.rounds})")
@@ -153,17 +153,17 @@ def _error(logs: Sequence[float]) -> float:
     return statistics.stdev(logs) / math.sqrt(len(logs))
 
 
-def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[Finding]:
+def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[SelfTest]:
     expected = _MORE_CALLS / _CALLS
     one, more = (stats.log_ratio(logs, _CONFIDENCE) for logs in (same, slower))
     return [
-        Finding("same_sd", "same network in two processes: sd of a round's ratio", "fraction",
+        SelfTest("same_sd", "same network in two processes: sd of a round's ratio", "fraction",
                 math.expm1(statistics.stdev(same)), most=0.05),
-        Finding("same_ratio", "same network in two processes: ratio", "ratio",
+        SelfTest("same_ratio", "same network in two processes: ratio", "ratio",
                 one.point, one.low, one.high, 1 - _SLACK, 1 + _SLACK),
-        Finding("slower_ratio", "network with 10 % more work: ratio", "ratio",
+        SelfTest("slower_ratio", "network with 10 % more work: ratio", "ratio",
                 more.point, more.low, more.high, expected - _SLACK, expected + _SLACK),
-        Finding("slower_seen", "the same: low end of its interval", "ratio",
+        SelfTest("slower_seen", "the same: low end of its interval", "ratio",
                 math.nan if more.low is None else more.low, least=1.0),
     ]  # fmt: skip
 
@@ -185,43 +185,43 @@ class _Bench:
         one, twin, more = self._measure(crew, specs, number)
         return _log_ratio(one, twin), _log_ratio(one, more)
 
-    def singles(self, crew: AnyCrew, scratch: Path) -> list[Finding]:
+    def singles(self, crew: AnyCrew, scratch: Path) -> list[SelfTest]:
         """What needs no rounds."""
         return [*self._clock(crew), self._sleep(crew), *self._memory(crew),
                 *self._answers(crew, scratch)]  # fmt: skip
 
-    def _clock(self, crew: AnyCrew) -> list[Finding]:
+    def _clock(self, crew: AnyCrew) -> list[SelfTest]:
         answer = ask(crew, self._request(self._spec("repeated"), "instrument"), self._plan.timeout)
         figures = {name: float(value) / 1e9 for name, value in answer.items()}
         reading = figures["reading_ns"]
         beyond = figures["sample_ns"] - 2 * reading
         return [
-            Finding("clock_resolution", "clock: smallest step", "seconds",
+            SelfTest("clock_resolution", "clock: smallest step", "seconds",
                     figures["resolution_ns"], most=1e-6),
-            Finding("clock_reading", "clock: one reading", "seconds", reading, most=1e-6),
-            Finding("empty_call", "an empty call: what its sample says beyond a reading", "seconds",
-                    max(0.0, figures["empty_ns"] - reading), most=1e-6),
-            Finding("overhead", "a timed iteration: what it costs beyond two readings", "seconds",
+            SelfTest("clock_reading", "clock: one reading", "seconds", reading, most=1e-6),
+            SelfTest("empty_call", "an empty call: what its sample says beyond a reading",
+                    "seconds", max(0.0, figures["empty_ns"] - reading), most=1e-6),
+            SelfTest("overhead", "a timed iteration: what it costs beyond two readings", "seconds",
                     max(0.0, beyond), most=1e-6),
         ]  # fmt: skip
 
-    def _sleep(self, crew: AnyCrew) -> Finding:
+    def _sleep(self, crew: AnyCrew) -> SelfTest:
         (run,) = self._measure(crew, [self._spec("sleeps", milliseconds=_SLEEP_MS)], 0)
         known = _SLEEP_MS / 1e3
         # A sleep never ends early; a busy machine wakes the sleeper late.
         value = metrics.run_seconds(run) or math.nan
         what = f"a sleep of {_SLEEP_MS:g} ms"
-        return Finding("sleep", what, "seconds", value, least=known, most=1.1 * known)
+        return SelfTest("sleep", what, "seconds", value, least=known, most=1.1 * known)
 
-    def _memory(self, crew: AnyCrew) -> list[Finding]:
-        found: list[Finding] = []
+    def _memory(self, crew: AnyCrew) -> list[SelfTest]:
+        found: list[SelfTest] = []
         for milliseconds in (1, 5, 50):
             spec = self._spec("holds", mebibytes=_HELD_MIB, milliseconds=milliseconds)
             answer = ask(crew, self._request(spec, "memory"), self._plan.timeout)
             found += _held(decode(Memory, answer), milliseconds)
         return found
 
-    def _answers(self, crew: AnyCrew, scratch: Path) -> list[Finding]:
+    def _answers(self, crew: AnyCrew, scratch: Path) -> list[SelfTest]:
         plain = self._spec("wrong")
         path = {"reference_path": str(scratch / "reference.npz")}
         request = self._request(plain, "reference") | path | {"float64": True}
@@ -230,9 +230,9 @@ class _Bench:
         known = path | {"reference": encode(reference)}
         right, wrong = self._measure(crew, specs, 0, known)
         return [
-            Finding("right_answer", "output check of a right answer", "text",
+            SelfTest("right_answer", "output check of a right answer", "text",
                     right.check.status, expected="ok"),
-            Finding("wrong_answer", "output check of an answer that is 10 % off", "text",
+            SelfTest("wrong_answer", "output check of an answer that is 10 % off", "text",
                     wrong.check.status, expected="wrong"),
         ]  # fmt: skip
 
@@ -259,16 +259,16 @@ class _Bench:
         return Spec(workload, Mode(), Device(), self._threads)
 
 
-def _held(memory: Memory, milliseconds: int) -> list[Finding]:
+def _held(memory: Memory, milliseconds: int) -> list[SelfTest]:
     known = _HELD_MIB * _MIB
     what = f"{_HELD_MIB} MiB held for {milliseconds} ms"
     resident = memory.resident_bytes or 0
     peak = math.nan if memory.cpu_peak_bytes is None else memory.cpu_peak_bytes - resident
-    found = [Finding(f"held_{milliseconds}ms_allocator", f"{what}: allocator's peak", "bytes",
+    found = [SelfTest(f"held_{milliseconds}ms_allocator", f"{what}: allocator's peak", "bytes",
                      peak, least=0.99 * known, most=1.01 * known)]  # fmt: skip
     if memory.cpu_high_water_bytes is not None:
         high = memory.cpu_high_water_bytes - resident
-        found.append(Finding(f"held_{milliseconds}ms_high_water", f"{what}: high-water mark",
+        found.append(SelfTest(f"held_{milliseconds}ms_high_water", f"{what}: high-water mark",
                              "bytes", high, least=0.98 * known, most=1.1 * known))  # fmt: skip
     return found
 

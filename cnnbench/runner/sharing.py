@@ -17,8 +17,8 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cnnbench.advice import Beside
-from cnnbench.runner.duet import pinned
+from cnnbench.doctor import Beside
+from cnnbench.runner.ab.pair import pinned
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

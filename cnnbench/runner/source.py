@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from cnnbench.baseline import Source
+from cnnbench.gate.baseline import Source
 
 _SECONDS = 20.0
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from cnnbench import convs, machine
-from cnnbench.convproblem import is_conv, of_workload
+from cnnbench import implementations, machine
+from cnnbench.conv.problem import is_conv, of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
 from cnnbench.worker import applicability, build, convolution, memory, modes, onednn
@@ -21,9 +21,9 @@ from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
     from cnnbench.channel import Message
-    from cnnbench.convproblem import ConvProblem
-    from cnnbench.convs import Implementation
+    from cnnbench.conv.problem import ConvProblem
     from cnnbench.facts import Algorithm
+    from cnnbench.implementations import Implementation
     from cnnbench.worker.talk import Talk
 
 # Preparations are repeated, but a slow one (seconds for a sparse matrix) is not repeated for long.
@@ -52,7 +52,7 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
         raise Unsupported(f"'{spec.workload.architecture}' is no layer; its algorithms are many")
     convolution.check(spec)
     problem = of_workload(spec.workload, spec.mode)
-    how = convs.implementation(spec.mode.implementation)
+    how = implementations.implementation(spec.mode.implementation)
     architecture, module = build.construct(spec.workload, seed)
     preparations = _preparations(spec, module, how, problem, device)
     step = build.step(spec, architecture, module, seed)

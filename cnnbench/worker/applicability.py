@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import convs
-from cnnbench.convproblem import of_workload
+from cnnbench import implementations
+from cnnbench.conv.problem import of_workload
 from cnnbench.errors import CnnbenchError
 from cnnbench.spec import Spec
 from cnnbench.worker import convolution, modes
@@ -43,4 +43,4 @@ def described(spec: Spec) -> Algorithm:
     other = convolution.substitute_of(spec.workload)
     if other is not None:
         return other.algorithm(problem)
-    return convs.implementation(spec.mode.implementation).algorithm(problem)
+    return implementations.implementation(spec.mode.implementation).algorithm(problem)

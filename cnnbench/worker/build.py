@@ -18,7 +18,7 @@ from torch.utils import _pytree as pytree
 from cnnbench import architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.convproblem import is_conv
+from cnnbench.conv.problem import is_conv
 from cnnbench.worker import convolution, modes, optimizers, replaced
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnbench.convproblem import of_workload
+from cnnbench.conv.problem import of_workload
 from cnnbench.record import Check, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import build, convolution

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from cnnbench import convs
+from cnnbench import implementations
 from cnnbench.architectures.registry import Architecture
-from cnnbench.convproblem import ConvProblem, is_conv, of_workload
-from cnnbench.convs.roundoff import UNIT
-from cnnbench.convs.substitute import layer
-from cnnbench.convs.substitutes import substitute
+from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
 from cnnbench.errors import Unsupported
+from cnnbench.implementations.roundoff import UNIT
+from cnnbench.implementations.substitute import layer
+from cnnbench.implementations.substitutes import substitute
 
 if TYPE_CHECKING:
-    from cnnbench.convs import Implementation, Prepared
-    from cnnbench.convs.substitute import Substitute
+    from cnnbench.implementations import Implementation, Prepared
+    from cnnbench.implementations.substitute import Substitute
     from cnnbench.spec import Spec, Workload
 
 # The dtype in which a precision multiplies, where it is not that of the tensors. TF32 has as many
@@ -121,7 +121,7 @@ def check(spec: Spec) -> None:
     if spec.mode.replacements:
         _check_replacements(spec)
         return
-    how = convs.implementation(name)
+    how = implementations.implementation(name)
     if not is_conv(spec.workload.architecture):
         if not how.flags:
             raise Unsupported(f"impl={name} computes a single layer, conv:…, not a network")
@@ -136,7 +136,7 @@ def check(spec: Spec) -> None:
 
 def _check_replacements(spec: Spec) -> None:
     for name, how in (
-        (name, convs.implementation(name)) for name in spec.mode.replacements.values()
+        (name, implementations.implementation(name)) for name in spec.mode.replacements.values()
     ):
         if how.flags:
             raise Unsupported(f"{name} consists of global flags and is for no single layer")
@@ -163,7 +163,7 @@ def implemented(spec: Spec, module: nn.Module) -> nn.Module:
         Unsupported: the implementation does not apply; the message is the reason.
     """
     check(spec)
-    how = convs.implementation(spec.mode.implementation)
+    how = implementations.implementation(spec.mode.implementation)
     # What consists of flags alone is the library's own module under those flags.
     if not spec.mode.implementation or how.flags or not isinstance(module, nn.Conv2d):
         return module
@@ -179,7 +179,7 @@ def tolerance(spec: Spec) -> float:
     precision = spec.mode.precision
     problem = of_workload(spec.workload, spec.mode)
     problem = replace(problem, dtype=_MULTIPLIES_IN.get(precision, problem.dtype))
-    how = convs.implementation(spec.mode.implementation)
+    how = implementations.implementation(spec.mode.implementation)
     given = 0.0 if problem.dtype == "fp32" else 3 * UNIT[problem.dtype]
     return how.tolerance(problem) + given
 

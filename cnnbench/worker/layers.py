@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench import analysis, architectures
-from cnnbench.convproblem import ConvProblem
-from cnnbench.layers import Extraction, Layer, Suite, merged, to_toml
+from cnnbench.conv.layers import ConvLayer, Extraction, Suite, merged, to_toml
+from cnnbench.conv.problem import ConvProblem
 from cnnbench.worker import inquiry, memory
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def extract(found: analysis.Analysis) -> Extraction:
 
     A layer inside that sees another batch (crops of a detector) is taken as one sample of it.
     """
-    taken: list[Layer] = []
+    taken: list[ConvLayer] = []
     left_out: dict[str, int] = {}
     macs = 0
     for call in analysis.convolutions(found):
@@ -61,7 +61,9 @@ def extract(found: analysis.Analysis) -> Extraction:
         macs += call.macs
         problem = _problem(call)
         samples = problem.n
-        taken.append(Layer(problem.architecture, problem.input_shape[1:], samples, (call.layer,)))
+        taken.append(
+            ConvLayer(problem.architecture, problem.input_shape[1:], samples, (call.layer,))
+        )
     return Extraction(merged(taken), left_out, macs, found.macs)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.utils import _pytree as pytree
 
-from cnnbench import convs, machine
+from cnnbench import implementations, machine
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     torch.backends.cudnn.benchmark = cudnn_benchmark
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
-    _set_switches(convs.implementation(name).flags)
+    _set_switches(implementations.implementation(name).flags)
     return flags()
 
 

@@ -21,7 +21,7 @@ import torch
 from torch.profiler import ProfilerActivity, record_function
 
 from cnnbench import analysis
-from cnnbench.profile import LayerCost, Operator, Trace
+from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
 from cnnbench.worker import build, modes, sampling
 from cnnbench.worker.devices import open_device
@@ -122,7 +122,7 @@ def _answer(
     profiled: list[int],
     *,
     stacks: bool,
-) -> Trace:
+) -> ProfilerTrace:
     (file,) = folder.glob(f"{worker_name()}.*.pt.trace.json.gz")
     if stacks:
         profile.export_stacks(str(folder / _STACKS), "self_cpu_time_total")
@@ -132,7 +132,7 @@ def _answer(
     with gzip.open(file, "rt", encoding="utf8") as lines:
         events = json.load(lines)["traceEvents"]
     curve = memory_curve(events, _DEVICE_TYPES[spec.device.kind])
-    return Trace(
+    return ProfilerTrace(
         file=file.name,
         plain_ns=tuple(plain),
         profiled_ns=tuple(profiled),

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from cnnbench import convs
-from cnnbench.convproblem import ConvProblem
+from cnnbench import implementations
+from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import Unsupported
 from cnnbench.worker import convolution
 
@@ -49,7 +49,7 @@ def text(problem: ConvProblem) -> str:
 
 
 def _replace(module: nn.Module, path: str, name: str, problem: ConvProblem, kind: str) -> None:
-    how = convs.implementation(name)
+    how = implementations.implementation(name)
     if reason := how.applies(problem, kind):
         raise Unsupported(f"{path}: {reason}")
     layer = module.get_submodule(path)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
+from cnnbench.advice import AdviceFinding
 from cnnbench.cli.advise import _line
-from cnnbench.recommendation import Finding
 from tests import made
 
 FAULTS = Path(__file__).parents[1] / "faults"
@@ -112,5 +112,7 @@ def test_a_directory_that_holds_a_run_offers_what_there_is(cnnbench_cli, tmp_pat
 
 
 def test_what_holds_back_is_said_with_its_mode() -> None:
-    assert _line(Finding("bound", "limit", "memory: moves", "eager")) == "eager: memory: moves"
-    assert _line(Finding("use", "use", "use compile", "compile")) == "use compile"
+    assert (
+        _line(AdviceFinding("bound", "limit", "memory: moves", "eager")) == "eager: memory: moves"
+    )
+    assert _line(AdviceFinding("use", "use", "use compile", "compile")) == "use compile"

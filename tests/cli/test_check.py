@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from cnnbench.cli.check import command
-from cnnbench.gate import Remeasured
+from cnnbench.gate.thresholds import Remeasured
 from cnnbench.report import comparison
 from tests import made
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from cnnbench import convcatalogue, store
-from cnnbench.convlab import known_bad
-from cnnbench.convproblem import ConvProblem
+from cnnbench import store
+from cnnbench.conv import catalogue, known_bad
+from cnnbench.conv.problem import ConvProblem
 
 FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake", "--quiet")
 LAYER = "n1c64h56w56-k64-3x3-p1"
@@ -145,12 +145,12 @@ def test_every_implementation_and_substitute_is_listed_without_torch() -> None:
 
     data = json.loads(texts[1])
     assert [one["name"] for one in data["implementations"]] == [
-        one.name for one in convcatalogue.entries()
+        one.name for one in catalogue.entries()
     ]
     assert [one["name"] for one in data["substitutes"]] == [
-        one.name for one in convcatalogue.substitutes()
+        one.name for one in catalogue.substitutes()
     ]
-    assert data["implementations"][0]["dtypes"] == list(convcatalogue.entries()[0].dtypes)
+    assert data["implementations"][0]["dtypes"] == list(catalogue.entries()[0].dtypes)
     for part in data.values():
         assert all(f"\n{one['name']} " in texts[0] for one in part)
     assert "Chellapilla" in texts[0]

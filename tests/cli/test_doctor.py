@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from cnnbench.advice import Beside
+from cnnbench.doctor import Beside
 from cnnbench.environment import Environment
 
 

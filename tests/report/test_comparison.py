@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cnnbench import compare
-from cnnbench.compare import Judgement, Side, Threshold
+from cnnbench import gate
 from cnnbench.environment import Environment
 from cnnbench.facts import Structure
-from cnnbench.gate import defaults
+from cnnbench.gate import Judgement, Side, Threshold
+from cnnbench.gate.thresholds import defaults
 from cnnbench.report import comparison, render
 from tests import made
 
@@ -36,7 +36,7 @@ def judgement() -> Judgement:
         made.record("vgg16/inference-b1-3x224x224/eager/cpu-t2", [[5]]),
     ]
     sides = (Side(n, made.ENVIRONMENT, {r.id: r for r in rs}) for n, rs in (("a", old), ("b", new)))
-    return compare.judge(compare.compare(*sides), [*defaults(), Threshold("kernels", 0)])
+    return gate.judge(gate.compare(*sides), [*defaults(), Threshold("kernels", 0)])
 
 
 @pytest.mark.parametrize(("kind", "end"), [("table", "txt"), ("markdown", "md")])
@@ -73,7 +73,7 @@ def test_a_long_structure_is_cut_and_says_so() -> None:
     )
     sides = (Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", new)))
 
-    lines = comparison.notes(compare.judge(compare.compare(*sides), []))
+    lines = comparison.notes(gate.judge(gate.compare(*sides), []))
 
     assert sum("structure changed" in line for line in lines) == 13
     assert any(line.endswith("structure changed: and 28 more") for line in lines)
@@ -86,6 +86,6 @@ def test_rows_that_are_unsure_for_one_reason_share_a_line(eager, same) -> None:
              {n: made.record(n, [[10]] * 3, ensemble="z") for n in (eager.id, same.id)}),
     )  # fmt: skip
 
-    found = comparison.notes(compare.judge(compare.compare(*sides), defaults()))
+    found = comparison.notes(gate.judge(gate.compare(*sides), defaults()))
 
     assert "2 specs: latency: incomparable: measured in unlike environments" in found

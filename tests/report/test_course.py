@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cnnbench.history import Point, Series, Step
+from cnnbench.history import Point, Series, StepChange
 from cnnbench.report.page import course, over_runs
 from cnnbench.stats import Estimate
 from tests import made
@@ -16,7 +16,7 @@ def series(values: list[float], *steps: int, metric: str = "latency", run: str =
         Point(f"{run or 'night'}-{number}", "2026-01-01", "e", Estimate(value, value, value))
         for number, value in enumerate(values)
     )
-    found = tuple(Step(index, points[index].run, 1.5, 0.001, False) for index in steps)
+    found = tuple(StepChange(index, points[index].run, 1.5, 0.001, False) for index in steps)
     return Series(made.EAGER, metric, points, found)
 
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from cnnbench.compare import Comparison, Judged, Judgement, Row
-from cnnbench.decision import Verdict
+from cnnbench.gate import Comparison, Judged, Judgement, Row
+from cnnbench.gate.rule import Verdict
 from cnnbench.report import github
 from tests import made
 

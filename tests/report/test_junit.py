@@ -5,8 +5,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from cnnbench.compare import Comparison, Finding, Judged, Judgement, Row
-from cnnbench.decision import VERDICTS, Verdict
+from cnnbench.gate import Comparison, Judged, Judgement, MetricVerdict, Row
+from cnnbench.gate.rule import VERDICTS, Verdict
 from cnnbench.report import junit
 from tests import made
 
@@ -17,7 +17,7 @@ def judgement(*verdicts: Verdict, reason: str = "why") -> Judgement:
     rows = tuple(
         Judged(
             Row(made.EAGER),
-            (Finding(made.EAGER, "latency", one, 0.05, reason=reason),),
+            (MetricVerdict(made.EAGER, "latency", one, 0.05, reason=reason),),
             one,
             reason,
         )

@@ -13,7 +13,7 @@ from cnnbench.record import Failure
 from cnnbench.report import lab as report
 from cnnbench.store import StoredRun
 from tests import made
-from tests.convlab.conftest import lab, refused, way  # noqa: F401 - fixtures
+from tests.conv.conftest import lab, refused, way  # noqa: F401 - fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -332,8 +332,8 @@ def test_the_roofline_has_its_roofs_and_places_work_under_them(everything) -> No
 
 def test_changes_of_a_comparison_have_a_section(everything) -> None:
     found = [
-        context.Change(made.EAGER, "latency", Estimate(1.2, 1.1, 1.3), "regression"),
-        context.Change(made.BF16, "latency", None, "inconclusive"),
+        context.PageChange(made.EAGER, "latency", Estimate(1.2, 1.1, 1.3), "regression"),
+        context.PageChange(made.BF16, "latency", None, "inconclusive"),
     ]
 
     text = page.render(everything, summary(everything), (), found)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.layers import Layer
 from cnnbench.runner import lab
 from cnnbench.spec import Spec
 
-LAYER = Layer("conv:k8-3x3-p1", (8, 16, 16))
+LAYER = ConvLayer("conv:k8-3x3-p1", (8, 16, 16))
 
 
-def order(**more) -> lab.Order:
+def order(**more) -> lab.LabOrder:
     fields = {"layers": (LAYER,), "device": "cpu", "threads": (1,), "executor": "fake"}
-    return lab.Order(**(fields | more))
+    return lab.LabOrder(**(fields | more))
 
 
 def modes(found: lab.Lab) -> list[str]:
@@ -44,7 +44,7 @@ def test_substitutes_are_measured_in_the_plain_ways() -> None:
 
 
 def test_what_does_not_apply_is_known_before_anything_is_measured() -> None:
-    layer = Layer("conv:k8-1x1", (8, 16, 16))
+    layer = ConvLayer("conv:k8-1x1", (8, 16, 16))
     found = lab.prepare(order(layers=(layer,), implementations=("winograd_f2",)))
 
     assert found.job.impossible == {
@@ -55,7 +55,7 @@ def test_what_does_not_apply_is_known_before_anything_is_measured() -> None:
 
 
 def test_a_slow_way_is_left_out_unless_it_is_named() -> None:
-    layer = Layer("conv:k512-3x3-p1", (512, 14, 14))
+    layer = ConvLayer("conv:k512-3x3-p1", (512, 14, 14))
     every = lab.prepare(order(layers=(layer,))).job
     named = lab.prepare(order(layers=(layer,), implementations=("direct",))).job
 

@@ -15,7 +15,7 @@ from cnnbench.record import Check, Memory
 from cnnbench.runner import fake, selftest
 from cnnbench.runner.executor import executor
 from cnnbench.runner.plan import Plan
-from cnnbench.runner.selftest import Finding
+from cnnbench.runner.selftest import SelfTest
 from tests.runner.conftest import Trouble
 
 ORACLES = "cnnbench.worker.oracles"
@@ -140,16 +140,16 @@ def test_the_resolution_is_that_of_two_errors_at_one_per_cent(logs: list[float])
 @pytest.mark.parametrize(
     ("finding", "ok"),
     [
-        (Finding("a", "", "seconds", 2.0, least=1.0, most=3.0), True),
-        (Finding("a", "", "seconds", 4.0, least=1.0, most=3.0), False),
-        (Finding("a", "", "seconds", 0.5, least=1.0), False),
-        (Finding("a", "", "ratio", 4.0, 2.5, 6.0, 1.0, 3.0), True),
-        (Finding("a", "", "ratio", 4.0, 3.5, 6.0, 1.0, 3.0), False),
-        (Finding("a", "", "bytes", math.nan, least=1.0), False),
-        (Finding("a", "", "bytes", math.nan, most=1.0), False),
-        (Finding("a", "", "text", "ok", expected="ok"), True),
-        (Finding("a", "", "text", "loose", expected="wrong"), False),
+        (SelfTest("a", "", "seconds", 2.0, least=1.0, most=3.0), True),
+        (SelfTest("a", "", "seconds", 4.0, least=1.0, most=3.0), False),
+        (SelfTest("a", "", "seconds", 0.5, least=1.0), False),
+        (SelfTest("a", "", "ratio", 4.0, 2.5, 6.0, 1.0, 3.0), True),
+        (SelfTest("a", "", "ratio", 4.0, 3.5, 6.0, 1.0, 3.0), False),
+        (SelfTest("a", "", "bytes", math.nan, least=1.0), False),
+        (SelfTest("a", "", "bytes", math.nan, most=1.0), False),
+        (SelfTest("a", "", "text", "ok", expected="ok"), True),
+        (SelfTest("a", "", "text", "loose", expected="wrong"), False),
     ],
 )
-def test_a_finding_is_judged_by_its_bounds(finding: Finding, ok: bool) -> None:
+def test_a_finding_is_judged_by_its_bounds(finding: SelfTest, ok: bool) -> None:
     assert finding.ok is ok

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from cnnbench.advice import Beside
+from cnnbench.doctor import Beside
 from cnnbench.runner import sharing
 
 cores = pytest.mark.skipif(

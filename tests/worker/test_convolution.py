@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cnnbench import convs
-from cnnbench.convproblem import ConvProblem
+from cnnbench import implementations
+from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import UnknownName, Unsupported, UsageError
 from cnnbench.record import Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -178,7 +178,7 @@ def test_a_switch_means_something_for_a_network_too() -> None:
 
 
 def test_every_switch_of_an_implementation_is_one_that_modes_can_set() -> None:
-    named = {name for one in convs.IMPLEMENTATIONS.values() for name in one.flags}
+    named = {name for one in implementations.IMPLEMENTATIONS.values() for name in one.flags}
 
     assert named == set(modes.SWITCHES)
 
@@ -204,7 +204,7 @@ def test_static_cost_is_that_of_the_layer() -> None:
 
 def test_the_algorithm_states_formulas_and_what_was_measured() -> None:
     stated = algorithm.measure(spec("impl=im2col"), 0, open_device(Device()))
-    formula = convs.IMPLEMENTATIONS["im2col"].algorithm(LAYER)
+    formula = implementations.IMPLEMENTATIONS["im2col"].algorithm(LAYER)
 
     assert stated.executed_macs == formula.executed_macs
     assert stated.measured_workspace_bytes == pytest.approx(formula.workspace_bytes, rel=0.05)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnnbench import analysis, layers
+from cnnbench import analysis
+from cnnbench.conv import layers
 from cnnbench.errors import WorkerError
 from cnnbench.runner import inquiry
 from cnnbench.runner.process import Processes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnbench import baseline
+from cnnbench.gate import baseline
 
 FILE = Path(__file__).parents[2] / "bench" / "baseline.json"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from cnnbench.convproblem import of_workload
-from cnnbench.convs.substitutes import SUBSTITUTES
+from cnnbench.conv.problem import of_workload
 from cnnbench.errors import UnknownName, Unsupported
+from cnnbench.implementations.substitutes import SUBSTITUTES
 from cnnbench.spec import Spec
 from cnnbench.worker import algorithm, build
 from cnnbench.worker.devices import open_device

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.history import Series
-    from cnnbench.report.page.context import Change
+    from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
 
 
@@ -31,7 +31,7 @@ def render(
     found: Sequence[Entry],
     table: Table,
     remarks: Sequence[str] = (),
-    compared: Sequence[Change] = (),
+    compared: Sequence[PageChange] = (),
 ) -> str:
     """The page as text.
 

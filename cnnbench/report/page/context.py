@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.report import table as tables
-from cnnbench.report.page.parts import Axis, Point, Points, Section
+from cnnbench.report.page.parts import Axis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 
@@ -94,7 +94,7 @@ METHOD = (
 
 
 @dataclass(frozen=True)
-class Change:
+class PageChange:
     """One metric of one spec, new over old.
 
     Attributes:
@@ -110,7 +110,7 @@ class Change:
     verdict: str
 
 
-def changes(found: Sequence[Change]) -> Section | None:
+def changes(found: Sequence[PageChange]) -> Section | None:
     """Ratios of a comparison with their intervals, the largest first."""
     if not found:
         return None
@@ -120,7 +120,7 @@ def changes(found: Sequence[Change]) -> Section | None:
     rows = tuple((one.spec, one.metric, one.ratio, one.verdict) for one in order)
     drawn = [one for one in order if one.ratio is not None]
     points = tuple(
-        Point(one.ratio.point, float(-index), one.verdict,
+        PlotPoint(one.ratio.point, float(-index), one.verdict,
               (one.spec, one.metric, one.verdict), one.ratio.low, one.ratio.high)
         for index, one in enumerate(drawn) if one.ratio is not None
     )  # fmt: skip

@@ -12,7 +12,7 @@ from cnnbench.report import csv
 from cnnbench.report import history as shown
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.document import Document, html
-from cnnbench.report.page.parts import Axis, Line, Point, Points, Section
+from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -73,7 +73,7 @@ def plot(one: Series) -> Points:
     metric = metrics.metric(one.metric)
     title, scale = _UNITS.get(metric.kind, (metric.name, 1.0))
     marks = tuple(
-        Point(
+        PlotPoint(
             x=number,
             y=point.estimate.point,
             group="runs",

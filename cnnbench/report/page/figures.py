@@ -27,7 +27,7 @@ from cnnbench.report.page.parts import Boxes, Heat, Points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.page.parts import Axis, Plot, Point
+    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
 
 _MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 # A legend with more entries than this would be larger than the plot.
@@ -111,7 +111,7 @@ def _plain() -> NumeralTickFormatter:
     return NumeralTickFormatter(format="0,0.[00000]")
 
 
-def _group(drawn: Any, plot: Points, some: Sequence[Point], index: int) -> list[Any]:
+def _group(drawn: Any, plot: Points, some: Sequence[PlotPoint], index: int) -> list[Any]:
     paint = colour(index)
     data: dict[str, list[Any]] = {
         "x": plot.x.scaled([one.x for one in some]),
@@ -143,7 +143,7 @@ def _write(drawn: Any, xs: Sequence[float], ys: Sequence[float], texts: Sequence
                y_offset=-6)  # fmt: skip
 
 
-def _span(plot: Points, some: Sequence[Point]) -> dict[str, list[float]]:
+def _span(plot: Points, some: Sequence[PlotPoint]) -> dict[str, list[float]]:
     """Ends of the intervals as the segments that Bokeh draws."""
     lows, highs = [one.low or 0.0 for one in some], [one.high or 0.0 for one in some]
     xs, ys = plot.x.scaled([one.x for one in some]), plot.y.scaled([one.y for one in some])

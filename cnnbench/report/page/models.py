@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Line, Point, Points, Section
+from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -82,12 +82,12 @@ def _spread(front: Sequence[Offer]) -> list[Offer]:
     return named
 
 
-def _bargain(one: Offer, *, named: bool) -> Point:
+def _bargain(one: Offer, *, named: bool) -> PlotPoint:
     model, mode = _names(one.entry)
     tip = (f"{model}, {mode}", f"top-1 {one.top1:g} %", time_of(one.seconds))
     seconds = one.seconds
     label = model if named else ""
-    return Point(seconds.point, one.top1, mode, tip, seconds.low, seconds.high, label=label)
+    return PlotPoint(seconds.point, one.top1, mode, tip, seconds.low, seconds.high, label=label)
 
 
 def size(found: Sequence[Entry]) -> Section | None:
@@ -146,7 +146,7 @@ def _bubbles(some: Sequence[Entry]) -> Points:
     )
 
 
-def _bubble(entry: Entry, most: float, *, named: bool) -> Point:
+def _bubble(entry: Entry, most: float, *, named: bool) -> PlotPoint:
     time = answers.latency(entry)
     assert time is not None  # noqa: S101 - entries without one were left out
     params = _count(entry, "params")
@@ -155,5 +155,5 @@ def _bubble(entry: Entry, most: float, *, named: bool) -> Point:
            time_of(time))  # fmt: skip
     # Area, not diameter, is what people compare.
     size = 6 + 34 * math.sqrt(params / most)
-    return Point(_count(entry, "macs"), time.point, "network", tip, time.low, time.high, size,
+    return PlotPoint(_count(entry, "macs"), time.point, "network", tip, time.low, time.high, size,
                  name if named else "")  # fmt: skip

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import convlab, units
+from cnnbench import units
+from cnnbench.conv import results
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Heat, Point, Points, Section, Square
+from cnnbench.report.page.parts import Axis, Heat, PlotPoint, Points, Section, Square
 from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
@@ -78,7 +79,7 @@ def library(found: Sequence[Entry]) -> Section | None:
     some = [one for one in found if _of_lab(one)]
     ratios: dict[tuple[str, str], Estimate | None] = {}
     for run, group in answers.by(some, lambda one: one.run).items():
-        for bench in convlab.benches(one.record for one in group):
+        for bench in results.layer_results(one.record for one in group):
             ratios |= {(run, cell.record.id): cell.library_speedup for cell in bench.cells}
     if not any(one is not None for one in ratios.values()):
         return None
@@ -178,7 +179,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
             rows.append((key, batch, rate, answers.latency(one)))
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
-                points.append(Point(batch, rate.point, key, tip, rate.low, rate.high))
+                points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))
     plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
                   interval="y", joined=True)  # fmt: skip
     return Section(

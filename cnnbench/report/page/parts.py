@@ -36,7 +36,7 @@ class Axis:
 
 
 @dataclass(frozen=True)
-class Point:
+class PlotPoint:
     """A mark.
 
     Attributes:
@@ -74,7 +74,7 @@ class Points:
 
     x: Axis
     y: Axis
-    points: tuple[Point, ...]
+    points: tuple[PlotPoint, ...]
     lines: tuple[Line, ...] = ()
     interval: str = "x"
     joined: bool = False

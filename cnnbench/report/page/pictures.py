@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.report.page.parts import Axis, Plot, Point
+    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
 
 _STYLE = {
     # Texts stay texts: small, and found by whoever searches.
@@ -146,7 +146,7 @@ def _plain_ticks(side: Any) -> None:
         side.set_minor_formatter(NullFormatter())
 
 
-def _group(axes: Any, plot: Points, some: Sequence[Point], index: int) -> Any:
+def _group(axes: Any, plot: Points, some: Sequence[PlotPoint], index: int) -> Any:
     paint = colour(index)
     xs = plot.x.scaled([one.x for one in some])
     ys = plot.y.scaled([one.y for one in some])

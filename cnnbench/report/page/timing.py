@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers
-from cnnbench.report.page.parts import Axis, Box, Boxes, Line, Point, Points, Section
+from cnnbench.report.page.parts import Axis, Box, Boxes, Line, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def roofline(found: Sequence[Entry]) -> Section | None:
         rows.append((label, intensity, rate / 1e9, rate / peak if peak else None, how))
         tip = (label, f"{units.significant(intensity)} FLOPs per byte",
                f"{units.count(rate)}FLOP/s", how)  # fmt: skip
-        points.append(Point(intensity, rate, one.record.spec.mode.text, tip))
+        points.append(PlotPoint(intensity, rate, one.record.spec.mode.text, tip))
     columns = (Column("row", "workload and mode"), Column("intensity", "FLOPs/byte", "number"),
                Column("gflops", "GFLOP/s", "number"), Column("share", "of the roof's flat part",
                "fraction"), Column("bytes", "bytes are"))  # fmt: skip

@@ -1,0 +1,211 @@
+"""What holds a workload back: rules over its profile, its reference and its baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, roofline, units
+from cnnbench.advice.choice import AdviceFinding, Evidence, is_loss, mode_of
+from cnnbench.profile import Layer, LayerCost, layer_rows
+from cnnbench.roofline import RooflinePart
+
+if TYPE_CHECKING:
+    from cnnbench.record import Record
+
+# A limit is worth a sentence from this share of the time on.
+_DISPATCH_SHARE = 0.25
+_LAYER_SHARE = 0.25
+_REORDER_SHARE = 0.10
+_SUBNORMAL_SHARE = 0.01
+# Below this share of the time a ceiling holds nothing back: something else takes the rest.
+_BOUND_SHARE = 0.25
+# Far above what small layers took where this was written: 6 us in a chain of 1x1 convolutions of
+# eight channels, 5 to 10 us for lenet's linear layers.
+_SMALL_NS = 25_000.0
+_MANY = 5
+_SMALL_SHARE = 0.25
+
+
+def dispatch(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Many tiny operators: their number times the shortest call, against the latency."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.layers is None or profile.costs is None:
+        return ()
+    time, shortest = metrics.latency(record), profile.layers.dispatch_ns
+    operators = sum(cost.operators for cost in profile.costs)
+    if time is None or shortest is None:
+        return ()
+    share = operators * shortest / (time.point * 1e9)
+    if share < _DISPATCH_SHARE:
+        return ()
+    text = (
+        f"calling operators: {operators} of them at no less than {units.seconds(shortest / 1e9)}"
+        f" each are {units.percent(min(share, 1.0))} of the time; larger batches share that out"
+    )
+    return (
+        AdviceFinding(
+            "dispatch", "limit", text + _may(evidence, "have fewer", "compile"), _who(record)
+        ),
+    )
+
+
+def _who(record: Record | None) -> str:
+    return "" if record is None else mode_of(record)
+
+
+def _may(evidence: Evidence, what: str, *words: str) -> str:
+    """Modes that may help: none that the profiled one is, and none that was measured as slower."""
+    own = _who(evidence.profiled).split("+")
+    slower = {
+        mode_of(record)
+        for record in evidence.records
+        if is_loss(metrics.speedup(record, evidence.baseline))
+    }
+    left = [word for word in words if word not in own and word not in slower]
+    return f", and {' and '.join(left)} may {what}" if left else ""
+
+
+def small_layers(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Many layers that take far longer than their work asks for: what is left is calling them."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.layers is None or profile.costs is None:
+        return ()
+    costs = {cost.name: cost for cost in profile.costs}
+    rows = [row for row in layer_rows(profile) if row.name in costs and row.ns > 0]
+    small = [row for row in rows if _is_small(row, costs[row.name], record)]
+    share = sum(row.ns for row in small) / profile.layers.end_to_end_ns
+    if len(small) < _MANY or share < _SMALL_SHARE:
+        return ()
+    text = (
+        f"small layers: {len(small)} of {len(rows)} take under {units.seconds(_SMALL_NS / 1e9)} per"
+        f" operator, {units.percent(share)} of the time together, and their work asks for less than"
+        f" {units.percent(_BOUND_SHARE)} of that; the rest is calling them, which larger batches"
+        " share out"
+    )
+    return (AdviceFinding("small_layers", "limit", text, _who(record)),)
+
+
+def _is_small(row: Layer, cost: LayerCost, record: Record) -> bool:
+    floors = roofline.floors(_part(cost), record.ceilings, *_how(record))
+    # Without the calls themselves, which are what is asked about.
+    needed = 0.0 if floors is None else max(floors["memory"], floors["compute"])
+    each = row.ns / max(cost.operators, 1)
+    return floors is not None and each < _SMALL_NS and 1e9 * needed < _BOUND_SHARE * row.ns
+
+
+def slow_layer(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """One layer that takes much of the time."""
+    profile = evidence.profile
+    if profile is None or profile.layers is None:
+        return ()
+    rows = layer_rows(profile)
+    if len(rows) < 3:
+        return ()
+    slowest = max(rows, key=lambda row: row.ns)
+    share = slowest.ns / profile.layers.end_to_end_ns
+    if share < _LAYER_SHARE:
+        return ()
+    name = slowest.name or "the network itself"
+    text = f"one layer: {name} ({slowest.type}) takes {units.percent(share)} of the time"
+    text += _of_macs(slowest, rows)
+    return (AdviceFinding("slow_layer", "limit", text, _who(evidence.profiled)),)
+
+
+def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
+    total = sum(row.macs or 0 for row in rows)
+    if not total or layer.macs is None:
+        return ""
+    return f" and does {units.percent(layer.macs / total)} of the MACs"
+
+
+def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Conversions of layout, by the library's own clock against the end-to-end time."""
+    profile = evidence.profile
+    if profile is None or profile.primitives is None or profile.layers is None:
+        return ()
+    spent = sum(one.ns for one in profile.primitives if one.kind == "reorder")
+    count = sum(one.calls for one in profile.primitives if one.kind == "reorder")
+    share = spent / profile.layers.end_to_end_ns
+    if share < _REORDER_SHARE:
+        return ()
+    text = (
+        f"conversions of layout: {count} reorders are about {units.percent(share)} of the time"
+        f"{_may(evidence, 'need fewer', 'channels_last', 'compile')}"
+    )
+    return (AdviceFinding("reorders", "limit", text, _who(evidence.profiled)),)
+
+
+def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Memory or arithmetic, by the machine's ceilings; the larger lower bound names the limit."""
+    profile, record = evidence.profile, evidence.profiled
+    if profile is None or record is None or profile.costs is None:
+        return ()
+    time, least = metrics.latency(record), _least(profile.costs, record)
+    if time is None:
+        return ()
+    if least is None:
+        text = "whether memory or arithmetic limits it: the machine's ceilings were not measured"
+        return (AdviceFinding("bound", "untried", text),)
+    memory, arithmetic = least["memory"], least["compute"]
+    what, bound = ("memory", memory) if memory > arithmetic else ("arithmetic", arithmetic)
+    text = (
+        f"moving its tensors takes at least {units.seconds(memory)}, its multiplications"
+        f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
+    )
+    if bound < _BOUND_SHARE * time.point:
+        return (
+            AdviceFinding(
+                "unbound", "limit", f"neither memory nor arithmetic: {text}", _who(record)
+            ),
+        )
+    if bound > roofline.TOLERANCE * time.point:
+        text = f"{text}, which cannot be: the ceilings were probed too low, on a busy machine"
+    return (AdviceFinding(f"{what}_bound", "limit", f"{what}: {text}", _who(record)),)
+
+
+def _least(costs: tuple[LayerCost, ...], record: Record) -> dict[str, float] | None:
+    """Seconds of the whole step by each ceiling, its layers added up; ``None`` if none fits."""
+    found = [
+        floors
+        for cost in costs
+        if (floors := roofline.floors(_part(cost), record.ceilings, *_how(record))) is not None
+    ]
+    if not found:
+        return None
+    return {name: sum(floors[name] for floors in found) for name in found[0]}
+
+
+def _part(cost: LayerCost) -> RooflinePart:
+    moved = cost.forward_bytes + cost.backward_bytes
+    return RooflinePart(2 * (cost.forward_macs + cost.backward_macs), moved, cost.operators)
+
+
+def _how(record: Record) -> tuple[str, int]:
+    return record.spec.mode.precision, record.spec.threads
+
+
+def subnormals(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Numbers too small for the processor's fast path."""
+    shares = [
+        record.reference.subnormal_share or 0.0
+        for record in evidence.records
+        if record.reference is not None
+    ]
+    worst = max(shares, default=0.0)
+    if worst < _SUBNORMAL_SHARE:
+        return ()
+    text = (
+        f"subnormal numbers: {units.percent(worst)} of the activations, each many times slower on"
+        " a CPU; torch.set_flush_denormal(True) or other weights cure it"
+    )
+    return (AdviceFinding("subnormals", "limit", text),)
+
+
+def disturbed(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """A machine too restless for small gains."""
+    baseline = evidence.baseline
+    quality = None if baseline is None else metrics.quality(baseline)
+    if quality is None or quality.startswith("clean"):
+        return ()
+    text = f"the machine: eager's measurement is {quality}; repeat on a calmer one for small gains"
+    return (AdviceFinding("disturbed", "limit", text),)

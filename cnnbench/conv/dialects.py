@@ -1,0 +1,246 @@
+"""Convolutions as other tools write them: benchdnn's problem strings, MIOpenDriver's command lines.
+
+So that a layer can be taken from a vendor's log and a row of ours reproduced with a vendor's tool.
+What those languages can say and ``ConvProblem`` cannot (three axes, other padding on one side,
+integers, transposed convolutions) is refused with a sentence. Words that are about how to measure
+are passed over.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import TYPE_CHECKING
+
+from cnnbench.conv.problem import ConvProblem
+from cnnbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+_BENCHDNN_DTYPES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "f64": "fp64"}
+_BENCHDNN_TAGS = {
+    "abx": "contiguous", "nchw": "contiguous", "abcd": "contiguous", "any": "contiguous",
+    "axb": "channels_last", "nhwc": "channels_last", "acdb": "channels_last",
+}  # fmt: skip
+_TOKEN = re.compile(r"(mb|g|[io][cdhw]|[kspd][dhw])(\d+)_?", re.ASCII)
+
+_MIOPEN_DTYPES = {"conv": "fp32", "convfp16": "fp16", "convbfp16": "bf16"}
+# Letter -> (long name, usual value); what has none must be given.
+_MIOPEN_NUMBERS: Mapping[str, tuple[str, int | None]] = {
+    "n": ("batchsize", None), "c": ("in_channels", None), "H": ("in_h", None), "W": ("in_w", None),
+    "k": ("out_channels", None), "y": ("fil_h", None), "x": ("fil_w", None),
+    "p": ("pad_h", 0), "q": ("pad_w", 0), "u": ("conv_stride_h", 1), "v": ("conv_stride_w", 1),
+    "l": ("dilation_h", 1), "j": ("dilation_w", 1), "g": ("group_count", 1),
+}  # fmt: skip
+_MIOPEN_WORDS = {
+    "m": "mode", "_": "spatial_dim", "z": "pad_mode",
+    "I": "in_layout", "O": "out_layout", "f": "fil_layout",
+}  # fmt: skip
+_MIOPEN_LONG = {
+    **{letter: name for letter, (name, _) in _MIOPEN_NUMBERS.items()},
+    **_MIOPEN_WORDS,
+}
+_MIOPEN_LAYOUTS = {"NCHW": "contiguous", "NHWC": "channels_last"}
+# What a word must be for the command to mean a plain two-dimensional convolution.
+_MIOPEN_PLAIN = {"mode": "conv", "spatial_dim": "2", "pad_mode": "default"}
+
+
+def to_benchdnn(problem: ConvProblem) -> str:
+    """The arguments of ``benchdnn`` that run this layer forward with bias, every axis written."""
+    tag = "axb" if problem.memory_format == "channels_last" else "abx"
+    dtype = next(one for one, name in _BENCHDNN_DTYPES.items() if name == problem.dtype)
+    descriptor = (
+        (f"g{problem.groups}" if problem.groups > 1 else "")
+        + f"mb{problem.n}ic{problem.c}ih{problem.h}iw{problem.w}"
+        + f"oc{problem.k}oh{problem.p}ow{problem.q}kh{problem.r}kw{problem.s}"
+        + "sh{}sw{}".format(*problem.stride)
+        + "ph{}pw{}".format(*problem.padding)
+        + "dh{}dw{}".format(*(one - 1 for one in problem.dilation))
+    )
+    return f"--conv --dir=FWD_B --dt={dtype} --stag={tag} --dtag={tag} {descriptor}"
+
+
+def from_benchdnn(text: str) -> ConvProblem:
+    """Read a problem string, alone or with ``--dt``, ``--mb``, ``--stag`` and ``--dtag`` before it.
+
+    Its rules hold: a missing horizontal value is the vertical one, the usual batch is 2, a missing
+    output is computed, padding is what makes the output come out; dilation counts from 0.
+
+    Raises:
+        UsageError: not of this form, or not a two-dimensional floating-point convolution.
+    """
+    options: dict[str, str] = {}
+    descriptor = ""
+    for word in text.split():
+        if word.startswith("--"):
+            name, _, value = word[2:].partition("=")
+            options[name] = value
+        elif not word.endswith("benchdnn"):
+            descriptor = word
+    given = _tokens(descriptor, text)
+    dtype = _one(options.get("dt", "f32").split(":"), _BENCHDNN_DTYPES, text, "data type")
+    tags = [options[name] for name in ("stag", "dtag") if name in options] or ["abx"]
+    n = int(options["mb"]) if options.get("mb", "").isdigit() else given.get("mb", 2)
+    return _from_axes(given, n, dtype, _one(tags, _BENCHDNN_TAGS, text, "memory tag"), text)
+
+
+def _tokens(descriptor: str, text: str) -> dict[str, int]:
+    given: dict[str, int] = {}
+    # The layer's name, n"...", ends the string; no key has an n.
+    rest = descriptor.partition("n")[0]
+    place = 0
+    while place < len(rest):
+        match = _TOKEN.match(rest, place)
+        if match is None:
+            raise UsageError(
+                f"'{text}' is no benchdnn problem: cannot read '{rest[place:]}'; one looks like"
+                " mb1ic64ih56oc64oh56kh3ph1"
+            )
+        given[match[1]] = int(match[2])
+        place = match.end()
+    if [name for name in given if name[-1] == "d" and given[name]]:
+        raise UsageError(f"'{text}': three-dimensional convolutions are not measured")
+    missing = [name for name in ("ic", "oc") if name not in given]
+    if missing or not ({"ih", "iw"} & given.keys()):
+        raise UsageError(f"'{text}': a benchdnn problem needs ic, oc and ih or iw")
+    return given
+
+
+def _from_axes(
+    given: Mapping[str, int], n: int, dtype: str, memory_format: str, text: str
+) -> ConvProblem:
+    wide = any(one[-1] == "w" for one in given)
+    high = any(one[-1] == "h" for one in given)
+    # Only "w": a one-dimensional convolution, which is a two-dimensional one of height 1.
+    vertical = _axis(given, "h", text) if high else (1, 1, 1, 0, 1)
+    horizontal = _axis(given, "w", text) if wide else _axis(given, "h", text)
+    h, r, stride_h, padding_h, dilation_h = vertical
+    w, s, stride_w, padding_w, dilation_w = horizontal
+    problem = ConvProblem(
+        n, given["ic"], h, w, given["oc"], r, s, (stride_h, stride_w), (padding_h, padding_w),
+        (dilation_h, dilation_w), given.get("g", 1), dtype, memory_format,
+    )  # fmt: skip
+    for name, found in (("oh", problem.p), ("ow", problem.q)):
+        if given.get(name, found) != found:
+            raise UsageError(
+                f"'{text}': {name} is {given[name]}, but padding alike on both sides gives {found};"
+                " such a layer is not measured"
+            )
+    return problem
+
+
+def _axis(given: Mapping[str, int], axis: str, text: str) -> tuple[int, int, int, int, int]:
+    """Input, kernel, stride, padding, dilation along an axis."""
+    size, kernel = given.get(f"i{axis}"), given.get(f"k{axis}")
+    if size is None or kernel is None:
+        raise UsageError(f"'{text}': a benchdnn problem needs i{axis} and k{axis}")
+    stride, dilation = given.get(f"s{axis}", 1), given.get(f"d{axis}", 0) + 1
+    extent = (kernel - 1) * dilation + 1
+    output, padding = given.get(f"o{axis}"), given.get(f"p{axis}")
+    if padding is None:
+        padding = 0 if output is None else max(0, ((output - 1) * stride - size + extent) // 2)
+    return size, kernel, stride, padding, dilation
+
+
+def _one(words: list[str], table: Mapping[str, str], text: str, what: str) -> str:
+    """The one value that all words stand for."""
+    values = {table.get(word.strip()) for word in words}
+    (value, *others) = values
+    if others or value is None:
+        raise UsageError(
+            f"'{text}': {what} {':'.join(words)} is not one of {', '.join(table)} for all tensors"
+        )
+    return value
+
+
+def to_miopen(problem: ConvProblem) -> str:
+    """The command line of MIOpenDriver that runs this layer forward.
+
+    Raises:
+        UsageError: it has no float64.
+    """
+    drivers = [one for one, name in _MIOPEN_DTYPES.items() if name == problem.dtype]
+    if not drivers:
+        raise UsageError(f"MIOpenDriver has no convolution in {problem.dtype}")
+    values = (
+        problem.n, problem.c, problem.h, problem.w, problem.k, problem.r, problem.s,
+        *problem.padding, *problem.stride, *problem.dilation, problem.groups,
+    )  # fmt: skip
+    numbers = " ".join(
+        f"-{one} {value}" for one, value in zip(_MIOPEN_NUMBERS, values, strict=True)
+    )
+    line = f"MIOpenDriver {drivers[0]} {numbers} -F 1"
+    if problem.memory_format == "channels_last":
+        line += " --in_layout NHWC --fil_layout NHWC --out_layout NHWC"
+    return line
+
+
+def from_miopen(text: str) -> ConvProblem:
+    """Read a command line of MIOpenDriver.
+
+    Its own usual values hold for padding, stride, dilation and groups; sizes must be given.
+
+    Raises:
+        UsageError: not of this form, or not a two-dimensional floating-point convolution.
+    """
+    driver, options = _miopen_words(text)
+    for name, plain in _MIOPEN_PLAIN.items():
+        if options.get(name, plain) != plain:
+            raise UsageError(f"'{text}': only {name} {plain} is measured, not {options[name]}")
+    layouts = [options[name] for name in ("in_layout", "out_layout") if name in options]
+    number = _numbers(options, text)
+    return ConvProblem(
+        number("n"), number("c"), number("H"), number("W"), number("k"), number("y"), number("x"),
+        (number("u"), number("v")), (number("p"), number("q")), (number("l"), number("j")),
+        number("g"), _MIOPEN_DTYPES[driver],
+        _one(layouts or ["NCHW"], _MIOPEN_LAYOUTS, text, "layout"),
+    )  # fmt: skip
+
+
+def _miopen_words(text: str) -> tuple[str, dict[str, str]]:
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"'{text}' is no command line: {error}") from error
+    start = next((at for at, word in enumerate(words) if word in _MIOPEN_DTYPES), None)
+    if start is None:
+        raise UsageError(
+            f"'{text}' is no MIOpenDriver convolution; one looks like"
+            " conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
+        )
+    options: dict[str, str] = {}
+    # Every option of the driver takes a value.
+    rest = iter(re.sub(r"^(--\w+)=", r"\1\0", word) for word in words[start + 1 :])
+    for word in rest:
+        name, _, value = word.partition("\0")
+        if not name.startswith("-"):
+            raise UsageError(f"'{text}': '{name}' belongs to no option")
+        key = name.lstrip("-")
+        options[_MIOPEN_LONG.get(key, key)] = value or next(rest, "")
+    return words[start], options
+
+
+def _numbers(options: Mapping[str, str], text: str) -> Callable[[str], int]:
+    def number(letter: str) -> int:
+        name, usual = _MIOPEN_NUMBERS[letter]
+        value = options.get(name, "" if usual is None else str(usual))
+        if not re.fullmatch(r"-?\d+", value, re.ASCII):
+            raise UsageError(f"'{text}': -{letter} ({name}) needs a number, not '{value}'")
+        return int(value)
+
+    return number
+
+
+def read(text: str) -> ConvProblem:
+    """A layer in any of the three languages, told apart by how it begins.
+
+    Raises:
+        UsageError: none of them.
+    """
+    words = text.split()
+    if any(word in _MIOPEN_DTYPES for word in words):
+        return from_miopen(text)
+    if len(words) == 1 and not _TOKEN.match(text.strip()):
+        return ConvProblem.parse(text)
+    return from_benchdnn(text)

@@ -1,0 +1,292 @@
+"""What the convolution lab's records say: each way to compute a layer beside the others.
+
+Ways are compared with the library's *default* (plain eager in the same dtype) and with the *best
+library way* (default, channels_last, prepacked weights, …, in the same dtype): a gain over the
+default alone may be nothing but a memory format. What could stand in a layer's place is another
+function and is never mixed with them.
+
+Values in, values out: knows nothing of how anything was measured or is shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, stats
+from cnnbench.conv import catalogue
+from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.record import Record
+from cnnbench.spec import Device, Mode, Workload
+from cnnbench.stats import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+# Class of advice -> what it asks of whoever takes it.
+CLASSES = {
+    "A": "configuration only",
+    "B": "same function, another graph",
+    "C": "another function, to be trained anew",
+}
+
+
+def seconds(record: Record) -> float:
+    """Of one call; infinite if it was not measured."""
+    time = metrics.latency(record)
+    return float("inf") if time is None else time.point
+
+
+def right(record: Record) -> bool:
+    """Whether it was measured and its output is right."""
+    return record.status == "ok" and metrics.latency(record) is not None
+
+
+def is_library(mode: Mode) -> bool:
+    """Whether the library's own kernel computes it, whatever it is told beforehand."""
+    return is_configuration(mode) or mode.implementation == "prepacked"
+
+
+def is_configuration(mode: Mode) -> bool:
+    """Whether flags, dtype and memory format are all there is to it: no change of the graph."""
+    return not mode.implementation or bool(catalogue.entry(mode.implementation).flags)
+
+
+@dataclass(frozen=True)
+class ConvResult:
+    """One way to compute a layer.
+
+    Attributes:
+        record: as measured.
+        default: the library's plain eager in the same dtype.
+        library: the fastest right library way in the same dtype; may be the record itself.
+    """
+
+    record: Record
+    default: Record | None
+    library: Record | None
+
+    @cached_property
+    def problem(self) -> ConvProblem:
+        """The layer in the cell's dtype and memory format."""
+        return of_workload(self.record.spec.workload, self.record.spec.mode)
+
+    @cached_property
+    def speedup(self) -> Estimate | None:
+        """Against the default; exactly one for itself."""
+        return _against(self.record, self.default)
+
+    @cached_property
+    def library_speedup(self) -> Estimate | None:
+        """Against the best library way; exactly one for itself."""
+        return _against(self.record, self.library)
+
+    @property
+    def refusal(self) -> str:
+        """Why there is no number where none was to be expected; empty otherwise."""
+        failure = self.record.failure
+        return failure.message if failure is not None and self.record.refused else ""
+
+
+@dataclass(frozen=True)
+class SubstituteResult:
+    """A substitute in a mode, beside the layer in the same mode.
+
+    Attributes:
+        record: of the substitute.
+        layer: of the layer itself.
+    """
+
+    record: Record
+    layer: Record | None
+
+    @property
+    def name(self) -> str:
+        """Of the substitute."""
+        return self.record.spec.workload.architecture.partition("~")[2]
+
+    @property
+    def promised(self) -> float | None:
+        """The layer's multiply-accumulates over the substitute's."""
+        cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
+        return (
+            whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
+        )
+
+    @cached_property
+    def measured(self) -> Estimate | None:
+        """The layer's time over the substitute's, side by side."""
+        return _against(self.record, self.layer)
+
+    @property
+    def refusal(self) -> str:
+        """Why it cannot stand there; empty if it can."""
+        failure = self.record.failure
+        return failure.message if failure is not None and self.record.refused else ""
+
+
+@dataclass(frozen=True)
+class LayerResults:
+    """A layer on a device: its ways and its substitutes, in the order of the records."""
+
+    workload: Workload
+    device: Device
+    threads: int
+    cells: tuple[ConvResult, ...]
+    standins: tuple[SubstituteResult, ...]
+
+    @property
+    def baseline(self) -> Record | None:
+        """Plain eager in fp32, or in the first dtype there is."""
+        found = [cell.default for cell in self.cells if cell.default is not None]
+        plain = [record for record in found if record.spec.mode == Mode()]
+        return next(iter([*plain, *found]), None)
+
+
+def layer_results(records: Iterable[Record]) -> tuple[LayerResults, ...]:
+    """Every layer of some records; networks among them are left out."""
+    table: dict[tuple[Workload, Device, int], list[Record]] = {}
+    for record in records:
+        spec = record.spec
+        if is_conv(spec.workload.architecture):
+            table.setdefault((spec.workload.group, spec.device, spec.threads), []).append(record)
+    return tuple(_bench(*key, found) for key, found in table.items())
+
+
+def _bench(
+    workload: Workload, device: Device, threads: int, found: Sequence[Record]
+) -> LayerResults:
+    own = [record for record in found if record.spec.workload == workload]
+    by_mode = {record.spec.mode: record for record in own}
+    cells = []
+    for record in own:
+        precision = record.spec.mode.precision
+        default = by_mode.get(Mode(precision=_tensors(precision)))
+        cells.append(ConvResult(record, default, _best_library(own, _tensors(precision))))
+    others = [
+        SubstituteResult(record, by_mode.get(record.spec.mode))
+        for record in found
+        if record.spec.workload != workload
+    ]
+    return LayerResults(workload, device, threads, tuple(cells), tuple(others))
+
+
+def _tensors(precision: str) -> str:
+    """The precision that tensors outside the layer have: autocast's are fp32."""
+    return "fp32" if precision.startswith("amp") else precision
+
+
+def _best_library(own: Sequence[Record], precision: str) -> Record | None:
+    ways = [
+        record
+        for record in own
+        if record.spec.mode.precision == precision
+        and is_library(record.spec.mode)
+        and right(record)
+    ]
+    return min(ways, key=seconds, default=None)
+
+
+def _against(record: Record, other: Record | None) -> Estimate | None:
+    if other is not None and other.id == record.id:
+        return stats.exact(1.0) if metrics.latency(record) is not None else None
+    return metrics.speedup(record, other)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What one class of change gains for one layer.
+
+    Attributes:
+        bench: the layer.
+        kind: a key of ``CLASSES``.
+        dtype: that it keeps; empty for class A, which may change it.
+        chosen: the fastest right one that gains for sure; ``None`` if there is none.
+        gain: over the default of its dtype, or for a substitute over the layer in its mode; for
+            class A over the plain layer.
+        beside: for class B, against the best library way.
+        promised: for class C, the gain that multiply-accumulates promise.
+        tried: how many right ones there were.
+        wrong: how many were left aside because their output is wrong.
+        rounds: the most that any of them was measured in; one says nothing of differences.
+    """
+
+    bench: LayerResults
+    kind: str
+    dtype: str
+    chosen: Record | None
+    gain: Estimate | None
+    tried: int
+    beside: Estimate | None = None
+    promised: float | None = None
+    wrong: int = 0
+    rounds: int = 0
+
+    @property
+    def visible(self) -> bool:
+        """Whether there is a difference that can be seen."""
+        return self.chosen is not None
+
+
+def advice(bench: LayerResults) -> tuple[Advice, ...]:
+    """A line per class that was tried, in the order of ``CLASSES``; B and C for every dtype.
+
+    Within a dtype, because a gain over a slow default in one says nothing of another.
+    """
+    base = bench.baseline
+    config = [c.record for c in bench.cells if is_configuration(c.record.spec.mode)]
+    graph = {c.record.id: c for c in bench.cells if not is_configuration(c.record.spec.mode)}
+    pairs = [(one, base) for one in config if base is not None and one.id != base.id]
+    found = _chosen(bench, "A", "", pairs)
+    dtypes = dict.fromkeys(_tensors(cell.record.spec.mode.precision) for cell in bench.cells)
+    for dtype in dtypes:
+        ways = [(c.record, c.default) for c in graph.values() if _dtype(c.record) == dtype]
+        for one in _chosen(bench, "B", dtype, ways):
+            cell = graph[one.chosen.id] if one.chosen is not None else None
+            beside = None if cell is None else cell.library_speedup
+            found.append(replace(one, beside=beside))
+    for dtype in dtypes:
+        others = {s.record.id: s for s in bench.standins if _dtype(s.record) == dtype}
+        for one in _chosen(bench, "C", dtype, [(s.record, s.layer) for s in others.values()]):
+            standin = others[one.chosen.id] if one.chosen is not None else None
+            promised = None if standin is None else standin.promised
+            found.append(replace(one, promised=promised))
+    return tuple(found)
+
+
+def _dtype(record: Record) -> str:
+    return _tensors(record.spec.mode.precision)
+
+
+def _chosen(
+    bench: LayerResults, kind: str, dtype: str, pairs: Sequence[tuple[Record, Record | None]]
+) -> list[Advice]:
+    """The fastest of those right ones that gain for sure; nothing if nothing was measured."""
+    measured = [pair for pair in pairs if metrics.latency(pair[0]) is not None]
+    usable = [pair for pair in measured if right(pair[0])]
+    if not measured:
+        return []
+    wrong = sum(record.status == "wrong" for record, _ in measured)
+    counts = [len(metrics.log_speedups(one, base)) for one, base in usable if base is not None]
+    rounds = max(counts, default=0)
+    none = Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong, rounds=rounds)
+    sure = [pair for pair in usable if sure_gain(*pair, len(usable))]
+    if not sure:
+        return [none]
+    record, base = min(sure, key=lambda pair: seconds(pair[0]))
+    return [replace(none, chosen=record, gain=metrics.speedup(record, base))]
+
+
+def sure_gain(record: Record, base: Record | None, tried: int) -> bool:
+    """Whether a speed-up is more than luck, though it is the best of so many.
+
+    The error of 5 % is shared out over all that were tried (Bonferroni), so that one of twenty does
+    not seem faster by chance. One round says nothing.
+    """
+    rounds = [] if base is None else metrics.log_speedups(record, base)
+    if len(rounds) < 2:
+        return False
+    low = stats.log_ratio(rounds, 1 - 0.05 / max(tried, 1)).low
+    return low is not None and low > 1

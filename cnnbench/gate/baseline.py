@@ -1,0 +1,377 @@
+"""A baseline file: what is kept of a run so that later ones can be judged by it.
+
+Small JSON, laid out so that a review in git reads well: one line per fact of the machine, per part
+of a spec and per round. Single samples are not kept, only each slice's count, quartiles and CPU
+time; a ``Record`` made of them has the same medians as the run had.
+
+Schema history: 1, the first.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import metrics
+from cnnbench.codec import decode, encode
+from cnnbench.environment import Environment
+from cnnbench.errors import Incomparable, SchemaError, StoreError
+from cnnbench.facts import Structure
+from cnnbench.record import Check, Cost, Memory, Record, Run
+from cnnbench.slices import Slice, Slices
+from cnnbench.spec import Spec
+from cnnbench.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from cnnbench.store import StoredRun
+
+KIND = "cnnbench baseline"
+SCHEMA = 1
+
+# Soft facts that explain a difference; load and free memory would only make the file restless.
+_SOFT = ("system", "kernel", "libc", "hypervisor", "governor", "turbo", "transparent_huge_pages",
+         "compiler", "host", "flags")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """What was measured, so that it can be measured again.
+
+    Attributes:
+        revision: git commit of the user's repository, ``None`` outside of one.
+        dirty: it had changes that were not committed.
+        python, torch, cnnbench: versions.
+    """
+
+    revision: str | None = None
+    dirty: bool | None = None
+    python: str | None = None
+    torch: str | None = None
+    cnnbench: str = VERSION
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is kept of one worker process.
+
+    Attributes:
+        session: the run it belongs to.
+        slices: per slice: calls per sample, samples, then nanoseconds: median, first and third
+            quartile of its samples, CPU time of the whole slice (-1 if it was not measured).
+    """
+
+    session: str
+    slices: tuple[tuple[int, int, int, int, int, int], ...]
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What earlier rounds say of the noise of a spec, as standard deviations of log time.
+
+    Attributes:
+        rounds: between rounds of one session.
+        sessions: between the medians of sessions; ``None`` below three of them.
+    """
+
+    rounds: float | None = None
+    sessions: float | None = None
+
+
+@dataclass(frozen=True)
+class BaselineEntry:
+    """What is kept of one spec."""
+
+    cost: Cost | None = None
+    structure: Structure | None = None
+    memory: Memory | None = None
+    check: Check | None = None
+    noise: Noise = field(default_factory=Noise)
+    rounds: tuple[Round, ...] = ()
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline.
+
+    Attributes:
+        created: UTC, ISO 8601.
+        fingerprint: of the hard facts.
+        hard, soft: facts of the environment, as in ``Environment``.
+        source: what was measured.
+        plan: how, as options of the runner.
+        sessions: names of the runs it was made of, oldest first.
+        specs: spec id -> what is kept.
+    """
+
+    created: str
+    fingerprint: str
+    hard: Mapping[str, Any]
+    soft: Mapping[str, Any]
+    source: Source
+    plan: Mapping[str, Any]
+    sessions: tuple[str, ...]
+    specs: Mapping[str, BaselineEntry]
+    kind: str = KIND
+    schema: int = SCHEMA
+
+    @property
+    def environment(self) -> Environment:
+        """Where it was measured."""
+        return Environment(self.hard, self.soft)
+
+    def records(self) -> dict[str, Record]:
+        """The specs as records, as far as they were kept."""
+        return {name: _record(name, entry, self) for name, entry in self.specs.items()}
+
+
+def of_run(run: StoredRun, source: Source) -> Baseline:
+    """What is kept of a run; specs that failed are left out.
+
+    Raises:
+        StoreError: the run has nothing to keep.
+    """
+    name = run.manifest.run
+    return of_records(run.records, run.environment, source, run.manifest.plan, name)
+
+
+def of_records(
+    records: Iterable[Record],
+    environment: Environment,
+    source: Source,
+    plan: Mapping[str, Any],
+    session: str,
+) -> Baseline:
+    """What is kept of records; those that failed are left out.
+
+    Raises:
+        StoreError: there is nothing to keep.
+    """
+    good = [record for record in records if record.failure is None]
+    if not good:
+        raise StoreError(f"{session}: no spec was measured to the end; nothing to keep")
+    torch = (environment.hard.get("torch") or {}).get("version")
+    return Baseline(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        fingerprint=environment.fingerprint,
+        hard=environment.hard,
+        soft={name: environment.soft[name] for name in _SOFT if name in environment.soft},
+        source=replace(source, python=environment.hard.get("python"), torch=torch),
+        # How much memory is free is of the moment, not of the plan.
+        plan={key: value for key, value in plan.items() if key != "memory_limit"},
+        sessions=(session,),
+        specs={record.id: _entry(record, session) for record in good},
+    )
+
+
+def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Baseline:
+    """A baseline with a further run.
+
+    Specs that do the same as before keep their earlier rounds, so that the noise between sessions
+    is learnt; what changed is replaced.
+
+    Raises:
+        Incomparable: the new run is of another environment.
+    """
+    if replace_all:
+        return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
+    if not _alike(old, new):
+        raise Incomparable(
+            "the run is of another environment than the baseline; rounds of unlike machines do not"
+            " join; use --replace, or save a baseline of its own"
+        )
+    specs = dict(old.specs)
+    for name, entry in new.specs.items():
+        specs[name] = _joined(specs.get(name), entry)
+    sessions = tuple(dict.fromkeys([*old.sessions, *new.sessions]))
+    return replace(new, sessions=sessions, specs=specs)
+
+
+def _alike(old: Baseline, new: Baseline) -> bool:
+    return old.fingerprint == new.fingerprint
+
+
+def _joined(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
+    if old is None or (old.cost, old.structure) != (new.cost, new.structure):
+        return new
+    known = {one.session for one in new.rounds}
+    rounds = (*(one for one in old.rounds if one.session not in known), *new.rounds)
+    return replace(new, rounds=rounds, noise=_noise(rounds))
+
+
+def _entry(record: Record, session: str) -> BaselineEntry:
+    rounds = tuple(Round(session, tuple(map(_summary, run.slices))) for run in record.runs)
+    return BaselineEntry(
+        cost=record.cost,
+        structure=record.structure,
+        memory=record.memory,
+        check=record.check,
+        noise=_noise(rounds),
+        rounds=rounds,
+    )
+
+
+def _summary(one: Slice) -> tuple[int, int, int, int, int, int]:
+    ns = sorted(one.ns)
+    first, _, third = statistics.quantiles(ns, n=4, method="inclusive") if len(ns) > 1 else ns * 3
+    middle = round(statistics.median(ns))
+    cpu = -1 if one.cpu_ns is None else one.cpu_ns
+    return (one.iterations, len(ns), middle, round(first), round(third), cpu)
+
+
+def _noise(rounds: Sequence[Round]) -> Noise:
+    logs = defaultdict(list)
+    for one in rounds:
+        if one.slices:
+            logs[one.session].append(math.log(_seconds(one)))
+    several = [values for values in logs.values() if len(values) > 1]
+    weights = sum(len(values) - 1 for values in several)
+    squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
+    medians = [statistics.median(values) for values in logs.values()]
+    return Noise(
+        rounds=round(math.sqrt(squares / weights), 6) if weights else None,
+        sessions=round(statistics.stdev(medians), 6) if len(medians) > 2 else None,
+    )
+
+
+def _seconds(one: Round) -> float:
+    return statistics.median(metrics.slice_seconds(_slice(0, kept)) for kept in one.slices)
+
+
+def _slice(turn: int, kept: tuple[int, int, int, int, int, int]) -> Slice:
+    iterations, _, middle, first, third, cpu = kept
+    return Slice(turn, iterations, (first, middle, third), None if cpu < 0 else cpu)
+
+
+def _record(name: str, entry: BaselineEntry, whole: Baseline) -> Record:
+    check = entry.check or Check("unchecked", reason="not kept in the baseline")
+    runs = tuple(
+        Run(
+            round=number,
+            # The name of no ensemble that lives now: a stored round is paired with nothing.
+            ensemble=f"baseline-{one.session}-{number}",
+            slices=Slices.of(_slice(turn, kept) for turn, kept in enumerate(one.slices)),
+            warmup_ns=(),
+            build_ns=0,
+            check=check,
+        )
+        for number, one in enumerate(entry.rounds)
+    )
+    return Record(
+        id=name,
+        environment=whole.fingerprint,
+        measured_at=whole.created,
+        cost=entry.cost,
+        structure=entry.structure,
+        memory=entry.memory,
+        runs=runs,
+    )
+
+
+def read(path: Path) -> Baseline:
+    """Read a baseline file.
+
+    Raises:
+        StoreError: it cannot be read, or is something else.
+        Incomparable: of a schema that this version does not know.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path}: not a baseline: it is not JSON") from error
+    if not isinstance(data, dict) or data.get("kind") != KIND:
+        raise StoreError(f"{path}: not a baseline; make one with 'cnnbench baseline save'")
+    if data.get("schema") != SCHEMA:
+        raise Incomparable(
+            f"{path}: baseline schema {data.get('schema')} is not known to this version"
+            f" ({SCHEMA}); save it again, or install the cnnbench that wrote it"
+        )
+    try:
+        found = decode(Baseline, data, str(path))
+    except SchemaError as error:
+        raise StoreError(str(error)) from None
+    for name in found.specs:
+        Spec.parse(name)
+    return found
+
+
+def write(path: Path, what: Baseline) -> None:
+    """Write a baseline file, whole or not at all.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(render(what), encoding="utf8")
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def render(what: Baseline) -> str:
+    """The file's text: stable order, a line per fact, part and round."""
+    data = encode(what)
+    data["specs"] = _lean(data["specs"])
+    head = {name: data.pop(name) for name in ("kind", "schema")}
+    return "\n".join(_object({**head, **data}, 0, _DEPTHS)) + "\n"
+
+
+def _lean(data: Any) -> Any:
+    """Without what is empty: reading puts it back."""
+    if isinstance(data, dict):
+        parts = {key: _lean(value) for key, value in data.items()}
+        return {key: value for key, value in parts.items() if value not in ({}, [], "")}
+    return data
+
+
+# How deep each part is spread over lines; below that it is one line.
+_DEPTHS = {"hard": 2, "soft": 2, "source": 2, "plan": 2, "specs": 3}
+
+
+def _object(data: Mapping[str, Any], indent: int, depths: Mapping[str, int]) -> Iterable[str]:
+    yield "{"
+    pad = " " * (indent + 1)
+    for number, (key, value) in enumerate(data.items()):
+        comma = "," if number < len(data) - 1 else ""
+        lines = list(_value(value, indent + 1, depths.get(key, 1)))
+        yield f"{pad}{json.dumps(key)}: {lines[0]}" + ("" if len(lines) > 1 else comma)
+        if len(lines) > 1:
+            yield from lines[1:-1]
+            yield lines[-1] + comma
+    yield " " * indent + "}"
+
+
+def _value(value: Any, indent: int, depth: int) -> Iterable[str]:
+    if isinstance(value, dict) and value and depth > 1:
+        inner = {key: value[key] for key in _ordered(value)}
+        yield from _object(inner, indent, dict.fromkeys(inner, depth - 1))
+    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        pad = " " * (indent + 1)
+        ends = [","] * (len(value) - 1) + [""]
+        yield "["
+        yield from (f"{pad}{_line(one)}{end}" for one, end in zip(value, ends, strict=True))
+        yield " " * indent + "]"
+    else:
+        yield _line(value)
+
+
+def _ordered(value: Mapping[str, Any]) -> list[str]:
+    """Fields of an entry in their own order, everything else by name."""
+    fields = list(BaselineEntry.__dataclass_fields__)
+    return list(value) if set(value) <= set(fields) else sorted(value)
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)

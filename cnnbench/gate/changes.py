@@ -1,0 +1,302 @@
+"""Pairs records by ``Spec.id``: per metric the ratio of new to old with its interval.
+
+Where both sides lived in the same ensembles, ratios are paired per ensemble. Otherwise they were
+measured at different times: the interval is Welch's over the rounds, and beside it stands how far
+the machine itself may have drifted between the two, which no statistics of the rounds can see.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from cnnbench import metrics, stats
+from cnnbench.environment import Environment
+from cnnbench.errors import Incomparable
+from cnnbench.gate import facets
+from cnnbench.gate.facets import Difference
+from cnnbench.gate.rule import Decision
+from cnnbench.metrics import METRICS, Metric
+from cnnbench.record import Record
+from cnnbench.stats import Estimate, Shift
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.store import StoredRun
+
+# Two looks at one machine minutes apart: this is what its speed varies by (standard deviation of
+# the logarithm) where nothing better has been learnt. Measured on shared virtual machines at 1 to
+# 13 %; ``noise`` of a baseline replaces it.
+BETWEEN_SESSIONS = 0.05
+# So many standard deviations of drift are allowed for.
+_ALLOWED = 3.0
+
+How = Literal["exact", "paired", "apart", "described", "unknown"]
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the two: a run, or what a baseline keeps of one.
+
+    Attributes:
+        name: for people.
+        environment: where it was measured.
+        records: by spec id, in order.
+        sessions: spec id -> how many sittings its rounds come from; one if not named.
+        noise: spec id -> standard deviation of log time between sittings, where it was learnt.
+    """
+
+    name: str
+    environment: Environment
+    records: Mapping[str, Record]
+    sessions: Mapping[str, int] = field(default_factory=dict)
+    noise: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of one spec, new against old.
+
+    Attributes:
+        metric: its name.
+        old, new: the estimates, ``None`` where it was not measured.
+        how: ``exact`` (counts and bytes), ``paired`` (side by side), ``apart`` (at different
+            times), ``described`` (of the measurement itself: a ratio without an interval, judged
+            only where a threshold names it), or ``unknown`` (no ratio can be had).
+        ratio: new over old with a 98 % interval, one per cent on either side.
+        pairs: log-ratios, one per common ensemble.
+        shift: what the interval is made of.
+        drift: half-width in log time that the machine may have drifted between the two.
+        disturbed: why an absolute time is not to be believed.
+        decided: what whoever took the pairs has made of them by the same threshold: with its looks,
+            witness and confirmation it knows more than the pairs do.
+    """
+
+    metric: str
+    old: Estimate | None
+    new: Estimate | None
+    how: How
+    ratio: Estimate | None = None
+    pairs: tuple[float, ...] = ()
+    shift: Shift | None = None
+    drift: float = 0.0
+    disturbed: str = ""
+    decided: Decision | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One spec in both.
+
+    Attributes:
+        spec: its id.
+        state: ``missing``, ``added`` or ``failed``; ``None`` where both have numbers.
+        reason: why.
+        changes: of every metric that one of them has.
+        differences: what they do differently.
+        uncompared: facets that one side does not know.
+    """
+
+    spec: str
+    state: Literal["missing", "added", "failed"] | None = None
+    reason: str = ""
+    changes: tuple[Change, ...] = ()
+    differences: tuple[Difference, ...] = ()
+    uncompared: tuple[str, ...] = ()
+
+    def change(self, metric: str) -> Change | None:
+        """Of one metric."""
+        return next((one for one in self.changes if one.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that two sides have to say to each other.
+
+    Attributes:
+        old, new: their names.
+        rows: one per spec of either.
+        unlike: hard facts that differ: ``name: old -> new``.
+    """
+
+    old: str
+    new: str
+    rows: tuple[Row, ...]
+    unlike: tuple[str, ...] = ()
+
+    @property
+    def common(self) -> tuple[Row, ...]:
+        """Rows that both sides have."""
+        return tuple(row for row in self.rows if row.state not in {"missing", "added"})
+
+    def geometric_mean(self, metric: str) -> Estimate | None:
+        """Mean ratio over the rows that have one, with the interval of its measurement.
+
+        Drift moves all rows alike, so that the mean does not make it smaller.
+        """
+        found = [change for row in self.rows if (change := row.change(metric)) and change.ratio]
+        shifts = [change.shift for change in found if change.shift is not None]
+        if not found or len(shifts) < len(found):
+            return None
+        mean = stats.mean_shift(shifts)
+        drift = max(change.drift for change in found)
+        half = mean.half()
+        return _ratio(mean, None if half is None else math.hypot(half, drift))
+
+
+def side_of(run: StoredRun) -> Side:
+    """A run as a side: one sitting."""
+    records = {record.id: record for record in run.records}
+    return Side(run.manifest.run, run.environment, records)
+
+
+def compare(old: Side, new: Side) -> Comparison:
+    """Pair two sides.
+
+    Raises:
+        Incomparable: they have no spec in common.
+    """
+    names = list(dict.fromkeys([*old.records, *new.records]))
+    if not set(old.records) & set(new.records):
+        raise Incomparable(
+            f"{old.name} and {new.name} have no spec in common ({_example(old)}, {_example(new)});"
+            " compare runs of the same models, batches, modes and threads"
+        )
+    rows = tuple(_row(name, old, new) for name in names)
+    return Comparison(old.name, new.name, rows, unlike(old.environment, new.environment))
+
+
+def _example(side: Side) -> str:
+    return f"one has {next(iter(side.records))}" if side.records else f"{side.name} is empty"
+
+
+def unlike(old: Environment, new: Environment) -> tuple[str, ...]:
+    """Hard facts that differ, each with both values."""
+    found = []
+    for name in sorted({*old.hard, *new.hard}):
+        found += _differing(name, old.hard.get(name), new.hard.get(name))
+    return tuple(found)
+
+
+def _differing(name: str, old: object, new: object) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            line
+            for key in sorted({*old, *new})
+            for line in _differing(f"{name}.{key}", old.get(key), new.get(key))
+        ]
+    return [] if old == new else [f"{name}: {_fact(old)} -> {_fact(new)}"]
+
+
+def _fact(value: object) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
+
+
+def _row(name: str, old: Side, new: Side) -> Row:
+    before, after = old.records.get(name), new.records.get(name)
+    if after is None:
+        return Row(name, "missing", f"not in {new.name}")
+    if before is None:
+        return Row(name, "added", f"not in {old.name}")
+    if after.failure is not None:
+        both = f"; it failed in {old.name} too" if before.failure is not None else ""
+        return Row(name, "failed", f"{after.failure.phase}: {after.failure.message}{both}")
+    if before.failure is not None:
+        return Row(name, "added", f"failed in {old.name}: {before.failure.message}")
+    drift = _drift(name, old, new)
+    changes = (_change(metric, before, after, drift) for metric in METRICS)
+    return Row(
+        spec=name,
+        changes=tuple(one for one in changes if one is not None),
+        differences=facets.differences(before, after),
+        uncompared=facets.uncompared(before, after),
+    )
+
+
+def _drift(name: str, old: Side, new: Side) -> float:
+    """How far, in log time, the machine may have drifted between two sittings."""
+    learnt = [side.noise[name] for side in (old, new) if name in side.noise]
+    deviation = max(learnt, default=BETWEEN_SESSIONS)
+    sittings = [side.sessions.get(name, 1) for side in (old, new)]
+    return _ALLOWED * deviation * math.sqrt(sum(1 / count for count in sittings))
+
+
+def measured(metric: Metric) -> bool:
+    """Whether a metric is a time or follows from one: never twice the same."""
+    return metric.nature == "time"
+
+
+def _change(metric: Metric, before: Record, after: Record, drift: float) -> Change | None:
+    old, new = metric.of(before), metric.of(after)
+    if old is None or new is None:
+        return None if old is None and new is None else Change(metric.name, old, new, "unknown")
+    if not measured(metric) or min(old.point, new.point) <= 0:
+        return _exact(metric, old, new)
+    if metric.name in _FOLLOWS and (speedups := metrics.log_speedups(before, after)):
+        return _paired(
+            metric.name, speedups, Change(metric.name, old, new, "paired"), before, after
+        )
+    shift = stats.shift(old, new)
+    ratio = _ratio(shift, shift.half())
+    disturbed = _disturbed(before) or _disturbed(after)
+    return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed)
+
+
+def _exact(metric: Metric, old: Estimate, new: Estimate) -> Change:
+    described = metric.nature == "described"
+    how: How = "described" if described else "exact"
+    if old.point == 0:
+        same = stats.exact(1.0) if new.point == 0 else None
+        return Change(metric.name, old, new, how if same else "unknown", same)
+    ratio = new.point / old.point
+    return Change(metric.name, old, new, how, Estimate(ratio) if described else stats.exact(ratio))
+
+
+# What is read from the slices of an ensemble, and how its log-ratio follows from that of times.
+BY_TIME = {"latency": 1, "throughput": -1}
+# What is work over time besides; the work may have changed too.
+_FOLLOWS = BY_TIME | {"effective_flops": -1, "executed_flops": -1}
+
+
+def of_pairs(metric: str, pairs: Sequence[float], known: Change | None = None) -> Change:
+    """A change measured side by side.
+
+    Args:
+        metric: a name of ``BY_TIME``, or other work over time.
+        pairs: log(new / old) of the time, one per pair; at least one.
+        known: what was known of it before; its absolute values stay.
+    """
+    signed = tuple(_FOLLOWS[metric] * value for value in pairs)
+    shift = stats.shift_of(signed)
+    old, new = (known.old, known.new) if known is not None else (None, None)
+    return Change(metric, old, new, "paired", _ratio(shift, shift.half()), signed, shift)
+
+
+def _paired(
+    metric: str, pairs: Sequence[float], known: Change, before: Record, after: Record
+) -> Change:
+    """Work over time, side by side: the ratio of the work is exact and moves every pair."""
+    estimates = known.old, known.new, metrics.latency(before), metrics.latency(after)
+    if metric in BY_TIME or None in estimates:
+        return of_pairs(metric, pairs, known)
+    old, new, slow, fast = (one.point for one in estimates if one is not None)
+    work = math.log(new * fast / (old * slow))
+    return of_pairs(metric, [value - work for value in pairs], known)
+
+
+def _disturbed(record: Record) -> str:
+    said = metrics.quality(record) or ""
+    return said if said.startswith("disturbed") else ""
+
+
+def _ratio(shift: Shift, half: float | None) -> Estimate:
+    point = math.exp(shift.centre)
+    if half is None:
+        return Estimate(point)
+    low, high = math.exp(shift.centre - half), math.exp(shift.centre + half)
+    return Estimate(point, low, high, shift.rounds)

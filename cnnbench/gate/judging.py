@@ -1,0 +1,319 @@
+"""Thresholds on changes: a verdict per metric and per row. Knows no files and no exit codes.
+
+Counts and bytes are compared as they are. Times are judged by the interval of their ratio against
+half the threshold (``decision``): paired ones by their pairs, those measured apart by an interval
+that allows for the machine's drift, so that a stored record is blind rather than wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, cast
+
+from cnnbench import metrics
+from cnnbench.gate import facets
+from cnnbench.gate.changes import Change, Comparison, Row, measured
+from cnnbench.gate.rule import (
+    FAMILY,
+    MANY,
+    Better,
+    Decision,
+    SequentialRule,
+    Verdict,
+    decide,
+    holm,
+    judge_interval,
+    p_value,
+)
+from cnnbench.metrics import METRICS
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# From what fails a row to what is fine; the first that a row holds is the row's.
+_ORDER: tuple[Verdict, ...] = (
+    "failed", "regression", "inconclusive", "incomparable", "missing", "added", "improvement",
+    "unchanged",
+)  # fmt: skip
+
+# Facets that a processor decides and not the code alone: between unlike machines they differ.
+_UNLIKE = "measured in unlike environments"
+_OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """How much worse something may be.
+
+    Attributes:
+        metric: a metric, a facet of the structure, or ``structure`` for all facets.
+        limit: relative change that must not be passed, e.g. 0.05; of facets the number of
+            differences; ``None`` switches off what a threshold before it asked for.
+        model, mode: globs of what it is for.
+        asked: by a user; what only the defaults ask for is not missed where it was not measured.
+    """
+
+    metric: str
+    limit: float | None
+    model: str = "*"
+    mode: str = "*"
+    asked: bool = True
+
+    def covers(self, spec: Spec) -> bool:
+        """Whether it is for such a spec."""
+        names = {spec.workload.model, spec.workload.architecture}
+        return any(fnmatchcase(name, self.model) for name in names) and fnmatchcase(
+            spec.mode.text, self.mode
+        )
+
+
+@dataclass(frozen=True)
+class MetricVerdict:
+    """What is thought of one metric or facet of one spec.
+
+    Attributes:
+        spec: its id.
+        metric: or facet.
+        verdict: the answer.
+        limit: the threshold it was judged by.
+        change: of a metric.
+        reason: why it is not simply fine.
+        decision: of times, how the interval was judged.
+    """
+
+    spec: str
+    metric: str
+    verdict: Verdict
+    limit: float
+    change: Change | None = None
+    reason: str = ""
+    decision: Decision | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row with its verdict."""
+
+    row: Row
+    findings: tuple[MetricVerdict, ...]
+    verdict: Verdict
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A comparison, judged.
+
+    Attributes:
+        comparison: what was judged.
+        rows: in its order.
+        forced: timing of unlike environments was judged all the same.
+    """
+
+    comparison: Comparison
+    rows: tuple[Judged, ...]
+    forced: bool = False
+
+    def count(self, verdict: Verdict) -> int:
+        """Rows with a verdict."""
+        return sum(row.verdict == verdict for row in self.rows)
+
+    def findings(self, verdict: Verdict) -> list[MetricVerdict]:
+        """Every finding with a verdict."""
+        return [one for row in self.rows for one in row.findings if one.verdict == verdict]
+
+
+def judge(
+    comparison: Comparison,
+    thresholds: Sequence[Threshold],
+    *,
+    force: bool = False,
+    timing: bool = True,
+) -> Judgement:
+    """Verdicts of all rows.
+
+    Args:
+        comparison: what changed.
+        thresholds: the last one that covers a spec and a metric counts.
+        force: judge times though the environments are unlike.
+        timing: judge what was measured; else only what a network is made of.
+    """
+    apart = bool(comparison.unlike) and not force
+    found = {
+        row.spec: _findings(row, thresholds, apart=apart, timing=timing) for row in comparison.rows
+    }
+    doubtful = _doubtful([one for findings in found.values() for one in findings])
+    rows = []
+    for row in comparison.rows:
+        findings = tuple(doubtful.get((one.spec, one.metric), one) for one in found[row.spec])
+        rows.append(Judged(row, findings, *_of_row(row, findings)))
+    return Judgement(comparison, tuple(rows), force and bool(comparison.unlike))
+
+
+def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
+    """What holds for a spec: metric or facet -> the last threshold that covers it."""
+    found: dict[str, Threshold] = {}
+    for threshold in thresholds:
+        if threshold.covers(spec):
+            if threshold.metric == "structure":
+                # All that there is to compare; what was not measured is not missed.
+                every = replace(threshold, asked=False)
+                found |= dict.fromkeys((one.name for one in facets.FACETS), every)
+            else:
+                found[threshold.metric] = threshold
+    return {name: threshold for name, threshold in found.items() if threshold.limit is not None}
+
+
+def _findings(
+    row: Row, thresholds: Sequence[Threshold], *, apart: bool, timing: bool
+) -> list[MetricVerdict]:
+    if row.state is not None:
+        return []
+    wanted = limits(Spec.parse(row.spec), thresholds)
+    found = []
+    for metric in METRICS:
+        change, threshold = row.change(metric.name), wanted.get(metric.name)
+        if change is None or threshold is None or not (timing or _is_made_of(change, threshold)):
+            continue
+        limit = cast("float", threshold.limit)
+        found.append(_of_change(row.spec, change, limit, apart=apart))
+    for facet in facets.FACETS:
+        threshold = wanted.get(facet.name)
+        known = facet.name not in row.uncompared
+        if threshold is not None and (known or threshold.asked):
+            limit = cast("float", threshold.limit)
+            found.append(_of_facet(row, facet.name, limit, apart=apart))
+    return found
+
+
+def _is_made_of(change: Change, threshold: Threshold) -> bool:
+    """Whether a change is judged where no time is: counts and bytes that there are."""
+    if measured(metrics.metric(change.metric)):
+        return False
+    return change.how != "unknown" or threshold.asked
+
+
+def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> MetricVerdict:
+    lines = [one.text for one in row.differences if one.facet == name]
+    if name in row.uncompared:
+        return MetricVerdict(
+            row.spec, name, "inconclusive", limit, reason="not measured on both sides"
+        )
+    if len(lines) <= limit:
+        return MetricVerdict(row.spec, name, "unchanged", limit)
+    advisory = apart and name in _OF_THE_MACHINE
+    return MetricVerdict(
+        row.spec, name, "incomparable" if advisory else "regression", limit,
+        reason="structure changed: " + "; ".join(lines),
+    )  # fmt: skip
+
+
+def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> MetricVerdict:
+    metric = metrics.metric(change.metric)
+    if change.how == "unknown" or change.ratio is None:
+        return _of_unknown(spec, change, limit)
+    if not measured(metric):
+        verdict = _exact(change, limit, metric.better)
+        if apart and verdict == "regression" and metric.kind != "count":
+            # Kernels, and with them workspaces and rounding, are the processor's choice.
+            return MetricVerdict(spec, change.metric, "incomparable", limit, change, _UNLIKE)
+        return MetricVerdict(spec, change.metric, verdict, limit, change)
+    if apart and change.how != "paired":
+        return MetricVerdict(spec, change.metric, "incomparable", limit, change, _UNLIKE)
+    better: Better = "higher" if metric.better == "higher" else "lower"
+    found = _timed(change, SequentialRule(limit, better=better))
+    judged = cast("Verdict", found.verdict)
+    if metric.better == "none" and judged == "improvement":
+        judged = "regression"  # no direction is the better one: it has changed
+    return MetricVerdict(spec, change.metric, judged, limit, change, found.reason, found)
+
+
+def _of_unknown(spec: str, change: Change, limit: float) -> MetricVerdict:
+    if change.old is not None and change.new is not None:
+        # From nothing to something: there is no ratio, but there is a direction.
+        better = metrics.metric(change.metric).better
+        verdict: Verdict = "improvement" if better == "higher" else "regression"
+        return MetricVerdict(spec, change.metric, verdict, limit, change, "it was zero before")
+    where = "before" if change.old is None else "now"
+    return MetricVerdict(
+        spec, change.metric, "inconclusive", limit, change, f"not measured {where}"
+    )  # fmt: skip
+
+
+# Sizes and counts are whole numbers whose ratio a float holds to this.
+_ROUNDING = 1e-12
+
+
+def _exact(change: Change, limit: float, better: str) -> Verdict:
+    assert change.ratio is not None  # noqa: S101 - asked before
+    grown = change.ratio.point - 1
+    if abs(grown) <= limit + _ROUNDING:
+        return "unchanged"
+    if better == "none":
+        return "regression"
+    return "regression" if (grown > 0) == (better == "lower") else "improvement"
+
+
+def _timed(change: Change, rule: SequentialRule) -> Decision:
+    if change.decided is not None and change.decided.verdict is not None:
+        return change.decided
+    if change.how == "paired":
+        return decide(change.pairs, rule, spent=True)
+    half = None if change.shift is None else change.shift.half(rule.alpha)
+    if change.shift is None or half is None:
+        return Decision("inconclusive", reason="one round has no interval; measure more rounds")
+    # Two independent errors: of the rounds, and of the machine between the two sittings.
+    wide = math.hypot(half, change.drift)
+    low, high = change.shift.centre - wide, change.shift.centre + wide
+    verdict = None if change.disturbed else judge_interval(low, high, rule)
+    reason = change.disturbed or "measured at different times; side by side: 'cnnbench ab'"
+    return Decision(
+        verdict=verdict or "inconclusive",
+        estimate=math.expm1(change.shift.centre),
+        low=math.expm1(low),
+        high=math.expm1(high),
+        pairs=change.shift.rounds,
+        resolvable=math.expm1(rule.margin + wide),
+        reason="" if verdict else reason,
+    )
+
+
+def _doubtful(findings: Sequence[MetricVerdict]) -> dict[tuple[str, str], MetricVerdict]:
+    """Regressions that do not stand when very many pairs were looked at together (Holm)."""
+    tested = {
+        f"{one.spec} {one.metric}": one
+        for one in findings
+        if one.change is not None and one.change.how == "paired" and len(one.change.pairs) > 1
+    }
+    if len(tested) <= MANY:
+        return {}
+    values = {name: p_value(one.change.pairs, _rule(one)) for name, one in tested.items()}  # type: ignore[union-attr]
+    kept = holm(values, FAMILY)
+    return {
+        (one.spec, one.metric): MetricVerdict(
+            one.spec, one.metric, "inconclusive", one.limit, one.change,
+            f"does not stand among {len(tested)} tests; measure more pairs", one.decision,
+        )
+        for name, one in tested.items()
+        if one.verdict == "regression" and name not in kept
+    }  # fmt: skip
+
+
+def _rule(one: MetricVerdict) -> SequentialRule:
+    better = metrics.metric(one.metric).better
+    return SequentialRule(one.limit, better="higher" if better == "higher" else "lower")
+
+
+def _of_row(row: Row, findings: Sequence[MetricVerdict]) -> tuple[Verdict, str]:
+    if row.state is not None:
+        return row.state, row.reason
+    if not findings:
+        return "inconclusive", "no threshold is for anything that both sides measured"
+    worst = min(findings, key=lambda one: _ORDER.index(one.verdict))
+    reasons = [one.reason for one in findings if one.verdict == worst.verdict and one.reason]
+    if worst.verdict in {"improvement", "unchanged"}:
+        return worst.verdict, ""
+    return worst.verdict, "; ".join(dict.fromkeys(reasons))

@@ -1,0 +1,241 @@
+"""Is it slower? Log-ratios of pairs in, a verdict out.
+
+A pair is one fresh process of each side, measured in alternating slices; its log-ratio is
+``log(head / base)``. The rule looks after every pair, from the third on, and stops as soon as the
+interval of the mean lies on one side of half the threshold: the same margin guards against a false
+alarm and against a missed regression, so a user states one number. Where the noise is too large the
+answer is "inconclusive", never a guess.
+
+Knows nothing of records, processes or files.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, get_args
+
+from cnnbench.errors import UsageError
+from cnnbench.stats import t_interval, t_probability, t_quantile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Verdict = Literal[
+    "improvement", "regression", "unchanged", "inconclusive",
+    "missing", "added", "incomparable", "failed",
+]  # fmt: skip
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
+
+Better = Literal["lower", "higher"]
+
+# More pairs are not measured where those that there are could only decide about a threshold so many
+# times as large; two pairs more than the fewest must have said so.
+HOPELESS = 2.0
+_PAIRS_OF_HOPE = 2
+
+# Above so many benchmarks, one per cent of false alarms each is no longer small for the whole;
+# then the whole has this chance of a single one, by ``holm``.
+MANY = 50
+FAMILY = 0.05
+
+
+@dataclass(frozen=True)
+class SequentialRule:
+    """When to stop and what to say.
+
+    Attributes:
+        threshold: relative change that must not pass, e.g. 0.05.
+        alpha: one-sided error of each look.
+        least, most: pairs before the first look and after the last.
+        better: the direction of the metric.
+    """
+
+    threshold: float
+    alpha: float = 0.01
+    least: int = 3
+    most: int = 10
+    better: Better = "lower"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.threshold < math.inf:
+            raise UsageError(
+                f"threshold {self.threshold}: what is measured is never exactly the same;"
+                " it must be above zero"
+            )
+        if not 2 <= self.least <= self.most:
+            raise UsageError(f"{self.least} to {self.most} pairs: needs at least 2, and in order")
+        if not 0 < self.alpha < 0.5:
+            raise UsageError(f"alpha {self.alpha} must be between 0 and 0.5")
+
+    @property
+    def tau(self) -> float:
+        """The threshold as a log-ratio."""
+        return math.log1p(self.threshold)
+
+    @property
+    def margin(self) -> float:
+        """Where the verdict turns: half the threshold, as a log-ratio."""
+        return self.tau / 2
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the pairs say so far.
+
+    Attributes:
+        verdict: ``None`` means undecided: measure another pair.
+        estimate: head over base, minus one; ``None`` before the first pair.
+        low, high: its interval at the rule's confidence; ``None`` before the second pair.
+        pairs: how many.
+        resolvable: the smallest threshold that this noise lets ``most`` pairs decide.
+        reason: why it is inconclusive.
+    """
+
+    verdict: Verdict | None
+    estimate: float | None = None
+    low: float | None = None
+    high: float | None = None
+    pairs: int = 0
+    resolvable: float | None = None
+    reason: str = ""
+
+
+def decide(pairs: Sequence[float], rule: SequentialRule, spent: bool = False) -> Decision:
+    """Look at the pairs that there are.
+
+    Args:
+        pairs: log(head / base) of each pair, in order.
+        rule: threshold and looks.
+        spent: the budget is gone, so that this is the last look.
+    """
+    last = spent or len(pairs) >= rule.most
+    if len(pairs) < 2:
+        point = math.expm1(pairs[0]) if pairs else None
+        few = "too few pairs within the budget"
+        return Decision("inconclusive" if last else None, point, pairs=len(pairs),
+                        reason=few if last else "")  # fmt: skip
+    centre, half = t_interval(pairs, 1 - 2 * rule.alpha)
+    found = Decision(
+        verdict=None,
+        estimate=math.expm1(centre),
+        low=math.expm1(centre - half),
+        high=math.expm1(centre + half),
+        pairs=len(pairs),
+        resolvable=resolvable(pairs, rule),
+    )
+    verdict = (
+        judge_interval(centre - half, centre + half, rule) if len(pairs) >= rule.least else None
+    )
+    if verdict is None and last:
+        return replace(found, verdict="inconclusive", reason="the interval is too wide")
+    if verdict is None and hopeless(pairs, rule):
+        reason = f"too noisy: even {rule.most} such pairs would not tell"
+        return replace(found, verdict="inconclusive", reason=reason)
+    return replace(found, verdict=verdict)
+
+
+def judge_interval(low: float, high: float, rule: SequentialRule) -> Verdict | None:
+    """Where an interval of a log-ratio lies; ``None`` where it cannot tell."""
+    if rule.better == "higher":
+        low, high = -high, -low
+    if low > rule.margin:
+        return "regression"
+    if high < -rule.margin:
+        return "improvement"
+    return "unchanged" if -rule.margin < low and high < rule.margin else None
+
+
+def resolvable(pairs: Sequence[float], rule: SequentialRule) -> float:
+    """The smallest relative threshold that so noisy pairs decide within ``rule.most`` of them.
+
+    Args:
+        pairs: at least two log-ratios.
+        rule: how many pairs there can be, and the error of a look.
+    """
+    half = t_quantile(1 - rule.alpha, rule.most - 1) * statistics.stdev(pairs)
+    return math.expm1(2 * half / math.sqrt(rule.most))
+
+
+def hopeless(pairs: Sequence[float], rule: SequentialRule) -> bool:
+    """Whether more pairs are wasted time, so that it is better to say at once that nobody can tell.
+
+    Only where the noise is far too large for the threshold, and the change is not so large that
+    ``rule.most`` pairs would show it all the same.
+    """
+    if len(pairs) < min(rule.least + _PAIRS_OF_HOPE, rule.most):
+        return False
+    centre = statistics.fmean(pairs)
+    reach = math.log1p(resolvable(pairs, rule)) / 2
+    too_noisy = reach > HOPELESS * rule.margin
+    return too_noisy and judge_interval(centre - reach, centre + reach, rule) is None
+
+
+def witnessed(decision: Decision, witness: Sequence[float], rule: SequentialRule) -> Decision:
+    """A decision by the wall clock that the CPU time of the same pairs must not contradict.
+
+    CPU time alone hides locks and waiting, the wall clock alone sees a neighbour; where the two
+    differ by more than the threshold, neither is believed.
+
+    Args:
+        decision: by the wall clock.
+        witness: log-ratios of CPU time, one per pair; empty where it was not measured.
+        rule: whose threshold.
+    """
+    if decision.verdict is None or decision.estimate is None or not witness:
+        return decision
+    apart = abs(math.log1p(decision.estimate) - statistics.fmean(witness))
+    if apart <= rule.tau:
+        return decision
+    return replace(
+        decision,
+        verdict="inconclusive",
+        reason="wall clock and CPU time disagree: waiting, or a neighbour",
+    )
+
+
+def p_value(pairs: Sequence[float], rule: SequentialRule) -> float:
+    """Chance of such pairs, or worse ones, if the change were only half the threshold.
+
+    Args:
+        pairs: at least two log-ratios.
+        rule: threshold and direction.
+    """
+    sign = -1 if rule.better == "higher" else 1
+    distance = sign * statistics.fmean(pairs) - rule.margin
+    error = statistics.stdev(pairs) / math.sqrt(len(pairs))
+    if error == 0:
+        return 0.0 if distance > 0 else 1.0
+    return 1 - t_probability(distance / error, len(pairs) - 1)
+
+
+def holm(p_values: Mapping[str, float], alpha: float) -> frozenset[str]:
+    """Names whose p-value stands when all of them are looked at together (Holm 1979).
+
+    The chance that any of the names returned is false is at most ``alpha``.
+    """
+    kept = set()
+    for rank, (name, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if value > alpha / (len(p_values) - rank):
+            break
+        kept.add(name)
+    return frozenset(kept)
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a rate from so many successes in ``n`` trials (Wilson 1927).
+
+    >>> [round(end, 3) for end in wilson(0, 32)]
+    [0.0, 0.107]
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n}: needs trials, and no more successes than trials")
+    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, weight = successes / n, z * z / n
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / n + weight / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -1,0 +1,243 @@
+"""The gate: thresholds as users write them, and what a judgement means for a job.
+
+A threshold is written ``latency=5%``, or for some models and modes
+``'resnet*:latency=3%'``, ``'resnet*/compile*:latency=8%'``. In TOML it stands under
+``[tool.cnnbench.check]`` of pyproject.toml, or ``[check]`` of a file of its own::
+
+    [tool.cnnbench.check]
+    latency = "5%"
+    params = 0
+
+    [[tool.cnnbench.check.where]]
+    model = "resnet*"
+    mode = "compile*"
+    latency = "8%"
+
+Later ones win: the defaults, the file, its ``where`` tables in order, the command line.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import metrics
+from cnnbench.errors import (
+    Incomparable,
+    Inconclusive,
+    Regressed,
+    SomeFailed,
+    UnknownName,
+    UsageError,
+)
+from cnnbench.gate import Comparison, Judgement, Row, Side, Threshold, facets
+from cnnbench.gate.changes import BY_TIME, Change, measured, of_pairs
+from cnnbench.gate.rule import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from cnnbench.gate.baseline import Baseline
+
+_DEFAULTS = ("latency=5%", "peak_memory=2%", "params=0", "macs=0", "output=0", "outputs=0")
+
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
+
+
+def names() -> list[str]:
+    """Everything that can have a threshold."""
+    rated = [one.name for one in metrics.METRICS]
+    return [*rated, *(one.name for one in facets.FACETS), "structure"]
+
+
+def parse(text: str, origin: str = "--threshold") -> Threshold:
+    """Read ``[MODEL[/MODE]:]METRIC=LIMIT``.
+
+    Raises:
+        UsageError: it does not parse; the message says where.
+        UnknownName: a metric that there is not.
+    """
+    left, equals, limit = text.strip().rpartition("=")
+    if not equals:
+        raise UsageError(f"{origin} '{text}': needs the form latency=5%")
+    where, _, metric = left.rpartition(":")
+    model, _, mode = where.partition("/")
+    return threshold(metric.strip(), limit, f"{origin} '{text}'", model.strip(), mode.strip())
+
+
+def threshold(metric: str, limit: Any, origin: str, model: str = "", mode: str = "") -> Threshold:
+    """A threshold of a metric and a limit as it was written.
+
+    Raises:
+        UsageError: the limit means nothing; the message begins with ``origin``.
+        UnknownName: a metric that there is not.
+    """
+    if metric not in names():
+        raise UnknownName("metric", metric, names(), f"(in {origin})")
+    return Threshold(metric, _limit(metric, limit, origin), model or "*", mode or "*")
+
+
+def _limit(metric: str, limit: Any, origin: str) -> float | None:
+    text = str(limit).strip() if not isinstance(limit, bool) else str(limit)
+    if text == "off":
+        return None
+    percent = _PERCENT.fullmatch(text)
+    if metric not in {one.name for one in metrics.METRICS}:
+        if not text.isdecimal():
+            raise UsageError(f"{origin}: '{text}' is not a number of differences such as 0")
+        return float(text)
+    if percent is None and text != "0":
+        raise UsageError(f"{origin}: '{text}' is not a share such as 5%, or 0, or off")
+    value = float(percent[1]) / 100 if percent is not None else 0.0
+    if value == 0 and measured(metrics.metric(metric)):
+        raise UsageError(f"{origin}: no {metric} is ever exactly the same; give more than 0")
+    return value
+
+
+def defaults() -> list[Threshold]:
+    """What holds where nothing else is said."""
+    return [replace(parse(text, "default"), asked=False) for text in _DEFAULTS]
+
+
+def in_force(file: Path | None, words: Iterable[str], folder: Path) -> list[Threshold]:
+    """Everything that holds, in order: defaults, file, command line.
+
+    Args:
+        file: a TOML file, or ``None`` for pyproject.toml in ``folder`` if there is one.
+        words: of the command line.
+        folder: where to look.
+
+    Raises:
+        UsageError: one does not parse; the message says where.
+    """
+    own = folder / "pyproject.toml"
+    chosen = file if file is not None else own if own.is_file() else None
+    found = [] if chosen is None else from_toml(chosen, required=file is not None)
+    return [*defaults(), *found, *(parse(word) for word in words)]
+
+
+def from_toml(path: Path, *, required: bool = True) -> list[Threshold]:
+    """The thresholds of a TOML file.
+
+    Raises:
+        UsageError: it cannot be read, or a threshold does not parse; the message says where.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf8"))
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not TOML: {error}") from error
+    for keys in (("tool", "cnnbench", "check"), ("check",)):
+        table = _inner(data, keys)
+        if table is not None:
+            return _of_table(table, f"{path}: {'.'.join(keys)}")
+    if required:
+        raise UsageError(f"{path}: has neither [tool.cnnbench.check] nor [check]")
+    return []
+
+
+def _inner(data: Any, keys: Sequence[str]) -> Any:
+    for key in keys:
+        data = data.get(key) if isinstance(data, dict) else None
+    return data
+
+
+def _of_table(table: Any, place: str, *, nested: bool = False) -> list[Threshold]:
+    if not isinstance(table, dict):
+        raise UsageError(f'{place}: expected a table of thresholds such as latency = "5%"')
+    globs = {key: table[key] for key in ("model", "mode") if nested and key in table}
+    wrong = [key for key, value in globs.items() if not isinstance(value, str)]
+    if wrong:
+        raise UsageError(f"{place}.{wrong[0]}: expected a name or glob in quotes")
+    found = [
+        threshold(key, limit, f"{place}.{key}", **globs)
+        for key, limit in table.items()
+        if key not in globs and (nested or key != "where")
+    ]
+    where = [] if nested else table.get("where", [])
+    if not isinstance(where, list):
+        raise UsageError(f"{place}.where: write it in double brackets: [[…where]]")
+    for number, inner in enumerate(where):
+        found += _of_table(inner, f"{place}.where[{number}]", nested=True)
+    return found
+
+
+def side_of(baseline: Baseline, name: str) -> Side:
+    """A baseline as a side of a comparison, with the noise it has learnt."""
+    return Side(
+        name=name,
+        environment=baseline.environment,
+        records=baseline.records(),
+        sessions={
+            spec: max(1, len({one.session for one in entry.rounds}))
+            for spec, entry in baseline.specs.items()
+        },
+        noise={
+            spec: entry.noise.sessions
+            for spec, entry in baseline.specs.items()
+            if entry.noise.sessions is not None
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Remeasured:
+    """A spec's latency as whoever measured both sides side by side just now has found it.
+
+    Attributes:
+        pairs: log(head / base) of each pair.
+        decision: what it made of them by the threshold that holds; ``None`` leaves it to the pairs.
+    """
+
+    pairs: tuple[float, ...]
+    decision: Decision | None = None
+
+
+def with_pairs(comparison: Comparison, found: Mapping[str, Remeasured]) -> Comparison:
+    """Put times that were measured side by side just now in place of what a stored record says.
+
+    What a network is made of still comes from the record: measuring both sides again would show
+    how both are today, not what changed since the baseline.
+
+    Args:
+        comparison: baseline against head.
+        found: spec id -> what was measured.
+    """
+    rows = (replace(row, changes=_paired(row, found.get(row.spec))) for row in comparison.rows)
+    return replace(comparison, rows=tuple(rows))
+
+
+def _paired(row: Row, found: Remeasured | None) -> tuple[Change, ...]:
+    if found is None or not found.pairs or row.state is not None:
+        return row.changes
+    before = {change.metric: change for change in row.changes}
+    fresh = {name: of_pairs(name, found.pairs, before.get(name)) for name in BY_TIME}
+    fresh["latency"] = replace(fresh["latency"], decided=found.decision)
+    order = [one.name for one in metrics.METRICS]
+    return tuple(sorted((before | fresh).values(), key=lambda one: order.index(one.metric)))
+
+
+def conclude(judgement: Judgement, *, strict: bool = False) -> None:
+    """Say what the judgement means for a job: nothing, or an error with its exit code.
+
+    Raises:
+        Regressed: something got worse than its threshold allows.
+        SomeFailed: specs have no number, or are missing.
+        Inconclusive: with ``strict``, the machine cannot tell.
+        Incomparable: with ``strict``, timing was not judged because the environments are unlike.
+    """
+    total = len(judgement.rows)
+    worse, failed = judgement.count("regression"), judgement.count("failed")
+    missing, unsure = judgement.count("missing"), judgement.count("inconclusive")
+    if worse:
+        raise Regressed(f"{worse} of {total} specs regressed")
+    if failed or missing:
+        raise SomeFailed(f"{failed} specs failed and {missing} are missing, of {total}")
+    if strict and unsure:
+        raise Inconclusive(f"{unsure} of {total} specs are inconclusive")
+    if strict and judgement.count("incomparable"):
+        raise Incomparable("timing was not judged: " + "; ".join(judgement.comparison.unlike))

@@ -1,0 +1,141 @@
+"""What an implementation of a convolution is, and how its own layout meets the layer's.
+
+Every implementation works in one layout (or in any). Given the other, its input and output are
+converted within the call, and what that costs is part of its formulas. Knows no implementation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from cnnbench.conv.problem import ConvProblem
+from cnnbench.facts import Algorithm
+
+FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+DTYPES = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "fp64": torch.float64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ConvWork:
+    """What one call does, by formula; ``None`` where a library does not tell.
+
+    Attributes:
+        macs: multiply-accumulates that are executed.
+        workspace: peak bytes beyond input, prepared weights and output.
+        prepared: bytes of the prepared weights, bias aside; 0 if they are the weights themselves.
+        traffic: bytes written and read again beyond the compulsory ones.
+    """
+
+    macs: int | None
+    workspace: int | None
+    prepared: int | None = 0
+    traffic: int = 0
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What an implementation made of a layer's weights before the first call.
+
+    Attributes:
+        weights: in the implementation's own form.
+        bias: (K,).
+    """
+
+    weights: tuple[Tensor, ...]
+    bias: Tensor
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """One way to compute a convolution.
+
+    Attributes:
+        name: what ``impl=`` says.
+        meaning: one line for people.
+        source: paper or library.
+        work: problem in the implementation's layout -> formulas.
+        prepare: weight (K, C/g, R, S), bias (K,), problem -> what ``run`` takes.
+        run: input (N, C, H, W), prepared weights, problem -> output (N, K, P, Q); both in the
+            implementation's layout. It changes neither.
+        tolerance: problem -> largest relative Frobenius error against float64 on the same input.
+        refuses: problem -> why it does not apply, or an empty text.
+        layout: the memory format it works in; empty for either.
+        kinds: device kinds it exists on.
+        dtypes: it takes.
+        exact: dtypes in which sums of small integers come out bit-exact.
+        flags: global flags that it consists of; ``worker.modes`` sets them.
+    """
+
+    name: str
+    meaning: str
+    source: str
+    work: Callable[[ConvProblem], ConvWork]
+    prepare: Callable[[Tensor, Tensor, ConvProblem], Prepared]
+    run: Callable[[Tensor, Prepared, ConvProblem], Tensor]
+    tolerance: Callable[[ConvProblem], float]
+    refuses: Callable[[ConvProblem], str] = lambda _: ""
+    layout: str = ""
+    kinds: tuple[str, ...] = ("cpu", "cuda")
+    dtypes: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
+    exact: tuple[str, ...] = ("fp32", "bf16", "fp16", "fp64")
+    flags: Mapping[str, object] = field(default_factory=dict)
+
+    def applies(self, problem: ConvProblem, kind: str) -> str:
+        """Why the implementation cannot compute a layer on a kind of device; empty if it can."""
+        if kind not in self.kinds:
+            return f"{self.name} exists on {', '.join(self.kinds)} only"
+        if problem.dtype not in self.dtypes:
+            return f"{self.name} takes {', '.join(self.dtypes)}, not {problem.dtype}"
+        reason = self.refuses(self._native(problem))
+        return f"{self.name} {reason}" if reason else ""
+
+    def convolve(self, x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
+        """The output (N, K, P, Q) in the problem's memory format.
+
+        Args:
+            x: (N, C, H, W) in the problem's dtype and memory format.
+            prepared: from ``prepare``.
+            problem: one that the implementation applies to.
+        """
+        native = self._native(problem)
+        # No copy where the layout is right, as it is unless the formulas count one.
+        given = x.contiguous(memory_format=FORMATS[native.memory_format])
+        y = self.run(given, prepared, native)
+        return y.contiguous(memory_format=FORMATS[problem.memory_format])
+
+    def algorithm(self, problem: ConvProblem) -> Algorithm:
+        """The formulas of one call on a layer, conversions of layout included."""
+        work = self.work(self._native(problem))
+        workspace, traffic = work.workspace, work.traffic
+        if self._native(problem) != problem:
+            given, taken = _conversions(problem)
+            traffic += 2 * (given + taken)
+            # The converted input lives to the end; the native output meets the converted one.
+            workspace = None if workspace is None else given + max(workspace, taken)
+        return Algorithm(
+            name=self.name,
+            executed_macs=work.macs,
+            moved_bytes=problem.compulsory_bytes + traffic,
+            workspace_bytes=workspace,
+            prepared_bytes=work.prepared,
+            source=self.source,
+        )
+
+    def _native(self, problem: ConvProblem) -> ConvProblem:
+        return replace(problem, memory_format=self.layout) if self.layout else problem
+
+
+def _conversions(problem: ConvProblem) -> tuple[int, int]:
+    """Bytes of input and output that a change of layout copies.
+
+    One channel or one pixel has the same bytes in either layout, and torch copies nothing.
+    """
+    given = problem.input_bytes if problem.c > 1 and problem.h * problem.w > 1 else 0
+    taken = problem.output_bytes if problem.k > 1 and problem.p * problem.q > 1 else 0
+    return given, taken

@@ -1,0 +1,85 @@
+"""The one table of implementations: what ``impl=NAME`` stands for, in the order of lists."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from cnnbench.errors import UnknownName
+from cnnbench.implementations import (
+    depthwise_taps,
+    direct,
+    fft,
+    im2col,
+    im2col_nhwc,
+    kn2row,
+    library,
+    mec,
+    pointwise,
+    prepacked,
+    shift_flat,
+    shift_gemm,
+    toeplitz,
+    triton_depthwise,
+    triton_gemm,
+    winograd,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from cnnbench.implementations.implementation import Implementation
+
+
+def tabled(implementations: Iterable[Implementation]) -> Mapping[str, Implementation]:
+    """By name.
+
+    Raises:
+        ValueError: a name is taken twice.
+    """
+    table: dict[str, Implementation] = {}
+    for one in implementations:
+        if table.setdefault(one.name, one) is not one:
+            raise ValueError(f"implementation '{one.name}' is registered twice")
+    return MappingProxyType(table)
+
+
+IMPLEMENTATIONS = tabled((
+    prepacked.IMPLEMENTATION,
+    library.NATIVE,
+    library.BENCHMARK,
+    library.DETERMINISTIC,
+    library.DEPTHWISE_CUDNN,
+    library.DEPTHWISE_NATIVE,
+    direct.IMPLEMENTATION,
+    im2col.IMPLEMENTATION,
+    im2col_nhwc.IMPLEMENTATION,
+    shift_gemm.IMPLEMENTATION,
+    kn2row.IMPLEMENTATION,
+    shift_flat.IMPLEMENTATION,
+    mec.IMPLEMENTATION,
+    winograd.F2,
+    winograd.F4,
+    winograd.F6,
+    fft.IMPLEMENTATION,
+    pointwise.MATMUL,
+    pointwise.LINEAR,
+    depthwise_taps.IMPLEMENTATION,
+    toeplitz.DENSE,
+    toeplitz.SPARSE,
+    triton_gemm.IMPLEMENTATION,
+    triton_depthwise.IMPLEMENTATION,
+))  # fmt: skip
+
+
+def implementation(name: str) -> Implementation:
+    """What a name stands for; the empty name for the library's default.
+
+    Raises:
+        UnknownName: nothing; the message offers the closest names.
+    """
+    if not name:
+        return library.DEFAULT
+    if name not in IMPLEMENTATIONS:
+        raise UnknownName("implementation", name, IMPLEMENTATIONS)
+    return IMPLEMENTATIONS[name]

@@ -1,0 +1,1 @@
+"""Paired comparison: two sides -> pairs of fresh processes -> verdicts."""

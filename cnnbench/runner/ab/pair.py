@@ -1,0 +1,217 @@
+"""One pair of a duet: a fresh process of each side, taking turns on the same cores.
+
+The primitive of comparing two codes. As in an ensemble, exactly one works at a time, in slices of
+at least 60 ms, in random order; here each side has a crew of its own, because its code may come
+from elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import random
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from cnnbench.errors import UsageError, WorkerError
+from cnnbench.metrics import slice_seconds
+from cnnbench.record import Failure, Run, run_from_json
+from cnnbench.runner.ensemble import failure
+from cnnbench.runner.inquiry import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from cnnbench.channel import Message
+    from cnnbench.runner.executor import AnyCrew, AnyWorker
+    from cnnbench.runner.plan import Plan
+    from cnnbench.slices import Slice
+
+ROLES = ("base", "head")
+# After so many turns, the tensors of both sides move: much of what makes two processes of the same
+# code differ is where their memory lies.
+_TURNS_PER_PLACE = 2
+# A slice holds two calls where that is not too long to keep neighbouring slices neighbours.
+_LONGEST_SLICE = 0.25
+
+
+@dataclass(frozen=True)
+class PairedRun:
+    """What one pair of processes showed.
+
+    Attributes:
+        base, head: the two runs; slices of equal turn were next to each other.
+        seconds: that it took, preparation included.
+    """
+
+    base: Run
+    head: Run
+    seconds: float
+
+    @property
+    def preparing(self) -> float:
+        """Seconds of building and of first calls, which compile."""
+        return sum(one.build_ns + sum(one.warmup_ns[:1]) for one in (self.base, self.head)) / 1e9
+
+    @property
+    def ratio(self) -> float:
+        """log(head / base) of this pair: the median over turns of the log-ratio of medians."""
+        return statistics.median(self._ratios(slice_seconds))
+
+    @property
+    def awake(self) -> float | None:
+        """The ratio without the time that a process was ready to run but had no core.
+
+        A neighbour on the core adds to the wall clock what the code has nothing to do with, more
+        than most changes do. The kernel counts it; what is left holds computing and everything that
+        the code itself waits for, unlike CPU time. Right for processes of one thread, since it is
+        the main thread's waiting that is known; ``None`` where it is not.
+        """
+        slices = [*self.base.slices, *self.head.slices]
+        if any(one.run_delay_ns is None for one in slices):
+            return None
+        return statistics.median(self._ratios(_awake_seconds))
+
+    @property
+    def witness(self) -> float | None:
+        """The same of CPU time; ``None`` where that was not measured."""
+        slices = [*self.base.slices, *self.head.slices]
+        if any(not one.cpu_ns for one in slices):
+            return None
+        return statistics.median(self._ratios(_cpu_seconds))
+
+    @property
+    def drift(self) -> tuple[float, float]:
+        """How far the ratio moved from the first to the last third, and the error of that.
+
+        What the machine does meanwhile happens to both sides and cancels; what is left is one side
+        warming up for longer than the other.
+        """
+        ratios = self._ratios(slice_seconds)
+        third = len(ratios) // 3
+        if third < 2:
+            return 0.0, math.inf
+        first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
+        around = [abs(one - first) for one in ratios[:third]]
+        around += [abs(one - last) for one in ratios[-third:]]
+        # Of two medians, from the median absolute deviation, for errors that are nearly normal.
+        error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
+        return last - first, error
+
+    @property
+    def off_cpu(self) -> float | None:
+        """Share of the sampled time that the processes were ready to run but had no core."""
+        slices = [*self.base.slices, *self.head.slices]
+        delays = [one.run_delay_ns for one in slices]
+        total = sum(sum(one.ns) for one in slices)
+        known = [one for one in delays if one is not None]
+        return sum(known) / total if total and len(known) == len(delays) else None
+
+    def _ratios(self, of: Callable[[Slice], float]) -> list[float]:
+        """Log-ratios of slices, by turn."""
+        base = {one.turn: of(one) for one in self.base.slices}
+        head = {one.turn: of(one) for one in self.head.slices}
+        return [math.log(head[turn] / base[turn]) for turn in sorted(base.keys() & head.keys())]
+
+
+def _cpu_seconds(one: Slice) -> float:
+    """CPU seconds per call: a mean, because it is counted per slice."""
+    return (one.cpu_ns or 0) / (one.iterations * len(one.ns))
+
+
+def _awake_seconds(one: Slice) -> float:
+    """Seconds per call but for those without a core: a mean, because they are counted per slice."""
+    wall = sum(one.ns)
+    # The kernel's count begins a little before the samples and ends a little after them.
+    left = max(wall - (one.run_delay_ns or 0), min(one.cpu_ns or 1, wall))
+    return left / (one.iterations * len(one.ns))
+
+
+@dataclass(frozen=True)
+class BrokenPair:
+    """A pair without an answer: which side failed, and how."""
+
+    role: str
+    failure: Failure
+
+
+def play(
+    crews: Mapping[str, AnyCrew], requests: Mapping[str, Message], plan: Plan, order: str
+) -> PairedRun | BrokenPair:
+    """Start a worker of each side, let them take turns, collect.
+
+    Args:
+        crews: starts workers, by role.
+        requests: the ``measure`` task's message, by role.
+        plan: how many slices, how long.
+        order: seeds turns, beside the plan.
+    """
+    chance = random.Random(f"{plan.seed}/{order}")
+    return _LivePair(crews, plan, chance).play(requests)
+
+
+class _LivePair:
+    """Two workers and whoever is being asked."""
+
+    def __init__(self, crews: Mapping[str, AnyCrew], plan: Plan, chance: random.Random) -> None:
+        self._crews = crews
+        self._plan = plan
+        self._random = chance
+        self._workers: dict[str, AnyWorker] = {}
+        self._asked = ROLES[0]
+
+    def play(self, requests: Mapping[str, Message]) -> PairedRun | BrokenPair:
+        began = time.monotonic()
+        try:
+            estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
+            self._turns(max(estimates))
+            runs = {role: run_from_json(self._ask(role, {"do": "finish"})) for role in ROLES}
+        except WorkerError as error:
+            return BrokenPair(self._asked, failure(error))
+        finally:
+            for worker in self._workers.values():
+                worker.close()
+        return PairedRun(runs["base"], runs["head"], time.monotonic() - began)
+
+    def _prepare(self, role: str, request: Message) -> float:
+        self._asked = role
+        self._workers[role] = self._crews[role].start()
+        return float(self._ask(role, request)["estimate"])
+
+    def _turns(self, estimate: float) -> None:
+        length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
+        for turn in range(self._plan.turns(estimate)):
+            for role in self._shuffled(ROLES):
+                move = turn % _TURNS_PER_PLACE == 0
+                self._ask(role, {"do": "slice", "turn": turn, "seconds": length, "move": move})
+
+    def _ask(self, role: str, message: Message) -> Any:
+        self._asked = role
+        return tell(self._workers[role], message, self._plan.timeout)
+
+    def _shuffled(self, roles: Sequence[str]) -> list[str]:
+        return self._random.sample(roles, len(roles))
+
+
+@contextmanager
+def pinned(core: int | None) -> Iterator[None]:
+    """Run this process, and every one it starts, on one core only.
+
+    Raises:
+        UsageError: this process may not run there.
+    """
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    if core not in before:
+        allowed = ", ".join(map(str, sorted(before)))
+        raise UsageError(f"--core {core}: this process may run on {allowed} only")
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)

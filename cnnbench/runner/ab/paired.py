@@ -1,0 +1,341 @@
+"""From two sides and an order to verdicts and two run directories.
+
+Where sides, campaign, match and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import store, suite
+from cnnbench.codec import encode
+from cnnbench.environment import Environment
+from cnnbench.errors import CnnbenchError, UsageError, WorkerError
+from cnnbench.gate.rule import SequentialRule
+from cnnbench.record import Record
+from cnnbench.runner import campaign
+from cnnbench.runner.ab import sides
+from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
+from cnnbench.runner.ab.sides import ROLES, CodeSide, Named
+from cnnbench.runner.executor import Executor
+from cnnbench.runner.fake import Fake
+from cnnbench.runner.inquiry import asking, describe
+from cnnbench.runner.plan import Plan
+from cnnbench.runner.process import Processes
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from cnnbench.runner.ab.session import PairWatcher
+    from cnnbench.runner.campaign import Order
+    from cnnbench.store import Writer
+
+VERDICTS = "verdicts.json"
+# Of slices of one side in one pair.
+_TURN_SECONDS = 0.8
+_SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class PairedPlan:
+    """How a duet is played.
+
+    Attributes:
+        rule: threshold and looks.
+        slices: turns of each side in a pair.
+        budget: seconds of measuring per benchmark and look, without starting processes.
+        seed, timeout, memory_limit: as of a run.
+        executor: ``process`` or ``fake``.
+        slowdown: by which the fake executor's head is slower.
+    """
+
+    rule: SequentialRule = field(default_factory=lambda: SequentialRule(0.05))
+    slices: int = 8
+    budget: float = 40.0
+    seed: int = 0
+    timeout: float = 600.0
+    memory_limit: int | None = None
+    executor: str = "process"
+    slowdown: float = 0.0
+
+    @property
+    def plan(self) -> Plan:
+        """The sampling plan of one pair; slow networks get fewer slices than would fit."""
+        return Plan(
+            rounds=self.rule.most,
+            slices=self.slices,
+            # Both sides of the fewest pairs that can decide shall fit into the budget; and a pair
+            # of a slow network, whose slices are long and few suffice, shall not take much longer
+            # than another's, because pairs tell more than slices.
+            turn_budget=min(_TURN_SECONDS, self.budget / (2 * self.rule.least)),
+            # What has not warmed up by then is seen in the drift of its slices.
+            warm_up_calls=5,
+            warm_up_seconds=0.1,
+            seed=self.seed,
+            timeout=self.timeout,
+            memory_limit=self.memory_limit,
+        )
+
+
+@dataclass(frozen=True)
+class PairedJob:
+    """A duet, worked out.
+
+    Attributes:
+        sides: base and head.
+        contests: what is compared.
+        plan: of one pair.
+        environments, executors: by role.
+        budget: seconds per benchmark and look.
+    """
+
+    sides: tuple[CodeSide, CodeSide]
+    contests: tuple[PairedComparison, ...]
+    plan: Plan
+    environments: Mapping[str, Environment]
+    executors: Mapping[str, Executor]
+    budget: float
+
+    @property
+    def title(self) -> str:
+        """What is compared with what."""
+        return f"{self.sides[0].text} against {self.sides[1].text}"
+
+
+def prepare(both: tuple[CodeSide, CodeSide], order: Order, how: PairedPlan) -> PairedJob:
+    """Work a duet out: what is compared, and where.
+
+    Args:
+        both: the sides, open.
+        order: models, modes, device; of it the sides change what they are about.
+        how: the duet is played.
+
+    Raises:
+        UsageError: something in the order is wrong or not possible on the base's side.
+    """
+    executors = {side.role: _executor(side, how) for side in both}
+    job = _prepared(both[0], _asked(order, both[0].named), executors["base"])
+    if both[1].named.kind in {"model", "mode"}:
+        other = _prepared(both[1], _asked(order, both[1].named), executors["head"])
+        specs, environment = other.specs, other.environment
+    else:
+        specs, environment = job.specs, _environment(both[1], executors["head"])
+    impossible = list(job.impossible.values())
+    if impossible:
+        raise UsageError(impossible[0])
+    contests = tuple(
+        PairedComparison(base, head, how.rule) for base, head in zip(job.specs, specs, strict=True)
+    )
+    return PairedJob(
+        both,
+        contests,
+        replace(how.plan, memory_limit=job.plan.memory_limit),
+        {"base": job.environment, "head": environment},
+        executors,
+        how.budget,
+    )
+
+
+def _executor(side: CodeSide, how: PairedPlan) -> Executor:
+    if how.executor == "fake":
+        return Fake(side.role, how.slowdown if side.role == "head" else 0.0)
+    return Processes(side.origin)
+
+
+def _asked(order: Order, named: Named) -> Order:
+    """The order, with the model or mode that a side is."""
+    if named.kind == "model":
+        return replace(order, models=(named.value,))
+    return replace(order, modes=(named.value,)) if named.kind == "mode" else order
+
+
+def _prepared(side: CodeSide, order: Order, who: Executor) -> campaign.Job:
+    try:
+        return campaign.prepare(order, who)
+    except (UsageError, WorkerError) as error:
+        raise _of_side(side, error) from error
+
+
+def _environment(side: CodeSide, who: Executor) -> Environment:
+    try:
+        with asking(who) as crew:
+            return describe(crew)
+    except WorkerError as error:
+        raise _of_side(side, error) from error
+
+
+def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
+    """An error of one side, in one line that names the side where that is not plain."""
+    text = str(error)
+    if "No module named 'torch" in text:
+        module = text.partition("No module named ")[2]
+        text = f"that interpreter has no {module.strip(chr(39))}; install it there"
+    plain = side.named.kind in {"model", "mode"}
+    return UsageError(text if plain else f"{side.role}, {side.text}: {text}")
+
+
+def run(prepared: PairedJob, out: Path, watcher: PairWatcher) -> list[PairedOutcome]:
+    """Play a duet and keep it as two runs and a file of verdicts.
+
+    Args:
+        prepared: what to compare.
+        out: a directory that is new or empty; gets ``base``, ``head`` and ``verdicts.json``.
+        watcher: told of progress.
+
+    Returns:
+        An outcome for every contest, in the order of the contests.
+
+    Raises:
+        StoreError: the directory cannot be used.
+    """
+    store.refuse_full(out)
+    found: dict[str, PairedOutcome] = {}
+    with _writers(prepared, out) as writers:
+        for outcome in _match(prepared, watcher).play(prepared.contests):
+            found[outcome.contest.name] = outcome
+            for role, writer in writers.items():
+                writer.append([_record(prepared, role, outcome)])
+            _keep(prepared, list(found.values()), out)
+    return [found[contest.name] for contest in prepared.contests]
+
+
+def _match(prepared: PairedJob, watcher: PairWatcher) -> PairedSession:
+    return PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
+
+
+@contextmanager
+def _writers(prepared: PairedJob, out: Path) -> Iterator[dict[str, Writer]]:
+    with ExitStack() as stack:
+        writers = {}
+        for role in ROLES:
+            specs = [_spec(contest, role).id for contest in prepared.contests]
+            name = f"{store.new_run_name()}-{role}"
+            who = prepared.executors[role].name
+            what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
+            environment = prepared.environments[role]
+            writers[role] = stack.enter_context(store.create(out / role, what, environment))
+        yield writers
+
+
+def _spec(contest: PairedComparison, role: str) -> Spec:
+    return contest.base if role == "base" else contest.head
+
+
+def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
+    side = prepared.sides[ROLES.index(role)]
+    return Record(
+        id=_spec(outcome.contest, role).id,
+        environment=prepared.environments[role].fingerprint,
+        measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        runs=outcome.runs.get(role, ()),
+        failure=outcome.failure if outcome.failed == role else None,
+        notes=(f"{role} of a duet: {side.text}",),
+    )
+
+
+def _keep(prepared: PairedJob, outcomes: Sequence[PairedOutcome], out: Path) -> None:
+    store.write_whole(out / VERDICTS, as_json(prepared, outcomes))
+
+
+def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
+    """Sides and verdicts as plain JSON."""
+    return {
+        "schema": _SCHEMA,
+        "sides": {side.role: dict(side.source) for side in prepared.sides},
+        "torch": {role: torch_of(prepared.environments[role]) for role in ROLES},
+        "budget": prepared.budget,
+        "verdicts": [verdict_json(outcome) for outcome in outcomes],
+    }
+
+
+def torch_of(environment: Environment) -> str | None:
+    """The version of torch in an environment."""
+    version = (environment.hard.get("torch") or {}).get("version")
+    return None if version is None else str(version)
+
+
+def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
+    """One verdict as plain JSON: log-ratios of pairs are natural, changes relative."""
+    data: dict[str, Any] = encode(outcome.decision)
+    contest = outcome.contest
+    return data | {
+        "verdict": outcome.verdict,
+        "base": contest.base.id,
+        "head": contest.head.id,
+        "threshold": contest.rule.threshold,
+        "log_ratios": list(outcome.pairs),
+        "log_ratios_confirmation": list(outcome.confirmation),
+        "log_ratios_cpu": list(outcome.witness),
+        "seconds": outcome.seconds,
+        "off_cpu": outcome.off_cpu,
+        "pairs_without_waiting": outcome.waited,
+    }
+
+
+def remeasure(
+    specs: Sequence[str],
+    words: tuple[str, str],
+    repo: Path,
+    rule_of: Callable[[Spec], SequentialRule],
+    how: PairedPlan,
+    watcher: PairWatcher,
+    out: Path | None = None,
+) -> list[PairedOutcome]:
+    """Measure specs now, of a recorded revision against another: a baseline's source as a duet.
+
+    Args:
+        specs: ids of what the baseline holds, at least one.
+        words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
+        repo: the user's repository.
+        rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
+        how: the duet is played; its own rule is not used.
+        watcher: told of progress.
+        out: where to keep the runs and verdicts; ``None`` keeps nothing.
+
+    Raises:
+        UsageError: a revision does not exist or cannot be checked out, or a side has no torch.
+    """
+    both = sides.pair(words, repo, pythons=False)
+    contests = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
+    with sides.opened(both, repo, (None, None)) as opened:
+        executors = {side.role: _executor(side, how) for side in opened}
+        places = {side.role: _environment(side, executors[side.role]) for side in opened}
+        limit = how.memory_limit or campaign.memory_limit(contests[0].base.device)
+        plan = replace(how.plan, memory_limit=limit)
+        prepared = PairedJob(opened, tuple(contests), plan, places, executors, how.budget)
+        if out is not None:
+            return run(prepared, out, watcher)
+        found = {one.contest.name: one for one in _match(prepared, watcher).play(contests)}
+    return [found[contest.name] for contest in contests]
+
+
+def models_or_default(models: Sequence[str] | None, both: tuple[Named, Named]) -> tuple[str, ...]:
+    """Which models a duet is about.
+
+    Raises:
+        UsageError: revisions without models, or models where the sides are models.
+    """
+    kind = both[0].kind
+    if kind == "model":
+        if models:
+            raise UsageError("BASE and HEAD are models already; drop --models")
+        return (both[0].value,)
+    if models:
+        return tuple(models)
+    if kind in {"rev", "worktree"}:
+        raise UsageError("say which networks of the repository: --models package.module:factory")
+    return ("quick",)
+
+
+def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
+    """Models that are this program's and thus no part of the revisions that are compared."""
+    if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
+        return []
+    selected = suite.select(models)
+    return [name for name in selected if name not in suite.outside(selected)]

@@ -1,0 +1,99 @@
+"""Measures what advice needs: the sensible modes of one model side by side, and one profile."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnbench.advice import Evidence, recommended
+from cnnbench.errors import CnnbenchError, UsageError
+from cnnbench.profile import Profile
+from cnnbench.runner import campaign, profiling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.runner.session import Watcher
+    from cnnbench.spec import Spec
+
+_FEWEST_ROUNDS = 3
+# Of a budget, what the profile at the end may take.
+_PROFILE_SHARE = 0.15
+_PROFILE_SECONDS = 6.0
+
+
+def prepare(order: Order, budget: float | None) -> tuple[Job, dict[str, str]]:
+    """The sensible modes of one model that fit this machine and the budget.
+
+    Args:
+        order: of one model; its modes are replaced.
+        budget: rough seconds for everything, or ``None``.
+
+    Returns:
+        The job, and for each mode left out why.
+
+    Raises:
+        UsageError: it is not one model, or cannot be.
+    """
+    job = campaign.prepare(replace(order, modes=("all",)))
+    workloads = {spec.workload for spec in job.specs}
+    if len(workloads) != 1:
+        raise UsageError(f"advice is for one model; this asks for {len(workloads)} workloads")
+    untried: dict[str, str] = {}
+    if not job.environment.soft.get("compiler"):
+        job = _without_compiled(job, untried)
+    return (job if budget is None else _within(job, budget, untried)), untried
+
+
+def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
+    for spec in job.specs:
+        if spec.mode.compiler != "eager":
+            untried[spec.mode.text] = "there is no C++ compiler here; install g++"
+    return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
+
+
+def _within(job: Job, budget: float, untried: dict[str, str]) -> Job:
+    """Fewer rounds first, then fewer modes from the table's end; eager always stays."""
+    share = budget * (1 - _PROFILE_SHARE)
+    if job.total_seconds > share:
+        fewer = min(job.plan.rounds, _FEWEST_ROUNDS)
+        job = replace(job, plan=replace(job.plan, rounds=fewer))
+    while job.total_seconds > share and len(job.specs) > 1:
+        untried[job.specs[-1].mode.text] = "it does not fit the budget; raise --budget"
+        job = replace(job, specs=job.specs[:-1])
+    return job
+
+
+def measure(
+    job: Job, untried: Mapping[str, str], out: Path, watcher: Watcher, name: str
+) -> Evidence:
+    """Measure into a run directory that is kept, then profile the mode that explains most.
+
+    Raises:
+        StoreError: the directory cannot be used.
+    """
+    stored = campaign.start(job, out, watcher, name)
+    evidence = Evidence(tuple(stored.records), dict(untried))
+    spec = _worth_profiling(evidence)
+    if spec is None:
+        return evidence
+    watcher.working(f"profile of {spec.id}", len(job.specs), len(job.specs))
+    return replace(evidence, profile=_profile(job, spec))
+
+
+def _worth_profiling(evidence: Evidence) -> Spec | None:
+    """The recommended mode; eager where that one compiles, because layers are gone there."""
+    best = recommended(evidence)
+    if best is None:
+        return None
+    return best.spec if best.spec.mode.compiler == "eager" else best.spec.plain
+
+
+def _profile(job: Job, spec: Spec) -> Profile:
+    passes = profiling.ProfilePasses(seconds=_PROFILE_SECONDS)
+    try:
+        return profiling.profile(replace(job, specs=(spec,)), passes)
+    except CnnbenchError as error:
+        return Profile(spec.id, job.environment.fingerprint, notes=(f"no profile: {error}",))

@@ -1,0 +1,137 @@
+"""Other tools' names of a convolution: read back, their own rules kept, the rest refused."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench.conv.dialects import from_benchdnn, from_miopen, read, to_benchdnn, to_miopen
+from cnnbench.conv.problem import ConvProblem
+from cnnbench.errors import UsageError
+from tests.layers import conv_problems
+
+RESNET = ConvProblem(1, 64, 56, 56, 64, 3, 3, padding=(1, 1))
+
+
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16", "fp64")))
+def test_a_benchdnn_line_reads_back(problem: ConvProblem) -> None:
+    assert from_benchdnn(to_benchdnn(problem)) == problem
+    assert read(to_benchdnn(problem)) == problem
+
+
+@given(conv_problems(dtypes=("fp32", "bf16", "fp16")))
+def test_a_miopen_line_reads_back(problem: ConvProblem) -> None:
+    assert from_miopen(to_miopen(problem)) == problem
+    assert read(to_miopen(problem)) == problem
+    assert read(problem.text) == problem
+
+
+@given(st.text(max_size=30) | st.text("mbghickoswdp0123_- ", max_size=30))
+def test_any_text_is_a_problem_or_a_usage_error(text: str) -> None:
+    for reader in (from_benchdnn, from_miopen, read):
+        try:
+            problem = reader(text)
+        except UsageError:
+            continue
+        assert problem.macs > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("mb1ic64ih56oc64oh56kh3ph1", "n1c64h56w56-k64-3x3-p1"),
+        ("mb1ic64ih56oc64oh56kh3ph1nconv1", "n1c64h56w56-k64-3x3-p1"),
+        ('mb1_ic64ih56_oc64oh56_kh3ph1_n"resnet_50:res2a"', "n1c64h56w56-k64-3x3-p1"),
+        # The line that oneDNN's verbose mode prints.
+        (
+            "mb1_ic128oc128_ih14oh14kh3sh1dh0ph1_iw14ow14kw3sw1dw0pw1",
+            "n1c128h14w14-k128-3x3-p1",
+        ),
+        ("ic3ih224oc64oh112kh7sh2ph3", "n2c3h224w224-k64-7x7-s2-p3"),
+        # Padding left out: what makes the output come out; nothing given: none.
+        ("mb1ic3ih227oc64oh227kh5", "n1c3h227w227-k64-5x5-p2"),
+        ("mb1ic3ih227oc64kh5", "n1c3h227w227-k64-5x5"),
+        ("--dt=bf16 --mb=4 g32mb1ic32ih112oc32oh112kh3ph1", "n4c32h112w112-k32-3x3-p1-g32-bf16"),
+        ("mb1ic8ih30oc8kh3ph2dh1", "n1c8h30w30-k8-3x3-p2-d2"),
+        ("mb1ic8iw30oc8kw3pw1", "n1c8h1w30-k8-1x3-p0x1"),
+        (
+            "--stag=axb --dtag=nhwc --dt=f16:f16:f16 mb1ic8ih8oc8kh1",
+            "n1c8h8w8-k8-1x1-fp16-channels_last",
+        ),
+    ],
+)  # fmt: skip
+def test_benchdnns_own_rules_hold(text: str, problem: str) -> None:
+    assert from_benchdnn(text) == ConvProblem.parse(problem)
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("mb1ic64ih56oc64oh56kh2ph1", "oh is 56"),
+        ("mb1ic64id8ih56oc64kd3kh3", "three-dimensional"),
+        ("--dt=u8:s8:u8 mb1ic64ih56oc64kh3", "u8:s8:u8"),
+        ("--dt=bf16:bf16:f32 mb1ic64ih56oc64kh3", "bf16:bf16:f32"),
+        ("--stag=axb --dtag=abx mb1ic64ih56oc64kh3", "axb:abx"),
+        ("mb1ic64ih56oc64", "kh"),
+        ("mb1oc64ih56kh3", "needs ic"),
+        ("mb1ic64ih56oc64kh3zz7", "'zz7'"),
+        ("mb1ic64ih5oc64kh7", "7x7"),
+        ("g5mb1ic64ih56oc64kh3", "5 groups"),
+    ],
+)
+def test_what_benchdnn_can_say_and_we_cannot_is_refused(text: str, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        from_benchdnn(text)
+
+
+def test_what_is_printed_is_what_the_tools_take() -> None:
+    problem = ConvProblem(
+        8, 32, 9, 7, 64, 3, 1, (2, 1), (1, 0), (2, 1), 4, "bf16", "channels_last"
+    )  # fmt: skip
+
+    assert to_benchdnn(problem) == (
+        "--conv --dir=FWD_B --dt=bf16 --stag=axb --dtag=axb"
+        " g4mb8ic32ih9iw7oc64oh4ow7kh3kw1sh2sw1ph1pw0dh1dw0"
+    )
+    assert to_miopen(problem) == (
+        "MIOpenDriver convbfp16 -n 8 -c 32 -H 9 -W 7 -k 64 -y 3 -x 1 -p 1 -q 0 -u 2 -v 1"
+        " -l 2 -j 1 -g 4 -F 1 --in_layout NHWC --fil_layout NHWC --out_layout NHWC"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1 -u 1 -v 1 -l 1 -j 1 -g 1",
+        "./bin/MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1 -t 1 -V 0",
+        "conv --batchsize 1 --in_channels=64 --in_h 56 --in_w 56 --out_channels 64 --fil_h 3"
+        " --fil_w 3 --pad_h 1 --pad_w 1 -m conv -I NCHW",
+    ],
+)
+def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
+    assert from_miopen(text) == RESNET
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3", "fil_w"),
+        ("conv -n one -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "'one'"),
+        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m trans", "trans"),
+        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -_ 3", "spatial_dim"),
+        ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -I NHWC -O NCHW", "NHWC:NCHW"),
+        ("convint8 -n 1", "no MIOpenDriver"),
+        ("conv 'x", "quotation"),
+        ("conv 1 2", "'1'"),
+        ("conv -n 1 -c 64 -H 5 -W 5 -k 64 -y 7 -x 7", "7x7"),
+    ],
+)
+def test_what_miopen_can_say_and_we_cannot_is_refused(text: str, word: str) -> None:
+    with pytest.raises(UsageError, match=word):
+        from_miopen(text)
+
+
+def test_float64_has_no_driver() -> None:
+    with pytest.raises(UsageError, match="fp64"):
+        to_miopen(ConvProblem.parse("n1c1h1w1-k1-1x1-fp64"))

@@ -1,0 +1,385 @@
+"""Pair after pair to a verdict: when it stops, confirms, gives up, and what a failure costs."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cnnbench.codec import encode
+from cnnbench.errors import WorkerDied, WorkerTimeout
+from cnnbench.gate.rule import Decision, SequentialRule
+from cnnbench.record import Check, Run
+from cnnbench.runner.ab import session
+from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
+from cnnbench.runner.plan import Plan
+from cnnbench.slices import Slice, Slices
+from cnnbench.spec import Spec
+from tests.runner.conftest import specs
+
+FIVE = SequentialRule(0.05)
+NAMES = ("a", "b", "c")
+
+
+@dataclass
+class Noise:
+    """An executor whose worker takes as long as a test says: pair, turn -> factor."""
+
+    factor: Callable[[int, int], float] = lambda pair, turn: 1.0
+    cpu: Callable[[int, int], float] | None = None
+    delay: Callable[[int, int], float] | None = None
+    error: Callable[[str, int], Exception | None] = lambda model, pair: None
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    crews: int = 0
+    guest: bool = False
+    build_seconds: float = 0.0
+    name: str = "noise"
+
+    @contextmanager
+    def open(self, scratch: Path) -> Iterator[Noise]:
+        assert scratch.is_dir()
+        self.crews += 1
+        yield self
+
+    def join(self, crew: object) -> Noise | None:
+        assert isinstance(crew, Noise)
+        assert crew.crews
+        return self if self.guest and crew.guest else None
+
+    def start(self) -> Worker:
+        return Worker(self)
+
+
+class Worker:
+    phase = "build"
+
+    def __init__(self, owner: Noise) -> None:
+        self._owner = owner
+        self._slices: list[Slice] = []
+        self._request: dict[str, Any] = {}
+
+    def ask(self, message: dict[str, Any], timeout: float) -> Any:
+        owner = self._owner
+        if "task" in message:
+            self._request = message
+            owner.asked.append(message)
+            model = Spec.parse(message["spec"]).workload.architecture
+            error = owner.error(model, message["round"])
+            if error is not None:
+                raise error
+            return {"estimate": 0.001}
+        if message["do"] == "slice":
+            pair, turn = self._request["round"], message["turn"]
+            wall = round(1e7 * owner.factor(pair, turn))
+            cpu = round(3e7 * (owner.cpu or owner.factor)(pair, turn))
+            waited = None if owner.delay is None else round(3e7 * owner.delay(pair, turn))
+            self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=cpu, run_delay_ns=waited))
+            return {}
+        number, name = self._request["round"], self._request["ensemble"]
+        built = round(self._owner.build_seconds * 1e9)
+        return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, Check("unchecked")))
+
+    def close(self, *, force: bool = False) -> int | None:
+        return 0
+
+
+@dataclass
+class Ear:
+    confirmed: list[str] = field(default_factory=list)
+    outcomes: list[PairedOutcome] = field(default_factory=list)
+    undecided: list[int] = field(default_factory=list)
+
+    def pair(self, number: int, undecided: int, total: int) -> None:
+        self.undecided.append(undecided)
+
+    def working(self, contest: PairedComparison, number: int, *, confirming: bool) -> None:
+        if confirming and number == 1:
+            self.confirmed.append(contest.base.workload.architecture)
+
+    def judged(self, outcome: PairedOutcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def contests(*models: str, rule: SequentialRule = FIVE) -> list[PairedComparison]:
+    return [PairedComparison(spec, spec, rule) for spec in specs("eager", models=models or ("a",))]
+
+
+def play(
+    head: Noise,
+    *models: str,
+    base: Noise | None = None,
+    rule: SequentialRule = FIVE,
+    budget: float = math.inf,
+    ear: Ear | None = None,
+) -> list[PairedOutcome]:
+    executors = {"base": base or Noise(), "head": head}
+    plan = Plan(slices=6, timeout=5)
+    return list(
+        PairedSession(executors, plan, budget, ear or Ear()).play(contests(*models, rule=rule))
+    )
+
+
+def slower(*by: float) -> Callable[[int, int], float]:
+    """A pair's factor; the last holds for all later ones."""
+    return lambda pair, turn: 1 + by[min(pair, len(by) - 1)]
+
+
+def test_identical_code_is_unchanged_after_three_pairs() -> None:
+    (found,) = play(Noise(slower(0.001, -0.002, 0.001)))
+
+    assert (found.verdict, found.decision.pairs) == ("unchanged", 3)
+    assert found.confirmation == ()
+    assert [len(runs) for runs in found.runs.values()] == [3, 3]
+
+
+def test_a_regression_is_measured_again_before_it_is_reported() -> None:
+    ear = Ear()
+    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.081, 0.079, 0.080)), ear=ear)
+
+    assert found.verdict == "regression"
+    assert (len(found.pairs), len(found.confirmation)) == (3, 3)
+    assert found.decision.estimate == pytest.approx(0.08, abs=1e-3)
+    assert ear.confirmed == ["a"]
+    assert [run.round for run in found.runs["head"]] == list(range(6))
+
+
+def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged() -> None:
+    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
+
+    assert found.verdict == "inconclusive"
+    assert "did not confirm" in found.decision.reason
+    assert "+10.0 %" in found.decision.reason
+
+
+def test_an_improvement_needs_no_second_look() -> None:
+    (found,) = play(Noise(slower(-0.100, -0.102, -0.098)))
+
+    assert (found.verdict, found.confirmation) == ("improvement", ())
+
+
+def noisy(spread: float, **more: Any) -> Noise:
+    chance = random.Random(1)
+    return Noise(slower(*[chance.gauss(0, spread) for _ in range(20)]), **more)
+
+
+def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
+    (found,) = play(noisy(0.03))
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
+    assert found.decision.resolvable is not None
+    assert found.decision.resolvable > 0.05
+
+
+def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
+    (found,) = play(noisy(0.1))
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 5)
+    assert found.decision.reason == "too noisy: even 10 such pairs would not tell"
+
+
+def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
+    (found,) = play(noisy(0.045))
+
+    assert [len(run.slices) for run in found.runs["head"]] == [6] * 3 + [12] * 7
+
+
+def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
+    (found,) = play(noisy(0.03), budget=1e-9)
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 3)
+
+
+def test_building_and_compiling_are_no_part_of_the_budget() -> None:
+    (found,) = play(noisy(0.03, build_seconds=1000.0), budget=100.0)
+
+    assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
+
+
+def test_a_side_that_warms_up_gets_twice_the_warm_up_and_the_pair_is_measured_again() -> None:
+    def cold(pair: int, turn: int) -> float:
+        return 1.2 if warm_ups(head) < 2 and turn < 2 else 1.0
+
+    def warm_ups(of: Noise) -> int:
+        return len({request["warm_up"]["seconds"] for request in of.asked})
+
+    head = Noise(cold)
+    (found,) = play(head)
+
+    assert found.verdict == "unchanged"
+    assert [request["warm_up"]["seconds"] for request in head.asked] == [0.25, 0.5, 0.5, 0.5]
+    assert len(found.runs["head"]) == 3
+
+
+def test_wall_clock_and_cpu_time_must_agree() -> None:
+    waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
+    (found,) = play(waits)
+
+    assert found.verdict == "inconclusive"
+    assert "disagree" in found.decision.reason
+
+
+def neighbour(pair: int, turn: int) -> float:
+    """The time without a core, in calls: between none and as long as a call takes."""
+    return ((7 * pair + 3 * turn) % 10) / 10
+
+
+def beside(neighbour: Callable[[int, int], float], slower: float = 0.0) -> Noise:
+    """A side that shares its core with a neighbour, and the kernel says how long it waited."""
+    return Noise(
+        lambda pair, turn: 1 + slower + neighbour(pair, turn),
+        cpu=lambda pair, turn: 1 + slower,
+        delay=neighbour,
+    )
+
+
+@pytest.mark.parametrize(("slower", "verdict"), [(0.0, "unchanged"), (0.06, "regression")])
+def test_a_neighbour_on_the_core_does_not_blind(slower: float, verdict: str) -> None:
+    base = beside(lambda pair, turn: neighbour(pair + 1, turn + 2))
+
+    (outcome,) = play(beside(neighbour, slower), base=base)
+
+    assert outcome.verdict == verdict
+    assert outcome.waited == len(outcome.runs["base"]) > 0
+    assert outcome.decision.estimate == pytest.approx(slower, abs=1e-6)
+
+
+def test_where_hardly_anybody_waits_the_wall_clock_counts() -> None:
+    quiet = Noise(delay=lambda pair, turn: 0.005)
+
+    (outcome,) = play(replace(quiet, factor=slower(0.06)), base=quiet)
+
+    assert outcome.verdict == "regression"
+    assert outcome.waited == 0
+
+
+def test_the_waiting_of_one_of_several_threads_is_not_taken_out() -> None:
+    spec = replace(specs("eager")[0], threads=2)
+    executors = {"base": Noise(delay=lambda *_: 0.0), "head": beside(lambda *_: 0.1)}
+
+    (outcome,) = PairedSession(executors, Plan(slices=6, timeout=5), math.inf, Ear()).play(
+        [PairedComparison(spec, spec, FIVE)]
+    )
+
+    assert outcome.verdict == "regression"
+    assert outcome.waited == 0
+
+
+def test_cpu_time_of_several_threads_is_no_witness() -> None:
+    spec = replace(specs("eager")[0], threads=2)
+    waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
+    executors = {"base": Noise(), "head": waits}
+    (found,) = PairedSession(executors, Plan(slices=6), 40, Ear()).play(
+        [PairedComparison(spec, spec, FIVE)]
+    )
+
+    assert found.verdict == "regression"
+    assert found.witness == ()
+
+
+def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided() -> None:
+    ear, base, head = Ear(), Noise(), Noise()
+
+    def error(model: str, pair: int) -> Exception | None:
+        return WorkerDied("killed") if (model, pair) == ("b", 1) else None
+
+    head.error = error
+    found = play(head, *NAMES, base=base, ear=ear)
+
+    verdicts = {one.contest.base.workload.architecture: one.verdict for one in found}
+    assert verdicts == {"a": "unchanged", "b": "failed", "c": "unchanged"}
+    assert ear.undecided == [3, 3, 2]
+    assert base.crews == head.crews == 3
+
+
+def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> None:
+    base, head = Noise(guest=True), Noise(slower(0.10), guest=True)
+    (found,) = play(head, base=base)
+
+    assert found.verdict == "regression"
+    assert len(base.asked) == len(head.asked) == 6
+    assert base.crews + head.crews == 6
+    assert min(base.crews, head.crews) > 0, "whose it is must be left to chance"
+
+
+@pytest.mark.parametrize("error", [WorkerDied("killed by SIGKILL"), WorkerTimeout("no answer")])
+def test_a_head_that_fails_says_so_and_the_base_keeps_what_it_has(error: Exception) -> None:
+    head = Noise(error=lambda model, pair: error if pair == 2 else None)
+    (found,) = play(head)
+
+    assert (found.verdict, found.failed) == ("failed", "head")
+    assert found.decision.reason == f"head: build: {error}"
+    assert found.failure is not None
+    assert [len(found.runs[role]) for role in ("base", "head")] == [2, 2]
+
+
+def test_every_pair_is_an_ensemble_of_its_own_and_its_sides_share_it() -> None:
+    (found,) = play(Noise())
+
+    base, head = ([run.ensemble for run in found.runs[role]] for role in ("base", "head"))
+    assert base == head
+    assert len(set(base)) == 3
+
+
+@settings(max_examples=25)
+@given(
+    st.integers(0, 10_000), st.sampled_from([0.002, 0.01, 0.03]), st.sampled_from([0.0, 0.05, 0.2])
+)
+def test_any_noise_ends_within_the_most_pairs_of_two_looks(
+    seed: int, noise: float, effect: float
+) -> None:
+    chance = random.Random(seed)
+    values = [effect + chance.gauss(0, noise) for _ in range(21)]
+    (found,) = play(Noise(slower(*values)))
+
+    assert len(found.pairs) <= 10
+    assert len(found.confirmation) <= 10
+    assert (found.verdict == "regression") <= (len(found.confirmation) >= 3)
+    if found.verdict == "regression":
+        assert effect > 0 or noise > 0.01
+
+
+def outcome(name: str, verdict: str, pairs: tuple[float, ...]) -> PairedOutcome:
+    (contest,) = contests(name)
+    return PairedOutcome(contest, verdict, Decision(verdict, pairs=len(pairs)), pairs, pairs)  # type: ignore[arg-type]
+
+
+def test_among_many_only_what_is_clear_stands() -> None:
+    clear = outcome("clear", "regression", (0.1, 0.101, 0.102))
+    doubtful = outcome("doubtful", "regression", (0.03, 0.06, 0.08))
+    rest = [outcome(f"n{i}", "unchanged", (0.0, 0.001, -0.001)) for i in range(58)]
+
+    found = {one.contest.base.workload.architecture: one
+             for one in session.together([clear, doubtful, *rest])}  # fmt: skip
+
+    assert found["clear"].verdict == "regression"
+    assert found["doubtful"].verdict == "inconclusive"
+    assert "60 benchmarks" in found["doubtful"].decision.reason
+    assert found["n0"].verdict == "unchanged"
+
+
+def test_many_contests_are_judged_together_at_the_end() -> None:
+    head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
+    found = play(head, *(f"m{index}" for index in range(51)))
+
+    assert {one.verdict for one in found} == {"regression"}
+    assert len(found) == 51
+
+
+def test_names_of_contests_are_short_where_only_the_mode_differs() -> None:
+    eager, half = specs("eager", "bf16")
+    other = specs("eager", models=("alexnet",))[0]
+
+    assert PairedComparison(eager, eager, FIVE).name == eager.id
+    assert (
+        PairedComparison(eager, half, FIVE).name
+        == "lenet/inference-b1-3x32x32/eager -> bf16/cpu-t1"
+    )
+    assert PairedComparison(eager, other, FIVE).name == f"{eager.id} -> {other.id}"

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from cnnbench import doctor
+from cnnbench.environment import Environment
+
+CALM_HARD: dict[str, Any] = {
+    "cpu_quota": None, "cores_usable": 8, "torch": {"onednn": True}, "variables": {},
+}  # fmt: skip
+CALM_SOFT: dict[str, Any] = {
+    "load": [0.1, 0.1, 0.1], "governor": "performance", "hypervisor": False, "compiler": "g++",
+    "memory_available_bytes": 64 << 30,
+}  # fmt: skip
+
+
+def found(hard: dict[str, Any] | None = None, soft: dict[str, Any] | None = None) -> list[str]:
+    environment = Environment(CALM_HARD | (hard or {}), CALM_SOFT | (soft or {}))
+    return [finding.name for finding in doctor.findings(environment)]
+
+
+def test_a_calm_machine_has_no_findings() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("hard", "soft", "name"),
+    [
+        ({"cpu_quota": 2.0}, {}, "quota"),
+        ({"cores_usable": 1}, {}, "single_core"),
+        ({}, {"load": [4.0, 0, 0]}, "busy"),
+        ({}, {"governor": "powersave"}, "governor"),
+        ({}, {"hypervisor": True}, "virtual"),
+        ({}, {"compiler": None}, "compiler"),
+        ({}, {"memory_available_bytes": 1 << 30}, "memory"),
+        ({"torch": {"onednn": False}}, {}, "onednn"),
+        ({"variables": {"OMP_NUM_THREADS": "1"}}, {}, "variables"),
+        ({}, {"libc": "glibc 2.36"}, "allocator"),
+        ({}, {"flags": {"flush_denormal": True}}, "denormals"),
+    ],
+)
+def test_each_trouble_is_found_alone(hard: dict[str, Any], soft: dict[str, Any], name: str) -> None:
+    assert found(hard, soft) == [name]
+
+
+@pytest.mark.parametrize(
+    ("hard", "soft"),
+    [
+        ({"cpu_quota": 8.0}, {}),
+        ({}, {"load": [3.9, 9, 9]}),
+        ({}, {"governor": None}),
+        ({}, {"memory_available_bytes": 4 << 30}),
+        ({}, {"memory_available_bytes": None}),
+        ({"torch": {}}, {}),
+        ({"variables": {"OMP_PROC_BIND": "true"}}, {}),
+        ({"variables": {"LD_PRELOAD": "libtcmalloc.so.4"}}, {"libc": "glibc 2.36"}),
+        ({"variables": {"MALLOC_MMAP_MAX_": "0"}}, {"libc": "glibc 2.36"}),
+        ({}, {"libc": None}),
+        ({}, {"flags": {"flush_denormal": False}}),
+    ],
+)
+def test_what_spoils_nothing_is_not_a_finding(hard: dict[str, Any], soft: dict[str, Any]) -> None:
+    assert found(hard, soft) == []
+
+
+def test_an_empty_environment_breaks_no_check() -> None:
+    assert doctor.findings(Environment({})) == ()
+
+
+def test_findings_say_the_number_and_what_to_do() -> None:
+    environment = Environment(CALM_HARD | {"cpu_quota": 2.5}, CALM_SOFT)
+
+    (finding,) = doctor.findings(environment)
+    assert "2.5 cores" in finding.what
+    assert "--threads 2" in finding.mend
+
+
+def test_every_check_has_a_name_of_its_own() -> None:
+    bad = Environment(
+        {"cpu_quota": 0.5, "cores_usable": 1, "torch": {"onednn": False},
+         "variables": {"MKL_NUM_THREADS": "9"}},
+        {"load": [9.0], "governor": "x", "hypervisor": True, "memory_available_bytes": 0,
+         "libc": "glibc 2.36", "compiler": None, "flags": {"flush_denormal": True}},
+    )  # fmt: skip
+
+    names = [finding.name for finding in doctor.findings(bad)]
+    assert len(set(names)) == len(names) == len(doctor.CHECKS)
+
+
+def test_nothing_that_is_advised_needs_root() -> None:
+    bad = Environment(
+        {"cpu_quota": 0.5, "cores_usable": 1, "torch": {"onednn": False},
+         "variables": {"MKL_NUM_THREADS": "9"}},
+        {"load": [9.0], "governor": "x", "hypervisor": True, "memory_available_bytes": 0,
+         "libc": "glibc 2.36", "compiler": None, "flags": {"flush_denormal": True}},
+    )  # fmt: skip
+
+    mends = [finding.mend for finding in doctor.findings(bad)]
+    assert len(mends) == len(doctor.CHECKS)
+    assert not any(word in mend for mend in mends for word in ("sudo", "root", "/sys/"))
