@@ -118,6 +118,8 @@ class Check:
         error: relative Frobenius error against fp32 eager.
         error_float64: relative Frobenius error against float64 eager.
         top1_agreement: share of samples whose largest logit is the reference's, for classifiers.
+        error_centred: the error of what depends on the picture: every value less its mean over
+            pictures; of the output where it is the largest.
         reason: why it is not ``ok``.
     """
 
@@ -126,6 +128,7 @@ class Check:
     error_float64: float | None = None
     top1_agreement: float | None = None
     reason: str = ""
+    error_centred: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in _SEVERITY:
@@ -135,6 +138,19 @@ class Check:
     def severity(self) -> int:
         """Place of its status among all, from the best to the worst."""
         return _SEVERITY.index(self.status)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far an output is from another, relative to its norm.
+
+    Attributes:
+        whole: of all of it; ``None`` if it is not finite.
+        centred: of what depends on the picture: every value less its mean over pictures.
+    """
+
+    whole: float | None
+    centred: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +165,10 @@ class Reference:
         nonfinite: an activation was infinite or not a number.
         random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
         subnormal_layer: the first layer with a subnormal number in its output, if any has one.
+        pictures: how many different samples the outputs are answers to.
+        picture_share: norm of the outputs less their mean over pictures, over their norm.
+        rounding: precision -> for every output how far rounding alone moves it in this network;
+            for ``fp32`` its distance from float64.
     """
 
     repeatable: bool
@@ -157,6 +177,9 @@ class Reference:
     nonfinite: bool
     random: bool = False
     subnormal_layer: str | None = None
+    pictures: int | None = None
+    picture_share: float | None = None
+    rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
