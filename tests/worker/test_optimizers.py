@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from cnnbench.analysis import analyze
-from cnnbench.analysis.values import Optimizer
+from cnnbench.costs import Optimizer
 from cnnbench.errors import Unsupported
 from cnnbench.spec import OPTIMIZERS, Device, Mode, Spec, Workload
 from cnnbench.worker import build, modes, optimizers, tasks
