@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from cnnbench.record import Cost
+from cnnbench.codec import encode
 
 Phase = Literal["inference", "training", "finetune"]
 Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
@@ -73,12 +73,13 @@ class OpRow:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types with stable names."""
-        derived = {
+        plain, intensity = asdict(self), self.arithmetic_intensity
+        adds = self.macs + self.bias_adds
+        return plain | {
             "flops": 2 * self.macs,
-            "mult_adds": self.macs + self.bias_adds,
-            "arithmetic_intensity": self.arithmetic_intensity,
+            "mult_adds": adds,
+            "arithmetic_intensity": intensity,
         }
-        return asdict(self) | derived
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,7 @@ class LayerRow:
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
-        activation_bytes: bytes of its results (first to last tensor of the output) at its last
-            call.
+        activation_bytes: bytes of its results (first to last tensor) at its last call.
         field: receptive field at its output.
     """
 
@@ -178,9 +178,8 @@ class LayerRow:
 
     def to_json(self, macs: int) -> dict[str, Any]:
         """Plain JSON types with stable names; ``macs`` are the whole network's."""
-        facts = asdict(self)
+        facts = asdict(self) | self.totals.to_json()
         del facts["totals"], facts["backward"]
-        facts |= self.totals.to_json()
         return facts | {"backward_macs": self.backward.macs, "share": self.share(macs)}
 
 
@@ -239,11 +238,9 @@ class CostTotals:
         buffers: elements of all buffers.
         auxiliary_params: elements of parameters that the inference pass does not read.
         inference: one forward pass in inference form.
-        forward, backward: a training step's passes; equal to ``inference`` and ``None`` for
-            inference.
+        forward, backward: a training step's passes; ``inference`` and ``None`` for inference.
         memory: the predicted peak of the phase.
-        uncounted: operators without a rule and how often they ran; non-empty means totals may be
-            short.
+        uncounted: operators without a rule -> calls; if there are any, totals may be short.
         slopes: data-dependent networks: what each item adds. ``inference`` is then the static part.
         assumptions: sentences, in order of weight.
         real: whether operators ran on real tensors.
@@ -282,28 +279,6 @@ class CostTotals:
         """Layer -> what each data-dependent item adds there."""
         return {slope.layer: slope.macs for slope in self.slopes}
 
-    def cost(self) -> Cost:
-        """The static facts that go into a record."""
-        return Cost(
-            params=self.params,
-            trainable_params=self.trainable_params,
-            buffers=self.buffers,
-            param_bytes=self.memory.params,
-            buffer_bytes=self.memory.buffers,
-            input_bytes=self.memory.input,
-            macs=self.macs,
-            method=METHOD + (" (real tensors)" if self.real else ""),
-            training_macs=self.training_macs,
-            bias_adds=self.inference.bias_adds,
-            elementwise_flops=dict(self.inference.elementwise),
-            activation_peak_bytes=self.memory.activations,
-            memory_peak_bytes=self.memory.peak,
-            uncounted=dict(self.uncounted),
-            auxiliary_params=self.auxiliary_params,
-            macs_per_item=self.macs_per_item,
-            assumptions=self.assumptions,
-        )
-
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types with stable names."""
         return {
@@ -311,7 +286,7 @@ class CostTotals:
             "phase": self.phase,
             "optimizer": self.optimizer,
             "batch": self.batch,
-            "input": self.input,
+            "input": encode(self.input),
             "params": self.params,
             "trainable_params": self.trainable_params,
             "auxiliary_params": self.auxiliary_params,
@@ -332,7 +307,7 @@ class CostTotals:
             "uncounted": dict(self.uncounted),
             "complete": not self.uncounted,
             "macs_per_item": self.macs_per_item,
-            "assumptions": self.assumptions,
+            "assumptions": list(self.assumptions),
             "method": METHOD,
             "real": self.real,
         }
@@ -373,11 +348,11 @@ class CrossCheck:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types with stable names."""
-        if self.error:
-            return {"tool": self.tool, "error": self.error}
         plain = asdict(self)
-        del plain["error"]
-        return plain | {"explained": self.explained}
+        error = plain.pop("error")
+        return (
+            {"tool": self.tool, "error": error} if error else plain | {"explained": self.explained}
+        )
 
 
 @dataclass(frozen=True)
@@ -403,24 +378,14 @@ class CostReport:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types with stable names; what was not asked for is left out."""
-        facts = self.totals.to_json()
+        facts: dict[str, Any] = self.totals.to_json()
         if self.layers is not None:
-            facts["layers"] = [row.to_json(self.totals.macs) for row in self.layers]
+            facts["layers"] = [encode(row.to_json(self.totals.macs)) for row in self.layers]
         if self.ops is not None:
-            facts["ops"] = [row.to_json() for row in self.ops]
+            facts["ops"] = [encode(row.to_json()) for row in self.ops]
         if self.crosschecks is not None:
-            facts["crosschecks"] = [check.to_json() for check in self.crosschecks]
-        plain: dict[str, Any] = _plain(facts)
-        return plain
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as the lists that JSON makes of them."""
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(part) for part in value]
-    return value
+            facts["crosschecks"] = [encode(check.to_json()) for check in self.crosschecks]
+        return facts
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,11 @@ class Request(Generic[Answer]):
     key: ClassVar[str] = "task"
     task: ClassVar[str]
 
+    def __init_subclass__(cls, task: str = "") -> None:
+        """Name the task."""
+        super().__init_subclass__()
+        cls.task = task
+
     @property
     def message(self) -> dict[str, Any]:
         """What crosses the border."""
@@ -48,8 +53,7 @@ class Request(Generic[Answer]):
         Raises:
             SchemaError: it is not of the declared type.
         """
-        (base,) = cls.__orig_bases__  # type: ignore[attr-defined]
-        (kind,) = typing.get_args(base)
+        (kind,) = typing.get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
         found: Answer = decode(kind, data, f"answer to '{cls.task}'")
         return found
 
@@ -79,12 +83,9 @@ class SpecRequest(Request[Answer]):
 
     @classmethod
     def planned(cls, spec: Spec, plan: Plan, **more: Any) -> Self:
-        """The request about a spec under a plan, the only place where one follows from the other.
+        """The request about a spec under a plan: the only place where it follows from them.
 
-        Args:
-            spec: what it is about.
-            plan: says every field that plans know.
-            more: the other fields, and those that differ from the plan.
+        ``more`` are fields of which plans say nothing, and those that differ from the plan's.
         """
         known = {
             "seed": plan.seed,
@@ -117,10 +118,8 @@ class ModelRequest(Request[Answer]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Describe(Request[Environment]):
+class Describe(Request[Environment], task="describe"):
     """Where workers run."""
-
-    task: ClassVar[str] = "describe"
 
 
 @dataclass(frozen=True)
@@ -132,33 +131,24 @@ class Accepted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resolve(Request[Accepted]):
-    """What a model outside the catalogue takes; ``arguments`` are its builder's."""
-
-    task: ClassVar[str] = "resolve"
-
-    name: str
-    arguments: Mapping[str, Any]
+class Resolve(ModelRequest[Accepted], task="resolve"):
+    """What a model outside the catalogue takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fits(Request[Mapping[str, str]]):
+class Fits(Request[Mapping[str, str]], task="fits"):
     """Which models cannot take the shape of a sample that is given for each; name -> why."""
-
-    task: ClassVar[str] = "fits"
 
     shapes: Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountCost(SpecRequest[Cost]):
+class CountCost(SpecRequest[Cost], task="analyze"):
     """The static cost of a spec's workload, for its record."""
-
-    task: ClassVar[str] = "analyze"
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportCost(ModelRequest[CostReport]):
+class ReportCost(ModelRequest[CostReport], task="cost"):
     """All that static analysis knows of an architecture.
 
     Attributes:
@@ -169,8 +159,6 @@ class ReportCost(ModelRequest[CostReport]):
         crosscheck: with what other counters say.
     """
 
-    task: ClassVar[str] = "cost"
-
     batch: int
     phase: str
     optimizer: str
@@ -180,7 +168,7 @@ class ReportCost(ModelRequest[CostReport]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeReference(SpecRequest[Reference]):
+class ComputeReference(SpecRequest[Reference], task="reference"):
     """The outputs that modes are compared with.
 
     Attributes:
@@ -188,14 +176,12 @@ class ComputeReference(SpecRequest[Reference]):
         float64: also compute in float64.
     """
 
-    task: ClassVar[str] = "reference"
-
     reference_path: str
     float64: bool
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureMemory(SpecRequest[Memory]):
+class MeasureMemory(SpecRequest[Memory], task="memory"):
     """Peak memory of one step; ``TakeStructure`` may follow.
 
     Attributes:
@@ -203,17 +189,13 @@ class MeasureMemory(SpecRequest[Memory]):
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
     """
 
-    task: ClassVar[str] = "memory"
-
     warm_calls: int = 2
     compile_cache: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeStructure(Command[Structure]):
+class TakeStructure(Command[Structure], task="structure"):
     """After ``MeasureMemory``: what the step is made of."""
-
-    task: ClassVar[str] = "structure"
 
 
 @dataclass(frozen=True)
@@ -224,7 +206,7 @@ class Ready:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureLatency(SpecRequest[Ready]):
+class MeasureLatency(SpecRequest[Ready], task="measure"):
     """Prepare to be sampled; ``TakeSlice`` follows any number of times, then ``Finish``.
 
     Attributes:
@@ -236,8 +218,6 @@ class MeasureLatency(SpecRequest[Ready]):
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
     """
-
-    task: ClassVar[str] = "measure"
 
     round: int
     ensemble: str
@@ -257,7 +237,7 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeSlice(Command[Taken]):
+class TakeSlice(Command[Taken], task="slice"):
     """Sample for one turn.
 
     Attributes:
@@ -266,18 +246,14 @@ class TakeSlice(Command[Taken]):
         move: move the tensors to other memory first.
     """
 
-    task: ClassVar[str] = "slice"
-
     turn: int
     seconds: float
     move: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finish(Command[Run]):
+class Finish(Command[Run], task="finish"):
     """After the last slice: what was sampled."""
-
-    task: ClassVar[str] = "finish"
 
     @classmethod
     def read(cls, data: Any) -> Run:
@@ -286,7 +262,7 @@ class Finish(Command[Run]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceStep(SpecRequest[ProfilerTrace]):
+class TraceStep(SpecRequest[ProfilerTrace], task="trace"):
     """Profile some steps by torch's profiler.
 
     Attributes:
@@ -296,8 +272,6 @@ class TraceStep(SpecRequest[ProfilerTrace]):
         stacks: record call stacks too.
     """
 
-    task: ClassVar[str] = "trace"
-
     warm_up: WarmUp
     trace_folder: str
     steps: int
@@ -305,27 +279,21 @@ class TraceStep(SpecRequest[ProfilerTrace]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TimeLayers(SpecRequest[LayerTimes]):
+class TimeLayers(SpecRequest[LayerTimes], task="layer_times"):
     """Time the modules of a step, for about ``seconds`` after warming up."""
-
-    task: ClassVar[str] = "layer_times"
 
     warm_up: WarmUp
     seconds: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListPrimitives(SpecRequest[tuple[Primitive, ...]]):
+class ListPrimitives(SpecRequest[tuple[Primitive, ...]], task="primitives"):
     """Which primitives of its library a step runs."""
-
-    task: ClassVar[str] = "primitives"
 
 
 @dataclass(frozen=True, kw_only=True)
-class CountLayers(SpecRequest[tuple[LayerCost, ...]]):
+class CountLayers(SpecRequest[tuple[LayerCost, ...]], task="layer_costs"):
     """MACs and bytes of each module by itself, counted."""
-
-    task: ClassVar[str] = "layer_costs"
 
 
 @dataclass(frozen=True)
@@ -346,10 +314,8 @@ class ClockFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureClock(SpecRequest[ClockFigures]):
+class MeasureClock(SpecRequest[ClockFigures], task="instrument"):
     """What the clock and the sampling loop cost."""
-
-    task: ClassVar[str] = "instrument"
 
 
 @dataclass(frozen=True)
@@ -360,29 +326,19 @@ class Fitted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TryBatch(SpecRequest[Fitted]):
+class TryBatch(SpecRequest[Fitted], task="try_batch"):
     """Whether the spec's batch fits.
 
     Attributes:
         device_limit: bytes of a CUDA device that may be used; ``None`` for all of them.
     """
 
-    task: ClassVar[str] = "try_batch"
-
     device_limit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCeilings(Request[Ceilings]):
-    """What the machine can do at most.
-
-    Attributes:
-        device: where.
-        threads: of the CPU.
-        quick: in about a second instead of several.
-    """
-
-    task: ClassVar[str] = "ceilings"
+class ProbeCeilings(Request[Ceilings], task="ceilings"):
+    """What the machine can do at most; ``quick``: probed in about a second instead of several."""
 
     device: str
     threads: int
@@ -390,17 +346,13 @@ class ProbeCeilings(Request[Ceilings]):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractLayers(ModelRequest[Extraction]):
+class ExtractLayers(ModelRequest[Extraction], task="layers"):
     """The convolutions of a network, each once with its count."""
-
-    task: ClassVar[str] = "layers"
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribeAlgorithm(SpecRequest[Algorithm]):
+class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
     """What the spec's implementation of its convolution does."""
-
-    task: ClassVar[str] = "algorithm"
 
 
 @dataclass(frozen=True)
@@ -418,10 +370,8 @@ class Applicability:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckApplicability(Request[Mapping[str, Applicability]]):
+class CheckApplicability(Request[Mapping[str, Applicability]], task="applicability"):
     """Which specs of single layers can be; an answer for every id."""
-
-    task: ClassVar[str] = "applicability"
 
     specs: tuple[str, ...]
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.analysis import layers
 from cnnbench.analysis.passes import Recording
-from cnnbench.costs import CostReport, CostTotals
+from cnnbench.costs import METHOD, CostReport, CostTotals
+from cnnbench.record import Cost
 
 if TYPE_CHECKING:
     from cnnbench.costs import LayerRow, OpRow
@@ -33,6 +34,28 @@ class Analysis(CostTotals):
     def layers(self) -> tuple[LayerRow, ...]:
         """Every module in registration order, the network itself first."""
         return layers.layer_rows(self.recording)
+
+    def cost(self) -> Cost:
+        """The static facts that go into a record."""
+        return Cost(
+            params=self.params,
+            trainable_params=self.trainable_params,
+            buffers=self.buffers,
+            param_bytes=self.memory.params,
+            buffer_bytes=self.memory.buffers,
+            input_bytes=self.memory.input,
+            macs=self.macs,
+            method=METHOD + (" (real tensors)" if self.real else ""),
+            training_macs=self.training_macs,
+            bias_adds=self.inference.bias_adds,
+            elementwise_flops=dict(self.inference.elementwise),
+            activation_peak_bytes=self.memory.activations,
+            memory_peak_bytes=self.memory.peak,
+            uncounted=dict(self.uncounted),
+            auxiliary_params=self.auxiliary_params,
+            macs_per_item=self.macs_per_item,
+            assumptions=self.assumptions,
+        )
 
     def report(self, *, rows: bool = True) -> CostReport:
         """What of it can leave the process; ``rows`` adds layers and operators."""

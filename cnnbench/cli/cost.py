@@ -123,10 +123,10 @@ def _ask(options: Mapping[str, Any]) -> list[CostReport | NotCounted]:
         for name in names
     ]
     with asking(executor(options["who"])) as pool:
-        answers = zip(names, ask_each(pool, requests, _SECONDS), strict=True)
+        answers = ask_each(pool, requests, _SECONDS)
         return [
             NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
-            for name, answer in answers
+            for name, answer in zip(names, answers, strict=True)
         ]
 
 
