@@ -327,11 +327,7 @@ class Fitted:
 
 @dataclass(frozen=True, kw_only=True)
 class TryBatch(SpecRequest[Fitted], task="try_batch"):
-    """Whether the spec's batch fits.
-
-    Attributes:
-        device_limit: bytes of a CUDA device that may be used; ``None`` for all of them.
-    """
+    """Whether the spec's batch fits; ``device_limit``: bytes of a CUDA device that may be used."""
 
     device_limit: int | None = None
 
