@@ -14,7 +14,7 @@ from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
 from cnnbench.analysis.modules import is_on_meta, take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
-from cnnbench.analysis.values import Optimizer, Phase, Slope, Totals
+from cnnbench.costs import Optimizer, Phase, Slope, Totals
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:

@@ -14,19 +14,20 @@ import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError, WorkerError
 from cnnbench.metrics import slice_seconds
-from cnnbench.record import Failure, Run, run_from_json
+from cnnbench.record import Failure, Run
+from cnnbench.requests import Finish, TakeSlice
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.inquiry import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
+    from cnnbench.requests import Answer, MeasureLatency, Request
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 
@@ -139,13 +140,13 @@ class BrokenPair:
 
 
 def play(
-    pools: Mapping[str, AnyPool], requests: Mapping[str, Message], plan: Plan, order: str
+    pools: Mapping[str, AnyPool], requests: Mapping[str, MeasureLatency], plan: Plan, order: str
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
 
     Args:
         pools: starts workers, by role.
-        requests: the ``measure`` task's message, by role.
+        requests: what to ask of each side, by role.
         plan: how many slices, how long.
         order: seeds turns, beside the plan.
     """
@@ -163,12 +164,12 @@ class _LivePair:
         self._workers: dict[str, AnyWorker] = {}
         self._asked = ROLES[0]
 
-    def play(self, requests: Mapping[str, Message]) -> PairedRun | BrokenPair:
+    def play(self, requests: Mapping[str, MeasureLatency]) -> PairedRun | BrokenPair:
         began = time.monotonic()
         try:
             estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
             self._turns(max(estimates))
-            runs = {role: run_from_json(self._ask(role, {"do": "finish"})) for role in ROLES}
+            runs = {role: self._ask(role, Finish()) for role in ROLES}
         except WorkerError as error:
             return BrokenPair(self._asked, failure(error))
         finally:
@@ -176,21 +177,21 @@ class _LivePair:
                 worker.close()
         return PairedRun(runs["base"], runs["head"], time.monotonic() - began)
 
-    def _prepare(self, role: str, request: Message) -> float:
+    def _prepare(self, role: str, request: MeasureLatency) -> float:
         self._asked = role
         self._workers[role] = self._pools[role].start()
-        return float(self._ask(role, request)["estimate"])
+        return self._ask(role, request).estimate
 
     def _turns(self, estimate: float) -> None:
         length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
         for turn in range(self._plan.turns(estimate)):
             for role in self._shuffled(ROLES):
                 move = turn % _TURNS_PER_PLACE == 0
-                self._ask(role, {"do": "slice", "turn": turn, "seconds": length, "move": move})
+                self._ask(role, TakeSlice(turn=turn, seconds=length, move=move))
 
-    def _ask(self, role: str, message: Message) -> Any:
+    def _ask(self, role: str, request: Request[Answer]) -> Answer:
         self._asked = role
-        return tell(self._workers[role], message, self._plan.timeout)
+        return tell(self._workers[role], request, self._plan.timeout)
 
     def _shuffled(self, roles: Sequence[str]) -> list[str]:
         return self._random.sample(roles, len(roles))

@@ -33,6 +33,7 @@ from cnnbench.gate.rule import (
     witnessed,
 )
 from cnnbench.record import Failure, Run
+from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import ROLES, BrokenPair, PairedRun
 from cnnbench.spec import Spec
@@ -40,7 +41,6 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
 
@@ -245,22 +245,19 @@ class PairedSession:
         plan, more = self._plan, standing.slices
         return replace(plan, slices=plan.slices * more, turn_budget=plan.turn_budget * more)
 
-    def _request(self, standing: _Progress, role: str, scratch: Path, number: int) -> Message:
+    def _request(
+        self, standing: _Progress, role: str, scratch: Path, number: int
+    ) -> MeasureLatency:
         spec = standing.contest.base if role == "base" else standing.contest.head
-        warm_up = {name: value * standing.warm_up for name, value in self._plan.warm_up.items()}
-        return {
-            "task": "measure",
-            "spec": spec.id,
-            "seed": self._plan.seed,
-            "memory_limit": self._plan.memory_limit,
-            "round": len(standing.bouts),
-            "ensemble": f"{self._token}-{number}-{standing.index}",
-            "warm_up": warm_up,
-            "reference": None,
-            "no_reference": "a duet compares times; 'cnnbench run' checks outputs",
-            "reference_path": str(scratch / "none.npz"),
-            "compile_cache": _compile_cache(spec, scratch),
-        }
+        return MeasureLatency.planned(
+            spec,
+            self._plan,
+            round=len(standing.bouts),
+            ensemble=f"{self._token}-{number}-{standing.index}",
+            warm_up=self._plan.warm_up.times(standing.warm_up),
+            no_reference="a duet compares times; 'cnnbench run' checks outputs",
+            compile_cache=_compile_cache(spec, scratch),
+        )
 
     def _look(self, standing: _Progress, bout: PairedRun) -> PairedOutcome | None:
         """Add a pair and decide, if that is possible yet."""

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
+from cnnbench.requests import MeasureLatency, Request, TakeSlice
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun, pinned
 from cnnbench.slices import Slice, Slices
@@ -35,8 +36,8 @@ def run(milliseconds: list[float], cpu: list[float] | None = None, delay: int | 
     return Run(0, "e", slices, (1, 1), 1, Check("unchecked"))
 
 
-def request() -> dict[str, Any]:
-    return {"task": "measure", "spec": SPEC.id, "seed": 0, "round": 0, "ensemble": "e"}
+def request() -> MeasureLatency:
+    return MeasureLatency.planned(SPEC, Plan(), round=0, ensemble="e")
 
 
 def play(base: Trouble, head: Trouble, plan: Plan | None = None) -> PairedRun | BrokenPair:
@@ -142,10 +143,10 @@ def test_tensors_of_both_sides_move_in_the_same_turns(monkeypatch: pytest.Monkey
     moves: list[tuple[int, bool]] = []
     tell = pair.tell
 
-    def heard(worker: Any, message: dict[str, Any], timeout: float) -> Any:
-        if message.get("do") == "slice":
-            moves.append((message["turn"], message["move"]))
-        return tell(worker, message, timeout)
+    def heard(worker: Any, request: Request[Any], timeout: float) -> Any:
+        if isinstance(request, TakeSlice):
+            moves.append((request.turn, request.move))
+        return tell(worker, request, timeout)
 
     monkeypatch.setattr(pair, "tell", heard)
     play(Trouble(lambda _: None), Trouble(lambda _: None), Plan(slices=6))

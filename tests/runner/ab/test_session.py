@@ -82,7 +82,7 @@ class Worker:
             cpu = round(3e7 * (owner.cpu or owner.factor)(pair, turn))
             waited = None if owner.delay is None else round(3e7 * owner.delay(pair, turn))
             self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=cpu, run_delay_ns=waited))
-            return {}
+            return {"turn": turn}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
         return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, Check("unchecked")))
