@@ -167,6 +167,7 @@ class Reference:
         subnormal_layer: the first layer with a subnormal number in its output, if any has one.
         pictures: how many different samples the outputs are answers to.
         picture_share: norm of the outputs less their mean over pictures, over their norm.
+        weights: ``calibrated``, or ``random`` as the network's builder initialised them.
         rounding: precision -> for every output how far rounding alone moves it in this network;
             for ``fp32`` its distance from float64.
     """
@@ -179,6 +180,7 @@ class Reference:
     subnormal_layer: str | None = None
     pictures: int | None = None
     picture_share: float | None = None
+    weights: str = "random"
     rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)
 
 

@@ -74,10 +74,12 @@ class SpecRequest(Request[Answer]):
         seed: of weights and inputs.
         memory_limit: bytes that the worker may get beyond what it starts with; ``None``: no limit.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+        weights: file of a calibration that the reference left; ``None``: weights as initialised.
     """
 
     spec: str
     seed: int
+    weights: str | None = None
     memory_limit: int | None = None
     cudnn_benchmark: bool = False
 
@@ -174,10 +176,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
     Attributes:
         reference_path: file that they are left in.
         float64: also compute in float64.
+        precisions: those whose rounding is to be known.
+        calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
+    precisions: tuple[str, ...] = ()
+    calibrate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

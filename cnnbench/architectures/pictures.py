@@ -45,9 +45,7 @@ def pictures(batch: int, sample: tuple[int, ...], generator: torch.Generator) ->
     return total * contrast + mean
 
 
-def _noise(
-    batch: int, sample: tuple[int, ...], scale: int, generator: torch.Generator
-) -> Tensor:
+def _noise(batch: int, sample: tuple[int, ...], scale: int, generator: torch.Generator) -> Tensor:
     """Noise that varies from square to square, interpolated in between."""
     channels, *space = sample
     grid = [max(1, -(-side // scale)) for side in space]

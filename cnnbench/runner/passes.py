@@ -25,9 +25,10 @@ from cnnbench.requests import (
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import ask, ceilings, tell
+from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnnbench.plan import Plan
@@ -88,9 +89,15 @@ class Passes:
         group.rounds += 1
         group.round_seconds = time.monotonic() - began
 
-    def _reference_path(self, workload: Workload) -> str:
+    def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)
-        return str(self._folder / f"reference-{place}.npz")
+        return str(self._folder / f"{what}-{place}.npz")
+
+    def _weights(self, spec: Spec) -> str | None:
+        """The file of calibrated weights, if the reference left one."""
+        known = self._shared(spec).reference
+        calibrated = known is not None and known.weights == "calibrated"
+        return self._path("weights", spec.workload) if calibrated else None
 
     def _shared(self, spec: Spec) -> Shared:
         return self._group.shared[spec.workload]
@@ -108,8 +115,14 @@ class Passes:
                 "not compared with float64, which would take too much of the budget"
             )
         try:
-            path = self._reference_path(workload)
-            request = ComputeReference.planned(plain, self._plan, reference_path=path, float64=wide)
+            request = ComputeReference.planned(
+                plain,
+                self._plan,
+                reference_path=self._path("reference", workload),
+                float64=wide,
+                precisions=_narrow(members),
+                calibrate=self._path("weights", workload),
+            )
             shared.reference = self._ask_reference(request)
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
@@ -182,7 +195,8 @@ class Passes:
                 ensemble=name,
                 reference=shared.reference,
                 no_reference=shared.no_reference,
-                reference_path=self._reference_path(spec.workload),
+                reference_path=self._path("reference", spec.workload),
+                weights=self._weights(spec),
                 compile_cache=self._compile_cache(spec),
             )
 
@@ -213,7 +227,9 @@ class Passes:
         """Peak memory, and from the same process afterwards what the step is made of."""
         self._step(f"{subject.spec.id}: memory", 1)
         cache = self._compile_cache(subject.spec)
-        request = MeasureMemory.planned(subject.spec, self._plan, compile_cache=cache)
+        request = MeasureMemory.planned(
+            subject.spec, self._plan, compile_cache=cache, weights=self._weights(subject.spec)
+        )
         what = "memory not measured"
         worker = None
         try:
@@ -235,6 +251,12 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
+
+
+def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
+    """The precisions of some specs in which rounding must be known."""
+    found = {subject.spec.mode.precision for subject in members}
+    return tuple(sorted(found - {Mode.precision}))
 
 
 def _room(plan: Plan) -> int | None:

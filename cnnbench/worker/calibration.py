@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     import numpy.typing as npt
 
@@ -72,8 +73,20 @@ def apply(module: nn.Module, arrays: Arrays) -> None:
         for key, array in arrays.items():
             action, _, name = key.partition(" ")
             tensor = _tensor(module, name)
-            if tensor is not None and (array.ndim == 0 or tuple(array.shape) == tuple(tensor.shape)):
+            if tensor is not None and array.shape in {(), tuple(tensor.shape)}:
                 _ACTIONS[action](tensor, array, name)
+
+
+def save(path: Path, arrays: Arrays) -> None:
+    """Keep a calibration as plain arrays (``.npz``, nothing pickled)."""
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def load(module: nn.Module, path: Path) -> None:
+    """Calibrate a network as a kept calibration says."""
+    with np.load(path, allow_pickle=False) as arrays:
+        apply(module, {key: arrays[key] for key in arrays.files})
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor | None:
@@ -147,12 +160,12 @@ class _Calibration:
                 if not tensor.numel() or not tensor.is_floating_point() or tensor.is_meta:
                     continue
                 low, high = float(tensor.min()), float(tensor.max())
+                if field == "bias" or low != high or abs(low) >= _TINY:
+                    continue
                 if _is_norm(part) or isinstance(part, (nn.GroupNorm, nn.LayerNorm)):
-                    if field == "weight" and low == high == 0:
-                        self._do("fill", part, field, 1.0)
-                elif low == high and (0 < abs(low) < _TINY or (low == 0 and tensor.numel() == 1)):
-                    if field != "bias":
-                        self._do("fill", part, field, _STARTED)
+                    self._do("fill", part, field, 1.0)
+                elif low or tensor.numel() == 1:
+                    self._do("fill", part, field, _STARTED)
 
     def _norm(self, part: Any, given: tuple[Any, ...]) -> None:
         values = given[0]

@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnbench.record import Reference, Deviation
+from cnnbench.record import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import build, outputs
+from cnnbench.worker import outputs
 from cnnbench.worker.modes import PRECISIONS
 from cnnbench.worker.rounding import Rounded, rounder
 
@@ -101,12 +101,12 @@ def seed_everything(seed: int) -> None:
     """Seed every generator that a network may draw from."""
     torch.manual_seed(seed)
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - the one that networks use
+    np.random.seed(seed % 2**32)
 
 
 def _random_states() -> list[Any]:
     """Where the random number generators stand, that of the CUDA device in use included."""
-    kind, keys, *rest = np.random.get_state()  # noqa: NPY002 - likewise
+    kind, keys, *rest = np.random.get_state()
     states = [torch.get_rng_state(), random.getstate(), (kind, np.asarray(keys).tobytes(), *rest)]
     # A device that has not been touched has drawn nothing, and asking would start it.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
@@ -134,15 +134,18 @@ def _rounded(
 ) -> tuple[Deviation, ...] | None:
     """How far rounding moves each output; ``None`` where the network cannot be run that way."""
     made = step(spec)
+    kept = {name: tensor.clone() for name, tensor in made.module.state_dict().items()}
+    rounded = Rounded(rounder(precision))
     try:
         with torch.no_grad():
-            rounded = Rounded(rounder(precision))
             if PRECISIONS[precision].dtype != torch.float32:
                 rounded.round_all([*made.module.parameters(), *made.module.buffers()])
-            with rounded:
-                return differences(observed(spec, made, seed)[0], plain)
+        with rounded:
+            return differences(observed(spec, made, seed)[0], plain)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         return None
+    finally:
+        made.module.load_state_dict(kept)
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
@@ -150,7 +153,9 @@ def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
     if len(got) != len(reference):
         return ()
     return tuple(
-        Deviation(_finite(outputs.distance(one, usual)), _finite(outputs.centred_distance(one, usual)))
+        Deviation(
+            _finite(outputs.distance(one, usual)), _finite(outputs.centred_distance(one, usual))
+        )
         for one, usual in zip(got, reference, strict=True)
     )
 

@@ -40,7 +40,7 @@ def rounder(precision: str) -> Callable[[Tensor], Tensor]:
     return lambda values: values.to(narrow).to(torch.float32)
 
 
-class Rounded(TorchDispatchMode):
+class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Rounds the float32 results of every operator.
 
     Args:
@@ -48,7 +48,7 @@ class Rounded(TorchDispatchMode):
     """
 
     def __init__(self, to: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._to = to
 
     def __torch_dispatch__(
@@ -61,7 +61,7 @@ class Rounded(TorchDispatchMode):
         """Run an operator and round what it wrote."""
         del types
         out = func(*args, **(kwargs or {}))
-        aliases = [one.alias_info for one in func._schema.returns]
+        aliases = [one.alias_info for one in func._schema.returns]  # noqa: SLF001
         if not any(alias is not None and not alias.is_write for alias in aliases):
             self.round_all(pytree.tree_leaves(out))  # a view holds nothing new
         return out

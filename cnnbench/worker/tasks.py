@@ -6,6 +6,7 @@ whoever asked knows where it was when it died.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from cnnbench.worker import (
     applicability,
     build,
     ceilings,
-    checking,
     environment,
     inquiry,
     layers,
@@ -25,6 +25,7 @@ from cnnbench.worker import (
     modes,
     structure,
 )
+from cnnbench.worker import reference as references
 from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import layer_times
@@ -55,8 +56,22 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
-    path, wide = Path(request.reference_path), request.float64
-    talk.answer(checking.compute_reference(spec, request.seed, path, talk.enter, float64=wide))
+    talk.enter("build")
+    architecture, module = build.construct(spec.workload, request.seed)
+    weights = "random"
+    if request.calibrate is not None and build.calibrates(spec.workload):
+        talk.enter("calibrate")
+        build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)
+        weights = "calibrated"
+
+    def step(of: Spec) -> build.Step:
+        return build.step(of, architecture, module, request.seed)
+
+    found = references.compute(
+        spec, step, request.seed, Path(request.reference_path), talk.enter,
+        float64=request.float64, precisions=request.precisions,
+    )  # fmt: skip
+    talk.answer(replace(found, weights=weights))
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
@@ -70,7 +85,7 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (memory pass)")
-    step = build.built(spec, request.seed)
+    step = build.built(spec, request.seed, request.weights)
     talk.enter("memory")
     talk.answer(memory.measure(step, device, request.warm_calls))
     if isinstance(talk.next(), requests.TakeStructure):
