@@ -70,14 +70,13 @@ def one_import() -> float:
 
 def sweep(options: argparse.Namespace, folder: str, clock: Clock) -> StoredRun:
     plan = Plan(rounds=options.rounds, slices=options.slices)
-    order = Order(
-        models=tuple(options.models.split(",")),
-        modes=tuple(options.modes.split(",")),
-        device="cpu",
+    grid = Grid(
+        tuple(options.models.split(",")),
+        tuple(options.modes.split(",")),
+        device=Device(),
         threads=(options.threads,) if options.threads else None,
-        plan=plan,
     )
-    return campaign.start(campaign.prepare(order), Path(folder) / "run", clock)
+    return campaign.start(campaign.prepare(grid, plan), Path(folder) / "run", clock)
 
 
 def inside(run: StoredRun) -> dict[str, float]:

@@ -44,6 +44,18 @@ class Asking:
     usual: str | None = None
     several: bool = True
 
+    def values(self, given: str | Iterable[Any]) -> tuple[Any, ...]:
+        """Every value once: of a comma-separated text, or of texts one by one.
+
+        Raises:
+            UsageError: there is none, or one cannot be.
+        """
+        parts = given.split(",") if isinstance(given, str) else map(str, given)
+        found = tuple(dict.fromkeys(self.read(part.strip()) for part in parts if part.strip()))
+        if not found:
+            raise UsageError(f"{self.option} needs at least one value")
+        return found
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -156,13 +168,13 @@ AXES: tuple[Axis, ...] = (
                        " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
     Axis("batch", lambda spec: spec.workload.batch, kind="whole", phrase="batch {}", pivot=True,
          compared=True,
-         asking=Asking("--batch", "batches", positive, "N", "Batch sizes.", "1")),
+         asking=Asking("--batch", "batches", positive, "N", "Samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
          asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
-                       "CxHxW", "Whole shape of one sample, for your own networks.",
+                       "SHAPE", "Whole shape of one sample, for your own networks.",
                        several=False)),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
-         asking=Asking("--size", "sizes", _size, "HxW",
+         asking=Asking("--size", "sizes", _size, "SIZE",
                        "Heights and widths in place of each network's own, e.g. 160,224x192.")),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
          asking=Asking("--device", "device", Device.parse, "DEVICE",
@@ -173,7 +185,7 @@ AXES: tuple[Axis, ...] = (
                        "CPU threads.  [default: the cores this process may use]")),
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
-                       "Modes: words joined with +, or all.", "eager")),
+                       "Words joined with +; all is the sensible set of the device.", "eager")),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.

@@ -19,8 +19,8 @@ from cnnbench.gate.rule import SequentialRule
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner.ab import pair, paired, revisions, sides
-from cnnbench.runner.campaign import Order
-from cnnbench.spec import PHASES
+from cnnbench.spec import PHASES, Device
+from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -114,38 +114,35 @@ def command(words: tuple[str, ...], **options: Any) -> None:
         raise UsageError(f"--repo {root}: no git repository")
     pythons = (options["python_a"], options["python_b"])
     both = sides.pair(words, repo, pythons=any(pythons))
-    order = _order(options, both)
-    for line in _notices(order, both, repo):
+    grid = _grid(options, both)
+    for line in _notices(grid, both, repo):
         _say(line, quiet=False)
     out = options["out"] or Path("results") / f"ab-{store.new_run_name()}"
     with pair.pinned(options["core"]), _terminable(), sides.opened(both, repo, pythons) as opened:
-        prepared, outcomes = _play(opened, order, options, out)
+        prepared, outcomes = _play(opened, grid, options, out)
     _show(prepared, outcomes, out, as_json=options["as_json"])
     conclude(outcomes, strict=options["strict"])
 
 
-def _order(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Order:
+def _grid(options: dict[str, Any], both: tuple[sides.Named, sides.Named]) -> Grid:
     if both[0].kind == "mode" and options["modes"]:
         raise UsageError("BASE and HEAD are modes already; drop --modes")
-    if options["size"] and options["shape"]:
-        raise UsageError("--size and --input both say the shape; keep one")
-    return Order(
+    return Grid(
         models=paired.models_or_default(options["models"], both),
         modes=options["modes"] or ("eager",),
-        device=options["device"],
+        device=None if options["device"] is None else Device.parse(options["device"]),
         batches=options["batch"],
         phases=options["phase"],
         sizes=options["size"] or (),
         input=options["shape"],
         threads=options["threads"],
         arguments=dict(options["model_arg"]),
-        executor=options["executor"],
     )
 
 
-def _notices(order: Order, both: tuple[sides.Named, sides.Named], repo: Path | None) -> list[str]:
+def _notices(grid: Grid, both: tuple[sides.Named, sides.Named], repo: Path | None) -> list[str]:
     found = sides.notices(*both, repo)
-    same = paired.ours(order.models, both, repo)
+    same = paired.ours(grid.models, both, repo)
     if same:
         found.append(f"{', '.join(same)}: part of cnnbench, the same in both revisions")
     return found
@@ -175,9 +172,9 @@ def _terminable() -> Iterator[None]:
 
 
 def _play(
-    opened: tuple[CodeSide, CodeSide], order: Order, options: dict[str, Any], out: Path
+    opened: tuple[CodeSide, CodeSide], grid: Grid, options: dict[str, Any], out: Path
 ) -> tuple[PairedJob, list[PairedOutcome]]:
-    prepared = paired.prepare(opened, order, _how(options))
+    prepared = paired.prepare(opened, grid, _how(options))
     watcher = Announcer(quiet=options["quiet"])
     try:
         return prepared, paired.run(prepared, out, watcher)
