@@ -38,7 +38,8 @@ from cnnbench import metrics, stats  # noqa: E402
 from cnnbench.conv.layers import ConvLayer  # noqa: E402
 from cnnbench.conv.problem import ConvProblem, of_workload  # noqa: E402
 from cnnbench.runner import campaign, lab  # noqa: E402
-from cnnbench.spec import Spec  # noqa: E402
+from cnnbench.spec import Device, Spec  # noqa: E402
+from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable

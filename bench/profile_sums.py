@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 
 from cnnbench import units
+from cnnbench.plan import Plan
 from cnnbench.runner import profiling
-from cnnbench.runner.campaign import Order
+from cnnbench.spec import Device
+from cnnbench.suite import Grid
 
 MODELS = ("resnet50", "mobilenet_v2", "googlenet")
 

@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT)]
 
 from cnnbench.plan import Plan  # noqa: E402
 from cnnbench.runner import campaign  # noqa: E402
-from cnnbench.runner.campaign import Order  # noqa: E402
+from cnnbench.spec import Device  # noqa: E402
+from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnbench.record import Record

@@ -34,9 +34,7 @@ def test_modes_of_one_workload_stand_together() -> None:
 
 def test_every_network_keeps_its_own_input_unless_a_size_is_given() -> None:
     own = {spec.workload.input for spec in expand(GRID, KNOWN).specs}
-    sized = {
-        spec.workload.input for spec in expand(replace(GRID, sizes=((96, 64),)), KNOWN).specs
-    }
+    sized = {spec.workload.input for spec in expand(replace(GRID, sizes=((96, 64),)), KNOWN).specs}
 
     assert own == {(3, 32, 32), (3, 224, 224)}
     assert sized == {(3, 96, 64)}
@@ -88,9 +86,7 @@ def test_arguments_and_threads_reach_every_spec() -> None:
 
 def test_guessed_macs_grow_with_batch_and_area() -> None:
     base = expand(replace(GRID, modes=("eager",), phases=("inference",)), KNOWN)
-    grown = expand(
-        replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64),)), KNOWN
-    )
+    grown = expand(replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64),)), KNOWN)
 
     assert list(base.macs.values()) == [1000, 8000, 5000, 40000]
     assert list(grown.macs.values())[:2] == [4000, 32000]

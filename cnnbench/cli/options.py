@@ -275,8 +275,9 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
     """
     known = tuple(formats)
     options: dict[str, Decorator] = {
-        "kind": click.option("--format", "kind", default=usual, required=usual is None, metavar="FORMAT",
-                             show_default=usual is not None, help=f"One of {', '.join(known)}."),
+        "kind": click.option("--format", "kind", metavar="FORMAT", default=usual,
+                             required=usual is None, show_default=usual is not None,
+                             help=f"One of {', '.join(known)}."),
         "output": output(),
     }  # fmt: skip
     if "json" in known:

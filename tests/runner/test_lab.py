@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cnnbench.conv.layers import ConvLayer
@@ -13,13 +15,15 @@ from cnnbench.suite import Grid
 LAYER = ConvLayer("conv:k8-3x3-p1", (8, 16, 16))
 
 
+GRID = Grid((), lab.MODES, (), device=Device(), threads=(1,))
+
+
 def order(**more) -> lab.LabOrder:
-    grid = Grid((), lab.MODES, (), device=Device(), threads=(1,))
-    return lab.LabOrder(**({"layers": (LAYER,), "grid": grid} | more))
+    return lab.LabOrder(**({"layers": (LAYER,), "grid": GRID} | more))
 
 
 def prepared(**more) -> lab.Lab:
-    return prepared(**more), who="fake")
+    return lab.prepare(order(**more), who="fake")
 
 
 def modes(found: lab.Lab) -> list[str]:
@@ -80,7 +84,7 @@ def test_seconds_grow_with_what_is_executed_and_prepared() -> None:
 
 
 def test_a_model_is_measured_beside_its_layers() -> None:
-    found = prepared(layers=(), model="resnet18", implementations=("none",))
+    found = prepared(layers=(), implementations=("none",), grid=replace(GRID, models=("resnet18",)))
 
     names = {spec.workload.architecture for spec in found.job.specs}
     assert names == {"resnet18", "conv:k8-3x3-s2-p1", "conv:k8-3x3-p1"}
@@ -93,8 +97,8 @@ def test_a_model_is_measured_beside_its_layers() -> None:
         ({"implementations": ("winograd",)}, UnknownName),
         ({"substitutes": ("gost",)}, UnknownName),
         ({"dtypes": ("fp8",)}, UsageError),
-        ({"layers": (), "model": "tag:quick"}, UsageError),
-        ({"layers": (), "model": "resnt18"}, UsageError),
+        ({"layers": (), "grid": replace(GRID, models=("tag:quick",))}, UsageError),
+        ({"layers": (), "grid": replace(GRID, models=("resnt18",))}, UsageError),
     ],
 )
 def test_unknown_words_are_refused_before_a_worker_starts(more, error) -> None:
