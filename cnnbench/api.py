@@ -18,13 +18,14 @@ from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
     from cnnbench.analysis import Analysis
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
 
 
@@ -123,14 +124,13 @@ def run(
             ``slice_seconds``, ``turn_budget`` (seconds of slices per spec and round), ``seed``,
             ``precision`` (stop when every interval is within this share), ``budget`` (seconds for
             everything), ``timeout`` (seconds of a worker's step), ``memory_limit`` (bytes of a CPU
-            worker), ``ceilings`` (probe the machine's), ``l2`` and ``cudnn_benchmark`` (CUDA only),
-            ``warm_up_calls``, ``warm_up_seconds``, ``warm_up_limit``, ``warm_up_fewest``,
-            ``least_turns``, ``memory_warm_calls`` and ``float64_macs``.
+            worker), ``ceilings`` (probe the machine's), ``l2`` and ``cudnn_benchmark`` (CUDA only);
+            for ``warm_up_*``, ``least_turns``, ``memory_warm_calls``, ``float64_macs`` see there.
 
     Raises:
         CnnbenchError: the request cannot be carried out; failures of single specs are rows instead.
     """
-    known = {name: axis.asking for name, axis in axes.settings().items() if axis.asking is not None}
+    settings = _settings(more)
     grid = Grid(
         models=_words(models),
         modes=_words(modes),
@@ -142,21 +142,32 @@ def run(
         optimizers=_words(optimizer),
         threads=_numbers(threads),
         arguments=arguments or {},
-        settings={
-            name: asking.values(more.pop(name)) for name, asking in known.items() if name in more
-        },
+        settings=settings,
     )
-    job = campaign.prepare(grid, _plan(more, known), executor)
+    return _measured(campaign.prepare(grid, _plan(more), executor), out, watcher)
+
+
+def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
     name = store.new_run_name()
     path = Path(out) if out is not None else Path("results") / name
     return Results((campaign.start(job, path, watcher or Silent(), name),))
 
 
-def _plan(given: Mapping[str, Any], beside: Iterable[str] = ()) -> Plan:
+def _settings(given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Values of further axes, taken out of what was given."""
+    known = {name: axis.asking for name, axis in axes.settings().items()}
+    return {
+        name: asking.values(given.pop(name))
+        for name, asking in known.items()
+        if asking is not None and name in given
+    }
+
+
+def _plan(given: Mapping[str, Any]) -> Plan:
     known = [field.name for field in dataclasses.fields(Plan)]
     for name in given:
         if name not in known:
-            raise UnknownName("plan field", name, [*known, *beside])
+            raise UnknownName("plan field", name, [*known, *axes.settings()])
     return Plan(**given)
 
 

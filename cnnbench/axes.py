@@ -50,11 +50,11 @@ class Asking:
         Raises:
             UsageError: there is none, or one cannot be.
         """
-        parts = given.split(",") if isinstance(given, str) else map(str, given)
-        found = tuple(dict.fromkeys(self.read(part.strip()) for part in parts if part.strip()))
-        if not found:
-            raise UsageError(f"{self.option} needs at least one value")
-        return found
+        texts = given.split(",") if isinstance(given, str) else map(str, given)
+        parts = [text.strip() for text in texts]
+        if not parts or not all(parts):
+            raise UsageError(f"{self.option}: a value is missing in '{','.join(parts)}'")
+        return tuple(dict.fromkeys(map(self.read, parts)))
 
 
 @dataclass(frozen=True)

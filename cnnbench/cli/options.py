@@ -77,8 +77,8 @@ def _axis(axis: Axis, asking: Asking, usual: str | None, *, several: bool) -> De
     )
 
 
-def _asked(name: str) -> tuple[Axis, Asking]:
-    return next(pair for pair in axes.asked() if pair[0].name == name)
+def _asked(name: str) -> Asking:
+    return next(asking for axis, asking in axes.asked() if axis.name == name)
 
 
 def _key(asking: Asking) -> str:
@@ -274,10 +274,11 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         what: they are.
     """
     known = tuple(formats)
+    # To click a default of None is a default.
+    when: dict[str, Any] = {"required": True} if usual is None else {"default": usual}
     options: dict[str, Decorator] = {
-        "kind": click.option("--format", "kind", metavar="FORMAT", default=usual,
-                             required=usual is None, show_default=usual is not None,
-                             help=f"One of {', '.join(known)}."),
+        "kind": click.option("--format", "kind", metavar="FORMAT", show_default=True,
+                             help=f"One of {', '.join(known)}.", **when),
         "output": output(),
     }  # fmt: skip
     if "json" in known:
@@ -296,7 +297,10 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # One number, for commands that have no grid.
-threads = _axis(*_asked("threads"), None, several=False)
+threads = click.option(
+    "--threads", type=AxisValues(_asked("threads"), several=False), help=_asked("threads").help,
+    callback=lambda *given: given[-1][0] if given[-1] else None,
+)  # fmt: skip
 dry_run = click.option("--dry-run", is_flag=True, help="Show what would be measured; do not.")
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 executor = click.option(
