@@ -32,6 +32,9 @@ Examples:
   cnnbench baseline update benchmarks/baseline.json results/RUN --replace
 """
 
+# What goes with a run; everything else is in the run itself.
+_BESIDE_RUN = ("run", "output", "force", "who", "debug")
+
 _COLUMNS = (
     Column("spec", "spec"),
     Column("latency_median_s", "latency", "seconds"),
@@ -57,7 +60,16 @@ def command() -> None:
 @click.option("--force", is_flag=True, help="Overwrite a baseline that is there.")
 @options.executor
 @options.debug
-def save(run: Path | None, grid: Grid, output: Path, force: bool, who: str) -> None:
+@click.pass_context
+def save(
+    ctx: click.Context,
+    /,
+    run: Path | None,
+    grid: Grid,
+    output: Path,
+    force: bool,
+    who: str,
+) -> None:
     """Make a baseline of a stored run, or of the structure of some models (--models).
 
     It names the git revision that is checked out now as its source: save it where you measured it.
@@ -68,6 +80,8 @@ def save(run: Path | None, grid: Grid, output: Path, force: bool, who: str) -> N
         )
     if (run is None) == (not grid.models):
         raise UsageError("baseline save takes either a run or --models")
+    if run is not None:
+        options.refuse_others(ctx, _BESIDE_RUN, f"{run} says what was measured")
     made = _structure(grid, who) if run is None else baseline.of_run(store.read(run), source())
     baseline.write(output, made)
     _say(output, made)

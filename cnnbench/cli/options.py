@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from cnnbench import axes
 from cnnbench.cli.output import write
@@ -28,6 +29,23 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Any]
     Decorator = Callable[[Command], Command]
+
+
+def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None:
+    """Refuse what was written on the command line and changes nothing.
+
+    Args:
+        ctx: of the command.
+        beside: names of the parameters that mean something.
+        why: the others do not.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for one in ctx.command.params:
+        written = ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE
+        if written and one.name not in beside:
+            raise UsageError(f"{why}; drop {one.opts[0]}")
 
 
 def _bundle(

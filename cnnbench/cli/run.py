@@ -82,7 +82,7 @@ def command(
     moments. With --precision or --budget, --rounds is the most there may be, 20 by default.
     """
     if resume is not None:
-        _refuse_grid(ctx)
+        options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
         stored = _resume(resume, retry_failed=retry_failed, budget=plan.budget, quiet=quiet)
     else:
         if retry_failed:
@@ -94,13 +94,6 @@ def command(
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
     _show(stored, as_json=as_json)
-
-
-def _refuse_grid(ctx: click.Context) -> None:
-    for one in ctx.command.params:
-        source = ctx.get_parameter_source(one.name or "")
-        if one.name not in _BESIDE_RESUME and source is click.core.ParameterSource.COMMANDLINE:
-            raise UsageError(f"--resume takes everything from the run itself; drop {one.opts[0]}")
 
 
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
