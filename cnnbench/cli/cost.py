@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import suite
+from cnnbench import axes, suite
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _SECONDS = 600.0
 
+# What a static count does not depend on.
+_NOT_COUNTED = ("mode", "device", "threads", *axes.settings())
+
 _EPILOG = """\b
 Examples:
   cnnbench cost resnet50
@@ -38,7 +41,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.MODELS, several=False, without=("mode", "device", "threads"))
+@options.grid(models=options.MODELS, several=False, without=_NOT_COUNTED)
 @click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",
