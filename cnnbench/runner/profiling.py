@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from cnnbench import roofline
 from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
 from cnnbench.profile import Profile
-from cnnbench.requests import CountLayers, ListPrimitives, TimeLayers, TraceStep
+from cnnbench.requests import CountLayers, ListPrimitives, ProbeCeilings, TimeLayers, TraceStep
 from cnnbench.runner import campaign
-from cnnbench.runner.inquiry import ask, asking, ceilings
+from cnnbench.runner.inquiry import SECONDS, ask, asking
 
 if TYPE_CHECKING:
     from typing import Any
@@ -127,7 +127,8 @@ class _Asker:
         """Probe them; those that threads waited through would be too low and are left out."""
         note = ""
         try:
-            probed = ceilings(self._pool, spec.device, spec.threads)
+            request = ProbeCeilings(device=spec.device.text, threads=spec.threads)
+            probed = ask(self._pool, request, SECONDS)
         except WorkerError as error:
             note = f"ceilings not measured: {error}"
         else:
