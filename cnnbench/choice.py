@@ -53,7 +53,7 @@ def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
 
 
 def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]:
-    """Those that gain clearly and cannot be told from the fastest that does; the simplest first.
+    """The fastest of those that gain clearly, then what cannot be told from it.
 
     Args:
         pairs: eligible records, each with what its gain is over; all share the error.
@@ -63,8 +63,8 @@ def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]
     if not gaining:
         return ()
     top = _fastest(gaining)
-    level = [one for one, _ in gaining if standing(top, one, count) != "faster"]
-    return tuple(sorted(level, key=_effort))
+    others = [one for one, _ in gaining if one is not top]
+    return (top, *(one for one in others if standing(top, one, count) != "faster"))
 
 
 def _fastest(pairs: Sequence[tuple[Record, Record | None]]) -> Record:
@@ -98,7 +98,8 @@ class ModeChoice:
     Attributes:
         baseline: plain eager.
         verdict: what the measurements say of all modes together.
-        best: the mode to use; plain eager unless another is clearly faster.
+        best: the mode to use, the simplest of those that cannot be told from the fastest; plain
+            eager unless another is clearly faster.
         equal: other eligible modes that cannot be told from ``best``.
         tried: eligible modes that were measured beside plain eager.
         loose: modes that would gain over ``best``, but for their loose output.
@@ -137,14 +138,14 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     tried = tuple(one for one in beside if eligible(one))
     standings = [standing(one, base, len(tried)) for one in tried]
     top = leaders([(one, base) for one in tried])
-    best = top[0] if top else base
+    best = min(top, key=_effort, default=base)
     level = tuple(one for one, how in zip(tried, standings, strict=True) if how == "unclear")
     loose = tuple(
         one
         for one in beside
         if one.status == "loose" and standing(one, best, len(tried) + 1) == "faster"
     )
-    equal = top[1:] if top else level
+    equal = tuple(one for one in top or level if one is not best)
     return ModeChoice(base, _verdict(beside, standings), best, equal, tried, loose)
 
 

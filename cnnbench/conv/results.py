@@ -199,14 +199,13 @@ class Advice:
         bench: the layer.
         kind: a key of ``CLASSES``.
         dtype: that it keeps; empty for class A, which may change it.
-        chosen: the simplest that cannot be told from the fastest that clearly gains (``choice``);
-            ``None`` if none gains.
+        chosen: the fastest of those that clearly gain (``choice``); ``None`` if none does.
         gain: over the default of its dtype, or for a substitute over the layer in its mode; for
             class A over the plain layer.
         beside: for class B, against the best library way.
         promised: for class C, the gain that multiply-accumulates promise.
         tried: how many right ones there were.
-        wrong: how many were left aside because their output is wrong.
+        wrong, loose: how many were left aside because their output is so.
         rounds: the most that any of them was measured in; one says nothing of differences.
     """
 
@@ -219,6 +218,7 @@ class Advice:
     beside: Estimate | None = None
     promised: float | None = None
     wrong: int = 0
+    loose: int = 0
     rounds: int = 0
 
     @property
@@ -265,10 +265,14 @@ def _chosen(
     usable = [pair for pair in measured if eligible(pair[0])]
     if not measured:
         return []
-    wrong = sum(record.status == "wrong" for record, _ in measured)
+    wrong, loose = (
+        sum(record.status == status for record, _ in measured) for status in ("wrong", "loose")
+    )
     counts = [len(metrics.log_speedups(one, base)) for one, base in usable if base is not None]
     rounds = max(counts, default=0)
-    none = Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong, rounds=rounds)
+    none = Advice(
+        bench, kind, dtype, None, None, len(usable), wrong=wrong, loose=loose, rounds=rounds
+    )
     best = next(iter(leaders(usable)), None)
     if best is None:
         return [none]
