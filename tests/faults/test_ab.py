@@ -1,4 +1,4 @@
-"""Real duets of a user's repository: one slow layer more, and everything that can go wrong."""
+"""Two revisions really measured: one slow layer more, and everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ def test_a_slow_layer_is_caught_and_each_fault_costs_one_verdict(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_duet_leaves_no_process_and_no_worktree(repo: Path, sent: int) -> None:
+def test_an_interrupted_measurement_leaves_no_process_and_no_worktree(
+    repo: Path, sent: int
+) -> None:
     process = start(repo, "base", "main", "--models", "mynets.nets:same", *SMALL)
     wait_for(lambda: worktrees(repo) == 3 and children_of(process.pid))
     starters = children_of(process.pid)

@@ -13,6 +13,7 @@ from cnnbench.errors import UsageError
 from cnnbench.gate.rule import (
     VERDICTS,
     SequentialRule,
+    checked_by_cpu_time,
     decide,
     holm,
     hopeless,
@@ -20,7 +21,6 @@ from cnnbench.gate.rule import (
     p_value,
     resolvable,
     wilson,
-    witnessed,
 )
 from cnnbench.stats import t_interval
 
@@ -127,9 +127,9 @@ def test_giving_up_never_takes_a_verdict_away(pairs: list[float]) -> None:
 def test_cpu_time_that_says_something_else_makes_it_inconclusive() -> None:
     slower = decide(logs(8.0, 8.1, 7.9), FIVE)
 
-    assert witnessed(slower, logs(8.0, 8.0, 8.0), FIVE).verdict == "regression"
-    assert witnessed(slower, [], FIVE) == slower
-    apart = witnessed(slower, logs(0.0, 0.1, 0.0), FIVE)
+    assert checked_by_cpu_time(slower, logs(8.0, 8.0, 8.0), FIVE).verdict == "regression"
+    assert checked_by_cpu_time(slower, [], FIVE) == slower
+    apart = checked_by_cpu_time(slower, logs(0.0, 0.1, 0.0), FIVE)
     assert (apart.verdict, apart.reason.split(":")[0]) == (
         "inconclusive", "wall clock and CPU time disagree",
     )  # fmt: skip

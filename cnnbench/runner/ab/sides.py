@@ -1,4 +1,4 @@
-"""What a duet compares: two revisions, two interpreters, two models or two modes.
+"""What is compared in pairs: two revisions, two interpreters, two models or two modes.
 
 Turns what a user wrote into two sides, each an executor and what it changes of an order. Checks out
 what must be checked out, and removes it again. Knows nothing of measuring.
@@ -54,7 +54,7 @@ class Named:
 
 @dataclass(frozen=True)
 class CodeSide:
-    """One side of a duet, ready to be measured.
+    """One side of a paired comparison, ready to be measured.
 
     Attributes:
         role: ``base`` or ``head``.
