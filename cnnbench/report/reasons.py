@@ -200,7 +200,7 @@ def sentence(finding: MetricVerdict) -> str:
     change = finding.change
     if change is not None and change.ratio is not None:
         parts.append(_amount(change))
-    if change is not None:
+    if change is not None and finding.verdict != "failed":
         parts.append(f"threshold {units.percent(finding.limit)}")
     if finding.reason:
         parts.append(finding.reason)

@@ -9,7 +9,7 @@ from cnnbench.environment import Environment
 from cnnbench.facts import Structure
 from cnnbench.gate import Judgement, Side, Threshold
 from cnnbench.gate.thresholds import defaults
-from cnnbench.report import comparison, render
+from cnnbench.report import comparison, reasons, render
 from tests import made
 
 OTHER = "resnet18/inference-b1-3x224x224/eager/cpu-t2"
@@ -56,13 +56,13 @@ def test_several_comparisons_name_their_run(judgement) -> None:
     assert len(table.rows) == 2 * len(judgement.rows)
 
 
-def test_unlike_environments_are_said(judgement) -> None:
+def test_different_environments_are_said(judgement) -> None:
     unlike = replace(judgement.comparison, unlike=("cpu: A -> B",))
 
-    lines = comparison.captions(replace(judgement, comparison=unlike))
-    forced = comparison.captions(replace(judgement, comparison=unlike, forced=True))
+    lines = reasons.captions(replace(judgement, comparison=unlike))
+    forced = reasons.captions(replace(judgement, comparison=unlike, forced=True))
 
-    assert "unlike environments, timing is advisory: cpu: A -> B" in lines
+    assert "different environments, timing is advisory: cpu: A -> B" in lines
     assert any("judged all the same" in line for line in forced)
 
 
@@ -73,10 +73,11 @@ def test_a_long_structure_is_cut_and_says_so() -> None:
     )
     sides = (Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", new)))
 
-    lines = comparison.notes(gate.judge(gate.compare(*sides), []))
+    lines = reasons.notes(gate.judge(gate.compare(*sides), []))
 
     assert sum("structure changed" in line for line in lines) == 13
     assert any(line.endswith("structure changed: and 28 more") for line in lines)
+    assert sum(made.EAGER in line for line in lines) == 1
 
 
 def test_rows_that_are_unsure_for_one_reason_share_a_line(eager, same) -> None:
@@ -86,6 +87,6 @@ def test_rows_that_are_unsure_for_one_reason_share_a_line(eager, same) -> None:
              {n: made.record(n, [[10]] * 3, ensemble="z") for n in (eager.id, same.id)}),
     )  # fmt: skip
 
-    found = comparison.notes(gate.judge(gate.compare(*sides), defaults()))
+    found = reasons.notes(gate.judge(gate.compare(*sides), defaults()))
 
-    assert "2 specs: latency: incomparable: measured in unlike environments" in found
+    assert "2 specs: latency: incomparable: measured in different environments" in found

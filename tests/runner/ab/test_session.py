@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
-from cnnbench.gate.rule import Decision, SequentialRule
+from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
-from cnnbench.runner.ab import session
-from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
+from cnnbench.runner.ab.session import PairedSession
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from tests.runner.conftest import specs
@@ -348,31 +348,24 @@ def test_any_noise_ends_within_the_most_pairs_of_two_looks(
         assert effect > 0 or noise > 0.01
 
 
-def outcome(name: str, verdict: str, pairs: tuple[float, ...]) -> PairedOutcome:
-    (comparison,) = comparisons(name)
-    return PairedOutcome(comparison, verdict, Decision(verdict, pairs=len(pairs)), pairs, pairs)  # type: ignore[arg-type]
-
-
-def test_among_many_only_what_is_clear_stands() -> None:
-    clear = outcome("clear", "regression", (0.1, 0.101, 0.102))
-    doubtful = outcome("doubtful", "regression", (0.03, 0.06, 0.08))
-    rest = [outcome(f"n{i}", "unchanged", (0.0, 0.001, -0.001)) for i in range(58)]
-
-    found = {one.comparison.base.workload.architecture: one
-             for one in session.together([clear, doubtful, *rest])}  # fmt: skip
-
-    assert found["clear"].verdict == "regression"
-    assert found["doubtful"].verdict == "inconclusive"
-    assert "60 benchmarks" in found["doubtful"].decision.reason
-    assert found["n0"].verdict == "unchanged"
-
-
 def test_many_comparisons_are_judged_together_at_the_end() -> None:
     head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
     found = measured(head, *(f"m{index}" for index in range(51)))
 
     assert {one.verdict for one in found} == {"regression"}
     assert len(found) == 51
+
+
+def test_of_many_comparisons_only_regressions_wait_for_the_others() -> None:
+    ear = Ear()
+    names = [f"m{index}" for index in range(51)]
+    head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
+    head.error = lambda model, pair: WorkerDied("killed") if (model, pair) == ("m0", 1) else None
+
+    found = measured(head, *names, ear=ear)
+
+    assert found[0].verdict == "failed"
+    assert [one.verdict for one in ear.outcomes] == ["failed"] + ["regression"] * 50
 
 
 def test_names_of_comparisons_are_short_where_only_the_mode_differs() -> None:
