@@ -31,7 +31,7 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# Facets that a processor decides and not the code alone: between unlike machines they differ.
+# Facets that a processor decides and not the code alone: between different machines they differ.
 _UNLIKE = "measured in different environments"
 _OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
 

@@ -45,7 +45,9 @@ def test_every_verdict_is_a_case(verdict: Verdict) -> None:
 
 
 def test_the_suite_counts_its_cases() -> None:
-    suite = parse(junit.render(judgement("regression", "failed", "inconclusive", "unchanged"), "ab"))[0]
+    suite = parse(
+        junit.render(judgement("regression", "failed", "inconclusive", "unchanged"), "ab")
+    )[0]
 
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4", "failures": "1", "errors": "1", "skipped": "1",
