@@ -46,7 +46,8 @@ def _timing(judgement: Judgement) -> str:
     """What different environments mean for the verdicts about times."""
     if judgement.forced:
         return "timing is judged all the same"
-    if all(time.how == "paired" for time in _times(judgement)):
+    hows = {time.how for time in _times(judgement) if time.ratio is not None}
+    if hows == {"paired"}:
         return "timing was measured side by side"
     return "timing is advisory"
 
@@ -71,13 +72,9 @@ def _how(judgement: Judgement) -> list[str]:
 
 def counts(judgement: Judgement) -> str:
     """``12 specs: 1 regression, 11 unchanged``."""
-    verdicts = dict.fromkeys(row.verdict for row in judgement.rows)
-    parts = sorted((f"{judgement.count(one)} {one}" for one in verdicts), key=_worst_first)
+    found = {one: judgement.count(one) for one in VERDICTS}
+    parts = [f"{count} {one}" for one, count in found.items() if count]
     return f"{len(judgement.rows)} specs: {', '.join(parts)}"
-
-
-def _worst_first(text: str) -> int:
-    return [str(one) for one in VERDICTS].index(text.split()[1])
 
 
 def notes(judgement: Judgement) -> list[str]:
@@ -104,7 +101,7 @@ _TOLD = ("regression", "failed")
 
 def _of_row(judged: Judged) -> list[str]:
     """The row's name once, with everything that is to be said of it alone."""
-    told = [*_sentences(judged, _TOLD)]
+    told = _sentences(judged, _TOLD)
     changed = _changed(judged, _TOLD)
     told += changed[:_LINES]
     if len(changed) > _LINES:

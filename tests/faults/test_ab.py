@@ -116,12 +116,13 @@ def test_a_slow_layer_is_caught_and_each_fault_costs_one_verdict(
     models = ",".join(f"mynets.nets:{name}" for name in names)
     out = tmp_path / "out"
     process = start(repo, "base", "main", "--models", models, *SMALL, "--threshold", "50%",
-                    "--timeout", "20", "--json", "--out", str(out), path=decoy)  # fmt: skip
+                    "--timeout", "20", "--out", str(out), path=decoy)  # fmt: skip
     text, errors = process.communicate(timeout=900)
 
     assert process.returncode == 1, errors
-    verdicts = {one["base"].split("/")[0].partition(":")[2]: one
-                for one in json.loads(text)["verdicts"]}  # fmt: skip
+    assert "5 specs: 1 regression, 3 failed" in text
+    kept = json.loads((out / "verdicts.json").read_text())["verdicts"]
+    verdicts = {one["base"].split("/")[0].partition(":")[2]: one for one in kept}
     assert verdicts["tiny"]["verdict"] == "regression"
     assert verdicts["tiny"]["estimate"] > 0.3
     assert len(verdicts["tiny"]["log_ratios_confirmation"]) >= 3
