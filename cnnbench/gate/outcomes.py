@@ -14,6 +14,8 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+ROLES = ("base", "head")
+
 
 @dataclass(frozen=True)
 class PairedComparison:

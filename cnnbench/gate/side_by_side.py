@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics
 from cnnbench.gate.changes import BY_TIME, Change, Comparison, Row, made_up, of_pairs, unlike
 from cnnbench.gate.facets import FACETS
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
 
@@ -85,7 +86,7 @@ def _estimates(outcome: PairedOutcome, metric: str) -> Change:
     """The absolute values, of all pairs."""
     old, new = (
         Record(outcome.comparison.spec(role).id, "", "", runs=outcome.runs.get(role, ()))
-        for role in ("base", "head")
+        for role in ROLES
     )
     of = metrics.metric(metric).of
     return Change(metric, of(old), of(new), "unknown")

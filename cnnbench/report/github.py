@@ -55,11 +55,6 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def marker(command: str) -> str:
-    """By which a job finds the comment that it wrote before, to edit instead of adding one."""
-    return f"<!-- cnnbench {command} -->"
-
-
 def comment(judgement: Judgement, command: str) -> str:
     """Markdown for a comment, with a marker to find it again.
 
@@ -76,9 +71,11 @@ def step_summary(judgement: Judgement, command: str) -> str:
 
 
 def _page(judgement: Judgement, command: str) -> str:
-    title = f"### cnnbench {command}: {markdown.escape(counts(judgement))}"
-    head = f"{marker(command)}\n{title}\n\n"
-    return head + markdown.render(summary([judgement]))
+    # By the first line a job finds the comment that it wrote before, to edit instead of adding one.
+    head = f"<!-- cnnbench {command} -->\n### cnnbench {command}: "
+    return (
+        head + markdown.escape(counts(judgement)) + "\n\n" + markdown.render(summary([judgement]))
+    )
 
 
 def _cut(text: str, limit: int) -> str:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import UsageError, WorkerError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import slice_seconds
 from cnnbench.record import Failure, Run, run_from_json
 from cnnbench.runner.ensemble import failure
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 
-ROLES = ("base", "head")
 # After so many turns, the tensors of both sides move: much of what makes two processes of the same
 # code differ is where their memory lies.
 _TURNS_PER_PLACE = 2

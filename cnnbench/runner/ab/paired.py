@@ -6,7 +6,7 @@ Where sides, campaign, session and store meet; ``cnnbench ab`` and ``cnnbench ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,14 +16,14 @@ from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
 from cnnbench.gate import side_by_side
-from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
 from cnnbench.runner.ab import sides
 from cnnbench.runner.ab.session import PairedSession
-from cnnbench.runner.ab.sides import ROLES, CodeSide, Named
+from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake
 from cnnbench.runner.inquiry import asking, describe
@@ -31,7 +31,7 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnnbench.gate import Comparison
@@ -193,47 +193,45 @@ def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
     return UsageError(text if plain else f"{side.role}, {side.text}: {text}")
 
 
-def run(prepared: PairedJob, out: Path, watcher: PairWatcher) -> list[PairedOutcome]:
+def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[PairedOutcome]:
     """Measure pair after pair, and keep it as two runs and a file of verdicts.
 
     Args:
         prepared: what to compare.
         out: a directory that is new or empty; gets ``base``, ``head`` and ``verdicts.json``.
+            ``None`` keeps nothing.
         watcher: told of progress.
 
     Returns:
-        An outcome for every comparison, in the order of the comparisons.
+        An outcome for every comparison, in their order.
 
     Raises:
         StoreError: the directory cannot be used.
     """
-    store.refuse_full(out)
+    session = PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
     found: dict[str, PairedOutcome] = {}
-    with _writers(prepared, out) as writers:
-        for outcome in _session(prepared, watcher).measure(prepared.comparisons):
+    with ExitStack() as stack:
+        writers = _writers(prepared, out, stack) if out is not None else {}
+        for outcome in session.measure(prepared.comparisons):
             found[outcome.comparison.name] = outcome
             for role, writer in writers.items():
                 writer.append([_record(prepared, role, outcome)])
-            _keep(prepared, list(found.values()), out)
+            if out is not None:
+                store.write_whole(out / VERDICTS, as_json(prepared, list(found.values())))
     return [found[comparison.name] for comparison in prepared.comparisons]
 
 
-def _session(prepared: PairedJob, watcher: PairWatcher) -> PairedSession:
-    return PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
-
-
-@contextmanager
-def _writers(prepared: PairedJob, out: Path) -> Iterator[dict[str, Writer]]:
-    with ExitStack() as stack:
-        writers = {}
-        for role in ROLES:
-            specs = [comparison.spec(role).id for comparison in prepared.comparisons]
-            name = f"{store.new_run_name()}-{role}"
-            who = prepared.executors[role].name
-            what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
-            environment = prepared.environments[role]
-            writers[role] = stack.enter_context(store.create(out / role, what, environment))
-        yield writers
+def _writers(prepared: PairedJob, out: Path, stack: ExitStack) -> dict[str, Writer]:
+    store.refuse_full(out)
+    writers = {}
+    for role in ROLES:
+        specs = [comparison.spec(role).id for comparison in prepared.comparisons]
+        name = f"{store.new_run_name()}-{role}"
+        who = prepared.executors[role].name
+        what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
+        environment = prepared.environments[role]
+        writers[role] = stack.enter_context(store.create(out / role, what, environment))
+    return writers
 
 
 def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
@@ -246,10 +244,6 @@ def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
         failure=outcome.failure if outcome.failed == role else None,
         notes=(f"{role} of a paired comparison: {side.text}",),
     )
-
-
-def _keep(prepared: PairedJob, outcomes: Sequence[PairedOutcome], out: Path) -> None:
-    store.write_whole(out / VERDICTS, as_json(prepared, outcomes))
 
 
 def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
@@ -318,12 +312,7 @@ def remeasure(
         limit = how.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.plan, memory_limit=limit)
         prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
-        if out is not None:
-            return run(prepared, out, watcher)
-        found = {
-            one.comparison.name: one for one in _session(prepared, watcher).measure(comparisons)
-        }
-    return [found[comparison.name] for comparison in comparisons]
+        return run(prepared, out, watcher)
 
 
 def selection(

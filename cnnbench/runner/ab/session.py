@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Protocol
 from cnnbench import units
 from cnnbench.errors import WorkerError
 from cnnbench.gate import family
-from cnnbench.gate.outcomes import PairedComparison, PairedOutcome, together
+from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
 from cnnbench.runner.ab import pair
-from cnnbench.runner.ab.pair import ROLES, BrokenPair, PairedRun
+from cnnbench.runner.ab.pair import BrokenPair, PairedRun
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -181,7 +181,7 @@ class PairedSession:
         return replace(plan, slices=plan.slices * more, turn_budget=plan.turn_budget * more)
 
     def _request(self, progress: _Progress, role: str, scratch: Path, number: int) -> Message:
-        spec = progress.comparison.base if role == "base" else progress.comparison.head
+        spec = progress.comparison.spec(role)
         warm_up = {name: value * progress.warm_up for name, value in self._plan.warm_up.items()}
         return {
             "task": "measure",

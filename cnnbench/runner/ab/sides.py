@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.runner.ab import revisions
 from cnnbench.runner.process import Origin
 from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
@@ -24,7 +25,6 @@ from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROLES = ("base", "head")
 # What a side can be, in the order in which a bare word is tried.
 KINDS = ("rev", "worktree", "model", "mode")
 
