@@ -71,11 +71,10 @@ def step_summary(judgement: Judgement, command: str) -> str:
 
 
 def _page(judgement: Judgement, command: str) -> str:
-    # By the first line a job finds the comment that it wrote before, to edit instead of adding one.
-    head = f"<!-- cnnbench {command} -->\n### cnnbench {command}: "
-    return (
-        head + markdown.escape(counts(judgement)) + "\n\n" + markdown.render(summary([judgement]))
-    )
+    # By this line a job finds the comment that it wrote before, to edit instead of adding one.
+    marker = f"<!-- cnnbench {command} -->"
+    title = f"### cnnbench {command}: {markdown.escape(counts(judgement))}"
+    return f"{marker}\n{title}\n\n{markdown.render(summary([judgement]))}"
 
 
 def _cut(text: str, limit: int) -> str:
