@@ -117,24 +117,24 @@ class _Wish:
 @click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Where the revisions are.  [default: here]")  # fmt: skip
 @click.option("--seed", type=int, default=PairedPlan.seed, show_default=True,
-              help="Of weights, inputs and the order of turns.")  # fmt: skip
+              help="Seed for weights, inputs and turn order.")  # fmt: skip
 @click.option("--timeout", type=Seconds(), default=f"{PairedPlan.timeout:g}", show_default=True,
-              help="Longest that one step of a worker may take.")  # fmt: skip
+              help="Longest that one step of a worker may take, e.g. 90s or 10m.")  # fmt: skip
 @click.option("--strict", is_flag=True, help="Inconclusive is exit code 4.")
 @verdicts.destinations
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
+              metavar="DIR",
               help="Gets base, head, verdicts.json.  [default: results/ab-TIME-ID]")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--executor", default="process", hidden=True, help="process or fake.")
 @click.option("--fake-slowdown", type=float, default=0.0, hidden=True, help="Of the fake head.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(
     words: tuple[str, ...],
     to: Destinations,
     out: Path | None,
     strict: bool,
     quiet: bool,
-    debug: bool,
     **options: Any,
 ) -> None:
     """Say whether HEAD is slower than BASE: both are measured now, side by side in pairs.
@@ -143,7 +143,6 @@ def command(
     turns in slices of 60 ms in random order. After every pair the rule looks whether the interval
     is clear of half the threshold. A regression is measured a second time before it is reported.
     """
-    del debug
     wish, progress = _Wish(**options), PairProgress(quiet=quiet)
     out = out or Path("results") / f"ab-{store.new_run_name()}"
     judgement = gate.judge(

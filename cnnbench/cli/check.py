@@ -52,10 +52,10 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @click.option("--force", is_flag=True, help="Judge times of different environments too.")
 @verdicts.destinations
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Directory of the new run.  [default: results/TIME-ID]")  # fmt: skip
+              metavar="DIR", help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @click.option("--executor", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(
     run: Path | None,
     against: Path,
@@ -68,7 +68,6 @@ def command(
     out: Path | None,
     quiet: bool,
     executor: str,
-    debug: bool,
 ) -> None:
     """Check a run, or what there is now, against a baseline.
 
@@ -77,7 +76,6 @@ def command(
     Without RUN the revision that the baseline was saved at is measured beside what is here; a
     stored record tells only large changes of time.
     """
-    del debug
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
     limits = thresholds.in_force(config, words, Path())

@@ -47,8 +47,9 @@ missing, 4 or 5 with --strict if the machine cannot tell; 5 if the runs have not
 @click.option("--format", "kind", default="table", show_default=True,
               help=f"One of {', '.join([*FORMATS, *PAGES])}.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
+              metavar="FILE", help="Write to a file, not to the terminal.")  # fmt: skip
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(
     runs: tuple[Path, ...],
     words: tuple[str, ...],
@@ -58,7 +59,6 @@ def command(
     kind: str,
     as_json: bool,
     output: Path | None,
-    debug: bool,
 ) -> None:
     """Compare stored runs with the first of them, spec by spec.
 
@@ -67,7 +67,6 @@ def command(
     per spec and metric, the others one per spec; "html" is one page of the new runs that begins
     with what changed.
     """
-    del debug
     kind = verdicts.chosen_format(kind, [*FORMATS, *PAGES], as_json=as_json)
     if len(runs) < 2:
         raise UsageError("compare takes two or more runs")

@@ -32,7 +32,7 @@ _OPTIONS: tuple[Callable[[Command], Command], ...] = (
     click.option("--format", "kind", default="table", show_default=True,
                  help=f"One of {', '.join(FORMATS)}."),
     click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--output", "-o", type=_FILE, help="A file."),
+    click.option("--output", "-o", type=_FILE, help="Write to a file, not to the terminal."),
 )  # fmt: skip
 
 
