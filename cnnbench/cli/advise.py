@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import store
-from cnnbench.advice import AdviceFinding, Evidence, advise, recommended
+from cnnbench.advice import AdviceFinding, Evidence, advise
 from cnnbench.cli import options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
@@ -57,8 +57,9 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
     """Say which mode to run one model in on this machine, measured, in plain words.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
-    whose output is wrong is never recommended, and a gain whose interval includes 1 is called no
-    difference that can be seen. A budget takes rounds first, then modes.
+    whose output is wrong or loose is never recommended. Where nothing is clearly faster than plain
+    eager, the advice says whether all is slower, the difference is not clear, or not repeated. A
+    budget takes rounds first, then modes.
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, and so at least 2 rounds")
@@ -82,7 +83,7 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
     write(text, out / "advice.json")
     click.echo(text if as_json else _words(findings, out), nl=False)
     click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
-    if recommended(evidence) is None:
+    if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
@@ -103,10 +104,11 @@ def _line(finding: AdviceFinding) -> str:
 
 
 def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> dict[str, Any]:
-    best = recommended(evidence)
+    best = evidence.recommended
     return {
         "recommended": None if best is None else best.spec.mode.text,
         "spec": None if best is None else best.id,
+        "verdict": None if evidence.choice is None else evidence.choice.verdict,
         "findings": encode(findings),
         "untried": dict(evidence.untried),
         "profiled": None if evidence.profile is None else evidence.profile.spec,

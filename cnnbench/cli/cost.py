@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import axes, suite
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
+from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
+from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnnbench.cli.options import View
+    from cnnbench.costs import CostReport
     from cnnbench.report.table import Table
     from cnnbench.suite import Grid
 
@@ -75,21 +78,16 @@ def command(
     as_json = view.kind == "json"
     if columns and as_json:
         raise UsageError("--columns does not go with JSON, which has everything")
-    request = {
-        "real": real,
-        "rows": rows in {"layers", "ops"} or as_json,
-        "crosscheck": rows == "crosschecks",
-    }
-    facts = _ask(grid, request, who)
-    failed = [one for one in facts if "error" in one]
-    if failed and len(facts) == 1:
-        raise UsageError(f"{failed[0]['name']}: {failed[0]['error']}")
-    table = None if as_json else _table(facts, rows, depth, sort, top)
-    view.write(
-        _json(facts, rows) if table is None else render(cost.only(table, columns), view.kind)
-    )
+    found = _ask(grid, rows, who, real=real)
+    failed = [one for one in found if isinstance(one, NotCounted)]
+    if failed and len(found) == 1:
+        raise UsageError(f"{failed[0].name}: {failed[0].error}")
+    if as_json:
+        view.write(_json(found, rows))
+    else:
+        view.write(render(cost.only(_table(found, rows, depth, sort, top), columns), view.kind))
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(facts)} models could not be counted")
+        raise SomeFailed(f"{len(failed)} of {len(found)} models could not be counted")
 
 
 def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence[str]) -> None:
@@ -98,43 +96,43 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
             raise UsageError(f"--{name} goes with {' or '.join(f'--{one}' for one in needed)}")
 
 
-def _ask(grid: Grid, how: Mapping[str, bool], who: str) -> list[dict[str, Any]]:
+def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostReport | NotCounted]:
     names = suite.select(grid.models)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
-    request = {
-        "task": "cost",
-        "batch": batch,
-        "size": grid.sizes[0] if grid.sizes else None,
-        "shape": grid.input,
-        "phase": phase,
-        "optimizer": optimizer,
-        "arguments": grid.arguments,
-        **how,
-    }
-    messages = [request | {"name": name} for name in names]
-    with asking(executor(who)) as pool:
-        answers = list(ask_each(pool, messages, _SECONDS))
-    return [
-        {"name": name, "error": str(answer)} if isinstance(answer, WorkerError) else answer
-        for name, answer in zip(names, answers, strict=True)
+    requests = [
+        ReportCost(
+            name=name,
+            arguments=grid.arguments,
+            shape=grid.input,
+            size=grid.sizes[0] if grid.sizes else None,
+            batch=batch,
+            phase=phase,
+            optimizer=optimizer,
+            real=real,
+            rows=rows in {"layers", "ops"},
+            crosscheck=rows == "crosschecks",
+        )
+        for name in names
     ]
+    with asking(executor(who)) as pool:
+        answers = ask_each(pool, requests, _SECONDS)
+        return [
+            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for name, answer in zip(names, answers, strict=True)
+        ]
 
 
 def _table(
-    facts: list[dict[str, Any]],
-    rows: str | None,
-    depth: int | None,
-    sort: str | None,
-    top: int | None,
+    found: cost.Found, rows: str | None, depth: int | None, sort: str | None, top: int | None
 ) -> Table:
     if rows == "layers":
-        return cost.layers(facts, depth, sort, top)
+        return cost.layers(found, depth, sort, top)
     if rows == "ops":
-        return cost.ops(facts, sort, top)
-    return cost.crosschecks(facts) if rows == "crosschecks" else cost.totals(facts)
+        return cost.ops(found, sort, top)
+    return cost.crosschecks(found) if rows == "crosschecks" else cost.totals(found)
 
 
-def _json(facts: list[dict[str, Any]], rows: str | None) -> str:
+def _json(found: cost.Found, rows: str | None) -> str:
     hidden = {"layers", "ops"} - {rows}
-    shown = [{k: v for k, v in one.items() if k not in hidden} for one in facts]
+    shown = [{k: v for k, v in one.to_json().items() if k not in hidden} for one in found]
     return json.dumps(shown, indent=1) + "\n"

@@ -48,7 +48,7 @@ def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None
             raise UsageError(f"{why}; drop {one.opts[0]}")
 
 
-def _bundle(
+def bundle(
     name: str, options: Mapping[str, Decorator], make: Callable[[dict[str, Any]], Any]
 ) -> Decorator:
     """A decorator that attaches options and hands the command one value made of theirs."""
@@ -159,7 +159,7 @@ def grid(
         options[_key(asking)] = (
             usual if callable(usual) else _axis(axis, asking, usual, several=several)
         )
-    return _bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, _grid)
+    return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, _grid)
 
 
 def _grid(given: dict[str, Any]) -> Grid:
@@ -230,7 +230,7 @@ def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> De
             asked.setdefault("rounds", bound)
         return replace(start, **asked)
 
-    return _bundle("plan", options, make)
+    return bundle("plan", options, make)
 
 
 def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
@@ -310,7 +310,7 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
             raise UnknownName(what, kind, known)
         return View(kind, given["output"])
 
-    return _bundle("view", options, make)
+    return bundle("view", options, make)
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -73,20 +73,6 @@ class Shape(Parameter):
             return self.fail(str(error), param, ctx)
 
 
-class Sizes(Parameter):
-    """Comma-separated heights and widths."""
-
-    name = "SIZE,…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[int, int], ...]:
-        """Read ``160,224x192``; one number is a square."""
-        if isinstance(value, tuple):
-            return value
-        one = Shape("224 or 224x192", (1, 2))
-        shapes = [one.convert(part.strip(), param, ctx) for part in str(value).split(",")]
-        return tuple(dict.fromkeys((shape[0], shape[-1]) for shape in shapes))
-
-
 class Percent(Parameter):
     """A share."""
 

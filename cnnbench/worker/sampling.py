@@ -10,15 +10,15 @@ import gc
 import statistics
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.slices import Slice
 from cnnbench.worker.counters import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from cnnbench.plan import WarmUp
     from cnnbench.worker.counters import Probes
     from cnnbench.worker.devices import Kind
 
@@ -29,28 +29,6 @@ _SAMPLES_PER_SLICE = 64
 # up to twice as long, and some milliseconds later calls are still a few per cent slower. As many
 # calls as fit into so many seconds are not timed; longer calls hardly notice.
 _SETTLING_SECONDS = 10e-3
-
-
-@dataclass(frozen=True)
-class WarmUp:
-    """How long to warm up.
-
-    Attributes:
-        calls: at least so many, and
-        seconds: at least so long, both after the first call, which may compile;
-        limit: but no longer than this once
-        fewest: calls are done, so that a network of seconds per call ends.
-    """
-
-    calls: int = 10
-    seconds: float = 0.25
-    limit: float = 6.0
-    fewest: int = 2
-
-    @classmethod
-    def of(cls, plan: Mapping[str, float]) -> WarmUp:
-        """From a sampling plan's own words."""
-        return cls(int(plan["calls"]), plan["seconds"], plan["limit"], int(plan["fewest"]))
 
 
 def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp, first_ns: int = 0) -> list[int]:
