@@ -114,6 +114,7 @@ def command(
     For every pair a fresh process of each side lives at the same time on the same cores; they take
     turns in slices of 60 ms in random order. After every pair the rule looks whether the interval
     is clear of half the threshold. A regression is measured a second time before it is reported.
+    Without --models and --modes: BASE and HEAD if they are such, quick and eager otherwise.
     """
     found = revisions.repository(repo or Path.cwd())
     if repo is not None and found is None:

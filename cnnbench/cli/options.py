@@ -237,9 +237,11 @@ def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
     """The option of one field by itself; ``None`` where nothing is asked for."""
     value = getattr(base or Plan(), name)
     shown = f"{value:g}" if isinstance(value, float) else str(value)
-    usual = "" if value is None or value is False else f"  [default: {shown}]"
     words = {**_PLAN[name], **more}
-    words["help"] += usual
+    if "default" in words:
+        words["show_default"] = True
+    elif value is not None and value is not False:
+        words["help"] += f"  [default: {shown}]"
     return click.option(f"--{name.replace('_', '-')}", **words)
 
 

@@ -17,12 +17,6 @@ from cnnbench.cli import COMMANDS
 OTHER = {
     "history --model", "history --mode", "history --seed", "shape head --classes", "ab --budget",
 }  # fmt: skip
-    "history --model",
-    "history --mode",
-    "history --seed",
-    "shape head --classes",
-    "ab --budget",
-}
 
 
 def commands() -> dict[str, click.Command]:
