@@ -16,6 +16,7 @@ from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Optimizer, Phase, Slope, Totals
 from cnnbench.errors import UsageError
+from cnnbench.spec import OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def analyze(
     inputs: tuple[Any, ...],
     *,
     phase: Phase = "inference",
-    optimizer: Optimizer = "sgd",
+    optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,

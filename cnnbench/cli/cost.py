@@ -50,7 +50,7 @@ Examples:
 @click.option(
     "--optimizer",
     type=click.Choice(sorted(OPTIMIZERS)),
-    default="sgd",
+    default=OPTIMIZERS[0],
     show_default=True,
     help="Whose state the predicted training memory includes.",
 )
