@@ -103,9 +103,9 @@ def ours(mebibytes: int, milliseconds: float, repeats: int) -> dict[str, list[in
     given = arguments_of([("mebibytes", mebibytes), ("milliseconds", milliseconds)])
     workload = Workload("cnnbench.worker.oracles:holds", 1, _SHAPE, arguments=given)
     spec = Spec(workload, Mode(), Device(), 1)
-    with asking(Processes()) as crew:
+    with asking(Processes()) as pool:
         request = {"task": "memory", "spec": spec.id, "seed": 0}
-        found = [ask(crew, request, 120.0) for _ in range(repeats)]
+        found = [ask(pool, request, 120.0) for _ in range(repeats)]
     names = {"ours, allocator": "cpu_peak_bytes", "ours, high-water mark": "cpu_high_water_bytes"}
     return {
         way: [one[name] - one["resident_bytes"] for one in found] for way, name in names.items()

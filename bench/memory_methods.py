@@ -29,12 +29,12 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=NAMES)
     options = parser.parse_args()
     print(f"{'model':16}{'allocator MiB':>15}{'high-water MiB':>16}{'difference':>12}")
-    with tempfile.TemporaryDirectory() as folder, Processes().open(Path(folder)) as crew:
+    with tempfile.TemporaryDirectory() as folder, Processes().open(Path(folder)) as pool:
         for name in options.names:
             workload = Workload(name, options.batch, (3, 224, 224))
             spec = Spec(workload, Mode(), Device(), options.threads)
             request = {"task": "memory", "spec": spec.id, "seed": 0, "memory_limit": None}
-            print(row(name, decode(Memory, ask(crew, request, 600.0))), flush=True)
+            print(row(name, decode(Memory, ask(pool, request, 600.0))), flush=True)
 
 
 def row(name: str, memory: Memory) -> str:

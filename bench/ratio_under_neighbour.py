@@ -2,7 +2,7 @@
 
 Run as ``python bench/ratio_under_neighbour.py``. Every network is measured against its twin (the
 same network under another name), so that every ratio is 1 in truth. Ours: both in one ensemble of
-the real runner, one fresh crew per round. The peer's way, in the same rounds: a fresh process for
+the real runner, one fresh pool per round. The peer's way, in the same rounds: a fresh process for
 each of the two, one after the other, and the minimum of its wall times. Everything, the neighbour
 too, runs on one core with one thread.
 
@@ -30,9 +30,9 @@ sys.path[:0] = [str(ROOT), str(ROOT / "bench")]
 from neighbour import beside, pin  # noqa: E402
 
 from cnnbench import metrics  # noqa: E402
+from cnnbench.plan import Plan  # noqa: E402
 from cnnbench.record import Run  # noqa: E402
 from cnnbench.runner.ensemble import Ensemble  # noqa: E402
-from cnnbench.runner.plan import Plan  # noqa: E402
 from cnnbench.runner.process import Processes  # noqa: E402
 from cnnbench.spec import Spec, arguments_of  # noqa: E402
 
@@ -50,10 +50,10 @@ def twins(model: str) -> tuple[Spec, Spec]:
 def ours(models: list[str], plan: Plan, number: int) -> dict[str, float]:
     """Log-ratio of every network to its twin in one round."""
     found = {}
-    with tempfile.TemporaryDirectory() as folder, Processes().open(Path(folder)) as crew:
+    with tempfile.TemporaryDirectory() as folder, Processes().open(Path(folder)) as pool:
         for model in models:
             specs = twins(model)
-            runs = Ensemble(crew, plan, f"{number}/{model}").measure(
+            runs = Ensemble(pool, plan, f"{number}/{model}").measure(
                 specs, lambda spec: request(spec, plan, number)
             )
             found[model] = log_ratio(*(runs[spec.id] for spec in specs))

@@ -42,7 +42,7 @@ def _record(dice: random.Random, index: int) -> Record:
 
 
 def _run(dice: random.Random, number: int, ns: float) -> Run:
-    """A run as a CPU gives it: every witness, two canaries."""
+    """A run as a CPU gives it: every witness, two probes."""
     luck = ns * dice.lognormvariate(0, 0.02)
     slices = Slices.of(_slice(dice, turn, luck) for turn in range(SLICES))
     return replace(made.run(number, []), slices=slices)
@@ -62,7 +62,7 @@ def _slice(dice: random.Random, turn: int, ns: float) -> Slice:
     )  # fmt: skip
 
 
-def canary() -> float:
+def probe() -> float:
     """Processor seconds of the same work every time: objects, texts, a sort."""
     start = time.process_time()
     found = {str(number): (number, 2 * number) for number in range(400_000)}
@@ -90,11 +90,11 @@ def main() -> None:
         for kind in given.formats:
             out = Path(folder) / kind
             words = [sys.executable, "-m", "cnnbench", "report", str(run), "--format", kind]
-            first = canary()
+            first = probe()
             clock, processor = seconds([*words, "-o", str(out)])
             print(
                 f"{count} records, {kind}: {clock:.1f} s, {processor:.1f} s of processor,"
-                f" {out.stat().st_size / 1e6:.1f} MB (canary {first:.2f} and {canary():.2f} s)",
+                f" {out.stat().st_size / 1e6:.1f} MB (probe {first:.2f} and {probe():.2f} s)",
                 flush=True,
             )
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from cnnbench.plan import Plan  # noqa: E402
 from cnnbench.runner import campaign  # noqa: E402
 from cnnbench.runner.campaign import Order  # noqa: E402
-from cnnbench.runner.plan import Plan  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnbench.record import Record
@@ -48,7 +48,7 @@ class Clock:
         self._turn(next((kinds[k] for k in kinds if what.endswith(f": {k}")), "rounds"))
 
     def finished(self, record: Record) -> None:
-        # The next batch of specs begins with a fresh crew.
+        # The next batch of specs begins with a fresh pool.
         del record
         self._turn("start")
 

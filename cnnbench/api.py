@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
 from cnnbench.errors import StoreError, UnknownName
+from cnnbench.plan import Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.store import StoredRun
 
@@ -118,7 +118,7 @@ def run(
         out: the run directory; a new one under ``results/`` if not given.
         watcher: told of progress.
         executor: ``process``, or ``fake`` to try things out.
-        plan: fields of ``runner.plan.Plan``, e.g. ``rounds=5``.
+        plan: fields of ``plan.Plan``, e.g. ``rounds=5``.
 
     Raises:
         CnnbenchError: the request cannot be carried out; failures of single specs are rows instead.
@@ -184,7 +184,7 @@ def measure(
         inputs: its positional arguments; the first axis of the first tensor is the batch.
         modes: mode texts; the output of each is compared with fp32 eager.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
-        plan: fields of ``runner.plan.Plan``; rounds are repetitions in this process.
+        plan: fields of ``plan.Plan``; rounds are repetitions in this process.
 
     Raises:
         CnnbenchError: the request is wrong.

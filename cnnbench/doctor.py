@@ -1,6 +1,6 @@
 """What in an environment will spoil a measurement.
 
-How to mend it without being root. Values in, values out.
+How to fix it without being root. Values in, values out.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class MachineFinding:
     Attributes:
         name: stable, for scripts.
         what: what was found, with its number.
-        mend: what to do about it.
+        fix: what to do about it.
     """
 
     name: str
     what: str
-    mend: str
+    fix: str
 
 
 # Two real cores slow each other down too, by clock and memory; by less than this.
@@ -69,11 +69,11 @@ def shared_core(found: Beside | None) -> MachineFinding | None:
         f"core {core} is {100 * found.speed:.0f} % as fast while core {other} works: they are"
         " hyperthreads of one"
     )
-    mend = (
+    fix = (
         f"leave core {other} idle and stay on {core} (ab --core {core}, or taskset -c {core} before"
         " any command); whatever comes and goes there changes every time measured here"
     )
-    return MachineFinding("shared_core", what, mend)
+    return MachineFinding("shared_core", what, fix)
 
 
 def _quota(environment: Environment) -> MachineFinding | None:
@@ -161,12 +161,12 @@ def _allocator(environment: Environment) -> MachineFinding | None:
     if not libc.startswith("glibc") or any(name.startswith(machine.ALLOCATOR) for name in named):
         return None
     what = "glibc takes blocks over 32 MiB from the system and clears them in every call"
-    mend = (
+    fix = (
         "the column minor_faults_per_call shows it; MALLOC_MMAP_MAX_=0"
         " MALLOC_TRIM_THRESHOLD_=4294967296, or LD_PRELOAD of tcmalloc or jemalloc, keep them: set"
         " it where the network will run too"
     )
-    return MachineFinding("allocator", what, mend)
+    return MachineFinding("allocator", what, fix)
 
 
 def _denormals(environment: Environment) -> MachineFinding | None:

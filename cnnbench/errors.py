@@ -18,7 +18,7 @@
     │   └── WorkerRaised      3    it answered with an exception
     └── Interrupted         130    Ctrl-C; what was measured is on disk
 
-An error message is one sentence: what is wrong, where, and how to mend it.
+An error message is one sentence: what is wrong, where, and how to fix it.
 """
 
 from __future__ import annotations

@@ -27,14 +27,14 @@ from cnnbench.record import Cost, Record, Reference, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
+from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
-from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.environment import Environment
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
 
 
 @dataclass
@@ -139,12 +139,12 @@ def _round(
     order = random.Random(f"{plan.seed}/{ensemble}")
     taken: dict[str, list[Slice]] = {player.spec.id: [] for player in players}
     turns = plan.turns(max(player.estimate for player in players))
-    canaries = Canaries()
+    probes = Probes()
     with sampling.collector_off():
         for turn in range(turns):
             for player in order.sample(players, len(players)):
                 modes.set_flags(player.spec.mode, player.spec.threads)
-                taken[player.spec.id].append(_slice(player, kind, plan, turn, canaries))
+                taken[player.spec.id].append(_slice(player, kind, plan, turn, probes))
     return {
         player.spec.id: Run(
             round=number,
@@ -159,12 +159,10 @@ def _round(
     }
 
 
-def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, canaries: Canaries) -> Slice:
+def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -> Slice:
     seconds, estimate = plan.slice_seconds, player.estimate
     iterations = sampling.calls_per_sample(estimate, seconds)
-    taken = sampling.take_slice(
-        player.step.call, kind, turn, iterations, seconds, estimate, canaries
-    )
+    taken = sampling.take_slice(player.step.call, kind, turn, iterations, seconds, estimate, probes)
     sampling.rest()
     return taken
 

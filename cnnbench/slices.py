@@ -70,7 +70,7 @@ class Slices(Sequence[Slice]):
     not.
 
     Attributes:
-        canaries_ns: a column for each canary.
+        canaries_ns: a column for each probe.
 
     Raises:
         SchemaError: columns of unequal length, or a slice without samples that took time.
@@ -129,13 +129,13 @@ class Slices(Sequence[Slice]):
 
     def _at(self, index: int) -> Slice:
         witnesses = {name: getattr(self, name) for name in WITNESSES}
-        canaries = {name: column[index] for name, column in self.canaries_ns.items()}
+        probes = {name: column[index] for name, column in self.canaries_ns.items()}
         return Slice(
             turn=self.turn[index],
             iterations=self.iterations[index],
             ns=self.ns[index],
             **{name: column and column[index] for name, column in witnesses.items()},
-            canaries_ns={name: ns for name, ns in canaries.items() if ns is not None},
+            canaries_ns={name: ns for name, ns in probes.items() if ns is not None},
             device={} if self.device is None else self.device[index],
         )
 
@@ -188,10 +188,10 @@ def columns(data: Any) -> Any:
         raise SchemaError("'slices' is no list of slices with turn, iterations and ns")
     names = dict.fromkeys(["turn", "iterations", "ns", *(name for one in data for name in one)])
     table: dict[str, Any] = {name: [one.get(name) for one in data] for name in names}
-    canaries = table.pop("canaries_ns", [])
-    sung = dict.fromkeys([name for one in canaries for name in one or ()])
+    probes = table.pop("canaries_ns", [])
+    probed = dict.fromkeys([name for one in probes for name in one or ()])
     table["canaries_ns"] = {
-        name: [None if one is None else one.get(name) for one in canaries] for name in sung
+        name: [None if one is None else one.get(name) for one in probes] for name in probed
     }
     if "device" in table:
         table["device"] = [one or {} for one in table["device"]]
@@ -201,5 +201,5 @@ def columns(data: Any) -> Any:
 def _is_slice(data: Any) -> bool:
     if not isinstance(data, dict) or not data.keys() >= {"turn", "iterations", "ns"}:
         return False
-    canaries, device = data.get("canaries_ns", {}), data.get("device", {})
-    return isinstance(canaries, dict) and isinstance(device, dict) and None not in canaries.values()
+    probes, device = data.get("canaries_ns", {}), data.get("device", {})
+    return isinstance(probes, dict) and isinstance(device, dict) and None not in probes.values()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
 from cnnbench.environment import Environment
+from cnnbench.plan import Plan
 from cnnbench.record import Check, Cost, Failure, Memory, Record, Reference, Run
-from cnnbench.runner.plan import Plan
 from cnnbench.slices import Slice, Slices
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def _allowed() -> set[str]:
 LEVELS = _levels()
 ALLOWED = _allowed()
 # The door of api plays worker and runner in one process.
-OWN_OF_THE_DOOR = {"runner", "store"}
+OWN_OF_THE_DOOR = {"plan", "store"}
 # codec raises errors; the two lowest of the table know each other and nothing else does.
 ALLOWED_BESIDE = {("codec", "errors")}
 
@@ -407,7 +407,7 @@ def test_tables_written_as_dictionaries_repeat_no_key(name: str) -> None:
 
 def test_optional_fields_of_values_default_to_none() -> None:
     # encode() leaves None out, so an optional field with another default would not survive.
-    names = ["spec", "record", "store", "suite", "stats", "catalogue", "advice", "runner.plan"]
+    names = ["spec", "record", "store", "suite", "stats", "catalogue", "advice", "plan"]
     modules = [importlib.import_module(f"cnnbench.{name}") for name in names]
     values = {
         kind

@@ -74,7 +74,7 @@ def test_findings_say_the_number_and_what_to_do() -> None:
 
     (finding,) = doctor.findings(environment)
     assert "2.5 cores" in finding.what
-    assert "--threads 2" in finding.mend
+    assert "--threads 2" in finding.fix
 
 
 def test_every_check_has_a_name_of_its_own() -> None:
@@ -97,6 +97,6 @@ def test_nothing_that_is_advised_needs_root() -> None:
          "libc": "glibc 2.36", "compiler": None, "flags": {"flush_denormal": True}},
     )  # fmt: skip
 
-    mends = [finding.mend for finding in doctor.findings(bad)]
+    mends = [finding.fix for finding in doctor.findings(bad)]
     assert len(mends) == len(doctor.CHECKS)
-    assert not any(word in mend for mend in mends for word in ("sudo", "root", "/sys/"))
+    assert not any(word in fix for fix in mends for word in ("sudo", "root", "/sys/"))

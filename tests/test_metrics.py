@@ -222,10 +222,10 @@ def test_a_stolen_machine_is_a_disturbed_measurement() -> None:
 
 def test_a_machine_that_changes_its_speed_is_noisy_even_if_the_network_is_not() -> None:
     record = made.record(made.EAGER, [[10.0] * 3] * 3)
-    canaries = [{"matmul": 100, "python": 50}, {"matmul": 130, "python": 50}, {"matmul": 110}]
+    probes = [{"matmul": 100, "python": 50}, {"matmul": 130, "python": 50}, {"matmul": 110}]
     runs = [
         replace(run, slices=Slices.of(replace(one, canaries_ns=kept) for one in run.slices))
-        for run, kept in zip(record.runs, canaries, strict=True)
+        for run, kept in zip(record.runs, probes, strict=True)
     ]
     changed = replace(record, runs=tuple(runs))
 

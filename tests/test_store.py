@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cnnbench import store
 from cnnbench.errors import SchemaError, StoreError
-from cnnbench.runner.plan import Plan
+from cnnbench.plan import Plan
 from tests import made
 
 if TYPE_CHECKING:

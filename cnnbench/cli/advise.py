@@ -16,10 +16,10 @@ from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
 from cnnbench.errors import Interrupted, SomeFailed, StoreError
+from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
 from cnnbench.runner.advise import measure, prepare
-from cnnbench.runner.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

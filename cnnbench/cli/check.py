@@ -20,10 +20,10 @@ from cnnbench.gate import Side, baseline, judging, thresholds
 from cnnbench.gate.baseline import Source
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.gate.thresholds import Remeasured
+from cnnbench.plan import Plan
 from cnnbench.report import FORMATS, comparison, github, junit, render
 from cnnbench.runner import again
 from cnnbench.runner.ab import paired, revisions
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:

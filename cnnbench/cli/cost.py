@@ -117,8 +117,8 @@ def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
         "crosscheck": options["view"] == "crosschecks",
     }
     messages = [request | {"name": name} for name in names]
-    with asking(executor(options["who"])) as crew:
-        answers = list(ask_each(crew, messages, _SECONDS))
+    with asking(executor(options["who"])) as pool:
+        answers = list(ask_each(pool, messages, _SECONDS))
     return [
         {"name": name, "error": str(answer)} if isinstance(answer, WorkerError) else answer
         for name, answer in zip(names, answers, strict=True)

@@ -37,8 +37,8 @@ def command(as_json: bool, name: str, debug: bool) -> None:
     user.
     """
     del debug
-    with asking(executor(name)) as crew:
-        environment = describe(crew)
+    with asking(executor(name)) as pool:
+        environment = describe(pool)
     # Measured, so only where this very machine is meant.
     pair = sharing.slowest() if name == "process" else None
     findings = doctor.findings(environment)
@@ -56,7 +56,7 @@ def command(as_json: bool, name: str, debug: bool) -> None:
         click.echo(f"{title:24} {_text(value)}")
     click.echo()
     for finding in findings:
-        click.echo(f"! {finding.what}: {finding.mend}")
+        click.echo(f"! {finding.what}: {finding.fix}")
     count = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     click.echo(count if findings else "nothing found that spoils measuring")
 

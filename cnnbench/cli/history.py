@@ -55,7 +55,7 @@ def command(**options: Any) -> None:
     page that needs no network, with a plot of every series.
     """
     # numpy takes a tenth of a second to import; only this command needs it.
-    from cnnbench import history
+    from cnnbench.gate import history
     from cnnbench.report import history as shown
 
     kind = "json" if options["as_json"] else options["kind"]

@@ -12,10 +12,10 @@ from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, Pair, Seconds, Shape, Words
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, UnknownName, UsageError
+from cnnbench.plan import Plan
 from cnnbench.report import FORMATS, render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import campaign, capacity
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import PHASES, Spec
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import click
 
 from cnnbench.cli.parameters import Pair, Seconds, Shape
 from cnnbench.errors import UsageError
+from cnnbench.plan import Plan
 from cnnbench.runner.campaign import Order
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import PHASES
 
 if TYPE_CHECKING:

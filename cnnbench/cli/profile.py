@@ -13,10 +13,10 @@ from cnnbench import units
 from cnnbench.cli.one_model import of_one_model, order
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
+from cnnbench.plan import Plan
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from cnnbench.runner import profiling
-from cnnbench.runner.plan import Plan
 
 if TYPE_CHECKING:
     from cnnbench.profile import Profile

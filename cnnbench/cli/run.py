@@ -14,11 +14,11 @@ from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, Numbers, Pair, Percent, Seconds, Shape, Sizes, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
+from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.scaling import ending
 from cnnbench.report.table import entries, tidy
 from cnnbench.runner import campaign
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:

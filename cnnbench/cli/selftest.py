@@ -11,11 +11,11 @@ import click
 
 from cnnbench import machine, units
 from cnnbench.errors import SomeFailed
+from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.table import FAKE, Column, Table
 from cnnbench.runner import selftest
 from cnnbench.runner.executor import executor
-from cnnbench.runner.plan import Plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable

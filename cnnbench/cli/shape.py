@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import arithmetic
 from cnnbench.cli.parameters import Numbers, Shape
+from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
-    from cnnbench.arithmetic import FormulaCost, ShapeComparison
+    from cnnbench.conv.arithmetic import FormulaCost, ShapeComparison
 
 _EPILOG = """\b
 Examples:

@@ -2,7 +2,7 @@
 
 Class A changes a mode of the whole network, class B computes some of its layers by implementations
 of ours. What a change should gain follows from the layers by Amdahl's law; what it gains is
-measured on the changed network. Both are shown, for layers side by side in one process crew see
+measured on the changed network. Both are shown, for layers side by side in one process pool see
 other caches than layers of a network.
 """
 

@@ -101,9 +101,9 @@ def faults(record: Record) -> Estimate | None:
 
 
 def machine_drift(record: Record) -> float | None:
-    """How much the machine's own speed changed between rounds, by the canaries of its slices.
+    """How much the machine's own speed changed between rounds, by the probes of its slices.
 
-    The largest over the smallest of the rounds' medians, less one; of the canary that changed most.
+    The largest over the smallest of the rounds' medians, less one; of the probe that changed most.
     """
     medians: dict[str, list[float]] = {}
     for run in record.runs:

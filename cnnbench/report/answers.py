@@ -86,8 +86,8 @@ def latency(entry: Entry) -> Estimate | None:
 
 
 @dataclass(frozen=True)
-class Offer:
-    """A network in a mode as a bargain of accuracy against time.
+class Candidate:
+    """A network in a mode as a trade of accuracy against time.
 
     Attributes:
         entry: what was measured.
@@ -102,17 +102,17 @@ class Offer:
     front: bool = False
 
 
-def offers(found: Sequence[Entry]) -> dict[str, list[Offer]]:
-    """By setting, every offer whose accuracy is known for just what was measured.
+def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
+    """By setting, every candidate whose accuracy is known for just what was measured.
 
     An accuracy is published for one input size and for the builder's defaults; other sizes and
-    arguments have none. Wrong outputs are no offer at all.
+    arguments have none. Wrong outputs are never candidates.
     """
-    known: dict[str, list[Offer]] = {}
+    known: dict[str, list[Candidate]] = {}
     for entry in found:
         top1, time = accuracy(entry), latency(entry)
         if top1 is not None and time is not None and trusted(entry):
-            known.setdefault(setting(entry), []).append(Offer(entry, top1, time))
+            known.setdefault(setting(entry), []).append(Candidate(entry, top1, time))
     return {name: _with_front(some) for name, some in known.items()}
 
 
@@ -125,9 +125,9 @@ def accuracy(entry: Entry) -> float | None:
     return found
 
 
-def _with_front(some: Sequence[Offer]) -> list[Offer]:
+def _with_front(some: Sequence[Candidate]) -> list[Candidate]:
     front = pareto([(one.seconds.point, one.top1) for one in some])
-    return [Offer(one.entry, one.top1, one.seconds, i in front) for i, one in enumerate(some)]
+    return [Candidate(one.entry, one.top1, one.seconds, i in front) for i, one in enumerate(some)]
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
@@ -147,11 +147,11 @@ def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
     return front
 
 
-def fastest_within(some: Sequence[Offer], points: float = WITHIN) -> Offer:
+def fastest_within(some: Sequence[Candidate], points: float = WITHIN) -> Candidate:
     """The fastest of those at most so many percentage points below the most accurate.
 
     Raises:
-        ValueError: there are no offers.
+        ValueError: there are no candidates.
     """
     best = max(one.top1 for one in some)
     return min(

@@ -13,7 +13,7 @@ from cnnbench.report import answers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from cnnbench.report.answers import BestMode, Offer
+    from cnnbench.report.answers import BestMode, Candidate
     from cnnbench.report.table import Entry
 
 
@@ -74,12 +74,12 @@ def _number(count: int, noun: str) -> str:
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
-    for where, some in answers.offers(found).items():
+    for where, some in answers.candidates(found).items():
         if len({one.entry.record.spec.workload.model for one in some}) > 1:
-            yield _bargain(where, some)
+            yield _candidate(where, some)
 
 
-def _bargain(where: str, some: Sequence[Offer]) -> Sentence:
+def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
     best = max(some, key=lambda one: (one.top1, -one.seconds.point))
     fast = answers.fastest_within(some)
     if fast.entry is best.entry:
@@ -92,7 +92,7 @@ def _bargain(where: str, some: Sequence[Offer]) -> Sentence:
     )
 
 
-def _named(one: Offer) -> str:
+def _named(one: Candidate) -> str:
     spec = one.entry.record.spec
     time = units.seconds(one.seconds.point)
     return f"{spec.workload.model} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
@@ -183,5 +183,5 @@ def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:
         where = f" ({fingerprint})" if len(environments) > 1 else ""
         for finding in doctor.findings(environment):
             what = finding.what[:1].upper() + finding.what[1:]
-            mend = finding.mend[:1].upper() + finding.mend[1:]
-            yield Sentence(f"{what}{where}. {mend}.", "warn")
+            fix = finding.fix[:1].upper() + finding.fix[1:]
+            yield Sentence(f"{what}{where}. {fix}.", "warn")

@@ -10,7 +10,7 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.history import Series, StepChange
+    from cnnbench.gate.history import Series, StepChange
 
 _BARS = "▁▂▃▄▅▆▇█"
 # A longer series is drawn with its last points only.

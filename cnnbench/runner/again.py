@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
@@ -57,8 +57,8 @@ def measure(
         StoreError: the directory cannot be used.
     """
     chosen = executor(who)
-    with asking(chosen) as crew:
-        environment = describe(crew)
+    with asking(chosen) as pool:
+        environment = describe(pool)
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     here = replace(plan, memory_limit=campaign.memory_limit(specs[0].device))
@@ -68,20 +68,20 @@ def measure(
 
 def inspect(specs: Sequence[Spec], plan: Plan, who: str = "process") -> Found:
     """Cost and structure of given specs; a spec that fails has a record that says so."""
-    with asking(executor(who)) as crew:
-        environment = describe(crew)
+    with asking(executor(who)) as pool:
+        environment = describe(pool)
         costs: dict[str, Cost | WorkerError] = {}
         records = []
         for spec in specs:
             if spec.workload.id not in costs:
-                costs[spec.workload.id] = _cost(crew, spec, plan)
+                costs[spec.workload.id] = _cost(pool, spec, plan)
             cost = costs[spec.workload.id]
-            records.append(_record(crew, spec, plan, environment, cost))
+            records.append(_record(pool, spec, plan, environment, cost))
     return Found(environment, tuple(records))
 
 
 def _record(
-    crew: AnyCrew, spec: Spec, plan: Plan, environment: Environment, cost: Cost | WorkerError
+    pool: AnyPool, spec: Spec, plan: Plan, environment: Environment, cost: Cost | WorkerError
 ) -> Record:
     empty = Record(
         id=spec.id,
@@ -90,22 +90,22 @@ def _record(
     )
     if isinstance(cost, WorkerError):
         return replace(empty, failure=failure(cost))
-    memory, structure, notes = _made_of(crew, spec, plan)
+    memory, structure, notes = _made_of(pool, spec, plan)
     return replace(empty, cost=cost, memory=memory, structure=structure, notes=notes)
 
 
-def _cost(crew: AnyCrew, spec: Spec, plan: Plan) -> Cost | WorkerError:
+def _cost(pool: AnyPool, spec: Spec, plan: Plan) -> Cost | WorkerError:
     try:
-        return decode(Cost, ask(crew, _request(spec, "analyze", plan), plan.timeout))
+        return decode(Cost, ask(pool, _request(spec, "analyze", plan), plan.timeout))
     except WorkerError as error:
         return error
 
 
 def _made_of(
-    crew: AnyCrew, spec: Spec, plan: Plan
+    pool: AnyPool, spec: Spec, plan: Plan
 ) -> tuple[Memory | None, Structure | None, tuple[str, ...]]:
     """Memory and structure of one step, from one worker; what cannot be had is noted."""
-    worker = crew.start()
+    worker = pool.start()
     memory = None
     try:
         memory = decode(Memory, tell(worker, _request(spec, "memory", plan), plan.timeout))

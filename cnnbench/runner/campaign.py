@@ -12,14 +12,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import machine, store, suite
+from cnnbench import plan as planning
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
+from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
-from cnnbench.runner import plan as planning
-from cnnbench.runner.executor import AnyCrew, Executor, executor
+from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe
-from cnnbench.runner.plan import Plan
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import OPTIMIZERS, Device, Spec
@@ -101,14 +101,14 @@ def prepare(order: Order, who: Executor | None = None) -> Job:
     if asked is not None:
         suite.modes(order.modes, asked)
     who = who or executor(order.executor)
-    with asking(who) as crew:
-        return _work_out(order, who, crew, models, asked)
+    with asking(who) as pool:
+        return _work_out(order, who, pool, models, asked)
 
 
 def _work_out(
-    order: Order, who: Executor, crew: AnyCrew, models: tuple[str, ...], asked: Device | None
+    order: Order, who: Executor, pool: AnyPool, models: tuple[str, ...], asked: Device | None
 ) -> Job:
-    environment = describe(crew)
+    environment = describe(pool)
     device = here(asked, environment)
     _refuse_idle_options(order.plan, device)
     grid = Grid(
@@ -124,9 +124,9 @@ def _work_out(
         arguments=order.arguments,
     )
     known = suite.facts(models) | facts_outside(
-        crew, suite.outside(models), order.arguments, order.plan.timeout
+        pool, suite.outside(models), order.arguments, order.plan.timeout
     )
-    expansion = suite.expand(grid, known, _refused_shapes(crew, grid, known))
+    expansion = suite.expand(grid, known, _refused_shapes(pool, grid, known))
     limit = order.plan.memory_limit or memory_limit(device)
     plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
     return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
@@ -165,7 +165,7 @@ def memory_limit(device: Device) -> int | None:
 
 
 def facts_outside(
-    crew: AnyCrew, names: Sequence[str], arguments: Mapping[str, Any], seconds: float
+    pool: AnyPool, names: Sequence[str], arguments: Mapping[str, Any], seconds: float
 ) -> dict[str, Facts]:
     """Ask a worker about models that the catalogue does not hold.
 
@@ -178,7 +178,7 @@ def facts_outside(
         return {}
     found = {}
     requests = [{"task": "resolve", "name": name, "arguments": dict(arguments)} for name in names]
-    answers = ask_each(crew, requests, seconds)
+    answers = ask_each(pool, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
             own = answer.kind == "unsupported"
@@ -188,7 +188,7 @@ def facts_outside(
 
 
 def _refused_shapes(
-    crew: AnyCrew, grid: Grid, known: Mapping[str, Facts]
+    pool: AnyPool, grid: Grid, known: Mapping[str, Facts]
 ) -> dict[tuple[str, tuple[int, ...]], str]:
     """Ask a worker which models cannot take a shape that was asked for, and why."""
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
@@ -202,7 +202,7 @@ def _refused_shapes(
         changed = {name: list(of) for name, of in asked.items() if of != known[name].input}
         if not changed:
             continue
-        (answer,) = ask_each(crew, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
+        (answer,) = ask_each(pool, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
         # Not known beforehand, then; a network that cannot take it will say so in its row.
         if not isinstance(answer, WorkerError):
             found |= {(name, asked[name]): reason for name, reason in answer.items()}
@@ -244,8 +244,8 @@ def resume(
     if not wanted:
         return stored
     who = executor(stored.manifest.executor)
-    with asking(who) as crew:
-        environment = describe(crew)
+    with asking(who) as pool:
+        environment = describe(pool)
     if environment.fingerprint != stored.environment.fingerprint:
         changed = ", ".join(differences(stored.environment, environment))
         raise Incomparable(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.runner.campaign import Job
-    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
 
 FITS, FULL = "fits", "out_of_memory"
@@ -136,21 +136,21 @@ def find(
         within: see ``search``.
         say: told what begins.
     """
-    with asking(job.executor) as crew:
+    with asking(job.executor) as pool:
         for spec in job.specs:
             if (reason := job.impossible.get(spec.id)) is not None:
                 yield Capacity(spec.id, None, (), "unsupported", reason)
             else:
-                yield _Prober(crew, job, spec, limit, say).find(up_to, within)
+                yield _Prober(pool, job, spec, limit, say).find(up_to, within)
 
 
 class _Prober:
     """One spec in ever other batches."""
 
     def __init__(
-        self, crew: AnyCrew, job: Job, spec: Spec, limit: int | None, say: Callable[[str], None]
+        self, pool: AnyPool, job: Job, spec: Spec, limit: int | None, say: Callable[[str], None]
     ) -> None:
-        self._crew = crew
+        self._pool = pool
         self._plan = job.plan
         self._spec = spec
         self._on_cpu = spec.device.kind == "cpu"
@@ -167,7 +167,7 @@ class _Prober:
         self._say(f"{self._at(batch).id}: does it fit?")
         before = machine.oom_kills()
         try:
-            ask(self._crew, self._request(batch, "try_batch"), self._plan.timeout)
+            ask(self._pool, self._request(batch, "try_batch"), self._plan.timeout)
         except WorkerError as error:
             return Try(batch, _kind(error, before), f"{error.phase}: {error}")
         return Try(batch, FITS)
@@ -184,7 +184,7 @@ class _Prober:
         return replace(found, peak_bytes=peak, bytes_per_sample=slope)
 
     def _peak(self, batch: int) -> int | None:
-        answer = ask(self._crew, self._request(batch, "memory", _PASS_BYTES), self._plan.timeout)
+        answer = ask(self._pool, self._request(batch, "memory", _PASS_BYTES), self._plan.timeout)
         memory = decode(Memory, answer)
         return memory.cpu_peak_bytes if self._on_cpu else memory.cuda_allocated_bytes
 

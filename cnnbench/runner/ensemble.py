@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, AnyWorker
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.spec import Spec
 
 
 @dataclass(frozen=True)
 class Lost:
-    """The crew went down with this spec in it.
+    """The pool went down with this spec in it.
 
     It may be innocent and deserves another try, alone.
     """
@@ -55,9 +55,9 @@ def failure(error: WorkerError) -> Failure:
 class Ensemble:
     """The workers of one workload in one round."""
 
-    def __init__(self, crew: AnyCrew, plan: Plan, order: str) -> None:
-        """Args: crew: starts the workers. plan: how long. order: seeds turns, beside the plan."""
-        self._crew = crew
+    def __init__(self, pool: AnyPool, plan: Plan, order: str) -> None:
+        """Args: pool: starts the workers. plan: how long. order: seeds turns, beside the plan."""
+        self._pool = pool
         self._plan = plan
         self._random = random.Random(f"{plan.seed}/{order}")
         self._workers: dict[str, AnyWorker] = {}
@@ -97,7 +97,7 @@ class Ensemble:
         Its estimate of seconds per call.
         """
         try:
-            self._workers[spec.id] = self._crew.start()
+            self._workers[spec.id] = self._pool.start()
         except WorkerError as error:
             self._outcomes[spec.id] = Lost(str(error))
             return 0.0

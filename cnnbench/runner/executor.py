@@ -31,7 +31,7 @@ class AnyWorker(Protocol):
         """End the worker."""
 
 
-class AnyCrew(Protocol):
+class AnyPool(Protocol):
     """Starts workers that live in one round."""
 
     def start(self) -> AnyWorker:
@@ -39,7 +39,7 @@ class AnyCrew(Protocol):
 
 
 class Executor(Protocol):
-    """Opens crews.
+    """Opens pools.
 
     Attributes:
         name: in the table.
@@ -49,11 +49,11 @@ class Executor(Protocol):
     name: str
     pretends: bool
 
-    def open(self, scratch: Path) -> AbstractContextManager[AnyCrew]:
-        """A fresh crew; its processes end with the context."""
+    def open(self, scratch: Path) -> AbstractContextManager[AnyPool]:
+        """A fresh pool; its processes end with the context."""
 
-    def join(self, crew: AnyCrew) -> AnyCrew | None:
-        """Workers of its own from another executor's crew, or ``None`` if that cannot be."""
+    def join(self, pool: AnyPool) -> AnyPool | None:
+        """Workers of its own from another executor's pool, or ``None`` if that cannot be."""
 
 
 # One line per executor.

@@ -278,7 +278,7 @@ def _structure(spec: Spec) -> Structure:
     )
 
 
-class FakeCrew:
+class FakePool:
     """Starts pretended workers."""
 
     def __init__(self, who: Fake) -> None:
@@ -307,12 +307,12 @@ class Fake:
         self.noise = noise
 
     @contextmanager
-    def open(self, scratch: Path) -> Iterator[FakeCrew]:
-        """A pretended crew; the scratch directory stays empty."""
+    def open(self, scratch: Path) -> Iterator[FakePool]:
+        """A pretended pool; the scratch directory stays empty."""
         del scratch
-        yield FakeCrew(self)
+        yield FakePool(self)
 
-    def join(self, crew: object) -> FakeCrew:
-        """Its own pretended workers; whose crew it is makes no difference."""
-        del crew
-        return FakeCrew(self)
+    def join(self, pool: object) -> FakePool:
+        """Its own pretended workers; whose pool it is makes no difference."""
+        del pool
+        return FakePool(self)

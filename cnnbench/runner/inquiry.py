@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, AnyWorker, Executor
+    from cnnbench.runner.executor import AnyPool, AnyWorker, Executor
     from cnnbench.spec import Device
 
 _DESCRIBE_SECONDS = 120.0
@@ -38,13 +38,13 @@ def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
         raise
 
 
-def ask(crew: AnyCrew, message: Message, timeout: float) -> Any:
+def ask(pool: AnyPool, message: Message, timeout: float) -> Any:
     """One task in one new worker.
 
     Raises:
         WorkerError: it has no answer.
     """
-    worker = crew.start()
+    worker = pool.start()
     try:
         return tell(worker, message, timeout)
     finally:
@@ -52,37 +52,37 @@ def ask(crew: AnyCrew, message: Message, timeout: float) -> Any:
 
 
 @contextmanager
-def asking(who: Executor) -> Iterator[AnyCrew]:
-    """A crew for questions, with a scratch directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as crew:
-        yield crew
+def asking(who: Executor) -> Iterator[AnyPool]:
+    """A pool for questions, with a scratch directory of its own."""
+    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as pool:
+        yield pool
 
 
 def ask_each(
-    crew: AnyCrew, messages: Iterable[Message], timeout: float
+    pool: AnyPool, messages: Iterable[Message], timeout: float
 ) -> Iterator[Any | WorkerError]:
     """One worker per message; a worker that fails costs its own answer only."""
     for message in messages:
         try:
-            yield ask(crew, message, timeout)
+            yield ask(pool, message, timeout)
         except WorkerError as error:
             yield error
 
 
-def describe(crew: AnyCrew) -> Environment:
+def describe(pool: AnyPool) -> Environment:
     """The environment that workers find.
 
     Raises:
         WorkerError: no worker can be started at all.
     """
-    return decode(Environment, ask(crew, {"task": "describe"}, _DESCRIBE_SECONDS))
+    return decode(Environment, ask(pool, {"task": "describe"}, _DESCRIBE_SECONDS))
 
 
-def ceilings(crew: AnyCrew, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
+def ceilings(pool: AnyPool, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
     """What the machine can do at most just now.
 
     Args:
-        crew: starts the worker.
+        pool: starts the worker.
         device: where.
         threads: with so many CPU threads.
         quick: about a second instead of several.
@@ -91,11 +91,11 @@ def ceilings(crew: AnyCrew, device: Device, threads: int, *, quick: bool = True)
         WorkerError: it could not be probed.
     """
     message = {"task": "ceilings", "device": device.text, "threads": threads, "quick": quick}
-    return decode(Ceilings, ask(crew, message, _CEILINGS_SECONDS))
+    return decode(Ceilings, ask(pool, message, _CEILINGS_SECONDS))
 
 
 def layers(
-    crew: AnyCrew,
+    pool: AnyPool,
     name: str,
     *,
     shape: tuple[int, ...] | None = None,
@@ -105,7 +105,7 @@ def layers(
     """The convolutions of a network, each once with its count.
 
     Args:
-        crew: starts the worker.
+        pool: starts the worker.
         name: of the architecture.
         shape: of one sample in place of the architecture's own.
         size: height and width in place of the architecture's own.
@@ -118,15 +118,15 @@ def layers(
         "task": "layers", "name": name, "arguments": dict(arguments or {}),
         "shape": shape, "size": size,
     }  # fmt: skip
-    return decode(Extraction, ask(crew, message, _LAYERS_SECONDS))
+    return decode(Extraction, ask(pool, message, _LAYERS_SECONDS))
 
 
-def applicability(crew: AnyCrew, specs: Iterable[str]) -> dict[str, dict[str, Any]]:
+def applicability(pool: AnyPool, specs: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Of specs of single layers: why one cannot be (``reason``), or what it does.
 
     Raises:
         WorkerError: nobody answered.
     """
     message = {"task": "applicability", "specs": list(specs)}
-    found: dict[str, dict[str, Any]] = ask(crew, message, _LAYERS_SECONDS)
+    found: dict[str, dict[str, Any]] = ask(pool, message, _LAYERS_SECONDS)
     return found

@@ -13,16 +13,16 @@ from cnnbench import machine, suite
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
+from cnnbench.plan import Plan
 from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.executor import executor
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.runner.executor import AnyPool
 
 ALL, NONE = "all", "none"
 PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
@@ -98,16 +98,16 @@ def prepare(order: LabOrder) -> Lab:
     _check_names(order)
     _own_ways(order, asked or Device())
     who = executor(order.executor)
-    with inquiry.asking(who) as crew:
-        environment = inquiry.describe(crew)
+    with inquiry.asking(who) as pool:
+        environment = inquiry.describe(pool)
         device = campaign.here(asked, environment)
-        found = None if order.model is None else inquiry.layers(crew, order.model)
+        found = None if order.model is None else inquiry.layers(pool, order.model)
         layers = order.layers + (found.layers if found is not None else ())
         if not layers:
             raise UsageError(f"{order.model} has no two-dimensional convolution")
-        shape = _shape(order, crew)
+        shape = _shape(order, pool)
         specs = tuple(dict.fromkeys(_specs(order, layers, device, shape)))
-        impossible = _impossible(order, crew, specs)
+        impossible = _impossible(order, pool, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
     plan = replace(order.plan, memory_limit=campaign.memory_limit(device)).within_budget(len(specs))
     job = Job(specs, impossible, macs, plan, environment, who)
@@ -136,12 +136,12 @@ def _check_names(order: LabOrder) -> None:
             raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
 
 
-def _shape(order: LabOrder, crew: AnyCrew) -> tuple[int, ...]:
+def _shape(order: LabOrder, pool: AnyPool) -> tuple[int, ...]:
     """One sample of the order's model; empty without a model."""
     if order.model is None:
         return ()
     names = (order.model,)
-    outside = campaign.facts_outside(crew, suite.outside(names), {}, order.plan.timeout)
+    outside = campaign.facts_outside(pool, suite.outside(names), {}, order.plan.timeout)
     known = suite.facts(names) | outside
     return known[order.model].input
 
@@ -221,10 +221,10 @@ def _macs(spec: Spec) -> int:
     return ConvLayer(architecture, spec.workload.input).problem(spec.workload.batch).macs
 
 
-def _impossible(order: LabOrder, crew: AnyCrew, specs: Sequence[Spec]) -> dict[str, str]:
+def _impossible(order: LabOrder, pool: AnyPool, specs: Sequence[Spec]) -> dict[str, str]:
     """Specs that cannot be, or take too long without having been asked for by name."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
-    found = inquiry.applicability(crew, ours)
+    found = inquiry.applicability(pool, ours)
     reasons = {
         name: found[name]["reason"] or _slow(order, ours[name], found[name]) for name in ours
     }

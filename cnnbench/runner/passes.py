@@ -1,4 +1,4 @@
-"""The passes over one group in one crew: reference, static cost, a round of timing, memory.
+"""The passes over one group in one pool: reference, static cost, a round of timing, memory.
 
 Each pass is a worker of its own. What goes wrong in a pass beside the timing is a note; what goes
 wrong in the timing is a failure of that spec alone.
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload
 
@@ -36,19 +36,19 @@ _MEMORY_SHARE = 0.8
 
 
 class Passes:
-    """Everything that one crew does for one group."""
+    """Everything that one pool does for one group."""
 
     def __init__(
         self,
         plan: Plan,
-        crew: AnyCrew,
+        pool: AnyPool,
         group: Group,
         folder: Path,
         tell_watcher: Callable[..., None],
     ) -> None:
-        """Args: folder: keeps the group's reference outputs and compiler caches between crews."""
+        """Args: folder: keeps the group's reference outputs and compiler caches between pools."""
         self._plan = plan
-        self._crew = crew
+        self._pool = pool
         self._group = group
         self._folder = folder
         self._step = tell_watcher
@@ -121,14 +121,14 @@ class Passes:
                     self._step(subject.spec.id, self._plan.rounds + 1)
 
     def _ask_reference(self, message: Message, *, float64: bool) -> Reference:
-        worker = self._crew.start()
+        worker = self._pool.start()
         try:
             answer = tell(worker, message | {"float64": float64}, self._plan.timeout)
         except WorkerError as error:
             if error.phase != "reference float64":
                 raise
             # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-            answer = ask(self._crew, message | {"float64": False}, self._plan.timeout)
+            answer = ask(self._pool, message | {"float64": False}, self._plan.timeout)
         finally:
             worker.close()
         return decode(Reference, answer)
@@ -140,7 +140,7 @@ class Passes:
         shared = self._group.shared[workload]
         self._step(f"{workload.id}: static cost")
         try:
-            answer = ask(self._crew, self._request(members[0].spec, "analyze"), self._plan.timeout)
+            answer = ask(self._pool, self._request(members[0].spec, "analyze"), self._plan.timeout)
             shared.cost = decode(Cost, answer)
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
@@ -151,7 +151,7 @@ class Passes:
         first = self._group.alive[0].spec
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
-            self._group.ceilings.append(ceilings(self._crew, first.device, first.threads))
+            self._group.ceilings.append(ceilings(self._pool, first.device, first.threads))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 
@@ -166,7 +166,7 @@ class Passes:
         left = f"round {number + 1} of {self._plan.rounds}"
         self._step(f"{self._group.title}: {words} ({left})", len(specs))
         self._take(members, name, number)
-        # Whoever was lost with the crew is tried again alone, so that only the guilty fails.
+        # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
         for place, subject in enumerate(members):
             if subject.failure is not None and subject.failure.kind == "lost":
                 subject.failure = None
@@ -192,7 +192,7 @@ class Passes:
         order = f"{number}/{members[0].spec.workload.id}"
         subjects = {subject.spec.id: subject for subject in members}
         specs = [subject.spec for subject in members]
-        outcomes = Ensemble(self._crew, self._plan, order).measure(specs, request)
+        outcomes = Ensemble(self._pool, self._plan, order).measure(specs, request)
         for key, outcome in outcomes.items():
             if isinstance(outcome, Run):
                 subjects[key].runs.append(outcome)
@@ -221,7 +221,7 @@ class Passes:
         what = "memory not measured"
         worker = None
         try:
-            worker = self._crew.start()
+            worker = self._pool.start()
             subject.memory = decode(Memory, tell(worker, request, self._plan.timeout))
             what = "structure not known"
             answer: Any = tell(worker, {"do": "structure"}, self._plan.timeout)
@@ -237,7 +237,7 @@ class Passes:
             return
         try:
             request = self._request(subject.spec, "algorithm")
-            answer = ask(self._crew, request, self._plan.timeout)
+            answer = ask(self._pool, request, self._plan.timeout)
             subject.algorithm = None if answer is None else decode(Algorithm, answer)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")

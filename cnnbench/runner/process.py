@@ -1,6 +1,6 @@
 """Real workers: processes started here, spoken to in JSON over sockets, and never left behind.
 
-A crew is a starter and the workers it forks. If the starter dies, the crew starts another; if
+A pool is a starter and the workers it forks. If the starter dies, the pool starts another; if
 forking is unsafe here, every worker is a fresh process. Where the code of its workers comes from is
 an ``Origin``.
 """
@@ -76,8 +76,8 @@ class StarterDied(WorkerError):
 class Worker:
     """One worker process, seen from outside."""
 
-    def __init__(self, crew: Crew, channel: Channel, pid: int, log: Path, extra: Message) -> None:
-        self._crew = crew
+    def __init__(self, pool: Pool, channel: Channel, pid: int, log: Path, extra: Message) -> None:
+        self._pool = pool
         self._extra = extra
         self._channel = channel
         self._pid = pid
@@ -113,7 +113,7 @@ class Worker:
     def _await(self, deadline: float) -> Any:
         while True:
             if not self._channel.pending:
-                self._crew.wait(self._channel, deadline - time.monotonic())
+                self._pool.wait(self._channel, deadline - time.monotonic())
             answer = self._channel.receive(max(0.0, deadline - time.monotonic()))
             if "phase" in answer:
                 self.phase = answer["phase"]
@@ -144,7 +144,7 @@ class Worker:
         if self._open:
             self._open = False
             self._channel.close()
-            self._status = self._crew.reap(self._pid, force=force)
+            self._status = self._pool.reap(self._pid, force=force)
         return self._status
 
 
@@ -156,7 +156,7 @@ def _ending(status: int) -> str:
     return f"was killed by {name}{hint}"
 
 
-class Crew:
+class Pool:
     """Workers of one round. A context manager: when it ends, every process it started is gone."""
 
     def __init__(self, scratch: Path, origin: Origin | None = None) -> None:
@@ -168,7 +168,7 @@ class Crew:
         self._spawning = False
         self._count = 0
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> Pool:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -183,7 +183,7 @@ class Crew:
         """A new worker, waiting for its request.
 
         Args:
-            origin: whose networks it imports, if not those of the crew's own; one that shares its
+            origin: whose networks it imports, if not those of the pool's own; one that shares its
                 starter.
 
         Raises:
@@ -337,29 +337,29 @@ class Processes:
     def __init__(self, origin: Origin | None = None) -> None:
         self._origin = origin
 
-    def open(self, scratch: Path) -> Crew:
-        """A fresh crew that keeps its logs in a scratch directory."""
-        return Crew(scratch, self._origin)
+    def open(self, scratch: Path) -> Pool:
+        """A fresh pool that keeps its logs in a scratch directory."""
+        return Pool(scratch, self._origin)
 
-    def join(self, crew: object) -> Guests | None:
-        """Workers of this executor from another's crew; ``None`` if they need a starter of theirs.
+    def join(self, pool: object) -> Guests | None:
+        """Workers of this executor from another's pool; ``None`` if they need a starter of theirs.
 
         One import instead of two; and forks of one starter share the pages that libraries and
         interpreter lie in, so that luck with those is no difference between them.
         """
         own = self._origin or Origin()
-        if isinstance(crew, Crew) and crew.origin.shares_starter(own):
-            return Guests(crew, own)
+        if isinstance(pool, Pool) and pool.origin.shares_starter(own):
+            return Guests(pool, own)
         return None
 
 
 class Guests:
-    """Workers of one origin, forked by the starter of another's crew."""
+    """Workers of one origin, forked by the starter of another's pool."""
 
-    def __init__(self, crew: Crew, origin: Origin) -> None:
-        self._crew = crew
+    def __init__(self, pool: Pool, origin: Origin) -> None:
+        self._pool = pool
         self._origin = origin
 
     def start(self) -> Worker:
-        """A new worker, waiting for its request; as ``Crew.start``."""
-        return self._crew.start(self._origin)
+        """A new worker, waiting for its request; as ``Pool.start``."""
+        return self._pool.start(self._origin)

@@ -23,7 +23,7 @@ from cnnbench.runner.inquiry import ask, asking, ceilings
 if TYPE_CHECKING:
     from cnnbench.channel import Message
     from cnnbench.runner.campaign import Job, Order
-    from cnnbench.runner.executor import AnyCrew
+    from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
 
 _NAME_LENGTH = 120
@@ -92,8 +92,8 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
         "warm_up": job.plan.warm_up,
         "memory_limit": job.plan.memory_limit,
     }
-    with asking(job.executor) as crew:
-        found = _Asker(crew, request, job.plan.timeout, base)
+    with asking(job.executor) as pool:
+        found = _Asker(pool, request, job.plan.timeout, base)
         if passes.folder is not None:
             _make(passes.folder)
             more = {"folder": str(passes.folder.resolve()), "steps": passes.steps}
@@ -118,8 +118,8 @@ def _make(folder: Path) -> None:
 class _Asker:
     """Collects the parts of a profile; what fails becomes a note."""
 
-    def __init__(self, crew: AnyCrew, request: Message, timeout: float, base: Profile) -> None:
-        self._crew = crew
+    def __init__(self, pool: AnyPool, request: Message, timeout: float, base: Profile) -> None:
+        self._pool = pool
         self._request = request
         self._timeout = timeout
         self.profile = base
@@ -128,7 +128,7 @@ class _Asker:
         """Probe them; those that threads waited through would be too low and are left out."""
         note = ""
         try:
-            probed = ceilings(self._crew, spec.device, spec.threads)
+            probed = ceilings(self._pool, spec.device, spec.threads)
         except WorkerError as error:
             note = f"ceilings not measured: {error}"
         else:
@@ -145,7 +145,7 @@ class _Asker:
         """Ask for one part and keep it, or why there is none."""
         message = self._request | {"task": task} | (more or {})
         try:
-            answer = ask(self._crew, message, self._timeout)
+            answer = ask(self._pool, message, self._timeout)
         except WorkerError as error:
             note = f"{task.replace('_', ' ')} not measured: {error}"
             self.profile = replace(self.profile, notes=(*self.profile.notes, note))

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
     from cnnbench.runner.subject import Group, Subject
 
 # Fewer rounds give an interval, but one that a lucky pair of rounds can make far too narrow.
 LEAST_ROUNDS = 3
 
-# What one crew serves in a row; longer would mean fewer imports, but more lost by a kill.
+# What one pool serves in a row; longer would mean fewer imports, but more lost by a kill.
 BATCH_SECONDS = 90.0
 
-# Guesses that decide only whether further work still fits: starting a crew, in seconds; and what
+# Guesses that decide only whether further work still fits: starting a pool, in seconds; and what
 # the passes without a clock take, in seconds per spec and in calls.
 START_SECONDS = 5.0
 _UNTIMED_SECONDS, _UNTIMED_CALLS = 1.5, 7
@@ -41,7 +41,7 @@ def settled(group: Group, plan: Plan) -> bool:
 
 
 def next_groups(groups: Iterable[Group], plan: Plan, left: float) -> list[Group]:
-    """The groups that a crew should serve next within the time left.
+    """The groups that a pool should serve next within the time left.
 
     First those that lack something, an interval or the passes without a clock, the quick ones
     before the slow, because they take most uncertainty away per second; then those with the widest

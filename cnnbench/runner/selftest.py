@@ -1,7 +1,7 @@
 """Measures the instrument: what is known beforehand goes in, and what comes out is compared.
 
 Networks of known time, memory and answer (``worker.oracles``) take the very path that networks
-take: crews, ensembles, slices, the memory pass, the output check. Knows nothing of how findings
+take: pools, ensembles, slices, the memory pass, the output check. Knows nothing of how findings
 are shown.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, Executor
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool, Executor
 
 _ORACLES = "cnnbench.worker.oracles"
 _SHAPE = (16, 28, 28)
@@ -110,7 +110,7 @@ def check(
     """Measure the instrument.
 
     Args:
-        executor: opens crews.
+        executor: opens pools.
         plan: rounds (at least two), slices and warm-up, as for a real run.
         threads: CPU threads of every worker.
         say: told what begins.
@@ -125,11 +125,11 @@ def check(
         say(f"same network twice and once 10 % slower (round {number + 1} of {plan.rounds})")
         with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
             scratch = Path(folder)
-            with executor.open(scratch) as crew:
-                rounds.append(bench.compare(crew, number))
+            with executor.open(scratch) as pool:
+                rounds.append(bench.compare(pool, number))
                 if number == 0:
                     say("clock, sleep, memory, output check")
-                    findings = bench.singles(crew, scratch)
+                    findings = bench.singles(pool, scratch)
     same, slower = zip(*rounds, strict=True)
     return Report(
         findings=(*findings, *_comparisons(same, slower)),
@@ -175,23 +175,23 @@ class _Bench:
         self._plan = plan
         self._threads = threads
 
-    def compare(self, crew: AnyCrew, number: int) -> tuple[float, float]:
+    def compare(self, pool: AnyPool, number: int) -> tuple[float, float]:
         """Log-ratios of a round: the network to its twin, and to one with more work."""
         specs = [
             self._spec("repeated", times=_CALLS),
             self._spec("repeated", times=_CALLS, twin="b"),
             self._spec("repeated", times=_MORE_CALLS),
         ]
-        one, twin, more = self._measure(crew, specs, number)
+        one, twin, more = self._measure(pool, specs, number)
         return _log_ratio(one, twin), _log_ratio(one, more)
 
-    def singles(self, crew: AnyCrew, scratch: Path) -> list[SelfTest]:
+    def singles(self, pool: AnyPool, scratch: Path) -> list[SelfTest]:
         """What needs no rounds."""
-        return [*self._clock(crew), self._sleep(crew), *self._memory(crew),
-                *self._answers(crew, scratch)]  # fmt: skip
+        return [*self._clock(pool), self._sleep(pool), *self._memory(pool),
+                *self._answers(pool, scratch)]  # fmt: skip
 
-    def _clock(self, crew: AnyCrew) -> list[SelfTest]:
-        answer = ask(crew, self._request(self._spec("repeated"), "instrument"), self._plan.timeout)
+    def _clock(self, pool: AnyPool) -> list[SelfTest]:
+        answer = ask(pool, self._request(self._spec("repeated"), "instrument"), self._plan.timeout)
         figures = {name: float(value) / 1e9 for name, value in answer.items()}
         reading = figures["reading_ns"]
         beyond = figures["sample_ns"] - 2 * reading
@@ -205,30 +205,30 @@ class _Bench:
                     max(0.0, beyond), most=1e-6),
         ]  # fmt: skip
 
-    def _sleep(self, crew: AnyCrew) -> SelfTest:
-        (run,) = self._measure(crew, [self._spec("sleeps", milliseconds=_SLEEP_MS)], 0)
+    def _sleep(self, pool: AnyPool) -> SelfTest:
+        (run,) = self._measure(pool, [self._spec("sleeps", milliseconds=_SLEEP_MS)], 0)
         known = _SLEEP_MS / 1e3
         # A sleep never ends early; a busy machine wakes the sleeper late.
         value = metrics.run_seconds(run) or math.nan
         what = f"a sleep of {_SLEEP_MS:g} ms"
         return SelfTest("sleep", what, "seconds", value, least=known, most=1.1 * known)
 
-    def _memory(self, crew: AnyCrew) -> list[SelfTest]:
+    def _memory(self, pool: AnyPool) -> list[SelfTest]:
         found: list[SelfTest] = []
         for milliseconds in (1, 5, 50):
             spec = self._spec("holds", mebibytes=_HELD_MIB, milliseconds=milliseconds)
-            answer = ask(crew, self._request(spec, "memory"), self._plan.timeout)
+            answer = ask(pool, self._request(spec, "memory"), self._plan.timeout)
             found += _held(decode(Memory, answer), milliseconds)
         return found
 
-    def _answers(self, crew: AnyCrew, scratch: Path) -> list[SelfTest]:
+    def _answers(self, pool: AnyPool, scratch: Path) -> list[SelfTest]:
         plain = self._spec("wrong")
         path = {"reference_path": str(scratch / "reference.npz")}
         request = self._request(plain, "reference") | path | {"float64": True}
-        reference = decode(Reference, ask(crew, request, self._plan.timeout))
+        reference = decode(Reference, ask(pool, request, self._plan.timeout))
         specs = [plain, replace(plain, mode=Mode(memory_format="channels_last"))]
         known = path | {"reference": encode(reference)}
-        right, wrong = self._measure(crew, specs, 0, known)
+        right, wrong = self._measure(pool, specs, 0, known)
         return [
             SelfTest("right_answer", "output check of a right answer", "text",
                     right.check.status, expected="ok"),
@@ -237,7 +237,7 @@ class _Bench:
         ]  # fmt: skip
 
     def _measure(
-        self, crew: AnyCrew, specs: Sequence[Spec], number: int, more: Message | None = None
+        self, pool: AnyPool, specs: Sequence[Spec], number: int, more: Message | None = None
     ) -> list[Run]:
         def request(spec: Spec) -> Message:
             return self._request(spec, "measure") | {
@@ -247,7 +247,7 @@ class _Bench:
                 **(more or {}),
             }
 
-        outcomes = Ensemble(crew, self._plan, f"selftest-{number}").measure(specs, request)
+        outcomes = Ensemble(pool, self._plan, f"selftest-{number}").measure(specs, request)
         return [_run(outcomes[spec.id]) for spec in specs]
 
     def _request(self, spec: Spec, task: str) -> Message:

@@ -1,6 +1,6 @@
 """A whole run: specs in, records out, whatever happens to any of them.
 
-Groups are measured in batches: in every round one crew serves the whole batch, so that its import
+Groups are measured in batches: in every round one pool serves the whole batch, so that its import
 is paid once, and a batch is small enough that a killed run loses minutes and not a night.
 
 Without a budget, a batch gets all its rounds before the next begins. With one, every group gets one
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from cnnbench.environment import Environment
+    from cnnbench.plan import Plan
     from cnnbench.record import Record
     from cnnbench.runner.executor import Executor
-    from cnnbench.runner.plan import Plan
     from cnnbench.runner.subject import Group
     from cnnbench.spec import Spec
 
@@ -100,18 +100,18 @@ class Session:
         ]
 
     def _round(self, batch: list[Group], scratch: Path) -> None:
-        """One crew for the groups of a batch that still need it."""
+        """One pool for the groups of a batch that still need it."""
         waiting = [group for group in batch if not group.rounds or not settled(group, self._plan)]
         if not waiting:
             return
-        with self._executor.open(scratch) as crew:
+        with self._executor.open(scratch) as pool:
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
-                self._visit(Passes(self._plan, crew, group, folder, self._step), group)
+                self._visit(Passes(self._plan, pool, group, folder, self._step), group)
 
     def _visit(self, passes: Passes, group: Group) -> None:
-        """What one crew does for a group; with a budget, first answers come before the rest."""
+        """What one pool does for a group; with a budget, first answers come before the rest."""
         first = not group.rounds
         if first:
             passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))

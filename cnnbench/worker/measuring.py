@@ -16,9 +16,9 @@ from cnnbench.record import Check, Part, Reference, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, memory, modes, parts, sampling
+from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.placement import Placement
-from cnnbench.worker.witnesses import Canaries
 
 if TYPE_CHECKING:
     from cnnbench.channel import Message
@@ -49,11 +49,11 @@ def measure(request: Message, talk: Talk) -> None:
         # The first call may have run what later calls do not: CUDA graphs record on the second.
         talk.enter("check again")
         check = checking.worse(check, _check(spec, step, step.call(), request))
-    canaries = Canaries()
+    probes = Probes()
     with sampling.collector_off():
         talk.answer({"estimate": estimate})
         placement = Placement(step)
-        slices = _slices(step, device, estimate, canaries, placement, talk)
+        slices = _slices(step, device, estimate, probes, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
     talk.answer(
         Run(
@@ -88,7 +88,7 @@ def _slices(
     step: build.Step,
     device: Kind,
     estimate: float,
-    canaries: Canaries,
+    probes: Probes,
     placement: Placement,
     talk: Talk,
 ) -> list[Slice]:
@@ -102,7 +102,7 @@ def _slices(
         iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
         slices.append(
             sampling.take_slice(
-                step.call, device, command["turn"], iterations, seconds, estimate, canaries
+                step.call, device, command["turn"], iterations, seconds, estimate, probes
             )
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next

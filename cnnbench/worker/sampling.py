@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.slices import Slice
-from cnnbench.worker.witnesses import Counters
+from cnnbench.worker.counters import Counters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from cnnbench.worker.counters import Probes
     from cnnbench.worker.devices import Kind
-    from cnnbench.worker.witnesses import Canaries
 
 # A slice holds at most about so many samples: enough for its median, little enough to keep every
 # one.
@@ -129,21 +129,21 @@ def take_slice(
     iterations: int,
     seconds: float,
     estimate: float,
-    canaries: Canaries | None = None,
+    probes: Probes | None = None,
 ) -> Slice:
-    """Sample for one turn, note what the system did meanwhile, then let the canaries sing."""
+    """Sample for one turn, note what the system did meanwhile, then run the calibration probes."""
     if not device.cold:
         settle(call, device, estimate)
     before = Counters.read()
     samples = device.samples(call, iterations, seconds, estimate)
     witnesses: dict[str, Any] = Counters.read().since(before)
     state = device.state()
-    sung = {} if canaries is None else canaries.run()
+    probed = {} if probes is None else probes.run()
     return Slice(
         turn=turn,
         iterations=iterations,
         ns=tuple(samples),
-        canaries_ns=sung,
+        canaries_ns=probed,
         device=state,
         **witnesses,
     )

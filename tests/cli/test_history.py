@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
-from cnnbench.runner.plan import Plan
+from cnnbench.plan import Plan
 from tests import made
 
 TIMES = [10, 10.1, 9.9, 10, 10.1, 12, 12.1, 11.9, 12, 12]

@@ -149,8 +149,8 @@ def test_what_was_not_measured_has_no_share_and_makes_the_sum_unknown() -> None:
 
 
 def test_the_pretended_worker_takes_a_network_apart() -> None:
-    with inquiry.asking(Fake()) as crew:
-        found = inquiry.layers(crew, "resnet18")
+    with inquiry.asking(Fake()) as pool:
+        found = inquiry.layers(pool, "resnet18")
 
     assert [layer.count for layer in found.layers] == [1, 4]
     assert sum(one.count * one.problem().macs for one in found.layers) == found.macs

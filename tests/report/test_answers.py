@@ -31,7 +31,7 @@ def test_the_fastest_may_cost_one_point_of_accuracy() -> None:
     # resnet50 80.9 %, resnext50_32x4d 81.2 %, resnet18 69.8 %
     found = of(named("resnet50", "eager", 20), named("resnext50_32x4d", "eager", 30),
                named("resnet18", "eager", 5))  # fmt: skip
-    (some,) = answers.offers(found).values()
+    (some,) = answers.candidates(found).values()
 
     fast = answers.fastest_within(some)
 
@@ -48,15 +48,15 @@ def test_an_accuracy_counts_only_for_what_was_published() -> None:
     trained = replace(small, id="resnet18/training-b1-3x224x224/eager/cpu-t2")
     foreign = replace(small, id=f"my.nets%3Atiny/{WORK}/eager/cpu-t2")
 
-    assert answers.offers(of(small, other, trained, foreign)) == {}
+    assert answers.candidates(of(small, other, trained, foreign)) == {}
 
 
-def test_a_wrong_output_is_no_offer_and_no_best_mode() -> None:
+def test_a_wrong_output_is_no_candidate_and_no_best_mode() -> None:
     check = Check("wrong", 0.5, 0.5, 0.2, "relative error 0.5")
     found = of(named("resnet18", "eager", 10), named("resnet18", "amp=bf16", 1, check=check),
                named("resnet18", "compile", 8))  # fmt: skip
 
-    (some,) = answers.offers(found).values()
+    (some,) = answers.candidates(found).values()
     (best,) = answers.best_modes(found)
 
     assert {one.entry.record.spec.mode.text for one in some} == {"eager", "compile"}
@@ -119,7 +119,7 @@ def test_entries_of_two_runs_do_not_share_a_front(tmp_path) -> None:
 
     found = [*of(one, run="a"), *of(two, run="b")]
 
-    assert len(answers.offers(found)) == 2
+    assert len(answers.candidates(found)) == 2
     assert entries([StoredRun(tmp_path, None, made.ENVIRONMENT, ())]) == []  # type: ignore[arg-type]
 
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Heard:
-    """What a worker was asked: in which crew, of which spec, and what."""
+    """What a worker was asked: in which pool, of which spec, and what."""
 
-    crew: int
+    pool: int
     mode: str
     workload: str
     what: str
@@ -35,9 +35,9 @@ class Trouble:
     """An executor that pretends, writes down what it is asked, and raises on demand."""
 
     raises: Callable[[Heard], Exception | None] = lambda heard: None
-    on_start: Callable[[int], Exception | None] = lambda crew: None
+    on_start: Callable[[int], Exception | None] = lambda pool: None
     heard: list[Heard] = field(default_factory=list)
-    crews: int = 0
+    pools: int = 0
     wide: bool = False
     name: str = "trouble"
     pretends: bool = True
@@ -45,16 +45,16 @@ class Trouble:
     @contextmanager
     def open(self, scratch: Path) -> Iterator[Any]:
         del scratch
-        self.crews += 1
-        yield _Crew(self)
+        self.pools += 1
+        yield _Pool(self)
 
 
 @dataclass
-class _Crew:
+class _Pool:
     owner: Trouble
 
     def start(self) -> FakeWorker:
-        error = self.owner.on_start(self.owner.crews)
+        error = self.owner.on_start(self.owner.pools)
         if error is not None:
             raise error
         return _Worker(self.owner)
@@ -73,7 +73,7 @@ class _Worker(FakeWorker):
         if self._owner.wide and message.get("float64"):
             what = "reference float64"
         heard = Heard(
-            self._owner.crews, spec.mode.text, spec.workload.model, what, message.get("turn")
+            self._owner.pools, spec.mode.text, spec.workload.model, what, message.get("turn")
         )
         self._owner.heard.append(heard)
         error = self._owner.raises(heard)

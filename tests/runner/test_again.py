@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from cnnbench.errors import WorkerDied
+from cnnbench.plan import Plan
 from cnnbench.runner import again
 from cnnbench.runner.fake import FakeWorker
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import Spec
 from tests import made
 

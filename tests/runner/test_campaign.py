@@ -16,10 +16,10 @@ from cnnbench.errors import (
     UsageError,
     WorkerRaised,
 )
+from cnnbench.plan import Plan
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Order
 from cnnbench.runner.executor import EXECUTORS
-from cnnbench.runner.plan import Plan
 from tests.runner.conftest import Ear, Trouble
 
 ORDER = Order(models=("lenet", "alexnet"), threads=(1,), plan=Plan(slices=2), executor="fake")

@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.plan import Plan
 from cnnbench.record import Failure, Run
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.plan import Plan
 from cnnbench.runner.process import StarterDied
 from tests.runner.conftest import Heard, Trouble, specs
 
@@ -19,9 +19,9 @@ def measure(trouble: Trouble, seed: int = 0, order: str = "0/lenet", slices: int
     def request(spec: Spec) -> dict[str, Any]:
         return {"task": "measure", "spec": spec.id, "seed": 0, "round": 0, "ensemble": "e"}
 
-    with trouble.open(None) as crew:
+    with trouble.open(None) as pool:
         plan = Plan(seed=seed, slices=slices)
-        return Ensemble(crew, plan, order).measure(THREE, request)
+        return Ensemble(pool, plan, order).measure(THREE, request)
 
 
 def order_of_turns(trouble: Trouble) -> list[tuple[int, str]]:
@@ -112,14 +112,14 @@ def test_one_that_hangs_at_the_end_is_a_timeout() -> None:
     assert measure(trouble)[THREE[2].id] == Failure("finish", "timeout", "no answer within 5 s")
 
 
-def test_whoever_goes_down_with_the_crew_is_lost_and_not_failed() -> None:
+def test_whoever_goes_down_with_the_pool_is_lost_and_not_failed() -> None:
     trouble = Trouble(lambda heard: StarterDied("gone") if heard.turn == 1 else None)
 
     assert set(measure(trouble).values()) == {Lost("gone")}
 
 
 def test_a_worker_that_cannot_be_started_is_lost() -> None:
-    trouble = Trouble(on_start=lambda crew: StarterDied("no worker process can be started"))
+    trouble = Trouble(on_start=lambda pool: StarterDied("no worker process can be started"))
 
     outcomes = measure(trouble)
 

@@ -59,7 +59,7 @@ def test_a_made_up_structure_is_repeatable_and_knows_its_mode() -> None:
 def test_a_pretended_worker_states_an_algorithm(tmp_path) -> None:
     spec = "conv:k8-3x3/inference-b1-3x9x9/impl=im2col/cpu-t1"
 
-    with Fake().open(tmp_path) as crew:
-        answer = crew.start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
+    with Fake().open(tmp_path) as pool:
+        answer = pool.start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
 
     assert decode(Algorithm, answer).measured_workspace_bytes == 1000

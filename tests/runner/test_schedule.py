@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench.plan import Plan
 from cnnbench.record import Check, Failure, Run
 from cnnbench.runner import schedule
-from cnnbench.runner.plan import Plan
 from cnnbench.runner.subject import Group, groups
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -114,7 +114,7 @@ def test_what_no_longer_fits_is_passed_over_for_what_does() -> None:
     assert schedule.next_groups(everything, Plan(), 3.0) == []
 
 
-def test_a_crew_gets_no_more_than_a_batch_unless_one_group_is_more() -> None:
+def test_a_pool_gets_no_more_than_a_batch_unless_one_group_is_more() -> None:
     everything = [group_of(1.0, takes=40.0, name=name) for name in "abc"]
     giant = [group_of(1.0, takes=400.0)]
 

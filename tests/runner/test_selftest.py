@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cnnbench import stats
 from cnnbench.errors import WorkerRaised
+from cnnbench.plan import Plan
 from cnnbench.record import Check, Memory
 from cnnbench.runner import fake, selftest
 from cnnbench.runner.executor import executor
-from cnnbench.runner.plan import Plan
 from cnnbench.runner.selftest import SelfTest
 from tests.runner.conftest import Trouble
 
@@ -119,14 +119,14 @@ def test_a_worker_that_fails_ends_the_test_with_its_reason() -> None:
         check(who=Trouble(raises=raises))
 
 
-def test_every_round_is_a_fresh_crew() -> None:
+def test_every_round_is_a_fresh_pool() -> None:
     who = Trouble()
 
     check(Plan(rounds=4), who)
 
-    assert who.crews == 4
-    compared = [heard.crew for heard in who.heard if heard.what == "measure"]
-    assert {crew: compared.count(crew) for crew in (2, 3, 4)} == {2: 3, 3: 3, 4: 3}
+    assert who.pools == 4
+    compared = [heard.pool for heard in who.heard if heard.what == "measure"]
+    assert {pool: compared.count(pool) for pool in (2, 3, 4)} == {2: 3, 3: 3, 4: 3}
 
 
 @given(st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=12))

@@ -7,7 +7,7 @@ import pytest
 from cnnbench import metrics
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.runner.plan import Plan
+from cnnbench.plan import Plan
 from cnnbench.runner.process import StarterDied
 from cnnbench.runner.session import Session
 from cnnbench.runner.subject import batches
@@ -62,23 +62,23 @@ def test_ensembles_of_two_sessions_never_pair_up() -> None:
     assert metrics.speedup(one, other) is None
 
 
-def test_every_round_is_a_crew_of_its_own() -> None:
+def test_every_round_is_a_pool_of_its_own() -> None:
     trouble = Trouble()
     measure(trouble, [specs("eager"), specs("fp16")], rounds=3)
 
-    assert trouble.crews == 6
-    assert {h.crew for h in trouble.heard if h.what == "slice"} == {1, 2, 3, 4, 5, 6}
+    assert trouble.pools == 6
+    assert {h.pool for h in trouble.heard if h.what == "slice"} == {1, 2, 3, 4, 5, 6}
 
 
 def test_cost_and_reference_are_asked_once_per_workload_and_memory_once_per_spec() -> None:
     trouble = Trouble()
     measure(trouble, [specs(*MODES)])
 
-    asked = [(heard.what, heard.mode) for heard in trouble.heard if heard.crew == 1]
+    asked = [(heard.what, heard.mode) for heard in trouble.heard if heard.pool == 1]
     assert [what for what, _ in asked].count("analyze") == 1
     assert [one for one in asked if one[0] == "reference"] == [("reference", "eager")]
     assert [mode for what, mode in asked if what == "memory"] == list(MODES)
-    assert {h.what for h in trouble.heard if h.crew > 1} == {"measure", "slice", "finish"}
+    assert {h.what for h in trouble.heard if h.pool > 1} == {"measure", "slice", "finish"}
 
 
 @pytest.mark.parametrize(
@@ -107,14 +107,14 @@ def test_a_failed_spec_is_not_asked_again_in_later_rounds() -> None:
     trouble = Trouble(only("measure", "channels_last", WorkerDied("gone")))
     measure(trouble, [specs(*MODES)])
 
-    asked = [h.crew for h in trouble.heard if (h.what, h.mode) == ("measure", "channels_last")]
+    asked = [h.pool for h in trouble.heard if (h.what, h.mode) == ("measure", "channels_last")]
     assert asked == [1]
     assert "channels_last" not in {h.mode for h in trouble.heard if h.what == "memory"}
 
 
 def test_a_spec_that_fails_in_a_later_round_keeps_its_runs_and_has_no_number() -> None:
     def raises(heard: Heard) -> Exception | None:
-        late = (heard.what, heard.mode, heard.crew) == ("measure", "eager", 2)
+        late = (heard.what, heard.mode, heard.pool) == ("measure", "eager", 2)
         return WorkerDied("gone") if late else None
 
     record = measure(Trouble(raises), [specs("eager", "fp16")])[specs("eager")[0].id]
@@ -129,11 +129,11 @@ def test_all_specs_failing_is_a_row_each() -> None:
     assert [record.status for record in records.values()] == ["failed"] * 3
 
 
-def test_a_spec_lost_once_with_the_crew_is_tried_again_alone() -> None:
+def test_a_spec_lost_once_with_the_pool_is_tried_again_alone() -> None:
     told = []
 
     def raises(heard: Heard) -> Exception | None:
-        first = heard.turn == 1 and heard.crew == 1 and len(told) < 3
+        first = heard.turn == 1 and heard.pool == 1 and len(told) < 3
         if first:
             told.append(heard.mode)
         return StarterDied("the process that supervises the workers was killed") if first else None
@@ -161,7 +161,7 @@ def test_a_spec_lost_twice_is_a_failed_row_and_the_innocent_are_measured() -> No
 
 
 def test_when_no_worker_starts_every_spec_is_a_failed_row() -> None:
-    trouble = Trouble(on_start=lambda crew: StarterDied("no worker process can be started: x"))
+    trouble = Trouble(on_start=lambda pool: StarterDied("no worker process can be started: x"))
 
     records = measure(trouble, [specs(*MODES)])
 
@@ -260,13 +260,13 @@ def test_a_workload_that_is_too_long_for_a_batch_is_a_batch() -> None:
 
 
 class Clock:
-    """A clock that a test moves; every crew takes ten seconds."""
+    """A clock that a test moves; every pool takes ten seconds."""
 
     def __init__(self, trouble: Trouble) -> None:
         self._trouble = trouble
 
     def __call__(self) -> float:
-        return 10.0 * self._trouble.crews
+        return 10.0 * self._trouble.pools
 
 
 def handed(trouble: Trouble, work: list[list[Spec]], **plan: Any) -> list[list[Record]]:
@@ -293,8 +293,8 @@ def test_a_budget_is_spent_on_further_rounds_and_not_exceeded_by_more_than_one()
 
     found = handed(trouble, [specs(*MODES)], budget=100.0, rounds=50)
 
-    assert 8 <= trouble.crews <= 11
-    assert len(found[-1][0].runs) == trouble.crews
+    assert 8 <= trouble.pools <= 11
+    assert len(found[-1][0].runs) == trouble.pools
 
 
 def test_a_budget_that_is_too_small_still_gives_every_spec_an_answer() -> None:
@@ -310,7 +310,7 @@ def test_a_budget_is_not_spent_on_what_is_known_well_enough() -> None:
 
     handed(trouble, [specs("eager")], budget=1e6, rounds=40, precision=0.9)
 
-    assert trouble.crews < 40
+    assert trouble.pools < 40
 
 
 def test_a_spec_is_announced_once_however_often_it_is_refined() -> None:

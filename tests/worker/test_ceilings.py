@@ -118,8 +118,8 @@ def test_a_quick_look_has_fewer_and_shorter_probes() -> None:
 
 
 def test_a_worker_answers_with_the_ceilings_of_this_machine() -> None:
-    with inquiry.asking(Processes()) as crew:
-        found = inquiry.ceilings(crew, Device(), 1)
+    with inquiry.asking(Processes()) as pool:
+        found = inquiry.ceilings(pool, Device(), 1)
 
     assert set(found.flops_per_s) == {
         "float32 matmul", "float32 conv", "bfloat16 matmul", "bfloat16 conv"
@@ -135,8 +135,8 @@ def test_a_worker_answers_with_the_ceilings_of_this_machine() -> None:
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_ceilings_of_a_cuda_device_know_its_precisions() -> None:
-    with inquiry.asking(Processes()) as crew:
-        found = inquiry.ceilings(crew, Device("cuda"), 1)
+    with inquiry.asking(Processes()) as pool:
+        found = inquiry.ceilings(pool, Device("cuda"), 1)
 
     assert {name.split()[0] for name in found.flops_per_s} == {
         "float32", "tf32", "bfloat16", "float16"

@@ -81,11 +81,11 @@ def test_what_is_no_layer_of_the_lab_is_named() -> None:
 
 
 def test_a_worker_takes_any_architecture_apart_at_any_size() -> None:
-    with inquiry.asking(Processes()) as crew:
-        whole = inquiry.layers(crew, "resnet18")
-        small = inquiry.layers(crew, "resnet18", size=(64, 64), arguments={"num_classes": 10})
+    with inquiry.asking(Processes()) as pool:
+        whole = inquiry.layers(pool, "resnet18")
+        small = inquiry.layers(pool, "resnet18", size=(64, 64), arguments={"num_classes": 10})
         with pytest.raises(WorkerError, match="resnet81"):
-            inquiry.layers(crew, "resnet81")
+            inquiry.layers(pool, "resnet81")
 
     assert sum(layer.count for layer in whole.layers) == 20
     assert whole.macs == whole.network_macs - 512 * 1000

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from cnnbench.codec import encode
+from cnnbench.plan import Plan
 from cnnbench.record import Run
-from cnnbench.runner.plan import Plan
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import checking, measuring, modes
 from cnnbench.worker.devices import Cpu

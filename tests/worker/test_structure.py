@@ -171,8 +171,8 @@ def test_a_compiled_step_says_that_its_fused_loops_have_no_name(monkeypatch) -> 
 
 def test_a_worker_answers_memory_first_and_structure_after(tmp_path) -> None:
     request = {"task": "memory", "spec": SPEC.id, "seed": 0, "memory_limit": None}
-    with Processes().open(tmp_path) as crew:
-        worker = crew.start()
+    with Processes().open(tmp_path) as pool:
+        worker = pool.start()
         peak = decode(Memory, tell(worker, request, 120.0))
         found = decode(Structure, tell(worker, {"do": "structure"}, 120.0))
         worker.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from cnnbench.history import Series
+    from cnnbench.gate.history import Series
     from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
 
@@ -99,8 +99,8 @@ def over_runs(found: Sequence[Series]) -> str:
         Unsupported: the plotting library is not installed.
     """
     with _library():
-        from cnnbench.report.page import course
-    return course.page(found)
+        from cnnbench.report.page import series
+    return series.page(found)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.answers import Offer
+    from cnnbench.report.answers import Candidate
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
@@ -32,18 +32,18 @@ def time_of(estimate: Estimate) -> str:
 
 def accuracy(found: Sequence[Entry]) -> Section | None:
     """Published top-1 against measured latency, with the front of what nothing beats."""
-    offers = {where: some for where, some in answers.offers(found).items() if len(some) > 1}
-    if not offers:
+    candidates = {where: some for where, some in answers.candidates(found).items() if len(some) > 1}
+    if not candidates:
         return None
     columns = (Column("setting", "measured as"), Column("model", "model"), Column("mode", "mode"),
                Column("top1", "top-1 %", "number"), TIME,
                Column("front", "on the front"))  # fmt: skip
     rows = tuple(
         (where, *_names(one.entry), one.top1, one.seconds, "yes" if one.front else "no")
-        for where, some in offers.items()
+        for where, some in candidates.items()
         for one in sorted(some, key=lambda one: one.seconds.point)
     )
-    largest = sorted(offers.items(), key=lambda pair: -len(pair[1]))[:MOST]
+    largest = sorted(candidates.items(), key=lambda pair: -len(pair[1]))[:MOST]
     return Section(
         "accuracy",
         "Accuracy against latency",
@@ -51,7 +51,7 @@ def accuracy(found: Sequence[Entry]) -> Section | None:
         " Accuracy is the published ImageNet top-1 of the weights, not measured here; networks"
         " without one, other input sizes and wrong outputs are left out.",
         Table(columns, rows),
-        tuple((where, _bargains(some)) for where, some in largest),
+        tuple((where, _candidates(some)) for where, some in largest),
     )
 
 
@@ -60,17 +60,17 @@ def _names(entry: Entry) -> tuple[str, str]:
     return spec.workload.model, spec.mode.text
 
 
-def _bargains(some: Sequence[Offer]) -> Points:
+def _candidates(some: Sequence[Candidate]) -> Points:
     front = sorted((one for one in some if one.front), key=lambda one: one.seconds.point)
     line = Line(
         "Pareto front", tuple(one.seconds.point for one in front), tuple(one.top1 for one in front)
     )
     named = _spread(front)
-    points = tuple(_bargain(one, named=any(one is other for other in named)) for one in some)
+    points = tuple(_candidate(one, named=any(one is other for other in named)) for one in some)
     return Points(MILLISECONDS, Axis("ImageNet top-1, %"), points, (line,))
 
 
-def _spread(front: Sequence[Offer]) -> list[Offer]:
+def _spread(front: Sequence[Candidate]) -> list[Candidate]:
     """Those of the front whose names do not lie on top of each other, at most ten."""
     if not front:
         return []
@@ -82,7 +82,7 @@ def _spread(front: Sequence[Offer]) -> list[Offer]:
     return named
 
 
-def _bargain(one: Offer, *, named: bool) -> PlotPoint:
+def _candidate(one: Candidate, *, named: bool) -> PlotPoint:
     model, mode = _names(one.entry)
     tip = (f"{model}, {mode}", f"top-1 {one.top1:g} %", time_of(one.seconds))
     seconds = one.seconds

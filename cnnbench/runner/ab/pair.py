@@ -1,7 +1,7 @@
 """One pair of a duet: a fresh process of each side, taking turns on the same cores.
 
 The primitive of comparing two codes. As in an ensemble, exactly one works at a time, in slices of
-at least 60 ms, in random order; here each side has a crew of its own, because its code may come
+at least 60 ms, in random order; here each side has a pool of its own, because its code may come
 from elsewhere.
 """
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, AnyWorker
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 
 ROLES = ("base", "head")
@@ -139,25 +139,25 @@ class BrokenPair:
 
 
 def play(
-    crews: Mapping[str, AnyCrew], requests: Mapping[str, Message], plan: Plan, order: str
+    pools: Mapping[str, AnyPool], requests: Mapping[str, Message], plan: Plan, order: str
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
 
     Args:
-        crews: starts workers, by role.
+        pools: starts workers, by role.
         requests: the ``measure`` task's message, by role.
         plan: how many slices, how long.
         order: seeds turns, beside the plan.
     """
     chance = random.Random(f"{plan.seed}/{order}")
-    return _LivePair(crews, plan, chance).play(requests)
+    return _LivePair(pools, plan, chance).play(requests)
 
 
 class _LivePair:
     """Two workers and whoever is being asked."""
 
-    def __init__(self, crews: Mapping[str, AnyCrew], plan: Plan, chance: random.Random) -> None:
-        self._crews = crews
+    def __init__(self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random) -> None:
+        self._pools = pools
         self._plan = plan
         self._random = chance
         self._workers: dict[str, AnyWorker] = {}
@@ -178,7 +178,7 @@ class _LivePair:
 
     def _prepare(self, role: str, request: Message) -> float:
         self._asked = role
-        self._workers[role] = self._crews[role].start()
+        self._workers[role] = self._pools[role].start()
         return float(self._ask(role, request)["estimate"])
 
     def _turns(self, estimate: float) -> None:

@@ -16,6 +16,7 @@ from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
 from cnnbench.gate.rule import SequentialRule
+from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
 from cnnbench.runner.ab import sides
@@ -24,7 +25,6 @@ from cnnbench.runner.ab.sides import ROLES, CodeSide, Named
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake
 from cnnbench.runner.inquiry import asking, describe
-from cnnbench.runner.plan import Plan
 from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
@@ -164,8 +164,8 @@ def _prepared(side: CodeSide, order: Order, who: Executor) -> campaign.Job:
 
 def _environment(side: CodeSide, who: Executor) -> Environment:
     try:
-        with asking(who) as crew:
-            return describe(crew)
+        with asking(who) as pool:
+            return describe(pool)
     except WorkerError as error:
         raise _of_side(side, error) from error
 

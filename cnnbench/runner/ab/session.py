@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnnbench.channel import Message
-    from cnnbench.runner.executor import AnyCrew, Executor
-    from cnnbench.runner.plan import Plan
+    from cnnbench.plan import Plan
+    from cnnbench.runner.executor import AnyPool, Executor
 
 
 # A process alone on its core waits for it some thousandths of the time.
@@ -193,36 +193,36 @@ class PairedSession:
         order = self._random.sample(open_ones, len(open_ones))
         with ExitStack() as stack:
             began = time.monotonic()
-            crews = self._crews(stack, scratch)
+            pools = self._pools(stack, scratch)
             share = (time.monotonic() - began) / len(order)
             for standing in order:
                 standing.seconds += share
-                outcome = self._pair(standing, crews, scratch, number)
+                outcome = self._pair(standing, pools, scratch, number)
                 if outcome is not None:
                     yield standing, outcome
 
-    def _crews(self, stack: ExitStack, scratch: Path) -> dict[str, AnyCrew]:
+    def _pools(self, stack: ExitStack, scratch: Path) -> dict[str, AnyPool]:
         """A fresh starter for both sides, or one for each in random order; their import over.
 
         One starter where only networks differ: it costs half, and its forks share the memory that
         libraries and interpreter lie in.
         """
         first, second = self._random.sample(ROLES, len(ROLES))
-        crews = {first: self._opened(stack, first, scratch)}
-        joined = self._executors[second].join(crews[first])
-        crews[second] = joined or self._opened(stack, second, scratch)
-        return crews
+        pools = {first: self._opened(stack, first, scratch)}
+        joined = self._executors[second].join(pools[first])
+        pools[second] = joined or self._opened(stack, second, scratch)
+        return pools
 
-    def _opened(self, stack: ExitStack, role: str, scratch: Path) -> AnyCrew:
+    def _opened(self, stack: ExitStack, role: str, scratch: Path) -> AnyPool:
         folder = scratch / role
         folder.mkdir(exist_ok=True)
-        crew = stack.enter_context(self._executors[role].open(folder))
+        pool = stack.enter_context(self._executors[role].open(folder))
         # If there can be no worker at all, the contests find out.
-        _open_its_doors(crew)
-        return crew
+        _open_its_doors(pool)
+        return pool
 
     def _pair(
-        self, standing: _Progress, crews: Mapping[str, AnyCrew], scratch: Path, number: int
+        self, standing: _Progress, pools: Mapping[str, AnyPool], scratch: Path, number: int
     ) -> PairedOutcome | None:
         """One pair of workers, measured again if one side was not warm; the outcome, if any."""
         contest = standing.contest
@@ -231,7 +231,7 @@ class PairedSession:
             began = time.monotonic()
             order = f"{number}/{standing.warm_up}/{standing.index}"
             requests = {role: self._request(standing, role, scratch, number) for role in ROLES}
-            found = pair.play(crews, requests, self._lengthened(standing), order)
+            found = pair.play(pools, requests, self._lengthened(standing), order)
             taken = time.monotonic() - began
             standing.seconds += taken
             if isinstance(found, BrokenPair):
@@ -294,10 +294,10 @@ class PairedSession:
             standing.slices = 2
 
 
-def _open_its_doors(crew: AnyCrew) -> None:
-    """Have a crew start its starter now, so that the import is in nobody's time."""
+def _open_its_doors(pool: AnyPool) -> None:
+    """Have a pool start its starter now, so that the import is in nobody's time."""
     try:
-        crew.start().close()
+        pool.start().close()
     except WorkerError:
         return
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun, pinned
-from cnnbench.runner.plan import Plan
 from cnnbench.slices import Slice, Slices
 from tests.runner.conftest import Heard, Trouble, specs
 
@@ -41,9 +41,9 @@ def request() -> dict[str, Any]:
 
 def play(base: Trouble, head: Trouble, plan: Plan | None = None) -> PairedRun | BrokenPair:
     with base.open(None) as one, head.open(None) as other:  # type: ignore[arg-type]
-        crews = {"base": one, "head": other}
+        pools = {"base": one, "head": other}
         requests = {"base": request(), "head": request()}
-        return pair.play(crews, requests, plan or Plan(slices=8), "order")
+        return pair.play(pools, requests, plan or Plan(slices=8), "order")
 
 
 LOGS = st.lists(st.floats(-1, 1), min_size=1, max_size=30)
@@ -173,7 +173,7 @@ def test_a_side_that_fails_is_named_with_what_it_was_doing(
 
 
 def test_a_side_that_cannot_start_is_named() -> None:
-    bad = Trouble(on_start=lambda crew: WorkerDied("no worker process can be started: x"))
+    bad = Trouble(on_start=lambda pool: WorkerDied("no worker process can be started: x"))
 
     found = play(Trouble(), bad)
 

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
 from cnnbench.gate.rule import Decision, SequentialRule
+from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
 from cnnbench.runner.ab import session
 from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
-from cnnbench.runner.plan import Plan
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from tests.runner.conftest import specs
@@ -38,7 +38,7 @@ class Noise:
     delay: Callable[[int, int], float] | None = None
     error: Callable[[str, int], Exception | None] = lambda model, pair: None
     asked: list[dict[str, Any]] = field(default_factory=list)
-    crews: int = 0
+    pools: int = 0
     guest: bool = False
     build_seconds: float = 0.0
     name: str = "noise"
@@ -46,13 +46,13 @@ class Noise:
     @contextmanager
     def open(self, scratch: Path) -> Iterator[Noise]:
         assert scratch.is_dir()
-        self.crews += 1
+        self.pools += 1
         yield self
 
-    def join(self, crew: object) -> Noise | None:
-        assert isinstance(crew, Noise)
-        assert crew.crews
-        return self if self.guest and crew.guest else None
+    def join(self, pool: object) -> Noise | None:
+        assert isinstance(pool, Noise)
+        assert pool.pools
+        return self if self.guest and pool.guest else None
 
     def start(self) -> Worker:
         return Worker(self)
@@ -296,7 +296,7 @@ def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided()
     verdicts = {one.contest.base.workload.architecture: one.verdict for one in found}
     assert verdicts == {"a": "unchanged", "b": "failed", "c": "unchanged"}
     assert ear.undecided == [3, 3, 2]
-    assert base.crews == head.crews == 3
+    assert base.pools == head.pools == 3
 
 
 def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> None:
@@ -305,8 +305,8 @@ def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> Non
 
     assert found.verdict == "regression"
     assert len(base.asked) == len(head.asked) == 6
-    assert base.crews + head.crews == 6
-    assert min(base.crews, head.crews) > 0, "whose it is must be left to chance"
+    assert base.pools + head.pools == 6
+    assert min(base.pools, head.pools) > 0, "whose it is must be left to chance"
 
 
 @pytest.mark.parametrize("error", [WorkerDied("killed by SIGKILL"), WorkerTimeout("no answer")])

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import history, store
+from cnnbench import store
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.runner.plan import Plan
+from cnnbench.gate import history
+from cnnbench.plan import Plan
 from cnnbench.store import StoredRun
 from tests import made
 

@@ -1,7 +1,7 @@
-"""What happened on the machine while a slice was sampled: counters of the kernel, and canaries.
+"""What happened on the machine while a slice was sampled: counters of the kernel, and probes.
 
 The kernel's counters are read just before and just after a slice's samples, never between two clock
-readings. Canaries are small fixed pieces of work done after the samples: how long they take tells
+readings. Probes are small fixed pieces of work done after the samples: how long they take tells
 how fast the machine was at that moment, whatever the network. What a system does not count is
 ``None``. Judges nothing.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _STAT = Path("/proc/stat")
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
 
-# Sizes that make each canary about 0.3 ms on one core of 2024: long beside the clock's resolution,
+# Sizes that make each probe about 0.3 ms on one core of 2024: long beside the clock's resolution,
 # short beside a slice.
 _SIDE, _PRODUCTS, _LOOPS = 160, 4, 12_000
 
@@ -104,7 +104,7 @@ def _run_delay() -> int | None:
         return None
 
 
-class Canaries:
+class Probes:
     """The fixed pieces of work; made and warmed once, so that a run of them allocates nothing."""
 
     def __init__(self) -> None:

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
+from cnnbench import plan as planning
 from cnnbench.codec import decode, encode
 from cnnbench.errors import UsageError
-from cnnbench.runner import plan as planning
-from cnnbench.runner.plan import Plan
+from cnnbench.plan import Plan
 
 
 def test_a_plan_survives_its_manifest() -> None:

@@ -17,7 +17,7 @@ from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.history import Series
+    from cnnbench.gate.history import Series
 
 # Plots that fit on a page; those with steps come first.
 _MOST = 40

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from cnnbench.history import Point, Series, StepChange
-from cnnbench.report.page import course, over_runs
+from cnnbench.gate.history import Point, Series, StepChange
+from cnnbench.report.page import over_runs, series
 from cnnbench.stats import Estimate
 from tests import made
 from tests.report.conftest import HOSTILE
 
 
-def series(values: list[float], *steps: int, metric: str = "latency", run: str = "") -> Series:
+def made_series(values: list[float], *steps: int, metric: str = "latency", run: str = "") -> Series:
     points = tuple(
         Point(f"{run or 'night'}-{number}", "2026-01-01", "e", Estimate(value, value, value))
         for number, value in enumerate(values)
@@ -21,7 +21,7 @@ def series(values: list[float], *steps: int, metric: str = "latency", run: str =
 
 
 def test_a_level_is_a_flat_line_from_step_to_step() -> None:
-    (line,) = course.plot(series([1.0, 2.0, 3.0, 9.0, 9.0], 3)).lines
+    (line,) = series.plot(made_series([1.0, 2.0, 3.0, 9.0, 9.0], 3)).lines
 
     assert line.xs == (0.5, 3.5, 3.5, 5.5)
     assert line.ys == (2.0, 2.0, 9.0, 9.0)
@@ -33,13 +33,13 @@ def test_a_level_is_a_flat_line_from_step_to_step() -> None:
      ("params", "params", 1.0)],
 )  # fmt: skip
 def test_an_axis_has_its_unit(metric: str, title: str, scale: float) -> None:
-    drawn = course.plot(series([1.0, 2.0], metric=metric))
+    drawn = series.plot(made_series([1.0, 2.0], metric=metric))
 
     assert (drawn.y.title, drawn.y.scale) == (title, scale)
 
 
 def test_series_with_steps_are_drawn_first_and_what_is_left_out_is_said() -> None:
-    flat, stepped = series([1.0] * 9), series([1.0] * 4 + [2.0] * 5, 4)
+    flat, stepped = made_series([1.0] * 9), made_series([1.0] * 4 + [2.0] * 5, 4)
     text = over_runs([flat] * 40 + [stepped])
 
     assert "1 series without a plot stand in the table above" in text
@@ -48,7 +48,7 @@ def test_series_with_steps_are_drawn_first_and_what_is_left_out_is_said() -> Non
 
 
 def test_names_are_inert() -> None:
-    text = over_runs([series([1.0, 2.0], run=HOSTILE)])
+    text = over_runs([made_series([1.0, 2.0], run=HOSTILE)])
 
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert" in text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cnnbench import arithmetic
+from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
 
 
@@ -95,7 +95,7 @@ def test_impossible_layers_say_what_is_wrong(call, message):
 
 
 def test_no_torch():
-    code = "import sys; sys.modules['torch'] = None; import cnnbench.arithmetic"
+    code = "import sys; sys.modules['torch'] = None; import cnnbench.conv.arithmetic"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

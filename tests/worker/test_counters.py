@@ -1,4 +1,4 @@
-"""Counters of a pretended kernel, and canaries that cost nothing but their time."""
+"""Counters of a pretended kernel, and probes that cost nothing but their time."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.worker import sampling, witnesses
+from cnnbench.worker import counters, sampling
+from cnnbench.worker.counters import Counters, Probes
 from cnnbench.worker.devices import Cpu
-from cnnbench.worker.witnesses import Canaries, Counters
 
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 
 
-def counters(cpu: int = 0, busy: int | None = 0, steal: int | None = 0) -> Counters:
+def reading(cpu: int = 0, busy: int | None = 0, steal: int | None = 0) -> Counters:
     return Counters(cpu, 0, 0, 0, steal, busy)
 
 
 def kernel(path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     path.write_text(text, encoding="ascii")
-    monkeypatch.setattr(witnesses, "_STAT", path)
+    monkeypatch.setattr(counters, "_STAT", path)
 
 
 def test_busy_and_steal_are_read_by_the_kernels_columns(tmp_path, monkeypatch) -> None:
@@ -47,8 +47,8 @@ def test_a_kernel_that_counts_otherwise_is_not_guessed_at(tmp_path, monkeypatch,
 
 
 def test_a_system_without_proc_still_has_what_it_has(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(witnesses, "_STAT", tmp_path / "none")
-    monkeypatch.setattr(witnesses, "_SCHEDSTAT", tmp_path / "none")
+    monkeypatch.setattr(counters, "_STAT", tmp_path / "none")
+    monkeypatch.setattr(counters, "_SCHEDSTAT", tmp_path / "none")
 
     taken = sampling.take_slice(lambda: None, Cpu(), 0, 1, 0.001, 1e-4)
 
@@ -59,7 +59,7 @@ def test_a_system_without_proc_still_has_what_it_has(tmp_path, monkeypatch) -> N
 
 @given(st.integers(0, 10**12), st.integers(0, 10**12))
 def test_the_others_work_is_what_this_process_did_not_and_never_negative(own, busy) -> None:
-    change = counters(cpu=own, busy=busy).since(counters())
+    change = reading(cpu=own, busy=busy).since(reading())
 
     assert change["others_ns"] == max(0, busy - own)
 
@@ -68,7 +68,7 @@ def test_the_others_work_is_what_this_process_did_not_and_never_negative(own, bu
     ("before", "after"), [(None, 5), (5, None), (None, None)], ids=["before", "after", "both"]
 )
 def test_what_was_not_counted_at_both_ends_is_not_known(before, after) -> None:
-    change = counters(busy=after, steal=after).since(counters(busy=before, steal=before))
+    change = reading(busy=after, steal=after).since(reading(busy=before, steal=before))
 
     assert change["others_ns"] is None
     assert change["steal_ns"] is None
@@ -76,22 +76,22 @@ def test_what_was_not_counted_at_both_ends_is_not_known(before, after) -> None:
 
 def test_canaries_sing_after_the_samples_of_a_slice(monkeypatch) -> None:
     order: list[str] = []
-    canaries = Canaries()
-    monkeypatch.setattr(canaries, "_work", {"one": lambda: order.append("canary")})
+    probes = Probes()
+    monkeypatch.setattr(probes, "_work", {"one": lambda: order.append("probe")})
     read = Counters.read
     monkeypatch.setattr(Counters, "read", lambda: order.append("counters") or read())
 
-    taken = sampling.take_slice(lambda: order.append("call"), Cpu(), 0, 1, 0, 4e-3, canaries)
+    taken = sampling.take_slice(lambda: order.append("call"), Cpu(), 0, 1, 0, 4e-3, probes)
 
     settling = ["call", "call"]
-    assert order == [*settling, "counters", "call", "counters", "canary"]
+    assert order == [*settling, "counters", "call", "counters", "probe"]
     assert set(taken.canaries_ns) == {"one"}
 
 
 def test_each_canary_takes_some_time_and_touches_no_random_numbers() -> None:
     state = torch.get_rng_state()
 
-    taken = Canaries().run()
+    taken = Probes().run()
 
     assert set(taken) == {"matmul", "python"}
     assert min(taken.values()) > 0
@@ -99,10 +99,10 @@ def test_each_canary_takes_some_time_and_touches_no_random_numbers() -> None:
 
 
 def test_a_canary_allocates_nothing_once_it_is_made() -> None:
-    canaries = Canaries()
+    probes = Probes()
 
     with torch.profiler.profile(profile_memory=True) as profile:
-        canaries.run()
+        probes.run()
 
     allocated = [event.self_cpu_memory_usage for event in profile.key_averages()]
     assert set(allocated) <= {0}
