@@ -1,4 +1,4 @@
-"""One analysed workload: totals, rows, predicted memory, and what was assumed."""
+"""One analysed workload: totals, rows, predicted memory and assumptions."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ METHOD = "cnnbench.analysis"
 
 @dataclass(frozen=True)
 class Analysis:
-    """Everything known of a module and its inputs without running it; totals of the whole batch.
+    """Everything known about a module and its inputs without running it; totals of the whole batch.
 
     Attributes:
-        name: class name of the module, or what the caller calls it.
-        phase, optimizer: what was asked for.
+        name: class name of the module, or the caller's name for it.
+        phase, optimizer: as requested.
         batch: samples in the input.
         input: shape of each input tensor.
         params, trainable_params: elements, each parameter once by identity.
@@ -41,8 +41,9 @@ class Analysis:
         memory: the predicted peak of the phase.
         uncounted: operators without a rule and how often they ran; non-empty means totals may be
             short.
-        slopes: data-dependent networks: what each item adds. ``inference`` is then the static part.
-        assumptions: sentences, in order of weight.
+        slopes: for data-dependent networks: the amount that each item adds. ``inference`` is then
+            the static part.
+        assumptions: sentences, in order of importance.
         real: whether operators ran on real tensors.
     """
 

@@ -20,7 +20,7 @@ class Field:
     """The receptive field of one output position, in input pixels per spatial axis.
 
     Attributes:
-        size: extent per axis, padding ignored; ``None`` once an operation looks at everything.
+        size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
         stride: input pixels between two neighbouring output positions (below 1 after upsampling).
 
     Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
@@ -118,8 +118,8 @@ class LayerRow:
         input, output: shapes of the first tensor of its last call.
         kernel, stride, padding, dilation, groups: its geometry, where it has one.
         params, trainable_params: elements of parameters inside it, each counted once by identity.
-        own_params: elements of parameters that belong to it and not to a child.
-        shared_params: those of ``params`` that an earlier module owns too.
+        own_params: elements of parameters that belong to it and not to its children.
+        shared_params: those of ``params`` that an earlier module also owns.
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
@@ -160,10 +160,10 @@ class TracedMemory:
         gradients: of trainable parameters, all of them.
         optimizer_state: resident in the steady state, from the second step on.
         activations: peak of everything else that the passes keep alive, without library scratch.
-        scratch: what oneDNN is modelled to raise the peak by on a CPU; a sum with ``peak``.
+        scratch: modelled amount by which oneDNN raises the peak on a CPU; to be added to ``peak``.
         peak: highest sum at any moment, all parts but scratch together.
-        layer, op: where the peak stands.
-        activation_layer, activation_op: where the activation peak stands.
+        layer, op: where the peak occurs.
+        activation_layer, activation_op: where the activation peak occurs.
         saved: activations alive when the forward pass ends (the result, and what backward needs).
     """
 
@@ -184,7 +184,7 @@ class TracedMemory:
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """What each data-dependent item (a proposal, a detection) adds in one layer."""
+    """The amount that each data-dependent item (a proposal, a detection) adds in one layer."""
 
     layer: str
     macs: int

@@ -1,7 +1,7 @@
 """The catalogue as text: one JSON row per architecture, counted on the meta device.
 
-Published numbers are claims and stand in the code; what is written here is counted, except for the
-MACs of torchvision's models, which are those of its own metadata.
+Published numbers are claims and are in the code. The numbers written here are counted, except the
+MACs of torchvision's models, which come from its own metadata.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def row(architecture: Architecture) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the whole of ``catalogue.json``: sorted by name, a line per row."""
+    """Return the content of ``catalogue.json``: sorted by name, a line per row."""
     rows = [row(architecture) for _, architecture in sorted(catalogue().items())]
     lines = ",\n".join(json.dumps(fields, ensure_ascii=False) for fields in rows)
     version = torchvision.__version__.split("+")[0]

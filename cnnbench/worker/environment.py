@@ -16,7 +16,7 @@ from cnnbench.worker import modes
 
 
 def describe() -> Environment:
-    """The environment of this process; initialises the CUDA driver, so never call it before fork."""
+    """The environment of this process; starts the CUDA driver, so never call it before a fork."""
     hard = machine.hard_facts() | {"torch": _torch(), "gpus": _gpus()}
     soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
     return Environment(hard=hard, soft=soft)
