@@ -1,11 +1,12 @@
 """Frozen dataclasses <-> plain JSON, driven by their type annotations; strict in what it reads.
 
-Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong
-type, or is unknown is an error that names its path, so that a foreign file is refused and never
-half read.
+Knows nothing of what the values mean. A field that is unknown, has the wrong type, or is missing
+without a default raises an error that names its path, so that a foreign file is refused and never
+read in part.
 
-Decoding goes twice about it: readers built once per type take data that fits without keeping track
-of where they are; what they refuse is read again by the plain way, which names the place.
+Decoding has two stages. Readers that are built once per type read data that fits, without tracking
+their position. Data that they refuse is read again by the slower general method, which names the
+place.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
 
 
 class _MisfitError(Exception):
-    """A reader does not take it; the plain way says why, or takes it after all."""
+    """A reader refuses the data; the general method says why, or accepts it."""
 
 
 _Reader = Callable[[Any], Any]
@@ -64,7 +65,7 @@ _PLAIN = (int, float, str, bool)
 
 @cache
 def _reader(kind: Any) -> _Reader:
-    """What reads a type; it refuses whatever is not usual."""
+    """The reader of a type; it refuses unusual data."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return lambda data: data
@@ -123,7 +124,7 @@ _LIST = {list}
 
 
 def _item(kind: Any) -> Any:
-    """What a tuple of any length is a tuple of; ``Any`` where it is none."""
+    """The item type of a tuple of any length; ``Any`` for other types."""
     inner = typing.get_args(kind)
     listed = typing.get_origin(kind) is tuple and len(inner) == 2 and inner[1] is Ellipsis
     return inner[0] if listed else Any
@@ -153,8 +154,8 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     fields = dataclasses.fields(kind)
     start = {item.name: None if _required(item) else item.default for item in fields}
     check = getattr(kind, "__post_init__", None)
-    # What to do with an object's fields depends on their names and types alone, so it is found once
-    # per such shape: a file holds the same few a million times.
+    # The handling of an object's fields depends only on their names and types, so it is determined
+    # once per such shape: a file holds the same few shapes a million times.
     shapes: dict[tuple[Any, ...], _Fillers] = {}
 
     def read(data: Any) -> Any:
@@ -167,7 +168,8 @@ def _reader_of_dataclass(kind: type) -> _Reader:
         values = start | data
         for name, fill in fillers:
             values[name] = fill(values[name])
-        # As copying does it: the __init__ of a frozen class sets field after field.
+        # Fields are set as copying does it, because the __init__ of a frozen class sets them one by
+        # one.
         found: Any = object.__new__(kind)
         object.__setattr__(found, "__dict__", values)
         if check is not None:
@@ -180,7 +182,7 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     return read
 
 
-# Names of fields whose value is not just what JSON gives, and what makes it of that.
+# Names of fields whose value differs from the JSON value, and their conversions.
 _Fillers = tuple[tuple[str, _Reader], ...]
 
 
@@ -206,7 +208,7 @@ def _made_by(make: Callable[[], Any]) -> _Reader:
 
 
 def _usual(hint: Any) -> Any:
-    """The type whose value JSON gives as it is, if there is one."""
+    """The type whose values JSON represents directly, if any."""
     known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     origin = typing.get_origin(hint)
     plain = origin in (None, *_UNIONS) and known[0] in _PLAIN
@@ -234,7 +236,7 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
 
 
 def _decode_plain(kind: Any, data: Any, path: str) -> Any:
-    # JSON has one number type: an int is a fine float. A bool is not a fine int.
+    # JSON has one number type, so an int is accepted as a float. A bool is not accepted as an int.
     fits = isinstance(data, (int, float)) if kind is float else isinstance(data, kind)
     if not fits or (isinstance(data, bool) and kind is not bool):
         raise SchemaError(f"{path}: expected {kind.__name__}, found {type(data).__name__}")
