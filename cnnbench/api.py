@@ -195,7 +195,9 @@ def measure(
     return Results((inprocess.measure(module, inputs, _words(modes), device, _plan(plan)),))
 
 
-def cost(module: Any, *inputs: Any, phase: str = "inference", optimizer: str = "sgd") -> Analysis:
+def cost(
+    module: Any, *inputs: Any, phase: str = "inference", optimizer: str = OPTIMIZERS[0]
+) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
     Args:

@@ -11,6 +11,7 @@ place.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import types
 import typing
@@ -72,7 +73,7 @@ def _reader(kind: Any) -> _Reader:
     if kind in _PLAIN:
         return _reader_of_plain(kind)
     if origin in _UNIONS:
-        return _reader_of_optional(kind)
+        return _reader_of_union(kind)
     if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
         return _reader_of_list(inner[0])
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
@@ -96,10 +97,23 @@ def _reader_of_plain(kind: type) -> _Reader:
     return read
 
 
-def _reader_of_optional(kind: Any) -> _Reader:
-    (inner,) = [part for part in typing.get_args(kind) if part is not type(None)]
-    read = _reader(inner)
-    return lambda data: None if data is None else read(data)
+def _reader_of_union(kind: Any) -> _Reader:
+    first, *others = [_reader(part) for part in _alternatives(kind)]
+    if not others:
+        return lambda data: None if data is None else first(data)
+
+    def read(data: Any) -> Any:
+        for read_one in (first, *others):
+            with contextlib.suppress(_MisfitError):
+                return None if data is None else read_one(data)
+        raise _MisfitError
+
+    return read
+
+
+def _alternatives(kind: Any) -> list[Any]:
+    """What a union may be beside nothing."""
+    return [part for part in typing.get_args(kind) if part is not type(None)]
 
 
 def _reader_of_list(inner: Any) -> _Reader:
@@ -225,7 +239,7 @@ def _decode(kind: Any, data: Any, path: str) -> Any:
     if kind is Any:
         return data
     if origin in _UNIONS:
-        return _decode_optional(kind, data, path)
+        return _decode_union(kind, data, path)
     if origin is tuple:
         return _decode_tuple(kind, data, path)
     if origin is not None and issubclass(origin, Mapping):
@@ -243,11 +257,14 @@ def _decode_plain(kind: Any, data: Any, path: str) -> Any:
     return float(data) if kind is float else data
 
 
-def _decode_optional(kind: Any, data: Any, path: str) -> Any:
+def _decode_union(kind: Any, data: Any, path: str) -> Any:
     if data is None:
         return None
-    (inner,) = [part for part in typing.get_args(kind) if part is not type(None)]
-    return _decode(inner, data, path)
+    *others, last = _alternatives(kind)
+    for part in others:
+        with contextlib.suppress(SchemaError):
+            return _decode(part, data, path)
+    return _decode(last, data, path)
 
 
 def _decode_tuple(kind: Any, data: Any, path: str) -> Any:

@@ -16,7 +16,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 from urllib.parse import quote, unquote
 
 from cnnbench.errors import UnknownName, UsageError
@@ -28,7 +28,7 @@ PHASES = ("inference", "training", "finetune")
 
 # What updates the weights in a training step. The first is the default and is left out of ids; what
 # each of them is stands in worker/optimizers.py under the same name.
-OPTIMIZERS = ("momentum", "sgd", "adam", "adamw", "rmsprop")
+OPTIMIZERS: Final = ("momentum", "sgd", "adam", "adamw", "rmsprop")
 
 DeviceKind = Literal["cpu", "cuda"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "cuda")

@@ -15,17 +15,10 @@ from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import build_on_meta
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
-from cnnbench.analysis.values import Field, LayerRow, OpRow, Slope, Totals, TracedMemory
 
 __all__ = [
     "Analysis",
     "Convolution",
-    "Field",
-    "LayerRow",
-    "OpRow",
-    "Slope",
-    "Totals",
-    "TracedMemory",
     "WrongInput",
     "analyze",
     "build_on_meta",

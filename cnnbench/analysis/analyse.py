@@ -14,8 +14,9 @@ from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
 from cnnbench.analysis.modules import is_on_meta, take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
-from cnnbench.analysis.values import Optimizer, Phase, Slope, Totals
+from cnnbench.costs import Optimizer, Phase, Slope, Totals
 from cnnbench.errors import UsageError
+from cnnbench.spec import OPTIMIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ def analyze(
     inputs: tuple[Any, ...],
     *,
     phase: Phase = "inference",
-    optimizer: Optimizer = "sgd",
+    optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,

@@ -7,7 +7,6 @@ except the reasons.
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
 from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
+from cnnbench.costs import CrossCheck, CrosscheckDifference
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -23,37 +23,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnbench.analysis.result import Analysis
-
-
-@dataclass(frozen=True)
-class CrosscheckDifference:
-    """One group of operators that two counters count differently, in MACs."""
-
-    operators: str
-    ours: int
-    theirs: int
-    reason: str
-
-
-@dataclass(frozen=True)
-class CrossCheck:
-    """The result of one other tool.
-
-    Attributes:
-        tool: its name and version.
-        ours, theirs: MACs of one inference pass.
-        differences: by operator, empty where both agree everywhere.
-    """
-
-    tool: str
-    ours: int
-    theirs: int
-    differences: tuple[CrosscheckDifference, ...]
-
-    @property
-    def explained(self) -> bool:
-        """Whether the differences add up to the whole gap."""
-        return self.ours - self.theirs == sum(d.ours - d.theirs for d in self.differences)
 
 
 # Groups of contraction operators: the name that each tool uses for what it counts. Matrix products

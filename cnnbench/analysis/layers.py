@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.analysis import receptive
-from cnnbench.analysis.values import Field, LayerRow, OpRow, Totals
+from cnnbench.costs import Field, LayerRow, OpRow, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench.analysis.values import Optimizer, TracedMemory
+from cnnbench.costs import Optimizer, TracedMemory
 
 if TYPE_CHECKING:
     from torch import nn

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cnnbench.analysis.values import Field
+from cnnbench.costs import Field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import store
-from cnnbench.advice import AdviceFinding, Evidence, advise, recommended
+from cnnbench.advice import AdviceFinding, Evidence, advise
 from cnnbench.cli.one_model import of_one_model, order
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
@@ -56,8 +56,8 @@ def command(**options: Any) -> None:
     """Say which mode to run one model in on this machine, measured, in plain words.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
-    whose output is wrong is never recommended, and a gain whose interval includes 1 is called no
-    difference that can be seen.
+    whose output is wrong or loose is never recommended. Where nothing is clearly faster than plain
+    eager, the advice says whether all is slower, the difference is not clear, or not repeated.
     """
     job, untried = prepare(order(options, _plan(options)), options["budget"])
     name = store.new_run_name()
@@ -79,7 +79,7 @@ def command(**options: Any) -> None:
     write(text, out / "advice.json")
     click.echo(text if options["as_json"] else _words(findings, out), nl=False)
     click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
-    if recommended(evidence) is None:
+    if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
@@ -107,10 +107,11 @@ def _line(finding: AdviceFinding) -> str:
 
 
 def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> dict[str, Any]:
-    best = recommended(evidence)
+    best = evidence.recommended
     return {
         "recommended": None if best is None else best.spec.mode.text,
         "spec": None if best is None else best.id,
+        "verdict": None if evidence.choice is None else evidence.choice.verdict,
         "findings": encode(findings),
         "untried": dict(evidence.untried),
         "profiled": None if evidence.profile is None else evidence.profile.spec,

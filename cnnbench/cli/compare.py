@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import gate
-from cnnbench.cli import stored
+from cnnbench.cli import stored, verdicts
 from cnnbench.cli.output import write
-from cnnbench.errors import UnknownName, UsageError
+from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
-from cnnbench.report import FORMATS, PAGES, comparison, render
+from cnnbench.report import FORMATS, PAGES, comparison
 from cnnbench.report.remarks import remarks
 from cnnbench.report.table import entries
 
@@ -42,13 +42,14 @@ missing, 4 or 5 with --strict if the machine cannot tell; 5 if the runs have not
 @click.option("--threshold", "-t", "words", multiple=True, metavar="[MODEL[/MODE]:]METRIC=LIMIT",
               help="How much worse it may be; may be repeated.")  # fmt: skip
 @click.option("--config", type=click.Path(path_type=Path), help="Thresholds from a TOML file.")
-@click.option("--force", is_flag=True, help="Judge times of unlike environments too.")
+@click.option("--force", is_flag=True, help="Judge times of different environments too.")
 @click.option("--strict", is_flag=True, help="With --threshold: inconclusive is exit code 4.")
 @click.option("--format", "kind", default="table", show_default=True,
               help=f"One of {', '.join([*FORMATS, *PAGES])}.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
+              metavar="FILE", help="Write to a file, not to the terminal.")  # fmt: skip
+@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
 def command(
     runs: tuple[Path, ...],
     words: tuple[str, ...],
@@ -58,7 +59,6 @@ def command(
     kind: str,
     as_json: bool,
     output: Path | None,
-    debug: bool,
 ) -> None:
     """Compare stored runs with the first of them, spec by spec.
 
@@ -67,10 +67,7 @@ def command(
     per spec and metric, the others one per spec; "html" is one page of the new runs that begins
     with what changed.
     """
-    del debug
-    kind = "json" if as_json else kind
-    if kind not in FORMATS and kind not in PAGES:
-        raise UnknownName("format", kind, [*FORMATS, *PAGES])
+    kind = verdicts.chosen_format(kind, [*FORMATS, *PAGES], as_json=as_json)
     if len(runs) < 2:
         raise UsageError("compare takes two or more runs")
     limits = thresholds.in_force(config, words, Path())
@@ -82,12 +79,11 @@ def command(
     write(_text(judgements, rest, kind), output)
     if words:
         for judgement in judgements:
-            thresholds.conclude(judgement, strict=strict)
+            gate.conclude(judgement, strict=strict)
 
 
 def _text(judgements: Sequence[Judgement], new: Sequence[StoredRun], kind: str) -> str:
     if kind in PAGES:
         table, changes = comparison.summary(judgements), comparison.changes(judgements)
         return PAGES[kind](entries(new), table, remarks(new), changes)
-    shape = comparison.tidy if kind in {"csv", "json"} else comparison.summary
-    return render(shape(judgements), kind)
+    return verdicts.text(judgements, kind)

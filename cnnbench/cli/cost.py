@@ -11,8 +11,10 @@ import click
 from cnnbench import suite
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Pair, Shape, Words
+from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
+from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
 from cnnbench.spec import OPTIMIZERS, PHASES
@@ -20,6 +22,7 @@ from cnnbench.spec import OPTIMIZERS, PHASES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from cnnbench.costs import CostReport
     from cnnbench.report.table import Table
 
 _SECONDS = 600.0
@@ -47,7 +50,7 @@ Examples:
 @click.option(
     "--optimizer",
     type=click.Choice(sorted(OPTIMIZERS)),
-    default="sgd",
+    default=OPTIMIZERS[0],
     show_default=True,
     help="Whose state the predicted training memory includes.",
 )
@@ -78,14 +81,14 @@ def command(**options: Any) -> None:
     if kind not in FORMATS:
         raise UnknownName("format", kind, FORMATS)
     _refuse_idle_options(options)
-    facts = _ask(options)
-    failed = [one for one in facts if "error" in one]
-    if failed and len(facts) == 1:
-        raise UsageError(f"{failed[0]['name']}: {failed[0]['error']}")
-    text = _json(facts, options) if kind == "json" else render(_table(facts, options), kind)
+    found = _ask(options)
+    failed = [one for one in found if isinstance(one, NotCounted)]
+    if failed and len(found) == 1:
+        raise UsageError(f"{failed[0].name}: {failed[0].error}")
+    text = _json(found, options) if kind == "json" else render(_table(found, options), kind)
     write(text, options["output"])
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(facts)} models could not be counted")
+        raise SomeFailed(f"{len(failed)} of {len(found)} models could not be counted")
 
 
 def _refuse_idle_options(options: Mapping[str, Any]) -> None:
@@ -100,46 +103,48 @@ def _refuse_idle_options(options: Mapping[str, Any]) -> None:
         raise UsageError("--columns does not go with JSON, which has everything")
 
 
-def _ask(options: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _ask(options: Mapping[str, Any]) -> list[CostReport | NotCounted]:
     names = suite.select(options["models"])
     short = {"num_classes": options["classes"], "in_channels": options["in_channels"]}
     arguments = dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
-    request = {
-        "task": "cost",
-        "batch": options["batch"],
-        "size": options["size"],
-        "shape": options["shape"],
-        "phase": options["phase"],
-        "optimizer": options["optimizer"],
-        "arguments": arguments,
-        "real": options["real"],
-        "rows": options["view"] in {"layers", "ops"} or options["as_json"],
-        "crosscheck": options["view"] == "crosschecks",
-    }
-    messages = [request | {"name": name} for name in names]
-    with asking(executor(options["who"])) as pool:
-        answers = list(ask_each(pool, messages, _SECONDS))
-    return [
-        {"name": name, "error": str(answer)} if isinstance(answer, WorkerError) else answer
-        for name, answer in zip(names, answers, strict=True)
+    requests = [
+        ReportCost(
+            name=name,
+            arguments=arguments,
+            shape=options["shape"],
+            size=options["size"],
+            batch=options["batch"],
+            phase=options["phase"],
+            optimizer=options["optimizer"],
+            real=options["real"],
+            rows=options["view"] in {"layers", "ops"},
+            crosscheck=options["view"] == "crosschecks",
+        )
+        for name in names
     ]
+    with asking(executor(options["who"])) as pool:
+        answers = ask_each(pool, requests, _SECONDS)
+        return [
+            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for name, answer in zip(names, answers, strict=True)
+        ]
 
 
-def _table(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Table:
-    return cost.only(_rows(facts, options), options["columns"])
+def _table(found: cost.Found, options: Mapping[str, Any]) -> Table:
+    return cost.only(_rows(found, options), options["columns"])
 
 
-def _rows(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> Table:
+def _rows(found: cost.Found, options: Mapping[str, Any]) -> Table:
     if options["view"] == "layers":
-        return cost.layers(facts, options["depth"], options["sort"], options["top"])
+        return cost.layers(found, options["depth"], options["sort"], options["top"])
     if options["view"] == "ops":
-        return cost.ops(facts, options["sort"], options["top"])
+        return cost.ops(found, options["sort"], options["top"])
     if options["view"] == "crosschecks":
-        return cost.crosschecks(facts)
-    return cost.totals(facts)
+        return cost.crosschecks(found)
+    return cost.totals(found)
 
 
-def _json(facts: list[dict[str, Any]], options: Mapping[str, Any]) -> str:
+def _json(found: cost.Found, options: Mapping[str, Any]) -> str:
     hidden = {"layers", "ops"} - {options["view"]}
-    shown = [{k: v for k, v in one.items() if k not in hidden} for one in facts]
+    shown = [{k: v for k, v in one.to_json().items() if k not in hidden} for one in found]
     return json.dumps(shown, indent=1) + "\n"

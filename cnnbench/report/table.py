@@ -54,7 +54,7 @@ class Table:
         rows: a value per column; ``None`` is "not measured", an ``Estimate`` is a number with its
             interval.
         captions: lines that hold for all rows.
-        notes: lines that explain single rows.
+        notes: lines that explain single rows; an indented one belongs to the one before it.
         groups: heading and number of rows of each part, in order; formats for people show them.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench.advice import Evidence, recommended
+from cnnbench.advice import Evidence
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.profile import Profile
 from cnnbench.runner import campaign, profiling
@@ -85,7 +85,7 @@ def measure(
 
 def _worth_profiling(evidence: Evidence) -> Spec | None:
     """The recommended mode; eager where that one compiles, because layers are gone there."""
-    best = recommended(evidence)
+    best = evidence.recommended
     if best is None:
         return None
     return best.spec if best.spec.mode.compiler == "eager" else best.spec.plain

@@ -18,6 +18,7 @@ from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
+from cnnbench.requests import Fits, Resolve
 from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
@@ -177,13 +178,13 @@ def facts_outside(
     if not names:
         return {}
     found = {}
-    requests = [{"task": "resolve", "name": name, "arguments": dict(arguments)} for name in names]
+    requests = [Resolve(name=name, arguments=arguments) for name in names]
     answers = ask_each(pool, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
             own = answer.kind == "unsupported"
             raise UsageError(str(answer) if own else f"model '{name}': {answer}") from answer
-        found[name] = decode(Facts, answer)
+        found[name] = Facts(answer.input, min_size=answer.min_size)
     return found
 
 
@@ -199,10 +200,10 @@ def _refused_shapes(
     shapes = {name: suite.shapes_of(grid, known[name]) for name in grid.models if name not in own}
     for place in range(max(map(len, shapes.values()), default=0)):
         asked = {name: of[place] for name, of in shapes.items() if place < len(of)}
-        changed = {name: list(of) for name, of in asked.items() if of != known[name].input}
+        changed = {name: of for name, of in asked.items() if of != known[name].input}
         if not changed:
             continue
-        (answer,) = ask_each(pool, [{"task": "fits", "shapes": changed}], _FIT_SECONDS)
+        (answer,) = ask_each(pool, [Fits(shapes=changed)], _FIT_SECONDS)
         # Not known beforehand, then; a network that cannot take it will say so in its row.
         if not isinstance(answer, WorkerError):
             found |= {(name, asked[name]): reason for name, reason in answer.items()}

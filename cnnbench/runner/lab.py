@@ -7,21 +7,23 @@ a record that says so. Measuring itself is that of every run.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import machine, suite
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
+from cnnbench.requests import CheckApplicability, ExtractLayers
 from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from cnnbench.requests import Applicability
     from cnnbench.runner.executor import AnyPool
 
 ALL, NONE = "all", "none"
@@ -101,7 +103,9 @@ def prepare(order: LabOrder) -> Lab:
     with inquiry.asking(who) as pool:
         environment = inquiry.describe(pool)
         device = campaign.here(asked, environment)
-        found = None if order.model is None else inquiry.layers(pool, order.model)
+        found = None
+        if order.model is not None:
+            found = inquiry.ask(pool, ExtractLayers(name=order.model), inquiry.SECONDS)
         layers = order.layers + (found.layers if found is not None else ())
         if not layers:
             raise UsageError(f"{order.model} has no two-dimensional convolution")
@@ -224,10 +228,8 @@ def _macs(spec: Spec) -> int:
 def _impossible(order: LabOrder, pool: AnyPool, specs: Sequence[Spec]) -> dict[str, str]:
     """Specs that cannot be, or take too long without having been asked for by name."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
-    found = inquiry.applicability(pool, ours)
-    reasons = {
-        name: found[name]["reason"] or _slow(order, ours[name], found[name]) for name in ours
-    }
+    found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), inquiry.SECONDS)
+    reasons = {name: found[name].reason or _slow(order, ours[name], found[name]) for name in ours}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -245,7 +247,7 @@ _CALLS_PER_ROUND, _PREPARATIONS_BESIDE = 15, 5
 MOST_SECONDS = 4.0
 
 
-def _slow(order: LabOrder, spec: Spec, done: Mapping[str, Any]) -> str:
+def _slow(order: LabOrder, spec: Spec, done: Applicability) -> str:
     name = spec.mode.implementation
     if not name or name in order.implementations or spec.device.kind != "cpu":
         return ""
@@ -255,16 +257,16 @@ def _slow(order: LabOrder, spec: Spec, done: Mapping[str, Any]) -> str:
     return f"left out: would take about {seconds:.0f} s; name it with --impl to force"
 
 
-def rough_seconds(spec: Spec, rounds: int, done: Mapping[str, Any]) -> float:
+def rough_seconds(spec: Spec, rounds: int, done: Applicability) -> float:
     """Seconds that the calls and preparations of an implementation take in one measurement."""
     name = spec.mode.implementation
     rate = _SLOW_MACS.get(name, 2e10)
-    macs = done["executed_macs"]
+    macs = done.executed_macs
     if name == "native":
         macs, rate = _macs(spec), 2e10 if spec.mode.precision == "fp32" else _NATIVE_HALF_MACS
     call = (macs or 0) / rate
     # Weights as they are, or merely reordered, take no time worth a thought.
-    preparation = (done["prepared_bytes"] or 0) / _PREPARED_BYTES if name in _TRANSFORMS else 0.0
+    preparation = (done.prepared_bytes or 0) / _PREPARED_BYTES if name in _TRANSFORMS else 0.0
     return rounds * _CALLS_PER_ROUND * call + (rounds + _PREPARATIONS_BESIDE) * preparation
 
 

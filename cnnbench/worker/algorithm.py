@@ -20,10 +20,10 @@ from cnnbench.worker import applicability, build, convolution, memory, modes, on
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.facts import Algorithm
     from cnnbench.implementations import Implementation
+    from cnnbench.requests import DescribeAlgorithm
     from cnnbench.worker.talk import Talk
 
 # Preparations are repeated, but a slow one (seconds for a sparse matrix) is not repeated for long.
@@ -33,13 +33,13 @@ _WARM_CALLS = 2
 _MOST_TOLD = 10
 
 
-def algorithm(request: Message, talk: Talk) -> None:
+def algorithm(request: DescribeAlgorithm, talk: Talk) -> None:
     """The ``facts.Algorithm`` of a spec whose workload is a layer."""
-    spec = Spec.parse(request["spec"])
-    modes.set_flags(spec.mode, spec.threads)
+    spec = Spec.parse(request.spec)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (algorithm pass)")
-    talk.answer(measure(spec, request["seed"], device))
+    talk.answer(measure(spec, request.seed, device))
 
 
 def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:

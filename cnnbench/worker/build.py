@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from cnnbench import architectures
+from cnnbench import analysis, architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
@@ -23,6 +23,7 @@ from cnnbench.worker import convolution, modes, optimizers, replaced
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.costs import Optimizer, Phase
     from cnnbench.spec import Spec, Workload
 
 
@@ -84,6 +85,34 @@ def construct(workload: Workload, seed: int) -> tuple[Architecture, nn.Module]:
     if workload.phase == "finetune":
         with_new_head(module)
     return architecture, module.train(workload.phase != "inference")
+
+
+def built(spec: Spec, seed: int) -> Step:
+    """The step of a spec, from nothing."""
+    architecture, module = construct(spec.workload, seed)
+    return step(spec, architecture, module, seed)
+
+
+def counted(workload: Workload, seed: int) -> analysis.Analysis:
+    """A workload counted on the meta device."""
+    found: list[Architecture] = []
+
+    def make() -> nn.Module:
+        architecture, module = construct(workload, seed)
+        found.append(architecture)
+        return module
+
+    module = analysis.build_on_meta(make)
+    # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
+    phase: Phase = "inference" if workload.phase == "inference" else "training"
+    return analysis.analyze(
+        module,
+        inputs(found[0], workload, seed),
+        phase=phase,
+        # One table of names on both sides of the border (a test compares them).
+        optimizer=cast("Optimizer", workload.optimizer),
+        loss=loss_of(found[0], seed),
+    )
 
 
 def resolve(workload: Workload) -> Architecture:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cnnbench.requests import Fitted
 from cnnbench.spec import Spec
 from cnnbench.worker import build, memory, modes
 from cnnbench.worker.devices import open_device
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
+    from cnnbench.requests import TryBatch
     from cnnbench.spec import Device
     from cnnbench.worker.talk import Talk
 
@@ -30,17 +31,16 @@ _PHASES = ("first call", "second call")
 _NOTHING_LEFT = 16 << 20
 
 
-def try_batch(request: Message, talk: Talk) -> None:
+def try_batch(request: TryBatch, talk: Talk) -> None:
     """Build a spec and run two steps; any answer means that it fits."""
-    spec = Spec.parse(request["spec"])
+    spec = Spec.parse(request.spec)
     # A pool of compiling processes would use part of the memory that is being tested.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    modes.set_flags(spec.mode, spec.threads)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
-    _limit(spec.device, request.get("device_limit"))
+    _limit(spec.device, request.device_limit)
     talk.enter("build")
-    architecture, module = build.construct(spec.workload, request["seed"])
-    step = build.step(spec, architecture, module, request["seed"])
+    step = build.built(spec, request.seed)
     for phase in _PHASES:
         talk.enter(phase)
         try:
@@ -51,7 +51,7 @@ def try_batch(request: Message, talk: Talk) -> None:
             if left is not None and left < _NOTHING_LEFT:
                 raise MemoryError(f"{error} ({left >> 20} MiB left under the limit)") from error
             raise
-    talk.answer({"batch": spec.workload.batch})
+    talk.answer(Fitted(spec.workload.batch))
 
 
 def _left() -> int | None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from cnnbench.channel import Message
+    from cnnbench.requests import ProbeCeilings
     from cnnbench.worker.devices import Kind
     from cnnbench.worker.talk import Talk
 
@@ -105,11 +105,11 @@ class Probe:
         self.seconds = min(self.seconds, taken / iterations / 1e9)
 
 
-def ceilings(request: Message, talk: Talk) -> None:
+def ceilings(request: ProbeCeilings, talk: Talk) -> None:
     """The ceilings of a device with a number of threads."""
-    device = Device.parse(request["device"])
+    device = Device.parse(request.device)
     talk.enter("ceilings")
-    talk.answer(probe(device, request["threads"], effort(device, quick=request["quick"])))
+    talk.answer(probe(device, request.threads, effort(device, quick=request.quick)))
 
 
 def probe(device: Device, threads: int, how: Effort) -> Ceilings:

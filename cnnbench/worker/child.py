@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
+from cnnbench.requests import SpecRequest, parse
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
 from cnnbench.worker.talk import Talk
@@ -33,25 +34,26 @@ def serve(channel: Channel) -> None:
     """Take one request, do its task, answer; report an exception instead of raising it."""
     talk = Talk(channel)
     try:
-        request = channel.receive()
-        _prepare_process(request)
-        TASKS[request["task"]](request, talk)
+        message = channel.receive()
+        _prepare_process(message)
+        request = parse(message)
+        if isinstance(request, SpecRequest) and request.memory_limit is not None:
+            _limit_memory(request.memory_limit)
+        TASKS[type(request)](request, talk)
     except ChannelClosed:
         return
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
         _report(channel, talk.phase, error)
 
 
-def _prepare_process(request: Message) -> None:
-    _redirect(request.get("log") or os.devnull)
+def _prepare_process(message: Message) -> None:
+    """What a message says of the process and not of the task; see ``runner.process.Origin``."""
+    _redirect(message.get("log") or os.devnull)
     faulthandler.enable()
-    if "folder" in request:
-        os.chdir(request["folder"])
-    _find_networks_here(request.get("networks", ()))
+    if "folder" in message:
+        os.chdir(message["folder"])
+    _find_networks_here(message.get("networks", ()))
     _die_first()
-    limit = request.get("memory_limit")
-    if limit is not None:
-        _limit_memory(limit)
 
 
 def _find_networks_here(first: Sequence[str]) -> None:

@@ -26,7 +26,7 @@ from cnnbench.worker.scopes import Scopes, Teller
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from cnnbench.channel import Message
+    from cnnbench.requests import TimeLayers
     from cnnbench.worker.talk import Talk
 
 # Rounds of an untouched, a timed and a doubly timed step: at least, at most.
@@ -48,16 +48,16 @@ _RESOLUTION_CUDA = (
 )
 
 
-def layer_times(request: Message, talk: Talk) -> None:
+def layer_times(request: TimeLayers, talk: Talk) -> None:
     """The task: build, warm up, take rounds for about ``seconds``."""
-    spec = Spec.parse(request["spec"])
+    spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
     device = open_device(spec.device)
     talk.enter("build")
-    step = built(spec, request["seed"])
+    step = built(spec, request.seed)
     talk.enter("warm up")
-    warm = sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
-    rounds = rounds_for(request["seconds"], sampling.steady(warm))
+    warm = sampling.warm_up(step.call, device, request.warm_up)
+    rounds = rounds_for(request.seconds, sampling.steady(warm))
     talk.enter("layers")
     with sampling.collector_off():
         talk.answer(measure(step, device, clock_of(spec, device), rounds))
@@ -71,8 +71,7 @@ def built(spec: Spec, seed: int) -> build.Step:
     """
     if modes.COMPILERS[spec.mode.compiler] is not None:
         raise Unsupported(f"mode {spec.mode.text}: layers cannot be told apart in compiled code")
-    architecture, module = build.construct(spec.workload, seed)
-    return build.step(spec, architecture, module, seed)
+    return build.built(spec, seed)
 
 
 def rounds_for(seconds: float, estimate: float) -> int:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from cnnbench import analysis, architectures
 from cnnbench.conv.layers import ConvLayer, Extraction, Suite, merged, to_toml
 from cnnbench.conv.problem import ConvProblem
-from cnnbench.worker import inquiry, memory
+from cnnbench.worker import inquiry
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
+    from cnnbench.requests import ExtractLayers
     from cnnbench.worker.talk import Talk
 
 # Extracted suites: name -> architecture.
@@ -31,18 +31,13 @@ GENERATED = {
 }
 
 
-def layers(request: Message, talk: Talk) -> None:
+def layers(request: ExtractLayers, talk: Talk) -> None:
     """The convolutions of one architecture at a sample shape."""
-    # Building some networks creates large temporary tables, whose memory malloc would keep.
-    memory.stop_malloc_caching()
-    talk.enter("build")
-    architecture = architectures.resolve(request["name"])
-    shape = inquiry.shape_of(architecture, request)
-    construct = functools.partial(architectures.build, architecture, **request["arguments"])
+    architecture, shape, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
     given = inquiry.inputs_of(architecture, 1, shape, "inference")
-    talk.answer(extract(analysis.analyze(module, given, name=request["name"])))
+    talk.answer(extract(analysis.analyze(module, given, name=request.name)))
 
 
 def extract(found: analysis.Analysis) -> Extraction:

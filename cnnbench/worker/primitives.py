@@ -24,7 +24,7 @@ from cnnbench.worker.scopes import Scopes, Teller
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from cnnbench.channel import Message
+    from cnnbench.requests import ListPrimitives
     from cnnbench.worker.talk import Talk
 
     # Place of the module at work, if any, and the primitive that ran there.
@@ -34,9 +34,9 @@ _MARK = "cnnbench "
 _WARM_CALLS = 2
 
 
-def primitives(request: Message, talk: Talk) -> None:
+def primitives(request: ListPrimitives, talk: Talk) -> None:
     """The task: one step of a spec on the CPU."""
-    spec = Spec.parse(request["spec"])
+    spec = Spec.parse(request.spec)
     if spec.device.kind != "cpu":
         raise Unsupported("oneDNN runs on the CPU only; the trace names the kernels of a device")
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
@@ -44,7 +44,7 @@ def primitives(request: Message, talk: Talk) -> None:
     modes.set_flags(spec.mode, spec.threads)
     open_device(spec.device)
     talk.enter("build")
-    step = built(spec, request["seed"])
+    step = built(spec, request.seed)
     for _ in range(_WARM_CALLS):
         step.call()
     talk.enter("primitives")

@@ -16,12 +16,11 @@ import socket
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
-from cnnbench import analysis
 from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
 from cnnbench.worker import build, modes, sampling
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from cnnbench.analysis.values import Optimizer, Phase
-    from cnnbench.channel import Message
+    from cnnbench.analysis import Analysis
+    from cnnbench.requests import CountLayers, TraceStep
     from cnnbench.worker.scopes import Forward
     from cnnbench.worker.talk import Talk
 
@@ -46,25 +45,24 @@ _DEVICE_TYPES = {"cpu": 0, "cuda": 1}
 _PLAIN_STEPS = 5
 
 
-def trace(request: Message, talk: Talk) -> None:
-    """The task: profile ``steps`` steps of a spec into ``folder``."""
-    spec = Spec.parse(request["spec"])
+def trace(request: TraceStep, talk: Talk) -> None:
+    """The task: profile some steps of a spec."""
+    spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
     device = open_device(spec.device)
     talk.enter("build")
-    architecture, module = build.construct(spec.workload, request["seed"])
-    step = build.step(spec, architecture, module, request["seed"])
+    step = build.built(spec, request.seed)
     talk.enter("warm up")
-    sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
+    sampling.warm_up(step.call, device, request.warm_up)
     plain = [sampling.timed(step.call, device)[0] for _ in range(_PLAIN_STEPS)]
     talk.enter("profile")
-    folder, stacks = Path(request["folder"]), bool(request["stacks"])
+    folder, stacks = Path(request.trace_folder), request.stacks
     compiled = modes.COMPILERS[spec.mode.compiler] is not None
     profiled: list[int] = []
     with nullcontext() if compiled else ranges(step.module):
-        profile = _profiler(folder, spec, request["steps"], stacks=stacks)
+        profile = _profiler(folder, spec, request.steps, stacks=stacks)
         with profile:
-            for number in range(_WARM_STEPS + request["steps"]):
+            for number in range(_WARM_STEPS + request.steps):
                 taken, _ = sampling.timed(step.call, device)
                 if number >= _WARM_STEPS:
                     profiled.append(taken)
@@ -218,27 +216,13 @@ def memory_curve(events: Sequence[Mapping[str, Any]], device_type: int) -> list[
     return [(1e3 * (at - begin), now) for (at, _), now in zip(changes, held, strict=True)]
 
 
-def layer_costs(request: Message, talk: Talk) -> None:
+def layer_costs(request: CountLayers, talk: Talk) -> None:
     """The task: each module's own MACs and bytes, counted on the meta device."""
-    spec = Spec.parse(request["spec"])
     talk.enter("static cost")
-    found: list[Any] = []
-
-    def construct() -> torch.nn.Module:
-        architecture, module = build.construct(spec.workload, request["seed"])
-        found.append(architecture)
-        return module
-
-    module = analysis.build_on_meta(construct)
-    given = build.inputs(found[0], spec.workload, request["seed"])
-    phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
-    loss = build.loss_of(found[0], request["seed"])
-    optimizer = cast("Optimizer", spec.workload.optimizer)
-    counted = analysis.analyze(module, given, phase=phase, optimizer=optimizer, loss=loss)
-    talk.answer(costs_of(counted))
+    talk.answer(costs_of(build.counted(Spec.parse(request.spec).workload, request.seed)))
 
 
-def costs_of(counted: analysis.Analysis) -> tuple[LayerCost, ...]:
+def costs_of(counted: Analysis) -> tuple[LayerCost, ...]:
     """A row per module that runs operators itself."""
     table: dict[str, dict[str, int]] = {}
     for op in counted.ops:

@@ -10,15 +10,15 @@ import gc
 import statistics
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.slices import Slice
 from cnnbench.worker.counters import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
+    from cnnbench.plan import WarmUp
     from cnnbench.worker.counters import Probes
     from cnnbench.worker.devices import Kind
 
@@ -29,28 +29,6 @@ _SAMPLES_PER_SLICE = 64
 # twice as long, and calls some milliseconds later are still a few per cent slower. The calls of the
 # first ``_SETTLING_SECONDS`` are not timed; longer calls are hardly affected.
 _SETTLING_SECONDS = 10e-3
-
-
-@dataclass(frozen=True)
-class WarmUp:
-    """How long to warm up.
-
-    Attributes:
-        calls: at least this number, and
-        seconds: at least this long, both after the first call, which may compile;
-        limit: but no longer than this once
-        fewest: calls are done, so that a network that takes seconds per call ends.
-    """
-
-    calls: int = 10
-    seconds: float = 0.25
-    limit: float = 6.0
-    fewest: int = 2
-
-    @classmethod
-    def of(cls, plan: Mapping[str, float]) -> WarmUp:
-        """From the fields of a sampling plan."""
-        return cls(int(plan["calls"]), plan["seconds"], plan["limit"], int(plan["fewest"]))
 
 
 def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp, first_ns: int = 0) -> list[int]:

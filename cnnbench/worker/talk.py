@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
+from cnnbench.requests import Request, parse
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Channel, Message
+    from cnnbench.channel import Channel
 
 
 class Talk:
@@ -26,6 +27,6 @@ class Talk:
         """Send a result."""
         self._channel.send({"result": encode(result)})
 
-    def next(self) -> Message:
+    def next(self) -> Request[Any]:
         """Wait, asleep, for the next command."""
-        return self._channel.receive()
+        return parse(self._channel.receive())

@@ -140,14 +140,14 @@ def test_models_outside_of_the_catalogue_are_asked_of_a_worker() -> None:
 def test_a_factory_that_is_not_there_is_bad_input(monkeypatch, kind: str, text: str) -> None:
     from cnnbench.runner.fake import FakeWorker
 
-    real = FakeWorker._task
+    real = FakeWorker.ask
 
     def task(self: FakeWorker, message: dict[str, Any], timeout: float) -> Any:
-        if message["task"] == "resolve":
+        if message.get("task") == "resolve":
             raise WorkerRaised("no module named 'a'", kind)
         return real(self, message, timeout)
 
-    monkeypatch.setattr(FakeWorker, "_task", task)
+    monkeypatch.setattr(FakeWorker, "ask", task)
 
     with pytest.raises(UsageError, match=text):
         prepare(models=("a:b",))

@@ -91,7 +91,7 @@ class _Worker(FakeWorker):
 
     def ask(self, message, timeout):
         batch = Spec.parse(message["spec"]).workload.batch
-        self._owner.asked.append((message["task"], batch, message["memory_limit"]))
+        self._owner.asked.append((message["task"], batch, message.get("memory_limit")))
         if message["task"] == "try_batch" and batch > self._owner.most:
             raise self._owner.error
         # Whether it fits is decided above.
@@ -174,5 +174,6 @@ def test_on_cuda_the_allocator_is_limited_and_not_the_process() -> None:
     job = campaign.prepare(Order(("lenet",), ("eager",), "cuda", executor="fake"))
     prober = capacity._Prober(None, job, job.specs[0], 5000, lambda _: None)
 
-    assert prober._request(4, "try_batch").get("memory_limit") is None
-    assert prober._request(4, "try_batch")["device_limit"] == 5000
+    asked = prober._trial(4)
+
+    assert (asked.memory_limit, asked.device_limit) == (None, 5000)

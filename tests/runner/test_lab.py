@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.requests import Applicability
 from cnnbench.runner import lab
 from cnnbench.spec import Spec
 
@@ -67,11 +70,11 @@ def test_a_slow_way_is_left_out_unless_it_is_named() -> None:
 
 def test_seconds_grow_with_what_is_executed_and_prepared() -> None:
     spec = Spec.parse("conv:k8-3x3-p1/inference-b1-8x16x16/impl=fft/cpu-t1")
-    done = {"executed_macs": 10**9, "prepared_bytes": 0}
+    done = Applicability("", 10**9, 0)
 
     once = lab.rough_seconds(spec, 1, done)
     assert lab.rough_seconds(spec, 3, done) == pytest.approx(3 * once)
-    assert lab.rough_seconds(spec, 1, done | {"prepared_bytes": 10**8}) > once
+    assert lab.rough_seconds(spec, 1, replace(done, prepared_bytes=10**8)) > once
 
 
 def test_a_model_is_measured_beside_its_layers() -> None:

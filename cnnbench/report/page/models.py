@@ -49,7 +49,7 @@ def accuracy(found: Sequence[Entry]) -> Section | None:
         "Accuracy against latency",
         "Up and to the left is better. The line joins the networks that no other beats in both."
         " Accuracy is the published ImageNet top-1 of the weights, not measured here; networks"
-        " without one, other input sizes and wrong outputs are left out.",
+        " without one, other input sizes, and wrong or loose outputs are left out.",
         Table(columns, rows),
         tuple((where, _candidates(some)) for where, some in largest),
     )

@@ -25,25 +25,35 @@ _MOST_ROWS = 150
 _MOST_LINES = 40
 
 
+_VERDICTS = {
+    "faster": "yes",
+    "slower": "no",
+    "unclear": "no clear difference",
+    "once": "not repeated",
+    "unfit": "no output is fit",
+}
+
+
 def best(found: Sequence[Entry]) -> Section | None:
     """Which mode to use for each workload."""
     chosen = answers.best_modes(found)
     if not chosen:
         return None
     columns = (Column("workload", "workload"), Column("mode", "best mode"), _RATIO,
-               Column("sure", "surely faster"), Column("equal", "not told apart from"),
+               Column("verdict", "faster than eager"), Column("equal", "no clear difference from"),
                Column("tried", "modes tried", "whole"))  # fmt: skip
     rows = tuple(
         (one.entry.record.spec.workload.id, one.entry.record.spec.mode.text, one.entry.speedup,
-         "yes" if one.sure else "no", ", ".join(one.equal) or None, one.tried)
+         _VERDICTS[one.choice.verdict], one.equal or None, one.tried)
         for one in chosen
     )  # fmt: skip
     return Section(
         "best",
         "Best mode of each workload",
-        "The fastest mode whose output is not wrong. It is surely faster if the whole interval of"
-        " its speed-up lies above one. Modes whose interval reaches into the best one's are named:"
-        " this run cannot tell them apart.",
+        "The simplest of those modes that cannot be told from the fastest, if it is clearly faster"
+        " than plain eager: the whole interval of its speed-up lies above one, with an error of"
+        " 5 % shared among all modes tried. Modes whose output is wrong or loose are not"
+        " recommended.",
         Table(columns, rows),
     )
 
