@@ -1,8 +1,8 @@
 """Frozen dataclasses <-> plain JSON, driven by their type annotations; strict in what it reads.
 
-Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong
-type, or is unknown is an error that names its path, so that a foreign file is refused and never
-half read.
+Knows nothing of what the values mean. A field that is unknown, has the wrong type, or is missing
+without a default raises an error that names its path, so that a foreign file is refused and never
+read in part.
 
 Readers are built once per type and do not keep track of where they are: a refusal collects its
 place on the way out.
@@ -78,7 +78,7 @@ _PLAIN = (int, float, str, bool)
 
 @cache
 def _reader(kind: Any) -> _Reader:
-    """What reads a type; it refuses whatever is not usual."""
+    """The reader of a type; it refuses unusual data."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return lambda data: data
@@ -168,7 +168,7 @@ _LIST = {list}
 
 
 def _item(kind: Any) -> Any:
-    """What a tuple of any length is a tuple of; ``Any`` where it is none."""
+    """The item type of a tuple of any length; ``Any`` for other types."""
     inner = typing.get_args(kind)
     listed = typing.get_origin(kind) is tuple and len(inner) == 2 and inner[1] is Ellipsis
     return inner[0] if listed else Any
@@ -205,8 +205,8 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     fields = dataclasses.fields(kind)
     start = {item.name: None if _required(item) else item.default for item in fields}
     check = getattr(kind, "__post_init__", None)
-    # What to do with an object's fields depends on their names and types alone, so it is found once
-    # per such shape: a file holds the same few a million times.
+    # The handling of an object's fields depends only on their names and types, so it is determined
+    # once per such shape: a file holds the same few shapes a million times.
     shapes: dict[tuple[Any, ...], _Fillers] = {}
 
     def read(data: Any) -> Any:
@@ -232,7 +232,7 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     return read
 
 
-# Names of fields whose value is not just what JSON gives, and what makes it of that.
+# Names of fields whose value differs from the JSON value, and their conversions.
 _Fillers = tuple[tuple[str, _Reader], ...]
 
 
@@ -259,7 +259,7 @@ def _made_by(make: Callable[[], Any]) -> _Reader:
 
 
 def _usual(hint: Any) -> Any:
-    """The type whose value JSON gives as it is, if there is one."""
+    """The type whose values JSON represents directly, if any."""
     known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     origin = typing.get_origin(hint)
     plain = origin in (None, *_UNIONS) and known[0] in _PLAIN

@@ -21,10 +21,10 @@ class WarmUp:
     """How long a worker warms up.
 
     Attributes:
-        calls: at least so many, and
-        seconds: at least so long, both after the first call, which may compile;
+        calls: at least this number, and
+        seconds: at least this long, both after the first call, which may compile;
         limit: but no longer than this once
-        fewest: calls are done, so that a network of seconds per call ends.
+        fewest: calls are done, so that a network that takes seconds per call ends.
     """
 
     calls: int
