@@ -124,10 +124,12 @@ def result(call):
         return None
 
 
+@pytest.mark.torch
 @settings(max_examples=150, deadline=None)
 @given(**GEOMETRY)
 def test_sizes_are_torchs(size, kernel, stride, padding, dilation):
-    torch = pytest.importorskip("torch")
+    import torch
+
     window = {"stride": stride, "padding": padding, "dilation": dilation}
     source = torch.empty(1, 1, size, device="meta")
 
@@ -137,10 +139,12 @@ def test_sizes_are_torchs(size, kernel, stride, padding, dilation):
     assert result(lambda: arithmetic.conv_output(size, kernel, **window)) == (expected or None)
 
 
+@pytest.mark.torch
 @settings(max_examples=150, deadline=None)
 @given(**GEOMETRY, ceil=st.booleans())
 def test_pool_sizes_are_torchs(size, kernel, stride, padding, dilation, ceil):
-    torch = pytest.importorskip("torch")
+    import torch
+
     window = {"stride": stride, "padding": padding, "dilation": dilation}
     source = torch.empty(1, 1, size, size, device="meta")
     pool = torch.nn.MaxPool2d(kernel, **window, ceil_mode=ceil)
@@ -150,10 +154,12 @@ def test_pool_sizes_are_torchs(size, kernel, stride, padding, dilation, ceil):
         assert pool(source).shape[-1] == ours
 
 
+@pytest.mark.torch
 @settings(max_examples=150, deadline=None)
 @given(**GEOMETRY, extra=st.integers(0, 2))
 def test_transposed_sizes_are_torchs(size, kernel, stride, padding, dilation, extra):
-    torch = pytest.importorskip("torch")
+    import torch
+
     window = {
         "stride": stride, "padding": padding, "dilation": dilation, "output_padding": extra,
     }  # fmt: skip
