@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -85,12 +85,30 @@ def test_a_pivot_has_a_row_per_workload(fake_run) -> None:
     assert "channels_last" in lines[0]
 
 
-@pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])
-def test_reports_come_in_every_format(fake_run, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("table", "\n-----"),
+        ("markdown", "\n| :-- |"),
+        ("latex", r"\begin{tabular}"),
+        ("csv", "spec,model,mode,"),
+        ("json", '[\n {\n  "spec": '),
+    ],
+)
+def test_reports_come_in_every_format(fake_run, kind: str, form: str) -> None:
     text = fake_run.report(kind)
 
-    assert "alexnet" in text
-    assert kind != "json" or len(json.loads(text)) == 8
+    plain = text.replace(r"\_", "_")  # as LaTeX writes it
+    rows = plain.split("\n }") if kind == "json" else plain.splitlines()
+    counted = Counter(
+        (model, mode)
+        for row in rows
+        for model in ("lenet", "alexnet")
+        for mode in ("eager", "channels_last")
+        if model in row and mode in row
+    )
+    assert form in text
+    assert sorted(counted.values()) == [2, 2, 2, 2], counted
 
 
 def test_a_result_prints_as_its_table(fake_run) -> None:

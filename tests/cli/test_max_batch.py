@@ -72,9 +72,9 @@ def test_bad_input_is_one_line(cnnbench_cli, words: list[str], part: str) -> Non
     assert part in result.stderr
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_a_real_network_fits_up_to_its_limit(cnnbench_process) -> None:
-    pytest.importorskip("torch")
     done = cnnbench_process(
         "max-batch", "--models", "cnnbench.worker.oracles:repeated", "--model-arg", "times=1",
         "--input", "16x512x512", "--device", "cpu", "--threads", "1", "--limit", "200M",
