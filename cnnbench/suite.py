@@ -75,7 +75,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if self.sizes and self.input is not None:
-            raise UsageError("--size and --input are mutually exclusive")
+            raise UsageError("--size and --input are mutually exclusive; keep one")
         if self.optimizers != OPTIMIZERS[:1] and set(self.phases) == {"inference"}:
             raise UsageError("--optimizer needs --phase training or finetune")
 
