@@ -9,16 +9,22 @@ from dataclasses import dataclass, replace
 
 from cnnbench.errors import UsageError
 
+# Fields that a measurement in the caller's own process uses; the others are about workers.
+IN_PROCESS = (
+    "rounds", "slices", "slice_seconds", "turn_budget", "warm_up_calls", "warm_up_seconds",
+    "warm_up_limit", "warm_up_fewest", "least_turns", "seed",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class WarmUp:
     """How long a worker warms up.
 
     Attributes:
-        calls: at least so many, and
-        seconds: at least so long, both after the first call, which may compile;
+        calls: at least this number, and
+        seconds: at least this long, both after the first call, which may compile;
         limit: but no longer than this once
-        fewest: calls are done, so that a network of seconds per call ends.
+        fewest: calls are done, so that a network that takes seconds per call ends.
     """
 
     calls: int

@@ -43,8 +43,9 @@ class Request(Generic[Answer]):
 
     @property
     def message(self) -> dict[str, Any]:
-        """What crosses the border."""
-        return {self.key: self.task, **encode(self)}
+        """What crosses the border; fields that are ``None`` too, which older workers look for."""
+        said = {item.name: encode(getattr(self, item.name)) for item in fields(self)}
+        return {self.key: self.task, **said}
 
     @classmethod
     def read(cls, data: Any) -> Answer:

@@ -334,7 +334,7 @@ class Fake:
     """The executor that pretends.
 
     Args:
-        label: makes the noise of one side of a duet another than the other's.
+        label: makes the noise of one side of a pair another than the other's.
         slowdown: how much slower than others everything is, as a fraction.
         noise: of a slice, in powers of two.
     """

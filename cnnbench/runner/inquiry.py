@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import SchemaError, WorkerError, WorkerRaised
-from cnnbench.requests import Answer, Describe, ProbeCeilings, Request
+from cnnbench.requests import Answer, Describe, Request
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cnnbench.environment import Environment
-    from cnnbench.facts import Ceilings
     from cnnbench.runner.executor import AnyPool, AnyWorker, Executor
-    from cnnbench.spec import Device
 
 _DESCRIBE_SECONDS = 120.0
+# For questions that no plan limits.
 SECONDS = 300.0
 
 
@@ -77,19 +76,3 @@ def describe(pool: AnyPool) -> Environment:
         WorkerError: no worker can be started at all.
     """
     return ask(pool, Describe(), _DESCRIBE_SECONDS)
-
-
-def ceilings(pool: AnyPool, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
-    """What the machine can do at most just now.
-
-    Args:
-        pool: starts the worker.
-        device: where.
-        threads: with so many CPU threads.
-        quick: about a second instead of several.
-
-    Raises:
-        WorkerError: it could not be probed.
-    """
-    request = ProbeCeilings(device=device.text, threads=threads, quick=quick)
-    return ask(pool, request, SECONDS)

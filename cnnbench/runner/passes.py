@@ -20,11 +20,12 @@ from cnnbench.requests import (
     DescribeAlgorithm,
     MeasureLatency,
     MeasureMemory,
+    ProbeCeilings,
     TakeStructure,
 )
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import ask, ceilings, tell
+from cnnbench.runner.inquiry import SECONDS, ask, tell
 from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ class Passes:
         first = self._group.alive[0].spec
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
-            self._group.ceilings.append(ceilings(self._pool, first.device, first.threads))
+            request = ProbeCeilings(device=first.device.text, threads=first.threads)
+            self._group.ceilings.append(ask(self._pool, request, SECONDS))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 

@@ -39,8 +39,8 @@ _APART = 1_000_003
 class Parts:
     """A training step in four parts, to be called in this order.
 
-    What one leaves for the next is kept inside, so that it is freed within a part as it is within
-    the whole step.
+    Intermediate results are kept inside, so that they are freed within a part, as in the whole
+    step.
 
     Attributes:
         forward: the network's output.
@@ -159,7 +159,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         return module
 
     module = analysis.build_on_meta(make)
-    # Fine-tuning has been made of the module already: what is frozen stays frozen.
+    # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
     phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
         module,
@@ -172,7 +172,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
 
 
 def resolve(workload: Workload) -> Architecture:
-    """What a workload's name stands for: a network, or a layer."""
+    """The network or the layer that a workload names."""
     if is_conv(workload.architecture):
         return convolution.architecture(workload)
     return architectures.resolve(workload.architecture)
@@ -181,7 +181,7 @@ def resolve(workload: Workload) -> Architecture:
 def inputs(
     architecture: Architecture, workload: Workload, seed: int, number: int = 0
 ) -> tuple[Any, ...]:
-    """Seeded float32 inputs on the CPU; in training with what the task adds (targets).
+    """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
 
     ``number`` tells the pictures apart: 0 are those that are timed.
     """
@@ -200,7 +200,7 @@ def loss_of(architecture: Architecture, seed: int) -> Callable[[Any], Tensor]:
 
 
 def with_new_head(module: nn.Module) -> None:
-    """Freeze everything but the classifiers and initialise those anew: the usual transfer."""
+    """Freeze everything but the classifiers and reinitialise those: the usual transfer learning."""
     variants.freeze_backbone(module)
     for path in variants.heads(module):
         # Linear layers and convolutions all have it, but nn.Module does not say so.
@@ -260,7 +260,7 @@ def _training(
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Norms instead of gradients: as telling for a comparison, and small enough to keep.
+        # Norms instead of gradients: as informative for a comparison, and small enough to keep.
         norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
         return [loss, torch.stack(norms)] if norms else [loss]
 
@@ -269,7 +269,7 @@ def _training(
 
 
 class _TrainingStep:
-    """Forward, loss, backward and update: as one call, and each by itself."""
+    """Forward, loss, backward and update: as one call, and separately."""
 
     def __init__(
         self,
@@ -287,7 +287,7 @@ class _TrainingStep:
         self._scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
 
     def call(self) -> Tensor:
-        """The whole step as a user writes it: one autocast around forward and loss."""
+        """The whole step as users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             value = self._loss_of(self._function(*self._given))

@@ -1,7 +1,7 @@
-"""The task that measures latency: a worker that is brought to where it can be sampled.
+"""The task that measures latency: it prepares a worker for sampling, then samples on command.
 
-It builds, warms up, checks its output, samples slices on command and, told to finish, times the
-parts of a training step. Everything that is not a slice happens before the first or after the last.
+It builds, warms up, checks its output and samples slices on command. When told to finish, it times
+the parts of a training step. Everything else happens before the first slice or after the last.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
     if spec.mode.compiler != "eager":
-        # The first call may have run what later calls do not: CUDA graphs record on the second.
+        # The first call may have run code that later calls do not: CUDA graphs record on the
+        # second.
         talk.enter("check again")
         check = checking.worse(check, _check(spec, step, request))
     probes = Probes()
@@ -94,7 +95,7 @@ def _slices(
             sampling.take_slice(step.call, device, turn, iterations, seconds, estimate, probes)
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
-        # worker shall not begin while they do.
+        # worker must not begin while they do.
         sampling.rest()
         talk.answer(Taken(turn))
     return slices
@@ -103,7 +104,7 @@ def _slices(
 def _parts(
     step: build.Step, device: Kind, estimate: float, talk: Talk
 ) -> tuple[tuple[Part, ...], dict[str, str]]:
-    """The parts of a step that has any, or why there are none; the slices must not be lost."""
+    """The parts of a step, or why they are missing; an error must not lose the slices."""
     if step.parts is None:
         return (), {}
     talk.enter("parts")
@@ -114,5 +115,5 @@ def _parts(
 
 
 def _process() -> dict[str, Any]:
-    """How this process stood while it was sampled."""
+    """The settings of this process while it was sampled."""
     return {"collector": False, "process_threads": memory.status_number("Threads")}

@@ -1,7 +1,7 @@
-"""What a worker can be asked to do: one function per task, and the table of them.
+"""The tasks of a worker: one function per task, and their table.
 
-Every task gets its request and a ``Talk``; it names the phase it is in before it enters it, so that
-whoever asked knows where it was when it died.
+Every task gets its request and a ``Talk``. It reports each phase before it enters it, so that the
+runner knows where a worker was when it died.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def count_cost(request: requests.CountCost, talk: Talk) -> None:
 
 
 def reference(request: requests.ComputeReference, talk: Talk) -> None:
-    """The fp32 eager and float64 outputs of a workload, left in the scratch directory."""
+    """The fp32 eager and float64 outputs of a workload, written to the scratch directory."""
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
@@ -77,7 +77,7 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     """Peak memory of one step, malloc caching off; afterwards, if told to, its structure.
 
-    The peak has been answered when the structure begins, and is not lost with it.
+    The peak has been sent before the structure begins, so an error there does not lose it.
     """
     spec = Spec.parse(request.spec)
     memory.stop_malloc_caching()

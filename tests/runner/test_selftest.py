@@ -101,7 +101,7 @@ def test_a_peak_that_nobody_knows_is_no_good_finding(monkeypatch) -> None:
     ("status", "expected"), [("ok", {"wrong_answer"}), ("wrong", {"right_answer"})]
 )
 def test_an_output_check_that_says_one_thing_is_found(monkeypatch, status, expected) -> None:
-    monkeypatch.setattr(fake, "_check", lambda spec: Check(status))
+    monkeypatch.setattr(fake, "_check", lambda spec, request: Check(status))
 
     assert bad(check()) == expected
 

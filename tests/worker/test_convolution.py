@@ -241,7 +241,7 @@ def test_time_in_reorders_is_part_of_the_time_in_primitives() -> None:
 def test_a_network_has_no_one_algorithm() -> None:
     network = Spec(Workload("lenet", 1, (3, 32, 32)), Mode(), Device(), 1)
 
-    with pytest.raises(Unsupported, match="no layer"):
+    with pytest.raises(Unsupported, match="not a single layer"):
         algorithm.measure(network, 0, open_device(Device()))
 
 

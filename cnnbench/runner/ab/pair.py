@@ -1,4 +1,4 @@
-"""One pair of a duet: a fresh process of each side, taking turns on the same cores.
+"""One pair: a fresh process of each side, taking turns on the same cores.
 
 The primitive of comparing two codes. As in an ensemble, exactly one works at a time, in slices of
 at least 60 ms, in random order; here each side has a pool of its own, because its code may come
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import random
+import signal
 import statistics
 import time
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError, WorkerError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import slice_seconds
 from cnnbench.record import Failure, Run
 from cnnbench.requests import Finish, TakeSlice
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 
-ROLES = ("base", "head")
 # After so many turns, the tensors of both sides move: much of what makes two processes of the same
 # code differ is where their memory lies.
 _TURNS_PER_PLACE = 2
@@ -77,7 +78,7 @@ class PairedRun:
         return statistics.median(self._ratios(_awake_seconds))
 
     @property
-    def witness(self) -> float | None:
+    def cpu_ratio(self) -> float | None:
         """The same of CPU time; ``None`` where that was not measured."""
         slices = [*self.base.slices, *self.head.slices]
         if any(not one.cpu_ns for one in slices):
@@ -139,7 +140,7 @@ class BrokenPair:
     failure: Failure
 
 
-def play(
+def measure(
     pools: Mapping[str, AnyPool], requests: Mapping[str, MeasureLatency], plan: Plan, order: str
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
@@ -151,11 +152,11 @@ def play(
         order: seeds turns, beside the plan.
     """
     chance = random.Random(f"{plan.seed}/{order}")
-    return _LivePair(pools, plan, chance).play(requests)
+    return _LivePair(pools, plan, chance).measure(requests)
 
 
 class _LivePair:
-    """Two workers and whoever is being asked."""
+    """Two workers, and which of them is being asked."""
 
     def __init__(self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random) -> None:
         self._pools = pools
@@ -164,7 +165,7 @@ class _LivePair:
         self._workers: dict[str, AnyWorker] = {}
         self._asked = ROLES[0]
 
-    def play(self, requests: Mapping[str, MeasureLatency]) -> PairedRun | BrokenPair:
+    def measure(self, requests: Mapping[str, MeasureLatency]) -> PairedRun | BrokenPair:
         began = time.monotonic()
         try:
             estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
@@ -216,3 +217,13 @@ def pinned(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM, as a CI job sends it, is like Ctrl-C meanwhile: checkouts and workers must go."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
