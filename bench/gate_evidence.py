@@ -5,7 +5,7 @@
 
 A round is a block for every condition and effect: a quiet core, then a neighbour that takes 30 and
 60 % of it; head = base, then head = base + a layer of known cost (5 %; with every second round also
-3 and 10 %). A block plays a real duet of every workload, then runs a real pytest-benchmark suite,
+3 and 10 %). A block measures real pairs of every workload, then runs a real pytest-benchmark suite,
 base first and head after it; asv's rule and two tests of significance are applied to timings of the
 latter. Everything is appended to ``verdicts.jsonl``. It can be stopped at any time and goes on with
 the block that was not finished; what is in a block without an end is not reported, because the
@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import gate_rules, gate_simulation
-from bench.gate_rules import WORKLOADS, contest_specs
+from bench.gate_rules import WORKLOADS, specs_of
 from cnnbench.gate.rule import SequentialRule, wilson
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
@@ -99,33 +99,33 @@ class _Quiet:
     def pair(self, number: int, undecided: int, total: int) -> None:
         print(f"  pair {number + 1}: {undecided} of {total} undecided", file=sys.stderr)
 
-    def working(self, contest: PairedComparison, number: int, *, confirming: bool) -> None:
-        del contest, number, confirming
+    def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
+        del comparison, number, confirming
 
     def judged(self, outcome: PairedOutcome) -> None:
         found = outcome.decision
         self._log.add(
             kind="ab", **self._facts,
-            workload=gate_rules.workload_of(outcome.contest.base),
+            workload=gate_rules.workload_of(outcome.comparison.base),
             verdict=outcome.verdict, reason=found.reason, estimate=found.estimate,
             low=found.low, high=found.high, resolvable=found.resolvable,
             log_ratios=[round(one, 5) for one in outcome.pairs],
             confirmation=[round(one, 5) for one in outcome.confirmation],
-            cpu=[round(one, 5) for one in outcome.witness],
+            cpu=[round(one, 5) for one in outcome.cpu_pairs],
             seconds=round(outcome.seconds, 2), off_cpu=outcome.off_cpu,
         )  # fmt: skip
 
 
-def play(log: Log, facts: Line, layers: Line, how: PairedPlan, copies: int) -> None:
-    """The duet of every workload, with ``copies`` verdicts of each."""
+def measure_pairs(log: Log, facts: Line, layers: Line, how: PairedPlan, copies: int) -> None:
+    """Pairs of every workload, with ``copies`` verdicts of each."""
     rule = how.rule
-    contests = [
-        PairedComparison(*contest_specs(workload, layers.get(workload)), rule)
+    comparisons = [
+        PairedComparison(*specs_of(workload, layers.get(workload)), rule)
         for workload in WORKLOADS
         for _ in range(copies)
     ]
     executors = {"base": Processes(), "head": Processes()}
-    list(PairedSession(executors, how.plan, how.budget, _Quiet(log, facts)).play(contests))
+    list(PairedSession(executors, how.plan, how.budget, _Quiet(log, facts)).measure(comparisons))
 
 
 def peers(log: Log, facts: Line, layers: Line) -> None:
@@ -229,7 +229,7 @@ def measure(log: Log, given: argparse.Namespace) -> None:
         print(f"block {name}", file=sys.stderr)
         began = time.monotonic()
         with neighbour(condition, log, facts):
-            play(log, facts | {"slices": given.slices}, layers, how, given.copies)
+            measure_pairs(log, facts | {"slices": given.slices}, layers, how, given.copies)
             if not given.no_peers:
                 peers(log, facts, layers)
         log.add(kind="end", **facts, seconds=round(time.monotonic() - began, 1))

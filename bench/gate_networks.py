@@ -20,7 +20,7 @@ import time
 import torch
 from torch import Tensor, nn
 
-from bench.gate_rules import WORKLOADS, contest_specs
+from bench.gate_rules import WORKLOADS, specs_of
 from cnnbench import architectures
 from cnnbench.spec import Spec
 from cnnbench.worker import build, modes
@@ -89,7 +89,7 @@ def _turn(one: build.Step, calls: int) -> float:
 
 def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]:
     """A layer that costs about so much, and what it costs."""
-    spec, _ = contest_specs(workload, None)
+    spec, _ = specs_of(workload, None)
     modes.set_flags(spec.mode, 1)
     plain = step(spec)
     for _ in range(10):
@@ -100,7 +100,7 @@ def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]
     size = max(16, min(32768, round(numbers / repeats)))
     for _ in range(4):
         layer = {"size": size, "repeats": repeats}
-        found = cost(plain, step(contest_specs(workload, layer)[1]), seconds / 8)[0]
+        found = cost(plain, step(specs_of(workload, layer)[1]), seconds / 8)[0]
         if abs(found - effect) < 0.1 * effect:
             break
         factor = effect / max(found, effect / 3)
@@ -109,7 +109,7 @@ def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]
         else:
             size = max(16, round(size * factor))
     layer = {"size": size, "repeats": repeats}
-    truth, error, count = cost(plain, step(contest_specs(workload, layer)[1]), seconds)
+    truth, error, count = cost(plain, step(specs_of(workload, layer)[1]), seconds)
     return {
         "kind": "truth", "workload": workload, "effect": effect, "layer": layer,
         "truth": truth, "error": error, "calls": count,

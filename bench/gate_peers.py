@@ -26,7 +26,7 @@ LAYERS: dict[str, dict[str, int]] = json.loads(os.environ.get("CNNBENCH_LAYERS",
 
 @pytest.mark.parametrize("workload", gate_rules.WORKLOADS)
 def test_step(workload: str, benchmark: Any) -> None:
-    _, spec = gate_rules.contest_specs(workload, LAYERS.get(workload))
+    _, spec = gate_rules.specs_of(workload, LAYERS.get(workload))
     modes.set_flags(spec.mode, 1)
     step = gate_networks.step(spec)
     before = asv_samples(step.call)

@@ -30,7 +30,7 @@ THRESHOLD = 0.05
 Timings = dict[str, Any]
 
 
-def contest_specs(workload: str, layer: dict[str, int] | None) -> tuple[Spec, Spec]:
+def specs_of(workload: str, layer: dict[str, int] | None) -> tuple[Spec, Spec]:
     """The network as it is, and with a layer more; ``None`` for the same network."""
     name, shape, mode = WORKLOADS[workload]
     base = Spec(Workload(name, 1, shape), Mode.parse(mode, "cpu"), Device("cpu"), 1)
@@ -44,7 +44,7 @@ def contest_specs(workload: str, layer: dict[str, int] | None) -> tuple[Spec, Sp
 
 def workload_of(base: Spec) -> str:
     """The name of a base."""
-    found = {contest_specs(name, None)[0].id: name for name in WORKLOADS}
+    found = {specs_of(name, None)[0].id: name for name in WORKLOADS}
     return found[base.id]
 
 

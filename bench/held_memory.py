@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from cnnbench.plan import Plan  # noqa: E402
+from cnnbench.requests import MeasureMemory  # noqa: E402
 from cnnbench.runner.inquiry import ask, asking  # noqa: E402
 from cnnbench.runner.process import Processes  # noqa: E402
 from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of  # noqa: E402
@@ -104,11 +106,12 @@ def ours(mebibytes: int, milliseconds: float, repeats: int) -> dict[str, list[in
     workload = Workload("cnnbench.worker.oracles:holds", 1, _SHAPE, arguments=given)
     spec = Spec(workload, Mode(), Device(), 1)
     with asking(Processes()) as pool:
-        request = {"task": "memory", "spec": spec.id, "seed": 0}
+        request = MeasureMemory.planned(spec, Plan())
         found = [ask(pool, request, 120.0) for _ in range(repeats)]
     names = {"ours, allocator": "cpu_peak_bytes", "ours, high-water mark": "cpu_high_water_bytes"}
     return {
-        way: [one[name] - one["resident_bytes"] for one in found] for way, name in names.items()
+        way: [getattr(one, name) - one.resident_bytes for one in found]
+        for way, name in names.items()
     }
 
 

@@ -12,8 +12,9 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from cnnbench.codec import decode
+from cnnbench.plan import Plan
 from cnnbench.record import Memory
+from cnnbench.requests import MeasureMemory
 from cnnbench.runner.inquiry import ask
 from cnnbench.runner.process import Processes
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -33,8 +34,8 @@ def main() -> None:
         for name in options.names:
             workload = Workload(name, options.batch, (3, 224, 224))
             spec = Spec(workload, Mode(), Device(), options.threads)
-            request = {"task": "memory", "spec": spec.id, "seed": 0, "memory_limit": None}
-            print(row(name, decode(Memory, ask(pool, request, 600.0))), flush=True)
+            request = MeasureMemory.planned(spec, Plan())
+            print(row(name, ask(pool, request, 600.0)), flush=True)
 
 
 def row(name: str, memory: Memory) -> str:

@@ -32,6 +32,7 @@ from neighbour import beside, pin  # noqa: E402
 from cnnbench import metrics  # noqa: E402
 from cnnbench.plan import Plan  # noqa: E402
 from cnnbench.record import Run  # noqa: E402
+from cnnbench.requests import MeasureLatency  # noqa: E402
 from cnnbench.runner.ensemble import Ensemble  # noqa: E402
 from cnnbench.runner.process import Processes  # noqa: E402
 from cnnbench.spec import Spec, arguments_of  # noqa: E402
@@ -60,11 +61,8 @@ def ours(models: list[str], plan: Plan, number: int) -> dict[str, float]:
     return found
 
 
-def request(spec: Spec, plan: Plan, number: int) -> dict[str, object]:
-    return {
-        "task": "measure", "spec": spec.id, "seed": plan.seed, "round": number,
-        "ensemble": f"bench-{number}", "warm_up": plan.warm_up,
-    }  # fmt: skip
+def request(spec: Spec, plan: Plan, number: int) -> MeasureLatency:
+    return MeasureLatency.planned(spec, plan, round=number, ensemble=f"bench-{number}")
 
 
 def log_ratio(one: object, other: object) -> float:

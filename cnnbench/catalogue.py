@@ -35,7 +35,10 @@ class CatalogueEntry:
         paper: author, title or arXiv number, and the table the numbers come from.
         input: shape of one sample without the batch axis.
         params: parameters as built by default, with every auxiliary head.
-        macs: multiply-accumulates of one sample in inference.
+        macs: multiply-accumulates of one sample in inference, counted as ``cnnbench cost`` does; of
+            a detector the part that does not depend on how many boxes it finds.
+        published_macs: what the source states of ``macs``, rounded as there; of a detector with the
+            boxes that its weights found in the publisher's input. ``None`` where it states nothing.
         top1: published ImageNet top-1 accuracy in percent.
         min_size: smallest height and width the network takes.
         tags: words to select by.
@@ -49,7 +52,8 @@ class CatalogueEntry:
     paper: str
     input: tuple[int, ...]
     params: int
-    macs: int | None
+    macs: int
+    published_macs: int | None
     top1: float | None
     min_size: int | None
     tags: tuple[str, ...]

@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnbench.errors import SchemaError
 
-# What reports look into: the type, and that of the items of a list.
+# The fields that reports read: their type, and the type of the items of a list.
 _ENVIRONMENT: dict[str, tuple[Any, Any]] = {
     "torch": (Mapping, object),
     "gpus": ((list, tuple), Mapping),

@@ -121,7 +121,7 @@ def _player(
     torch.manual_seed(plan.seed)
     first, result = sampling.timed(step.call, kind)
     check = checking.compare(spec, step.observe(result), path, reference)
-    warm = sampling.warm_up(step.call, kind, sampling.WarmUp.of(plan.warm_up))
+    warm = sampling.warm_up(step.call, kind, plan.warm_up)
     return _Player(
         spec,
         step,

@@ -9,6 +9,34 @@ from dataclasses import dataclass, replace
 
 from cnnbench.errors import UsageError
 
+# Fields that a measurement in the caller's own process uses; the others are about workers.
+IN_PROCESS = (
+    "rounds", "slices", "slice_seconds", "turn_budget", "warm_up_calls", "warm_up_seconds",
+    "warm_up_limit", "warm_up_fewest", "least_turns", "seed",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WarmUp:
+    """How long a worker warms up.
+
+    Attributes:
+        calls: at least this number, and
+        seconds: at least this long, both after the first call, which may compile;
+        limit: but no longer than this once
+        fewest: calls are done, so that a network that takes seconds per call ends.
+    """
+
+    calls: int
+    seconds: float
+    limit: float
+    fewest: int
+
+    def times(self, factor: int) -> WarmUp:
+        """As much again, so many times."""
+        calls, fewest = factor * self.calls, factor * self.fewest
+        return WarmUp(calls, factor * self.seconds, factor * self.limit, fewest)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -20,7 +48,7 @@ class Plan:
         slice_seconds: length of a turn; at least one call is made.
         turn_budget: seconds of slices per spec and round; slow networks get fewer turns, at least
             three.
-        warm_up_calls, warm_up_seconds, warm_up_limit: see ``worker.sampling.WarmUp``.
+        warm_up_calls, warm_up_seconds, warm_up_limit: see ``WarmUp``.
         seed: of weights, inputs and the order of turns.
         timeout: seconds that any one step of a worker may take.
         memory_limit: bytes that a worker may get beyond what it starts with; ``None`` for no limit.
@@ -63,14 +91,11 @@ class Plan:
                 raise UsageError(f"--{name.replace('_', '-')} must be positive")
 
     @property
-    def warm_up(self) -> dict[str, float]:
+    def warm_up(self) -> WarmUp:
         """What a worker needs to know about warming up."""
-        return {
-            "calls": self.warm_up_calls,
-            "seconds": self.warm_up_seconds,
-            "limit": self.warm_up_limit,
-            "fewest": self.warm_up_fewest,
-        }
+        return WarmUp(
+            self.warm_up_calls, self.warm_up_seconds, self.warm_up_limit, self.warm_up_fewest
+        )
 
     def turns(self, estimate: float) -> int:
         """Turns for an ensemble whose slowest member takes ``estimate`` seconds per call."""

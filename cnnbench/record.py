@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import stats
+from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Structure
@@ -56,7 +56,7 @@ class Cost:
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).
         activation_peak_bytes: predicted peak of live activations.
         memory_peak_bytes: predicted peak including parameters, buffers and input (training:
-            gradients, optimiser); tensors only, without library scratch.
+            gradients, optimizer); tensors only, without library scratch.
         uncounted: operators without a rule and how often they were called; non-empty means the
             totals may be short.
         auxiliary_params: parameters the inference pass does not read (auxiliary heads), included
@@ -93,12 +93,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a step, timed by itself after the slices.
+    """One part of a step, timed separately after the slices.
 
     Attributes:
         name: ``forward``, ``loss``, ``backward``, ``optimizer``.
-        ns: its duration in each of some steps, waited for; together a little longer than the step,
-            which is timed without a stop in between.
+        ns: its duration in each of several steps, with a wait after it; together the parts are a
+            little longer than the step, which is timed without waiting in between.
     """
 
     name: str
@@ -117,7 +117,8 @@ class Check:
         status: ``ok``, ``loose``, ``wrong`` or ``unchecked``.
         error: relative Frobenius error against fp32 eager.
         error_float64: relative Frobenius error against float64 eager.
-        top1_agreement: share of samples whose largest logit is the reference's, for classifiers.
+        top1_agreement: share of input samples whose largest logit is the reference's, for
+            classifiers.
         reason: why it is not ``ok``.
     """
 
@@ -167,13 +168,13 @@ class Run:
         round: which fresh start of the workers this was.
         ensemble: names the set of processes that lived together and took turns.
         slices: what was sampled, in order.
-        warmup_ns: each call before sampling; the first holds compilation.
+        warmup_ns: each call before sampling; the first contains compilation.
         build_ns: construction, move to the device and mode.
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
         parts: the step in parts, where it has more than one.
         flags: global flags and settings as they were.
-        check: this very process's output against the reference.
+        check: the output of this process against the reference.
     """
 
     round: int
@@ -195,11 +196,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak memory of one step, from a pass and a process of its own.
+    """Peak memory of one step, from a separate pass and process.
 
     Attributes:
-        resident_bytes: what lives before the step: parameters, buffers, input, gradients, optimiser
-            state.
+        resident_bytes: memory that is live before the step: parameters, buffers, input, gradients,
+            optimizer state.
         cpu_peak_bytes: resident plus the allocator's peak within the step.
         cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc
             caching off.
@@ -208,7 +209,7 @@ class Memory:
         cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.
         cuda_process_bytes: memory of the process on the device as the driver counts it.
         minor_faults: page faults of one step with malloc caching as it usually is.
-        missing: name of each figure that could not be had -> why.
+        missing: name of each value that is not available -> why.
     """
 
     resident_bytes: int | None = None
@@ -254,7 +255,7 @@ class Record:
         structure: what the step is made of.
         algorithm: of a convolution in the lab.
         ceilings: probed before and after its ensembles, if they were.
-        notes: what else a reader must know, e.g. why a figure is missing.
+        notes: other information for readers, e.g. why a value is missing.
     """
 
     id: str
@@ -278,7 +279,7 @@ class Record:
 
     @cached_property
     def round_seconds(self) -> tuple[float, ...]:
-        """Seconds per call, one value per round; computed once, because much follows from it."""
+        """Seconds per call, one value per round; computed once, because it is used often."""
         return stats.of_rounds((run.round, run.seconds) for run in self.runs)
 
     @cached_property
@@ -289,12 +290,12 @@ class Record:
 
     @property
     def rounds(self) -> int:
-        """Fresh starts that gave samples."""
+        """Number of rounds with samples."""
         return len({run.round for run in self.runs if run.slices})
 
     @cached_property
     def sampled_ns(self) -> int:
-        """All its samples together."""
+        """Sum of all its samples."""
         return sum([run.slices.sampled_ns for run in self.runs])
 
     @cached_property
@@ -305,7 +306,7 @@ class Record:
 
     @property
     def refused(self) -> bool:
-        """Whether it is a way to compute a layer that does not apply to it: no failure."""
+        """Whether its implementation does not apply to the layer, which is not a failure."""
         layer = self.spec.workload.architecture.startswith("conv:")
         return layer and self.failure is not None and self.failure.kind == "unsupported"
 
@@ -364,7 +365,7 @@ def from_json(data: Any) -> Record:
     for number in range(data["schema"], SCHEMA):
         data = _MIGRATIONS[number](data) | {"schema": number + 1}
     record = decode(Record, data, "record")
-    _ = record.spec  # an id that is none is refused here, and what it says is kept
+    axes.understood(record.spec)  # an id that is none is refused here, and what it says is kept
     return record
 
 

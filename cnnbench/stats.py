@@ -1,8 +1,8 @@
 """Estimates and intervals. Floats in, floats out; knows nothing of records, units or time.
 
-The unit of statistics is the round (a fresh process), because samples of one process share its
-luck: intervals are Student-t intervals over one value per round, on logarithms, since times are
-positive and compared as ratios.
+The unit of statistics is the round (a fresh process), because samples from one process are
+correlated. Intervals are Student-t intervals over one value per round, on logarithms, since times
+are positive and compared as ratios.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ class Estimate:
         return (self.high - self.low) / 2 / abs(self.point)
 
 
-# Typed, so that a count stays a whole number where a measured value is equal to it.
+# Typed, so that a count stays an integer if a measured value is equal to it.
 @lru_cache(maxsize=4096, typed=True)
 def exact(value: float | None) -> Estimate | None:
-    """A value without uncertainty (a count); modes of a network have most of theirs in common.
+    """A value without uncertainty (a count); the modes of a network share most of these.
 
-    What is no number was not measured: a share of nothing, for one.
+    A value that is not finite counts as not measured, for example a share of nothing.
     """
     return Estimate(value, value, value) if value is not None and math.isfinite(value) else None
 
@@ -101,7 +101,7 @@ def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
 
 @dataclass(frozen=True)
 class Shift:
-    """A log-ratio and how well it is known.
+    """A log-ratio and its uncertainty.
 
     Attributes:
         centre: the log-ratio.
@@ -133,7 +133,7 @@ def shift_of(pairs: Sequence[float]) -> Shift:
 
 
 def shift(old: Estimate, new: Estimate) -> Shift:
-    """The log-ratio of two estimates that were made apart, by Welch's approximation.
+    """The log-ratio of two estimates that were measured separately, by Welch's approximation.
 
     Their 95 % t-intervals hold their standard errors; the degrees of freedom are Welch's and
     Satterthwaite's, rounded down.
@@ -184,7 +184,7 @@ def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
     variance = sum(error**2 for error, _ in parts)
     below = sum(error**4 / freedom for error, freedom in parts)
     lowest = min(freedom for _, freedom in parts)
-    # At least the smaller of the two, which is what it tends to where one error is all of it.
+    # At least the smaller of the two: the limit where one error dominates.
     freedom = max(lowest, math.floor(variance**2 / below)) if below > 0 else lowest
     return math.sqrt(variance), freedom
 
@@ -204,7 +204,7 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
 
 @lru_cache(maxsize=1024)
 def _moments(values: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and standard deviation; with fractions, as the library does it, it is slow."""
+    """Mean and standard deviation; the library's computation with fractions is slow."""
     mean = statistics.fmean(values)
     return mean, math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))
 
@@ -275,8 +275,8 @@ def quartile_spread(values: Sequence[float]) -> float | None:
 def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
     """One value per round.
 
-    A baseline that was measured in several ensembles of one round has several runs in it, which
-    share a starter and so its luck.
+    If the reference mode was measured in several ensembles of one round, it has several runs in
+    that round. They share a starter, so they are correlated.
     """
     rounds: dict[int, list[float]] = {}
     for number, value in values:

@@ -14,13 +14,14 @@ _COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, never in scientific notation.
+    """A number with a given number of significant digits, never in scientific notation.
 
     >>> significant(1234.5), significant(0.012345), significant(0)
     ('1234', '0.0123', '0')
     """
     if 0.001 <= value < 10 ** (digits - 1):
-        # In this range "#g" writes the same in one step, but a point behind what has no decimals.
+        # In this range "#g" gives the same in one step, except for a trailing point without
+        # decimals.
         return f"{value:#.{digits}g}".removesuffix(".")
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
@@ -70,7 +71,7 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     """A fraction as a percentage: ``4.2 %``; with ``sign`` also ``+4.2 %``."""
     value = 100 * fraction
     digits = 1 if abs(value) < 100 else 0
-    # Plus zero, because what rounds to nothing has no sign.
+    # Plus zero, because a value that rounds to zero has no sign.
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 

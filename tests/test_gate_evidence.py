@@ -75,14 +75,14 @@ def test_asv_needs_both_a_factor_and_significance() -> None:
 
 
 def test_specs_of_a_block() -> None:
-    base, head = gate_rules.contest_specs("lenet compiled", {"size": 64, "repeats": 2})
+    base, head = gate_rules.specs_of("lenet compiled", {"size": 64, "repeats": 2})
 
     assert base.id == "lenet/inference-b1-3x32x32/compile/cpu-t1"
     assert head.workload.architecture == "bench.gate_networks:slowed"
     assert head.workload.keywords == {"name": "lenet", "size": 64, "repeats": 2}
-    assert gate_rules.contest_specs("lenet", None)[1] == gate_rules.contest_specs("lenet", None)[0]
+    assert gate_rules.specs_of("lenet", None)[1] == gate_rules.specs_of("lenet", None)[0]
     for name in gate_rules.WORKLOADS:
-        assert gate_rules.workload_of(gate_rules.contest_specs(name, None)[0]) == name
+        assert gate_rules.workload_of(gate_rules.specs_of(name, None)[0]) == name
 
 
 def test_the_most_telling_blocks_come_first() -> None:
@@ -131,8 +131,8 @@ def test_blocks_may_be_chosen() -> None:
 def test_finished_blocks_are_not_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    played: list[str] = []
-    monkeypatch.setattr(gate_evidence, "play", lambda log, facts, *rest: played.append(
+    measured: list[str] = []
+    monkeypatch.setattr(gate_evidence, "measure_pairs", lambda log, facts, *rest: measured.append(
         facts["block"]))  # fmt: skip
     monkeypatch.setattr(gate_evidence, "unrest", lambda: 0.05)
     monkeypatch.setattr(gate_evidence, "truths", lambda log, effects, seconds: {effects[0]: {}})
@@ -142,7 +142,7 @@ def test_finished_blocks_are_not_measured_again(
 
     gate_evidence.measure(Log(tmp_path), given)
     gate_evidence.measure(Log(tmp_path), given)
-    assert played == ["0/0/0", "0/0/0.05"]
+    assert measured == ["0/0/0", "0/0/0.05"]
     assert "5.0 % to 5.0 %, median 5.0 %" in gate_evidence.report(Log(tmp_path), verdicts=2)
 
     given.rounds, given.minutes = 2, 0.0
@@ -152,4 +152,4 @@ def test_finished_blocks_are_not_measured_again(
     log.add(kind="end", block="x", condition=0.0, effect=0.0, take=1, seconds=1e6)
     log.add(kind="end", block="y", condition=0.0, effect=0.0, take=1, seconds=1e6)
     gate_evidence.measure(log, given)
-    assert played == ["0/0/0", "0/0/0.05"]
+    assert measured == ["0/0/0", "0/0/0.05"]

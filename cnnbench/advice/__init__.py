@@ -2,39 +2,33 @@
 
 A table of small rules, each from the evidence to findings in plain words. Values in, values out:
 knows nothing of how the evidence was taken. A rule that lacks its evidence says nothing or says
-that it was not measured; it never guesses. A mode whose output is wrong is never recommended, and a
-gain whose interval includes 1 is no gain.
+that it was not measured; it never guesses. Which mode to use is decided in ``cnnbench.choice``, for
+reports too.
 
-``choice`` holds the evidence and chooses the mode, ``limits`` says what holds the workload back.
+``evidence`` is what was measured, ``limits`` says what holds the workload back.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, units
 from cnnbench.advice import limits
-from cnnbench.advice.choice import (
-    AdviceFinding,
-    Evidence,
-    is_gain,
-    is_loss,
-    mode_of,
-    recommended,
-)
+from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
+from cnnbench.choice import choose, standing
 from cnnbench.spec import WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnnbench.choice import ModeChoice
     from cnnbench.record import Record
     from cnnbench.stats import Estimate
 
 _MEMORY_CHANGE = 0.05
 
-_EDGE = "no difference that can be seen"
+_EDGE = "no clear difference"
 
 
 def advise(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -46,59 +40,65 @@ def _times(change: Estimate) -> str:
     """``1.83x as fast as eager [1.79x, 1.87x]``."""
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
-        return f"{text} (one round: no interval)"
+        return f"{text} (one round)"
     return f"{text} [{units.ratio(change.low)}, {units.ratio(change.high)}]"
 
 
 def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    best, baseline = recommended(evidence), evidence.baseline
-    if best is None or baseline is None:
+    choice = evidence.choice
+    if choice is None:
         text = "no advice: plain eager could not be measured, so there is nothing to compare with"
         return (AdviceFinding("no_baseline", "use", text),)
-    time = metrics.latency(best)
-    assert time is not None  # noqa: S101 - recommended() returns measured records only
-    took = f"{units.seconds(time.point)} per call"
-    if best is baseline:
-        return (
-            AdviceFinding("stay", "use", f"stay with eager ({took}): {_why(evidence)}", "eager"),
-        )
-    change = metrics.speedup(best, baseline)
-    assert change is not None  # noqa: S101 - likewise
-    checked = "" if best.status == "ok" else "; its output could not be checked"
-    text = f"use {mode_of(best)}: {_times(change)}, {took}{checked}"
-    return (AdviceFinding("use", "use", text, mode_of(best)),)
+    took = f"{units.seconds(_latency(choice.best))} per call"
+    if choice.gain is None:
+        return (AdviceFinding(*_stay(choice, took), "eager"),)
+    checked = "" if choice.best.status == "ok" else "; its output could not be checked"
+    text = f"use {mode_of(choice.best)}: {_times(choice.gain)}, {took}{checked}"
+    return (AdviceFinding("use", "use", text, mode_of(choice.best)),)
 
 
-def _why(evidence: Evidence) -> str:
-    """To stay with eager."""
-    others = [
-        one
-        for one in evidence.records
-        if one is not evidence.baseline and metrics.speedup(one, evidence.baseline) is not None
-    ]
-    if not others:
-        return "no other mode was measured"
-    if all(one.status == "unchecked" for one in others):
-        return "no other mode shows a gain; their outputs could not be checked"
-    return "no other mode with right output shows a gain"
+def _latency(record: Record) -> float:
+    time = metrics.latency(record)
+    assert time is not None  # noqa: S101 - only what was measured is chosen
+    return time.point
+
+
+def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
+    """Name, kind and text where eager is left as it is: it is best, or that is open."""
+    other = choice.foremost
+    change = None if other is None else metrics.speedup(other, choice.baseline)
+    if other is None or change is None or choice.verdict not in _OPEN:
+        return "stay", "use", f"stay with eager ({took}): {_CLOSED[choice.verdict]}"
+    head, tail = _OPEN[choice.verdict]
+    count = len(choice.tried)
+    best = f"the best of {count} others, {mode_of(other)}," if count > 1 else mode_of(other)
+    text = f"{head}: {best} is {_times(change)}, eager takes {took}; {tail}"
+    return choice.verdict, "use", text
+
+
+_CLOSED = {
+    "alone": "no other mode was measured",
+    "unfit": "no other mode has an output that is right",
+    "slower": "every other mode with right output is slower",
+}
+_OPEN = {
+    "once": ("not repeated, and one round says nothing", "give more --rounds or --budget"),
+    "unclear": ("no mode is clearly faster than eager", "more --rounds may tell"),
+}
 
 
 def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """How much of a gain is that of fewer bits, where a mode without that is faster too."""
-    best = recommended(evidence)
+    best = evidence.recommended
     if best is None or best.spec.mode.precision == "fp32":
         return ()
-    exact = recommended(
-        replace(
-            evidence,
-            records=tuple(r for r in evidence.records if r.spec.mode.precision == "fp32"),
-        )
-    )
-    change = metrics.speedup(best, exact)
-    if exact is None or exact is evidence.baseline or change is None:
+    choice = choose(one for one in evidence.records if one.spec.mode.precision == "fp32")
+    if choice is None or choice.gain is None:
         return ()
-    beside = metrics.speedup(exact, evidence.baseline)
-    gained = "" if beside is None else f" and is {_times(beside)}"
+    exact, change = choice.best, metrics.speedup(best, choice.best)
+    if change is None:
+        return ()
+    gained = f" and is {_times(choice.gain)}"
     text = (
         f"with all bits: {mode_of(exact)} keeps fp32{gained}; {mode_of(best)} is"
         f" {units.ratio(change.point)} as fast as that{_between(change)}"
@@ -114,79 +114,65 @@ def _between(change: Estimate) -> str:
 
 def _others(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """A sentence for every other mode, so that none is passed over in silence."""
-    best, baseline = recommended(evidence), evidence.baseline
-    if best is None or baseline is None:
+    choice = evidence.choice
+    if choice is None:
         return ()
     found = []
     for record in evidence.records:
-        if record in (best, baseline):
+        if record in (choice.best, choice.baseline):
             continue
-        name, text = _verdict(record, baseline, best)
+        name, text = _verdict(record, choice)
         found.append(AdviceFinding(name, "other", f"{mode_of(record)}: {text}", mode_of(record)))
     return tuple(found)
 
 
-def _verdict(record: Record, baseline: Record, best: Record) -> tuple[str, str]:
+def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
     if record.failure is not None:
         return "failed", f"failed in {record.failure.phase}: {record.failure.message}"
-    change = metrics.speedup(record, baseline)
+    change, how = metrics.speedup(record, choice.baseline), choice.standing(record)
     if change is None:
         return "not_compared", "not measured beside eager"
     if record.status == "wrong":
         reason = record.check.reason if record.check is not None else ""
         return "wrong", f"its output is wrong ({reason}), whatever its speed"
-    if record.status == "loose" and is_gain(change):
+    if record.status == "loose" and how == "faster":
         return "loose", f"{_times(change)}, but its output differs more than its precision explains"
-    if is_gain(change):
-        beside = metrics.speedup(best, record)
-        same = "" if is_gain(beside) else f"; {_EDGE} from {mode_of(best)}"
+    if how == "faster":
+        same = f"; {_EDGE} from {mode_of(choice.best)}" if record in choice.equal else ""
         return "gain", _times(change) + same
-    if is_loss(change):
+    if how == "slower":
         return "slower", _times(change)
-    return "no_difference", f"{_times(change)}: {_EDGE}"
+    if how == "once":
+        return "not_repeated", f"{_times(change)}, which says nothing"
+    # Alone it would be clear; its interval says so.
+    alone = standing(record, choice.baseline) == "faster"
+    chance = f", as one of {len(choice.tried)} may be so by chance" if alone else ""
+    return "no_difference", f"{_times(change)}: {_EDGE}{chance}"
 
 
 def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """For every compiled mode with a gain: how long it compiles, how many calls pay for that."""
-    baseline = evidence.baseline
+    choice = evidence.choice
+    if choice is None:
+        return ()
     found = []
     for record in evidence.records:
         cold = metrics.first_call(record, "cold")
-        change = metrics.speedup(record, baseline)
-        time, plain = metrics.latency(record), baseline and metrics.latency(baseline)
-        if cold is None or time is None or not plain or not is_gain(change):
+        calls = metrics.break_even(record, choice.baseline)
+        if cold is None or calls is None or choice.standing(record) != "faster":
             continue
-        name, saved = mode_of(record), plain.point - time.point
-        if saved <= 0:
-            continue
-        calls = break_even(cold.point, time.point, saved)
         text = (
-            f"{name} compiles for {units.seconds(cold.point)} with an empty cache and pays after"
-            f" {units.count(calls)} calls, against eager"
+            f"{mode_of(record)} compiles for {units.seconds(cold.point)} with an empty cache and"
+            f" pays after {units.count(math.ceil(calls.point))} calls, against eager"
         )
-        best = recommended(evidence)
-        if best is not None and best.spec.mode.compiler == "eager" and best is not baseline:
-            text += f"; {mode_of(best)} has nothing to pay back"
-        found.append(AdviceFinding("compile", "cost", text, name))
+        if choice.best.spec.mode.compiler == "eager" and choice.gain is not None:
+            text += f"; {mode_of(choice.best)} has nothing to pay back"
+        found.append(AdviceFinding("compile", "cost", text, mode_of(record)))
     return tuple(found)
 
 
-def break_even(first_call: float, later_call: float, saved: float) -> int:
-    """Calls after which a first call that compiles has paid for itself.
-
-    Args:
-        first_call: seconds of the first call, compilation included.
-        later_call: seconds of any later call.
-        saved: seconds that each call saves; positive.
-
-    >>> break_even(10.0, 0.02, 0.01)
-    998
-    """
-    return math.ceil(round((first_call - later_call) / saved, 6))
-
-
 def _memory_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    best, baseline = recommended(evidence), evidence.baseline
+    best, baseline = evidence.recommended, evidence.baseline
     if best is None or baseline is None or best is baseline:
         return ()
     for name in ("cuda_memory", "peak_memory"):
@@ -207,7 +193,7 @@ def _memory_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 
 
 def _accuracy_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    best = recommended(evidence)
+    best = evidence.recommended
     check = None if best is None else best.check
     if best is None or best is evidence.baseline or check is None:
         return ()
@@ -268,4 +254,4 @@ RULES: tuple[Callable[[Evidence], tuple[AdviceFinding, ...]], ...] = (
     _untried,
 )
 
-__all__ = ["RULES", "AdviceFinding", "Evidence", "advise", "break_even", "recommended"]
+__all__ = ["RULES", "AdviceFinding", "Evidence", "advise"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, roofline, units
-from cnnbench.advice.choice import AdviceFinding, Evidence, is_loss, mode_of
+from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
+from cnnbench.choice import standing
 from cnnbench.profile import Layer, LayerCost, layer_rows
 from cnnbench.roofline import RooflinePart
 
@@ -59,7 +60,7 @@ def _may(evidence: Evidence, what: str, *words: str) -> str:
     slower = {
         mode_of(record)
         for record in evidence.records
-        if is_loss(metrics.speedup(record, evidence.baseline))
+        if standing(record, evidence.baseline) == "slower"
     }
     left = [word for word in words if word not in own and word not in slower]
     return f", and {' and '.join(left)} may {what}" if left else ""

@@ -5,9 +5,8 @@
     analysis.macs, analysis.memory.peak, analysis.layers, analysis.uncounted
 
 One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place
-of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, ``layers``
-and ``result`` make
-tables of it. Knows nothing of architectures, benchmarks or text.
+of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, and
+``layers`` and ``result`` make tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
 from cnnbench.analysis.analyse import analyze
@@ -16,17 +15,10 @@ from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import build_on_meta
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
-from cnnbench.analysis.values import Field, LayerRow, OpRow, Slope, Totals, TracedMemory
 
 __all__ = [
     "Analysis",
     "Convolution",
-    "Field",
-    "LayerRow",
-    "OpRow",
-    "Slope",
-    "Totals",
-    "TracedMemory",
     "WrongInput",
     "analyze",
     "build_on_meta",

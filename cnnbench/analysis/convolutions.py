@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench.analysis.values import Shape
+from cnnbench.costs import Shape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

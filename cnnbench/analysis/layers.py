@@ -1,11 +1,11 @@
-"""Rows per operator and per module, made from a recording when somebody asks for them."""
+"""Rows per operator and per module, made from a recording on demand."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.analysis import receptive
-from cnnbench.analysis.values import Field, LayerRow, OpRow, Totals
+from cnnbench.costs import Field, LayerRow, OpRow, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -1,45 +1,37 @@
 """The catalogue as text: one JSON row per architecture, counted on the meta device.
 
-Published numbers are claims and stand in the code; what is written here is counted, except for the
-MACs of torchvision's models, which are those of its own metadata.
+Published numbers are claims and stand in the code. Parameters and MACs of a row are counted, by the
+analysis that ``cnnbench cost`` asks too, so that no command states another number than the others;
+what a source publishes of its MACs is a fact of its own beside them.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torchvision
-from torch.utils.flop_counter import FlopCounterMode
 
+from cnnbench import analysis
 from cnnbench.architectures import catalogue
-from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
 
 
-def count_parameters(architecture: Architecture, **arguments: Any) -> int:
-    """Parameters of the network, each counted once, frozen ones included."""
-    module = on_meta(architecture.build, **arguments)
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def count_macs(architecture: Architecture) -> int:
-    """Multiply-accumulates of one sample in inference (FLOPs of torch's counter, halved)."""
-    module = on_meta(architecture.build).eval()
-    inputs = TASKS[architecture.task].inputs(1, architecture.input, torch.Generator())
-    counter = FlopCounterMode(display=False)
-    with counter:
-        module(*(tensor.to("meta") for tensor in inputs))
-    return int(counter.get_total_flops()) // 2
+def count(architecture: Architecture, **arguments: Any) -> analysis.Analysis:
+    """Count one sample in inference, of what ``arguments`` to the builder make."""
+    module = analysis.build_on_meta(functools.partial(architecture.build, **arguments))
+    given = TASKS[architecture.task].inputs(1, architecture.input, torch.Generator())
+    return analysis.analyze(module, given)
 
 
 def row(architecture: Architecture) -> dict[str, Any]:
-    """Return the fields of ``cnnbench.catalogue.Entry``."""
-    macs = architecture.macs
+    """Return the fields of ``cnnbench.catalogue.CatalogueEntry``."""
+    counted = count(architecture)
     return {
         "name": architecture.name,
         "family": architecture.family,
@@ -47,8 +39,9 @@ def row(architecture: Architecture) -> dict[str, Any]:
         "year": architecture.year,
         "paper": architecture.paper,
         "input": list(architecture.input),
-        "params": count_parameters(architecture),
-        "macs": count_macs(architecture) if macs is None else macs,
+        "params": counted.params,
+        "macs": counted.macs,
+        "published_macs": architecture.macs,
         "top1": architecture.top1,
         "min_size": architecture.min_size,
         "tags": list(architecture.tags),
@@ -57,7 +50,7 @@ def row(architecture: Architecture) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the whole of ``catalogue.json``: sorted by name, a line per row."""
+    """Return the content of ``catalogue.json``: sorted by name, a line per row."""
     rows = [row(architecture) for _, architecture in sorted(catalogue().items())]
     lines = ",\n".join(json.dumps(fields, ensure_ascii=False) for fields in rows)
     version = torchvision.__version__.split("+")[0]

@@ -20,7 +20,7 @@ from cnnbench.version import VERSION
 # --help.
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
-    "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in duet."),
+    "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in pairs."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, HTML page, CSV, JSON, …"),
     "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),
     "check": ("cnnbench.cli.check", "Check against a baseline: structure, then timing."),

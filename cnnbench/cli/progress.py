@@ -1,6 +1,6 @@
-"""Shows how far a session is.
+"""Shows how far a session is, always on stderr.
 
-One moving line on a terminal, plain lines elsewhere. Always on stderr.
+Of a run, one moving line on a terminal, plain lines elsewhere; of pairs, plain lines.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from cnnbench import metrics, units
 from cnnbench.report.terminal import inert
 
 if TYPE_CHECKING:
+    from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
     from cnnbench.record import Record
 
 _COLOURS = {
@@ -87,3 +88,34 @@ def _why(record: Record) -> str:
     if record.failure is None:
         return "not measured"
     return inert(f"{record.failure.phase}: {record.failure.message}")
+
+
+class PairProgress:
+    """A watcher of paired comparisons that writes to stderr; silent when asked to be."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self.judged_so_far = 0
+
+    def pair(self, number: int, undecided: int, total: int) -> None:
+        """A pair of starters begins."""
+        self.say(f"pair {number + 1}: {undecided} of {total} benchmarks undecided")
+
+    def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
+        """A line only where something unusual happens."""
+        if confirming and number == 1:
+            self.say(f"{comparison.name}: looks slower; measuring again to confirm")
+
+    def judged(self, outcome: PairedOutcome) -> None:
+        """A line per verdict."""
+        self.judged_so_far += 1
+        found = outcome.decision
+        ends = (found.estimate, found.low, found.high)
+        point, *span = [units.percent(end, sign=True) for end in ends if end is not None] or [""]
+        interval = f" [{', '.join(span)}]" if span else ""
+        self.say(f"{outcome.comparison.name}: {outcome.verdict} {point}{interval}".rstrip())
+
+    def say(self, text: str) -> None:
+        """A line of its own."""
+        if not self._quiet:
+            click.echo(f"cnnbench: {text}", err=True)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, stats
+from cnnbench.choice import eligible, leaders
 from cnnbench.conv.layers import ConvLayer, Extraction, Share, shares
-from cnnbench.conv.results import LayerResults, is_configuration, right, seconds, sure_gain
+from cnnbench.conv.results import LayerResults, is_configuration, seconds
 from cnnbench.record import Record
 from cnnbench.spec import Mode
 from cnnbench.stats import Estimate
@@ -195,7 +196,7 @@ def _gain(times: Sequence[float], saved: Sequence[Sequence[float]]) -> Estimate:
 
 
 def _best(network: Network, base: Mode) -> dict[ConvLayer, Record]:
-    """The fastest right implementation of every layer that has one that gains for sure."""
+    """The implementation to choose for every layer where one clearly gains."""
     found = {}
     for layer, bench in network.benches.items():
         table = {cell.record.spec.mode: cell.record for cell in bench.cells}
@@ -203,11 +204,11 @@ def _best(network: Network, base: Mode) -> dict[ConvLayer, Record]:
             record
             for mode, record in table.items()
             if not is_configuration(mode) and replace(mode, implementation="") == base
-            and right(record)
+            and eligible(record)
         ]  # fmt: skip
-        sure = [one for one in ways if sure_gain(one, table.get(base), len(ways))]
-        if sure:
-            found[layer] = min(sure, key=seconds)
+        best = leaders([(one, table.get(base)) for one in ways])
+        if best:
+            found[layer] = best[0]
     return found
 
 

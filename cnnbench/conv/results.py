@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, stats
+from cnnbench.choice import eligible, leaders
 from cnnbench.conv import catalogue
 from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
 from cnnbench.record import Record
@@ -37,11 +38,6 @@ def seconds(record: Record) -> float:
     """Of one call; infinite if it was not measured."""
     time = metrics.latency(record)
     return float("inf") if time is None else time.point
-
-
-def right(record: Record) -> bool:
-    """Whether it was measured and its output is right."""
-    return record.status == "ok" and metrics.latency(record) is not None
 
 
 def is_library(mode: Mode) -> bool:
@@ -184,7 +180,7 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
         for record in own
         if record.spec.mode.precision == precision
         and is_library(record.spec.mode)
-        and right(record)
+        and eligible(record)
     ]
     return min(ways, key=seconds, default=None)
 
@@ -203,13 +199,13 @@ class Advice:
         bench: the layer.
         kind: a key of ``CLASSES``.
         dtype: that it keeps; empty for class A, which may change it.
-        chosen: the fastest right one that gains for sure; ``None`` if there is none.
+        chosen: the fastest of those that clearly gain (``choice``); ``None`` if none does.
         gain: over the default of its dtype, or for a substitute over the layer in its mode; for
             class A over the plain layer.
         beside: for class B, against the best library way.
         promised: for class C, the gain that multiply-accumulates promise.
         tried: how many right ones there were.
-        wrong: how many were left aside because their output is wrong.
+        wrong, loose: how many were left aside because their output is so.
         rounds: the most that any of them was measured in; one says nothing of differences.
     """
 
@@ -222,6 +218,7 @@ class Advice:
     beside: Estimate | None = None
     promised: float | None = None
     wrong: int = 0
+    loose: int = 0
     rounds: int = 0
 
     @property
@@ -263,30 +260,21 @@ def _dtype(record: Record) -> str:
 def _chosen(
     bench: LayerResults, kind: str, dtype: str, pairs: Sequence[tuple[Record, Record | None]]
 ) -> list[Advice]:
-    """The fastest of those right ones that gain for sure; nothing if nothing was measured."""
+    """What to choose of those that are fit; nothing if nothing was measured."""
     measured = [pair for pair in pairs if metrics.latency(pair[0]) is not None]
-    usable = [pair for pair in measured if right(pair[0])]
+    usable = [pair for pair in measured if eligible(pair[0])]
     if not measured:
         return []
-    wrong = sum(record.status == "wrong" for record, _ in measured)
+    wrong, loose = (
+        sum(record.status == status for record, _ in measured) for status in ("wrong", "loose")
+    )
     counts = [len(metrics.log_speedups(one, base)) for one, base in usable if base is not None]
     rounds = max(counts, default=0)
-    none = Advice(bench, kind, dtype, None, None, len(usable), wrong=wrong, rounds=rounds)
-    sure = [pair for pair in usable if sure_gain(*pair, len(usable))]
-    if not sure:
+    none = Advice(
+        bench, kind, dtype, None, None, len(usable), wrong=wrong, loose=loose, rounds=rounds
+    )
+    best = next(iter(leaders(usable)), None)
+    if best is None:
         return [none]
-    record, base = min(sure, key=lambda pair: seconds(pair[0]))
-    return [replace(none, chosen=record, gain=metrics.speedup(record, base))]
-
-
-def sure_gain(record: Record, base: Record | None, tried: int) -> bool:
-    """Whether a speed-up is more than luck, though it is the best of so many.
-
-    The error of 5 % is shared out over all that were tried (Bonferroni), so that one of twenty does
-    not seem faster by chance. One round says nothing.
-    """
-    rounds = [] if base is None else metrics.log_speedups(record, base)
-    if len(rounds) < 2:
-        return False
-    low = stats.log_ratio(rounds, 1 - 0.05 / max(tried, 1)).low
-    return low is not None and low > 1
+    base = next(base for one, base in usable if one is best)
+    return [replace(none, chosen=best, gain=metrics.speedup(best, base))]

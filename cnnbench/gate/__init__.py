@@ -1,12 +1,13 @@
-"""Two stored measurements -> what changed -> what to think of it.
+"""The gate's door: two sides -> what changed -> what to think of it -> how the command ends.
 
-``changes`` pairs records by spec id and knows no thresholds; ``judging`` knows thresholds and gives
-verdicts. Neither reads files or knows of exit codes.
+``changes`` pairs stored records by spec id, ``side_by_side`` takes what was measured just now;
+neither knows thresholds. ``judging`` gives verdicts, ``conclusion`` exit codes.
 """
 
 from __future__ import annotations
 
 from cnnbench.gate.changes import Change, Comparison, Row, Side, compare, side_of
+from cnnbench.gate.conclusion import conclude
 from cnnbench.gate.judging import Judged, Judgement, MetricVerdict, Threshold, judge
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Side",
     "Threshold",
     "compare",
+    "conclude",
     "judge",
     "side_of",
 ]

@@ -23,6 +23,7 @@ from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Structure
+from cnnbench.gate.changes import Side
 from cnnbench.record import Check, Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -133,6 +134,24 @@ class Baseline:
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
 
 
+def side_of(baseline: Baseline, name: str) -> Side:
+    """A baseline as a side of a comparison, with the noise it has learnt."""
+    return Side(
+        name=name,
+        environment=baseline.environment,
+        records=baseline.records(),
+        sessions={
+            spec: max(1, len({one.session for one in entry.rounds}))
+            for spec, entry in baseline.specs.items()
+        },
+        noise={
+            spec: entry.noise.sessions
+            for spec, entry in baseline.specs.items()
+            if entry.noise.sessions is not None
+        },
+    )
+
+
 def of_run(run: StoredRun, source: Source) -> Baseline:
     """What is kept of a run; specs that failed are left out.
 
@@ -185,8 +204,8 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
         return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
     if not _alike(old, new):
         raise Incomparable(
-            "the run is of another environment than the baseline; rounds of unlike machines do not"
-            " join; use --replace, or save a baseline of its own"
+            "the run is of another environment than the baseline; rounds of different machines"
+            " do not join; use --replace, or save a baseline of its own"
         )
     specs = dict(old.specs)
     for name, entry in new.specs.items():

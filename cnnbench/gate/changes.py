@@ -17,7 +17,7 @@ from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.gate import facets
 from cnnbench.gate.facets import Difference
-from cnnbench.gate.rule import Decision
+from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.metrics import METRICS, Metric
 from cnnbench.record import Record
 from cnnbench.stats import Estimate, Shift
@@ -71,8 +71,8 @@ class Change:
         shift: what the interval is made of.
         drift: half-width in log time that the machine may have drifted between the two.
         disturbed: why an absolute time is not to be believed.
-        decided: what whoever took the pairs has made of them by the same threshold: with its looks,
-            witness and confirmation it knows more than the pairs do.
+        outcome: of a comparison that was measured side by side just now: with its looks, CPU time
+            and confirmation it knows more than the pairs do.
     """
 
     metric: str
@@ -84,7 +84,7 @@ class Change:
     shift: Shift | None = None
     drift: float = 0.0
     disturbed: str = ""
-    decided: Decision | None = None
+    outcome: PairedOutcome | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class Row:
         changes: of every metric that one of them has.
         differences: what they do differently.
         uncompared: facets that one side does not know.
+        title: what it is called where two specs are compared, such as two models.
     """
 
     spec: str
@@ -106,6 +107,12 @@ class Row:
     changes: tuple[Change, ...] = ()
     differences: tuple[Difference, ...] = ()
     uncompared: tuple[str, ...] = ()
+    title: str = ""
+
+    @property
+    def name(self) -> str:
+        """As people read it."""
+        return self.title or self.spec
 
     def change(self, metric: str) -> Change | None:
         """Of one metric."""
@@ -120,12 +127,18 @@ class Comparison:
         old, new: their names.
         rows: one per spec of either.
         unlike: hard facts that differ: ``name: old -> new``.
+        made_up: one side was only pretended to be measured.
+        remarks: how it was measured, for people.
+        remedy: what to do about a change that was meant, for people.
     """
 
     old: str
     new: str
     rows: tuple[Row, ...]
     unlike: tuple[str, ...] = ()
+    made_up: bool = False
+    remarks: tuple[str, ...] = ()
+    remedy: str = ""
 
     @property
     def common(self) -> tuple[Row, ...]:
@@ -166,7 +179,13 @@ def compare(old: Side, new: Side) -> Comparison:
             " compare runs of the same models, batches, modes and threads"
         )
     rows = tuple(_row(name, old, new) for name in names)
-    return Comparison(old.name, new.name, rows, unlike(old.environment, new.environment))
+    places = (old.environment, new.environment)
+    return Comparison(old.name, new.name, rows, unlike(*places), made_up(*places))
+
+
+def made_up(*environments: Environment) -> bool:
+    """Whether something was only pretended to be measured."""
+    return any(one.hard.get("fake") for one in environments)
 
 
 def _example(side: Side) -> str:

@@ -1,8 +1,9 @@
 """Thresholds on changes: a verdict per metric and per row. Knows no files and no exit codes.
 
 Counts and bytes are compared as they are. Times are judged by the interval of their ratio against
-half the threshold (``decision``): paired ones by their pairs, those measured apart by an interval
-that allows for the machine's drift, so that a stored record is blind rather than wrong.
+half the threshold (``rule``): paired ones by their pairs, those measured apart by an interval that
+allows for the machine's drift, so that a stored record is blind rather than wrong. What was
+measured side by side just now (``outcomes``) brings its decision along.
 """
 
 from __future__ import annotations
@@ -13,19 +14,16 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
 from cnnbench import metrics
-from cnnbench.gate import facets
+from cnnbench.gate import facets, family
 from cnnbench.gate.changes import Change, Comparison, Row, measured
 from cnnbench.gate.rule import (
-    FAMILY,
-    MANY,
+    VERDICTS,
     Better,
     Decision,
     SequentialRule,
     Verdict,
     decide,
-    holm,
     judge_interval,
-    p_value,
 )
 from cnnbench.metrics import METRICS
 from cnnbench.spec import Spec
@@ -33,14 +31,8 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-# From what fails a row to what is fine; the first that a row holds is the row's.
-_ORDER: tuple[Verdict, ...] = (
-    "failed", "regression", "inconclusive", "incomparable", "missing", "added", "improvement",
-    "unchanged",
-)  # fmt: skip
-
-# Facets that a processor decides and not the code alone: between unlike machines they differ.
-_UNLIKE = "measured in unlike environments"
+# Facets that a processor decides and not the code alone: between different machines they differ.
+_UNLIKE = "measured in different environments"
 _OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
 
 
@@ -75,7 +67,7 @@ class MetricVerdict:
     """What is thought of one metric or facet of one spec.
 
     Attributes:
-        spec: its id.
+        spec: its id, or what a comparison of two is called.
         metric: or facet.
         verdict: the answer.
         limit: the threshold it was judged by.
@@ -110,7 +102,7 @@ class Judgement:
     Attributes:
         comparison: what was judged.
         rows: in its order.
-        forced: timing of unlike environments was judged all the same.
+        forced: timing of different environments was judged all the same.
     """
 
     comparison: Comparison
@@ -138,17 +130,17 @@ def judge(
     Args:
         comparison: what changed.
         thresholds: the last one that covers a spec and a metric counts.
-        force: judge times though the environments are unlike.
+        force: judge times though the environments differ.
         timing: judge what was measured; else only what a network is made of.
     """
     apart = bool(comparison.unlike) and not force
     found = {
-        row.spec: _findings(row, thresholds, apart=apart, timing=timing) for row in comparison.rows
+        row.name: _findings(row, thresholds, apart=apart, timing=timing) for row in comparison.rows
     }
     doubtful = _doubtful([one for findings in found.values() for one in findings])
     rows = []
     for row in comparison.rows:
-        findings = tuple(doubtful.get((one.spec, one.metric), one) for one in found[row.spec])
+        findings = tuple(doubtful.get((one.spec, one.metric), one) for one in found[row.name])
         rows.append(Judged(row, findings, *_of_row(row, findings)))
     return Judgement(comparison, tuple(rows), force and bool(comparison.unlike))
 
@@ -179,7 +171,7 @@ def _findings(
         if change is None or threshold is None or not (timing or _is_made_of(change, threshold)):
             continue
         limit = cast("float", threshold.limit)
-        found.append(_of_change(row.spec, change, limit, apart=apart))
+        found.append(_of_change(row.name, change, limit, apart=apart))
     for facet in facets.FACETS:
         threshold = wanted.get(facet.name)
         known = facet.name not in row.uncompared
@@ -200,19 +192,24 @@ def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> MetricVerdic
     lines = [one.text for one in row.differences if one.facet == name]
     if name in row.uncompared:
         return MetricVerdict(
-            row.spec, name, "inconclusive", limit, reason="not measured on both sides"
+            row.name, name, "inconclusive", limit, reason="not measured on both sides"
         )
     if len(lines) <= limit:
-        return MetricVerdict(row.spec, name, "unchanged", limit)
+        return MetricVerdict(row.name, name, "unchanged", limit)
     advisory = apart and name in _OF_THE_MACHINE
     return MetricVerdict(
-        row.spec, name, "incomparable" if advisory else "regression", limit,
+        row.name, name, "incomparable" if advisory else "regression", limit,
         reason="structure changed: " + "; ".join(lines),
     )  # fmt: skip
 
 
 def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> MetricVerdict:
     metric = metrics.metric(change.metric)
+    if change.outcome is not None:
+        known = change.outcome.decision
+        return MetricVerdict(
+            spec, change.metric, change.outcome.verdict, limit, change, known.reason, known
+        )
     if change.how == "unknown" or change.ratio is None:
         return _of_unknown(spec, change, limit)
     if not measured(metric):
@@ -258,8 +255,6 @@ def _exact(change: Change, limit: float, better: str) -> Verdict:
 
 
 def _timed(change: Change, rule: SequentialRule) -> Decision:
-    if change.decided is not None and change.decided.verdict is not None:
-        return change.decided
     if change.how == "paired":
         return decide(change.pairs, rule, spent=True)
     half = None if change.shift is None else change.shift.half(rule.alpha)
@@ -282,24 +277,22 @@ def _timed(change: Change, rule: SequentialRule) -> Decision:
 
 
 def _doubtful(findings: Sequence[MetricVerdict]) -> dict[tuple[str, str], MetricVerdict]:
-    """Regressions that do not stand when very many pairs were looked at together (Holm)."""
-    tested = {
-        f"{one.spec} {one.metric}": one
+    """Regressions that do not stand beside all others, as what they are then."""
+    tests = {
+        (one.spec, one.metric): (_measured(one.change), _rule(one))
         for one in findings
-        if one.change is not None and one.change.how == "paired" and len(one.change.pairs) > 1
+        if one.change is not None and one.change.how == "paired"
     }
-    if len(tested) <= MANY:
-        return {}
-    values = {name: p_value(one.change.pairs, _rule(one)) for name, one in tested.items()}  # type: ignore[union-attr]
-    kept = holm(values, FAMILY)
+    doubtful, reason = family.unproven(tests), family.reason(len(tests))
     return {
-        (one.spec, one.metric): MetricVerdict(
-            one.spec, one.metric, "inconclusive", one.limit, one.change,
-            f"does not stand among {len(tested)} tests; measure more pairs", one.decision,
-        )
-        for name, one in tested.items()
-        if one.verdict == "regression" and name not in kept
-    }  # fmt: skip
+        (one.spec, one.metric): replace(one, verdict="inconclusive", reason=reason)
+        for one in findings
+        if one.verdict == "regression" and (one.spec, one.metric) in doubtful
+    }
+
+
+def _measured(change: Change) -> tuple[float, ...]:
+    return change.pairs if change.outcome is None else change.outcome.measured
 
 
 def _rule(one: MetricVerdict) -> SequentialRule:
@@ -312,7 +305,7 @@ def _of_row(row: Row, findings: Sequence[MetricVerdict]) -> tuple[Verdict, str]:
         return row.state, row.reason
     if not findings:
         return "inconclusive", "no threshold is for anything that both sides measured"
-    worst = min(findings, key=lambda one: _ORDER.index(one.verdict))
+    worst = min(findings, key=lambda one: VERDICTS.index(one.verdict))
     reasons = [one.reason for one in findings if one.verdict == worst.verdict and one.reason]
     if worst.verdict in {"improvement", "unchanged"}:
         return worst.verdict, ""

@@ -20,11 +20,12 @@ from cnnbench.errors import UsageError
 from cnnbench.stats import t_interval, t_probability, t_quantile
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+# The worst first: the first that a row holds is the row's.
 Verdict = Literal[
-    "improvement", "regression", "unchanged", "inconclusive",
-    "missing", "added", "incomparable", "failed",
+    "regression", "failed", "missing", "inconclusive", "incomparable", "added", "improvement",
+    "unchanged",
 ]  # fmt: skip
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
@@ -34,11 +35,6 @@ Better = Literal["lower", "higher"]
 # times as large; two pairs more than the fewest must have said so.
 HOPELESS = 2.0
 _PAIRS_OF_HOPE = 2
-
-# Above so many benchmarks, one per cent of false alarms each is no longer small for the whole;
-# then the whole has this chance of a single one, by ``holm``.
-MANY = 50
-FAMILY = 0.05
 
 
 @dataclass(frozen=True)
@@ -172,7 +168,9 @@ def hopeless(pairs: Sequence[float], rule: SequentialRule) -> bool:
     return too_noisy and judge_interval(centre - reach, centre + reach, rule) is None
 
 
-def witnessed(decision: Decision, witness: Sequence[float], rule: SequentialRule) -> Decision:
+def checked_by_cpu_time(
+    decision: Decision, cpu_pairs: Sequence[float], rule: SequentialRule
+) -> Decision:
     """A decision by the wall clock that the CPU time of the same pairs must not contradict.
 
     CPU time alone hides locks and waiting, the wall clock alone sees a neighbour; where the two
@@ -180,12 +178,12 @@ def witnessed(decision: Decision, witness: Sequence[float], rule: SequentialRule
 
     Args:
         decision: by the wall clock.
-        witness: log-ratios of CPU time, one per pair; empty where it was not measured.
+        cpu_pairs: log-ratios of CPU time, one per pair; empty where it was not measured.
         rule: whose threshold.
     """
-    if decision.verdict is None or decision.estimate is None or not witness:
+    if decision.verdict is None or decision.estimate is None or not cpu_pairs:
         return decision
-    apart = abs(math.log1p(decision.estimate) - statistics.fmean(witness))
+    apart = abs(math.log1p(decision.estimate) - statistics.fmean(cpu_pairs))
     if apart <= rule.tau:
         return decision
     return replace(
@@ -208,19 +206,6 @@ def p_value(pairs: Sequence[float], rule: SequentialRule) -> float:
     if error == 0:
         return 0.0 if distance > 0 else 1.0
     return 1 - t_probability(distance / error, len(pairs) - 1)
-
-
-def holm(p_values: Mapping[str, float], alpha: float) -> frozenset[str]:
-    """Names whose p-value stands when all of them are looked at together (Holm 1979).
-
-    The chance that any of the names returned is false is at most ``alpha``.
-    """
-    kept = set()
-    for rank, (name, value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
-        if value > alpha / (len(p_values) - rank):
-            break
-        kept.add(name)
-    return frozenset(kept)
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""The gate: thresholds as users write them, and what a judgement means for a job.
+"""Thresholds as users write them: on the command line, or in a TOML file.
 
 A threshold is written ``latency=5%``, or for some models and modes
 ``'resnet*:latency=3%'``, ``'resnet*/compile*:latency=8%'``. In TOML it stands under
@@ -20,27 +20,18 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics
-from cnnbench.errors import (
-    Incomparable,
-    Inconclusive,
-    Regressed,
-    SomeFailed,
-    UnknownName,
-    UsageError,
-)
-from cnnbench.gate import Comparison, Judgement, Row, Side, Threshold, facets
-from cnnbench.gate.changes import BY_TIME, Change, measured, of_pairs
-from cnnbench.gate.rule import Decision
+from cnnbench.errors import UnknownName, UsageError
+from cnnbench.gate import facets
+from cnnbench.gate.changes import measured
+from cnnbench.gate.judging import Threshold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
-
-    from cnnbench.gate.baseline import Baseline
 
 _DEFAULTS = ("latency=5%", "peak_memory=2%", "params=0", "macs=0", "output=0", "outputs=0")
 
@@ -164,80 +155,3 @@ def _of_table(table: Any, place: str, *, nested: bool = False) -> list[Threshold
     for number, inner in enumerate(where):
         found += _of_table(inner, f"{place}.where[{number}]", nested=True)
     return found
-
-
-def side_of(baseline: Baseline, name: str) -> Side:
-    """A baseline as a side of a comparison, with the noise it has learnt."""
-    return Side(
-        name=name,
-        environment=baseline.environment,
-        records=baseline.records(),
-        sessions={
-            spec: max(1, len({one.session for one in entry.rounds}))
-            for spec, entry in baseline.specs.items()
-        },
-        noise={
-            spec: entry.noise.sessions
-            for spec, entry in baseline.specs.items()
-            if entry.noise.sessions is not None
-        },
-    )
-
-
-@dataclass(frozen=True)
-class Remeasured:
-    """A spec's latency as whoever measured both sides side by side just now has found it.
-
-    Attributes:
-        pairs: log(head / base) of each pair.
-        decision: what it made of them by the threshold that holds; ``None`` leaves it to the pairs.
-    """
-
-    pairs: tuple[float, ...]
-    decision: Decision | None = None
-
-
-def with_pairs(comparison: Comparison, found: Mapping[str, Remeasured]) -> Comparison:
-    """Put times that were measured side by side just now in place of what a stored record says.
-
-    What a network is made of still comes from the record: measuring both sides again would show
-    how both are today, not what changed since the baseline.
-
-    Args:
-        comparison: baseline against head.
-        found: spec id -> what was measured.
-    """
-    rows = (replace(row, changes=_paired(row, found.get(row.spec))) for row in comparison.rows)
-    return replace(comparison, rows=tuple(rows))
-
-
-def _paired(row: Row, found: Remeasured | None) -> tuple[Change, ...]:
-    if found is None or not found.pairs or row.state is not None:
-        return row.changes
-    before = {change.metric: change for change in row.changes}
-    fresh = {name: of_pairs(name, found.pairs, before.get(name)) for name in BY_TIME}
-    fresh["latency"] = replace(fresh["latency"], decided=found.decision)
-    order = [one.name for one in metrics.METRICS]
-    return tuple(sorted((before | fresh).values(), key=lambda one: order.index(one.metric)))
-
-
-def conclude(judgement: Judgement, *, strict: bool = False) -> None:
-    """Say what the judgement means for a job: nothing, or an error with its exit code.
-
-    Raises:
-        Regressed: something got worse than its threshold allows.
-        SomeFailed: specs have no number, or are missing.
-        Inconclusive: with ``strict``, the machine cannot tell.
-        Incomparable: with ``strict``, timing was not judged because the environments are unlike.
-    """
-    total = len(judgement.rows)
-    worse, failed = judgement.count("regression"), judgement.count("failed")
-    missing, unsure = judgement.count("missing"), judgement.count("inconclusive")
-    if worse:
-        raise Regressed(f"{worse} of {total} specs regressed")
-    if failed or missing:
-        raise SomeFailed(f"{failed} specs failed and {missing} are missing, of {total}")
-    if strict and unsure:
-        raise Inconclusive(f"{unsure} of {total} specs are inconclusive")
-    if strict and judgement.count("incomparable"):
-        raise Incomparable("timing was not judged: " + "; ".join(judgement.comparison.unlike))

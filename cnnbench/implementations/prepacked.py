@@ -1,7 +1,7 @@
 """oneDNN with its weights reordered once, instead of on every call as the default does.
 
-What freezing a compiled network does. Through the functions that torch's own compiler uses; they
-are private to torch, so a torch without them refuses.
+Freezing a compiled network does the same. It uses the functions of torch's own compiler. They are
+private to torch, so it refuses a torch version without them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SOUND = "2.15"
 
 
 def _work(_: ConvProblem) -> ConvWork:
-    # oneDNN chooses the blocked form, and pads channels to its blocks.
+    # oneDNN chooses the blocked format and pads channels to its blocks.
     return ConvWork(macs=None, workspace=None, prepared=None)
 
 

@@ -6,15 +6,19 @@ Values only; ``conclusions`` says them in sentences, a page draws them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from cnnbench import axes
+from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.selection import fact
-from cnnbench.report.table import Entry, optimizer
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.report.table import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from cnnbench.axes import Axis
 
 Key = TypeVar("Key")
 
@@ -24,11 +28,12 @@ WITHIN = 1.0
 
 def setting(entry: Entry) -> str:
     """What must be equal for latencies of different networks to compare."""
-    spec = entry.record.spec
-    work = spec.workload
-    phase = work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase} by {work.optimizer}"
-    where = f"{phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
-    return f"{where}, run {entry.run}"
+    said = (hoisted(axis, {place(axis, entry)}) for axis in _compared())
+    return ", ".join(filter(None, said))
+
+
+def _compared() -> list[Axis]:
+    return [axis for axis in (*axes.AXES, RUN) if axis.compared]
 
 
 def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
@@ -40,7 +45,11 @@ def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], st
 
 def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     """What tells the entries apart beside model and mode, and how each is said."""
-    parts = {name: of for name, of in _PARTS.items() if _vary(found, of)}
+    parts: dict[str, Callable[[Entry], str]] = {
+        axis.name: partial(_words, axis)
+        for axis in _compared()
+        if axes.tells({place(axis, one) for one in found}, axis.default)
+    }
     # One network at two sizes is told apart by the size; another size of another network is not.
     sizes = {(_model(one), one.record.spec.workload.input) for one in found}
     if len(sizes) > len({model for model, _ in sizes}):
@@ -48,23 +57,14 @@ def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     return parts
 
 
-def _vary(found: Sequence[Entry], of: Callable[[Entry], str]) -> bool:
-    first = of(found[0]) if found else ""
-    return any(of(one) != first for one in found)
+def _words(axis: Axis, one: Entry) -> str:
+    """Its value in words, a default too; nothing where it has none."""
+    value = place(axis, one)
+    return "" if value is None else axis.phrase.format(value)
 
 
 def _model(one: Entry) -> str:
     return one.record.spec.workload.model
-
-
-_PARTS: dict[str, Callable[[Entry], str]] = {
-    "phase": lambda one: one.record.spec.workload.phase,
-    "optimizer": lambda one: optimizer(one) or "",
-    "batch": lambda one: f"batch {one.record.spec.workload.batch}",
-    "device": lambda one: one.record.spec.device.text,
-    "threads": lambda one: f"threads {one.record.spec.threads}",
-    "run": lambda one: one.run,
-}
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
@@ -76,7 +76,7 @@ def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[En
 
 
 def trusted(entry: Entry) -> bool:
-    """Whether it was measured and its output is not wrong."""
+    """Whether its time can be shown: it was measured and its output is not wrong."""
     return entry.record.status in {"ok", "loose", "unchecked"} and latency(entry) is not None
 
 
@@ -106,12 +106,12 @@ def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
     """By setting, every candidate whose accuracy is known for just what was measured.
 
     An accuracy is published for one input size and for the builder's defaults; other sizes and
-    arguments have none. Wrong outputs are never candidates.
+    arguments have none. Candidates are recommended, so ``choice`` says which outputs are fit.
     """
     known: dict[str, list[Candidate]] = {}
     for entry in found:
         top1, time = accuracy(entry), latency(entry)
-        if top1 is not None and time is not None and trusted(entry):
+        if top1 is not None and time is not None and eligible(entry.record):
             known.setdefault(setting(entry), []).append(Candidate(entry, top1, time))
     return {name: _with_front(some) for name, some in known.items()}
 
@@ -164,30 +164,36 @@ class BestMode:
     """Which of a workload's modes to use.
 
     Attributes:
-        entry: the fastest against plain eager, eager itself included.
-        sure: its speed-up's interval lies wholly above one.
-        equal: other modes whose interval reaches into the best one's: not told apart from it.
-        tried: how many modes of the workload have a speed-up.
+        entry: the best, as ``choice`` decides; plain eager where no other is clearly faster.
+        choice: what that follows from.
     """
 
     entry: Entry
-    sure: bool
-    equal: tuple[str, ...]
-    tried: int
+    choice: ModeChoice
+
+    @property
+    def sure(self) -> bool:
+        """A mode is clearly faster than plain eager."""
+        return self.choice.gain is not None
+
+    @property
+    def equal(self) -> str:
+        """Other modes that cannot be told from the best."""
+        return ", ".join(one.spec.mode.text for one in self.choice.equal)
+
+    @property
+    def tried(self) -> int:
+        """Modes with a speed-up that may be used, plain eager among them."""
+        return len(self.choice.tried) + 1
 
 
-def best_modes(found: Sequence[Entry]) -> list[BestMode]:
-    """One per workload, device and threads with at least two modes that may be used."""
+def best_modes(found: Iterable[Entry]) -> list[BestMode]:
+    """One per workload, device and threads where another mode stands beside plain eager."""
     groups = by(
-        (entry for entry in found if trusted(entry) and _against_itself(entry)),
+        (entry for entry in found if _against_itself(entry)),
         lambda entry: (entry.run, entry.record.spec.plain.id),
     )
-    several = [group for group in groups.values() if len({_mode(one) for one in group}) > 1]
-    return [_best(group) for group in several]
-
-
-def _mode(entry: Entry) -> str:
-    return entry.record.spec.mode.text
+    return [best for group in groups.values() if (best := _best(group)) is not None]
 
 
 def _against_itself(entry: Entry) -> bool:
@@ -196,20 +202,9 @@ def _against_itself(entry: Entry) -> bool:
     return entry.speedup is not None and spec.workload.group is spec.workload
 
 
-def _best(group: Sequence[Entry]) -> BestMode:
-    best = max(group, key=_point)
-    floor = best.speedup.low if best.speedup else None
-    own = _mode(best)
-    # One run may have been named twice.
-    high = {_mode(entry): _high(entry) for entry in group}
-    equal = [mode for mode, end in high.items() if mode != own and (floor is None or end >= floor)]
-    return BestMode(best, floor is not None and floor > 1, tuple(equal), len(high))
-
-
-def _point(entry: Entry) -> float:
-    return entry.speedup.point if entry.speedup else 0.0
-
-
-def _high(entry: Entry) -> float:
-    high = entry.speedup.high if entry.speedup else None
-    return float("inf") if high is None else high
+def _best(group: Sequence[Entry]) -> BestMode | None:
+    table = {entry.record.id: entry for entry in group}  # one run may have been named twice
+    chosen = choose(entry.record for entry in table.values())
+    if chosen is None or chosen.verdict == "alone":
+        return None
+    return BestMode(table[chosen.best.id], chosen)

@@ -7,14 +7,17 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import doctor, units
+from cnnbench import doctor, metrics, units
 from cnnbench.report import answers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from cnnbench.choice import Verdict
+    from cnnbench.record import Record
     from cnnbench.report.answers import BestMode, Candidate
     from cnnbench.report.table import Entry
+    from cnnbench.stats import Estimate
 
 
 @dataclass(frozen=True)
@@ -100,45 +103,66 @@ def _named(one: Candidate) -> str:
 
 def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
     best = answers.best_modes(found)
-    if not best:
-        return
     if len(best) <= _FEW:
         parts = answers.differing([one.entry for one in best])
         others = [of for name, of in parts.items() if name != "batch"]
         yield from (Sentence(_mode(one, others), "good" if one.sure else "") for one in best)
         return
     wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
-    gains = [one.entry.speedup.point for one in best if one.sure and one.entry.speedup]
+    gains = [gain.point for one in best if (gain := one.choice.gain) is not None]
     if gains:
         listed = ", ".join(f"{mode} of {count}" for mode, count in wins.most_common())
         yield Sentence(
-            f"A mode beats plain eager in {len(gains)} of {len(best)} workloads, by"
-            f" {units.ratio(statistics.median(gains))} in the middle case; best is {listed}.",
+            f"A mode is clearly faster than plain eager in {len(gains)} of {len(best)} workloads,"
+            f" by {units.ratio(statistics.median(gains))} in the median case; best is {listed}.",
             "good",
         )
-    if len(best) > len(gains):
-        yield Sentence(
-            f"In {len(best) - len(gains)} of {len(best)} workloads no mode is surely faster than"
-            " plain eager."
-        )
+    verdicts = Counter(one.choice.verdict for one in best)
+    for verdict, text in _NO_GAIN.items():
+        if verdicts[verdict]:
+            yield Sentence(f"In {verdicts[verdict]} of {len(best)} workloads {text}.")
+
+
+# Verdict where plain eager stays -> what is said of some workloads.
+_NO_GAIN: Mapping[Verdict, str] = {
+    "unclear": "there is no clear difference between plain eager and the other modes",
+    "once": "modes were not repeated: one round says nothing",
+    "slower": "no mode is faster than plain eager",
+    "unfit": "no other mode has an output that is right",
+}
 
 
 def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
     """About one workload; ``others`` is what tells it apart beside model and batch."""
-    spec, ratio = one.entry.record.spec, one.entry.speedup
+    work, choice = one.entry.record.spec.workload, one.choice
     also = [text for of in others if (text := of(one.entry))]
-    name, batch = spec.workload.model, ", ".join([f"batch {spec.workload.batch}", *also])
-    if spec.mode.text == "eager":
-        text = f"{name} ({batch}): none of {one.tried} modes is faster than plain eager"
-    elif not one.sure or ratio is None or ratio.low is None or ratio.high is None:
-        text = f"{name} ({batch}): {spec.mode.text} looks fastest of {one.tried} modes, not surely"
-    else:
-        interval = f"{units.ratio(ratio.low)} to {units.ratio(ratio.high)}"
-        text = (
-            f"{name} ({batch}): {spec.mode.text} is best of {one.tried} modes,"
-            f" {units.ratio(ratio.point)} eager ({interval})"
-        )
-    return f"{text}; not told apart from {', '.join(one.equal)}." if one.equal else f"{text}."
+    name = f"{work.model} ({', '.join([f'batch {work.batch}', *also])})"
+    loose = [f"{_text(other)} would be faster, but its output is loose" for other in choice.loose]
+    return f"{name}: {'; '.join([*_said(one), *loose])}."
+
+
+def _said(one: BestMode) -> list[str]:
+    choice, other = one.choice, one.choice.foremost
+    if choice.gain is not None:
+        text = f"{_text(choice.best)} is best of {one.tried} modes, {_ratio(choice.gain)}"
+        checked = [] if choice.best.status == "ok" else ["its output could not be checked"]
+        return [text, *checked, *([f"no clear difference from {one.equal}"] if one.equal else [])]
+    if choice.verdict == "slower" or other is None:
+        return [_NO_GAIN[choice.verdict]]
+    change = metrics.speedup(other, choice.baseline)
+    looks = [] if change is None else [f"{_text(other)} is {_ratio(change)}"]
+    return [_NO_GAIN[choice.verdict], *looks]
+
+
+def _text(record: Record) -> str:
+    return record.spec.mode.text
+
+
+def _ratio(change: Estimate) -> str:
+    text = f"{units.ratio(change.point)} as fast as eager"
+    if change.low is None or change.high is None:
+        return text
+    return f"{text} ({units.ratio(change.low)} to {units.ratio(change.high)})"
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:

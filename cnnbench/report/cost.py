@@ -1,67 +1,92 @@
 """Static cost -> tables: totals of models, layers of a network, operators, cross-checks.
 
-Takes the plain JSON that a worker's analysis answers with; knows nothing of how it was counted.
+Knows nothing of how it was counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from cnnbench import units
+from cnnbench.costs import CostReport, CostTotals, CrossCheck, Field, LayerRow, NotCounted, Totals
 from cnnbench.errors import UnknownName
 from cnnbench.report.table import Column, Table
 
-Facts = Mapping[str, Any]
+Found = Sequence[CostReport | NotCounted]
+Row = TypeVar("Row")
+# A column, and what of a row stands in it.
+Columns = tuple[tuple[Column, Callable[[Row], Any]], ...]
 
-_TOTALS = (
-    Column("name", "model"),
-    Column("phase", "phase"),
-    Column("batch", "batch", "whole"),
-    Column("input", "input"),
-    Column("params", "params", "count"),
-    Column("trainable_params", "trainable", "count"),
-    Column("buffers", "buffers", "count"),
-    Column("macs", "MACs", "count"),
-    Column("flops", "FLOPs", "count"),
-    Column("mult_adds", "mult-adds", "count"),
-    Column("training_macs", "training MACs", "count"),
-    Column("activation_peak_bytes", "activations", "bytes"),
-    Column("memory_peak_bytes", "peak memory", "bytes"),
-    Column("uncounted", "uncounted"),
+
+@dataclass(frozen=True)
+class _LayerShare:
+    """A layer and its share of the network's multiply-accumulates."""
+
+    row: LayerRow
+    share: float
+
+
+@dataclass(frozen=True)
+class _OperatorSum:
+    """All calls of an operator in one direction, and their share of multiply-accumulates."""
+
+    name: str
+    kind: str
+    sums: Totals
+    share: float = 0.0
+
+
+_TOTALS: Columns[CostTotals] = (
+    (Column("name", "model"), lambda one: one.name),
+    (Column("phase", "phase"), lambda one: one.phase),
+    (Column("batch", "batch", "whole"), lambda one: one.batch),
+    (Column("input", "input"), lambda one: one.input),
+    (Column("params", "params", "count"), lambda one: one.params),
+    (Column("trainable_params", "trainable", "count"), lambda one: one.trainable_params),
+    (Column("buffers", "buffers", "count"), lambda one: one.buffers),
+    (Column("macs", "MACs", "count"), lambda one: one.macs),
+    (Column("flops", "FLOPs", "count"), lambda one: one.inference.flops),
+    (Column("mult_adds", "mult-adds", "count"), lambda one: one.inference.mult_adds),
+    (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
+    (Column("activation_peak_bytes", "activations", "bytes"), lambda one: one.memory.activations),
+    (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
+    (Column("uncounted", "uncounted"), lambda one: one.uncounted),
 )
 
-_LAYERS = (
-    Column("name", "layer"),
-    Column("type", "type"),
-    Column("depth", "depth", "whole"),
-    Column("kernel", "kernel"),
-    Column("stride", "stride"),
-    Column("groups", "groups", "whole"),
-    Column("input", "input"),
-    Column("output", "output"),
-    Column("params", "params", "whole"),
-    Column("mult_adds", "mult-adds", "whole"),
-    Column("macs", "MACs", "whole"),
-    Column("share", "share", "fraction"),
-    Column("activation_bytes", "activation", "bytes"),
-    Column("field", "receptive field"),
-    Column("calls", "calls", "whole"),
+_LAYERS: Columns[_LayerShare] = (
+    (Column("name", "layer"), lambda one: one.row.name),
+    (Column("type", "type"), lambda one: one.row.type),
+    (Column("depth", "depth", "whole"), lambda one: one.row.depth),
+    (Column("kernel", "kernel"), lambda one: one.row.kernel),
+    (Column("stride", "stride"), lambda one: one.row.stride),
+    (Column("groups", "groups", "whole"), lambda one: one.row.groups),
+    (Column("input", "input"), lambda one: one.row.input),
+    (Column("output", "output"), lambda one: one.row.output),
+    (Column("params", "params", "whole"), lambda one: one.row.params),
+    (Column("mult_adds", "mult-adds", "whole"), lambda one: one.row.totals.mult_adds),
+    (Column("macs", "MACs", "whole"), lambda one: one.row.totals.macs),
+    (Column("share", "share", "fraction"), lambda one: one.share),
+    (Column("activation_bytes", "activation", "bytes"), lambda one: one.row.activation_bytes),
+    (Column("field", "receptive field"), lambda one: one.row.field),
+    (Column("calls", "calls", "whole"), lambda one: one.row.totals.calls),
 )
 
-_OPS = (
-    Column("name", "operator"),
-    Column("kind", "kind"),
-    Column("calls", "calls", "whole"),
-    Column("macs", "MACs", "count"),
-    Column("share", "share", "fraction"),
-    Column("bias_adds", "bias adds", "count"),
-    Column("elementwise_flops", "element-wise FLOPs", "count"),
-    Column("read_bytes", "read", "bytes"),
-    Column("written_bytes", "written", "bytes"),
-    Column("arithmetic_intensity", "FLOPs/byte", "number"),
-)
+_OPS: Columns[_OperatorSum] = (
+    (Column("name", "operator"), lambda one: one.name),
+    (Column("kind", "kind"), lambda one: one.kind),
+    (Column("calls", "calls", "whole"), lambda one: one.sums.calls),
+    (Column("macs", "MACs", "count"), lambda one: one.sums.macs),
+    (Column("share", "share", "fraction"), lambda one: one.share),
+    (Column("bias_adds", "bias adds", "count"), lambda one: one.sums.bias_adds),
+    (Column("elementwise_flops", "element-wise FLOPs", "count"),
+     lambda one: one.sums.elementwise_flops),
+    (Column("read_bytes", "read", "bytes"), lambda one: one.sums.read_bytes),
+    (Column("written_bytes", "written", "bytes"), lambda one: one.sums.written_bytes),
+    (Column("arithmetic_intensity", "FLOPs/byte", "number"),
+     lambda one: one.sums.arithmetic_intensity),
+)  # fmt: skip
 
 _CHECKS = (
     Column("name", "model"),
@@ -73,129 +98,131 @@ _CHECKS = (
 )
 
 
-def totals(facts: Sequence[Facts]) -> Table:
+def totals(found: Found) -> Table:
     """One row per model; a total that may be short says so below."""
-    rows = [tuple(_cell(one, column.name) for column in _TOTALS) for one in facts]
-    keep = _not_empty(rows)
+    rows = [_totals(one) for one in found]
+    keep = [i for i in range(len(_TOTALS)) if any(row[i] not in (None, "") for row in rows)]
     return Table(
-        columns=tuple(_TOTALS[i] for i in keep),
+        columns=tuple(_TOTALS[i][0] for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
         captions=("MACs: multiply-accumulates of the whole batch; FLOPs are twice that",),
-        notes=notes(facts),
+        notes=notes(found),
     )
 
 
-def _not_empty(rows: Sequence[tuple[Any, ...]]) -> list[int]:
-    return [i for i in range(len(_TOTALS)) if any(row[i] not in (None, "") for row in rows)]
+def _totals(one: CostReport | NotCounted) -> tuple[Any, ...]:
+    if isinstance(one, NotCounted):
+        return (one.name, *[None] * (len(_TOTALS) - 1))
+    return tuple(_cell(value(one.totals)) for _, value in _TOTALS)
 
 
-def notes(facts: Sequence[Facts]) -> tuple[str, ...]:
+def notes(found: Found) -> tuple[str, ...]:
     """What a reader must know of each model: what was not counted, assumed, or failed."""
-    lines = []
-    for one in facts:
-        if one.get("error"):
-            lines.append(f"{one['name']}: {one['error']}")
-        if one.get("uncounted"):
-            short = _counts(one["uncounted"])
-            lines.append(f"{one['name']}: totals may be short; without a rule: {short}")
-        lines += [f"{one['name']}: {sentence}" for sentence in one.get("assumptions") or ()]
-        for layer, macs in (one.get("macs_per_item") or {}).items():
-            lines.append(f"{one['name']}: each item adds {macs} MACs in {layer}")
-        memory = one.get("memory") or {}
-        if memory.get("layer"):
-            lines.append(
-                f"{one['name']}: memory peaks in layer '{memory['layer']}'; the convolution"
-                f" library's scratch may add {units.size(memory.get('scratch', 0))} on a CPU"
-            )
-    return tuple(lines)
+    return tuple(f"{one.name}: {sentence}" for one in found for sentence in _sentences(one))
 
 
-def layers(facts: Sequence[Facts], depth: int | None, sort: str | None, top: int | None) -> Table:
+def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
+    if isinstance(one, NotCounted):
+        yield one.error
+        return
+    counted, memory = one.totals, one.totals.memory
+    if counted.uncounted:
+        yield f"totals may be short; without a rule: {_counts(counted.uncounted)}"
+    yield from counted.assumptions
+    for slope in counted.slopes:
+        yield f"each item adds {slope.macs} MACs in {slope.layer}"
+    if memory.layer:
+        yield (
+            f"memory peaks in layer '{memory.layer}'; the convolution"
+            f" library's scratch may add {units.size(memory.scratch)} on a CPU"
+        )
+
+
+def layers(found: Found, depth: int | None, sort: str | None, top: int | None) -> Table:
     """A row per layer; without a depth the leaves, with one everything down to it.
 
     Raises:
         UnknownName: there is no such column to sort by.
     """
-    many = len(facts) > 1
-    columns = (*([Column("model", "model")] if many else []), *_LAYERS)
-    rows = []
-    for one in facts:
-        chosen = [row for row in one.get("layers") or () if _shown(row, depth)]
-        for row in _ordered(chosen, _LAYERS, sort, top):
-            head = (one["name"],) if many else ()
-            rows.append((*head, *(_cell(row, column.name) for column in _LAYERS)))
-    return Table(columns, tuple(rows), _captions(facts), notes(facts))
+
+    def rows(one: CostReport) -> list[_LayerShare]:
+        shown = [row for row in one.layers or () if _shown(row, depth)]
+        return [_LayerShare(row, row.share(one.totals.macs)) for row in shown]
+
+    return _table(found, _LAYERS, rows, sort, top)
 
 
-def _shown(row: Facts, depth: int | None) -> bool:
-    if not row["calls"]:
+def _shown(row: LayerRow, depth: int | None) -> bool:
+    if not row.totals.calls:
         return False
     if depth is None:
-        return bool(row["leaf"] and (row["depth"] or row["params"]))
-    return bool(row["depth"] == depth or (row["depth"] < depth and row["leaf"]))
+        return row.leaf and bool(row.depth or row.params)
+    return row.depth == depth or (row.depth < depth and row.leaf)
 
 
-def ops(facts: Sequence[Facts], sort: str | None, top: int | None) -> Table:
+def ops(found: Found, sort: str | None, top: int | None) -> Table:
     """A row per operator type: everything of one name added up.
 
     Raises:
         UnknownName: there is no such column to sort by.
     """
-    many = len(facts) > 1
-    columns = (*([Column("model", "model")] if many else []), *_OPS)
-    rows = []
-    for one in facts:
-        for row in _ordered(_by_operator(one), _OPS, sort or "macs", top):
-            head = (one["name"],) if many else ()
-            rows.append((*head, *(_cell(row, column.name) for column in _OPS)))
-    return Table(columns, tuple(rows), _captions(facts), notes(facts))
+    return _table(found, _OPS, _by_operator, sort or "macs", top)
 
 
-_SUMMED = ("macs", "bias_adds", "elementwise_flops", "read_bytes", "written_bytes")
-
-
-def _by_operator(one: Facts) -> list[dict[str, Any]]:
-    table: dict[str, dict[str, Any]] = {}
-    for op in one.get("ops") or ():
-        name = op["name"] if op["direction"] == "forward" else f"{op['name']} (backward)"
-        row = table.setdefault(
-            name, {"name": name, "kind": op["kind"], "calls": 0, **dict.fromkeys(_SUMMED, 0)}
+def _by_operator(one: CostReport) -> list[_OperatorSum]:
+    table: dict[str, _OperatorSum] = {}
+    for op in one.ops or ():
+        name = op.name if op.direction == "forward" else f"{op.name} (backward)"
+        row = table.get(name, _OperatorSum(name, op.kind, Totals()))
+        sums = Totals(
+            row.sums.calls + 1,
+            row.sums.macs + op.macs,
+            row.sums.bias_adds + op.bias_adds,
+            row.sums.read_bytes + op.read_bytes,
+            row.sums.written_bytes + op.written_bytes,
+            {op.kind: row.sums.elementwise_flops + op.elementwise_flops},
         )
-        row["calls"] += 1
-        for field in _SUMMED:
-            row[field] += op[field]
-    total = sum(row["macs"] for row in table.values())
-    for row in table.values():
-        row["share"] = row["macs"] / total if total else 0.0
-        moved = row["read_bytes"] + row["written_bytes"]
-        flops = 2 * row["macs"] + row["bias_adds"] + row["elementwise_flops"]
-        row["arithmetic_intensity"] = flops / moved if moved else None
-    return list(table.values())
+        table[name] = replace(row, sums=sums)
+    total = sum(row.sums.macs for row in table.values())
+    return [replace(row, share=row.sums.macs / total if total else 0.0) for row in table.values()]
 
 
-def crosschecks(facts: Sequence[Facts]) -> Table:
+def crosschecks(found: Found) -> Table:
     """A row per tool that agrees, and per group of operators in which it does not."""
-    rows = [
-        row for one in facts for check in one.get("crosschecks") or () for row in _lines(one, check)
-    ]
-    return Table(_CHECKS, tuple(rows), notes=notes(facts))
+    checked = [one for one in found if isinstance(one, CostReport)]
+    rows = [row for one in checked for check in one.crosschecks or () for row in _lines(one, check)]
+    return Table(_CHECKS, tuple(rows), notes=notes(found))
 
 
-def _lines(one: Facts, check: Facts) -> list[tuple[Any, ...]]:
-    name, tool = one["name"], check["tool"]
-    if check.get("error"):
-        return [(name, tool, "", None, None, check["error"])]
-    head = (name, tool, "all", check["ours"], check["theirs"])
-    verdict = (
-        "agrees"
-        if not check["differences"]
-        else ("differs" if check["explained"] else "differs, unexplained")
-    )
+def _lines(one: CostReport, check: CrossCheck) -> list[tuple[Any, ...]]:
+    name, tool = one.name, check.tool
+    if check.error:
+        return [(name, tool, "", None, None, check.error)]
+    differs = "differs" if check.explained else "differs, unexplained"
+    verdict = differs if check.differences else "agrees"
     return [
-        (*head, verdict),
-        *((name, tool, d["operators"], d["ours"], d["theirs"], d["reason"])
-          for d in check["differences"]),
-    ]  # fmt: skip
+        (name, tool, "all", check.ours, check.theirs, verdict),
+        *((name, tool, d.operators, d.ours, d.theirs, d.reason) for d in check.differences),
+    ]
+
+
+def _table(
+    found: Found,
+    columns: Columns[Row],
+    rows: Callable[[CostReport], Sequence[Row]],
+    sort: str | None,
+    top: int | None,
+) -> Table:
+    """The rows of every model under each other, with the model's name if there are several."""
+    many = len(found) > 1
+    lines = [
+        (*([one.name] if many else []), *(_cell(value(row)) for _, value in columns))
+        for one in found
+        if isinstance(one, CostReport)
+        for row in _ordered(rows(one), columns, sort, top)
+    ]
+    shown = (*([Column("model", "model")] if many else []), *(column for column, _ in columns))
+    return Table(shown, tuple(lines), _captions(found), notes(found))
 
 
 def only(table: Table, names: Sequence[str]) -> Table:
@@ -216,50 +243,41 @@ def only(table: Table, names: Sequence[str]) -> Table:
     )
 
 
-def _captions(facts: Sequence[Facts]) -> tuple[str, ...]:
-    if len(facts) != 1 or "input" not in facts[0]:
+def _captions(found: Found) -> tuple[str, ...]:
+    if len(found) != 1 or isinstance(found[0], NotCounted):
         return ()
-    one = facts[0]
-    return (f"{one['name']}, {one['phase']}, input {_cell(one, 'input')}",)
+    one = found[0].totals
+    return (f"{one.name}, {one.phase}, input {_cell(one.input)}",)
 
 
 def _ordered(
-    rows: Sequence[Facts], columns: Sequence[Column], sort: str | None, top: int | None
-) -> Sequence[Facts]:
+    rows: Sequence[Row], columns: Columns[Row], sort: str | None, top: int | None
+) -> Sequence[Row]:
     if sort is not None:
-        known = [column.name for column in columns]
+        known = {column.name: value for column, value in columns}
         if sort not in known:
             raise UnknownName("column", sort, known)
-        numbers = all(isinstance(row.get(sort), (int, float, type(None))) for row in rows)
+        by = known[sort]
+        numbers = all(isinstance(by(row), (int, float, type(None))) for row in rows)
         # Numbers from large to small, because that is what one looks for; text as in a dictionary.
-        rows = sorted(rows, key=lambda row: (row.get(sort) or 0) if numbers else str(row.get(sort)),
+        rows = sorted(rows, key=lambda row: (by(row) or 0) if numbers else str(by(row)),
                       reverse=numbers)  # fmt: skip
     return rows if top is None else rows[:top]
 
 
-def _cell(row: Facts, name: str) -> Any:
-    value = row.get(name)
-    if name == "field":
-        return _field(value)
+def _cell(value: Any) -> Any:
+    if isinstance(value, Field):
+        return _shape(tuple(f"{size:g}" for size in value.size)) if value.size else "everything"
     if isinstance(value, Mapping):
         return _counts(value)
-    if isinstance(value, list):
-        return (
-            ", ".join(map(_shape, value)) if value and isinstance(value[0], list) else _shape(value)
-        )
+    if isinstance(value, tuple):
+        nested = value and isinstance(value[0], tuple)
+        return ", ".join(map(_shape, value)) if nested else _shape(value)
     return value
 
 
 def _shape(value: Sequence[Any]) -> str:
     return "x".join(map(str, value))
-
-
-def _field(value: Facts | None) -> str | None:
-    if value is None:
-        return None
-    if value["size"] is None:
-        return "everything"
-    return "x".join(f"{size:g}" for size in value["size"])
 
 
 def _counts(value: Mapping[str, int]) -> str:

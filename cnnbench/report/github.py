@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnnbench.gate.rule import VERDICTS
 from cnnbench.report import markdown
-from cnnbench.report.comparison import counts, sentence, summary
+from cnnbench.report.comparison import summary
+from cnnbench.report.reasons import counts, details
 
 if TYPE_CHECKING:
     from cnnbench.gate import Judged, Judgement
@@ -17,9 +19,6 @@ if TYPE_CHECKING:
 ANNOTATIONS = 10
 SUMMARY_BYTES = 1 << 20
 COMMENT_CHARACTERS = 65_536
-
-# By which a job finds the comment that it wrote before, to edit instead of adding one.
-MARKER = "<!-- cnnbench check -->"
 
 _LEVELS = {
     "regression": "error",
@@ -33,7 +32,7 @@ _LEVELS = {
 def annotate(judgement: Judgement) -> list[str]:
     """Workflow commands, the worst first; the last one says how many are left out."""
     rows = [row for row in judgement.rows if row.verdict in _LEVELS]
-    rows.sort(key=lambda row: list(_LEVELS).index(row.verdict))
+    rows.sort(key=lambda row: VERDICTS.index(row.verdict))
     lines = [_annotation(row) for row in rows]
     if len(lines) <= ANNOTATIONS:
         return lines
@@ -42,9 +41,8 @@ def annotate(judgement: Judgement) -> list[str]:
 
 
 def _annotation(judged: Judged) -> str:
-    lines = [sentence(one) for one in judged.findings if one.verdict == judged.verdict]
-    message = "\n".join(lines) or f"{judged.row.spec}: {judged.reason}"
-    title = f"{judged.verdict}: {judged.row.spec}"
+    message = "\n".join(details(judged)) or judged.reason or judged.verdict
+    title = f"{judged.verdict}: {judged.row.name}"
     return f"::{_LEVELS[judged.verdict]} title={_property(title)}::{_data(message)}"
 
 
@@ -57,19 +55,26 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def comment(judgement: Judgement) -> str:
-    """Markdown for a comment, with a marker to find it again."""
-    return _cut(_page(judgement), COMMENT_CHARACTERS)
+def comment(judgement: Judgement, command: str) -> str:
+    """Markdown for a comment, with a marker to find it again.
+
+    Args:
+        judgement: what is shown.
+        command: that judged, such as ``check``.
+    """
+    return _cut(_page(judgement, command), COMMENT_CHARACTERS)
 
 
-def step_summary(judgement: Judgement) -> str:
+def step_summary(judgement: Judgement, command: str) -> str:
     """Markdown for ``$GITHUB_STEP_SUMMARY``."""
-    return _cut(_page(judgement), SUMMARY_BYTES)
+    return _cut(_page(judgement, command), SUMMARY_BYTES)
 
 
-def _page(judgement: Judgement) -> str:
-    head = f"{MARKER}\n### cnnbench check: {markdown.escape(counts(judgement))}\n\n"
-    return head + markdown.render(summary([judgement]))
+def _page(judgement: Judgement, command: str) -> str:
+    # By this line a job finds the comment that it wrote before, to edit instead of adding one.
+    marker = f"<!-- cnnbench {command} -->"
+    title = f"### cnnbench {command}: {markdown.escape(counts(judgement))}"
+    return f"{marker}\n{title}\n\n{markdown.render(summary([judgement]))}"
 
 
 def _cut(text: str, limit: int) -> str:

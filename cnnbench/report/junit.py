@@ -9,7 +9,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
-from cnnbench.report.comparison import sentence
+from cnnbench.report.reasons import details
 
 if TYPE_CHECKING:
     from cnnbench.gate import Judged, Judgement
@@ -26,15 +26,16 @@ _ELEMENTS: dict[Verdict, str] = {
 }
 
 
-def render(judgement: Judgement) -> str:
-    """One test suite."""
+def render(judgement: Judgement, command: str) -> str:
+    """One test suite, named after the command that judged."""
     counts = {
         name: sum(_ELEMENTS.get(row.verdict) == name for row in judgement.rows)
         for name in ("failure", "error", "skipped")
     }
     title = f"{judgement.comparison.new} against {judgement.comparison.old}"
     head = (
-        f"<testsuite name={_attribute('cnnbench check')} tests={_attribute(len(judgement.rows))}"
+        f"<testsuite name={_attribute(f'cnnbench {command}')}"
+        f" tests={_attribute(len(judgement.rows))}"
         f" failures={_attribute(counts['failure'])} errors={_attribute(counts['error'])}"
         f" skipped={_attribute(counts['skipped'])}>"
     )
@@ -50,19 +51,19 @@ def render(judgement: Judgement) -> str:
 
 
 def _case(judged: Judged) -> str:
-    model, _, rest = judged.row.spec.partition("/")
+    model, _, rest = judged.row.name.partition("/")
     opening = f"<testcase classname={_attribute(model)} name={_attribute(rest)}"
     element = _ELEMENTS.get(judged.verdict)
-    lines = [sentence(one) for one in judged.findings if one.verdict == judged.verdict]
-    details = "\n".join([*lines, *(one.text for one in judged.row.differences)])
+    lines = details(judged)
+    body = _text("\n".join(lines))
     if element is None:
-        out = f"<system-out>{_text(details)}</system-out>" if details else ""
+        out = f"<system-out>{body}</system-out>" if body else ""
         return f"{opening}>{out}</testcase>"
     message = judged.reason or (lines[0] if lines else judged.verdict)
     attributes = f"message={_attribute(message)}"
     if element != "skipped":
         attributes += f" type={_attribute(judged.verdict)}"
-    return f"{opening}><{element} {attributes}>{_text(details)}</{element}></testcase>"
+    return f"{opening}><{element} {attributes}>{body}</{element}></testcase>"
 
 
 def _attribute(value: object) -> str:

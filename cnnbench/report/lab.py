@@ -183,7 +183,13 @@ def line(one: Advice) -> str:
     """One class of advice in a sentence."""
     dtype = f" in {one.dtype}" if one.dtype else ""
     head = f"{one.kind} {results.CLASSES[one.kind]}{dtype}:"
-    left = f"; {one.wrong} left aside because the output is wrong" if one.wrong else ""
+    left = "".join(
+        f"; {count} left aside because the output is {what}"
+        for count, what in ((one.wrong, "wrong"), (one.loose, "loose"))
+        if count
+    )
+    if one.chosen is not None and one.chosen.status != "ok":
+        left += "; its output could not be checked"
     if one.chosen is None or one.gain is None:
         if not one.tried:
             return f"{head} nothing right was measured{left}"

@@ -31,8 +31,13 @@ def render(table: Table) -> str:
     for heading, start, end in table.parts if table.columns else ():
         lines += _part(table, heading, body[start:end], fold=len(body) > _FOLD)
     if table.notes:
-        lines += ["", *(f"- {escape(note)}" for note in table.notes)]
+        lines += ["", *map(_note, table.notes)]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _note(note: str) -> str:
+    """An item of a list; of a list within one, if it is indented."""
+    return f"{' ' * (len(note) - len(note.lstrip(' ')))}- {escape(note)}"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import store, suite
-from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerError
-from cnnbench.facts import Structure
 from cnnbench.record import Cost, Memory, Record
+from cnnbench.requests import CountCost, MeasureMemory, TakeStructure
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.ensemble import failure
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.channel import Message
+    from cnnbench.facts import Structure
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.session import Watcher
@@ -61,8 +60,7 @@ def measure(
         environment = describe(pool)
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
-    here = replace(plan, memory_limit=campaign.memory_limit(specs[0].device))
-    job = Job(tuple(specs), {}, macs, here, environment, chosen)
+    job = Job(tuple(specs), {}, macs, _here(plan, specs[0]), environment, chosen)
     return campaign.start(job, out, watcher, store.new_run_name())
 
 
@@ -96,7 +94,7 @@ def _record(
 
 def _cost(pool: AnyPool, spec: Spec, plan: Plan) -> Cost | WorkerError:
     try:
-        return decode(Cost, ask(pool, _request(spec, "analyze", plan), plan.timeout))
+        return ask(pool, CountCost.planned(spec, _here(plan, spec)), plan.timeout)
     except WorkerError as error:
         return error
 
@@ -108,8 +106,8 @@ def _made_of(
     worker = pool.start()
     memory = None
     try:
-        memory = decode(Memory, tell(worker, _request(spec, "memory", plan), plan.timeout))
-        structure = decode(Structure, tell(worker, {"do": "structure"}, plan.timeout))
+        memory = tell(worker, MeasureMemory.planned(spec, _here(plan, spec)), plan.timeout)
+        structure = tell(worker, TakeStructure(), plan.timeout)
     except WorkerError as error:
         what = "memory" if memory is None else "structure"
         return memory, None, (f"{what} not measured: {error}",)
@@ -118,10 +116,6 @@ def _made_of(
     return memory, structure, ()
 
 
-def _request(spec: Spec, task: str, plan: Plan) -> Message:
-    return {
-        "task": task,
-        "spec": spec.id,
-        "seed": plan.seed,
-        "memory_limit": campaign.memory_limit(spec.device),
-    }
+def _here(plan: Plan, spec: Spec) -> Plan:
+    """The plan on this machine."""
+    return replace(plan, memory_limit=campaign.memory_limit(spec.device))

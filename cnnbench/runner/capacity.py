@@ -7,18 +7,16 @@ lack of memory bounds the search; anything else that goes wrong ends it and is s
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.codec import decode
 from cnnbench.errors import WorkerError
-from cnnbench.record import Memory
+from cnnbench.requests import MeasureMemory, TryBatch
 from cnnbench.runner.inquiry import ask, asking
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from cnnbench.channel import Message
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
@@ -167,7 +165,7 @@ class _Prober:
         self._say(f"{self._at(batch).id}: does it fit?")
         before = machine.oom_kills()
         try:
-            ask(self._pool, self._request(batch, "try_batch"), self._plan.timeout)
+            ask(self._pool, self._trial(batch), self._plan.timeout)
         except WorkerError as error:
             return Try(batch, _kind(error, before), f"{error.phase}: {error}")
         return Try(batch, FITS)
@@ -184,22 +182,23 @@ class _Prober:
         return replace(found, peak_bytes=peak, bytes_per_sample=slope)
 
     def _peak(self, batch: int) -> int | None:
-        answer = ask(self._pool, self._request(batch, "memory", _PASS_BYTES), self._plan.timeout)
-        memory = decode(Memory, answer)
+        limit = None if self._limit is None else self._limit + _PASS_BYTES
+        # A device is not limited here: its allocator has been, and the batch fitted.
+        request = MeasureMemory.planned(
+            self._at(batch), self._plan, memory_limit=limit if self._on_cpu else None
+        )
+        memory = ask(self._pool, request, self._plan.timeout)
         return memory.cpu_peak_bytes if self._on_cpu else memory.cuda_allocated_bytes
 
     def _at(self, batch: int) -> Spec:
         return replace(self._spec, workload=replace(self._spec.workload, batch=batch))
 
-    def _request(self, batch: int, task: str, more: int = 0) -> Message:
-        request: dict[str, Any] = {
-            "task": task,
-            "spec": self._at(batch).id,
-            "seed": self._plan.seed,
-        }
+    def _trial(self, batch: int) -> TryBatch:
         # A CUDA process maps far more than it uses, so there the allocator is limited instead.
-        name = "memory_limit" if self._on_cpu else "device_limit"
-        return request | {name: None if self._limit is None else self._limit + more}
+        process, device = (self._limit, None) if self._on_cpu else (None, self._limit)
+        return TryBatch.planned(
+            self._at(batch), self._plan, memory_limit=process, device_limit=device
+        )
 
 
 def _kind(error: WorkerError, kills_before: int | None) -> str:

@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import WorkerError, WorkerRaised
-from cnnbench.record import Failure, Run, run_from_json
+from cnnbench.record import Failure, Run
+from cnnbench.requests import Finish, TakeSlice
 from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import StarterDied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
+    from cnnbench.requests import Answer, MeasureLatency, Request
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.spec import Spec
 
@@ -64,13 +65,13 @@ class Ensemble:
         self._outcomes: dict[str, Outcome] = {}
 
     def measure(
-        self, specs: Sequence[Spec], request: Callable[[Spec], Message]
+        self, specs: Sequence[Spec], request: Callable[[Spec], MeasureLatency]
     ) -> dict[str, Outcome]:
         """Prepare a worker per spec, let them take turns, collect.
 
         Args:
             specs: what to measure side by side.
-            request: the ``measure`` task's message for a spec.
+            request: what to ask about a spec.
 
         Returns:
             An outcome for every spec, by id.
@@ -79,19 +80,18 @@ class Ensemble:
         turns = self._plan.turns(max(estimates, default=0.0))
         for turn in range(turns):
             for name in self._shuffled(list(self._workers)):
-                command = {"do": "slice", "turn": turn, "seconds": self._plan.slice_seconds}
-                self._ask(name, command)
+                self._ask(name, TakeSlice(turn=turn, seconds=self._plan.slice_seconds))
         for name in list(self._workers):
-            result = self._ask(name, {"do": "finish"})
+            result = self._ask(name, Finish())
             if result is not None:
-                self._outcomes[name] = run_from_json(result)
+                self._outcomes[name] = result
                 self._workers.pop(name).close()
         return self._outcomes
 
     def _shuffled(self, items: Sequence[Any]) -> list[Any]:
         return self._random.sample(items, len(items))
 
-    def _prepare(self, spec: Spec, message: Message) -> float:
+    def _prepare(self, spec: Spec, request: MeasureLatency) -> float:
         """Start a worker and bring it to where it can be sampled.
 
         Its estimate of seconds per call.
@@ -101,17 +101,17 @@ class Ensemble:
         except WorkerError as error:
             self._outcomes[spec.id] = Lost(str(error))
             return 0.0
-        result = self._ask(spec.id, message)
-        return 0.0 if result is None else float(result["estimate"])
+        result = self._ask(spec.id, request)
+        return 0.0 if result is None else result.estimate
 
-    def _ask(self, name: str, message: Message) -> Any:
+    def _ask(self, name: str, request: Request[Answer]) -> Answer | None:
         """The worker's answer, or ``None`` if there is none.
 
         Then its outcome is set and it is out of the game.
         """
         worker = self._workers[name]
         try:
-            return tell(worker, message, self._plan.timeout)
+            return tell(worker, request, self._plan.timeout)
         except StarterDied as error:
             self._outcomes[name] = Lost(str(error))
         except WorkerError as error:

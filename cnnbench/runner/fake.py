@@ -15,13 +15,35 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import requests
 from cnnbench.codec import encode
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.conv.problem import is_conv, of_workload
+from cnnbench.costs import (
+    CostReport,
+    CostTotals,
+    CrossCheck,
+    Field,
+    LayerRow,
+    OpRow,
+    Totals,
+    TracedMemory,
+)
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.record import Check, Cost, Memory, Reference, Run
+from cnnbench.requests import (
+    Accepted,
+    Applicability,
+    ClockFigures,
+    Fitted,
+    MeasureLatency,
+    Ready,
+    SpecRequest,
+    Taken,
+    TakeSlice,
+)
 from cnnbench.runner import fake_profile
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -40,77 +62,47 @@ class FakeWorker:
     def __init__(self, who: Fake | None = None) -> None:
         self._who = who or Fake()
         self.phase = "start"
-        self._request: Message = {}
+        self._request: requests.Request[Any] = requests.Describe()
         self._slices: list[Slice] = []
 
     def ask(self, message: Message, timeout: float) -> Any:
-        """A made-up answer of the right form."""
-        if "task" in message:
-            self._request = message
-            return self._task(message, timeout)
-        if message["do"] == "slice":
-            self._slices.append(self._slice(message["turn"]))
-            return {"turn": message["turn"]}
-        if message["do"] == "structure":
-            return encode(_structure(Spec.parse(self._request["spec"])))
-        return encode(self._run())
+        """A made-up answer of the right form, as it crosses the process border."""
+        request = requests.parse(message)
+        if isinstance(request, TakeSlice):
+            self._slices.append(self._slice(request.turn))
+            return encode(Taken(request.turn))
+        if isinstance(request, requests.Finish):
+            return encode(self._run())
+        if isinstance(request, requests.TakeStructure):
+            return encode(_structure(self._spec))
+        self._request = request
+        if isinstance(request, SpecRequest):
+            self.phase = "build"
+            trouble = _trouble(self._spec, timeout) or _refusal(self._spec, request)
+            if trouble is not None:
+                raise trouble
+        return encode(ANSWERS[type(request)](request))
 
     def close(self, *, force: bool = False) -> int | None:
         """Nothing to end."""
         del force
         return 0
 
-    def _task(self, message: Message, timeout: float) -> Any:
-        if message["task"] == "describe":
-            return encode(Environment(hard={"fake": True}, soft={"flags": {"threads": 1}}))
-        if message["task"] == "resolve":
-            return {"input": [3, 224, 224]}
-        if message["task"] == "fits":
-            return {}
-        if message["task"] == "cost":
-            return _facts(message)
-        if message["task"] == "instrument":
-            return dict(_CLOCK)
-        if message["task"] == "ceilings":
-            return encode(_ceilings(message["threads"]))
-        if message["task"] == "layers":
-            return encode(_layers())
-        if message["task"] == "applicability":
-            return {name: _applies(Spec.parse(name)) for name in message["specs"]}
-        spec = Spec.parse(message["spec"])
-        self.phase = "build"
-        trouble = _trouble(spec, timeout) or _refusal(spec, message["task"])
-        if trouble is not None:
-            raise trouble
-        answers: dict[str, Callable[[], Any]] = {
-            "analyze": lambda: _cost(spec),
-            "reference": lambda: Reference(True, 1e-7, 0.0, False),
-            "memory": lambda: _memory(spec),
-            "algorithm": lambda: Algorithm(
-                "fake",
-                _size(spec),
-                _size(spec),
-                1000,
-                0,
-                1000,
-                (1000,),
-                "made up",
-                (8000, 8000),
-                (2000, 2000),
-                "nowhere",
-            ),
-            "measure": lambda: {"estimate": _seconds(spec)},
-            **fake_profile.answers(spec, round(_seconds(spec) * 1e9), message),
-            "try_batch": lambda: _try_batch(spec, message.get("memory_limit")),
-        }
-        return encode(answers[message["task"]]())
+    @property
+    def _spec(self) -> Spec:
+        return _spec(self._request)
+
+    @property
+    def _measured(self) -> MeasureLatency:
+        assert isinstance(self._request, MeasureLatency)  # noqa: S101 - for the type checker
+        return self._request
 
     def _slice(self, turn: int) -> Slice:
-        spec = Spec.parse(self._request["spec"])
+        spec, request = self._spec, self._measured
         # Neighbouring slices share the moment's noise, as they do on a real machine; the rest is
         # the slice's own.
         plain = replace(spec.workload, arguments=()).id
-        place = f"{self._request['seed']}/{self._request['round']}/{plain}/{turn}"
+        place = f"{request.seed}/{request.round}/{plain}/{turn}"
         moment = random.Random(place).gauss(0, 0.2)
         name = f"{spec.mode.text}{spec.workload.model.partition('?')[2]}{self._who.label}"
         own = random.Random(f"{place}/{name}").gauss(0, self._who.noise)
@@ -121,15 +113,14 @@ class FakeWorker:
         return Slice(turn=turn, iterations=1, ns=(nanoseconds,) * 3, cpu_ns=3 * nanoseconds)
 
     def _run(self) -> Run:
-        spec = Spec.parse(self._request["spec"])
-        first = round(_seconds(spec) * 1e10)
+        request, first = self._measured, round(_seconds(self._spec) * 1e10)
         return Run(
-            round=self._request["round"],
-            ensemble=self._request["ensemble"],
+            round=request.round,
+            ensemble=request.ensemble,
             slices=Slices.of(self._slices),
             warmup_ns=(first,),
             build_ns=first,
-            check=_check(spec),
+            check=_check(self._spec, request),
         )
 
 
@@ -142,42 +133,47 @@ def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
     return table.get(spec.workload.architecture)
 
 
-def _refusal(spec: Spec, task: str) -> WorkerError | None:
+def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
     """As a worker does that is asked to measure what does not apply."""
-    if task != "measure" or not is_conv(spec.workload.architecture):
+    if not isinstance(request, MeasureLatency) or not is_conv(spec.workload.architecture):
         return None
-    reason = _applies(spec)["reason"]
+    reason = _applies(spec).reason
     return WorkerRaised(reason, "unsupported") if reason else None
 
 
-def _facts(message: Message) -> dict[str, Any]:
-    size = _digest(message["name"]) % 1_000_000
-    counts = {"params": size, "trainable_params": size, "buffers": 0, "macs": size}
-    more = {"flops": 2 * size, "mult_adds": size, "activation_peak_bytes": size}
-    layer = {"name": "conv", "type": "Conv2d", "depth": 1, "leaf": True, "calls": 1, "share": 1.0}
-    return {
-        "name": message["name"],
-        "phase": message["phase"],
-        "batch": message["batch"],
-        "input": [[message["batch"], 3, 224, 224]],
-        **counts,
-        **more,
-        "memory_peak_bytes": 2 * size,
-        "uncounted": {},
-        "assumptions": ["made up by the fake executor"],
-        "layers": [layer | counts | {"mult_adds": size}],
-        "ops": [],
-        "crosschecks": [],
-    }
+def _report(request: requests.ReportCost) -> CostReport:
+    size = _digest(request.name) % 1_000_000
+    shape, out = (request.batch, 3, 224, 224), (request.batch, 8, 112, 112)
+    inside, none = Totals(1, size, 0, size, size), Totals()
+    training = request.phase != "inference"
+    memory = TracedMemory(size, 0, size, 0, 0, size, 0, 3 * size, "conv", "conv", "conv", "conv", 0)
+    totals = CostTotals(
+        request.name, request.phase, request.optimizer, request.batch, (shape,), size, size, 0, 0,
+        inside, inside, inside if training else None, memory, {}, (),
+        ("made up by the fake executor",), request.real,
+    )  # fmt: skip
+    layer = LayerRow(
+        "conv", "Conv2d", 1, True, 1, shape, out, (3, 3), (2, 2), (1, 1), (1, 1), 1, size, size,
+        size, 0, 0, inside, inside if training else none, size, Field((3.0, 3.0), (2.0, 2.0)),
+    )  # fmt: skip
+    op = OpRow(
+        "aten.convolution.default", "conv", "forward", "contraction", size, 0, 0, size, size, out
+    )
+    return CostReport(
+        totals,
+        (layer,) if request.rows else None,
+        (op,) if request.rows else None,
+        (CrossCheck("fake", size, size),) if request.crosscheck else None,
+    )
 
 
-def _ceilings(threads: int) -> Ceilings:
+def _ceilings(request: requests.ProbeCeilings) -> Ceilings:
     kinds = [f"{dtype} {what}" for dtype in ("float32", "bfloat16") for what in ("matmul", "conv")]
     return Ceilings(
-        flops_per_s=dict.fromkeys(kinds, 100000000000.0 * threads),
+        flops_per_s=dict.fromkeys(kinds, 1e11 * request.threads),
         bytes_per_s={str(1 << 16): 1e11, str(1 << 26): 1e10},
         dispatch_ns=1000,
-        threads=threads,
+        threads=request.threads,
     )
 
 
@@ -189,12 +185,12 @@ def _layers() -> Extraction:
     return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
 
 
-def _applies(spec: Spec) -> dict[str, Any]:
+def _applies(spec: Spec) -> Applicability:
     """Winograd's algorithm does not apply to what is not 3x3; everything else applies."""
     name = spec.mode.implementation
     if name.startswith("winograd") and "-3x3" not in spec.workload.architecture:
-        return {"reason": f"{name} is for 3x3 kernels"}
-    return {"reason": "", "executed_macs": of_workload(spec.workload).macs, "prepared_bytes": 0}
+        return Applicability(f"{name} is for 3x3 kernels")
+    return Applicability("", of_workload(spec.workload).macs, 0)
 
 
 def _digest(text: str) -> int:
@@ -207,7 +203,7 @@ _KNOWN_SECONDS: dict[str, Callable[[Mapping[str, Any]], float]] = {
     f"{_ORACLES}:repeated": lambda given: 1e-4 * given.get("times", 20),
     f"{_ORACLES}:sleeps": lambda given: 1.01e-3 * given["milliseconds"],
 }
-_CLOCK = {"resolution_ns": 1.0, "reading_ns": 20.0, "empty_ns": 50.0, "sample_ns": 150.0}
+_CLOCK = ClockFigures(1.0, 20.0, 50.0, 150.0)
 
 
 def _memory(spec: Spec) -> Memory:
@@ -217,7 +213,9 @@ def _memory(spec: Spec) -> Memory:
     return Memory(resident_bytes=_size(spec), cpu_peak_bytes=_size(spec) + _needs(spec))
 
 
-def _check(spec: Spec) -> Check:
+def _check(spec: Spec, request: MeasureLatency) -> Check:
+    if request.reference is None:
+        return Check("unchecked", reason=request.no_reference)
     if spec.workload.architecture == f"{_ORACLES}:wrong" and spec.mode.text != "eager":
         return Check("wrong", error=0.1, reason="made up")
     return Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0)
@@ -228,10 +226,17 @@ def _needs(spec: Spec) -> int:
     return spec.workload.batch * _size(spec) // 100
 
 
-def _try_batch(spec: Spec, limit: int | None) -> dict[str, int]:
+def _try_batch(request: requests.TryBatch) -> Fitted:
+    spec, limit = _spec(request), request.memory_limit
     if limit is not None and _size(spec) + _needs(spec) > limit:
         raise WorkerRaised("MemoryError: made up", "out_of_memory")
-    return {"batch": spec.workload.batch}
+    return Fitted(spec.workload.batch)
+
+
+def _algorithm(spec: Spec) -> Algorithm:
+    size = _size(spec)
+    return Algorithm("fake", size, size, 1000, 0, 1000, (1000,), "made up",
+                     (8000, 8000), (2000, 2000), "nowhere")  # fmt: skip
 
 
 def _size(spec: Spec) -> int:
@@ -278,6 +283,42 @@ def _structure(spec: Spec) -> Structure:
     )
 
 
+def _spec(request: requests.Request[Any]) -> Spec:
+    assert isinstance(request, SpecRequest)  # noqa: S101 - for the type checker
+    return Spec.parse(request.spec)
+
+
+# What is answered to each task; a worker's own table is TASKS in worker/tasks.py.
+ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
+    requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
+    requests.Resolve: lambda _: Accepted((3, 224, 224)),
+    requests.Fits: lambda _: {},
+    requests.CountCost: lambda request: _cost(_spec(request)),
+    requests.ReportCost: _report,
+    requests.ComputeReference: lambda _: Reference(True, 1e-7, 0.0, False),
+    requests.MeasureMemory: lambda request: _memory(_spec(request)),
+    requests.MeasureLatency: lambda request: Ready(_seconds(_spec(request))),
+    requests.TraceStep: lambda request: fake_profile.trace(request, _step_ns(request)),
+    requests.TimeLayers: lambda request: fake_profile.layers(_spec(request), _step_ns(request)),
+    requests.ListPrimitives: lambda request: fake_profile.primitives(
+        _spec(request), _step_ns(request)
+    ),
+    requests.CountLayers: lambda _: fake_profile.COSTS,
+    requests.MeasureClock: lambda _: _CLOCK,
+    requests.TryBatch: _try_batch,
+    requests.ProbeCeilings: _ceilings,
+    requests.ExtractLayers: lambda _: _layers(),
+    requests.DescribeAlgorithm: lambda request: _algorithm(_spec(request)),
+    requests.CheckApplicability: lambda request: {
+        name: _applies(Spec.parse(name)) for name in request.specs
+    },
+}
+
+
+def _step_ns(request: requests.Request[Any]) -> int:
+    return round(_seconds(_spec(request)) * 1e9)
+
+
 class FakePool:
     """Starts pretended workers."""
 
@@ -293,7 +334,7 @@ class Fake:
     """The executor that pretends.
 
     Args:
-        label: makes the noise of one side of a duet another than the other's.
+        label: makes the noise of one side of a pair another than the other's.
         slowdown: how much slower than others everything is, as a fraction.
         noise: of a slice, in powers of two.
     """

@@ -5,35 +5,24 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench.errors import WorkerRaised
 from cnnbench.profile import LayerCost, LayerTimes, Operator, Primitive, ProfilerTrace, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from cnnbench.channel import Message
+    from cnnbench.requests import TraceStep
     from cnnbench.spec import Spec
 
 _FILE = "fake_1.1.pt.trace.json.gz"
 
 
-def answers(spec: Spec, ns: int, message: Message) -> dict[str, Callable[[], Any]]:
-    """Task -> its answer for a spec whose step takes ``ns``."""
-    return {
-        "trace": lambda: _trace(ns, message),
-        "layer_times": lambda: _layers(spec, ns),
-        "primitives": lambda: _primitives(spec, ns),
-        "layer_costs": _costs,
-    }
-
-
-def _trace(ns: int, message: Message) -> ProfilerTrace:
-    folder = Path(message["folder"])
+def trace(request: TraceStep, ns: int) -> ProfilerTrace:
+    """Of a step that takes ``ns``, with a file that holds no events."""
+    folder = Path(request.trace_folder)
     with gzip.open(folder / _FILE, "wt", encoding="utf8") as file:
         json.dump({"traceEvents": []}, file)
-    if message["stacks"]:
+    if request.stacks:
         (folder / "stacks.folded").write_text("fake;conv 1\n", encoding="utf8")
     operators = (
         Operator("aten::mkldnn_convolution", 1.0, 0.6 * ns, 0.6 * ns),
@@ -42,16 +31,17 @@ def _trace(ns: int, message: Message) -> ProfilerTrace:
     return ProfilerTrace(
         file=_FILE,
         plain_ns=(ns,) * 3,
-        profiled_ns=(2 * ns,) * message["steps"],
+        profiled_ns=(2 * ns,) * request.steps,
         operators=operators,
         memory_ns=(0.1 * ns, 0.9 * ns),
         memory_bytes=(4096, 0),
         heaviest={"relu": "aten::clamp_min"},
-        stacks="stacks.folded" if message["stacks"] else None,
+        stacks="stacks.folded" if request.stacks else None,
     )
 
 
-def _layers(spec: Spec, ns: int) -> LayerTimes:
+def layers(spec: Spec, ns: int) -> LayerTimes:
+    """A convolution and an activation."""
     _refuse_compiled(spec)
     back = 0.5 if spec.workload.phase != "inference" else 0.0
     scopes = (
@@ -64,7 +54,8 @@ def _layers(spec: Spec, ns: int) -> LayerTimes:
     return LayerTimes(scopes, outside, plain, timed, doubled, 600.0, ("made up",))
 
 
-def _primitives(spec: Spec, ns: int) -> tuple[Primitive, ...]:
+def primitives(spec: Spec, ns: int) -> tuple[Primitive, ...]:
+    """A convolution and the reorder before it."""
     _refuse_compiled(spec)
     return (
         Primitive("conv", "forward", "reorder", "jit:blk", 2, 0.1 * ns),
@@ -72,11 +63,10 @@ def _primitives(spec: Spec, ns: int) -> tuple[Primitive, ...]:
     )
 
 
-def _costs() -> tuple[LayerCost, ...]:
-    return (
-        LayerCost("conv", forward_macs=1_000_000, forward_bytes=200_000, operators=1),
-        LayerCost("relu", forward_bytes=100_000, operators=1),
-    )
+COSTS = (
+    LayerCost("conv", forward_macs=1_000_000, forward_bytes=200_000, operators=1),
+    LayerCost("relu", forward_bytes=100_000, operators=1),
+)
 
 
 def _refuse_compiled(spec: Spec) -> None:

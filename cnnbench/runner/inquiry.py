@@ -5,40 +5,40 @@ from __future__ import annotations
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from cnnbench.codec import decode
-from cnnbench.conv.layers import Extraction
-from cnnbench.environment import Environment
-from cnnbench.errors import WorkerError
-from cnnbench.facts import Ceilings
+from cnnbench.errors import SchemaError, WorkerError, WorkerRaised
+from cnnbench.requests import Answer, Describe, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from cnnbench.channel import Message
+    from cnnbench.environment import Environment
     from cnnbench.runner.executor import AnyPool, AnyWorker, Executor
-    from cnnbench.spec import Device
 
 _DESCRIBE_SECONDS = 120.0
-_CEILINGS_SECONDS = 300.0
-_LAYERS_SECONDS = 300.0
+# For questions that no plan limits.
+SECONDS = 300.0
 
 
-def tell(worker: AnyWorker, message: Message, timeout: float) -> Any:
-    """A worker's answer.
+def tell(worker: AnyWorker, request: Request[Answer], timeout: float) -> Answer:
+    """A worker's answer, of the type that the request declares.
 
     Raises:
         WorkerError: there is none; it carries the phase that the worker was in.
     """
     try:
-        return worker.ask(message, timeout)
+        return request.read(worker.ask(request.message, timeout))
     except WorkerError as error:
         error.phase = worker.phase
         raise
+    except SchemaError as error:
+        unread = WorkerRaised(f"the worker's answer cannot be read: {error}")
+        unread.phase = worker.phase
+        raise unread from error
 
 
-def ask(pool: AnyPool, message: Message, timeout: float) -> Any:
+def ask(pool: AnyPool, request: Request[Answer], timeout: float) -> Answer:
     """One task in one new worker.
 
     Raises:
@@ -46,7 +46,7 @@ def ask(pool: AnyPool, message: Message, timeout: float) -> Any:
     """
     worker = pool.start()
     try:
-        return tell(worker, message, timeout)
+        return tell(worker, request, timeout)
     finally:
         worker.close()
 
@@ -59,12 +59,12 @@ def asking(who: Executor) -> Iterator[AnyPool]:
 
 
 def ask_each(
-    pool: AnyPool, messages: Iterable[Message], timeout: float
-) -> Iterator[Any | WorkerError]:
-    """One worker per message; a worker that fails costs its own answer only."""
-    for message in messages:
+    pool: AnyPool, requests: Iterable[Request[Answer]], timeout: float
+) -> Iterator[Answer | WorkerError]:
+    """One worker per request; a worker that fails costs its own answer only."""
+    for request in requests:
         try:
-            yield ask(pool, message, timeout)
+            yield ask(pool, request, timeout)
         except WorkerError as error:
             yield error
 
@@ -75,58 +75,4 @@ def describe(pool: AnyPool) -> Environment:
     Raises:
         WorkerError: no worker can be started at all.
     """
-    return decode(Environment, ask(pool, {"task": "describe"}, _DESCRIBE_SECONDS))
-
-
-def ceilings(pool: AnyPool, device: Device, threads: int, *, quick: bool = True) -> Ceilings:
-    """What the machine can do at most just now.
-
-    Args:
-        pool: starts the worker.
-        device: where.
-        threads: with so many CPU threads.
-        quick: about a second instead of several.
-
-    Raises:
-        WorkerError: it could not be probed.
-    """
-    message = {"task": "ceilings", "device": device.text, "threads": threads, "quick": quick}
-    return decode(Ceilings, ask(pool, message, _CEILINGS_SECONDS))
-
-
-def layers(
-    pool: AnyPool,
-    name: str,
-    *,
-    shape: tuple[int, ...] | None = None,
-    size: tuple[int, int] | None = None,
-    arguments: Mapping[str, Any] | None = None,
-) -> Extraction:
-    """The convolutions of a network, each once with its count.
-
-    Args:
-        pool: starts the worker.
-        name: of the architecture.
-        shape: of one sample in place of the architecture's own.
-        size: height and width in place of the architecture's own.
-        arguments: keyword arguments of the builder.
-
-    Raises:
-        WorkerError: it cannot be built or counted.
-    """
-    message = {
-        "task": "layers", "name": name, "arguments": dict(arguments or {}),
-        "shape": shape, "size": size,
-    }  # fmt: skip
-    return decode(Extraction, ask(pool, message, _LAYERS_SECONDS))
-
-
-def applicability(pool: AnyPool, specs: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Of specs of single layers: why one cannot be (``reason``), or what it does.
-
-    Raises:
-        WorkerError: nobody answered.
-    """
-    message = {"task": "applicability", "specs": list(specs)}
-    found: dict[str, dict[str, Any]] = ask(pool, message, _LAYERS_SECONDS)
-    return found
+    return ask(pool, Describe(), _DESCRIBE_SECONDS)

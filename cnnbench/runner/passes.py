@@ -8,23 +8,31 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.codec import decode, encode
+from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
-from cnnbench.facts import Algorithm, Structure
-from cnnbench.record import Cost, Failure, Memory, Reference, Run
+from cnnbench.record import Failure, Run
+from cnnbench.requests import (
+    ComputeReference,
+    CountCost,
+    DescribeAlgorithm,
+    MeasureLatency,
+    MeasureMemory,
+    ProbeCeilings,
+    TakeStructure,
+)
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import ask, ceilings, tell
+from cnnbench.runner.inquiry import SECONDS, ask, tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
+    from cnnbench.record import Reference
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload
@@ -81,17 +89,9 @@ class Passes:
         group.rounds += 1
         group.round_seconds = time.monotonic() - began
 
-    def _request(self, spec: Spec, task: str) -> Message:
-        place = list(self._group.shared).index(spec.workload)
-        return {
-            "task": task,
-            "spec": spec.id,
-            "seed": self._plan.seed,
-            "memory_limit": self._plan.memory_limit,
-            "l2": self._plan.l2,
-            "cudnn_benchmark": self._plan.cudnn_benchmark,
-            "reference_path": str(self._folder / f"reference-{place}.npz"),
-        }
+    def _reference_path(self, workload: Workload) -> str:
+        place = list(self._group.shared).index(workload)
+        return str(self._folder / f"reference-{place}.npz")
 
     def _shared(self, spec: Spec) -> Shared:
         return self._group.shared[spec.workload]
@@ -109,8 +109,9 @@ class Passes:
                 "not compared with float64, which would take too much of the budget"
             )
         try:
-            message = self._request(plain, "reference")
-            shared.reference = self._ask_reference(message, float64=wide)
+            path = self._reference_path(workload)
+            request = ComputeReference.planned(plain, self._plan, reference_path=path, float64=wide)
+            shared.reference = self._ask_reference(request)
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
@@ -120,18 +121,14 @@ class Passes:
                     subject.failure = failure(error)
                     self._step(subject.spec.id, self._plan.rounds + 1)
 
-    def _ask_reference(self, message: Message, *, float64: bool) -> Reference:
-        worker = self._pool.start()
+    def _ask_reference(self, request: ComputeReference) -> Reference:
         try:
-            answer = tell(worker, message | {"float64": float64}, self._plan.timeout)
+            return ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             if error.phase != "reference float64":
                 raise
             # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-            answer = ask(self._pool, message | {"float64": False}, self._plan.timeout)
-        finally:
-            worker.close()
-        return decode(Reference, answer)
+            return ask(self._pool, replace(request, float64=False), self._plan.timeout)
 
     def _cost(self, workload: Workload) -> None:
         members = self._group.members(workload)
@@ -140,8 +137,8 @@ class Passes:
         shared = self._group.shared[workload]
         self._step(f"{workload.id}: static cost")
         try:
-            answer = ask(self._pool, self._request(members[0].spec, "analyze"), self._plan.timeout)
-            shared.cost = decode(Cost, answer)
+            request = CountCost.planned(members[0].spec, self._plan)
+            shared.cost = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
 
@@ -151,7 +148,8 @@ class Passes:
         first = self._group.alive[0].spec
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
-            self._group.ceilings.append(ceilings(self._pool, first.device, first.threads))
+            request = ProbeCeilings(device=first.device.text, threads=first.threads)
+            self._group.ceilings.append(ask(self._pool, request, SECONDS))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 
@@ -177,16 +175,18 @@ class Passes:
     def _take(self, members: list[Subject], name: str, number: int) -> None:
         """One ensemble; its outcomes go to the subjects."""
 
-        def request(spec: Spec) -> Message:
+        def request(spec: Spec) -> MeasureLatency:
             shared = self._shared(spec)
-            return self._request(spec, "measure") | {
-                "round": number,
-                "ensemble": name,
-                "warm_up": self._plan.warm_up,
-                "reference": None if shared.reference is None else encode(shared.reference),
-                "no_reference": shared.no_reference,
-                "compile_cache": self._compile_cache(spec),
-            }
+            return MeasureLatency.planned(
+                spec,
+                self._plan,
+                round=number,
+                ensemble=name,
+                reference=shared.reference,
+                no_reference=shared.no_reference,
+                reference_path=self._reference_path(spec.workload),
+                compile_cache=self._compile_cache(spec),
+            )
 
         # The name is new in every session; the order of turns depends on nothing but the seed.
         order = f"{number}/{members[0].spec.workload.id}"
@@ -214,18 +214,15 @@ class Passes:
     def _memory(self, subject: Subject) -> None:
         """Peak memory, and from the same process afterwards what the step is made of."""
         self._step(f"{subject.spec.id}: memory", 1)
-        request = self._request(subject.spec, "memory") | {
-            "compile_cache": self._compile_cache(subject.spec),
-            "warm_calls": self._plan.memory_warm_calls,
-        }
+        cache = self._compile_cache(subject.spec)
+        request = MeasureMemory.planned(subject.spec, self._plan, compile_cache=cache)
         what = "memory not measured"
         worker = None
         try:
             worker = self._pool.start()
-            subject.memory = decode(Memory, tell(worker, request, self._plan.timeout))
+            subject.memory = tell(worker, request, self._plan.timeout)
             what = "structure not known"
-            answer: Any = tell(worker, {"do": "structure"}, self._plan.timeout)
-            subject.structure = decode(Structure, answer)
+            subject.structure = tell(worker, TakeStructure(), self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"{what}: {error}")
         finally:
@@ -233,12 +230,11 @@ class Passes:
                 worker.close()
 
     def _algorithm(self, subject: Subject) -> None:
-        if not subject.spec.workload.architecture.startswith("conv:"):
+        if not is_conv(subject.spec.workload.architecture):
             return
         try:
-            request = self._request(subject.spec, "algorithm")
-            answer = ask(self._pool, request, self._plan.timeout)
-            subject.algorithm = None if answer is None else decode(Algorithm, answer)
+            request = DescribeAlgorithm.planned(subject.spec, self._plan)
+            subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
 

@@ -11,20 +11,24 @@ import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import roofline
-from cnnbench.codec import decode
 from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
-from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, ProfilerTrace
+from cnnbench.profile import Profile
+from cnnbench.requests import CountLayers, ListPrimitives, ProbeCeilings, TimeLayers, TraceStep
 from cnnbench.runner import campaign
-from cnnbench.runner.inquiry import ask, asking, ceilings
+from cnnbench.runner.inquiry import SECONDS, ask, asking
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
-    from cnnbench.runner.campaign import Job, Order
+    from typing import Any
+
+    from cnnbench.plan import Plan
+    from cnnbench.requests import SpecRequest
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
+    from cnnbench.suite import Grid
 
 _NAME_LENGTH = 120
 
@@ -48,13 +52,13 @@ class ProfilePasses:
     ceilings: bool = False
 
 
-def prepare(order: Order) -> Job:
-    """Work out an order of exactly one spec.
+def prepare(grid: Grid, plan: Plan, who: str = "process") -> Job:
+    """Work out a grid of exactly one spec.
 
     Raises:
         UsageError: it is not one, or not possible.
     """
-    job = campaign.prepare(order)
+    job = campaign.prepare(grid, plan, who)
     if len(job.specs) != 1:
         names = sorted({spec.workload.architecture for spec in job.specs})
         modes = list(dict.fromkeys(spec.mode.text for spec in job.specs))
@@ -86,23 +90,21 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     """
     (spec,) = job.specs
     base = Profile(spec=spec.id, environment=job.environment.fingerprint)
-    request: Message = {
-        "spec": spec.id,
-        "seed": job.plan.seed,
-        "warm_up": job.plan.warm_up,
-        "memory_limit": job.plan.memory_limit,
-    }
+    plan = job.plan
     with asking(job.executor) as pool:
-        found = _Asker(pool, request, job.plan.timeout, base)
+        found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:
             _make(passes.folder)
-            more = {"folder": str(passes.folder.resolve()), "steps": passes.steps}
-            found.part("trace", ProfilerTrace, more | {"stacks": passes.stacks})
-        found.part("layer_times", LayerTimes, {"seconds": passes.seconds}, "layers")
+            where, steps, stacks = str(passes.folder.resolve()), passes.steps, passes.stacks
+            found.part(
+                "trace",
+                TraceStep.planned(spec, plan, trace_folder=where, steps=steps, stacks=stacks),
+            )
+        found.part("layers", TimeLayers.planned(spec, plan, seconds=passes.seconds))
         if passes.ceilings:
             found.ceilings(spec)
-        found.part("primitives", tuple[Primitive, ...])
-        found.part("layer_costs", tuple[LayerCost, ...], {}, "costs")
+        found.part("primitives", ListPrimitives.planned(spec, plan))
+        found.part("costs", CountLayers.planned(spec, plan))
     if found.profile.trace is None and found.profile.layers is None:
         raise SomeFailed(f"{spec.id}: {'; '.join(found.profile.notes)}")
     return found.profile
@@ -118,9 +120,8 @@ def _make(folder: Path) -> None:
 class _Asker:
     """Collects the parts of a profile; what fails becomes a note."""
 
-    def __init__(self, pool: AnyPool, request: Message, timeout: float, base: Profile) -> None:
+    def __init__(self, pool: AnyPool, timeout: float, base: Profile) -> None:
         self._pool = pool
-        self._request = request
         self._timeout = timeout
         self.profile = base
 
@@ -128,7 +129,8 @@ class _Asker:
         """Probe them; those that threads waited through would be too low and are left out."""
         note = ""
         try:
-            probed = ceilings(self._pool, spec.device, spec.threads)
+            request = ProbeCeilings(device=spec.device.text, threads=spec.threads)
+            probed = ask(self._pool, request, SECONDS)
         except WorkerError as error:
             note = f"ceilings not measured: {error}"
         else:
@@ -139,15 +141,12 @@ class _Asker:
         if note:
             self.profile = replace(self.profile, notes=(*self.profile.notes, note))
 
-    def part(
-        self, task: str, kind: Any, more: Message | None = None, field: str | None = None
-    ) -> None:
+    def part(self, field: str, request: SpecRequest[Any]) -> None:
         """Ask for one part and keep it, or why there is none."""
-        message = self._request | {"task": task} | (more or {})
         try:
-            answer = ask(self._pool, message, self._timeout)
+            answer = ask(self._pool, request, self._timeout)
         except WorkerError as error:
-            note = f"{task.replace('_', ' ')} not measured: {error}"
+            note = f"{request.task.replace('_', ' ')} not measured: {error}"
             self.profile = replace(self.profile, notes=(*self.profile.notes, note))
             return
-        self.profile = replace(self.profile, **{field or task: decode(kind, answer, task)})
+        self.profile = replace(self.profile, **{field: answer})

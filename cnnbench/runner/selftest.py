@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, stats
-from cnnbench.codec import decode, encode
 from cnnbench.errors import WorkerRaised
-from cnnbench.record import Memory, Reference, Run
+from cnnbench.record import Run
+from cnnbench.requests import (
+    ComputeReference,
+    MeasureClock,
+    MeasureLatency,
+    MeasureMemory,
+)
 from cnnbench.runner.ensemble import Ensemble
 from cnnbench.runner.inquiry import ask
 from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
@@ -25,8 +30,8 @@ from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
+    from cnnbench.record import Memory
     from cnnbench.runner.executor import AnyPool, Executor
 
 _ORACLES = "cnnbench.worker.oracles"
@@ -191,16 +196,16 @@ class _Bench:
                 *self._answers(pool, scratch)]  # fmt: skip
 
     def _clock(self, pool: AnyPool) -> list[SelfTest]:
-        answer = ask(pool, self._request(self._spec("repeated"), "instrument"), self._plan.timeout)
-        figures = {name: float(value) / 1e9 for name, value in answer.items()}
-        reading = figures["reading_ns"]
-        beyond = figures["sample_ns"] - 2 * reading
+        request = MeasureClock.planned(self._spec("repeated"), self._plan)
+        found = ask(pool, request, self._plan.timeout)
+        reading = found.reading_ns / 1e9
+        beyond = found.sample_ns / 1e9 - 2 * reading
         return [
             SelfTest("clock_resolution", "clock: smallest step", "seconds",
-                    figures["resolution_ns"], most=1e-6),
+                    found.resolution_ns / 1e9, most=1e-6),
             SelfTest("clock_reading", "clock: one reading", "seconds", reading, most=1e-6),
             SelfTest("empty_call", "an empty call: what its sample says beyond a reading",
-                    "seconds", max(0.0, figures["empty_ns"] - reading), most=1e-6),
+                    "seconds", max(0.0, found.empty_ns / 1e9 - reading), most=1e-6),
             SelfTest("overhead", "a timed iteration: what it costs beyond two readings", "seconds",
                     max(0.0, beyond), most=1e-6),
         ]  # fmt: skip
@@ -217,18 +222,17 @@ class _Bench:
         found: list[SelfTest] = []
         for milliseconds in (1, 5, 50):
             spec = self._spec("holds", mebibytes=_HELD_MIB, milliseconds=milliseconds)
-            answer = ask(pool, self._request(spec, "memory"), self._plan.timeout)
-            found += _held(decode(Memory, answer), milliseconds)
+            request = MeasureMemory.planned(spec, self._plan)
+            found += _held(ask(pool, request, self._plan.timeout), milliseconds)
         return found
 
     def _answers(self, pool: AnyPool, scratch: Path) -> list[SelfTest]:
         plain = self._spec("wrong")
-        path = {"reference_path": str(scratch / "reference.npz")}
-        request = self._request(plain, "reference") | path | {"float64": True}
-        reference = decode(Reference, ask(pool, request, self._plan.timeout))
+        path = str(scratch / "reference.npz")
+        request = ComputeReference.planned(plain, self._plan, reference_path=path, float64=True)
+        reference = ask(pool, request, self._plan.timeout)
         specs = [plain, replace(plain, mode=Mode(memory_format="channels_last"))]
-        known = path | {"reference": encode(reference)}
-        right, wrong = self._measure(pool, specs, 0, known)
+        right, wrong = self._measure(pool, specs, 0, reference=reference, reference_path=path)
         return [
             SelfTest("right_answer", "output check of a right answer", "text",
                     right.check.status, expected="ok"),
@@ -236,22 +240,14 @@ class _Bench:
                     wrong.check.status, expected="wrong"),
         ]  # fmt: skip
 
-    def _measure(
-        self, pool: AnyPool, specs: Sequence[Spec], number: int, more: Message | None = None
-    ) -> list[Run]:
-        def request(spec: Spec) -> Message:
-            return self._request(spec, "measure") | {
-                "round": number,
-                "ensemble": f"selftest-{number}",
-                "warm_up": self._plan.warm_up,
-                **(more or {}),
-            }
+    def _measure(self, pool: AnyPool, specs: Sequence[Spec], number: int, **more: Any) -> list[Run]:
+        name = f"selftest-{number}"
 
-        outcomes = Ensemble(pool, self._plan, f"selftest-{number}").measure(specs, request)
+        def request(spec: Spec) -> MeasureLatency:
+            return MeasureLatency.planned(spec, self._plan, round=number, ensemble=name, **more)
+
+        outcomes = Ensemble(pool, self._plan, name).measure(specs, request)
         return [_run(outcomes[spec.id]) for spec in specs]
-
-    def _request(self, spec: Spec, task: str) -> Message:
-        return {"task": task, "spec": spec.id, "seed": self._plan.seed}
 
     def _spec(self, oracle: str, **arguments: Any) -> Spec:
         pairs = arguments_of(arguments.items())

@@ -9,13 +9,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
-from cnnbench import architectures
+from cnnbench import analysis, architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
@@ -23,6 +23,7 @@ from cnnbench.worker import convolution, modes, optimizers, replaced
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.costs import Optimizer, Phase
     from cnnbench.spec import Spec, Workload
 
 
@@ -30,8 +31,8 @@ if TYPE_CHECKING:
 class Parts:
     """A training step in four parts, to be called in this order.
 
-    What one leaves for the next is kept inside, so that it is freed within a part as it is within
-    the whole step.
+    Intermediate results are kept inside, so that they are freed within a part, as in the whole
+    step.
 
     Attributes:
         forward: the network's output.
@@ -86,15 +87,43 @@ def construct(workload: Workload, seed: int) -> tuple[Architecture, nn.Module]:
     return architecture, module.train(workload.phase != "inference")
 
 
+def built(spec: Spec, seed: int) -> Step:
+    """The step of a spec, from nothing."""
+    architecture, module = construct(spec.workload, seed)
+    return step(spec, architecture, module, seed)
+
+
+def counted(workload: Workload, seed: int) -> analysis.Analysis:
+    """A workload counted on the meta device."""
+    found: list[Architecture] = []
+
+    def make() -> nn.Module:
+        architecture, module = construct(workload, seed)
+        found.append(architecture)
+        return module
+
+    module = analysis.build_on_meta(make)
+    # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
+    phase: Phase = "inference" if workload.phase == "inference" else "training"
+    return analysis.analyze(
+        module,
+        inputs(found[0], workload, seed),
+        phase=phase,
+        # One table of names on both sides of the border (a test compares them).
+        optimizer=cast("Optimizer", workload.optimizer),
+        loss=loss_of(found[0], seed),
+    )
+
+
 def resolve(workload: Workload) -> Architecture:
-    """What a workload's name stands for: a network, or a layer."""
+    """The network or the layer that a workload names."""
     if is_conv(workload.architecture):
         return convolution.architecture(workload)
     return architectures.resolve(workload.architecture)
 
 
 def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[Any, ...]:
-    """Seeded float32 inputs on the CPU; in training with what the task adds (targets)."""
+    """Seeded float32 inputs on the CPU; for training also targets, if the task needs them."""
     generator = torch.Generator().manual_seed(seed)
     task = TASKS[architecture.task]
     make = task.inputs
@@ -110,7 +139,7 @@ def loss_of(architecture: Architecture, seed: int) -> Callable[[Any], Tensor]:
 
 
 def with_new_head(module: nn.Module) -> None:
-    """Freeze everything but the classifiers and initialise those anew: the usual transfer."""
+    """Freeze everything but the classifiers and reinitialise those: the usual transfer learning."""
     variants.freeze_backbone(module)
     for path in variants.heads(module):
         # Linear layers and convolutions all have it, but nn.Module does not say so.
@@ -151,7 +180,7 @@ def _training(
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Norms instead of gradients: as telling for a comparison, and small enough to keep.
+        # Norms instead of gradients: as informative for a comparison, and small enough to keep.
         norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
         return [loss, torch.stack(norms)] if norms else [loss]
 
@@ -160,7 +189,7 @@ def _training(
 
 
 class _TrainingStep:
-    """Forward, loss, backward and update: as one call, and each by itself."""
+    """Forward, loss, backward and update: as one call, and separately."""
 
     def __init__(
         self,
@@ -178,7 +207,7 @@ class _TrainingStep:
         self._scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
 
     def call(self) -> Tensor:
-        """The whole step as a user writes it: one autocast around forward and loss."""
+        """The whole step as users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             value = self._loss_of(self._function(*self._given))

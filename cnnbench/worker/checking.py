@@ -1,8 +1,8 @@
 """Is the answer right? Compares a step's output with fp32 eager and float64.
 
-A reference worker computes both once per workload and leaves them as plain arrays in a scratch
-directory; every timed process compares its own output with them, so that what was timed is what was
-checked.
+A reference worker computes both once per workload and writes them as plain arrays to a scratch
+directory. Every timed process compares its own output with them, so the code that was timed is the
+code that was checked.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Spec
 
-# An output may differ by so many rounding errors of its precision before it stops being "ok", and
-# by ten times as many before it is "wrong". A deep network accumulates tens of roundings; an error
-# in a kernel is thousands and more. Narrower types round once per layer, because contractions add
-# in float32; in float32 the additions round too. The worst of 183 networks: 43 in float32, 23 in
-# bfloat16 (detections, which sorting exchanges, apart).
+# The number of rounding errors of its precision by which an output may differ and still be "ok";
+# with more than ten times as many it is "wrong". A deep network accumulates tens of roundings; an
+# error in a kernel is thousands and more. Narrower types round once per layer, because contractions
+# add in float32; in float32 the additions round too. The worst of 183 networks: 43 in float32, 23
+# in bfloat16 (detections, which sorting exchanges, apart).
 _ROUNDOFFS, _ROUNDOFFS_NARROW = 64, 32
 _WRONG = 10
 # Unrelated outputs have a relative error near 1, however much a network amplifies rounding.
@@ -69,7 +69,7 @@ def reference_of(
     *,
     float64: bool = True,
 ) -> Reference:
-    """The same for anything that can be made a step of a spec."""
+    """The same for anything that can be built as a step of a spec."""
     enter("reference fp32")
     plain = step(spec)
     with _Watch(plain.module) as watch:
@@ -100,9 +100,9 @@ def _observed(step: build.Step, seed: int) -> tuple[list[Tensor], bool]:
 
 
 def _random_states() -> list[Tensor]:
-    """Where the random number generators stand, that of the CUDA device in use included."""
+    """State of the random number generators, including that of the CUDA device in use."""
     states = [torch.get_rng_state()]
-    # A device that has not been touched has drawn nothing, and asking would start it.
+    # A device that has not been used has drawn nothing, and asking would initialise it.
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         states.append(torch.cuda.get_rng_state())
     return states
@@ -114,7 +114,7 @@ def _plain(outputs: list[Tensor]) -> list[Tensor]:
 
 
 def _float64(spec: Spec, step: Callable[[Spec], build.Step], seed: int) -> list[Tensor] | None:
-    """The same pass in float64, or ``None`` for a network that insists on another dtype."""
+    """The same pass in float64, or ``None`` for a network that requires another dtype."""
     try:
         return _observed(step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
     except (RuntimeError, TypeError, ValueError):
@@ -122,7 +122,7 @@ def _float64(spec: Spec, step: Callable[[Spec], build.Step], seed: int) -> list[
 
 
 def _differ_in_number(spec: Spec, got: list[Tensor], reference: list[Tensor]) -> bool:
-    """Whether outputs differ in nothing but a first axis that the values decide (detections)."""
+    """Whether outputs differ only in the number of detections along their first axis."""
     shapes = [(tuple(a.shape), tuple(b.shape)) for a, b in zip(got, reference, strict=False)]
     first = [(a[0], b[0]) for a, b in shapes if a[1:] == b[1:] and a != b and a and b]
     others = sum(a != b for a, b in shapes) - len(first)
@@ -149,7 +149,7 @@ def _distance(outputs: list[Tensor], reference: list[Tensor]) -> float:
 
 
 class _Watch:
-    """Looks at every activation of one pass: subnormal numbers and non-finite values."""
+    """Looks for subnormal numbers and non-finite values in every activation of one pass."""
 
     def __init__(self, module: nn.Module) -> None:
         self._module = module
@@ -197,7 +197,7 @@ def compare(
 
     Args:
         spec: what was run.
-        outputs: what it gave.
+        outputs: its result.
         path: the reference's arrays.
         reference: what is known of them.
         selects: the outputs are chosen by sorting scores.
@@ -205,13 +205,13 @@ def compare(
     if reference.random:
         return Check("unchecked", reason="the pass draws random numbers (dropout)")
     if reference.nonfinite:
-        return Check("unchecked", reason="fp32 eager itself is not finite with these weights")
+        return Check("unchecked", reason="the fp32 eager output itself is not finite")
     got = _plain(outputs)
     with np.load(path, allow_pickle=False) as arrays:
         fp32 = _kept(arrays, "fp32")
         fp64 = _kept(arrays, "fp64")
     if _differ_in_number(spec, got, fp32):
-        return Check("unchecked", reason="another number of detections than fp32 eager found")
+        return Check("unchecked", reason="the number of detections differs from fp32 eager")
     error = _distance(got, fp32)
     exact = _distance(got, fp64) if fp64 else None
     status, reason = _judge(spec, error, reference)
@@ -235,7 +235,7 @@ def compare(
 
 
 def worse(one: Check, other: Check) -> Check:
-    """The worse of two checks of one step; the first if they are alike."""
+    """The worse of two checks of one step; the first if they are equal."""
     return max((one, other), key=lambda check: check.severity)
 
 
@@ -252,7 +252,7 @@ def _judge(spec: Spec, error: float, reference: Reference) -> tuple[str, str]:
     roundoffs = _ROUNDOFFS if roundoff <= full else _ROUNDOFFS_NARROW
     limit = min(roundoffs * roundoff * amplification, _NEVER_OK)
     if math.isinf(error):
-        return "wrong", "an output is not finite or has another shape than fp32 eager's"
+        return "wrong", "an output is not finite, or its shape differs from fp32 eager"
     if error <= limit:
         return "ok", ""
     if reference.error_float64 is None and error <= _NEVER_OK:
@@ -265,13 +265,14 @@ def _judge(spec: Spec, error: float, reference: Reference) -> tuple[str, str]:
 
 
 def _judge_layer(spec: Spec, got: list[Tensor], exact: list[Tensor]) -> tuple[str, str]:
-    """A single layer by its own distance from float64, the library's default like any other.
+    """Judge a single layer by its own distance from float64, the library's default like any other.
 
-    Against the norm that such an output usually has: by chance a small one can be nearly zero.
+    The distance is relative to the usual norm of such an output, because a small output can be
+    nearly zero by chance.
     """
     distance = _distance(got, exact)
     if math.isinf(distance):
-        return "wrong", "an output is not finite or has another shape than float64's"
+        return "wrong", "an output is not finite, or its shape differs from float64"
     norm = sum(float(one.square().sum()) for one in exact) ** 0.5
     usual = convolution.usual_norm(of_workload(spec.workload, spec.mode))
     error = distance * (norm or 1.0) / max(norm, usual)
@@ -285,7 +286,7 @@ def _judge_layer(spec: Spec, got: list[Tensor], exact: list[Tensor]) -> tuple[st
 def _top1(got: list[Tensor], reference: list[Tensor]) -> float | None:
     """Share of rows with the same largest entry, for outputs of shape (N, classes).
 
-    A detector that found nothing gives no rows, and nothing has no share.
+    ``None`` for a detector that found nothing, because there are no rows.
     """
     if not got or got[0].dim() != 2 or not len(got[0]) or got[0].shape != reference[0].shape:
         return None

@@ -1,6 +1,6 @@
 """One worker process.
 
-Serves one task and ends. Whatever happens inside becomes a message, or the process's death.
+Serves one task and ends. Anything that happens inside becomes a message or the end of the process.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
+from cnnbench.requests import SpecRequest, parse
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
 from cnnbench.worker.talk import Talk
@@ -33,29 +34,30 @@ def serve(channel: Channel) -> None:
     """Take one request, do its task, answer; report an exception instead of raising it."""
     talk = Talk(channel)
     try:
-        request = channel.receive()
-        _prepare_process(request)
-        TASKS[request["task"]](request, talk)
+        message = channel.receive()
+        _prepare_process(message)
+        request = parse(message)
+        if isinstance(request, SpecRequest) and request.memory_limit is not None:
+            _limit_memory(request.memory_limit)
+        TASKS[type(request)](request, talk)
     except ChannelClosed:
         return
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
         _report(channel, talk.phase, error)
 
 
-def _prepare_process(request: Message) -> None:
-    _redirect(request.get("log") or os.devnull)
+def _prepare_process(message: Message) -> None:
+    """What a message says of the process and not of the task; see ``runner.process.Origin``."""
+    _redirect(message.get("log") or os.devnull)
     faulthandler.enable()
-    if "folder" in request:
-        os.chdir(request["folder"])
-    _find_networks_here(request.get("networks", ()))
+    if "folder" in message:
+        os.chdir(message["folder"])
+    _find_networks_here(message.get("networks", ()))
     _die_first()
-    limit = request.get("memory_limit")
-    if limit is not None:
-        _limit_memory(limit)
 
 
 def _find_networks_here(first: Sequence[str]) -> None:
-    """Let networks of the user's be imported from the current directory.
+    """Allow the user's networks to be imported from the current directory.
 
     Last on the path, so that a file beside them never shadows a library. Folders that come first
     are those of a revision, whose networks must not be those that are installed; the libraries are
@@ -68,7 +70,7 @@ def _find_networks_here(first: Sequence[str]) -> None:
 
 
 def _redirect(log: str) -> None:
-    """What the model prints goes nowhere; what it complains about goes to a log."""
+    """Discard what the model prints, and send its error output to a log."""
     null = os.open(os.devnull, os.O_RDWR)
     errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for target, source in ((0, null), (1, null), (2, errors)):
@@ -78,9 +80,9 @@ def _redirect(log: str) -> None:
 
 
 def _die_first() -> None:
-    """Ask the kernel to take this process.
+    """Ask the kernel to kill this process first when memory runs out.
 
-    Not the one that supervises it, when memory runs out.
+    The process that supervises it survives.
     """
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -89,9 +91,9 @@ def _die_first() -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Allow so many bytes beyond what the process has now.
+    """Allow a number of bytes beyond what the process has now.
 
-    More is a MemoryError instead of a swapping machine.
+    Allocating more raises a MemoryError instead of making the machine swap.
     """
     now = status_bytes("VmData") or 0
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

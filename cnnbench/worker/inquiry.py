@@ -1,9 +1,10 @@
-"""Questions about architectures, answered without running them: what each is, takes and costs."""
+"""Answers questions about architectures without running them: what each is, takes and costs."""
 
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
@@ -11,36 +12,38 @@ from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.codec import encode
+from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
+from cnnbench.requests import Accepted
 from cnnbench.worker import build, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from torch import nn
 
+    from cnnbench import requests
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.channel import Message
+    from cnnbench.costs import Optimizer, Phase
     from cnnbench.worker.talk import Talk
 
 
-def resolve(request: Message, talk: Talk) -> None:
-    """What a model outside the catalogue is; importing it happens here and nowhere else."""
+def resolve(request: requests.Resolve, talk: Talk) -> None:
+    """Describes a model outside the catalogue; it is imported here and nowhere else."""
     talk.enter("import")
-    architecture = architectures.resolve(request["name"])
+    architecture = architectures.resolve(request.name)
     talk.enter("build")
-    _refuse_other_than_modules(architecture, request["arguments"])
-    talk.answer({"input": architecture.input, "min_size": architecture.min_size})
+    _refuse_other_than_modules(architecture, request.arguments)
+    talk.answer(Accepted(architecture.input, architecture.min_size))
 
 
-def fits(request: Message, talk: Talk) -> None:
-    """Which of some models cannot take a shape, and why; found out on the meta device."""
+def fits(request: requests.Fits, talk: Talk) -> None:
+    """Which models cannot take a shape, and why; tested on the meta device."""
     refused: dict[str, str] = {}
-    for name, shape in request["shapes"].items():
+    for name, shape in request.shapes.items():
         talk.enter(f"shape of {name}")
         try:
-            architectures.check_size(architectures.resolve(name), tuple(shape))
+            architectures.check_size(architectures.resolve(name), shape)
         except Unsupported as error:
             refused[name] = str(error)
         except BaseException:  # noqa: BLE001, S112 - any other trouble belongs in a spec's row
@@ -48,10 +51,10 @@ def fits(request: Message, talk: Talk) -> None:
     talk.answer(refused)
 
 
-def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, Any]) -> None:
-    """Say now that a factory returns no module.
+def _refuse_other_than_modules(architecture: Architecture, arguments: Mapping[str, Any]) -> None:
+    """Raise early if a factory does not return a module.
 
-    Any other trouble belongs in the rows of its specs.
+    Any other error belongs in the rows of its specs.
     """
     try:
         on_meta(architectures.build, architecture=architecture, **arguments)
@@ -61,45 +64,51 @@ def _refuse_other_than_modules(architecture: Architecture, arguments: dict[str, 
         return
 
 
-def cost(request: Message, talk: Talk) -> None:
-    """Everything that the static analysis knows of one architecture, as plain JSON."""
-    # Building some networks makes large tables for a moment; malloc would keep what they took.
-    memory.stop_malloc_caching()
-    talk.enter("build")
-    architecture = architectures.resolve(request["name"])
-    shape = shape_of(architecture, request)
-    construct = functools.partial(architectures.build, architecture, **request["arguments"])
-    given = inputs_of(architecture, request["batch"], shape, request["phase"])
-    make = construct if request["real"] else functools.partial(analysis.build_on_meta, construct)
+def report_cost(request: requests.ReportCost, talk: Talk) -> None:
+    """Everything that the static analysis knows of one architecture."""
+    architecture, shape, construct = prepared(request, talk)
+    given = inputs_of(architecture, request.batch, shape, request.phase)
+    make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
     talk.enter("count")
     try:
         found = analysis.analyze(
             module,
             given,
-            phase=request["phase"],
-            optimizer=request["optimizer"],
-            real=request["real"],
+            phase=cast("Phase", request.phase),
+            optimizer=cast("Optimizer", request.optimizer),
+            real=request.real,
             loss=build.loss_of(architecture, 0),
-            name=request["name"],
+            name=request.name,
         )
     except UsageError as error:
         raise _with_smallest(architecture, shape, error) from error
-    facts = found.to_json(rows=request["rows"])
-    if request["crosscheck"]:
+    report = found.report(rows=request.rows)
+    if request.crosscheck:
         talk.enter("cross-check")
-        facts["crosschecks"] = _crosschecks(construct, given, found)
-    talk.answer(facts)
+        report = replace(report, crosschecks=_crosschecks(construct, given, found))
+    talk.answer(report)
 
 
-def shape_of(architecture: Architecture, request: Message) -> tuple[int, ...]:
-    """The shape that was asked for, in place of the architecture's own."""
-    if request["shape"] is not None:
-        return tuple(request["shape"])
-    channels = request["arguments"].get("in_channels", architecture.input[0])
-    size = architecture.input[1:]
-    if request["size"] is not None and len(size) >= 2:
-        wanted = request["size"]
+def prepared(
+    request: requests.ModelRequest[Any], talk: Talk
+) -> tuple[Architecture, tuple[int, ...], Callable[[], nn.Module]]:
+    """The architecture of a request, the shape of a sample, and what builds it."""
+    # Building some networks creates large temporary tables, whose memory malloc would keep.
+    memory.stop_malloc_caching()
+    talk.enter("build")
+    architecture = architectures.resolve(request.name)
+    construct = functools.partial(architectures.build, architecture, **request.arguments)
+    return architecture, _shape_of(architecture, request), construct
+
+
+def _shape_of(architecture: Architecture, request: requests.ModelRequest[Any]) -> tuple[int, ...]:
+    """The requested shape, in place of the architecture's own."""
+    if request.shape is not None:
+        return request.shape
+    channels = request.arguments.get("in_channels", architecture.input[0])
+    size, wanted = architecture.input[1:], request.size
+    if wanted is not None and len(size) >= 2:
         size = (*size[:-2], wanted[0], wanted[-1])
     return (channels, *size)
 
@@ -116,7 +125,7 @@ def inputs_of(
 def _with_smallest(
     architecture: Architecture, shape: tuple[int, ...], error: UsageError
 ) -> UsageError:
-    """The error, and which size would have worked, if it was the size and that is known."""
+    """The error; if the size caused it, with the smallest size that works, if known."""
     resized = shape[1:] != architecture.input[1:]
     if not isinstance(error, analysis.WrongInput) or not resized or architecture.source == "user":
         return error
@@ -126,15 +135,14 @@ def _with_smallest(
 
 def _crosschecks(
     construct: Callable[[], nn.Module], given: tuple[Any, ...], found: analysis.Analysis
-) -> list[dict[str, Any]]:
-    """What torch's and fvcore's counters say, each on a module of its own."""
+) -> tuple[CrossCheck, ...]:
+    """The results of torch's and fvcore's counters, each on a separate module."""
     real = construct().eval()
     checks = []
     for against in (crosscheck.against_torch, crosscheck.against_fvcore):
         try:
-            result = against(real, given, found)
+            checks.append(against(real, given, found))
         except Unsupported as error:
-            checks.append({"tool": against.__name__.removeprefix("against_"), "error": str(error)})
-            continue
-        checks.append(encode(result) | {"explained": result.explained})
-    return checks
+            tool = against.__name__.removeprefix("against_")
+            checks.append(CrossCheck(tool, error=str(error)))
+    return tuple(checks)

@@ -1,4 +1,4 @@
-"""Which convolutions a network is made of, each once with its count; nothing is run.
+"""The convolutions of a network, each once with its count; nothing is run.
 
 ``python -m cnnbench.worker.layers`` writes the suites of layers that are named after networks.
 """
@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from cnnbench import analysis, architectures
 from cnnbench.conv.layers import ConvLayer, Extraction, Suite, merged, to_toml
 from cnnbench.conv.problem import ConvProblem
-from cnnbench.worker import inquiry, memory
+from cnnbench.worker import inquiry
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
+    from cnnbench.requests import ExtractLayers
     from cnnbench.worker.talk import Talk
 
-# Suites that are extracted: name -> architecture.
+# Extracted suites: name -> architecture.
 GENERATED = {
     "resnet50": "resnet50",
     "vgg16": "vgg16",
@@ -31,24 +31,19 @@ GENERATED = {
 }
 
 
-def layers(request: Message, talk: Talk) -> None:
+def layers(request: ExtractLayers, talk: Talk) -> None:
     """The convolutions of one architecture at a sample shape."""
-    # Building some networks makes large tables for a moment; malloc would keep what they took.
-    memory.stop_malloc_caching()
-    talk.enter("build")
-    architecture = architectures.resolve(request["name"])
-    shape = inquiry.shape_of(architecture, request)
-    construct = functools.partial(architectures.build, architecture, **request["arguments"])
+    architecture, shape, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
     given = inquiry.inputs_of(architecture, 1, shape, "inference")
-    talk.answer(extract(analysis.analyze(module, given, name=request["name"])))
+    talk.answer(extract(analysis.analyze(module, given, name=request.name)))
 
 
 def extract(found: analysis.Analysis) -> Extraction:
     """The two-dimensional convolutions of an analysed network of batch 1.
 
-    A layer inside that sees another batch (crops of a detector) is taken as one sample of it.
+    A layer inside that gets another batch size (crops of a detector) is taken with batch 1.
     """
     taken: list[ConvLayer] = []
     left_out: dict[str, int] = {}
@@ -68,7 +63,7 @@ def extract(found: analysis.Analysis) -> Extraction:
 
 
 def _other(call: analysis.Convolution) -> str:
-    """What a convolution is that is no layer of the lab; empty if it is one."""
+    """Why a convolution is not a layer of the lab; empty if it is one."""
     axes = len(call.kernel)
     size = "x".join(map(str, call.kernel))
     if call.transposed:
@@ -87,7 +82,7 @@ def _problem(call: analysis.Convolution) -> ConvProblem:
 
 
 def suite_of(name: str) -> Suite:
-    """A suite that is named after a network, extracted anew."""
+    """A suite that is named after a network, extracted again."""
     architecture = architectures.resolve(GENERATED[name])
     module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
     given = inquiry.inputs_of(architecture, 1, architecture.input, "inference")

@@ -1,7 +1,7 @@
-"""The task that measures latency: a worker that is brought to where it can be sampled.
+"""The task that measures latency: it prepares a worker for sampling, then samples on command.
 
-It builds, warms up, checks its output, samples slices on command and, told to finish, times the
-parts of a training step. Everything that is not a slice happens before the first or after the last.
+It builds, warms up, checks its output and samples slices on command. When told to finish, it times
+the parts of a training step. Everything else happens before the first slice or after the last.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.codec import decode
-from cnnbench.record import Check, Part, Reference, Run
+from cnnbench.record import Check, Part, Run
+from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.worker import build, checking, memory, modes, parts, sampling
@@ -21,44 +21,42 @@ from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.placement import Placement
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
+    from cnnbench.requests import MeasureLatency
     from cnnbench.worker.talk import Talk
 
 
-def measure(request: Message, talk: Talk) -> None:
+def measure(request: MeasureLatency, talk: Talk) -> None:
     """Latency: build, warm up, check the output, then sample slices on command."""
-    spec = Spec.parse(request["spec"])
-    flags = modes.set_flags(
-        spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False)
-    )
-    cache = modes.compile_cache(request.get("compile_cache"))
-    device = open_device(spec.device, request.get("l2", "warm"))
+    spec = Spec.parse(request.spec)
+    flags = modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
+    cache = modes.compile_cache(request.compile_cache)
+    device = open_device(spec.device, request.l2)
     talk.enter("build")
-    built, step = sampling.timed(lambda: _build(spec, request["seed"]), device)
+    built, step = sampling.timed(lambda: build.built(spec, request.seed), device)
     talk.enter("first call")
-    torch.manual_seed(request["seed"])
+    torch.manual_seed(request.seed)
     first, result = sampling.timed(step.call, device)
     talk.enter("check")
     check = _check(spec, step, result, request)
     del result
     talk.enter("warm up")
-    plan = sampling.WarmUp.of(request["warm_up"])
-    warm = sampling.warm_up(step.call, device, plan, 0 if cache else first)
+    warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
     if spec.mode.compiler != "eager":
-        # The first call may have run what later calls do not: CUDA graphs record on the second.
+        # The first call may have run code that later calls do not: CUDA graphs record on the
+        # second.
         talk.enter("check again")
         check = checking.worse(check, _check(spec, step, step.call(), request))
     probes = Probes()
     with sampling.collector_off():
-        talk.answer({"estimate": estimate})
+        talk.answer(Ready(estimate))
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
     talk.answer(
         Run(
-            round=request["round"],
-            ensemble=request["ensemble"],
+            round=request.round,
+            ensemble=request.ensemble,
             slices=Slices.of(slices),
             warmup_ns=(first, *warm),
             build_ns=built,
@@ -71,16 +69,10 @@ def measure(request: Message, talk: Talk) -> None:
     )
 
 
-def _build(spec: Spec, seed: int) -> build.Step:
-    architecture, module = build.construct(spec.workload, seed)
-    return build.step(spec, architecture, module, seed)
-
-
-def _check(spec: Spec, step: build.Step, result: Any, request: Message) -> Check:
-    if request.get("reference") is None:
-        return Check("unchecked", reason=request.get("no_reference", "no reference"))
-    known = decode(Reference, request["reference"])
-    path = Path(request["reference_path"])
+def _check(spec: Spec, step: build.Step, result: Any, request: MeasureLatency) -> Check:
+    known, path = request.reference, Path(request.reference_path)
+    if known is None:
+        return Check("unchecked", reason=request.no_reference)
     return checking.compare(spec, step.observe(result), path, known, selects=step.selects)
 
 
@@ -93,29 +85,27 @@ def _slices(
     talk: Talk,
 ) -> list[Slice]:
     slices: list[Slice] = []
-    while (command := talk.next())["do"] == "slice":
+    while isinstance(command := talk.next(), TakeSlice):
         if not slices:
             talk.enter("measure")
-        if command.get("move", False):
+        if command.move:
             placement.move()
-        seconds = command["seconds"]
+        turn, seconds = command.turn, command.seconds
         iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
         slices.append(
-            sampling.take_slice(
-                step.call, device, command["turn"], iterations, seconds, estimate, probes
-            )
+            sampling.take_slice(step.call, device, turn, iterations, seconds, estimate, probes)
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
-        # worker shall not begin while they do.
+        # worker must not begin while they do.
         sampling.rest()
-        talk.answer({"turn": command["turn"]})
+        talk.answer(Taken(turn))
     return slices
 
 
 def _parts(
     step: build.Step, device: Kind, estimate: float, talk: Talk
 ) -> tuple[tuple[Part, ...], dict[str, str]]:
-    """The parts of a step that has any, or why there are none; the slices must not be lost."""
+    """The parts of a step, or why they are missing; an error must not lose the slices."""
     if step.parts is None:
         return (), {}
     talk.enter("parts")
@@ -126,5 +116,5 @@ def _parts(
 
 
 def _process() -> dict[str, Any]:
-    """How this process stood while it was sampled."""
+    """The settings of this process while it was sampled."""
     return {"collector": False, "process_threads": memory.status_number("Threads")}

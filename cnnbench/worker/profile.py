@@ -1,8 +1,9 @@
-"""What torch's profiler says of a step: a trace for its viewers, operators, the memory curve.
+"""Results of torch's profiler for a step: a trace for its viewers, operators, the memory curve.
 
-Never while timing: the profiler slows a step, and by how much is stated. The trace is written as
-``HOST_PID.NANOSECONDS.pt.trace.json.gz``, the name that TensorBoard's profiler plugin looks for;
-Perfetto opens it too. In modes that do not compile, every module is a range named by its path.
+Never used while timing: the profiler slows a step down, and the slowdown is stated. The trace is
+written as ``HOST_PID.NANOSECONDS.pt.trace.json.gz``, the name that TensorBoard's profiler plugin
+looks for; Perfetto opens it too. In modes that do not compile, every module is a range named by its
+path.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ import socket
 from contextlib import nullcontext
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.profiler import ProfilerActivity, record_function
 
-from cnnbench import analysis
 from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
 from cnnbench.worker import build, modes, sampling
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from cnnbench.analysis.values import Optimizer, Phase
-    from cnnbench.channel import Message
+    from cnnbench.analysis import Analysis
+    from cnnbench.requests import CountLayers, TraceStep
     from cnnbench.worker.scopes import Forward
     from cnnbench.worker.talk import Talk
 
-# Ranges of ours in the trace; they are no operators.
+# Our own ranges in the trace; they are not operators.
 _RANGE = "layer "
 _WARM_STEPS = 2
 _STACKS = "stacks.folded"
@@ -45,25 +45,24 @@ _DEVICE_TYPES = {"cpu": 0, "cuda": 1}
 _PLAIN_STEPS = 5
 
 
-def trace(request: Message, talk: Talk) -> None:
-    """The task: profile ``steps`` steps of a spec into ``folder``."""
-    spec = Spec.parse(request["spec"])
+def trace(request: TraceStep, talk: Talk) -> None:
+    """The task: profile some steps of a spec."""
+    spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
     device = open_device(spec.device)
     talk.enter("build")
-    architecture, module = build.construct(spec.workload, request["seed"])
-    step = build.step(spec, architecture, module, request["seed"])
+    step = build.built(spec, request.seed)
     talk.enter("warm up")
-    sampling.warm_up(step.call, device, sampling.WarmUp.of(request["warm_up"]))
+    sampling.warm_up(step.call, device, request.warm_up)
     plain = [sampling.timed(step.call, device)[0] for _ in range(_PLAIN_STEPS)]
     talk.enter("profile")
-    folder, stacks = Path(request["folder"]), bool(request["stacks"])
+    folder, stacks = Path(request.trace_folder), request.stacks
     compiled = modes.COMPILERS[spec.mode.compiler] is not None
     profiled: list[int] = []
     with nullcontext() if compiled else ranges(step.module):
-        profile = _profiler(folder, spec, request["steps"], stacks=stacks)
+        profile = _profiler(folder, spec, request.steps, stacks=stacks)
         with profile:
-            for number in range(_WARM_STEPS + request["steps"]):
+            for number in range(_WARM_STEPS + request.steps):
                 taken, _ = sampling.timed(step.call, device)
                 if number >= _WARM_STEPS:
                     profiled.append(taken)
@@ -78,7 +77,8 @@ def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.pr
         activities.append(ProfilerActivity.CUDA)
     more: dict[str, Any] = {}
     if stacks:
-        # Without the verbose form torch writes no call stacks, and export_stacks an empty file.
+        # Without the verbose form, torch writes no call stacks, and export_stacks writes an empty
+        # file.
         more["experimental_config"] = torch._C._profiler._ExperimentalConfig(verbose=True)  # noqa: SLF001
     return torch.profiler.profile(
         activities=activities,
@@ -94,7 +94,7 @@ def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.pr
 
 
 def worker_name() -> str:
-    """``HOST_PID`` with nothing in it that a file name or the plugin's pattern minds."""
+    """``HOST_PID`` without characters that a file name or the plugin's pattern does not accept."""
     return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) + f"_{os.getpid()}"
 
 
@@ -145,14 +145,15 @@ def _answer(
     )
 
 
-# Functions of Python, which the profiler also lists where it records stacks.
+# Python functions, which the profiler also lists when it records stacks.
 _PYTHON = re.compile(r"^<|\.py\(\d+\)|^nn\.Module: ")
 
 
 def heaviest(events: Iterable[Any]) -> dict[str, str]:
-    """Path of a module -> what took longest in its forward pass, by the profiler's own ranges.
+    """Path of a module -> what took longest in its forward pass, by the ranges of the profiler.
 
-    On a device that is a kernel, launched by an operator inside the range; on a CPU an operator.
+    On a device it is a kernel, launched by an operator inside the range; on a CPU it is an
+    operator.
     """
     times: dict[str, dict[str, float]] = {}
     for event in events:
@@ -175,7 +176,7 @@ def _layer_of(event: Any) -> str | None:
 
 
 def _is_ours(name: str) -> bool:
-    """Ranges that we or the profiler's schedule made, and its entries for bare allocations."""
+    """Ranges made by us or by the profiler's schedule, and its entries for bare allocations."""
     return name.startswith((_RANGE, "ProfilerStep", "[memory]"))
 
 
@@ -215,27 +216,13 @@ def memory_curve(events: Sequence[Mapping[str, Any]], device_type: int) -> list[
     return [(1e3 * (at - begin), now) for (at, _), now in zip(changes, held, strict=True)]
 
 
-def layer_costs(request: Message, talk: Talk) -> None:
-    """The task: MACs and bytes of each module by itself, counted on the meta device."""
-    spec = Spec.parse(request["spec"])
+def layer_costs(request: CountLayers, talk: Talk) -> None:
+    """The task: each module's own MACs and bytes, counted on the meta device."""
     talk.enter("static cost")
-    found: list[Any] = []
-
-    def construct() -> torch.nn.Module:
-        architecture, module = build.construct(spec.workload, request["seed"])
-        found.append(architecture)
-        return module
-
-    module = analysis.build_on_meta(construct)
-    given = build.inputs(found[0], spec.workload, request["seed"])
-    phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
-    loss = build.loss_of(found[0], request["seed"])
-    optimizer = cast("Optimizer", spec.workload.optimizer)
-    counted = analysis.analyze(module, given, phase=phase, optimizer=optimizer, loss=loss)
-    talk.answer(costs_of(counted))
+    talk.answer(costs_of(build.counted(Spec.parse(request.spec).workload, request.seed)))
 
 
-def costs_of(counted: analysis.Analysis) -> tuple[LayerCost, ...]:
+def costs_of(counted: Analysis) -> tuple[LayerCost, ...]:
     """A row per module that runs operators itself."""
     table: dict[str, dict[str, int]] = {}
     for op in counted.ops:

@@ -1,4 +1,4 @@
-"""Measures the clock and the sampling loop themselves, where networks are measured: in a worker."""
+"""Measures the clock and the sampling loop in a worker, where networks are measured too."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
+from cnnbench.requests import ClockFigures
 from cnnbench.spec import Spec
 from cnnbench.worker import modes, sampling
 from cnnbench.worker.devices import open_device
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Message
+    from cnnbench.requests import MeasureClock
     from cnnbench.worker.devices import Kind
     from cnnbench.worker.talk import Talk
 
@@ -21,14 +22,13 @@ _SLICES = 5
 _SECONDS = 0.02
 
 
-def instrument(request: Message, talk: Talk) -> None:
+def instrument(request: MeasureClock, talk: Talk) -> None:
     """Resolution and cost of the clock, and what a timed iteration costs beyond two readings."""
-    spec = Spec.parse(request["spec"])
+    spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
     talk.enter("clock")
     with sampling.collector_off():
-        answer = clock() | loop(open_device(spec.device))
-    talk.answer(answer)
+        talk.answer(ClockFigures(**clock(), **loop(open_device(spec.device))))
 
 
 def clock() -> dict[str, float]:
@@ -46,8 +46,8 @@ def clock() -> dict[str, float]:
 def loop(device: Kind) -> dict[str, float]:
     """Nanoseconds per sample of an empty call by the sampling path of networks.
 
-    ``empty_ns`` is what a sample says; ``sample_ns`` is the CPU time that taking it costs, because
-    a neighbour that takes the core is no property of the loop. Medians of a few slices.
+    ``empty_ns`` is the value of a sample. ``sample_ns`` is the CPU time for taking it, because a
+    neighbour that takes the core is not a property of the loop. Both are medians of a few slices.
     """
     said, cost = [], []
     for turn in range(_SLICES):

@@ -1,24 +1,25 @@
-"""A worker's side of the conversation: it says which phase it is in, answers, and waits."""
+"""A worker's side of the protocol: it reports its phase, answers, and waits."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
+from cnnbench.requests import Request, parse
 
 if TYPE_CHECKING:
-    from cnnbench.channel import Channel, Message
+    from cnnbench.channel import Channel
 
 
 class Talk:
-    """A worker's side of the conversation."""
+    """A worker's side of the protocol."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.phase = "start"
 
     def enter(self, phase: str) -> None:
-        """Say which phase begins."""
+        """Report which phase begins."""
         self.phase = phase
         self._channel.send({"phase": phase})
 
@@ -26,6 +27,6 @@ class Talk:
         """Send a result."""
         self._channel.send({"result": encode(result)})
 
-    def next(self) -> Message:
+    def next(self) -> Request[Any]:
         """Wait, asleep, for the next command."""
-        return self._channel.receive()
+        return parse(self._channel.receive())

@@ -1,15 +1,15 @@
-"""What a worker can be asked to do: one function per task, and the table of them.
+"""The tasks of a worker: one function per task, and their table.
 
-Every task gets its request and a ``Talk``; it names the phase it is in before it enters it, so that
-whoever asked knows where it was when it died.
+Every task gets its request and a ``Talk``. It reports each phase before it enters it, so that the
+runner knows where a worker was when it died.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from cnnbench import analysis
+from cnnbench import requests
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     algorithm,
@@ -35,92 +35,67 @@ from cnnbench.worker.selftest import instrument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import torch
-
-    from cnnbench.analysis.values import Optimizer, Phase
-    from cnnbench.channel import Message
-    from cnnbench.record import Cost
     from cnnbench.worker.talk import Talk
 
 
-def describe(_request: Message, talk: Talk) -> None:
+def describe(_request: requests.Describe, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
     talk.answer(environment.describe())
 
 
-def analyze(request: Message, talk: Talk) -> None:
+def count_cost(request: requests.CountCost, talk: Talk) -> None:
     """The static cost of a workload."""
     talk.enter("static cost")
-    talk.answer(static_cost(Spec.parse(request["spec"]), request["seed"]))
+    talk.answer(build.counted(Spec.parse(request.spec).workload, request.seed).cost())
 
 
-def static_cost(spec: Spec, seed: int) -> Cost:
-    """Count a workload on the meta device."""
-    found: list[Any] = []
-
-    def construct() -> torch.nn.Module:
-        architecture, module = build.construct(spec.workload, seed)
-        found.append(architecture)
-        return module
-
-    module = analysis.build_on_meta(construct)
-    given = build.inputs(found[0], spec.workload, seed)
-    loss = build.loss_of(found[0], seed)
-    # Fine-tuning has been made of the module already: what is frozen stays frozen.
-    phase: Phase = "inference" if spec.workload.phase == "inference" else "training"
-    # One table of names on both sides of the border (a test compares them).
-    optimizer = cast("Optimizer", spec.workload.optimizer)
-    return analysis.analyze(module, given, phase=phase, optimizer=optimizer, loss=loss).cost()
-
-
-def reference(request: Message, talk: Talk) -> None:
-    """The fp32 eager and float64 outputs of a workload, left in the scratch directory."""
-    spec = Spec.parse(request["spec"])
-    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False))
+def reference(request: requests.ComputeReference, talk: Talk) -> None:
+    """The fp32 eager and float64 outputs of a workload, written to the scratch directory."""
+    spec = Spec.parse(request.spec)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
-    path = Path(request["reference_path"])
-    wide = request["float64"]
-    talk.answer(checking.compute_reference(spec, request["seed"], path, talk.enter, float64=wide))
+    path, wide = Path(request.reference_path), request.float64
+    talk.answer(checking.compute_reference(spec, request.seed, path, talk.enter, float64=wide))
 
 
-def peak_memory(request: Message, talk: Talk) -> None:
+def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     """Peak memory of one step, malloc caching off; afterwards, if told to, its structure.
 
-    The peak has been answered when the structure begins, and is not lost with it.
+    The peak has been sent before the structure begins, so an error there does not lose it.
     """
-    spec = Spec.parse(request["spec"])
+    spec = Spec.parse(request.spec)
     memory.stop_malloc_caching()
-    modes.compile_cache(request.get("compile_cache"))
-    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.get("cudnn_benchmark", False))
+    modes.compile_cache(request.compile_cache)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (memory pass)")
-    architecture, module = build.construct(spec.workload, request["seed"])
-    step = build.step(spec, architecture, module, request["seed"])
+    step = build.built(spec, request.seed)
     talk.enter("memory")
-    talk.answer(memory.measure(step, device, request.get("warm_calls", 2)))
-    if talk.next()["do"] == "structure":
+    talk.answer(memory.measure(step, device, request.warm_calls))
+    if isinstance(talk.next(), requests.TakeStructure):
         talk.enter("structure")
         talk.answer(structure.take(step, device, spec.mode))
 
 
-TASKS: dict[str, Callable[[Message, Talk], None]] = {
-    "describe": describe,
-    "resolve": inquiry.resolve,
-    "fits": inquiry.fits,
-    "analyze": analyze,
-    "cost": inquiry.cost,
-    "reference": reference,
-    "memory": peak_memory,
-    "measure": measuring.measure,
-    "trace": trace,
-    "layer_times": layer_times,
-    "primitives": primitives,
-    "layer_costs": layer_costs,
-    "instrument": instrument,
-    "try_batch": try_batch,
-    "ceilings": ceilings.ceilings,
-    "layers": layers.layers,
-    "algorithm": algorithm.algorithm,
-    "applicability": applicability.applicability,
+# One function per task; each takes the request that it stands beside.
+TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
+    requests.Describe: describe,
+    requests.Resolve: inquiry.resolve,
+    requests.Fits: inquiry.fits,
+    requests.CountCost: count_cost,
+    requests.ReportCost: inquiry.report_cost,
+    requests.ComputeReference: reference,
+    requests.MeasureMemory: peak_memory,
+    requests.MeasureLatency: measuring.measure,
+    requests.TraceStep: trace,
+    requests.TimeLayers: layer_times,
+    requests.ListPrimitives: primitives,
+    requests.CountLayers: layer_costs,
+    requests.MeasureClock: instrument,
+    requests.TryBatch: try_batch,
+    requests.ProbeCeilings: ceilings.ceilings,
+    requests.ExtractLayers: layers.layers,
+    requests.DescribeAlgorithm: algorithm.algorithm,
+    requests.CheckApplicability: applicability.applicability,
 }

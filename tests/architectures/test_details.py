@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from cnnbench import architectures
-from cnnbench.architectures.export import count_macs, count_parameters
+from cnnbench.architectures.export import count
 from cnnbench.architectures.fcn import FCN
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.resnet_cifar import PaddedShortcut
@@ -35,7 +35,7 @@ def test_table_1_of_lenet5_gives_each_map_of_s2_ten_maps_of_c3():
 
 
 def test_lenet5_has_a_linear_sibling_as_courses_teach_it():
-    assert count_parameters(CATALOGUE["lenet5_tanh"]) == 61_706
+    assert count(CATALOGUE["lenet5_tanh"]).params == 61_706
 
 
 @pytest.mark.parametrize("patch", [9, 17, 33])
@@ -78,7 +78,7 @@ def test_the_shortcut_without_parameters_pads_with_zeros():
 
 
 def test_work_of_rcnn_grows_with_regions_and_that_of_fast_rcnn_with_the_image():
-    regions, image = count_macs(CATALOGUE["rcnn_vgg16"]), count_macs(CATALOGUE["fast_rcnn_vgg16"])
+    regions, image = count(CATALOGUE["rcnn_vgg16"]).macs, count(CATALOGUE["fast_rcnn_vgg16"]).macs
     vgg16 = 15_470_264_320
 
     # Sixteen times VGG-16 but for the last layer, which has 21 classes and box offsets instead.

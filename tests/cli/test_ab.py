@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from cnnbench import metrics, store
 from cnnbench.errors import WorkerDied
+from cnnbench.report import FORMATS
+from cnnbench.runner.ab import session
 from cnnbench.runner.fake import FakeWorker
 from tests.made import commit, repository
 
@@ -38,14 +42,15 @@ def test_the_same_code_is_unchanged_and_kept_as_two_runs(ab, tmp_path: Path) -> 
 
     assert result.exit_code == 0, result.stderr
     assert "FAKE EXECUTOR" in result.stdout
-    assert result.stdout.count("unchanged") == 2
-    assert "this machine can resolve about" in result.stdout
+    assert "eager against eager: 2 specs: 2 unchanged" in result.stdout
+    assert "smallest detectable change here today: about" in result.stdout
+    assert "threshold 5.0 %, 3 to 10 pairs" in result.stdout
     base, head = (store.read(tmp_path / "out" / role) for role in ("base", "head"))
     assert all(record.failure is None for record in (*base.records, *head.records))
     for one, other in zip(base.records, head.records, strict=True):
         assert [run.ensemble for run in one.runs] == [run.ensemble for run in other.runs]
         assert metrics.speedup(other, one) is not None
-    assert base.records[0].notes == ("base of a duet: eager",)
+    assert base.records[0].notes == ("base of a paired comparison: eager",)
 
 
 def test_a_slower_head_is_a_regression(ab) -> None:
@@ -59,7 +64,7 @@ def test_a_slower_head_is_a_regression(ab) -> None:
     )
     assert low <= 10 <= high
     assert estimate == pytest.approx(10, abs=1)
-    assert result.stderr.splitlines()[-1] == "cnnbench: 1 of 1 benchmarks regressed"
+    assert result.stderr.splitlines()[-1] == "cnnbench: 1 of 1 specs regressed"
 
 
 @pytest.mark.parametrize(("threshold", "code"), [("30%", 0), ("0.3", 0), ("5%", 1)])
@@ -84,27 +89,33 @@ def test_models_and_modes_as_sides(ab) -> None:
     assert "lenet/inference-b1-3x32x32/eager -> channels_last/cpu-t1" in modes.stdout
 
 
-def test_json_holds_every_pair_and_is_what_is_kept(ab, tmp_path: Path) -> None:
+def test_every_pair_is_kept_and_json_has_a_row_per_metric(ab, tmp_path: Path) -> None:
     result = ab("eager", "eager", "--models", "lenet", "--json", "--out", "out")
 
-    data = json.loads(result.stdout)
+    (row,) = (row for row in json.loads(result.stdout) if row["metric"] == "latency")
+    data = json.loads((tmp_path / "out" / "verdicts.json").read_text())
     (verdict,) = data["verdicts"]
-    assert data == json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    assert row["verdict"] == verdict["verdict"]
+    assert row["ratio"] == pytest.approx(1 + verdict["estimate"])
+    assert (row["ratio_low"], row["ratio_high"]) == pytest.approx(
+        (1 + verdict["low"], 1 + verdict["high"])
+    )
+    assert (row["seconds"], row["resolvable"]) == (verdict["seconds"], verdict["resolvable"])
     assert (verdict["verdict"], len(verdict["log_ratios"])) == ("unchanged", verdict["pairs"])
     assert verdict["low"] <= verdict["estimate"] <= verdict["high"]
     assert data["sides"]["base"] == {"kind": "mode", "name": "eager"}
 
 
 def test_a_side_that_fails_leaves_the_others_judged(ab, monkeypatch) -> None:
-    task = FakeWorker._task
+    task = FakeWorker.ask
 
     def fails(self, message, timeout):
-        if message["task"] == "measure" and "alexnet" in message["spec"] and self._who.slowdown:
+        if message.get("task") == "measure" and "alexnet" in message["spec"] and self._who.slowdown:
             self.phase = "build"
             raise WorkerDied("the worker process exited with status 7 without an answer")
         return task(self, message, timeout)
 
-    monkeypatch.setattr(FakeWorker, "_task", fails)
+    monkeypatch.setattr(FakeWorker, "ask", fails)
     result = ab("eager", "eager", "--models", "alexnet,lenet", "--fake-slowdown", "0.001",
                 "--out", "out")  # fmt: skip
 
@@ -112,7 +123,7 @@ def test_a_side_that_fails_leaves_the_others_judged(ab, monkeypatch) -> None:
     assert "failed" in result.stdout
     assert "unchanged" in result.stdout
     assert (
-        "alexnet/inference-b1-3x224x224/eager/cpu-t1: head: build: the worker process exited"
+        "alexnet/inference-b1-3x224x224/eager/cpu-t1: latency: failed, head: build: the worker"
         in result.stdout
     )
     failed = {r.id.split("/")[0]: r.failure for r in store.read(Path("out/head")).records}
@@ -146,10 +157,11 @@ def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
 
 
 def test_revisions_are_named_with_their_commits(ab, repo: Path) -> None:
-    result = ab("v1", "main", "--repo", repo, "--models", "net:net", "--json")
+    result = ab("v1", "main", "--repo", repo, "--models", "net:net", "--out", "out")
 
     assert result.exit_code == 0, result.stderr
-    sides = json.loads(result.stdout)["sides"]
+    sides = json.loads(Path("out/verdicts.json").read_text())["sides"]
+    assert f"base: v1 ({sides['base']['commit'][:9]})" in result.stdout
     assert [sides[role]["name"] for role in ("base", "head")] == ["v1", "main"]
     assert len(sides["base"]["commit"]) == 40
     assert sides["base"]["commit"] != sides["head"]["commit"]
@@ -187,6 +199,7 @@ def test_notices_about_what_a_revision_does_not_hold(ab, repo: Path) -> None:
         (["eager", "bf16", "--core", "4096"], "may run on"),
         (["eager", "bf16", "--repo", "."], "no git repository"),
         (["--python-a", "no/such"], "is not an interpreter"),
+        (["eager", "bf16", "--format", "cvs"], "unknown format 'cvs'; did you mean csv?"),
     ],
 )
 def test_bad_input_is_one_line(ab, words: list[str], said: str) -> None:
@@ -216,17 +229,17 @@ def test_a_directory_that_holds_something_is_not_written_to(ab, tmp_path: Path) 
 
 
 def test_ctrl_c_keeps_what_was_judged(ab, monkeypatch, tmp_path: Path) -> None:
-    task = FakeWorker._task
+    task = FakeWorker.ask
     asked = []
 
     def interrupts(self, message, timeout):
-        if message["task"] == "measure":
+        if message.get("task") == "measure":
             asked.append(message["spec"])
             if len(asked) > 12 and "lenet" in message["spec"]:
                 raise KeyboardInterrupt
         return task(self, message, timeout)
 
-    monkeypatch.setattr(FakeWorker, "_task", interrupts)
+    monkeypatch.setattr(FakeWorker, "ask", interrupts)
     result = ab("eager", "eager", "--models", "lenet,alexnet", "--fake-slowdown", "0.0247",
                 "--pairs", "3..9", "--out", "out")  # fmt: skip
 
@@ -239,3 +252,55 @@ def test_quiet_is_quiet(ab) -> None:
     result = ab("eager", "eager", "--models", "lenet", "--quiet", "--out", "out")
 
     assert result.stderr == "kept in out: base, head, verdicts.json\n"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_every_format_says_what_was_found(ab, kind: str) -> None:
+    words = ("--models", "lenet,alexnet", "--fake-slowdown", "0.1", "--format", kind, "-o", "out")
+
+    result = ab("eager", "channels_last", *words)
+
+    text = Path("out").read_text()
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert text.count("lenet/inference") >= 1
+    assert text.count("improvement") >= 2
+    assert text.count("alexnet/inference") >= 1
+
+
+def test_files_for_ci_hold_what_the_terminal_shows(ab, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    words = ("--models", "fake:raises,lenet,alexnet", "--fake-slowdown", "0.1")
+
+    result = ab("eager", "eager", *words, "--ci", "github", "--junit", "ab.xml",
+                "--markdown", "ab.md", "--json")  # fmt: skip
+
+    assert result.exit_code == 1
+    assert {row["verdict"] for row in json.loads(result.stdout) if row["verdict"]} == {
+        "failed", "regression",
+    }  # fmt: skip
+    assert result.stderr.count("::error title=regression%3A ") == 2
+    assert "::error title=failed%3A fake" in result.stderr
+    assert "latency: regression, " in result.stderr
+    suite = ET.parse(tmp_path / "ab.xml").getroot()[0]
+    assert {name: suite.get(name) for name in ("name", "tests", "failures", "errors")} == {
+        "name": "cnnbench ab", "tests": "3", "failures": "2", "errors": "1",
+    }  # fmt: skip
+    for name in ("ab.md", "summary.md"):
+        page = (tmp_path / name).read_text()
+        assert page.startswith("<!-- cnnbench ab -->\n### cnnbench ab: 3 specs: 2 regression")
+        assert "latency: failed, base: build: ValueError: made up" in page
+        assert "smallest detectable change here today" in page
+
+
+def test_a_neighbour_and_what_it_cost_stand_beside_the_verdict(ab, monkeypatch) -> None:
+    finish = session._outcome
+
+    def waited(*words):
+        return replace(finish(*words), waited=2, off_cpu=0.25)
+
+    monkeypatch.setattr(session, "_outcome", waited)
+    result = ab("eager", "eager", "--models", "lenet")
+
+    assert "the time spent waiting for it is taken out (2 of" in result.stdout
+    assert "no core" in result.stdout
+    assert "25.0 %" in result.stdout

@@ -35,7 +35,7 @@ def test_json_names_the_mode_and_every_finding(cnnbench_cli, tmp_path: Path) -> 
     done = cnnbench_cli("advise", "lenet", "--json", "--out", "kept", *FAKE)
 
     data = json.loads(done.stdout)
-    assert data["recommended"] == "channels_last"
+    assert (data["recommended"], data["verdict"]) == ("channels_last", "faster")
     assert data["spec"] == "lenet/inference-b1-3x32x32/channels_last/cpu-t2"
     assert {finding["kind"] for finding in data["findings"]} >= {"use", "untried"}
     assert json.loads((tmp_path / "kept" / "advice.json").read_text()) == data
@@ -45,7 +45,7 @@ def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
     done = cnnbench_cli("advise", "lenet", "--budget", "1s", "--json", *FAKE)
 
     data = json.loads(done.stdout)
-    assert data["recommended"] == "eager"
+    assert (data["recommended"], data["verdict"]) == ("eager", "alone")
     assert "budget" in data["untried"]["channels_last"]
 
 

@@ -8,9 +8,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from cnnbench.cli.check import command
-from cnnbench.gate.thresholds import Remeasured
+from cnnbench.cli import ab, check
+from cnnbench.gate.outcomes import PairedOutcome
+from cnnbench.gate.rule import Decision, decide
+from cnnbench.record import Failure
 from cnnbench.report import comparison
+from cnnbench.runner.ab.session import PairedSession
 from tests import made
 
 
@@ -45,6 +48,19 @@ def test_a_large_change_is_seen_by_a_stored_record(cnnbench_cli, baseline, slowe
 
     assert (done.exit_code, done.stderr) == (1, "cnnbench: 2 of 2 specs regressed\n")
     assert "10.0 ms -> 30.0 ms, +200 %" in done.stdout
+    accept = f"cnnbench baseline update {baseline} {slower} --replace"
+    assert done.stdout.splitlines()[-1] == f"if the change is meant: {accept}"
+    assert cnnbench_cli(*accept.split()[1:]).exit_code == 0
+    assert cnnbench_cli("check", "--baseline", baseline, slower).exit_code == 0
+
+
+def test_where_a_run_is_the_baseline_nothing_is_to_be_updated(
+    cnnbench_cli, baseline, slower, tmp_path
+) -> None:
+    done = cnnbench_cli("check", "--baseline", tmp_path / "old", slower)
+
+    assert done.exit_code == 1
+    assert "if the change is meant" not in done.stdout
 
 
 def test_a_run_can_be_the_baseline(cnnbench_cli, tmp_path, baseline) -> None:
@@ -89,7 +105,12 @@ def test_structure_only_sees_a_parameter_more(cnnbench_cli, tmp_path) -> None:
     done = cnnbench_cli("check", "--baseline", path, "--structure-only", "--executor", "fake")
 
     assert done.exit_code == 1
-    assert f"{name}: structure changed: parameters:" in done.stdout
+    assert f"{name}: regression\n  params: regression, " in done.stdout
+    assert "  structure changed: parameters:" in done.stdout
+    assert done.stdout.splitlines()[-1] == (
+        f"if the change is meant: cnnbench baseline update {path} RUN --replace, where RUN is a new"
+        " run of these specs"
+    )
 
 
 def test_without_a_run_the_head_is_measured_and_kept(cnnbench_cli, tmp_path) -> None:
@@ -101,26 +122,6 @@ def test_without_a_run_the_head_is_measured_and_kept(cnnbench_cli, tmp_path) -> 
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "new" / "records.jsonl").exists()
     assert "kept in new" in done.stderr
-
-
-def test_pairs_from_a_remeasured_source_decide(cnnbench_cli, monkeypatch) -> None:
-    fake_baseline(cnnbench_cli, "lenet")
-    names = [f"lenet/inference-b1-3x32x32/{mode}/cpu-t1" for mode in ("eager", "channels_last")]
-    seen = []
-
-    def pairs(options, kept, thresholds):
-        seen.append((kept.baseline is not None, options["who"]))
-        calm, slower = Remeasured((0.0, 0.001, -0.001)), Remeasured((0.1, 0.101, 0.099))
-        return dict(zip(names, (calm, slower), strict=True))
-
-    monkeypatch.setattr("cnnbench.cli.check.remeasured", pairs)
-    done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--quiet",
-                        "--executor", "fake")  # fmt: skip
-
-    assert (done.exit_code, seen) == (1, [(True, "fake")])
-    found = {row["spec"]: row for row in json.loads(done.stdout) if row["metric"] == "latency"}
-    assert [found[name]["verdict"] for name in names] == ["unchanged", "regression"]
-    assert found[names[0]]["how"] == "paired"
 
 
 def repository(path: Path) -> None:
@@ -141,6 +142,57 @@ def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_p
     assert "measuring the baseline's revision" in done.stderr
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {(row["verdict"], row["how"]) for row in found} == {("unchanged", "paired")}
+
+
+EAGER = "lenet/inference-b1-3x32x32/eager/cpu-t1"
+
+
+def measured_as(pairs: tuple[float, ...], failure: Failure | None = None):
+    """A session in which every comparison shows these pairs."""
+
+    def measure(session, comparisons):
+        for one in comparisons:
+            found = decide(pairs, one.rule, spent=True)
+            if failure is not None:
+                found = Decision("failed", reason=f"head: {failure.phase}: {failure.message}")
+            confirmation = pairs if found.verdict == "regression" else ()
+            yield PairedOutcome(one, found, pairs, confirmation, failure=failure, failed="head")
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("pairs", "failure", "code", "verdict"),
+    [
+        ((0.1, 0.101, 0.099), None, 1, "regression"),
+        ((-0.1, -0.101, -0.099), None, 0, "improvement"),
+        ((0.0, 0.001, -0.001), None, 0, "unchanged"),
+        ((0.02, 0.03, 0.025), None, 4, "inconclusive"),
+        ((0.1,), Failure("build", "died", "killed"), 3, "failed"),
+    ],
+)
+def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
+    cnnbench_cli, tmp_path, monkeypatch, pairs, failure, code: int, verdict: str
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    monkeypatch.setattr(PairedSession, "measure", measured_as(pairs, failure))
+    words = ("--strict", "--json", "--quiet", "--executor", "fake")
+
+    by_check = cnnbench_cli("check", "--baseline", "baseline.json", *words)
+    by_ab = cnnbench_cli("ab", "HEAD", ".", "--models", "lenet", "--threads", "1", *words)
+
+    assert (by_check.exit_code, by_ab.exit_code) == (code, code), by_check.stderr
+    told = ("verdict", "row_verdict", "threshold", "ratio", "ratio_low", "ratio_high", "how",
+            "pairs", "resolvable", "reason")  # fmt: skip
+    answers = [
+        [row[name] for name in told]
+        for done in (by_check, by_ab)
+        for row in json.loads(done.stdout)
+        if (row["spec"], row["metric"]) == (EAGER, "latency")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0][0] == verdict
 
 
 @pytest.mark.parametrize(
@@ -204,7 +256,9 @@ def test_files_for_ci(cnnbench_cli, baseline, slower, tmp_path, monkeypatch) -> 
     suite = ET.parse(tmp_path / "check.xml").getroot()[0]
     assert suite.get("failures") == "2"
     for name in ("check.md", "summary.md"):
-        assert "2 regression" in (tmp_path / name).read_text()
+        page = (tmp_path / name).read_text()
+        assert "2 regression" in page
+        assert f"- if the change is meant: cnnbench baseline update {baseline}" in page
 
 
 def test_outside_of_github_there_is_no_summary(cnnbench_cli, baseline, slower, monkeypatch) -> None:
@@ -262,12 +316,13 @@ except SystemExit as done:
 def test_the_commands_of_the_workflow_examples_parse() -> None:
     page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in re.findall(r"cnnbench (check .*)", block)]
+    lines = [line for block in blocks for line in re.findall(r"cnnbench ((?:check|ab) .*)", block)]
 
-    assert len(lines) == 2
+    assert [line.split()[0] for line in lines] == ["check", "ab", "check", "ab"]
     for line in lines:
+        name, *words = shlex.split(line)
         # Parses every option; raises a usage error for one that does not exist.
-        command.make_context("check", shlex.split(line)[1:])
+        {"check": check.command, "ab": ab.command}[name].make_context(name, words)
 
 
 def test_every_column_for_machines_is_explained() -> None:

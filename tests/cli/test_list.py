@@ -35,6 +35,23 @@ def test_json_has_every_field(cnnbench_cli) -> None:
     assert row["input"] == [3, 224, 224]
 
 
+def test_macs_are_those_that_cost_counts(cnnbench_cli) -> None:
+    """The catalogue's test counts every architecture; this one asks both commands."""
+    pytest.importorskip("torchvision")
+    names = ["lenet", "mobilenet_v3_small", "maskrcnn_resnet50_fpn_v2", "r3d_18", "raft_small"]
+
+    listed = json.loads(cnnbench_cli("list", *names, "--json").stdout)
+    counted = json.loads(cnnbench_cli("cost", *names, "--json").stdout)
+
+    facts = [{key: one[key] for key in ("name", "params", "macs")} for one in listed]
+    assert facts == [{key: one[key] for key in ("name", "params", "macs")} for one in counted]
+    assert {one["name"]: one["published_macs"] for one in listed} == {
+        "lenet": None, "mobilenet_v3_small": 57_000_000,
+        "maskrcnn_resnet50_fpn_v2": 333_577_000_000, "r3d_18": 40_697_000_000,
+        "raft_small": 47_655_000_000,
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize("pattern", ["tag:quick", "family:ResNet", "family:resnet", "vgg1?"])
 def test_patterns_choose(cnnbench_cli, pattern: str) -> None:
     result = cnnbench_cli("list", pattern, "--names")

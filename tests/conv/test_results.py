@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from cnnbench.conv.results import advice, is_configuration, is_library, layer_results, sure_gain
+from cnnbench.conv.results import advice, is_configuration, is_library, layer_results
 from cnnbench.report.lab import line
 from cnnbench.spec import Mode
 
@@ -81,11 +81,15 @@ def test_one_round_says_nothing(way) -> None:
     assert (sure.chosen, sure.rounds) == (found[1], 3)
 
 
-def test_the_best_of_many_needs_more_evidence_than_one_alone(eager, noisy, twice_as_fast) -> None:
-    assert sure_gain(twice_as_fast, eager, 1)
-    assert sure_gain(twice_as_fast, eager, 20)
-    assert not sure_gain(noisy, eager, 1)
-    assert not sure_gain(twice_as_fast, None, 1)
+def test_a_loose_way_is_left_aside_and_counted_and_an_unchecked_one_says_so(way) -> None:
+    ways = [way("eager", 10), way("impl=im2col", 1, "loose"), way("impl=mec", 5, "unchecked")]
+
+    (found,) = advice(layer_results(ways)[0])
+
+    assert found.chosen is ways[2]
+    assert line(found).endswith(
+        "; 1 left aside because the output is loose; its output could not be checked"
+    )
 
 
 def test_flags_are_configuration_and_prepacked_weights_are_the_library_s() -> None:

@@ -1,4 +1,4 @@
-"""Real duets of a user's repository: one slow layer more, and everything that can go wrong."""
+"""Two revisions really measured: one slow layer more, and everything that can go wrong."""
 
 from __future__ import annotations
 
@@ -116,12 +116,13 @@ def test_a_slow_layer_is_caught_and_each_fault_costs_one_verdict(
     models = ",".join(f"mynets.nets:{name}" for name in names)
     out = tmp_path / "out"
     process = start(repo, "base", "main", "--models", models, *SMALL, "--threshold", "50%",
-                    "--timeout", "20", "--json", "--out", str(out), path=decoy)  # fmt: skip
+                    "--timeout", "20", "--out", str(out), path=decoy)  # fmt: skip
     text, errors = process.communicate(timeout=900)
 
     assert process.returncode == 1, errors
-    verdicts = {one["base"].split("/")[0].partition(":")[2]: one
-                for one in json.loads(text)["verdicts"]}  # fmt: skip
+    assert "5 specs: 1 regression, 3 failed" in text
+    kept = json.loads((out / "verdicts.json").read_text())["verdicts"]
+    verdicts = {one["base"].split("/")[0].partition(":")[2]: one for one in kept}
     assert verdicts["tiny"]["verdict"] == "regression"
     assert verdicts["tiny"]["estimate"] > 0.3
     assert len(verdicts["tiny"]["log_ratios_confirmation"]) >= 3
@@ -137,7 +138,9 @@ def test_a_slow_layer_is_caught_and_each_fault_costs_one_verdict(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_duet_leaves_no_process_and_no_worktree(repo: Path, sent: int) -> None:
+def test_an_interrupted_measurement_leaves_no_process_and_no_worktree(
+    repo: Path, sent: int
+) -> None:
     process = start(repo, "base", "main", "--models", "mynets.nets:same", *SMALL)
     wait_for(lambda: worktrees(repo) == 3 and children_of(process.pid))
     starters = children_of(process.pid)

@@ -177,3 +177,13 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path, one) -> None:
     (tmp_path / "file").write_text("", encoding="utf8")
     with pytest.raises(StoreError, match="file"):
         baseline.write(tmp_path / "file" / "b.json", one)
+
+
+def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
+    run = store.read(made.directory(tmp_path / "run", [eager]))
+    kept = baseline.of_run(run, Source())
+    entry = replace(kept.specs[made.EAGER], noise=baseline.Noise(0.01, 0.02))
+
+    side = baseline.side_of(replace(kept, specs={made.EAGER: entry}), "baseline.json")
+
+    assert (side.noise, side.sessions) == ({made.EAGER: 0.02}, {made.EAGER: 1})

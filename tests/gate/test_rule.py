@@ -13,14 +13,13 @@ from cnnbench.errors import UsageError
 from cnnbench.gate.rule import (
     VERDICTS,
     SequentialRule,
+    checked_by_cpu_time,
     decide,
-    holm,
     hopeless,
     judge_interval,
     p_value,
     resolvable,
     wilson,
-    witnessed,
 )
 from cnnbench.stats import t_interval
 
@@ -127,9 +126,9 @@ def test_giving_up_never_takes_a_verdict_away(pairs: list[float]) -> None:
 def test_cpu_time_that_says_something_else_makes_it_inconclusive() -> None:
     slower = decide(logs(8.0, 8.1, 7.9), FIVE)
 
-    assert witnessed(slower, logs(8.0, 8.0, 8.0), FIVE).verdict == "regression"
-    assert witnessed(slower, [], FIVE) == slower
-    apart = witnessed(slower, logs(0.0, 0.1, 0.0), FIVE)
+    assert checked_by_cpu_time(slower, logs(8.0, 8.0, 8.0), FIVE).verdict == "regression"
+    assert checked_by_cpu_time(slower, [], FIVE) == slower
+    apart = checked_by_cpu_time(slower, logs(0.0, 0.1, 0.0), FIVE)
     assert (apart.verdict, apart.reason.split(":")[0]) == (
         "inconclusive", "wall clock and CPU time disagree",
     )  # fmt: skip
@@ -188,22 +187,6 @@ def test_a_regression_is_what_the_p_value_calls_one(pairs: list[float]) -> None:
 
     if found.verdict == "regression":
         assert p_value(pairs, FIVE) <= FIVE.alpha + 1e-9
-
-
-def test_holm_steps_down() -> None:
-    # Holm's own procedure: 0.01 <= 0.05/4, 0.013 <= 0.05/3, 0.03 > 0.05/2 ends it.
-    values = {"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.013}
-
-    assert holm(values, 0.05) == {"a", "d"}
-    assert holm({}, 0.05) == frozenset()
-
-
-@given(st.dictionaries(st.text(), st.floats(0, 1), max_size=20))
-def test_holm_lies_between_bonferroni_and_no_correction(values: dict[str, float]) -> None:
-    kept = holm(values, 0.05)
-
-    assert {n for n, p in values.items() if p <= 0.05 / max(1, len(values))} <= kept
-    assert kept <= {n for n, p in values.items() if p <= 0.05}
 
 
 @pytest.mark.parametrize(

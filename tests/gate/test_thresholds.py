@@ -1,20 +1,13 @@
 from __future__ import annotations
 
-import math
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import gate, store
 from cnnbench.errors import CnnbenchError, UnknownName, UsageError
-from cnnbench.gate import Side, Threshold, baseline, thresholds
-from cnnbench.gate.baseline import Source
-from cnnbench.gate.rule import Decision
-from cnnbench.gate.thresholds import Remeasured
-from tests import made
+from cnnbench.gate import Threshold, thresholds
 
 
 @pytest.mark.parametrize(
@@ -143,77 +136,3 @@ def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
 def test_every_default_is_for_something_that_exists() -> None:
     assert {one.metric for one in thresholds.defaults()} <= set(thresholds.names())
     assert not any(one.asked for one in thresholds.defaults())
-
-
-def judgement(*verdicts: str, unlike: tuple[str, ...] = ()) -> gate.Judgement:
-    rows = tuple(
-        gate.Judged(gate.Row(made.EAGER), (), verdict)  # type: ignore[arg-type]
-        for verdict in verdicts
-    )
-    comparison = gate.Comparison("a", "b", tuple(one.row for one in rows), unlike)
-    return gate.Judgement(comparison, rows)
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "strict", "code"),
-    [
-        (("unchanged", "improvement", "added"), True, 0),
-        (("inconclusive", "incomparable"), False, 0),
-        (("regression", "failed", "inconclusive"), True, 1),
-        (("failed", "inconclusive"), True, 3),
-        (("missing",), False, 3),
-        (("inconclusive", "unchanged"), True, 4),
-        (("incomparable",), True, 5),
-    ],
-)
-def test_the_worst_verdict_decides_the_exit_code(
-    verdicts: tuple[str, ...], strict: bool, code: int
-) -> None:
-    try:
-        thresholds.conclude(judgement(*verdicts, unlike=("cpu: a -> b",)), strict=strict)
-    except CnnbenchError as error:
-        found = error.exit_code
-    else:
-        found = 0
-
-    assert found == code
-
-
-def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
-    run = store.read(made.directory(tmp_path / "run", [eager]))
-    kept = baseline.of_run(run, Source())
-    entry = replace(kept.specs[made.EAGER], noise=baseline.Noise(0.01, 0.02))
-
-    side = thresholds.side_of(replace(kept, specs={made.EAGER: entry}), "baseline.json")
-
-    assert (side.noise, side.sessions) == ({made.EAGER: 0.02}, {made.EAGER: 1})
-
-
-def test_pairs_that_were_measured_now_replace_what_the_record_says() -> None:
-    old = made.record(made.EAGER, [[10]] * 3, ensemble="x")
-    new = made.record(made.EAGER, [[30]] * 3, ensemble="y")
-    sides = (Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", new)))
-    stored = gate.compare(*sides)
-
-    pairs = (math.log(1.001), math.log(1.0), math.log(0.999))
-    found = thresholds.with_pairs(stored, {made.EAGER: Remeasured(pairs)})
-
-    assert gate.judge(stored, thresholds.defaults()).rows[0].verdict == "regression"
-    assert gate.judge(found, thresholds.defaults()).rows[0].verdict == "unchanged"
-    assert found.rows[0].change("params") == stored.rows[0].change("params")
-    assert thresholds.with_pairs(stored, {}) == stored
-
-
-def test_who_measured_side_by_side_knows_more_than_the_pairs() -> None:
-    one = made.record(made.EAGER, [[10]] * 3, ensemble="x")
-    two = made.record(made.EAGER, [[10]] * 3, ensemble="y")
-    sides = (Side(n, made.ENVIRONMENT, {made.EAGER: r}) for n, r in (("a", one), ("b", two)))
-    slower = tuple(math.log(1 + change) for change in (0.1, 0.101, 0.099))
-    decision = Decision("inconclusive", 0.1, 0.09, 0.11, 3, reason="not confirmed")
-
-    found = thresholds.with_pairs(
-        gate.compare(*sides), {made.EAGER: Remeasured(slower, decision)}
-    )  # fmt: skip
-
-    (row,) = gate.judge(found, thresholds.defaults()).rows
-    assert (row.verdict, row.reason) == ("inconclusive", "not confirmed")

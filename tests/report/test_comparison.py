@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from cnnbench import gate
-from cnnbench.environment import Environment
 from cnnbench.facts import Structure
 from cnnbench.gate import Judgement, Side, Threshold
 from cnnbench.gate.thresholds import defaults
@@ -54,38 +53,3 @@ def test_several_comparisons_name_their_run(judgement) -> None:
 
     assert table.columns[0].name == "new_run"
     assert len(table.rows) == 2 * len(judgement.rows)
-
-
-def test_unlike_environments_are_said(judgement) -> None:
-    unlike = replace(judgement.comparison, unlike=("cpu: A -> B",))
-
-    lines = comparison.captions(replace(judgement, comparison=unlike))
-    forced = comparison.captions(replace(judgement, comparison=unlike, forced=True))
-
-    assert "unlike environments, timing is advisory: cpu: A -> B" in lines
-    assert any("judged all the same" in line for line in forced)
-
-
-def test_a_long_structure_is_cut_and_says_so() -> None:
-    old, new = (
-        replace(made.record(made.EAGER, [[10]]), structure=Structure(operators=operators))
-        for operators in ({}, {f"aten::op{n}": n + 1 for n in range(40)})
-    )
-    sides = (Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", new)))
-
-    lines = comparison.notes(gate.judge(gate.compare(*sides), []))
-
-    assert sum("structure changed" in line for line in lines) == 13
-    assert any(line.endswith("structure changed: and 28 more") for line in lines)
-
-
-def test_rows_that_are_unsure_for_one_reason_share_a_line(eager, same) -> None:
-    sides = (
-        Side("a", made.ENVIRONMENT, {one.id: one for one in (eager, same)}),
-        Side("b", Environment(hard={"cpu": "B"}),
-             {n: made.record(n, [[10]] * 3, ensemble="z") for n in (eager.id, same.id)}),
-    )  # fmt: skip
-
-    found = comparison.notes(gate.judge(gate.compare(*sides), defaults()))
-
-    assert "2 specs: latency: incomparable: measured in unlike environments" in found

@@ -32,7 +32,7 @@ def parse(text: str) -> ET.Element:
 
 @pytest.mark.parametrize("verdict", VERDICTS)
 def test_every_verdict_is_a_case(verdict: Verdict) -> None:
-    (case,) = parse(junit.render(judgement(verdict))).iter("testcase")
+    (case,) = parse(junit.render(judgement(verdict), "check")).iter("testcase")
 
     kinds = [child.tag for child in case if child.tag != "system-out"]
     expected = {
@@ -45,15 +45,18 @@ def test_every_verdict_is_a_case(verdict: Verdict) -> None:
 
 
 def test_the_suite_counts_its_cases() -> None:
-    suite = parse(junit.render(judgement("regression", "failed", "inconclusive", "unchanged")))[0]
+    suite = parse(
+        junit.render(judgement("regression", "failed", "inconclusive", "unchanged"), "ab")
+    )[0]
 
     assert {key: suite.get(key) for key in ("tests", "failures", "errors", "skipped")} == {
         "tests": "4", "failures": "1", "errors": "1", "skipped": "1",
     }  # fmt: skip
+    assert suite.get("name") == "cnnbench ab"
 
 
 def test_any_text_is_well_formed() -> None:
-    (case,) = parse(junit.render(judgement("regression", reason=NASTY))).iter("testcase")
+    (case,) = parse(junit.render(judgement("regression", reason=NASTY), "check")).iter("testcase")
 
     assert 'a <b> & "c"' in case[0].get("message", "")
     assert "\x1b" not in (case[0].text or "")
@@ -63,6 +66,6 @@ def test_what_changed_stands_in_a_passing_case_too() -> None:
     found = judgement("unchanged")
     row = replace(found.rows[0].row)
 
-    text = junit.render(replace(found, rows=(replace(found.rows[0], row=row),)))
+    text = junit.render(replace(found, rows=(replace(found.rows[0], row=row),)), "check")
 
     assert "latency: unchanged" in text

@@ -68,7 +68,7 @@ class _Worker(FakeWorker):
     def ask(self, message: dict[str, Any], timeout: float) -> Any:
         if message.get("task") in {"describe", "resolve", "fits", "instrument"}:
             return super().ask(message, timeout)
-        spec = Spec.parse(message.get("spec") or self._request["spec"])
+        spec = Spec.parse(message.get("spec") or self._request.spec)
         what = message.get("task") or message["do"]
         if self._owner.wide and message.get("float64"):
             what = "reference float64"

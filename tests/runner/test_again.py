@@ -4,7 +4,7 @@ import pytest
 
 from cnnbench.errors import WorkerDied
 from cnnbench.plan import Plan
-from cnnbench.runner import again
+from cnnbench.runner import again, campaign
 from cnnbench.runner.fake import FakeWorker
 from cnnbench.spec import Spec
 from tests import made
@@ -76,3 +76,26 @@ def test_a_structure_that_cannot_be_had_costs_only_itself(monkeypatch) -> None:
     assert record.failure is None
     assert (record.memory is None, record.structure) == (False, None)
     assert record.notes[0].startswith("structure not measured: the worker process was killed")
+
+
+def test_a_structure_is_asked_for_as_a_run_asks_for_it(monkeypatch, tmp_path) -> None:
+    asked: list[dict] = []
+
+    def ask(self, message, timeout):
+        if message.get("task") in {"memory", "analyze"}:
+            asked.append(message)
+        return answer(self, message, timeout)
+
+    answer = FakeWorker.ask
+    monkeypatch.setattr(FakeWorker, "ask", ask)
+    monkeypatch.setattr(campaign, "memory_limit", lambda device: 1 << 30)
+    plan = Plan(rounds=1, slices=1, cudnn_benchmark=True, memory_warm_calls=1, seed=7)
+    specs = [Spec.parse(made.EAGER)]
+
+    again.measure(specs, plan, tmp_path / "run", Watcher(), "fake")
+    again.inspect(specs, plan, "fake")
+
+    assert [one["task"] for one in asked] == ["analyze", "memory"] * 2
+    assert asked[:2] == asked[2:]
+    assert asked[1]["cudnn_benchmark"] is True
+    assert (asked[1]["warm_calls"], asked[1]["memory_limit"]) == (1, 1 << 30)

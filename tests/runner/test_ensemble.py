@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Run
+from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.process import StarterDied
 from tests.runner.conftest import Heard, Trouble, specs
@@ -16,8 +17,8 @@ THREE = specs("eager", "channels_last", "amp=bf16")
 
 
 def measure(trouble: Trouble, seed: int = 0, order: str = "0/lenet", slices: int = 8) -> Any:
-    def request(spec: Spec) -> dict[str, Any]:
-        return {"task": "measure", "spec": spec.id, "seed": 0, "round": 0, "ensemble": "e"}
+    def request(spec: Spec) -> MeasureLatency:
+        return MeasureLatency.planned(spec, Plan(), round=0, ensemble="e")
 
     with trouble.open(None) as pool:
         plan = Plan(seed=seed, slices=slices)

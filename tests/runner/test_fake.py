@@ -4,9 +4,12 @@ import pytest
 
 import cnnbench
 from cnnbench import metrics
-from cnnbench.codec import decode
-from cnnbench.facts import Algorithm
+from cnnbench.facts import Structure
+from cnnbench.plan import Plan
+from cnnbench.requests import DescribeAlgorithm, MeasureMemory, TakeStructure
 from cnnbench.runner.fake import Fake, FakeWorker
+from cnnbench.runner.inquiry import ask, tell
+from cnnbench.spec import Spec
 
 
 def numbers(path, **more) -> dict[str, float]:
@@ -45,21 +48,22 @@ def test_trouble_is_had_by_name(tmp_path, name: str, kind: str) -> None:
 
 
 def test_a_made_up_structure_is_repeatable_and_knows_its_mode() -> None:
-    def structure(mode: str) -> dict:
+    def structure(mode: str) -> Structure:
         worker = FakeWorker()
-        worker.ask({"task": "memory", "spec": f"lenet/inference-b1-3x32x32/{mode}/cpu-t1"}, 1.0)
-        return worker.ask({"do": "structure"}, 1.0)
+        spec = Spec.parse(f"lenet/inference-b1-3x32x32/{mode}/cpu-t1")
+        tell(worker, MeasureMemory.planned(spec, Plan()), 1.0)
+        return tell(worker, TakeStructure(), 1.0)
 
     assert structure("eager") == structure("eager")
-    assert "graphs" not in structure("eager")
-    assert structure("compile")["graphs"] == 1
-    assert structure("channels_last")["reorders"] == 0 < structure("eager")["reorders"]
+    assert structure("eager").graphs is None
+    assert structure("compile").graphs == 1
+    assert structure("channels_last").reorders == 0 < structure("eager").reorders
 
 
 def test_a_pretended_worker_states_an_algorithm(tmp_path) -> None:
-    spec = "conv:k8-3x3/inference-b1-3x9x9/impl=im2col/cpu-t1"
+    spec = Spec.parse("conv:k8-3x3/inference-b1-3x9x9/impl=im2col/cpu-t1")
 
     with Fake().open(tmp_path) as pool:
-        answer = pool.start().ask({"task": "algorithm", "spec": spec, "seed": 0}, 1.0)
+        answer = ask(pool, DescribeAlgorithm.planned(spec, Plan()), 1.0)
 
-    assert decode(Algorithm, answer).measured_workspace_bytes == 1000
+    assert answer.measured_workspace_bytes == 1000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cnnbench.requests import Applicability, CheckApplicability
 from cnnbench.worker import applicability
 
 PLACE = "inference-b1-8x8x8"
@@ -31,15 +32,13 @@ def test_reasons_and_formulas_of_many_specs_at_once() -> None:
         "misfit": f"conv:k8-3x3-p1~global_average_pooling/{PLACE}/eager/cpu-t1",
     }
     heard = Heard()
-    applicability.applicability({"specs": list(names.values())}, heard)
+    applicability.applicability(CheckApplicability(specs=tuple(names.values())), heard)
     (answer,) = heard.answers
     found = {key: answer[name] for key, name in names.items()}
 
-    assert found["good"] == {
-        "reason": "", "executed_macs": 8 * 64 * 8 * 9, "prepared_bytes": 0,
-    }  # fmt: skip
-    assert "1x1 kernel" in found["kernel"]["reason"]
-    assert "not bf16" in found["dtype"]["reason"]
-    assert "9x9 kernel" in found["shape"]["reason"]
-    assert found["other"]["executed_macs"] == 64 * (8 * 9 + 8 * 8)
-    assert "kernel as large" in found["misfit"]["reason"]
+    assert found["good"] == Applicability("", 8 * 64 * 8 * 9, 0)
+    assert "1x1 kernel" in found["kernel"].reason
+    assert "not bf16" in found["dtype"].reason
+    assert "9x9 kernel" in found["shape"].reason
+    assert found["other"].executed_macs == 64 * (8 * 9 + 8 * 8)
+    assert "kernel as large" in found["misfit"].reason

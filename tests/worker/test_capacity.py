@@ -5,10 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from cnnbench.requests import Fitted, TryBatch
 from cnnbench.spec import Device
 from cnnbench.worker import build, capacity, modes
 
 SPEC = "cnnbench.worker.oracles:wrong?channels=2/inference-b3-2x4x4/eager/cpu-t1"
+REQUEST = TryBatch(spec=SPEC, seed=0)
 
 
 class Talk:
@@ -44,17 +46,17 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, left: int | None)
 def test_a_batch_that_fits_takes_two_steps() -> None:
     talk = Talk()
 
-    capacity.try_batch({"spec": SPEC, "seed": 0}, talk)
+    capacity.try_batch(REQUEST, talk)
 
     assert talk.phases == ["build", "first call", "second call"]
-    assert talk.answers == [{"batch": 3}]
+    assert talk.answers == [Fitted(3)]
 
 
 def test_an_odd_error_with_nothing_left_is_a_lack_of_memory(monkeypatch) -> None:
     failing(monkeypatch, RuntimeError("could not create a primitive"), 1 << 20)
 
     with pytest.raises(MemoryError, match=r"could not create a primitive \(1 MiB left"):
-        capacity.try_batch({"spec": SPEC, "seed": 0}, Talk())
+        capacity.try_batch(REQUEST, Talk())
 
 
 @pytest.mark.parametrize("left", [1 << 30, None])
@@ -62,7 +64,7 @@ def test_an_error_with_memory_left_stays_what_it_is(monkeypatch, left: int | Non
     failing(monkeypatch, RuntimeError("could not create a primitive"), left)
 
     with pytest.raises(RuntimeError, match="primitive"):
-        capacity.try_batch({"spec": SPEC, "seed": 0}, Talk())
+        capacity.try_batch(REQUEST, Talk())
 
 
 def test_on_cuda_the_allocator_is_held_to_a_share_of_the_device(monkeypatch) -> None:

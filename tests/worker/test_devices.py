@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from cnnbench.errors import Unsupported, UsageError
+from cnnbench.plan import WarmUp
 from cnnbench.spec import DEVICE_KINDS, Device, Mode
 from cnnbench.worker import devices, memory, sampling, structure
 from cnnbench.worker.build import Step
@@ -214,7 +215,7 @@ def test_no_result_outlives_the_next_call(stream: FakeStream, kind: str) -> None
         last.append(weakref.ref(result))
         return result
 
-    sampling.warm_up(call, device, sampling.WarmUp(3, 0.0, 1.0))
+    sampling.warm_up(call, device, WarmUp(3, 0.0, 1.0, 2))
     device.samples(call, 3, 0.0001, 1e-5)
 
     assert len(last) > 5

@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from cnnbench import store
+from cnnbench.spec import Spec
+from cnnbench.worker import build
+
 FAULTS = Path(__file__).parents[1] / "faults"
 
 
@@ -32,6 +36,32 @@ def test_totals_of_real_networks() -> None:
     assert own["input"] == [[2, 3, 224, 224]]
     assert lenet["uncounted"] == {}
     assert lenet["memory_peak_bytes"] > 4 * 62_006
+
+
+@pytest.mark.parametrize("phase", ["training", "finetune"])
+def test_cost_predicts_what_a_run_keeps_of_the_same_workload(phase: str, tmp_path: Path) -> None:
+    """Without an option, both are about the same optimizer."""
+    subprocess.run(
+        [sys.executable, "-m", "cnnbench", "run", "--models", "lenet,bad_networks:fine",
+         "--batch", "2", "--phase", phase, "--modes", "eager", "--device", "cpu",
+         "--threads", "1", "--rounds", "1", "--quiet", "--out", str(tmp_path / "run")],
+        capture_output=True, cwd=FAULTS, check=True,
+    )  # fmt: skip
+    models = ("lenet", "bad_networks:fine", "resnet18")
+    facts = json.loads(cost(*models, "--batch", "2", "--phase", phase, "--json").stdout)
+
+    kept = [record.cost for record in store.read(tmp_path / "run").records]
+    # What a worker of a run is asked for, without measuring a large network.
+    large = Spec.parse(f"resnet18/{phase}-b2-3x224x224/eager/cpu-t1")
+    kept.append(build.counted(large.workload, 0).cost())
+    for one, stored in zip(facts, kept, strict=True):
+        assert {name: one[name] for name in SHARED} == {
+            name: getattr(stored, name) for name in SHARED
+        }
+
+
+SHARED = ("params", "trainable_params", "buffers", "macs", "training_macs", "memory_peak_bytes",
+          "activation_peak_bytes", "uncounted", "auxiliary_params")  # fmt: skip
 
 
 def test_layers_add_up_to_the_total_and_variants_change_it() -> None:

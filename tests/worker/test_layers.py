@@ -7,6 +7,7 @@ from torch import nn
 from cnnbench import analysis
 from cnnbench.conv import layers
 from cnnbench.errors import WorkerError
+from cnnbench.requests import ExtractLayers
 from cnnbench.runner import inquiry
 from cnnbench.runner.process import Processes
 from cnnbench.worker.layers import GENERATED, extract, suite_of
@@ -82,10 +83,11 @@ def test_what_is_no_layer_of_the_lab_is_named() -> None:
 
 def test_a_worker_takes_any_architecture_apart_at_any_size() -> None:
     with inquiry.asking(Processes()) as pool:
-        whole = inquiry.layers(pool, "resnet18")
-        small = inquiry.layers(pool, "resnet18", size=(64, 64), arguments={"num_classes": 10})
+        whole = inquiry.ask(pool, ExtractLayers(name="resnet18"), 300)
+        ten = ExtractLayers(name="resnet18", size=(64, 64), arguments={"num_classes": 10})
+        small = inquiry.ask(pool, ten, 300)
         with pytest.raises(WorkerError, match="resnet81"):
-            inquiry.layers(pool, "resnet81")
+            inquiry.ask(pool, ExtractLayers(name="resnet81"), 300)
 
     assert sum(layer.count for layer in whole.layers) == 20
     assert whole.macs == whole.network_macs - 512 * 1000

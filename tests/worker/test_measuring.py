@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from cnnbench.codec import encode
 from cnnbench.plan import Plan
 from cnnbench.record import Run
+from cnnbench.requests import Finish, MeasureLatency, Taken, TakeSlice
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import checking, measuring, modes
 from cnnbench.worker.devices import Cpu
@@ -21,8 +21,8 @@ class Talk:
     def __init__(self, slices: int = 2) -> None:
         self.phases: list[str] = []
         self.answers: list[Any] = []
-        turns = [{"do": "slice", "turn": turn, "seconds": 0.002} for turn in range(slices)]
-        self._commands = iter([*turns, {"do": "finish"}])
+        turns = [TakeSlice(turn=turn, seconds=0.002) for turn in range(slices)]
+        self._commands = iter([*turns, Finish()])
 
     def enter(self, phase: str) -> None:
         self.phases.append(phase)
@@ -48,31 +48,30 @@ def _flags_restored():
 def test_tensors_move_between_turns_on_command_and_the_run_says_how_often() -> None:
     spec = "lenet/inference-b2-3x32x32/eager/cpu-t1"
     talk = Talk()
-    turns = [
-        {"do": "slice", "turn": turn, "seconds": 0.002, "move": turn != 1} for turn in (0, 1, 2)
-    ]
-    talk._commands = iter([*turns, {"do": "finish"}])
-    warm_up = Plan(warm_up_calls=2, warm_up_seconds=0.0).warm_up
-    request = {"spec": spec, "seed": 0, "round": 3, "ensemble": "e", "warm_up": warm_up}
-    measuring.measure(request, talk)
+    turns = [TakeSlice(turn=turn, seconds=0.002, move=turn != 1) for turn in (0, 1, 2)]
+    talk._commands = iter([*turns, Finish()])
+    measuring.measure(request(spec), talk)
 
     assert talk.run.flags["moves"] == 2
     assert measured(spec).run.flags["moves"] == 0
 
 
+def request(spec: str, **more: Any) -> MeasureLatency:
+    plan = Plan(warm_up_calls=2, warm_up_seconds=0.0)
+    return MeasureLatency.planned(Spec.parse(spec), plan, round=3, ensemble="e", **more)
+
+
 def measured(spec: str, **more: Any) -> Talk:
     talk = Talk()
-    warm_up = Plan(warm_up_calls=2, warm_up_seconds=0.0).warm_up
-    request = {"spec": spec, "seed": 0, "round": 3, "ensemble": "e", "warm_up": warm_up}
-    measuring.measure(request | more, talk)
+    measuring.measure(request(spec, **more), talk)
     return talk
 
 
 def test_a_run_has_its_slices_with_witnesses_and_canaries() -> None:
     talk = measured("lenet/inference-b2-3x32x32/eager/cpu-t1")
 
-    assert set(talk.answers[0]) == {"estimate"}
-    assert talk.answers[1:3] == [{"turn": 0}, {"turn": 1}]
+    assert talk.answers[0].estimate > 0
+    assert talk.answers[1:3] == [Taken(0), Taken(1)]
     assert (talk.run.round, talk.run.ensemble) == (3, "e")
     assert [one.turn for one in talk.run.slices] == [0, 1]
     assert all(set(one.canaries_ns) == {"matmul", "python"} for one in talk.run.slices)
@@ -104,7 +103,7 @@ def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch)
         return function
 
     monkeypatch.setattr(modes, "compiled", stale)
-    given = {"reference": encode(reference), "reference_path": str(path)}
+    given = {"reference": reference, "reference_path": str(path)}
 
     compiled = measured(name.format("compile"), **given)
 

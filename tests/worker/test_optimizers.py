@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from cnnbench.analysis import analyze
-from cnnbench.analysis.values import Optimizer
+from cnnbench.costs import Optimizer
 from cnnbench.errors import Unsupported
 from cnnbench.spec import OPTIMIZERS, Device, Mode, Spec, Workload
-from cnnbench.worker import build, modes, optimizers, tasks
+from cnnbench.worker import build, modes, optimizers
 
 
 @pytest.fixture(autouse=True)
@@ -75,7 +75,7 @@ def test_a_network_without_parameters_cannot_be_trained() -> None:
 def test_the_static_cost_of_a_workload_knows_its_optimizer(name: str) -> None:
     of = spec(name)
 
-    cost = tasks.static_cost(of, 0)
+    cost = build.counted(of.workload, 0).cost()
 
     module = build.construct(of.workload, 0)[1]
     image = (torch.zeros(2, 3, 32, 32),)

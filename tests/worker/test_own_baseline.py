@@ -31,4 +31,5 @@ def test_one_of_its_networks_still_costs_the_same(cnnbench_process, tmp_path) ->
 
     assert same.code == 0, same.out + same.err
     assert other.code == 1
-    assert f"{name}: structure changed: MACs:" in other.out
+    assert f"{name}: regression\n" in other.out
+    assert "  structure changed: MACs:" in other.out

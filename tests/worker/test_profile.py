@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from cnnbench import analysis
+from cnnbench.requests import CountLayers
 from cnnbench.worker.profile import layer_costs, memory_curve
 
 if TYPE_CHECKING:
@@ -244,6 +245,7 @@ def test_a_network_of_the_users_own_in_bfloat16(tmp_path: Path) -> None:
     data = profiled(tmp_path, "bad_networks:fine", "--input", "3x16x16", "--mode", "amp=bf16")
 
     assert data["layers"]
+    assert data["trace"]["operators"]
     assert "bad_networks:fine" in data["spec"]
     assert ":" not in folder_of(tmp_path).name
 
@@ -274,7 +276,8 @@ def test_static_costs_are_counted_with_the_workloads_own_optimizer(monkeypatch) 
 
     monkeypatch.setattr(analysis, "analyze", heard)
     talk = SimpleNamespace(enter=lambda phase: None, answer=answers.append)
-    layer_costs({"spec": "lenet/training-adamw-b1-3x32x32/eager/cpu-t1", "seed": 0}, talk)  # type: ignore[arg-type]
+    request = CountLayers(spec="lenet/training-adamw-b1-3x32x32/eager/cpu-t1", seed=0)
+    layer_costs(request, talk)  # type: ignore[arg-type]
 
     assert asked == ["adamw"]
     assert any(cost.backward_macs for cost in answers[0])

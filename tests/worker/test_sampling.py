@@ -6,9 +6,9 @@ import gc
 
 import pytest
 
+from cnnbench.plan import WarmUp
 from cnnbench.worker import sampling
 from cnnbench.worker.devices import Cpu
-from cnnbench.worker.sampling import WarmUp
 
 
 class Clock:
@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     ],
 )
 def test_warm_up_ends_when_it_should(clock: Clock, seconds: float, calls: int) -> None:
-    taken = sampling.warm_up(clock.work(seconds), Cpu(), WarmUp(10, 0.25, 6.0))
+    taken = sampling.warm_up(clock.work(seconds), Cpu(), WarmUp(10, 0.25, 6.0, 2))
 
     assert len(taken) == calls
     assert set(taken) == {round(seconds * 1e9)}

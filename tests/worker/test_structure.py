@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from cnnbench.codec import decode
 from cnnbench.facts import Structure
-from cnnbench.record import Memory
+from cnnbench.plan import Plan
+from cnnbench.requests import MeasureMemory, TakeStructure
 from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import Processes
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -170,11 +170,11 @@ def test_a_compiled_step_says_that_its_fused_loops_have_no_name(monkeypatch) -> 
 
 
 def test_a_worker_answers_memory_first_and_structure_after(tmp_path) -> None:
-    request = {"task": "memory", "spec": SPEC.id, "seed": 0, "memory_limit": None}
+    request = MeasureMemory.planned(SPEC, Plan())
     with Processes().open(tmp_path) as pool:
         worker = pool.start()
-        peak = decode(Memory, tell(worker, request, 120.0))
-        found = decode(Structure, tell(worker, {"do": "structure"}, 120.0))
+        peak = tell(worker, request, 120.0)
+        found = tell(worker, TakeStructure(), 120.0)
         worker.close()
 
     assert peak.cpu_peak_bytes > peak.resident_bytes

@@ -11,7 +11,6 @@ from cnnbench.implementations.substitutes import SUBSTITUTES
 from cnnbench.spec import Spec
 from cnnbench.worker import algorithm, build
 from cnnbench.worker.devices import open_device
-from cnnbench.worker.tasks import static_cost
 
 
 def spec(name: str, mode: str = "eager") -> Spec:
@@ -35,7 +34,7 @@ def test_its_cost_is_its_own_and_not_the_layers() -> None:
     one = spec("ghost")
     problem = of_workload(one.workload)
 
-    cost = static_cost(one, 0)
+    cost = build.counted(one.workload, 0).cost()
 
     assert cost.macs == SUBSTITUTES["ghost"].macs(problem) < problem.macs
     assert cost.params == SUBSTITUTES["ghost"].params(problem)

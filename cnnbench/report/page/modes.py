@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Heat, PlotPoint, Points, Section, Square
+from cnnbench.report.page.parts import Heat, PlotAxis, PlotPoint, Points, Section, Square
 from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
@@ -25,25 +25,35 @@ _MOST_ROWS = 150
 _MOST_LINES = 40
 
 
+_VERDICTS = {
+    "faster": "yes",
+    "slower": "no",
+    "unclear": "no clear difference",
+    "once": "not repeated",
+    "unfit": "no output is fit",
+}
+
+
 def best(found: Sequence[Entry]) -> Section | None:
     """Which mode to use for each workload."""
     chosen = answers.best_modes(found)
     if not chosen:
         return None
     columns = (Column("workload", "workload"), Column("mode", "best mode"), _RATIO,
-               Column("sure", "surely faster"), Column("equal", "not told apart from"),
+               Column("verdict", "faster than eager"), Column("equal", "no clear difference from"),
                Column("tried", "modes tried", "whole"))  # fmt: skip
     rows = tuple(
         (one.entry.record.spec.workload.id, one.entry.record.spec.mode.text, one.entry.speedup,
-         "yes" if one.sure else "no", ", ".join(one.equal) or None, one.tried)
+         _VERDICTS[one.choice.verdict], one.equal or None, one.tried)
         for one in chosen
     )  # fmt: skip
     return Section(
         "best",
         "Best mode of each workload",
-        "The fastest mode whose output is not wrong. It is surely faster if the whole interval of"
-        " its speed-up lies above one. Modes whose interval reaches into the best one's are named:"
-        " this run cannot tell them apart.",
+        "The simplest of those modes that cannot be told from the fastest, if it is clearly faster"
+        " than plain eager: the whole interval of its speed-up lies above one, with an error of"
+        " 5 % shared among all modes tried. Modes whose output is wrong or loose are not"
+        " recommended.",
         Table(columns, rows),
     )
 
@@ -180,8 +190,8 @@ def batches(found: Sequence[Entry]) -> Section | None:
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))
-    plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
-                  interval="y", joined=True)  # fmt: skip
+    x, y = PlotAxis("batch", log=True), PlotAxis("samples per second", log=True)
+    plot = Points(x, y, tuple(points), interval="y", joined=True)
     return Section(
         "batches",
         "Batch scaling",

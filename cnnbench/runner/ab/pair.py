@@ -1,4 +1,4 @@
-"""One pair of a duet: a fresh process of each side, taking turns on the same cores.
+"""One pair: a fresh process of each side, taking turns on the same cores.
 
 The primitive of comparing two codes. As in an ensemble, exactly one works at a time, in slices of
 at least 60 ms, in random order; here each side has a pool of its own, because its code may come
@@ -10,27 +10,29 @@ from __future__ import annotations
 import math
 import os
 import random
+import signal
 import statistics
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError, WorkerError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import slice_seconds
-from cnnbench.record import Failure, Run, run_from_json
+from cnnbench.record import Failure, Run
+from cnnbench.requests import Finish, TakeSlice
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.inquiry import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cnnbench.channel import Message
     from cnnbench.plan import Plan
+    from cnnbench.requests import Answer, MeasureLatency, Request
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 
-ROLES = ("base", "head")
 # After so many turns, the tensors of both sides move: much of what makes two processes of the same
 # code differ is where their memory lies.
 _TURNS_PER_PLACE = 2
@@ -76,7 +78,7 @@ class PairedRun:
         return statistics.median(self._ratios(_awake_seconds))
 
     @property
-    def witness(self) -> float | None:
+    def cpu_ratio(self) -> float | None:
         """The same of CPU time; ``None`` where that was not measured."""
         slices = [*self.base.slices, *self.head.slices]
         if any(not one.cpu_ns for one in slices):
@@ -138,23 +140,23 @@ class BrokenPair:
     failure: Failure
 
 
-def play(
-    pools: Mapping[str, AnyPool], requests: Mapping[str, Message], plan: Plan, order: str
+def measure(
+    pools: Mapping[str, AnyPool], requests: Mapping[str, MeasureLatency], plan: Plan, order: str
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
 
     Args:
         pools: starts workers, by role.
-        requests: the ``measure`` task's message, by role.
+        requests: what to ask of each side, by role.
         plan: how many slices, how long.
         order: seeds turns, beside the plan.
     """
     chance = random.Random(f"{plan.seed}/{order}")
-    return _LivePair(pools, plan, chance).play(requests)
+    return _LivePair(pools, plan, chance).measure(requests)
 
 
 class _LivePair:
-    """Two workers and whoever is being asked."""
+    """Two workers, and which of them is being asked."""
 
     def __init__(self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random) -> None:
         self._pools = pools
@@ -163,12 +165,12 @@ class _LivePair:
         self._workers: dict[str, AnyWorker] = {}
         self._asked = ROLES[0]
 
-    def play(self, requests: Mapping[str, Message]) -> PairedRun | BrokenPair:
+    def measure(self, requests: Mapping[str, MeasureLatency]) -> PairedRun | BrokenPair:
         began = time.monotonic()
         try:
             estimates = [self._prepare(role, requests[role]) for role in self._shuffled(ROLES)]
             self._turns(max(estimates))
-            runs = {role: run_from_json(self._ask(role, {"do": "finish"})) for role in ROLES}
+            runs = {role: self._ask(role, Finish()) for role in ROLES}
         except WorkerError as error:
             return BrokenPair(self._asked, failure(error))
         finally:
@@ -176,21 +178,21 @@ class _LivePair:
                 worker.close()
         return PairedRun(runs["base"], runs["head"], time.monotonic() - began)
 
-    def _prepare(self, role: str, request: Message) -> float:
+    def _prepare(self, role: str, request: MeasureLatency) -> float:
         self._asked = role
         self._workers[role] = self._pools[role].start()
-        return float(self._ask(role, request)["estimate"])
+        return self._ask(role, request).estimate
 
     def _turns(self, estimate: float) -> None:
         length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
         for turn in range(self._plan.turns(estimate)):
             for role in self._shuffled(ROLES):
                 move = turn % _TURNS_PER_PLACE == 0
-                self._ask(role, {"do": "slice", "turn": turn, "seconds": length, "move": move})
+                self._ask(role, TakeSlice(turn=turn, seconds=length, move=move))
 
-    def _ask(self, role: str, message: Message) -> Any:
+    def _ask(self, role: str, request: Request[Answer]) -> Answer:
         self._asked = role
-        return tell(self._workers[role], message, self._plan.timeout)
+        return tell(self._workers[role], request, self._plan.timeout)
 
     def _shuffled(self, roles: Sequence[str]) -> list[str]:
         return self._random.sample(roles, len(roles))
@@ -215,3 +217,13 @@ def pinned(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM, as a CI job sends it, is like Ctrl-C meanwhile: checkouts and workers must go."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

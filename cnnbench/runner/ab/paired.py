@@ -1,27 +1,29 @@
-"""From two sides and an order to verdicts and two run directories.
+"""From two sides and a grid to verdicts and two run directories.
 
-Where sides, campaign, match and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
+Where sides, campaign, session and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import store, suite
+from cnnbench import store, suite, units
 from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
+from cnnbench.gate import side_by_side
+from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
 from cnnbench.runner.ab import sides
-from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
-from cnnbench.runner.ab.sides import ROLES, CodeSide, Named
+from cnnbench.runner.ab.session import PairedSession
+from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake
 from cnnbench.runner.inquiry import asking, describe
@@ -29,12 +31,13 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cnnbench.gate import Comparison
     from cnnbench.runner.ab.session import PairWatcher
-    from cnnbench.runner.campaign import Order
     from cnnbench.store import Writer
+    from cnnbench.suite import Grid
 
 VERDICTS = "verdicts.json"
 # Of slices of one side in one pair.
@@ -44,7 +47,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class PairedPlan:
-    """How a duet is played.
+    """How sides are measured beside each other.
 
     Attributes:
         rule: threshold and looks.
@@ -85,56 +88,66 @@ class PairedPlan:
 
 @dataclass(frozen=True)
 class PairedJob:
-    """A duet, worked out.
+    """A paired measurement, worked out.
 
     Attributes:
         sides: base and head.
-        contests: what is compared.
+        comparisons: what is compared.
         plan: of one pair.
         environments, executors: by role.
         budget: seconds per benchmark and look.
     """
 
     sides: tuple[CodeSide, CodeSide]
-    contests: tuple[PairedComparison, ...]
+    comparisons: tuple[PairedComparison, ...]
     plan: Plan
     environments: Mapping[str, Environment]
     executors: Mapping[str, Executor]
     budget: float
 
-    @property
-    def title(self) -> str:
-        """What is compared with what."""
-        return f"{self.sides[0].text} against {self.sides[1].text}"
+    def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
+        """What became of it, for the gate to judge."""
+        rule = self.comparisons[0].rule
+        remarks = []
+        for side in self.sides:
+            version = torch_of(self.environments[side.role])
+            remarks.append(f"{side.role}: {side.text}" + (f", torch {version}" if version else ""))
+        limits = f"threshold {units.percent(rule.threshold)}, {rule.least} to {rule.most} pairs"
+        return side_by_side.comparison(
+            (self.sides[0].text, self.sides[1].text),
+            (self.environments["base"], self.environments["head"]),
+            outcomes,
+            (*remarks, limits),
+        )
 
 
-def prepare(both: tuple[CodeSide, CodeSide], order: Order, how: PairedPlan) -> PairedJob:
-    """Work a duet out: what is compared, and where.
+def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> PairedJob:
+    """Work a paired measurement out: what is compared, and where.
 
     Args:
         both: the sides, open.
-        order: models, modes, device; of it the sides change what they are about.
-        how: the duet is played.
+        grid: models, modes, device; the sides replace in it what they are.
+        how: how pairs are measured.
 
     Raises:
-        UsageError: something in the order is wrong or not possible on the base's side.
+        UsageError: something in the grid is wrong or not possible on the base's side.
     """
     executors = {side.role: _executor(side, how) for side in both}
-    job = _prepared(both[0], _asked(order, both[0].named), executors["base"])
+    job = _prepared(both[0], _asked(grid, both[0].named), executors["base"])
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(order, both[1].named), executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), executors["head"])
         specs, environment = other.specs, other.environment
     else:
         specs, environment = job.specs, _environment(both[1], executors["head"])
     impossible = list(job.impossible.values())
     if impossible:
         raise UsageError(impossible[0])
-    contests = tuple(
+    comparisons = tuple(
         PairedComparison(base, head, how.rule) for base, head in zip(job.specs, specs, strict=True)
     )
     return PairedJob(
         both,
-        contests,
+        comparisons,
         replace(how.plan, memory_limit=job.plan.memory_limit),
         {"base": job.environment, "head": environment},
         executors,
@@ -148,16 +161,16 @@ def _executor(side: CodeSide, how: PairedPlan) -> Executor:
     return Processes(side.origin)
 
 
-def _asked(order: Order, named: Named) -> Order:
-    """The order, with the model or mode that a side is."""
+def _asked(grid: Grid, named: Named) -> Grid:
+    """The grid, with the model or mode that a side is."""
     if named.kind == "model":
-        return replace(order, models=(named.value,))
-    return replace(order, modes=(named.value,)) if named.kind == "mode" else order
+        return replace(grid, models=(named.value,))
+    return replace(grid, modes=(named.value,)) if named.kind == "mode" else grid
 
 
-def _prepared(side: CodeSide, order: Order, who: Executor) -> campaign.Job:
+def _prepared(side: CodeSide, grid: Grid, who: Executor) -> campaign.Job:
     try:
-        return campaign.prepare(order, who)
+        return campaign.prepare(grid, who=who)
     except (UsageError, WorkerError) as error:
         raise _of_side(side, error) from error
 
@@ -180,67 +193,57 @@ def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
     return UsageError(text if plain else f"{side.role}, {side.text}: {text}")
 
 
-def run(prepared: PairedJob, out: Path, watcher: PairWatcher) -> list[PairedOutcome]:
-    """Play a duet and keep it as two runs and a file of verdicts.
+def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[PairedOutcome]:
+    """Measure pair after pair, and keep it as two runs and a file of verdicts.
 
     Args:
         prepared: what to compare.
         out: a directory that is new or empty; gets ``base``, ``head`` and ``verdicts.json``.
+            ``None`` keeps nothing.
         watcher: told of progress.
 
     Returns:
-        An outcome for every contest, in the order of the contests.
+        An outcome for every comparison, in their order.
 
     Raises:
         StoreError: the directory cannot be used.
     """
-    store.refuse_full(out)
+    session = PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
     found: dict[str, PairedOutcome] = {}
-    with _writers(prepared, out) as writers:
-        for outcome in _match(prepared, watcher).play(prepared.contests):
-            found[outcome.contest.name] = outcome
+    with ExitStack() as stack:
+        writers = _writers(prepared, out, stack) if out is not None else {}
+        for outcome in session.measure(prepared.comparisons):
+            found[outcome.comparison.name] = outcome
             for role, writer in writers.items():
                 writer.append([_record(prepared, role, outcome)])
-            _keep(prepared, list(found.values()), out)
-    return [found[contest.name] for contest in prepared.contests]
+            if out is not None:
+                store.write_whole(out / VERDICTS, as_json(prepared, list(found.values())))
+    return [found[comparison.name] for comparison in prepared.comparisons]
 
 
-def _match(prepared: PairedJob, watcher: PairWatcher) -> PairedSession:
-    return PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
-
-
-@contextmanager
-def _writers(prepared: PairedJob, out: Path) -> Iterator[dict[str, Writer]]:
-    with ExitStack() as stack:
-        writers = {}
-        for role in ROLES:
-            specs = [_spec(contest, role).id for contest in prepared.contests]
-            name = f"{store.new_run_name()}-{role}"
-            who = prepared.executors[role].name
-            what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
-            environment = prepared.environments[role]
-            writers[role] = stack.enter_context(store.create(out / role, what, environment))
-        yield writers
-
-
-def _spec(contest: PairedComparison, role: str) -> Spec:
-    return contest.base if role == "base" else contest.head
+def _writers(prepared: PairedJob, out: Path, stack: ExitStack) -> dict[str, Writer]:
+    store.refuse_full(out)
+    writers = {}
+    for role in ROLES:
+        specs = [comparison.spec(role).id for comparison in prepared.comparisons]
+        name = f"{store.new_run_name()}-{role}"
+        who = prepared.executors[role].name
+        what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
+        environment = prepared.environments[role]
+        writers[role] = stack.enter_context(store.create(out / role, what, environment))
+    return writers
 
 
 def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
     side = prepared.sides[ROLES.index(role)]
     return Record(
-        id=_spec(outcome.contest, role).id,
+        id=outcome.comparison.spec(role).id,
         environment=prepared.environments[role].fingerprint,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=outcome.runs.get(role, ()),
         failure=outcome.failure if outcome.failed == role else None,
-        notes=(f"{role} of a duet: {side.text}",),
+        notes=(f"{role} of a paired comparison: {side.text}",),
     )
-
-
-def _keep(prepared: PairedJob, outcomes: Sequence[PairedOutcome], out: Path) -> None:
-    store.write_whole(out / VERDICTS, as_json(prepared, outcomes))
 
 
 def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
@@ -263,15 +266,15 @@ def torch_of(environment: Environment) -> str | None:
 def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
     """One verdict as plain JSON: log-ratios of pairs are natural, changes relative."""
     data: dict[str, Any] = encode(outcome.decision)
-    contest = outcome.contest
+    comparison = outcome.comparison
     return data | {
         "verdict": outcome.verdict,
-        "base": contest.base.id,
-        "head": contest.head.id,
-        "threshold": contest.rule.threshold,
+        "base": comparison.base.id,
+        "head": comparison.head.id,
+        "threshold": comparison.rule.threshold,
         "log_ratios": list(outcome.pairs),
         "log_ratios_confirmation": list(outcome.confirmation),
-        "log_ratios_cpu": list(outcome.witness),
+        "log_ratios_cpu": list(outcome.cpu_pairs),
         "seconds": outcome.seconds,
         "off_cpu": outcome.off_cpu,
         "pairs_without_waiting": outcome.waited,
@@ -287,14 +290,14 @@ def remeasure(
     watcher: PairWatcher,
     out: Path | None = None,
 ) -> list[PairedOutcome]:
-    """Measure specs now, of a recorded revision against another: a baseline's source as a duet.
+    """Measure specs now, of a recorded revision against another: a baseline's source and the head.
 
     Args:
         specs: ids of what the baseline holds, at least one.
         words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
         repo: the user's repository.
         rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
-        how: the duet is played; its own rule is not used.
+        how: how pairs are measured; its own rule is not used.
         watcher: told of progress.
         out: where to keep the runs and verdicts; ``None`` keeps nothing.
 
@@ -302,38 +305,44 @@ def remeasure(
         UsageError: a revision does not exist or cannot be checked out, or a side has no torch.
     """
     both = sides.pair(words, repo, pythons=False)
-    contests = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
+    comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
     with sides.opened(both, repo, (None, None)) as opened:
         executors = {side.role: _executor(side, how) for side in opened}
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
-        limit = how.memory_limit or campaign.memory_limit(contests[0].base.device)
+        limit = how.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.plan, memory_limit=limit)
-        prepared = PairedJob(opened, tuple(contests), plan, places, executors, how.budget)
-        if out is not None:
-            return run(prepared, out, watcher)
-        found = {one.contest.name: one for one in _match(prepared, watcher).play(contests)}
-    return [found[contest.name] for contest in contests]
+        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
+        return run(prepared, out, watcher)
 
 
-def models_or_default(models: Sequence[str] | None, both: tuple[Named, Named]) -> tuple[str, ...]:
-    """Which models a duet is about.
+def selection(
+    models: Sequence[str] | None, modes: Sequence[str] | None, both: tuple[Named, Named]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Which models and modes are compared: those that were asked for, or what the sides suggest.
 
     Raises:
-        UsageError: revisions without models, or models where the sides are models.
+        UsageError: the sides are models or modes already, or revisions without models.
     """
     kind = both[0].kind
-    if kind == "model":
-        if models:
-            raise UsageError("BASE and HEAD are models already; drop --models")
-        return (both[0].value,)
-    if models:
-        return tuple(models)
-    if kind in {"rev", "worktree"}:
+    for given, name in ((models, "model"), (modes, "mode")):
+        if given and kind == name:
+            raise UsageError(f"BASE and HEAD are {name}s already; drop --{name}s")
+    if not models and kind in {"rev", "worktree"}:
         raise UsageError("say which networks of the repository: --models package.module:factory")
-    return ("quick",)
+    suggested = (both[0].value,) if kind == "model" else ("quick",)
+    return tuple(models or suggested), tuple(modes or ("eager",))
 
 
-def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
+def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
+    """What a user should know before he believes the answer."""
+    found = sides.notices(*both, repo)
+    same = _ours(models, both, repo)
+    if same:
+        found.append(f"{', '.join(same)}: part of cnnbench, the same in both revisions")
+    return found
+
+
+def _ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
     """Models that are this program's and thus no part of the revisions that are compared."""
     if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
         return []

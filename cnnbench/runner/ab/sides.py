@@ -1,4 +1,4 @@
-"""What a duet compares: two revisions, two interpreters, two models or two modes.
+"""What is compared in pairs: two revisions, two interpreters, two models or two modes.
 
 Turns what a user wrote into two sides, each an executor and what it changes of an order. Checks out
 what must be checked out, and removes it again. Knows nothing of measuring.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.runner.ab import revisions
 from cnnbench.runner.process import Origin
 from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
@@ -24,7 +25,6 @@ from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-ROLES = ("base", "head")
 # What a side can be, in the order in which a bare word is tried.
 KINDS = ("rev", "worktree", "model", "mode")
 
@@ -54,7 +54,7 @@ class Named:
 
 @dataclass(frozen=True)
 class CodeSide:
-    """One side of a duet, ready to be measured.
+    """One side of a paired comparison, ready to be measured.
 
     Attributes:
         role: ``base`` or ``head``.

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
+from cnnbench.requests import MeasureLatency, Request, TakeSlice
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun, pinned
 from cnnbench.slices import Slice, Slices
@@ -35,15 +36,15 @@ def run(milliseconds: list[float], cpu: list[float] | None = None, delay: int | 
     return Run(0, "e", slices, (1, 1), 1, Check("unchecked"))
 
 
-def request() -> dict[str, Any]:
-    return {"task": "measure", "spec": SPEC.id, "seed": 0, "round": 0, "ensemble": "e"}
+def request() -> MeasureLatency:
+    return MeasureLatency.planned(SPEC, Plan(), round=0, ensemble="e")
 
 
-def play(base: Trouble, head: Trouble, plan: Plan | None = None) -> PairedRun | BrokenPair:
+def measured(base: Trouble, head: Trouble, plan: Plan | None = None) -> PairedRun | BrokenPair:
     with base.open(None) as one, head.open(None) as other:  # type: ignore[arg-type]
         pools = {"base": one, "head": other}
         requests = {"base": request(), "head": request()}
-        return pair.play(pools, requests, plan or Plan(slices=8), "order")
+        return pair.measure(pools, requests, plan or Plan(slices=8), "order")
 
 
 LOGS = st.lists(st.floats(-1, 1), min_size=1, max_size=30)
@@ -58,9 +59,9 @@ def test_what_happens_to_both_sides_cancels(moments: list[float], effect: float)
 
 
 def test_the_ratio_is_a_median_that_one_bad_slice_cannot_move() -> None:
-    bout = PairedRun(run([10.0] * 9), run([*[10.5] * 8, 90.0]), 1.0)
+    pair_run = PairedRun(run([10.0] * 9), run([*[10.5] * 8, 90.0]), 1.0)
 
-    assert bout.ratio == pytest.approx(math.log(1.05))
+    assert pair_run.ratio == pytest.approx(math.log(1.05))
 
 
 def test_slices_are_paired_by_turn() -> None:
@@ -73,8 +74,8 @@ def test_slices_are_paired_by_turn() -> None:
 def test_cpu_time_is_a_second_estimate_where_it_was_measured() -> None:
     base, head = run([10.0] * 3, cpu=[9.0] * 3), run([20.0] * 3, cpu=[9.9] * 3)
 
-    assert PairedRun(base, head, 1.0).witness == pytest.approx(math.log(1.1))
-    assert PairedRun(run([10.0] * 3), head, 1.0).witness is None
+    assert PairedRun(base, head, 1.0).cpu_ratio == pytest.approx(math.log(1.1))
+    assert PairedRun(run([10.0] * 3), head, 1.0).cpu_ratio is None
 
 
 def test_a_side_that_still_warms_up_is_seen_and_noise_is_not() -> None:
@@ -108,7 +109,7 @@ def test_a_neighbour_on_the_core_is_taken_out_and_what_the_code_waits_for_is_not
 
     assert PairedRun(base, head, 1.0).ratio == 0
     assert PairedRun(base, head, 1.0).awake == pytest.approx(math.log(30 / 24))
-    assert PairedRun(base, head, 1.0).witness == pytest.approx(math.log(18 / 24))
+    assert PairedRun(base, head, 1.0).cpu_ratio == pytest.approx(math.log(18 / 24))
     assert PairedRun(base, run([10.0] * 5, delay=None), 1.0).awake is None
 
 
@@ -129,7 +130,7 @@ def test_both_sides_take_every_turn_in_random_order() -> None:
 
         return Trouble(hear)  # type: ignore[arg-type]
 
-    found = play(listener("base"), listener("head"), Plan(slices=12))
+    found = measured(listener("base"), listener("head"), Plan(slices=12))
 
     assert isinstance(found, PairedRun)
     turns = [{role for role, turn in order if turn == number} for number in range(12)]
@@ -142,13 +143,13 @@ def test_tensors_of_both_sides_move_in_the_same_turns(monkeypatch: pytest.Monkey
     moves: list[tuple[int, bool]] = []
     tell = pair.tell
 
-    def heard(worker: Any, message: dict[str, Any], timeout: float) -> Any:
-        if message.get("do") == "slice":
-            moves.append((message["turn"], message["move"]))
-        return tell(worker, message, timeout)
+    def heard(worker: Any, request: Request[Any], timeout: float) -> Any:
+        if isinstance(request, TakeSlice):
+            moves.append((request.turn, request.move))
+        return tell(worker, request, timeout)
 
     monkeypatch.setattr(pair, "tell", heard)
-    play(Trouble(lambda _: None), Trouble(lambda _: None), Plan(slices=6))
+    measured(Trouble(lambda _: None), Trouble(lambda _: None), Plan(slices=6))
 
     assert moves == [(turn, turn in {0, 2, 4}) for turn in range(6) for _ in ("base", "head")]
 
@@ -165,7 +166,7 @@ def test_a_side_that_fails_is_named_with_what_it_was_doing(
     bad = Trouble(lambda heard: error if heard.what == what else None)
     sides = {"base": Trouble(), "head": Trouble()} | {role: bad}
 
-    found = play(sides["base"], sides["head"])
+    found = measured(sides["base"], sides["head"])
 
     assert isinstance(found, BrokenPair)
     assert (found.role, found.failure.phase) == (role, what)
@@ -175,7 +176,7 @@ def test_a_side_that_fails_is_named_with_what_it_was_doing(
 def test_a_side_that_cannot_start_is_named() -> None:
     bad = Trouble(on_start=lambda pool: WorkerDied("no worker process can be started: x"))
 
-    found = play(Trouble(), bad)
+    found = measured(Trouble(), bad)
 
     assert isinstance(found, BrokenPair)
     assert found.role == "head"

@@ -39,7 +39,7 @@ def test_a_baselines_source_is_measured_again_with_a_rule_for_each_spec(
 
     found = paired.remeasure(IDS, ("baseline", "."), repo, rule_of, how, Ear(), out)
 
-    assert [one.contest.base.id for one in found] == IDS
+    assert [one.comparison.base.id for one in found] == IDS
     assert [one.verdict for one in found] == ["regression", "unchanged"]
     assert [record.id for record in store.read(out / "head").records] == IDS[::-1]
     kept = json.loads((out / "verdicts.json").read_text())

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
-from cnnbench.gate.rule import Decision, SequentialRule
+from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Check, Run
-from cnnbench.runner.ab import session
-from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
+from cnnbench.runner.ab.session import PairedSession
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from tests.runner.conftest import specs
@@ -82,7 +82,7 @@ class Worker:
             cpu = round(3e7 * (owner.cpu or owner.factor)(pair, turn))
             waited = None if owner.delay is None else round(3e7 * owner.delay(pair, turn))
             self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=cpu, run_delay_ns=waited))
-            return {}
+            return {"turn": turn}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
         return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, Check("unchecked")))
@@ -100,19 +100,19 @@ class Ear:
     def pair(self, number: int, undecided: int, total: int) -> None:
         self.undecided.append(undecided)
 
-    def working(self, contest: PairedComparison, number: int, *, confirming: bool) -> None:
+    def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         if confirming and number == 1:
-            self.confirmed.append(contest.base.workload.architecture)
+            self.confirmed.append(comparison.base.workload.architecture)
 
     def judged(self, outcome: PairedOutcome) -> None:
         self.outcomes.append(outcome)
 
 
-def contests(*models: str, rule: SequentialRule = FIVE) -> list[PairedComparison]:
+def comparisons(*models: str, rule: SequentialRule = FIVE) -> list[PairedComparison]:
     return [PairedComparison(spec, spec, rule) for spec in specs("eager", models=models or ("a",))]
 
 
-def play(
+def measured(
     head: Noise,
     *models: str,
     base: Noise | None = None,
@@ -123,7 +123,9 @@ def play(
     executors = {"base": base or Noise(), "head": head}
     plan = Plan(slices=6, timeout=5)
     return list(
-        PairedSession(executors, plan, budget, ear or Ear()).play(contests(*models, rule=rule))
+        PairedSession(executors, plan, budget, ear or Ear()).measure(
+            comparisons(*models, rule=rule)
+        )
     )
 
 
@@ -133,7 +135,7 @@ def slower(*by: float) -> Callable[[int, int], float]:
 
 
 def test_identical_code_is_unchanged_after_three_pairs() -> None:
-    (found,) = play(Noise(slower(0.001, -0.002, 0.001)))
+    (found,) = measured(Noise(slower(0.001, -0.002, 0.001)))
 
     assert (found.verdict, found.decision.pairs) == ("unchanged", 3)
     assert found.confirmation == ()
@@ -142,7 +144,7 @@ def test_identical_code_is_unchanged_after_three_pairs() -> None:
 
 def test_a_regression_is_measured_again_before_it_is_reported() -> None:
     ear = Ear()
-    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.081, 0.079, 0.080)), ear=ear)
+    (found,) = measured(Noise(slower(0.100, 0.102, 0.098, 0.081, 0.079, 0.080)), ear=ear)
 
     assert found.verdict == "regression"
     assert (len(found.pairs), len(found.confirmation)) == (3, 3)
@@ -152,7 +154,7 @@ def test_a_regression_is_measured_again_before_it_is_reported() -> None:
 
 
 def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged() -> None:
-    (found,) = play(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
+    (found,) = measured(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
 
     assert found.verdict == "inconclusive"
     assert "did not confirm" in found.decision.reason
@@ -160,7 +162,7 @@ def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged
 
 
 def test_an_improvement_needs_no_second_look() -> None:
-    (found,) = play(Noise(slower(-0.100, -0.102, -0.098)))
+    (found,) = measured(Noise(slower(-0.100, -0.102, -0.098)))
 
     assert (found.verdict, found.confirmation) == ("improvement", ())
 
@@ -171,7 +173,7 @@ def noisy(spread: float, **more: Any) -> Noise:
 
 
 def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
-    (found,) = play(noisy(0.03))
+    (found,) = measured(noisy(0.03))
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
     assert found.decision.resolvable is not None
@@ -179,26 +181,26 @@ def test_noise_ends_in_inconclusive_after_the_most_pairs() -> None:
 
 
 def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
-    (found,) = play(noisy(0.1))
+    (found,) = measured(noisy(0.1))
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 5)
     assert found.decision.reason == "too noisy: even 10 such pairs would not tell"
 
 
 def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
-    (found,) = play(noisy(0.045))
+    (found,) = measured(noisy(0.045))
 
     assert [len(run.slices) for run in found.runs["head"]] == [6] * 3 + [12] * 7
 
 
 def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
-    (found,) = play(noisy(0.03), budget=1e-9)
+    (found,) = measured(noisy(0.03), budget=1e-9)
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 3)
 
 
 def test_building_and_compiling_are_no_part_of_the_budget() -> None:
-    (found,) = play(noisy(0.03, build_seconds=1000.0), budget=100.0)
+    (found,) = measured(noisy(0.03, build_seconds=1000.0), budget=100.0)
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 10)
 
@@ -211,7 +213,7 @@ def test_a_side_that_warms_up_gets_twice_the_warm_up_and_the_pair_is_measured_ag
         return len({request["warm_up"]["seconds"] for request in of.asked})
 
     head = Noise(cold)
-    (found,) = play(head)
+    (found,) = measured(head)
 
     assert found.verdict == "unchanged"
     assert [request["warm_up"]["seconds"] for request in head.asked] == [0.25, 0.5, 0.5, 0.5]
@@ -220,7 +222,7 @@ def test_a_side_that_warms_up_gets_twice_the_warm_up_and_the_pair_is_measured_ag
 
 def test_wall_clock_and_cpu_time_must_agree() -> None:
     waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
-    (found,) = play(waits)
+    (found,) = measured(waits)
 
     assert found.verdict == "inconclusive"
     assert "disagree" in found.decision.reason
@@ -244,7 +246,7 @@ def beside(neighbour: Callable[[int, int], float], slower: float = 0.0) -> Noise
 def test_a_neighbour_on_the_core_does_not_blind(slower: float, verdict: str) -> None:
     base = beside(lambda pair, turn: neighbour(pair + 1, turn + 2))
 
-    (outcome,) = play(beside(neighbour, slower), base=base)
+    (outcome,) = measured(beside(neighbour, slower), base=base)
 
     assert outcome.verdict == verdict
     assert outcome.waited == len(outcome.runs["base"]) > 0
@@ -254,7 +256,7 @@ def test_a_neighbour_on_the_core_does_not_blind(slower: float, verdict: str) -> 
 def test_where_hardly_anybody_waits_the_wall_clock_counts() -> None:
     quiet = Noise(delay=lambda pair, turn: 0.005)
 
-    (outcome,) = play(replace(quiet, factor=slower(0.06)), base=quiet)
+    (outcome,) = measured(replace(quiet, factor=slower(0.06)), base=quiet)
 
     assert outcome.verdict == "regression"
     assert outcome.waited == 0
@@ -264,7 +266,7 @@ def test_the_waiting_of_one_of_several_threads_is_not_taken_out() -> None:
     spec = replace(specs("eager")[0], threads=2)
     executors = {"base": Noise(delay=lambda *_: 0.0), "head": beside(lambda *_: 0.1)}
 
-    (outcome,) = PairedSession(executors, Plan(slices=6, timeout=5), math.inf, Ear()).play(
+    (outcome,) = PairedSession(executors, Plan(slices=6, timeout=5), math.inf, Ear()).measure(
         [PairedComparison(spec, spec, FIVE)]
     )
 
@@ -272,28 +274,28 @@ def test_the_waiting_of_one_of_several_threads_is_not_taken_out() -> None:
     assert outcome.waited == 0
 
 
-def test_cpu_time_of_several_threads_is_no_witness() -> None:
+def test_cpu_time_of_several_threads_is_not_compared() -> None:
     spec = replace(specs("eager")[0], threads=2)
     waits = Noise(slower(0.100, 0.102, 0.098), cpu=slower(0.0))
     executors = {"base": Noise(), "head": waits}
-    (found,) = PairedSession(executors, Plan(slices=6), 40, Ear()).play(
+    (found,) = PairedSession(executors, Plan(slices=6), 40, Ear()).measure(
         [PairedComparison(spec, spec, FIVE)]
     )
 
     assert found.verdict == "regression"
-    assert found.witness == ()
+    assert found.cpu_pairs == ()
 
 
-def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided() -> None:
+def test_comparisons_of_a_pair_share_its_starters_and_leave_when_they_are_decided() -> None:
     ear, base, head = Ear(), Noise(), Noise()
 
     def error(model: str, pair: int) -> Exception | None:
         return WorkerDied("killed") if (model, pair) == ("b", 1) else None
 
     head.error = error
-    found = play(head, *NAMES, base=base, ear=ear)
+    found = measured(head, *NAMES, base=base, ear=ear)
 
-    verdicts = {one.contest.base.workload.architecture: one.verdict for one in found}
+    verdicts = {one.comparison.base.workload.architecture: one.verdict for one in found}
     assert verdicts == {"a": "unchanged", "b": "failed", "c": "unchanged"}
     assert ear.undecided == [3, 3, 2]
     assert base.pools == head.pools == 3
@@ -301,7 +303,7 @@ def test_contests_of_a_pair_share_its_starters_and_leave_when_they_are_decided()
 
 def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> None:
     base, head = Noise(guest=True), Noise(slower(0.10), guest=True)
-    (found,) = play(head, base=base)
+    (found,) = measured(head, base=base)
 
     assert found.verdict == "regression"
     assert len(base.asked) == len(head.asked) == 6
@@ -312,7 +314,7 @@ def test_sides_that_can_share_a_starter_have_a_fresh_one_for_every_pair() -> Non
 @pytest.mark.parametrize("error", [WorkerDied("killed by SIGKILL"), WorkerTimeout("no answer")])
 def test_a_head_that_fails_says_so_and_the_base_keeps_what_it_has(error: Exception) -> None:
     head = Noise(error=lambda model, pair: error if pair == 2 else None)
-    (found,) = play(head)
+    (found,) = measured(head)
 
     assert (found.verdict, found.failed) == ("failed", "head")
     assert found.decision.reason == f"head: build: {error}"
@@ -321,7 +323,7 @@ def test_a_head_that_fails_says_so_and_the_base_keeps_what_it_has(error: Excepti
 
 
 def test_every_pair_is_an_ensemble_of_its_own_and_its_sides_share_it() -> None:
-    (found,) = play(Noise())
+    (found,) = measured(Noise())
 
     base, head = ([run.ensemble for run in found.runs[role]] for role in ("base", "head"))
     assert base == head
@@ -330,7 +332,7 @@ def test_every_pair_is_an_ensemble_of_its_own_and_its_sides_share_it() -> None:
 
 def through_noise(seed: int, noise: float, effect: float) -> PairedOutcome:
     chance = random.Random(seed)
-    (found,) = play(Noise(slower(*(effect + chance.gauss(0, noise) for _ in range(21)))))
+    (found,) = measured(Noise(slower(*(effect + chance.gauss(0, noise) for _ in range(21)))))
     return found
 
 
@@ -362,34 +364,27 @@ def test_noise_well_below_the_threshold_hides_nothing_and_makes_up_nothing(
     assert found == [verdict] * 20
 
 
-def outcome(name: str, verdict: str, pairs: tuple[float, ...]) -> PairedOutcome:
-    (contest,) = contests(name)
-    return PairedOutcome(contest, verdict, Decision(verdict, pairs=len(pairs)), pairs, pairs)  # type: ignore[arg-type]
-
-
-def test_among_many_only_what_is_clear_stands() -> None:
-    clear = outcome("clear", "regression", (0.1, 0.101, 0.102))
-    doubtful = outcome("doubtful", "regression", (0.03, 0.06, 0.08))
-    rest = [outcome(f"n{i}", "unchanged", (0.0, 0.001, -0.001)) for i in range(58)]
-
-    found = {one.contest.base.workload.architecture: one
-             for one in session.together([clear, doubtful, *rest])}  # fmt: skip
-
-    assert found["clear"].verdict == "regression"
-    assert found["doubtful"].verdict == "inconclusive"
-    assert "60 benchmarks" in found["doubtful"].decision.reason
-    assert found["n0"].verdict == "unchanged"
-
-
-def test_many_contests_are_judged_together_at_the_end() -> None:
+def test_many_comparisons_are_judged_together_at_the_end() -> None:
     head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
-    found = play(head, *(f"m{index}" for index in range(51)))
+    found = measured(head, *(f"m{index}" for index in range(51)))
 
     assert {one.verdict for one in found} == {"regression"}
     assert len(found) == 51
 
 
-def test_names_of_contests_are_short_where_only_the_mode_differs() -> None:
+def test_of_many_comparisons_only_regressions_wait_for_the_others() -> None:
+    ear = Ear()
+    names = [f"m{index}" for index in range(51)]
+    head = Noise(slower(0.100, 0.101, 0.099, 0.100, 0.101, 0.099))
+    head.error = lambda model, pair: WorkerDied("killed") if (model, pair) == ("m0", 1) else None
+
+    found = measured(head, *names, ear=ear)
+
+    assert found[0].verdict == "failed"
+    assert [one.verdict for one in ear.outcomes] == ["failed"] + ["regression"] * 50
+
+
+def test_names_of_comparisons_are_short_where_only_the_mode_differs() -> None:
     eager, half = specs("eager", "bf16")
     other = specs("eager", models=("alexnet",))[0]
 

@@ -1,0 +1,71 @@
+"""What was measured of one workload, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from cnnbench import metrics
+from cnnbench.choice import ModeChoice, choose
+from cnnbench.profile import Profile
+from cnnbench.record import Record
+
+
+@dataclass(frozen=True)
+class AdviceFinding:
+    """One sentence of advice.
+
+    Attributes:
+        name: stable, for scripts.
+        kind: ``use``, ``other``, ``cost``, ``limit`` or ``untried``.
+        text: the sentence, with its numbers.
+        mode: the mode that it is about, if it is about one.
+    """
+
+    name: str
+    kind: str
+    text: str
+    mode: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was measured of one workload on one device.
+
+    Attributes:
+        records: one per mode, plain eager among them.
+        untried: mode -> why it was not measured.
+        profile: of one of the modes that do not compile, if there is one.
+    """
+
+    records: tuple[Record, ...]
+    untried: Mapping[str, str] = field(default_factory=dict)
+    profile: Profile | None = None
+
+    @cached_property
+    def choice(self) -> ModeChoice | None:
+        """Which mode to use; ``None`` if plain eager could not be measured."""
+        return choose(self.records)
+
+    @property
+    def baseline(self) -> Record | None:
+        """Plain eager, if it could be measured."""
+        return None if self.choice is None else self.choice.baseline
+
+    @property
+    def recommended(self) -> Record | None:
+        """The mode to use; ``None`` if plain eager could not be measured."""
+        return None if self.choice is None else self.choice.best
+
+    @property
+    def profiled(self) -> Record | None:
+        """The record of the profiled mode."""
+        name = None if self.profile is None else self.profile.spec
+        found = [one for one in self.records if one.id == name and metrics.latency(one)]
+        return found[0] if found else None
+
+
+def mode_of(record: Record) -> str:
+    """The mode's text."""
+    return record.spec.mode.text

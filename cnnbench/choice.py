@@ -1,0 +1,156 @@
+"""Which of some modes to use: decided here, for advice, for reports and for the convolution lab.
+
+A gain is clear if the interval of its ratio lies above one, from rounds in which both sides ran in
+turns. The error of 5 % is shared among all that were tried (Bonferroni), so that the best of twenty
+does not seem faster by chance; one round has no interval and says nothing.
+
+An output may be ``ok`` or ``unchecked``, which is said. One that is ``loose`` is further from the
+reference than its precision explains, though not far enough to be a mistake for certain: such a
+mode is never recommended, but named where it would have been faster. One that is ``wrong`` counts
+for nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cnnbench import metrics, stats
+from cnnbench.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnnbench.stats import Estimate
+
+# Of all statements about the modes of one workload together.
+_ERROR = 0.05
+
+_ELIGIBLE = {"ok", "unchecked"}
+
+# Of one mode beside another: ``once`` is one round, ``apart`` is never in the same ensemble.
+Standing = Literal["faster", "slower", "unclear", "once", "apart"]
+
+# Of all modes: one of them is faster; all are slower; that is open; it was not repeated; no output
+# is fit; nothing was measured beside plain eager.
+Verdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
+
+
+def eligible(record: Record) -> bool:
+    """Whether it was measured and its output allows to recommend it."""
+    return record.status in _ELIGIBLE and metrics.latency(record) is not None
+
+
+def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
+    """How a mode stands beside another, as one of ``tried`` that share the error."""
+    rounds = [] if base is None else metrics.log_speedups(record, base)
+    if not rounds:
+        return "apart"
+    ratio = stats.log_ratio(rounds, 1 - _ERROR / max(tried, 1))
+    if ratio.low is None or ratio.high is None:
+        return "once"
+    return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "unclear"
+
+
+def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]:
+    """The fastest of those that gain clearly, then what cannot be told from it.
+
+    Args:
+        pairs: eligible records, each with what its gain is over; all share the error.
+    """
+    count = len(pairs)
+    gaining = [pair for pair in pairs if standing(*pair, count) == "faster"]
+    if not gaining:
+        return ()
+    top = _fastest(gaining)
+    others = [one for one, _ in gaining if one is not top]
+    return (top, *(one for one in others if standing(top, one, count) != "faster"))
+
+
+def _fastest(pairs: Sequence[tuple[Record, Record | None]]) -> Record:
+    """By the ratio to a base in common, which says more than two times of different moments."""
+    if len({base.id for _, base in pairs if base is not None}) == 1:
+        return max(pairs, key=lambda pair: _ratio(*pair))[0]
+    return min((one for one, _ in pairs), key=_seconds)
+
+
+def _ratio(record: Record, base: Record | None) -> float:
+    change = metrics.speedup(record, base)
+    return 0.0 if change is None else change.point
+
+
+def _seconds(record: Record) -> float:
+    time = metrics.latency(record)
+    return float("inf") if time is None else time.point
+
+
+def _effort(record: Record) -> tuple[bool, int, float]:
+    """How much a mode asks for: a compiler, then words, then time."""
+    mode = record.spec.mode
+    words = 0 if mode.text == "eager" else mode.text.count("+") + 1
+    return mode.compiler != "eager", words, _seconds(record)
+
+
+@dataclass(frozen=True)
+class ModeChoice:
+    """Which mode of a workload to use.
+
+    Attributes:
+        baseline: plain eager.
+        verdict: what the measurements say of all modes together.
+        best: the mode to use, the simplest of those that cannot be told from the fastest; plain
+            eager unless another is clearly faster.
+        equal: other eligible modes that cannot be told from ``best``.
+        tried: eligible modes that were measured beside plain eager.
+        loose: modes that would gain over ``best``, but for their loose output.
+    """
+
+    baseline: Record
+    verdict: Verdict
+    best: Record
+    equal: tuple[Record, ...]
+    tried: tuple[Record, ...]
+    loose: tuple[Record, ...]
+
+    @property
+    def gain(self) -> Estimate | None:
+        """Of the best over plain eager; ``None`` where that is the best."""
+        return None if self.best is self.baseline else metrics.speedup(self.best, self.baseline)
+
+    @property
+    def foremost(self) -> Record | None:
+        """What looks fastest of those tried, for certain or not."""
+        return max(self.tried, key=lambda one: _ratio(one, self.baseline), default=None)
+
+    def standing(self, record: Record) -> Standing:
+        """Of one of the modes beside plain eager."""
+        return standing(record, self.baseline, len(self.tried))
+
+
+def choose(records: Iterable[Record]) -> ModeChoice | None:
+    """Choose among records of one workload in its modes; ``None`` without a time of plain eager."""
+    found = list(records)
+    plain = [one for one in found if one.spec == one.spec.plain and metrics.latency(one)]
+    if not plain:
+        return None
+    base = plain[0]
+    beside = [one for one in found if one is not base and standing(one, base) != "apart"]
+    tried = tuple(one for one in beside if eligible(one))
+    standings = [standing(one, base, len(tried)) for one in tried]
+    top = leaders([(one, base) for one in tried])
+    best = min(top, key=_effort, default=base)
+    level = tuple(one for one, how in zip(tried, standings, strict=True) if how == "unclear")
+    loose = tuple(
+        one
+        for one in beside
+        if one.status == "loose" and standing(one, best, len(tried) + 1) == "faster"
+    )
+    equal = tuple(one for one in top or level if one is not best)
+    return ModeChoice(base, _verdict(beside, standings), best, equal, tried, loose)
+
+
+def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> Verdict:
+    if not found:
+        return "unfit" if beside else "alone"
+    order: tuple[Literal["faster", "unclear", "once"], ...] = ("faster", "unclear", "once")
+    return next((one for one in order if one in found), "slower")

@@ -1,0 +1,96 @@
+"""Where the judgement of a command goes: printed, and into the files that CI systems read."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from cnnbench.cli import options
+from cnnbench.cli.output import write
+from cnnbench.errors import StoreError
+from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.cli.options import View
+    from cnnbench.gate import Judgement
+
+CI = ("github",)
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(frozen=True)
+class Destinations:
+    """Where a judgement goes beside its view.
+
+    Attributes:
+        ci: the CI system that is told.
+        junit, markdown: files.
+    """
+
+    ci: str | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
+
+
+# The command gets them as one ``to``.
+destinations = options.bundle(
+    "to",
+    {
+        "ci": click.option("--ci", type=click.Choice(CI),
+                           help="Annotations and step summary for a CI system."),
+        "junit": click.option("--junit", type=_FILE, help="Write JUnit XML."),
+        "markdown": click.option("--markdown", type=_FILE,
+                                 help="Write a comment for a pull request."),
+    },
+    lambda given: Destinations(**given),
+)  # fmt: skip
+thresholds = click.option("--threshold", "-t", "words", multiple=True,
+                          metavar="[MODEL[/MODE]:]METRIC=LIMIT",
+                          help="How much worse it may be; may be repeated.")  # fmt: skip
+config = click.option("--config", type=click.Path(path_type=Path),
+                      help="Thresholds from a TOML file.  [default: pyproject.toml]")  # fmt: skip
+force = click.option("--force", is_flag=True, help="Judge times of different environments too.")
+strict = click.option("--strict", is_flag=True, help="Inconclusive is exit code 4.")
+
+
+def show(judgement: Judgement, view: View, to: Destinations, command: str) -> None:
+    """Print a judgement and write the files that were asked for.
+
+    Raises:
+        StoreError: one cannot be written.
+    """
+    view.write(text([judgement], view.kind))
+    if to.junit is not None:
+        write(junit.render(judgement, command), to.junit)
+    if to.markdown is not None:
+        write(github.comment(judgement, command), to.markdown)
+    if to.ci == "github":
+        _for_github(judgement, command)
+
+
+def text(judgements: Sequence[Judgement], kind: str) -> str:
+    """Judgements in a format: one row per spec for people, one per spec and metric for machines."""
+    shape = comparison.summary if kind in FOR_PEOPLE else comparison.tidy
+    return render(shape(judgements), kind)
+
+
+def _for_github(judgement: Judgement, command: str) -> None:
+    for line in github.annotate(judgement):
+        # On stderr, where the runner reads them too and JSON on stdout stays whole.
+        click.echo(line, err=True)
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not path:
+        click.echo("cnnbench: GITHUB_STEP_SUMMARY is not set; no step summary written", err=True)
+        return
+    try:
+        with Path(path).open("a", encoding="utf8") as file:
+            file.write(github.step_summary(judgement, command))
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error

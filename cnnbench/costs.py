@@ -1,0 +1,401 @@
+"""What static analysis reports of a network: totals, rows per operator and layer, predicted memory.
+
+Values only: knows nothing of tracing, tables or text. Sizes are bytes, counts are counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from cnnbench.codec import encode
+
+Phase = Literal["inference", "training", "finetune"]
+Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Field:
+    """The receptive field of one output position, in input pixels per spatial axis.
+
+    Attributes:
+        size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
+        stride: input pixels between two neighbouring output positions (below 1 after upsampling).
+
+    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
+    Distill 2019.
+    """
+
+    size: tuple[float, ...] | None
+    stride: tuple[float, ...] | None
+
+
+@dataclass(frozen=True)
+class OpRow:
+    """One executed operator.
+
+    Attributes:
+        name: the operator with its overload, ``aten.convolution.default``.
+        layer: path of the innermost module that ran it; ``""`` is the network itself.
+        direction: of the pass it belongs to, ``forward`` or ``backward``.
+        kind: a key of ``rules.KINDS``.
+        macs: multiply-accumulates, if it is a contraction.
+        bias_adds: additions of a bias.
+        elementwise_flops: FLOPs of anything that is not a contraction.
+        read_bytes: elements addressed by its tensor arguments, in bytes, before any cache.
+        written_bytes: the same for results; views write nothing.
+        output: shape of the first result.
+        counted: whether a rule knows this operator.
+        field: receptive field of its result, where it can be followed.
+    """
+
+    name: str
+    layer: str
+    direction: str
+    kind: str
+    macs: int
+    bias_adds: int
+    elementwise_flops: int
+    read_bytes: int
+    written_bytes: int
+    output: Shape
+    counted: bool = True
+    field: Field | None = None
+
+    @property
+    def arithmetic_intensity(self) -> float | None:
+        """FLOPs per byte moved; ``None`` where nothing moves."""
+        moved = self.read_bytes + self.written_bytes
+        flops = 2 * self.macs + self.bias_adds + self.elementwise_flops
+        return flops / moved if moved else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names."""
+        plain, intensity = asdict(self), self.arithmetic_intensity
+        adds = self.macs + self.bias_adds
+        return plain | {
+            "flops": 2 * self.macs,
+            "mult_adds": adds,
+            "arithmetic_intensity": intensity,
+        }
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over operators. ``elementwise`` maps a class of ``rules.KINDS`` to its FLOPs."""
+
+    calls: int = 0
+    macs: int = 0
+    bias_adds: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+    elementwise: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of the contractions: two per multiply-accumulate."""
+        return 2 * self.macs
+
+    @property
+    def mult_adds(self) -> int:
+        """MACs plus bias additions: what torchinfo and many lectures print."""
+        return self.macs + self.bias_adds
+
+    @property
+    def elementwise_flops(self) -> int:
+        """All FLOPs outside contractions and biases."""
+        return sum(self.elementwise.values())
+
+    @property
+    def arithmetic_intensity(self) -> float | None:
+        """FLOPs per byte moved, every operator from and to memory."""
+        moved = self.read_bytes + self.written_bytes
+        flops = self.flops + self.bias_adds + self.elementwise_flops
+        return flops / moved if moved else None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names."""
+        plain = asdict(self)
+        elementwise = plain.pop("elementwise")
+        return {
+            **plain,
+            "flops": self.flops,
+            "mult_adds": self.mult_adds,
+            "elementwise_flops": elementwise,
+            "arithmetic_intensity": self.arithmetic_intensity,
+        }
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One module of the network with everything that ran inside it.
+
+    Attributes:
+        name: its path, ``layer1.0.conv1``; ``""`` is the network itself.
+        type: class name.
+        depth: 0 for the network itself.
+        leaf: whether it has no children.
+        calls: how often it was called; zero is a module that did not run.
+        input, output: shapes of the first tensor of its last call.
+        kernel, stride, padding, dilation, groups: its geometry, where it has one.
+        params, trainable_params: elements of parameters inside it, each counted once by identity.
+        own_params: elements of parameters that belong to it and not to its children.
+        shared_params: those of ``params`` that an earlier module also owns.
+        buffers: elements of buffers inside it.
+        totals: forward operators inside it, children included.
+        backward: backward operators of it, children included.
+        activation_bytes: bytes of its results (first to last tensor) at its last call.
+        field: receptive field at its output.
+    """
+
+    name: str
+    type: str
+    depth: int
+    leaf: bool
+    calls: int
+    input: Shape | None
+    output: Shape | None
+    kernel: Shape | None
+    stride: Shape | None
+    padding: Shape | str | None
+    dilation: Shape | None
+    groups: int | None
+    params: int
+    trainable_params: int
+    own_params: int
+    shared_params: int
+    buffers: int
+    totals: Totals
+    backward: Totals
+    activation_bytes: int
+    field: Field | None
+
+    def share(self, macs: int) -> float:
+        """Its part of a network's multiply-accumulates."""
+        return self.totals.macs / macs if macs else 0.0
+
+    def to_json(self, macs: int) -> dict[str, Any]:
+        """Plain JSON types with stable names; ``macs`` are the whole network's."""
+        facts = asdict(self) | self.totals.to_json()
+        del facts["totals"], facts["backward"]
+        return facts | {"backward_macs": self.backward.macs, "share": self.share(macs)}
+
+
+@dataclass(frozen=True)
+class TracedMemory:
+    """The predicted peak and what it consists of, in bytes.
+
+    Attributes:
+        params, buffers, input: resident all the time.
+        gradients: of trainable parameters, all of them.
+        optimizer_state: resident in the steady state, from the second step on.
+        activations: peak of everything else that the passes keep alive, without library scratch.
+        scratch: modelled amount by which oneDNN raises the peak on a CPU; to be added to ``peak``.
+        peak: highest sum at any moment, all parts but scratch together.
+        layer, op: where the peak occurs.
+        activation_layer, activation_op: where the activation peak occurs.
+        saved: activations alive when the forward pass ends (the result, and what backward needs).
+    """
+
+    params: int
+    buffers: int
+    input: int
+    gradients: int
+    optimizer_state: int
+    activations: int
+    scratch: int
+    peak: int
+    layer: str
+    op: str
+    activation_layer: str
+    activation_op: str
+    saved: int
+
+
+@dataclass(frozen=True)
+class Slope:
+    """The amount that each data-dependent item (a proposal, a detection) adds in one layer."""
+
+    layer: str
+    macs: int
+
+
+METHOD = "cnnbench.analysis"
+
+
+@dataclass(frozen=True)
+class CostTotals:
+    """What a module and its inputs cost, known without running it; totals of the whole batch.
+
+    Attributes:
+        name: class name of the module, or the caller's name for it.
+        phase, optimizer: as requested.
+        batch: samples in the input.
+        input: shape of each input tensor.
+        params, trainable_params: elements, each parameter once by identity.
+        buffers: elements of all buffers.
+        auxiliary_params: elements of parameters that the inference pass does not read.
+        inference: one forward pass in inference form.
+        forward, backward: a training step's passes; ``inference`` and ``None`` for inference.
+        memory: the predicted peak of the phase.
+        uncounted: operators without a rule -> calls; if there are any, totals may be short.
+        slopes: for data-dependent networks: the amount that each item adds. ``inference`` is then
+            the static part.
+        assumptions: sentences, in order of importance.
+        real: whether operators ran on real tensors.
+    """
+
+    name: str
+    phase: str
+    optimizer: str
+    batch: int
+    input: tuple[Shape, ...]
+    params: int
+    trainable_params: int
+    buffers: int
+    auxiliary_params: int
+    inference: Totals
+    forward: Totals
+    backward: Totals | None
+    memory: TracedMemory
+    uncounted: Mapping[str, int]
+    slopes: tuple[Slope, ...]
+    assumptions: tuple[str, ...]
+    real: bool
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference pass."""
+        return self.inference.macs
+
+    @property
+    def training_macs(self) -> int | None:
+        """Multiply-accumulates of forward and backward, ``None`` for inference."""
+        return self.forward.macs + self.backward.macs if self.backward is not None else None
+
+    @property
+    def macs_per_item(self) -> dict[str, int]:
+        """Layer -> what each data-dependent item adds there."""
+        return {slope.layer: slope.macs for slope in self.slopes}
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names."""
+        return {
+            "name": self.name,
+            "phase": self.phase,
+            "optimizer": self.optimizer,
+            "batch": self.batch,
+            "input": encode(self.input),
+            "params": self.params,
+            "trainable_params": self.trainable_params,
+            "auxiliary_params": self.auxiliary_params,
+            "buffers": self.buffers,
+            "macs": self.macs,
+            "flops": self.inference.flops,
+            "mult_adds": self.inference.mult_adds,
+            "bias_adds": self.inference.bias_adds,
+            "elementwise_flops": dict(self.inference.elementwise),
+            "macs_per_sample": self.macs // max(self.batch, 1),
+            "training_macs": self.training_macs,
+            "read_bytes": self.inference.read_bytes,
+            "written_bytes": self.inference.written_bytes,
+            "arithmetic_intensity": self.inference.arithmetic_intensity,
+            "activation_peak_bytes": self.memory.activations,
+            "memory_peak_bytes": self.memory.peak,
+            "memory": asdict(self.memory),
+            "uncounted": dict(self.uncounted),
+            "complete": not self.uncounted,
+            "macs_per_item": self.macs_per_item,
+            "assumptions": list(self.assumptions),
+            "method": METHOD,
+            "real": self.real,
+        }
+
+
+@dataclass(frozen=True)
+class CrosscheckDifference:
+    """One group of operators that two counters count differently, in MACs."""
+
+    operators: str
+    ours: int
+    theirs: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class CrossCheck:
+    """The result of one other tool.
+
+    Attributes:
+        tool: its name and version.
+        ours, theirs: MACs of one inference pass; ``None`` where the peer cannot count the network.
+        differences: by operator, empty where both agree everywhere.
+        error: why the peer cannot count it.
+    """
+
+    tool: str
+    ours: int | None = None
+    theirs: int | None = None
+    differences: tuple[CrosscheckDifference, ...] = ()
+    error: str = ""
+
+    @property
+    def explained(self) -> bool:
+        """Whether the differences add up to the whole gap."""
+        gap = (self.ours or 0) - (self.theirs or 0)
+        return gap == sum(d.ours - d.theirs for d in self.differences)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names."""
+        plain = asdict(self)
+        error = plain.pop("error")
+        return (
+            {"tool": self.tool, "error": error} if error else plain | {"explained": self.explained}
+        )
+
+
+@dataclass(frozen=True)
+class CostReport:
+    """What a network costs, with the rows and cross-checks that were asked for.
+
+    Attributes:
+        totals: of the network.
+        layers: every module in registration order, the network itself first.
+        ops: every operator of the phase in the order it ran, views left out.
+        crosschecks: what other counters say.
+    """
+
+    totals: CostTotals
+    layers: tuple[LayerRow, ...] | None = None
+    ops: tuple[OpRow, ...] | None = None
+    crosschecks: tuple[CrossCheck, ...] | None = None
+
+    @property
+    def name(self) -> str:
+        """The network's."""
+        return self.totals.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names; what was not asked for is left out."""
+        facts: dict[str, Any] = self.totals.to_json()
+        if self.layers is not None:
+            facts["layers"] = [encode(row.to_json(self.totals.macs)) for row in self.layers]
+        if self.ops is not None:
+            facts["ops"] = [encode(row.to_json()) for row in self.ops]
+        if self.crosschecks is not None:
+            facts["crosschecks"] = [encode(check.to_json()) for check in self.crosschecks]
+        return facts
+
+
+@dataclass(frozen=True)
+class NotCounted:
+    """A network without a report, and why."""
+
+    name: str
+    error: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types with stable names."""
+        return asdict(self)

@@ -1,0 +1,33 @@
+"""What a judgement means for a job: nothing, or an error with its exit code."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench.errors import Incomparable, Inconclusive, Regressed, SomeFailed
+
+if TYPE_CHECKING:
+    from cnnbench.gate.judging import Judgement
+
+
+def conclude(judgement: Judgement, *, strict: bool = False) -> None:
+    """End a command as its judgement asks for.
+
+    Raises:
+        Regressed: something got worse than its threshold allows.
+        SomeFailed: specs have no number, or are missing.
+        Inconclusive: with ``strict``, the machine cannot tell.
+        Incomparable: with ``strict``, timing was not judged because the environments differ.
+    """
+    total = len(judgement.rows)
+    worse, failed = judgement.count("regression"), judgement.count("failed")
+    missing, unsure = judgement.count("missing"), judgement.count("inconclusive")
+    if worse:
+        raise Regressed(f"{worse} of {total} specs regressed")
+    if failed or missing:
+        parts = [f"{failed} failed"] * bool(failed) + [f"{missing} are missing"] * bool(missing)
+        raise SomeFailed(f"{' and '.join(parts)}, of {total} specs; see the reasons")
+    if strict and unsure:
+        raise Inconclusive(f"{unsure} of {total} specs are inconclusive")
+    if strict and judgement.count("incomparable"):
+        raise Incomparable("timing was not judged: " + "; ".join(judgement.comparison.unlike))

@@ -1,0 +1,108 @@
+"""Paired comparisons and what became of them: the values that measuring hands to judging."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from cnnbench.gate import family
+from cnnbench.gate.rule import Decision, SequentialRule, Verdict
+from cnnbench.record import Failure, Run
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROLES = ("base", "head")
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Two specs to compare, and the rule that decides.
+
+    Attributes:
+        base, head: often the same spec of two codes.
+        rule: threshold and looks.
+    """
+
+    base: Spec
+    head: Spec
+    rule: SequentialRule
+
+    @property
+    def name(self) -> str:
+        """Its name in tables."""
+        base, head = self.base.id, self.head.id
+        if base == head:
+            return base
+        if replace(self.base, mode=self.head.mode) == self.head:
+            modes = f"{self.base.mode.text} -> {self.head.mode.text}"
+            return base.replace(f"/{self.base.mode.text}/", f"/{modes}/")
+        return f"{base} -> {head}"
+
+    def spec(self, role: str) -> Spec:
+        """The side of a role."""
+        return self.base if role == "base" else self.head
+
+
+@dataclass(frozen=True)
+class PairedOutcome:
+    """What became of a comparison.
+
+    Attributes:
+        comparison: which.
+        decision: of the last look: verdict, estimate, interval, pairs, reason.
+        pairs: log(head / base) of each pair of the first look, in order.
+        confirmation: the same of the pairs that had to confirm a regression; the decision is then
+            about these alone.
+        cpu_pairs: log-ratios of CPU time of the pairs that decided; empty if not measured.
+        seconds: spent on it, with its share of starting processes.
+        off_cpu: share of the sampled time without a core.
+        waited: pairs in which that was so much that it was taken out, slice by slice.
+        runs: by role, of every pair.
+        failure, failed: what went wrong, and with which side.
+    """
+
+    comparison: PairedComparison
+    decision: Decision
+    pairs: tuple[float, ...] = ()
+    confirmation: tuple[float, ...] = ()
+    cpu_pairs: tuple[float, ...] = ()
+    seconds: float = 0.0
+    off_cpu: float | None = None
+    waited: int = 0
+    runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
+    failure: Failure | None = None
+    failed: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        """Regression, improvement, unchanged, inconclusive or failed."""
+        return self.decision.verdict or "inconclusive"
+
+    @property
+    def decided_by(self) -> tuple[float, ...]:
+        """The pairs that the decision is about."""
+        return self.confirmation or self.pairs
+
+    @property
+    def measured(self) -> tuple[float, ...]:
+        """Every pair; of a confirmed regression both looks count."""
+        return (*self.pairs, *self.confirmation)
+
+
+def together(outcomes: Sequence[PairedOutcome]) -> list[PairedOutcome]:
+    """Outcomes of one session; regressions stay only if they stand beside all the others."""
+    tests = {
+        index: (one.measured, one.comparison.rule)
+        for index, one in enumerate(outcomes)
+        if one.failure is None
+    }
+    doubtful, reason = family.unproven(tests), family.reason(len(tests))
+    return [
+        replace(one, decision=replace(one.decision, verdict="inconclusive", reason=reason))
+        if one.verdict == "regression" and index in doubtful
+        else one
+        for index, one in enumerate(outcomes)
+    ]

@@ -1,0 +1,92 @@
+"""Comparisons of what was measured side by side just now; ``changes`` compares what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics
+from cnnbench.gate.changes import BY_TIME, Change, Comparison, Row, made_up, of_pairs, unlike
+from cnnbench.gate.facets import FACETS
+from cnnbench.gate.outcomes import ROLES
+from cnnbench.metrics import METRICS
+from cnnbench.record import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from cnnbench.environment import Environment
+    from cnnbench.gate.outcomes import PairedOutcome
+
+
+def comparison(
+    names: tuple[str, str],
+    environments: tuple[Environment, Environment],
+    outcomes: Sequence[PairedOutcome],
+    remarks: Sequence[str] = (),
+) -> Comparison:
+    """A row per outcome; nothing but times was compared.
+
+    Args:
+        names: of base and head, for people.
+        environments: where they were measured.
+        outcomes: what became of each.
+        remarks: how they were measured, for people.
+    """
+    rows = tuple(
+        Row(
+            spec=one.comparison.base.id,
+            changes=tuple(_changes(one).values()),
+            uncompared=tuple(facet.name for facet in FACETS),
+            title=one.comparison.name,
+        )
+        for one in outcomes
+    )
+    differing, pretended = unlike(*environments), made_up(*environments)
+    return Comparison(*names, rows, differing, pretended, tuple(remarks))
+
+
+def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comparison:
+    """Put times that were measured side by side just now in place of what stored records say.
+
+    What a network is made of still comes from the records: measuring both sides again would show
+    how both are today, not what changed since the baseline.
+
+    Args:
+        stored: baseline against head.
+        outcomes: of the same specs.
+    """
+    found = {one.comparison.base.id: one for one in outcomes}
+    rows = (
+        replace(row, changes=_fresh(row, found[row.spec]))
+        if row.spec in found and row.state is None
+        else row
+        for row in stored.rows
+    )
+    return replace(stored, rows=tuple(rows))
+
+
+def _fresh(row: Row, outcome: PairedOutcome) -> tuple[Change, ...]:
+    order = [one.name for one in METRICS]
+    changes = {change.metric: change for change in row.changes} | _changes(outcome)
+    return tuple(sorted(changes.values(), key=lambda one: order.index(one.metric)))
+
+
+def _changes(outcome: PairedOutcome) -> dict[str, Change]:
+    """What the pairs say of every metric that follows from the time of a call alone."""
+    if outcome.failure is not None or not outcome.decided_by:
+        return {"latency": replace(_estimates(outcome, "latency"), outcome=outcome)}
+    found = {
+        name: of_pairs(name, outcome.decided_by, _estimates(outcome, name)) for name in BY_TIME
+    }
+    return found | {"latency": replace(found["latency"], outcome=outcome)}
+
+
+def _estimates(outcome: PairedOutcome, metric: str) -> Change:
+    """The absolute values, of all pairs."""
+    old, new = (
+        Record(outcome.comparison.spec(role).id, "", "", runs=outcome.runs.get(role, ()))
+        for role in ROLES
+    )
+    of = metrics.metric(metric).of
+    return Change(metric, of(old), of(new), "unknown")

@@ -1,0 +1,226 @@
+"""Judged comparisons -> sentences: what they add up to, and why every row has its verdict."""
+
+from __future__ import annotations
+
+import statistics
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, units
+from cnnbench.gate.facets import FACETS
+from cnnbench.gate.rule import VERDICTS
+from cnnbench.report.table import FAKE
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from cnnbench.gate import Change, Judged, Judgement, MetricVerdict
+    from cnnbench.gate.outcomes import PairedOutcome
+
+# Lines of one row's structure that a table shows; the rest is counted.
+_LINES = 12
+
+
+def captions(judgement: Judgement) -> list[str]:
+    """What the numbers are numbers of, and what they add up to."""
+    comparison = judgement.comparison
+    lines = [FAKE] if comparison.made_up else []
+    lines += [f"{comparison.new} against {comparison.old}: {counts(judgement)}"]
+    lines += comparison.remarks
+    if comparison.unlike:
+        lines.append(
+            f"different environments, {_timing(judgement)}: {'; '.join(comparison.unlike)}"
+        )
+    lines += _how(judgement)
+    mean = comparison.geometric_mean("latency")
+    if mean is not None and len(comparison.common) > 1:
+        span = ""
+        if mean.low is not None and mean.high is not None:
+            low, high = (units.percent(end - 1, sign=True) for end in (mean.low, mean.high))
+            span = f" [{low}, {high}]"
+        change = units.percent(mean.point - 1, sign=True)
+        lines.append(f"geometric mean of the latencies: {change}{span}")
+    return lines
+
+
+def _timing(judgement: Judgement) -> str:
+    """What different environments mean for the verdicts about times."""
+    if judgement.forced:
+        return "timing is judged all the same"
+    hows = {time.how for time in _times(judgement) if time.ratio is not None}
+    if hows == {"paired"}:
+        return "timing was measured side by side"
+    return "timing is advisory"
+
+
+def _times(judgement: Judgement) -> list[Change]:
+    return [time for row in judgement.rows if (time := row.row.change("latency"))]
+
+
+def _how(judgement: Judgement) -> list[str]:
+    times = _times(judgement)
+    lines = []
+    if any(time.how == "paired" for time in times):
+        lines.append("latency measured side by side; 98 % interval over pairs")
+    drifts = [time.drift for time in times if time.how == "apart"]
+    if drifts:
+        lines.append(
+            "latency measured at different times; 98 % interval over rounds, and the verdict allows"
+            f" for {units.percent(max(drifts))} of drift of the machine on top of it"
+        )
+    return lines
+
+
+def counts(judgement: Judgement) -> str:
+    """``12 specs: 1 regression, 11 unchanged``."""
+    found = {one: judgement.count(one) for one in VERDICTS}
+    parts = [f"{count} {one}" for one, count in found.items() if count]
+    return f"{len(judgement.rows)} specs: {', '.join(parts)}"
+
+
+def notes(judgement: Judgement) -> list[str]:
+    """Reasons, what changed in the structure, what was not compared, and what to do about it."""
+    lines = [line for judged in judgement.rows for line in _of_row(judged)]
+    lines += _unsure(judgement)
+    rows = judgement.comparison.common
+    missing = {one for row in rows for one in row.uncompared}
+    if rows and all(len(row.uncompared) == len(FACETS) for row in rows):
+        lines.append("only times were compared, not what networks are made of")
+    elif missing:
+        known = [one.name for one in FACETS if one.name in missing]
+        lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")
+    outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
+    lines += [*_waiting(outcomes), *_resolution(outcomes)]
+    if judgement.comparison.remedy and judgement.count("regression"):
+        lines.append(f"if the change is meant: {judgement.comparison.remedy}")
+    return lines
+
+
+# What has lines of its own; inconclusive ones of one reason share one.
+_TOLD = ("regression", "failed")
+
+
+def _of_row(judged: Judged) -> list[str]:
+    """The row's name once, with everything that is to be said of it alone."""
+    told = _sentences(judged, _TOLD)
+    changed = _changed(judged, _TOLD)
+    told += changed[:_LINES]
+    if len(changed) > _LINES:
+        told.append(f"structure changed: and {len(changed) - _LINES} more")
+    if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):
+        told.insert(0, f"{judged.verdict}: {judged.reason}")
+    name = judged.row.name
+    if len(told) < 2:
+        return [f"{name}: {line}" for line in told]
+    return [f"{name}: {judged.verdict}", *(f"  {line}" for line in told)]
+
+
+def details(judged: Judged) -> list[str]:
+    """Why a row has its verdict, and all that changed in its structure; a line each."""
+    return [*_sentences(judged, (judged.verdict,)), *_changed(judged, (judged.verdict,))]
+
+
+def _sentences(judged: Judged, told: Collection[str]) -> list[str]:
+    """Findings with these verdicts, but for those whose lines the structure has."""
+    shown = {one.facet for one in judged.row.differences}
+    return [
+        sentence(one)
+        for one in judged.findings
+        if one.verdict in told and (one.change is not None or one.metric not in shown)
+    ]
+
+
+def _changed(judged: Judged, told: Collection[str]) -> list[str]:
+    """What the structure does differently; what a verdict is about comes first and names it."""
+    verdicts = {one.metric: one.verdict for one in judged.findings if one.verdict in told}
+    lines = [
+        f"structure changed: {one.text} ({verdicts[one.facet]})"
+        for one in judged.row.differences
+        if one.facet in verdicts
+    ]
+    return lines + [
+        f"structure changed: {one.text}"
+        for one in judged.row.differences
+        if one.facet not in verdicts
+    ]
+
+
+def _waiting(outcomes: Sequence[PairedOutcome]) -> list[str]:
+    return [
+        f"{one.comparison.name}: another process was on its core; the time spent waiting for it is"
+        f" taken out ({one.waited} of {len(one.runs.get('base', ()))} pairs)"
+        for one in outcomes
+        if one.waited
+    ]
+
+
+def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
+    """What the machine can resolve today."""
+    known = {
+        one.comparison.name: one.decision.resolvable
+        for one in outcomes
+        if one.decision.resolvable is not None
+    }
+    if not known:
+        return []
+    worst = max(known, key=lambda name: known[name])
+    middle = units.percent(statistics.median(known.values()))
+    most = f" (the worst: {units.percent(known[worst])} for {worst})" if len(known) > 1 else ""
+    return [f"smallest detectable change here today: about {middle}{most}"]
+
+
+def _unsure(judgement: Judgement) -> list[str]:
+    groups: dict[tuple[str, str, str, str], list[MetricVerdict]] = {}
+    for verdict in ("inconclusive", "incomparable"):
+        for one in judgement.findings(verdict):
+            # What was measured just now has reasons of its own.
+            own = one.spec if one.change is not None and one.change.outcome is not None else ""
+            groups.setdefault((verdict, one.metric, one.reason, own), []).append(one)
+    return [_together(*key[:3], found) for key, found in groups.items()]
+
+
+def _together(verdict: str, metric: str, reason: str, found: Sequence[MetricVerdict]) -> str:
+    who = found[0].spec if len(found) == 1 else f"{len(found)} specs"
+    told = [one.decision.resolvable for one in found if one.decision is not None]
+    known = sorted({units.percent(one) for one in told if one is not None}, key=_leading)
+    ends = list(dict.fromkeys([known[0], known[-1]])) if known else []
+    span = f"; only changes beyond {' to '.join(ends)} can be told" if ends else ""
+    return f"{who}: {metric}: {verdict}: {reason}{span}"
+
+
+def _leading(text: str) -> float:
+    return float(text.split()[0])
+
+
+def sentence(finding: MetricVerdict) -> str:
+    """A finding on one line, without its spec: what, by how much, against which threshold, why."""
+    parts = [f"{finding.metric}: {finding.verdict}"]
+    change = finding.change
+    if change is not None and change.ratio is not None:
+        parts.append(_amount(change))
+    if change is not None and finding.verdict != "failed":
+        parts.append(f"threshold {units.percent(finding.limit)}")
+    if finding.reason:
+        parts.append(finding.reason)
+    return ", ".join(parts)
+
+
+def _amount(change: Change) -> str:
+    ratio = change.ratio
+    assert ratio is not None  # noqa: S101 - asked by the caller
+    text = units.percent(ratio.point - 1, sign=True)
+    if ratio.low is not None and ratio.high is not None and ratio.low != ratio.high:
+        low, high = (units.percent(end - 1, sign=True) for end in (ratio.low, ratio.high))
+        text += f" [{low}, {high}]"
+    kind = metrics.metric(change.metric).kind
+    if change.old is None or change.new is None or kind not in _UNITS:
+        return text
+    write = _UNITS[kind]
+    return f"{write(change.old.point)} -> {write(change.new.point)}, {text}"
+
+
+_UNITS = {
+    "seconds": units.seconds,
+    "bytes": units.size,
+    "count": units.count,
+    "rate": units.rate,
+}

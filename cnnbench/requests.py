@@ -1,0 +1,400 @@
+"""What workers can be asked: a value per task and per command, and the type of its answer.
+
+A request crosses the process border as a JSON object: its fields under their own names, beside the
+task's name under ``task`` or a command's under ``do``. A worker may be of another revision than
+the one that asks it (``cnnbench ab``). So it ignores what it does not know, every field that came
+later has a default, and no field that revisions share is ever renamed.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Generic, Self, TypeVar
+
+from cnnbench.codec import decode, encode
+from cnnbench.conv.layers import Extraction
+from cnnbench.costs import CostReport
+from cnnbench.environment import Environment
+from cnnbench.errors import UnknownName
+from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.plan import Plan, WarmUp
+from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
+from cnnbench.record import Cost, Memory, Reference, Run, run_from_json
+
+if typing.TYPE_CHECKING:
+    from cnnbench.spec import Spec
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request(Generic[Answer]):
+    """A task for a worker of its own, answered by an ``Answer``."""
+
+    key: ClassVar[str] = "task"
+    task: ClassVar[str]
+
+    def __init_subclass__(cls, task: str = "") -> None:
+        """Name the task."""
+        super().__init_subclass__()
+        cls.task = task
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """What crosses the border; fields that are ``None`` too, which older workers look for."""
+        said = {item.name: encode(getattr(self, item.name)) for item in fields(self)}
+        return {self.key: self.task, **said}
+
+    @classmethod
+    def read(cls, data: Any) -> Answer:
+        """An answer that has crossed the border.
+
+        Raises:
+            SchemaError: it is not of the declared type.
+        """
+        (kind,) = typing.get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
+        found: Answer = decode(kind, data, f"answer to '{cls.task}'")
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(Request[Answer]):
+    """What a worker is told after its task."""
+
+    key: ClassVar[str] = "do"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecRequest(Request[Answer]):
+    """A task about a spec, under the conditions of a plan.
+
+    Attributes:
+        spec: its id.
+        seed: of weights and inputs.
+        memory_limit: bytes that the worker may get beyond what it starts with; ``None``: no limit.
+        cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+    """
+
+    spec: str
+    seed: int
+    memory_limit: int | None = None
+    cudnn_benchmark: bool = False
+
+    @classmethod
+    def planned(cls, spec: Spec, plan: Plan, **more: Any) -> Self:
+        """The request about a spec under a plan: the only place where it follows from them.
+
+        ``more`` are fields of which plans say nothing, and those that differ from the plan's.
+        """
+        known = {
+            "seed": plan.seed,
+            "memory_limit": plan.memory_limit,
+            "cudnn_benchmark": plan.cudnn_benchmark,
+            "l2": plan.l2,
+            "warm_up": plan.warm_up,
+            "warm_calls": plan.memory_warm_calls,
+        }
+        own = {item.name for item in fields(cls)}
+        said = {name: value for name, value in known.items() if name in own}
+        return cls(spec=spec.id, **(said | more))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelRequest(Request[Answer]):
+    """A task about an architecture by its name.
+
+    Attributes:
+        name: of the catalogue, or of a model of the user's.
+        arguments: keyword arguments of the builder.
+        shape: of one sample in place of the architecture's own.
+        size: height and width in place of the architecture's own.
+    """
+
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    shape: tuple[int, ...] | None = None
+    size: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Describe(Request[Environment], task="describe"):
+    """Where workers run."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a model takes: the shape of one sample; its smallest height and width, if known."""
+
+    input: tuple[int, ...]
+    min_size: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolve(ModelRequest[Accepted], task="resolve"):
+    """What a model outside the catalogue takes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fits(Request[Mapping[str, str]], task="fits"):
+    """Which models cannot take the shape of a sample that is given for each; name -> why."""
+
+    shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountCost(SpecRequest[Cost], task="analyze"):
+    """The static cost of a spec's workload, for its record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportCost(ModelRequest[CostReport], task="cost"):
+    """All that static analysis knows of an architecture.
+
+    Attributes:
+        batch: samples.
+        phase, optimizer: words of a workload.
+        real: run on real tensors.
+        rows: with rows per layer and operator.
+        crosscheck: with what other counters say.
+    """
+
+    batch: int
+    phase: str
+    optimizer: str
+    real: bool = False
+    rows: bool = False
+    crosscheck: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeReference(SpecRequest[Reference], task="reference"):
+    """The outputs that modes are compared with.
+
+    Attributes:
+        reference_path: file that they are left in.
+        float64: also compute in float64.
+    """
+
+    reference_path: str
+    float64: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureMemory(SpecRequest[Memory], task="memory"):
+    """Peak memory of one step; ``TakeStructure`` may follow.
+
+    Attributes:
+        warm_calls: calls before one is looked at.
+        compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
+    """
+
+    warm_calls: int = 2
+    compile_cache: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeStructure(Command[Structure], task="structure"):
+    """After ``MeasureMemory``: what the step is made of."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker can be sampled; ``estimate`` is the seconds of a warm call."""
+
+    estimate: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureLatency(SpecRequest[Ready], task="measure"):
+    """Prepare to be sampled; ``TakeSlice`` follows any number of times, then ``Finish``.
+
+    Attributes:
+        round, ensemble: of the ``Run`` that will be answered.
+        warm_up: how long.
+        l2: second-level cache of a CUDA device before a sample: ``warm`` or ``cold``.
+        reference: what is known of the outputs to compare with; ``None``: the output is not
+            checked, because of ``no_reference``.
+        reference_path: file of the outputs to compare with.
+        compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
+    """
+
+    round: int
+    ensemble: str
+    warm_up: WarmUp
+    l2: str = Plan.l2
+    reference: Reference | None = None
+    no_reference: str = "no reference"
+    reference_path: str = ""
+    compile_cache: str | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slice has been taken in this turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeSlice(Command[Taken], task="slice"):
+    """Sample for one turn.
+
+    Attributes:
+        turn: its number in the round.
+        seconds: how long, at least one call.
+        move: move the tensors to other memory first.
+    """
+
+    turn: int
+    seconds: float
+    move: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finish(Command[Run], task="finish"):
+    """After the last slice: what was sampled."""
+
+    @classmethod
+    def read(cls, data: Any) -> Run:
+        """A run, also as older revisions write it."""
+        return run_from_json(data)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceStep(SpecRequest[ProfilerTrace], task="trace"):
+    """Profile some steps by torch's profiler.
+
+    Attributes:
+        warm_up: how long, before.
+        trace_folder: where files go.
+        steps: that are recorded.
+        stacks: record call stacks too.
+    """
+
+    warm_up: WarmUp
+    trace_folder: str
+    steps: int
+    stacks: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeLayers(SpecRequest[LayerTimes], task="layer_times"):
+    """Time the modules of a step, for about ``seconds`` after warming up."""
+
+    warm_up: WarmUp
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListPrimitives(SpecRequest[tuple[Primitive, ...]], task="primitives"):
+    """Which primitives of its library a step runs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountLayers(SpecRequest[tuple[LayerCost, ...]], task="layer_costs"):
+    """MACs and bytes of each module by itself, counted."""
+
+
+@dataclass(frozen=True)
+class ClockFigures:
+    """The clock and the sampling loop of a worker, in nanoseconds.
+
+    Attributes:
+        resolution_ns: the smallest step of the clock.
+        reading_ns: between two readings in a row.
+        empty_ns: what a sample of an empty call says.
+        sample_ns: CPU time that taking it costs.
+    """
+
+    resolution_ns: float
+    reading_ns: float
+    empty_ns: float
+    sample_ns: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureClock(SpecRequest[ClockFigures], task="instrument"):
+    """What the clock and the sampling loop cost."""
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Two steps of ``batch`` samples found the memory that they need."""
+
+    batch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TryBatch(SpecRequest[Fitted], task="try_batch"):
+    """Whether the spec's batch fits; ``device_limit``: bytes of a CUDA device that may be used."""
+
+    device_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeCeilings(Request[Ceilings], task="ceilings"):
+    """What the machine can do at most; ``quick``: probed in about a second instead of several."""
+
+    device: str
+    threads: int
+    quick: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractLayers(ModelRequest[Extraction], task="layers"):
+    """The convolutions of a network, each once with its count."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
+    """What the spec's implementation of its convolution does."""
+
+
+@dataclass(frozen=True)
+class Applicability:
+    """Why a spec of a single layer cannot be, or what it does.
+
+    Attributes:
+        reason: empty if it can be.
+        executed_macs, prepared_bytes: see ``facts.Algorithm``.
+    """
+
+    reason: str = ""
+    executed_macs: int | None = None
+    prepared_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckApplicability(Request[Mapping[str, Applicability]], task="applicability"):
+    """Which specs of single layers can be; an answer for every id."""
+
+    specs: tuple[str, ...]
+
+
+# Every task and every command; what a worker does for each stands in worker/tasks.py.
+REQUESTS: tuple[type[Request[Any]], ...] = (
+    Describe, Resolve, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
+    MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch,
+    ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
+    TakeStructure, TakeSlice, Finish,
+)  # fmt: skip
+
+
+def parse(message: Mapping[str, Any]) -> Request[Any]:
+    """The request in a message; what else is in it is not looked at.
+
+    Raises:
+        UnknownName: nobody knows such a task or command.
+        SchemaError: a field is missing or of the wrong type; the message names it.
+    """
+    key = Request.key if Request.key in message else Command.key
+    known = {kind.task: kind for kind in REQUESTS if kind.key == key}
+    name = str(message.get(key))
+    if name not in known:
+        kinds = {Request.key: "task", Command.key: "command"}
+        raise UnknownName(kinds[key], name, known, "(is this worker of another revision?)")
+    kind = known[name]
+    own = {item.name for item in fields(kind)}
+    return decode(kind, {k: v for k, v in message.items() if k in own}, name)

@@ -1,0 +1,183 @@
+"""What there is now against what is kept of before: what ``cnnbench check`` measures and compares.
+
+Where the revision that a baseline was saved at can be checked out, it is measured beside what is
+here; otherwise what is here is measured alone, and the stored record decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import gate, store
+from cnnbench.codec import decode
+from cnnbench.errors import UsageError
+from cnnbench.gate import Comparison, Side, baseline, judging, side_by_side
+from cnnbench.gate.baseline import Source
+from cnnbench.gate.rule import SequentialRule
+from cnnbench.plan import Plan
+from cnnbench.runner import again
+from cnnbench.runner.ab import paired, revisions
+from cnnbench.runner.ab.session import PairWatcher
+from cnnbench.runner.session import Watcher
+from cnnbench.spec import Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.gate import Threshold
+    from cnnbench.gate.outcomes import PairedOutcome
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a head is checked against.
+
+    Attributes:
+        path: of the baseline file or the run.
+        side: its records.
+        plan: how they were measured.
+        source: the revision that a baseline was saved at; ``None`` for a run.
+    """
+
+    path: Path
+    side: Side
+    plan: Mapping[str, Any]
+    source: Source | None = None
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how far a check is.
+
+    Attributes:
+        say: a line about what is done and why.
+        run: the watcher of a run of that many specs, while it lasts.
+        pairs: the watcher of paired comparisons.
+        stored: told where a new run lies.
+    """
+
+    say: Callable[[str], None]
+    run: Callable[[int], AbstractContextManager[Watcher]]
+    pairs: PairWatcher
+    stored: Callable[[Path], None]
+
+
+def kept(path: Path) -> Kept:
+    """What a baseline file or a run's directory holds.
+
+    Raises:
+        StoreError: it is neither.
+        Incomparable: a baseline of a schema that this version does not know.
+    """
+    if path.is_dir():
+        run = store.read(path)
+        return Kept(path, gate.side_of(run), run.manifest.plan)
+    found = baseline.read(path)
+    return Kept(path, baseline.side_of(found, path.name), found.plan, found.source)
+
+
+def with_run(old: Kept, path: Path, side: Side) -> Comparison:
+    """A stored run against what is kept."""
+    return replace(gate.compare(old.side, side), remedy=_remedy(old, path))
+
+
+def with_now(
+    old: Kept,
+    thresholds: Sequence[Threshold],
+    listener: Listener,
+    *,
+    timing: bool = True,
+    out: Path | None = None,
+    executor: str = "process",
+) -> Comparison:
+    """What there is now against what is kept, measured here.
+
+    Args:
+        old: the baseline or run.
+        thresholds: which times are judged, and how finely.
+        listener: told what is done.
+        timing: measure times too, not only what networks are made of.
+        out: directory of the new run.
+        executor: the executor's name.
+
+    Raises:
+        UsageError: there is nothing that could be measured again.
+    """
+    specs = [Spec.parse(name) for name, one in old.side.records.items() if one.failure is None]
+    if not specs:
+        raise UsageError(f"{old.path} holds nothing that could be measured again")
+    plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
+    beside = _beside(old, thresholds, listener, out, executor) if timing else []
+    if timing and not beside:
+        where = out or Path("results") / store.new_run_name()
+        with listener.run(len(specs)) as watcher:
+            run = again.measure(specs, plan, where, watcher, executor)
+        listener.stored(run.path)
+        return with_run(old, run.path, gate.side_of(run))
+    now = again.inspect(specs, plan, executor)
+    head = Side("now", now.environment, {record.id: record for record in now.records})
+    found = replace(gate.compare(old.side, head), remedy=_remedy(old))
+    return side_by_side.with_outcomes(found, beside)
+
+
+def _remedy(old: Kept, run: Path | None = None) -> str:
+    """How a change that was meant becomes what later runs are checked against."""
+    if old.source is None:
+        return ""
+    how = "" if run is not None else ", where RUN is a new run of these specs"
+    return f"cnnbench baseline update {old.path} {run or 'RUN'} --replace{how}"
+
+
+def _beside(
+    old: Kept,
+    thresholds: Sequence[Threshold],
+    listener: Listener,
+    out: Path | None,
+    executor: str,
+) -> list[PairedOutcome]:
+    """The baseline's own source and the head, measured side by side.
+
+    Nothing where the source cannot be rebuilt: then the stored record decides, with the limits that
+    it has.
+    """
+    repo = revisions.repository(Path.cwd())
+    source = old.source or Source()
+    lacking = _cannot_rebuild(source, repo)
+    if repo is None or source.revision is None or lacking:
+        listener.say(f"{lacking}; the stored record decides, with wide limits")
+        return []
+    rules = _rules(old.side, thresholds)
+    if not rules:
+        return []
+    listener.say(f"measuring the baseline's revision {source.revision[:12]} beside what is here")
+    return paired.remeasure(
+        list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
+        paired.PairedPlan(executor=executor), listener.pairs, out,
+    )  # fmt: skip
+
+
+def _cannot_rebuild(source: Source, repo: Path | None) -> str:
+    """Why the baseline's code cannot be measured again, or nothing."""
+    if source.revision is None:
+        return "the baseline records no revision"
+    if source.dirty is not False:
+        return "the baseline was measured with uncommitted changes"
+    if repo is None:
+        return "this is no git repository"
+    if not revisions.commit(repo, source.revision):
+        return f"the baseline's revision {source.revision[:12]} is not in this repository"
+    return ""
+
+
+def _rules(side: Side, thresholds: Sequence[Threshold]) -> dict[str, SequentialRule]:
+    """The rule of every spec whose latency is to be judged."""
+    rules = {}
+    for name, record in side.records.items():
+        limit = judging.limits(Spec.parse(name), thresholds).get("latency")
+        if record.failure is None and limit is not None and limit.limit:
+            rules[name] = SequentialRule(limit.limit)
+    return rules

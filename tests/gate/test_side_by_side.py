@@ -1,0 +1,159 @@
+"""What was measured side by side just now, judged beside stored records and alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench import gate
+from cnnbench.environment import Environment
+from cnnbench.errors import CnnbenchError
+from cnnbench.gate import Comparison, Judgement, Side, side_by_side, thresholds
+from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.rule import Decision, SequentialRule, decide
+from cnnbench.record import Failure, Record
+from cnnbench.spec import Spec
+from tests import made
+
+RULE = SequentialRule(0.05)
+SPEC = Spec.parse(made.EAGER)
+CALM = (math.log(1.001), math.log(1.0), math.log(0.999))
+SLOWER = tuple(math.log(1 + change) for change in (0.1, 0.101, 0.099))
+
+
+def outcome(
+    pairs: tuple[float, ...], decision: Decision | None = None, **more: object
+) -> PairedOutcome:
+    found = decision or decide(pairs, RULE, spent=True)
+    runs = {
+        role: tuple(made.run(number, [10.0, 10.0]) for number, _ in enumerate(pairs))
+        for role in ("base", "head")
+    }
+    comparison = PairedComparison(SPEC, SPEC, RULE)
+    return PairedOutcome(comparison, found, pairs, **({"runs": runs} | more))  # type: ignore[arg-type]
+
+
+BROKEN = outcome(
+    (), Decision("failed", reason="head: build: killed"),
+    failure=Failure("build", "died", "killed"), failed="head",
+)  # fmt: skip
+
+
+def stored(new: Record | None = None) -> Comparison:
+    """A baseline against a head of another hour, or one whose time was not measured."""
+    old = made.record(made.EAGER, [[10]] * 3, ensemble="x")
+    head = new or made.record(made.EAGER, [])
+    return gate.compare(
+        *(Side(n, made.ENVIRONMENT, {made.EAGER: one}) for n, one in (("a", old), ("b", head)))
+    )
+
+
+def by_check(*outcomes: PairedOutcome) -> Judgement:
+    return gate.judge(side_by_side.with_outcomes(stored(), outcomes), thresholds.defaults())
+
+
+def by_ab(*outcomes: PairedOutcome, head: Environment = made.ENVIRONMENT) -> Judgement:
+    found = side_by_side.comparison(("a", "b"), (made.ENVIRONMENT, head), outcomes)
+    return gate.judge(found, [gate.Threshold("latency", RULE.threshold)])
+
+
+def latency(judgement: Judgement) -> object:
+    """Everything that is said of the time of the one row."""
+    (row,) = judgement.rows
+    (finding,) = (one for one in row.findings if one.metric == "latency")
+    assert finding.change is not None
+    return row.verdict, finding.verdict, finding.reason, finding.decision, finding.change.ratio
+
+
+def exit_code(judgement: Judgement) -> int:
+    try:
+        gate.conclude(judgement, strict=True)
+    except CnnbenchError as error:
+        return error.exit_code
+    return 0
+
+
+@given(st.lists(st.floats(-0.2, 0.2), min_size=2, max_size=10).map(tuple))
+def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
+    pairs: tuple[float, ...],
+) -> None:
+    found = outcome(pairs)
+
+    assert latency(by_ab(found)) == latency(by_check(found))
+    assert exit_code(by_ab(found)) == exit_code(by_check(found))
+
+
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [
+        (outcome(SLOWER), 1),
+        (BROKEN, 3),
+        (outcome(SLOWER, Decision("inconclusive", 0.1, 0.09, 0.11, 3, reason="not confirmed")), 4),
+        (outcome(CALM), 0),
+    ],
+)
+def test_and_the_same_exit_code(found: PairedOutcome, code: int) -> None:
+    assert latency(by_ab(found)) == latency(by_check(found))
+    assert exit_code(by_ab(found)) == exit_code(by_check(found)) == code
+
+
+def test_the_interval_that_is_shown_is_the_one_that_decided() -> None:
+    found = outcome((0.03, 0.05, 0.04), confirmation=SLOWER)
+    found = PairedOutcome(found.comparison, decide(SLOWER, RULE), found.pairs, SLOWER)
+
+    _, _, _, decision, ratio = latency(by_ab(found))  # type: ignore[misc]
+
+    ends = (decision.estimate, decision.low, decision.high)
+    assert (ratio.point - 1, ratio.low - 1, ratio.high - 1) == pytest.approx(ends)
+
+
+def test_pairs_that_were_measured_now_replace_what_the_record_says() -> None:
+    before = stored(made.record(made.EAGER, [[30]] * 3, ensemble="y"))
+
+    after = side_by_side.with_outcomes(before, [outcome(CALM)])
+
+    assert gate.judge(before, thresholds.defaults()).rows[0].verdict == "regression"
+    assert gate.judge(after, thresholds.defaults()).rows[0].verdict == "unchanged"
+    assert after.rows[0].change("params") == before.rows[0].change("params")
+    assert side_by_side.with_outcomes(before, []) == before
+
+
+def test_a_session_knows_more_than_its_pairs() -> None:
+    decision = Decision("inconclusive", 0.1, 0.09, 0.11, 3, reason="not confirmed")
+
+    (row,) = by_check(outcome(SLOWER, decision)).rows
+
+    assert (row.verdict, row.reason) == ("inconclusive", "not confirmed")
+
+
+def test_a_structure_that_regressed_says_more_than_a_time_that_failed() -> None:
+    larger = made.record(made.EAGER, [], cost=replace(made.COST, params=made.COST.params + 1))
+
+    found = side_by_side.with_outcomes(stored(larger), [BROKEN])
+
+    (row,) = gate.judge(found, thresholds.defaults()).rows
+    assert row.verdict == "regression"
+    assert {one.metric: one.verdict for one in row.findings}["latency"] == "failed"
+
+
+def test_other_environments_are_named_but_do_not_hinder_what_was_measured_side_by_side() -> None:
+    elsewhere = Environment(hard=dict(made.ENVIRONMENT.hard) | {"torch": {"version": "3.0"}})
+
+    found = by_ab(outcome(SLOWER), head=elsewhere)
+
+    assert found.comparison.unlike == ("torch.version: 2.0 -> 3.0",)
+    assert found.rows[0].verdict == "regression"
+
+
+def test_two_specs_are_one_row_with_both_names() -> None:
+    other = Spec.parse(made.EAGER.replace("lenet", "alexnet"))
+    found = PairedOutcome(PairedComparison(SPEC, other, RULE), decide(CALM, RULE), CALM)
+
+    (row,) = by_ab(found).rows
+
+    assert row.row.name == f"{SPEC.id} -> {other.id}"
+    assert row.findings[0].spec == row.row.name

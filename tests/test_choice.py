@@ -1,0 +1,199 @@
+"""One choice of a mode: when a gain is clear, what is fit, and that all who speak of it agree."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench import choice, metrics, units
+from cnnbench.advice import Evidence, advise
+from cnnbench.record import Check
+from cnnbench.report import answers
+from cnnbench.report.conclusions import conclusions
+from cnnbench.report.page import modes as page
+from tests import made
+from tests.report.conftest import of
+
+if TYPE_CHECKING:
+    from cnnbench.record import Record
+
+MODES = ("eager", "channels_last", "amp=bf16", "compile", "compile+channels_last")
+
+
+def in_mode(mode: str, *milliseconds: float, status: str = "ok", ensemble: str = "e") -> Record:
+    """A round per time; what compiles did so in the first of them."""
+    return made.record(
+        f"{made.WORKLOAD}/{mode}/cpu-t2",
+        [[one] * 3 for one in milliseconds],
+        check=Check(status, 0.1, 0.1, 0.5, "" if status == "ok" else "made up"),
+        ensemble=ensemble,
+        compile_cache="cold" if mode.startswith("compile") else None,
+    )
+
+
+# One mode beside another.
+
+
+@pytest.mark.parametrize(
+    ("times", "tried", "expected"),
+    [
+        ((5, 5.1, 4.9), 1, "faster"),
+        ((20, 20.1, 19.9), 1, "slower"),
+        ((9, 10, 11), 1, "unclear"),
+        ((5,), 1, "once"),
+        ((8.0, 8.5, 9.0), 1, "faster"),
+        # The same, as the best of four: the error of each is a quarter.
+        ((8.0, 8.5, 9.0), 4, "unclear"),
+        ((5, 5.1, 4.9), 4, "faster"),
+    ],
+)
+def test_a_gain_is_clear_for_one_of_so_many(times: Any, tried: int, expected: str) -> None:
+    assert choice.standing(in_mode("compile", *times), in_mode("eager", 10, 10, 10), tried) == (
+        expected
+    )
+
+
+def test_what_never_ran_beside_it_stands_apart() -> None:
+    elsewhere = in_mode("compile", 5, 5, 5, ensemble="other")
+
+    assert choice.standing(elsewhere, in_mode("eager", 10, 10, 10)) == "apart"
+    assert choice.standing(elsewhere, None) == "apart"
+
+
+@pytest.mark.parametrize(
+    ("status", "fit"), [("ok", True), ("unchecked", True), ("loose", False), ("wrong", False)]
+)
+def test_an_output_is_fit_to_be_recommended(status: str, fit: bool) -> None:
+    assert choice.eligible(in_mode("compile", 5, status=status)) is fit
+    assert not choice.eligible(made.failed(made.BF16))
+
+
+# All modes of a workload.
+
+
+@pytest.mark.parametrize(
+    ("others", "verdict", "best"),
+    [
+        ((), "alone", "eager"),
+        ((("compile", (5, 5, 5), "wrong"),), "unfit", "eager"),
+        ((("compile", (5, 5, 5), "loose"),), "unfit", "eager"),
+        ((("compile", (5,), "ok"),), "once", "eager"),
+        ((("compile", (20, 20, 20), "ok"),), "slower", "eager"),
+        ((("compile", (9, 10, 11), "ok"), ("amp=bf16", (20, 20, 20), "ok")), "unclear", "eager"),
+        ((("compile", (5, 5, 5), "ok"), ("amp=bf16", (20, 20, 20), "ok")), "faster", "compile"),
+        # As fast within their intervals: the one without a compiler.
+        ((("compile", (4.9, 5, 5.1), "ok"), ("amp=bf16", (5.1, 5, 5), "ok")), "faster", "amp=bf16"),
+    ],
+)
+def test_a_verdict_says_why_the_best_is_best(others: Any, verdict: str, best: str) -> None:
+    records = [in_mode(mode, *times, status=status) for mode, times, status in others]
+
+    found = choice.choose([in_mode("eager", 10, 10, 10), *records])
+
+    assert found is not None
+    assert (found.verdict, found.best.spec.mode.text) == (verdict, best)
+    assert (found.gain is None) == (best == "eager")
+
+
+def test_a_loose_mode_is_named_where_it_would_be_faster_than_the_best() -> None:
+    records = [
+        in_mode("eager", 10, 10, 10), in_mode("compile", 5, 5, 5),
+        in_mode("amp=bf16", 2, 2, 2, status="loose"),
+        in_mode("channels_last", 8, 8, 8, status="loose"),
+    ]  # fmt: skip
+
+    found = choice.choose(records)
+
+    assert found is not None
+    assert found.best is records[1]
+    assert found.loose == (records[2],)
+
+
+def test_without_a_time_of_eager_nothing_is_chosen() -> None:
+    assert choice.choose([made.failed(made.EAGER), in_mode("compile", 5, 5)]) is None
+    assert choice.choose([]) is None
+
+
+# Everyone who speaks of it.
+
+TIMES = st.floats(5, 20)
+STATUSES = st.sampled_from(["ok", "ok", "unchecked", "loose", "wrong", "failed"])
+
+
+@st.composite
+def workloads(draw: st.DrawFn) -> list[Record]:
+    """Plain eager and some modes in one to four rounds, in the same ensembles or not."""
+    rounds = draw(st.integers(1, 4))
+    noise = draw(st.sampled_from([0.0, 0.01, 0.3]))
+    records = []
+    for mode in ("eager", *draw(st.lists(st.sampled_from(MODES[1:]), unique=True))):
+        status = "ok" if mode == "eager" else draw(STATUSES)
+        if status == "failed":
+            records.append(made.failed(f"{made.WORKLOAD}/{mode}/cpu-t2"))
+            continue
+        shifts = draw(st.lists(st.floats(-noise, noise), min_size=rounds, max_size=rounds))
+        middle, count = draw(TIMES), rounds if draw(st.booleans()) else 1
+        times = [middle * (1 + shift) for shift in shifts][: rounds if mode == "eager" else count]
+        apart = mode != "eager" and draw(st.integers(0, 9)) == 0
+        records.append(in_mode(mode, *times, status=status, ensemble="other" if apart else "e"))
+    return records
+
+
+@given(workloads())
+def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
+    records: list[Record],
+) -> None:
+    found = of(*records)
+    evidence = Evidence(tuple(records))
+    (use, *_) = advise(evidence)
+    rows = page.best(found)
+    sentences = [one.text for one in conclusions(found) if one.text.startswith("lenet (")]
+    assert evidence.choice is not None
+
+    if evidence.choice.verdict == "alone":
+        assert (answers.best_modes(found), rows, sentences) == ([], None, [])
+        return
+    (best,), (sentence,) = answers.best_modes(found), sentences
+    assert rows is not None
+    (row,) = rows.table.rows
+    assert best.entry.record is evidence.recommended
+    assert use.mode == row[1] == best.entry.record.spec.mode.text
+    if use.name == "use":
+        gain = best.entry.speedup
+        assert gain is not None
+        assert gain == evidence.choice.gain == row[2]
+        assert row[3] == "yes"
+        said = re.compile(r"(\S+x) as fast as eager [\[(](\S+?x)(?:, | to )(\S+?x)[\])]")
+        expected = tuple(map(units.ratio, (gain.point, gain.low or 0.0, gain.high or 0.0)))
+        assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
+    else:
+        assert (use.mode, row[3]) != ("eager", "yes")
+        clear = {"stay": "", "unclear": "no clear difference", "once": "not repeated"}[use.name]
+        assert clear in sentence
+        assert clear in row[3]
+
+
+@given(workloads())
+def test_nothing_unfit_or_unclear_is_recommended(records: list[Record]) -> None:
+    found = choice.choose(records)
+
+    assert found is not None
+    if found.best is not found.baseline:
+        assert found.best.status in {"ok", "unchecked"}
+        assert metrics.speedup(found.best, found.baseline).low > 1  # type: ignore[union-attr, operator]
+
+
+@given(workloads())
+def test_the_calls_until_a_compiler_pays_are_those_of_the_column(records: list[Record]) -> None:
+    column = {one.record.spec.mode.text: one.break_even for one in of(*records)}
+
+    for finding in advise(Evidence(tuple(records))):
+        if finding.name == "compile":
+            calls = column[finding.mode]
+            assert calls is not None
+            assert f"pays after {units.count(math.ceil(calls.point))} calls" in finding.text
