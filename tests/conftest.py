@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,6 +46,12 @@ collect_ignore = [] if TORCH_INSTALLED else list(TORCH_SIDE)
 # A shared machine stalls now and then; how long an example takes says nothing about it.
 settings.register_profile("cnnbench", deadline=None, max_examples=60)
 settings.load_profile("cnnbench")
+
+
+# What a shell starts in the background is born deaf to Ctrl-C, and so is all that it starts; tests
+# that press Ctrl-C need processes that hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
