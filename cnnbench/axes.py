@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
@@ -153,6 +154,22 @@ def _optimizer_of(spec: Spec) -> str | None:
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
 
 
+# Weights of a network that are no file; see worker/weights.py.
+CALIBRATED, RANDOM, PRETRAINED = "calibrated", "random", "pretrained"
+
+
+def _weights(text: str) -> str:
+    """One of the kinds, or a path, which is kept whole: workers may run elsewhere."""
+    if text in {CALIBRATED, RANDOM, PRETRAINED}:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"--weights '{text}' is neither {CALIBRATED}, {RANDOM}, {PRETRAINED} nor a file"
+        )
+    return str(path.resolve())
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: spec.workload.model, always=True,
@@ -186,6 +203,11 @@ AXES: tuple[Axis, ...] = (
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
                        "Words joined with +; all is the sensible set of the device.", "eager")),
+    setting("weights", CALIBRATED,
+            Asking("--weights", "", _weights, "WEIGHTS",
+                   "calibrated (so that outputs depend on the picture), random, pretrained (of"
+                   " torchvision, already downloaded), or a file: safetensors or a state dict.",
+                   CALIBRATED)),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.

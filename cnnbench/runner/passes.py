@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
+from cnnbench.axes import CALIBRATED
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
@@ -97,7 +98,7 @@ class Passes:
     def _weights(self, spec: Spec) -> str | None:
         """The file of calibrated weights, if the reference left one."""
         known = self._shared(spec).reference
-        calibrated = known is not None and known.weights == "calibrated"
+        calibrated = known is not None and known.weights == CALIBRATED
         return self._path("weights", spec.workload) if calibrated else None
 
     def _shared(self, spec: Spec) -> Shared:

@@ -22,6 +22,7 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import calibration, convolution, modes, optimizers, outputs, replaced
+from cnnbench.worker import weights as loaded
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -117,16 +118,12 @@ def construct(
     architecture = resolve(workload)
     torch.manual_seed(seed)
     module = architectures.build(architecture, **workload.keywords)
+    loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
         with_new_head(module)
     if weights is not None:
-        calibration.load(module, Path(weights))
+        loaded.calibrate(module, weights)
     return architecture, module.train(workload.phase != "inference")
-
-
-def calibrates(workload: Workload) -> bool:
-    """Whether a workload's weights are calibrated; a layer's output is all its input's anyway."""
-    return not is_conv(workload.architecture)
 
 
 def calibrate(

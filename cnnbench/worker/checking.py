@@ -20,7 +20,10 @@ from cnnbench.worker import reference as references
 from cnnbench.worker.modes import PRECISIONS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from torch import Tensor
 
     from cnnbench.spec import Spec
     from cnnbench.worker.build import Step
@@ -124,37 +127,62 @@ def _judge(
     """Every output by itself, in all and in what depends on the picture; the worst decides."""
     if not found or any(one.whole is None for one in found):
         return "wrong", "an output is not finite or has another shape or type than fp32 eager's"
-    precision = spec.mode.precision
-    explained = known.rounding.get(precision)
+    explained = known.rounding.get(spec.mode.precision)
     if explained is None or len(explained) != len(found):
         return _judge_roughly(spec, max(one.whole or 0.0 for one in found), known)
-    roundoff, full = PRECISIONS[precision].roundoff, PRECISIONS["fp32"].roundoff
-    ok, wrong = _FULL if roundoff <= full else _NARROW
-    worst, reason = 0.0, ""
-    for place, (one, expected) in enumerate(zip(found, explained, strict=True)):
-        exact = outputs.is_exact(fp32[place])
-        least = 1 / max(fp32[place].numel(), 1) if exact else _LEAST_ROUNDOFFS * roundoff
-        for what, mine, usual in (
-            ("of the output", one.whole, expected.whole),
-            ("of what depends on the picture", one.centred, expected.centred),
-        ):
-            if mine is None:
-                continue
-            if usual is None or usual > _BLIND:
-                return "unchecked", _blind(precision, usual)
-            times = mine / max(usual, least)
-            if times > worst:
-                worst = times
-                name = "share of unequal elements" if exact else f"relative error {what}"
-                reason = f"{name} {mine:.1e}, rounding explains {max(usual, least):.1e}"
-    if worst <= ok:
+    if any(one.whole is None for one in explained):
+        return "unchecked", f"this network leaves the range of {spec.mode.precision}"
+    centred = [
+        expected.centred
+        for one, expected in zip(found, explained, strict=True)
+        if one.centred is not None and expected.centred is not None
+    ]
+    if centred and min(centred) > _BLIND:
+        return "unchecked", _blind(spec.mode.precision, min(centred))
+    return _worst(
+        [
+            verdict
+            for one, expected, usual in zip(found, explained, fp32, strict=True)
+            for verdict in _verdicts(spec.mode.precision, one, expected, usual)
+        ]
+    )
+
+
+def _verdicts(
+    precision: str, found: Deviation, expected: Deviation, usual: Tensor
+) -> Iterator[tuple[float, str]]:
+    """How many limits an output is off, in all and in what depends on the picture, and why."""
+    roundoff = PRECISIONS[precision].roundoff
+    exact = outputs.is_exact(usual)
+    narrow = exact or roundoff > PRECISIONS["fp32"].roundoff
+    least = 1 / max(usual.numel(), 1) if exact else _LEAST_ROUNDOFFS * roundoff
+    parts = (
+        ("of the output", found.whole, expected.whole),
+        ("of what depends on the picture", found.centred, expected.centred),
+    )
+    for what, mine, other in parts:
+        if mine is None or other is None or other > _BLIND:
+            continue
+        explained = max(other, least)
+        name = "share of unequal elements" if exact else f"relative error {what}"
+        reason = f"{name} {mine:.1e}, rounding explains {explained:.1e}"
+        yield _limits(mine / explained, _NARROW if narrow else _FULL), reason
+
+
+def _limits(times: float, limits: tuple[float, float]) -> float:
+    """Times as far as explained, so scaled that 1 is the limit of "ok" and 2 that of "loose"."""
+    ok, wrong = limits
+    return times / ok if times <= ok else 1 + (times - ok) / (wrong - ok)
+
+
+def _worst(verdicts: list[tuple[float, str]]) -> tuple[str, str]:
+    off, reason = max(verdicts, default=(math.inf, "nothing could be compared"))
+    if off <= 1:
         return "ok", ""
-    return ("loose" if worst <= wrong else "wrong"), reason
+    return ("loose" if off <= 2 else "wrong"), reason
 
 
-def _blind(precision: str, usual: float | None) -> str:
-    if usual is None:
-        return f"this network leaves the range of {precision}"
+def _blind(precision: str, usual: float) -> str:
     return (
         f"rounding to {precision} alone moves {usual:.0%} of what depends on the picture in this"
         " network, so a fault cannot be told from it"
@@ -203,5 +231,7 @@ def _top1(got: Joined, reference: Joined) -> float | None:
     A detector that found nothing gives no rows, and nothing has no share.
     """
     if not got or got[0].dim() != 2 or not len(got[0]) or got[0].shape != reference[0].shape:
+        return None
+    if outputs.is_exact(got[0]):
         return None
     return float((got[0].argmax(1) == reference[0].argmax(1)).double().mean())

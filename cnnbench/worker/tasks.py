@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import requests
+from cnnbench.axes import CALIBRATED
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     algorithm,
@@ -24,6 +25,7 @@ from cnnbench.worker import (
     memory,
     modes,
     structure,
+    weights,
 )
 from cnnbench.worker import reference as references
 from cnnbench.worker.capacity import try_batch
@@ -58,11 +60,10 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     open_device(spec.device)
     talk.enter("build")
     architecture, module = build.construct(spec.workload, request.seed)
-    weights = "random"
-    if request.calibrate is not None and build.calibrates(spec.workload):
+    kind = weights.kind(spec.workload)
+    if kind == CALIBRATED and request.calibrate is not None:
         talk.enter("calibrate")
         build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)
-        weights = "calibrated"
 
     def step(of: Spec) -> build.Step:
         return build.step(of, architecture, module, request.seed)
@@ -71,7 +72,7 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
         spec, step, request.seed, Path(request.reference_path), talk.enter,
         float64=request.float64, precisions=request.precisions,
     )  # fmt: skip
-    talk.answer(replace(found, weights=weights))
+    talk.answer(replace(found, weights=kind))
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
