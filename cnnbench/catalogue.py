@@ -67,11 +67,6 @@ def _data() -> dict[str, Any]:
     return data
 
 
-def torchvision_version() -> str:
-    """Return the torchvision that the table was written with."""
-    return str(_data()["torchvision"])
-
-
 @functools.cache
 def entries() -> tuple[CatalogueEntry, ...]:
     """Every row, sorted by name."""

@@ -4,9 +4,8 @@ Knows nothing of what the values mean. A field that is unknown, has the wrong ty
 without a default raises an error that names its path, so that a foreign file is refused and never
 read in part.
 
-Decoding has two stages. Readers that are built once per type read data that fits, without tracking
-their position. Data that they refuse is read again by the slower general method, which names the
-place.
+Readers are built once per type and do not keep track of where they are: a refusal collects its
+place on the way out.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import contextlib
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
-from itertools import chain
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 from cnnbench.errors import SchemaError
@@ -50,13 +49,26 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
     """
     try:
         result: T = _reader(typing.cast("Any", kind))(data)
-    except _MisfitError:
-        result = _decode(kind, data, path or kind.__name__)
+    except _MisfitError as error:
+        raise SchemaError(f"{path or kind.__name__}{error.place}: {error.why}") from None
     return result
 
 
 class _MisfitError(Exception):
-    """A reader refuses the data; the general method says why, or accepts it."""
+    """A reader does not take it: why, and where in what it was given."""
+
+    def __init__(self, why: str, place: str = "") -> None:
+        super().__init__()
+        self.why = why
+        self.place = place
+
+    def within(self, place: str) -> _MisfitError:
+        """The same, seen from outside."""
+        return _MisfitError(self.why, place + self.place)
+
+
+def _expected(what: str, data: Any) -> _MisfitError:
+    return _MisfitError(f"expected {what}, found {type(data).__name__}")
 
 
 _Reader = Callable[[Any], Any]
@@ -74,16 +86,11 @@ def _reader(kind: Any) -> _Reader:
         return _reader_of_plain(kind)
     if origin in _UNIONS:
         return _reader_of_union(kind)
-    if origin is tuple and len(inner) == 2 and inner[1] is Ellipsis:
-        return _reader_of_list(inner[0])
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return _reader_of_mapping(inner[1])
-    known = dataclasses.is_dataclass(kind)
-    return _reader_of_dataclass(typing.cast("type", kind)) if known else _refuse
-
-
-def _refuse(data: Any) -> Any:
-    raise _MisfitError(type(data))
+    if origin is tuple:
+        return _reader_of_list(inner[0]) if inner[-1] is Ellipsis else _reader_of_tuple(inner)
+    if dataclasses.is_dataclass(kind):
+        return _reader_of_dataclass(typing.cast("type", kind))
+    return _reader_of_mapping(inner[1])
 
 
 def _reader_of_plain(kind: type) -> _Reader:
@@ -92,21 +99,21 @@ def _reader_of_plain(kind: type) -> _Reader:
             return data
         if kind is float and type(data) is int:
             return float(data)
-        raise _MisfitError
+        raise _expected(kind.__name__, data)
 
     return read
 
 
 def _reader_of_union(kind: Any) -> _Reader:
-    first, *others = [_reader(part) for part in _alternatives(kind)]
-    if not others:
-        return lambda data: None if data is None else first(data)
+    *others, last = [_reader(part) for part in _alternatives(kind)]
 
     def read(data: Any) -> Any:
-        for read_one in (first, *others):
+        if data is None:
+            return None
+        for read_one in others:
             with contextlib.suppress(_MisfitError):
-                return None if data is None else read_one(data)
-        raise _MisfitError
+                return read_one(data)
+        return last(data)
 
     return read
 
@@ -122,16 +129,39 @@ def _reader_of_list(inner: Any) -> _Reader:
 
     def read(data: Any) -> Any:
         if type(data) is not list:
-            raise _MisfitError
+            raise _expected("a list", data)
         # Long lists of numbers, and lists of those: the common case, without a call per number.
         if wanted and wanted.issuperset(map(type, data)):
             return tuple(data)
         lists = wanted_within and _LIST.issuperset(map(type, data))
         if lists and wanted_within.issuperset(map(type, chain.from_iterable(data))):
             return tuple(map(tuple, data))
-        return tuple([read_one(part) for part in data])
+        return _read_items(repeat(read_one), data)
 
     return read
+
+
+def _reader_of_tuple(inner: tuple[Any, ...]) -> _Reader:
+    readers = [_reader(part) for part in inner]
+
+    def read(data: Any) -> Any:
+        if type(data) is not list:
+            raise _expected("a list", data)
+        if len(data) != len(readers):
+            raise _MisfitError(f"expected {len(readers)} items, found {len(data)}")
+        return _read_items(readers, data)
+
+    return read
+
+
+def _read_items(readers: Iterable[_Reader], data: list[Any]) -> tuple[Any, ...]:
+    found: list[Any] = []
+    try:
+        for read_one, part in zip(readers, data, strict=False):
+            found.append(read_one(part))
+    except _MisfitError as error:
+        raise error.within(f"[{len(found)}]") from None
+    return tuple(found)
 
 
 _LIST = {list}
@@ -156,12 +186,19 @@ def _reader_of_mapping(inner: Any) -> _Reader:
 
     def read(data: Any) -> Any:
         if type(data) is not dict:
-            raise _MisfitError
+            raise _expected("an object", data)
         if inner is Any or not data or (plain and wanted.issuperset(map(type, data.values()))):
             return data.copy()
-        return {key: read_one(part) for key, part in data.items()}
+        return {key: _read_part(read_one, part, key) for key, part in data.items()}
 
     return read
+
+
+def _read_part(read_one: _Reader, part: Any, name: str) -> Any:
+    try:
+        return read_one(part)
+    except _MisfitError as error:
+        raise error.within(f".{name}") from None
 
 
 def _reader_of_dataclass(kind: type) -> _Reader:
@@ -174,23 +211,22 @@ def _reader_of_dataclass(kind: type) -> _Reader:
 
     def read(data: Any) -> Any:
         if type(data) is not dict:
-            raise _MisfitError
+            raise _expected("an object", data)
         shape = (*data, *map(type, data.values()))
         fillers = shapes.get(shape)
         if fillers is None:
             fillers = shapes[shape] = _fillers(kind, data)
         values = start | data
         for name, fill in fillers:
-            values[name] = fill(values[name])
-        # Fields are set as copying does it, because the __init__ of a frozen class sets them one by
-        # one.
+            values[name] = _read_part(fill, values[name], name)
+        # As copying does it: the __init__ of a frozen class sets field after field.
         found: Any = object.__new__(kind)
         object.__setattr__(found, "__dict__", values)
         if check is not None:
             try:
                 check(found)
-            except SchemaError:
-                raise _MisfitError from None
+            except SchemaError as error:
+                raise _MisfitError(str(error)) from None
         return found
 
     return read
@@ -203,17 +239,18 @@ _Fillers = tuple[tuple[str, _Reader], ...]
 def _fillers(kind: type, data: dict[str, Any]) -> _Fillers:
     hints = _hints(kind)
     fields = {item.name: item for item in dataclasses.fields(kind)}
-    if not data.keys() <= fields.keys():
-        raise _MisfitError
+    for name in data:
+        if name not in fields:
+            raise _MisfitError("no such field; was it written by a newer cnnbench?", f".{name}")
     found: list[tuple[str, _Reader]] = [
         (n, _reader(hints[n])) for n, part in data.items() if type(part) is not _usual(hints[n])
     ]
-    for name in fields.keys() - data.keys():
+    for name in [name for name in fields if name not in data]:
         make = fields[name].default_factory
         if make is not _MISSING:
             found.append((name, _made_by(make)))
         elif _required(fields[name]) and type(None) not in typing.get_args(hints[name]):
-            raise _MisfitError
+            raise _MisfitError("missing", f".{name}")
     return tuple(found)
 
 
@@ -232,81 +269,6 @@ def _usual(hint: Any) -> Any:
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return typing.get_type_hints(kind)
-
-
-def _decode(kind: Any, data: Any, path: str) -> Any:
-    origin = typing.get_origin(kind)
-    if kind is Any:
-        return data
-    if origin in _UNIONS:
-        return _decode_union(kind, data, path)
-    if origin is tuple:
-        return _decode_tuple(kind, data, path)
-    if origin is not None and issubclass(origin, Mapping):
-        return _decode_mapping(kind, data, path)
-    if dataclasses.is_dataclass(kind):
-        return _decode_dataclass(typing.cast("type", kind), data, path)
-    return _decode_plain(kind, data, path)
-
-
-def _decode_plain(kind: Any, data: Any, path: str) -> Any:
-    # JSON has one number type, so an int is accepted as a float. A bool is not accepted as an int.
-    fits = isinstance(data, (int, float)) if kind is float else isinstance(data, kind)
-    if not fits or (isinstance(data, bool) and kind is not bool):
-        raise SchemaError(f"{path}: expected {kind.__name__}, found {type(data).__name__}")
-    return float(data) if kind is float else data
-
-
-def _decode_union(kind: Any, data: Any, path: str) -> Any:
-    if data is None:
-        return None
-    *others, last = _alternatives(kind)
-    for part in others:
-        with contextlib.suppress(SchemaError):
-            return _decode(part, data, path)
-    return _decode(last, data, path)
-
-
-def _decode_tuple(kind: Any, data: Any, path: str) -> Any:
-    if not isinstance(data, list):
-        raise SchemaError(f"{path}: expected a list, found {type(data).__name__}")
-    inner = typing.get_args(kind)
-    if len(inner) == 2 and inner[1] is Ellipsis:
-        if inner[0] is int and all(type(part) is int for part in data):
-            return tuple(data)  # long lists of samples: the common case, without a call per number
-        inner = (inner[0],) * len(data)
-    if len(inner) != len(data):
-        raise SchemaError(f"{path}: expected {len(inner)} items, found {len(data)}")
-    parts = enumerate(zip(inner, data, strict=True))
-    return tuple(_decode(part, item, f"{path}[{index}]") for index, (part, item) in parts)
-
-
-def _decode_mapping(kind: Any, data: Any, path: str) -> Any:
-    if not isinstance(data, dict):
-        raise SchemaError(f"{path}: expected an object, found {type(data).__name__}")
-    _, inner = typing.get_args(kind)
-    return {key: _decode(inner, part, f"{path}.{key}") for key, part in data.items()}
-
-
-def _decode_dataclass(kind: type, data: Any, path: str) -> Any:
-    if not isinstance(data, dict):
-        raise SchemaError(f"{path}: expected an object, found {type(data).__name__}")
-    fields = {item.name: item for item in dataclasses.fields(kind)}
-    for name in data:
-        if name not in fields:
-            raise SchemaError(f"{path}.{name}: no such field; was it written by a newer cnnbench?")
-    for name, item in fields.items():
-        needed = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-        hint = _hints(kind)[name]
-        if needed and name not in data and type(None) not in typing.get_args(hint):
-            raise SchemaError(f"{path}.{name}: missing")
-    hints = _hints(kind)
-    values = {name: _decode(hints[name], part, f"{path}.{name}") for name, part in data.items()}
-    absent = {name for name in fields if name not in values and _required(fields[name])}
-    try:
-        return kind(**values, **dict.fromkeys(absent))
-    except SchemaError as error:
-        raise SchemaError(f"{path}: {error}") from None
 
 
 def _required(item: dataclasses.Field[Any]) -> bool:

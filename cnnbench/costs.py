@@ -24,8 +24,7 @@ class Field:
         size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
         stride: input pixels between two neighbouring output positions (below 1 after upsampling).
 
-    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
-    Distill 2019.
+    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", 2019.
     """
 
     size: tuple[float, ...] | None

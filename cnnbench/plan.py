@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 
 from cnnbench.errors import UsageError
 
+# Fields that a measurement in the caller's own process uses; the others are about workers.
+IN_PROCESS = (
+    "rounds", "slices", "slice_seconds", "turn_budget", "warm_up_calls", "warm_up_seconds",
+    "warm_up_limit", "warm_up_fewest", "least_turns", "seed",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class WarmUp:

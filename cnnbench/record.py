@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import stats
+from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Structure
@@ -365,7 +365,7 @@ def from_json(data: Any) -> Record:
     for number in range(data["schema"], SCHEMA):
         data = _MIGRATIONS[number](data) | {"schema": number + 1}
     record = decode(Record, data, "record")
-    _ = record.spec  # an invalid id is refused here; the parsed spec is kept
+    axes.understood(record.spec)  # an id that is none is refused here, and what it says is kept
     return record
 
 

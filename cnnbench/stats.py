@@ -272,14 +272,6 @@ def quartile_spread(values: Sequence[float]) -> float | None:
     return (third - first) / middle if middle else None
 
 
-def percentile(values: Sequence[float], fraction: float) -> float | None:
-    """A percentile, or ``None`` when fewer than ten samples lie beyond it."""
-    # Rounded, because 100 * (1 - 0.9) is a hair less than ten.
-    if not 0 < fraction < 1 or round(len(values) * (1 - fraction), 6) < 10:
-        return None
-    return statistics.quantiles(values, n=1000, method="inclusive")[round(1000 * fraction) - 1]
-
-
 def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
     """One value per round.
 

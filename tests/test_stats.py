@@ -167,26 +167,6 @@ def test_one_wild_sample_does_not_move_the_quartile_spread() -> None:
     assert stats.quartile_spread([*calm, 1e6]) == 0
 
 
-@pytest.mark.parametrize(
-    ("count", "fraction", "supported"),
-    [(20, 0.5, True), (19, 0.5, False), (100, 0.9, True), (99, 0.9, False), (999, 0.99, False),
-     (1000, 0.99, True)],
-)  # fmt: skip
-def test_a_percentile_needs_ten_samples_beyond_it(
-    count: int, fraction: float, supported: bool
-) -> None:
-    values = [float(value) for value in range(count)]
-
-    assert (stats.percentile(values, fraction) is not None) is supported
-
-
-def test_a_percentile_by_hand() -> None:
-    values = [float(value) for value in range(1001)]
-
-    assert stats.percentile(values, 0.9) == pytest.approx(900)
-    assert stats.percentile(values, 0.5) == pytest.approx(500)
-
-
 def test_the_examples_in_the_documentation_are_true() -> None:
     assert doctest.testmod(stats).failed == 0
 

@@ -10,12 +10,11 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli.one_model import of_one_model, order
+from cnnbench.cli import options
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed, StoreError
+from cnnbench.errors import Interrupted, SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
@@ -24,6 +23,8 @@ from cnnbench.runner.advise import measure, prepare
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.suite import Grid
+
 _TITLES = {
     "use": "Advice",
     "other": "The other modes",
@@ -31,6 +32,9 @@ _TITLES = {
     "limit": "What holds it back",
     "untried": "Not tried",
 }
+
+# What the machine can do at most says whether memory or arithmetic holds the network back.
+_PLAN = Plan(ceilings=True)
 
 _EPILOG = """\b
 Examples:
@@ -42,32 +46,32 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@of_one_model
-@click.option("--budget", type=Seconds(),
-              help="Rough time, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(min=2), default=Plan.rounds, show_default=True,
-              help="Fresh starts of all workers.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
+@options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
+@options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
+@options.out()
+@options.as_json
+@options.quiet
+@options.executor
+@options.debug
+def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool, who: str) -> None:
     """Say which mode to run one model in on this machine, measured, in plain words.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
     whose output is wrong or loose is never recommended. Where nothing is clearly faster than plain
-    eager, the advice says whether all is slower, the difference is not clear, or not repeated.
+    eager, the advice says whether all is slower, the difference is not clear, or not repeated. A
+    budget takes rounds first, then modes.
     """
-    job, untried = prepare(order(options, _plan(options)), options["budget"])
+    if plan.rounds < 2:
+        raise UsageError("--rounds: advice needs intervals, and so at least 2 rounds")
+    job, untried = prepare(grid, plan, who)
     name = store.new_run_name()
-    out = options["out"] or Path("results") / name
+    out = out or Path("results") / name
     if (out / store.MANIFEST).exists():
         raise StoreError(
             f"{out} holds another run; choose another --out (to measure what is missing there:"
             f" cnnbench run --resume {out})"
         )
-    progress = Progress(total=len(job.specs), quiet=options["quiet"])
+    progress = Progress(total=len(job.specs), quiet=quiet)
     try:
         evidence = measure(job, untried, out, progress, name)
     except KeyboardInterrupt:
@@ -77,17 +81,10 @@ def command(**options: Any) -> None:
     findings = advise(evidence)
     text = json.dumps(_json(evidence, findings, out), indent=1) + "\n"
     write(text, out / "advice.json")
-    click.echo(text if options["as_json"] else _words(findings, out), nl=False)
+    click.echo(text if as_json else _words(findings, out), nl=False)
     click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
     if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
-
-
-def _plan(options: dict[str, Any]) -> Plan:
-    # What the machine can do at most says whether memory or arithmetic holds the network back.
-    return Plan(
-        rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"], ceilings=True
-    )
 
 
 def _words(findings: Sequence[AdviceFinding], out: Path) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import doctor
+from cnnbench.cli import options
 from cnnbench.codec import encode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
@@ -26,21 +27,20 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="Facts and findings as JSON.")
-@click.option("--executor", "name", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(as_json: bool, name: str, debug: bool) -> None:
+@options.as_json
+@options.executor
+@options.debug
+def command(as_json: bool, who: str) -> None:
     """Say what this machine offers, and what will spoil a measurement.
 
     Threads, quota, governor, allocator, subnormal numbers, compiler, CUDA, busy neighbours, and
     whether cores are hyperthreads of one, which is measured; findings come with what to do, as any
     user.
     """
-    del debug
-    with asking(executor(name)) as pool:
+    with asking(executor(who)) as pool:
         environment = describe(pool)
     # Measured, so only where this very machine is meant.
-    pair = sharing.slowest() if name == "process" else None
+    pair = sharing.slowest() if who == "process" else None
     findings = doctor.findings(environment)
     if (shared := doctor.shared_core(pair)) is not None:
         findings = (*findings, shared)

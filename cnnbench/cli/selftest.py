@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import machine, units
+from cnnbench.cli import options
 from cnnbench.errors import SomeFailed
 from cnnbench.plan import Plan
 from cnnbench.report import render
@@ -44,35 +45,20 @@ Exit code 3 says that a figure is outside its bound: do not believe this machine
 
 @click.command(epilog=_EPILOG)
 @click.option("--quick", is_flag=True, help="Three short rounds: half the time, half as sharp.")
-@click.option(
-    "--rounds",
-    type=click.IntRange(min=2),
-    help="Fresh starts of all workers.  [default: as many as 'cnnbench run' takes]",
-)
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="CPU threads.  [default: the cores this process may use]",
-)
-@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Order of turns.")
-@click.option("--json", "as_json", is_flag=True, help="Every figure and bound as JSON.")
-@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@options.plan_option("rounds", type=click.IntRange(min=2))
+@options.plan_option("seed", default=Plan.seed)
+@options.threads
+@options.as_json
+@options.executor
+@options.debug
 def command(
-    quick: bool,
-    rounds: int | None,
-    threads: int | None,
-    seed: int,
-    as_json: bool,
-    who: str,
-    debug: bool,
+    quick: bool, rounds: int | None, seed: int, threads: int | None, as_json: bool, who: str
 ) -> None:
     """Measure the instrument itself on this machine, in less than two minutes.
 
     Clock, sampling loop, the same network twice, a known slow-down, a known sleep, memory held for
     a moment, a planted wrong answer. Ends with the smallest difference that can be seen here today.
     """
-    del debug
     few = Plan(rounds=rounds or 3, slices=4, seed=seed)
     plan = few if quick else Plan(rounds=rounds or Plan.rounds, seed=seed)
     report = selftest.check(

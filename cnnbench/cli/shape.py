@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnbench.cli import options
 from cnnbench.cli.parameters import Numbers, Shape
 from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
@@ -20,29 +21,28 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench shape conv --in 28 --kernel 5 --padding 2 --stride 1
-  cnnbench shape conv --in 3x224x224 --out 64 --kernel 7 --stride 2 --padding 3
+  cnnbench shape conv --in 3x224x224 --out-channels 64 --kernel 7 --stride 2 --padding 3
   cnnbench shape pool --in 112 --kernel 3 --stride 2 --padding 1
-  cnnbench shape linear --in 512 --out 10
-  cnnbench shape bottleneck --in 480x14x14 --out 48 --kernel 5 --through 16
+  cnnbench shape linear --in 512 --out-features 10
+  cnnbench shape bottleneck --in 480x14x14 --out-channels 48 --kernel 5 --through 16
   cnnbench shape stack --in 64x56x56 --kernel 7 --small 3
-  cnnbench shape separable --in 32x112x112 --out 64 --kernel 3
-  cnnbench shape fc-conv --in 512x7x7 --out 4096
+  cnnbench shape separable --in 32x112x112 --out-channels 64 --kernel 3
+  cnnbench shape fc-conv --in 512x7x7 --out-channels 4096
   cnnbench shape head --in 512x7x7 --classes 1000 --hidden 4096,4096
 """
 
 
 @click.group(epilog=_EPILOG)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(debug: bool) -> None:
+@options.debug
+def command() -> None:
     """Check a slide: output sizes, parameters and MACs of layers, and classic comparisons."""
-    del debug
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _BIAS = click.option("--bias/--no-bias", default=True, show_default=True, help="Count biases.")
 _MAP = click.option("--in", "given", type=Shape("480x14x14", (3, 4)), required=True,
                     help="Channels and size of the input map.")  # fmt: skip
-_OUT = click.option("--out", type=click.IntRange(min=1), required=True, help="Output maps.")
+_OUT = click.option("--out-channels", "out", type=click.IntRange(min=1), required=True,
+                    help="Channels of the output.")  # fmt: skip
 _KERNEL = click.option(
     "--kernel", type=click.IntRange(min=1), required=True, help="Size of the kernel."
 )
@@ -80,9 +80,10 @@ _KERNEL = click.option(
     show_default=True,
     help="Groups; divides both numbers of maps.",
 )
-@click.option("--out", type=click.IntRange(min=1), help="Output maps; then it costs something.")
+@click.option("--out-channels", "out", type=click.IntRange(min=1),
+              help="Channels of the output; with it the layer has a cost.")  # fmt: skip
 @_BIAS
-@_JSON
+@options.as_json
 def _conv(
     given: tuple[int, ...],
     kernel: int,
@@ -94,7 +95,7 @@ def _conv(
     bias: bool,
     as_json: bool,
 ) -> None:
-    """Output size of a convolution; with --out also its parameters and MACs."""
+    """Output size of a convolution; with --out-channels also its parameters and MACs."""
     if len(given) < 3 and out is None:
         sizes = [
             arithmetic.conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation)
@@ -103,7 +104,7 @@ def _conv(
         _size(sizes, as_json=as_json)
         return
     if len(given) < 3 or out is None:
-        raise UsageError("a layer's cost needs both --in CxHxW and --out MAPS")
+        raise UsageError("a layer's cost needs both --in CxHxW and --out-channels N")
     layer = arithmetic.conv(given[0], given[1:], out, kernel, stride=stride, padding=padding,
                             dilation=dilation, groups=groups, bias=bias)  # fmt: skip
     _layers((layer,), as_json=as_json)
@@ -121,7 +122,7 @@ def _conv(
     help="Zeros at either end of an axis.",
 )
 @click.option("--ceil", is_flag=True, help="Count a last window that hangs over.")
-@_JSON
+@options.as_json
 def _pool(
     given: tuple[int, ...], kernel: int, stride: int | None, padding: int, ceil: bool, as_json: bool
 ) -> None:
@@ -134,9 +135,10 @@ def _pool(
 
 @command.command("linear")
 @click.option("--in", "features", type=click.IntRange(min=1), required=True, help="Features.")
-@_OUT
+@click.option("--out-features", "out", type=click.IntRange(min=1), required=True,
+              help="Features of the output.")  # fmt: skip
 @_BIAS
-@_JSON
+@options.as_json
 def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
     """Parameters and MACs of a fully connected layer."""
     _layers((arithmetic.linear(features, out, bias=bias),), as_json=as_json)
@@ -148,7 +150,7 @@ def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
 @_KERNEL
 @click.option("--through", type=click.IntRange(min=1), required=True, help="Maps behind the 1x1.")
 @_BIAS
-@_JSON
+@options.as_json
 def _bottleneck(
     given: tuple[int, ...], out: int, kernel: int, through: int, bias: bool, as_json: bool
 ) -> None:
@@ -168,7 +170,7 @@ def _bottleneck(
     help="Size of the small kernels.",
 )
 @_BIAS
-@_JSON
+@options.as_json
 def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json: bool) -> None:
     """Compare one large kernel with small ones of the same receptive field (VGG)."""
     found = arithmetic.stacked_small_kernels(
@@ -182,7 +184,7 @@ def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json:
 @_OUT
 @_KERNEL
 @_BIAS
-@_JSON
+@options.as_json
 def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_json: bool) -> None:
     """Compare a convolution with depthwise plus 1x1 (MobileNet)."""
     found = arithmetic.separable(given[0], given[1:], out, kernel, bias=bias)
@@ -193,7 +195,7 @@ def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_jso
 @_MAP
 @_OUT
 @_BIAS
-@_JSON
+@options.as_json
 def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> None:
     """Compare a fully connected layer with a 1x1 convolution on the same map."""
     _comparison(arithmetic.fc_as_conv(given[0], given[1:], out, bias=bias), as_json=as_json)
@@ -204,7 +206,7 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 @click.option("--classes", type=click.IntRange(min=1), required=True, help="Of the classifier.")
 @click.option("--hidden", type=Numbers(repeats=True), help="Widths of hidden layers, in order.")
 @_BIAS
-@_JSON
+@options.as_json
 def _head(
     given: tuple[int, ...], classes: int, hidden: tuple[int, ...] | None, bias: bool, as_json: bool
 ) -> None:

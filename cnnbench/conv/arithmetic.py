@@ -133,30 +133,6 @@ def pool_output(
     return floored + 1 if ceil and rest and starts_inside else floored
 
 
-def transposed_output(
-    size: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
-) -> int:
-    """Output size of a transposed convolution: ``(n - 1)s - 2p + d(k-1) + o + 1``.
-
-    Raises:
-        UsageError: a value out of range, or nothing is left.
-    """
-    _at_least(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
-    _at_least(0, padding=padding, output_padding=output_padding)
-    if output_padding >= max(stride, dilation):
-        raise UsageError(f"output padding {output_padding} must be below stride or dilation")
-    result = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
-    if result < 1:
-        raise UsageError(f"padding {padding} leaves nothing of an input of {size}")
-    return result
-
-
 def same_padding(kernel: int, dilation: int = 1) -> int:
     """Padding that keeps the size at stride 1.
 

@@ -154,28 +154,6 @@ def _one(words: list[str], table: Mapping[str, str], text: str, what: str) -> st
     return value
 
 
-def to_miopen(problem: ConvProblem) -> str:
-    """The command line of MIOpenDriver that runs this layer forward.
-
-    Raises:
-        UsageError: it has no float64.
-    """
-    drivers = [one for one, name in _MIOPEN_DTYPES.items() if name == problem.dtype]
-    if not drivers:
-        raise UsageError(f"MIOpenDriver has no convolution in {problem.dtype}")
-    values = (
-        problem.n, problem.c, problem.h, problem.w, problem.k, problem.r, problem.s,
-        *problem.padding, *problem.stride, *problem.dilation, problem.groups,
-    )  # fmt: skip
-    numbers = " ".join(
-        f"-{one} {value}" for one, value in zip(_MIOPEN_NUMBERS, values, strict=True)
-    )
-    line = f"MIOpenDriver {drivers[0]} {numbers} -F 1"
-    if problem.memory_format == "channels_last":
-        line += " --in_layout NHWC --fil_layout NHWC --out_layout NHWC"
-    return line
-
-
 def from_miopen(text: str) -> ConvProblem:
     """Read a command line of MIOpenDriver.
 

@@ -97,6 +97,8 @@ def _sparse_prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepa
     starts[1:] = torch.bincount(row, minlength=_rows(problem)).cumsum(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*beta state.*")
+        # Torch 2.11 says so even of checks that are asked for.
+        warnings.filterwarnings("ignore", ".*invariant checks are implicitly disabled.*")
         matrix = torch.sparse_csr_tensor(
             # Half the size of the usual indices, and MKL accepts it without a copy.
             starts.int(),

@@ -6,16 +6,19 @@ Values only; ``conclusions`` says them in sentences, a page draws them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from cnnbench import axes
 from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.selection import fact
-from cnnbench.report.table import Entry, optimizer
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.report.table import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from cnnbench.axes import Axis
 
 Key = TypeVar("Key")
 
@@ -25,11 +28,12 @@ WITHIN = 1.0
 
 def setting(entry: Entry) -> str:
     """What must be equal for latencies of different networks to compare."""
-    spec = entry.record.spec
-    work = spec.workload
-    phase = work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase} by {work.optimizer}"
-    where = f"{phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
-    return f"{where}, run {entry.run}"
+    said = (hoisted(axis, {place(axis, entry)}) for axis in _compared())
+    return ", ".join(filter(None, said))
+
+
+def _compared() -> list[Axis]:
+    return [axis for axis in (*axes.AXES, RUN) if axis.compared]
 
 
 def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
@@ -41,7 +45,11 @@ def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], st
 
 def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     """What tells the entries apart beside model and mode, and how each is said."""
-    parts = {name: of for name, of in _PARTS.items() if _vary(found, of)}
+    parts: dict[str, Callable[[Entry], str]] = {
+        axis.name: partial(_words, axis)
+        for axis in _compared()
+        if axes.tells({place(axis, one) for one in found}, axis.default)
+    }
     # One network at two sizes is told apart by the size; another size of another network is not.
     sizes = {(_model(one), one.record.spec.workload.input) for one in found}
     if len(sizes) > len({model for model, _ in sizes}):
@@ -49,23 +57,14 @@ def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     return parts
 
 
-def _vary(found: Sequence[Entry], of: Callable[[Entry], str]) -> bool:
-    first = of(found[0]) if found else ""
-    return any(of(one) != first for one in found)
+def _words(axis: Axis, one: Entry) -> str:
+    """Its value in words, a default too; nothing where it has none."""
+    value = place(axis, one)
+    return "" if value is None else axis.phrase.format(value)
 
 
 def _model(one: Entry) -> str:
     return one.record.spec.workload.model
-
-
-_PARTS: dict[str, Callable[[Entry], str]] = {
-    "phase": lambda one: one.record.spec.workload.phase,
-    "optimizer": lambda one: optimizer(one) or "",
-    "batch": lambda one: f"batch {one.record.spec.workload.batch}",
-    "device": lambda one: one.record.spec.device.text,
-    "threads": lambda one: f"threads {one.record.spec.threads}",
-    "run": lambda one: one.run,
-}
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:

@@ -6,18 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cnnbench import metrics
+from cnnbench import axes, metrics
 from cnnbench.errors import UnknownName
-from cnnbench.report.table import Column, Table, captions, notes, tidy
+from cnnbench.report.table import RUN, Column, Table, captions, notes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.table import Entry
-
-# Fields that may become columns; the others of them tell rows apart.
-FIELDS = ("mode", "batch", "device", "threads", "phase", "size")
-_ROWS = ("model", "phase", "optimizer", "batch", "input", "device", "threads", "mode", "run")
 
 
 def frame(found: Sequence[Entry]) -> pd.DataFrame:
@@ -25,7 +21,11 @@ def frame(found: Sequence[Entry]) -> pd.DataFrame:
     table = tidy(found)
     data = pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
     # A key must be equal to itself, which what is missing is not.
-    return data.assign(optimizer=[value or "" for value in data["optimizer"]])
+    return data.assign(**{
+        axis.name: [value or "" for value in data[axis.name]]
+        for axis in axes.AXES
+        if axis.kind == "text"
+    })  # fmt: skip
 
 
 def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
@@ -34,14 +34,15 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
     Raises:
         UnknownName: no such field or metric.
     """
-    if field not in FIELDS:
-        raise UnknownName("field", field, FIELDS)
+    if field not in axes.pivots():
+        raise UnknownName("field", field, axes.pivots())
+    (axis,) = [axis for axis in axes.AXES if axis.name == field]
     metric = metrics.metric(name)
     data = frame(found)
     keys = _keys(data, field)
     columns, parts = [Column(key, key) for key in keys], []
     for value in data[field].drop_duplicates():
-        title = f"{value}" if field == "mode" else f"{field} {value}"
+        title = axis.phrase.format(value)
         parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
         if field == "mode" and value != "eager" and metric.name == "latency":
             parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
@@ -61,13 +62,14 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
 
 def _keys(data: pd.DataFrame, field: str) -> list[str]:
     """The model, and whatever else differs between rows."""
-    others = [key for key in _ROWS if key != field and not (field == "size" and key == "input")]
-    return [key for key in others if key == "model" or _tells(data[key])]
-
-
-def _tells(column: pd.Series[Any]) -> bool:
-    """Whether it has two values; none at all, as inference has no optimizer, is not one."""
-    return len(set(column) - {""}) > 1
+    apart = {field, "input"} if field == "size" else {field}
+    others = [axis for axis in (*axes.shown(), RUN) if axis.name not in apart]
+    values = {axis.name: [value or None for value in data[axis.name]] for axis in others}
+    return [
+        axis.name
+        for axis in others
+        if axis.name == "model" or axes.tells(values[axis.name], axis.default)
+    ]
 
 
 def _cells(

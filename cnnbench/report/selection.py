@@ -70,7 +70,6 @@ _CATALOGUE: tuple[Cell, ...] = (
 )
 
 
-@cache
 def known(*, people: bool) -> Mapping[str, Cell]:
     """Every name that may be asked for; a metric goes by its own name and by its column's.
 

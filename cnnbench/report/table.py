@@ -8,19 +8,19 @@ beside their number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics, units
+from cnnbench import axes, metrics, units
+from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record, Reference
-from cnnbench.spec import OPTIMIZERS
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from cnnbench.store import StoredRun
 
@@ -128,20 +128,19 @@ def entries(runs: Sequence[StoredRun]) -> list[Entry]:
     return found
 
 
-def _size(entry: Entry) -> str:
-    spatial = entry.record.spec.workload.input[-2:]
-    return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
+# Entries are told apart by the axes of their specs, and by this one, which no spec has.
+RUN = Axis("run", lambda _: None, phrase="run {}", compared=True)
 
 
-def optimizer(entry: Entry) -> str | None:
-    """Of the phases that train; inference has none."""
-    work = entry.record.spec.workload
-    return None if work.phase == "inference" else work.optimizer
+def place(axis: Axis, entry: Entry) -> Value:
+    """The value that an entry has on an axis."""
+    return entry.run if axis is RUN else axis.of(entry.record.spec)
 
 
-def _unusual_optimizer(entry: Entry) -> str | None:
-    name = optimizer(entry)
-    return None if name == OPTIMIZERS[0] else name
+def hoisted(axis: Axis, values: Collection[Value]) -> str:
+    """What is said once of entries that agree on an axis; nothing of a default."""
+    one = next(iter(values)) if len(values) == 1 else None
+    return "" if one in {None, axis.default} else axis.phrase.format(one)
 
 
 def reason(record: Record) -> str:
@@ -154,17 +153,19 @@ def reason(record: Record) -> str:
 # A column and how an entry fills it.
 Cell = tuple[Column, "Callable[[Entry], Any]"]
 
-_IDENTITY: tuple[Cell, ...] = (
-    (Column("spec", "spec"), lambda e: e.record.id),
-    (Column("model", "model"), lambda e: e.record.spec.workload.model),
-    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
-    (Column("device", "device"), lambda e: e.record.spec.device.text),
-    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
-    (Column("size", "size"), _size),
-    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
-    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
-    (Column("optimizer", "optimizer"), optimizer),
-    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
+
+def column(axis: Axis) -> Column:
+    """The column of an axis."""
+    return Column(axis.name, axis.name, axis.kind)
+
+
+def _cell(axis: Axis) -> Cell:
+    return column(axis), partial(place, axis)
+
+
+_SPEC: Cell = (Column("spec", "spec"), lambda e: e.record.id)
+
+_STATUS: tuple[Cell, ...] = (
     (Column("status", "status"), lambda e: e.record.status),
     (Column("error", "error"), lambda e: reason(e.record)),
 )
@@ -200,12 +201,13 @@ def tidy(found: Sequence[Entry]) -> Table:
 
 def tidy_columns() -> list[Cell]:
     """The columns for machines, in order, each with how an entry fills it."""
-    return [*_IDENTITY, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
+    identity = [_SPEC, *map(_cell, axes.tidy()), *_STATUS]
+    return [*identity, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
 
 
 def summary_columns() -> list[Cell]:
     """The columns for people, in order."""
-    return list(_SUMMARY)
+    return [*map(_cell, _told()), *_FIGURES]
 
 
 def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
@@ -258,17 +260,12 @@ def _exact(name: str) -> Callable[[Entry], Value]:
     return _part(_of(name), "point")
 
 
+def _told() -> list[Axis]:
+    return [RUN, *axes.shown()]
+
+
 # What people look at; columns without a single value are left out.
-_SUMMARY: tuple[Cell, ...] = (
-    (Column("run", "run"), lambda e: e.run),
-    (Column("model", "model"), lambda e: e.record.spec.workload.model),
-    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
-    (Column("optimizer", "optimizer"), _unusual_optimizer),
-    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
-    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
-    (Column("device", "device"), lambda e: e.record.spec.device.text),
-    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
-    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
+_FIGURES: tuple[Cell, ...] = (
     (Column("latency", "latency", "seconds"), _of("latency")),
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
     (Column("throughput", "samples/s", "rate"), _exact("throughput")),
@@ -285,38 +282,29 @@ _SUMMARY: tuple[Cell, ...] = (
 # A column that holds nothing else says nothing.
 _UNREMARKABLE = {None, "clean"}
 
-# Said once in the caption when all rows agree.
-_HOISTED = {
-    "run": "run ",
-    "phase": "",
-    "optimizer": "optimizer ",
-    "batch": "batch ",
-    "input": "input ",
-    "device": "",
-    "threads": "threads ",
-}
-
 
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run ends with."""
-    rows = [[of(entry) for _, of in _SUMMARY] for entry in found]
-    columns = [column for column, _ in _SUMMARY]
-    shared: list[str] = []
-    keep = []
-    for index, column in enumerate(columns):
-        values = {row[index] for row in rows}
-        if values <= _UNREMARKABLE:
-            continue
-        if column.name in _HOISTED and len(values) == 1:
-            shared.append(f"{_HOISTED[column.name]}{values.pop()}")
-        else:
-            keep.append(index)
-    return Table(
-        columns=tuple(columns[index] for index in keep),
-        rows=tuple(tuple(row[index] for index in keep) for row in rows),
-        captions=(*([", ".join(shared)] if shared else []), *captions(found)),
-        notes=notes(found),
-    )
+    keep, shared = apart(_told(), [[place(axis, one) for axis in _told()] for one in found])
+    figures = [
+        cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
+    ]
+    table = chosen(found, [*map(_cell, keep if found else ()), *figures])
+    return replace(table, captions=(*shared, *captions(found)), notes=notes(found))
+
+
+def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
+    """Which axes need a column, and what is said once above them, in at most one line.
+
+    Args:
+        told: axes, in the order in which they are told.
+        rows: a value per axis.
+    """
+    values = {axis.name: {row[index] for row in rows} for index, axis in enumerate(told)}
+    keep = [axis for axis in told if axis.always or axes.tells(values[axis.name], axis.default)]
+    shared = [hoisted(axis, values[axis.name]) for axis in told if not axis.always]
+    line = ", ".join(filter(None, shared))
+    return keep, [line] if line else []
 
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.plan import Plan
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
+    from cnnbench.suite import Grid
 
 _FEWEST_ROUNDS = 3
 # Of a budget, what the profile at the end may take.
@@ -24,12 +26,13 @@ _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 
 
-def prepare(order: Order, budget: float | None) -> tuple[Job, dict[str, str]]:
+def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str, str]]:
     """The sensible modes of one model that fit this machine and the budget.
 
     Args:
-        order: of one model; its modes are replaced.
-        budget: rough seconds for everything, or ``None``.
+        grid: of one model; its modes are replaced.
+        plan: how; its budget is rough seconds for everything.
+        who: the executor's name.
 
     Returns:
         The job, and for each mode left out why.
@@ -37,14 +40,14 @@ def prepare(order: Order, budget: float | None) -> tuple[Job, dict[str, str]]:
     Raises:
         UsageError: it is not one model, or cannot be.
     """
-    job = campaign.prepare(replace(order, modes=("all",)))
+    job = campaign.prepare(replace(grid, modes=("all",)), replace(plan, budget=None), who)
     workloads = {spec.workload for spec in job.specs}
     if len(workloads) != 1:
         raise UsageError(f"advice is for one model; this asks for {len(workloads)} workloads")
     untried: dict[str, str] = {}
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
-    return (job if budget is None else _within(job, budget, untried)), untried
+    return (job if plan.budget is None else _within(job, plan.budget, untried)), untried
 
 
 def _without_compiled(job: Job, untried: dict[str, str]) -> Job:

@@ -1,4 +1,4 @@
-"""From what a user asked for to a run directory: prepare, start, resume.
+"""From the grid that a user asked for to a run directory: prepare, start, resume.
 
 The one place where selection, environment, plan, session and store meet; commands and the Python
 API call it.
@@ -7,7 +7,7 @@ API call it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
-from cnnbench.spec import OPTIMIZERS, Device, Spec
+from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
@@ -38,26 +38,8 @@ _FIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a user asked for; every field has the default of ``cnnbench run``."""
-
-    models: tuple[str, ...] = ("quick",)
-    modes: tuple[str, ...] = ("eager", "channels_last")
-    device: str | None = None
-    batches: tuple[int, ...] = (1,)
-    phases: tuple[str, ...] = ("inference",)
-    sizes: tuple[tuple[int, int], ...] = ()
-    optimizer: str = OPTIMIZERS[0]
-    input: tuple[int, ...] | None = None
-    threads: tuple[int, ...] | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    plan: Plan = field(default_factory=Plan)
-    executor: str = "process"
-
-
-@dataclass(frozen=True)
 class Job:
-    """An order, worked out: which specs, where, how, and roughly how long."""
+    """A grid, worked out: which specs, where, how, and roughly how long."""
 
     specs: tuple[Spec, ...]
     impossible: Mapping[str, str]
@@ -84,53 +66,41 @@ class Job:
         return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
 
 
-def prepare(order: Order, who: Executor | None = None) -> Job:
-    """Work an order out.
+def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process") -> Job:
+    """Work a grid out.
 
     Asks a worker what this machine is, and what models outside the catalogue are.
 
     Args:
-        order: what a user asked for.
-        who: measures, in place of the executor that the order names.
+        grid: what a user asked for.
+        plan: how to measure it.
+        who: measures, or its name.
 
     Raises:
-        UsageError: something in the order is wrong or not possible here.
+        UsageError: something in the grid is wrong or not possible here.
     """
     # What needs no worker is checked before one is started.
-    models = suite.select(order.models)
-    asked = None if order.device is None else Device.parse(order.device)
-    if asked is not None:
-        suite.modes(order.modes, asked)
-    who = who or executor(order.executor)
+    grid = replace(grid, models=suite.select(grid.models))
+    modes = None if grid.device is None else suite.modes(grid.modes, grid.device)
+    who = executor(who) if isinstance(who, str) else who
     with asking(who) as pool:
-        return _work_out(order, who, pool, models, asked)
+        return _work_out(grid, plan or Plan(), who, pool, modes)
 
 
 def _work_out(
-    order: Order, who: Executor, pool: AnyPool, models: tuple[str, ...], asked: Device | None
+    grid: Grid, plan: Plan, who: Executor, pool: AnyPool, modes: tuple[Mode, ...] | None
 ) -> Job:
     environment = describe(pool)
-    device = here(asked, environment)
-    _refuse_idle_options(order.plan, device)
-    grid = Grid(
-        models=models,
-        modes=order.modes,
-        batches=order.batches,
-        phases=order.phases,
-        device=device,
-        threads=order.threads or (machine.default_threads(),),
-        sizes=order.sizes,
-        optimizer=order.optimizer,
-        input=order.input,
-        arguments=order.arguments,
-    )
-    known = suite.facts(models) | facts_outside(
-        pool, suite.outside(models), order.arguments, order.plan.timeout
-    )
-    expansion = suite.expand(grid, known, _refused_shapes(pool, grid, known))
-    limit = order.plan.memory_limit or memory_limit(device)
-    plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
-    return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
+    device = here(grid.device, environment)
+    _refuse_idle_options(plan, device)
+    outside = suite.outside(grid.models)
+    known = suite.facts(grid.models) | facts_outside(pool, outside, grid.arguments, plan.timeout)
+    refused = _refused_shapes(pool, grid, known)
+    modes = modes or suite.modes(grid.modes, device)
+    found = suite.expand(grid, device, modes, known, refused)
+    limit = plan.memory_limit or memory_limit(device)
+    plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
+    return Job(found.specs, found.impossible, found.macs, plan, environment, who)
 
 
 def here(asked: Device | None, environment: Environment) -> Device:

@@ -194,8 +194,12 @@ class Pool:
         ours, theirs = pair()
         self._count += 1
         log = self._scratch / f"worker-{os.getpid()}-{id(self):x}-{self._count}.log"
-        with theirs:
-            pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
+        try:
+            with theirs:
+                pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
+        except WorkerError:
+            ours.close()
+            raise
         return Worker(self, ours, pid, log, (origin or self._origin).extra)
 
     def wait(self, channel: Channel, seconds: float) -> None:

@@ -23,10 +23,12 @@ from cnnbench.runner.inquiry import SECONDS, ask, asking
 if TYPE_CHECKING:
     from typing import Any
 
+    from cnnbench.plan import Plan
     from cnnbench.requests import SpecRequest
-    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
+    from cnnbench.suite import Grid
 
 _NAME_LENGTH = 120
 
@@ -50,13 +52,13 @@ class ProfilePasses:
     ceilings: bool = False
 
 
-def prepare(order: Order) -> Job:
-    """Work out an order of exactly one spec.
+def prepare(grid: Grid, plan: Plan, who: str = "process") -> Job:
+    """Work out a grid of exactly one spec.
 
     Raises:
         UsageError: it is not one, or not possible.
     """
-    job = campaign.prepare(order)
+    job = campaign.prepare(grid, plan, who)
     if len(job.specs) != 1:
         names = sorted({spec.workload.architecture for spec in job.specs})
         modes = list(dict.fromkeys(spec.mode.text for spec in job.specs))

@@ -81,9 +81,9 @@ def test_a_model_that_fails_has_no_advice_and_exit_code_3(cnnbench_cli) -> None:
     assert "could not be measured" in done.stderr
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     # The compiled modes stand last in the table and do not fit this budget.
     done = subprocess.run(
         [sys.executable, "-m", "cnnbench", "advise", "bad_networks:fine", "--input", "3x16x16",

@@ -41,7 +41,7 @@ def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
 def test_there_and_back_again(cnnbench_cli, run) -> None:
     cnnbench_cli("export", run, "--format", "pytest-benchmark", "-o", "a.json")
 
-    back = cnnbench_cli("import", "a.json", "-o", "back")
+    back = cnnbench_cli("import", "a.json", "--out", "back")
 
     assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 rounds\n")
     rows = json.loads(cnnbench_cli("report", "back", "--format", "json").stdout)
@@ -57,7 +57,7 @@ def test_imported_histories_can_be_compared_and_gated(cnnbench_cli, tmp_path) ->
             one = made.directory(tmp_path / f"{name}{number}", [made.record(made.EAGER, [[time]])])
             files.append(f"{name}{number}.json")
             cnnbench_cli("export", one, "--format", "pytest-benchmark", "-o", files[-1])
-        assert cnnbench_cli("import", *files, "-o", name).exit_code == 0
+        assert cnnbench_cli("import", *files, "--out", name).exit_code == 0
     assert cnnbench_cli("baseline", "save", "old").exit_code == 0
 
     worse = cnnbench_cli("check", "--baseline", "baseline.json", "new")
@@ -70,7 +70,7 @@ def test_imported_histories_can_be_compared_and_gated(cnnbench_cli, tmp_path) ->
 def test_import_says_what_is_wrong_in_one_line(cnnbench_cli, run, tmp_path) -> None:
     (tmp_path / "a.json").write_text("[]")
 
-    done = cnnbench_cli("import", "a.json", "-o", "back")
+    done = cnnbench_cli("import", "a.json", "--out", "back")
 
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "not a pytest-benchmark file" in done.stderr

@@ -63,9 +63,9 @@ def test_one_round_is_no_test(cnnbench_cli) -> None:
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_the_real_instrument_knows_what_needs_no_quiet_machine(cnnbench_process) -> None:
-    pytest.importorskip("torch")
     done = cnnbench_process("selftest", "--quick", "--rounds", "2", "--threads", "1", "--json")
 
     data = json.loads(done.out)

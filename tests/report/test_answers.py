@@ -160,18 +160,24 @@ def test_entries_of_two_runs_do_not_share_a_front(tmp_path) -> None:
 def test_sentences_say_which_of_two_alike_workloads_they_are_about() -> None:
     texts = [one.text for one in conclusions(trained())]
 
-    assert any(one.startswith("lenet (batch 8, momentum): channels_last is best") for one in texts)
-    assert "lenet (batch 8, adamw): no mode is faster than plain eager." in texts
+    assert any(
+        one.startswith("lenet (batch 8, optimizer momentum): channels_last is best")
+        for one in texts
+    )
+    assert "lenet (batch 8, optimizer adamw): no mode is faster than plain eager." in texts
 
 
 def test_workloads_are_named_by_what_tells_them_apart() -> None:
     found = trained()
     other = of(named("lenet", "eager", 10))
 
-    assert {answers.names(found)(one) for one in found} == {"lenet, momentum", "lenet, adamw"}
+    assert {answers.names(found)(one) for one in found} == {
+        "lenet, optimizer momentum",
+        "lenet, optimizer adamw",
+    }
     assert {answers.names([*found, *other])(one) for one in found} == {
-        "lenet, training, momentum, batch 8, 3x32x32",
-        "lenet, training, adamw, batch 8, 3x32x32",
+        "lenet, training, optimizer momentum, batch 8, 3x32x32",
+        "lenet, training, optimizer adamw, batch 8, 3x32x32",
     }  # fmt: skip
     assert len({answers.setting(one) for one in found}) == 2
 

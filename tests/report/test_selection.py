@@ -69,8 +69,8 @@ def test_every_format_shows_every_row_of_groups_once(kind: str, found) -> None:
 
     text = render(table, kind)
 
-    for entry in found:
-        assert text.count(entry.record.measured_at) >= len(found) or kind == "latex"
+    plain = text.replace("{-}", "-").replace(r"\_", "_")  # as LaTeX writes these two
+    assert [plain.count(entry.record.id) for entry in found] == [1] * len(found)
     assert ("batch 8" in text) == (kind not in {"csv", "json"})
 
 

@@ -172,7 +172,7 @@ def test_an_optimizer_is_shown_where_it_is_not_the_usual_one() -> None:
     both, same = summary(of(usual, other)), summary(of(usual))
 
     place = [column.name for column in both.columns].index("optimizer")
-    assert [row[place] for row in both.rows] == [None, "adamw"]
+    assert [row[place] for row in both.rows] == ["momentum", "adamw"]
     assert "optimizer" not in {column.name for column in same.columns}
     assert "optimizer adamw" in summary(of(other)).captions[0]
     assert "optimizer" not in summary(of(made.record(made.EAGER, [[1] * 3]))).captions[0]

@@ -18,15 +18,20 @@ from cnnbench.errors import (
 )
 from cnnbench.plan import Plan
 from cnnbench.runner import campaign
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.executor import EXECUTORS
+from cnnbench.spec import Device
+from cnnbench.suite import Grid
 from tests.runner.conftest import Ear, Trouble
 
-ORDER = Order(models=("lenet", "alexnet"), threads=(1,), plan=Plan(slices=2), executor="fake")
+GRID = Grid(("lenet", "alexnet"), ("eager", "channels_last"), threads=(1,))
 
 
-def prepare(**change: Any) -> campaign.Job:
-    return campaign.prepare(replace(ORDER, **change))
+def prepare(
+    device: str | None = None, plan: Plan | None = None, who: str = "fake", **change: Any
+) -> campaign.Job:
+    where = None if device is None else Device.parse(device)
+    grid = replace(GRID, device=where, **change)
+    return campaign.prepare(grid, plan or Plan(slices=2), who)
 
 
 def lines(path) -> list[str]:
@@ -53,7 +58,7 @@ def test_an_order_becomes_a_grid_in_its_order() -> None:
         ({"modes": ("eager+compile",)}, UsageError, "contradicts itself"),
         ({"device": "gpu"}, UsageError, "use cpu, cuda or cuda:INDEX"),
         ({"phases": ("testing",)}, UnknownName, "unknown phase 'testing'"),
-        ({"executor": "fak"}, UnknownName, "did you mean fake"),
+        ({"who": "fak"}, UnknownName, "did you mean fake"),
         ({"sizes": ((8, 8),)}, Unsupported, "cannot take 8x8"),
         ({"models": ()}, UsageError, "no model given"),
     ],

@@ -11,7 +11,7 @@ import pytest
 
 from cnnbench import store
 from cnnbench.spec import Spec
-from cnnbench.worker.tasks import static_cost
+from cnnbench.worker import build
 
 FAULTS = Path(__file__).parents[1] / "faults"
 
@@ -53,7 +53,7 @@ def test_cost_predicts_what_a_run_keeps_of_the_same_workload(phase: str, tmp_pat
     kept = [record.cost for record in store.read(tmp_path / "run").records]
     # What a worker of a run is asked for, without measuring a large network.
     large = Spec.parse(f"resnet18/{phase}-b2-3x224x224/eager/cpu-t1")
-    kept.append(static_cost(large, 0))
+    kept.append(build.counted(large.workload, 0).cost())
     for one, stored in zip(facts, kept, strict=True):
         assert {name: one[name] for name in SHARED} == {
             name: getattr(stored, name) for name in SHARED

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.report import table as tables
-from cnnbench.report.page.parts import Axis, PlotPoint, Points, Section
+from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 
@@ -125,7 +125,9 @@ def changes(found: Sequence[PageChange]) -> Section | None:
         for index, one in enumerate(drawn) if one.ratio is not None
     )  # fmt: skip
     plot = Points(
-        Axis("new over old", log=True), Axis("spec, from the largest ratio", ranks=True), points
+        PlotAxis("new over old", log=True),
+        PlotAxis("spec, from the largest ratio", ranks=True),
+        points,
     )
     return Section(
         "changes",

@@ -27,7 +27,7 @@ from cnnbench.report.page.parts import Boxes, Heat, Points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
+    from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
 
 _MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 # A legend with more entries than this would be larger than the plot.
@@ -62,7 +62,7 @@ def _canvas(title: str, **more: Any) -> Any:
     return drawn
 
 
-def _side(axis: Axis) -> str:
+def _side(axis: PlotAxis) -> str:
     return "log" if axis.log else "linear"
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Heat, PlotPoint, Points, Section, Square
+from cnnbench.report.page.parts import Heat, PlotAxis, PlotPoint, Points, Section, Square
 from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
@@ -190,8 +190,8 @@ def batches(found: Sequence[Entry]) -> Section | None:
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))
-    plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
-                  interval="y", joined=True)  # fmt: skip
+    x, y = PlotAxis("batch", log=True), PlotAxis("samples per second", log=True)
+    plot = Points(x, y, tuple(points), interval="y", joined=True)
     return Section(
         "batches",
         "Batch scaling",

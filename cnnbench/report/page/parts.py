@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """An axis.
 
     Attributes:
@@ -72,8 +72,8 @@ class Line:
 class Points:
     """Marks, their intervals along one axis (``x`` or ``y``), and lines."""
 
-    x: Axis
-    y: Axis
+    x: PlotAxis
+    y: PlotAxis
     points: tuple[PlotPoint, ...]
     lines: tuple[Line, ...] = ()
     interval: str = "x"
@@ -114,7 +114,7 @@ class Box:
 class Boxes:
     """Distributions beside each other, several per row."""
 
-    axis: Axis
+    axis: PlotAxis
     boxes: tuple[Box, ...]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
+    from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
 
 _STYLE = {
     # Texts stay texts: small, and found by whoever searches.
@@ -126,7 +126,7 @@ def _legend(drawn: Figure, items: list[tuple[Any, str]]) -> None:
                  frameon=False)  # fmt: skip
 
 
-def _side(axis: Axis) -> str:
+def _side(axis: PlotAxis) -> str:
     return "log" if axis.log else "linear"
 
 

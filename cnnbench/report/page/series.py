@@ -12,7 +12,7 @@ from cnnbench.report import csv
 from cnnbench.report import history as shown
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.document import Document, html
-from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,8 +83,8 @@ def plot(one: Series) -> Points:
         )
         for number, point in enumerate(one.points, 1)
     )
-    y = Axis(f"{metric.name}, {title}" if title != metric.name else title, scale=scale)
-    return Points(Axis("run, oldest first"), y, marks, (_levels(one),), interval="y")
+    y = PlotAxis(f"{metric.name}, {title}" if title != metric.name else title, scale=scale)
+    return Points(PlotAxis("run, oldest first"), y, marks, (_levels(one),), interval="y")
 
 
 # What the axis of a kind of metric counts in, and how many of them its own unit is.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers
-from cnnbench.report.page.parts import Axis, Box, Boxes, Line, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Box, Boxes, Line, PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
     columns = (Column("row", "workload and mode"), Column("round", "process"),
                *(Column(f"p{q:g}", f"{100 * q:g} %", "seconds") for q in _FIVE),
                Column("samples", "samples", "whole"))  # fmt: skip
-    axis = Axis("time of a call over the row's median")
+    axis = PlotAxis("time of a call over the row's median")
     return Section(
         "distribution",
         "Latency by process",
@@ -102,8 +102,8 @@ def roofline(found: Sequence[Entry]) -> Section | None:
                "fraction"), Column("bytes", "bytes are"))  # fmt: skip
     xs = [point.x for point in points]
     plot = Points(
-        Axis("FLOPs per byte moved", log=True),
-        Axis("GFLOP/s", log=True, scale=1e-9),
+        PlotAxis("FLOPs per byte moved", log=True),
+        PlotAxis("GFLOP/s", log=True, scale=1e-9),
         tuple(points),
         tuple(_roofs([one for entry, _ in placed for one in entry.record.ceilings], xs)),
     )

@@ -1,4 +1,4 @@
-"""From two sides and an order to verdicts and two run directories.
+"""From two sides and a grid to verdicts and two run directories.
 
 Where sides, campaign, session and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
 """
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from cnnbench.gate import Comparison
     from cnnbench.runner.ab.session import PairWatcher
-    from cnnbench.runner.campaign import Order
     from cnnbench.store import Writer
+    from cnnbench.suite import Grid
 
 VERDICTS = "verdicts.json"
 # Of slices of one side in one pair.
@@ -121,21 +121,21 @@ class PairedJob:
         )
 
 
-def prepare(both: tuple[CodeSide, CodeSide], order: Order, how: PairedPlan) -> PairedJob:
+def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> PairedJob:
     """Work a paired measurement out: what is compared, and where.
 
     Args:
         both: the sides, open.
-        order: models, modes, device; of it the sides change what they are about.
+        grid: models, modes, device; the sides replace in it what they are.
         how: how pairs are measured.
 
     Raises:
-        UsageError: something in the order is wrong or not possible on the base's side.
+        UsageError: something in the grid is wrong or not possible on the base's side.
     """
     executors = {side.role: _executor(side, how) for side in both}
-    job = _prepared(both[0], _asked(order, both[0].named), executors["base"])
+    job = _prepared(both[0], _asked(grid, both[0].named), executors["base"])
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(order, both[1].named), executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), executors["head"])
         specs, environment = other.specs, other.environment
     else:
         specs, environment = job.specs, _environment(both[1], executors["head"])
@@ -161,16 +161,16 @@ def _executor(side: CodeSide, how: PairedPlan) -> Executor:
     return Processes(side.origin)
 
 
-def _asked(order: Order, named: Named) -> Order:
-    """The order, with the model or mode that a side is."""
+def _asked(grid: Grid, named: Named) -> Grid:
+    """The grid, with the model or mode that a side is."""
     if named.kind == "model":
-        return replace(order, models=(named.value,))
-    return replace(order, modes=(named.value,)) if named.kind == "mode" else order
+        return replace(grid, models=(named.value,))
+    return replace(grid, modes=(named.value,)) if named.kind == "mode" else grid
 
 
-def _prepared(side: CodeSide, order: Order, who: Executor) -> campaign.Job:
+def _prepared(side: CodeSide, grid: Grid, who: Executor) -> campaign.Job:
     try:
-        return campaign.prepare(order, who)
+        return campaign.prepare(grid, who=who)
     except (UsageError, WorkerError) as error:
         raise _of_side(side, error) from error
 
