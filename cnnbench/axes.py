@@ -73,6 +73,7 @@ class Axis:
         shown: in tables for people at all.
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
+        recorded: records say what it really was, and have a column of its name for machines.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Axis:
     shown: bool = True
     pivot: bool = False
     compared: bool = False
+    recorded: bool = False
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec as words; nothing where it has none or the default."""
@@ -207,16 +209,21 @@ AXES: tuple[Axis, ...] = (
             Asking("--weights", "", _weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
-                   CALIBRATED)),
+                   CALIBRATED), recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
 _TIDY = ("model", "mode", "device", "batch", "size", "input", "phase", "optimizer", "threads")
 
 
-def tidy() -> list[Axis]:
-    """Every axis in the order of the tables for machines."""
+def ordered() -> list[Axis]:
+    """Every axis in the order of command lines and of tables for machines."""
     return sorted(AXES, key=lambda axis: _TIDY.index(axis.name) if axis.name in _TIDY else 99)
+
+
+def tidy() -> list[Axis]:
+    """Those with a column in the tables for machines that is read off the spec."""
+    return [axis for axis in ordered() if not axis.recorded]
 
 
 def shown() -> list[Axis]:

@@ -125,8 +125,8 @@ def _player(
     flags = modes.set_flags(spec.mode, spec.threads)
     built, step = sampling.timed(lambda: _step(spec, module, inputs), kind)
     torch.manual_seed(plan.seed)
-    first, _ = sampling.timed(step.call, kind)
-    check = checking.check(spec, step, plan.seed, path, reference)
+    first, result = sampling.timed(step.call, kind)
+    check = checking.check(spec, step, plan.seed, path, reference, result)
     warm = sampling.warm_up(step.call, kind, plan.warm_up)
     return _Player(
         spec,

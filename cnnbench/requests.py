@@ -18,7 +18,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Reference, Run, run_from_json
@@ -356,20 +356,6 @@ class ExtractLayers(ModelRequest[Extraction], task="layers"):
 @dataclass(frozen=True, kw_only=True)
 class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
     """What the spec's implementation of its convolution does."""
-
-
-@dataclass(frozen=True)
-class Applicability:
-    """Why a spec of a single layer cannot be, or what it does.
-
-    Attributes:
-        reason: empty if it can be.
-        executed_macs, prepared_bytes: see ``facts.Algorithm``.
-    """
-
-    reason: str = ""
-    executed_macs: int | None = None
-    prepared_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,10 +80,13 @@ class Step:
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
 
-    def answers(self) -> Iterator[Any]:
-        """What it returns for its own picture and for others, through the very inputs it times."""
+    def answers(self, *first: Any) -> Iterator[Any]:
+        """What it returns for its own picture and for others, through the very inputs it times.
+
+        What it has returned for its own picture may be given as ``first``.
+        """
         own = [tensor.clone() for tensor in _tensors(self.inputs)]
-        yield self.call()
+        yield from first or (self.call(),)
         try:
             for given in self.others():
                 self._show(_tensors(given))

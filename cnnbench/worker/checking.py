@@ -11,7 +11,7 @@ Every timed process judges its own answers, so that what was timed is what was c
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnbench.conv.problem import of_workload
 from cnnbench.record import Check, Deviation, Reference
@@ -44,7 +44,7 @@ _WRONG, _NEVER_OK, _ALWAYS_WRONG = 10, 0.3, 0.9
 _ROUNDOFFS, _ROUNDOFFS_NARROW = 64, 32
 
 
-def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference) -> Check:
+def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference, *first: Any) -> Check:
     """Run a step on every picture and judge its answers against the kept reference.
 
     Args:
@@ -53,11 +53,12 @@ def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference) -> Ch
         seed: of whatever the pass draws at random.
         path: the reference's arrays.
         known: what is known of them.
+        first: what the step returned for its own picture, if it has been called.
     """
     reason = unjudgeable(known)
     if reason:
         return Check("unchecked", reason=reason)
-    got, _ = references.observed(spec, step, seed)
+    got, _ = references.observed(spec, step, seed, *first)
     return compare(spec, got, path, known, selects=step.selects)
 
 

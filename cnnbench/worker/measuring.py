@@ -35,9 +35,10 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
     torch.manual_seed(request.seed)
-    first, _ = sampling.timed(step.call, device)
+    first, result = sampling.timed(step.call, device)
     talk.enter("check")
-    check = _check(spec, step, request)
+    check = _check(spec, step, request, result)
+    del result
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
@@ -68,11 +69,11 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     )
 
 
-def _check(spec: Spec, step: build.Step, request: MeasureLatency) -> Check:
+def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -> Check:
     known, path = request.reference, Path(request.reference_path)
     if known is None:
         return Check("unchecked", reason=request.no_reference)
-    return checking.check(spec, step, request.seed, path, known)
+    return checking.check(spec, step, request.seed, path, known, *first)
 
 
 def _slices(

@@ -85,12 +85,12 @@ def compute(
     )
 
 
-def observed(spec: Spec, step: Step, seed: int) -> tuple[Joined, bool]:
+def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
     """What a step answers to every picture, and whether it drew random numbers."""
     seed_everything(seed)
     before = _random_states()
     answers = [
-        [outputs.comparable(one) for one in step.observe(result)] for result in step.answers()
+        [outputs.comparable(one) for one in step.observe(result)] for result in step.answers(*first)
     ]
     counts = {len(one) for one in answers}
     joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
