@@ -219,8 +219,8 @@ def unnormalised(module: nn.Module) -> None:
 KINDS: dict[str, Callable[[nn.Module], None]] = {
     one.__name__: one
     for one in (
-        other_picture, fixed_picture, stale_input, shifted_rows, first_row_only, zeroed_channels, zeroed_channel,
-        permuted_channels, shifted_map, dropped_bias, skipped_block, wrong_padding, stride_phase,
+        other_picture, fixed_picture, stale_input, shifted_rows, first_row_only, zeroed_channels,
+        zeroed_channel, permuted_channels, shifted_map, dropped_bias, skipped_block, wrong_padding, stride_phase,
         other_activation, saturated_scale, transposed_kernel, unnormalised,
     )
 }  # fmt: skip
@@ -275,7 +275,7 @@ def rows(name: str) -> Iterator[dict[str, Any]]:
                     found = judged(spec, path, known, weights, fault)
                 except Inapplicable:
                     found = {"status": "inapplicable"}
-                except Exception as error:  # a fault may not fit a network; it is counted apart
+                except Exception as error:  # noqa: BLE001 - a fault may not fit a network; it is counted apart
                     found = {"status": "raised", "reason": f"{type(error).__name__}: {error}"}
                 yield {"model": name, "mode": mode, "kind": kind,
                        "share": known.picture_share, **found}  # fmt: skip

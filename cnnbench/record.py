@@ -14,6 +14,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
   memory came from.
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
+* 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
+  weights, its pictures and how far rounding moves its outputs.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from cnnbench.stats import Estimate
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,7 @@ class Check:
         error_float64: relative Frobenius error against float64 eager.
         top1_agreement: share of input samples whose largest logit is the reference's, for
             classifiers.
-        error_centred: the error of what depends on the picture: every value less its mean over
-            pictures; of the output where it is the largest.
+        error_centred: the error of what depends on the picture, of the output where it is largest.
         reason: why it is not ``ok``.
     """
 
@@ -370,8 +371,8 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"runs": list(map(_in_columns, runs))}
 
 
-# Each migration turns a record of schema n into one of n + 1; what 2 and 3 added is optional.
-_MIGRATIONS: dict[int, Any] = {1: lambda data: data, 2: lambda data: data, 3: _runs_in_columns}
+# Each migration turns a record of schema n into one of n + 1; what the others added is optional.
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4), lambda data: data) | {3: _runs_in_columns}
 
 
 def from_json(data: Any) -> Record:
