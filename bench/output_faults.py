@@ -126,7 +126,13 @@ def zeroed_channel(module: nn.Module) -> None:
 
 def permuted_channels(module: nn.Module) -> None:
     """The channels of a middle layer in another order."""
-    on_output(middle(convolutions(module)), lambda out: out.roll(1, 1))
+
+    def change(out: Tensor) -> Tensor:
+        if out.shape[1] < 2:
+            raise Inapplicable
+        return out.roll(1, 1)
+
+    on_output(middle(convolutions(module)), change)
 
 
 def shifted_map(module: nn.Module) -> None:
