@@ -103,7 +103,7 @@ def _cgroup_bytes(name: str) -> int | None:
 
 
 def oom_kills() -> int | None:
-    """How often the kernel killed a process for lack of memory, here or in the control group."""
+    """Out-of-memory kills by the kernel so far, on this host or in the control group."""
     lines = [*(read_text("/proc/vmstat") or "").splitlines(),
              *(read_text(_CGROUP / "memory.events") or "").splitlines()]  # fmt: skip
     counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
@@ -151,7 +151,7 @@ def transparent_huge_pages() -> str | None:
 
 
 def hard_facts() -> dict[str, Any]:
-    """The facts that decide whether two timings of this host may be compared."""
+    """The facts that decide whether two timings are comparable."""
     info = _cpuinfo()
     return {
         "architecture": platform.machine(),

@@ -1,4 +1,4 @@
-"""What is kept of a measurement: environment, cost, runs, failure.
+"""The record of a measurement: environment, cost, runs, failure.
 
 Frozen values that know nothing of files or tables.
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 _TITLES = {
     "use": "Advice",
     "other": "The other modes",
-    "cost": "What it costs",
-    "limit": "What holds it back",
+    "cost": "Costs",
+    "limit": "Limits",
     "untried": "Not tried",
 }
 
@@ -54,15 +54,15 @@ Examples:
 @options.executor
 @options.debug
 def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool, who: str) -> None:
-    """Say which mode to run one model in on this machine, measured, in plain words.
+    """Recommend the mode to run one model in on this machine, from measurements.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
-    whose output is wrong or loose is never recommended. Where nothing is clearly faster than plain
-    eager, the advice says whether all is slower, the difference is not clear, or not repeated. A
-    budget takes rounds first, then modes.
+    whose output is wrong or loose is never recommended. If no mode is clearly faster than plain
+    eager, the advice says whether all are slower, the difference is not clear, or there was only
+    one round. A small budget reduces the rounds first, then the number of modes.
     """
     if plan.rounds < 2:
-        raise UsageError("--rounds: advice needs intervals, and so at least 2 rounds")
+        raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
     job, untried = prepare(grid, plan, who)
     name = store.new_run_name()
     out = out or Path("results") / name
@@ -98,7 +98,7 @@ def _words(findings: Sequence[AdviceFinding], out: Path) -> str:
 
 
 def _line(finding: AdviceFinding) -> str:
-    """What holds back is said of one mode, which the sentence itself does not name."""
+    """A limit concerns one mode, which its sentence does not name."""
     named = finding.kind == "limit" and finding.mode
     return f"{finding.mode}: {finding.text}" if named else finding.text
 

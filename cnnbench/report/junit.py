@@ -1,6 +1,6 @@
 """A judgement -> JUnit XML: a test case per spec, as CI systems read it.
 
-A regression is a failure, a spec without a number an error, what could not be told is skipped.
+A regression is a failure, a spec without a number an error, an inconclusive one is skipped.
 """
 
 from __future__ import annotations

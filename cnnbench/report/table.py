@@ -78,7 +78,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Entry:
-    """A record with what it is read beside.
+    """A record with its context.
 
     Attributes:
         record: itself.
@@ -107,12 +107,12 @@ class Entry:
 
     @cached_property
     def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode has paid."""
+        """Calls after which a compiled mode has paid for its compilation."""
         return metrics.break_even(self.record, self.baseline)
 
     @cached_property
     def quality(self) -> str | None:
-        """How far the measurement itself can be trusted."""
+        """The quality of the measurement itself, in words."""
         return metrics.quality(self.record)
 
 
@@ -138,7 +138,7 @@ def place(axis: Axis, entry: Entry) -> Value:
 
 
 def hoisted(axis: Axis, values: Collection[Value]) -> str:
-    """What is said once of entries that agree on an axis; nothing of a default."""
+    """The words for an axis on which all entries agree; empty for a default."""
     one = next(iter(values)) if len(values) == 1 else None
     return "" if one in {None, axis.default} else axis.phrase.format(one)
 
@@ -185,7 +185,7 @@ _ORIGIN: tuple[Cell, ...] = (
 
 
 def _finite(value: float | None) -> float | None:
-    """What is no number was not measured."""
+    """The value, or ``None`` if it is not a finite number."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -237,7 +237,7 @@ def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry]
 
 
 def _speedup_columns() -> list[Cell]:
-    """What is said of an entry beside its baseline."""
+    """The columns that compare an entry with its baseline."""
     beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
         ("speedup", "ratio", lambda e: e.speedup),
         ("break_even_calls", "number", lambda e: e.break_even),
@@ -284,7 +284,7 @@ _UNREMARKABLE = {None, "clean"}
 
 
 def summary(found: Sequence[Entry]) -> Table:
-    """The table that a run ends with."""
+    """The table that a run prints at its end."""
     keep, shared = apart(_told(), [[place(axis, one) for axis in _told()] for one in found])
     figures = [
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
@@ -294,7 +294,7 @@ def summary(found: Sequence[Entry]) -> Table:
 
 
 def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
-    """Which axes need a column, and what is said once above them, in at most one line.
+    """Which axes need a column, and the caption for the others, in at most one line.
 
     Args:
         told: axes, in the order in which they are told.
@@ -308,7 +308,7 @@ def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[A
 
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
-    """What the numbers are numbers of: machine and software, and how they were taken."""
+    """Captions: machine, software, and how the numbers were measured."""
     lines = [_where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
@@ -342,7 +342,7 @@ def _where(environment: Environment) -> str:
 
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for every row that is not simply ok, and for what was noticed."""
+    """A line for every row that is not ok, and for every note of a record."""
     lines = []
     for entry in found:
         record = entry.record
@@ -356,7 +356,7 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def _gaps(record: Record) -> list[str]:
-    """What a record that did not fail should have and has not."""
+    """What a record that did not fail lacks."""
     if record.failure is not None or not record.runs:
         return []
     empty = sum(not run.slices for run in record.runs)
@@ -370,5 +370,6 @@ def _subnormal(reference: Reference) -> str:
     layer = reference.subnormal_layer
     where = "" if layer is None else f", first in {layer}"
     return (
-        f"{share} of the activations are subnormal numbers{where}, which slow a CPU down many times"
+        f"{share} of the activations are subnormal numbers{where}, which are many times slower on"
+        " a CPU"
     )

@@ -1,4 +1,4 @@
-"""What a session needs of whoever does the work.
+"""The interface between a session and what does the work.
 
 Implementations: ``process`` (default), ``fake`` (tests, demonstrations).
 """
@@ -53,7 +53,7 @@ class Executor(Protocol):
         """A fresh pool; its processes end with the context."""
 
     def join(self, pool: AnyPool) -> AnyPool | None:
-        """Workers of its own from another executor's pool, or ``None`` if that cannot be."""
+        """Its own workers from another executor's pool, or ``None`` if that is not possible."""
 
 
 # One line per executor.

@@ -134,7 +134,7 @@ def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
 
 
 def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
-    """As a worker does that is asked to measure what does not apply."""
+    """Refuse, like a worker that is asked to measure what does not apply."""
     if not isinstance(request, MeasureLatency) or not is_conv(spec.workload.architecture):
         return None
     reason = _applies(spec).reason
@@ -354,6 +354,6 @@ class Fake:
         yield FakePool(self)
 
     def join(self, pool: object) -> FakePool:
-        """Its own pretended workers; whose pool it is makes no difference."""
+        """Its own pretended workers, from any pool."""
         del pool
         return FakePool(self)

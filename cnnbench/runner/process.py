@@ -36,7 +36,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the code of workers comes from.
+    """The source of the code of workers.
 
     Attributes:
         python: their interpreter.
@@ -57,7 +57,7 @@ class Origin:
 
     @property
     def extra(self) -> Message:
-        """What every request to such a worker also says."""
+        """The extra fields of every request to such a worker."""
         told: Message = {"networks": list(self.networks), "folder": self.folder}
         return {key: value for key, value in told.items() if value}
 
@@ -219,7 +219,7 @@ class Pool:
             raise StarterDied("the process that supervises the workers was killed")
 
     def reap(self, pid: int, *, force: bool) -> int | None:
-        """Wait for a worker to end; ``None`` if the starter, who alone could tell, is gone."""
+        """Wait for a worker to end; ``None`` if the starter, which alone knows, is gone."""
         if pid in self._spawned:
             return _reap_spawned(self._spawned.pop(pid), force=force)
         if self._control is None:
@@ -251,7 +251,7 @@ class Pool:
             text = (self._scratch / "starter.log").read_text(encoding="utf8", errors="replace")
         except OSError:
             text = ""
-        last = text.strip().splitlines()[-1:] or ["it wrote nothing"]
+        last = text.strip().splitlines()[-1:] or ["it gave no reason"]
         return StarterDied(f"no worker process can be started: {last[0]}")
 
     def _fork(self, theirs: socket.socket) -> int:
@@ -349,7 +349,7 @@ class Processes:
         """Workers of this executor from another's pool; ``None`` if they need a starter of theirs.
 
         One import instead of two; and forks of one starter share the pages that libraries and
-        interpreter lie in, so that luck with those is no difference between them.
+        interpreter lie in, so that these do not differ between them.
         """
         own = self._origin or Origin()
         if isinstance(pool, Pool) and pool.origin.shares_starter(own):

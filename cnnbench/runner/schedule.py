@@ -1,4 +1,4 @@
-"""Who is measured next, when time is short or enough is known.
+"""Which group is measured next, when time is short or enough is known.
 
 Values in, choices out: knows nothing of workers or clocks.
 """
@@ -82,7 +82,7 @@ def ensembles(group: Group, needs: Sequence[int], room: int | None) -> list[list
     Args:
         group: what is measured side by side.
         needs: bytes of each living subject.
-        room: bytes that there are; ``None`` if nobody knows.
+        room: bytes available; ``None`` if unknown.
     """
     alive = group.alive
     if room is None or sum(needs) <= room or len(alive) < 2:

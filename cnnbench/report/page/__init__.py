@@ -93,7 +93,7 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
 
 
 def over_runs(found: Sequence[Series]) -> str:
-    """The page of series over runs, at least one, as text.
+    """The page of one or more series over runs, as text.
 
     Raises:
         Unsupported: the plotting library is not installed.
@@ -105,7 +105,7 @@ def over_runs(found: Sequence[Series]) -> str:
 
 @contextmanager
 def _library(what: str = "an HTML page needs", package: str = "") -> Iterator[None]:
-    """Where a plotting library is imported: half a second, and not everybody has it."""
+    """The import of a plotting library, which takes half a second and may not be installed."""
     try:
         yield
     except ImportError as error:

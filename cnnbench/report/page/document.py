@@ -29,7 +29,7 @@ from cnnbench.version import VERSION
 
 @dataclass(frozen=True)
 class Document:
-    """All that a page shows.
+    """The content of a page.
 
     Attributes:
         title: of the page.
@@ -142,7 +142,7 @@ def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
 
 
 def _visible(text: str) -> str:
-    """Without what has no place on paper: control characters, marks that turn reading round."""
+    """The text without control characters and marks that change the direction of writing."""
     if text.isprintable():
         return text
     return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")

@@ -1,4 +1,4 @@
-"""Colours of plots, whoever draws them."""
+"""Colours of plots, for every plotting library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GREY = "#7a7a7a"
 
 
 def colour(index: int) -> str:
-    """The colour of a group; from the other end of the list for what is not one."""
+    """The colour of a group; neutral ones come from the other end of the list."""
     return _COLOURS[index % len(_COLOURS)]
 
 

@@ -42,7 +42,7 @@ _LONGEST_SLICE = 0.25
 
 @dataclass(frozen=True)
 class PairedRun:
-    """What one pair of processes showed.
+    """The result of one pair of processes.
 
     Attributes:
         base, head: the two runs; slices of equal turn were next to each other.
@@ -55,7 +55,7 @@ class PairedRun:
 
     @property
     def preparing(self) -> float:
-        """Seconds of building and of first calls, which compile."""
+        """Seconds spent on building and on first calls, which compile."""
         return sum(one.build_ns + sum(one.warmup_ns[:1]) for one in (self.base, self.head)) / 1e9
 
     @property
@@ -79,7 +79,7 @@ class PairedRun:
 
     @property
     def cpu_ratio(self) -> float | None:
-        """The same of CPU time; ``None`` where that was not measured."""
+        """The ratio of CPU times; ``None`` if they were not measured."""
         slices = [*self.base.slices, *self.head.slices]
         if any(not one.cpu_ns for one in slices):
             return None
@@ -125,7 +125,7 @@ def _cpu_seconds(one: Slice) -> float:
 
 
 def _awake_seconds(one: Slice) -> float:
-    """Seconds per call but for those without a core: a mean, because they are counted per slice."""
+    """Seconds per call, less those without a core: a mean, because they are counted per slice."""
     wall = sum(one.ns)
     # The kernel's count begins a little before the samples and ends a little after them.
     left = max(wall - (one.run_delay_ns or 0), min(one.cpu_ns or 1, wall))
@@ -134,7 +134,7 @@ def _awake_seconds(one: Slice) -> float:
 
 @dataclass(frozen=True)
 class BrokenPair:
-    """A pair without an answer: which side failed, and how."""
+    """A pair without a result: which side failed, and how."""
 
     role: str
     failure: Failure
@@ -211,7 +211,7 @@ def pinned(core: int | None) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     if core not in before:
         allowed = ", ".join(map(str, sorted(before)))
-        raise UsageError(f"--core {core}: this process may run on {allowed} only")
+        raise UsageError(f"--core {core}: this process may only run on {allowed}")
     os.sched_setaffinity(0, {core})
     try:
         yield
@@ -221,7 +221,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM, as a CI job sends it, is like Ctrl-C meanwhile: checkouts and workers must go."""
+    """Handle SIGTERM, as CI jobs send it, like Ctrl-C, so that checkouts and workers go."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
