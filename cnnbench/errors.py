@@ -11,7 +11,7 @@
     ├── Regressed             1    the gate: a change for the worse beyond its threshold
     ├── SomeFailed            3    some specs have no number; their rows say why
     ├── Inconclusive          4    the machine is too noisy to decide (with --strict)
-    ├── Incomparable          5    different environments, or a baseline that does not fit
+    ├── Incomparable          5    different environments, or a baseline file that does not fit
     ├── WorkerError           3    a worker failed; a runner turns it into a failed record
     │   ├── WorkerDied        3    it ended early: exit code or signal
     │   ├── WorkerTimeout     3    it did not answer in time

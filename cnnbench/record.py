@@ -8,7 +8,7 @@ Statistics are computed on reading (``stats``, ``metrics``), never stored.
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
 * 1: the first.
-* 2: adds, all optional: witnesses of the machine and probes to a slice, the parts of a training
+* 2: adds, all optional: counters of the machine and probes to a slice, the parts of a training
   step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
   made of, which algorithm a convolution ran, and the machine's ceilings beside it.
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where

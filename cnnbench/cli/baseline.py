@@ -79,7 +79,7 @@ def save(
             f"{output} exists; add to it with 'cnnbench baseline update', or use --force"
         )
     if (run is None) == (not grid.models):
-        raise UsageError("baseline save takes either a run or --models")
+        raise UsageError("'cnnbench baseline save' needs either a run or --models")
     if run is not None:
         options.refuse_others(ctx, _BESIDE_RUN, f"{run} already defines what was measured")
     made = _structure(grid, who) if run is None else baseline.of_run(store.read(run), source())
@@ -88,7 +88,7 @@ def save(
 
 
 def _structure(grid: Grid, who: str) -> Baseline:
-    """A baseline of the structure of models; nothing is timed."""
+    """A baseline file of the structure of models; nothing is timed."""
     job = campaign.prepare(grid, who=who)
     specs = [spec for spec in job.specs if spec.id not in job.impossible]
     found = again.inspect(specs, job.plan, who)
@@ -108,7 +108,7 @@ def _structure(grid: Grid, who: str) -> Baseline:
               help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
 @options.debug
 def update(file: Path, run: Path, replace_all: bool) -> None:
-    """Add a run to a baseline.
+    """Add a run to a baseline file.
 
     Specs whose structure is as it was keep their earlier rounds, so that the noise between
     sessions is learnt; what changed is replaced.
@@ -155,7 +155,7 @@ def _table(found: Baseline) -> Table:
 def _captions(found: Baseline) -> list[str]:
     source = found.source
     revision = source.revision or "no git revision"
-    state = ", with changes that were not committed" if source.dirty else ""
+    state = ", with uncommitted changes" if source.dirty else ""
     hard = found.hard
     return [
         f"saved {found.created} from {revision}{state}",
@@ -167,8 +167,8 @@ def _captions(found: Baseline) -> list[str]:
 def _say(path: Path, made: Baseline) -> None:
     if made.source.dirty:
         click.echo(
-            "cnnbench: the working tree has changes that are not committed; this baseline cannot"
-            " be rebuilt from its revision", err=True,
+            "cnnbench: the working tree has uncommitted changes, so this baseline file cannot be"
+            " rebuilt from its revision", err=True,
         )  # fmt: skip
     size = units.size(path.stat().st_size)
     click.echo(

@@ -135,7 +135,7 @@ class Baseline:
 
 
 def side_of(baseline: Baseline, name: str) -> Side:
-    """A baseline as a side of a comparison, with its learnt noise."""
+    """A baseline file as a side of a comparison, with its learnt noise."""
     return Side(
         name=name,
         environment=baseline.environment,
@@ -153,7 +153,7 @@ def side_of(baseline: Baseline, name: str) -> Side:
 
 
 def of_run(run: StoredRun, source: Source) -> Baseline:
-    """A baseline of a run; failed specs are left out.
+    """The baseline file of a run; failed specs are left out.
 
     Raises:
         StoreError: the run has nothing to keep.
@@ -169,7 +169,7 @@ def of_records(
     plan: Mapping[str, Any],
     session: str,
 ) -> Baseline:
-    """A baseline of records; failed ones are left out.
+    """The baseline file of records; failed ones are left out.
 
     Raises:
         StoreError: there is nothing to keep.
@@ -192,20 +192,20 @@ def of_records(
 
 
 def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Baseline:
-    """A baseline with one more run.
+    """A baseline file with one more run.
 
     Specs that do the same as before keep their earlier rounds, so that the noise between sessions
     is learnt; what changed is replaced.
 
     Raises:
-        Incomparable: the new run is of another environment.
+        Incomparable: the new run is from another environment.
     """
     if replace_all:
         return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
     if not _alike(old, new):
         raise Incomparable(
-            "the run is of another environment than the baseline; rounds of different machines"
-            " do not join; use --replace, or save a baseline of its own"
+            "the run is from another environment than the baseline file; rounds of different"
+            " machines cannot be combined; use --replace, or save a separate baseline file"
         )
     specs = dict(old.specs)
     for name, entry in new.specs.items():
@@ -271,7 +271,7 @@ def _slice(turn: int, kept: tuple[int, int, int, int, int, int]) -> Slice:
 
 
 def _record(name: str, entry: BaselineEntry, whole: Baseline) -> Record:
-    check = entry.check or Check("unchecked", reason="not kept in the baseline")
+    check = entry.check or Check("unchecked", reason="not kept in the baseline file")
     runs = tuple(
         Run(
             round=number,
@@ -312,7 +312,7 @@ def read(path: Path) -> Baseline:
         raise StoreError(f"{path}: not a baseline file; make one with 'cnnbench baseline save'")
     if data.get("schema") != SCHEMA:
         raise Incomparable(
-            f"{path}: baseline schema {data.get('schema')} is not known to this version"
+            f"{path}: schema {data.get('schema')} is not known to this version"
             f" ({SCHEMA}); save it again, or install the cnnbench that wrote it"
         )
     try:

@@ -39,7 +39,7 @@ How = Literal["exact", "paired", "apart", "described", "unknown"]
 
 @dataclass(frozen=True)
 class Side:
-    """One of two sides: a run, or a baseline.
+    """One of two sides: a run, or a baseline file.
 
     Attributes:
         name: for people.

@@ -50,10 +50,10 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
     """Replace the times of stored records by those measured side by side just now.
 
     What a network is made of still comes from the records: measuring both sides again would show
-    how both are today, not what changed since the baseline.
+    how both are today, not what changed since the baseline file was saved.
 
     Args:
-        stored: baseline against head.
+        stored: baseline file against head.
         outcomes: of the same specs.
     """
     found = {one.comparison.base.id: one for one in outcomes}

@@ -100,7 +100,7 @@ class Entry:
 
     @cached_property
     def speedup(self) -> Estimate | None:
-        """Against the baseline, which itself is exactly one."""
+        """The speed-up over the reference mode; exactly one for that mode itself."""
         if self.baseline is not None and self.record.id == self.baseline.id:
             return exact(1.0) if self.estimates["latency"] is not None else None
         return metrics.speedup(self.record, self.baseline)
@@ -117,7 +117,7 @@ class Entry:
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
-    """Every record of the runs with its baseline."""
+    """Every record of the runs with its reference mode."""
     found = []
     for run in runs:
         table = {record.id: record for record in run.records}
@@ -237,7 +237,7 @@ def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry]
 
 
 def _speedup_columns() -> list[Cell]:
-    """The columns that compare an entry with its baseline."""
+    """The columns that compare an entry with its reference mode."""
     beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
         ("speedup", "ratio", lambda e: e.speedup),
         ("break_even_calls", "number", lambda e: e.break_even),

@@ -1,6 +1,6 @@
 """Measures given specs again, completely or only their structure, for ``check``.
 
-Knows nothing of baselines and verdicts.
+Knows nothing of baseline files and verdicts.
 """
 
 from __future__ import annotations

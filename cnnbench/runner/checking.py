@@ -1,7 +1,7 @@
-"""The present code against a baseline or run: what ``cnnbench check`` measures and compares.
+"""The present code against a baseline file or run: what ``cnnbench check`` measures and compares.
 
-If the revision that a baseline was saved at can be checked out, it is measured side by side with
-the present code; otherwise the present code is measured alone, and the stored record decides.
+If the revision of a baseline file can be checked out, it is measured side by side with the present
+code; otherwise the present code is measured alone, and the stored record decides.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """The baseline or run that a head is checked against.
+    """The baseline file or run that a head is checked against.
 
     Attributes:
         path: of the baseline file or the run.
         side: its records.
         plan: how they were measured.
-        source: the revision that a baseline was saved at; ``None`` for a run.
+        source: the revision of a baseline file; ``None`` for a run.
     """
 
     path: Path
@@ -71,7 +71,7 @@ def kept(path: Path) -> Kept:
 
     Raises:
         StoreError: it is neither.
-        Incomparable: a baseline of a schema that this version does not know.
+        Incomparable: a baseline file with a schema that is unknown to this version.
     """
     if path.is_dir():
         run = store.read(path)
@@ -81,7 +81,7 @@ def kept(path: Path) -> Kept:
 
 
 def with_run(old: Kept, path: Path, side: Side) -> Comparison:
-    """A stored run against a baseline or run."""
+    """A stored run against a baseline file or run."""
     return replace(gate.compare(old.side, side), remedy=_remedy(old, path))
 
 
@@ -94,10 +94,10 @@ def with_now(
     out: Path | None = None,
     executor: str = "process",
 ) -> Comparison:
-    """The present code, measured here, against a baseline or run.
+    """The present code, measured here, against a baseline file or run.
 
     Args:
-        old: the baseline or run.
+        old: the baseline file or run.
         thresholds: which times are judged, and how finely.
         listener: told what is done.
         timing: measure times too, not only what networks are made of.
@@ -125,7 +125,7 @@ def with_now(
 
 
 def _remedy(old: Kept, run: Path | None = None) -> str:
-    """How to update the baseline after an intended change."""
+    """How to update the baseline file after an intended change."""
     if old.source is None:
         return ""
     how = "" if run is not None else ", where RUN is a new run of these specs"
@@ -139,7 +139,7 @@ def _beside(
     out: Path | None,
     executor: str,
 ) -> list[PairedOutcome]:
-    """The baseline's own revision and the head, measured side by side.
+    """The revision of the baseline file and the head, measured side by side.
 
     Empty if that revision cannot be rebuilt: then the stored record decides, less precisely.
     """
@@ -153,8 +153,8 @@ def _beside(
     if not rules:
         return []
     listener.say(
-        f"measuring the baseline's revision {source.revision[:12]} and the present code side by"
-        " side"
+        f"measuring revision {source.revision[:12]} of the baseline file and the present code"
+        " side by side"
     )
     return paired.remeasure(
         list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
@@ -163,15 +163,15 @@ def _beside(
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:
-    """Why the baseline's code cannot be measured again; empty if it can."""
+    """Why the code of the baseline file cannot be measured again; empty if it can."""
     if source.revision is None:
-        return "the baseline records no revision"
+        return "the baseline file records no revision"
     if source.dirty is not False:
-        return "the baseline was measured with uncommitted changes"
+        return "the baseline file was measured with uncommitted changes"
     if repo is None:
         return "this is not a git repository"
     if not revisions.commit(repo, source.revision):
-        return f"the baseline's revision {source.revision[:12]} is not in this repository"
+        return f"revision {source.revision[:12]} of the baseline file is not in this repository"
     return ""
 
 

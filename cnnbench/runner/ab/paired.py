@@ -290,10 +290,10 @@ def remeasure(
     watcher: PairWatcher,
     out: Path | None = None,
 ) -> list[PairedOutcome]:
-    """Measure specs now, of a recorded revision against another: a baseline's source and the head.
+    """Measure specs now, of a recorded revision against another, e.g. that of a baseline file and the head.
 
     Args:
-        specs: ids of what the baseline holds, at least one.
+        specs: ids of specs in the baseline file, at least one.
         words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
         repo: the user's repository.
         rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
