@@ -77,7 +77,7 @@ def ensembles(group: Group, needs: Sequence[int], room: int | None) -> list[list
     """The living subjects of a group in as few ensembles as memory allows.
 
     All of an ensemble are in memory at once. Where they do not fit, every ensemble holds the
-    reference modes of its members again, so that every speed-up still comes from neighbouring slices.
+    reference modes of its members again, so that speed-ups still come from neighbouring slices.
 
     Args:
         group: what is measured side by side.

@@ -290,7 +290,7 @@ def remeasure(
     watcher: PairWatcher,
     out: Path | None = None,
 ) -> list[PairedOutcome]:
-    """Measure specs now, of a recorded revision against another, e.g. that of a baseline file and the head.
+    """Measure specs now: a recorded revision, e.g. of a baseline file, against another one.
 
     Args:
         specs: ids of specs in the baseline file, at least one.
