@@ -1,4 +1,4 @@
-"""``cnnbench check``: a run, or the present code, against a baseline file."""
+"""``cnnbench check``: a run, or the current code, against a baseline file."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def command(
     quiet: bool,
     who: str,
 ) -> None:
-    """Check a run, or the present code, against a baseline file or another run.
+    """Check a run, or the current code, against a baseline file or another run.
 
     First the structure of the networks, exactly: parameters, MACs, operators, kernels, outputs.
     Then times; where the machine is too noisy to decide, the verdict is "inconclusive". Without

@@ -87,7 +87,7 @@ def _text(report: Report) -> str:
 
 def _sentence(report: Report) -> str:
     return (
-        f"smallest detectable difference here today: {units.percent(report.resolution)}, with"
+        f"smallest detectable change here today: {units.percent(report.resolution)}, with"
         f" {units.number(report.rounds, 'round')} on {units.number(report.threads, 'thread')}"
     )
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """The cost and structure of specs in the present code; nothing was timed."""
+    """The cost and structure of specs in the current code; nothing was timed."""
 
     environment: Environment
     records: tuple[Record, ...]

@@ -1,7 +1,7 @@
-"""The present code against a baseline file or run: what ``cnnbench check`` measures and compares.
+"""The current code against a baseline file or run: what ``cnnbench check`` measures and compares.
 
 If the revision of a baseline file can be checked out, it is measured side by side with the present
-code; otherwise the present code is measured alone, and the stored record decides.
+code; otherwise the current code is measured alone, and the stored record decides.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def with_now(
     out: Path | None = None,
     executor: str = "process",
 ) -> Comparison:
-    """The present code, measured here, against a baseline file or run.
+    """The current code, measured here, against a baseline file or run.
 
     Args:
         old: the baseline file or run.
@@ -153,7 +153,7 @@ def _beside(
     if not rules:
         return []
     listener.say(
-        f"measuring revision {source.revision[:12]} of the baseline file and the present code"
+        f"measuring revision {source.revision[:12]} of the baseline file and the current code"
         " side by side"
     )
     return paired.remeasure(
