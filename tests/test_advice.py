@@ -291,10 +291,10 @@ def test_a_disturbed_machine_is_a_limit_of_the_advice() -> None:
 
 def test_what_was_left_out_is_said_with_its_reason() -> None:
     found = replace(profile(0.2), notes=("layers not measured: it raised",))
-    evidence = Evidence((eager(),), {"compile": "there is no C++ compiler here"}, found)
+    evidence = Evidence((eager(),), {"compile": "no C++ compiler found"}, found)
 
     untried = [finding.text for finding in advise(evidence) if finding.kind == "untried"]
-    assert "compile: there is no C++ compiler here" in untried
+    assert "compile: no C++ compiler found" in untried
     assert "layers not measured: it raised" in untried
     assert any("quantisation" in text for text in untried)
 
@@ -375,9 +375,9 @@ def test_to_stay_says_why() -> None:
     (unfit,) = texts(Evidence((eager(), wrong)), "stay")
 
     assert alone.endswith("no other mode was measured")
-    assert slower.endswith("every other mode with right output is slower")
+    assert slower.endswith("every other mode with a correct output is slower")
     assert unknown == slower
-    assert unfit.endswith("no other mode has an output that is right")
+    assert unfit.endswith("no other mode has a correct output")
 
 
 def test_what_fewer_bits_gain_beyond_a_mode_that_keeps_them() -> None:

@@ -196,4 +196,4 @@ def test_the_calls_until_a_compiler_pays_are_those_of_the_column(records: list[R
         if finding.name == "compile":
             calls = column[finding.mode]
             assert calls is not None
-            assert f"pays after {units.count(math.ceil(calls.point))} calls" in finding.text
+            assert f"pays off after {units.count(math.ceil(calls.point))} calls" in finding.text

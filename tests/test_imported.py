@@ -68,7 +68,7 @@ def test_a_file_without_samples_says_so(tmp_path) -> None:
     _, (record,) = imported.read([file(tmp_path / "a", 0.01, stats={"data": []})])
 
     assert metrics.latency(record).point == pytest.approx(0.01)
-    assert any("keeps no samples" in note for note in record.notes)
+    assert any("contains no samples" in note for note in record.notes)
 
 
 def test_a_benchmark_that_not_all_files_have_has_fewer_rounds(tmp_path) -> None:

@@ -202,7 +202,7 @@ def test_without_manifest_or_environment_it_is_no_run(directory: Path, name: str
 def test_a_file_that_is_not_json_is_named(directory: Path, name: str, text: str) -> None:
     (directory / name).write_text(text)
 
-    with pytest.raises(StoreError, match=f"{name}: not JSON"):
+    with pytest.raises(StoreError, match=f"{name}: not valid JSON"):
         store.read(directory)
 
 

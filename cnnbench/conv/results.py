@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 CLASSES = {
     "A": "configuration only",
     "B": "same function, another graph",
-    "C": "another function, which needs retraining",
+    "C": "another function (needs retraining)",
 }
 
 

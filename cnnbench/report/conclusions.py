@@ -107,10 +107,10 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
     wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
     gains = [gain.point for one in best if (gain := one.choice.gain) is not None]
     if gains:
-        listed = ", ".join(f"{mode} for {count}" for mode, count in wins.most_common())
+        listed = ", ".join(f"{mode} ({count})" for mode, count in wins.most_common())
         yield Sentence(
             f"A mode is clearly faster than plain eager in {len(gains)} of {len(best)} workloads,"
-            f" by {units.ratio(statistics.median(gains))} in the median; best are {listed}.",
+            f" by {units.ratio(statistics.median(gains))} in the median. Best mode: {listed}.",
             "good",
         )
     verdicts = Counter(one.choice.verdict for one in best)

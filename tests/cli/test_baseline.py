@@ -66,12 +66,12 @@ def test_update_with_replace_starts_anew(cnnbench_cli, run, eager) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["save"], "takes either a run or --models"),
-        (["save", "run", "--models", "lenet"], "takes either a run or --models"),
+        (["save"], "needs either a run or --models"),
+        (["save", "run", "--models", "lenet"], "needs either a run or --models"),
         (["save", "--models", "lenett"], "did you mean lenet"),
         (["save", "gone"], "gone is not a cnnbench run"),
         (["show", "gone.json"], "gone.json: No such file"),
-        (["show", "run/manifest.json"], "not a baseline; make one with"),
+        (["show", "run/manifest.json"], "not a baseline file; make one with"),
         (["update", "gone.json", "run"], "gone.json: No such file"),
     ],
 )

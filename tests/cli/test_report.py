@@ -71,7 +71,9 @@ def test_a_torn_line_is_told_and_the_rest_is_shown(cnnbench_cli, run) -> None:
     result = cnnbench_cli("report", run)
 
     assert result.exit_code == 0
-    assert result.stderr == f"cnnbench: {path}:3: torn line skipped (a writer was killed here)\n"
+    assert (
+        result.stderr == f"cnnbench: {path}:3: incomplete line skipped (a writer was killed here)\n"
+    )
     assert "channels_last" in result.stdout
 
 
@@ -82,7 +84,7 @@ def test_a_run_killed_in_its_first_record_is_an_empty_table(cnnbench_cli, run) -
     result = cnnbench_cli("report", run)
 
     assert result.exit_code == 0
-    assert "torn line" in result.stderr
+    assert "incomplete line" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -309,7 +311,7 @@ def test_pictures_need_a_markdown_file_to_stand_in(cnnbench_cli, run, words) -> 
     result = cnnbench_cli("report", run, *words, "--pictures")
 
     assert result.exit_code == 2
-    assert "--pictures goes with --format markdown -o FILE" in result.stderr
+    assert "--pictures needs --format markdown -o FILE" in result.stderr
 
 
 def test_pictures_that_cannot_be_written_are_one_line(cnnbench_cli, run) -> None:
@@ -340,7 +342,7 @@ def test_an_environment_of_another_shape_is_one_line(cnnbench_cli, run, hard, ki
 
     (name,) = hard
     assert result.exit_code == 2
-    assert f"environment.json: {name}: not what an environment says there" in result.stderr
+    assert f"environment.json: {name}: unexpected value for an environment" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
@@ -398,7 +400,7 @@ def test_a_torn_line_of_the_baseline_is_said(cnnbench_cli, run) -> None:
     result = cnnbench_cli("report", run, "--format", "html", "--baseline", old, "-o", "x.html")
 
     assert result.exit_code == 0
-    assert "torn line skipped" in result.stderr
+    assert "incomplete line skipped" in result.stderr
 
 
 def test_one_column_by_two_names_stands_there_once(cnnbench_cli, run) -> None:

@@ -157,7 +157,7 @@ def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged
     (found,) = measured(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
 
     assert found.verdict == "inconclusive"
-    assert "did not confirm" in found.decision.reason
+    assert "not confirmed by a second" in found.decision.reason
     assert "+10.0 %" in found.decision.reason
 
 

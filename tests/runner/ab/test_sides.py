@@ -80,7 +80,7 @@ def test_a_name_of_nothing_offers_the_closest(repo: Path, word: str, said: str) 
 
 def test_without_a_repository_there_are_no_revisions() -> None:
     for word in ("main", "rev:main", "."):
-        with pytest.raises(UsageError, match="no git repository is here; see --repo"):
+        with pytest.raises(UsageError, match="this is not a git repository; see --repo"):
             sides.named(word, None)
 
 
@@ -177,7 +177,7 @@ def test_only_a_checkout_of_this_program_replaces_it(tmp_path: Path, repo: Path)
     ("text", "said"),
     [
         ("no/such/python", "is not an interpreter"),
-        ("/bin/cat", "is not a python interpreter"),
+        ("/bin/cat", "is not a Python interpreter"),
     ],
 )
 def test_something_that_is_no_interpreter(text: str, said: str) -> None:
