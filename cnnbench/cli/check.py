@@ -74,7 +74,7 @@ def command(
 
     First the structure of the networks, exactly: parameters, MACs, operators, kernels, outputs.
     Then times; where the machine is too noisy to decide, the verdict is "inconclusive". Without
-    RUN, the revision that the baseline file was saved at is measured side by side with the present
+    RUN, the revision that the baseline file was saved at is measured side by side with the current
     code; against stored times, only large changes can be detected.
     """
     if structure_only and out:

@@ -1,6 +1,6 @@
 """The current code against a baseline file or run: what ``cnnbench check`` measures and compares.
 
-If the revision of a baseline file can be checked out, it is measured side by side with the present
+If the revision of a baseline file can be checked out, it is measured side by side with the current
 code; otherwise the current code is measured alone, and the stored record decides.
 """
 

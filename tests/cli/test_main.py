@@ -58,6 +58,22 @@ def test_help_names_every_command_and_every_exit_code(cnnbench_cli) -> None:
         assert code in " ".join(text.split())
 
 
+@pytest.mark.parametrize("words", [(), ("baseline",), ("shape",)])
+def test_a_command_that_needs_a_subcommand_shows_its_help_without_one(cnnbench_cli, words) -> None:
+    bare = cnnbench_cli(*words)
+
+    assert (bare.exit_code, bare.stderr) == (0, "")
+    assert bare.stdout == cnnbench_cli(*words, "--help").stdout
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_no_help_shows_the_marks_of_its_layout(cnnbench_cli, name: str | None) -> None:
+    text = cnnbench_cli(*filter(None, [name]), "--help").stdout
+
+    assert "\\b" not in text
+    assert "\b" not in text
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_examples_that_call_it(cnnbench_cli, name: str) -> None:
     result = cnnbench_cli(name, "--help")
