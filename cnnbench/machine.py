@@ -117,7 +117,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def instruction_sets(facts: dict[str, str] | None = None) -> tuple[str, ...]:
-    """Those of the processor's instruction sets that matter for convolutions."""
+    """The instruction sets of the processor that matter for convolutions."""
     info = _cpuinfo() if facts is None else facts
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return tuple(name for name in _INSTRUCTION_SETS if name in flags)

@@ -335,7 +335,7 @@ class TryBatch(SpecRequest[Fitted], task="try_batch"):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCeilings(Request[Ceilings], task="ceilings"):
-    """What the machine can do at most; ``quick``: probed in about a second instead of several."""
+    """The ceilings of the machine; ``quick``: probed in about a second instead of several."""
 
     device: str
     threads: int

@@ -1,4 +1,4 @@
-"""What ``conv`` and ``report --lab`` show of a run, and what a run of the lab keeps beside itself.
+"""The output of ``conv`` and ``report --lab``, and the extra files of a run of the lab.
 
 ``layers.json`` holds the convolutions of the model that was taken apart, ``applied/`` the run in
 which the changed model was measured.

@@ -185,7 +185,7 @@ def facet(name: str) -> Facet:
 
 
 def differences(old: Record, new: Record) -> tuple[Difference, ...]:
-    """Everything that changed, in the order of ``FACETS``."""
+    """All differences, in the order of ``FACETS``."""
     return tuple(Difference(one.name, text) for one in FACETS for text in one.lines(old, new) or [])
 
 

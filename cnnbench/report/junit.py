@@ -75,5 +75,5 @@ def _text(value: str) -> str:
 
 
 def _legal(value: str) -> str:
-    """Without what XML 1.0 forbids."""
+    """The text without characters that XML 1.0 forbids."""
     return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})

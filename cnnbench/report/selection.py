@@ -56,7 +56,7 @@ def _facts() -> Mapping[str, catalogue.CatalogueEntry]:
 
 
 def fact(entry: Entry, name: str) -> Any:
-    """What the catalogue knows of an entry's architecture; ``None`` if it is not in there."""
+    """A fact from the catalogue about an entry's architecture; ``None`` if it has none."""
     known = _facts().get(entry.record.spec.workload.architecture)
     return getattr(known, name) if known is not None else None
 

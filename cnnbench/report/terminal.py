@@ -61,5 +61,5 @@ def _colour(column: Column, value: Value | Estimate) -> str:
 
 
 def inert(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
+    """The text without control characters, which a terminal would obey."""
     return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)

@@ -42,7 +42,7 @@ class ProfilePasses:
         steps: that the profiler records.
         stacks: record call stacks too, which slows the profiled steps further.
         seconds: roughly, of the pass that times the layers.
-        ceilings: probe what the machine can do at most, for about a second.
+        ceilings: probe the ceilings of the machine, for about a second.
     """
 
     folder: Path | None = None

@@ -93,7 +93,7 @@ def _source(loader: Environment, name: str) -> str:
 
 
 def _plots(page: Document) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """By section, an element's id and the plot drawn into it."""
+    """For each section, the ids of elements and the plots drawn into them."""
     return {
         section.name: [
             (target := f"plot-{section.name}-{number}", figures.draw(plot, title, target))
@@ -149,7 +149,7 @@ def _visible(text: str) -> str:
 
 
 def _key(value: Any) -> str:
-    """What a column of numbers is sorted by; texts sort by themselves."""
+    """The sort key of a number; texts sort by themselves."""
     if isinstance(value, Estimate):
         value = value.point
     if isinstance(value, bool) or not isinstance(value, (int, float)):

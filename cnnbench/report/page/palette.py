@@ -20,7 +20,7 @@ _SLOW, _SAME, _FAST = (179, 88, 6), (245, 245, 245), (33, 102, 172)
 
 
 def _strength(ratio: float) -> float:
-    """From -1 (four times slower) over 0 to 1 (four times faster)."""
+    """The strength of a colour, from -1 (four times slower) over 0 to 1 (four times faster)."""
     return max(-1.0, min(1.0, math.log(ratio) / math.log(4))) if ratio > 0 else -1.0
 
 
