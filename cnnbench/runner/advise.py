@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 _FEWEST_ROUNDS = 3
-# Of a budget, what the profile at the end may take.
+# The share of a budget that the profile at the end may take.
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 

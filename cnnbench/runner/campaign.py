@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun, Writer
 
-# Of the memory that is free now, what one worker may take before it gets an error instead of a
+# The share of the free memory that one worker may take before it gets an error instead of a
 # swapping machine.
 _MEMORY_SHARE = 0.9
 _FIT_SECONDS = 600.0

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 # What a worker needs beside the tensors of its network: its own pages of Python and torch.
 _PROCESS_BYTES = 200 << 20
-# Of the memory that is free now, what one ensemble may take.
+# The share of the free memory that one ensemble may take.
 _MEMORY_SHARE = 0.8
 
 

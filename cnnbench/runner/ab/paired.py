@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 VERDICTS = "verdicts.json"
-# Of slices of one side in one pair.
+# Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
 _SCHEMA = 1
 
