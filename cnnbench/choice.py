@@ -30,8 +30,8 @@ _ELIGIBLE = {"ok", "unchecked"}
 # One mode compared with another: ``once`` is one round, ``apart`` is never in the same ensemble.
 Standing = Literal["faster", "slower", "unclear", "once", "apart"]
 
-# The result over all modes: one is faster; all are slower; that is open; it was not repeated; no output
-# is fit; nothing was measured beside plain eager.
+# The result over all modes: one is faster; all are slower; no clear difference; only one round; no
+# correct output; nothing was measured beside plain eager.
 Verdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
 
 

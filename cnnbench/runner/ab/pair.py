@@ -99,7 +99,7 @@ class PairedRun:
         first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
         around = [abs(one - first) for one in ratios[:third]]
         around += [abs(one - last) for one in ratios[-third:]]
-        # The error of two medians, from the median absolute deviation, for errors that are nearly normal.
+        # For two medians, from the median absolute deviation, if errors are nearly normal.
         error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
         return last - first, error
 
