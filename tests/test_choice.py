@@ -173,7 +173,7 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
     else:
         assert (use.mode, row[3]) != ("eager", "yes")
-        clear = {"stay": "", "unclear": "no clear difference", "once": "not repeated"}[use.name]
+        clear = {"stay": "", "unclear": "no clear difference", "once": "one round only"}[use.name]
         assert clear in sentence
         assert clear in row[3]
 

@@ -104,7 +104,7 @@ def test_a_torn_line_is_told_with_its_place(directory: Path) -> None:
 
     problems = store.read(directory).problems
 
-    assert problems == (f"{path}:3: torn line skipped (a writer was killed here)",)
+    assert problems == (f"{path}:3: incomplete line skipped (the writer was killed here)",)
 
 
 def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Record) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import machine, store, suite
+from cnnbench import machine, store, suite, units
 from cnnbench import plan as planning
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
@@ -113,7 +113,7 @@ def here(asked: Device | None, environment: Environment) -> Device:
     if asked is None:
         return Device("cuda", 0) if gpus else Device("cpu")
     if asked.kind == "cuda" and not environment.hard.get("fake") and asked.index >= len(gpus):
-        found = f"{len(gpus)} CUDA devices" if gpus else "no CUDA device"
+        found = units.number(len(gpus), "CUDA device") if gpus else "no CUDA device"
         raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
     return asked
 

@@ -64,7 +64,7 @@ def test_a_slower_head_is_a_regression(ab) -> None:
     )
     assert low <= 10 <= high
     assert estimate == pytest.approx(10, abs=1)
-    assert result.stderr.splitlines()[-1] == "cnnbench: 1 of 1 specs regressed"
+    assert result.stderr.splitlines()[-1] == "cnnbench: 1 of 1 spec regressed"
 
 
 @pytest.mark.parametrize(("threshold", "code"), [("30%", 0), ("0.3", 0), ("5%", 1)])

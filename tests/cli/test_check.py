@@ -277,7 +277,7 @@ def test_outside_of_github_there_is_no_summary(cnnbench_cli, baseline, slower, m
     [
         (["--baseline", "gone.json"], 2, "gone.json: No such file"),
         (["--baseline", "old/manifest.json"], 2, "not a baseline"),
-        (["--baseline", "newer.json"], 5, "baseline schema 9 is not known"),
+        (["--baseline", "newer.json"], 5, "schema 9 is not known"),
         (["--baseline", "baseline.json", "gone"], 2, "gone is not a cnnbench run"),
         (["--baseline", "baseline.json", "other"], 5, "have no spec in common"),
         (["--baseline", "baseline.json", "old", "-t", "latncy=5%"], 2, "did you mean latency"),

@@ -285,7 +285,7 @@ def test_resume_in_another_environment_exits_5(run, cnnbench_cli, tmp_path) -> N
 
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr == (
-        "cnnbench: out was begun in another environment (cpu differ); start a new run\n"
+        "cnnbench: out was started in another environment (different: cpu); start a new run\n"
     )
 
 

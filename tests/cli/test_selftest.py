@@ -52,7 +52,7 @@ def test_a_bad_figure_is_shown_and_exits_3(cnnbench_cli, monkeypatch, more) -> N
 
     assert result.exit_code == 3
     assert result.stderr.splitlines()[-1] == (
-        "cnnbench: 1 figure is outside its bound: overhead; see 'cnnbench doctor'"
+        "cnnbench: 1 figure out of bounds: overhead; see 'cnnbench doctor'"
     )
     assert ('"ok": false' if more else " bad\n") in result.stdout
 

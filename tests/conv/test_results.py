@@ -88,7 +88,7 @@ def test_a_loose_way_is_left_aside_and_counted_and_an_unchecked_one_says_so(way)
 
     assert found.chosen is ways[2]
     assert line(found).endswith(
-        "; 1 left aside because the output is loose; its output could not be checked"
+        "; 1 left out because the output is loose; its output could not be checked"
     )
 
 

@@ -29,7 +29,7 @@ _VERDICTS = {
     "faster": "yes",
     "slower": "no",
     "unclear": "no clear difference",
-    "once": "not repeated",
+    "once": "one round only",
     "unfit": "no correct output",
 }
 

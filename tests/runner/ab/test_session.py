@@ -184,7 +184,7 @@ def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
     (found,) = measured(noisy(0.1))
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 5)
-    assert found.decision.reason == "too noisy: even 10 such pairs would not tell"
+    assert found.decision.reason == "too noisy: even 10 such pairs would not decide"
 
 
 def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
