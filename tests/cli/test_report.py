@@ -260,7 +260,7 @@ def test_an_unfinished_run_and_one_given_twice_say_so(cnnbench_cli, tmp_path, ea
 
     assert result.exit_code == 0
     assert "run half: not measured yet: 1 of 2 specs" in result.stdout
-    assert "2 of the directories hold run half" in result.stdout
+    assert "2 of the directories contain run half" in result.stdout
 
 
 def test_records_of_old_and_new_schemas_stand_in_one_report(cnnbench_cli, run) -> None:
