@@ -343,8 +343,8 @@ def test_large_layers_are_not_small_however_short() -> None:
 @pytest.mark.parametrize(
     ("others", "said"),
     [
-        ((), ", and channels_last and compile may need fewer"),
-        ((mode(CHANNELS_LAST, 20),), ", and compile may need fewer"),
+        ((), "; channels_last and compile may need fewer"),
+        ((mode(CHANNELS_LAST, 20),), "; compile may need fewer"),
         ((mode(CHANNELS_LAST, 20), mode(COMPILE, 20)), "of the time"),
     ],
 )

@@ -227,7 +227,7 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     plain = {"eager", "contiguous", "fp32", *(["compile=reduce-overhead"] * (kind == "cpu"))}
     words = [word for word in words if word not in plain]
     if words:
-        text = f"other words for modes: {', '.join(words)} (cnnbench run --modes …)"
+        text = f"other mode words available here: {', '.join(words)} (cnnbench run --modes …)"
         modes.append(AdviceFinding("words", "untried", text))
     rest = "other batch sizes, input sizes and thread counts; integer quantization; pruning"
     notes = [] if evidence.profile is None else evidence.profile.notes

@@ -63,7 +63,7 @@ def _may(evidence: Evidence, what: str, *words: str) -> str:
         if standing(record, evidence.baseline) == "slower"
     }
     left = [word for word in words if word not in own and word not in slower]
-    return f", and {' and '.join(left)} may {what}" if left else ""
+    return f"; {' and '.join(left)} may {what}" if left else ""
 
 
 def small_layers(evidence: Evidence) -> tuple[AdviceFinding, ...]:
