@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench import units
+from cnnbench.metrics import Awake
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _WRITERS: dict[str, Callable[[float], str]] = {
 }
 
 NOT_MEASURED = "-"
+# Behind a latency from which the waiting for a core is taken out.
+AWAKE = "*"
 
 
 def text(column: Column, value: Value | Estimate) -> str:
@@ -43,11 +46,18 @@ def text(column: Column, value: Value | Estimate) -> str:
 
 def _estimate(column: Column, value: Estimate) -> str:
     write = _WRITERS[column.kind]
+    mark = AWAKE if isinstance(value, Awake) else ""
     if value.low is None or value.high is None:
-        return f"{write(value.point)} [one round]"
-    if value.low == value.high:
-        return write(value.point)
-    return f"{write(value.point)} [{write(value.low)}, {write(value.high)}]"
+        return f"{write(value.point)}{mark} [one round]"
+    return f"{write(value.point)}{mark}{interval(write, value)}"
+
+
+def interval(write: Callable[[float], str], value: Estimate, of: str = "rounds") -> str:
+    """What stands behind an estimate's number: its interval in brackets, if it has one."""
+    if value.low is None or value.high is None or value.low == value.high:
+        return ""
+    ends = units.interval(write, value.point, value.low, value.high, value.rounds, of)
+    return f" [{ends}]"
 
 
 def numeric(column: Column) -> bool:

@@ -162,7 +162,8 @@ def _ratio(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return text
-    return f"{text} ({units.ratio(change.low)} to {units.ratio(change.high)})"
+    vague = units.vague(change.point, change.low, change.high, change.rounds)
+    return f"{text} ({vague or f'{units.ratio(change.low)} to {units.ratio(change.high)}'})"
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
