@@ -75,7 +75,12 @@ def _awake_seconds(
 ) -> float | None:
     """Seconds per call of which the process was not ready to run without having a core.
 
-    XXX
+    The mean over the slice, because waiting is counted per slice: its samples, less the share of
+    what was counted (CPU time and waiting) that was waiting. A share, not the difference, because
+    the counts begin a little before the samples and end a little after them. Or the median, if it
+    is smaller: a wait that hits few samples does not move it, and a slice without waiting keeps its
+    usual latency. Right for processes of one thread: it is the main thread's waiting that is known.
+    What the code itself waits for stays in, unlike in CPU time.
     """
     if run_delay_ns is None:
         return None
