@@ -168,9 +168,17 @@ def test_a_missing_field_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "field", [{"samples": [1, 2**64]}, {"sparse": [None, -(2**63) - 1]}, {"nested": [[1], [10**400]]},
-              {"counts": {"a": 2**64}}, {"pair": [2**64, ""]}, {"inner": {"number": 2**64, "share": 1}}]
-)  # fmt: skip
+    "field",
+    [
+        {"samples": [1, 2**64]},
+        {"sparse": [None, -(2**63) - 1]},
+        {"nested": [[1], [10**400]]},
+        {"counts": {"a": 2**64}},
+        {"pair": [2**64, ""]},
+        {"inner": {"count": 2**64, "share": 0.5}},
+        {"inner": {"count": 1, "share": 10**400}},
+    ],
+)
 def test_whole_numbers_that_no_counter_holds_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(SchemaError, match="expected a whole number of 64 bits, found a larger one"):
         decode(Outer, FULL | field)
