@@ -31,6 +31,10 @@ NOT_MEASURED = "-"
 AWAKE = "*"
 
 
+class Marked(float):
+    """A number without an interval that is the point of an awake latency."""
+
+
 def text(column: Column, value: Value | Estimate) -> str:
     """A value as people read it; an interval stands behind its number."""
     if value is None:
@@ -41,7 +45,8 @@ def text(column: Column, value: Value | Estimate) -> str:
         return value
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _WRITERS.get(column.kind, str)(value)
+    mark = AWAKE if isinstance(value, Marked) else ""
+    return f"{_WRITERS.get(column.kind, str)(value)}{mark}"
 
 
 def _estimate(column: Column, value: Estimate) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
+import pytest
+
 from cnnbench.record import Record
-from cnnbench.report import cells
+from cnnbench.report import cells, render
+from cnnbench.report.conclusions import conclusions
+from cnnbench.report.pivot import pivot
 from cnnbench.report.table import Column, summary, tidy
 from cnnbench.report.times import remarks
 from cnnbench.slices import Slice, Slices
@@ -113,3 +118,27 @@ def test_the_mark_stands_behind_the_number_also_without_an_interval() -> None:
     assert cells.text(Column("", "", "seconds"), replace(one, low=None, high=None)) == (
         "10.0 ms* [one round]"
     )
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown"])
+def test_a_pivot_shows_the_same_latency_as_the_table_and_marks_it(kind: str) -> None:
+    found = of(waiting(EAGER, 0.5), waiting(OTHER, 0.01))
+
+    text = render(pivot(found, "mode"), kind).replace("\\*", "*")
+
+    assert "10.0 ms*" in text
+    assert "10.1 ms " in text
+    assert "1 row is disturbed" in text
+    (row,) = json.loads(render(pivot(found, "mode"), "json"))
+    assert round(row["latency_median_s:eager"], 6) == 0.01
+
+
+def test_the_page_says_of_which_disturbed_rows_the_waiting_is_taken_out() -> None:
+    found = of(waiting(EAGER, 0.5), waiting(made.EAGER, 0.5))
+
+    texts = [one.text for one in conclusions(found)]
+
+    assert (
+        "2 of 2 measurements were disturbed: the waiting for a core is taken out of the latency of"
+        " 1 (marked *); the times of the other 1 are too long."
+    ) in texts
