@@ -250,7 +250,7 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     return read
 
 
-# Names of fields whose value differs from the JSON value, and their conversions.
+# Names of fields whose value differs from the JSON value or may be too large, and their readers.
 _Fillers = tuple[tuple[str, _Reader], ...]
 
 
@@ -261,7 +261,9 @@ def _fillers(kind: type, data: dict[str, Any]) -> _Fillers:
         if name not in fields:
             raise _MisfitError("no such field; was it written by a newer cnnbench?", f".{name}")
     found: list[tuple[str, _Reader]] = [
-        (n, _reader(hints[n])) for n, part in data.items() if type(part) is not _usual(hints[n])
+        (n, _reader(hints[n]))
+        for n, part in data.items()
+        if type(part) is not _usual(hints[n]) or type(part) is int
     ]
     for name in [name for name in fields if name not in data]:
         make = fields[name].default_factory

@@ -74,10 +74,6 @@ class Round:
     slices: tuple[tuple[int, int, int, int, int, int], ...]
 
 
-# A standard deviation of log time; ten is a factor of 22,000, which is no noise of a machine.
-_MOST_NOISE = 10.0
-
-
 @dataclass(frozen=True)
 class Noise:
     """What earlier rounds say of the noise of a spec, as standard deviations of log time.
@@ -91,13 +87,8 @@ class Noise:
     sessions: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "sessions"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value <= _MOST_NOISE:
-                raise SchemaError(
-                    f"noise of {value} between {name}: expected a standard deviation of log time,"
-                    f" 0 to {_MOST_NOISE:g}"
-                )
+        if not all(0 <= one <= 10 for one in (self.rounds, self.sessions) if one is not None):
+            raise SchemaError(f"{self}: expected a standard deviation of log time, 0 to 10")
 
 
 @dataclass(frozen=True)
