@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
+from cnnbench.metrics import Awake
 from cnnbench.report import answers
 
 if TYPE_CHECKING:
@@ -158,7 +159,8 @@ def _ratio(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return text
-    return f"{text} ({units.ratio(change.low)} to {units.ratio(change.high)})"
+    vague = units.vague(change.point, change.low, change.high, change.rounds)
+    return f"{text} ({vague or f'{units.ratio(change.low)} to {units.ratio(change.high)}'})"
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -193,10 +195,20 @@ def _quality(found: Sequence[Entry]) -> Iterable[Sentence]:
     words = Counter(entry.quality.split()[0] for entry in found if entry.quality)
     if words["disturbed"]:
         text = f"{words['disturbed']} of {words.total()} measurements were disturbed"
-        yield Sentence(f"{text}: their times are too long.", "warn")
+        yield Sentence(f"{text}: {_spoilt(found, words['disturbed'])}.", "warn")
     if words["noisy"]:
         text = f"{words['noisy']} of {words.total()} measurements are noisy"
         yield Sentence(f"{text}: their intervals are wider than 10 % either way.", "warn")
+
+
+def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
+    """What became of the times of disturbed measurements."""
+    awake = sum(isinstance(entry.latency, Awake) for entry in found)
+    if not awake:
+        return "their times are too long"
+    left = disturbed - awake
+    rest = f"; the times of the other {left} are too long" if left else ""
+    return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"
 
 
 def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:

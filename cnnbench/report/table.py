@@ -17,6 +17,7 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record, Reference
+from cnnbench.report import times
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
@@ -97,6 +98,17 @@ class Entry:
     def estimates(self) -> Mapping[str, Estimate | None]:
         """Every metric by its name, computed once however many tables ask."""
         return {metric.name: metric.of(self.record) for metric in METRICS}
+
+    @cached_property
+    def latency(self) -> Estimate | None:
+        """Seconds per call as people are shown them; ``metrics.Awake`` where they wait no more."""
+        return metrics.shown(self.record)
+
+    @property
+    def throughput(self) -> Estimate | None:
+        """Samples per second at that latency."""
+        time = self.latency
+        return None if time is None else metrics.over(self.record.spec.workload.batch, time)
 
     @cached_property
     def speedup(self) -> Estimate | None:
@@ -266,9 +278,9 @@ def _told() -> list[Axis]:
 
 # What people look at; columns without a single value are left out.
 _FIGURES: tuple[Cell, ...] = (
-    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("latency", "latency", "seconds"), lambda e: e.latency),
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
-    (Column("throughput", "samples/s", "rate"), _exact("throughput")),
+    (Column("throughput", "samples/s", "rate"), _part(lambda e: e.throughput, "point")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
@@ -290,7 +302,8 @@ def summary(found: Sequence[Entry]) -> Table:
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
-    return replace(table, captions=(*shared, *captions(found)), notes=notes(found))
+    lines = (*notes(found), *times.remarks(found))
+    return replace(table, captions=(*shared, *captions(found)), notes=lines)
 
 
 def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
