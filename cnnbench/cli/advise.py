@@ -10,7 +10,7 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli import options
+from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
@@ -49,11 +49,20 @@ Examples:
 @options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
 @options.out()
+@options.wait
 @options.as_json
 @options.quiet
 @options.executor
 @options.debug
-def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool, who: str) -> None:
+def command(
+    grid: Grid,
+    plan: Plan,
+    out: Path | None,
+    wait: float | None,
+    as_json: bool,
+    quiet: bool,
+    who: str,
+) -> None:
     """Say which mode to run one model in on this machine, measured, in plain words.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
@@ -71,6 +80,7 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
             f"{out} holds another run; choose another --out (to measure what is missing there:"
             f" cnnbench run --resume {out})"
         )
+    measuring.before(job.specs, job.executor, wait, quiet=quiet)
     progress = Progress(total=len(job.specs), quiet=quiet)
     try:
         evidence = measure(job, untried, out, progress, name)

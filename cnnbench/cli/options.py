@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     Decorator = Callable[[Command], Command]
 
 
+# What --wait waits for at most, where it is given no time.
+WAIT = "10m"
+
+
 def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None:
     """Refuse what was written on the command line and changes nothing.
 
@@ -322,6 +326,11 @@ threads = click.option(
     callback=lambda *given: given[-1][0] if given[-1] else None,
 )  # fmt: skip
 dry_run = click.option("--dry-run", is_flag=True, help="Show what would be measured; do not.")
+wait = click.option(
+    "--wait", type=Seconds(), metavar="[TIME]", is_flag=False, flag_value=WAIT,
+    help="Wait until the machine is quiet, at most for TIME, then measure in any case."
+         f"  [TIME: {WAIT}]",
+)  # fmt: skip
 quiet = click.option("--quiet", "-q", is_flag=True, help="No progress.")
 executor = click.option(
     "--executor", "who", default="process", hidden=True, help="process or fake."
