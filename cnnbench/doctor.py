@@ -100,10 +100,10 @@ def busy(now: CoreUse | None, threads: int) -> MachineFinding | None:
     threads = min(threads, machine.threads_for(now.limit))
     if threads - now.free > _SHORT:
         hard, less = _HARDSHIP[threads > 1]
-        return MachineFinding("busy", f"{_taken(now)}: expect {hard}", f"{_WAIT}{less}")
+        return MachineFinding("busy", f"{_taken(now)}, so expect {hard}", f"{_WAIT}{less}")
     if now.busy > _CROWDED * now.cores:
         hard = "times a little too long, because caches, memory and clock are shared"
-        return MachineFinding("busy", f"{_taken(now)}: expect {hard}", _WAIT)
+        return MachineFinding("busy", f"{_taken(now)}, so expect {hard}", _WAIT)
     return None
 
 
@@ -125,7 +125,7 @@ def _taken(now: CoreUse) -> str:
 def _too_many(now: CoreUse | None, threads: int) -> MachineFinding | None:
     if now is None or threads <= now.limit:
         return None
-    what = f"{threads} threads share {_cores(now.limit)}: expect long and uneven times"
+    what = f"{threads} threads share {_cores(now.limit)}, so expect long and uneven times"
     return MachineFinding("too_many", what, f"use --threads {machine.threads_for(now.limit)}")
 
 

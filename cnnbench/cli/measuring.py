@@ -58,7 +58,7 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
     waited = "" if wait is None else _wait(who, threads, wait, quiet=quiet)
     found = doctor.quick(who.core_use(), threads)
     if found is not None:
-        _say(f"{waited}{found.what}; {found.fix}", quiet=quiet)
+        _say(f"{waited}{found.what}" if waited else f"{found.what}; {found.fix}", quiet=quiet)
 
 
 def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
