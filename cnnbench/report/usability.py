@@ -68,14 +68,15 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         return Usability("usable", _clean(times, found))
     main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
     said, remedy = _FAULTS[main]
-    spoilt = f"{count} of {_number(times.total(), 'time')} {_are(count)} {said}"
+    spoilt = f"{count} of {_number(times.total(), 'time')} {_are(times.total())} {said}"
     if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; --threads 1 suffers least"
-    if gains and told >= _MOST * len(gains):
-        even = f"{told} of {_number(len(gains), 'gain')} {_are(told)} clear or within 10 %"
-        return Usability("usable for gains only", f"{even}, but {spoilt}", f"for times, {remedy}")
-    also = f", and only {told} of {_number(len(gains), 'gain')} {_are(told)} clear or within 10 %"
-    return Usability("not usable", spoilt + (also if gains else ""), remedy)
+    if not gains:
+        return Usability("not usable", spoilt, remedy)
+    clear = f"{told} of {_number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
+    if told >= _MOST * len(gains):
+        return Usability("usable for gains only", f"{clear}, but {spoilt}", f"for times, {remedy}")
+    return Usability("not usable", f"{spoilt}, and only {clear}", remedy)
 
 
 def by_run(found: Sequence[Entry]) -> dict[str, Usability]:
@@ -115,7 +116,7 @@ def _tells(gain: Estimate) -> bool:
 
 
 def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
-    text = f"{times['clean']} of {_number(times.total(), 'time')} {_are(times['clean'])} clean"
+    text = f"{times['clean']} of {_number(times.total(), 'time')} {_are(times.total())} clean"
     fewest = min(
         time.rounds
         for entry in found
