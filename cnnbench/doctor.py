@@ -57,6 +57,8 @@ class Beside:
 
 # A fifth of a core is four of the kernel's ticks in a sample; less may be the system's own work.
 _SHORT = 0.2
+# What the system's own work may take of each core of a large machine.
+_BACKGROUND = 0.02
 # With a core left for every thread, neighbours still share caches, memory and clock.
 _CROWDED = 0.25
 # What a run of one's own leaves behind is at most one per core.
@@ -98,7 +100,7 @@ def busy(now: CoreUse | None, threads: int) -> MachineFinding | None:
     if now is None:
         return None
     threads = min(threads, machine.threads_for(now.limit))
-    if threads - now.free > _SHORT:
+    if threads - now.free > max(_SHORT, _BACKGROUND * now.cores):
         hard, less = _HARDSHIP[threads > 1]
         return MachineFinding("busy", f"{_taken(now)}, so expect {hard}", f"{_WAIT}{less}")
     if now.busy > _CROWDED * now.cores:

@@ -58,7 +58,9 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
     waited = "" if wait is None else _wait(who, threads, wait, quiet=quiet)
     found = doctor.quick(who.core_use(), threads)
     if found is not None:
-        _say(f"{waited}{found.what}" if waited else f"{found.what}; {found.fix}", quiet=quiet)
+        # Who has waited needs no advice to wait.
+        advice = f"; {found.fix}" if wait is None else ""
+        _say(f"{waited}{found.what}{advice}", quiet=quiet)
 
 
 def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
