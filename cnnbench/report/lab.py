@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
-from cnnbench.report import cells, render, times
+from cnnbench.report import cells, render, times, usability
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
 
@@ -362,6 +363,7 @@ def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) 
         "rows": json.loads(to_list(tidy(found))),
         "advice": [_advice(one) for one in told],
         "networks": list(networks),
+        "usability": encode(usability.by_run(entries(runs))),
     }
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 
