@@ -46,10 +46,10 @@ class Asking:
     several: bool = True
 
     def values(self, given: str | Iterable[Any]) -> tuple[Any, ...]:
-        """Every value once: of a comma-separated text, or of texts one by one.
+        """Read every value once, from a comma-separated text or from several texts.
 
         Raises:
-            UsageError: there is none, or one cannot be.
+            UsageError: there is no value, or one is invalid.
         """
         texts = given.split(",") if isinstance(given, str) else map(str, given)
         parts = [text.strip() for text in texts]
@@ -89,7 +89,7 @@ class Axis:
     recorded: bool = False
 
     def said(self, spec: Spec) -> str:
-        """Its value in a spec as words; nothing where it has none or the default."""
+        """Its value in a spec in words; empty for the default and where it has none."""
         value = self.of(spec)
         return "" if value in {None, self.default} else self.phrase.format(value)
 
@@ -109,10 +109,10 @@ def setting(name: str, default: str, asking: Asking, **more: Any) -> Axis:
 
 
 def positive(text: str) -> int:
-    """A positive whole number.
+    """Read a positive whole number.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not one.
     """
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"'{text}' is not a positive whole number")
@@ -120,10 +120,10 @@ def positive(text: str) -> int:
 
 
 def shape(text: str, example: str, lengths: Iterable[int]) -> tuple[int, ...]:
-    """Numbers joined by x.
+    """Read whole numbers joined by x.
 
     Raises:
-        UsageError: they are not, or not as many.
+        UsageError: the text has another form, or another number of them.
     """
     parts = text.split("x")
     good = all(part.isdecimal() and int(part) > 0 for part in parts)
@@ -152,7 +152,7 @@ def _size_of(spec: Spec) -> str:
 
 
 def _optimizer_of(spec: Spec) -> str | None:
-    """Of the phases that train; inference has none."""
+    """The optimizer of a phase that trains; inference has none."""
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
 
 
@@ -187,24 +187,24 @@ AXES: tuple[Axis, ...] = (
                        " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
     Axis("batch", lambda spec: spec.workload.batch, kind="whole", phrase="batch {}", pivot=True,
          compared=True,
-         asking=Asking("--batch", "batches", positive, "N", "Samples per call.", "1")),
+         asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
          asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
-                       "SHAPE", "Whole shape of one sample, for your own networks.",
+                       "SHAPE", "Full shape of one input sample, for your own networks.",
                        several=False)),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", _size, "SIZE",
-                       "Heights and widths in place of each network's own, e.g. 160,224x192.")),
+                       "Input height and width instead of each network's own, e.g. 160,224x192.")),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
          asking=Asking("--device", "device", Device.parse, "DEVICE",
-                       "cpu, cuda or cuda:INDEX.  [default: the best present]", several=False)),
+                       "cpu, cuda or cuda:INDEX.  [default: the best available]", several=False)),
     Axis("threads", lambda spec: spec.threads, kind="whole", phrase="threads {}", pivot=True,
          compared=True,
          asking=Asking("--threads", "threads", positive, "N",
                        "CPU threads.  [default: the cores this process may use]")),
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
-                       "Words joined with +; all is the sensible set of the device.", "eager")),
+                       "Words joined with +; 'all' is the sensible set for the device.", "eager")),
     setting("weights", CALIBRATED,
             Asking("--weights", "", _weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
@@ -227,22 +227,22 @@ def tidy() -> list[Axis]:
 
 
 def shown() -> list[Axis]:
-    """Those that tables for people show, in order."""
+    """The axes that tables for people show, in order."""
     return [axis for axis in AXES if axis.shown]
 
 
 def pivots() -> list[str]:
-    """Names of those whose values may become columns."""
+    """Names of the axes whose values may become columns."""
     return [axis.name for axis in AXES if axis.pivot]
 
 
 def asked() -> list[tuple[Axis, Asking]]:
-    """Those that are asked for, with how."""
+    """The axes that are asked for, each with how."""
     return [(axis, axis.asking) for axis in AXES if axis.asking is not None]
 
 
 def settings() -> dict[str, Axis]:
-    """Those whose values are settings of a workload, by name."""
+    """The axes whose values are settings of a workload, by name."""
     return {axis.name: axis for axis, asking in asked() if not asking.field}
 
 

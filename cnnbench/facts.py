@@ -102,7 +102,7 @@ class Ceilings:
 
     def __post_init__(self) -> None:
         if not all(size.isdecimal() for size in self.bytes_per_s):
-            raise SchemaError("bytes_per_s has a size that is no number of bytes")
+            raise SchemaError("bytes_per_s has a size that is not a number of bytes")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What is kept of a measurement: environment, cost, runs, failure.
+"""The record of a measurement: environment, cost, runs, failure.
 
 Frozen values that know nothing of files or tables.
 
@@ -8,7 +8,7 @@ Statistics are computed on reading (``stats``, ``metrics``), never stored.
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
 * 1: the first.
-* 2: adds, all optional: witnesses of the machine and probes to a slice, the parts of a training
+* 2: adds, all optional: counters of the machine and probes to a slice, the parts of a training
   step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
   made of, which algorithm a convolution ran, and the machine's ceilings beside it.
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
@@ -218,6 +218,18 @@ class Run:
     def seconds(self) -> float | None:
         """Per call: the median of its slices' medians."""
         return stats.median(self.slices.seconds) if self.slices else None
+
+    @property
+    def awake_seconds(self) -> float | None:
+        """The same without the waiting for a core; ``None`` where that was not counted."""
+        found = self.slices.awake_seconds
+        return stats.median(found) if found else None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds per call; ``None`` where they were not counted."""
+        found = self.slices.cpu_seconds
+        return stats.median(found) if found else None
 
 
 @dataclass(frozen=True)

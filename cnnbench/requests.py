@@ -1,4 +1,4 @@
-"""What workers can be asked: a value per task and per command, and the type of its answer.
+"""The requests to workers: a value per task and per command, and the type of its answer.
 
 A request crosses the process border as a JSON object: its fields under their own names, beside the
 task's name under ``task`` or a command's under ``do``. A worker may be of another revision than
@@ -43,13 +43,13 @@ class Request(Generic[Answer]):
 
     @property
     def message(self) -> dict[str, Any]:
-        """What crosses the border; fields that are ``None`` too, which older workers look for."""
+        """The message that is sent, with ``None`` fields too, because older workers expect them."""
         said = {item.name: encode(getattr(self, item.name)) for item in fields(self)}
         return {self.key: self.task, **said}
 
     @classmethod
     def read(cls, data: Any) -> Answer:
-        """An answer that has crossed the border.
+        """Read an answer.
 
         Raises:
             SchemaError: it is not of the declared type.
@@ -61,7 +61,7 @@ class Request(Generic[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Request[Answer]):
-    """What a worker is told after its task."""
+    """A message to a worker after its task."""
 
     key: ClassVar[str] = "do"
 
@@ -341,7 +341,7 @@ class TryBatch(SpecRequest[Fitted], task="try_batch"):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCeilings(Request[Ceilings], task="ceilings"):
-    """What the machine can do at most; ``quick``: probed in about a second instead of several."""
+    """The ceilings of the machine; ``quick``: probed in about a second instead of several."""
 
     device: str
     threads: int
@@ -378,7 +378,7 @@ def parse(message: Mapping[str, Any]) -> Request[Any]:
     """The request in a message; what else is in it is not looked at.
 
     Raises:
-        UnknownName: nobody knows such a task or command.
+        UnknownName: there is no such task or command.
         SchemaError: a field is missing or of the wrong type; the message names it.
     """
     key = Request.key if Request.key in message else Command.key

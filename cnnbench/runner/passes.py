@@ -41,12 +41,12 @@ if TYPE_CHECKING:
 
 # What a worker needs beside the tensors of its network: its own pages of Python and torch.
 _PROCESS_BYTES = 200 << 20
-# Of the memory that is free now, what one ensemble may take.
+# The share of the free memory that one ensemble may take.
 _MEMORY_SHARE = 0.8
 
 
 class Passes:
-    """Everything that one pool does for one group."""
+    """All passes that one pool makes for one group."""
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class Passes:
         self._step = tell_watcher
 
     def first(self, token: str, macs: Callable[[Spec], int]) -> None:
-        """What a first answer needs: the reference, the static cost, a round of timing."""
+        """The passes for a first answer: reference, static cost, a round of timing."""
         for workload in self._group.shared:
             self._reference(workload, macs)
             self._cost(workload)
@@ -73,7 +73,7 @@ class Passes:
         self._ceilings()
 
     def untimed(self) -> None:
-        """What needs no clock: memory, structure, algorithm; made once."""
+        """The passes without a clock: memory, structure, algorithm; made once."""
         for subject in self._group.alive:
             self._memory(subject)
             self._algorithm(subject)
@@ -227,7 +227,7 @@ class Passes:
         return str(self._folder / f"compiled-{place}")
 
     def _memory(self, subject: Subject) -> None:
-        """Peak memory, and from the same process afterwards what the step is made of."""
+        """Peak memory, then the structure of the step from the same process."""
         self._step(f"{subject.spec.id}: memory", 1)
         cache = self._compile_cache(subject.spec)
         request = MeasureMemory.planned(
