@@ -134,18 +134,21 @@ def _rounded(
 ) -> tuple[Deviation, ...] | None:
     """How far rounding moves each output; ``None`` where the network cannot be run that way."""
     made = step(spec)
-    kept = {name: tensor.clone() for name, tensor in made.module.state_dict().items()}
+    tensors = [*made.module.parameters(), *made.module.buffers()]
+    kept = [tensor.detach().clone() for tensor in tensors]
     rounded = Rounded(rounder(precision))
     try:
         with torch.no_grad():
             if PRECISIONS[precision].dtype != torch.float32:
-                rounded.round_all([*made.module.parameters(), *made.module.buffers()])
+                rounded.round_all(tensors)
         with rounded:
             return differences(observed(spec, made, seed)[0], plain)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         return None
     finally:
-        made.module.load_state_dict(kept)
+        with torch.no_grad():
+            for tensor, values in zip(tensors, kept, strict=True):
+                tensor.copy_(values)
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
