@@ -242,6 +242,10 @@ def cost(
     Raises:
         CnnbenchError: the inputs do not fit, or an operator needs values.
     """
+    if isinstance(module, str):
+        raise UsageError(
+            f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
+        )
     from cnnbench.analysis import analyze
 
     found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)  # type: ignore[arg-type]

@@ -175,7 +175,11 @@ def refuse_full(path: Path) -> None:
     """
     path.mkdir(parents=True, exist_ok=True)
     if any(path.iterdir()):
-        hint = f"continue it with --resume {path}, or" if (path / MANIFEST).exists() else "so"
+        hint = (
+            f"continue it with cnnbench run --resume {path}, or"
+            if (path / MANIFEST).exists()
+            else "so"
+        )
         holds = "another run" if (path / MANIFEST).exists() else "other files"
         raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
 

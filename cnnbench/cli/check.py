@@ -79,6 +79,8 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
+    if run is not None and out:
+        raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:

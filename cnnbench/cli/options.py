@@ -311,6 +311,9 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
 
     def make(given: dict[str, Any]) -> View:
         kind = "json" if given.get("as_json") else given["kind"]
+        source = click.get_current_context().get_parameter_source("kind")
+        if kind != given["kind"] and source is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--json and --format {given['kind']} contradict each other; keep one")
         if kind not in known:
             raise UnknownName(what, kind, known)
         return View(kind, given["output"])

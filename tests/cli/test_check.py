@@ -334,3 +334,13 @@ def test_every_column_for_machines_is_explained() -> None:
 
     explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert explained == [column.name for column in comparison.tidy([]).columns]
+
+
+def test_what_is_measured_already_keeps_no_run(cnnbench_cli, baseline, tmp_path) -> None:
+    run = tmp_path / "run"
+
+    result = cnnbench_cli("check", run, "--baseline", baseline, "--out", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert "measured already" in result.stderr
+    assert not (tmp_path / "out").exists()

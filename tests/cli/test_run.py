@@ -232,7 +232,7 @@ def test_another_run_in_the_directory_is_left_alone(run, tmp_path) -> None:
     result = run("--out", "out")
 
     assert result.exit_code == 2
-    assert "out holds another run; continue it with --resume out" in result.stderr
+    assert "out holds another run; continue it with cnnbench run --resume out" in result.stderr
     assert (tmp_path / "out" / "records.jsonl").read_bytes() == before
 
 

@@ -162,8 +162,8 @@ def test_a_table_of_nothing_is_empty() -> None:
 def test_a_reason_names_the_phase(eager) -> None:
     one = replace(eager, failure=Failure("warm up", "died", "killed by SIGKILL"))
 
-    assert table.reason(one) == "warm up: killed by SIGKILL"
-    assert table.reason(eager) == ""
+    assert one.reason == "warm up: killed by SIGKILL"
+    assert eager.reason == ""
 
 
 def test_an_optimizer_is_shown_where_it_is_not_the_usual_one() -> None:
