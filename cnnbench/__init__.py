@@ -1,4 +1,4 @@
-"""cnnbench: true numbers about convolutional networks on your machine.
+"""cnnbench: trustworthy CNN benchmarks on your own machine.
 
 ``run`` measures a grid of models and modes and ``load`` reads runs back; ``measure`` and ``cost``
 take a module object. What they raise on purpose descends from ``CnnbenchError``. Importing this

@@ -1,4 +1,4 @@
-"""The Python API: what the commands do, for notebooks and scripts. Imports no torch itself."""
+"""The Python API: the commands as functions, for notebooks and scripts. Imports no torch itself."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Results:
-    """Records of one or more runs, and the tables of them.
+    """Records of one or more runs, and their tables.
 
     Attributes:
         runs: as they were read from disk.
@@ -46,7 +46,7 @@ class Results:
 
     @property
     def entries(self) -> list[Entry]:
-        """Every record with what it is read beside."""
+        """Every record with its context."""
         return entries(self.runs)
 
     def frame(self) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def run(
     Args:
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
         modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
-        device: ``cpu``, ``cuda`` or ``cuda:1``; the best present if not given.
+        device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
         batch: samples per call; several make a sweep.
         size: height and width in place of each network's own.
         input: whole shape of one sample, for networks of your own.
@@ -216,7 +216,7 @@ def measure(
     for name in plan:
         if name not in IN_PROCESS:
             raise UsageError(
-                f"measure: {name} needs workers of its own; drop it, or use cnnbench.run"
+                f"measure: {name} needs worker processes; drop it, or use cnnbench.run"
             )
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench import inprocess

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
@@ -45,10 +46,10 @@ class Asking:
     several: bool = True
 
     def values(self, given: str | Iterable[Any]) -> tuple[Any, ...]:
-        """Every value once: of a comma-separated text, or of texts one by one.
+        """Read every value once, from a comma-separated text or from several texts.
 
         Raises:
-            UsageError: there is none, or one cannot be.
+            UsageError: there is no value, or one is invalid.
         """
         texts = given.split(",") if isinstance(given, str) else map(str, given)
         parts = [text.strip() for text in texts]
@@ -72,6 +73,7 @@ class Axis:
         shown: in tables for people at all.
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
+        recorded: records say what it really was, and have a column of its name for machines.
     """
 
     name: str
@@ -84,9 +86,10 @@ class Axis:
     shown: bool = True
     pivot: bool = False
     compared: bool = False
+    recorded: bool = False
 
     def said(self, spec: Spec) -> str:
-        """Its value in a spec as words; nothing where it has none or the default."""
+        """Its value in a spec in words; empty for the default and where it has none."""
         value = self.of(spec)
         return "" if value in {None, self.default} else self.phrase.format(value)
 
@@ -106,10 +109,10 @@ def setting(name: str, default: str, asking: Asking, **more: Any) -> Axis:
 
 
 def positive(text: str) -> int:
-    """A positive whole number.
+    """Read a positive whole number.
 
     Raises:
-        UsageError: it is none.
+        UsageError: it is not one.
     """
     if not text.isdecimal() or int(text) < 1:
         raise UsageError(f"'{text}' is not a positive whole number")
@@ -117,10 +120,10 @@ def positive(text: str) -> int:
 
 
 def shape(text: str, example: str, lengths: Iterable[int]) -> tuple[int, ...]:
-    """Numbers joined by x.
+    """Read whole numbers joined by x.
 
     Raises:
-        UsageError: they are not, or not as many.
+        UsageError: the text has another form, or another number of them.
     """
     parts = text.split("x")
     good = all(part.isdecimal() and int(part) > 0 for part in parts)
@@ -149,8 +152,24 @@ def _size_of(spec: Spec) -> str:
 
 
 def _optimizer_of(spec: Spec) -> str | None:
-    """Of the phases that train; inference has none."""
+    """The optimizer of a phase that trains; inference has none."""
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
+
+
+# Weights of a network that are no file; see worker/weights.py.
+CALIBRATED, RANDOM, PRETRAINED = "calibrated", "random", "pretrained"
+
+
+def _weights(text: str) -> str:
+    """One of the kinds, or a path, which is kept whole: workers may run elsewhere."""
+    if text in {CALIBRATED, RANDOM, PRETRAINED}:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"--weights '{text}' is neither {CALIBRATED}, {RANDOM}, {PRETRAINED} nor a file"
+        )
+    return str(path.resolve())
 
 
 # In the order in which tables for people show them.
@@ -168,52 +187,62 @@ AXES: tuple[Axis, ...] = (
                        " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
     Axis("batch", lambda spec: spec.workload.batch, kind="whole", phrase="batch {}", pivot=True,
          compared=True,
-         asking=Asking("--batch", "batches", positive, "N", "Samples per call.", "1")),
+         asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
          asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
-                       "SHAPE", "Whole shape of one sample, for your own networks.",
+                       "SHAPE", "Full shape of one input sample, for your own networks.",
                        several=False)),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", _size, "SIZE",
-                       "Heights and widths in place of each network's own, e.g. 160,224x192.")),
+                       "Input height and width instead of each network's own, e.g. 160,224x192.")),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
          asking=Asking("--device", "device", Device.parse, "DEVICE",
-                       "cpu, cuda or cuda:INDEX.  [default: the best present]", several=False)),
+                       "cpu, cuda or cuda:INDEX.  [default: the best available]", several=False)),
     Axis("threads", lambda spec: spec.threads, kind="whole", phrase="threads {}", pivot=True,
          compared=True,
          asking=Asking("--threads", "threads", positive, "N",
                        "CPU threads.  [default: the cores this process may use]")),
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
-                       "Words joined with +; all is the sensible set of the device.", "eager")),
+                       "Words joined with +; 'all' is the sensible set for the device.", "eager")),
+    setting("weights", CALIBRATED,
+            Asking("--weights", "", _weights, "WEIGHTS",
+                   "calibrated (so that outputs depend on the picture), random, pretrained (of"
+                   " torchvision, already downloaded), or a file: safetensors or a state dict.",
+                   CALIBRATED), recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
 _TIDY = ("model", "mode", "device", "batch", "size", "input", "phase", "optimizer", "threads")
 
 
-def tidy() -> list[Axis]:
-    """Every axis in the order of the tables for machines."""
+def ordered() -> list[Axis]:
+    """Every axis in the order of command lines and of tables for machines."""
     return sorted(AXES, key=lambda axis: _TIDY.index(axis.name) if axis.name in _TIDY else 99)
 
 
+def tidy() -> list[Axis]:
+    """Those with a column in the tables for machines that is read off the spec."""
+    return [axis for axis in ordered() if not axis.recorded]
+
+
 def shown() -> list[Axis]:
-    """Those that tables for people show, in order."""
+    """The axes that tables for people show, in order."""
     return [axis for axis in AXES if axis.shown]
 
 
 def pivots() -> list[str]:
-    """Names of those whose values may become columns."""
+    """Names of the axes whose values may become columns."""
     return [axis.name for axis in AXES if axis.pivot]
 
 
 def asked() -> list[tuple[Axis, Asking]]:
-    """Those that are asked for, with how."""
+    """The axes that are asked for, each with how."""
     return [(axis, axis.asking) for axis in AXES if axis.asking is not None]
 
 
 def settings() -> dict[str, Axis]:
-    """Those whose values are settings of a workload, by name."""
+    """The axes whose values are settings of a workload, by name."""
     return {axis.name: axis for axis, asking in asked() if not asking.field}
 
 

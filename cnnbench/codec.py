@@ -55,7 +55,7 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
 
 
 class _MisfitError(Exception):
-    """A reader does not take it: why, and where in what it was given."""
+    """The data does not fit: why, and where."""
 
     def __init__(self, why: str, place: str = "") -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _MisfitError(Exception):
         self.place = place
 
     def within(self, place: str) -> _MisfitError:
-        """The same, seen from outside."""
+        """The same error, with the place in the outer value."""
         return _MisfitError(self.why, place + self.place)
 
 
@@ -121,7 +121,7 @@ def _reader_of_union(kind: Any) -> _Reader:
 
 
 def _alternatives(kind: Any) -> list[Any]:
-    """What a union may be beside nothing."""
+    """The alternatives of a union, without ``None``."""
     return [part for part in typing.get_args(kind) if part is not type(None)]
 
 

@@ -4,14 +4,14 @@
 
     CnnbenchError                  1 line for the user, an exit code, never a traceback
     ├── UsageError            2    the request itself is wrong
-    │   ├── UnknownName       2    a name that no table holds; carries the closest ones
-    │   ├── Unsupported       2    understood, but not possible here (no CUDA, no such device)
+    │   ├── UnknownName       2    a name that is in no table; suggests the closest ones
+    │   ├── Unsupported       2    valid, but not possible here (no CUDA, no such device)
     │   └── StoreError        2    a run directory or record that cannot be used
     │       └── SchemaError   2    a record of a schema this version does not know
-    ├── Regressed             1    the gate: something got worse than its threshold allows
+    ├── Regressed             1    the gate: a change for the worse beyond its threshold
     ├── SomeFailed            3    some specs have no number; their rows say why
-    ├── Inconclusive          4    the machine is too noisy to tell (with --strict)
-    ├── Incomparable          5    different environments, or a baseline that does not fit
+    ├── Inconclusive          4    the machine is too noisy to decide (with --strict)
+    ├── Incomparable          5    different environments, or a baseline file that does not fit
     ├── WorkerError           3    a worker failed; a runner turns it into a failed record
     │   ├── WorkerDied        3    it ended early: exit code or signal
     │   ├── WorkerTimeout     3    it did not answer in time
@@ -62,7 +62,7 @@ class UnknownName(UsageError):
 
 
 class Unsupported(UsageError):
-    """Understood, but not possible on this machine or for this model."""
+    """The request is valid, but not possible on this machine or for this model."""
 
 
 class StoreError(UsageError):
@@ -74,7 +74,7 @@ class SchemaError(StoreError):
 
 
 class Regressed(CnnbenchError):
-    """Something got worse than its threshold allows."""
+    """A change for the worse beyond its threshold."""
 
     exit_code = 1
 
@@ -86,13 +86,13 @@ class SomeFailed(CnnbenchError):
 
 
 class Inconclusive(CnnbenchError):
-    """The machine cannot tell."""
+    """A verdict is inconclusive, and ``--strict`` was given."""
 
     exit_code = 4
 
 
 class Incomparable(CnnbenchError):
-    """Two things that may not be compared."""
+    """Two things that are not comparable."""
 
     exit_code = 5
 

@@ -70,7 +70,12 @@ def default_threads() -> int:
     """Threads that can run at the same time: cores, or the quota if that is less."""
     quota = cpu_quota()
     cores = usable_cores()
-    return cores if quota is None else max(1, min(cores, int(quota)))
+    return cores if quota is None else threads_for(min(cores, quota))
+
+
+def threads_for(cores: float) -> int:
+    """Threads that so many cores of time are enough for."""
+    return max(1, int(cores))
 
 
 def _kibibytes(path: str, key: str) -> int | None:
@@ -103,7 +108,7 @@ def _cgroup_bytes(name: str) -> int | None:
 
 
 def oom_kills() -> int | None:
-    """How often the kernel killed a process for lack of memory, here or in the control group."""
+    """Out-of-memory kills by the kernel so far, on this host or in the control group."""
     lines = [*(read_text("/proc/vmstat") or "").splitlines(),
              *(read_text(_CGROUP / "memory.events") or "").splitlines()]  # fmt: skip
     counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
@@ -117,7 +122,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def instruction_sets(facts: dict[str, str] | None = None) -> tuple[str, ...]:
-    """Those of the processor's instruction sets that matter for convolutions."""
+    """The instruction sets of the processor that matter for convolutions."""
     info = _cpuinfo() if facts is None else facts
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return tuple(name for name in _INSTRUCTION_SETS if name in flags)
@@ -151,7 +156,7 @@ def transparent_huge_pages() -> str | None:
 
 
 def hard_facts() -> dict[str, Any]:
-    """The facts that decide whether two timings of this host may be compared."""
+    """The facts that decide whether two timings are comparable."""
     info = _cpuinfo()
     return {
         "architecture": platform.machine(),

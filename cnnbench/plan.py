@@ -33,7 +33,7 @@ class WarmUp:
     fewest: int
 
     def times(self, factor: int) -> WarmUp:
-        """As much again, so many times."""
+        """The warm-up multiplied by a factor."""
         calls, fewest = factor * self.calls, factor * self.fewest
         return WarmUp(calls, factor * self.seconds, factor * self.limit, fewest)
 
@@ -52,8 +52,8 @@ class Plan:
         seed: of weights, inputs and the order of turns.
         timeout: seconds that any one step of a worker may take.
         memory_limit: bytes that a worker may get beyond what it starts with; ``None`` for no limit.
-        precision: stop adding rounds to a group once every interval is at most so wide, as a share
-            of its figure either way; ``None``: always all rounds.
+        precision: stop adding rounds to a group once every interval is at most this wide, as a
+            share of its figure either way; ``None``: always all rounds.
         budget: seconds that the whole run may take; ``None`` for as long as it needs.
         warm_up_fewest, least_turns, memory_warm_calls: what even the slowest network gets: calls
             after the first one, turns per round, and calls before memory is looked at.
@@ -104,7 +104,7 @@ class Plan:
         return max(min(self.least_turns, self.slices), most)
 
     def within_budget(self, specs: int) -> Plan:
-        """The plan for so many specs, spending no more than an equal share on a first answer.
+        """The plan for a number of specs that share the budget equally for their first answers.
 
         Only networks that are slow for the budget notice: they get fewer calls, never another batch
         or input.
@@ -123,8 +123,8 @@ class Plan:
         )
 
 
-# Of a budget, what sampling for the first answers may take; building, checking and memory take as
-# much again or more, and what is left narrows intervals.
+# The share of a budget that sampling for the first answers may take; building, checking and memory
+# take as much again or more, and what is left narrows intervals.
 _FIRST_SHARE = 0.25
 
 # Rough costs for --dry-run and the clock, in seconds on a small machine; never used for a result.

@@ -142,7 +142,7 @@ def _highest(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def usable(ceilings: Sequence[Ceilings], threads: int) -> tuple[Ceilings, ...]:
-    """Those that were probed with this number of threads and were not disturbed."""
+    """The ceilings that were probed with this number of threads and were not disturbed."""
     return tuple(
         one
         for one in ceilings

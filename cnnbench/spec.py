@@ -1,4 +1,4 @@
-"""What is measured: workload x mode x device, one cell of the grid.
+"""A spec: workload x mode x device, one cell of the grid.
 
 ``Spec.id`` is its text and its only key::
 
@@ -171,14 +171,14 @@ def _word(text: str, kind: str, mode: str) -> Word:
 
 @dataclass(frozen=True)
 class Device:
-    """A device kind and which of them: ``cpu``, ``cuda:0``."""
+    """A device kind with an index: ``cpu``, ``cuda:0``."""
 
     kind: str = "cpu"
     index: int = 0
 
     @property
     def text(self) -> str:
-        """As torch writes it."""
+        """The text as torch writes it."""
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
 
     @classmethod
@@ -196,7 +196,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Workload:
-    """An architecture and what it is given to do.
+    """An architecture and what it has to do.
 
     Attributes:
         architecture: a catalogue name, ``timm:NAME`` or ``package.module:factory``.
@@ -241,7 +241,7 @@ class Workload:
 
     @property
     def group(self) -> Workload:
-        """The workload that this one is compared with: itself, or what it is a substitute for.
+        """The workload that this one is compared with: itself, or the layer that it replaces.
 
         A name may say after a tilde what stands in for the layer before it:
         ``conv:k64-3x3-p1~ghost``. Workloads of one group are measured side by side.

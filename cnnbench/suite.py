@@ -1,4 +1,4 @@
-"""Named grids and what they expand to: models x phases x batches x modes on one device.
+"""Grids and their expansion: models x phases x batches x modes on one device.
 
 Knows the catalogue, not how anything is built or measured.
 """
@@ -27,7 +27,7 @@ from cnnbench.spec import (
 
 @dataclass(frozen=True)
 class Facts:
-    """What expansion needs to know of an architecture.
+    """The facts about an architecture that expansion needs.
 
     Attributes:
         input: shape of one sample.
@@ -42,7 +42,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a user asked for: every combination is a spec.
+    """The request of a user: every combination is a spec.
 
     Attributes:
         models: names and patterns as ``catalogue.select`` takes them; names with a colon are not of
@@ -110,13 +110,13 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def outside(models: Sequence[str]) -> tuple[str, ...]:
-    """Those names that the catalogue does not hold: users' factories, timm."""
+    """The names that are not in the catalogue: users' factories, timm."""
     known = {entry.name for entry in catalogue.entries()}
     return tuple(name for name in models if name not in known)
 
 
 def facts(models: Sequence[str]) -> dict[str, Facts]:
-    """What the catalogue knows of those of the names that it holds."""
+    """The facts about the names that are in the catalogue."""
     table = {entry.name: entry for entry in catalogue.entries()}
     return {
         name: Facts(table[name].input, table[name].macs, table[name].min_size)
@@ -197,7 +197,7 @@ def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int
 
 
 def shapes_of(grid: Grid, facts: Facts) -> tuple[tuple[int, ...], ...]:
-    """What one sample of a model looks like in a grid, one shape per size asked for."""
+    """The shapes of one sample of a model in a grid, one per size asked for."""
     if grid.input is not None:
         return (grid.input,)
     channels = grid.arguments.get("in_channels", facts.input[0])
@@ -216,12 +216,12 @@ def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:
 
 
 def rough_macs(workload: Workload, known: Mapping[str, Facts]) -> int:
-    """A guess of a workload's multiply-accumulates, for clocks only."""
+    """A rough count of a workload's multiply-accumulates, for time estimates only."""
     return _macs(known.get(workload.architecture, Facts(workload.input)), workload)
 
 
 def _macs(facts: Facts, workload: Workload) -> int:
-    """A guess good enough for a clock: MACs grow with area and batch.
+    """A rough count for time estimates: MACs grow with area and batch.
 
     Unknown counts as a small network.
     """

@@ -128,6 +128,11 @@ def clock(value: float) -> str:
     return str(timedelta(seconds=round(value)))
 
 
+def number(count: int, noun: str) -> str:
+    """A counted noun: ``1 spec``, ``2 specs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def shape(value: tuple[int, ...]) -> str:
     """``3x224x224``."""
     return "x".join(map(str, value))

@@ -167,7 +167,7 @@ def test_every_field_of_a_plan_is_used_by_a_run_or_refused(tmp_path, name: str) 
                             **{name: PLAN[name]})  # fmt: skip
 
     if name in ON_CUDA_ONLY:
-        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}.*for CUDA devices only"):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}.*only for CUDA devices"):
             run()
         return
     assert run().runs[0].manifest.plan[name] == PLAN[name]
@@ -178,7 +178,7 @@ def test_every_field_of_a_plan_is_used_by_a_run_or_refused(tmp_path, name: str) 
 
 @pytest.mark.parametrize("name", sorted({*PLAN} - {*IN_PROCESS}))
 def test_a_field_that_measure_cannot_use_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match=f"measure: {name} needs workers of its own; drop it"):
+    with pytest.raises(UsageError, match=f"measure: {name} needs worker processes; drop it"):
         cnnbench.measure(object(), **{name: PLAN[name]})
 
 

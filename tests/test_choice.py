@@ -175,7 +175,7 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
     else:
         assert (use.mode, row[3]) != ("eager", "yes")
-        clear = {"stay": "", "unclear": "no clear difference", "once": "not repeated"}[use.name]
+        clear = {"stay": "", "unclear": "no clear difference", "once": "one round only"}[use.name]
         assert clear in sentence
         assert clear in row[3]
 
@@ -198,4 +198,4 @@ def test_the_calls_until_a_compiler_pays_are_those_of_the_column(records: list[R
         if finding.name == "compile":
             calls = column[finding.mode]
             assert calls is not None
-            assert f"pays after {units.count(math.ceil(calls.point))} calls" in finding.text
+            assert f"pays off after {units.count(math.ceil(calls.point))} calls" in finding.text

@@ -22,5 +22,5 @@ def test_times_of_reorders_come_one_for_every_time_of_primitives_or_not_at_all()
 
 def test_a_rate_belongs_to_a_number_of_bytes() -> None:
     assert ceilings(bytes_per_s={"1024": 1e9}).bytes_per_s == {"1024": 1e9}
-    with pytest.raises(SchemaError, match="bytes_per_s has a size that is no number of bytes"):
+    with pytest.raises(SchemaError, match="bytes_per_s has a size that is not a number of bytes"):
         ceilings(bytes_per_s={"1 KiB": 1e9})

@@ -39,8 +39,8 @@ Examples:
 
 \b
 BASE and HEAD are tried as git revisions, models and modes, in this order; a prefix says which:
-rev:NAME, model:NAME, mode:NAME. '.' is the working tree. Fails (exit 1) only where head is slower
-by more than the threshold as far as the machine can tell; otherwise it says "inconclusive".
+rev:NAME, model:NAME, mode:NAME. '.' is the working tree. The exit code is 1 only if HEAD is clearly
+slower; where the machine is too noisy to decide, the verdict is "inconclusive".
 
 \b
 Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (with --strict).
@@ -48,7 +48,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (w
 
 
 class Range(Parameter):
-    """Two numbers."""
+    """A range of whole numbers, such as ``3..10``."""
 
     name = "N..N"
 
@@ -59,7 +59,7 @@ class Range(Parameter):
         match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(value).strip())
         least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 2 <= least <= most:
-            self.fail(f"'{value}' is not a range such as 3..10, from 2 on", param, ctx)
+            self.fail(f"'{value}' is not a range such as 3..10; the least allowed is 2", param, ctx)
         return least, most
 
 
@@ -70,16 +70,16 @@ class Range(Parameter):
               help="Largest acceptable slowdown; the verdict switches at half of it.",
 )  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
-              help="Fresh pairs of processes before the first look and at the last.")  # fmt: skip
+              help="Number of pairs at the first look, and the most before the last.")  # fmt: skip
 @options.plan_option("slices", default=PairedPlan.slices, type=click.IntRange(min=3))
 @options.plan_option("budget", default=f"{PairedPlan.budget:g}",
-                     help="Time per benchmark; as much again to confirm a regression.",
+                     help="Time per benchmark; the same again to confirm a regression.",
 )  # fmt: skip
-@click.option("--core", type=click.IntRange(min=0), help="Run everything on this core.")
-@click.option("--python-a", metavar="PATH", help="Interpreter of BASE.")
-@click.option("--python-b", metavar="PATH", help="Interpreter of HEAD.")
+@click.option("--core", type=click.IntRange(min=0), help="Pin everything to this core.")
+@click.option("--python-a", metavar="PATH", help="Python interpreter for BASE.")
+@click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")
 @click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Where the revisions are.  [default: here]")  # fmt: skip
+              help="Git repository of the revisions.  [default: the current one]")  # fmt: skip
 @options.plan("seed", "timeout")
 @verdicts.strict
 @verdicts.destinations
@@ -87,7 +87,9 @@ class Range(Parameter):
 @options.out("results/ab-TIME-ID")
 @options.quiet
 @options.executor
-@click.option("--fake-slowdown", type=float, default=0.0, hidden=True, help="Of the fake head.")
+@click.option(
+    "--fake-slowdown", type=float, default=0.0, hidden=True, help="Slow-down of the fake head."
+)
 @options.debug
 def command(
     words: tuple[str, ...],
@@ -109,16 +111,17 @@ def command(
     who: str,
     fake_slowdown: float,
 ) -> None:
-    """Say whether HEAD is slower than BASE: both are measured now, side by side in pairs.
+    """Tell whether HEAD is slower than BASE: both are measured now, side by side in pairs.
 
-    For every pair a fresh process of each side lives at the same time on the same cores; they take
-    turns in slices of 60 ms in random order. After every pair the rule looks whether the interval
-    is clear of half the threshold. A regression is measured a second time before it is reported.
-    Without --models and --modes: BASE and HEAD if they are such, quick and eager otherwise.
+    A pair is one fresh process of each side, alive at the same time on the same cores; the two take
+    turns in slices of 60 ms in random order. After every pair the decision rule checks whether the
+    interval lies on one side of half the threshold. A regression is measured a second time before
+    it is reported. If BASE and HEAD are models or modes, they replace --models or --modes; the
+    defaults are quick and eager.
     """
     found = revisions.repository(repo or Path.cwd())
     if repo is not None and found is None:
-        raise UsageError(f"--repo {repo}: no git repository")
+        raise UsageError(f"--repo {repo}: not a git repository")
     pythons = (python_a, python_b)
     both = sides.pair(words, found, pythons=any(pythons))
     models, modes = paired.selection(grid.models, grid.modes, both)
@@ -147,5 +150,5 @@ def _measured(job: PairedJob, out: Path, progress: PairProgress) -> Comparison:
         done = progress.judged_so_far
         kept = f"; the verdicts are kept in {out}" if done else ""
         raise Interrupted(
-            f"interrupted; {done} of {len(job.comparisons)} benchmarks were judged{kept}"
+            f"interrupted; {done} of {len(job.comparisons)} benchmarks have a verdict{kept}"
         ) from None

@@ -50,14 +50,14 @@ _COLUMNS = (
 
 @click.group(epilog=_EPILOG)
 def command() -> None:
-    """A baseline is what is kept of a run in git, so that later ones can be judged by it."""
+    """Keep the essence of a run as a baseline file in git, to check later code against."""
 
 
 @command.command()
 @click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @options.grid(modes="eager")
 @options.output("baseline.json")
-@click.option("--force", is_flag=True, help="Overwrite a baseline that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @options.executor
 @options.debug
 @click.pass_context
@@ -70,25 +70,25 @@ def save(
     force: bool,
     who: str,
 ) -> None:
-    """Make a baseline of a stored run, or of the structure of some models (--models).
+    """Make a baseline file from a stored run, or from models (--models).
 
-    It names the git revision that is checked out now as its source: save it where you measured it.
+    It records the git revision that is checked out now, so save it where you measured.
     """
     if output.exists() and not force:
         raise StoreError(
-            f"{output} is there; 'cnnbench baseline update' adds to it, or use --force"
+            f"{output} exists; add to it with 'cnnbench baseline update', or use --force"
         )
     if (run is None) == (not grid.models):
-        raise UsageError("baseline save takes either a run or --models")
+        raise UsageError("'cnnbench baseline save' needs either a run or --models")
     if run is not None:
-        options.refuse_others(ctx, _BESIDE_RUN, f"{run} says what was measured")
+        options.refuse_others(ctx, _BESIDE_RUN, f"{run} already defines what was measured")
     made = _structure(grid, who) if run is None else baseline.of_run(store.read(run), source())
     baseline.write(output, made)
     _say(output, made)
 
 
 def _structure(grid: Grid, who: str) -> Baseline:
-    """Of models, with nothing timed."""
+    """A baseline file of the structure of models; nothing is timed."""
     job = campaign.prepare(grid, who=who)
     specs = [spec for spec in job.specs if spec.id not in job.impossible]
     found = again.inspect(specs, job.plan, who)
@@ -105,10 +105,10 @@ def _structure(grid: Grid, who: str) -> Baseline:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--replace", "replace_all", is_flag=True,
-              help="Put the run in place of what is there instead of joining them.")  # fmt: skip
+              help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
 @options.debug
 def update(file: Path, run: Path, replace_all: bool) -> None:
-    """Add a run to a baseline.
+    """Add a run to a baseline file.
 
     Specs whose structure is as it was keep their earlier rounds, so that the noise between
     sessions is learnt; what changed is replaced.
@@ -125,7 +125,7 @@ def update(file: Path, run: Path, replace_all: bool) -> None:
 @options.as_json
 @options.debug
 def show(file: Path, as_json: bool) -> None:
-    """Show what a baseline holds."""
+    """Show the content of a baseline file."""
     found = baseline.read(file)
     if as_json:
         write(json.dumps(encode(found), indent=1) + "\n", None)
@@ -155,7 +155,7 @@ def _table(found: Baseline) -> Table:
 def _captions(found: Baseline) -> list[str]:
     source = found.source
     revision = source.revision or "no git revision"
-    state = ", with changes that were not committed" if source.dirty else ""
+    state = ", with uncommitted changes" if source.dirty else ""
     hard = found.hard
     return [
         f"saved {found.created} from {revision}{state}",
@@ -167,8 +167,12 @@ def _captions(found: Baseline) -> list[str]:
 def _say(path: Path, made: Baseline) -> None:
     if made.source.dirty:
         click.echo(
-            "cnnbench: the working tree has changes that are not committed; this baseline cannot"
-            " be rebuilt from its revision", err=True,
+            "cnnbench: the working tree has uncommitted changes, so this baseline file cannot be"
+            " rebuilt from its revision", err=True,
         )  # fmt: skip
     size = units.size(path.stat().st_size)
-    click.echo(f"{path}: {len(made.specs)} specs, {len(made.sessions)} sessions, {size}", err=True)
+    click.echo(
+        f"{path}: {units.number(len(made.specs), 'spec')},"
+        f" {units.number(len(made.sessions), 'session')}, {size}",
+        err=True,
+    )

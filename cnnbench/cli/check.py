@@ -1,4 +1,4 @@
-"""``cnnbench check``: a run, or what there is now, against a baseline."""
+"""``cnnbench check``: a run, or the current code, against a baseline file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.thresholds
 @verdicts.config
 @click.option("--structure-only", is_flag=True,
-              help="Only what networks are made of: seconds, on any machine.")  # fmt: skip
+              help="Compare only structure: takes seconds, on any machine.")  # fmt: skip
 @verdicts.strict
 @verdicts.force
 @verdicts.destinations
@@ -70,12 +70,12 @@ def command(
     quiet: bool,
     who: str,
 ) -> None:
-    """Check a run, or what there is now, against a baseline.
+    """Check a run, or the current code, against a baseline file or another run.
 
-    First what the networks are made of, exactly: parameters, MACs, operators, kernels, outputs.
-    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell.
-    Without RUN the revision that the baseline was saved at is measured beside what is here; a
-    stored record tells only large changes of time.
+    First the structure of the networks, exactly: parameters, MACs, operators, kernels, outputs.
+    Then times; where the machine is too noisy to decide, the verdict is "inconclusive". Without
+    RUN, the revision that the baseline file was saved at is measured side by side with the current
+    code; against stored times, only large changes can be detected.
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")

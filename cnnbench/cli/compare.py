@@ -32,7 +32,7 @@ Examples:
 
 \b
 Exit codes: 0 without --threshold; with it 1 if something regressed, 3 if specs failed or are
-missing, 4 or 5 with --strict if the machine cannot tell; 5 if the runs have nothing in common.
+missing, 4 or 5 with --strict if no verdict is possible; 5 if the runs have no spec in common.
 """
 
 
@@ -52,7 +52,7 @@ def command(
     strict: bool,
     view: View,
 ) -> None:
-    """Compare stored runs with the first of them, spec by spec.
+    """Compare stored runs with the first one, spec by spec.
 
     Runs that were measured in the same ensembles are compared in pairs. Others were measured at
     different times: their verdicts allow for the drift of the machine. "csv" and "json" have a row

@@ -57,7 +57,12 @@ named is measured however long it takes.
     "--layer", "texts", multiple=True, metavar="LAYER",
     help="One layer, as cnnbench, benchdnn or MIOpenDriver write it; may be repeated.",
 )  # fmt: skip
-@click.option("--from-model", "model", metavar="MODEL", help="The layers of a network, counted.")
+@click.option(
+    "--from-model",
+    "model",
+    metavar="MODEL",
+    help="Measure the convolutions of this network, each once.",
+)
 @click.option("--impl", type=Words(), default=lab.ALL, show_default=True,
               help="Implementations of the same function: all, none, or names.")  # fmt: skip
 @click.option("--substitutes", type=Words(), default=lab.NONE, show_default=True,
@@ -74,6 +79,7 @@ named is measured however long it takes.
 @click.option("--list", "listed", is_flag=True,
               help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
 @options.out()
+@options.wait
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -91,22 +97,23 @@ def command(
     apply: bool,
     listed: bool,
     out: Path | None,
+    wait: float | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
     who: str,
 ) -> None:
-    """Compare implementations of a convolution, and what could stand in its place.
+    """Compare implementations of convolutions, and substitutes for them.
 
-    Two questions, kept apart: which way to compute this layer is fastest here, and what another
-    layer of the same shapes, to be trained anew, would save. Every output is checked against
-    float64, the library's own too.
+    It answers two separate questions: which implementation of a layer is fastest here, and how much
+    time a substitute of the same shapes, which needs retraining, would save. Every output is
+    checked against float64, including that of the library.
     """
     if listed:
         ways.show(as_json=as_json)
         return
     if apply and model is None:
-        raise UsageError("--apply changes a model; say which with --from-model MODEL")
+        raise UsageError("--apply changes a model; name it with --from-model MODEL")
     chosen, problems = _layers(suites, texts, model)
     named = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
@@ -120,6 +127,7 @@ def command(
     if dry_run:
         measuring.show_grid(found.job, as_json=as_json)
         return
+    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet)
     name = store.new_run_name()
     stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
     if apply:
@@ -141,7 +149,7 @@ def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool
 
 
 def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
-    """Measure the model once more, as it is and changed, in a run within the run."""
+    """Measure the model again, unchanged and changed, in a run inside the run directory."""
     specs = [
         spec
         for one in shown.found_networks(stored)
@@ -158,9 +166,9 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
 def _layers(
     suites: tuple[str, ...], texts: tuple[str, ...], model: str | None
 ) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
-    """The layers asked for beside those of a model, and those given one by one as they were."""
+    """The layers of a suite or of single options; those of a model are found later."""
     if sum(map(bool, (suites, texts, model))) > 1:
-        raise UsageError("--suite, --layer and --from-model are three sources; keep one")
+        raise UsageError("--suite, --layer and --from-model are mutually exclusive; keep one")
     if model:
         return (), ()
     if texts:

@@ -1,4 +1,4 @@
-"""``cnnbench cost``: what networks cost, counted without running them."""
+"""``cnnbench cost``: the static cost of networks, counted without running them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes, suite
+from cnnbench import axes, suite, units
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.costs import NotCounted
@@ -48,12 +48,14 @@ Examples:
 @click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",
-              help="Beside torch's FlopCounterMode and fvcore, differences explained.")  # fmt: skip
+              help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
-@click.option("--sort", metavar="COLUMN", help="Order layers or operators by a column.")
+@click.option("--sort", metavar="COLUMN", help="Sort layers or operators by a column.")
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows.")
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
-@click.option("--real", is_flag=True, help="Run on real tensors, for networks that need values.")
+@click.option(
+    "--real", is_flag=True, help="Run on real tensors, for networks whose shapes depend on values."
+)
 @options.view(FORMATS)
 @options.executor
 @options.debug
@@ -70,14 +72,14 @@ def command(
 ) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
 
-    Nothing is allocated or run. What has no rule is listed by name: a total that may be short says
-    so. JSON is a list with one object per model.
+    Nothing is allocated or run. Operators without a counting rule are listed by name, and a total
+    that may be too low is marked. JSON is a list with one object per model.
     """
     _refuse_idle({"depth": depth}, rows, ("layers",))
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"
     if columns and as_json:
-        raise UsageError("--columns does not go with JSON, which has everything")
+        raise UsageError("--columns and JSON are mutually exclusive: JSON has every column")
     found = _ask(grid, rows, who, real=real)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if failed and len(found) == 1:
@@ -87,7 +89,9 @@ def command(
     else:
         view.write(render(cost.only(_table(found, rows, depth, sort, top), columns), view.kind))
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(found)} models could not be counted")
+        raise SomeFailed(
+            f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
+        )
 
 
 def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnbench import units
 from cnnbench.cli import options, stored
 from cnnbench.report.exporting import EXPORTS, export
 from cnnbench.report.table import entries
@@ -29,7 +30,7 @@ Examples:
 @options.view(EXPORTS, usual=None, what="export format")
 @options.debug
 def command(runs: tuple[Path, ...], view: View) -> None:
-    """Write stored runs as files that other tools read.
+    """Write stored runs in the file formats of other tools.
 
     pytest-benchmark: JSON for 'pytest-benchmark compare'. bmf: Bencher. github-action-benchmark:
     for 'tool: customSmallerIsBetter'. timm: CSV like that of its benchmark.py. Specs that failed
@@ -39,4 +40,4 @@ def command(runs: tuple[Path, ...], view: View) -> None:
     view.write(export(entries(found), view.kind))
     failed = sum(len(run.failed) for run in found)
     if failed:
-        click.echo(f"cnnbench: {failed} specs that failed are left out", err=True)
+        click.echo(f"cnnbench: left out: {units.number(failed, 'failed spec')}", err=True)

@@ -35,12 +35,12 @@ _PAGE = "html"
 
 @click.command(epilog=_EPILOG)
 @click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metric", default="latency", show_default=True, help="What to follow.")
+@click.option("--metric", default="latency", show_default=True, help="Metric to show.")
 @click.option(
     "--model", "models", type=Words(), default="*", help="Names or globs.  [default: all]"
 )
 @click.option("--mode", "modes", type=Words(), default="*", help="Modes or globs.  [default: all]")
-@click.option("--points", is_flag=True, help="A row per run instead of one per spec.")
+@click.option("--points", is_flag=True, help="Show one row per run instead of one per spec.")
 @options.plan_option("seed", default=0, help="Seed for the permutation test.")
 @options.view([*FORMATS, _PAGE])
 @options.debug
@@ -53,11 +53,11 @@ def command(
     seed: int,
     view: View,
 ) -> None:
-    """Follow a metric over runs, oldest first, and mark where its level changed.
+    """Show a metric over runs, oldest first, and mark where its level changed.
 
-    DIR is a run or a directory that holds runs. Steps are found by E-divisive with a permutation
-    test; from 8 runs on one can be told. In a table the picture is made of characters; "html" is a
-    page that needs no network, with a plot of every series.
+    DIR is a run directory or a directory that contains some. Step changes are found by E-divisive
+    with a permutation test, which needs at least 8 runs. A table draws each series in characters;
+    "html" is an offline page with a plot of every series.
     """
     # numpy takes a tenth of a second to import; only this command needs it.
     from cnnbench.gate import history
@@ -74,7 +74,7 @@ def command(
     found = history.series(runs, metric, wanted, seed)
     if not found:
         raise UsageError(
-            f"none of {len(runs)} runs has {metric} of a model like '{','.join(models)}'"
+            f"no run of {len(runs)} has {metric} of a model like '{','.join(models)}'"
             f" in a mode like '{','.join(modes)}'"
         )
     if view.kind == _PAGE:
@@ -88,13 +88,13 @@ def _runs(places: Iterable[Path]) -> list[Path]:
     """Run directories among and directly below the places.
 
     Raises:
-        StoreError: a place that neither is nor holds a run.
+        StoreError: a place is neither a run directory nor contains any.
     """
     found: dict[Path, None] = {}
     for place in places:
         inner = [place] if (place / store.MANIFEST).exists() else []
         inner += sorted(path.parent for path in place.glob(f"*/{store.MANIFEST}"))
         if not inner:
-            raise StoreError(f"{place} is not a cnnbench run and holds none")
+            raise StoreError(f"{place} is neither a run directory nor contains any")
         found |= dict.fromkeys(inner)
     return list(found)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cnnbench import imported, store
+from cnnbench import imported, store, units
 from cnnbench.cli import options
 from cnnbench.imported import IMPORTS
 
@@ -28,12 +28,15 @@ Examples:
 def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
     """Read results of pytest-benchmark as a run that can be compared, checked and reported.
 
-    One file is one process, and so one round: an interval needs two files of one machine. What a
-    file does not say stays unsaid: specs are called imported:NAME, and the rest of their id is a
-    place-holder.
+    One file comes from one process and becomes one round, so an interval needs two files from the
+    same machine. Specs are called imported:NAME; the rest of their id is a placeholder, because the
+    files do not contain it.
     """
     environment, records = imported.read(files, kind)
     what = store.manifest(store.new_run_name(), [one.id for one in records], {}, f"import {kind}")
     with store.create(out, what, environment) as writer:
         writer.append(records)
-    click.echo(f"{out}: {len(records)} benchmarks, {len(files)} rounds", err=True)
+    click.echo(
+        f"{out}: {units.number(len(records), 'benchmark')}, {units.number(len(files), 'round')}",
+        err=True,
+    )

@@ -1,4 +1,4 @@
-"""``cnnbench list``: the architectures there are. Reads the catalogue only; imports no torch."""
+"""``cnnbench list``: the architectures of the catalogue. Imports no torch."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @options.names("patterns", "[PATTERN…]", required=False)
 @options.as_json
-@click.option("--names", is_flag=True, help="Only the names, one per line.")
+@click.option("--names", is_flag=True, help="Print only the names, one per line.")
 @options.debug
 def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
     """List architectures: names, family, task, year, input, parameters, MACs, accuracy.

@@ -35,7 +35,11 @@ _COLUMNS = (
     Column("bytes_per_sample", "per further sample", "bytes"),
 )
 
-_ENDED = {"out_of_memory": "out of memory", "up_to": "up-to reached", "unsupported": "not possible"}
+_ENDED = {
+    "out_of_memory": "out of memory",
+    "up_to": "--up-to reached",
+    "unsupported": "not possible",
+}
 
 _EPILOG = """\b
 Examples:
@@ -50,17 +54,17 @@ Examples:
 @click.option(
     "--limit",
     type=Bytes(),
-    help="Memory that a worker may get.  [default: 90 % of the free memory; all of a CUDA device]",
+    help="Memory limit of a worker.  [default: 90 % of the free memory; all of a CUDA device]",
 )
 @click.option("--up-to", type=click.IntRange(min=1), default=1024, show_default=True,
-              help="The largest batch to try.")  # fmt: skip
+              help="Largest batch to try.")  # fmt: skip
 @click.option(
     "--within",
     type=click.FloatRange(0, 100),
     default=3.0,
     show_default=True,
     metavar="PERCENT",
-    help="Stop when the gap between what fits and what does not is as small as this; 0 is exact.",
+    help="Stop once the largest batch that fits is known to within PERCENT; 0 is exact.",
 )
 @options.plan("seed", "timeout")
 @options.view(FORMATS)
@@ -79,12 +83,13 @@ def command(
 ) -> None:
     """Find the largest batch that fits in memory, by doubling and bisection.
 
-    Every try is a worker process of its own, held to a limit, that takes two steps. What is not a
-    lack of memory ends the search and is said; exit code 3 then. On the CPU the limit is on all
-    memory that a worker gets beyond what it starts with, on CUDA on what torch's allocator gets.
+    Every batch is tried in a fresh worker process with a memory limit, which runs two steps. Any
+    failure other than a lack of memory ends the search and is reported, with exit code 3. On a CPU
+    the limit covers all memory that the worker allocates after its start; on CUDA, what torch's
+    allocator gets.
     """
     if not grid.models:
-        raise UsageError("say which models: --models NAME,…")
+        raise UsageError("no model given; use --models NAME,…")
     job = campaign.prepare(grid, plan, who)
 
     def say(text: str) -> None:
@@ -96,7 +101,7 @@ def command(
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(found)} searches ended by something else than memory"
+            f"{len(failed)} of {len(found)} searches ended for another reason than a lack of memory"
         )
 
 
@@ -111,7 +116,7 @@ def _table(found: Sequence[Capacity]) -> Table:
 
 
 def _needed(axis: Axis, specs: Sequence[Spec]) -> bool:
-    """Whether a column is worth its place: what is the usual everywhere is not."""
+    """Whether a column is worth showing: not if every row has the default."""
     return axis.default is None or any(axis.said(spec) for spec in specs)
 
 
@@ -123,7 +128,7 @@ def _figures(one: Capacity) -> tuple[str | int | float | None, ...]:
 
 
 def _notes(found: Sequence[Capacity]) -> tuple[str, ...]:
-    """What ended a search, and which figure is missing."""
+    """Why a search failed, and which figure is missing."""
     whys = [f"{one.id}: {one.why}" for one in found if one.failed]
     return (*whys, *(f"{one.id}: {one.missing}" for one in found if one.missing))
 

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     Decorator = Callable[[Command], Command]
 
 
+# What --wait waits for at most, where it is given no time.
+WAIT = "10m"
+
+
 def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None:
-    """Refuse what was written on the command line and changes nothing.
+    """Refuse options on the command line that would have no effect.
 
     Args:
         ctx: of the command.
@@ -116,13 +120,13 @@ def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
 _ARGUMENTS: Mapping[str, Decorator] = {
     "model_arg": click.option(
         "--model-arg", type=Pair(), multiple=True,
-        help="Keyword argument of the networks' builders; may be repeated."),
+        help="Keyword argument for the builder of the network; may be repeated."),
     "classes": click.option(
         "--classes", type=click.IntRange(min=1),
-        help="Number of classes: the last layer is replaced where the builder lacks the argument."),
+        help="Number of classes; the last layer is replaced if the builder has no such argument."),
     "in_channels": click.option(
         "--in-channels", type=click.IntRange(min=1),
-        help="Channels of the input: the first layer is replaced where the builder lacks it."),
+        help="Input channels; the first layer is replaced if the builder has no such argument."),
 }  # fmt: skip
 
 # What stands where a model's option would: one model, or several.
@@ -142,15 +146,15 @@ def grid(
     """An option per axis; the command gets a ``grid``.
 
     Args:
-        models: what holds if nothing is asked for, nothing without; or an argument in its place.
-        modes: what holds if nothing is asked for.
-        batches: likewise.
+        models: the default, ``None`` for none; or an argument instead of the option.
+        modes: the default.
+        batches: the default.
         several: options take lists; otherwise one value each.
         without: names of axes that the command does not ask for.
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}
-    for axis in axes.tidy():
+    for axis in axes.ordered():
         asking = axis.asking
         if asking is None or axis.name in without:
             continue
@@ -189,27 +193,26 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
 _PLAN: Mapping[str, Mapping[str, Any]] = {
     "rounds": {
         "type": click.IntRange(min=1),
-        "help": "Fresh starts of all workers; intervals need at least 2."},
+        "help": "Number of fresh starts of all workers; intervals need at least 2."},
     "precision": {
         "type": Percent(),
-        "help": "Stop once the 95 % interval of every latency and speed-up is within +-PERCENT."},
+        "help": "Stop once every latency and speed-up has a 95 % interval within ±PERCENT."},
     "budget": {
         "type": Seconds(),
-        "help": "Time for everything, e.g. 90s or 10m; what is least certain gets the rest."},
-    "slices": {"type": click.IntRange(min=1), "help": "Turns of each worker in a round."},
+        "help": "Time for the whole run, e.g. 90s or 10m; the widest intervals get what is left."},
+    "slices": {"type": click.IntRange(min=1), "help": "Slices of each worker in a round."},
     "seed": {"type": int, "help": "Seed for weights, inputs and turn order."},
     "timeout": {
         "type": Seconds(),
-        "help": "Longest that one step of a worker may take, e.g. 90s or 10m."},
+        "help": "Time limit for one step of a worker, e.g. 90s or 10m."},
     "l2": {
         "type": click.Choice(["warm", "cold"]),
-        "help": "CUDA: second-level cache as the last call left it, or flushed before every"
-                " sample."},
+        "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
     "cudnn_benchmark": {
-        "is_flag": True, "help": "CUDA: let cuDNN time its algorithms and keep the best."},
+        "is_flag": True, "help": "CUDA only: set torch.backends.cudnn.benchmark."},
     "memory_limit": {
         "type": Bytes(),
-        "help": "What a CPU worker may allocate.  [default: 90 % of the free memory]"},
+        "help": "Memory limit of a CPU worker.  [default: 90 % of the free memory]"},
 }  # fmt: skip
 
 
@@ -218,8 +221,8 @@ def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> De
 
     Args:
         fields: names, in the order of the help.
-        base: what holds where nothing is asked for.
-        bound: rounds where precision or budget says when it is enough.
+        base: the defaults.
+        bound: the default of rounds where a precision or a budget is given.
     """
     start = base or Plan()
     options = {name: plan_option(name, start) for name in fields}
@@ -234,7 +237,7 @@ def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> De
 
 
 def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
-    """The option of one field by itself; ``None`` where nothing is asked for."""
+    """The option of a single field; ``None`` if it is not given."""
     value = getattr(base or Plan(), name)
     shown = f"{value:g}" if isinstance(value, float) else str(value)
     words = {**_PLAN[name], **more}
@@ -271,15 +274,15 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
 def output(
-    default: str | None = None, text: str = "Write to a file, not to the terminal."
+    default: str | None = None, text: str = "Write to a file instead of the terminal."
 ) -> Decorator:
-    """``--output FILE``, which in every command is the file that text is written to."""
+    """``--output FILE``: in every command, the file that text is written to."""
     return click.option("--output", "-o", type=_FILE, default=default, metavar="FILE",
                         show_default=default is not None, help=text)  # fmt: skip
 
 
 def out(usual: str | None = "results/TIME-ID") -> Decorator:
-    """``--out DIR``, which in every command is the directory of a run; required without a usual."""
+    """``--out DIR``: in every command, the run directory; required if ``usual`` is ``None``."""
     default = f"  [default: {usual}]" if usual is not None else ""
     return click.option("--out", type=_DIRECTORY, required=usual is None, metavar="DIR",
                         help=f"Run directory.{default}")  # fmt: skip
@@ -290,8 +293,8 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
 
     Args:
         formats: their names.
-        usual: that of them that holds if nothing is asked for.
-        what: they are.
+        usual: the default; ``None`` makes the option required.
+        what: the word for them in an error message.
     """
     known = tuple(formats)
     # To click a default of None is a default.
@@ -321,8 +324,15 @@ threads = click.option(
     "--threads", type=AxisValues(_asked("threads"), several=False), help=_asked("threads").help,
     callback=lambda *given: given[-1][0] if given[-1] else None,
 )  # fmt: skip
-dry_run = click.option("--dry-run", is_flag=True, help="Show what would be measured; do not.")
-quiet = click.option("--quiet", "-q", is_flag=True, help="No progress.")
+dry_run = click.option(
+    "--dry-run", is_flag=True, help="Show what would be measured, without measuring."
+)
+wait = click.option(
+    "--wait", type=Seconds(), metavar="[TIME]", is_flag=False, flag_value=WAIT,
+    help="Wait until the machine is quiet, at most for TIME, then measure in any case."
+         f"  [TIME: {WAIT}]",
+)  # fmt: skip
+quiet = click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 executor = click.option(
     "--executor", "who", default="process", hidden=True, help="process or fake."
 )

@@ -41,14 +41,16 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @options.grid(models=options.ONE_MODEL, several=False)
 @options.plan("seed", "timeout")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
-              help="Steps that the profiler records.")  # fmt: skip
+              help="Number of steps that the profiler records.")  # fmt: skip
 @click.option("--seconds", type=Seconds(), default="8", show_default=True,
               help="How long to time the layers.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse layers below this depth.")
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True,
               help="Show the first N layers and operators; all other layers share a row.",
 )  # fmt: skip
-@click.option("--stacks", is_flag=True, help="Also folded call stacks for flame graphs; slower.")
+@click.option(
+    "--stacks", is_flag=True, help="Also write folded call stacks for flame graphs; slower."
+)
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
 @options.out("profiles/SPEC")
@@ -68,11 +70,12 @@ def command(
     as_json: bool,
     who: str,
 ) -> None:
-    """Show where the time of one model in one mode goes: by layer and by operator, adding up.
+    """Show where the time of one model in one mode goes, by layer and by operator.
 
-    Layers are timed without the profiler, in turns with the untouched step; the residual is stated.
-    Their primitives, their static cost and the profiler's trace come from passes of their own. In
-    compiled modes layers cannot be told apart: there are operators and kernels only.
+    Layers are timed without the profiler, in alternation with the unmodified step; their times and
+    a stated residual add up to it. Primitives, static cost and the profiler's trace come from
+    separate passes. In compiled modes the layers cannot be separated, so there are only operators
+    and kernels.
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
@@ -97,11 +100,11 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
             click.echo(render(table, "table"))
     if found.trace is not None and found.trace.memory_bytes:
         peak = units.size(found.trace.memory_peak_bytes)
-        click.echo(f"memory: a step holds up to {peak} more than before it")
+        click.echo(f"memory: up to {peak} more during a step than before it")
 
 
 def _keep(found: Profile, folder: Path) -> list[str]:
-    """Everything as files beside the trace."""
+    """Write every table as a file beside the trace."""
     roof = tables.roof_of(found)
     files = {
         "profile.json": json.dumps(tables.to_json(found, None, roof), indent=1) + "\n",

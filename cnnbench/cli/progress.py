@@ -1,6 +1,6 @@
-"""Shows how far a session is, always on stderr.
+"""The progress of a session, always on stderr.
 
-Of a run, one moving line on a terminal, plain lines elsewhere; of pairs, plain lines.
+A run has one moving line on a terminal and plain lines elsewhere; pairs have plain lines.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _COLOURS = {
 
 
 class Progress:
-    """A watcher that writes to stderr; silent when asked to be."""
+    """A watcher of a run that writes to stderr, unless it is told to be quiet."""
 
     def __init__(self, *, total: int, quiet: bool = False) -> None:
         self._total = total
@@ -42,7 +42,7 @@ class Progress:
         self._began = time.monotonic()
 
     def working(self, what: str, done: int, total: int) -> None:
-        """What is being done now, and how long it may still take."""
+        """Show what is being done now, and how long it may still take."""
         if self._quiet:
             return
         left = self._left(done, total)
@@ -52,7 +52,7 @@ class Progress:
             self._line(f"[{done}/{total}{left}] {what}")
 
     def finished(self, record: Record) -> None:
-        """One line per record that stays."""
+        """Write one line per record, which stays."""
         self._done += 1
         if self._quiet:
             return
@@ -64,7 +64,7 @@ class Progress:
         self._line(f"{record.id}  {what}  {status}")
 
     def close(self) -> None:
-        """Leave a clean line behind."""
+        """Erase the moving line."""
         if self._moving and not self._quiet:
             self._line("", end="")
 
@@ -92,29 +92,29 @@ def _why(record: Record) -> str:
 
 
 class PairProgress:
-    """A watcher of paired comparisons that writes to stderr; silent when asked to be."""
+    """A watcher of paired comparisons that writes to stderr, unless it is told to be quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self.judged_so_far = 0
 
     def pair(self, number: int, undecided: int, total: int) -> None:
-        """A pair of starters begins."""
-        self.say(f"pair {number + 1}: {undecided} of {total} benchmarks undecided")
+        """Write a line where a round of pairs begins."""
+        self.say(f"pair {number + 1}: {undecided} of {units.number(total, 'benchmark')} undecided")
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
-        """A line only where something unusual happens."""
+        """Write a line if a regression has to be confirmed."""
         if confirming and number == 1:
-            self.say(f"{comparison.name}: looks slower; measuring again to confirm")
+            self.say(f"{comparison.name}: seems slower; measuring again to confirm")
 
     def judged(self, outcome: PairedOutcome) -> None:
-        """A line per verdict."""
+        """Write a line per verdict."""
         self.judged_so_far += 1
         found = outcome.decision
         self.say(f"{outcome.comparison.name}: {outcome.verdict} {_seen(found)}".rstrip())
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Write a line."""
         if not self._quiet:
             click.echo(f"cnnbench: {text}", err=True)
 

@@ -44,11 +44,11 @@ Examples:
   cnnbench report results/RUN --columns model,mode,latency,top1 --group-by family
 
 \b
-A filter is conditions with spaces between them; all must hold:
+A filter is a list of conditions, separated by spaces, which must all hold:
   device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
   latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
-= compares whole values, ~ finds a text in them, ! negates, a comma means or,
-- is what was not measured, quotation marks hold spaces together.
+= compares whole values, ~ searches in them, ! negates, a comma means "or",
+- stands for "not measured", quotation marks protect spaces.
 """
 
 # Above so many rows a reader of Markdown needs parts.
@@ -60,25 +60,27 @@ _MANY = 50
 @options.view([*FORMATS, *PAGES])
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
-              help="By a column; - from large to small; not measured last.")  # fmt: skip
-@click.option("--group-by", metavar="COLUMN", help="A part of the table per value of a column.")
+              help="Sort by columns; - means descending; missing values come last.")  # fmt: skip
+@click.option(
+    "--group-by", metavar="COLUMN", help="One section of the table per value of a column."
+)
 @click.option("--filter", "condition", default="", metavar="CONDITIONS",
-              help="Only rows that fit; see below.")  # fmt: skip
+              help="Show only matching rows; see below.")  # fmt: skip
 @click.option("--pivot", "field", metavar="FIELD",
               help=f"One column per value of {', '.join(axes.pivots())}.")  # fmt: skip
 @click.option("--scaling", is_flag=True,
-              help="Throughput by batch, and the batch where it saturates; needs several batches.",
+              help="Show throughput by batch and where it saturates; needs several batches.",
 )  # fmt: skip
 @click.option("--lab", is_flag=True,
-              help="Runs of cnnbench conv: ways, roofs, substitutes, advice.")  # fmt: skip
+              help="Show runs of cnnbench conv: implementations, substitutes, advice.")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
-              help="With --format html: also what changed against an older run.")  # fmt: skip
+              help="With --format html: also show changes against this older run.")  # fmt: skip
 @click.option("--pictures", is_flag=True,
-              help="With --format markdown -o FILE: the page's plots as SVG files beside it.",
+              help="With --format markdown -o FILE: also write the plots of the page as SVG files.",
 )  # fmt: skip
-@click.option("--metric", help="What --pivot shows.  [default: latency]")
+@click.option("--metric", help="Metric that --pivot shows.  [default: latency]")
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
-              help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
+              help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
 @options.debug
 @store.uncollected()
@@ -97,18 +99,18 @@ def command(
     metric: str | None,
     colour: str,
 ) -> None:
-    """Show stored runs; several directories join.
+    """Show stored runs, one or several together.
 
     "table", "markdown" and "latex" are for people; "csv" and "json" have one tidy row per spec and
-    every metric with its unit; "html" is one page with tables and plots that needs no network.
+    every metric with its unit; "html" is an offline page with tables and plots.
     """
     selection = Selection(columns, sort, group_by, condition)
     if metric is not None and field is None:
-        raise UsageError("--metric goes with --pivot FIELD")
+        raise UsageError("--metric needs --pivot FIELD")
     if baseline is not None and view.kind not in PAGES:
-        raise UsageError("--baseline goes with --format html; for a table: cnnbench compare")
+        raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
     if pictures and (view.kind != "markdown" or view.output is None):
-        raise UsageError("--pictures goes with --format markdown -o FILE")
+        raise UsageError("--pictures needs --format markdown -o FILE")
     wide = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
     _refuse_beside(selection, [name for name, asked in wide.items() if asked], view.kind)
     read = stored.read(runs)
@@ -137,15 +139,15 @@ def command(
 
 
 def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None:
-    """Refuse what says nothing of a table that has its own rows and columns."""
+    """Refuse options that have no effect on a table with its own rows and columns."""
     tables = [name for name in wide if name != "pictures"]
     if not tables:
         return
     first = tables[0]
     if kind in PAGES:
-        raise UsageError(f"--{first} does not go with --format {kind}, which has its own")
+        raise UsageError(f"--{first} cannot be combined with --format {kind}, which has its own")
     if tables == ["scaling", "pivot"]:
-        raise UsageError("--scaling and --pivot are two tables; ask for one")
+        raise UsageError("--scaling and --pivot are mutually exclusive; keep one")
     given = {
         "columns": selection.columns,
         "sort": selection.sort,
@@ -154,7 +156,7 @@ def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None
     }
     others = [name for name, value in given.items() if value]
     for name in (*others, *(wide[1:] if first == "lab" else ())):
-        raise UsageError(f"--{name} does not go with --{first}; leave one out")
+        raise UsageError(f"--{name} cannot be combined with --{first}; drop one")
 
 
 def _pictures(found: Sequence[Entry], output: Path) -> str:
@@ -169,7 +171,9 @@ def _pictures(found: Sequence[Entry], output: Path) -> str:
 def _lab(runs: Sequence[StoredRun], kind: str) -> str:
     """The tables of the convolution lab, which choose their own rows and columns."""
     if not any(is_conv(one.spec.workload.architecture) for run in runs for one in run.records):
-        raise UsageError("--lab: no layer was measured in these runs; measure some: cnnbench conv")
+        raise UsageError(
+            "--lab: these runs contain no single layers; measure some with cnnbench conv"
+        )
     from cnnbench.cli import lab
 
     return lab.text(runs, kind)

@@ -1,4 +1,4 @@
-"""``cnnbench selftest``: the instrument measured with what is known beforehand."""
+"""``cnnbench selftest``: cnnbench tested on quantities that are known beforehand."""
 
 from __future__ import annotations
 
@@ -39,12 +39,14 @@ Examples:
   cnnbench selftest --quick
   cnnbench selftest --rounds 10 --threads 1 --json
 
-Exit code 3 says that a figure is outside its bound: do not believe this machine today.
+Exit code 3 means that a figure is out of bounds: do not trust this machine today.
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--quick", is_flag=True, help="Three short rounds: half the time, half as sharp.")
+@click.option(
+    "--quick", is_flag=True, help="Three short rounds: half the time, half the resolution."
+)
 @options.plan_option("rounds", type=click.IntRange(min=2))
 @options.plan_option("seed", default=Plan.seed)
 @options.threads
@@ -54,10 +56,11 @@ Exit code 3 says that a figure is outside its bound: do not believe this machine
 def command(
     quick: bool, rounds: int | None, seed: int, threads: int | None, as_json: bool, who: str
 ) -> None:
-    """Measure the instrument itself on this machine, in less than two minutes.
+    """Test cnnbench itself on this machine, in less than two minutes.
 
-    Clock, sampling loop, the same network twice, a known slow-down, a known sleep, memory held for
-    a moment, a planted wrong answer. Ends with the smallest difference that can be seen here today.
+    It measures the clock, the sampling loop, the same network twice, a known slow-down, a known
+    sleep, memory that is held briefly, and a planted wrong output. The last line is the smallest
+    difference that can be detected here today.
     """
     few = Plan(rounds=rounds or 3, slices=4, seed=seed)
     plan = few if quick else Plan(rounds=rounds or Plan.rounds, seed=seed)
@@ -70,9 +73,8 @@ def command(
     click.echo(_json(report) if as_json else _text(report), nl=False)
     if report.bad:
         names = ", ".join(finding.name for finding in report.bad)
-        one = len(report.bad) == 1
-        what = "1 figure is outside its bound" if one else f"{len(report.bad)} figures are outside"
-        raise SomeFailed(f"{what}{'' if one else ' their bounds'}: {names}; see 'cnnbench doctor'")
+        figures = units.number(len(report.bad), "figure")
+        raise SomeFailed(f"{figures} out of bounds: {names}; see 'cnnbench doctor'")
 
 
 def _text(report: Report) -> str:
@@ -85,10 +87,9 @@ def _text(report: Report) -> str:
 
 
 def _sentence(report: Report) -> str:
-    threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
     return (
-        f"differences under {units.percent(report.resolution)} cannot be seen"
-        f" with {report.rounds} rounds on {threads} of this machine now"
+        f"smallest detectable change here today: {units.percent(report.resolution)}, with"
+        f" {units.number(report.rounds, 'round')} on {units.number(report.threads, 'thread')}"
     )
 
 
@@ -126,7 +127,7 @@ def _json(report: Report) -> str:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not set, and without numbers that JSON does not have."""
+    """The data without unset fields and without numbers that JSON cannot hold."""
     found = {key: value for key, value in data.items() if value not in {None, ""}}
     lost = {key for key, value in found.items() if isinstance(value, float) and math.isnan(value)}
     return {key: None if key in lost else value for key, value in found.items()}

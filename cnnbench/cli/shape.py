@@ -1,4 +1,4 @@
-"""``cnnbench shape``: the lecture's arithmetic of layers, on paper's terms; no torch."""
+"""``cnnbench shape``: sizes, parameters and MACs of layers by formula; imports no torch."""
 
 from __future__ import annotations
 
@@ -35,53 +35,51 @@ Examples:
 @click.group(epilog=_EPILOG)
 @options.debug
 def command() -> None:
-    """Check a slide: output sizes, parameters and MACs of layers, and classic comparisons."""
+    """Calculate output sizes, parameters and MACs of layers, and classic comparisons."""
 
 
 _BIAS = click.option("--bias/--no-bias", default=True, show_default=True, help="Count biases.")
 _MAP = click.option("--in", "given", type=Shape("480x14x14", (3, 4)), required=True,
-                    help="Channels and size of the input map.")  # fmt: skip
+                    help="Channels and size of the input feature map.")  # fmt: skip
 _OUT = click.option("--out-channels", "out", type=click.IntRange(min=1), required=True,
-                    help="Channels of the output.")  # fmt: skip
-_KERNEL = click.option(
-    "--kernel", type=click.IntRange(min=1), required=True, help="Size of the kernel."
-)
+                    help="Output channels.")  # fmt: skip
+_KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, help="Kernel size.")
 
 
 @command.command("conv")
 @click.option("--in", "given", type=Shape("28 or 3x28x28", (1, 2, 3, 4)), required=True,
-              help="Size along one axis, or channels and sizes.")  # fmt: skip
+              help="Size along one axis, or channels and spatial sizes.")  # fmt: skip
 @_KERNEL
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Step between two windows.",
+    help="Stride.",
 )
 @click.option(
     "--padding",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Zeros at either end of an axis.",
+    help="Padding on either side of an axis.",
 )
 @click.option(
     "--dilation",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Distance between two taps.",
+    help="Dilation.",
 )
 @click.option(
     "--groups",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Groups; divides both numbers of maps.",
+    help="Groups; must divide the numbers of input and output channels.",
 )
 @click.option("--out-channels", "out", type=click.IntRange(min=1),
-              help="Channels of the output; with it the layer has a cost.")  # fmt: skip
+              help="Output channels; needed for parameters and MACs.")  # fmt: skip
 @_BIAS
 @options.as_json
 def _conv(
@@ -95,7 +93,7 @@ def _conv(
     bias: bool,
     as_json: bool,
 ) -> None:
-    """Output size of a convolution; with --out-channels also its parameters and MACs."""
+    """Calculate the output size of a convolution; with --out-channels also parameters and MACs."""
     if len(given) < 3 and out is None:
         sizes = [
             arithmetic.conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation)
@@ -111,22 +109,22 @@ def _conv(
 
 
 @command.command("pool")
-@click.option("--in", "given", type=Shape("28", (1, 2)), required=True, help="Size.")
+@click.option("--in", "given", type=Shape("28", (1, 2)), required=True, help="Size of the input.")
 @_KERNEL
-@click.option("--stride", type=click.IntRange(min=1), help="[default: the kernel]")
+@click.option("--stride", type=click.IntRange(min=1), help="Stride.  [default: the kernel size]")
 @click.option(
     "--padding",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Zeros at either end of an axis.",
+    help="Padding on either side of an axis.",
 )
-@click.option("--ceil", is_flag=True, help="Count a last window that hangs over.")
+@click.option("--ceil", is_flag=True, help="Round the output size up (ceil_mode).")
 @options.as_json
 def _pool(
     given: tuple[int, ...], kernel: int, stride: int | None, padding: int, ceil: bool, as_json: bool
 ) -> None:
-    """Output size of pooling."""
+    """Calculate the output size of pooling."""
     sizes = [
         arithmetic.pool_output(n, kernel, stride=stride, padding=padding, ceil=ceil) for n in given
     ]
@@ -134,13 +132,13 @@ def _pool(
 
 
 @command.command("linear")
-@click.option("--in", "features", type=click.IntRange(min=1), required=True, help="Features.")
+@click.option("--in", "features", type=click.IntRange(min=1), required=True, help="Input features.")
 @click.option("--out-features", "out", type=click.IntRange(min=1), required=True,
-              help="Features of the output.")  # fmt: skip
+              help="Output features.")  # fmt: skip
 @_BIAS
 @options.as_json
 def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
-    """Parameters and MACs of a fully connected layer."""
+    """Calculate the parameters and MACs of a fully connected layer."""
     _layers((arithmetic.linear(features, out, bias=bias),), as_json=as_json)
 
 
@@ -148,13 +146,18 @@ def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
 @_MAP
 @_OUT
 @_KERNEL
-@click.option("--through", type=click.IntRange(min=1), required=True, help="Maps behind the 1x1.")
+@click.option(
+    "--through",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Output channels of the 1x1 convolution.",
+)
 @_BIAS
 @options.as_json
 def _bottleneck(
     given: tuple[int, ...], out: int, kernel: int, through: int, bias: bool, as_json: bool
 ) -> None:
-    """Compare a convolution with the same one behind a 1x1 bottleneck (GoogLeNet)."""
+    """Compare a convolution with the same one after a 1x1 bottleneck (GoogLeNet)."""
     found = arithmetic.bottleneck(given[0], given[1:], out, kernel, through, bias=bias)
     _comparison(found, as_json=as_json)
 
@@ -167,7 +170,7 @@ def _bottleneck(
     type=click.IntRange(min=2),
     default=3,
     show_default=True,
-    help="Size of the small kernels.",
+    help="Kernel size of the small convolutions.",
 )
 @_BIAS
 @options.as_json
@@ -203,8 +206,8 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 
 @command.command("head")
 @_MAP
-@click.option("--classes", type=click.IntRange(min=1), required=True, help="Of the classifier.")
-@click.option("--hidden", type=Numbers(repeats=True), help="Widths of hidden layers, in order.")
+@click.option("--classes", type=click.IntRange(min=1), required=True, help="Number of classes.")
+@click.option("--hidden", type=Numbers(repeats=True), help="Widths of the hidden layers, in order.")
 @_BIAS
 @options.as_json
 def _head(

@@ -44,20 +44,20 @@ destinations = options.bundle(
     "to",
     {
         "ci": click.option("--ci", type=click.Choice(CI),
-                           help="Annotations and step summary for a CI system."),
+                           help="Write annotations and a step summary for this CI system."),
         "junit": click.option("--junit", type=_FILE, help="Write JUnit XML."),
         "markdown": click.option("--markdown", type=_FILE,
-                                 help="Write a comment for a pull request."),
+                                 help="Write Markdown for a comment on a pull request."),
     },
     lambda given: Destinations(**given),
 )  # fmt: skip
 thresholds = click.option("--threshold", "-t", "words", multiple=True,
                           metavar="[MODEL[/MODE]:]METRIC=LIMIT",
-                          help="How much worse it may be; may be repeated.")  # fmt: skip
+                          help="Largest acceptable change; may be repeated.")  # fmt: skip
 config = click.option("--config", type=click.Path(path_type=Path),
-                      help="Thresholds from a TOML file.  [default: pyproject.toml]")  # fmt: skip
-force = click.option("--force", is_flag=True, help="Judge times of different environments too.")
-strict = click.option("--strict", is_flag=True, help="Inconclusive is exit code 4.")
+                      help="TOML file of thresholds.  [default: pyproject.toml]")  # fmt: skip
+force = click.option("--force", is_flag=True, help="Judge times even if the environments differ.")
+strict = click.option("--strict", is_flag=True, help="Exit with 4 if a verdict is inconclusive.")
 
 
 def show(judgement: Judgement, view: View, to: Destinations, command: str) -> None:

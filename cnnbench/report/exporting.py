@@ -11,7 +11,7 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes, metrics
+from cnnbench import axes, metrics, units
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.version import VERSION
 
@@ -29,7 +29,7 @@ def export(found: Sequence[Entry], name: str) -> str:
 
     Raises:
         UnknownName: no such format.
-        UsageError: two records of one name, which no other tool could tell apart.
+        UsageError: two records have the same name, which other tools cannot distinguish.
     """
     if name not in EXPORTS:
         raise UnknownName("export format", name, EXPORTS)
@@ -191,7 +191,7 @@ def action_benchmark(found: Sequence[Entry]) -> str:
         row = {"name": one.record.id, "unit": "ms", "value": 1e3 * time.point}
         if time.margin is not None:
             row["range"] = f"± {100 * time.margin:.1f}%"
-        where = f"environment {one.environment.fingerprint}, {time.rounds} rounds"
+        where = f"environment {one.environment.fingerprint}, {units.number(time.rounds, 'round')}"
         rows.append({**row, "extra": where})
     return json.dumps(rows, indent=1) + "\n"
 
@@ -200,7 +200,7 @@ _TIMM = ("samples_per_sec", "step_time", "batch_size", "img_size")
 
 
 def timm(found: Sequence[Entry]) -> str:
-    """CSV with the columns of timm's benchmark.py, and what it lacks.
+    """CSV with the columns of timm's benchmark.py, and further ones.
 
     That is mode, device, phase, and every axis on which a row is not the usual.
     """

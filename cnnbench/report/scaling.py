@@ -1,6 +1,6 @@
 """Records of several batches -> throughput by batch, and the batch where it saturates.
 
-Takes numbers as they are: an interval that spans the difference of two batches is not weighed.
+Uses the point estimates: whether the difference of two batches is significant is not tested.
 """
 
 from __future__ import annotations

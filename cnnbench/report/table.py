@@ -8,8 +8,9 @@ beside their number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
@@ -17,11 +18,12 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record, Reference
-from cnnbench.report import times
+from cnnbench.report import times, usability
+from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cnnbench.store import StoredRun
 
@@ -79,7 +81,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Entry:
-    """A record with what it is read beside.
+    """A record with its context.
 
     Attributes:
         record: itself.
@@ -87,12 +89,19 @@ class Entry:
         baseline: plain eager on the same workload, device and threads in the same run, if there is
             one.
         environment: where it was measured.
+        judge: its run, asked once however many rows it has.
     """
 
     record: Record
     run: str
     baseline: Record | None
     environment: Environment
+    judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
+
+    @property
+    def usability(self) -> Usability | None:
+        """What its whole run is good for, whichever rows are shown."""
+        return self.judge()
 
     @cached_property
     def estimates(self) -> Mapping[str, Estimate | None]:
@@ -112,31 +121,34 @@ class Entry:
 
     @cached_property
     def speedup(self) -> Estimate | None:
-        """Against the baseline, which itself is exactly one."""
+        """The speed-up over the reference mode; exactly one for that mode itself."""
         if self.baseline is not None and self.record.id == self.baseline.id:
             return exact(1.0) if self.estimates["latency"] is not None else None
         return metrics.speedup(self.record, self.baseline)
 
     @cached_property
     def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode has paid."""
+        """Calls after which a compiled mode has paid for its compilation."""
         return metrics.break_even(self.record, self.baseline)
 
     @cached_property
     def quality(self) -> str | None:
-        """How far the measurement itself can be trusted."""
+        """The quality of the measurement itself, in words."""
         return metrics.quality(self.record)
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
     """Every record of the runs with its baseline."""
-    found = []
-    for run in runs:
-        table = {record.id: record for record in run.records}
-        found += [
-            Entry(record, run.manifest.run, table.get(record.spec.baseline.id), run.environment)
-            for record in run.records
-        ]
+    return [entry for run in runs for entry in _entries(run)]
+
+
+def _entries(run: StoredRun) -> list[Entry]:
+    table = {record.id: record for record in run.records}
+    found: list[Entry] = []
+    judge = cache(lambda: usability.judge(found))
+    for record in run.records:
+        baseline = table.get(record.spec.baseline.id)
+        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge))
     return found
 
 
@@ -150,7 +162,7 @@ def place(axis: Axis, entry: Entry) -> Value:
 
 
 def hoisted(axis: Axis, values: Collection[Value]) -> str:
-    """What is said once of entries that agree on an axis; nothing of a default."""
+    """The words for an axis on which all entries agree; empty for a default."""
     one = next(iter(values)) if len(values) == 1 else None
     return "" if one in {None, axis.default} else axis.phrase.format(one)
 
@@ -184,10 +196,13 @@ _STATUS: tuple[Cell, ...] = (
 
 _ORIGIN: tuple[Cell, ...] = (
     (Column("measurement", "measurement"), lambda e: e.quality),
+    (Column("usability", "usability"), lambda e: None if (u := e.usability) is None else u.use),
     (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: e.record.rounds),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
+    (Column("weights", "weights"),
+     lambda e: e.record.reference.weights if e.record.reference else None),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
     (Column("environment", "environment"), lambda e: e.record.environment),
@@ -197,7 +212,7 @@ _ORIGIN: tuple[Cell, ...] = (
 
 
 def _finite(value: float | None) -> float | None:
-    """What is no number was not measured."""
+    """The value, or ``None`` if it is not a finite number."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -249,7 +264,7 @@ def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry]
 
 
 def _speedup_columns() -> list[Cell]:
-    """What is said of an entry beside its baseline."""
+    """The columns that compare an entry with its reference mode."""
     beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
         ("speedup", "ratio", lambda e: e.speedup),
         ("break_even_calls", "number", lambda e: e.break_even),
@@ -296,7 +311,7 @@ _UNREMARKABLE = {None, "clean"}
 
 
 def summary(found: Sequence[Entry]) -> Table:
-    """The table that a run ends with."""
+    """The table that a run prints at its end."""
     keep, shared = apart(_told(), [[place(axis, one) for axis in _told()] for one in found])
     figures = [
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
@@ -307,7 +322,7 @@ def summary(found: Sequence[Entry]) -> Table:
 
 
 def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
-    """Which axes need a column, and what is said once above them, in at most one line.
+    """Which axes need a column, and the caption for the others, in at most one line.
 
     Args:
         told: axes, in the order in which they are told.
@@ -321,7 +336,7 @@ def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[A
 
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
-    """What the numbers are numbers of: machine and software, and how they were taken."""
+    """Captions: machine, software, and how the numbers were measured."""
     lines = [_where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
@@ -355,8 +370,8 @@ def _where(environment: Environment) -> str:
 
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for every row that is not simply ok, and for what was noticed."""
-    lines = []
+    """What each run is good for; a line for every row that is not ok and every note."""
+    lines = usability.lines(found)
     for entry in found:
         record = entry.record
         why = reason(record)
@@ -369,7 +384,7 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def _gaps(record: Record) -> list[str]:
-    """What a record that did not fail should have and has not."""
+    """What a record that did not fail lacks."""
     if record.failure is not None or not record.runs:
         return []
     empty = sum(not run.slices for run in record.runs)
@@ -383,5 +398,6 @@ def _subnormal(reference: Reference) -> str:
     layer = reference.subnormal_layer
     where = "" if layer is None else f", first in {layer}"
     return (
-        f"{share} of the activations are subnormal numbers{where}, which slow a CPU down many times"
+        f"{share} of the activations are subnormal numbers{where}, which are many times slower on"
+        " a CPU"
     )

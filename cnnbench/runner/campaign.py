@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import machine, store, suite
+from cnnbench import machine, store, suite, units
 from cnnbench import plan as planning
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun, Writer
 
-# Of the memory that is free now, what one worker may take before it gets an error instead of a
+# The share of the free memory that one worker may take before it gets an error instead of a
 # swapping machine.
 _MEMORY_SHARE = 0.9
 _FIT_SECONDS = 600.0
@@ -39,7 +39,7 @@ _FIT_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Job:
-    """A grid, worked out: which specs, where, how, and roughly how long."""
+    """A prepared grid: which specs, where, how, and roughly how long."""
 
     specs: tuple[Spec, ...]
     impossible: Mapping[str, str]
@@ -49,7 +49,7 @@ class Job:
     executor: Executor
 
     def seconds(self, spec: Spec) -> float:
-        """A rough guess of what a spec takes."""
+        """A rough estimate for one spec."""
         compiles = spec.mode.compiler != "eager"
         return planning.rough_seconds(self.plan, self.macs.get(spec.id, 0), compiles=compiles)
 
@@ -61,13 +61,13 @@ class Job:
 
     @property
     def total_seconds(self) -> float:
-        """A rough guess of what all of it takes; with a budget, of the first answers."""
+        """A rough estimate for everything; with a budget, for the first answers."""
         starts = len(self.work) * planning.rough_starts(self.plan)
         return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
 
 
 def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process") -> Job:
-    """Work a grid out.
+    """Prepare a grid.
 
     Asks a worker what this machine is, and what models outside the catalogue are.
 
@@ -104,7 +104,7 @@ def _work_out(
 
 
 def here(asked: Device | None, environment: Environment) -> Device:
-    """The device that was asked for, or the best present.
+    """The device that was asked for, or the best one available.
 
     Raises:
         Unsupported: this machine has no such device.
@@ -113,17 +113,17 @@ def here(asked: Device | None, environment: Environment) -> Device:
     if asked is None:
         return Device("cuda", 0) if gpus else Device("cpu")
     if asked.kind == "cuda" and not environment.hard.get("fake") and asked.index >= len(gpus):
-        found = f"{len(gpus)} CUDA devices" if gpus else "no CUDA device"
+        found = units.number(len(gpus), "CUDA device") if gpus else "no CUDA device"
         raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
     return asked
 
 
 def _refuse_idle_options(plan: Plan, device: Device) -> None:
-    """Options that would change nothing on the device, where their user thinks they did."""
+    """Refuse options that have no effect on the device."""
     given = [("--l2 cold", plan.l2 != Plan.l2), ("--cudnn-benchmark", plan.cudnn_benchmark)]
     idle = " and ".join(name for name, chosen in given if chosen)
     if idle and device.kind != "cuda":
-        raise UsageError(f"{idle}: for CUDA devices only, and this is {device.text}; leave it out")
+        raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 
 
 def memory_limit(device: Device) -> int | None:
@@ -161,7 +161,7 @@ def facts_outside(
 def _refused_shapes(
     pool: AnyPool, grid: Grid, known: Mapping[str, Facts]
 ) -> dict[tuple[str, tuple[int, ...]], str]:
-    """Ask a worker which models cannot take a shape that was asked for, and why."""
+    """Ask a worker which models reject the requested shape, and why."""
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
     found: dict[tuple[str, tuple[int, ...]], str] = {}
@@ -202,13 +202,13 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
 def resume(
     path: Path, watcher: Watcher, *, retry_failed: bool = False, budget: float | None = None
 ) -> StoredRun:
-    """Measure what a run still misses, with the run's own plan; on request what failed again.
+    """Measure what a run still lacks, with its own plan; on request, failed specs again.
 
     A budget counts anew, and in seconds; the run's own if none is given.
 
     Raises:
-        StoreError: not a run.
-        Incomparable: this is not the machine or software that the run began on.
+        StoreError: not a run directory.
+        Incomparable: the machine or software is not the one that the run was started on.
     """
     stored = store.read(path)
     wanted = [*stored.missing, *(stored.failed if retry_failed else ())]
@@ -220,7 +220,7 @@ def resume(
     if environment.fingerprint != stored.environment.fingerprint:
         changed = ", ".join(differences(stored.environment, environment))
         raise Incomparable(
-            f"{path} was begun in another environment ({changed} differ); start a new run"
+            f"{path} was started in another environment (different: {changed}); start a new run"
         )
     specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")

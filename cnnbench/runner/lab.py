@@ -1,4 +1,4 @@
-"""From layers and ways to compute them to a job: the convolution lab's order, worked out.
+"""From layers and implementations to a job: the request to the convolution lab, prepared.
 
 What does not apply, and what would take too long, is known before anything is measured and becomes
 a record that says so. Measuring itself is that of every run.
@@ -24,7 +24,7 @@ from cnnbench.suite import Grid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.requests import Applicability
+    from cnnbench.facts import Applicability
     from cnnbench.runner.executor import AnyPool
 
 ALL, NONE = "all", "none"
@@ -49,10 +49,10 @@ BUDGET = 255.0
 
 @dataclass(frozen=True)
 class LabOrder:
-    """What a user asked of the lab.
+    """The request of a user to the lab.
 
     Attributes:
-        grid: device, threads, and the modes that are the library's own ways; at most one model,
+        grid: device, threads, and the modes that are the library's own; at most one model,
             whose layers join and which is measured as a whole too. Without batches every layer has
             what it brings along, or 1.
         layers: of a suite, or given one by one.
@@ -74,7 +74,7 @@ class LabOrder:
 
 @dataclass(frozen=True)
 class Lab:
-    """An order, worked out.
+    """A prepared request.
 
     Attributes:
         job: what is measured, what is not and why.
@@ -88,7 +88,7 @@ class Lab:
 
 
 def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
-    """Work an order out; asks a worker what the machine is and what applies.
+    """Prepare a request; asks a worker what the machine is and what applies.
 
     Args:
         order: what a user asked for.
@@ -140,7 +140,7 @@ def _check_names(order: LabOrder) -> None:
             catalogue.substitute(name)
     for name in order.dtypes:
         if name not in PRECISIONS:
-            raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
+            raise UsageError(f"--dtype {name} is not one of {', '.join(PRECISIONS)}")
 
 
 def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:
@@ -156,7 +156,7 @@ def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:
 def _specs(
     order: LabOrder, layers: Sequence[ConvLayer], device: Device, shape: tuple[int, ...]
 ) -> Iterator[Spec]:
-    """Layer by layer: its library ways, its implementations, its substitutes."""
+    """Specs layer by layer: modes of the library, implementations, substitutes."""
     own, made = _own_ways(order, device), list(_made_ways(order, device))
     # What can stand in is computed by the library, in the tensors' own dtype.
     plain = [mode for mode in own if not mode.precision.startswith("amp")]
@@ -177,7 +177,7 @@ def _specs(
 
 
 def _own_ways(order: LabOrder, device: Device) -> list[Mode]:
-    """The library's ways: every mode in every dtype; the plain ones first, which others need."""
+    """Modes of the library, in every dtype; plain ones first, because others need them."""
     asked = suite.modes(order.grid.modes, device)
     ways = [Mode.parse(dtype, device.kind) for dtype in order.dtypes]
     for dtype in order.dtypes:
@@ -188,7 +188,7 @@ def _own_ways(order: LabOrder, device: Device) -> list[Mode]:
 
 
 def _made_ways(order: LabOrder, device: Device) -> Iterator[Mode]:
-    """Every implementation in the memory format it works in; in both if it takes either."""
+    """Every implementation in its memory format; in both if it accepts either."""
     formats = {mode.memory_format for mode in _own_ways(order, device)}
     for dtype in order.dtypes:
         for name in _implementations(order, device):
@@ -231,7 +231,7 @@ def _macs(spec: Spec) -> int:
 def _impossible(
     order: LabOrder, rounds: int, pool: AnyPool, specs: Sequence[Spec]
 ) -> dict[str, str]:
-    """Specs that cannot be, or take too long without having been asked for by name."""
+    """Specs that are impossible, or too slow unless they were named."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
     found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), inquiry.SECONDS)
     reasons = {
@@ -261,7 +261,7 @@ def _slow(order: LabOrder, rounds: int, spec: Spec, done: Applicability) -> str:
     seconds = rough_seconds(spec, rounds, done)
     if seconds <= MOST_SECONDS:
         return ""
-    return f"left out: would take about {seconds:.0f} s; name it with --impl to force"
+    return f"left out: would take about {seconds:.0f} s; name it with --impl to measure it"
 
 
 def rough_seconds(spec: Spec, rounds: int, done: Applicability) -> float:

@@ -42,7 +42,7 @@ class ProfilePasses:
         steps: that the profiler records.
         stacks: record call stacks too, which slows the profiled steps further.
         seconds: roughly, of the pass that times the layers.
-        ceilings: probe what the machine can do at most, for about a second.
+        ceilings: probe the ceilings of the machine, for about a second.
     """
 
     folder: Path | None = None
@@ -63,7 +63,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process") -> Job:
         names = sorted({spec.workload.architecture for spec in job.specs})
         modes = list(dict.fromkeys(spec.mode.text for spec in job.specs))
         raise UsageError(
-            f"a profile is of one model in one mode; this asks for {', '.join(names)}"
+            f"a profile is for one model in one mode; this asks for {', '.join(names)}"
             f" in {', '.join(modes)}"
         )
     (spec,) = job.specs
@@ -85,7 +85,7 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     """Make the passes over the job's only spec.
 
     Raises:
-        SomeFailed: neither a trace nor the layers' times could be had.
+        SomeFailed: there is neither a trace nor times of layers.
         StoreError: the folder cannot be made.
     """
     (spec,) = job.specs
@@ -126,7 +126,7 @@ class _Asker:
         self.profile = base
 
     def ceilings(self, spec: Spec) -> None:
-        """Probe them; those that threads waited through would be too low and are left out."""
+        """Probe the ceilings; drop them if threads had to wait, because they would be too low."""
         note = ""
         try:
             request = ProbeCeilings(device=spec.device.text, threads=spec.threads)

@@ -43,7 +43,7 @@ def test_a_network_that_fails_for_another_reason_exits_3_and_is_explained(cnnben
 
     assert result.exit_code == 3
     assert "fake:raises/inference-b1-3x224x224/eager/cpu-t1: build: ValueError" in result.stdout
-    assert "1 of 2 searches ended by something else than memory" in result.stderr
+    assert "1 of 2 searches ended for another reason than a lack of memory" in result.stderr
 
 
 def test_what_a_network_cannot_take_is_a_row(cnnbench_cli) -> None:

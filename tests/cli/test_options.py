@@ -129,4 +129,4 @@ def test_a_stored_run_takes_no_grid_beside_it(cnnbench_cli, fake_run) -> None:
     done = cnnbench_cli("baseline", "save", "run", "--batch", "8")
 
     assert done.exit_code == 2
-    assert "run says what was measured; drop --batch" in done.stderr
+    assert "run already defines what was measured; drop --batch" in done.stderr

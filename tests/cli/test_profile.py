@@ -63,7 +63,7 @@ def test_compiled_code_has_operators_but_no_layers_and_says_why(cnnbench_cli) ->
     done = cnnbench_cli("profile", "lenet", "--mode", "compile", *FAKE)
 
     assert done.exit_code == 0, done.output
-    assert "layers cannot be told apart in compiled code" in done.stdout
+    assert "layers cannot be separated in compiled code" in done.stdout
     assert "reorders" not in done.stdout  # no heading above nothing
     assert "aten::mkldnn_convolution" in done.stdout
 

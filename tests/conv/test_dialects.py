@@ -124,7 +124,7 @@ def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m trans", "trans"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -_ 3", "spatial_dim"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -I NHWC -O NCHW", "NHWC:NCHW"),
-        ("convint8 -n 1", "no MIOpenDriver"),
+        ("convint8 -n 1", "not a MIOpenDriver"),
         ("conv 'x", "quotation"),
         ("conv 1 2", "'1'"),
         ("conv -n 1 -c 64 -H 5 -W 5 -k 64 -y 7 -x 7", "7x7"),

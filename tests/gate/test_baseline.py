@@ -150,7 +150,7 @@ def test_rounds_of_unlike_machines_do_not_join(one) -> None:
         ("", StoreError, "it is not JSON"),
         ("[]", StoreError, "make one with 'cnnbench baseline save'"),
         ('{"id": 1}', StoreError, "make one with"),
-        ('{"kind": "cnnbench baseline", "schema": 7}', Incomparable, "baseline schema 7"),
+        ('{"kind": "cnnbench baseline", "schema": 7}', Incomparable, "schema 7"),
         ('{"kind": "cnnbench baseline", "schema": 1}', StoreError, "missing"),
     ],
 )

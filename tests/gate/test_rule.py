@@ -110,7 +110,7 @@ def test_it_is_given_up_where_the_noise_leaves_no_hope() -> None:
     assert hopeless(wild, FIVE)
     assert not hopeless([one + math.log(1.5) for one in wild], FIVE), "a large change is seen"
     assert not hopeless([one / 3 for one in wild], FIVE)
-    assert decide(wild, FIVE).reason == "too noisy: even 10 such pairs would not tell"
+    assert decide(wild, FIVE).reason == "too noisy: even 10 such pairs would not decide"
     assert decide(wild, SequentialRule(0.3)).verdict != "inconclusive"
 
 

@@ -170,7 +170,7 @@ def test_the_markdown_of_pictures_shows_them_by_part() -> None:
         "", r"## Size \*and\* work", "", "Up is better.", "",
         r"![a\|b](my%20report-pictures/size-0.svg)", "", "![second](x/size-1.svg)",
     ]  # fmt: skip
-    assert gallery([]) == "\nNo plots: they need more than was measured here.\n"
+    assert gallery([]) == "\nNo plots: they need more measurements than these runs have.\n"
 
 
 def test_without_the_library_one_line_says_what_to_install(found, tmp_path, monkeypatch) -> None:

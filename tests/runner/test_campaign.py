@@ -104,7 +104,7 @@ def test_cuda_without_a_gpu_is_refused_in_one_line() -> None:
 
 @pytest.mark.usefixtures("with_gpu")
 def test_a_second_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(Unsupported, match="--device cuda:1: torch finds 1 CUDA devices here"):
+    with pytest.raises(Unsupported, match="--device cuda:1: torch finds 1 CUDA device here"):
         prepare(device="cuda:1")
 
 
@@ -240,7 +240,7 @@ def test_resuming_in_another_environment_is_refused_with_what_differs(tmp_path) 
     other = {"hard": {"fake": True, "cpu": "Another"}}
     (path / store.ENVIRONMENT).write_text(json.dumps(other))
 
-    with pytest.raises(Incomparable, match=r"another environment \(cpu differ\); start a new run"):
+    with pytest.raises(Incomparable, match=r"another environment \(different: cpu\); start a new"):
         campaign.resume(path, Ear())
 
     assert lines(path) == []

@@ -253,7 +253,7 @@ def test_a_starter_that_cannot_start_says_its_last_line(tmp_path: Path) -> None:
 
 def test_a_starter_that_says_nothing_is_not_quoted(tmp_path: Path) -> None:
     origin = package(tmp_path / "package", "")
-    with Pool(tmp_path, origin) as pool, pytest.raises(StarterDied, match="it wrote nothing"):
+    with Pool(tmp_path, origin) as pool, pytest.raises(StarterDied, match="it gave no reason"):
         pool.start()
 
 

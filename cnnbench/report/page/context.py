@@ -1,4 +1,4 @@
-"""Sections about what stands behind the numbers: failures, environments, method, changes."""
+"""Sections about the background of the numbers: failures, environments, method, changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def failures(found: Sequence[Entry]) -> Section | None:
-    """What failed or came out wrong, with the reason."""
+    """Specs that failed or have a doubtful output, with the reason."""
     bad = [
         one
         for one in found
@@ -132,8 +132,8 @@ def changes(found: Sequence[PageChange]) -> Section | None:
     return Section(
         "changes",
         "Changes",
-        "New over old with its interval: right of one is more. Where the interval holds one, the"
-        " two are not told apart.",
+        "The ratio of new to old with its interval; to the right of 1 is more. If the interval"
+        " includes 1, there is no clear difference.",
         Table(columns, rows),
         (("new over old", plot),) if points else (),
         whole=True,

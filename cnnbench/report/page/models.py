@@ -71,7 +71,7 @@ def _candidates(some: Sequence[Candidate]) -> Points:
 
 
 def _spread(front: Sequence[Candidate]) -> list[Candidate]:
-    """Those of the front whose names do not lie on top of each other, at most ten."""
+    """The points of the front whose names do not overlap, at most ten."""
     if not front:
         return []
     least = math.log(front[-1].seconds.point / front[0].seconds.point) / 10

@@ -1,4 +1,4 @@
-"""Series over runs -> a page of their own: every level and every step, drawn."""
+"""Series over runs -> an HTML page with every level and every step change."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ METHOD = (
     "A step is found by E-divisive (Matteson and James, JASA 109, 2014): the split with the largest"
     " energy distance between its sides, kept where few permutations of the series have one as"
     " large; p is their share.",
-    "Runs were measured on different days: a step may be the machine's and not the code's. What a"
-    " change did is told by measuring both side by side: cnnbench ab.",
+    "Runs were measured on different days: a step may be the machine's and not the code's. To see"
+    " the effect of a change, measure both revisions side by side: cnnbench ab.",
 )
 
 

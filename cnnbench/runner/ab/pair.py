@@ -42,7 +42,7 @@ _LONGEST_SLICE = 0.25
 
 @dataclass(frozen=True)
 class PairedRun:
-    """What one pair of processes showed.
+    """The result of one pair of processes.
 
     Attributes:
         base, head: the two runs; slices of equal turn were next to each other.
@@ -55,7 +55,7 @@ class PairedRun:
 
     @property
     def preparing(self) -> float:
-        """Seconds of building and of first calls, which compile."""
+        """Seconds spent on building and on first calls, which compile."""
         return sum(one.build_ns + sum(one.warmup_ns[:1]) for one in (self.base, self.head)) / 1e9
 
     @property
@@ -79,7 +79,7 @@ class PairedRun:
 
     @property
     def cpu_ratio(self) -> float | None:
-        """The same of CPU time; ``None`` where that was not measured."""
+        """The ratio of CPU times; ``None`` if they were not measured."""
         slices = [*self.base.slices, *self.head.slices]
         if any(not one.cpu_seconds for one in slices):
             return None
@@ -99,7 +99,7 @@ class PairedRun:
         first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
         around = [abs(one - first) for one in ratios[:third]]
         around += [abs(one - last) for one in ratios[-third:]]
-        # Of two medians, from the median absolute deviation, for errors that are nearly normal.
+        # For two medians, from the median absolute deviation, if errors are nearly normal.
         error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
         return last - first, error
 
@@ -121,7 +121,7 @@ class PairedRun:
 
 @dataclass(frozen=True)
 class BrokenPair:
-    """A pair without an answer: which side failed, and how."""
+    """A pair without a result: which side failed, and how."""
 
     role: str
     failure: Failure
@@ -198,7 +198,7 @@ def pinned(core: int | None) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     if core not in before:
         allowed = ", ".join(map(str, sorted(before)))
-        raise UsageError(f"--core {core}: this process may run on {allowed} only")
+        raise UsageError(f"--core {core}: this process may only run on {allowed}")
     os.sched_setaffinity(0, {core})
     try:
         yield
@@ -208,7 +208,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM, as a CI job sends it, is like Ctrl-C meanwhile: checkouts and workers must go."""
+    """Handle SIGTERM, as CI jobs send it, like Ctrl-C, so that checkouts and workers go."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,6 +1,6 @@
 """From two sides and a grid to verdicts and two run directories.
 
-Where sides, campaign, session and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
+Connects sides, campaign, session and store; ``cnnbench ab`` and ``cnnbench check`` call it.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 VERDICTS = "verdicts.json"
-# Of slices of one side in one pair.
+# Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
 _SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class PairedPlan:
-    """How sides are measured beside each other.
+    """How two sides are measured in pairs.
 
     Attributes:
         rule: threshold and looks.
@@ -88,7 +88,7 @@ class PairedPlan:
 
 @dataclass(frozen=True)
 class PairedJob:
-    """A paired measurement, worked out.
+    """A prepared paired measurement.
 
     Attributes:
         sides: base and head.
@@ -106,7 +106,7 @@ class PairedJob:
     budget: float
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
-        """What became of it, for the gate to judge."""
+        """The outcomes as a comparison for the gate to judge."""
         rule = self.comparisons[0].rule
         remarks = []
         for side in self.sides:
@@ -122,7 +122,7 @@ class PairedJob:
 
 
 def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> PairedJob:
-    """Work a paired measurement out: what is compared, and where.
+    """Prepare a paired measurement: what is compared, and where.
 
     Args:
         both: the sides, open.
@@ -162,7 +162,7 @@ def _executor(side: CodeSide, how: PairedPlan) -> Executor:
 
 
 def _asked(grid: Grid, named: Named) -> Grid:
-    """The grid, with the model or mode that a side is."""
+    """The grid with the model or mode of a side."""
     if named.kind == "model":
         return replace(grid, models=(named.value,))
     return replace(grid, modes=(named.value,)) if named.kind == "mode" else grid
@@ -184,7 +184,7 @@ def _environment(side: CodeSide, who: Executor) -> Environment:
 
 
 def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
-    """An error of one side, in one line that names the side where that is not plain."""
+    """An error of one side, in one line that names the side if necessary."""
     text = str(error)
     if "No module named 'torch" in text:
         module = text.partition("No module named ")[2]
@@ -290,10 +290,10 @@ def remeasure(
     watcher: PairWatcher,
     out: Path | None = None,
 ) -> list[PairedOutcome]:
-    """Measure specs now, of a recorded revision against another: a baseline's source and the head.
+    """Measure specs now: a recorded revision, e.g. of a baseline file, against another one.
 
     Args:
-        specs: ids of what the baseline holds, at least one.
+        specs: ids of specs in the baseline file, at least one.
         words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
         repo: the user's repository.
         rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
@@ -328,22 +328,22 @@ def selection(
         if given and kind == name:
             raise UsageError(f"BASE and HEAD are {name}s already; drop --{name}s")
     if not models and kind in {"rev", "worktree"}:
-        raise UsageError("say which networks of the repository: --models package.module:factory")
+        raise UsageError("name the networks of the repository: --models package.module:factory")
     suggested = (both[0].value,) if kind == "model" else ("quick",)
     return tuple(models or suggested), tuple(modes or ("eager",))
 
 
 def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """What a user should know before he believes the answer."""
+    """Notices for a user about the meaning of the result."""
     found = sides.notices(*both, repo)
     same = _ours(models, both, repo)
     if same:
-        found.append(f"{', '.join(same)}: part of cnnbench, the same in both revisions")
+        found.append(f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions")
     return found
 
 
 def _ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Models that are this program's and thus no part of the revisions that are compared."""
+    """Models that belong to cnnbench and not to the revisions that are compared."""
     if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
         return []
     selected = suite.select(models)

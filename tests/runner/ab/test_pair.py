@@ -190,7 +190,7 @@ def test_pinning_is_for_the_while_and_refuses_a_core_that_is_not_ours() -> None:
     with pinned(core):
         assert os.sched_getaffinity(0) == {core}
     assert os.sched_getaffinity(0) == before
-    with pytest.raises(UsageError, match="may run on"), pinned(4096):
+    with pytest.raises(UsageError, match="may only run on"), pinned(4096):
         pass
     with pinned(None):
         assert os.sched_getaffinity(0) == before

@@ -157,7 +157,7 @@ def test_a_regression_that_does_not_come_back_is_no_regression_and_not_unchanged
     (found,) = measured(Noise(slower(0.100, 0.102, 0.098, 0.001, 0.0, -0.001)))
 
     assert found.verdict == "inconclusive"
-    assert "did not confirm" in found.decision.reason
+    assert "not confirmed by a second" in found.decision.reason
     assert "+10.0 %" in found.decision.reason
 
 
@@ -184,7 +184,7 @@ def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
     (found,) = measured(noisy(0.1))
 
     assert (found.verdict, found.decision.pairs) == ("inconclusive", 5)
-    assert found.decision.reason == "too noisy: even 10 such pairs would not tell"
+    assert found.decision.reason == "too noisy: even 10 such pairs would not decide"
 
 
 def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
