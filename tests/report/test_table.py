@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.facts import Reference
 from cnnbench.metrics import METRICS
-from cnnbench.record import Failure, Reference
+from cnnbench.record import Failure
 from cnnbench.report import table
 from cnnbench.report.table import summary, tidy
 from tests import made
