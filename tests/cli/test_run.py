@@ -487,8 +487,7 @@ def test_options_that_would_change_nothing_are_refused_in_one_line(run) -> None:
 
     assert result.exit_code == 2
     assert result.stderr.strip() == (
-        "cnnbench: --l2 cold and --cudnn-benchmark: only for CUDA devices, but this is cpu;"
-        " drop it"
+        "cnnbench: --l2 cold and --cudnn-benchmark: only for CUDA devices, but this is cpu; drop it"
     )
 
 

@@ -240,9 +240,7 @@ def test_resuming_in_another_environment_is_refused_with_what_differs(tmp_path) 
     other = {"hard": {"fake": True, "cpu": "Another"}}
     (path / store.ENVIRONMENT).write_text(json.dumps(other))
 
-    with pytest.raises(
-        Incomparable, match=r"another environment \(different: cpu\); start a new"
-    ):
+    with pytest.raises(Incomparable, match=r"another environment \(different: cpu\); start a new"):
         campaign.resume(path, Ear())
 
     assert lines(path) == []
