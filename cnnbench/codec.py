@@ -95,6 +95,8 @@ def _reader(kind: Any) -> _Reader:
 
 def _reader_of_plain(kind: type) -> _Reader:
     def read(data: Any) -> Any:
+        if type(data) is int and data not in _WHOLE:
+            raise _MisfitError(_TOO_LARGE)
         if type(data) is kind:
             return data
         if kind is float and type(data) is int:
@@ -131,11 +133,12 @@ def _reader_of_list(inner: Any) -> _Reader:
         if type(data) is not list:
             raise _expected("a list", data)
         # Long lists of numbers, and lists of those: the common case, without a call per number.
-        if wanted and wanted.issuperset(map(type, data)):
+        if wanted and _plain(data, wanted):
             return tuple(data)
-        lists = wanted_within and _LIST.issuperset(map(type, data))
-        if lists and wanted_within.issuperset(map(type, chain.from_iterable(data))):
-            return tuple(map(tuple, data))
+        if wanted_within and _LIST.issuperset(map(type, data)):
+            flat = list(chain.from_iterable(data))
+            if _plain(flat, wanted_within):
+                return tuple(map(tuple, data))
         return _read_items(repeat(read_one), data)
 
     return read
@@ -166,6 +169,21 @@ def _read_items(readers: Iterable[_Reader], data: list[Any]) -> tuple[Any, ...]:
 
 _LIST = {list}
 
+# Whole numbers of 64 bits, which is what clocks and counters have; a larger one is no float either.
+_WHOLE = range(-(2**63), 2**64)
+_TOO_LARGE = "expected a whole number of 64 bits, found a larger one"
+
+
+def _plain(data: list[Any], wanted: set[type]) -> bool:
+    """Whether values are of these types, and their whole numbers small enough to compute with."""
+    kinds = set(map(type, data))
+    if not kinds <= wanted:
+        return False
+    if int not in kinds:
+        return True
+    numbers = data if kinds == {int} else [one for one in data if type(one) is int]
+    return min(numbers) in _WHOLE and max(numbers) in _WHOLE
+
 
 def _item(kind: Any) -> Any:
     """The item type of a tuple of any length; ``Any`` for other types."""
@@ -187,7 +205,7 @@ def _reader_of_mapping(inner: Any) -> _Reader:
     def read(data: Any) -> Any:
         if type(data) is not dict:
             raise _expected("an object", data)
-        if inner is Any or not data or (plain and wanted.issuperset(map(type, data.values()))):
+        if inner is Any or not data or (plain and _plain([*data.values()], wanted)):
             return data.copy()
         return {key: _read_part(read_one, part, key) for key, part in data.items()}
 
@@ -232,7 +250,7 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     return read
 
 
-# Names of fields whose value differs from the JSON value, and their conversions.
+# Names of fields whose value differs from the JSON value or may be too large, and their readers.
 _Fillers = tuple[tuple[str, _Reader], ...]
 
 
@@ -243,7 +261,9 @@ def _fillers(kind: type, data: dict[str, Any]) -> _Fillers:
         if name not in fields:
             raise _MisfitError("no such field; was it written by a newer cnnbench?", f".{name}")
     found: list[tuple[str, _Reader]] = [
-        (n, _reader(hints[n])) for n, part in data.items() if type(part) is not _usual(hints[n])
+        (n, _reader(hints[n]))
+        for n, part in data.items()
+        if type(part) is not _usual(hints[n]) or type(part) is int
     ]
     for name in [name for name in fields if name not in data]:
         make = fields[name].default_factory

@@ -70,7 +70,12 @@ def default_threads() -> int:
     """Threads that can run at the same time: cores, or the quota if that is less."""
     quota = cpu_quota()
     cores = usable_cores()
-    return cores if quota is None else max(1, min(cores, int(quota)))
+    return cores if quota is None else threads_for(min(cores, quota))
+
+
+def threads_for(cores: float) -> int:
+    """Threads that so many cores of time are enough for."""
+    return max(1, int(cores))
 
 
 def _kibibytes(path: str, key: str) -> int | None:

@@ -193,6 +193,18 @@ class Run:
         """Per call: the median of its slices' medians."""
         return stats.median(self.slices.seconds) if self.slices else None
 
+    @property
+    def awake_seconds(self) -> float | None:
+        """The same without the waiting for a core; ``None`` where that was not counted."""
+        found = self.slices.awake_seconds
+        return stats.median(found) if found else None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds per call; ``None`` where they were not counted."""
+        found = self.slices.cpu_seconds
+        return stats.median(found) if found else None
+
 
 @dataclass(frozen=True)
 class Memory:

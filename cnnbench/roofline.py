@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from cnnbench.stats import ratio_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -125,7 +127,7 @@ def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:
     for (left, low), (right, high) in pairwise(points):
         if size <= right:
             part = math.log(size / left) / math.log(right / left)
-            return low * math.exp(part * math.log(high / low))
+            return low * ratio_of(part * math.log(high / low))
     return points[-1][1]
 
 

@@ -51,9 +51,43 @@ class Slice:
         """Seconds per call: the median sample divided by its calls."""
         return _seconds(self.ns, self.iterations)
 
+    @property
+    def awake_seconds(self) -> float | None:
+        """Seconds per call without the waiting for a core; ``None`` where that is not known."""
+        return _awake_seconds(self.ns, self.iterations, self.cpu_ns, self.run_delay_ns)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds per call: a mean, because they are counted per slice."""
+        return _cpu_seconds(self.ns, self.iterations, self.cpu_ns)
+
 
 def _seconds(ns: Sequence[int], iterations: int) -> float:
     return median(ns) / iterations / 1e9
+
+
+def _cpu_seconds(ns: Sequence[int], iterations: int, cpu_ns: int | None) -> float | None:
+    return None if cpu_ns is None else cpu_ns / (iterations * len(ns)) / 1e9
+
+
+def _awake_seconds(
+    ns: Sequence[int], iterations: int, cpu_ns: int | None, run_delay_ns: int | None
+) -> float | None:
+    """Seconds per call of which the process was not ready to run without having a core.
+
+    The mean over the slice, because waiting is counted per slice: its samples, less the share of
+    what was counted (CPU time and waiting) that was waiting. A share, not the difference, because
+    the counts begin a little before the samples and end a little after them. Or the median, if it
+    is smaller: a wait that hits few samples does not move it, and a slice without waiting keeps its
+    usual latency. Right for processes of one thread: it is the main thread's waiting that is known.
+    What the code itself waits for stays in, unlike in CPU time.
+    """
+    if run_delay_ns is None:
+        return None
+    wall = sum(ns)
+    whole = max(wall, (cpu_ns or 0) + run_delay_ns)
+    mean = wall * (whole - run_delay_ns) / whole / (iterations * len(ns)) / 1e9
+    return min(_seconds(ns, iterations), mean)
 
 
 # Fields that a slice may lack.
@@ -145,6 +179,16 @@ class Slices(Sequence[Slice]):
         return tuple(map(_seconds, self.ns, self.iterations))
 
     @cached_property
+    def awake_seconds(self) -> tuple[float, ...] | None:
+        """Seconds per call of each slice without waiting for a core; ``None`` if one lacks it."""
+        return _all(one.awake_seconds for one in self)
+
+    @property
+    def cpu_seconds(self) -> tuple[float, ...] | None:
+        """CPU seconds per call of each slice; ``None`` if one lacks it."""
+        return _all(one.cpu_seconds for one in self)
+
+    @cached_property
     def sampled_ns(self) -> int:
         """Sum of all samples."""
         return sum(map(sum, self.ns))
@@ -171,6 +215,11 @@ class Slices(Sequence[Slice]):
         if column is None or None in column:
             return None
         return sum(cast("tuple[int, ...]", column))
+
+
+def _all(values: Iterable[float | None]) -> tuple[float, ...] | None:
+    known = tuple(values)
+    return None if None in known else cast("tuple[float, ...]", known)
 
 
 def _known(values: Iterable[int | None]) -> tuple[int | None, ...] | None:

@@ -37,6 +37,30 @@ class Estimate:
         return (self.high - self.low) / 2 / abs(self.point)
 
 
+# Logarithms of ratios end here, far beyond what anything can measure (times of 64 bits differ by
+# e^44) and far enough below the largest number that its square, or a sum of many, is one as well.
+_FARTHEST = 300.0
+# A change of less than nothing is none: here the difference from -1 is the last that a float has.
+_LEAST_CHANGE = -36.0
+
+
+def ratio_of(log: float) -> float:
+    """The ratio of a log-ratio; never zero and never infinite.
+
+    >>> ratio_of(0.0), ratio_of(1e9) == ratio_of(300.0)
+    (1.0, True)
+    """
+    return math.exp(max(-_FARTHEST, min(log, _FARTHEST)))
+
+
+def change_of(log: float) -> float:
+    """The relative change that a log-ratio is, ``ratio_of(log) - 1`` without its rounding.
+
+    Always above -1, so that it can be turned back into a logarithm.
+    """
+    return math.expm1(max(_LEAST_CHANGE, min(log, _FARTHEST)))
+
+
 # Typed, so that a count stays an integer if a measured value is equal to it.
 @lru_cache(maxsize=4096, typed=True)
 def exact(value: float | None) -> Estimate | None:
@@ -81,7 +105,7 @@ def _geometric(values: tuple[float, ...], confidence: float) -> Estimate:
         return Estimate(point)
     logs = [math.log(value) for value in values]
     centre, half = t_interval(logs, confidence)
-    low, high = math.exp(centre - half), math.exp(centre + half)
+    low, high = ratio_of(centre - half), ratio_of(centre + half)
     return Estimate(point, min(low, point), max(high, point), len(values))
 
 
@@ -94,9 +118,10 @@ def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     if not values:
         raise ValueError("needs log-ratios, one per round")
     if len(values) < 2:
-        return Estimate(math.exp(values[0]))
+        return Estimate(ratio_of(values[0]))
     centre, half = t_interval(values, confidence)
-    return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values))
+    low, high = ratio_of(centre - half), ratio_of(centre + half)
+    return Estimate(ratio_of(centre), low, high, len(values))
 
 
 @dataclass(frozen=True)
@@ -181,12 +206,15 @@ def total(parts: Sequence[Sequence[float]], confidence: float = 0.95) -> Estimat
 
 def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
     """Standard error of a sum, and its degrees of freedom (Satterthwaite 1946, Welch 1947)."""
-    variance = sum(error**2 for error, _ in parts)
-    below = sum(error**4 / freedom for error, freedom in parts)
+    # By a power of two, which rounds nothing, so that fourth powers are neither zero nor infinite.
+    _, scale = math.frexp(max(error for error, _ in parts))
+    scaled = [(math.ldexp(error, -scale), freedom) for error, freedom in parts]
+    variance = sum(error**2 for error, _ in scaled)
+    below = sum(error**4 / freedom for error, freedom in scaled)
     lowest = min(freedom for _, freedom in parts)
     # At least the smaller of the two: the limit where one error dominates.
     freedom = max(lowest, math.floor(variance**2 / below)) if below > 0 else lowest
-    return math.sqrt(variance), freedom
+    return math.ldexp(math.sqrt(variance), scale), freedom
 
 
 def _log_error(one: Estimate) -> float | None:

@@ -41,7 +41,7 @@ def _times(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return f"{text} (one round)"
-    return f"{text} [{units.ratio(change.low)}, {units.ratio(change.high)}]"
+    return f"{text}{_between(change)}"
 
 
 def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -58,7 +58,7 @@ def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 
 
 def _latency(record: Record) -> float:
-    time = metrics.latency(record)
+    time = metrics.shown(record)
     assert time is not None  # noqa: S101 - only what was measured is chosen
     return time.point
 
@@ -109,7 +109,8 @@ def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 def _between(change: Estimate) -> str:
     if change.low is None or change.high is None:
         return ""
-    return f" [{units.ratio(change.low)}, {units.ratio(change.high)}]"
+    ends = units.interval(units.ratio, change.point, change.low, change.high, change.rounds)
+    return f" [{ends}]"
 
 
 def _others(evidence: Evidence) -> tuple[AdviceFinding, ...]:

@@ -10,19 +10,20 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli import options
+from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
 from cnnbench.errors import Interrupted, SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
-from cnnbench.report import render
+from cnnbench.report import render, usability
 from cnnbench.report.table import entries, summary
 from cnnbench.runner.advise import measure, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.table import Entry
     from cnnbench.suite import Grid
 
 _TITLES = {
@@ -49,11 +50,20 @@ Examples:
 @options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
 @options.out()
+@options.wait
 @options.as_json
 @options.quiet
 @options.executor
 @options.debug
-def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool, who: str) -> None:
+def command(
+    grid: Grid,
+    plan: Plan,
+    out: Path | None,
+    wait: float | None,
+    as_json: bool,
+    quiet: bool,
+    who: str,
+) -> None:
     """Recommend the mode to run one model in on this machine, from measurements.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
@@ -71,6 +81,7 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
             f"{out} holds another run; choose another --out (to measure what is missing there:"
             f" cnnbench run --resume {out})"
         )
+    measuring.before(job.specs, job.executor, wait, quiet=quiet)
     progress = Progress(total=len(job.specs), quiet=quiet)
     try:
         evidence = measure(job, untried, out, progress, name)
@@ -79,17 +90,18 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
     finally:
         progress.close()
     findings = advise(evidence)
-    text = json.dumps(_json(evidence, findings, out), indent=1) + "\n"
+    rows = entries([store.read(out)])
+    text = json.dumps(_json(evidence, findings, out, rows), indent=1) + "\n"
     write(text, out / "advice.json")
-    click.echo(text if as_json else _words(findings, out), nl=False)
+    click.echo(text if as_json else _words(findings, rows), nl=False)
     click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
     if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
-def _words(findings: Sequence[AdviceFinding], out: Path) -> str:
+def _words(findings: Sequence[AdviceFinding], rows: Sequence[Entry]) -> str:
     """The table of modes, then the findings under their titles."""
-    lines = [render(summary(entries([store.read(out)])), "table")]
+    lines = [render(summary(rows), "table")]
     for kind, title in _TITLES.items():
         found = [_line(finding) for finding in findings if finding.kind == kind]
         if found:
@@ -103,7 +115,9 @@ def _line(finding: AdviceFinding) -> str:
     return f"{finding.mode}: {finding.text}" if named else finding.text
 
 
-def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> dict[str, Any]:
+def _json(
+    evidence: Evidence, findings: Sequence[AdviceFinding], out: Path, rows: Sequence[Entry]
+) -> dict[str, Any]:
     best = evidence.recommended
     return {
         "recommended": None if best is None else best.spec.mode.text,
@@ -113,4 +127,5 @@ def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> d
         "untried": dict(evidence.untried),
         "profiled": None if evidence.profile is None else evidence.profile.spec,
         "run": str(out),
+        "usability": next(iter(encode(usability.by_run(rows)).values()), None),
     }

@@ -79,6 +79,7 @@ named is measured however long it takes.
 @click.option("--list", "listed", is_flag=True,
               help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
 @options.out()
+@options.wait
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -96,6 +97,7 @@ def command(
     apply: bool,
     listed: bool,
     out: Path | None,
+    wait: float | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -125,6 +127,7 @@ def command(
     if dry_run:
         measuring.show_grid(found.job, as_json=as_json)
         return
+    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet)
     name = store.new_run_name()
     stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
     if apply:

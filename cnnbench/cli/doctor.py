@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnbench.environment import Environment
+    from cnnbench.quiet import CoreUse
 
 _EPILOG = """\b
 Examples:
@@ -37,22 +38,26 @@ def command(as_json: bool, who: str) -> None:
     whether cores are hyperthreads of one, which is measured; findings come with what to do, as any
     user.
     """
-    with asking(executor(who)) as pool:
+    measures = executor(who)
+    with asking(measures) as pool:
         environment = describe(pool)
+    now = measures.core_use()
     # Measured, so only where this very machine is meant.
     pair = sharing.slowest() if who == "process" else None
-    findings = doctor.findings(environment)
+    findings = doctor.findings(environment, now)
     if (shared := doctor.shared_core(pair)) is not None:
         findings = (*findings, shared)
     if as_json:
         data = encode(environment) | {
             "fingerprint": environment.fingerprint,
+            "now": None if now is None else encode(now),
             "sharing": None if pair is None else encode(pair),
             "findings": encode(findings),
         }
         click.echo(json.dumps(data, indent=1))
         return
-    for title, value in [*_facts(environment), ("a core beside a busy one", _beside(pair))]:
+    measured = [("busy now", _busy(now)), ("a core beside a busy one", _beside(pair))]
+    for title, value in [*_facts(environment), *measured]:
         click.echo(f"{title:24} {_text(value)}")
     click.echo()
     for finding in findings:
@@ -85,6 +90,13 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _busy(now: CoreUse | None) -> str | None:
+    if now is None:
+        return None
+    waiting = "" if now.waiting is None else f"; some process waits {100 * now.waiting:.0f} % of it"
+    return f"{now.busy:.1f} of {now.cores} cores{waiting}"
 
 
 def _beside(pair: doctor.Beside | None) -> str | None:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     Decorator = Callable[[Command], Command]
 
 
+# What --wait waits for at most, where it is given no time.
+WAIT = "10m"
+
+
 def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None:
     """Refuse options on the command line that would have no effect.
 
@@ -323,6 +327,11 @@ threads = click.option(
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Show what would be measured, without measuring."
 )
+wait = click.option(
+    "--wait", type=Seconds(), metavar="[TIME]", is_flag=False, flag_value=WAIT,
+    help="Wait until the machine is quiet, at most for TIME, then measure in any case."
+         f"  [TIME: {WAIT}]",
+)  # fmt: skip
 quiet = click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
 executor = click.option(
     "--executor", "who", default="process", hidden=True, help="process or fake."

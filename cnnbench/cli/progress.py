@@ -18,6 +18,7 @@ from cnnbench.report.terminal import inert
 
 if TYPE_CHECKING:
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+    from cnnbench.gate.rule import Decision
     from cnnbench.record import Record
 
 _COLOURS = {
@@ -55,7 +56,7 @@ class Progress:
         self._done += 1
         if self._quiet:
             return
-        time_of = metrics.latency(record)
+        time_of = metrics.shown(record)
         what = units.seconds(time_of.point) if time_of is not None else _why(record)
         status = "not applicable" if record.refused else record.status
         if self._colour and not record.refused:
@@ -110,12 +111,24 @@ class PairProgress:
         """Write a line per verdict."""
         self.judged_so_far += 1
         found = outcome.decision
-        ends = (found.estimate, found.low, found.high)
-        point, *span = [units.percent(end, sign=True) for end in ends if end is not None] or [""]
-        interval = f" [{', '.join(span)}]" if span else ""
-        self.say(f"{outcome.comparison.name}: {outcome.verdict} {point}{interval}".rstrip())
+        self.say(f"{outcome.comparison.name}: {outcome.verdict} {_seen(found)}".rstrip())
 
     def say(self, text: str) -> None:
         """Write a line."""
         if not self._quiet:
             click.echo(f"cnnbench: {text}", err=True)
+
+
+def _seen(found: Decision) -> str:
+    """The change with its interval, as far as there is one."""
+    if found.estimate is None:
+        return ""
+    text = units.percent(found.estimate, sign=True)
+    if found.low is None or found.high is None:
+        return text
+    point, low, high = (1 + one for one in (found.estimate, found.low, found.high))
+    return f"{text} [{units.interval(_change, point, low, high, found.pairs, 'pairs')}]"
+
+
+def _change(ratio: float) -> str:
+    return units.percent(ratio - 1, sign=True)

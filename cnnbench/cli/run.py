@@ -17,6 +17,8 @@ from cnnbench.report import render
 from cnnbench.report.scaling import ending
 from cnnbench.report.table import entries, tidy
 from cnnbench.runner import campaign
+from cnnbench.runner.executor import executor
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
-_BESIDE_RESUME = ("resume", "retry_failed", "budget", "as_json", "quiet", "debug")
+_BESIDE_RESUME = ("resume", "retry_failed", "budget", "wait", "as_json", "quiet", "debug")
 
 _EPILOG = """\b
 Examples:
@@ -56,6 +58,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
+@options.wait
 @options.dry_run
 @options.as_json
 @options.quiet
@@ -70,6 +73,7 @@ def command(
     out: Path | None,
     resume: Path | None,
     retry_failed: bool,
+    wait: float | None,
     dry_run: bool,
     as_json: bool,
     quiet: bool,
@@ -83,7 +87,8 @@ def command(
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
-        stored = _resume(resume, retry_failed=retry_failed, budget=plan.budget, quiet=quiet)
+        left = _left(resume, retry_failed=retry_failed, wait=wait, quiet=quiet)
+        stored = _resume(resume, left, retry_failed=retry_failed, budget=plan.budget, quiet=quiet)
     else:
         if retry_failed:
             raise UsageError("--retry-failed goes with --resume DIR")
@@ -91,6 +96,7 @@ def command(
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return
+        measuring.before(job.specs, job.executor, wait, quiet=quiet)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
     _show(stored, as_json=as_json)
@@ -103,10 +109,20 @@ def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun
     return measuring.interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
 
 
-def _resume(path: Path, *, retry_failed: bool, budget: float | None, quiet: bool) -> StoredRun:
+def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) -> int:
+    """How many specs a run still misses, before which the machine is looked at."""
     stored = store.read(path)
-    total = len(stored.missing) + (len(stored.failed) if retry_failed else 0)
-    progress = Progress(total=total, quiet=quiet)
+    names = [*stored.missing, *(stored.failed if retry_failed else ())]
+    if names:
+        who = executor(stored.manifest.executor)
+        measuring.before(map(Spec.parse, names), who, wait, quiet=quiet)
+    return len(names)
+
+
+def _resume(
+    path: Path, left: int, *, retry_failed: bool, budget: float | None, quiet: bool
+) -> StoredRun:
+    progress = Progress(total=left, quiet=quiet)
     return measuring.interruptible(
         lambda: campaign.resume(path, progress, retry_failed=retry_failed, budget=budget),
         progress,

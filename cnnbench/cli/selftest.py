@@ -79,7 +79,8 @@ def command(
 
 def _text(report: Report) -> str:
     rows = tuple(
-        (one.what, _figure(one), _bound(one), "ok" if one.ok else "bad") for one in report.findings
+        (one.what, _figure(one, report.rounds), _bound(one), "ok" if one.ok else "bad")
+        for one in report.findings
     )
     captions = (FAKE,) if report.fake else ()
     return f"{render(Table(_COLUMNS, rows, captions), 'table')}\n{_sentence(report)}\n"
@@ -92,13 +93,14 @@ def _sentence(report: Report) -> str:
     )
 
 
-def _figure(finding: SelfTest) -> str:
+def _figure(finding: SelfTest, rounds: int) -> str:
     if isinstance(finding.value, str):
         return finding.value
     write = _WRITERS[finding.kind]
     if finding.low is None or finding.high is None:
         return write(finding.value)
-    return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
+    ends = units.interval(write, finding.value, finding.low, finding.high, rounds)
+    return f"{write(finding.value)} [{ends}]"
 
 
 def _bound(finding: SelfTest) -> str:

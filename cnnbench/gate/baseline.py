@@ -86,6 +86,10 @@ class Noise:
     rounds: float | None = None
     sessions: float | None = None
 
+    def __post_init__(self) -> None:
+        if not all(0 <= one <= 10 for one in (self.rounds, self.sessions) if one is not None):
+            raise SchemaError(f"{self}: expected a standard deviation of log time, 0 to 10")
+
 
 @dataclass(frozen=True)
 class BaselineEntry:

@@ -262,7 +262,9 @@ def _change(metric: Metric, before: Record, after: Record, drift: float) -> Chan
         )
     shift = stats.shift(old, new)
     ratio = _ratio(shift, shift.half())
-    disturbed = _disturbed(before) or _disturbed(after)
+    # What leaves waiting out is not disturbed by it.
+    clocked = metric.name not in {"latency_awake", "cpu_time"}
+    disturbed = (_disturbed(before) or _disturbed(after)) if clocked else ""
     return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed)
 
 
@@ -314,8 +316,8 @@ def _disturbed(record: Record) -> str:
 
 
 def _ratio(shift: Shift, half: float | None) -> Estimate:
-    point = math.exp(shift.centre)
+    point = stats.ratio_of(shift.centre)
     if half is None:
         return Estimate(point)
-    low, high = math.exp(shift.centre - half), math.exp(shift.centre + half)
+    low, high = stats.ratio_of(shift.centre - half), stats.ratio_of(shift.centre + half)
     return Estimate(point, low, high, shift.rounds)

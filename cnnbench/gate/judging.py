@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
-from cnnbench import metrics
+from cnnbench import metrics, stats
 from cnnbench.gate import facets, family
 from cnnbench.gate.changes import Change, Comparison, Row, measured
 from cnnbench.gate.rule import (
@@ -269,11 +269,11 @@ def _timed(change: Change, rule: SequentialRule) -> Decision:
     )
     return Decision(
         verdict=verdict or "inconclusive",
-        estimate=math.expm1(change.shift.centre),
-        low=math.expm1(low),
-        high=math.expm1(high),
+        estimate=stats.change_of(change.shift.centre),
+        low=stats.change_of(low),
+        high=stats.change_of(high),
         pairs=change.shift.rounds,
-        resolvable=math.expm1(rule.margin + wide),
+        resolvable=stats.change_of(rule.margin + wide),
         reason="" if verdict else reason,
     )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cnnbench.errors import UsageError
-from cnnbench.stats import t_interval, t_probability, t_quantile
+from cnnbench.stats import change_of, t_interval, t_probability, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -108,16 +108,16 @@ def decide(pairs: Sequence[float], rule: SequentialRule, spent: bool = False) ->
     """
     last = spent or len(pairs) >= rule.most
     if len(pairs) < 2:
-        point = math.expm1(pairs[0]) if pairs else None
+        point = change_of(pairs[0]) if pairs else None
         few = "too few pairs within the budget"
         return Decision("inconclusive" if last else None, point, pairs=len(pairs),
                         reason=few if last else "")  # fmt: skip
     centre, half = t_interval(pairs, 1 - 2 * rule.alpha)
     found = Decision(
         verdict=None,
-        estimate=math.expm1(centre),
-        low=math.expm1(centre - half),
-        high=math.expm1(centre + half),
+        estimate=change_of(centre),
+        low=change_of(centre - half),
+        high=change_of(centre + half),
         pairs=len(pairs),
         resolvable=resolvable(pairs, rule),
     )
@@ -151,7 +151,7 @@ def resolvable(pairs: Sequence[float], rule: SequentialRule) -> float:
         rule: how many pairs there can be, and the error of a look.
     """
     half = t_quantile(1 - rule.alpha, rule.most - 1) * statistics.stdev(pairs)
-    return math.expm1(2 * half / math.sqrt(rule.most))
+    return change_of(2 * half / math.sqrt(rule.most))
 
 
 def hopeless(pairs: Sequence[float], rule: SequentialRule) -> bool:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
-from cnnbench.report import answers
+from cnnbench.metrics import Awake
+from cnnbench.report import answers, usability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,7 +47,8 @@ def conclusions(found: Sequence[Entry]) -> list[Sentence]:
         *_modes(found),
         *_failures(found),
         *_wrong(found),
-        *_quality(found),
+        *_usability(found),
+        *_awake(found),
         *_environments(found),
     ]
 
@@ -158,7 +160,8 @@ def _ratio(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return text
-    return f"{text} ({units.ratio(change.low)} to {units.ratio(change.high)})"
+    vague = units.vague(change.point, change.low, change.high, change.rounds)
+    return f"{text} ({vague or f'{units.ratio(change.low)} to {units.ratio(change.high)}'})"
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -189,14 +192,31 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
             )
 
 
-def _quality(found: Sequence[Entry]) -> Iterable[Sentence]:
-    words = Counter(entry.quality.split()[0] for entry in found if entry.quality)
-    if words["disturbed"]:
-        text = f"{words['disturbed']} of {words.total()} measurements were disturbed"
-        yield Sentence(f"{text}: their times are too long.", "warn")
-    if words["noisy"]:
-        text = f"{words['noisy']} of {words.total()} measurements are noisy"
-        yield Sentence(f"{text}: their intervals are wider than 10 % either way.", "warn")
+_USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
+
+
+def _usability(found: Sequence[Entry]) -> Iterable[Sentence]:
+    marks = [_USABILITY[one.use] for one in usability.by_run(found).values()]
+    for line, mark in zip(usability.lines(found), marks, strict=True):
+        yield Sentence(f"{line[:1].upper()}{line[1:]}.", mark)
+
+
+def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
+    disturbed = sum((entry.quality or "").startswith("disturbed") for entry in found)
+    if disturbed:
+        total = sum(bool(entry.quality) for entry in found)
+        text = f"{disturbed} of {total} measurements were disturbed"
+        yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
+
+
+def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
+    """What became of the times of disturbed measurements."""
+    awake = sum(isinstance(entry.latency, Awake) for entry in found)
+    if not awake:
+        return "their times are too long"
+    left = disturbed - awake
+    rest = f"; the times of the other {left} are too long" if left else ""
+    return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"
 
 
 def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:

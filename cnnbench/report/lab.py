@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
-from cnnbench.report import render
+from cnnbench.report import cells, render, times, usability
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
 
@@ -65,10 +66,6 @@ def _preparation(cell: ConvResult) -> float | None:
     return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
 
 
-def _of(name: str) -> Callable[[ConvResult], Content]:
-    return lambda cell: metrics.metric(name).of(cell.record)
-
-
 def _point(name: str) -> Callable[[ConvResult], Content]:
     def point(cell: ConvResult) -> Content:
         found = metrics.metric(name).of(cell.record)
@@ -100,7 +97,7 @@ def _way(cell: ConvResult) -> str:
 
 _SPEED: tuple[CellColumn, ...] = (
     (Column("way", "implementation"), _way),
-    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("latency", "latency", "seconds"), lambda cell: metrics.shown(cell.record)),
     (Column("speedup", "vs default", "ratio"), lambda cell: cell.speedup),
     (Column("speedup_library", "vs best library", "ratio"), lambda cell: cell.library_speedup),
     (Column("error", "error (float64)", "error"), lambda cell: _error(cell.record)),
@@ -130,7 +127,7 @@ _STANDINS: tuple[tuple[Column, Callable[[SubstituteResult], Content]], ...] = (
     (Column("macs", "MACs", "count"), lambda one: _cost(one, "macs")),
     (Column("promised", "promised by MACs", "ratio"), lambda one: one.promised),
     (Column("measured", "measured", "ratio"), lambda one: one.measured),
-    (Column("latency", "latency", "seconds"), lambda one: metrics.latency(one.record)),
+    (Column("latency", "latency", "seconds"), lambda one: metrics.shown(one.record)),
     (Column("error", "error (own float64)", "error"), lambda one: _error(one.record)),
     (Column("status", "output"), lambda one: _status(one.record, one.refusal)),
 )
@@ -198,7 +195,7 @@ def line(one: Advice) -> str:
         if one.rounds < 2:
             return f"{head} {ONE_ROUND} ({one.tried} tried){left}"
         return f"{head} {NO_DIFFERENCE}, or slower ({one.tried} tried){left}"
-    gain = f"{units.ratio(one.gain.point)}{_interval(one.gain)}"
+    gain = f"{units.ratio(one.gain.point)}{cells.interval(units.ratio, one.gain)}"
     mode = one.chosen.spec.mode.text.removeprefix("impl=")
     if one.kind == "C":
         name = one.chosen.spec.workload.architecture.partition("~")[2]
@@ -209,18 +206,13 @@ def line(one: Advice) -> str:
     return f"{head} {mode} {gain} against eager{left}"
 
 
-def _interval(gain: Estimate) -> str:
-    if gain.low is None or gain.high is None or gain.low == gain.high:
-        return ""
-    return f" [{units.ratio(gain.low)}, {units.ratio(gain.high)}]"
-
-
 def _beside(beside: Estimate | None) -> str:
     if beside is None:
         return "no library implementation with a correct output beside it"
     if beside.low is not None and beside.low == beside.high:
         return "it is the best library implementation"
-    text = f"{units.ratio(beside.point)}{_interval(beside)} against the best library implementation"
+    ratio = f"{units.ratio(beside.point)}{cells.interval(units.ratio, beside)}"
+    text = f"{ratio} against the best library implementation"
     sees = beside.low is None or beside.high is None or beside.low <= 1 <= beside.high
     return f"{text}, {NO_DIFFERENCE}" if sees else text
 
@@ -359,7 +351,8 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
 
 def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
     """Why a row is not ok, beyond what the tables already say."""
-    return notes([entry for entry in found if not entry.record.refused])
+    some = [entry for entry in found if not entry.record.refused]
+    return (*notes(some), *times.remarks(some))
 
 
 def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) -> str:
@@ -370,6 +363,7 @@ def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) 
         "rows": json.loads(to_list(tidy(found))),
         "advice": [_advice(one) for one in told],
         "networks": list(networks),
+        "usability": encode(usability.by_run(entries(runs))),
     }
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 

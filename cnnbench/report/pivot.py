@@ -8,6 +8,9 @@ import pandas as pd
 
 from cnnbench import axes, metrics
 from cnnbench.errors import UnknownName
+from cnnbench.metrics import Awake
+from cnnbench.report import times
+from cnnbench.report.cells import Marked
 from cnnbench.report.table import RUN, Column, Table, captions, notes, tidy
 
 if TYPE_CHECKING:
@@ -38,7 +41,7 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         raise UnknownName("field", field, axes.pivots())
     (axis,) = [axis for axis in axes.AXES if axis.name == field]
     metric = metrics.metric(name)
-    data = frame(found)
+    data = _as_shown(frame(found), found)
     keys = _keys(data, field)
     columns, parts = [Column(key, key) for key in keys], []
     for value in data[field].drop_duplicates():
@@ -47,16 +50,23 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         if field == "mode" and value != "eager" and metric.name == "latency":
             parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
     cells = {key: _cells(data, keys, field, key) for key in {part[1] for part in parts}}
+    awake = _cells(data, keys, field, "awake")
     index = data[keys].drop_duplicates().itertuples(index=False, name=None)
     rows = [
-        (*row, *(_plain(cells[column].get((*row, value))) for _, column, value in parts))
+        (
+            *row,
+            *(
+                _plain(cells[column].get((*row, value)), awake.get((*row, value)), column)
+                for _, column, value in parts
+            ),
+        )
         for row in index
     ]
     return Table(
         columns=(*columns, *(column for column, _, _ in parts)),
         rows=tuple(rows),
         captions=captions(found),
-        notes=notes(found),
+        notes=(*notes(found), *times.remarks(found)),
     )
 
 
@@ -82,5 +92,20 @@ def _cells(
     )
 
 
-def _plain(value: Any) -> Any:
-    return None if value is None or pd.isna(value) else float(value)
+def _as_shown(data: pd.DataFrame, found: Sequence[Entry]) -> pd.DataFrame:
+    """With latency and throughput as every other table shows them, and where they are marked."""
+    estimates = {
+        "latency_median_s": [entry.latency for entry in found],
+        "throughput_per_s": [entry.throughput for entry in found],
+    }
+    shown: dict[str, list[Any]] = {
+        name: [None if one is None else one.point for one in column]
+        for name, column in estimates.items()
+    }
+    return data.assign(**shown, awake=[isinstance(entry.latency, Awake) for entry in found])
+
+
+def _plain(value: Any, awake: Any, column: str) -> Any:
+    if value is None or pd.isna(value):
+        return None
+    return Marked(value) if awake and column == "latency_median_s" else float(value)

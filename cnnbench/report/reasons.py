@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.gate.facets import FACETS
 from cnnbench.gate.rule import VERDICTS
+from cnnbench.report import cells
 from cnnbench.report.table import FAKE
 
 if TYPE_CHECKING:
@@ -33,12 +34,8 @@ def captions(judgement: Judgement) -> list[str]:
     lines += _how(judgement)
     mean = comparison.geometric_mean("latency")
     if mean is not None and len(comparison.common) > 1:
-        span = ""
-        if mean.low is not None and mean.high is not None:
-            low, high = (units.percent(end - 1, sign=True) for end in (mean.low, mean.high))
-            span = f" [{low}, {high}]"
-        change = units.percent(mean.point - 1, sign=True)
-        lines.append(f"geometric mean of the latencies: {change}{span}")
+        span = cells.interval(_change, mean)
+        lines.append(f"geometric mean of the latencies: {_change(mean.point)}{span}")
     return lines
 
 
@@ -207,15 +204,17 @@ def sentence(finding: MetricVerdict) -> str:
 def _amount(change: Change) -> str:
     ratio = change.ratio
     assert ratio is not None  # noqa: S101 - asked by the caller
-    text = units.percent(ratio.point - 1, sign=True)
-    if ratio.low is not None and ratio.high is not None and ratio.low != ratio.high:
-        low, high = (units.percent(end - 1, sign=True) for end in (ratio.low, ratio.high))
-        text += f" [{low}, {high}]"
+    of = "pairs" if change.how == "paired" else "rounds"
+    text = f"{_change(ratio.point)}{cells.interval(_change, ratio, of)}"
     kind = metrics.metric(change.metric).kind
     if change.old is None or change.new is None or kind not in _UNITS:
         return text
     write = _UNITS[kind]
     return f"{write(change.old.point)} -> {write(change.new.point)}, {text}"
+
+
+def _change(ratio: float) -> str:
+    return units.percent(ratio - 1, sign=True)
 
 
 _UNITS = {

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import axes, metrics
+from cnnbench import axes
+from cnnbench.report import times
 from cnnbench.report.table import RUN, Column, Table, apart, captions, column, notes, place, summary
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def scaling(found: Sequence[Entry]) -> Table:
     curves: dict[tuple[Value, ...], dict[int, float]] = {}
     for entry in found:
         curve = curves.setdefault(tuple(place(axis, entry) for axis in told), {})
-        rate = metrics.throughput(entry.record)
+        rate = entry.throughput
         if rate is not None:
             curve[entry.record.spec.workload.batch] = rate.point
     kept, shared = apart(told, [*curves])
@@ -64,7 +65,7 @@ def scaling(found: Sequence[Entry]) -> Table:
             *shared,
             *captions(found),
         ),
-        notes=notes(found),
+        notes=(*notes(found), *times.remarks(found)),
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
-from cnnbench.report import cells
+from cnnbench.report import cells, times
 from cnnbench.report.filter import parse
 from cnnbench.report.table import (
     Column,
@@ -113,7 +113,8 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
-            table = replace(table, captions=captions(rows), notes=notes(rows))
+            lines = (*notes(rows), *times.remarks(rows))
+            table = replace(table, captions=captions(rows), notes=lines)
     if people:
         table = explained(table, found, rows, wanted.filter)
     return replace(table, groups=groups)

@@ -8,8 +8,9 @@ beside their number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
@@ -17,10 +18,12 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record, Reference
+from cnnbench.report import times, usability
+from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cnnbench.store import StoredRun
 
@@ -86,17 +89,35 @@ class Entry:
         baseline: plain eager on the same workload, device and threads in the same run, if there is
             one.
         environment: where it was measured.
+        judge: its run, asked once however many rows it has.
     """
 
     record: Record
     run: str
     baseline: Record | None
     environment: Environment
+    judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
+
+    @property
+    def usability(self) -> Usability | None:
+        """What its whole run is good for, whichever rows are shown."""
+        return self.judge()
 
     @cached_property
     def estimates(self) -> Mapping[str, Estimate | None]:
         """Every metric by its name, computed once however many tables ask."""
         return {metric.name: metric.of(self.record) for metric in METRICS}
+
+    @cached_property
+    def latency(self) -> Estimate | None:
+        """Seconds per call as people are shown them; ``metrics.Awake`` where they wait no more."""
+        return metrics.shown(self.record)
+
+    @property
+    def throughput(self) -> Estimate | None:
+        """Samples per second at that latency."""
+        time = self.latency
+        return None if time is None else metrics.over(self.record.spec.workload.batch, time)
 
     @cached_property
     def speedup(self) -> Estimate | None:
@@ -117,14 +138,17 @@ class Entry:
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
-    """Every record of the runs with its reference mode."""
-    found = []
-    for run in runs:
-        table = {record.id: record for record in run.records}
-        found += [
-            Entry(record, run.manifest.run, table.get(record.spec.baseline.id), run.environment)
-            for record in run.records
-        ]
+    """Every record of the runs with its baseline."""
+    return [entry for run in runs for entry in _entries(run)]
+
+
+def _entries(run: StoredRun) -> list[Entry]:
+    table = {record.id: record for record in run.records}
+    found: list[Entry] = []
+    judge = cache(lambda: usability.judge(found))
+    for record in run.records:
+        baseline = table.get(record.spec.baseline.id)
+        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge))
     return found
 
 
@@ -172,6 +196,7 @@ _STATUS: tuple[Cell, ...] = (
 
 _ORIGIN: tuple[Cell, ...] = (
     (Column("measurement", "measurement"), lambda e: e.quality),
+    (Column("usability", "usability"), lambda e: None if (u := e.usability) is None else u.use),
     (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: e.record.rounds),
     (Column("subnormal_share", "subnormals", "fraction"),
@@ -266,9 +291,9 @@ def _told() -> list[Axis]:
 
 # What people look at; columns without a single value are left out.
 _FIGURES: tuple[Cell, ...] = (
-    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("latency", "latency", "seconds"), lambda e: e.latency),
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
-    (Column("throughput", "samples/s", "rate"), _exact("throughput")),
+    (Column("throughput", "samples/s", "rate"), _part(lambda e: e.throughput, "point")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
@@ -290,7 +315,8 @@ def summary(found: Sequence[Entry]) -> Table:
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
-    return replace(table, captions=(*shared, *captions(found)), notes=notes(found))
+    lines = (*notes(found), *times.remarks(found))
+    return replace(table, captions=(*shared, *captions(found)), notes=lines)
 
 
 def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
@@ -342,8 +368,8 @@ def _where(environment: Environment) -> str:
 
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for every row that is not ok, and for every note of a record."""
-    lines = []
+    """What each run is good for; a line for every row that is not ok and every note."""
+    lines = usability.lines(found)
     for entry in found:
         record = entry.record
         why = reason(record)

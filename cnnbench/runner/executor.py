@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.channel import Message
+    from cnnbench.quiet import CoreUse
 
 
 class AnyWorker(Protocol):
@@ -51,6 +52,9 @@ class Executor(Protocol):
 
     def open(self, scratch: Path) -> AbstractContextManager[AnyPool]:
         """A fresh pool; its processes end with the context."""
+
+    def core_use(self) -> CoreUse | None:
+        """How busy the cores are where it measures; ``None`` if that is not known."""
 
     def join(self, pool: AnyPool) -> AnyPool | None:
         """Its own workers from another executor's pool, or ``None`` if that is not possible."""

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.errors import WorkerError
+    from cnnbench.quiet import CoreUse
 
 
 class FakeWorker:
@@ -352,6 +353,10 @@ class Fake:
         """A pretended pool; the scratch directory stays empty."""
         del scratch
         yield FakePool(self)
+
+    def core_use(self) -> CoreUse | None:
+        """Nothing is measured, so nothing disturbs it."""
+        return None
 
     def join(self, pool: object) -> FakePool:
         """Its own pretended workers, from any pool."""

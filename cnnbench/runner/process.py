@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import socket
 
     from cnnbench.channel import Message
+    from cnnbench.quiet import CoreUse
 
 # Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
 _START_SECONDS = 180.0
@@ -344,6 +346,10 @@ class Processes:
     def open(self, scratch: Path) -> Pool:
         """A fresh pool that keeps its logs in a scratch directory."""
         return Pool(scratch, self._origin)
+
+    def core_use(self) -> CoreUse | None:
+        """Of this machine, now."""
+        return quiet.read()
 
     def join(self, pool: object) -> Guests | None:
         """Workers of this executor from another's pool; ``None`` if they need a starter of theirs.

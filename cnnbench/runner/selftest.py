@@ -151,7 +151,7 @@ def resolution(logs: Sequence[float]) -> float:
     Args:
         logs: log-ratios of the same thing with itself, one per round, at least two.
     """
-    return math.expm1(2 * stats.t_quantile(0.99, len(logs) - 1) * _error(logs))
+    return stats.change_of(2 * stats.t_quantile(0.99, len(logs) - 1) * _error(logs))
 
 
 def _error(logs: Sequence[float]) -> float:
@@ -163,7 +163,7 @@ def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[SelfTes
     one, more = (stats.log_ratio(logs, _CONFIDENCE) for logs in (same, slower))
     return [
         SelfTest("same_sd", "same network in two processes: sd of a round's ratio", "fraction",
-                math.expm1(statistics.stdev(same)), most=0.05),
+                stats.change_of(statistics.stdev(same)), most=0.05),
         SelfTest("same_ratio", "same network in two processes: ratio", "ratio",
                 one.point, one.low, one.high, 1 - _SLACK, 1 + _SLACK),
         SelfTest("slower_ratio", "network with 10 % more work: ratio", "ratio",

@@ -71,7 +71,7 @@ def test_where_nothing_is_clearly_faster_eager_stays_and_the_sentence_says_that_
     assert best.entry.record.spec.mode.text == "eager"
     assert not best.sure
     assert best.equal == "channels_last"
-    (text,) = (one.text for one in conclusions(of(eager, noisy)) if "clear" in one.text)
+    (text,) = (one.text for one in conclusions(of(eager, noisy)) if "clear diff" in one.text)
     assert text.startswith("lenet (batch 8): there is no clear difference between plain eager and")
 
 

@@ -8,10 +8,11 @@ documents that run no scripts, ``pictures`` draws the same plots into files.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import Unsupported
-from cnnbench.report import csv, json
+from cnnbench.report import csv, json, usability
 from cnnbench.report.conclusions import Sentence, conclusions
 from cnnbench.report.markdown import Illustration
 from cnnbench.report.page import context
@@ -47,12 +48,14 @@ def render(
     with _library():
         from cnnbench.report.page.document import Document, html
     made, absent = sections(found)
+    verdicts = usability.lines(found)
     changed = context.changes(compared)
     return html(
         Document(
             title=_title(found),
             sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
-            table=table,
+            # What a run is good for stands among the sentences.
+            table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
             sections=[*([changed] if changed else []), *made],
             absent=absent,
             method=context.METHOD,

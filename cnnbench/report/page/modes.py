@@ -185,7 +185,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
         f" Drawn are the first {_MOST_LINES} of {len(groups)}.")  # fmt: skip
     for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
-            batch, rate = one.record.spec.workload.batch, one.estimates["throughput"]
+            batch, rate = one.record.spec.workload.batch, one.throughput
             rows.append((key, batch, rate, answers.latency(one)))
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))

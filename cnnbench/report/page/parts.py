@@ -35,6 +35,10 @@ class PlotAxis:
         return [float(f"{value * self.scale:.6g}") for value in values]
 
 
+# How many times the low end of an interval its high end may be to be drawn.
+_WIDEST = 100.0
+
+
 @dataclass(frozen=True)
 class PlotPoint:
     """A mark.
@@ -56,6 +60,13 @@ class PlotPoint:
     high: float | None = None
     size: float = 9.0
     label: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The interval, unless it is so wide that nothing else on its axis could be told apart."""
+        if self.low is None or self.high is None or 0 < _WIDEST * self.low < self.high:
+            return None
+        return self.low, self.high
 
 
 @dataclass(frozen=True)

@@ -73,17 +73,17 @@ class PairedRun:
         the main thread's waiting that is known; ``None`` where it is not.
         """
         slices = [*self.base.slices, *self.head.slices]
-        if any(one.run_delay_ns is None for one in slices):
+        if any(one.awake_seconds is None for one in slices):
             return None
-        return statistics.median(self._ratios(_awake_seconds))
+        return statistics.median(self._ratios(lambda one: one.awake_seconds or one.seconds))
 
     @property
     def cpu_ratio(self) -> float | None:
         """The ratio of CPU times; ``None`` if they were not measured."""
         slices = [*self.base.slices, *self.head.slices]
-        if any(not one.cpu_ns for one in slices):
+        if any(not one.cpu_seconds for one in slices):
             return None
-        return statistics.median(self._ratios(_cpu_seconds))
+        return statistics.median(self._ratios(lambda one: one.cpu_seconds or one.seconds))
 
     @property
     def drift(self) -> tuple[float, float]:
@@ -117,19 +117,6 @@ class PairedRun:
         base = {one.turn: of(one) for one in self.base.slices}
         head = {one.turn: of(one) for one in self.head.slices}
         return [math.log(head[turn] / base[turn]) for turn in sorted(base.keys() & head.keys())]
-
-
-def _cpu_seconds(one: Slice) -> float:
-    """CPU seconds per call: a mean, because it is counted per slice."""
-    return (one.cpu_ns or 0) / (one.iterations * len(one.ns))
-
-
-def _awake_seconds(one: Slice) -> float:
-    """Seconds per call, less those without a core: a mean, because they are counted per slice."""
-    wall = sum(one.ns)
-    # The kernel's count begins a little before the samples and ends a little after them.
-    left = max(wall - (one.run_delay_ns or 0), min(one.cpu_ns or 1, wall))
-    return left / (one.iterations * len(one.ns))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ own. Knows nothing of where the sides come from or where results are kept.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import secrets
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cnnbench import units
+from cnnbench import stats, units
 from cnnbench.errors import WorkerError
 from cnnbench.gate import family
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
@@ -271,7 +270,7 @@ def _whole(progress: _Progress) -> list[float]:
 def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
     if progress.confirming and decision.verdict in {"unchanged", "improvement"}:
         # Two looks that contradict each other are no answer.
-        seen = units.percent(math.expm1(statistics.fmean(progress.first or [0.0])), sign=True)
+        seen = units.percent(stats.change_of(statistics.fmean(progress.first or [0.0])), sign=True)
         reason = f"{seen} in a first look, not confirmed by a second"
         decision = replace(decision, verdict="inconclusive", reason=reason)
     runs = progress.pair_runs
