@@ -138,7 +138,7 @@ class Entry:
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
-    """Every record of the runs with its baseline."""
+    """Every record of the runs with its reference mode."""
     return [entry for run in runs for entry in _entries(run)]
 
 
