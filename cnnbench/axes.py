@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
@@ -72,6 +73,7 @@ class Axis:
         shown: in tables for people at all.
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
+        recorded: records say what it really was, and have a column of its name for machines.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Axis:
     shown: bool = True
     pivot: bool = False
     compared: bool = False
+    recorded: bool = False
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -153,6 +156,22 @@ def _optimizer_of(spec: Spec) -> str | None:
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
 
 
+# Weights of a network that are no file; see worker/weights.py.
+CALIBRATED, RANDOM, PRETRAINED = "calibrated", "random", "pretrained"
+
+
+def _weights(text: str) -> str:
+    """One of the kinds, or a path, which is kept whole: workers may run elsewhere."""
+    if text in {CALIBRATED, RANDOM, PRETRAINED}:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"--weights '{text}' is neither {CALIBRATED}, {RANDOM}, {PRETRAINED} nor a file"
+        )
+    return str(path.resolve())
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: spec.workload.model, always=True,
@@ -186,15 +205,25 @@ AXES: tuple[Axis, ...] = (
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
                        "Words joined with +; 'all' is the sensible set for the device.", "eager")),
+    setting("weights", CALIBRATED,
+            Asking("--weights", "", _weights, "WEIGHTS",
+                   "calibrated (so that outputs depend on the picture), random, pretrained (of"
+                   " torchvision, already downloaded), or a file: safetensors or a state dict.",
+                   CALIBRATED), recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
 _TIDY = ("model", "mode", "device", "batch", "size", "input", "phase", "optimizer", "threads")
 
 
-def tidy() -> list[Axis]:
-    """Every axis in the order of the tables for machines."""
+def ordered() -> list[Axis]:
+    """Every axis in the order of command lines and of tables for machines."""
     return sorted(AXES, key=lambda axis: _TIDY.index(axis.name) if axis.name in _TIDY else 99)
+
+
+def tidy() -> list[Axis]:
+    """Those with a column in the tables for machines that is read off the spec."""
+    return [axis for axis in ordered() if not axis.recorded]
 
 
 def shown() -> list[Axis]:

@@ -113,8 +113,8 @@ _WAIT = "--wait 10m waits for quiet before measuring"
 # Whether there are several threads -> what to expect, and what else helps. A thread without a core
 # holds up the others, so that a call takes as long as the unluckiest of them.
 _HARDSHIP = {
-    False: ("times too long", ""),
-    True: ("times too long and wide intervals", "; --threads 1 suffers least"),
+    False: ("times a little too long, even where waiting for a core is taken out", ""),
+    True: ("times too long and wide intervals", "; with --threads 1 the waiting can be taken out"),
 }
 
 

@@ -103,3 +103,17 @@ class Ceilings:
     def __post_init__(self) -> None:
         if not all(size.isdecimal() for size in self.bytes_per_s):
             raise SchemaError("bytes_per_s has a size that is not a number of bytes")
+
+
+@dataclass(frozen=True)
+class Applicability:
+    """Why a spec of a single layer cannot be, or what it does.
+
+    Attributes:
+        reason: empty if it can be.
+        executed_macs, prepared_bytes: see ``Algorithm``.
+    """
+
+    reason: str = ""
+    executed_macs: int | None = None
+    prepared_bytes: int | None = None

@@ -14,6 +14,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
   memory came from.
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
+* 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
+  weights, its pictures and how far rounding moves its outputs.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from cnnbench.stats import Estimate
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class Check:
         error_float64: relative Frobenius error against float64 eager.
         top1_agreement: share of input samples whose largest logit is the reference's, for
             classifiers.
+        error_centred: the error of what depends on the picture, of the output where it is largest.
         reason: why it is not ``ok``.
     """
 
@@ -127,6 +130,7 @@ class Check:
     error_float64: float | None = None
     top1_agreement: float | None = None
     reason: str = ""
+    error_centred: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in _SEVERITY:
@@ -136,6 +140,19 @@ class Check:
     def severity(self) -> int:
         """Place of its status among all, from the best to the worst."""
         return _SEVERITY.index(self.status)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far an output is from another, relative to its norm.
+
+    Attributes:
+        whole: of all of it; ``None`` if it is not finite.
+        centred: of what depends on the picture: every value less its mean over pictures.
+    """
+
+    whole: float | None
+    centred: float | None = None
 
 
 @dataclass(frozen=True)
@@ -150,6 +167,11 @@ class Reference:
         nonfinite: an activation was infinite or not a number.
         random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
         subnormal_layer: the first layer with a subnormal number in its output, if any has one.
+        pictures: how many different samples the outputs are answers to.
+        picture_share: norm of the outputs less their mean over pictures, over their norm.
+        weights: ``calibrated``, or ``random`` as the network's builder initialised them.
+        rounding: precision -> for every output how far rounding alone moves it in this network;
+            for ``fp32`` its distance from float64.
     """
 
     repeatable: bool
@@ -158,6 +180,10 @@ class Reference:
     nonfinite: bool
     random: bool = False
     subnormal_layer: str | None = None
+    pictures: int | None = None
+    picture_share: float | None = None
+    weights: str = "random"
+    rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -357,8 +383,8 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"runs": list(map(_in_columns, runs))}
 
 
-# Each migration turns a record of schema n into one of n + 1; what 2 and 3 added is optional.
-_MIGRATIONS: dict[int, Any] = {1: lambda data: data, 2: lambda data: data, 3: _runs_in_columns}
+# Each migration turns a record of schema n into one of n + 1; what the others added is optional.
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4), lambda data: data) | {3: _runs_in_columns}
 
 
 def from_json(data: Any) -> Record:

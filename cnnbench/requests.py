@@ -18,7 +18,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Reference, Run, run_from_json
@@ -75,10 +75,12 @@ class SpecRequest(Request[Answer]):
         seed: of weights and inputs.
         memory_limit: bytes that the worker may get beyond what it starts with; ``None``: no limit.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+        weights: file of a calibration that the reference left; ``None``: weights as initialised.
     """
 
     spec: str
     seed: int
+    weights: str | None = None
     memory_limit: int | None = None
     cudnn_benchmark: bool = False
 
@@ -175,10 +177,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
     Attributes:
         reference_path: file that they are left in.
         float64: also compute in float64.
+        precisions: those whose rounding is to be known.
+        calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
+    precisions: tuple[str, ...] = ()
+    calibrate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,20 +356,6 @@ class ExtractLayers(ModelRequest[Extraction], task="layers"):
 @dataclass(frozen=True, kw_only=True)
 class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
     """What the spec's implementation of its convolution does."""
-
-
-@dataclass(frozen=True)
-class Applicability:
-    """Why a spec of a single layer cannot be, or what it does.
-
-    Attributes:
-        reason: empty if it can be.
-        executed_macs, prepared_bytes: see ``facts.Algorithm``.
-    """
-
-    reason: str = ""
-    executed_macs: int | None = None
-    prepared_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,7 +117,7 @@ def test_defaults_are_no_settings(values: dict[str, str]) -> None:
 
 
 def test_a_record_of_an_axis_that_is_not_known_is_refused(eager) -> None:
-    data = {"schema": 4, "id": eager.id.replace("/eager", "-dummy=b/eager"), "environment": "x",
+    data = {"schema": 5, "id": eager.id.replace("/eager", "-dummy=b/eager"), "environment": "x",
             "measured_at": ""}  # fmt: skip
 
     with pytest.raises(SchemaError, match="unknown axis 'dummy'"):

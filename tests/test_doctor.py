@@ -120,7 +120,7 @@ def test_the_busy_share_now_decides_in_place_of_the_load_average() -> None:
     ("now", "threads", "what"),
     [
         (CoreUse(1.6, 2), 2, "1.6 of 2 cores busy, so expect times too long and wide intervals"),
-        (CoreUse(1.6, 2), 1, "1.6 of 2 cores busy, so expect times too long"),
+        (CoreUse(1.6, 2), 1, "1.6 of 2 cores busy, so expect times a little too long"),
         (CoreUse(0.7, 1), 1, "0.7 of 1 core busy"),
         (CoreUse(1.5, 64), 64, "1.5 of 64 cores busy"),
         (CoreUse(1.0, 2), 1, "a little too long, because caches"),

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cnnbench.architectures.pictures import photographs, pictures
+
 Inputs = tuple[Any, ...]
 
 # Objects in each image of a detection target, and regions in each image of an R-CNN.
@@ -41,6 +43,10 @@ class Task:
 
 
 def _images(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
+    return (pictures(batch, sample, generator),)
+
+
+def _noise(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     return (torch.randn((batch, *sample), generator=generator),)
 
 
@@ -83,7 +89,7 @@ def _segmentation_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 def _photographs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     """Return a list of images with values from 0 to 1; detectors normalise and resize them."""
-    return ([torch.rand(sample, generator=generator) for _ in range(batch)],)
+    return (list(photographs(batch, sample, generator)),)
 
 
 def _boxes(count: int, sample: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -129,7 +135,7 @@ def _detection_loss(output: Any, generator: torch.Generator) -> Tensor:  # noqa:
 
 def _image_pair(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     """Return two batches of images with values from -1 to 1, as RAFT's preprocessing makes them."""
-    first, second = (torch.rand((batch, *sample), generator=generator) * 2 - 1 for _ in range(2))
+    first, second = (photographs(batch, sample, generator) * 2 - 1 for _ in range(2))
     return first, second
 
 
@@ -177,5 +183,5 @@ TASKS: dict[str, Task] = {
     "keypoints": Task(_photographs, _detection_loss, _with_targets("keypoints"), selects=True),
     "optical_flow": Task(_image_pair, _flow_loss),
     "regions": Task(_images_and_regions, _region_loss),
-    "layer": Task(_images, _layer_loss),
+    "layer": Task(_noise, _layer_loss),
 }

@@ -154,7 +154,7 @@ def grid(
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}
-    for axis in axes.tidy():
+    for axis in axes.ordered():
         asking = axis.asking
         if asking is None or axis.name in without:
             continue

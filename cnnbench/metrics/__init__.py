@@ -96,6 +96,13 @@ def _cost(field: str) -> Callable[[Record], Estimate | None]:
     return of
 
 
+def _reference(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.reference, field) if record.reference else None)
+
+    return of
+
+
 def _check(field: str) -> Callable[[Record], Estimate | None]:
     def of(record: Record) -> Estimate | None:
         return stats.exact(getattr(record.check, field) if record.check is not None else None)
@@ -305,6 +312,11 @@ METRICS: tuple[Metric, ...] = (
            "the same against float64"),
     Metric("top1_agreement", "top1_agreement", "fraction", "higher", _check("top1_agreement"),
            "share of samples with fp32 eager's top-1 class"),
+    Metric("error_centred", "relative_error_centred", "error", "lower", _check("error_centred"),
+           "the error of what depends on the picture: each value less its mean over pictures"),
+    Metric("picture_share", "picture_share", "fraction", "none", _reference("picture_share"),
+           "share of fp32 eager's output that depends on the picture, by norm",
+           nature="described"),
 )  # fmt: skip
 
 

@@ -201,6 +201,8 @@ _ORIGIN: tuple[Cell, ...] = (
     (Column("rounds", "rounds", "whole"), lambda e: e.record.rounds),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
+    (Column("weights", "weights"),
+     lambda e: e.record.reference.weights if e.record.reference else None),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
     (Column("environment", "environment"), lambda e: e.record.environment),

@@ -72,7 +72,7 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     said, remedy = _FAULTS[main]
     spoilt = f"{count} of {_number(times.total(), 'time')} {_are(times.total())} {said}"
     if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
-        remedy += "; --threads 1 suffers least"
+        remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt, remedy)
     clear = f"{told} of {_number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"

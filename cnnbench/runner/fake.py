@@ -31,11 +31,10 @@ from cnnbench.costs import (
 )
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
 from cnnbench.record import Check, Cost, Memory, Reference, Run
 from cnnbench.requests import (
     Accepted,
-    Applicability,
     ClockFigures,
     Fitted,
     MeasureLatency,

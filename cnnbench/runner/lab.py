@@ -24,7 +24,7 @@ from cnnbench.suite import Grid
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.requests import Applicability
+    from cnnbench.facts import Applicability
     from cnnbench.runner.executor import AnyPool
 
 ALL, NONE = "all", "none"

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
+from cnnbench.axes import CALIBRATED
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
@@ -26,9 +27,10 @@ from cnnbench.requests import (
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import SECONDS, ask, tell
+from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnnbench.plan import Plan
@@ -89,9 +91,15 @@ class Passes:
         group.rounds += 1
         group.round_seconds = time.monotonic() - began
 
-    def _reference_path(self, workload: Workload) -> str:
+    def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)
-        return str(self._folder / f"reference-{place}.npz")
+        return str(self._folder / f"{what}-{place}.npz")
+
+    def _weights(self, spec: Spec) -> str | None:
+        """The file of calibrated weights, if the reference left one."""
+        known = self._shared(spec).reference
+        calibrated = known is not None and known.weights == CALIBRATED
+        return self._path("weights", spec.workload) if calibrated else None
 
     def _shared(self, spec: Spec) -> Shared:
         return self._group.shared[spec.workload]
@@ -109,8 +117,14 @@ class Passes:
                 "not compared with float64, which would take too much of the budget"
             )
         try:
-            path = self._reference_path(workload)
-            request = ComputeReference.planned(plain, self._plan, reference_path=path, float64=wide)
+            request = ComputeReference.planned(
+                plain,
+                self._plan,
+                reference_path=self._path("reference", workload),
+                float64=wide,
+                precisions=_narrow(members),
+                calibrate=self._path("weights", workload),
+            )
             shared.reference = self._ask_reference(request)
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
@@ -184,7 +198,8 @@ class Passes:
                 ensemble=name,
                 reference=shared.reference,
                 no_reference=shared.no_reference,
-                reference_path=self._reference_path(spec.workload),
+                reference_path=self._path("reference", spec.workload),
+                weights=self._weights(spec),
                 compile_cache=self._compile_cache(spec),
             )
 
@@ -215,7 +230,9 @@ class Passes:
         """Peak memory, then the structure of the step from the same process."""
         self._step(f"{subject.spec.id}: memory", 1)
         cache = self._compile_cache(subject.spec)
-        request = MeasureMemory.planned(subject.spec, self._plan, compile_cache=cache)
+        request = MeasureMemory.planned(
+            subject.spec, self._plan, compile_cache=cache, weights=self._weights(subject.spec)
+        )
         what = "memory not measured"
         worker = None
         try:
@@ -237,6 +254,12 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
+
+
+def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
+    """The precisions of some specs in which rounding must be known."""
+    found = {subject.spec.mode.precision for subject in members}
+    return tuple(sorted(found - {Mode.precision}))
 
 
 def _room(plan: Plan) -> int | None:

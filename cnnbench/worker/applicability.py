@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cnnbench import implementations
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import CnnbenchError
-from cnnbench.requests import Applicability
+from cnnbench.facts import Applicability
 from cnnbench.spec import Spec
 from cnnbench.worker import convolution, modes
 

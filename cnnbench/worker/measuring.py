@@ -32,12 +32,12 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     cache = modes.compile_cache(request.compile_cache)
     device = open_device(spec.device, request.l2)
     talk.enter("build")
-    built, step = sampling.timed(lambda: build.built(spec, request.seed), device)
+    built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
     torch.manual_seed(request.seed)
     first, result = sampling.timed(step.call, device)
     talk.enter("check")
-    check = _check(spec, step, result, request)
+    check = _check(spec, step, request, result)
     del result
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
@@ -46,7 +46,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         # The first call may have run code that later calls do not: CUDA graphs record on the
         # second.
         talk.enter("check again")
-        check = checking.worse(check, _check(spec, step, step.call(), request))
+        check = checking.worse(check, _check(spec, step, request))
     probes = Probes()
     with sampling.collector_off():
         talk.answer(Ready(estimate))
@@ -69,11 +69,11 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     )
 
 
-def _check(spec: Spec, step: build.Step, result: Any, request: MeasureLatency) -> Check:
+def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -> Check:
     known, path = request.reference, Path(request.reference_path)
     if known is None:
         return Check("unchecked", reason=request.no_reference)
-    return checking.compare(spec, step.observe(result), path, known, selects=step.selects)
+    return checking.check(spec, step, request.seed, path, known, *first)
 
 
 def _slices(

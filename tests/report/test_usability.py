@@ -48,7 +48,8 @@ def test_disturbed_times_leave_gains_that_are_clear(eager, twice_as_fast) -> Non
     assert found.use == "usable for gains only"
     assert found.why == "1 of 1 gain is clear or within 10 %, but 2 of 2 times are disturbed"
     assert found.remedy == (
-        "for times, measure when the machine is quiet (--wait 10m); --threads 1 suffers least"
+        "for times, measure when the machine is quiet (--wait 10m);"
+        " with --threads 1 the waiting can be taken out"
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.requests import Applicability
+from cnnbench.facts import Applicability
 from cnnbench.runner import lab
 from cnnbench.spec import Device, Spec
 from cnnbench.suite import Grid
