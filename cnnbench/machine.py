@@ -74,7 +74,7 @@ def default_threads() -> int:
 
 
 def threads_for(cores: float) -> int:
-    """The number of threads that this many cores can run."""
+    """The number of threads that this much core time is enough for."""
     return max(1, int(cores))
 
 

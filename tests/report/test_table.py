@@ -7,7 +7,6 @@ import pytest
 from cnnbench.facts import Reference
 from cnnbench.metrics import METRICS
 from cnnbench.record import Failure
-from cnnbench.report import table
 from cnnbench.report.table import summary, tidy
 from tests import made
 from tests.report.conftest import of
