@@ -1,7 +1,8 @@
 """What there is now against what is kept of before: what ``cnnbench check`` measures and compares.
 
 Where the revision that a baseline was saved at can be checked out, it is measured beside what is
-here; otherwise what is here is measured alone, and the stored record decides.
+here. If it cannot, or does not run today, what is here is measured alone, and the stored record
+decides.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
 from cnnbench.runner.ab import paired, revisions
+from cnnbench.runner.ab.paired import BrokenSide
 from cnnbench.runner.ab.session import PairWatcher
 from cnnbench.runner.session import Watcher
 from cnnbench.spec import Spec
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from cnnbench.gate import Threshold
     from cnnbench.gate.outcomes import PairedOutcome
+
+_BY_THE_RECORD = "the stored record decides, with wide limits"
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,11 @@ def with_now(
         raise UsageError(f"{old.path} holds nothing that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
     beside = _beside(old, thresholds, listener, out, executor) if timing else []
-    if timing and not beside:
+    if timing and all(one.failed == "base" for one in beside):
+        for one in beside[:1]:
+            listener.say(f"{one.decision.reason}; {_BY_THE_RECORD}")
+            # What the pairs left is in ``out`` already.
+            out = out / "alone" if out is not None else None
         where = out or Path("results") / store.new_run_name()
         with listener.run(len(specs)) as watcher:
             run = again.measure(specs, plan, where, watcher, executor)
@@ -141,23 +149,29 @@ def _beside(
 ) -> list[PairedOutcome]:
     """The baseline's own source and the head, measured side by side.
 
-    Nothing where the source cannot be rebuilt: then the stored record decides, with the limits that
-    it has.
+    Nothing where the source cannot be rebuilt or does not start: then the stored record decides,
+    with the limits that it has.
     """
     repo = revisions.repository(Path.cwd())
     source = old.source or Source()
     lacking = _cannot_rebuild(source, repo)
     if repo is None or source.revision is None or lacking:
-        listener.say(f"{lacking}; the stored record decides, with wide limits")
+        listener.say(f"{lacking}; {_BY_THE_RECORD}")
         return []
     rules = _rules(old.side, thresholds)
     if not rules:
         return []
     listener.say(f"measuring the baseline's revision {source.revision[:12]} beside what is here")
-    return paired.remeasure(
-        list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-        paired.PairedPlan(executor=executor), listener.pairs, out,
-    )  # fmt: skip
+    try:
+        return paired.remeasure(
+            list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
+            paired.PairedPlan(executor=executor), listener.pairs, out,
+        )  # fmt: skip
+    except BrokenSide as error:
+        if error.role != "base":
+            raise
+        listener.say(f"{error}; {_BY_THE_RECORD}")
+        return []
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:

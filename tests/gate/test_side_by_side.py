@@ -130,6 +130,22 @@ def test_a_session_knows_more_than_its_pairs() -> None:
     assert (row.verdict, row.reason) == ("inconclusive", "not confirmed")
 
 
+@pytest.mark.parametrize(
+    ("head", "verdict", "reason"),
+    [
+        (None, "inconclusive", "the old revision could not be measured beside it: base: build: x"),
+        ([[30]] * 3, "regression", ""),
+    ],
+)
+def test_a_base_that_no_longer_runs_leaves_the_answer_to_the_record(head, verdict, reason) -> None:
+    broken = replace(BROKEN, decision=Decision("failed", reason="base: build: x"), failed="base")
+    new = made.record(made.EAGER, head or [], ensemble="y")
+
+    found = gate.judge(side_by_side.with_outcomes(stored(new), [broken]), thresholds.defaults())
+
+    assert latency(found)[:3] == (verdict, verdict, reason)  # type: ignore[index]
+
+
 def test_a_structure_that_regressed_says_more_than_a_time_that_failed() -> None:
     larger = made.record(made.EAGER, [], cost=replace(made.COST, params=made.COST.params + 1))
 

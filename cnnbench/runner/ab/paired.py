@@ -45,6 +45,19 @@ _TURN_SECONDS = 0.8
 _SCHEMA = 1
 
 
+class BrokenSide(UsageError):
+    """Nothing of one side can be measured.
+
+    Args:
+        message: which side and why, in one line.
+        role: ``base`` or ``head``.
+    """
+
+    def __init__(self, message: str, role: str) -> None:
+        super().__init__(message)
+        self.role = role
+
+
 @dataclass(frozen=True)
 class PairedPlan:
     """How sides are measured beside each other.
@@ -183,14 +196,14 @@ def _environment(side: CodeSide, who: Executor) -> Environment:
         raise _of_side(side, error) from error
 
 
-def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
+def _of_side(side: CodeSide, error: CnnbenchError) -> BrokenSide:
     """An error of one side, in one line that names the side where that is not plain."""
     text = str(error)
     if "No module named 'torch" in text:
         module = text.partition("No module named ")[2]
         text = f"that interpreter has no {module.strip(chr(39))}; install it there"
     plain = side.named.kind in {"model", "mode"}
-    return UsageError(text if plain else f"{side.role}, {side.text}: {text}")
+    return BrokenSide(text if plain else f"{side.role}, {side.text}: {text}", side.role)
 
 
 def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[PairedOutcome]:
@@ -302,7 +315,8 @@ def remeasure(
         out: where to keep the runs and verdicts; ``None`` keeps nothing.
 
     Raises:
-        UsageError: a revision does not exist or cannot be checked out, or a side has no torch.
+        UsageError: a revision does not exist or cannot be checked out.
+        BrokenSide: a side does not start, or has no torch.
     """
     both = sides.pair(words, repo, pythons=False)
     comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
