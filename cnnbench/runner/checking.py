@@ -22,7 +22,7 @@ from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
 from cnnbench.runner.ab import paired, revisions
-from cnnbench.runner.ab.paired import BrokenSide
+from cnnbench.runner.ab.paired import BrokenSide, PairedPlan
 from cnnbench.runner.ab.session import PairWatcher
 from cnnbench.runner.session import Watcher
 from cnnbench.spec import Spec
@@ -115,7 +115,7 @@ def with_now(
     if not specs:
         raise UsageError(f"{old.path} holds nothing that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
-    beside = _beside(old, thresholds, listener, out, executor) if timing else []
+    beside = _beside(old, plan, thresholds, listener, out, executor) if timing else []
     if timing and all(one.failed == "base" for one in beside):
         for one in beside[:1]:
             listener.say(f"{one.decision.reason}; {_BY_THE_RECORD}")
@@ -142,6 +142,7 @@ def _remedy(old: Kept, run: Path | None = None) -> str:
 
 def _beside(
     old: Kept,
+    plan: Plan,
     thresholds: Sequence[Threshold],
     listener: Listener,
     out: Path | None,
@@ -165,13 +166,24 @@ def _beside(
     try:
         return paired.remeasure(
             list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-            paired.PairedPlan(executor=executor), listener.pairs, out,
+            PairedPlan(plan=_conditions(plan)), listener.pairs, out, executor,
         )  # fmt: skip
     except BrokenSide as error:
         if error.role != "base":
             raise
         listener.say(f"{error}; {_BY_THE_RECORD}")
         return []
+
+
+def _conditions(kept: Plan) -> Plan:
+    """How pairs are measured: as pairs are, under the conditions of what is kept."""
+    return replace(
+        PairedPlan.plan,
+        seed=kept.seed,
+        timeout=kept.timeout,
+        l2=kept.l2,
+        cudnn_benchmark=kept.cudnn_benchmark,
+    )
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:

@@ -8,6 +8,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from cnnbench import store
 from cnnbench.cli import ab, check
 from cnnbench.errors import WorkerError
 from cnnbench.gate.outcomes import PairedOutcome
@@ -79,9 +80,9 @@ def test_missing_specs_are_not_passed_over(cnnbench_cli, baseline, tmp_path, eag
     assert "1 are missing" in done.stderr
 
 
-def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet") -> None:
+def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet", *more: str) -> None:
     words = ["--models", models, "--device", "cpu", "--threads", "1", "--quiet"]
-    done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake")
+    done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake", *more)
     assert done.exit_code == 0, done.stderr
     assert cnnbench_cli("baseline", "save", "old").exit_code == 0
 
@@ -201,6 +202,21 @@ def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
     ]
     assert answers[0] == answers[1]
     assert answers[0][0] == verdict
+
+
+def test_both_are_measured_under_the_conditions_of_the_baseline(cnnbench_cli, tmp_path) -> None:
+    repository(tmp_path)
+    conditions = ("--seed", "7", "--l2", "cold", "--cudnn-benchmark", "--device", "cuda")
+    fake_baseline(cnnbench_cli, "lenet", *conditions)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake",
+                        "--out", "new")  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    for role in ("base", "head"):
+        plan = store.read(tmp_path / "new" / role).manifest.plan
+        assert (plan["seed"], plan["l2"], plan["cudnn_benchmark"]) == (7, "cold", True)
+        assert (plan["rounds"], plan["slices"]) == (10, 8)
 
 
 GONE = Failure("build", "raised", "ImportError: gone")
