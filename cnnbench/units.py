@@ -62,6 +62,15 @@ def count(value: float) -> str:
     return _scaled(value, _COUNTS, " ")
 
 
+def counted(number: int, noun: str) -> str:
+    """How many of something.
+
+    >>> counted(1, "spec"), counted(2, "spec")
+    ('1 spec', '2 specs')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def rate(value: float) -> str:
     """Something per second: ``123 /s``."""
     return f"{significant(value)} /s" if abs(value) < 10_000 else f"{count(value)}/s"

@@ -171,4 +171,6 @@ def _say(path: Path, made: Baseline) -> None:
             " be rebuilt from its revision", err=True,
         )  # fmt: skip
     size = units.size(path.stat().st_size)
-    click.echo(f"{path}: {len(made.specs)} specs, {len(made.sessions)} sessions, {size}", err=True)
+    specs = units.counted(len(made.specs), "spec")
+    sessions = units.counted(len(made.sessions), "session")
+    click.echo(f"{path}: {specs}, {sessions}, {size}", err=True)

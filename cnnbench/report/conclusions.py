@@ -63,17 +63,13 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     models = {entry.record.spec.workload.model for entry in found}
     lab = {model for model in models if model.startswith("conv:")}
     counted = [(len(models - lab), "network"), (len(lab), "convolution")]
-    what = " and ".join(_number(count, noun) for count, noun in counted if count)
+    what = " and ".join(units.counted(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
     measured = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
-        f"{what} in {_number(len(modes), 'mode')}:"
-        f" {_number(len(found), 'spec')}, {measured} of them measured."
+        f"{what} in {units.counted(len(modes), 'mode')}:"
+        f" {units.counted(len(found), 'spec')}, {measured} of them measured."
     )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -168,7 +164,7 @@ def _ratio(change: Estimate) -> str:
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
     refused = sum(entry.record.refused for entry in found)
     if refused:
-        yield Sentence(f"{_number(refused, 'way')} to compute a layer did not apply to it.")
+        yield Sentence(f"{units.counted(refused, 'way')} to compute a layer did not apply to it.")
     kinds = Counter(
         entry.record.failure.kind
         for entry in found
@@ -176,7 +172,7 @@ def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
     )
     if kinds:
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield Sentence(f"{_number(kinds.total(), 'spec')} failed: {listed}.", "bad")
+        yield Sentence(f"{units.counted(kinds.total(), 'spec')} failed: {listed}.", "bad")
 
 
 def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -187,7 +183,7 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
         if modes:
             listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
             yield Sentence(
-                f"The output of {_number(modes.total(), 'spec')} is {status}: {listed}.", mark
+                f"The output of {units.counted(modes.total(), 'spec')} is {status}: {listed}.", mark
             )
 
 

@@ -18,7 +18,7 @@ def test_save_and_show(cnnbench_cli, run) -> None:
     shown = cnnbench_cli("baseline", "show", "b/baseline.json")
 
     assert (saved.exit_code, shown.exit_code) == (0, 0)
-    assert "2 specs, 1 sessions" in saved.stderr
+    assert "2 specs, 1 session," in saved.stderr
     assert "A Processor, 2 cores, torch 2.0, Python 3.11.0" in shown.stdout
     assert "5.00 ms" in shown.stdout
 
