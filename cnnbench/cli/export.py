@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnbench import units
 from cnnbench.cli import options, stored
 from cnnbench.report.exporting import EXPORTS, export
 from cnnbench.report.table import entries
@@ -39,4 +40,4 @@ def command(runs: tuple[Path, ...], view: View) -> None:
     view.write(export(entries(found), view.kind))
     failed = sum(len(run.failed) for run in found)
     if failed:
-        click.echo(f"cnnbench: {failed} specs that failed are left out", err=True)
+        click.echo(f"cnnbench: left out: {units.counted(failed, 'spec')} that failed", err=True)

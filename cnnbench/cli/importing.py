@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from cnnbench import imported, store
+from cnnbench import imported, store, units
 from cnnbench.cli import options
 from cnnbench.imported import IMPORTS
 
@@ -36,4 +36,5 @@ def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
     what = store.manifest(store.new_run_name(), [one.id for one in records], {}, f"import {kind}")
     with store.create(out, what, environment) as writer:
         writer.append(records)
-    click.echo(f"{out}: {len(records)} benchmarks, {len(files)} rounds", err=True)
+    benchmarks = units.counted(len(records), "benchmark")
+    click.echo(f"{out}: {benchmarks}, {units.counted(len(files), 'round')}", err=True)

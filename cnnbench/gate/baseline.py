@@ -134,7 +134,7 @@ class Baseline:
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
 
 
-def side_of(baseline: Baseline, name: str) -> Side:
+def side(baseline: Baseline, name: str) -> Side:
     """A baseline as a side of a comparison, with the noise it has learnt."""
     return Side(
         name=name,

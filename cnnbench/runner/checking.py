@@ -81,7 +81,7 @@ def kept(path: Path) -> Kept:
         run = store.read(path)
         return Kept(path, gate.side_of(run), run.manifest.plan)
     found = baseline.read(path)
-    return Kept(path, baseline.side_of(found, path.name), found.plan, found.source)
+    return Kept(path, baseline.side(found, path.name), found.plan, found.source)
 
 
 def with_run(old: Kept, path: Path, side: Side) -> Comparison:

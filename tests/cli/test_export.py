@@ -20,7 +20,7 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, run, kind: str) -
 
     assert (shown.exit_code, written.exit_code) == (0, 0)
     assert (run.parent / "out").read_bytes() == shown.stdout_bytes
-    assert shown.stderr == "cnnbench: 1 specs that failed are left out\n"
+    assert shown.stderr == "cnnbench: left out: 1 spec that failed\n"
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_there_and_back_again(cnnbench_cli, run) -> None:
 
     back = cnnbench_cli("import", "a.json", "--out", "back")
 
-    assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 rounds\n")
+    assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 round\n")
     rows = json.loads(cnnbench_cli("report", "back", "--format", "json").stdout)
     assert rows[0]["latency_median_s"] == pytest.approx(0.010)
     assert rows[0]["status"] == "unchecked"
