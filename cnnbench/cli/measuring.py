@@ -36,12 +36,13 @@ def show_grid(job: Job, *, as_json: bool) -> None:
 
 def extent(job: Job) -> str:
     """The size of a job in a line."""
+    specs = units.number(len(job.specs), "spec")
     rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
-        return f"{len(job.specs)} specs, {most}{job.plan.rounds} rounds, {rough}"
+        return f"{specs}, {most}{units.number(job.plan.rounds, 'round')}, {rough}"
     budget = units.clock(job.plan.budget)
-    return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
+    return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
 def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:

@@ -138,7 +138,7 @@ class Baseline:
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
 
 
-def side_of(baseline: Baseline, name: str) -> Side:
+def side(baseline: Baseline, name: str) -> Side:
     """A baseline file as a side of a comparison, with its learnt noise."""
     return Side(
         name=name,
