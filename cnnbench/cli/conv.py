@@ -64,7 +64,7 @@ named is measured however long it takes.
               help="Other functions of the same shapes: none, all, or names.")  # fmt: skip
 @click.option("--dtype", type=Words(), default=(),
               help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
-@options.grid(modes=",".join(lab.MODES), batches=None, arguments=False,
+@options.grid(modes=",".join(lab.MODES), batches=(), arguments=False,
               without=_NOT_OF_LAYERS)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "memory_limit",
               base=replace(lab.PLAN, budget=lab.BUDGET))  # fmt: skip

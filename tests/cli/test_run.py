@@ -471,7 +471,7 @@ def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
     result = run("--optimizer", "adam")
 
     assert result.exit_code == 2
-    assert "--optimizer needs --phase training or finetune" in result.stderr
+    assert "optimizer needs phase training or finetune" in result.stderr
 
 
 def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
