@@ -10,11 +10,11 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli import options
+from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed, StoreError, UsageError
+from cnnbench.errors import SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.table import entries, summary
@@ -71,13 +71,8 @@ def command(grid: Grid, plan: Plan, out: Path | None, as_json: bool, quiet: bool
             f"{out} holds another run; choose another --out (to measure what is missing there:"
             f" cnnbench run --resume {out})"
         )
-    progress = Progress(total=len(job.specs), quiet=quiet)
-    try:
+    with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
         evidence = measure(job, untried, out, progress, name)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {out}") from None
-    finally:
-        progress.close()
     findings = advise(evidence)
     text = json.dumps(_json(evidence, findings, out), indent=1) + "\n"
     write(text, out / "advice.json")

@@ -131,9 +131,8 @@ def command(
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
     progress = Progress(total=len(found.job.specs), quiet=quiet)
     try:
-        return measuring.interruptible(
-            lambda: campaign.start(found.job, out, progress, name), progress, out
-        )
+        with measuring.interruptible(progress, out):
+            return campaign.start(found.job, out, progress, name)
     finally:
         # An interrupted run is resumed, and needs them then.
         if found.extraction is not None and model and (out / store.MANIFEST).exists():
@@ -149,10 +148,9 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
     ]
     if not specs:
         raise UsageError("--apply: the model could not be measured, so nothing can be compared")
-    progress = Progress(total=len(specs), quiet=quiet)
     out = stored.path / shown.APPLIED
-    job = lab.changed(found.job, specs)
-    measuring.interruptible(lambda: campaign.start(job, out, progress), progress, out)
+    with measuring.interruptible(Progress(total=len(specs), quiet=quiet), out) as progress:
+        campaign.start(lab.changed(found.job, specs), out, progress)
 
 
 def _layers(

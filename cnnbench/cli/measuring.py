@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import units
+from cnnbench import store, units
 from cnnbench.errors import Interrupted, SomeFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
     from pathlib import Path
 
     from cnnbench.cli.progress import Progress
@@ -41,16 +42,19 @@ def extent(job: Job) -> str:
     return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
 
 
-def interruptible(work: Callable[[], StoredRun], progress: Progress, path: Path) -> StoredRun:
-    """Measure; Ctrl-C says how to go on.
+@contextmanager
+def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+    """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
 
     Raises:
         Interrupted: by the user.
     """
     try:
-        return work()
+        yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {path}") from None
+        begun = (path / store.MANIFEST).exists()
+        how = f"; continue with: cnnbench run --resume {path}" if begun else ""
+        raise Interrupted(f"interrupted{how}") from None
     finally:
         progress.close()
 

@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from cnnbench import axes
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, Pair, Parameter, Percent, Seconds
+from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.plan import Plan
 from cnnbench.suite import Grid
@@ -108,7 +108,7 @@ def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
 
 _ARGUMENTS: Mapping[str, Decorator] = {
     "model_arg": click.option(
-        "--model-arg", type=Pair(), multiple=True,
+        "--model-arg", type=KeyValue(), multiple=True,
         help="Keyword argument of the networks' builders; may be repeated."),
     "classes": click.option(
         "--classes", type=click.IntRange(min=1),

@@ -55,13 +55,13 @@ class Listener:
 
     Attributes:
         say: a line about what is done and why.
-        run: the watcher of a run of that many specs, while it lasts.
+        run: the watcher of a run of that many specs in that directory, while it lasts.
         pairs: the watcher of paired comparisons.
         stored: told where a new run lies.
     """
 
     say: Callable[[str], None]
-    run: Callable[[int], AbstractContextManager[Watcher]]
+    run: Callable[[int, Path], AbstractContextManager[Watcher]]
     pairs: PairWatcher
     stored: Callable[[Path], None]
 
@@ -114,7 +114,7 @@ def with_now(
     beside = _beside(old, thresholds, listener, out, executor) if timing else []
     if timing and not beside:
         where = out or Path("results") / store.new_run_name()
-        with listener.run(len(specs)) as watcher:
+        with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor)
         listener.stored(run.path)
         return with_run(old, run.path, gate.side_of(run))
