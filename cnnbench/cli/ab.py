@@ -65,7 +65,7 @@ class Range(Parameter):
 
 @click.command(epilog=_EPILOG)
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
-@options.grid(modes=None)
+@options.grid(modes=())
 @click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
               help="Largest acceptable slowdown; the verdict switches at half of it.",
 )  # fmt: skip

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import doctor, units
+from cnnbench import doctor, store, units
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cnnbench.cli.progress import Progress
@@ -88,16 +89,19 @@ def _say(text: str, *, quiet: bool) -> None:
         click.echo(f"cnnbench: {text}", err=True)
 
 
-def interruptible(work: Callable[[], StoredRun], progress: Progress, path: Path) -> StoredRun:
-    """Measure; Ctrl-C says how to go on.
+@contextmanager
+def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+    """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
 
     Raises:
         Interrupted: by the user.
     """
     try:
-        return work()
+        yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {path}") from None
+        begun = (path / store.MANIFEST).exists()
+        how = f"; continue with: cnnbench run --resume {path}" if begun else ""
+        raise Interrupted(f"interrupted{how}") from None
     finally:
         progress.close()
 

@@ -59,13 +59,13 @@ class Listener:
 
     Attributes:
         say: a line about what is done and why.
-        run: the watcher of a run of that many specs, while it lasts.
+        run: the watcher of a run of that many specs in that directory, while it lasts.
         pairs: the watcher of paired comparisons.
         stored: told where a new run lies.
     """
 
     say: Callable[[str], None]
-    run: Callable[[int], AbstractContextManager[Watcher]]
+    run: Callable[[int, Path], AbstractContextManager[Watcher]]
     pairs: PairWatcher
     stored: Callable[[Path], None]
 
@@ -122,7 +122,7 @@ def with_now(
             # What the pairs left is in ``out`` already.
             out = out / "alone" if out is not None else None
         where = out or Path("results") / store.new_run_name()
-        with listener.run(len(specs)) as watcher:
+        with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor)
         listener.stored(run.path)
         return with_run(old, run.path, gate.side_of(run))
