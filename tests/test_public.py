@@ -101,7 +101,8 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     analysis = SimpleNamespace(analyze=lambda *words, **more: said.append((words, more)) or "found")
     monkeypatch.setitem(sys.modules, "cnnbench.analysis", analysis)
 
-    found = cnnbench.cost("module", "input", phase="training", optimizer="adam")
+    module = object()
+    found = cnnbench.cost(module, "input", phase="training", optimizer="adam")
 
     assert found == "found"
-    assert said == [(("module", ("input",)), {"phase": "training", "optimizer": "adam"})]
+    assert said == [((module, ("input",)), {"phase": "training", "optimizer": "adam"})]

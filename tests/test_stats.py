@@ -218,7 +218,7 @@ def test_the_shift_of_any_two_estimates_is_a_number(old: list[float], new: list[
 
     for found in (one, mean):
         assert math.isfinite(found.centre)
-        assert found.half() is None or math.isfinite(found.half())
+        assert found.half(0.01) is None or math.isfinite(found.half(0.01))
 
 
 @given(st.lists(TIMES, min_size=1, max_size=5))

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cnnbench.gate import Threshold
     from cnnbench.gate.outcomes import PairedOutcome
 
-_BY_THE_RECORD = "the stored record decides, with wide limits"
+_BY_THE_RECORD = "comparing with its stored times, which detect only large changes"
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def test_an_old_revision_that_no_longer_runs_leaves_the_answer_to_the_stored_rec
                         "--out", "new")  # fmt: skip
 
     assert done.exit_code == 0, done.stderr
-    said = "base: build: ImportError: gone; the stored record decides, with wide limits"
+    said = "base: build: ImportError: gone; comparing with its stored times, which detect only large changes"
     assert done.stderr.count(said) == 1
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {row["how"] for row in found} == {"apart"}
@@ -275,7 +275,11 @@ def test_a_side_that_does_not_even_start(cnnbench_cli, tmp_path, monkeypatch, ro
     done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake")
 
     assert done.exit_code == code, done.stderr
-    ending = "; the stored record decides, with wide limits" if role == "base" else ""
+    ending = (
+        "; comparing with its stored times, which detect only large changes"
+        if role == "base"
+        else ""
+    )
     assert f"cnnbench: {role}, " in done.stderr
     assert f": ImportError: gone{ending}\n" in done.stderr
 
