@@ -233,7 +233,10 @@ def test_an_old_revision_that_no_longer_runs_leaves_the_answer_to_the_stored_rec
                         "--out", "new")  # fmt: skip
 
     assert done.exit_code == 0, done.stderr
-    said = "base: build: ImportError: gone; comparing with its stored times, which detect only large changes"
+    said = (
+        "base: build: ImportError: gone; comparing with its stored times, which detect only large"
+        " changes"
+    )
     assert done.stderr.count(said) == 1
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {row["how"] for row in found} == {"apart"}
