@@ -245,7 +245,7 @@ def test_a_network_of_the_users_own_in_bfloat16(tmp_path: Path) -> None:
     data = profiled(tmp_path, "bad_networks:fine", "--input", "3x16x16", "--mode", "amp=bf16")
 
     assert data["layers"]
-    assert data["trace"]["operators"]
+    assert data["profiler_overhead"] is not None
     assert "bad_networks:fine" in data["spec"]
     assert ":" not in folder_of(tmp_path).name
 
