@@ -38,7 +38,8 @@ from cnnbench import metrics, stats  # noqa: E402
 from cnnbench.conv.layers import ConvLayer  # noqa: E402
 from cnnbench.conv.problem import ConvProblem, of_workload  # noqa: E402
 from cnnbench.runner import campaign, lab  # noqa: E402
-from cnnbench.spec import Spec  # noqa: E402
+from cnnbench.spec import Device, Spec  # noqa: E402
+from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,13 +119,13 @@ def by_the_lab(options: argparse.Namespace) -> dict[str, Record]:
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ),
         implementations=tuple(options.impl.split(",")),
-        modes=tuple(options.modes.split(",")),
-        threads=(options.threads,),
-        device="cpu",
-        plan=replace(lab.PLAN, rounds=1, ceilings=False),
+        grid=Grid(
+            (), tuple(options.modes.split(",")), (), device=Device(), threads=(options.threads,)
+        ),
     )
+    plan = replace(lab.PLAN, rounds=1, ceilings=False)
     with tempfile.TemporaryDirectory() as folder:
-        stored = campaign.start(lab.prepare(order).job, Path(folder) / "run", Silent())
+        stored = campaign.start(lab.prepare(order, plan).job, Path(folder) / "run", Silent())
     return {one.id: one for one in stored.records if metrics.latency(one) is not None}
 
 

@@ -37,14 +37,14 @@ def pin(core: int | None) -> int:
 
 
 @contextlib.contextmanager
-def beside(share: float) -> Iterator[None]:
+def beside(share: float) -> Iterator[subprocess.Popen[bytes] | None]:
     """A neighbour on the cores of this process; none if the share is zero."""
     if not share:
-        yield
+        yield None
         return
     process = subprocess.Popen([sys.executable, str(Path(__file__).resolve()), str(share)])
     try:
-        yield
+        yield process
     finally:
         process.kill()
         process.wait()

@@ -9,8 +9,10 @@ from __future__ import annotations
 import argparse
 
 from cnnbench import units
+from cnnbench.plan import Plan
 from cnnbench.runner import profiling
-from cnnbench.runner.campaign import Order
+from cnnbench.spec import Device
+from cnnbench.suite import Grid
 
 MODELS = ("resnet50", "mobilenet_v2", "googlenet")
 
@@ -32,10 +34,11 @@ def main():
     print(f"{'model':20}", *(f"{one:>12}" for one in titles))
     for name in wish.models:
         job = profiling.prepare(
-            Order(
-                models=(name,), modes=(wish.mode,), device="cpu", phases=(wish.phase,),
-                batches=(wish.batch,), threads=(wish.threads,) if wish.threads else None,
-            )
+            Grid(
+                (name,), (wish.mode,), (wish.batch,), (wish.phase,), Device(),
+                (wish.threads,) if wish.threads else None,
+            ),
+            Plan(),
         )  # fmt: skip
         found = profiling.profile(job, profiling.ProfilePasses(seconds=wish.seconds)).layers
         times = (found.sum_ns, found.clocks_ns, found.residual_ns, found.end_to_end_ns)

@@ -23,7 +23,8 @@ sys.path[:0] = [str(ROOT)]
 
 from cnnbench.plan import Plan  # noqa: E402
 from cnnbench.runner import campaign  # noqa: E402
-from cnnbench.runner.campaign import Order  # noqa: E402
+from cnnbench.spec import Device  # noqa: E402
+from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
     from cnnbench.record import Record
@@ -70,14 +71,13 @@ def one_import() -> float:
 
 def sweep(options: argparse.Namespace, folder: str, clock: Clock) -> StoredRun:
     plan = Plan(rounds=options.rounds, slices=options.slices)
-    order = Order(
-        models=tuple(options.models.split(",")),
-        modes=tuple(options.modes.split(",")),
-        device="cpu",
+    grid = Grid(
+        tuple(options.models.split(",")),
+        tuple(options.modes.split(",")),
+        device=Device(),
         threads=(options.threads,) if options.threads else None,
-        plan=plan,
     )
-    return campaign.start(campaign.prepare(order), Path(folder) / "run", clock)
+    return campaign.start(campaign.prepare(grid, plan), Path(folder) / "run", clock)
 
 
 def inside(run: StoredRun) -> dict[str, float]:

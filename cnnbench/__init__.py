@@ -1,30 +1,72 @@
-"""cnnbench: true numbers about convolutional networks on your machine.
+"""cnnbench: trustworthy CNN benchmarks on your own machine.
 
 ``run`` measures a grid of models and modes and ``load`` reads runs back; ``measure`` and ``cost``
-take a module object. Importing this package imports no torch; the last two do, on first use.
+take a module object. What they raise on purpose descends from ``CnnbenchError``. Importing this
+package imports no torch; ``measure`` and ``cost`` do, on first use.
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import version
 
 if TYPE_CHECKING:
     from cnnbench.api import Results, cost, load, measure, run
+    from cnnbench.errors import (
+        CnnbenchError,
+        Incomparable,
+        Inconclusive,
+        Interrupted,
+        Regressed,
+        SchemaError,
+        SomeFailed,
+        StoreError,
+        UnknownName,
+        Unsupported,
+        UsageError,
+        WorkerDied,
+        WorkerError,
+        WorkerRaised,
+        WorkerTimeout,
+    )
 
 __version__ = version.VERSION
 
-__all__ = ["Results", "__version__", "cost", "load", "measure", "run"]
+__all__ = [
+    "CnnbenchError",
+    "Incomparable",
+    "Inconclusive",
+    "Interrupted",
+    "Regressed",
+    "Results",
+    "SchemaError",
+    "SomeFailed",
+    "StoreError",
+    "UnknownName",
+    "Unsupported",
+    "UsageError",
+    "WorkerDied",
+    "WorkerError",
+    "WorkerRaised",
+    "WorkerTimeout",
+    "__version__",
+    "cost",
+    "load",
+    "measure",
+    "run",
+]
+
+_OF_THE_API = {"Results", "cost", "load", "measure", "run"}
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562), so that importing the package costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'cnnbench' has no attribute '{name}'")
-    from cnnbench import api
-
-    return getattr(api, name)
+    home = "cnnbench.api" if name in _OF_THE_API else "cnnbench.errors"
+    return getattr(importlib.import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""The Python API: what the commands do, for notebooks and scripts. Imports no torch itself."""
+"""The Python API: the commands as functions, for notebooks and scripts. Imports no torch itself."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import store
-from cnnbench.errors import StoreError, UnknownName
-from cnnbench.plan import Plan
+from cnnbench import axes, store
+from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
-from cnnbench.runner.campaign import Order
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.spec import OPTIMIZERS, Device
 from cnnbench.store import StoredRun
+from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from cnnbench.analysis import Analysis
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
 
 
 @dataclass(frozen=True)
 class Results:
-    """Records of one or more runs, and the tables of them.
+    """Records of one or more runs, and their tables.
 
     Attributes:
         runs: as they were read from disk.
@@ -45,7 +46,7 @@ class Results:
 
     @property
     def entries(self) -> list[Entry]:
-        """Every record with what it is read beside."""
+        """Every record with its context."""
         return entries(self.runs)
 
     def frame(self) -> pd.DataFrame:
@@ -94,61 +95,80 @@ def run(
     size: int | tuple[int, int] | None = None,
     input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
     phase: str | Sequence[str] = "inference",
-    optimizer: str = OPTIMIZERS[0],
+    optimizer: str | Sequence[str] = OPTIMIZERS[0],
     threads: int | Sequence[int] | None = None,
     arguments: Mapping[str, Any] | None = None,
     out: str | Path | None = None,
     watcher: Watcher | None = None,
     executor: str = "process",
-    **plan: Any,
+    **more: Any,
 ) -> Results:
     """Measure a grid, as ``cnnbench run`` does, and keep it in a run directory.
 
     Args:
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
         modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
-        device: ``cpu``, ``cuda`` or ``cuda:1``; the best present if not given.
+        device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
         batch: samples per call; several make a sweep.
         size: height and width in place of each network's own.
         input: whole shape of one sample, for networks of your own.
         phase: ``inference``, ``training``, ``finetune``, or several.
-        optimizer: of the phases that train, one of ``spec.OPTIMIZERS``.
+        optimizer: for the phases that train, any of ``spec.OPTIMIZERS``.
         threads: CPU threads, one number or several; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
         watcher: told of progress.
         executor: ``process``, or ``fake`` to try things out.
-        plan: fields of ``plan.Plan``, e.g. ``rounds=5``.
+        more: values of further axes (``axes.settings``), and how to measure, by fields of
+            ``plan.Plan``: ``rounds`` (fresh starts of all workers), ``slices`` (turns in a round),
+            ``slice_seconds``, ``turn_budget`` (seconds of slices per spec and round), ``seed``,
+            ``precision`` (stop when every interval is within this share), ``budget`` (seconds for
+            everything), ``timeout`` (seconds of a worker's step), ``memory_limit`` (bytes of a CPU
+            worker), ``ceilings`` (probe the machine's), ``l2`` and ``cudnn_benchmark`` (CUDA only);
+            for ``warm_up_*``, ``least_turns``, ``memory_warm_calls``, ``float64_macs`` see there.
 
     Raises:
         CnnbenchError: the request cannot be carried out; failures of single specs are rows instead.
     """
-    order = Order(
+    settings = _settings(more)
+    grid = Grid(
         models=_words(models),
         modes=_words(modes),
-        device=device,
+        device=None if device is None else Device.parse(device),
         batches=(batch,) if isinstance(batch, int) else tuple(batch),
         phases=_words(phase),
         sizes=() if size is None else ((size, size) if isinstance(size, int) else size,),
         input=input,
-        optimizer=optimizer,
+        optimizers=_words(optimizer),
         threads=_numbers(threads),
         arguments=arguments or {},
-        plan=_plan(plan),
-        executor=executor,
+        settings=settings,
     )
-    job = campaign.prepare(order)
+    return _measured(campaign.prepare(grid, _plan(more), executor), out, watcher)
+
+
+def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
     name = store.new_run_name()
     path = Path(out) if out is not None else Path("results") / name
     return Results((campaign.start(job, path, watcher or Silent(), name),))
 
 
-def _plan(fields: Mapping[str, Any]) -> Plan:
+def _settings(given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Values of further axes, taken out of what was given."""
+    known = {name: axis.asking for name, axis in axes.settings().items()}
+    return {
+        name: asking.values(given.pop(name))
+        for name, asking in known.items()
+        if asking is not None and name in given
+    }
+
+
+def _plan(given: Mapping[str, Any]) -> Plan:
     known = [field.name for field in dataclasses.fields(Plan)]
-    for name in fields:
+    for name in given:
         if name not in known:
-            raise UnknownName("plan field", name, known)
-    return Plan(**fields)
+            raise UnknownName("plan field", name, [*known, *axes.settings()])
+    return Plan(**given)
 
 
 def _words(text: str | Sequence[str]) -> tuple[str, ...]:
@@ -184,15 +204,24 @@ def measure(
         inputs: its positional arguments; the first axis of the first tensor is the batch.
         modes: mode texts; the output of each is compared with fp32 eager.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
-        plan: fields of ``plan.Plan``; rounds are repetitions in this process.
+        plan: how to measure, by those fields of ``plan.Plan`` that ``plan.IN_PROCESS`` names:
+            ``rounds`` (repetitions in this process), ``slices``, ``slice_seconds``,
+            ``turn_budget``, ``least_turns``, ``warm_up_calls``, ``warm_up_seconds``,
+            ``warm_up_limit``, ``warm_up_fewest`` and ``seed``; the others need workers.
 
     Raises:
         CnnbenchError: the request is wrong.
     """
+    chosen = _plan(plan)
+    for name in plan:
+        if name not in IN_PROCESS:
+            raise UsageError(
+                f"measure: {name} needs worker processes; drop it, or use cnnbench.run"
+            )
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench import inprocess
 
-    return Results((inprocess.measure(module, inputs, _words(modes), device, _plan(plan)),))
+    return Results((inprocess.measure(module, inputs, _words(modes), device, chosen),))
 
 
 def cost(

@@ -67,11 +67,6 @@ def _data() -> dict[str, Any]:
     return data
 
 
-def torchvision_version() -> str:
-    """Return the torchvision that the table was written with."""
-    return str(_data()["torchvision"])
-
-
 @functools.cache
 def entries() -> tuple[CatalogueEntry, ...]:
     """Every row, sorted by name."""
@@ -82,10 +77,10 @@ def entries() -> tuple[CatalogueEntry, ...]:
 
 
 def entry(name: str) -> CatalogueEntry:
-    """Return the row of one name.
+    """The row of a name.
 
     Raises:
-        UnknownName: there is none; the message offers the closest names.
+        UnknownName: there is none; the message suggests the closest names.
     """
     rows = {row.name: row for row in entries()}
     if name not in rows:
@@ -125,13 +120,13 @@ def _match(pattern: str) -> list[str]:
 
 
 def select(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return the names that the patterns choose, in their order, each once.
+    """The names that the patterns select, in their order, each once.
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
     ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) and names
     of entry points are no part of the catalogue and pass through as they are.
 
     Raises:
-        UnknownName: a pattern chooses nothing; the message offers the closest names.
+        UnknownName: a pattern selects nothing; the message suggests the closest names.
     """
     return tuple(dict.fromkeys(name for pattern in patterns for name in _match(pattern)))

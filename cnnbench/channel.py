@@ -14,7 +14,7 @@ from typing import Any
 
 Message = dict[str, Any]
 
-# A reply is never larger than this; more means that the other side has gone mad.
+# A reply is never larger than this; more means that the other side is broken.
 _LIMIT = 64 << 20
 
 
@@ -42,11 +42,11 @@ class Channel:
         """Send a message, and with it a copy of an open file descriptor.
 
         Raises:
-            ChannelClosed: nobody reads any more.
+            ChannelClosed: the other side no longer reads.
         """
         line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         try:
-            # What was left of the time to receive is none of sending's business.
+            # A timeout that is left from receiving must not apply to sending.
             self._socket.settimeout(None)
             if descriptor is not None:
                 # The descriptor travels with the first byte; sendmsg may take less than all.
@@ -78,7 +78,7 @@ class Channel:
 
     @property
     def pending(self) -> bool:
-        """Whether a whole message has arrived that nobody has received."""
+        """Whether a complete message has arrived that has not been received yet."""
         return b"\n" in self._buffer
 
     def take_descriptor(self) -> int:

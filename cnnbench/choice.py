@@ -1,13 +1,12 @@
-"""Which of some modes to use: decided here, for advice, for reports and for the convolution lab.
+"""The choice among modes: decided here, for advice, for reports and for the convolution lab.
 
 A gain is clear if the interval of its ratio lies above one, from rounds in which both sides ran in
 turns. The error of 5 % is shared among all that were tried (Bonferroni), so that the best of twenty
-does not seem faster by chance; one round has no interval and says nothing.
+does not seem faster by chance; one round has no interval, so it decides nothing.
 
-An output may be ``ok`` or ``unchecked``, which is said. One that is ``loose`` is further from the
-reference than its precision explains, though not far enough to be a mistake for certain: such a
-mode is never recommended, but named where it would have been faster. One that is ``wrong`` counts
-for nothing.
+An output may be ``ok``, or ``unchecked``, which is reported. A ``loose`` one is further from the
+reference than its precision explains, though not far enough to be clearly wrong: such a mode is
+never recommended, but named if it would have been faster. A ``wrong`` one is ignored.
 """
 
 from __future__ import annotations
@@ -23,26 +22,26 @@ if TYPE_CHECKING:
 
     from cnnbench.stats import Estimate
 
-# Of all statements about the modes of one workload together.
+# The error that all statements about the modes of one workload share.
 _ERROR = 0.05
 
 _ELIGIBLE = {"ok", "unchecked"}
 
-# Of one mode beside another: ``once`` is one round, ``apart`` is never in the same ensemble.
+# One mode compared with another: ``once`` is one round, ``apart`` is never in the same ensemble.
 Standing = Literal["faster", "slower", "unclear", "once", "apart"]
 
-# Of all modes: one of them is faster; all are slower; that is open; it was not repeated; no output
-# is fit; nothing was measured beside plain eager.
+# The result over all modes: one is faster; all are slower; no clear difference; only one round; no
+# correct output; nothing was measured beside plain eager.
 Verdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
 
 
 def eligible(record: Record) -> bool:
-    """Whether it was measured and its output allows to recommend it."""
+    """Whether a mode was measured and its output is good enough to recommend it."""
     return record.status in _ELIGIBLE and metrics.latency(record) is not None
 
 
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
-    """How a mode stands beside another, as one of ``tried`` that share the error."""
+    """How a mode compares with another, as one of ``tried`` that share the error."""
     rounds = [] if base is None else metrics.log_speedups(record, base)
     if not rounds:
         return "apart"
@@ -53,7 +52,7 @@ def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
 
 
 def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]:
-    """The fastest of those that gain clearly, then what cannot be told from it.
+    """The fastest of the clear gains, then those without a clear difference from it.
 
     Args:
         pairs: eligible records, each with what its gain is over; all share the error.
@@ -68,7 +67,7 @@ def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]
 
 
 def _fastest(pairs: Sequence[tuple[Record, Record | None]]) -> Record:
-    """By the ratio to a base in common, which says more than two times of different moments."""
+    """The fastest, by the ratio to a common base; times from different moments compare worse."""
     if len({base.id for _, base in pairs if base is not None}) == 1:
         return max(pairs, key=lambda pair: _ratio(*pair))[0]
     return min((one for one, _ in pairs), key=_seconds)
@@ -85,7 +84,7 @@ def _seconds(record: Record) -> float:
 
 
 def _effort(record: Record) -> tuple[bool, int, float]:
-    """How much a mode asks for: a compiler, then words, then time."""
+    """How much effort a mode is: a compiler first, then its number of words, then its time."""
     mode = record.spec.mode
     words = 0 if mode.text == "eager" else mode.text.count("+") + 1
     return mode.compiler != "eager", words, _seconds(record)
@@ -93,14 +92,14 @@ def _effort(record: Record) -> tuple[bool, int, float]:
 
 @dataclass(frozen=True)
 class ModeChoice:
-    """Which mode of a workload to use.
+    """The choice of a mode for a workload.
 
     Attributes:
         baseline: plain eager.
-        verdict: what the measurements say of all modes together.
-        best: the mode to use, the simplest of those that cannot be told from the fastest; plain
-            eager unless another is clearly faster.
-        equal: other eligible modes that cannot be told from ``best``.
+        verdict: the result over all modes.
+        best: the mode to use: the simplest of those without a clear difference from the fastest;
+            plain eager unless another is clearly faster.
+        equal: other eligible modes without a clear difference from ``best``.
         tried: eligible modes that were measured beside plain eager.
         loose: modes that would gain over ``best``, but for their loose output.
     """
@@ -114,16 +113,16 @@ class ModeChoice:
 
     @property
     def gain(self) -> Estimate | None:
-        """Of the best over plain eager; ``None`` where that is the best."""
+        """The speed-up of the best mode over plain eager; ``None`` if plain eager is the best."""
         return None if self.best is self.baseline else metrics.speedup(self.best, self.baseline)
 
     @property
     def foremost(self) -> Record | None:
-        """What looks fastest of those tried, for certain or not."""
+        """The mode with the largest speed-up, clear or not."""
         return max(self.tried, key=lambda one: _ratio(one, self.baseline), default=None)
 
     def standing(self, record: Record) -> Standing:
-        """Of one of the modes beside plain eager."""
+        """How one of the modes compares with plain eager."""
         return standing(record, self.baseline, len(self.tried))
 
 

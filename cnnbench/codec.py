@@ -1,8 +1,8 @@
 """Frozen dataclasses <-> plain JSON, driven by their type annotations; strict in what it reads.
 
-Knows nothing of what the values mean. A field that is missing and has no default, is of the wrong
-type, or is unknown is an error that names its path, so that a foreign file is refused and never
-half read.
+Knows nothing of what the values mean. A field that is unknown, has the wrong type, or is missing
+without a default raises an error that names its path, so that a foreign file is refused and never
+read in part.
 
 Readers are built once per type and do not keep track of where they are: a refusal collects its
 place on the way out.
@@ -55,7 +55,7 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
 
 
 class _MisfitError(Exception):
-    """A reader does not take it: why, and where in what it was given."""
+    """The data does not fit: why, and where."""
 
     def __init__(self, why: str, place: str = "") -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class _MisfitError(Exception):
         self.place = place
 
     def within(self, place: str) -> _MisfitError:
-        """The same, seen from outside."""
+        """The same error, with the place in the outer value."""
         return _MisfitError(self.why, place + self.place)
 
 
@@ -78,7 +78,7 @@ _PLAIN = (int, float, str, bool)
 
 @cache
 def _reader(kind: Any) -> _Reader:
-    """What reads a type; it refuses whatever is not usual."""
+    """The reader of a type; it refuses unusual data."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)
     if kind is Any:
         return lambda data: data
@@ -95,6 +95,8 @@ def _reader(kind: Any) -> _Reader:
 
 def _reader_of_plain(kind: type) -> _Reader:
     def read(data: Any) -> Any:
+        if type(data) is int and data not in _WHOLE:
+            raise _MisfitError(_TOO_LARGE)
         if type(data) is kind:
             return data
         if kind is float and type(data) is int:
@@ -119,7 +121,7 @@ def _reader_of_union(kind: Any) -> _Reader:
 
 
 def _alternatives(kind: Any) -> list[Any]:
-    """What a union may be beside nothing."""
+    """The alternatives of a union, without ``None``."""
     return [part for part in typing.get_args(kind) if part is not type(None)]
 
 
@@ -131,11 +133,12 @@ def _reader_of_list(inner: Any) -> _Reader:
         if type(data) is not list:
             raise _expected("a list", data)
         # Long lists of numbers, and lists of those: the common case, without a call per number.
-        if wanted and wanted.issuperset(map(type, data)):
+        if wanted and _plain(data, wanted):
             return tuple(data)
-        lists = wanted_within and _LIST.issuperset(map(type, data))
-        if lists and wanted_within.issuperset(map(type, chain.from_iterable(data))):
-            return tuple(map(tuple, data))
+        if wanted_within and _LIST.issuperset(map(type, data)):
+            flat = list(chain.from_iterable(data))
+            if _plain(flat, wanted_within):
+                return tuple(map(tuple, data))
         return _read_items(repeat(read_one), data)
 
     return read
@@ -166,9 +169,24 @@ def _read_items(readers: Iterable[_Reader], data: list[Any]) -> tuple[Any, ...]:
 
 _LIST = {list}
 
+# Whole numbers of 64 bits, which is what clocks and counters have; a larger one is no float either.
+_WHOLE = range(-(2**63), 2**64)
+_TOO_LARGE = "expected a whole number of 64 bits, found a larger one"
+
+
+def _plain(data: list[Any], wanted: set[type]) -> bool:
+    """Whether values are of these types, and their whole numbers small enough to compute with."""
+    kinds = set(map(type, data))
+    if not kinds <= wanted:
+        return False
+    if int not in kinds:
+        return True
+    numbers = data if kinds == {int} else [one for one in data if type(one) is int]
+    return min(numbers) in _WHOLE and max(numbers) in _WHOLE
+
 
 def _item(kind: Any) -> Any:
-    """What a tuple of any length is a tuple of; ``Any`` where it is none."""
+    """The item type of a tuple of any length; ``Any`` for other types."""
     inner = typing.get_args(kind)
     listed = typing.get_origin(kind) is tuple and len(inner) == 2 and inner[1] is Ellipsis
     return inner[0] if listed else Any
@@ -187,7 +205,7 @@ def _reader_of_mapping(inner: Any) -> _Reader:
     def read(data: Any) -> Any:
         if type(data) is not dict:
             raise _expected("an object", data)
-        if inner is Any or not data or (plain and wanted.issuperset(map(type, data.values()))):
+        if inner is Any or not data or (plain and _plain([*data.values()], wanted)):
             return data.copy()
         return {key: _read_part(read_one, part, key) for key, part in data.items()}
 
@@ -205,8 +223,8 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     fields = dataclasses.fields(kind)
     start = {item.name: None if _required(item) else item.default for item in fields}
     check = getattr(kind, "__post_init__", None)
-    # What to do with an object's fields depends on their names and types alone, so it is found once
-    # per such shape: a file holds the same few a million times.
+    # The handling of an object's fields depends only on their names and types, so it is determined
+    # once per such shape: a file holds the same few shapes a million times.
     shapes: dict[tuple[Any, ...], _Fillers] = {}
 
     def read(data: Any) -> Any:
@@ -232,7 +250,7 @@ def _reader_of_dataclass(kind: type) -> _Reader:
     return read
 
 
-# Names of fields whose value is not just what JSON gives, and what makes it of that.
+# Names of fields whose value differs from the JSON value or may be too large, and their readers.
 _Fillers = tuple[tuple[str, _Reader], ...]
 
 
@@ -243,7 +261,9 @@ def _fillers(kind: type, data: dict[str, Any]) -> _Fillers:
         if name not in fields:
             raise _MisfitError("no such field; was it written by a newer cnnbench?", f".{name}")
     found: list[tuple[str, _Reader]] = [
-        (n, _reader(hints[n])) for n, part in data.items() if type(part) is not _usual(hints[n])
+        (n, _reader(hints[n]))
+        for n, part in data.items()
+        if type(part) is not _usual(hints[n]) or type(part) is int
     ]
     for name in [name for name in fields if name not in data]:
         make = fields[name].default_factory
@@ -259,7 +279,7 @@ def _made_by(make: Callable[[], Any]) -> _Reader:
 
 
 def _usual(hint: Any) -> Any:
-    """The type whose value JSON gives as it is, if there is one."""
+    """The type whose values JSON represents directly, if any."""
     known = [part for part in typing.get_args(hint) or (hint,) if part is not type(None)]
     origin = typing.get_origin(hint)
     plain = origin in (None, *_UNIONS) and known[0] in _PLAIN

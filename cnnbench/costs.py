@@ -21,11 +21,10 @@ class Field:
     """The receptive field of one output position, in input pixels per spatial axis.
 
     Attributes:
-        size: extent per axis, padding ignored; ``None`` once an operation looks at everything.
+        size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
         stride: input pixels between two neighbouring output positions (below 1 after upsampling).
 
-    Source: Araujo, Norris, Sim, "Computing Receptive Fields of Convolutional Neural Networks",
-    Distill 2019.
+    Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", 2019.
     """
 
     size: tuple[float, ...] | None
@@ -141,8 +140,8 @@ class LayerRow:
         input, output: shapes of the first tensor of its last call.
         kernel, stride, padding, dilation, groups: its geometry, where it has one.
         params, trainable_params: elements of parameters inside it, each counted once by identity.
-        own_params: elements of parameters that belong to it and not to a child.
-        shared_params: those of ``params`` that an earlier module owns too.
+        own_params: elements of parameters that belong to it and not to its children.
+        shared_params: those of ``params`` that an earlier module also owns.
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
@@ -192,10 +191,10 @@ class TracedMemory:
         gradients: of trainable parameters, all of them.
         optimizer_state: resident in the steady state, from the second step on.
         activations: peak of everything else that the passes keep alive, without library scratch.
-        scratch: what oneDNN is modelled to raise the peak by on a CPU; a sum with ``peak``.
+        scratch: modelled amount by which oneDNN raises the peak on a CPU; to be added to ``peak``.
         peak: highest sum at any moment, all parts but scratch together.
-        layer, op: where the peak stands.
-        activation_layer, activation_op: where the activation peak stands.
+        layer, op: where the peak occurs.
+        activation_layer, activation_op: where the activation peak occurs.
         saved: activations alive when the forward pass ends (the result, and what backward needs).
     """
 
@@ -216,7 +215,7 @@ class TracedMemory:
 
 @dataclass(frozen=True)
 class Slope:
-    """What each data-dependent item (a proposal, a detection) adds in one layer."""
+    """The amount that each data-dependent item (a proposal, a detection) adds in one layer."""
 
     layer: str
     macs: int
@@ -230,8 +229,8 @@ class CostTotals:
     """What a module and its inputs cost, known without running it; totals of the whole batch.
 
     Attributes:
-        name: class name of the module, or what the caller calls it.
-        phase, optimizer: what was asked for.
+        name: class name of the module, or the caller's name for it.
+        phase, optimizer: as requested.
         batch: samples in the input.
         input: shape of each input tensor.
         params, trainable_params: elements, each parameter once by identity.
@@ -241,8 +240,9 @@ class CostTotals:
         forward, backward: a training step's passes; ``inference`` and ``None`` for inference.
         memory: the predicted peak of the phase.
         uncounted: operators without a rule -> calls; if there are any, totals may be short.
-        slopes: data-dependent networks: what each item adds. ``inference`` is then the static part.
-        assumptions: sentences, in order of weight.
+        slopes: for data-dependent networks: the amount that each item adds. ``inference`` is then
+            the static part.
+        assumptions: sentences, in order of importance.
         real: whether operators ran on real tensors.
     """
 
@@ -315,7 +315,7 @@ class CostTotals:
 
 @dataclass(frozen=True)
 class CrosscheckDifference:
-    """One group of operators that two counters see differently, in MACs."""
+    """One group of operators that two counters count differently, in MACs."""
 
     operators: str
     ours: int
@@ -325,10 +325,10 @@ class CrosscheckDifference:
 
 @dataclass(frozen=True)
 class CrossCheck:
-    """One peer's verdict.
+    """The result of one other tool.
 
     Attributes:
-        tool: the peer and its version.
+        tool: its name and version.
         ours, theirs: MACs of one inference pass; ``None`` where the peer cannot count the network.
         differences: by operator, empty where both agree everywhere.
         error: why the peer cannot count it.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.environment import Environment
+    from cnnbench.quiet import CoreUse
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,84 @@ class Beside:
         return self.speed < _SHARED
 
 
-def findings(environment: Environment) -> tuple[MachineFinding, ...]:
-    """Everything that the table of checks finds."""
+# A fifth of a core is four of the kernel's ticks in a sample; less may be the system's own work.
+_SHORT = 0.2
+# What the system's own work may take of each core of a large machine.
+_BACKGROUND = 0.02
+# With a core left for every thread, neighbours still share caches, memory and clock.
+_CROWDED = 0.25
+# What a run of one's own leaves behind is at most one per core.
+_LOAD_PER_CORE = 1.5
+
+
+def findings(environment: Environment, now: CoreUse | None = None) -> tuple[MachineFinding, ...]:
+    """Everything that the table of checks finds.
+
+    Args:
+        environment: where something is, or was, measured.
+        now: how busy it is at this moment; decides in place of the load average, which lags.
+    """
     found = [check(environment) for check in CHECKS]
+    if now is not None:
+        found = [
+            busy(now, machine.threads_for(now.limit)),
+            *(one for one in found if not _lags(one)),
+        ]
     return tuple(finding for finding in found if finding is not None)
+
+
+def _lags(found: MachineFinding | None) -> bool:
+    return found is not None and found.name == "busy"
+
+
+def quick(now: CoreUse | None, threads: int) -> MachineFinding | None:
+    """The first thing that this moment, not the machine, does to so many threads."""
+    return busy(now, threads) or _too_many(now, threads)
+
+
+def busy(now: CoreUse | None, threads: int) -> MachineFinding | None:
+    """Whether other work leaves too few cores, or shares what lies beside them.
+
+    Args:
+        now: how busy the cores are; ``None`` finds nothing.
+        threads: that are to work at the same time; more than can be had are no one else's fault.
+    """
+    if now is None:
+        return None
+    threads = min(threads, machine.threads_for(now.limit))
+    if threads - now.free > max(_SHORT, _BACKGROUND * now.cores):
+        hard, less = _HARDSHIP[threads > 1]
+        return MachineFinding("busy", f"{_taken(now)}, so expect {hard}", f"{_WAIT}{less}")
+    if now.busy > _CROWDED * now.cores:
+        hard = "times a little too long, because caches, memory and clock are shared"
+        return MachineFinding("busy", f"{_taken(now)}, so expect {hard}", _WAIT)
+    return None
+
+
+_WAIT = "--wait 10m waits for quiet before measuring"
+# Whether there are several threads -> what to expect, and what else helps. A thread without a core
+# holds up the others, so that a call takes as long as the unluckiest of them.
+_HARDSHIP = {
+    False: ("times a little too long, even where waiting for a core is taken out", ""),
+    True: ("times too long and wide intervals", "; with --threads 1 the waiting can be taken out"),
+}
+
+
+def _taken(now: CoreUse) -> str:
+    if now.cores - now.busy > now.free:
+        return f"other work takes {now.limit - now.free:.1f} of the {_cores(now.limit)} allowed"
+    return f"other work keeps {now.busy:.1f} of {_cores(now.cores)} busy"
+
+
+def _too_many(now: CoreUse | None, threads: int) -> MachineFinding | None:
+    if now is None or threads <= now.limit:
+        return None
+    what = f"{threads} threads share {_cores(now.limit)}, so expect long and uneven times"
+    return MachineFinding("too_many", what, f"use --threads {machine.threads_for(now.limit)}")
+
+
+def _cores(count: float) -> str:
+    return f"{count:g} core{'' if count == 1 else 's'}"
 
 
 def shared_core(found: Beside | None) -> MachineFinding | None:
@@ -95,12 +170,12 @@ def _single_core(environment: Environment) -> MachineFinding | None:
 
 def _load(environment: Environment) -> MachineFinding | None:
     load, cores = environment.soft.get("load"), environment.hard.get("cores_usable")
-    if not load or not cores or load[0] < 0.5 * cores:
+    if not load or not cores or load[0] < _LOAD_PER_CORE * cores:
         return None
-    on = f"{cores} core{'' if cores == 1 else 's'}"
-    what = f"the load of the last minute is {load[0]:.1f} on {on}: neighbours are busy"
+    on = _cores(cores)
+    what = f"the load of the last minute is {load[0]:.1f} on {on}: more work than cores"
     return MachineFinding(
-        "busy", what, "stop them or wait; speed-ups stay usable, absolute times do not"
+        "busy", what, "stop it, or wait (--wait 10m); times are too long beside it"
     )
 
 

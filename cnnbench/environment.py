@@ -1,4 +1,4 @@
-"""Where something was measured."""
+"""The environment of a measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from cnnbench.errors import SchemaError
 
-# What reports look into: the type, and that of the items of a list.
+# The fields that reports read: their type, and the type of the items of a list.
 _ENVIRONMENT: dict[str, tuple[Any, Any]] = {
     "torch": (Mapping, object),
     "gpus": ((list, tuple), Mapping),
@@ -27,7 +27,7 @@ _ENVIRONMENT: dict[str, tuple[Any, Any]] = {
 
 @dataclass(frozen=True)
 class Environment:
-    """Where it ran: a hard part that decides comparability, a soft part that explains.
+    """Where a measurement ran: a hard part that decides comparability, a soft part that explains.
 
     Attributes:
         hard: processor, memory, GPU, driver, torch build and libraries, relevant variables.
@@ -43,7 +43,7 @@ class Environment:
             inside = value if isinstance(value, (list, tuple)) else ()
             fits = isinstance(value, kind) and all(isinstance(one, inner) for one in inside)
             if value is not None and not fits:
-                raise SchemaError(f"{name}: not what an environment says there")
+                raise SchemaError(f"{name}: unexpected value for an environment")
 
     @cached_property
     def fingerprint(self) -> str:

@@ -1,19 +1,19 @@
-"""What can go wrong, and the exit code each of it means.
+"""The errors of cnnbench, and the exit code of each.
 
 ::
 
     CnnbenchError                  1 line for the user, an exit code, never a traceback
     ├── UsageError            2    the request itself is wrong
-    │   ├── UnknownName       2    a name that no table holds; carries the closest ones
-    │   ├── Unsupported       2    understood, but not possible here (no CUDA, no such device)
+    │   ├── UnknownName       2    a name that is in no table; suggests the closest ones
+    │   ├── Unsupported       2    valid, but not possible here (no CUDA, no such device)
     │   └── StoreError        2    a run directory or record that cannot be used
     │       └── SchemaError   2    a record of a schema this version does not know
-    ├── Regressed             1    the gate's answer: something got worse than it may
+    ├── Regressed             1    the gate: a change for the worse beyond its threshold
     ├── SomeFailed            3    some specs have no number; their rows say why
-    ├── Inconclusive          4    the machine cannot tell (when asked to be strict)
-    ├── Incomparable          5    unlike environments, or a baseline that does not fit
+    ├── Inconclusive          4    the machine is too noisy to decide (with --strict)
+    ├── Incomparable          5    different environments, or a baseline file that does not fit
     ├── WorkerError           3    a worker failed; a runner turns it into a failed record
-    │   ├── WorkerDied        3    it went away: exit code or signal
+    │   ├── WorkerDied        3    it ended early: exit code or signal
     │   ├── WorkerTimeout     3    it did not answer in time
     │   └── WorkerRaised      3    it answered with an exception
     └── Interrupted         130    Ctrl-C; what was measured is on disk
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class CnnbenchError(Exception):
-    """Base of everything this package raises on purpose."""
+    """Base of all errors that this package raises on purpose."""
 
     exit_code = 1
 
@@ -48,7 +48,7 @@ class UnknownName(UsageError):
     Args:
         kind: what was looked for ("model", "mode", "metric", …).
         name: what was asked for.
-        known: the names there are; the closest are offered.
+        known: the existing names; the closest are suggested.
     """
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
@@ -62,7 +62,7 @@ class UnknownName(UsageError):
 
 
 class Unsupported(UsageError):
-    """Understood, but not possible on this machine or for this model."""
+    """The request is valid, but not possible on this machine or for this model."""
 
 
 class StoreError(UsageError):
@@ -74,7 +74,7 @@ class SchemaError(StoreError):
 
 
 class Regressed(CnnbenchError):
-    """Something got worse than its threshold allows."""
+    """A change for the worse beyond its threshold."""
 
     exit_code = 1
 
@@ -86,13 +86,13 @@ class SomeFailed(CnnbenchError):
 
 
 class Inconclusive(CnnbenchError):
-    """The machine cannot tell."""
+    """A verdict is inconclusive, and ``--strict`` was given."""
 
     exit_code = 4
 
 
 class Incomparable(CnnbenchError):
-    """Two things that may not be compared."""
+    """Two things that are not comparable."""
 
     exit_code = 5
 

@@ -1,7 +1,7 @@
 """Results of other tools -> an environment and records, so that they can be compared and gated.
 
-What such a file does not say is not made up: the spec's id begins with ``imported:`` and the name
-that the benchmark had; batch, input, mode and threads in it are place-holders; the output is
+Nothing is invented that the file does not contain: the spec's id begins with ``imported:`` and the
+name that the benchmark had; batch, input, mode and threads in it are placeholders; the output is
 "unchecked". One file is one process and therefore one round; several files of one machine are
 several rounds.
 """
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-_NOTE = "imported from {}: batch, input, mode and threads of this spec are place-holders"
-_NO_SAMPLES = "{} keeps no samples; its median stands for them"
+_NOTE = "imported from {}: batch, input, mode and threads of this spec are placeholders"
+_NO_SAMPLES = "{} contains no samples, so its median is used"
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
     Raises:
         UnknownName: no such format.
         StoreError: a file is not of this format.
-        Incomparable: the files are of unlike machines.
+        Incomparable: the files come from different machines.
     """
     if kind not in IMPORTS:
         raise UnknownName("import format", kind, IMPORTS)
@@ -81,8 +81,8 @@ def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
         changed = [k for k in other.machine if other.machine[k] != first.machine.get(k)]
         if changed:
             raise Incomparable(
-                f"{path} is of another machine than {paths[0]} ({', '.join(changed)} differ);"
-                " import each into a run of its own"
+                f"{path} comes from another machine than {paths[0]} (different:"
+                f" {', '.join(changed)}); import each into a separate run"
             )
     environment = Environment({"imported": kind, **first.machine}, first.soft)
     return environment, tuple(_records(sittings, kind, environment.fingerprint))
@@ -94,7 +94,7 @@ def _load(path: Path) -> Any:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: not JSON; is it a file of that tool, whole?") from error
+        raise StoreError(f"{path}: not valid JSON; is it a complete file of that tool?") from error
 
 
 def _records(sittings: Sequence[Sitting], kind: str, fingerprint: str) -> list[Record]:

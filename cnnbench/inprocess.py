@@ -10,6 +10,7 @@ measured".
 from __future__ import annotations
 
 import copy
+import functools
 import random
 import tempfile
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from cnnbench.record import Cost, Record, Reference, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
+from cnnbench.worker import reference as references
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 
@@ -60,7 +62,7 @@ def measure(
     with modes.restored(), tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
         path = Path(folder) / "reference.npz"
         kind = open_device(specs[0].device)
-        reference = _reference(specs[0].plain, module, inputs, plan.seed, path)
+        reference = _reference(specs, module, inputs, plan.seed, path)
         players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]
         cost = _cost(module, inputs)
         runs = [
@@ -93,18 +95,22 @@ def _specs(
 
 def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
     """A step on a copy of the module and of its inputs."""
-    return build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
+    step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
+    step.others = functools.partial(build.flipped, inputs)
+    return step
 
 
 def _reference(
-    spec: Spec, module: nn.Module, inputs: tuple[Any, ...], seed: int, path: Path
+    specs: Sequence[Spec], module: nn.Module, inputs: tuple[Any, ...], seed: int, path: Path
 ) -> Reference:
+    spec = specs[0].plain
+    precisions = sorted({one.mode.precision for one in specs} - {spec.mode.precision})
     modes.set_flags(spec.mode, spec.threads)
 
     def step(of: Spec) -> build.Step:
         return _step(of, module, inputs)
 
-    return checking.reference_of(spec, step, seed, path)
+    return references.compute(spec, step, seed, path, precisions=precisions)
 
 
 def _player(
@@ -120,7 +126,7 @@ def _player(
     built, step = sampling.timed(lambda: _step(spec, module, inputs), kind)
     torch.manual_seed(plan.seed)
     first, result = sampling.timed(step.call, kind)
-    check = checking.compare(spec, step.observe(result), path, reference)
+    check = checking.check(spec, step, plan.seed, path, reference, result)
     warm = sampling.warm_up(step.call, kind, plan.warm_up)
     return _Player(
         spec,

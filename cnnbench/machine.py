@@ -1,8 +1,9 @@
-"""What the host offers, read from the operating system.
+"""Facts of the host, read from the operating system.
 
 Cores, quota, memory, instruction sets, compiler.
 
-Standard library only, no torch, milliseconds. What cannot be read is ``None``; nothing is guessed.
+Standard library only, no torch, milliseconds. Values that cannot be read are ``None``; nothing is
+guessed.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from typing import Any
 
 _CGROUP = Path("/sys/fs/cgroup")
 
-# Instruction sets that decide which convolution kernels exist; the rest of the flags is noise.
+# Instruction sets that decide which convolution kernels exist; the other flags do not matter.
 _INSTRUCTION_SETS = (
     "avx", "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx512_bf16",
     "avx512_fp16", "amx_bf16", "amx_int8", "amx_fp16", "asimd", "sve", "bf16", "i8mm",
 )  # fmt: skip
 
-# Environment variables that change what torch runs or how memory is got. Only these names are ever
-# recorded.
+# Environment variables that change what torch runs or how memory is allocated. Only these names are
+# ever recorded.
 _PREFIXES = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_",
     "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
 )  # fmt: skip
 
-# Where files lie, not how anything is computed; two users of one machine differ in these.
+# Paths of files, which do not affect computation; two users of one machine differ in these.
 _PLACES = ("_HOME", "_DIR", "_PATH")
 
 # NVIDIA_API_KEY begins like the others; results are published.
@@ -51,7 +52,7 @@ def usable_cores() -> int:
 
 
 def cpu_quota() -> float | None:
-    """Cores' worth of time that the control group allows, if it limits it."""
+    """CPU quota of the control group in cores, if there is a limit."""
     text = read_text(_CGROUP / "cpu.max")
     if text is not None:
         limit, _, period = text.partition(" ")
@@ -69,7 +70,12 @@ def default_threads() -> int:
     """Threads that can run at the same time: cores, or the quota if that is less."""
     quota = cpu_quota()
     cores = usable_cores()
-    return cores if quota is None else max(1, min(cores, int(quota)))
+    return cores if quota is None else threads_for(min(cores, quota))
+
+
+def threads_for(cores: float) -> int:
+    """Threads that so many cores of time are enough for."""
+    return max(1, int(cores))
 
 
 def _kibibytes(path: str, key: str) -> int | None:
@@ -88,7 +94,7 @@ def memory_total() -> int | None:
 
 
 def memory_available() -> int | None:
-    """Bytes that can be had now without swapping, within the control group's limit."""
+    """Bytes that can be allocated now without swapping, within the control group's limit."""
     free = _kibibytes("/proc/meminfo", "MemAvailable")
     limit, used = _cgroup_bytes("memory.max"), _cgroup_bytes("memory.current")
     left = None if limit is None or used is None else limit - used
@@ -102,7 +108,7 @@ def _cgroup_bytes(name: str) -> int | None:
 
 
 def oom_kills() -> int | None:
-    """How often the kernel has ended a process for lack of memory, here or in the control group."""
+    """Out-of-memory kills by the kernel so far, on this host or in the control group."""
     lines = [*(read_text("/proc/vmstat") or "").splitlines(),
              *(read_text(_CGROUP / "memory.events") or "").splitlines()]  # fmt: skip
     counts = [int(line.split()[1]) for line in lines if line.startswith("oom_kill ")]
@@ -116,7 +122,7 @@ def _cpuinfo() -> dict[str, str]:
 
 
 def instruction_sets(facts: dict[str, str] | None = None) -> tuple[str, ...]:
-    """Those of the processor's instruction sets that matter for convolutions."""
+    """The instruction sets of the processor that matter for convolutions."""
     info = _cpuinfo() if facts is None else facts
     flags = set((info.get("flags") or info.get("Features") or "").split())
     return tuple(name for name in _INSTRUCTION_SETS if name in flags)
@@ -134,7 +140,7 @@ def governor() -> str | None:
 
 
 def turbo() -> bool | None:
-    """Whether the clock may rise above its base; ``None`` where the machine does not say."""
+    """Whether the clock may rise above its base; ``None`` if unknown."""
     text = read_text("/sys/devices/system/cpu/intel_pstate/no_turbo")
     if text is not None:
         return text == "0"
@@ -150,7 +156,7 @@ def transparent_huge_pages() -> str | None:
 
 
 def hard_facts() -> dict[str, Any]:
-    """What decides whether two timings of this host may be compared."""
+    """The facts that decide whether two timings are comparable."""
     info = _cpuinfo()
     return {
         "architecture": platform.machine(),
@@ -167,14 +173,14 @@ def hard_facts() -> dict[str, Any]:
     }
 
 
-# Any of these says that somebody has chosen how memory is got and kept.
+# Any of these shows that the allocator has been configured.
 ALLOCATOR = ("LD_PRELOAD", "MALLOC_", "GLIBC_TUNABLES")
 
 
 def allocator() -> str:
-    """Where memory comes from: the C library, and every variable that changes that.
+    """The allocator: the C library, and every variable that changes it.
 
-    Of a library that is loaded first only the file's name, not where it lies.
+    For a preloaded library, only the name of the file, without its folder.
     """
     named = {name: value for name, value in variables().items() if name.startswith(ALLOCATOR)}
     parts = [f"{name}={value.rsplit('/', 1)[-1]}" for name, value in named.items()]
@@ -182,7 +188,7 @@ def allocator() -> str:
 
 
 def soft_facts() -> dict[str, Any]:
-    """What explains a timing without making it incomparable."""
+    """The facts that explain a timing without making it incomparable."""
     return {
         "system": platform.system(),
         "kernel": platform.release(),
@@ -194,7 +200,7 @@ def soft_facts() -> dict[str, Any]:
         "load": list(os.getloadavg()),
         "memory_available_bytes": memory_available(),
         "compiler": compiler(),
-        # Enough to see that two runs came from one machine, not enough to name it.
+        # Enough to see that two runs came from one machine, not enough to identify it.
         "host": hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8],
     }
 
@@ -202,7 +208,7 @@ def soft_facts() -> dict[str, Any]:
 def variables() -> dict[str, str]:
     """Environment variables that change the measurement, by an allow-list of names.
 
-    As they were when the process was started: torch sets some of its own while being imported.
+    Their values at the start of the process, because torch sets some while being imported.
     """
     try:
         parts = Path("/proc/self/environ").read_bytes().decode(errors="replace").split("\0")

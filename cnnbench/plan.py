@@ -9,16 +9,22 @@ from dataclasses import dataclass, replace
 
 from cnnbench.errors import UsageError
 
+# Fields that a measurement in the caller's own process uses; the others are about workers.
+IN_PROCESS = (
+    "rounds", "slices", "slice_seconds", "turn_budget", "warm_up_calls", "warm_up_seconds",
+    "warm_up_limit", "warm_up_fewest", "least_turns", "seed",
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class WarmUp:
     """How long a worker warms up.
 
     Attributes:
-        calls: at least so many, and
-        seconds: at least so long, both after the first call, which may compile;
+        calls: at least this number, and
+        seconds: at least this long, both after the first call, which may compile;
         limit: but no longer than this once
-        fewest: calls are done, so that a network of seconds per call ends.
+        fewest: calls are done, so that a network that takes seconds per call ends.
     """
 
     calls: int
@@ -27,7 +33,7 @@ class WarmUp:
     fewest: int
 
     def times(self, factor: int) -> WarmUp:
-        """As much again, so many times."""
+        """The warm-up multiplied by a factor."""
         calls, fewest = factor * self.calls, factor * self.fewest
         return WarmUp(calls, factor * self.seconds, factor * self.limit, fewest)
 
@@ -46,8 +52,8 @@ class Plan:
         seed: of weights, inputs and the order of turns.
         timeout: seconds that any one step of a worker may take.
         memory_limit: bytes that a worker may get beyond what it starts with; ``None`` for no limit.
-        precision: stop adding rounds to a group once every interval is at most so wide, as a share
-            of its figure either way; ``None``: always all rounds.
+        precision: stop adding rounds to a group once every interval is at most this wide, as a
+            share of its figure either way; ``None``: always all rounds.
         budget: seconds that the whole run may take; ``None`` for as long as it needs.
         warm_up_fewest, least_turns, memory_warm_calls: what even the slowest network gets: calls
             after the first one, turns per round, and calls before memory is looked at.
@@ -98,7 +104,7 @@ class Plan:
         return max(min(self.least_turns, self.slices), most)
 
     def within_budget(self, specs: int) -> Plan:
-        """The plan for so many specs, spending no more than an equal share on a first answer.
+        """The plan for a number of specs that share the budget equally for their first answers.
 
         Only networks that are slow for the budget notice: they get fewer calls, never another batch
         or input.
@@ -117,8 +123,8 @@ class Plan:
         )
 
 
-# Of a budget, what sampling for the first answers may take; building, checking and memory take as
-# much again or more, and what is left narrows intervals.
+# The share of a budget that sampling for the first answers may take; building, checking and memory
+# take as much again or more, and what is left narrows intervals.
 _FIRST_SHARE = 0.25
 
 # Rough costs for --dry-run and the clock, in seconds on a small machine; never used for a result.

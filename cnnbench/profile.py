@@ -1,4 +1,4 @@
-"""What a profile holds: where the time of a step goes, by layer, operator and library primitive.
+"""The content of a profile: where the time of a step goes, by layer, operator and primitive.
 
 Frozen values and their arithmetic. Times are nanoseconds of one step, sizes are bytes. Knows
 nothing of how they were taken, nor of tables.
@@ -8,9 +8,10 @@ that has been entered, or a part of the step outside the network. So the segment
 add up to that pass, and what a module does between its children (an addition, a concatenation, a
 ``flatten``) is its own time and is not hidden.
 
-What the clocks cost is measured where they stand: a step with two clocks for every one is longer
-than the timed step by what one clock costs there, caches and all. What is then left against the
-untouched step is the residual; three steps in turns, none of which follows from the others.
+The cost of the clock readings is measured in place: a step with every reading twice is longer than
+the timed step by the cost of one reading there, including cache effects. The remaining difference
+to the untouched step is the residual. The three kinds of step take turns, and none is computed from
+the others.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Scope:
 
 @dataclass(frozen=True)
 class LayerTimes:
-    """Scopes of a step beside the same step untouched, measured in turns in one process.
+    """Scopes of a step and the same step untouched, measured in turns in one process.
 
     Attributes:
         scopes: every module that ran, in order of registration; means over the quieter rounds.
@@ -82,7 +83,7 @@ class LayerTimes:
 
     @property
     def clocks_ns(self) -> float:
-        """What the clocks of a timed step cost: the doubled step less the timed one."""
+        """The cost of the clock readings of a timed step: the doubled step minus the timed one."""
         return statistics.fmean(doubled - timed for _, timed, doubled in self._kept)
 
     @property

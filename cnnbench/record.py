@@ -1,4 +1,4 @@
-"""What is kept of a measurement: environment, cost, runs, failure.
+"""The record of a measurement: environment, cost, runs, failure.
 
 Frozen values that know nothing of files or tables.
 
@@ -8,12 +8,14 @@ Statistics are computed on reading (``stats``, ``metrics``), never stored.
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
 * 1: the first.
-* 2: adds, all optional: witnesses of the machine and probes to a slice, the parts of a training
+* 2: adds, all optional: counters of the machine and probes to a slice, the parts of a training
   step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
   made of, which algorithm a convolution ran, and the machine's ceilings beside it.
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
   memory came from.
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
+* 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
+  weights, its pictures and how far rounding moves its outputs.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import stats
+from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Structure
@@ -33,7 +35,7 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from cnnbench.stats import Estimate
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Cost:
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).
         activation_peak_bytes: predicted peak of live activations.
         memory_peak_bytes: predicted peak including parameters, buffers and input (training:
-            gradients, optimiser); tensors only, without library scratch.
+            gradients, optimizer); tensors only, without library scratch.
         uncounted: operators without a rule and how often they were called; non-empty means the
             totals may be short.
         auxiliary_params: parameters the inference pass does not read (auxiliary heads), included
@@ -93,12 +95,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a step, timed by itself after the slices.
+    """One part of a step, timed separately after the slices.
 
     Attributes:
         name: ``forward``, ``loss``, ``backward``, ``optimizer``.
-        ns: its duration in each of some steps, waited for; together a little longer than the step,
-            which is timed without a stop in between.
+        ns: its duration in each of several steps, with a wait after it; together the parts are a
+            little longer than the step, which is timed without waiting in between.
     """
 
     name: str
@@ -117,7 +119,9 @@ class Check:
         status: ``ok``, ``loose``, ``wrong`` or ``unchecked``.
         error: relative Frobenius error against fp32 eager.
         error_float64: relative Frobenius error against float64 eager.
-        top1_agreement: share of samples whose largest logit is the reference's, for classifiers.
+        top1_agreement: share of input samples whose largest logit is the reference's, for
+            classifiers.
+        error_centred: the error of what depends on the picture, of the output where it is largest.
         reason: why it is not ``ok``.
     """
 
@@ -126,6 +130,7 @@ class Check:
     error_float64: float | None = None
     top1_agreement: float | None = None
     reason: str = ""
+    error_centred: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in _SEVERITY:
@@ -135,6 +140,19 @@ class Check:
     def severity(self) -> int:
         """Place of its status among all, from the best to the worst."""
         return _SEVERITY.index(self.status)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far an output is from another, relative to its norm.
+
+    Attributes:
+        whole: of all of it; ``None`` if it is not finite.
+        centred: of what depends on the picture: every value less its mean over pictures.
+    """
+
+    whole: float | None
+    centred: float | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +167,11 @@ class Reference:
         nonfinite: an activation was infinite or not a number.
         random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
         subnormal_layer: the first layer with a subnormal number in its output, if any has one.
+        pictures: how many different samples the outputs are answers to.
+        picture_share: norm of the outputs less their mean over pictures, over their norm.
+        weights: ``calibrated``, or ``random`` as the network's builder initialised them.
+        rounding: precision -> for every output how far rounding alone moves it in this network;
+            for ``fp32`` its distance from float64.
     """
 
     repeatable: bool
@@ -157,6 +180,10 @@ class Reference:
     nonfinite: bool
     random: bool = False
     subnormal_layer: str | None = None
+    pictures: int | None = None
+    picture_share: float | None = None
+    weights: str = "random"
+    rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,13 +194,13 @@ class Run:
         round: which fresh start of the workers this was.
         ensemble: names the set of processes that lived together and took turns.
         slices: what was sampled, in order.
-        warmup_ns: each call before sampling; the first holds compilation.
+        warmup_ns: each call before sampling; the first contains compilation.
         build_ns: construction, move to the device and mode.
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
         parts: the step in parts, where it has more than one.
         flags: global flags and settings as they were.
-        check: this very process's output against the reference.
+        check: the output of this process against the reference.
     """
 
     round: int
@@ -192,14 +219,26 @@ class Run:
         """Per call: the median of its slices' medians."""
         return stats.median(self.slices.seconds) if self.slices else None
 
+    @property
+    def awake_seconds(self) -> float | None:
+        """The same without the waiting for a core; ``None`` where that was not counted."""
+        found = self.slices.awake_seconds
+        return stats.median(found) if found else None
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds per call; ``None`` where they were not counted."""
+        found = self.slices.cpu_seconds
+        return stats.median(found) if found else None
+
 
 @dataclass(frozen=True)
 class Memory:
-    """Peak memory of one step, from a pass and a process of its own.
+    """Peak memory of one step, from a separate pass and process.
 
     Attributes:
-        resident_bytes: what lives before the step: parameters, buffers, input, gradients, optimiser
-            state.
+        resident_bytes: memory that is live before the step: parameters, buffers, input, gradients,
+            optimizer state.
         cpu_peak_bytes: resident plus the allocator's peak within the step.
         cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc
             caching off.
@@ -208,7 +247,7 @@ class Memory:
         cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.
         cuda_process_bytes: memory of the process on the device as the driver counts it.
         minor_faults: page faults of one step with malloc caching as it usually is.
-        missing: name of each figure that could not be had -> why.
+        missing: name of each value that is not available -> why.
     """
 
     resident_bytes: int | None = None
@@ -254,7 +293,7 @@ class Record:
         structure: what the step is made of.
         algorithm: of a convolution in the lab.
         ceilings: probed before and after its ensembles, if they were.
-        notes: what else a reader must know, e.g. why a figure is missing.
+        notes: other information for readers, e.g. why a value is missing.
     """
 
     id: str
@@ -278,7 +317,7 @@ class Record:
 
     @cached_property
     def round_seconds(self) -> tuple[float, ...]:
-        """Seconds per call, one value per round; computed once, because much follows from it."""
+        """Seconds per call, one value per round; computed once, because it is used often."""
         return stats.of_rounds((run.round, run.seconds) for run in self.runs)
 
     @cached_property
@@ -289,12 +328,12 @@ class Record:
 
     @property
     def rounds(self) -> int:
-        """Fresh starts that gave samples."""
+        """Number of rounds with samples."""
         return len({run.round for run in self.runs if run.slices})
 
     @cached_property
     def sampled_ns(self) -> int:
-        """All its samples together."""
+        """Sum of all its samples."""
         return sum([run.slices.sampled_ns for run in self.runs])
 
     @cached_property
@@ -305,7 +344,7 @@ class Record:
 
     @property
     def refused(self) -> bool:
-        """Whether it is a way to compute a layer that does not apply to it: no failure."""
+        """Whether its implementation does not apply to the layer, which is not a failure."""
         layer = self.spec.workload.architecture.startswith("conv:")
         return layer and self.failure is not None and self.failure.kind == "unsupported"
 
@@ -344,8 +383,8 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
     return record | {"runs": list(map(_in_columns, runs))}
 
 
-# Each migration turns a record of schema n into one of n + 1; what 2 and 3 added is optional.
-_MIGRATIONS: dict[int, Any] = {1: lambda data: data, 2: lambda data: data, 3: _runs_in_columns}
+# Each migration turns a record of schema n into one of n + 1; what the others added is optional.
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4), lambda data: data) | {3: _runs_in_columns}
 
 
 def from_json(data: Any) -> Record:
@@ -364,7 +403,7 @@ def from_json(data: Any) -> Record:
     for number in range(data["schema"], SCHEMA):
         data = _MIGRATIONS[number](data) | {"schema": number + 1}
     record = decode(Record, data, "record")
-    _ = record.spec  # an id that is none is refused here, and what it says is kept
+    axes.understood(record.spec)  # an id that is none is refused here, and what it says is kept
     return record
 
 

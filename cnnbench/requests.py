@@ -1,4 +1,4 @@
-"""What workers can be asked: a value per task and per command, and the type of its answer.
+"""The requests to workers: a value per task and per command, and the type of its answer.
 
 A request crosses the process border as a JSON object: its fields under their own names, beside the
 task's name under ``task`` or a command's under ``do``. A worker may be of another revision than
@@ -18,7 +18,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Reference, Run, run_from_json
@@ -43,13 +43,13 @@ class Request(Generic[Answer]):
 
     @property
     def message(self) -> dict[str, Any]:
-        """What crosses the border; fields that are ``None`` too, which older workers look for."""
+        """The message that is sent, with ``None`` fields too, because older workers expect them."""
         said = {item.name: encode(getattr(self, item.name)) for item in fields(self)}
         return {self.key: self.task, **said}
 
     @classmethod
     def read(cls, data: Any) -> Answer:
-        """An answer that has crossed the border.
+        """Read an answer.
 
         Raises:
             SchemaError: it is not of the declared type.
@@ -61,7 +61,7 @@ class Request(Generic[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Command(Request[Answer]):
-    """What a worker is told after its task."""
+    """A message to a worker after its task."""
 
     key: ClassVar[str] = "do"
 
@@ -75,10 +75,12 @@ class SpecRequest(Request[Answer]):
         seed: of weights and inputs.
         memory_limit: bytes that the worker may get beyond what it starts with; ``None``: no limit.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+        weights: file of a calibration that the reference left; ``None``: weights as initialised.
     """
 
     spec: str
     seed: int
+    weights: str | None = None
     memory_limit: int | None = None
     cudnn_benchmark: bool = False
 
@@ -175,10 +177,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
     Attributes:
         reference_path: file that they are left in.
         float64: also compute in float64.
+        precisions: those whose rounding is to be known.
+        calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
+    precisions: tuple[str, ...] = ()
+    calibrate: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -335,7 +341,7 @@ class TryBatch(SpecRequest[Fitted], task="try_batch"):
 
 @dataclass(frozen=True, kw_only=True)
 class ProbeCeilings(Request[Ceilings], task="ceilings"):
-    """What the machine can do at most; ``quick``: probed in about a second instead of several."""
+    """The ceilings of the machine; ``quick``: probed in about a second instead of several."""
 
     device: str
     threads: int
@@ -350,20 +356,6 @@ class ExtractLayers(ModelRequest[Extraction], task="layers"):
 @dataclass(frozen=True, kw_only=True)
 class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
     """What the spec's implementation of its convolution does."""
-
-
-@dataclass(frozen=True)
-class Applicability:
-    """Why a spec of a single layer cannot be, or what it does.
-
-    Attributes:
-        reason: empty if it can be.
-        executed_macs, prepared_bytes: see ``facts.Algorithm``.
-    """
-
-    reason: str = ""
-    executed_macs: int | None = None
-    prepared_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -386,7 +378,7 @@ def parse(message: Mapping[str, Any]) -> Request[Any]:
     """The request in a message; what else is in it is not looked at.
 
     Raises:
-        UnknownName: nobody knows such a task or command.
+        UnknownName: there is no such task or command.
         SchemaError: a field is missing or of the wrong type; the message names it.
     """
     key = Request.key if Request.key in message else Command.key

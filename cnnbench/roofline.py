@@ -1,8 +1,8 @@
-"""How near a step came to what the machine can do, and what held it back.
+"""How close a step came to the limits of the machine, and which limit binds.
 
 Three ceilings bound a step from below: its arithmetic at the highest rate, its bytes at the
-bandwidth of a working set of that size, and one call. The one that takes longest binds; the share
-of the roof is that time over the time taken.
+bandwidth of a working set of that size, and one call. The one that takes longest binds. That time
+is the roofline bound; the share is the bound divided by the measured time.
 
 Source: Williams, Waterman, Patterson, "Roofline: An Insightful Visual Performance Model",
 Communications of the ACM 52(4), 2009, with a bandwidth per working set instead of one.
@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from cnnbench.stats import ratio_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.facts import Ceilings
 
-# What the names of compute ceilings begin with, by a mode's precision.
+# First word of the names of compute ceilings, by the precision of a mode.
 _DTYPES = {
     "fp32": "float32", "tf32": "tf32",
     "bf16": "bfloat16", "amp=bf16": "bfloat16",
@@ -31,22 +33,22 @@ _DTYPES = {
 
 _NARROW = {"bfloat16", "float16"}
 
-# Threads that wait for a core let the others wait: such ceilings are too low by far. One thread
-# alone finds its moment.
+# Threads that wait for a core make the others wait: such ceilings are far too low. A single thread
+# still gets undisturbed moments.
 _DISTURBED = 0.1
 
-# Faster than the ceiling by more than this: then the ceiling is wrong, not the step a miracle.
+# If a step is faster than the ceiling by more than this, the ceiling is wrong.
 TOLERANCE = 1.1
 
 
 @dataclass(frozen=True)
 class Work:
-    """What one step does.
+    """The work of one step.
 
     Attributes:
-        flops: of the function, two per multiply-accumulate of its definition.
-        executed_flops: that the algorithm does, ``None`` where nobody tells.
-        moved_bytes: that it reads and writes at least, ``None`` if unknown.
+        flops: FLOPs of the function, two per multiply-accumulate of its definition.
+        executed_flops: FLOPs that the algorithm executes, ``None`` if unknown.
+        moved_bytes: bytes that it reads and writes at least, ``None`` if unknown.
     """
 
     flops: int
@@ -55,7 +57,7 @@ class Work:
 
     @property
     def intensity(self) -> float | None:
-        """FLOPs per byte of what is executed; of the function where nobody tells."""
+        """Executed FLOPs per byte; FLOPs of the function if the executed ones are unknown."""
         return self._arithmetic / self.moved_bytes if self.moved_bytes else None
 
     @property
@@ -63,7 +65,7 @@ class Work:
         return self.flops if self.executed_flops is None else self.executed_flops
 
     def floors(self, peak: float, bandwidth: float, dispatch: float) -> dict[str, float] | None:
-        """Seconds that each ceiling asks for at least; ``None`` if the bytes are unknown.
+        """Least seconds by each ceiling; ``None`` if the bytes are unknown.
 
         Args:
             peak: FLOP/s.
@@ -85,8 +87,8 @@ class Roof:
 
     Attributes:
         binds: ``compute``, ``memory`` or ``dispatch``.
-        seconds: that it asks for at least.
-        share: of the time taken.
+        seconds: the least time by this ceiling.
+        share: this time divided by the measured time.
     """
 
     binds: str
@@ -95,7 +97,7 @@ class Roof:
 
     @property
     def credible(self) -> bool:
-        """Whether the step was not faster than is possible; otherwise the ceilings are too low."""
+        """Whether the step was not faster than possible; otherwise the ceilings are too low."""
         return self.share <= TOLERANCE
 
 
@@ -114,7 +116,7 @@ def peak(ceilings: Sequence[Ceilings], precision: str) -> float | None:
 def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:
     """Bytes per second of a working set of ``size`` bytes.
 
-    Between two probed sizes on a straight line over logarithms; beyond the ends as at the ends.
+    Interpolated linearly in logarithms between two probed sizes; constant beyond the ends.
     """
     curve = _highest(one.bytes_per_s for one in ceilings)
     if not curve:
@@ -125,12 +127,12 @@ def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:
     for (left, low), (right, high) in pairwise(points):
         if size <= right:
             part = math.log(size / left) / math.log(right / left)
-            return low * math.exp(part * math.log(high / low))
+            return low * ratio_of(part * math.log(high / low))
     return points[-1][1]
 
 
 def _highest(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
-    """The largest value of every key; values that are no rate are left out."""
+    """The largest value of every key; values that are not positive are left out."""
     found: dict[str, float] = {}
     for table in tables:
         for key, rate in table.items():
@@ -140,7 +142,7 @@ def _highest(tables: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def usable(ceilings: Sequence[Ceilings], threads: int) -> tuple[Ceilings, ...]:
-    """Those that were probed with so many threads and were not disturbed."""
+    """The ceilings that were probed with this number of threads and were not disturbed."""
     return tuple(
         one
         for one in ceilings
@@ -154,14 +156,14 @@ def roof(
     """The ceiling that binds a step.
 
     Args:
-        work: what the step does.
-        seconds: that it took.
-        ceilings: probed beside it; the highest of several counts.
-        precision: of the step, a value of the mode's axis.
-        threads: that it ran with.
+        work: the work of the step.
+        seconds: its measured time.
+        ceilings: those probed beside it; the highest of several counts.
+        precision: precision of the step, a value of the mode's axis.
+        threads: its number of threads.
 
     Returns:
-        ``None`` where its bytes are unknown or no ceiling fits it.
+        ``None`` if its bytes are unknown or no ceiling fits it.
     """
     fitting = usable(ceilings, threads)
     top = peak(fitting, precision)
@@ -177,12 +179,12 @@ def roof(
 
 @dataclass(frozen=True)
 class RooflinePart:
-    """What a part of a step does, e.g. a layer.
+    """The work of a part of a step, e.g. a layer.
 
     Attributes:
         flops: two per multiply-accumulate.
-        float32_bytes: that its operators read and write together, counted as in float32.
-        operators: how many they are.
+        float32_bytes: bytes that its operators read and write together, counted as in float32.
+        operators: number of operators.
     """
 
     flops: int
@@ -193,14 +195,14 @@ class RooflinePart:
 def floors(
     part: RooflinePart, ceilings: Sequence[Ceilings], precision: str, threads: int
 ) -> dict[str, float] | None:
-    """Seconds that each ceiling asks for at least, for a part of several operators.
+    """Least seconds by each ceiling, for a part that consists of several operators.
 
     Each operator has its share of the bytes as its working set. In a precision of 16 bits all bytes
-    are halved: where only some tensors are that narrow, the floor is lower than it could be, and a
-    share of the roof with it.
+    are halved. If only some tensors are that narrow, the floor is lower than it could be, and so is
+    the share of the roofline bound.
 
     Returns:
-        ``None`` where it does nothing or no ceiling fits it.
+        ``None`` if it does nothing or no ceiling fits it.
     """
     fitting = usable(ceilings, threads)
     top = peak(fitting, precision)
@@ -217,7 +219,7 @@ def floors(
 
 
 def drift(ceilings: Sequence[Ceilings]) -> float | None:
-    """By how much the machine changed between the first and the last probe.
+    """The change of the machine between the first and the last probe.
 
     Returns:
         The largest of the ratios of equal ceilings, minus 1; ``None`` with fewer than two probes.

@@ -1,7 +1,7 @@
 """What a worker sampled: a slice is one turn, and the slices of a run are kept column by column.
 
 A run has many slices and every slice a dozen fields, so a report of thousands of records would
-spend its time on making objects; what it asks for are sums and medians of single fields.
+spend its time on creating objects. It only needs sums and medians of single fields.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Slice:
         steal_ns: time that the hypervisor took from the machine's cores, all of them together.
         others_ns: CPU time that other processes spent on the machine, all cores together.
         canaries_ns: small fixed pieces of work done right after the samples -> how long they took.
-        device: what the device's driver said right after the samples: clocks, throttle reasons.
+        device: values of the device's driver right after the samples: clocks, throttle reasons.
     """
 
     turn: int
@@ -48,15 +48,49 @@ class Slice:
 
     @property
     def seconds(self) -> float:
-        """Per call: the middle sample over its calls."""
+        """Seconds per call: the median sample divided by its calls."""
         return _seconds(self.ns, self.iterations)
+
+    @property
+    def awake_seconds(self) -> float | None:
+        """Seconds per call without the waiting for a core; ``None`` where that is not known."""
+        return _awake_seconds(self.ns, self.iterations, self.cpu_ns, self.run_delay_ns)
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """CPU seconds per call: a mean, because they are counted per slice."""
+        return _cpu_seconds(self.ns, self.iterations, self.cpu_ns)
 
 
 def _seconds(ns: Sequence[int], iterations: int) -> float:
     return median(ns) / iterations / 1e9
 
 
-# Fields of a slice that it may lack.
+def _cpu_seconds(ns: Sequence[int], iterations: int, cpu_ns: int | None) -> float | None:
+    return None if cpu_ns is None else cpu_ns / (iterations * len(ns)) / 1e9
+
+
+def _awake_seconds(
+    ns: Sequence[int], iterations: int, cpu_ns: int | None, run_delay_ns: int | None
+) -> float | None:
+    """Seconds per call of which the process was not ready to run without having a core.
+
+    The mean over the slice, because waiting is counted per slice: its samples, less the share of
+    what was counted (CPU time and waiting) that was waiting. A share, not the difference, because
+    the counts begin a little before the samples and end a little after them. Or the median, if it
+    is smaller: a wait that hits few samples does not move it, and a slice without waiting keeps its
+    usual latency. Right for processes of one thread: it is the main thread's waiting that is known.
+    What the code itself waits for stays in, unlike in CPU time.
+    """
+    if run_delay_ns is None:
+        return None
+    wall = sum(ns)
+    whole = max(wall, (cpu_ns or 0) + run_delay_ns)
+    mean = wall * (whole - run_delay_ns) / whole / (iterations * len(ns)) / 1e9
+    return min(_seconds(ns, iterations), mean)
+
+
+# Fields that a slice may lack.
 WITNESSES = (
     "cpu_ns", "run_delay_ns", "involuntary", "minor_faults", "steal_ns", "others_ns",
 )  # fmt: skip
@@ -66,8 +100,8 @@ WITNESSES = (
 class Slices(Sequence[Slice]):
     """The slices of a run, in order; a column for each field of a slice.
 
-    A column of witnesses is ``None`` where no slice has them, and holds ``None`` for one that has
-    not.
+    The column of a counter is ``None`` if no slice has it, and contains ``None`` for each slice
+    without it.
 
     Attributes:
         canaries_ns: a column for each probe.
@@ -141,17 +175,27 @@ class Slices(Sequence[Slice]):
 
     @cached_property
     def seconds(self) -> tuple[float, ...]:
-        """Per call, of each slice; computed once, because much follows from it."""
+        """Seconds per call of each slice; computed once, because it is used often."""
         return tuple(map(_seconds, self.ns, self.iterations))
 
     @cached_property
+    def awake_seconds(self) -> tuple[float, ...] | None:
+        """Seconds per call of each slice without waiting for a core; ``None`` if one lacks it."""
+        return _all(one.awake_seconds for one in self)
+
+    @property
+    def cpu_seconds(self) -> tuple[float, ...] | None:
+        """CPU seconds per call of each slice; ``None`` if one lacks it."""
+        return _all(one.cpu_seconds for one in self)
+
+    @cached_property
     def sampled_ns(self) -> int:
-        """All samples together."""
+        """Sum of all samples."""
         return sum(map(sum, self.ns))
 
     @property
     def calls(self) -> tuple[int, ...]:
-        """Sampled in each slice."""
+        """Number of sampled calls in each slice."""
         pairs = zip(self.ns, self.iterations, strict=True)
         return tuple([iterations * len(ns) for ns, iterations in pairs])
 
@@ -164,7 +208,7 @@ class Slices(Sequence[Slice]):
         return [one / iterations for ns, iterations in pairs for one in ns]
 
     def total(self, witness: str) -> int | None:
-        """Sum of a witness over all slices; ``None`` where one of them lacks it."""
+        """Sum of a counter over all slices; ``None`` if one of them lacks it."""
         if not self.turn:
             return 0
         column: tuple[int | None, ...] | None = getattr(self, witness)
@@ -173,16 +217,21 @@ class Slices(Sequence[Slice]):
         return sum(cast("tuple[int, ...]", column))
 
 
+def _all(values: Iterable[float | None]) -> tuple[float, ...] | None:
+    known = tuple(values)
+    return None if None in known else cast("tuple[float, ...]", known)
+
+
 def _known(values: Iterable[int | None]) -> tuple[int | None, ...] | None:
     column = tuple(values)
     return None if all(value is None for value in column) else column
 
 
 def columns(data: Any) -> Any:
-    """The JSON of slices up to record schema 3, a list of objects, as that of columns.
+    """Convert the JSON of slices up to record schema 3, a list of objects, to columns.
 
     Raises:
-        SchemaError: it is none.
+        SchemaError: it is not a list of slices.
     """
     if not isinstance(data, list) or not all(map(_is_slice, data)):
         raise SchemaError("'slices' is no list of slices with turn, iterations and ns")

@@ -1,4 +1,4 @@
-"""What is measured: workload x mode x device, one cell of the grid.
+"""A spec: workload x mode x device, one cell of the grid.
 
 ``Spec.id`` is its text and its only key::
 
@@ -6,6 +6,8 @@
     └ architecture ┘└ phase, batch, sample shape ┘└ mode ┘└ device, threads ┘
 
 A training phase may name another optimizer than the usual one: ``training-adamw-b8-3x224x224``.
+Settings that are not the usual ones follow the shape: ``inference-b8-3x9x9-weights=pretrained``;
+which settings there are is the business of ``axes``.
 
 Values only: knows nothing of catalogues, files or torch.
 """
@@ -74,7 +76,7 @@ WORDS = (
 _SHORT = {("compile=default", "cpu"): "compile", ("compile=default", "cuda"): "compile",
           ("amp", "cpu"): "amp=bf16"}  # fmt: skip
 
-AXES = ("compiler", "memory_format", "precision")
+MODE_AXES = ("compiler", "memory_format", "precision")
 
 # What ``--modes all`` stands for: the modes that are worth trying on such a device.
 SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
@@ -150,7 +152,7 @@ class Mode:
         return cls(**{axis: word.value for axis, word in chosen.items()})
 
 
-_DEFAULTS = frozenset(next(word.text for word in WORDS if word.axis == axis) for axis in AXES)
+_DEFAULTS = frozenset(next(word.text for word in WORDS if word.axis == axis) for axis in MODE_AXES)
 
 
 def _word(text: str, kind: str, mode: str) -> Word:
@@ -169,14 +171,14 @@ def _word(text: str, kind: str, mode: str) -> Word:
 
 @dataclass(frozen=True)
 class Device:
-    """A device kind and which of them: ``cpu``, ``cuda:0``."""
+    """A device kind with an index: ``cpu``, ``cuda:0``."""
 
     kind: str = "cpu"
     index: int = 0
 
     @property
     def text(self) -> str:
-        """As torch writes it."""
+        """The text as torch writes it."""
         return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
 
     @classmethod
@@ -194,7 +196,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Workload:
-    """An architecture and what it is given to do.
+    """An architecture and what it has to do.
 
     Attributes:
         architecture: a catalogue name, ``timm:NAME`` or ``package.module:factory``.
@@ -203,6 +205,7 @@ class Workload:
         phase: one of ``PHASES``.
         arguments: keyword arguments of the builder, each value as canonical JSON text.
         optimizer: one of ``OPTIMIZERS``; only a training phase has a choice.
+        settings: further axes by name, each with its value as text; only what is not the usual.
     """
 
     architecture: str
@@ -211,6 +214,7 @@ class Workload:
     phase: str = "inference"
     arguments: tuple[tuple[str, str], ...] = ()
     optimizer: str = OPTIMIZERS[0]
+    settings: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         if self.phase not in PHASES:
@@ -226,6 +230,9 @@ class Workload:
             raise UsageError(
                 f"batch {self.batch} and input {self.shape_text} must be positive numbers"
             )
+        names = [name for name, _ in self.settings]
+        if sorted(set(names)) != names or not all(value for _, value in self.settings):
+            raise UsageError(f"settings {self.settings} must be sorted, each once and with a value")
 
     @cached_property
     def shape_text(self) -> str:
@@ -234,7 +241,7 @@ class Workload:
 
     @property
     def group(self) -> Workload:
-        """The workload that this one is compared with: itself, or what it is a substitute for.
+        """The workload that this one is compared with: itself, or the layer that it replaces.
 
         A name may say after a tilde what stands in for the layer before it:
         ``conv:k64-3x3-p1~ghost``. Workloads of one group are measured side by side.
@@ -253,7 +260,12 @@ class Workload:
     def id(self) -> str:
         """The workload's part of a spec id."""
         optimizer = "" if self.optimizer == OPTIMIZERS[0] else f"-{self.optimizer}"
-        return f"{self.model}/{self.phase}{optimizer}-b{self.batch}-{self.shape_text}"
+        settings = "".join(f"-{name}={quote(value, safe='')}" for name, value in self.settings)
+        return f"{self.model}/{self.phase}{optimizer}-b{self.batch}-{self.shape_text}{settings}"
+
+    def setting(self, name: str, default: str) -> str:
+        """The value of a further axis."""
+        return dict(self.settings).get(name, default)
 
     @property
     def keywords(self) -> dict[str, Any]:
@@ -270,10 +282,12 @@ def arguments_of(pairs: Iterable[tuple[str, Any]]) -> tuple[tuple[str, str], ...
     )
 
 
+# A value holds neither "=" nor "/", which are quoted, so the next name ends it.
+_SETTING = re.compile(r"-([a-z][a-z0-9_]*)=([^/=]+?)(?=-[a-z][a-z0-9_]*=|\Z)")
 _ID = re.compile(
     r"(?P<name>[^/?]+)(?:\?(?P<arguments>[^/]*))?"
     r"/(?P<phase>[a-z]+)(?:-(?P<optimizer>[a-z]+))?-b(?P<batch>\d+)-(?P<input>\d+(?:x\d+)*)"
-    r"/(?P<mode>[^/]+)/(?P<device>[a-z]+(?::\d+)?)-t(?P<threads>\d+)"
+    r"(?P<settings>(?:-[a-z][a-z0-9_]*=[^/=]+)*)/(?P<mode>[^/]+)/(?P<device>[a-z]+(?::\d+)?)-t(?P<threads>\d+)"
 )
 
 
@@ -327,12 +341,18 @@ class Spec:
 _device = lru_cache(maxsize=256)(Device.parse)
 _mode = lru_cache(maxsize=1024)(Mode.parse)
 
-_WORKLOAD = ("name", "arguments", "phase", "optimizer", "batch", "input")
+_WORKLOAD = ("name", "arguments", "phase", "optimizer", "batch", "input", "settings")
 
 
 @lru_cache(maxsize=4096)
 def _workload(
-    name: str, arguments: str | None, phase: str, optimizer: str | None, batch: str, shape: str
+    name: str,
+    arguments: str | None,
+    phase: str,
+    optimizer: str | None,
+    batch: str,
+    shape: str,
+    settings: str,
 ) -> Workload:
     pairs = [pair.partition("=") for pair in (arguments or "").split("&") if pair]
     return Workload(
@@ -342,4 +362,5 @@ def _workload(
         phase=phase,
         optimizer=optimizer or OPTIMIZERS[0],
         arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
+        settings=tuple(sorted((key, unquote(value)) for key, value in _SETTING.findall(settings))),
     )

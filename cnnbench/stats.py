@@ -1,8 +1,8 @@
 """Estimates and intervals. Floats in, floats out; knows nothing of records, units or time.
 
-The unit of statistics is the round (a fresh process), because samples of one process share its
-luck: intervals are Student-t intervals over one value per round, on logarithms, since times are
-positive and compared as ratios.
+The unit of statistics is the round (a fresh process), because samples from one process are
+correlated. Intervals are Student-t intervals over one value per round, on logarithms, since times
+are positive and compared as ratios.
 """
 
 from __future__ import annotations
@@ -37,12 +37,36 @@ class Estimate:
         return (self.high - self.low) / 2 / abs(self.point)
 
 
-# Typed, so that a count stays a whole number where a measured value is equal to it.
+# Logarithms of ratios end here, far beyond what anything can measure (times of 64 bits differ by
+# e^44) and far enough below the largest number that its square, or a sum of many, is one as well.
+_FARTHEST = 300.0
+# A change of less than nothing is none: here the difference from -1 is the last that a float has.
+_LEAST_CHANGE = -36.0
+
+
+def ratio_of(log: float) -> float:
+    """The ratio of a log-ratio; never zero and never infinite.
+
+    >>> ratio_of(0.0), ratio_of(1e9) == ratio_of(300.0)
+    (1.0, True)
+    """
+    return math.exp(max(-_FARTHEST, min(log, _FARTHEST)))
+
+
+def change_of(log: float) -> float:
+    """The relative change that a log-ratio is, ``ratio_of(log) - 1`` without its rounding.
+
+    Always above -1, so that it can be turned back into a logarithm.
+    """
+    return math.expm1(max(_LEAST_CHANGE, min(log, _FARTHEST)))
+
+
+# Typed, so that a count stays an integer if a measured value is equal to it.
 @lru_cache(maxsize=4096, typed=True)
 def exact(value: float | None) -> Estimate | None:
-    """A value without uncertainty (a count); modes of a network have most of theirs in common.
+    """A value without uncertainty (a count); the modes of a network share most of these.
 
-    What is no number was not measured: a share of nothing, for one.
+    A value that is not finite counts as not measured, for example a share of nothing.
     """
     return Estimate(value, value, value) if value is not None and math.isfinite(value) else None
 
@@ -81,7 +105,7 @@ def _geometric(values: tuple[float, ...], confidence: float) -> Estimate:
         return Estimate(point)
     logs = [math.log(value) for value in values]
     centre, half = t_interval(logs, confidence)
-    low, high = math.exp(centre - half), math.exp(centre + half)
+    low, high = ratio_of(centre - half), ratio_of(centre + half)
     return Estimate(point, min(low, point), max(high, point), len(values))
 
 
@@ -94,14 +118,15 @@ def log_ratio(values: Sequence[float], confidence: float = 0.95) -> Estimate:
     if not values:
         raise ValueError("needs log-ratios, one per round")
     if len(values) < 2:
-        return Estimate(math.exp(values[0]))
+        return Estimate(ratio_of(values[0]))
     centre, half = t_interval(values, confidence)
-    return Estimate(math.exp(centre), math.exp(centre - half), math.exp(centre + half), len(values))
+    low, high = ratio_of(centre - half), ratio_of(centre + half)
+    return Estimate(ratio_of(centre), low, high, len(values))
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A log-ratio and how well it is known.
+    """A log-ratio and its uncertainty.
 
     Attributes:
         centre: the log-ratio.
@@ -133,7 +158,7 @@ def shift_of(pairs: Sequence[float]) -> Shift:
 
 
 def shift(old: Estimate, new: Estimate) -> Shift:
-    """The log-ratio of two estimates that were made apart, by Welch's approximation.
+    """The log-ratio of two estimates that were measured separately, by Welch's approximation.
 
     Their 95 % t-intervals hold their standard errors; the degrees of freedom are Welch's and
     Satterthwaite's, rounded down.
@@ -181,12 +206,15 @@ def total(parts: Sequence[Sequence[float]], confidence: float = 0.95) -> Estimat
 
 def _pooled(parts: Sequence[tuple[float, int]]) -> tuple[float, int]:
     """Standard error of a sum, and its degrees of freedom (Satterthwaite 1946, Welch 1947)."""
-    variance = sum(error**2 for error, _ in parts)
-    below = sum(error**4 / freedom for error, freedom in parts)
+    # By a power of two, which rounds nothing, so that fourth powers are neither zero nor infinite.
+    _, scale = math.frexp(max(error for error, _ in parts))
+    scaled = [(math.ldexp(error, -scale), freedom) for error, freedom in parts]
+    variance = sum(error**2 for error, _ in scaled)
+    below = sum(error**4 / freedom for error, freedom in scaled)
     lowest = min(freedom for _, freedom in parts)
-    # At least the smaller of the two, which is what it tends to where one error is all of it.
+    # At least the smaller of the two: the limit where one error dominates.
     freedom = max(lowest, math.floor(variance**2 / below)) if below > 0 else lowest
-    return math.sqrt(variance), freedom
+    return math.ldexp(math.sqrt(variance), scale), freedom
 
 
 def _log_error(one: Estimate) -> float | None:
@@ -204,7 +232,7 @@ def t_interval(values: Sequence[float], confidence: float) -> tuple[float, float
 
 @lru_cache(maxsize=1024)
 def _moments(values: tuple[float, ...]) -> tuple[float, float]:
-    """Mean and standard deviation; with fractions, as the library does it, it is slow."""
+    """Mean and standard deviation; the library's computation with fractions is slow."""
     mean = statistics.fmean(values)
     return mean, math.sqrt(math.fsum([(value - mean) ** 2 for value in values]) / (len(values) - 1))
 
@@ -272,19 +300,11 @@ def quartile_spread(values: Sequence[float]) -> float | None:
     return (third - first) / middle if middle else None
 
 
-def percentile(values: Sequence[float], fraction: float) -> float | None:
-    """A percentile, or ``None`` when fewer than ten samples lie beyond it."""
-    # Rounded, because 100 * (1 - 0.9) is a hair less than ten.
-    if not 0 < fraction < 1 or round(len(values) * (1 - fraction), 6) < 10:
-        return None
-    return statistics.quantiles(values, n=1000, method="inclusive")[round(1000 * fraction) - 1]
-
-
 def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
     """One value per round.
 
-    A baseline that was measured in several ensembles of one round has several runs in it, which
-    share a starter and so its luck.
+    If the reference mode was measured in several ensembles of one round, it has several runs in
+    that round. They share a starter, so they are correlated.
     """
     rounds: dict[int, list[float]] = {}
     for number, value in values:

@@ -37,7 +37,7 @@ _OPENING = b'{"id":'
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a run set out to do.
+    """The plan of a run.
 
     Attributes:
         run: the run's name, unique across machines, so that runs merge by copying.
@@ -124,7 +124,7 @@ class Writer:
         os.close(self._file)
 
     def append(self, records: Iterable[Record]) -> None:
-        """Add records with one write, and see it to the disk.
+        """Add records with one write, flushed to disk.
 
         Raises:
             StoreError: the disk does not take it.
@@ -192,7 +192,7 @@ def write_whole(path: Path, data: Any) -> None:
 
 
 def read(path: Path) -> StoredRun:
-    """Read a run, whatever state its writer left it in.
+    """Read a run, complete or not.
 
     Raises:
         StoreError: not a run directory, or not one that this version can read.
@@ -218,7 +218,7 @@ def _read_whole(path: Path, run: Path) -> Any:
 def _reason(error: Exception) -> str:
     if isinstance(error, OSError):
         return str(error.strerror)
-    return "not JSON; is it a file of this program, whole?"
+    return "not valid JSON; is it a complete file of cnnbench?"
 
 
 def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
@@ -232,7 +232,7 @@ def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
 
 
 def _now(file: BinaryIO) -> Iterator[bytes]:
-    """The lines that there are: one that somebody is writing right now comes once, and torn."""
+    """The lines at this moment; one that is being written comes once, incomplete."""
     for line in file:
         yield line
         if not line.endswith(b"\n"):
@@ -241,7 +241,7 @@ def _now(file: BinaryIO) -> Iterator[bytes]:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """No garbage collection: what is read is no garbage, and would be walked again and again."""
+    """Suspend garbage collection, which would traverse everything that is read again and again."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -262,12 +262,14 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tup
         except (json.JSONDecodeError, UnicodeDecodeError, RecursionError):
             begun = line.rstrip(b"\n")[: len(_OPENING)]
             foreign |= not _OPENING.startswith(begun)
-            problems.append(f"{path}:{number}: torn line skipped (a writer was killed here)")
+            problems.append(
+                f"{path}:{number}: incomplete line skipped (the writer was killed here)"
+            )
             continue
         found.pop(record.id, None)
         found[record.id] = record
     if foreign and not found:
-        raise StoreError(f"{path}: no line of it is a record; is it a file of this program?")
+        raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
     return tuple(found.values()), tuple(problems)
 
 
@@ -280,4 +282,4 @@ def _record(line: bytes, place: str) -> Record:
         raise
     except ValueError:
         # Python reads no number of more than some thousand digits.
-        raise SchemaError(f"{place}: a number that no measurement can have") from None
+        raise SchemaError(f"{place}: invalid number") from None

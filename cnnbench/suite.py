@@ -1,4 +1,4 @@
-"""Named grids and what they expand to: models x phases x batches x modes on one device.
+"""Grids and their expansion: models x phases x batches x modes on one device.
 
 Knows the catalogue, not how anything is built or measured.
 """
@@ -10,15 +10,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import catalogue
+from cnnbench import axes, catalogue, machine
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
-from cnnbench.spec import OPTIMIZERS, SENSIBLE_MODES, Device, Mode, Spec, Workload, arguments_of
+from cnnbench.spec import (
+    OPTIMIZERS,
+    PHASES,
+    SENSIBLE_MODES,
+    Device,
+    Mode,
+    Spec,
+    Workload,
+    arguments_of,
+)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What expansion needs to know of an architecture.
+    """The facts about an architecture that expansion needs.
 
     Attributes:
         input: shape of one sample.
@@ -33,29 +42,42 @@ class Facts:
 
 @dataclass(frozen=True)
 class Grid:
-    """What a user asked for.
+    """The request of a user: every combination is a spec.
 
     Attributes:
-        models: names, as selected from the catalogue; names with a colon are not of the catalogue.
+        models: names and patterns as ``catalogue.select`` takes them; names with a colon are not of
+            the catalogue.
         modes: mode texts, or ``all``.
-        batches, phases, sizes: every combination is a workload; a size is a height and width in
-            place of the architecture's own.
-        device, threads: where; every number of threads is a spec.
-        optimizer: of the phases that train.
+        batches, phases: of workloads.
+        sizes: heights and widths in place of the architecture's own.
         input: the whole sample shape in place of the architecture's own.
+        optimizers: for the phases that train.
+        device: ``None`` for the best present.
+        threads: ``None`` for the cores that this process may use.
         arguments: keyword arguments of the builders.
+        settings: values of further axes by name; see ``axes.settings``.
+
+    Raises:
+        UsageError: two fields contradict each other.
     """
 
     models: tuple[str, ...]
     modes: tuple[str, ...] = ("eager",)
     batches: tuple[int, ...] = (1,)
-    phases: tuple[str, ...] = ("inference",)
-    device: Device = field(default_factory=Device)
-    threads: tuple[int, ...] = (1,)
+    phases: tuple[str, ...] = PHASES[:1]
+    device: Device | None = None
+    threads: tuple[int, ...] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
-    optimizer: str = OPTIMIZERS[0]
     input: tuple[int, ...] | None = None
+    optimizers: tuple[str, ...] = OPTIMIZERS[:1]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.sizes and self.input is not None:
+            raise UsageError("--size and --input are mutually exclusive; keep one")
+        if self.optimizers != OPTIMIZERS[:1] and set(self.phases) == {"inference"}:
+            raise UsageError("--optimizer needs --phase training or finetune")
 
 
 @dataclass(frozen=True)
@@ -88,13 +110,13 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
 
 
 def outside(models: Sequence[str]) -> tuple[str, ...]:
-    """Those names that the catalogue does not hold: users' factories, timm."""
+    """The names that are not in the catalogue: users' factories, timm."""
     known = {entry.name for entry in catalogue.entries()}
     return tuple(name for name in models if name not in known)
 
 
 def facts(models: Sequence[str]) -> dict[str, Facts]:
-    """What the catalogue knows of those of the names that it holds."""
+    """The facts about the names that are in the catalogue."""
     table = {entry.name: entry for entry in catalogue.entries()}
     return {
         name: Facts(table[name].input, table[name].macs, table[name].min_size)
@@ -120,30 +142,32 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
 
 def expand(
     grid: Grid,
+    device: Device,
+    chosen: Sequence[Mode],
     known: Mapping[str, Facts],
     refused: Mapping[tuple[str, tuple[int, ...]], str] | None = None,
 ) -> Expansion:
     """Every spec of a grid.
 
     Args:
-        grid: what was asked for.
+        grid: what was asked for; its models are names.
+        device: that of the grid, or the best present.
+        chosen: the grid's modes on this device.
         known: facts of every model in the grid.
         refused: models and shapes that they are known not to take, and why.
 
     Raises:
         UsageError: nothing in the grid is possible.
     """
-    chosen = modes(grid.modes, grid.device)
-    if grid.optimizer != OPTIMIZERS[0] and set(grid.phases) == {"inference"}:
-        raise UsageError("--optimizer goes with --phase training or finetune; inference has none")
+    counts = grid.threads or (machine.default_threads(),)
     specs: list[Spec] = []
     impossible: dict[str, str] = {}
     macs: dict[str, int] = {}
     for name, shape in _shapes(grid, known):
         reason = (refused or {}).get((name, shape)) or _impossible(name, shape, known[name])
         for workload in _workloads(grid, name, shape):
-            for threads, mode in itertools.product(grid.threads, chosen):
-                spec = Spec(workload, mode, grid.device, threads)
+            for threads, mode in itertools.product(counts, chosen):
+                spec = Spec(workload, mode, device, threads)
                 specs.append(spec)
                 macs[spec.id] = _macs(known[name], workload)
                 if reason:
@@ -155,15 +179,17 @@ def expand(
 
 def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     arguments = arguments_of(grid.arguments.items())
-    return [
-        Workload(name, batch, shape, phase, arguments, _optimizer(grid, phase))
-        for phase in grid.phases
-        for batch in grid.batches
+    settings = [
+        axes.chosen(dict(zip(grid.settings, values, strict=True)))
+        for values in itertools.product(*grid.settings.values())
     ]
-
-
-def _optimizer(grid: Grid, phase: str) -> str:
-    return OPTIMIZERS[0] if phase == "inference" else grid.optimizer
+    return [
+        Workload(name, batch, shape, phase, arguments, optimizer, setting)
+        for phase in grid.phases
+        for optimizer in (OPTIMIZERS[:1] if phase == "inference" else grid.optimizers)
+        for batch in grid.batches
+        for setting in settings
+    ]
 
 
 def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int, ...]]]:
@@ -171,7 +197,7 @@ def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int
 
 
 def shapes_of(grid: Grid, facts: Facts) -> tuple[tuple[int, ...], ...]:
-    """What one sample of a model looks like in a grid, one shape per size asked for."""
+    """The shapes of one sample of a model in a grid, one per size asked for."""
     if grid.input is not None:
         return (grid.input,)
     channels = grid.arguments.get("in_channels", facts.input[0])
@@ -190,12 +216,12 @@ def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:
 
 
 def rough_macs(workload: Workload, known: Mapping[str, Facts]) -> int:
-    """A guess of a workload's multiply-accumulates, for clocks only."""
+    """A rough count of a workload's multiply-accumulates, for time estimates only."""
     return _macs(known.get(workload.architecture, Facts(workload.input)), workload)
 
 
 def _macs(facts: Facts, workload: Workload) -> int:
-    """A guess good enough for a clock: MACs grow with area and batch.
+    """A rough count for time estimates: MACs grow with area and batch.
 
     Unknown counts as a small network.
     """

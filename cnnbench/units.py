@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
@@ -14,13 +18,14 @@ _COUNTS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, never in scientific notation.
+    """A number with a given number of significant digits, never in scientific notation.
 
     >>> significant(1234.5), significant(0.012345), significant(0)
     ('1234', '0.0123', '0')
     """
     if 0.001 <= value < 10 ** (digits - 1):
-        # In this range "#g" writes the same in one step, but a point behind what has no decimals.
+        # In this range "#g" gives the same in one step, except for a trailing point without
+        # decimals.
         return f"{value:#.{digits}g}".removesuffix(".")
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
@@ -70,7 +75,7 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     """A fraction as a percentage: ``4.2 %``; with ``sign`` also ``+4.2 %``."""
     value = 100 * fraction
     digits = 1 if abs(value) < 100 else 0
-    # Plus zero, because what rounds to nothing has no sign.
+    # Plus zero, because a value that rounds to zero has no sign.
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 
@@ -84,9 +89,48 @@ def scientific(value: float) -> str:
     return "0" if value == 0 else f"{value:.1e}"
 
 
+# How much larger or smaller the end of an interval may be than its point, as a factor, to be worth
+# printing; and to be worth a word. Few rounds may say "0.3 to 80 ms", which tells nobody anything.
+_WORTH, _SAID = 2.0, 100.0
+# So few rounds that a wide interval comes from their number, more than from what was measured.
+_FEW = 3
+
+
+def vague(point: float, low: float, high: float, rounds: int, of: str = "rounds") -> str:
+    """What to print in place of an interval that is too wide to be read; empty if it is not.
+
+    >>> vague(1.0, 0.9, 1.2, 3), vague(1.0, 1 / 8, 8.0, 3), vague(1.0, 1e-9, 1e9, 2)
+    ('', '3 rounds: x/÷ 8.00', '2 rounds: too few')
+    """
+    ends = (low, point, high)
+    apart = max(point / low, high / point) if min(ends) > 0 else math.inf
+    if low == high or apart <= _WORTH:
+        return ""
+    if apart <= _SAID:
+        return f"{rounds} {of}: x/÷ {significant(apart)}"
+    return f"{rounds} {of}: {'too few' if rounds <= _FEW else 'too far apart'}"
+
+
+def interval(
+    write: Callable[[float], str],
+    point: float,
+    low: float,
+    high: float,
+    rounds: int,
+    of: str = "rounds",
+) -> str:
+    """The ends of an interval as ``write`` writes them, or why they are not worth reading."""
+    return vague(point, low, high, rounds, of) or f"{write(low)}, {write(high)}"
+
+
 def clock(value: float) -> str:
     """A wait, to the second: ``0:01:05``."""
     return str(timedelta(seconds=round(value)))
+
+
+def number(count: int, noun: str) -> str:
+    """A counted noun: ``1 spec``, ``2 specs``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def shape(value: tuple[int, ...]) -> str:

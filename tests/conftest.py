@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -28,13 +30,40 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 
+# Tests of the torch side: they import torch as they are collected. Single tests elsewhere that need
+# it are marked where they stand; without torch, neither kind runs.
+TORCH_SIDE = (
+    "analysis",
+    "architectures",
+    "faults",
+    "implementations",
+    "worker",
+    "test_inprocess.py",
+)
+TORCH_INSTALLED = importlib.util.find_spec("torch") is not None
+collect_ignore = [] if TORCH_INSTALLED else list(TORCH_SIDE)
+
 # A shared machine stalls now and then; how long an example takes says nothing about it.
 settings.register_profile("cnnbench", deadline=None, max_examples=60)
 settings.load_profile("cnnbench")
 
 
+# What a shell starts in the background is born deaf to Ctrl-C, and so is all that it starts; tests
+# that press Ctrl-C need processes that hear it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--overwrite", action="store_true", help="write tests/golden/ anew")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(ROOT / "tests").parts[0] in TORCH_SIDE:
+            item.add_marker(pytest.mark.torch)
+        if not TORCH_INSTALLED and item.get_closest_marker("torch"):
+            item.add_marker(pytest.mark.skip(reason="needs torch"))
 
 
 @pytest.fixture

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
-import json
+import dataclasses
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 import cnnbench
+from cnnbench import plan as planning
 from cnnbench import store
-from cnnbench.errors import StoreError, UsageError
+from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.plan import IN_PROCESS, Plan
+from cnnbench.runner import campaign
 from tests import made
 
 
@@ -79,12 +85,30 @@ def test_a_pivot_has_a_row_per_workload(fake_run) -> None:
     assert "channels_last" in lines[0]
 
 
-@pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])
-def test_reports_come_in_every_format(fake_run, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "form"),
+    [
+        ("table", "\n-----"),
+        ("markdown", "\n| :-- |"),
+        ("latex", r"\begin{tabular}"),
+        ("csv", "spec,model,mode,"),
+        ("json", '[\n {\n  "spec": '),
+    ],
+)
+def test_reports_come_in_every_format(fake_run, kind: str, form: str) -> None:
     text = fake_run.report(kind)
 
-    assert "alexnet" in text
-    assert kind != "json" or len(json.loads(text)) == 8
+    plain = text.replace(r"\_", "_")  # as LaTeX writes it
+    rows = plain.split("\n }") if kind == "json" else plain.splitlines()
+    counted = Counter(
+        (model, mode)
+        for row in rows
+        for model in ("lenet", "alexnet")
+        for mode in ("eager", "channels_last")
+        if model in row and mode in row
+    )
+    assert form in text
+    assert sorted(counted.values()) == [2, 2, 2, 2], counted
 
 
 def test_a_result_prints_as_its_table(fake_run) -> None:
@@ -119,3 +143,71 @@ def test_bad_requests_are_errors_of_ours(tmp_path) -> None:
     with pytest.raises(StoreError):
         cnnbench.load(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+# Another value than the default of every field of a plan.
+PLAN: dict[str, object] = {
+    "rounds": 2, "slices": 3, "slice_seconds": 0.02, "turn_budget": 4.0, "warm_up_calls": 3,
+    "warm_up_seconds": 0.1, "warm_up_limit": 2.0, "seed": 7, "timeout": 60.0,
+    "memory_limit": 1 << 30, "precision": 0.5, "budget": 3600.0, "warm_up_fewest": 1,
+    "least_turns": 2, "memory_warm_calls": 1, "float64_macs": 10**9, "ceilings": True,
+    "l2": "cold", "cudnn_benchmark": True,
+}  # fmt: skip
+ON_CUDA_ONLY = {"l2", "cudnn_benchmark"}
+
+
+def test_every_field_of_a_plan_is_tried_below() -> None:
+    assert PLAN.keys() == {field.name for field in dataclasses.fields(Plan)}
+
+
+@pytest.mark.parametrize("name", PLAN)
+def test_every_field_of_a_plan_is_used_by_a_run_or_refused(tmp_path, name: str) -> None:
+    def run():
+        return cnnbench.run("lenet", "eager", device="cpu", executor="fake", out=tmp_path / "run",
+                            **{name: PLAN[name]})  # fmt: skip
+
+    if name in ON_CUDA_ONLY:
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')}.*only for CUDA devices"):
+            run()
+        return
+    assert run().runs[0].manifest.plan[name] == PLAN[name]
+    sources = "".join(path.read_text() for path in Path(campaign.__file__).parent.glob("*.py"))
+    own = Path(planning.__file__).read_text()
+    assert re.search(rf"plan\.{name}\b", sources) or f"self.{name}" in own
+
+
+@pytest.mark.parametrize("name", sorted({*PLAN} - {*IN_PROCESS}))
+def test_a_field_that_measure_cannot_use_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match=f"measure: {name} needs worker processes; drop it"):
+        cnnbench.measure(object(), **{name: PLAN[name]})
+
+
+@pytest.mark.parametrize("call", [cnnbench.run, cnnbench.measure])
+def test_an_unknown_field_comes_with_the_closest(call) -> None:
+    with pytest.raises(UnknownName, match="unknown plan field 'round'; did you mean rounds"):
+        call("lenet", round=3)
+
+
+def test_contradictions_have_one_text_on_both_doors(tmp_path, cnnbench_cli) -> None:
+    for words, given in (
+        (["--size", "64", "--input", "3x64x64"], {"size": 64, "input": (3, 64, 64)}),
+        (["--optimizer", "adam"], {"optimizer": "adam"}),
+    ):
+        with pytest.raises(UsageError) as caught:
+            cnnbench.run("lenet", executor="fake", **given)
+        for command in (["run", "--models"], ["max-batch", "--models"], ["advise"], ["profile"],
+                        ["cost"], ["baseline", "save", "--models"]):  # fmt: skip
+            done = cnnbench_cli(*command, "lenet", *words, "--executor", "fake")
+            assert done.stderr == f"cnnbench: {caught.value}\n"
+            assert done.exit_code == 2
+
+
+def test_several_optimizers_are_several_specs_and_inference_has_none(tmp_path) -> None:
+    found = cnnbench.run(
+        "lenet", "eager", phase="inference,training", optimizer="momentum,adam", threads=1,
+        device="cpu", rounds=1, executor="fake", out=tmp_path / "run",
+    )  # fmt: skip
+
+    assert [record.spec.workload.id for record in found.records] == [
+        "lenet/inference-b1-3x32x32", "lenet/training-b1-3x32x32", "lenet/training-adam-b1-3x32x32",
+    ]  # fmt: skip

@@ -15,8 +15,9 @@ from cnnbench.errors import UnknownName
 QUICK = {"lenet", "cifar_cnn", "squeezenet1_1", "mobilenet_v3_small", "resnet18"}
 
 
+@pytest.mark.torch
 def test_the_file_is_what_the_code_generates():
-    torchvision = pytest.importorskip("torchvision")
+    import torchvision
 
     from cnnbench.architectures import export
 

@@ -47,6 +47,8 @@ def in_mode(mode: str, *milliseconds: float, status: str = "ok", ensemble: str =
         ((9, 10, 11), 1, "unclear"),
         ((5,), 1, "once"),
         ((8.0, 8.5, 9.0), 1, "faster"),
+        # Two rounds, sixty ways: one degree of freedom at an error of 0.05/60.
+        ((10, 1.5), 60, "unclear"),
         # The same, as the best of four: the error of each is a quarter.
         ((8.0, 8.5, 9.0), 4, "unclear"),
         ((5, 5.1, 4.9), 4, "faster"),
@@ -173,7 +175,7 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
     else:
         assert (use.mode, row[3]) != ("eager", "yes")
-        clear = {"stay": "", "unclear": "no clear difference", "once": "not repeated"}[use.name]
+        clear = {"stay": "", "unclear": "no clear difference", "once": "one round only"}[use.name]
         assert clear in sentence
         assert clear in row[3]
 
@@ -196,4 +198,4 @@ def test_the_calls_until_a_compiler_pays_are_those_of_the_column(records: list[R
         if finding.name == "compile":
             calls = column[finding.mode]
             assert calls is not None
-            assert f"pays after {units.count(math.ceil(calls.point))} calls" in finding.text
+            assert f"pays off after {units.count(math.ceil(calls.point))} calls" in finding.text

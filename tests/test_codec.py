@@ -36,12 +36,14 @@ class Outer:
     tables: tuple[Mapping[str, int], ...] = ()
 
 
+# What a clock or a counter can hold.
+WHOLE = st.integers(-(2**63), 2**64 - 1)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none() | st.booleans() | WHOLE | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-INNER = st.builds(Inner, st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+INNER = st.builds(Inner, WHOLE, st.floats(allow_nan=False, allow_infinity=False))
 OUTER = st.builds(
     Outer,
     name=st.text(),
@@ -49,13 +51,13 @@ OUTER = st.builds(
     note=st.none() | st.text(),
     inner=st.none() | INNER,
     many=st.lists(INNER, max_size=3).map(tuple),
-    pair=st.tuples(st.integers(), st.text()),
-    counts=st.dictionaries(st.text(), st.integers(), max_size=3),
+    pair=st.tuples(WHOLE, st.text()),
+    counts=st.dictionaries(st.text(), WHOLE, max_size=3),
     free=st.dictionaries(st.text(), JSON, max_size=3),
-    samples=st.lists(st.integers(), max_size=5).map(tuple),
-    sparse=st.none() | st.lists(st.none() | st.integers(), max_size=5).map(tuple),
-    nested=st.lists(st.lists(st.integers(), max_size=3).map(tuple), max_size=3).map(tuple),
-    tables=st.lists(st.dictionaries(st.text(), st.integers()), max_size=3).map(tuple),
+    samples=st.lists(WHOLE, max_size=5).map(tuple),
+    sparse=st.none() | st.lists(st.none() | WHOLE, max_size=5).map(tuple),
+    nested=st.lists(st.lists(WHOLE, max_size=3).map(tuple), max_size=3).map(tuple),
+    tables=st.lists(st.dictionaries(st.text(), WHOLE), max_size=3).map(tuple),
 )
 FULL: dict[str, Any] = {"name": "a", "flag": True, "note": "b"}
 
@@ -111,7 +113,7 @@ class Padded:
     padding: tuple[int, ...] | str | None
 
 
-@given(st.builds(Padded, st.none() | st.text() | st.lists(st.integers()).map(tuple)))
+@given(st.builds(Padded, st.none() | st.text() | st.lists(WHOLE).map(tuple)))
 def test_a_field_may_be_one_of_several_types(value: Padded) -> None:
     assert decode(Padded, {"padding": None} | json.loads(json.dumps(encode(value)))) == value
 
@@ -163,3 +165,20 @@ def test_what_does_not_fit_is_refused_by_its_path(change: dict[str, Any], messag
 def test_a_missing_field_is_named() -> None:
     with pytest.raises(SchemaError, match=r"^record\.name: missing$"):
         decode(Outer, {"flag": True}, "record")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"samples": [1, 2**64]},
+        {"sparse": [None, -(2**63) - 1]},
+        {"nested": [[1], [10**400]]},
+        {"counts": {"a": 2**64}},
+        {"pair": [2**64, ""]},
+        {"inner": {"count": 2**64, "share": 0.5}},
+        {"inner": {"count": 1, "share": 10**400}},
+    ],
+)
+def test_whole_numbers_that_no_counter_holds_are_refused(field: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match="expected a whole number of 64 bits, found a larger one"):
+        decode(Outer, FULL | field)

@@ -14,9 +14,11 @@ def spec(text: str, mode: str) -> Spec:
     return Spec(ConvProblem.parse(text).workload(), Mode.parse(mode, "cpu"), Device(), 1)
 
 
+@pytest.mark.torch
 @pytest.mark.parametrize("mode", ["eager", "channels_last", "impl=im2col"])
 def test_the_plain_loop_calls_the_layer_that_is_named(mode: str) -> None:
-    torch = pytest.importorskip("torch")
+    import torch
+
     with torch.inference_mode():
         y = conv_timing.call_of(spec("n2c4h9w7-k6-3x3-s2-p1-g2", mode))()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 
 import cnnbench
+from cnnbench import inprocess, store
 from cnnbench.errors import UsageError
+from cnnbench.plan import IN_PROCESS, Plan
 
 FAST = {"rounds": 2, "slices": 2, "slice_seconds": 0.002, "warm_up_calls": 2, "warm_up_seconds": 0}
 
@@ -50,6 +54,25 @@ def test_the_object_the_inputs_and_the_flags_are_left_as_they_were(module: nn.Mo
     assert all(not part._forward_hooks for part in module.modules())
     assert torch.get_num_threads() == threads
     assert torch.backends.cudnn.conv.fp32_precision == precision
+
+
+def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monkeypatch) -> None:
+    class Watched(Plan):
+        """Knows which of its fields were read."""
+
+        read: ClassVar[set[str]] = set()
+
+        def __getattribute__(self, name: str) -> object:
+            Watched.read.add(name)
+            return super().__getattribute__(name)
+
+    plan = Watched(**FAST)
+    # Writing the plan down reads every field.
+    monkeypatch.setattr(store, "manifest", lambda run, *_: store.Manifest(run, "", (), {}, ""))
+    Watched.read.clear()
+    inprocess.measure(module, (torch.randn(2, 3, 8, 8),), ["eager"], "cpu", plan)
+
+    assert Watched.read & {field.name for field in dataclasses.fields(Plan)} == {*IN_PROCESS}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -189,3 +190,13 @@ def test_the_compiler_is_the_one_that_is_named(tmp_path, monkeypatch) -> None:
 def test_a_file_that_is_not_there_reads_as_none(tmp_path: Path) -> None:
     assert machine.read_text(tmp_path / "missing") is None
     assert machine.read_text(tmp_path) is None
+
+
+def test_without_proc_variables_are_those_of_python(monkeypatch) -> None:
+    def missing(path: Path) -> bytes:
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_bytes", missing)
+    monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "3", "HOME": "/home"})
+
+    assert machine.variables() == {"OMP_NUM_THREADS": "3"}

@@ -295,3 +295,57 @@ def test_the_two_memory_methods_stand_beside_their_difference() -> None:
     record = replace(made.record(made.EAGER, [[1.0]]), memory=memory)
 
     assert metrics.metric("memory_methods_apart").of(record).point == pytest.approx(-0.02)
+
+
+ALONE = made.EAGER.replace("cpu-t2", "cpu-t1")
+
+
+def beside(name: str, share: float, rounds: int = 3) -> Record:
+    """A record of 10 ms of computing per call, and as much waiting as makes this share."""
+    wall = round(1e7 / (1 - share))
+    slices = Slices.of(
+        Slice(turn, 1, (wall,) * 3, cpu_ns=3 * 10**7, run_delay_ns=3 * (wall - 10**7))
+        for turn in range(3)
+    )
+    one = made.record(name, [[10]] * rounds)
+    return replace(one, runs=tuple(replace(run, slices=slices) for run in one.runs))
+
+
+def test_the_awake_latency_is_the_time_without_waiting() -> None:
+    one = beside(ALONE, 0.5)
+
+    assert metrics.latency(one).point == pytest.approx(0.02)
+    assert metrics.latency_awake(one).point == pytest.approx(0.01)
+    assert metrics.cpu_time(one).point == pytest.approx(0.01)
+    assert metrics.latency_awake(one).rounds == 3
+
+
+def test_a_disturbed_row_of_one_thread_shows_its_awake_latency_and_a_clean_one_does_not() -> None:
+    disturbed, clean = beside(ALONE, 0.5), beside(ALONE, 0.01)
+
+    assert isinstance(metrics.shown(disturbed), metrics.Awake)
+    assert metrics.shown(disturbed).point == metrics.latency_awake(disturbed).point
+    assert metrics.shown(clean) == metrics.latency(clean)
+
+
+@pytest.mark.parametrize("name", [made.EAGER, ALONE.replace("cpu-t1", "cuda:0-t1")])
+def test_waiting_is_not_taken_out_of_several_threads_or_of_a_gpu(name: str) -> None:
+    one = beside(name, 0.5)
+
+    assert metrics.latency_awake(one) is None
+    assert metrics.shown(one) == metrics.latency(one)
+    assert metrics.cpu_time(one) is not None
+
+
+def test_where_waiting_was_not_counted_there_is_no_awake_latency() -> None:
+    one = made.record(ALONE, [[10, 10]] * 3)
+
+    assert metrics.latency_awake(one) is None
+    assert metrics.cpu_time(one) is None
+    assert metrics.latency_awake(made.failed(ALONE)) is None
+
+
+def test_two_rounds_far_apart_are_too_few_and_not_a_share_of_billions() -> None:
+    said = metrics.quality(made.record(made.EAGER, [[10], [100]]))
+
+    assert said == "noisy (2 rounds: too few)"

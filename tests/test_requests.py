@@ -32,6 +32,7 @@ NAMED = {
     "arguments": ARGUMENTS, "shape": st.none() | SHAPE, "size": st.none() | SHAPE,
     "shapes": st.dictionaries(TEXT, SHAPE, max_size=3), "warm_up": WARM_UP,
     "reference": st.none() | REFERENCE, "specs": st.lists(TEXT, max_size=3).map(tuple),
+    "precisions": st.lists(TEXT, max_size=3).map(tuple),
 }  # fmt: skip
 TYPED = {
     "str": TEXT, "int": NUMBER, "bool": st.booleans(), "float": SECONDS,
@@ -74,7 +75,7 @@ BETWEEN_REVISIONS = {
     "describe": set(),
     "measure": {
         "spec", "seed", "memory_limit", "round", "ensemble", "warm_up", "compile_cache",
-        "no_reference", "l2", "cudnn_benchmark", "reference", "reference_path",
+        "no_reference", "l2", "cudnn_benchmark", "reference", "reference_path", "weights",
     },
     "slice": {"turn", "seconds", "move"},
     "finish": set(),

@@ -143,3 +143,39 @@ def test_a_run_without_slices_has_no_time() -> None:
     assert run.slices.total("cpu_ns") == 0
     assert not run.slices
     assert replace(run, slices=Slices.of([])) == run
+
+
+@given(SLICE)
+def test_awake_seconds_are_some_of_the_seconds_and_never_less_than_none(one: Slice) -> None:
+    awake = one.awake_seconds
+
+    assert (awake is None) == (one.run_delay_ns is None)
+    assert awake is None or 0 <= awake <= one.seconds
+
+
+def test_a_slice_that_never_waited_was_awake_all_the_time() -> None:
+    one = Slice(0, 1, (10, 11, 30), cpu_ns=51, run_delay_ns=0)
+
+    assert one.awake_seconds == one.seconds == pytest.approx(11e-9)
+
+
+def test_waiting_is_taken_out_in_proportion_to_what_was_counted() -> None:
+    # Of 240 ns counted, 120 were waiting; the samples are 200 of them, so 100 were.
+    half = Slice(0, 1, (100, 100), cpu_ns=120, run_delay_ns=120)
+    # What the code itself waits for stays: 200 ns of samples, of which 50 are computed.
+    sleeps = Slice(0, 1, (100, 100), cpu_ns=50, run_delay_ns=50)
+
+    assert half.awake_seconds == pytest.approx(50e-9)
+    assert sleeps.awake_seconds == pytest.approx(75e-9)
+
+
+def test_a_wait_that_hits_one_sample_does_not_move_the_median() -> None:
+    one = Slice(0, 1, (10, 10, 10, 1000), cpu_ns=60, run_delay_ns=960)
+
+    assert one.awake_seconds == pytest.approx(10e-9)
+
+
+def test_cpu_seconds_are_per_call() -> None:
+    assert Slice(0, 5, (100, 100), cpu_ns=120).cpu_seconds == pytest.approx(12e-9)
+    assert Slice(0, 5, (100, 100)).cpu_seconds is None
+    assert Slices.of([Slice(0, 1, (1,), cpu_ns=1), Slice(1, 1, (1,))]).cpu_seconds is None

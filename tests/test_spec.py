@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.spec import (
-    AXES,
     DEVICE_KINDS,
+    MODE_AXES,
     OPTIMIZERS,
     PHASES,
     SENSIBLE_MODES,
@@ -45,12 +45,18 @@ WORKLOADS = st.builds(
     arguments=st.dictionaries(TEXT | ODD, VALUES, max_size=3).map(
         lambda d: arguments_of(d.items())
     ),
+    settings=st.dictionaries(
+        st.from_regex(r"[a-z][a-z0-9_]*", fullmatch=True),
+        TEXT | ODD | st.sampled_from(["a-b", "/tmp/a-b=c.pt", "-x=y", "x-y=", "~"]),
+        max_size=3,
+    ).map(lambda d: tuple(sorted(d.items()))),
 )
 
 
 def every_mode(kind: str) -> list[Mode]:
     values = [
-        [word.value for word in WORDS if word.axis == axis and kind in word.kinds] for axis in AXES
+        [word.value for word in WORDS if word.axis == axis and kind in word.kinds]
+        for axis in MODE_AXES
     ]
     return [Mode(*chosen) for chosen in itertools.product(*values)]
 
@@ -123,6 +129,26 @@ def test_an_optimizer_other_than_the_usual_is_part_of_the_id() -> None:
 def test_an_optimizer_that_makes_no_sense_is_a_usage_error(name: str, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Spec.parse(name)
+
+
+def test_settings_are_part_of_the_id_and_a_path_survives_it() -> None:
+    given = (("dummy", "b"), ("weights", "/my nets/res-18=x.pt"))
+    workload = Workload("resnet18", 1, (3, 9, 9), settings=given)
+
+    spec = Spec.parse(f"{workload.id}/eager/cpu-t2")
+
+    assert spec.workload.id == (
+        "resnet18/inference-b1-3x9x9-dummy=b-weights=%2Fmy%20nets%2Fres-18%3Dx.pt"
+    )
+    assert spec.workload == workload
+    assert workload.setting("dummy", "a") == "b"
+    assert Workload("resnet18", 1, (3, 9, 9)).setting("dummy", "a") == "a"
+
+
+@pytest.mark.parametrize("tail", ["-a=1-a=2", "-a=", "-A=1", "-=1"])
+def test_settings_that_make_no_sense_are_a_usage_error(tail: str) -> None:
+    with pytest.raises(UsageError):
+        Spec.parse(f"resnet18/inference-b1-3x9x9{tail}/eager/cpu-t2")
 
 
 def test_arguments_are_sorted_and_become_keywords_again() -> None:

@@ -104,7 +104,7 @@ def test_a_torn_line_is_told_with_its_place(directory: Path) -> None:
 
     problems = store.read(directory).problems
 
-    assert problems == (f"{path}:3: torn line skipped (a writer was killed here)",)
+    assert problems == (f"{path}:3: incomplete line skipped (the writer was killed here)",)
 
 
 def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Record) -> None:
@@ -202,7 +202,7 @@ def test_without_manifest_or_environment_it_is_no_run(directory: Path, name: str
 def test_a_file_that_is_not_json_is_named(directory: Path, name: str, text: str) -> None:
     (directory / name).write_text(text)
 
-    with pytest.raises(StoreError, match=f"{name}: not JSON"):
+    with pytest.raises(StoreError, match=f"{name}: not valid JSON"):
         store.read(directory)
 
 

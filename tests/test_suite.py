@@ -13,24 +13,28 @@ KNOWN = {"small": Facts((3, 32, 32), 1000, 32), "large": Facts((3, 224, 224), 50
 GRID = Grid(("small", "large"), ("eager", "channels_last"), (1, 8), ("inference", "training"))
 
 
+def expand(grid: Grid, known=KNOWN):
+    """The specs on the CPU with one thread."""
+    grid = replace(grid, threads=grid.threads or (1,))
+    return suite.expand(grid, Device(), suite.modes(grid.modes, Device()), known)
+
+
 def test_a_grid_is_every_combination_once() -> None:
-    specs = suite.expand(GRID, KNOWN).specs
+    specs = expand(GRID, KNOWN).specs
 
     assert len(specs) == len({spec.id for spec in specs}) == 2 * 2 * 2 * 2
 
 
 def test_modes_of_one_workload_stand_together() -> None:
-    specs = suite.expand(GRID, KNOWN).specs
+    specs = expand(GRID, KNOWN).specs
 
     workloads = [spec.workload for spec in specs]
     assert workloads[0::2] == workloads[1::2]
 
 
 def test_every_network_keeps_its_own_input_unless_a_size_is_given() -> None:
-    own = {spec.workload.input for spec in suite.expand(GRID, KNOWN).specs}
-    sized = {
-        spec.workload.input for spec in suite.expand(replace(GRID, sizes=((96, 64),)), KNOWN).specs
-    }
+    own = {spec.workload.input for spec in expand(GRID, KNOWN).specs}
+    sized = {spec.workload.input for spec in expand(replace(GRID, sizes=((96, 64),)), KNOWN).specs}
 
     assert own == {(3, 32, 32), (3, 224, 224)}
     assert sized == {(3, 96, 64)}
@@ -39,11 +43,11 @@ def test_every_network_keeps_its_own_input_unless_a_size_is_given() -> None:
 def test_a_whole_input_shape_replaces_everything() -> None:
     grid = replace(GRID, input=(1, 100, 100))
 
-    assert {spec.workload.input for spec in suite.expand(grid, KNOWN).specs} == {(1, 100, 100)}
+    assert {spec.workload.input for spec in expand(grid, KNOWN).specs} == {(1, 100, 100)}
 
 
 def test_a_size_that_one_network_cannot_take_is_a_row_of_that_network_only() -> None:
-    expansion = suite.expand(replace(GRID, sizes=((32, 32),)), KNOWN)
+    expansion = expand(replace(GRID, sizes=((32, 32),)), KNOWN)
 
     models = {spec.workload.model for spec in expansion.specs if spec.id in expansion.impossible}
     assert models == {"large"}
@@ -56,24 +60,24 @@ def test_a_size_that_one_network_cannot_take_is_a_row_of_that_network_only() -> 
 @pytest.mark.parametrize("phases", [("inference",), ("inference", "inference")])
 def test_a_grid_of_which_nothing_is_possible_is_refused(phases: tuple[str, ...]) -> None:
     with pytest.raises(Unsupported, match="cannot take 8x8; the smallest it takes is 32x32"):
-        suite.expand(replace(GRID, sizes=((8, 8),), phases=phases), KNOWN)
+        expand(replace(GRID, sizes=((8, 8),), phases=phases), KNOWN)
 
 
 def test_the_smaller_side_decides() -> None:
     with pytest.raises(Unsupported, match="cannot take 500x8"):
-        suite.expand(replace(GRID, sizes=((500, 8),)), KNOWN)
+        expand(replace(GRID, sizes=((500, 8),)), KNOWN)
 
 
 def test_what_is_said_twice_is_measured_once() -> None:
     grid = replace(GRID, batches=(1, 1), modes=("eager", "contiguous"), phases=("inference",))
 
-    assert len(suite.expand(grid, KNOWN).specs) == 2
+    assert len(expand(grid, KNOWN).specs) == 2
 
 
 def test_arguments_and_threads_reach_every_spec() -> None:
     grid = replace(GRID, arguments={"width": 2}, threads=(3,))
 
-    specs = suite.expand(grid, KNOWN).specs
+    specs = expand(grid, KNOWN).specs
     assert {(spec.workload.model, spec.threads) for spec in specs} == {
         ("small?width=2", 3),
         ("large?width=2", 3),
@@ -81,10 +85,8 @@ def test_arguments_and_threads_reach_every_spec() -> None:
 
 
 def test_guessed_macs_grow_with_batch_and_area() -> None:
-    base = suite.expand(replace(GRID, modes=("eager",), phases=("inference",)), KNOWN)
-    grown = suite.expand(
-        replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64),)), KNOWN
-    )
+    base = expand(replace(GRID, modes=("eager",), phases=("inference",)), KNOWN)
+    grown = expand(replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64),)), KNOWN)
 
     assert list(base.macs.values()) == [1000, 8000, 5000, 40000]
     assert list(grown.macs.values())[:2] == [4000, 32000]
@@ -153,7 +155,7 @@ def test_every_size_and_every_number_of_threads_is_a_spec() -> None:
     grid = replace(GRID, modes=("eager",), phases=("inference",), batches=(1,), threads=(1, 2),
                    sizes=((64, 64), (96, 64)))  # fmt: skip
 
-    specs = suite.expand(grid, KNOWN).specs
+    specs = expand(grid, KNOWN).specs
 
     seen = {(spec.workload.input[-2:], spec.threads) for spec in specs}
     assert seen == {((64, 64), 1), ((64, 64), 2), ((96, 64), 1), ((96, 64), 2)}
@@ -162,7 +164,7 @@ def test_every_size_and_every_number_of_threads_is_a_spec() -> None:
 def test_a_size_that_a_model_cannot_take_is_impossible_at_that_size_only() -> None:
     grid = replace(GRID, modes=("eager",), phases=("inference",), sizes=((64, 64), (8, 8)))
 
-    expansion = suite.expand(grid, KNOWN)
+    expansion = expand(grid, KNOWN)
 
     refused = {Spec.parse(name).workload.input[-1] for name in expansion.impossible}
     assert refused == {8}

@@ -94,3 +94,23 @@ def test_other_units_are_written_so(text: str, expected: str) -> None:
 
 def test_the_examples_in_the_documentation_are_true() -> None:
     assert doctest.testmod(units).failed == 0
+
+
+@given(st.floats(1e-300, 1e300), st.floats(1, 1e6), st.floats(1, 1e6), st.integers(2, 20))
+def test_an_interval_is_two_ends_or_words_and_never_wider_than_twice(
+    point: float, down: float, up: float, rounds: int
+) -> None:
+    low, high = point / down, point * up
+
+    text = units.interval(units.significant, point, low, high, rounds)
+
+    narrow = max(point / low, high / point) <= 2
+    assert (text == f"{units.significant(low)}, {units.significant(high)}") == narrow
+    assert narrow or text.startswith(f"{rounds} rounds: ")
+
+
+def test_few_rounds_that_differ_say_so_in_place_of_an_interval() -> None:
+    assert units.interval(units.seconds, 0.176, 1.27e-9, 5133215.0, 2) == "2 rounds: too few"
+    assert units.interval(units.ratio, 1.0, 1 / 8, 8.0, 3) == "3 rounds: x/÷ 8.00"
+    assert units.interval(units.ratio, 1.0, 1e-6, 1e6, 9, "pairs") == "9 pairs: too far apart"
+    assert units.vague(1.0, -1.0, 3.0, 2) == "2 rounds: too few"

@@ -1,11 +1,11 @@
-"""From measured records of one workload to advice: which mode, its gain, its price, what limits.
+"""From measured records of one workload to advice: which mode, its gain, its costs, its limits.
 
-A table of small rules, each from the evidence to findings in plain words. Values in, values out:
-knows nothing of how the evidence was taken. A rule that lacks its evidence says nothing or says
+A table of small rules; each turns the evidence into findings in plain words. Values in, values out:
+knows nothing of how the evidence was taken. A rule that lacks its evidence says nothing, or says
 that it was not measured; it never guesses. Which mode to use is decided in ``cnnbench.choice``, for
 reports too.
 
-``evidence`` is what was measured, ``limits`` says what holds the workload back.
+``evidence`` is what was measured, ``limits`` are the rules about what limits the workload.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _EDGE = "no clear difference"
 
 
 def advise(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Everything that the table of rules has to say, in the table's order."""
+    """The findings of all rules, in the order of the table."""
     return tuple(finding for rule in RULES for finding in rule(evidence))
 
 
@@ -41,13 +41,13 @@ def _times(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return f"{text} (one round)"
-    return f"{text} [{units.ratio(change.low)}, {units.ratio(change.high)}]"
+    return f"{text}{_between(change)}"
 
 
 def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     choice = evidence.choice
     if choice is None:
-        text = "no advice: plain eager could not be measured, so there is nothing to compare with"
+        text = "no advice: plain eager, which modes are compared with, could not be measured"
         return (AdviceFinding("no_baseline", "use", text),)
     took = f"{units.seconds(_latency(choice.best))} per call"
     if choice.gain is None:
@@ -58,37 +58,37 @@ def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 
 
 def _latency(record: Record) -> float:
-    time = metrics.latency(record)
+    time = metrics.shown(record)
     assert time is not None  # noqa: S101 - only what was measured is chosen
     return time.point
 
 
 def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
-    """Name, kind and text where eager is left as it is: it is best, or that is open."""
+    """Name, kind and text where eager stays: it is best, or the comparison is open."""
     other = choice.foremost
     change = None if other is None else metrics.speedup(other, choice.baseline)
     if other is None or change is None or choice.verdict not in _OPEN:
         return "stay", "use", f"stay with eager ({took}): {_CLOSED[choice.verdict]}"
     head, tail = _OPEN[choice.verdict]
     count = len(choice.tried)
-    best = f"the best of {count} others, {mode_of(other)}," if count > 1 else mode_of(other)
+    best = f"the fastest of {count} other modes, {mode_of(other)}," if count > 1 else mode_of(other)
     text = f"{head}: {best} is {_times(change)}, eager takes {took}; {tail}"
     return choice.verdict, "use", text
 
 
 _CLOSED = {
     "alone": "no other mode was measured",
-    "unfit": "no other mode has an output that is right",
-    "slower": "every other mode with right output is slower",
+    "unfit": "no other mode has a correct output",
+    "slower": "every other mode with a correct output is slower",
 }
 _OPEN = {
-    "once": ("not repeated, and one round says nothing", "give more --rounds or --budget"),
-    "unclear": ("no mode is clearly faster than eager", "more --rounds may tell"),
+    "once": ("one round cannot tell", "use more --rounds or a larger --budget"),
+    "unclear": ("no mode is clearly faster than eager", "more --rounds may decide it"),
 }
 
 
 def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """How much of a gain is that of fewer bits, where a mode without that is faster too."""
+    """How much of a gain comes from lower precision, where an fp32 mode is faster too."""
     best = evidence.recommended
     if best is None or best.spec.mode.precision == "fp32":
         return ()
@@ -100,7 +100,7 @@ def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         return ()
     gained = f" and is {_times(choice.gain)}"
     text = (
-        f"with all bits: {mode_of(exact)} keeps fp32{gained}; {mode_of(best)} is"
+        f"in full precision: {mode_of(exact)} keeps fp32{gained}; {mode_of(best)} is"
         f" {units.ratio(change.point)} as fast as that{_between(change)}"
     )
     return (AdviceFinding("precision", "use", text, mode_of(exact)),)
@@ -109,11 +109,12 @@ def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 def _between(change: Estimate) -> str:
     if change.low is None or change.high is None:
         return ""
-    return f" [{units.ratio(change.low)}, {units.ratio(change.high)}]"
+    ends = units.interval(units.ratio, change.point, change.low, change.high, change.rounds)
+    return f" [{ends}]"
 
 
 def _others(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """A sentence for every other mode, so that none is passed over in silence."""
+    """A sentence for every other mode, so that none goes unmentioned."""
     choice = evidence.choice
     if choice is None:
         return ()
@@ -134,7 +135,7 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
         return "not_compared", "not measured beside eager"
     if record.status == "wrong":
         reason = record.check.reason if record.check is not None else ""
-        return "wrong", f"its output is wrong ({reason}), whatever its speed"
+        return "wrong", f"its output is wrong ({reason}), so its speed does not count"
     if record.status == "loose" and how == "faster":
         return "loose", f"{_times(change)}, but its output differs more than its precision explains"
     if how == "faster":
@@ -143,15 +144,17 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
     if how == "slower":
         return "slower", _times(change)
     if how == "once":
-        return "not_repeated", f"{_times(change)}, which says nothing"
+        return "not_repeated", f"{_times(change)}, not significant"
     # Alone it would be clear; its interval says so.
     alone = standing(record, choice.baseline) == "faster"
-    chance = f", as one of {len(choice.tried)} may be so by chance" if alone else ""
+    chance = (
+        f", because one of {len(choice.tried)} modes may look faster by chance" if alone else ""
+    )
     return "no_difference", f"{_times(change)}: {_EDGE}{chance}"
 
 
 def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """For every compiled mode with a gain: how long it compiles, how many calls pay for that."""
+    """For every compiled mode with a gain: the time to compile, and the calls to break even."""
     choice = evidence.choice
     if choice is None:
         return ()
@@ -162,11 +165,11 @@ def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         if cold is None or calls is None or choice.standing(record) != "faster":
             continue
         text = (
-            f"{mode_of(record)} compiles for {units.seconds(cold.point)} with an empty cache and"
-            f" pays after {units.count(math.ceil(calls.point))} calls, against eager"
+            f"{mode_of(record)}: compiling takes {units.seconds(cold.point)} with an empty cache"
+            f" and pays off after {units.count(math.ceil(calls.point))} calls"
         )
         if choice.best.spec.mode.compiler == "eager" and choice.gain is not None:
-            text += f"; {mode_of(choice.best)} has nothing to pay back"
+            text += f"; {mode_of(choice.best)} needs no compilation"
         found.append(AdviceFinding("compile", "cost", text, mode_of(record)))
     return tuple(found)
 
@@ -225,9 +228,9 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     plain = {"eager", "contiguous", "fp32", *(["compile=reduce-overhead"] * (kind == "cpu"))}
     words = [word for word in words if word not in plain]
     if words:
-        text = f"what else there is of modes here: {', '.join(words)} (cnnbench run --modes …)"
+        text = f"other mode words available here: {', '.join(words)} (cnnbench run --modes …)"
         modes.append(AdviceFinding("words", "untried", text))
-    rest = "other batch sizes, input sizes and thread counts; quantisation to integers; pruning"
+    rest = "other batch sizes, input sizes and thread counts; integer quantization; pruning"
     notes = [] if evidence.profile is None else evidence.profile.notes
     return (
         *modes,

@@ -1,4 +1,4 @@
-"""What was measured of one workload, and what is said of it."""
+"""The measurements of one workload, and the findings about it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AdviceFinding:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of one workload on one device.
+    """The measurements of one workload on one device.
 
     Attributes:
         records: one per mode, plain eager among them.

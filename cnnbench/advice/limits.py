@@ -1,4 +1,4 @@
-"""What holds a workload back: rules over its profile, its reference and its baseline."""
+"""What limits a workload: rules about its profile, its reference and its plain eager mode."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SMALL_SHARE = 0.25
 
 
 def dispatch(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Many tiny operators: their number times the shortest call, against the latency."""
+    """Rule: many tiny operators. Their number times the shortest call, against the latency."""
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.layers is None or profile.costs is None:
         return ()
@@ -40,8 +40,8 @@ def dispatch(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if share < _DISPATCH_SHARE:
         return ()
     text = (
-        f"calling operators: {operators} of them at no less than {units.seconds(shortest / 1e9)}"
-        f" each are {units.percent(min(share, 1.0))} of the time; larger batches share that out"
+        f"calling operators: {operators} calls of at least {units.seconds(shortest / 1e9)} each are"
+        f" {units.percent(min(share, 1.0))} of the time; larger batches spread that cost"
     )
     return (
         AdviceFinding(
@@ -55,7 +55,7 @@ def _who(record: Record | None) -> str:
 
 
 def _may(evidence: Evidence, what: str, *words: str) -> str:
-    """Modes that may help: none that the profiled one is, and none that was measured as slower."""
+    """Modes that may help: not the profiled one, and none that was measured as slower."""
     own = _who(evidence.profiled).split("+")
     slower = {
         mode_of(record)
@@ -63,11 +63,11 @@ def _may(evidence: Evidence, what: str, *words: str) -> str:
         if standing(record, evidence.baseline) == "slower"
     }
     left = [word for word in words if word not in own and word not in slower]
-    return f", and {' and '.join(left)} may {what}" if left else ""
+    return f"; {' and '.join(left)} may {what}" if left else ""
 
 
 def small_layers(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Many layers that take far longer than their work asks for: what is left is calling them."""
+    """Rule: many layers that take far longer than their work needs, because of the calls."""
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.layers is None or profile.costs is None:
         return ()
@@ -79,9 +79,9 @@ def small_layers(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         return ()
     text = (
         f"small layers: {len(small)} of {len(rows)} take under {units.seconds(_SMALL_NS / 1e9)} per"
-        f" operator, {units.percent(share)} of the time together, and their work asks for less than"
-        f" {units.percent(_BOUND_SHARE)} of that; the rest is calling them, which larger batches"
-        " share out"
+        f" operator, together {units.percent(share)} of the time, and their work needs less than"
+        f" {units.percent(_BOUND_SHARE)} of that; the rest is the cost of the calls, which larger"
+        " batches spread"
     )
     return (AdviceFinding("small_layers", "limit", text, _who(record)),)
 
@@ -95,7 +95,7 @@ def _is_small(row: Layer, cost: LayerCost, record: Record) -> bool:
 
 
 def slow_layer(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """One layer that takes much of the time."""
+    """Rule: one layer takes much of the time."""
     profile = evidence.profile
     if profile is None or profile.layers is None:
         return ()
@@ -120,7 +120,7 @@ def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
 
 
 def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Conversions of layout, by the library's own clock against the end-to-end time."""
+    """Rule: layout conversions, by the library's own clock, against the end-to-end time."""
     profile = evidence.profile
     if profile is None or profile.primitives is None or profile.layers is None:
         return ()
@@ -130,14 +130,14 @@ def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if share < _REORDER_SHARE:
         return ()
     text = (
-        f"conversions of layout: {count} reorders are about {units.percent(share)} of the time"
+        f"layout conversions: {count} reorders are about {units.percent(share)} of the time"
         f"{_may(evidence, 'need fewer', 'channels_last', 'compile')}"
     )
     return (AdviceFinding("reorders", "limit", text, _who(evidence.profiled)),)
 
 
 def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Memory or arithmetic, by the machine's ceilings; the larger lower bound names the limit."""
+    """Rule: memory or arithmetic, by the machine's ceilings; the larger bound is the limit."""
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.costs is None:
         return ()
@@ -145,13 +145,14 @@ def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if time is None:
         return ()
     if least is None:
-        text = "whether memory or arithmetic limits it: the machine's ceilings were not measured"
+        text = "whether memory or arithmetic is the limit: the ceilings were not measured"
         return (AdviceFinding("bound", "untried", text),)
     memory, arithmetic = least["memory"], least["compute"]
     what, bound = ("memory", memory) if memory > arithmetic else ("arithmetic", arithmetic)
     text = (
-        f"moving its tensors takes at least {units.seconds(memory)}, its multiplications"
-        f" {units.seconds(arithmetic)}; that is {units.percent(bound / time.point)} of the time"
+        f"moving its tensors takes at least {units.seconds(memory)}, its arithmetic at least"
+        f" {units.seconds(arithmetic)}; the larger is {units.percent(bound / time.point)} of the"
+        " time"
     )
     if bound < _BOUND_SHARE * time.point:
         return (
@@ -160,12 +161,12 @@ def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:
             ),
         )
     if bound > roofline.TOLERANCE * time.point:
-        text = f"{text}, which cannot be: the ceilings were probed too low, on a busy machine"
+        text = f"{text}, which is impossible: the machine was busy while its ceilings were probed"
     return (AdviceFinding(f"{what}_bound", "limit", f"{what}: {text}", _who(record)),)
 
 
 def _least(costs: tuple[LayerCost, ...], record: Record) -> dict[str, float] | None:
-    """Seconds of the whole step by each ceiling, its layers added up; ``None`` if none fits."""
+    """Least seconds of the step by each ceiling, summed over layers; ``None`` if none fits."""
     found = [
         floors
         for cost in costs
@@ -186,7 +187,7 @@ def _how(record: Record) -> tuple[str, int]:
 
 
 def subnormals(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """Numbers too small for the processor's fast path."""
+    """Rule: subnormal numbers, which are too small for the processor's fast path."""
     shares = [
         record.reference.subnormal_share or 0.0
         for record in evidence.records
@@ -197,16 +198,16 @@ def subnormals(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         return ()
     text = (
         f"subnormal numbers: {units.percent(worst)} of the activations, each many times slower on"
-        " a CPU; torch.set_flush_denormal(True) or other weights cure it"
+        " a CPU; torch.set_flush_denormal(True) or other weights avoid them"
     )
     return (AdviceFinding("subnormals", "limit", text),)
 
 
 def disturbed(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """A machine too restless for small gains."""
+    """Rule: the machine is too noisy for small gains."""
     baseline = evidence.baseline
     quality = None if baseline is None else metrics.quality(baseline)
     if quality is None or quality.startswith("clean"):
         return ()
-    text = f"the machine: eager's measurement is {quality}; repeat on a calmer one for small gains"
+    text = f"the machine: the measurement of eager is {quality}; small gains need a quieter machine"
     return (AdviceFinding("disturbed", "limit", text),)

@@ -5,9 +5,8 @@
     analysis.macs, analysis.memory.peak, analysis.layers, analysis.uncounted
 
 One dispatch pass (``trace``) over one table of operators (``rules``); ``shapes`` answers in place
-of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, ``layers``
-and ``result`` make
-tables of it. Knows nothing of architectures, benchmarks or text.
+of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which layer runs, and
+``layers`` and ``result`` make tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
 from cnnbench.analysis.analyse import analyze

@@ -44,12 +44,12 @@ def analyze(
             the last layer that multiplies, unless something is frozen already.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
-        loss: ``module output -> scalar``; without it every differentiable output gets a gradient.
+        loss: ``module output -> scalar``; without it, every differentiable output gets a gradient.
         name: what to call it; its class otherwise.
 
     Raises:
-        UsageError: a phase or optimizer there is not.
-        WrongInput: a layer does not take its input.
+        UsageError: unknown phase or optimizer.
+        WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
             copied.
     """
@@ -101,7 +101,7 @@ def _tensors(inputs: Any) -> list[Tensor]:
 
 
 def _arguments(inputs: tuple[Any, ...], *, real: bool) -> tuple[Any, ...]:
-    """Twins of the inputs: a network may write into what it gets."""
+    """Twins of the inputs, because a network may write into its inputs."""
     with torch.inference_mode(mode=False):
         twin = _clone if real else on_meta
         mapped: tuple[Any, ...] = tree_map_only(Tensor, twin, tuple(inputs))
@@ -141,7 +141,7 @@ def _restored(parts: Inventory) -> Iterator[None]:
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:
-    """Freeze all but the last layer with MACs; ``None`` if the network came with frozen parts."""
+    """Freeze all but the last layer with MACs; ``None`` if the network already has frozen parts."""
     if not all(p.requires_grad for p in parts.parameters):
         return None
     stack = inference.stack
@@ -173,7 +173,7 @@ def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
 
 
 def _slopes(parts: Inventory, arguments: tuple[Any, ...], one: Recording) -> tuple[Slope, ...]:
-    """What each item adds: the difference of two traces that keep one and two items."""
+    """The amount that each item adds: the difference of two traces that keep one and two items."""
     two = record(parts, arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
@@ -193,7 +193,7 @@ def _per_layer(recording: Recording) -> dict[str, int]:
 
 
 def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
-    """The part that does not depend on how many items there are (the trace had one)."""
+    """The part that does not depend on the number of items (the trace had one)."""
     if not slopes:
         return totals
     return Totals(

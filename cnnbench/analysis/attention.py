@@ -2,8 +2,7 @@
 
 torch runs ``scaled_dot_product_attention`` on meta as two matrix products and a softmax, which
 keeps every score alive and predicts gigabytes that no real device uses. While a trace runs, the
-function is replaced by one
-that calls the CPU's flash kernel wherever the CPU would.
+function is replaced by one that calls the CPU's flash kernel wherever the CPU would.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _original = functional.scaled_dot_product_attention
 
 
 def _flash_runs(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
-    """Whether the CPU would take its flash kernel (torch's sdp_utils: ranks, head sizes, mask)."""
+    """Whether the CPU would use its flash kernel (torch's sdp_utils: ranks, head sizes, mask)."""
     tensors = (query, key, value)
     if not all(tensor.is_meta and tensor.dim() == 4 and tensor.numel() for tensor in tensors):
         return False
@@ -66,7 +65,7 @@ def _fused(
 
 @contextlib.contextmanager
 def fused_attention() -> Iterator[None]:
-    """Replace the function for the length of a trace."""
+    """Replace the function during a trace."""
     previous = functional.scaled_dot_product_attention
     functional.scaled_dot_product_attention = _fused
     try:

@@ -1,8 +1,8 @@
 """Multiply-accumulates of contractions, one formula each.
 
 Every formula takes the operator's result and its arguments and returns MACs for the whole call.
-Padding counts as dense, masks as unmasked. No bias, no scaling, no recomputation that only one
-kernel does.
+Padding counts as dense, masks as unmasked. Biases, scaling, and recomputation that only one kernel
+does are not counted.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def convolution(
 ) -> int:
     """``numel(out) Cin/g prod(k)``, transposed ``numel(in) Cout/g prod(k)``."""
     del bias, stride, padding, dilation
-    # weight is (Cout, Cin/g, *k), transposed (Cin, Cout/g, *k): either way one row is what a
-    # position costs.
+    # weight is (Cout, Cin/g, *k), transposed (Cin, Cout/g, *k): in both cases one row is the cost
+    # of a position.
     positions = source if transposed else out
     return positions.numel() * (weight.numel() // weight.shape[0])
 
@@ -49,7 +49,7 @@ def convolution_backward(
     groups: int,
     mask: Sequence[bool],
 ) -> int:
-    """Each gradient that is asked for, of the input or the weight, costs one forward pass."""
+    """Each requested gradient, of the input or the weight, costs one forward pass."""
     del out, bias_sizes, stride, padding, dilation, output_padding, groups
     positions = source if transposed else gradient
     return positions.numel() * (weight.numel() // weight.shape[0]) * (int(mask[0]) + int(mask[1]))
@@ -119,7 +119,7 @@ def attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__
 
 
 def attention_backward(out: Any, gradient: Tensor, *rest: Any, **__: Any) -> int:
-    """Twice the forward pass; that fused kernels compute the scores again is not counted."""
+    """Twice the forward pass; the recomputation of scores in fused kernels is not counted."""
     del gradient
     return 2 * attention(out, *rest[:3])
 

@@ -1,7 +1,7 @@
-"""Our MACs beside torch's FlopCounterMode and fvcore, with every difference explained by operator.
+"""Our MACs compared with torch's FlopCounterMode and fvcore, each difference explained by operator.
 
-torch's counter runs on a meta twin, fvcore on a real one (its tracer needs values). Knows nothing
-of text beyond the reasons it gives.
+torch's counter runs on a meta twin, fvcore on a real one (its tracer needs values). Writes no text
+except the reasons.
 """
 
 from __future__ import annotations
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from cnnbench.analysis.result import Analysis
 
 
-# Groups of operators that contract: how each tool names what it counts. Matrix products form one
-# group, because a layer
-# may reach torch as linear, addmm, mm or bmm.
+# Groups of contraction operators: the name that each tool uses for what it counts. Matrix products
+# form one group, because a layer may reach torch as linear, addmm, mm or bmm.
 _GROUPS = {
     "convolution": "convolution",
     "_convolution": "convolution",
@@ -90,7 +89,7 @@ def _compared(tool: str, analysis: Analysis, theirs: Mapping[str, int]) -> Cross
 
 
 def _reason(group: str, ours: int, theirs: int) -> str:
-    # Every reason but the element-wise ones explains a count that is too small.
+    # Every reason except the element-wise ones explains a count that is too small.
     elementwise = group in ("norm", "pooling", "resize")
     if elementwise or theirs < ours:
         return _REASONS[group]
@@ -98,7 +97,7 @@ def _reason(group: str, ours: int, theirs: int) -> str:
 
 
 def against_torch(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis) -> CrossCheck:
-    """Beside ``torch.utils.flop_counter.FlopCounterMode`` on meta (its FLOPs halved).
+    """Compare with ``torch.utils.flop_counter.FlopCounterMode`` on meta (its FLOPs halved).
 
     Args:
         module: what ``analysis`` was made of; left as it is.
@@ -120,7 +119,7 @@ def against_torch(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis
 
 
 def against_fvcore(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis) -> CrossCheck:
-    """Beside fvcore's FlopCountAnalysis on real tensors (its "flops" are MACs).
+    """Compare with fvcore's FlopCountAnalysis on real tensors (its "flops" are MACs).
 
     Args:
         module: a module with real weights; left as it is.
@@ -131,7 +130,7 @@ def against_fvcore(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysi
         Unsupported: fvcore is not installed, or its tracer cannot run the network.
     """
     with warnings.catch_warnings():
-        # Importing it scripts functions, which torch >= 2.14 deprecates loudly.
+        # Importing it scripts functions, for which torch >= 2.14 emits deprecation warnings.
         warnings.simplefilter("ignore")
         try:
             import fvcore

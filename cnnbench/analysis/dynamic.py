@@ -1,9 +1,8 @@
-"""Operators whose result's size depends on values: what is assumed of them on meta.
+"""Operators whose result size depends on values, and what is assumed about them on meta.
 
 Detection networks keep as many boxes as survive a threshold. A trace assumes that every such
 operator keeps ``keep`` elements (or all, if there are fewer); two traces with different numbers
-give a static part and a
-slope per item.
+give a static part and a slope per item.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ SCALAR = "aten::_local_scalar_dense"
 
 
 def _scalar(keep: int, source: Tensor) -> bool | int | float:
-    """A value read from an assumed item: one, and no to every question (they guard rare cases)."""
+    """A value read from an assumed item: 1, or False for questions (they guard rare cases)."""
     del keep
     if source.dtype is torch.bool:
         return False
@@ -88,8 +87,8 @@ def assumed(name: str, args: tuple[Any, ...], *, before: bool) -> Callable[..., 
     """The stand-in for a data-dependent operator, or ``None`` if this call is not one.
 
     Args:
-        name: of the operator, with its overload.
-        args: of this call.
+        name: operator with its overload.
+        args: arguments of this call.
         before: whether something was assumed earlier in this trace. Only then may single values be
             assumed too: a network that reads values of its weights or input would otherwise take an
             arbitrary branch.

@@ -1,11 +1,9 @@
-"""FLOPs of operators that are not contractions, by stated convention.
+"""FLOPs of operators that are not contractions, by the convention stated here.
 
 One FLOP is one addition, multiplication, division, comparison or transcendental function of one
 element. Convention of norms: normalising with known statistics costs 2 per element (scale and
-shift, folded), computing
-mean and variance 3 more, an affine transform after computed statistics 2 more. A backward pass of a
-norm is taken as twice
-its forward pass.
+shift, folded), computing mean and variance 3 more, an affine transform after computed statistics 2
+more. A backward pass of a norm is taken as twice its forward pass.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ def first(out: Any) -> Tensor | None:
 
 
 def per_result(flops: int) -> Flops:
-    """So many FLOPs per element of the first result."""
+    """A number of FLOPs per element of the first result."""
 
     def count(out: Any, *_: Any, **__: Any) -> int:
         tensor = first(out)
@@ -41,7 +39,7 @@ def per_result(flops: int) -> Flops:
 
 
 def per_input(flops: int) -> Flops:
-    """So many FLOPs per element of the first argument."""
+    """A number of FLOPs per element of the first argument."""
 
     def count(out: Any, source: Tensor, *_: Any, **__: Any) -> int:
         del out

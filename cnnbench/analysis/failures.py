@@ -1,4 +1,4 @@
-"""What a trace that could not finish says: one sentence, which layer, expected and got."""
+"""The error of a trace that could not finish, in one sentence: layer, expected and actual input."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NO_META = ("meta tensor", "meta kernel", "'meta' backend", "fake impl", "data-d
 
 
 class WrongInput(UsageError):
-    """The network does not take this input; says which layer, what it expected and what it got."""
+    """The network does not accept this input; names the layer, what it expected and what it got."""
 
 
 def explain(
@@ -35,7 +35,7 @@ def explain(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
         )
-    # Before any operator of a leaf ran, its own input is what it got.
+    # If no operator of a leaf has run yet, the leaf's own input is what it got.
     got = stack.inputs[index] or (shapes[0] if shapes else None)
     expected = _expected(module)
     parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
@@ -56,7 +56,7 @@ def _operator_in(reason: str) -> str:
 
 
 def _expected(module: nn.Module) -> str:
-    """What a leaf's own attributes say it takes."""
+    """The input that a leaf accepts, by its own attributes."""
     if isinstance(module, conv._ConvNd):  # noqa: SLF001
         axes = len(module.kernel_size)
         return f"{module.in_channels} channels and {axes} spatial axes at least its kernel's size"

@@ -32,7 +32,7 @@ def convolution(
     """``floor((in + 2p - d(k-1) - 1) / s) + 1`` per axis, in the layout the CPU chooses.
 
     The stock meta kernel returns contiguous results whatever the operands; the CPU (and cuDNN)
-    return channels last if either operand is, which decides what later operators must copy.
+    return channels last if either operand is. This decides what later operators must copy.
     """
     del output_padding
     shape, kernel = source.shape, weight.shape
@@ -84,7 +84,7 @@ def convolution_backward(
     groups: int,
     mask: Sequence[bool],
 ) -> Any:
-    """Gradients have the shapes of what they belong to, and the layout of the forward result."""
+    """Gradients have the shapes of their tensors, and the layout of the forward result."""
     del stride, padding, dilation, output_padding, groups
     layout = _convolution_layout(source, weight)
     if layout is None or transposed:
@@ -106,7 +106,7 @@ def batch_norm(
     momentum: float,
     eps: float,
 ) -> Any:
-    """The result, and the batch's own statistics where they are computed."""
+    """The result, and the statistics of the batch where they are computed."""
     del bias, momentum, eps
     if source.dim() < 2 or (weight is not None and weight.dtype is not source.dtype):
         return NotImplemented

@@ -1,4 +1,4 @@
-"""Rows per operator and per module, made from a recording when somebody asks for them."""
+"""Rows per operator and per module, made from a recording on demand."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""Which storages are alive when: the basis of every memory prediction.
+"""When each storage is alive: the basis of every memory prediction.
 
 A storage is born with the first result that uses it and dies when Python and autograd let go of it,
 exactly as on a real device. Parameters, buffers and inputs are known beforehand and counted
-elsewhere. Knows nothing of
-layers or operators but their running number.
+elsewhere. Knows nothing of layers or operators but their running number.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class _Life(weakref.ref["UntypedStorage"]):
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The highest sum of live bytes and the operator (by number) during which it stood."""
+    """The highest sum of live bytes and the number of the operator during which it occurred."""
 
     nbytes: int
     op: int

@@ -1,13 +1,12 @@
-"""The predicted peak of a phase: residents, optimiser and what the trace kept alive.
+"""The predicted peak of a phase: residents, optimizer and what the trace kept alive.
 
-The steady state is predicted: from the second training step on, optimiser state is resident while
+The steady state is predicted: from the second training step on, optimizer state is resident while
 forward and backward run, and gradients are freed before forward (``zero_grad(set_to_none=True)``,
 torch's default).
 
 ``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN
 needs on top (see ``scratch``). Not included: GPU workspaces, library caches, thread-local
-workspaces, the allocator's
-rounding and fragmentation, the process itself.
+workspaces, the allocator's rounding and fragmentation, the process itself.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.passes import Recording
 
-# Tensors of a parameter's size that each optimiser keeps, and makes for one parameter at a time
-# during its step.
+# Tensors of a parameter's size that each optimizer keeps, and those that it creates for one
+# parameter at a time during its step.
 _STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "rmsprop": 1}
 _STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
@@ -30,7 +29,7 @@ _STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 def predict(
     recording: Recording, trainable: list[nn.Parameter], optimizer: Optimizer, *, training: bool
 ) -> TracedMemory:
-    """Put a recording's parts together."""
+    """Combine the parts of a recording."""
     params, buffers, inputs = recording.resident
     state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
     largest = max((p.nbytes for p in trainable), default=0)

@@ -2,8 +2,7 @@
 
 Knows nothing of counting. Value-free factories (``empty``, ``zeros``, ``rand`` …) are sent to meta;
 ``arange``, ``linspace`` and ``tensor`` stay real while the module is built, because architectures
-compute their widths and
-schedules with them.
+compute their widths and schedules with them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _VALUE_FREE = frozenset(
 
 
 def _skip(*args: Any, **kwargs: Any) -> Any:
-    """Stand in for an initialiser: hand its tensor back untouched."""
+    """Replaces an initialiser: returns its tensor untouched."""
     return args[0] if args else kwargs.get("tensor")
 
 
@@ -55,12 +54,12 @@ _INITIALISERS = tuple(
 
 
 def _no_fans(*_: Any, **__: Any) -> tuple[int, int]:
-    """Stand in for fan-in and fan-out, which only scale an initialisation that does not run."""
+    """Replaces fan-in and fan-out, which only scale an initialisation that does not run."""
     return 1, 1
 
 
-# Tables that shape nothing (Swin's position indices) are larger than this; widths and schedules of
-# a network are smaller.
+# Tables that do not determine shapes (Swin's position indices) are larger than this; widths and
+# schedules of a network are smaller.
 _LARGE = 1 << 14
 
 _register_buffer = nn.Module.register_buffer
@@ -69,13 +68,13 @@ _register_buffer = nn.Module.register_buffer
 def _register_on_meta(
     module: nn.Module, name: str, tensor: Tensor | None, persistent: bool = True
 ) -> None:
-    """Register a buffer, a large one on meta at once: kept until the end they fill the memory."""
+    """Register a buffer; large ones go to meta at once, or they would fill the memory."""
     if tensor is not None and tensor.numel() > _LARGE and not tensor.is_meta:
         tensor = on_meta(tensor)
     _register_buffer(module, name, tensor, persistent)
 
 
-# What else only prepares or fills values; layers with a method of their own keep it.
+# Other functions that only prepare or fill values; layers with their own method keep it.
 _PATCHES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
     *((init, name, _skip) for name in _INITIALISERS),
     (init, "_calculate_fan_in_and_fan_out", _no_fans),
@@ -88,7 +87,7 @@ _PATCHES: tuple[tuple[Any, str, Callable[..., Any]], ...] = (
 
 
 class _Building(TorchFunctionMode):
-    """Send factories whose values are never looked at to meta."""
+    """Send factories whose values are never read to meta."""
 
     def __torch_function__(
         self,
@@ -134,7 +133,7 @@ def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     """Call ``build`` without allocating weights or running initialisers; every tensor ends on meta.
 
     Raises:
-        Unsupported: the builder looks at the values of its weights.
+        Unsupported: the builder reads the values of its weights.
     """
     try:
         with without_collector(), _no_initialisation(), _Building():
@@ -155,7 +154,7 @@ def _first_line(error: BaseException) -> str:
 
 
 def _move_leftovers(module: nn.Module) -> None:
-    """Move what the builder made from values (index buffers, schedules) to meta, in place."""
+    """Move what the builder created from values (index buffers, schedules) to meta, in place."""
     memo: dict[int, Tensor] = {}
     for child in module.modules():
         spaces: tuple[dict[str, Any], ...] = (child._parameters, child._buffers)  # noqa: SLF001
@@ -187,7 +186,7 @@ def on_meta(tensor: Tensor) -> Tensor:
 
 
 class _Copying(TorchFunctionMode):
-    """Let ``copy.deepcopy`` of a tensor attribute give its meta twin instead of its data."""
+    """Make ``copy.deepcopy`` of a tensor attribute return its meta twin instead of its data."""
 
     def __torch_function__(
         self,
@@ -202,7 +201,7 @@ class _Copying(TorchFunctionMode):
 
 
 def copy_to_meta(module: nn.Module) -> nn.Module:
-    """A twin of the module on meta that shares nothing with it; no weight is copied.
+    """A twin of the module on meta that shares no tensor with it; no weight is copied.
 
     Raises:
         Unsupported: the module holds something that cannot be copied.

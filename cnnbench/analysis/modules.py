@@ -1,7 +1,7 @@
-"""Which module is running: a stack kept by process-wide hooks, so that no module is touched.
+"""Which module is running: a stack kept by process-wide hooks, so that no module is changed.
 
 Backward operators find their module through autograd's sequence numbers: every node remembers when
-it was made, and that moment lies inside the call of one innermost module.
+it was created, and that moment is inside the call of one innermost module.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def first_tensor(value: Any) -> Tensor | None:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What a network consists of, collected in one walk; everything once by identity.
+    """The parts of a network, collected in one walk; each once by identity.
 
     A module reachable by several paths is listed by its first, as ``named_modules`` does.
     """
@@ -44,7 +44,7 @@ class Inventory:
 
 
 def take_inventory(module: nn.Module) -> Inventory:
-    """Walk a network once, where ``parameters``, ``buffers`` and ``named_modules`` walk thrice."""
+    """Walk a network once instead of once each for parameters, buffers and modules."""
     inventory = Inventory([], [], [], [])
     _walk(module, "", inventory, set())
     return inventory
@@ -75,7 +75,7 @@ def is_on_meta(parts: Inventory) -> bool:
 
 
 class ModuleStack:
-    """The path of the innermost running module, and what each module took and gave."""
+    """The path of the innermost running module, and the inputs and outputs of each module."""
 
     def __init__(self, inventory: Inventory) -> None:
         named = self.names = inventory.names
@@ -120,7 +120,8 @@ class ModuleStack:
             if len(self.stack) > 1:
                 self.stack.pop()
             return
-        # A module that raised and was caught by the network left its entry behind: drop it too.
+        # If the network caught an exception of a module, the module's entry is still there: drop it
+        # too.
         while len(self.stack) > 1 and self.stack.pop() != index:
             pass
         self._mark()
@@ -138,10 +139,10 @@ class ModuleStack:
             self._owners.append(self.stack[-1])
 
     def of_backward(self) -> int:
-        """The module whose forward call made the autograd node that runs now."""
+        """The module whose forward call created the autograd node that is running."""
         node = torch._C._current_autograd_node()  # noqa: SLF001
         if node is None:
             return 0
         place = bisect.bisect_right(self._moments, node._sequence_nr()) - 1  # noqa: SLF001
-        # Gradient accumulation has a number of its own, beyond every call.
+        # Gradient accumulation has its own number, beyond every call.
         return self._owners[place] if 0 <= place < len(self._moments) - 1 else 0

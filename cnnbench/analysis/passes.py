@@ -1,6 +1,6 @@
 """The passes of a workload under a trace: forward alone, or forward, loss and backward.
 
-Knows how a phase runs a module; knows nothing of what is counted.
+Knows how a phase runs a module, but not what is counted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Recording:
     Attributes:
         rows: the executed operators in order.
         stack: the modules and their calls.
-        assumed: data-dependent operators and how often their size was assumed.
+        assumed: data-dependent operators and the number of times their size was assumed.
         inputs: spatial sizes of the network's inputs by storage key.
         resident: bytes of parameters, buffers and inputs, each storage once.
         peak: of everything that was allocated, residents apart.
@@ -71,10 +71,10 @@ def record(
     keep: int = 1,
     loss: Loss | None = None,
 ) -> Recording:
-    """Run one pass of a module whose mode may be changed, and write down every operator.
+    """Run one pass of a module whose mode may be changed, and record every operator.
 
     Raises:
-        WrongInput: a layer does not take its input.
+        WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values.
     """
     module = parts.modules[0]
@@ -151,7 +151,7 @@ def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
 
 
 def _plain(output: Any) -> Any:
-    """Output objects that pytree does not know (dataclasses) as their fields."""
+    """The fields of output objects that pytree does not know (dataclasses)."""
     if isinstance(output, (Tensor, dict, tuple, list)) or not hasattr(output, "__dict__"):
         return output
     return vars(output)

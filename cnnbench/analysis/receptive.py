@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Window(NamedTuple):
-    """How an operator looks at its input; ``sizes`` where input and output sizes say it.
+    """How an operator reads its input; ``sizes`` where input and output sizes determine it.
 
     ``padding``, ``groups`` and the shape of the ``source`` are known of convolutions only.
     """
@@ -83,7 +83,7 @@ def _resized(source: Any, *_: Any) -> Window:
 def _reduced(source: Any, axes: Any = None, *_: Any) -> Window:
     count = source.dim()
     gone = {axis % count for axis in axes or ()}
-    # A mean over channels keeps positions; over everything spatial it is global.
+    # A mean over channels keeps positions; over all spatial axes it is global.
     spatial = tuple(source.shape[2:]) if gone & set(range(2, count)) or not axes else ()
     return Window(sizes=spatial)
 
@@ -161,7 +161,7 @@ def _next(row: Raw, states: dict[int, _State]) -> _State | None:
 
 
 def _joined(states: Sequence[_State]) -> _State:
-    """The widest of several inputs; global ones only if there is no other."""
+    """The widest of several inputs; global ones only if there are no others."""
     local = [state for state in states if state.field.size is not None]
     if not local:
         return states[0]
@@ -202,14 +202,14 @@ def _through(state: _State, window: Window, output: tuple[int, ...]) -> _State:
 
 
 def _resize(state: _State, before: tuple[int, ...], after: tuple[int, ...]) -> _State:
-    """Adaptive pooling, interpolation and means, known by the sizes before and after."""
+    """Adaptive pooling, interpolation and means, determined by the sizes before and after."""
     size, stride = state.field.size or (), state.field.stride or ()
     if not before:
         return state
     if len(after) != len(before) or prod(after) == 1 or len(size) != len(before):
         return _State(_GLOBAL, after)
     scale = [old / new for old, new in zip(before, after, strict=True)]
-    # Shrinking by s reads ceil(s) positions, growing reads two neighbours.
+    # Downscaling by s reads ceil(s) positions, upscaling reads two neighbours.
     taps = [
         max(-(-old // new), 2 if old < new else 1) for old, new in zip(before, after, strict=True)
     ]

@@ -2,8 +2,7 @@
 
 Keys are operator names without overload (``aten::add`` also stands for ``aten::add_``), or with one
 where overloads differ. Operators torch tags as pointwise need no row. Whatever has no rule is
-*uncounted* and
-reported by name.
+*uncounted* and reported by name.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from cnnbench.analysis.elementwise import per_input, per_result
 if TYPE_CHECKING:
     from torch._ops import OpOverload
 
-# What an operator can be; the middle group are the classes of element-wise FLOPs.
+# The kinds of operators; the middle group is the classes of element-wise FLOPs.
 KINDS = {
     "contraction": "convolutions, matrix products, attention: has MACs",
     "norm": "batch, layer, group and instance norm",
@@ -43,8 +42,8 @@ class Rule:
         macs: ``(result, *arguments) -> MACs``.
         bias: ``(result, *arguments) -> additions of a bias``.
         flops: ``(result, *arguments) -> element-wise FLOPs``.
-        shape: gives the result on meta without torch's meta kernel, or ``NotImplemented`` where it
-            is not sure.
+        shape: returns the result on meta without torch's meta kernel, or ``NotImplemented`` where
+            it is not certain.
     """
 
     kind: str
@@ -67,7 +66,7 @@ def _bias_of_deformable(
     out: Any, source: Any, weight: Any, offset: Any, mask: Any, bias: Any, *_: Any
 ) -> int:
     del source, weight, offset, mask
-    # torchvision always passes a bias; without one it is zeros, which it adds all the same
+    # torchvision always passes a bias; if there is none it passes zeros and still adds them
     return out.numel() if bias is not None else 0
 
 
@@ -345,7 +344,7 @@ def full_name(operator: OpOverload) -> str:
 
 
 def register_rule(operator: str | OpOverload, macs: Callable[..., int]) -> None:
-    """Teach the analyser the MACs of a custom operator, for this process.
+    """Register the MACs of a custom operator, for this process.
 
     Args:
         operator: its name, ``"mylib::my_op"``, or an overload object.
@@ -369,12 +368,12 @@ def has_shape_rule(operator: OpOverload, rule: Rule) -> bool:
     return rule.shape is not None and operator._overloadname in _PLAIN_OVERLOADS  # noqa: SLF001
 
 
-# "out" variants and rare overloads take other arguments than the shape rules do.
+# "out" variants and rare overloads take different arguments from the shape rules.
 _PLAIN_OVERLOADS = frozenset({"default", "Tensor", "Scalar", "dim", "dim_IntList", "memory_format"})
 
 
 def rule_for(operator: OpOverload) -> Rule:
-    """The rule of an operator; ``UNKNOWN`` where there is none."""
+    """The rule of an operator; ``UNKNOWN`` if it has none."""
     name = full_name(operator)
     base = name.partition(".")[0]
     # "add_" computes what "add" computes; "_foreach"-like names keep their leading underscore.

@@ -1,12 +1,10 @@
-"""Memory that oneDNN holds inside a convolution on the CPU, out of sight of any dispatcher.
+"""Memory that oneDNN holds inside a convolution on the CPU, invisible to any dispatcher.
 
 Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies
 its input, weight and result to blocks of 16 channels and its result back; a 1x1 convolution of
-stride 1 needs none; a
-small single image runs without oneDNN and unfolds its input into columns. Modelled to a few percent
-of these cases, for
-float32 and bfloat16; anything else counts as none. GPUs have workspaces of their own, which are not
-modelled.
+stride 1 needs none; a small single image runs without oneDNN and unfolds its input into columns.
+Modelled to a few percent of these cases, for float32 and bfloat16; anything else counts as none.
+GPUs have workspaces of their own, which are not modelled.
 """
 
 from __future__ import annotations
@@ -69,7 +67,7 @@ def _pointwise(weight: Tensor, stride: Sequence[int]) -> bool:
 
 
 def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
-    """Whether torch takes the column form instead of oneDNN."""
+    """Whether torch uses the column form instead of oneDNN."""
     large_kernel = all(size > 3 for size in weight.shape[2:])
     return (
         source.shape[0] == 1 and groups == 1 and not large_kernel and source.numel() <= _SMALL_IMAGE
@@ -122,7 +120,7 @@ def convolution_backward(
     groups: int,
     mask: Sequence[bool],
 ) -> int:
-    """Bytes beyond arguments and results: first the input's gradient is made, then the weight's."""
+    """Bytes beyond arguments and results; the input's gradient comes first, then the weight's."""
     del bias_sizes, padding, dilation, output_padding
     if not _modelled(source, transposed) or _pointwise(weight, stride):
         return 0

@@ -2,8 +2,8 @@
 
 A rule takes exactly the operator's arguments and returns what the stock kernel would return on
 meta: shape, strides and type. Wherever it is not certain it returns ``NotImplemented`` and the
-stock kernel runs, which also
-raises torch's own errors. Every rule has a differential test against its kernel.
+stock kernel runs, which also raises torch's own errors. Every rule has a differential test against
+its kernel.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fresh(
 
 
 def like(tensor: Tensor, dtype: torch.dtype | None = None) -> Any:
-    """A dense result with the operand's order of axes; expanded operands are left to torch."""
+    """A dense result with the operand's order of axes; torch handles expanded operands."""
     dtype = dtype or tensor.dtype
     if tensor.is_contiguous():
         return torch.empty(tensor.shape, dtype=dtype, device=_META)
@@ -43,7 +43,7 @@ def _dense(shape: Sequence[int], strides: Sequence[int]) -> list[int] | None:
     """Strides without gaps in the same order of axes; ``None`` where the order is open."""
     axes = [axis for axis, size in enumerate(shape) if size != 1]
     axes.sort(key=lambda axis: strides[axis])
-    # An axis of size 1 may have any stride: nothing is ever addressed through it.
+    # An axis of size 1 may have any stride, because it is never used for addressing.
     result = [1] * len(shape)
     step, previous = 1, 0
     for axis in axes:
@@ -56,7 +56,7 @@ def _dense(shape: Sequence[int], strides: Sequence[int]) -> list[int] | None:
 
 
 def in_place(tensor: Tensor, *arguments: Any, **options: Any) -> Any:
-    """An in-place operator gives back what it was given, if operands fit without broadcasting."""
+    """An in-place operator returns its first operand, if operands fit without broadcasting."""
     del options
     for value in arguments:
         if isinstance(value, Tensor):
@@ -100,7 +100,7 @@ def binary(left: Tensor, right: Any, *, alpha: float = 1) -> Any:
     if left.dtype is not right.dtype or not left.is_meta or not right.is_meta:
         return NotImplemented
     if left.shape == right.shape:
-        # The first operand decides the layout wherever it has an opinion.
+        # The first operand decides the layout where its layout is unambiguous.
         return like(left)
     return _broadcast(left, right)
 
@@ -200,7 +200,7 @@ def clone(source: Tensor, *, memory_format: torch.memory_format | None = None) -
 
 
 def _ambiguous(tensor: Tensor) -> bool:
-    """Contiguous and channels last at once: torch decides by strides that address nothing."""
+    """Contiguous and channels last at once: torch decides by strides that are not used."""
     if tensor.dim() == 4:
         return tensor.is_contiguous(memory_format=_CHANNELS_LAST)
     return tensor.dim() == 5 and tensor.is_contiguous(memory_format=torch.channels_last_3d)

@@ -1,4 +1,4 @@
-"""The one dispatch pass: every operator is answered on meta, counted, and given to its module.
+"""The one dispatch pass: every operator is answered on meta, counted, and assigned to its module.
 
 It sees what autograd sends to the device, forward and backward alike. It does not interpret: rows
 are raw facts, which ``result`` turns into tables.
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TracePlan:
-    """What is known of an operator before it is called; made once per process and overload."""
+    """Facts of an operator that are known before a call; created once per process and overload."""
 
     operator: str
     name: str
@@ -91,8 +91,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     Args:
         stack: knows the running module.
-        meta: answer with shape rules; otherwise let operators run on the tensors they get.
-        keep: how many elements data-dependent operators are assumed to keep.
+        meta: answer with shape rules; otherwise run operators on the tensors they get.
+        keep: number of elements that data-dependent operators are assumed to keep.
     """
 
     def __init__(self, stack: ModuleStack, *, meta: bool, keep: int = 1) -> None:
@@ -108,8 +108,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        # torch >= 2.12 wraps every call to keep the compiler out, 3 us each; nothing compiles
-        # inside a trace.
+        # torch >= 2.12 wraps every call to keep the compiler out, which takes 3 us; nothing
+        # compiles inside a trace.
         return False
 
     def __torch_dispatch__(
@@ -137,7 +137,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _run(
         self, func: Any, plan: TracePlan, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        """The stock kernel, or what is assumed of it; failures name the operator."""
+        """The stock kernel, or the assumed result; failures name the operator."""
         try:
             if not self.on_meta:
                 return func(*args, **kwargs)

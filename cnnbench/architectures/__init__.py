@@ -1,8 +1,8 @@
-"""Every architecture there is: one line per family below, one file per family beside this one.
+"""All architectures: one line per family below, one file per family beside this one.
 
 Importing this package builds nothing; ``catalogue()`` imports the families on first use. A name
 that is in no table comes from timm, from another package's entry point or from the user's own
-module, and is looked for only when it is asked for.
+module. It is looked up only on demand.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ def catalogue() -> dict[str, Architecture]:
 
 
 def resolve(name: str) -> Architecture:
-    """Return what a name stands for.
+    """Return the architecture of a name.
 
-    A name is one of the catalogue, ``timm:NAME``, the name of an entry point in the group
+    A name is an entry of the catalogue, ``timm:NAME``, the name of an entry point in the group
     ``cnnbench.architectures``, or ``package.module:factory``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""AlexNet: as published for two GPUs, and the single column that lectures write out.
+"""AlexNet: as published for two GPUs, and the single column that lectures show.
 
 Papers: Krizhevsky, Sutskever, Hinton, "ImageNet Classification with Deep Convolutional Neural
 Networks" (NIPS 2012), figure 2, and Krizhevsky, "One weird trick" (arXiv:1404.5997), whose single
@@ -37,8 +37,8 @@ def _classifier(num_classes: int) -> list[nn.Module]:
 def alexnet_2012(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
     """Five convolutions, three of them in two groups, fc 4096-4096; logits (N, classes).
 
-    The count follows from figure 2 and is that of the Caffe model. The paper writes 224x224, which
-    its first map of 55x55 only fits at 227x227.
+    The count follows from figure 2 and equals that of the Caffe model. The paper states 224x224,
+    but its first map of 55x55 fits only 227x227.
     """
     return nn.Sequential(
         *(nn.Conv2d(in_channels, 96, 11, 4), nn.ReLU(), _normalisation(), nn.MaxPool2d(3, 2)),

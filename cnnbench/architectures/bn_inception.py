@@ -1,9 +1,9 @@
 """BN-Inception (Inception v2): GoogLeNet with batch norm and two 3x3 for each 5x5.
 
 Paper: Ioffe & Szegedy, "Batch Normalization" (arXiv:1502.03167), appendix and figure 5. The model
-follows the Caffe model that everyone measures (Cadene; 11,295,240 parameters): convolutions keep a
-bias in front of batch norm, the first convolution is an ordinary 7x7, and the pooling branch of
-4c has 128 maps.
+follows the commonly measured Caffe model (Cadene; 11,295,240 parameters): convolutions keep a bias
+in front of batch norm, the first convolution is an ordinary 7x7, and the pooling branch of 4c has
+128 maps.
 """
 
 from __future__ import annotations

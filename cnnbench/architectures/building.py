@@ -1,6 +1,6 @@
 """From an architecture to a module, and whether it takes an input size.
 
-What a network takes is found out by running it on the meta device: no rule of thumb, no memory.
+The sizes that a network accepts are tested by running it on the meta device, without memory.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from cnnbench.errors import Unsupported, UsageError
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
 
-# What is changed in the finished network where its builder has no argument for it.
+# Changes made to the finished network where its builder has no argument for them.
 _GENERIC = {"num_classes": variants.with_classes, "in_channels": variants.with_in_channels}
 
-# Selecting boxes depends on values, which the meta device has none of; these resize their input
-# themselves and take any size.
+# Selecting boxes depends on values, which the meta device does not have; these networks resize
+# their input themselves and accept any size.
 _NEEDS_VALUES = frozenset({"detection", "instance_segmentation", "keypoints"})
 
 
 def _split(architecture: Architecture, arguments: dict[str, Any]) -> tuple[dict[str, Any], ...]:
-    """Return what the builder takes, and what has to be done to its result."""
+    """Return the builder's arguments, and the changes to make to its result."""
     parameters = inspect.signature(architecture.build).parameters
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return arguments, {}
@@ -74,7 +74,7 @@ def build(architecture: Architecture, **arguments: Any) -> nn.Module:
 def inputs(architecture: Architecture, shape: tuple[int, ...], batch: int = 1) -> tuple[Any, ...]:
     """Return seeded inputs of one inference, on the CPU."""
     generator = torch.Generator().manual_seed(0)
-    # A caller may be building on the meta device just now.
+    # The caller may be in the middle of building on the meta device.
     with torch.device("cpu"):
         return TASKS[architecture.task].inputs(batch, shape, generator)
 
@@ -101,9 +101,9 @@ def _square(architecture: Architecture, size: int) -> tuple[int, ...]:
 
 
 def smallest_size(architecture: Architecture) -> int:
-    """Return the smallest height and width that the network takes.
+    """Return the smallest height and width that the network accepts.
 
-    What the catalogue states, or, for other networks, what a bisection on the meta device finds.
+    From the catalogue or, for other networks, by bisection on the meta device.
     """
     if architecture.min_size is not None:
         return architecture.min_size
@@ -116,10 +116,10 @@ def smallest_size(architecture: Architecture) -> int:
 
 
 def check_size(architecture: Architecture, shape: tuple[int, ...]) -> None:
-    """Make sure that the network takes one sample of this shape, batch axis aside.
+    """Make sure that the network accepts one input sample of this shape (without the batch axis).
 
     Raises:
-        Unsupported: it does not; the message names the smallest that works.
+        Unsupported: it does not; the message names the smallest size that works.
     """
     if tuple(shape) == architecture.input:
         return

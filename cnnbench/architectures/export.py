@@ -50,7 +50,7 @@ def row(architecture: Architecture) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the whole of ``catalogue.json``: sorted by name, a line per row."""
+    """Return the content of ``catalogue.json``: sorted by name, a line per row."""
     rows = [row(architecture) for _, architecture in sorted(catalogue().items())]
     lines = ",\n".join(json.dumps(fields, ensure_ascii=False) for fields in rows)
     version = torchvision.__version__.split("+")[0]

@@ -1,4 +1,4 @@
-"""GoogLeNet for 32x32 images with its two auxiliary heads, as a lecture's per-layer table has it.
+"""GoogLeNet for 32x32 images with its two auxiliary heads, as in a lecture's per-layer table.
 
 Widths: Szegedy et al. 2014 (arXiv:1409.4842), table 1. Convolutions have a bias and no batch norm.
 The maps are 4x4 in stage 3, 2x2 in stage 4 and 1x1 in stage 5, so the auxiliary heads drop the

@@ -1,4 +1,4 @@
-"""The two pieces that most convolutional networks are written with."""
+"""The two building blocks of most convolutional networks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def conv_norm(
 
 
 class Concat(nn.Module):
-    """Branches side by side on one input; their maps one behind the other."""
+    """Branches side by side on one input, with their maps concatenated."""
 
     def __init__(self, *branches: nn.Module) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""The two small networks that courses build first: one for MNIST, one for CIFAR-10.
+"""The two small networks that lectures build first: one for MNIST, one for CIFAR-10.
 
-They are teaching networks and belong to no paper; layer widths are those the lectures print.
+They are teaching networks without a paper; their layer widths are those of the lectures.
 """
 
 from __future__ import annotations

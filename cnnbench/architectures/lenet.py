@@ -1,4 +1,4 @@
-"""LeNet: as LeCun et al. published it, as courses teach it, and as lectures draw it today.
+"""LeNet: as LeCun et al. published it, as it is usually taught, and as lectures draw it today.
 
 Paper: LeCun, Bottou, Bengio, Haffner, "Gradient-Based Learning Applied to Document Recognition"
 (1998), figure 2, section II-B and table I.
@@ -63,7 +63,7 @@ def lenet(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
     tags=("lecture", "mnist", "small"),
 )
 def lenet5_tanh(num_classes: int = 10, in_channels: int = 1) -> nn.Module:
-    """LeNet-5 as courses teach it: tanh and plain average pooling; logits (N, classes)."""
+    """LeNet-5 as it is usually taught: tanh and plain average pooling; logits (N, classes)."""
     return nn.Sequential(
         nn.Conv2d(in_channels, 6, 5),
         nn.Tanh(),

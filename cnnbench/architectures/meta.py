@@ -1,8 +1,8 @@
 """Building a network on the meta device: shapes and parameters without memory or initialisation.
 
-``torch.device("meta")`` alone sends every new tensor to meta, also those whose values decide the
-shape of the network (RegNet widths, stochastic depth schedules); reading these fails. Here only
-factories that carry no values go to meta, and what is real at the end follows.
+``torch.device("meta")`` alone sends every new tensor to meta, including those whose values
+determine the shape of the network (RegNet widths, stochastic depth schedules); reading these fails.
+Here only factories without values go to meta; tensors that are still real at the end follow.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _WeightsOnMeta(TorchFunctionMode):
 
 
 def on_meta(build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
-    """Return what ``build(**arguments)`` makes, its parameters and buffers on the meta device."""
+    """Return ``build(**arguments)`` with its parameters and buffers on the meta device."""
     with _WeightsOnMeta():
         module = build(**arguments)
     return module.to("meta")

@@ -135,7 +135,7 @@ class NASNet(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(*conv_norm(in_channels, stem, 3, 2, eps=0.001))
         self.cells = nn.ModuleList()
-        # Behind a reduction the large network goes on from the state before the last one.
+        # After a reduction, the large network continues from the state before the last one.
         self.passes: list[bool] = []
         widths = self._stem_cells(stem, filters)
         for run in range(3):
@@ -155,7 +155,7 @@ class NASNet(nn.Module):
         self.passes.append(passes)
 
     def _stem_cells(self, stem: int, filters: int) -> tuple[int, int]:
-        """Append both and return the widths of the two hidden states behind them."""
+        """Append both and return the widths of the two hidden states after them."""
         quarter, half = filters // 4, filters // 2
         self._append(Cell(REDUCTION, nn.Identity(), (stem, stem), quarter))
         fit = FactorizedReduction(stem, half)

@@ -1,4 +1,4 @@
-"""The table of architectures: what each is called, what it is for, and how it is built.
+"""The table of architectures: name, task and builder of each.
 
 Knows nothing of benchmarks, modes or devices. A family file registers its networks when it is
 imported; importing builds nothing.
@@ -19,19 +19,19 @@ class Architecture:
 
     Attributes:
         name: the catalogue name, lower case, unique.
-        family: the paper's or library's name of its kind ("ResNet").
+        family: the name of its kind in the paper or library ("ResNet").
         task: a key of ``tasks.TASKS``; it says what goes in and what a training step minimises.
         input: shape of one sample without the batch axis, e.g. ``(3, 224, 224)``.
         build: makes the module with random weights; takes keyword arguments only.
         year: of the paper.
         paper: author, title or arXiv number, and the table the numbers come from.
         params: the published parameter count, exact; an executable claim about ``build(**claim)``.
-        macs: published multiply-accumulates of one sample at ``input``, if stated.
+        macs: published multiply-accumulates of one input sample at ``input``, if stated.
         top1: published ImageNet top-1 accuracy in percent.
-        min_size: smallest height and width the network takes.
+        min_size: smallest height and width the network accepts.
         tags: words to select by.
         source: where code and numbers come from ("cnnbench", "torchvision", "timm", "user").
-        notes: what a reader of the numbers has to know.
+        notes: facts that a reader of the numbers needs.
         claim: the builder's arguments under which ``params`` and ``macs`` hold, where its defaults
             build another variant (torchvision counts GoogLeNet without its auxiliary heads).
     """
@@ -57,7 +57,7 @@ _TABLE: dict[str, Architecture] = {}
 
 
 def add(architecture: Architecture) -> None:
-    """Put an architecture into the table.
+    """Add an architecture to the table.
 
     Raises:
         ValueError: its name is taken.

@@ -1,4 +1,4 @@
-"""ResNet from its blocks as lectures write it, and what depth does without the skip connection.
+"""ResNet from its blocks as in lectures, and deep networks without the skip connection.
 
 Paper: He, Zhang, Ren, Sun, "Deep Residual Learning for Image Recognition" (arXiv:1512.03385),
 table 1. ResNet-18 to -152 themselves come from torchvision; ``resnet18_lecture`` is checked against

@@ -1,7 +1,7 @@
 """Architectures that are not in the catalogue: timm's, other packages' and the user's own.
 
-Each is imported only when one of its names is asked for. Knows names and how to get a builder; what
-the builder returns is checked when it is called.
+Each is imported only when one of its names is requested. Knows names and how to get a builder; the
+builder's result is checked when it is called.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TIMM = "timm:"
 ENTRY_POINTS = "cnnbench.architectures"
-# What a network of unknown origin is fed.
+# The default input of a network from an unknown source.
 _DEFAULT_INPUT = (3, 224, 224)
 
 
@@ -69,7 +69,7 @@ def from_timm(name: str) -> Architecture:
 
 
 def _as_architecture(name: str, target: Any, source: str) -> Architecture:
-    """Wrap what an entry point or ``module:attribute`` names: a builder or an Architecture."""
+    """Wrap the object of an entry point or ``module:attribute``: a builder or an Architecture."""
     if isinstance(target, Architecture):
         return replace(target, name=name, source=source)
     if not callable(target) or (hasattr(target, "forward") and not isinstance(target, type)):
@@ -103,7 +103,7 @@ def _import(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        # A module that exists and misses one of its own imports is another story.
+        # A module that exists but misses one of its own imports is a different error.
         if error.name is None or not f"{module}.".startswith(f"{error.name}."):
             raise UsageError(f"'{name}': {module} needs {error.name}, which is missing") from error
         message = f"'{name}': no module '{module}'; run where it can be imported or set PYTHONPATH"
@@ -114,11 +114,13 @@ def from_factory(name: str) -> Architecture:
     """Return the user's ``package.module:factory``; only here is it imported.
 
     Raises:
-        UsageError: no such module or attribute, or nothing that can be called.
+        UsageError: no such module or attribute, or it is not callable.
     """
     module, _, path = name.partition(":")
     if not module or not path:
-        raise UsageError(f"'{name}' is no name of an architecture; give 'package.module:factory'")
+        raise UsageError(
+            f"'{name}' is not the name of an architecture; use the form 'package.module:factory'"
+        )
     target = _import(module, name)
     for attribute in path.split("."):
         if not hasattr(target, attribute):

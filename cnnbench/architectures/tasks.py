@@ -1,4 +1,4 @@
-"""What each task feeds a network and what its training step minimises.
+"""The inputs that each task gives a network and the loss of its training step.
 
 The task is the only thing that knows the shape of inputs and targets; builders and workers do not.
 """
@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from cnnbench.architectures.pictures import photographs, pictures
 
 Inputs = tuple[Any, ...]
 
@@ -28,10 +30,10 @@ class Task:
         inputs: ``(batch, sample_shape, generator) -> positional arguments`` of the module in
             inference, float32 on the CPU.
         loss: ``(module output, generator) -> scalar``, a training loss with seeded targets.
-        training_inputs: the same as ``inputs`` for a training step, where a network in training
-            mode takes something else (detection takes its targets); None where it does not.
-        selects: outputs in inference are chosen by sorting scores, so that a rounding can exchange
-            one for another.
+        training_inputs: the same as ``inputs`` for a training step, if a network in training mode
+            takes other inputs (detection takes its targets); otherwise None.
+        selects: outputs in inference are chosen by sorting scores, so rounding can exchange one for
+            another.
     """
 
     inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs]
@@ -41,6 +43,10 @@ class Task:
 
 
 def _images(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
+    return (pictures(batch, sample, generator),)
+
+
+def _noise(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     return (torch.randn((batch, *sample), generator=generator),)
 
 
@@ -63,7 +69,7 @@ def _classification_loss(output: Any, generator: torch.Generator) -> Tensor:
     logits = heads[0][1]
     target = torch.randint(logits.shape[-1], (logits.shape[0],), generator=generator)
     target = target.to(logits.device)
-    # Cross entropy in float32 whatever the network's precision, as autocast and recipes do.
+    # Cross entropy in float32 whatever the network's precision, like autocast and common recipes.
     losses = [weight * functional.cross_entropy(head.float(), target) for weight, head in heads]
     return torch.stack(losses).sum()
 
@@ -83,7 +89,7 @@ def _segmentation_loss(output: Any, generator: torch.Generator) -> Tensor:
 
 def _photographs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     """Return a list of images with values from 0 to 1; detectors normalise and resize them."""
-    return ([torch.rand(sample, generator=generator) for _ in range(batch)],)
+    return (list(photographs(batch, sample, generator)),)
 
 
 def _boxes(count: int, sample: tuple[int, ...], generator: torch.Generator) -> Tensor:
@@ -95,7 +101,7 @@ def _boxes(count: int, sample: tuple[int, ...], generator: torch.Generator) -> T
 
 
 def _with_targets(*kinds: str) -> Callable[[int, tuple[int, ...], torch.Generator], Inputs]:
-    """Return what makes images and their targets: boxes, labels, and the kinds named."""
+    """Return a function that makes images and their targets: boxes, labels, and the kinds named."""
 
     def inputs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
         (images,) = _photographs(batch, sample, generator)
@@ -108,7 +114,7 @@ def _target(
     sample: tuple[int, ...], generator: torch.Generator, kinds: tuple[str, ...]
 ) -> dict[str, Tensor]:
     boxes = _boxes(OBJECTS, sample, generator)
-    # Label 1 exists for every number of classes; which one it is changes no cost.
+    # Label 1 exists for every number of classes; the label does not change the cost.
     target = {"boxes": boxes, "labels": torch.ones(OBJECTS, dtype=torch.int64)}
     if "masks" in kinds:
         masks = torch.rand((OBJECTS, *sample[-2:]), generator=generator) < 0.5
@@ -129,7 +135,7 @@ def _detection_loss(output: Any, generator: torch.Generator) -> Tensor:  # noqa:
 
 def _image_pair(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
     """Return two batches of images with values from -1 to 1, as RAFT's preprocessing makes them."""
-    first, second = (torch.rand((batch, *sample), generator=generator) * 2 - 1 for _ in range(2))
+    first, second = (photographs(batch, sample, generator) * 2 - 1 for _ in range(2))
     return first, second
 
 
@@ -177,5 +183,5 @@ TASKS: dict[str, Task] = {
     "keypoints": Task(_photographs, _detection_loss, _with_targets("keypoints"), selects=True),
     "optical_flow": Task(_image_pair, _flow_loss),
     "regions": Task(_images_and_regions, _region_loss),
-    "layer": Task(_images, _layer_loss),
+    "layer": Task(_noise, _layer_loss),
 }

@@ -1,9 +1,9 @@
 """torchvision's segmentation, detection and optical flow models, without weights.
 
-They are built as the published ones are: segmentation with its auxiliary head, detection with the
-frozen batch norm of a pre-trained backbone. torchvision itself builds neither when it is asked for
-random weights, and its parameter counts then do not hold. Unlike in torchvision's fine-tuning
-default, the first stages of a detector's backbone stay trainable.
+They are built like the published ones: segmentation with its auxiliary head, detection with the
+frozen batch norm of a pre-trained backbone. For random weights, torchvision itself builds neither,
+and its parameter counts then do not hold. In contrast to torchvision's fine-tuning default, the
+first stages of a detector's backbone stay trainable.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from torchvision.models.detection.transform import GeneralizedRCNNTransform
 
-# torchvision counts and evaluates at these sizes; detectors resize to their own inside.
+# torchvision counts and evaluates at these sizes; detectors resize to their own size inside.
 _SEGMENTATION = (3, 520, 520)
 _DETECTION = (3, 512, 512)
 _FLOW = (3, 512, 512)
@@ -79,7 +79,7 @@ def _task(name: str) -> str:
 
 
 for _name in models.list_models(module=models.segmentation):
-    # LR-ASPP has no auxiliary head to ask for.
+    # LR-ASPP has no auxiliary head.
     _extra = {} if _name.startswith("lraspp") else {"aux_loss": True}
     _build = functools.partial(torchvision_models.build, _name, **_extra)
     _register(_name, _build, task="segmentation", shape=_SEGMENTATION, tags=("segmentation",))

@@ -72,14 +72,14 @@ _FRAMES = 16
 def _family(name: str) -> tuple[str, int | None, str]:
     name = name.removeprefix("quantized_")
     prefixes = [prefix for prefix in _FAMILIES if name.startswith(prefix)]
-    # A model newer than this table still works; only its family's year and paper are unknown.
+    # A model newer than this table still works; only the year and paper of its family are unknown.
     return _FAMILIES[max(prefixes, key=len)] if prefixes else (name.split("_")[0], None, "")
 
 
 def build(name: str, **arguments: Any) -> nn.Module:
     """Build the model with random weights; ``arguments`` go to torchvision's builder.
 
-    ``in_channels``, which torchvision has no argument for, replaces the first convolution.
+    torchvision has no argument for ``in_channels``; the first convolution is replaced.
     """
     in_channels = arguments.pop("in_channels", None)
     parameters = inspect.signature(models.get_model_builder(name)).parameters

@@ -1,7 +1,7 @@
-"""The forms of a network that courses use: other classes, other channels, transfer learning.
+"""Variants of a network: other numbers of classes or channels, transfer learning.
 
-Each function changes a finished module in place, by its structure alone: it works for
-torchvision's, timm's and users' networks, and says so where it cannot.
+Each function changes a finished module in place, using only its structure. It works for networks of
+torchvision, timm and users, and raises where it cannot.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AUXILIARY = ("aux1", "aux2", "AuxLogits", "aux_classifier", "after_4a", "after_4
 
 
 def _replace(module: nn.Module, path: str, layer: nn.Module) -> None:
-    """Put a layer in the place of the one at ``path``, on its device and in its type."""
+    """Replace the layer at ``path`` by another, on the same device and in the same type."""
     parent, _, name = path.rpartition(".")
     old = module.get_submodule(path)
     weight = cast("nn.Parameter", old.weight)
@@ -52,7 +52,9 @@ def head(module: nn.Module) -> str:
         paths = [path for path in _layers(module, kinds) if path and not _is_auxiliary(path)]
         if paths:
             return paths[-1]
-    raise Unsupported(f"{type(module).__name__} has no last layer whose classes could be changed")
+    raise Unsupported(
+        f"{type(module).__name__} has no last layer whose number of classes could be changed"
+    )
 
 
 def _resized(layer: nn.Module, num_classes: int) -> nn.Module:
@@ -127,7 +129,7 @@ def without_auxiliary(module: nn.Module) -> nn.Module:
 
 
 def is_lazy(module: nn.Module) -> bool:
-    """Whether some layer has yet to see its input to know its shape."""
+    """Whether some layer still needs an input to determine its shape."""
     return any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
 
 

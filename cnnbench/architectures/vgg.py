@@ -1,4 +1,4 @@
-"""VGG's convolutions, and the VGG for 32x32 images that lectures print layer by layer.
+"""VGG's convolutions, and the VGG for 32x32 images that lectures show layer by layer.
 
 Paper: Simonyan & Zisserman 2014 (arXiv:1409.1556), table 1. Blocks of 3x3 convolutions with bias, a
 2x2 max-pool behind each. VGG-11 to VGG-19 as classifiers come from torchvision; column D (VGG-16)

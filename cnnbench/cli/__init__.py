@@ -20,22 +20,37 @@ from cnnbench.version import VERSION
 # --help.
 COMMANDS = {
     "run": ("cnnbench.cli.run", "Measure models in modes: cost, latency, memory, output check."),
-    "ab": ("cnnbench.cli.ab", "Say whether one code is slower than another, measured in pairs."),
-    "report": ("cnnbench.cli.report", "Show stored runs as a table, HTML page, CSV, JSON, …"),
+    "ab": (
+        "cnnbench.cli.ab",
+        "Tell whether one version is slower than another, by pairs of processes.",
+    ),
+    "report": ("cnnbench.cli.report", "Show stored runs as a table, an HTML page, CSV, JSON, …"),
     "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),
-    "check": ("cnnbench.cli.check", "Check against a baseline: structure, then timing."),
+    "check": ("cnnbench.cli.check", "Check against a baseline file: structure first, then timing."),
     "baseline": ("cnnbench.cli.baseline", "Save, show and update a baseline file."),
-    "history": ("cnnbench.cli.history", "Follow a metric over runs; mark its step changes."),
+    "history": ("cnnbench.cli.history", "Show a metric over runs and mark its step changes."),
     "export": ("cnnbench.cli.export", "Write runs for pytest-benchmark, Bencher, timm and others."),
-    "import": ("cnnbench.cli.importing", "Read results of pytest-benchmark as a run."),
-    "profile": ("cnnbench.cli.profile", "Show where a step's time goes, per layer; write traces."),
-    "advise": ("cnnbench.cli.advise", "Say which mode to use: its gain, its cost, what limits."),
-    "conv": ("cnnbench.cli.conv", "Compare ways to compute a convolution, and substitutes."),
+    "import": ("cnnbench.cli.importing", "Import results of pytest-benchmark as a run."),
+    "profile": (
+        "cnnbench.cli.profile",
+        "Show where the time of a step goes, per layer; write traces.",
+    ),
+    "advise": (
+        "cnnbench.cli.advise",
+        "Recommend a mode: its gain, its cost, and what limits the model.",
+    ),
+    "conv": ("cnnbench.cli.conv", "Compare implementations of convolutions, and substitutes."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
-    "shape": ("cnnbench.cli.shape", "Check a slide: sizes, parameters and MACs of layers."),
-    "list": ("cnnbench.cli.listing", "List the architectures there are."),
-    "doctor": ("cnnbench.cli.doctor", "Say what this machine offers and what spoils measurements."),
-    "selftest": ("cnnbench.cli.selftest", "Measure the instrument itself with what is known."),
+    "shape": ("cnnbench.cli.shape", "Calculate output sizes, parameters and MACs of layers."),
+    "list": ("cnnbench.cli.listing", "List the architectures of the catalogue."),
+    "doctor": (
+        "cnnbench.cli.doctor",
+        "Describe this machine and what would spoil measurements on it.",
+    ),
+    "selftest": (
+        "cnnbench.cli.selftest",
+        "Test cnnbench itself on this machine, with known quantities.",
+    ),
     "max-batch": ("cnnbench.cli.max_batch", "Find the largest batch that fits in memory."),
 }
 
@@ -44,7 +59,7 @@ class Lazy(click.Group):
     """Imports a subcommand only when it is called, so that --help answers at once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of the table."""
+        """The subcommands, in the order of the table."""
         del ctx
         return list(COMMANDS)
 
@@ -59,7 +74,7 @@ class Lazy(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, but an unknown command offers the closest."""
+        """Find the subcommand; an error about an unknown one suggests the closest."""
         from cnnbench.errors import UnknownName
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -67,13 +82,13 @@ class Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table, without importing any subcommand."""
+        """List the subcommands from the table, without importing any."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; Ctrl-C and a reader that has gone are ours to answer, not click's."""
+        """Run a subcommand; handle Ctrl-C and a closed output pipe here rather than in click."""
         try:
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -87,13 +102,16 @@ class Lazy(click.Group):
         return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command; every error of ours is one line on stderr and an exit code."""
+        """Run a command; an error is one line on stderr and an exit code."""
         words = args[0] if args else extra.get("args")
         debug = "--debug" in (sys.argv[1:] if words is None else words)
         try:
             # Not click's own way of ending, which takes four lines for one mistake.
             status = super().main(*args, **(extra | {"standalone_mode": False}))  # type: ignore[call-overload]
         except (CnnbenchError, click.ClickException) as error:
+            if isinstance(error, _NO_ARGUMENTS):
+                click.echo(error.format_message())
+                sys.exit(0)
             if debug:
                 traceback.print_exc()
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
@@ -108,13 +126,16 @@ class Lazy(click.Group):
         sys.exit(status if isinstance(status, int) else 0)
 
 
+# A group without a subcommand shows its help; click before 8.2 does that without an error.
+_NO_ARGUMENTS = getattr(click.exceptions, "NoArgsIsHelpError", ())
+
 # EX_SOFTWARE of sysexits.h.
 CRASHED = 70
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def _unexpected(error: Exception) -> tuple[str, int]:
-    """What to say of an error that nobody raised on purpose, and the exit code."""
+    """The message for an error that was not raised on purpose, and the exit code."""
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", UsageError.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
@@ -123,33 +144,36 @@ def _unexpected(error: Exception) -> tuple[str, int]:
         return f"standard output: {error.strerror}", UsageError.exit_code
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return (
-        f"stopped by what it did not expect: {said}; either a number that no measurement can have,"
-        " or a mistake of cnnbench: --debug shows where",
+        f"internal error: {said}; rerun with 'cnnbench --debug' and please report it",
         CRASHED,
     )
 
 
 def _where_to_look(error: Exception) -> str:
-    """Which help explains a mistake in the command line."""
+    """Which help page explains an error in the command line."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f" (see '{context.command_path} --help')" if context is not None else ""
 
 
+_HELP = """Trustworthy CNN benchmarks on your own machine.
+
+\b
+Examples:
+  cnnbench run                                  a quick look, on the best device
+  cnnbench run --models resnet50 --modes all    every sensible mode of one network
+  cnnbench report results/RUN --pivot mode      one column per mode
+"""
+
+
 @click.command(
     cls=Lazy,
+    help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 1 regression, 2 bad input, 3 some specs failed, 4 inconclusive,"
-    " 5 incomparable, 70 a mistake of cnnbench itself, 130 interrupted.",
+    " 5 incomparable, 70 an internal error of cnnbench, 130 interrupted.",
 )
 @click.version_option(VERSION, prog_name="cnnbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
-    r"""True numbers about convolutional networks on this machine.
-
-    \b
-    Examples:
-      cnnbench run                                  a quick look, on the best device
-      cnnbench run --models resnet50 --modes all    every sensible mode of one network
-      cnnbench report results/RUN --pivot mode      one column per mode
-    """
+    """Run a subcommand."""
     del debug

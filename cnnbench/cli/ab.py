@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import gate, store
-from cnnbench.cli import verdicts
-from cnnbench.cli.parameters import Numbers, Pair, Parameter, Percent, Seconds, Shape, Sizes, Words
+from cnnbench.cli import options, verdicts
+from cnnbench.cli.parameters import Parameter, Percent
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import Threshold
 from cnnbench.gate.rule import SequentialRule
+from cnnbench.report import FORMATS
 from cnnbench.runner.ab import pair, paired, revisions, sides
 from cnnbench.runner.ab.paired import PairedPlan
-from cnnbench.runner.campaign import Order
-from cnnbench.spec import PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from cnnbench.cli.options import View
     from cnnbench.cli.verdicts import Destinations
     from cnnbench.gate import Comparison
-    from cnnbench.runner.ab.sides import Named
+    from cnnbench.plan import Plan
+    from cnnbench.runner.ab.paired import PairedJob
+    from cnnbench.suite import Grid
 
 _EPILOG = """\b
 Examples:
@@ -39,8 +39,8 @@ Examples:
 
 \b
 BASE and HEAD are tried as git revisions, models and modes, in this order; a prefix says which:
-rev:NAME, model:NAME, mode:NAME. '.' is the working tree. Fails (exit 1) only where head is slower
-by more than the threshold as far as the machine can tell; otherwise it says "inconclusive".
+rev:NAME, model:NAME, mode:NAME. '.' is the working tree. The exit code is 1 only if HEAD is clearly
+slower; where the machine is too noisy to decide, the verdict is "inconclusive".
 
 \b
 Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (with --strict).
@@ -48,7 +48,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (w
 
 
 class Range(Parameter):
-    """Two numbers."""
+    """A range of whole numbers, such as ``3..10``."""
 
     name = "N..N"
 
@@ -59,151 +59,96 @@ class Range(Parameter):
         match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(value).strip())
         least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not 2 <= least <= most:
-            self.fail(f"'{value}' is not a range such as 3..10, from 2 on", param, ctx)
+            self.fail(f"'{value}' is not a range such as 3..10; the least allowed is 2", param, ctx)
         return least, most
-
-
-@dataclass(frozen=True)
-class _Wish:
-    """What the options of the command say; the parameters of ``command``, by name."""
-
-    models: tuple[str, ...] | None
-    modes: tuple[str, ...] | None
-    device: str | None
-    batch: tuple[int, ...]
-    size: tuple[tuple[int, int], ...] | None
-    shape: tuple[int, ...] | None
-    phase: tuple[str, ...]
-    threads: tuple[int, ...] | None
-    model_arg: tuple[tuple[str, Any], ...]
-    threshold: float
-    pairs: tuple[int, int]
-    slices: int
-    budget: float
-    core: int | None
-    python_a: str | None
-    python_b: str | None
-    repo: Path | None
-    seed: int
-    timeout: float
-    executor: str
-    fake_slowdown: float
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
-@click.option("--models", type=Words(), help="As of run.  [default: quick; BASE and HEAD]")
-@click.option("--modes", type=Words(), help="As of run.  [default: eager; BASE and HEAD]")
-@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
-@click.option("--batch", type=Numbers(), default="1", show_default=True, help="Batch sizes.")
-@click.option("--size", type=Sizes(), help="Heights and widths, e.g. 160,224x192.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of a sample.")
-@click.option("--phase", type=Words(), default="inference", show_default=True,
-              help=f"Any of {', '.join(PHASES)}.")  # fmt: skip
-@click.option("--threads", type=Numbers(), help="CPU threads.  [default: all cores]")
-@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builders.")
+@options.grid(modes=None)
 @click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
               help="Largest acceptable slowdown; the verdict switches at half of it.",
 )  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
-              help="Fresh pairs of processes before the first look and at the last.")  # fmt: skip
-@click.option("--slices", type=click.IntRange(min=3), default=PairedPlan.slices,
-              show_default=True, help="Turns of each side in a pair.")  # fmt: skip
-@click.option("--budget", type=Seconds(), default=f"{PairedPlan.budget:g}", show_default=True,
-              help="Time per benchmark; as much again to confirm a regression.")  # fmt: skip
-@click.option("--core", type=click.IntRange(min=0), help="Run everything on this core.")
-@click.option("--python-a", metavar="PATH", help="Interpreter of BASE.")
-@click.option("--python-b", metavar="PATH", help="Interpreter of HEAD.")
+              help="Number of pairs at the first look, and the most before the last.")  # fmt: skip
+@options.plan_option("slices", default=PairedPlan.slices, type=click.IntRange(min=3))
+@options.plan_option("budget", default=f"{PairedPlan.budget:g}",
+                     help="Time per benchmark; the same again to confirm a regression.",
+)  # fmt: skip
+@click.option("--core", type=click.IntRange(min=0), help="Pin everything to this core.")
+@click.option("--python-a", metavar="PATH", help="Python interpreter for BASE.")
+@click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")
 @click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Where the revisions are.  [default: here]")  # fmt: skip
-@click.option("--seed", type=int, default=PairedPlan.seed, show_default=True,
-              help="Seed for weights, inputs and turn order.")  # fmt: skip
-@click.option("--timeout", type=Seconds(), default=f"{PairedPlan.timeout:g}", show_default=True,
-              help="Longest that one step of a worker may take, e.g. 90s or 10m.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="Inconclusive is exit code 4.")
+              help="Git repository of the revisions.  [default: the current one]")  # fmt: skip
+@options.plan("seed", "timeout")
+@verdicts.strict
 @verdicts.destinations
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              metavar="DIR",
-              help="Gets base, head, verdicts.json.  [default: results/ab-TIME-ID]")  # fmt: skip
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
-@click.option("--fake-slowdown", type=float, default=0.0, hidden=True, help="Of the fake head.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@options.view(FORMATS)
+@options.out("results/ab-TIME-ID")
+@options.quiet
+@options.executor
+@click.option(
+    "--fake-slowdown", type=float, default=0.0, hidden=True, help="Slow-down of the fake head."
+)
+@options.debug
 def command(
     words: tuple[str, ...],
-    to: Destinations,
-    out: Path | None,
+    grid: Grid,
+    plan: Plan,
+    threshold: float,
+    pairs: tuple[int, int],
+    slices: int,
+    budget: float,
+    core: int | None,
+    python_a: str | None,
+    python_b: str | None,
+    repo: Path | None,
     strict: bool,
+    to: Destinations,
+    view: View,
+    out: Path | None,
     quiet: bool,
-    **options: Any,
+    who: str,
+    fake_slowdown: float,
 ) -> None:
-    """Say whether HEAD is slower than BASE: both are measured now, side by side in pairs.
+    """Tell whether HEAD is slower than BASE: both are measured now, side by side in pairs.
 
-    For every pair a fresh process of each side lives at the same time on the same cores; they take
-    turns in slices of 60 ms in random order. After every pair the rule looks whether the interval
-    is clear of half the threshold. A regression is measured a second time before it is reported.
+    A pair is one fresh process of each side, alive at the same time on the same cores; the two take
+    turns in slices of 60 ms in random order. After every pair the decision rule checks whether the
+    interval lies on one side of half the threshold. A regression is measured a second time before
+    it is reported. If BASE and HEAD are models or modes, they replace --models or --modes; the
+    defaults are quick and eager.
     """
-    wish, progress = _Wish(**options), PairProgress(quiet=quiet)
+    found = revisions.repository(repo or Path.cwd())
+    if repo is not None and found is None:
+        raise UsageError(f"--repo {repo}: not a git repository")
+    pythons = (python_a, python_b)
+    both = sides.pair(words, found, pythons=any(pythons))
+    models, modes = paired.selection(grid.models, grid.modes, both)
+    grid = replace(grid, models=models, modes=modes)
+    for line in paired.notices(models, both, found):
+        click.echo(f"cnnbench: {line}", err=True)
+    how = PairedPlan(
+        SequentialRule(threshold, least=pairs[0], most=pairs[1]), slices, budget, plan.seed,
+        plan.timeout, executor=who, slowdown=fake_slowdown,
+    )  # fmt: skip
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    judgement = gate.judge(
-        _measured(words, wish, out, progress), [Threshold("latency", wish.threshold)]
-    )
-    verdicts.show(judgement, to, "ab")
+    with pair.pinned(core), pair.terminable(), sides.opened(both, found, pythons) as opened:
+        judgement = gate.judge(
+            _measured(paired.prepare(opened, grid, how), out, PairProgress(quiet=quiet)),
+            [Threshold("latency", threshold)],
+        )
+    verdicts.show(judgement, view, to, "ab")
     click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
     gate.conclude(judgement, strict=strict)
 
 
-def _measured(words: Sequence[str], wish: _Wish, out: Path, progress: PairProgress) -> Comparison:
-    repo = revisions.repository(wish.repo or Path.cwd())
-    if wish.repo is not None and repo is None:
-        raise UsageError(f"--repo {wish.repo}: no git repository")
-    pythons = (wish.python_a, wish.python_b)
-    both = sides.pair(words, repo, pythons=any(pythons))
-    order = _order(wish, both)
-    for line in paired.notices(order.models, both, repo):
-        click.echo(f"cnnbench: {line}", err=True)
-    with (
-        pair.pinned(wish.core),
-        pair.terminable(),
-        sides.opened(both, repo, pythons) as opened,
-    ):
-        job = paired.prepare(opened, order, _how(wish))
-        try:
-            return job.comparison(paired.run(job, out, progress))
-        except KeyboardInterrupt:
-            done = progress.judged_so_far
-            kept = f"; the verdicts are kept in {out}" if done else ""
-            raise Interrupted(
-                f"interrupted; {done} of {len(job.comparisons)} benchmarks were judged{kept}"
-            ) from None
-
-
-def _order(wish: _Wish, both: tuple[Named, Named]) -> Order:
-    if wish.size and wish.shape:
-        raise UsageError("--size and --input both say the shape; keep one")
-    models, modes = paired.selection(wish.models, wish.modes, both)
-    return Order(
-        models=models,
-        modes=modes,
-        device=wish.device,
-        batches=wish.batch,
-        phases=wish.phase,
-        sizes=wish.size or (),
-        input=wish.shape,
-        threads=wish.threads,
-        arguments=dict(wish.model_arg),
-        executor=wish.executor,
-    )
-
-
-def _how(wish: _Wish) -> PairedPlan:
-    least, most = wish.pairs
-    return PairedPlan(
-        rule=SequentialRule(wish.threshold, least=least, most=most),
-        slices=wish.slices,
-        budget=wish.budget,
-        seed=wish.seed,
-        timeout=wish.timeout,
-        executor=wish.executor,
-        slowdown=wish.fake_slowdown,
-    )
+def _measured(job: PairedJob, out: Path, progress: PairProgress) -> Comparison:
+    try:
+        return job.comparison(paired.run(job, out, progress))
+    except KeyboardInterrupt:
+        done = progress.judged_so_far
+        kept = f"; the verdicts are kept in {out}" if done else ""
+        raise Interrupted(
+            f"interrupted; {done} of {len(job.comparisons)} benchmarks have a verdict{kept}"
+        ) from None

@@ -10,27 +10,32 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli.one_model import of_one_model, order
+from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Seconds
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed, StoreError
+from cnnbench.errors import Interrupted, SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
-from cnnbench.report import render
+from cnnbench.report import render, usability
 from cnnbench.report.table import entries, summary
 from cnnbench.runner.advise import measure, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.table import Entry
+    from cnnbench.suite import Grid
+
 _TITLES = {
     "use": "Advice",
     "other": "The other modes",
-    "cost": "What it costs",
-    "limit": "What holds it back",
+    "cost": "Costs",
+    "limit": "Limits",
     "untried": "Not tried",
 }
+
+# What the machine can do at most says whether memory or arithmetic holds the network back.
+_PLAN = Plan(ceilings=True)
 
 _EPILOG = """\b
 Examples:
@@ -42,32 +47,42 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@of_one_model
-@click.option("--budget", type=Seconds(),
-              help="Rough time, e.g. 90s or 10m: fewer rounds, then fewer modes.")  # fmt: skip
-@click.option("--rounds", type=click.IntRange(min=2), default=Plan.rounds, show_default=True,
-              help="Fresh starts of all workers.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
-    """Say which mode to run one model in on this machine, measured, in plain words.
+@options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
+@options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
+@options.out()
+@options.wait
+@options.as_json
+@options.quiet
+@options.executor
+@options.debug
+def command(
+    grid: Grid,
+    plan: Plan,
+    out: Path | None,
+    wait: float | None,
+    as_json: bool,
+    quiet: bool,
+    who: str,
+) -> None:
+    """Recommend the mode to run one model in on this machine, from measurements.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
-    whose output is wrong or loose is never recommended. Where nothing is clearly faster than plain
-    eager, the advice says whether all is slower, the difference is not clear, or not repeated.
+    whose output is wrong or loose is never recommended. If no mode is clearly faster than plain
+    eager, the advice says whether all are slower, the difference is not clear, or there was only
+    one round. A small budget reduces the rounds first, then the number of modes.
     """
-    job, untried = prepare(order(options, _plan(options)), options["budget"])
+    if plan.rounds < 2:
+        raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
+    job, untried = prepare(grid, plan, who)
     name = store.new_run_name()
-    out = options["out"] or Path("results") / name
+    out = out or Path("results") / name
     if (out / store.MANIFEST).exists():
         raise StoreError(
             f"{out} holds another run; choose another --out (to measure what is missing there:"
             f" cnnbench run --resume {out})"
         )
-    progress = Progress(total=len(job.specs), quiet=options["quiet"])
+    measuring.before(job.specs, job.executor, wait, quiet=quiet)
+    progress = Progress(total=len(job.specs), quiet=quiet)
     try:
         evidence = measure(job, untried, out, progress, name)
     except KeyboardInterrupt:
@@ -75,24 +90,18 @@ def command(**options: Any) -> None:
     finally:
         progress.close()
     findings = advise(evidence)
-    text = json.dumps(_json(evidence, findings, out), indent=1) + "\n"
+    rows = entries([store.read(out)])
+    text = json.dumps(_json(evidence, findings, out, rows), indent=1) + "\n"
     write(text, out / "advice.json")
-    click.echo(text if options["as_json"] else _words(findings, out), nl=False)
+    click.echo(text if as_json else _words(findings, rows), nl=False)
     click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
     if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
-def _plan(options: dict[str, Any]) -> Plan:
-    # What the machine can do at most says whether memory or arithmetic holds the network back.
-    return Plan(
-        rounds=options["rounds"], seed=options["seed"], timeout=options["timeout"], ceilings=True
-    )
-
-
-def _words(findings: Sequence[AdviceFinding], out: Path) -> str:
+def _words(findings: Sequence[AdviceFinding], rows: Sequence[Entry]) -> str:
     """The table of modes, then the findings under their titles."""
-    lines = [render(summary(entries([store.read(out)])), "table")]
+    lines = [render(summary(rows), "table")]
     for kind, title in _TITLES.items():
         found = [_line(finding) for finding in findings if finding.kind == kind]
         if found:
@@ -101,12 +110,14 @@ def _words(findings: Sequence[AdviceFinding], out: Path) -> str:
 
 
 def _line(finding: AdviceFinding) -> str:
-    """What holds back is said of one mode, which the sentence itself does not name."""
+    """A limit concerns one mode, which its sentence does not name."""
     named = finding.kind == "limit" and finding.mode
     return f"{finding.mode}: {finding.text}" if named else finding.text
 
 
-def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> dict[str, Any]:
+def _json(
+    evidence: Evidence, findings: Sequence[AdviceFinding], out: Path, rows: Sequence[Entry]
+) -> dict[str, Any]:
     best = evidence.recommended
     return {
         "recommended": None if best is None else best.spec.mode.text,
@@ -116,4 +127,5 @@ def _json(evidence: Evidence, findings: Sequence[AdviceFinding], out: Path) -> d
         "untried": dict(evidence.untried),
         "profiled": None if evidence.profile is None else evidence.profile.spec,
         "run": str(out),
+        "usability": next(iter(encode(usability.by_run(rows)).values()), None),
     }

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import metrics, store, units
+from cnnbench.cli import options
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Numbers, Words
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import baseline
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.source import source
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cnnbench.gate.baseline import Baseline
+    from cnnbench.suite import Grid
 
 _EPILOG = """\b
 Examples:
@@ -33,6 +31,9 @@ Examples:
   cnnbench baseline update benchmarks/baseline.json results/RUN
   cnnbench baseline update benchmarks/baseline.json results/RUN --replace
 """
+
+# What goes with a run; everything else is in the run itself.
+_BESIDE_RUN = ("run", "output", "force", "who", "debug")
 
 _COLUMNS = (
     Column("spec", "spec"),
@@ -49,55 +50,52 @@ _COLUMNS = (
 
 @click.group(epilog=_EPILOG)
 def command() -> None:
-    """A baseline is what is kept of a run in git, so that later ones can be judged by it."""
+    """Keep the essence of a run as a baseline file in git, to check later code against."""
 
 
 @command.command()
 @click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-@click.option("--models", type=Words(), help="Without DIR: these, only what they are made of.")
-@click.option("--modes", type=Words(), default="eager", show_default=True, help="With --models.")
-@click.option("--device", help="With --models.  [default: the best present]")
-@click.option("--batch", type=Numbers(), default="1", show_default=True, help="With --models.")
-@click.option("--threads", type=click.IntRange(min=1), help="With --models.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False),
-              default="baseline.json", show_default=True, help="The baseline file.")  # fmt: skip
-@click.option("--force", is_flag=True, help="Overwrite a baseline that is there.")
-@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def save(run: Path | None, output: Path, force: bool, **options: Any) -> None:
-    """Make a baseline of a stored run, or of the structure of some models.
+@options.grid(modes="eager")
+@options.output("baseline.json")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
+@options.executor
+@options.debug
+@click.pass_context
+def save(
+    ctx: click.Context,
+    /,
+    run: Path | None,
+    grid: Grid,
+    output: Path,
+    force: bool,
+    who: str,
+) -> None:
+    """Make a baseline file from a stored run, or from models (--models).
 
-    It names the git revision that is checked out now as its source: save it where you measured it.
+    It records the git revision that is checked out now, so save it where you measured.
     """
     if output.exists() and not force:
         raise StoreError(
-            f"{output} is there; 'cnnbench baseline update' adds to it, or use --force"
+            f"{output} exists; add to it with 'cnnbench baseline update', or use --force"
         )
-    if (run is None) == (options["models"] is None):
-        raise UsageError("baseline save takes either a run or --models")
-    made = _structure(options) if run is None else baseline.of_run(store.read(run), source())
+    if (run is None) == (not grid.models):
+        raise UsageError("'cnnbench baseline save' needs either a run or --models")
+    if run is not None:
+        options.refuse_others(ctx, _BESIDE_RUN, f"{run} already defines what was measured")
+    made = _structure(grid, who) if run is None else baseline.of_run(store.read(run), source())
     baseline.write(output, made)
     _say(output, made)
 
 
-def _structure(options: Mapping[str, Any]) -> Baseline:
-    """Of models, with nothing timed."""
-    job = campaign.prepare(
-        Order(
-            models=options["models"],
-            modes=options["modes"],
-            device=options["device"],
-            batches=options["batch"],
-            threads=(options["threads"],) if options["threads"] else None,
-            executor=options["who"],
-        )
-    )
+def _structure(grid: Grid, who: str) -> Baseline:
+    """A baseline file of the structure of models; nothing is timed."""
+    job = campaign.prepare(grid, who=who)
     specs = [spec for spec in job.specs if spec.id not in job.impossible]
-    found = again.inspect(specs, job.plan, options["who"])
+    found = again.inspect(specs, job.plan, who)
     for record in found.records:
         if record.failure is not None:
             click.echo(f"cnnbench: left out: {record.id}: {record.failure.message}", err=True)
-    session = ", ".join(options["models"])
+    session = ", ".join(grid.models)
     return baseline.of_records(
         found.records, found.environment, source(), encode(job.plan), session
     )
@@ -107,15 +105,14 @@ def _structure(options: Mapping[str, Any]) -> Baseline:
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
 @click.option("--replace", "replace_all", is_flag=True,
-              help="Put the run in place of what is there instead of joining them.")  # fmt: skip
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def update(file: Path, run: Path, replace_all: bool, debug: bool) -> None:
-    """Add a run to a baseline.
+              help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
+@options.debug
+def update(file: Path, run: Path, replace_all: bool) -> None:
+    """Add a run to a baseline file.
 
     Specs whose structure is as it was keep their earlier rounds, so that the noise between
     sessions is learnt; what changed is replaced.
     """
-    del debug
     old = baseline.read(file)
     new = baseline.of_run(store.read(run), source())
     made = baseline.updated(old, new, replace_all=replace_all)
@@ -125,11 +122,10 @@ def update(file: Path, run: Path, replace_all: bool, debug: bool) -> None:
 
 @command.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def show(file: Path, as_json: bool, debug: bool) -> None:
-    """Show what a baseline holds."""
-    del debug
+@options.as_json
+@options.debug
+def show(file: Path, as_json: bool) -> None:
+    """Show the content of a baseline file."""
     found = baseline.read(file)
     if as_json:
         write(json.dumps(encode(found), indent=1) + "\n", None)
@@ -159,7 +155,7 @@ def _table(found: Baseline) -> Table:
 def _captions(found: Baseline) -> list[str]:
     source = found.source
     revision = source.revision or "no git revision"
-    state = ", with changes that were not committed" if source.dirty else ""
+    state = ", with uncommitted changes" if source.dirty else ""
     hard = found.hard
     return [
         f"saved {found.created} from {revision}{state}",
@@ -171,8 +167,12 @@ def _captions(found: Baseline) -> list[str]:
 def _say(path: Path, made: Baseline) -> None:
     if made.source.dirty:
         click.echo(
-            "cnnbench: the working tree has changes that are not committed; this baseline cannot"
-            " be rebuilt from its revision", err=True,
+            "cnnbench: the working tree has uncommitted changes, so this baseline file cannot be"
+            " rebuilt from its revision", err=True,
         )  # fmt: skip
     size = units.size(path.stat().st_size)
-    click.echo(f"{path}: {len(made.specs)} specs, {len(made.sessions)} sessions, {size}", err=True)
+    click.echo(
+        f"{path}: {units.number(len(made.specs), 'spec')},"
+        f" {units.number(len(made.sessions), 'session')}, {size}",
+        err=True,
+    )

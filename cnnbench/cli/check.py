@@ -1,4 +1,4 @@
-"""``cnnbench check``: a run, or what there is now, against a baseline."""
+"""``cnnbench check``: a run, or the current code, against a baseline file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import gate
-from cnnbench.cli import stored, verdicts
+from cnnbench.cli import options, stored, verdicts
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
+from cnnbench.report import FORMATS
 from cnnbench.runner import checking
 from cnnbench.runner.checking import Listener
 
 if TYPE_CHECKING:
+    from cnnbench.cli.options import View
     from cnnbench.cli.verdicts import Destinations
 
 _EPILOG = """\b
@@ -42,20 +44,18 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
 @click.option("--baseline", "against", required=True, type=click.Path(path_type=Path),
               metavar="FILE|DIR", help="A baseline file or a run.")  # fmt: skip
-@click.option("--threshold", "-t", "words", multiple=True, metavar="[MODEL[/MODE]:]METRIC=LIMIT",
-              help="How much worse it may be; may be repeated.")  # fmt: skip
-@click.option("--config", type=click.Path(path_type=Path),
-              help="Thresholds from a TOML file.  [default: pyproject.toml]")  # fmt: skip
+@verdicts.thresholds
+@verdicts.config
 @click.option("--structure-only", is_flag=True,
-              help="Only what networks are made of: seconds, on any machine.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="Inconclusive is exit code 4.")
-@click.option("--force", is_flag=True, help="Judge times of different environments too.")
+              help="Compare only structure: takes seconds, on any machine.")  # fmt: skip
+@verdicts.strict
+@verdicts.force
 @verdicts.destinations
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              metavar="DIR", help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+@options.view(FORMATS)
+@options.out()
+@options.quiet
+@options.executor
+@options.debug
 def command(
     run: Path | None,
     against: Path,
@@ -65,16 +65,17 @@ def command(
     strict: bool,
     force: bool,
     to: Destinations,
+    view: View,
     out: Path | None,
     quiet: bool,
-    executor: str,
+    who: str,
 ) -> None:
-    """Check a run, or what there is now, against a baseline.
+    """Check a run, or the current code, against a baseline file or another run.
 
-    First what the networks are made of, exactly: parameters, MACs, operators, kernels, outputs.
-    Then times, whose verdict is "inconclusive" rather than wrong where the machine cannot tell.
-    Without RUN the revision that the baseline was saved at is measured beside what is here; a
-    stored record tells only large changes of time.
+    First the structure of the networks, exactly: parameters, MACs, operators, kernels, outputs.
+    Then times; where the machine is too noisy to decide, the verdict is "inconclusive". Without
+    RUN, the revision that the baseline file was saved at is measured side by side with the current
+    code; against stored times, only large changes can be detected.
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
@@ -86,10 +87,10 @@ def command(
     else:
         found = checking.with_now(
             kept, limits, _listener(quiet=quiet), timing=not structure_only, out=out,
-            executor=executor,
+            executor=who,
         )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
-    verdicts.show(judgement, to, "check")
+    verdicts.show(judgement, view, to, "check")
     gate.conclude(judgement, strict=strict)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import store
+from cnnbench import axes, store
 from cnnbench.cli import lab as shown
-from cnnbench.cli import measuring, ways
+from cnnbench.cli import measuring, options, ways
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Numbers, Percent, Seconds, Words
+from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
 from cnnbench.conv import dialects, layers, network
 from cnnbench.conv.layers import ConvLayer
@@ -23,8 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.conv.problem import ConvProblem
+    from cnnbench.plan import Plan
     from cnnbench.runner.lab import Lab
     from cnnbench.store import StoredRun
+    from cnnbench.suite import Grid
+
+# A layer has a shape of its own and is not trained.
+_NOT_OF_LAYERS = ("model", "input", "size", "phase", "optimizer", *axes.settings())
 
 _EPILOG = """\b
 Examples:
@@ -45,83 +50,106 @@ named is measured however long it takes.
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--suite", metavar="NAME",
-              help=f"Layers: one of {', '.join(layers.names())}.  [default: smoke]")  # fmt: skip
+@click.option("--suite", "suites", type=Words(), default=(),
+              help=f"Layers of suites: any of {', '.join(layers.names())}.  [default: smoke]",
+)  # fmt: skip
 @click.option(
     "--layer", "texts", multiple=True, metavar="LAYER",
     help="One layer, as cnnbench, benchdnn or MIOpenDriver write it; may be repeated.",
 )  # fmt: skip
-@click.option("--from-model", "model", metavar="MODEL", help="The layers of a network, counted.")
+@click.option(
+    "--from-model",
+    "model",
+    metavar="MODEL",
+    help="Measure the convolutions of this network, each once.",
+)
 @click.option("--impl", type=Words(), default=lab.ALL, show_default=True,
               help="Implementations of the same function: all, none, or names.")  # fmt: skip
 @click.option("--substitutes", type=Words(), default=lab.NONE, show_default=True,
               help="Other functions of the same shapes: none, all, or names.")  # fmt: skip
-@click.option("--modes", type=Words(), default="eager,channels_last,amp=bf16", show_default=True,
-              help="The library's own ways, as for cnnbench run.")  # fmt: skip
-@click.option("--dtype", type=Words(), help="fp32, bf16, fp16, tf32.  [default: fp32]")
-@click.option("--batch", type=Numbers(), help="Batch sizes.  [default: the layer's, or 1]")
-@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
-@click.option("--threads", type=Numbers(), help="Numbers of CPU threads.  [default: all cores]")
-@click.option("--rounds", type=click.IntRange(min=1), default=lab.PLAN.rounds, show_default=True,
-              help="Fresh starts of all workers; intervals need at least 2.")  # fmt: skip
-@click.option("--slices", type=click.IntRange(min=1), default=lab.PLAN.slices, show_default=True,
-              help="Turns of each worker in a round.")  # fmt: skip
-@click.option("--precision", type=Percent(),
-              help="Stop adding rounds where every figure is known to so much.")  # fmt: skip
-@click.option("--budget", type=Seconds(), default=f"{lab.BUDGET:g}s", show_default=True,
-              help="Time for the whole run: a first answer to everything, then up to --rounds.",
-)  # fmt: skip
+@click.option("--dtype", type=Words(), default=(),
+              help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
+@options.grid(modes=",".join(lab.MODES), batches=None, arguments=False,
+              without=_NOT_OF_LAYERS)  # fmt: skip
+@options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "memory_limit",
+              base=replace(lab.PLAN, budget=lab.BUDGET))  # fmt: skip
 @click.option("--apply", "apply", is_flag=True,
               help="With --from-model: change the model as advised and measure it again.",
 )  # fmt: skip
 @click.option("--list", "listed", is_flag=True,
               help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False),
-              help="Run directory.  [default: results/TIME-ID]")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show what would be measured and what not, and why.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
-    """Compare implementations of a convolution, and what could stand in its place.
+@options.out()
+@options.wait
+@options.dry_run
+@options.as_json
+@options.quiet
+@options.executor
+@options.debug
+def command(
+    suites: tuple[str, ...],
+    texts: tuple[str, ...],
+    model: str | None,
+    impl: tuple[str, ...],
+    substitutes: tuple[str, ...],
+    dtype: tuple[str, ...],
+    grid: Grid,
+    plan: Plan,
+    apply: bool,
+    listed: bool,
+    out: Path | None,
+    wait: float | None,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    who: str,
+) -> None:
+    """Compare implementations of convolutions, and substitutes for them.
 
-    Two questions, kept apart: which way to compute this layer is fastest here, and what another
-    layer of the same shapes, to be trained anew, would save. Every output is checked against
-    float64, the library's own too.
+    It answers two separate questions: which implementation of a layer is fastest here, and how much
+    time a substitute of the same shapes, which needs retraining, would save. Every output is
+    checked against float64, including that of the library.
     """
-    if options["listed"]:
-        ways.show(as_json=options["as_json"])
+    if listed:
+        ways.show(as_json=as_json)
         return
-    if options["apply"] and options["model"] is None:
-        raise UsageError("--apply changes a model; say which with --from-model MODEL")
-    found = lab.prepare(_order(options))
-    if options["dry_run"]:
-        measuring.show_grid(found.job, as_json=options["as_json"])
+    if apply and model is None:
+        raise UsageError("--apply changes a model; name it with --from-model MODEL")
+    chosen, problems = _layers(suites, texts, model)
+    named = tuple(dict.fromkeys(one.dtype for one in problems))
+    order = lab.LabOrder(
+        replace(grid, models=() if model is None else (model,)),
+        chosen,
+        impl,
+        substitutes,
+        dtype or named or ("fp32",),
+    )
+    found = lab.prepare(order, plan, who)
+    if dry_run:
+        measuring.show_grid(found.job, as_json=as_json)
         return
+    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet)
     name = store.new_run_name()
-    out = options["out"] or Path("results") / name
-    stored = _measure(found, out, name, options)
-    if options["apply"]:
-        _apply(found, stored, options["quiet"])
-    _show(stored, as_json=options["as_json"])
+    stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
+    if apply:
+        _apply(found, stored, quiet=quiet)
+    _show(stored, as_json=as_json)
     measuring.refuse_failed(stored)
 
 
-def _measure(found: Lab, out: Path, name: str, options: dict[str, Any]) -> StoredRun:
-    progress = Progress(total=len(found.job.specs), quiet=options["quiet"])
+def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
+    progress = Progress(total=len(found.job.specs), quiet=quiet)
     try:
         return measuring.interruptible(
             lambda: campaign.start(found.job, out, progress, name), progress, out
         )
     finally:
         # An interrupted run is resumed, and needs them then.
-        if found.extraction is not None and (out / store.MANIFEST).exists():
-            shown.keep_layers(out, options["model"], found.extraction)
+        if found.extraction is not None and model and (out / store.MANIFEST).exists():
+            shown.keep_layers(out, model, found.extraction)
 
 
-def _apply(found: Lab, stored: StoredRun, quiet: bool) -> None:
-    """Measure the model once more, as it is and changed, in a run within the run."""
+def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
+    """Measure the model again, unchanged and changed, in a run inside the run directory."""
     specs = [
         spec
         for one in shown.found_networks(stored)
@@ -135,44 +163,21 @@ def _apply(found: Lab, stored: StoredRun, quiet: bool) -> None:
     measuring.interruptible(lambda: campaign.start(job, out, progress), progress, out)
 
 
-def _order(options: dict[str, Any]) -> lab.LabOrder:
-    chosen, problems = _layers(options)
-    named = tuple(dict.fromkeys(one.dtype for one in problems))
-    return lab.LabOrder(
-        layers=chosen,
-        model=options["model"],
-        implementations=options["impl"],
-        substitutes=options["substitutes"],
-        modes=options["modes"],
-        dtypes=options["dtype"] or named or ("fp32",),
-        batches=options["batch"],
-        threads=options["threads"],
-        device=options["device"],
-        plan=replace(
-            lab.PLAN,
-            rounds=options["rounds"],
-            slices=options["slices"],
-            precision=options["precision"],
-            budget=options["budget"],
-        ),
-        executor=options["executor"],
-    )
-
-
-def _layers(options: dict[str, Any]) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
-    """The layers asked for beside those of a model, and those given one by one as they were."""
-    sources = [name for name in ("suite", "texts", "model") if options[name]]
-    if len(sources) > 1:
-        raise UsageError("--suite, --layer and --from-model are three sources; keep one")
-    if options["model"]:
+def _layers(
+    suites: tuple[str, ...], texts: tuple[str, ...], model: str | None
+) -> tuple[tuple[ConvLayer, ...], Sequence[ConvProblem]]:
+    """The layers of a suite or of single options; those of a model are found later."""
+    if sum(map(bool, (suites, texts, model))) > 1:
+        raise UsageError("--suite, --layer and --from-model are mutually exclusive; keep one")
+    if model:
         return (), ()
-    if options["texts"]:
-        problems = [dialects.read(text) for text in options["texts"]]
+    if texts:
+        problems = [dialects.read(text) for text in texts]
         return tuple(
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ), problems
-    suite = layers.suite(options["suite"] or "smoke")
-    return tuple(replace(layer, batches=()) for layer in suite.layers), ()
+    found = [layer for name in suites or ("smoke",) for layer in layers.suite(name).layers]
+    return tuple(dict.fromkeys(replace(layer, batches=()) for layer in found)), ()
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:

@@ -1,31 +1,34 @@
-"""``cnnbench cost``: what networks cost, counted without running them."""
+"""``cnnbench cost``: the static cost of networks, counted without running them."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import suite
-from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Pair, Shape, Words
+from cnnbench import axes, suite, units
+from cnnbench.cli import options
+from cnnbench.cli.parameters import Words
 from cnnbench.costs import NotCounted
-from cnnbench.errors import SomeFailed, UnknownName, UsageError, WorkerError
+from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
 from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
-from cnnbench.spec import OPTIMIZERS, PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from cnnbench.cli.options import View
     from cnnbench.costs import CostReport
     from cnnbench.report.table import Table
+    from cnnbench.suite import Grid
 
 _SECONDS = 600.0
+
+# What a static count does not depend on.
+_NOT_COUNTED = ("mode", "device", "threads", *axes.settings())
 
 _EPILOG = """\b
 Examples:
@@ -41,88 +44,81 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("models", metavar="MODEL…", nargs=-1, required=True)
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Samples.")
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--phase", type=click.Choice(PHASES), default="inference", show_default=True,
-              help="Training phases also count the backward pass.")  # fmt: skip
-@click.option(
-    "--optimizer",
-    type=click.Choice(sorted(OPTIMIZERS)),
-    default=OPTIMIZERS[0],
-    show_default=True,
-    help="Whose state the predicted training memory includes.",
-)
-@click.option("--classes", type=click.IntRange(min=1), help="Number of classes.")
-@click.option("--in-channels", type=click.IntRange(min=1), help="Channels of the input.")
-@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builder.")
-@click.option("--layers", "view", flag_value="layers", help="A row per layer.")
-@click.option("--ops", "view", flag_value="ops", help="A row per operator type.")
-@click.option("--cross-check", "view", flag_value="crosschecks",
-              help="Beside torch's FlopCounterMode and fvcore, differences explained.")  # fmt: skip
+@options.grid(models=options.MODELS, several=False, without=_NOT_COUNTED)
+@click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
+@click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
+@click.option("--cross-check", "rows", flag_value="crosschecks",
+              help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
-@click.option("--sort", metavar="COLUMN", help="Order layers or operators by a column.")
-@click.option("--top", type=click.IntRange(min=1), help="Only the first so many.")
-@click.option("--columns", type=Words(), default=(), help="Which columns, in this order.")
-@click.option("--real", is_flag=True, help="Run on real tensors, for networks that need values.")
-@click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
-@click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
+@click.option("--sort", metavar="COLUMN", help="Sort layers or operators by a column.")
+@click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows.")
+@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
+@click.option(
+    "--real", is_flag=True, help="Run on real tensors, for networks whose shapes depend on values."
+)
+@options.view(FORMATS)
+@options.executor
+@options.debug
+def command(
+    grid: Grid,
+    rows: str | None,
+    depth: int | None,
+    sort: str | None,
+    top: int | None,
+    columns: tuple[str, ...],
+    real: bool,
+    view: View,
+    who: str,
+) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
 
-    Nothing is allocated or run. What has no rule is listed by name: a total that may be short says
-    so. JSON is a list with one object per model.
+    Nothing is allocated or run. Operators without a counting rule are listed by name, and a total
+    that may be too low is marked. JSON is a list with one object per model.
     """
-    kind = "json" if options["as_json"] else options["kind"]
-    if kind not in FORMATS:
-        raise UnknownName("format", kind, FORMATS)
-    _refuse_idle_options(options)
-    found = _ask(options)
+    _refuse_idle({"depth": depth}, rows, ("layers",))
+    _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
+    as_json = view.kind == "json"
+    if columns and as_json:
+        raise UsageError("--columns and JSON are mutually exclusive: JSON has every column")
+    found = _ask(grid, rows, who, real=real)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if failed and len(found) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
-    text = _json(found, options) if kind == "json" else render(_table(found, options), kind)
-    write(text, options["output"])
+    if as_json:
+        view.write(_json(found, rows))
+    else:
+        view.write(render(cost.only(_table(found, rows, depth, sort, top), columns), view.kind))
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(found)} models could not be counted")
+        raise SomeFailed(
+            f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
+        )
 
 
-def _refuse_idle_options(options: Mapping[str, Any]) -> None:
-    for name, views in (
-        ("depth", {"layers"}),
-        ("sort", {"layers", "ops"}),
-        ("top", {"layers", "ops"}),
-    ):
-        if options[name] is not None and options["view"] not in views:
-            raise UsageError(f"--{name} goes with {' or '.join(f'--{v}' for v in sorted(views))}")
-    if options["columns"] and (options["as_json"] or options["kind"] == "json"):
-        raise UsageError("--columns does not go with JSON, which has everything")
+def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence[str]) -> None:
+    for name, value in given.items():
+        if value is not None and rows not in needed:
+            raise UsageError(f"--{name} goes with {' or '.join(f'--{one}' for one in needed)}")
 
 
-def _ask(options: Mapping[str, Any]) -> list[CostReport | NotCounted]:
-    names = suite.select(options["models"])
-    short = {"num_classes": options["classes"], "in_channels": options["in_channels"]}
-    arguments = dict(options["model_arg"]) | {k: v for k, v in short.items() if v is not None}
+def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostReport | NotCounted]:
+    names = suite.select(grid.models)
+    (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
     requests = [
         ReportCost(
             name=name,
-            arguments=arguments,
-            shape=options["shape"],
-            size=options["size"],
-            batch=options["batch"],
-            phase=options["phase"],
-            optimizer=options["optimizer"],
-            real=options["real"],
-            rows=options["view"] in {"layers", "ops"},
-            crosscheck=options["view"] == "crosschecks",
+            arguments=grid.arguments,
+            shape=grid.input,
+            size=grid.sizes[0] if grid.sizes else None,
+            batch=batch,
+            phase=phase,
+            optimizer=optimizer,
+            real=real,
+            rows=rows in {"layers", "ops"},
+            crosscheck=rows == "crosschecks",
         )
         for name in names
     ]
-    with asking(executor(options["who"])) as pool:
+    with asking(executor(who)) as pool:
         answers = ask_each(pool, requests, _SECONDS)
         return [
             NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
@@ -130,21 +126,17 @@ def _ask(options: Mapping[str, Any]) -> list[CostReport | NotCounted]:
         ]
 
 
-def _table(found: cost.Found, options: Mapping[str, Any]) -> Table:
-    return cost.only(_rows(found, options), options["columns"])
+def _table(
+    found: cost.Found, rows: str | None, depth: int | None, sort: str | None, top: int | None
+) -> Table:
+    if rows == "layers":
+        return cost.layers(found, depth, sort, top)
+    if rows == "ops":
+        return cost.ops(found, sort, top)
+    return cost.crosschecks(found) if rows == "crosschecks" else cost.totals(found)
 
 
-def _rows(found: cost.Found, options: Mapping[str, Any]) -> Table:
-    if options["view"] == "layers":
-        return cost.layers(found, options["depth"], options["sort"], options["top"])
-    if options["view"] == "ops":
-        return cost.ops(found, options["sort"], options["top"])
-    if options["view"] == "crosschecks":
-        return cost.crosschecks(found)
-    return cost.totals(found)
-
-
-def _json(found: cost.Found, options: Mapping[str, Any]) -> str:
-    hidden = {"layers", "ops"} - {options["view"]}
+def _json(found: cost.Found, rows: str | None) -> str:
+    hidden = {"layers", "ops"} - {rows}
     shown = [{k: v for k, v in one.to_json().items() if k not in hidden} for one in found]
     return json.dumps(shown, indent=1) + "\n"

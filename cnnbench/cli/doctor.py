@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import doctor
+from cnnbench.cli import options
 from cnnbench.codec import encode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnbench.environment import Environment
+    from cnnbench.quiet import CoreUse
 
 _EPILOG = """\b
 Examples:
@@ -26,33 +28,36 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="Facts and findings as JSON.")
-@click.option("--executor", "name", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(as_json: bool, name: str, debug: bool) -> None:
+@options.as_json
+@options.executor
+@options.debug
+def command(as_json: bool, who: str) -> None:
     """Say what this machine offers, and what will spoil a measurement.
 
     Threads, quota, governor, allocator, subnormal numbers, compiler, CUDA, busy neighbours, and
     whether cores are hyperthreads of one, which is measured; findings come with what to do, as any
     user.
     """
-    del debug
-    with asking(executor(name)) as pool:
+    measures = executor(who)
+    with asking(measures) as pool:
         environment = describe(pool)
+    now = measures.core_use()
     # Measured, so only where this very machine is meant.
-    pair = sharing.slowest() if name == "process" else None
-    findings = doctor.findings(environment)
+    pair = sharing.slowest() if who == "process" else None
+    findings = doctor.findings(environment, now)
     if (shared := doctor.shared_core(pair)) is not None:
         findings = (*findings, shared)
     if as_json:
         data = encode(environment) | {
             "fingerprint": environment.fingerprint,
+            "now": None if now is None else encode(now),
             "sharing": None if pair is None else encode(pair),
             "findings": encode(findings),
         }
         click.echo(json.dumps(data, indent=1))
         return
-    for title, value in [*_facts(environment), ("a core beside a busy one", _beside(pair))]:
+    measured = [("busy now", _busy(now)), ("a core beside a busy one", _beside(pair))]
+    for title, value in [*_facts(environment), *measured]:
         click.echo(f"{title:24} {_text(value)}")
     click.echo()
     for finding in findings:
@@ -85,6 +90,13 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _busy(now: CoreUse | None) -> str | None:
+    if now is None:
+        return None
+    waiting = "" if now.waiting is None else f"; some process waits {100 * now.waiting:.0f} % of it"
+    return f"{now.busy:.1f} of {now.cores} cores{waiting}"
 
 
 def _beside(pair: doctor.Beside | None) -> str | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli import stored
-from cnnbench.cli.output import write
-from cnnbench.errors import UnknownName
+from cnnbench import units
+from cnnbench.cli import options, stored
 from cnnbench.report.exporting import EXPORTS, export
 from cnnbench.report.table import entries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnnbench.cli.options import View
 
 _EPILOG = """\b
 Examples:
@@ -22,22 +26,18 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("runs", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--format", "kind", required=True, help=f"One of {', '.join(EXPORTS)}.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(runs: tuple[Path, ...], kind: str, output: Path | None, debug: bool) -> None:
-    """Write stored runs as files that other tools read.
+@options.runs()
+@options.view(EXPORTS, usual=None, what="export format")
+@options.debug
+def command(runs: tuple[Path, ...], view: View) -> None:
+    """Write stored runs in the file formats of other tools.
 
     pytest-benchmark: JSON for 'pytest-benchmark compare'. bmf: Bencher. github-action-benchmark:
     for 'tool: customSmallerIsBetter'. timm: CSV like that of its benchmark.py. Specs that failed
     have no number and are left out.
     """
-    del debug
-    if kind not in EXPORTS:
-        raise UnknownName("export format", kind, EXPORTS)
     found = stored.read(runs)
-    write(export(entries(found), kind), output)
+    view.write(export(entries(found), view.kind))
     failed = sum(len(run.failed) for run in found)
     if failed:
-        click.echo(f"cnnbench: {failed} specs that failed are left out", err=True)
+        click.echo(f"cnnbench: left out: {units.number(failed, 'failed spec')}", err=True)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import store
-from cnnbench.cli.output import write
-from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.cli import options
+from cnnbench.cli.parameters import Words
+from cnnbench.errors import StoreError, UsageError
 from cnnbench.report import FORMATS, page, render
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from cnnbench.cli.options import View
 
 _EPILOG = """\b
 Examples:
@@ -32,67 +35,66 @@ _PAGE = "html"
 
 @click.command(epilog=_EPILOG)
 @click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metric", default="latency", show_default=True, help="What to follow.")
-@click.option("--model", default="*", help="Name or glob.  [default: all]")
-@click.option("--mode", default="*", help="Mode or glob.  [default: all]")
-@click.option("--points", is_flag=True, help="A row per run instead of one per spec.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the permutation test.")
+@click.option("--metric", default="latency", show_default=True, help="Metric to show.")
 @click.option(
-    "--format",
-    "kind",
-    default="table",
-    show_default=True,
-    help=f"One of {', '.join([*FORMATS, _PAGE])}.",
+    "--model", "models", type=Words(), default="*", help="Names or globs.  [default: all]"
 )
-@click.option("--json", "as_json", is_flag=True, help="Every run of every series as JSON.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
-    """Follow a metric over runs, oldest first, and mark where its level changed.
+@click.option("--mode", "modes", type=Words(), default="*", help="Modes or globs.  [default: all]")
+@click.option("--points", is_flag=True, help="Show one row per run instead of one per spec.")
+@options.plan_option("seed", default=0, help="Seed for the permutation test.")
+@options.view([*FORMATS, _PAGE])
+@options.debug
+def command(
+    places: tuple[Path, ...],
+    metric: str,
+    models: tuple[str, ...],
+    modes: tuple[str, ...],
+    points: bool,
+    seed: int,
+    view: View,
+) -> None:
+    """Show a metric over runs, oldest first, and mark where its level changed.
 
-    DIR is a run or a directory that holds runs. Steps are found by E-divisive with a permutation
-    test; from 8 runs on one can be told. In a table the picture is made of characters; "html" is a
-    page that needs no network, with a plot of every series.
+    DIR is a run directory or a directory that contains some. Step changes are found by E-divisive
+    with a permutation test, which needs at least 8 runs. A table draws each series in characters;
+    "html" is an offline page with a plot of every series.
     """
     # numpy takes a tenth of a second to import; only this command needs it.
     from cnnbench.gate import history
     from cnnbench.report import history as shown
 
-    kind = "json" if options["as_json"] else options["kind"]
-    if kind not in FORMATS and kind != _PAGE:
-        raise UnknownName("format", kind, [*FORMATS, _PAGE])
-    runs = [store.read(path) for path in _runs(options["places"])]
+    runs = [store.read(path) for path in _runs(places)]
 
     def wanted(name: str) -> bool:
         spec = Spec.parse(name)
-        return fnmatchcase(spec.workload.model, options["model"]) and fnmatchcase(
-            spec.mode.text, options["mode"]
+        return any(fnmatchcase(spec.workload.model, one) for one in models) and any(
+            fnmatchcase(spec.mode.text, one) for one in modes
         )
 
-    found = history.series(runs, options["metric"], wanted, options["seed"])
+    found = history.series(runs, metric, wanted, seed)
     if not found:
         raise UsageError(
-            f"none of {len(runs)} runs has {options['metric']} of a model like"
-            f" '{options['model']}' in a mode like '{options['mode']}'"
+            f"no run of {len(runs)} has {metric} of a model like '{','.join(models)}'"
+            f" in a mode like '{','.join(modes)}'"
         )
-    if kind == _PAGE:
-        write(page.over_runs(found), options["output"])
+    if view.kind == _PAGE:
+        view.write(page.over_runs(found))
         return
-    every = options["points"] or kind in {"csv", "json"}
-    write(render((shown.points if every else shown.overview)(found), kind), options["output"])
+    every = points or view.kind in {"csv", "json"}
+    view.write(render((shown.points if every else shown.overview)(found), view.kind))
 
 
 def _runs(places: Iterable[Path]) -> list[Path]:
     """Run directories among and directly below the places.
 
     Raises:
-        StoreError: a place that neither is nor holds a run.
+        StoreError: a place is neither a run directory nor contains any.
     """
     found: dict[Path, None] = {}
     for place in places:
         inner = [place] if (place / store.MANIFEST).exists() else []
         inner += sorted(path.parent for path in place.glob(f"*/{store.MANIFEST}"))
         if not inner:
-            raise StoreError(f"{place} is not a cnnbench run and holds none")
+            raise StoreError(f"{place} is neither a run directory nor contains any")
         found |= dict.fromkeys(inner)
     return list(found)

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from cnnbench import imported, store
+from cnnbench import imported, store, units
+from cnnbench.cli import options
 from cnnbench.imported import IMPORTS
 
 _EPILOG = """\b
 Examples:
-  cnnbench import .benchmarks/*/0001_base.json -o results/base
-  cnnbench import mon.json tue.json wed.json -o results/head
+  cnnbench import .benchmarks/*/0001_base.json --out results/base
+  cnnbench import mon.json tue.json wed.json --out results/head
   cnnbench compare results/base results/head
 """
 
@@ -20,21 +21,22 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.argument("files", metavar="FILE…", nargs=-1, required=True,
                 type=click.Path(path_type=Path))  # fmt: skip
-@click.option("--output", "-o", "out", required=True,
-              type=click.Path(path_type=Path, file_okay=False), help="Run directory.")  # fmt: skip
+@options.out(None)
 @click.option("--format", "kind", default="pytest-benchmark", show_default=True,
               help=f"One of {', '.join(IMPORTS)}.")  # fmt: skip
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(files: tuple[Path, ...], out: Path, kind: str, debug: bool) -> None:
+@options.debug
+def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
     """Read results of pytest-benchmark as a run that can be compared, checked and reported.
 
-    One file is one process, and so one round: an interval needs two files of one machine. What a
-    file does not say stays unsaid: specs are called imported:NAME, and the rest of their id is a
-    place-holder.
+    One file comes from one process and becomes one round, so an interval needs two files from the
+    same machine. Specs are called imported:NAME; the rest of their id is a placeholder, because the
+    files do not contain it.
     """
-    del debug
     environment, records = imported.read(files, kind)
     what = store.manifest(store.new_run_name(), [one.id for one in records], {}, f"import {kind}")
     with store.create(out, what, environment) as writer:
         writer.append(records)
-    click.echo(f"{out}: {len(records)} benchmarks, {len(files)} rounds", err=True)
+    click.echo(
+        f"{out}: {units.number(len(records), 'benchmark')}, {units.number(len(files), 'round')}",
+        err=True,
+    )

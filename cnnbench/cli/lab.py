@@ -1,4 +1,4 @@
-"""What ``conv`` and ``report --lab`` show of a run, and what a run of the lab keeps beside itself.
+"""The output of ``conv`` and ``report --lab``, and the extra files of a run of the lab.
 
 ``layers.json`` holds the convolutions of the model that was taken apart, ``applied/`` the run in
 which the changed model was measured.
@@ -51,7 +51,7 @@ def found_networks(run: StoredRun) -> tuple[Network, ...]:
 
 
 def text(runs: Sequence[StoredRun], kind: str) -> str:
-    """Everything that runs of the lab say, in a format."""
+    """The whole report of the convolution lab on some runs, in a format."""
     found = [(one, _outcomes(run, one)) for run in runs for one in found_networks(run)]
     if kind == "json":
         return lab.to_json(runs, [network.to_dict(*pair) for pair in found])
@@ -59,7 +59,7 @@ def text(runs: Sequence[StoredRun], kind: str) -> str:
 
 
 def _outcomes(run: StoredRun, one: Network) -> tuple[NetworkOutcome, ...]:
-    """What was applied; nothing if nothing was."""
+    """The outcomes of ``--apply``; empty if it was not used."""
     applied = run.path / APPLIED
     records = store.read(applied).records if applied.exists() else ()
     return outcomes(one, changes(one), records) if records else ()

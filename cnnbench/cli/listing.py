@@ -1,4 +1,4 @@
-"""``cnnbench list``: the architectures there are. Reads the catalogue only; imports no torch."""
+"""``cnnbench list``: the architectures of the catalogue. Imports no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import asdict
 import click
 
 from cnnbench import catalogue
+from cnnbench.cli import options
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
@@ -32,16 +33,15 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("patterns", metavar="[PATTERN…]", nargs=-1)
-@click.option("--json", "as_json", is_flag=True, help="A list of objects with every field.")
-@click.option("--names", is_flag=True, help="Only the names, one per line.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(patterns: tuple[str, ...], as_json: bool, names: bool, debug: bool) -> None:
+@options.names("patterns", "[PATTERN…]", required=False)
+@options.as_json
+@click.option("--names", is_flag=True, help="Print only the names, one per line.")
+@options.debug
+def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
     """List architectures: names, family, task, year, input, parameters, MACs, accuracy.
 
     PATTERN is a name, a glob, tag:WORD or family:WORD.
     """
-    del debug
     chosen = [catalogue.entry(name) for name in catalogue.select(patterns or ("all",))]
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in chosen], indent=1))

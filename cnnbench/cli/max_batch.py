@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, Pair, Seconds, Shape, Words
+from cnnbench import axes
+from cnnbench.cli import options
+from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
-from cnnbench.errors import SomeFailed, UnknownName, UsageError
-from cnnbench.plan import Plan
+from cnnbench.errors import SomeFailed, UsageError
 from cnnbench.report import FORMATS, render
-from cnnbench.report.table import Column, Table
+from cnnbench.report.table import Column, Table, column
 from cnnbench.runner import campaign, capacity
-from cnnbench.spec import PHASES, Spec
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.axes import Axis
+    from cnnbench.cli.options import View
+    from cnnbench.plan import Plan
     from cnnbench.runner.capacity import Capacity
+    from cnnbench.suite import Grid
 
 _COLUMNS = (
-    Column("model", "model"),
-    Column("phase", "phase"),
-    Column("input", "input"),
-    Column("mode", "mode"),
-    Column("device", "device"),
     Column("limit_bytes", "limit", "bytes"),
     Column("batch_fits", "largest that fits", "whole"),
     Column("batch_fails", "smallest that does not", "whole"),
@@ -37,7 +35,11 @@ _COLUMNS = (
     Column("bytes_per_sample", "per further sample", "bytes"),
 )
 
-_ENDED = {"out_of_memory": "out of memory", "up_to": "up-to reached", "unsupported": "not possible"}
+_ENDED = {
+    "out_of_memory": "out of memory",
+    "up_to": "--up-to reached",
+    "unsupported": "not possible",
+}
 
 _EPILOG = """\b
 Examples:
@@ -48,105 +50,85 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--models", type=Words(), required=True, help="As for 'cnnbench run'.")
-@click.option("--modes", type=Words(), default="eager", show_default=True,
-              help="As for 'cnnbench run'.")  # fmt: skip
-@click.option("--device", help="cpu, cuda or cuda:INDEX.  [default: the best present]")
-@click.option("--phase", type=Words(), default="inference", show_default=True,
-              help=f"Any of {', '.join(PHASES)}.")  # fmt: skip
-@click.option("--size", type=Shape("224 or 224x192", (1, 2)), help="Height and width.")
-@click.option("--input", "shape", type=Shape("1x28x28", (1, 2, 3, 4)), help="Shape of one sample.")
-@click.option("--threads", type=click.IntRange(min=1),
-              help="CPU threads.  [default: the cores this process may use]")  # fmt: skip
-@click.option("--model-arg", type=Pair(), multiple=True, help="Argument of the builders.")
+@options.grid(modes="eager", without=("batch",))
 @click.option(
     "--limit",
     type=Bytes(),
-    help="Memory that a worker may get.  [default: 90 % of the free memory; all of a CUDA device]",
+    help="Memory limit of a worker.  [default: 90 % of the free memory; all of a CUDA device]",
 )
 @click.option("--up-to", type=click.IntRange(min=1), default=1024, show_default=True,
-              help="The largest batch to try.")  # fmt: skip
+              help="Largest batch to try.")  # fmt: skip
 @click.option(
     "--within",
     type=click.FloatRange(0, 100),
     default=3.0,
     show_default=True,
     metavar="PERCENT",
-    help="Stop when the gap between what fits and what does not is as small as this; 0 is exact.",
+    help="Stop once the largest batch that fits is known to within PERCENT; 0 is exact.",
 )
-@click.option("--timeout", type=Seconds(), default=f"{Plan.timeout:g}", show_default=True,
-              help="Longest that one try may take.")  # fmt: skip
-@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Of weights, inputs.")
-@click.option("--format", "kind", default="table", show_default=True, help=", ".join(FORMATS))
-@click.option("--json", "as_json", is_flag=True, help="Everything as JSON, every try included.")
-@click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="A file.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress.")
-@click.option("--executor", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
+@options.plan("seed", "timeout")
+@options.view(FORMATS)
+@options.quiet
+@options.executor
+@options.debug
+def command(
+    grid: Grid,
+    plan: Plan,
+    limit: int | None,
+    up_to: int,
+    within: float,
+    view: View,
+    quiet: bool,
+    who: str,
+) -> None:
     """Find the largest batch that fits in memory, by doubling and bisection.
 
-    Every try is a worker process of its own, held to a limit, that takes two steps. What is not a
-    lack of memory ends the search and is said; exit code 3 then. On the CPU the limit is on all
-    memory that a worker gets beyond what it starts with, on CUDA on what torch's allocator gets.
+    Every batch is tried in a fresh worker process with a memory limit, which runs two steps. Any
+    failure other than a lack of memory ends the search and is reported, with exit code 3. On a CPU
+    the limit covers all memory that the worker allocates after its start; on CUDA, what torch's
+    allocator gets.
     """
-    if options["kind"] not in FORMATS:
-        raise UnknownName("format", options["kind"], FORMATS)
-    job = campaign.prepare(_order(options))
-    found = list(
-        capacity.find(
-            job,
-            options["limit"],
-            options["up_to"],
-            options["within"] / 100,
-            lambda text: None if options["quiet"] else click.echo(text, err=True),
-        )
-    )
-    write(_json(found) if options["as_json"] else _text(found, options["kind"]), options["output"])
+    if not grid.models:
+        raise UsageError("no model given; use --models NAME,…")
+    job = campaign.prepare(grid, plan, who)
+
+    def say(text: str) -> None:
+        if not quiet:
+            click.echo(text, err=True)
+
+    found = list(capacity.find(job, limit, up_to, within / 100, say))
+    view.write(_json(found) if view.kind == "json" else render(_table(found), view.kind))
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(found)} searches ended by something else than memory"
+            f"{len(failed)} of {len(found)} searches ended for another reason than a lack of memory"
         )
 
 
-def _order(options: dict[str, Any]) -> campaign.Order:
-    size = options["size"]
-    if size and options["shape"]:
-        raise UsageError("--size and --input both say the shape; keep one")
-    names = [name for name, _ in options["model_arg"]]
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise UsageError(f"--model-arg {twice[0]} is given twice; keep one")
-    return campaign.Order(
-        models=options["models"],
-        modes=options["modes"],
-        device=options["device"],
-        phases=options["phase"],
-        sizes=((size[0], size[-1]),) if size else (),
-        input=options["shape"],
-        threads=(options["threads"],) if options["threads"] else None,
-        arguments=dict(options["model_arg"]),
-        plan=Plan(seed=options["seed"], timeout=options["timeout"]),
-        executor=options["executor"],
-    )
+def _table(found: Sequence[Capacity]) -> Table:
+    specs = [Spec.parse(one.id) for one in found]
+    told = [axis for axis in axes.shown() if axis.name != "batch" and _needed(axis, specs)]
+    rows = [
+        (*(axis.of(spec) for axis in told), *_figures(one))
+        for spec, one in zip(specs, found, strict=True)
+    ]
+    return Table((*map(column, told), *_COLUMNS), tuple(rows), notes=_notes(found))
 
 
-def _text(found: Sequence[Capacity], kind: str) -> str:
-    return render(Table(_COLUMNS, tuple(map(_row, found)), notes=_notes(found)), kind)
+def _needed(axis: Axis, specs: Sequence[Spec]) -> bool:
+    """Whether a column is worth showing: not if every row has the default."""
+    return axis.default is None or any(axis.said(spec) for spec in specs)
 
 
-def _row(one: Capacity) -> tuple[str | int | float | None, ...]:
-    spec = Spec.parse(one.id)
-    work = spec.workload
+def _figures(one: Capacity) -> tuple[str | int | float | None, ...]:
     return (
-        work.model, work.phase, work.shape_text, spec.mode.text, spec.device.text, one.limit,
-        one.fits, one.fails, _ENDED.get(one.ended, one.ended), one.peak_bytes, one.bytes_per_sample,
+        one.limit, one.fits, one.fails, _ENDED.get(one.ended, one.ended), one.peak_bytes,
+        one.bytes_per_sample,
     )  # fmt: skip
 
 
 def _notes(found: Sequence[Capacity]) -> tuple[str, ...]:
-    """What ended a search, and which figure is missing."""
+    """Why a search failed, and which figure is missing."""
     whys = [f"{one.id}: {one.why}" for one in found if one.failed]
     return (*whys, *(f"{one.id}: {one.missing}" for one in found if one.missing))
 

@@ -7,15 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import units
+from cnnbench import doctor, units
 from cnnbench.errors import Interrupted, SomeFailed
+from cnnbench.quiet import until_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from cnnbench.cli.progress import Progress
     from cnnbench.runner.campaign import Job
+    from cnnbench.runner.executor import Executor
+    from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
 
 
@@ -39,6 +42,49 @@ def extent(job: Job) -> str:
         return f"{len(job.specs)} specs, {most}{job.plan.rounds} rounds, {rough}"
     budget = units.clock(job.plan.budget)
     return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
+
+
+def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:
+    """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
+
+    Args:
+        specs: that are about to be measured; what they need decides whether cores are short.
+        who: measures.
+        wait: seconds at most until it is quiet; ``None`` does not wait.
+        quiet: say nothing.
+    """
+    # A CUDA device is fed by one thread.
+    threads = max((one.threads if one.device.kind == "cpu" else 1 for one in specs), default=1)
+    waited = "" if wait is None else _wait(who, threads, wait, quiet=quiet)
+    found = doctor.quick(who.core_use(), threads)
+    if found is not None:
+        # Who has waited needs no advice to wait.
+        advice = f"; {found.fix}" if wait is None else ""
+        _say(f"{waited}{found.what}{advice}", quiet=quiet)
+
+
+def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
+    """Wait with one line of progress; returns how to begin the next if it was in vain."""
+    if who.core_use() is None:
+        _say("--wait: it is not known here how busy the cores are; starting at once", quiet=quiet)
+        return ""
+    seen: list[str] = []
+
+    def is_quiet() -> bool:
+        found = doctor.busy(who.core_use(), threads)
+        if found is not None and not seen:
+            _say(f"waiting for quiet, {units.clock(limit)} at most: {found.what}", quiet=quiet)
+            seen.append(found.what)
+        return found is None
+
+    if until_quiet(limit, is_quiet):
+        return ""
+    return f"not quiet within {units.clock(limit)}, starting all the same: "
+
+
+def _say(text: str, *, quiet: bool) -> None:
+    if not quiet:
+        click.echo(f"cnnbench: {text}", err=True)
 
 
 def interruptible(work: Callable[[], StoredRun], progress: Progress, path: Path) -> StoredRun:

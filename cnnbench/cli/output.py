@@ -35,7 +35,7 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
 
 
 def coloured(wish: str, output: Path | None) -> bool:
-    """Whether to colour: as wished, or by itself only in a terminal that wants it.
+    """Whether to colour: as asked for, or automatically in a terminal that supports it.
 
     NO_COLOR (https://no-color.org) counts when it is set and not empty.
     """

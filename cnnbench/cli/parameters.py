@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnbench import axes
+from cnnbench.errors import UsageError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -64,25 +67,10 @@ class Shape(Parameter):
         """Read ``224`` or ``3x224x224``."""
         if isinstance(value, tuple):
             return value
-        parts = str(value).split("x")
-        good = all(part.isdecimal() and int(part) > 0 for part in parts)
-        if not good or len(parts) not in self._lengths:
-            self.fail(f"'{value}' is not of the form {self._example}", param, ctx)
-        return tuple(map(int, parts))
-
-
-class Sizes(Parameter):
-    """Comma-separated heights and widths."""
-
-    name = "SIZE,…"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[tuple[int, int], ...]:
-        """Read ``160,224x192``; one number is a square."""
-        if isinstance(value, tuple):
-            return value
-        one = Shape("224 or 224x192", (1, 2))
-        shapes = [one.convert(part.strip(), param, ctx) for part in str(value).split(",")]
-        return tuple(dict.fromkeys((shape[0], shape[-1]) for shape in shapes))
+        try:
+            return axes.shape(str(value), self._example, self._lengths)
+        except UsageError as error:
+            return self.fail(str(error), param, ctx)
 
 
 class Percent(Parameter):

@@ -5,28 +5,29 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import units
-from cnnbench.cli.one_model import of_one_model, order
+from cnnbench.cli import options
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
-from cnnbench.plan import Plan
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from cnnbench.runner import profiling
 
 if TYPE_CHECKING:
+    from cnnbench.plan import Plan
     from cnnbench.profile import Profile
+    from cnnbench.suite import Grid
 
 _EPILOG = """\b
 Examples:
   cnnbench profile resnet50
   cnnbench profile mobilenet_v2 --mode channels_last --batch 8 --top 15
   cnnbench profile googlenet --depth 1
-  cnnbench profile resnet18 --phase training --stacks --out profiles
+  cnnbench profile resnet18 --phase training --stacks --out profiles/stacks
   cnnbench profile resnet18 --mode compile --device cuda
   cnnbench profile lenet --json
 
@@ -37,44 +38,55 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 
 
 @click.command(epilog=_EPILOG)
-@of_one_model
-@click.option("--mode", default="eager", show_default=True, help="Words joined with +.")
+@options.grid(models=options.ONE_MODEL, several=False)
+@options.plan("seed", "timeout")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
-              help="Steps that the profiler records.")  # fmt: skip
+              help="Number of steps that the profiler records.")  # fmt: skip
 @click.option("--seconds", type=Seconds(), default="8", show_default=True,
               help="How long to time the layers.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=1), help="Collapse layers below this depth.")
 @click.option("--top", type=click.IntRange(min=1), default=20, show_default=True,
-              help="So many layers and operators; all other layers share a row.")  # fmt: skip
-@click.option("--stacks", is_flag=True, help="Also folded call stacks for flame graphs; slower.")
+              help="Show the first N layers and operators; all other layers share a row.",
+)  # fmt: skip
+@click.option(
+    "--stacks", is_flag=True, help="Also write folded call stacks for flame graphs; slower."
+)
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), default="profiles",
-              show_default=True, help="Where the profile gets a directory of its own.")  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print JSON, with every layer.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(**options: Any) -> None:
-    """Show where the time of one model in one mode goes: by layer and by operator, adding up.
+@options.out("profiles/SPEC")
+@options.as_json
+@options.executor
+@options.debug
+def command(
+    grid: Grid,
+    plan: Plan,
+    steps: int,
+    seconds: float,
+    depth: int | None,
+    top: int,
+    stacks: bool,
+    no_roof: bool,
+    out: Path | None,
+    as_json: bool,
+    who: str,
+) -> None:
+    """Show where the time of one model in one mode goes, by layer and by operator.
 
-    Layers are timed without the profiler, in turns with the untouched step; the residual is stated.
-    Their primitives, their static cost and the profiler's trace come from passes of their own. In
-    compiled modes layers cannot be told apart: there are operators and kernels only.
+    Layers are timed without the profiler, in alternation with the unmodified step; their times and
+    a stated residual add up to it. Primitives, static cost and the profiler's trace come from
+    separate passes. In compiled modes the layers cannot be separated, so there are only operators
+    and kernels.
     """
-    plan = Plan(seed=options["seed"], timeout=options["timeout"])
-    job = profiling.prepare(order(options, plan, modes=(options["mode"],)))
+    job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
-    folder = options["out"] / profiling.folder_name(spec)
-    passes = profiling.ProfilePasses(
-        folder, options["steps"], options["stacks"], options["seconds"], not options["no_roof"]
-    )
+    folder = out or Path("profiles") / profiling.folder_name(spec)
+    passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)
     found = profiling.profile(job, passes)
     files = _keep(found, folder)
-    if options["as_json"]:
-        click.echo(
-            json.dumps(tables.to_json(found, options["depth"], tables.roof_of(found)), indent=1)
-        )
+    if as_json:
+        click.echo(json.dumps(tables.to_json(found, depth, tables.roof_of(found)), indent=1))
     else:
-        _show(found, options["depth"], options["top"])
+        _show(found, depth, top)
     click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
 
 
@@ -88,11 +100,11 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
             click.echo(render(table, "table"))
     if found.trace is not None and found.trace.memory_bytes:
         peak = units.size(found.trace.memory_peak_bytes)
-        click.echo(f"memory: a step holds up to {peak} more than before it")
+        click.echo(f"memory: up to {peak} more during a step than before it")
 
 
 def _keep(found: Profile, folder: Path) -> list[str]:
-    """Everything as files beside the trace."""
+    """Write every table as a file beside the trace."""
     roof = tables.roof_of(found)
     files = {
         "profile.json": json.dumps(tables.to_json(found, None, roof), indent=1) + "\n",

@@ -1,6 +1,6 @@
-"""Shows how far a session is, always on stderr.
+"""The progress of a session, always on stderr.
 
-Of a run, one moving line on a terminal, plain lines elsewhere; of pairs, plain lines.
+A run has one moving line on a terminal and plain lines elsewhere; pairs have plain lines.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from cnnbench.report.terminal import inert
 
 if TYPE_CHECKING:
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+    from cnnbench.gate.rule import Decision
     from cnnbench.record import Record
 
 _COLOURS = {
@@ -30,7 +31,7 @@ _COLOURS = {
 
 
 class Progress:
-    """A watcher that writes to stderr; silent when asked to be."""
+    """A watcher of a run that writes to stderr, unless it is told to be quiet."""
 
     def __init__(self, *, total: int, quiet: bool = False) -> None:
         self._total = total
@@ -41,7 +42,7 @@ class Progress:
         self._began = time.monotonic()
 
     def working(self, what: str, done: int, total: int) -> None:
-        """What is being done now, and how long it may still take."""
+        """Show what is being done now, and how long it may still take."""
         if self._quiet:
             return
         left = self._left(done, total)
@@ -51,11 +52,11 @@ class Progress:
             self._line(f"[{done}/{total}{left}] {what}")
 
     def finished(self, record: Record) -> None:
-        """One line per record that stays."""
+        """Write one line per record, which stays."""
         self._done += 1
         if self._quiet:
             return
-        time_of = metrics.latency(record)
+        time_of = metrics.shown(record)
         what = units.seconds(time_of.point) if time_of is not None else _why(record)
         status = "not applicable" if record.refused else record.status
         if self._colour and not record.refused:
@@ -63,7 +64,7 @@ class Progress:
         self._line(f"{record.id}  {what}  {status}")
 
     def close(self) -> None:
-        """Leave a clean line behind."""
+        """Erase the moving line."""
         if self._moving and not self._quiet:
             self._line("", end="")
 
@@ -91,31 +92,43 @@ def _why(record: Record) -> str:
 
 
 class PairProgress:
-    """A watcher of paired comparisons that writes to stderr; silent when asked to be."""
+    """A watcher of paired comparisons that writes to stderr, unless it is told to be quiet."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self.judged_so_far = 0
 
     def pair(self, number: int, undecided: int, total: int) -> None:
-        """A pair of starters begins."""
-        self.say(f"pair {number + 1}: {undecided} of {total} benchmarks undecided")
+        """Write a line where a round of pairs begins."""
+        self.say(f"pair {number + 1}: {undecided} of {units.number(total, 'benchmark')} undecided")
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
-        """A line only where something unusual happens."""
+        """Write a line if a regression has to be confirmed."""
         if confirming and number == 1:
-            self.say(f"{comparison.name}: looks slower; measuring again to confirm")
+            self.say(f"{comparison.name}: seems slower; measuring again to confirm")
 
     def judged(self, outcome: PairedOutcome) -> None:
-        """A line per verdict."""
+        """Write a line per verdict."""
         self.judged_so_far += 1
         found = outcome.decision
-        ends = (found.estimate, found.low, found.high)
-        point, *span = [units.percent(end, sign=True) for end in ends if end is not None] or [""]
-        interval = f" [{', '.join(span)}]" if span else ""
-        self.say(f"{outcome.comparison.name}: {outcome.verdict} {point}{interval}".rstrip())
+        self.say(f"{outcome.comparison.name}: {outcome.verdict} {_seen(found)}".rstrip())
 
     def say(self, text: str) -> None:
-        """A line of its own."""
+        """Write a line."""
         if not self._quiet:
             click.echo(f"cnnbench: {text}", err=True)
+
+
+def _seen(found: Decision) -> str:
+    """The change with its interval, as far as there is one."""
+    if found.estimate is None:
+        return ""
+    text = units.percent(found.estimate, sign=True)
+    if found.low is None or found.high is None:
+        return text
+    point, low, high = (1 + one for one in (found.estimate, found.low, found.high))
+    return f"{text} [{units.interval(_change, point, low, high, found.pairs, 'pairs')}]"
+
+
+def _change(ratio: float) -> str:
+    return units.percent(ratio - 1, sign=True)

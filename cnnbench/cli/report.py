@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import gate, store
-from cnnbench.cli import stored
+from cnnbench import axes, gate, store
+from cnnbench.cli import options, stored
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
-from cnnbench.errors import StoreError, UnknownName, UsageError
+from cnnbench.conv.problem import is_conv
+from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
 from cnnbench.report.remarks import remarks, with_remarks
-from cnnbench.report.scaling import scaling
-from cnnbench.report.selection import Selection, explained, keep, view
+from cnnbench.report.scaling import scaling as curves
+from cnnbench.report.selection import Selection, explained, keep
+from cnnbench.report.selection import view as rows_of
 from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.cli.options import View
     from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
     from cnnbench.store import StoredRun
@@ -40,11 +44,11 @@ Examples:
   cnnbench report results/RUN --columns model,mode,latency,top1 --group-by family
 
 \b
-A filter is conditions with spaces between them; all must hold:
+A filter is a list of conditions, separated by spaces, which must all hold:
   device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
   latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
-= compares whole values, ~ finds a text in them, ! negates, a comma means or,
-- is what was not measured, quotation marks hold spaces together.
+= compares whole values, ~ searches in them, ! negates, a comma means "or",
+- stands for "not measured", quotation marks protect spaces.
 """
 
 # Above so many rows a reader of Markdown needs parts.
@@ -52,89 +56,107 @@ _MANY = 50
 
 
 @click.command(epilog=_EPILOG)
-@click.argument(
-    "directories", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path)
-)
+@options.runs()
+@options.view([*FORMATS, *PAGES])
+@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
+@click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
+              help="Sort by columns; - means descending; missing values come last.")  # fmt: skip
 @click.option(
-    "--format",
-    "kind",
-    default="table",
-    show_default=True,
-    help=f"One of {', '.join([*FORMATS, *PAGES])}.",
+    "--group-by", metavar="COLUMN", help="One section of the table per value of a column."
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write to a file instead of the terminal.",
-)
-@click.option("--columns", type=Words(), default=(), help="Which columns, in this order.")
-@click.option(
-    "--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
-    help="By a column; - from large to small; not measured last.",
+@click.option("--filter", "condition", default="", metavar="CONDITIONS",
+              help="Show only matching rows; see below.")  # fmt: skip
+@click.option("--pivot", "field", metavar="FIELD",
+              help=f"One column per value of {', '.join(axes.pivots())}.")  # fmt: skip
+@click.option("--scaling", is_flag=True,
+              help="Show throughput by batch and where it saturates; needs several batches.",
 )  # fmt: skip
-@click.option("--group-by", metavar="COLUMN", help="A part of the table per value of a column.")
-@click.option(
-    "--filter", "condition", default="", metavar="CONDITIONS", help="Only rows that fit; see below."
-)
-@click.option(
-    "--pivot",
-    metavar="FIELD",
-    help="One column per value of mode, batch, device, threads, phase or size.",
-)
-@click.option(
-    "--scaling",
-    is_flag=True,
-    help="Throughput by batch, and the batch where it saturates; needs several batches.",
-)
-@click.option(
-    "--lab", "lab", is_flag=True, help="Runs of cnnbench conv: ways, roofs, substitutes, advice."
-)
+@click.option("--lab", is_flag=True,
+              help="Show runs of cnnbench conv: implementations, substitutes, advice.")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
-              help="With --format html: also what changed against an older run.")  # fmt: skip
-@click.option(
-    "--pictures", is_flag=True,
-    help="With --format markdown -o FILE: the page's plots as SVG files beside it.",
+              help="With --format html: also show changes against this older run.")  # fmt: skip
+@click.option("--pictures", is_flag=True,
+              help="With --format markdown -o FILE: also write the plots of the page as SVG files.",
 )  # fmt: skip
-@click.option("--metric", help="What --pivot shows.  [default: latency]")
+@click.option("--metric", help="Metric that --pivot shows.  [default: latency]")
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
-              help="Colour of statuses and speed-ups in the terminal; auto honours NO_COLOR.",
+              help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@options.debug
 @store.uncollected()
-def command(directories: tuple[Path, ...], kind: str, output: Path | None, **options: Any) -> None:
-    """Show stored runs; several directories join.
+def command(
+    runs: tuple[Path, ...],
+    view: View,
+    columns: tuple[str, ...],
+    sort: tuple[str, ...],
+    group_by: str | None,
+    condition: str,
+    field: str | None,
+    scaling: bool,
+    lab: bool,
+    baseline: Path | None,
+    pictures: bool,
+    metric: str | None,
+    colour: str,
+) -> None:
+    """Show stored runs, one or several together.
 
     "table", "markdown" and "latex" are for people; "csv" and "json" have one tidy row per spec and
-    every metric with its unit; "html" is one page with tables and plots that needs no network.
+    every metric with its unit; "html" is an offline page with tables and plots.
     """
-    if kind not in FORMATS and kind not in PAGES:
-        raise UnknownName("format", kind, [*FORMATS, *PAGES])
-    if options["metric"] is not None and options["pivot"] is None:
-        raise UsageError("--metric goes with --pivot FIELD")
-    if options["baseline"] is not None and kind not in PAGES:
-        raise UsageError("--baseline goes with --format html; for a table: cnnbench compare")
-    if options["pictures"] and (kind != "markdown" or output is None):
-        raise UsageError("--pictures goes with --format markdown -o FILE")
-    runs = stored.read(directories)
-    if options["lab"]:
-        write(_lab(runs, kind, options), output)
+    selection = Selection(columns, sort, group_by, condition)
+    if metric is not None and field is None:
+        raise UsageError("--metric needs --pivot FIELD")
+    if baseline is not None and view.kind not in PAGES:
+        raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
+    if pictures and (view.kind != "markdown" or view.output is None):
+        raise UsageError("--pictures needs --format markdown -o FILE")
+    wide = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
+    _refuse_beside(selection, [name for name, asked in wide.items() if asked], view.kind)
+    read = stored.read(runs)
+    if lab:
+        view.write(_lab(read, view.kind))
         return
-    found, said = entries(runs), remarks(runs)
-    table = _table(found, kind, options)
-    if kind in PAGES:
-        kept, changes = keep(found, options["condition"]), _changes(runs, options["baseline"])
-        write(PAGES[kind](kept, table, said, changes), output)
-        return
-    if kind in FOR_PEOPLE:
-        table = with_remarks(table, said)
-    if kind == "table" and coloured(options["colour"], output):
-        write(terminal.render(table, colour=True), output, colour=True)
+    found = entries(read)
+    kept = keep(found, condition)
+    if scaling or field is not None:
+        table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
+        table = explained(table, found, kept, condition)
     else:
-        text = render(table, kind)
-        write(text, output)
-        if options["pictures"] and output is not None:
-            write(text + _pictures(keep(found, options["condition"]), output), output)
+        table = _rows(found, selection, view.kind)
+    if view.kind in PAGES:
+        view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
+        return
+    if view.kind in FOR_PEOPLE:
+        table = with_remarks(table, remarks(read))
+    if view.kind == "table" and coloured(colour, view.output):
+        write(terminal.render(table, colour=True), view.output, colour=True)
+        return
+    text = render(table, view.kind)
+    view.write(text)
+    if pictures and view.output is not None:
+        view.write(text + _pictures(kept, view.output))
+
+
+def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None:
+    """Refuse options that have no effect on a table with its own rows and columns."""
+    tables = [name for name in wide if name != "pictures"]
+    if not tables:
+        return
+    first = tables[0]
+    if kind in PAGES:
+        raise UsageError(f"--{first} cannot be combined with --format {kind}, which has its own")
+    if tables == ["scaling", "pivot"]:
+        raise UsageError("--scaling and --pivot are mutually exclusive; keep one")
+    given = {
+        "columns": selection.columns,
+        "sort": selection.sort,
+        "group-by": selection.group_by,
+        "filter": first == "lab" and selection.filter,
+    }
+    others = [name for name, value in given.items() if value]
+    for name in (*others, *(wide[1:] if first == "lab" else ())):
+        raise UsageError(f"--{name} cannot be combined with --{first}; drop one")
 
 
 def _pictures(found: Sequence[Entry], output: Path) -> str:
@@ -146,18 +168,12 @@ def _pictures(found: Sequence[Entry], output: Path) -> str:
         raise StoreError(f"{error.filename or folder}: {error.strerror}") from error
 
 
-def _lab(runs: Sequence[StoredRun], kind: str, options: dict[str, Any]) -> str:
+def _lab(runs: Sequence[StoredRun], kind: str) -> str:
     """The tables of the convolution lab, which choose their own rows and columns."""
-    if kind in PAGES:
-        raise UsageError(f"--lab does not go with --format {kind}, which has its own")
-    for name in ("columns", "sort", "group_by", "condition", "pivot", "scaling", "pictures"):
-        if options[name]:
-            word = "filter" if name == "condition" else name.replace("_", "-")
-            raise UsageError(f"--{word} does not go with --lab; leave one out")
-    if not any(
-        one.spec.workload.architecture.startswith("conv:") for r in runs for one in r.records
-    ):
-        raise UsageError("--lab: no layer was measured in these runs; measure some: cnnbench conv")
+    if not any(is_conv(one.spec.workload.architecture) for run in runs for one in run.records):
+        raise UsageError(
+            "--lab: these runs contain no single layers; measure some with cnnbench conv"
+        )
     from cnnbench.cli import lab
 
     return lab.text(runs, kind)
@@ -173,37 +189,14 @@ def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChang
     )
 
 
-def _selection(options: dict[str, Any], group_by: str | None) -> Selection:
-    return Selection(options["columns"], options["sort"], group_by, options["condition"])
+def _rows(found: Sequence[Entry], selection: Selection, kind: str) -> Table:
+    if selection.group_by is None and kind == "markdown" and len(found) > _MANY:
+        selection = replace(selection, group_by="family")
+    return rows_of(found, selection, people=kind in FOR_PEOPLE or kind in PAGES)
 
 
-def _table(found: Sequence[Entry], kind: str, options: dict[str, Any]) -> Table:
-    if options["scaling"] and options["pivot"] is not None:
-        raise UsageError("--scaling and --pivot are two tables; ask for one")
-    if options["scaling"] or options["pivot"] is not None:
-        _refuse_beside(options, "scaling" if options["scaling"] else "pivot", kind)
-        kept = keep(found, options["condition"])
-        table = scaling(kept) if options["scaling"] else _pivot(kept, options)
-        return explained(table, found, kept, options["condition"])
-    people = kind in FOR_PEOPLE or kind in PAGES
-    group_by = options["group_by"]
-    if group_by is None and kind == "markdown" and len(found) > _MANY:
-        group_by = "family"
-    return view(found, _selection(options, group_by), people=people)
-
-
-def _refuse_beside(options: dict[str, Any], table: str, kind: str) -> None:
-    """Refuse what says nothing of a table that has its own rows and columns."""
-    if kind in PAGES:
-        raise UsageError(f"--{table} does not go with --format {kind}, which has its own")
-    for name in ("columns", "sort", "group_by"):
-        if options[name]:
-            word = name.replace("_", "-")
-            raise UsageError(f"--{word} does not go with --{table}; leave one out")
-
-
-def _pivot(found: Sequence[Entry], options: dict[str, Any]) -> Table:
+def _pivot(found: Sequence[Entry], field: str, metric: str) -> Table:
     # pandas takes a third of a second to import; only a pivot needs it.
     from cnnbench.report.pivot import pivot
 
-    return pivot(found, options["pivot"], options["metric"] or "latency")
+    return pivot(found, field, metric)

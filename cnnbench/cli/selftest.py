@@ -1,4 +1,4 @@
-"""``cnnbench selftest``: the instrument measured with what is known beforehand."""
+"""``cnnbench selftest``: cnnbench tested on quantities that are known beforehand."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import machine, units
+from cnnbench.cli import options
 from cnnbench.errors import SomeFailed
 from cnnbench.plan import Plan
 from cnnbench.report import render
@@ -38,41 +39,29 @@ Examples:
   cnnbench selftest --quick
   cnnbench selftest --rounds 10 --threads 1 --json
 
-Exit code 3 says that a figure is outside its bound: do not believe this machine today.
+Exit code 3 means that a figure is out of bounds: do not trust this machine today.
 """
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--quick", is_flag=True, help="Three short rounds: half the time, half as sharp.")
 @click.option(
-    "--rounds",
-    type=click.IntRange(min=2),
-    help="Fresh starts of all workers.  [default: as many as 'cnnbench run' takes]",
+    "--quick", is_flag=True, help="Three short rounds: half the time, half the resolution."
 )
-@click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="CPU threads.  [default: the cores this process may use]",
-)
-@click.option("--seed", type=int, default=Plan.seed, show_default=True, help="Order of turns.")
-@click.option("--json", "as_json", is_flag=True, help="Every figure and bound as JSON.")
-@click.option("--executor", "who", default="process", hidden=True, help="process or fake.")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@options.plan_option("rounds", type=click.IntRange(min=2))
+@options.plan_option("seed", default=Plan.seed)
+@options.threads
+@options.as_json
+@options.executor
+@options.debug
 def command(
-    quick: bool,
-    rounds: int | None,
-    threads: int | None,
-    seed: int,
-    as_json: bool,
-    who: str,
-    debug: bool,
+    quick: bool, rounds: int | None, seed: int, threads: int | None, as_json: bool, who: str
 ) -> None:
-    """Measure the instrument itself on this machine, in less than two minutes.
+    """Test cnnbench itself on this machine, in less than two minutes.
 
-    Clock, sampling loop, the same network twice, a known slow-down, a known sleep, memory held for
-    a moment, a planted wrong answer. Ends with the smallest difference that can be seen here today.
+    It measures the clock, the sampling loop, the same network twice, a known slow-down, a known
+    sleep, memory that is held briefly, and a planted wrong output. The last line is the smallest
+    difference that can be detected here today.
     """
-    del debug
     few = Plan(rounds=rounds or 3, slices=4, seed=seed)
     plan = few if quick else Plan(rounds=rounds or Plan.rounds, seed=seed)
     report = selftest.check(
@@ -84,34 +73,34 @@ def command(
     click.echo(_json(report) if as_json else _text(report), nl=False)
     if report.bad:
         names = ", ".join(finding.name for finding in report.bad)
-        one = len(report.bad) == 1
-        what = "1 figure is outside its bound" if one else f"{len(report.bad)} figures are outside"
-        raise SomeFailed(f"{what}{'' if one else ' their bounds'}: {names}; see 'cnnbench doctor'")
+        figures = units.number(len(report.bad), "figure")
+        raise SomeFailed(f"{figures} out of bounds: {names}; see 'cnnbench doctor'")
 
 
 def _text(report: Report) -> str:
     rows = tuple(
-        (one.what, _figure(one), _bound(one), "ok" if one.ok else "bad") for one in report.findings
+        (one.what, _figure(one, report.rounds), _bound(one), "ok" if one.ok else "bad")
+        for one in report.findings
     )
     captions = (FAKE,) if report.fake else ()
     return f"{render(Table(_COLUMNS, rows, captions), 'table')}\n{_sentence(report)}\n"
 
 
 def _sentence(report: Report) -> str:
-    threads = "1 thread" if report.threads == 1 else f"{report.threads} threads"
     return (
-        f"differences under {units.percent(report.resolution)} cannot be seen"
-        f" with {report.rounds} rounds on {threads} of this machine now"
+        f"smallest detectable change here today: {units.percent(report.resolution)}, with"
+        f" {units.number(report.rounds, 'round')} on {units.number(report.threads, 'thread')}"
     )
 
 
-def _figure(finding: SelfTest) -> str:
+def _figure(finding: SelfTest, rounds: int) -> str:
     if isinstance(finding.value, str):
         return finding.value
     write = _WRITERS[finding.kind]
     if finding.low is None or finding.high is None:
         return write(finding.value)
-    return f"{write(finding.value)} [{write(finding.low)}, {write(finding.high)}]"
+    ends = units.interval(write, finding.value, finding.low, finding.high, rounds)
+    return f"{write(finding.value)} [{ends}]"
 
 
 def _bound(finding: SelfTest) -> str:
@@ -138,7 +127,7 @@ def _json(report: Report) -> str:
 
 
 def _plain(data: dict[str, Any]) -> dict[str, Any]:
-    """Without what is not set, and without numbers that JSON does not have."""
+    """The data without unset fields and without numbers that JSON cannot hold."""
     found = {key: value for key, value in data.items() if value not in {None, ""}}
     lost = {key for key, value in found.items() if isinstance(value, float) and math.isnan(value)}
     return {key: None if key in lost else value for key, value in found.items()}

@@ -1,4 +1,4 @@
-"""``cnnbench shape``: the lecture's arithmetic of layers, on paper's terms; no torch."""
+"""``cnnbench shape``: sizes, parameters and MACs of layers by formula; imports no torch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cnnbench.cli import options
 from cnnbench.cli.parameters import Numbers, Shape
 from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
@@ -20,69 +21,67 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench shape conv --in 28 --kernel 5 --padding 2 --stride 1
-  cnnbench shape conv --in 3x224x224 --out 64 --kernel 7 --stride 2 --padding 3
+  cnnbench shape conv --in 3x224x224 --out-channels 64 --kernel 7 --stride 2 --padding 3
   cnnbench shape pool --in 112 --kernel 3 --stride 2 --padding 1
-  cnnbench shape linear --in 512 --out 10
-  cnnbench shape bottleneck --in 480x14x14 --out 48 --kernel 5 --through 16
+  cnnbench shape linear --in 512 --out-features 10
+  cnnbench shape bottleneck --in 480x14x14 --out-channels 48 --kernel 5 --through 16
   cnnbench shape stack --in 64x56x56 --kernel 7 --small 3
-  cnnbench shape separable --in 32x112x112 --out 64 --kernel 3
-  cnnbench shape fc-conv --in 512x7x7 --out 4096
+  cnnbench shape separable --in 32x112x112 --out-channels 64 --kernel 3
+  cnnbench shape fc-conv --in 512x7x7 --out-channels 4096
   cnnbench shape head --in 512x7x7 --classes 1000 --hidden 4096,4096
 """
 
 
 @click.group(epilog=_EPILOG)
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-def command(debug: bool) -> None:
-    """Check a slide: output sizes, parameters and MACs of layers, and classic comparisons."""
-    del debug
+@options.debug
+def command() -> None:
+    """Calculate output sizes, parameters and MACs of layers, and classic comparisons."""
 
 
-_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 _BIAS = click.option("--bias/--no-bias", default=True, show_default=True, help="Count biases.")
 _MAP = click.option("--in", "given", type=Shape("480x14x14", (3, 4)), required=True,
-                    help="Channels and size of the input map.")  # fmt: skip
-_OUT = click.option("--out", type=click.IntRange(min=1), required=True, help="Output maps.")
-_KERNEL = click.option(
-    "--kernel", type=click.IntRange(min=1), required=True, help="Size of the kernel."
-)
+                    help="Channels and size of the input feature map.")  # fmt: skip
+_OUT = click.option("--out-channels", "out", type=click.IntRange(min=1), required=True,
+                    help="Output channels.")  # fmt: skip
+_KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, help="Kernel size.")
 
 
 @command.command("conv")
 @click.option("--in", "given", type=Shape("28 or 3x28x28", (1, 2, 3, 4)), required=True,
-              help="Size along one axis, or channels and sizes.")  # fmt: skip
+              help="Size along one axis, or channels and spatial sizes.")  # fmt: skip
 @_KERNEL
 @click.option(
     "--stride",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Step between two windows.",
+    help="Stride.",
 )
 @click.option(
     "--padding",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Zeros at either end of an axis.",
+    help="Padding on either side of an axis.",
 )
 @click.option(
     "--dilation",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Distance between two taps.",
+    help="Dilation.",
 )
 @click.option(
     "--groups",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Groups; divides both numbers of maps.",
+    help="Groups; must divide the numbers of input and output channels.",
 )
-@click.option("--out", type=click.IntRange(min=1), help="Output maps; then it costs something.")
+@click.option("--out-channels", "out", type=click.IntRange(min=1),
+              help="Output channels; needed for parameters and MACs.")  # fmt: skip
 @_BIAS
-@_JSON
+@options.as_json
 def _conv(
     given: tuple[int, ...],
     kernel: int,
@@ -94,7 +93,7 @@ def _conv(
     bias: bool,
     as_json: bool,
 ) -> None:
-    """Output size of a convolution; with --out also its parameters and MACs."""
+    """Calculate the output size of a convolution; with --out-channels also parameters and MACs."""
     if len(given) < 3 and out is None:
         sizes = [
             arithmetic.conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation)
@@ -103,29 +102,29 @@ def _conv(
         _size(sizes, as_json=as_json)
         return
     if len(given) < 3 or out is None:
-        raise UsageError("a layer's cost needs both --in CxHxW and --out MAPS")
+        raise UsageError("a layer's cost needs both --in CxHxW and --out-channels N")
     layer = arithmetic.conv(given[0], given[1:], out, kernel, stride=stride, padding=padding,
                             dilation=dilation, groups=groups, bias=bias)  # fmt: skip
     _layers((layer,), as_json=as_json)
 
 
 @command.command("pool")
-@click.option("--in", "given", type=Shape("28", (1, 2)), required=True, help="Size.")
+@click.option("--in", "given", type=Shape("28", (1, 2)), required=True, help="Size of the input.")
 @_KERNEL
-@click.option("--stride", type=click.IntRange(min=1), help="[default: the kernel]")
+@click.option("--stride", type=click.IntRange(min=1), help="Stride.  [default: the kernel size]")
 @click.option(
     "--padding",
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Zeros at either end of an axis.",
+    help="Padding on either side of an axis.",
 )
-@click.option("--ceil", is_flag=True, help="Count a last window that hangs over.")
-@_JSON
+@click.option("--ceil", is_flag=True, help="Round the output size up (ceil_mode).")
+@options.as_json
 def _pool(
     given: tuple[int, ...], kernel: int, stride: int | None, padding: int, ceil: bool, as_json: bool
 ) -> None:
-    """Output size of pooling."""
+    """Calculate the output size of pooling."""
     sizes = [
         arithmetic.pool_output(n, kernel, stride=stride, padding=padding, ceil=ceil) for n in given
     ]
@@ -133,12 +132,13 @@ def _pool(
 
 
 @command.command("linear")
-@click.option("--in", "features", type=click.IntRange(min=1), required=True, help="Features.")
-@_OUT
+@click.option("--in", "features", type=click.IntRange(min=1), required=True, help="Input features.")
+@click.option("--out-features", "out", type=click.IntRange(min=1), required=True,
+              help="Output features.")  # fmt: skip
 @_BIAS
-@_JSON
+@options.as_json
 def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
-    """Parameters and MACs of a fully connected layer."""
+    """Calculate the parameters and MACs of a fully connected layer."""
     _layers((arithmetic.linear(features, out, bias=bias),), as_json=as_json)
 
 
@@ -146,13 +146,18 @@ def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
 @_MAP
 @_OUT
 @_KERNEL
-@click.option("--through", type=click.IntRange(min=1), required=True, help="Maps behind the 1x1.")
+@click.option(
+    "--through",
+    type=click.IntRange(min=1),
+    required=True,
+    help="Output channels of the 1x1 convolution.",
+)
 @_BIAS
-@_JSON
+@options.as_json
 def _bottleneck(
     given: tuple[int, ...], out: int, kernel: int, through: int, bias: bool, as_json: bool
 ) -> None:
-    """Compare a convolution with the same one behind a 1x1 bottleneck (GoogLeNet)."""
+    """Compare a convolution with the same one after a 1x1 bottleneck (GoogLeNet)."""
     found = arithmetic.bottleneck(given[0], given[1:], out, kernel, through, bias=bias)
     _comparison(found, as_json=as_json)
 
@@ -165,10 +170,10 @@ def _bottleneck(
     type=click.IntRange(min=2),
     default=3,
     show_default=True,
-    help="Size of the small kernels.",
+    help="Kernel size of the small convolutions.",
 )
 @_BIAS
-@_JSON
+@options.as_json
 def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json: bool) -> None:
     """Compare one large kernel with small ones of the same receptive field (VGG)."""
     found = arithmetic.stacked_small_kernels(
@@ -182,7 +187,7 @@ def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json:
 @_OUT
 @_KERNEL
 @_BIAS
-@_JSON
+@options.as_json
 def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_json: bool) -> None:
     """Compare a convolution with depthwise plus 1x1 (MobileNet)."""
     found = arithmetic.separable(given[0], given[1:], out, kernel, bias=bias)
@@ -193,7 +198,7 @@ def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_jso
 @_MAP
 @_OUT
 @_BIAS
-@_JSON
+@options.as_json
 def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> None:
     """Compare a fully connected layer with a 1x1 convolution on the same map."""
     _comparison(arithmetic.fc_as_conv(given[0], given[1:], out, bias=bias), as_json=as_json)
@@ -201,10 +206,10 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 
 @command.command("head")
 @_MAP
-@click.option("--classes", type=click.IntRange(min=1), required=True, help="Of the classifier.")
-@click.option("--hidden", type=Numbers(repeats=True), help="Widths of hidden layers, in order.")
+@click.option("--classes", type=click.IntRange(min=1), required=True, help="Number of classes.")
+@click.option("--hidden", type=Numbers(repeats=True), help="Widths of the hidden layers, in order.")
 @_BIAS
-@_JSON
+@options.as_json
 def _head(
     given: tuple[int, ...], classes: int, hidden: tuple[int, ...] | None, bias: bool, as_json: bool
 ) -> None:

@@ -1,4 +1,4 @@
-"""Runs that a command shows: read, with a line for whatever could not be."""
+"""Runs that a command shows: read, with a warning for every unreadable part."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def read(paths: Iterable[Path]) -> list[StoredRun]:
-    """Every run; what could not be read of it is said on stderr.
+    """Read every run; warn on stderr about parts that cannot be read.
 
     Raises:
-        StoreError: one is no run.
+        StoreError: one is not a run directory.
     """
     with store.uncollected():
         runs = [store.read(path) for path in paths]

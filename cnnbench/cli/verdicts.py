@@ -2,97 +2,71 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from cnnbench.cli import options
 from cnnbench.cli.output import write
-from cnnbench.errors import StoreError, UnknownName
-from cnnbench.report import FOR_PEOPLE, FORMATS, comparison, github, junit, render
+from cnnbench.errors import StoreError
+from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
+    from cnnbench.cli.options import View
     from cnnbench.gate import Judgement
-
-    Command = Callable[..., Any]
 
 CI = ("github",)
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
-_OPTIONS: tuple[Callable[[Command], Command], ...] = (
-    click.option("--ci", type=click.Choice(CI),
-                 help="Annotations and step summary for a CI system."),
-    click.option("--junit", type=_FILE, help="Write JUnit XML."),
-    click.option("--markdown", type=_FILE, help="Write a comment for a pull request."),
-    click.option("--format", "kind", default="table", show_default=True,
-                 help=f"One of {', '.join(FORMATS)}."),
-    click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-    click.option("--output", "-o", type=_FILE, help="Write to a file, not to the terminal."),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Destinations:
-    """Where a judgement goes.
+    """Where a judgement goes beside its view.
 
     Attributes:
-        kind: the format in which it is printed, one of ``FORMATS``.
-        output: a file instead of the terminal.
-        markdown, junit: files beside it.
         ci: the CI system that is told.
+        junit, markdown: files.
     """
 
-    kind: str = "table"
-    output: Path | None = None
-    markdown: Path | None = None
-    junit: Path | None = None
     ci: str | None = None
+    junit: Path | None = None
+    markdown: Path | None = None
 
 
-def destinations(command: Command) -> Command:
-    """The command with the options that say where its judgement goes, as one ``to``.
-
-    A format that does not exist is refused before anything is measured.
-    """
-
-    @functools.wraps(command)
-    def packed(*args: Any, kind: str, as_json: bool, output: Path | None, markdown: Path | None,
-               junit: Path | None, ci: str | None, **rest: Any) -> Any:  # fmt: skip
-        chosen = chosen_format(kind, FORMATS, as_json=as_json)
-        to = Destinations(chosen, output, markdown, junit, ci)
-        return command(*args, to=to, **rest)
-
-    found: Command = packed
-    # The last decorator stands first in the help.
-    for option in reversed(_OPTIONS):
-        found = option(found)
-    return found
-
-
-def chosen_format(kind: str, known: Iterable[str], *, as_json: bool) -> str:
-    """The format that two options ask for.
-
-    Raises:
-        UnknownName: there is no such format.
-    """
-    names = list(known)
-    if not as_json and kind not in names:
-        raise UnknownName("format", kind, names)
-    return "json" if as_json else kind
+# The command gets them as one ``to``.
+destinations = options.bundle(
+    "to",
+    {
+        "ci": click.option("--ci", type=click.Choice(CI),
+                           help="Write annotations and a step summary for this CI system."),
+        "junit": click.option("--junit", type=_FILE, help="Write JUnit XML."),
+        "markdown": click.option("--markdown", type=_FILE,
+                                 help="Write Markdown for a comment on a pull request."),
+    },
+    lambda given: Destinations(**given),
+)  # fmt: skip
+thresholds = click.option("--threshold", "-t", "words", multiple=True,
+                          metavar="[MODEL[/MODE]:]METRIC=LIMIT",
+                          help="Largest acceptable change; may be repeated.")  # fmt: skip
+config = click.option("--config", type=click.Path(path_type=Path),
+                      help="TOML file of thresholds.  [default: pyproject.toml]")  # fmt: skip
+force = click.option("--force", is_flag=True, help="Judge times even if the environments differ.")
+strict = click.option("--strict", is_flag=True, help="Exit with 4 if a verdict is inconclusive.")
 
 
-def show(judgement: Judgement, to: Destinations, command: str) -> None:
+def show(judgement: Judgement, view: View, to: Destinations, command: str) -> None:
     """Print a judgement and write the files that were asked for.
 
     Raises:
         StoreError: one cannot be written.
     """
-    write(text([judgement], to.kind), to.output)
+    view.write(text([judgement], view.kind))
     if to.junit is not None:
         write(junit.render(judgement, command), to.junit)
     if to.markdown is not None:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from cnnbench import units
 from cnnbench.conv import catalogue
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
@@ -47,12 +48,17 @@ def _implementations(ways: tuple[catalogue.ImplementationEntry, ...]) -> Table:
          ", ".join(one.dtypes), one.source)
         for one in ways
     )  # fmt: skip
-    return Table(_IMPLEMENTATIONS, rows, notes=(f"{len(rows)} implementations",))
+    return Table(_IMPLEMENTATIONS, rows, notes=(units.number(len(rows), "implementation"),))
 
 
 def _substitutes(others: tuple[catalogue.SubstituteEntry, ...]) -> Table:
     rows = tuple(
-        (one.name, one.meaning, "yes, with its weights" if one.same_function else "no", one.source)
+        (
+            one.name,
+            one.meaning,
+            "yes, with the weights of the layer" if one.same_function else "no",
+            one.source,
+        )
         for one in others
     )
-    return Table(_SUBSTITUTES, rows, notes=(f"{len(rows)} substitutes",))
+    return Table(_SUBSTITUTES, rows, notes=(units.number(len(rows), "substitute"),))

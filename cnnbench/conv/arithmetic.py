@@ -1,4 +1,4 @@
-"""The lecture's arithmetic of layers: output sizes, parameters, MACs, classic comparisons.
+"""Layer arithmetic by formula: output sizes, parameters, MACs, classic comparisons.
 
 Pure functions of whole numbers; no torch. MACs are multiply-accumulates of one sample without
 biases; ``bias_adds`` are additions of biases, and ``mult_adds`` their sum, which is what many
@@ -19,7 +19,7 @@ from cnnbench.errors import UsageError
 
 @dataclass(frozen=True)
 class FormulaCost:
-    """What one layer costs for one sample.
+    """The cost of one layer for one sample.
 
     Attributes:
         name: what it is, for tables.
@@ -48,7 +48,7 @@ class FormulaCost:
 
 @dataclass(frozen=True)
 class ShapeComparison:
-    """Two ways to compute a map of the same shape, each a stack of layers."""
+    """Two stacks of layers that compute a feature map of the same shape."""
 
     title: str
     left: tuple[FormulaCost, ...]
@@ -56,23 +56,23 @@ class ShapeComparison:
 
     @property
     def macs(self) -> tuple[int, int]:
-        """MACs of either way."""
+        """MACs of the two stacks."""
         return sum(layer.macs for layer in self.left), sum(layer.macs for layer in self.right)
 
     @property
     def params(self) -> tuple[int, int]:
-        """Parameters of either way."""
+        """Parameters of the two stacks."""
         return sum(layer.params for layer in self.left), sum(layer.params for layer in self.right)
 
     @property
     def macs_ratio(self) -> float:
-        """How many times the MACs of the right way the left one needs."""
+        """MACs of the left stack divided by those of the right one."""
         left, right = self.macs
         return left / right if right else float("inf")
 
     @property
     def params_ratio(self) -> float:
-        """How many times the parameters of the right way the left one needs."""
+        """Parameters of the left stack divided by those of the right one."""
         left, right = self.params
         return left / right if right else float("inf")
 
@@ -133,30 +133,6 @@ def pool_output(
     return floored + 1 if ceil and rest and starts_inside else floored
 
 
-def transposed_output(
-    size: int,
-    kernel: int,
-    *,
-    stride: int = 1,
-    padding: int = 0,
-    output_padding: int = 0,
-    dilation: int = 1,
-) -> int:
-    """Output size of a transposed convolution: ``(n - 1)s - 2p + d(k-1) + o + 1``.
-
-    Raises:
-        UsageError: a value out of range, or nothing is left.
-    """
-    _at_least(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
-    _at_least(0, padding=padding, output_padding=output_padding)
-    if output_padding >= max(stride, dilation):
-        raise UsageError(f"output padding {output_padding} must be below stride or dilation")
-    result = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
-    if result < 1:
-        raise UsageError(f"padding {padding} leaves nothing of an input of {size}")
-    return result
-
-
 def same_padding(kernel: int, dilation: int = 1) -> int:
     """Padding that keeps the size at stride 1.
 
@@ -203,7 +179,8 @@ def conv(
     _at_least(1, channels=channels, out_channels=out_channels, groups=groups)
     if channels % groups or out_channels % groups:
         raise UsageError(
-            f"{groups} groups divide neither or only one of {channels}, {out_channels}"
+            f"{groups} groups do not divide both {channels} input channels and"
+            f" {out_channels} output channels"
         )
     spatial = tuple(
         conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation) for n in size

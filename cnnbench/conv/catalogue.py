@@ -1,4 +1,4 @@
-"""Implementations of and substitutes for convolutions as data, without importing torch.
+"""Implementations of convolutions, and substitutes for them, as data, without torch.
 
 The tables are in ``conv/implementations.json``, written from the code by
 ``python -m cnnbench.implementations``; a test writes it again and compares. Whether one of them
@@ -43,7 +43,7 @@ class ImplementationEntry:
 
 @dataclass(frozen=True)
 class SubstituteEntry:
-    """One thing to put in the place of a layer.
+    """One substitute for a layer.
 
     Attributes:
         name: what stands behind the tilde: ``conv:k64-3x3-p1~NAME``.
@@ -79,7 +79,7 @@ def substitute(name: str) -> SubstituteEntry:
     """The substitute of a name.
 
     Raises:
-        UnknownName: there is none; the message offers the closest names.
+        UnknownName: there is none; the message suggests the closest names.
     """
     rows = {row.name: row for row in substitutes()}
     if name not in rows:
@@ -102,7 +102,7 @@ def entry(name: str) -> ImplementationEntry:
     """The implementation of a name.
 
     Raises:
-        UnknownName: there is none; the message offers the closest names.
+        UnknownName: there is none; the message suggests the closest names.
     """
     rows = {row.name: row for row in entries()}
     if name not in rows:

@@ -2,8 +2,8 @@
 
 So that a layer can be taken from a vendor's log and a row of ours reproduced with a vendor's tool.
 What those languages can say and ``ConvProblem`` cannot (three axes, other padding on one side,
-integers, transposed convolutions) is refused with a sentence. Words that are about how to measure
-are passed over.
+integers, transposed convolutions) is refused with a sentence. Words about how to measure
+are ignored.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _tokens(descriptor: str, text: str) -> dict[str, int]:
         match = _TOKEN.match(rest, place)
         if match is None:
             raise UsageError(
-                f"'{text}' is no benchdnn problem: cannot read '{rest[place:]}'; one looks like"
+                f"'{text}' is not a benchdnn problem: cannot read '{rest[place:]}'; one looks like"
                 " mb1ic64ih56oc64oh56kh3ph1"
             )
         given[match[1]] = int(match[2])
@@ -124,7 +124,7 @@ def _from_axes(
     for name, found in (("oh", problem.p), ("ow", problem.q)):
         if given.get(name, found) != found:
             raise UsageError(
-                f"'{text}': {name} is {given[name]}, but padding alike on both sides gives {found};"
+                f"'{text}': {name} is {given[name]}, but padding equal on both sides gives {found};"
                 " such a layer is not measured"
             )
     return problem
@@ -154,28 +154,6 @@ def _one(words: list[str], table: Mapping[str, str], text: str, what: str) -> st
     return value
 
 
-def to_miopen(problem: ConvProblem) -> str:
-    """The command line of MIOpenDriver that runs this layer forward.
-
-    Raises:
-        UsageError: it has no float64.
-    """
-    drivers = [one for one, name in _MIOPEN_DTYPES.items() if name == problem.dtype]
-    if not drivers:
-        raise UsageError(f"MIOpenDriver has no convolution in {problem.dtype}")
-    values = (
-        problem.n, problem.c, problem.h, problem.w, problem.k, problem.r, problem.s,
-        *problem.padding, *problem.stride, *problem.dilation, problem.groups,
-    )  # fmt: skip
-    numbers = " ".join(
-        f"-{one} {value}" for one, value in zip(_MIOPEN_NUMBERS, values, strict=True)
-    )
-    line = f"MIOpenDriver {drivers[0]} {numbers} -F 1"
-    if problem.memory_format == "channels_last":
-        line += " --in_layout NHWC --fil_layout NHWC --out_layout NHWC"
-    return line
-
-
 def from_miopen(text: str) -> ConvProblem:
     """Read a command line of MIOpenDriver.
 
@@ -202,11 +180,11 @@ def _miopen_words(text: str) -> tuple[str, dict[str, str]]:
     try:
         words = shlex.split(text)
     except ValueError as error:
-        raise UsageError(f"'{text}' is no command line: {error}") from error
+        raise UsageError(f"'{text}' is not a command line: {error}") from error
     start = next((at for at, word in enumerate(words) if word in _MIOPEN_DTYPES), None)
     if start is None:
         raise UsageError(
-            f"'{text}' is no MIOpenDriver convolution; one looks like"
+            f"'{text}' is not a MIOpenDriver convolution; one looks like"
             " conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1"
         )
     options: dict[str, str] = {}
@@ -233,7 +211,7 @@ def _numbers(options: Mapping[str, str], text: str) -> Callable[[str], int]:
 
 
 def read(text: str) -> ConvProblem:
-    """A layer in any of the three languages, told apart by how it begins.
+    """Read a layer in any of the three languages, recognized by its beginning.
 
     Raises:
         UsageError: none of them.

@@ -1,4 +1,4 @@
-"""Where the library itself is known to be wrong, or to kill its process, on a single convolution.
+"""Convolutions on which the library itself is known to be wrong or to kill its process.
 
 Every case has one rule, stated here alone. The lab measures such layers like all others and shows
 what happens; a row names the case it falls under. Tests hold each case to be true where it can be
@@ -98,7 +98,7 @@ UNSTEADY = (
 
 
 def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
-    """The case that a layer falls under when an implementation computes it, by name."""
+    """The case that applies to a layer computed by an implementation, given by name."""
     cases = (case for case in (*CASES, *UNSTEADY) if implementation in case.ways)
     return next((case for case in cases if case.covers(problem)), None)
 
@@ -120,7 +120,7 @@ def seen(record: Record) -> KnownBad | None:
 
 
 def absent(hard: Mapping[str, Any]) -> str:
-    """Why the cases cannot happen in an environment (its hard part); empty if they must."""
+    """Why the cases cannot happen in an environment (given its hard part); empty if they must."""
     if "amx_bf16" not in hard["instruction_sets"]:
         return "the processor has no AMX"
     if not hard["torch"]["onednn"]:

@@ -1,4 +1,4 @@
-"""Suites of convolution layers, and what layers with their counts say of a whole network.
+"""Suites of convolution layers, and the time of a network from layers with their counts.
 
 A suite is a file in ``suites/conv/``; those named after networks were extracted from them. Knows
 shapes, counts and arithmetic, not how a layer is computed or a network taken apart.
@@ -28,7 +28,7 @@ class ConvLayer:
         input: channels, height and width of one sample.
         count: calls in one pass of the network.
         where: modules that call it, in the order of their first call; in a made suite, what it is.
-        batches: batch sizes that its source lists it with; empty if it says nothing of them.
+        batches: batch sizes that its source lists it with; empty if it names none.
     """
 
     architecture: str
@@ -162,7 +162,7 @@ def _sum(left: ConvLayer, right: ConvLayer) -> ConvLayer:
 
 @dataclass(frozen=True)
 class Share:
-    """What one layer takes of a network's time.
+    """The share of one layer in the time of a network.
 
     Attributes:
         layer: with its count.

@@ -1,9 +1,9 @@
-"""A network and its convolutions, measured one by one beside it: shares, changes, what they gain.
+"""A network and its convolutions, measured one by one: shares, changes, and their gains.
 
 Class A changes a mode of the whole network, class B computes some of its layers by implementations
 of ours. What a change should gain follows from the layers by Amdahl's law; what it gains is
-measured on the changed network. Both are shown, for layers side by side in one process pool see
-other caches than layers of a network.
+measured on the changed network. Both are shown, because single layers in one worker pool see
+other caches than the layers of a network.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Network:
 
     @property
     def eager(self) -> Record | None:
-        """The network as it is."""
+        """The record of the unchanged network in plain eager."""
         return self.whole.get(Mode())
 
     @property
     def shares(self) -> tuple[Share, ...]:
-        """What every layer takes of the network's time, both in plain eager; largest first."""
+        """The share of every layer in the network's time, both in plain eager; largest first."""
         if self.eager is None or metrics.latency(self.eager) is None:
             found = shares(self.extraction.layers, self.times(Mode()))
         else:
@@ -65,7 +65,7 @@ class Network:
         }
 
     def savings(self, ways: Mapping[ConvLayer, Record]) -> dict[ConvLayer, list[float]]:
-        """Seconds that all calls of a layer save in other ways, one value per round.
+        """Seconds that other modes save over all calls of a layer, one value per round.
 
         Against plain eager beside it: two times of different moments say less than one ratio.
         """
@@ -89,7 +89,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a changed network should do; intervals are those of everything that it follows from.
+    """The predicted time of a changed network; its intervals come from those of the layers.
 
     Attributes:
         time: seconds of a call.
@@ -102,7 +102,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class NetworkChange:
-    """Something that can be done to a network without training it anew.
+    """A change of a network that needs no retraining.
 
     Attributes:
         kind: ``A`` or ``B``.
@@ -143,8 +143,8 @@ def networks(
 def changes(network: Network) -> tuple[NetworkChange, ...]:
     """Every mode of class A that was measured, and of class B the best of all layers together.
 
-    Class B is put together once for either memory format, in fp32, of implementations that gain for
-    sure over the library in that format; it is left out where nothing does.
+    Class B is put together once for either memory format, in fp32, of implementations that are
+    clearly faster than the library in that format; it is left out if there are none.
     """
     config = [mode for mode in network.whole if mode != Mode() and is_configuration(mode)]
     found = [
@@ -161,7 +161,7 @@ def changes(network: Network) -> tuple[NetworkChange, ...]:
 
 
 def _predicted(network: Network, ways: Mapping[ConvLayer, Record]) -> Prediction | None:
-    """Amdahl's law over the layers that become others."""
+    """Amdahl's law over the layers that change."""
     others = {layer: way for layer, way in ways.items() if way.spec.mode != Mode()}
     saved = list(network.savings(others).values())
     if network.eager is None or metrics.latency(network.eager) is None or not saved:
@@ -177,7 +177,7 @@ def _predicted(network: Network, ways: Mapping[ConvLayer, Record]) -> Prediction
 
 
 def _gain(times: Sequence[float], saved: Sequence[Sequence[float]]) -> Estimate:
-    """How many times as fast a network becomes that is spared some seconds.
+    """The speed-up of a network that saves some seconds.
 
     One over what is left of its time. The share that is spared spreads like a sum, to first order:
     of the savings, and of the network's time by which they are divided.
@@ -222,7 +222,7 @@ def _text(chosen: Mapping[ConvLayer, Record]) -> str:
 
 
 def specs(network: Network, found: Iterable[NetworkChange]) -> tuple[Spec, ...]:
-    """The network as it is and changed, to be measured side by side."""
+    """The unchanged and the changed networks, to be measured side by side."""
     eager = network.eager
     if eager is None:
         return ()
@@ -231,7 +231,7 @@ def specs(network: Network, found: Iterable[NetworkChange]) -> tuple[Spec, ...]:
 
 @dataclass(frozen=True)
 class NetworkOutcome:
-    """A change and what it did.
+    """A change and its measured effect.
 
     Attributes:
         change: with its prediction.

@@ -5,7 +5,7 @@
     n8c64h56w56-k64-3x3-s2-p1-d2-g32-bf16-channels_last
     └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ dtype, memory format
 
-A pair of unlike values is written ``s2x1`` (vertical, horizontal). The usual values are stride 1,
+A pair of different values is written ``s2x1`` (vertical, horizontal). The defaults are stride 1,
 padding 0, dilation 1, one group, ``fp32``, ``contiguous``.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
@@ -41,7 +41,7 @@ class ConvProblem:
         n, c, h, w: batch, channels, height and width of the input.
         k, r, s: output channels, height and width of the kernel.
         stride, padding, dilation: vertical and horizontal; padding is added on both sides.
-        groups: C and K are cut into so many independent parts.
+        groups: number of independent parts that C and K are cut into.
         dtype: of input, weights and output; a key of ``DTYPES``.
         memory_format: ``contiguous`` (NCHW) or ``channels_last`` (NHWC), of input and output.
 
@@ -163,17 +163,17 @@ class ConvProblem:
 
     @property
     def input_bytes(self) -> int:
-        """Of the whole input."""
+        """Bytes of the whole input."""
         return self.itemsize * self.n * self.c * self.h * self.w
 
     @property
     def weight_bytes(self) -> int:
-        """Of the weights, bias aside."""
+        """Bytes of the weights, without the bias."""
         return self.itemsize * self.k * self.taps
 
     @property
     def output_bytes(self) -> int:
-        """Of the output."""
+        """Bytes of the output."""
         return self.itemsize * self.n * self.k * self.p * self.q
 
     @property
@@ -224,7 +224,7 @@ class ConvProblem:
         match = _TEXT.fullmatch(text.strip())
         if match is None:
             raise UsageError(
-                f"'{text}' is no convolution; one looks like n1c64h56w56-k64-3x3-s2-p1-bf16"
+                f"'{text}' is not a convolution; one looks like n1c64h56w56-k64-3x3-s2-p1-bf16"
             )
         n, c, h, w = (int(match[name]) for name in ("n", "c", "h", "w"))
         dtype, memory_format = match["dtype"] or "fp32", match["format"] or "contiguous"
@@ -232,7 +232,7 @@ class ConvProblem:
 
     @property
     def architecture(self) -> str:
-        """The name that a workload has for the layer: ``conv:k64-3x3-s2-p1``."""
+        """The architecture of a workload for the layer: ``conv:k64-3x3-s2-p1``."""
         return PREFIX + self.layer
 
     @property
@@ -262,7 +262,7 @@ def of_workload(workload: Workload, mode: Mode | None = None) -> ConvProblem:
     name = workload.group.architecture
     match = _LAYER.fullmatch(name.removeprefix(PREFIX)) if is_conv(name) else None
     if match is None:
-        raise UsageError(f"'{name}' is no convolution layer; one looks like conv:k64-3x3-s2-p1")
+        raise UsageError(f"'{name}' is not a convolution layer; one looks like conv:k64-3x3-s2-p1")
     if len(workload.input) != 3:
         raise UsageError(f"'{name}' needs an input CxHxW, not {workload.shape_text}")
     c, h, w = workload.input

@@ -1,8 +1,8 @@
-"""What the convolution lab's records say: each way to compute a layer beside the others.
+"""The convolution lab's records, related: each implementation of a layer beside the others.
 
-Ways are compared with the library's *default* (plain eager in the same dtype) and with the *best
-library way* (default, channels_last, prepacked weights, …, in the same dtype): a gain over the
-default alone may be nothing but a memory format. What could stand in a layer's place is another
+Implementations are compared with the library's *default* (plain eager in the same dtype) and with
+the *best library implementation* (default, channels_last, prepacked weights, …, in the same dtype):
+a gain over the default alone may be nothing but a memory format. A substitute is another
 function and is never mixed with them.
 
 Values in, values out: knows nothing of how anything was measured or is shown.
@@ -26,38 +26,39 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-# Class of advice -> what it asks of whoever takes it.
+# Class of advice -> what a change of that class involves.
 CLASSES = {
     "A": "configuration only",
     "B": "same function, another graph",
-    "C": "another function, to be trained anew",
+    "C": "another function (needs retraining)",
 }
 
 
 def seconds(record: Record) -> float:
-    """Of one call; infinite if it was not measured."""
+    """Seconds of one call; infinite if it was not measured."""
     time = metrics.latency(record)
     return float("inf") if time is None else time.point
 
 
 def is_library(mode: Mode) -> bool:
-    """Whether the library's own kernel computes it, whatever it is told beforehand."""
+    """Whether the library's own kernel computes it, with whatever flags or prepared weights."""
     return is_configuration(mode) or mode.implementation == "prepacked"
 
 
 def is_configuration(mode: Mode) -> bool:
-    """Whether flags, dtype and memory format are all there is to it: no change of the graph."""
+    """Whether a mode consists of flags, dtype and memory format only, without a graph change."""
     return not mode.implementation or bool(catalogue.entry(mode.implementation).flags)
 
 
 @dataclass(frozen=True)
 class ConvResult:
-    """One way to compute a layer.
+    """One implementation of a layer, as measured.
 
     Attributes:
         record: as measured.
         default: the library's plain eager in the same dtype.
-        library: the fastest right library way in the same dtype; may be the record itself.
+        library: the fastest correct library implementation in the same dtype; may be the record
+            itself.
     """
 
     record: Record
@@ -71,17 +72,17 @@ class ConvResult:
 
     @cached_property
     def speedup(self) -> Estimate | None:
-        """Against the default; exactly one for itself."""
+        """The speed-up over the default; exactly one for itself."""
         return _against(self.record, self.default)
 
     @cached_property
     def library_speedup(self) -> Estimate | None:
-        """Against the best library way; exactly one for itself."""
+        """The speed-up over the best library implementation; exactly one for itself."""
         return _against(self.record, self.library)
 
     @property
     def refusal(self) -> str:
-        """Why there is no number where none was to be expected; empty otherwise."""
+        """Why it does not apply or was left out; empty otherwise."""
         failure = self.record.failure
         return failure.message if failure is not None and self.record.refused else ""
 
@@ -100,12 +101,12 @@ class SubstituteResult:
 
     @property
     def name(self) -> str:
-        """Of the substitute."""
+        """The name of the substitute."""
         return self.record.spec.workload.architecture.partition("~")[2]
 
     @property
     def promised(self) -> float | None:
-        """The layer's multiply-accumulates over the substitute's."""
+        """Multiply-accumulates of the layer divided by those of the substitute."""
         cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
         return (
             whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
@@ -113,19 +114,19 @@ class SubstituteResult:
 
     @cached_property
     def measured(self) -> Estimate | None:
-        """The layer's time over the substitute's, side by side."""
+        """Time of the layer divided by that of the substitute, side by side."""
         return _against(self.record, self.layer)
 
     @property
     def refusal(self) -> str:
-        """Why it cannot stand there; empty if it can."""
+        """Why it cannot replace the layer; empty if it can."""
         failure = self.record.failure
         return failure.message if failure is not None and self.record.refused else ""
 
 
 @dataclass(frozen=True)
 class LayerResults:
-    """A layer on a device: its ways and its substitutes, in the order of the records."""
+    """A layer on a device: its implementations and substitutes, in the order of the records."""
 
     workload: Workload
     device: Device
@@ -135,7 +136,7 @@ class LayerResults:
 
     @property
     def baseline(self) -> Record | None:
-        """Plain eager in fp32, or in the first dtype there is."""
+        """Plain eager in fp32, or else in the first dtype."""
         found = [cell.default for cell in self.cells if cell.default is not None]
         plain = [record for record in found if record.spec.mode == Mode()]
         return next(iter([*plain, *found]), None)
@@ -193,7 +194,7 @@ def _against(record: Record, other: Record | None) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Advice:
-    """What one class of change gains for one layer.
+    """The gain of one class of change for one layer.
 
     Attributes:
         bench: the layer.
@@ -202,11 +203,11 @@ class Advice:
         chosen: the fastest of those that clearly gain (``choice``); ``None`` if none does.
         gain: over the default of its dtype, or for a substitute over the layer in its mode; for
             class A over the plain layer.
-        beside: for class B, against the best library way.
+        beside: for class B, against the best library implementation.
         promised: for class C, the gain that multiply-accumulates promise.
-        tried: how many right ones there were.
-        wrong, loose: how many were left aside because their output is so.
-        rounds: the most that any of them was measured in; one says nothing of differences.
+        tried: number of those with a correct output.
+        wrong, loose: number of those left out because of their output.
+        rounds: the most that any of them was measured in; one cannot show a difference.
     """
 
     bench: LayerResults
@@ -223,14 +224,14 @@ class Advice:
 
     @property
     def visible(self) -> bool:
-        """Whether there is a difference that can be seen."""
+        """Whether there is a clear difference."""
         return self.chosen is not None
 
 
 def advice(bench: LayerResults) -> tuple[Advice, ...]:
     """A line per class that was tried, in the order of ``CLASSES``; B and C for every dtype.
 
-    Within a dtype, because a gain over a slow default in one says nothing of another.
+    Within a dtype, because a gain over a slow default in one says nothing about another.
     """
     base = bench.baseline
     config = [c.record for c in bench.cells if is_configuration(c.record.spec.mode)]
@@ -260,7 +261,7 @@ def _dtype(record: Record) -> str:
 def _chosen(
     bench: LayerResults, kind: str, dtype: str, pairs: Sequence[tuple[Record, Record | None]]
 ) -> list[Advice]:
-    """What to choose of those that are fit; nothing if nothing was measured."""
+    """The choice among the eligible ones; ``None`` if nothing was measured."""
     measured = [pair for pair in pairs if metrics.latency(pair[0]) is not None]
     usable = [pair for pair in measured if eligible(pair[0])]
     if not measured:

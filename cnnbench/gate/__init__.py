@@ -1,4 +1,4 @@
-"""The gate's door: two sides -> what changed -> what to think of it -> how the command ends.
+"""The entrance to the gate: two sides -> changes -> verdicts -> the end of the command.
 
 ``changes`` pairs stored records by spec id, ``side_by_side`` takes what was measured just now;
 neither knows thresholds. ``judging`` gives verdicts, ``conclusion`` exit codes.

@@ -1,4 +1,4 @@
-"""A baseline file: what is kept of a run so that later ones can be judged by it.
+"""A baseline file: the essence of a run, kept so that later measurements can be judged.
 
 Small JSON, laid out so that a review in git reads well: one line per fact of the machine, per part
 of a spec and per round. Single samples are not kept, only each slice's count, quartiles and CPU
@@ -45,7 +45,7 @@ _SOFT = ("system", "kernel", "libc", "hypervisor", "governor", "turbo", "transpa
 
 @dataclass(frozen=True)
 class Source:
-    """What was measured, so that it can be measured again.
+    """The code that was measured, so that it can be measured again.
 
     Attributes:
         revision: git commit of the user's repository, ``None`` outside of one.
@@ -62,7 +62,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Round:
-    """What is kept of one worker process.
+    """The kept data of one worker process.
 
     Attributes:
         session: the run it belongs to.
@@ -76,7 +76,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Noise:
-    """What earlier rounds say of the noise of a spec, as standard deviations of log time.
+    """The noise of a spec, learnt from earlier rounds, as standard deviations of log time.
 
     Attributes:
         rounds: between rounds of one session.
@@ -86,10 +86,14 @@ class Noise:
     rounds: float | None = None
     sessions: float | None = None
 
+    def __post_init__(self) -> None:
+        if not all(0 <= one <= 10 for one in (self.rounds, self.sessions) if one is not None):
+            raise SchemaError(f"{self}: expected a standard deviation of log time, 0 to 10")
+
 
 @dataclass(frozen=True)
 class BaselineEntry:
-    """What is kept of one spec."""
+    """The kept data of one spec."""
 
     cost: Cost | None = None
     structure: Structure | None = None
@@ -101,7 +105,7 @@ class BaselineEntry:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline.
+    """The content of a baseline file.
 
     Attributes:
         created: UTC, ISO 8601.
@@ -126,16 +130,16 @@ class Baseline:
 
     @property
     def environment(self) -> Environment:
-        """Where it was measured."""
+        """The environment of the measurement."""
         return Environment(self.hard, self.soft)
 
     def records(self) -> dict[str, Record]:
-        """The specs as records, as far as they were kept."""
+        """The specs as records, with the data that the file keeps."""
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
 
 
 def side_of(baseline: Baseline, name: str) -> Side:
-    """A baseline as a side of a comparison, with the noise it has learnt."""
+    """A baseline file as a side of a comparison, with its learnt noise."""
     return Side(
         name=name,
         environment=baseline.environment,
@@ -153,7 +157,7 @@ def side_of(baseline: Baseline, name: str) -> Side:
 
 
 def of_run(run: StoredRun, source: Source) -> Baseline:
-    """What is kept of a run; specs that failed are left out.
+    """The baseline file of a run; failed specs are left out.
 
     Raises:
         StoreError: the run has nothing to keep.
@@ -169,14 +173,14 @@ def of_records(
     plan: Mapping[str, Any],
     session: str,
 ) -> Baseline:
-    """What is kept of records; those that failed are left out.
+    """The baseline file of records; failed ones are left out.
 
     Raises:
         StoreError: there is nothing to keep.
     """
     good = [record for record in records if record.failure is None]
     if not good:
-        raise StoreError(f"{session}: no spec was measured to the end; nothing to keep")
+        raise StoreError(f"{session}: no spec was measured completely, so there is nothing to keep")
     torch = (environment.hard.get("torch") or {}).get("version")
     return Baseline(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -192,20 +196,20 @@ def of_records(
 
 
 def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Baseline:
-    """A baseline with a further run.
+    """A baseline file with one more run.
 
     Specs that do the same as before keep their earlier rounds, so that the noise between sessions
     is learnt; what changed is replaced.
 
     Raises:
-        Incomparable: the new run is of another environment.
+        Incomparable: the new run is from another environment.
     """
     if replace_all:
         return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
     if not _alike(old, new):
         raise Incomparable(
-            "the run is of another environment than the baseline; rounds of different machines"
-            " do not join; use --replace, or save a baseline of its own"
+            "the run is from another environment than the baseline file; rounds of different"
+            " machines cannot be combined; use --replace, or save a separate baseline file"
         )
     specs = dict(old.specs)
     for name, entry in new.specs.items():
@@ -271,7 +275,7 @@ def _slice(turn: int, kept: tuple[int, int, int, int, int, int]) -> Slice:
 
 
 def _record(name: str, entry: BaselineEntry, whole: Baseline) -> Record:
-    check = entry.check or Check("unchecked", reason="not kept in the baseline")
+    check = entry.check or Check("unchecked", reason="not kept in the baseline file")
     runs = tuple(
         Run(
             round=number,
@@ -299,20 +303,20 @@ def read(path: Path) -> Baseline:
     """Read a baseline file.
 
     Raises:
-        StoreError: it cannot be read, or is something else.
-        Incomparable: of a schema that this version does not know.
+        StoreError: the file cannot be read, or is not a baseline file.
+        Incomparable: its schema is unknown to this version.
     """
     try:
         data = json.loads(path.read_text(encoding="utf8"))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path}: not a baseline: it is not JSON") from error
+        raise StoreError(f"{path}: not a baseline file: it is not JSON") from error
     if not isinstance(data, dict) or data.get("kind") != KIND:
-        raise StoreError(f"{path}: not a baseline; make one with 'cnnbench baseline save'")
+        raise StoreError(f"{path}: not a baseline file; make one with 'cnnbench baseline save'")
     if data.get("schema") != SCHEMA:
         raise Incomparable(
-            f"{path}: baseline schema {data.get('schema')} is not known to this version"
+            f"{path}: schema {data.get('schema')} is not known to this version"
             f" ({SCHEMA}); save it again, or install the cnnbench that wrote it"
         )
     try:
@@ -348,7 +352,7 @@ def render(what: Baseline) -> str:
 
 
 def _lean(data: Any) -> Any:
-    """Without what is empty: reading puts it back."""
+    """The data without empty fields, which reading restores."""
     if isinstance(data, dict):
         parts = {key: _lean(value) for key, value in data.items()}
         return {key: value for key, value in parts.items() if value not in ({}, [], "")}

@@ -39,14 +39,14 @@ How = Literal["exact", "paired", "apart", "described", "unknown"]
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: a run, or what a baseline keeps of one.
+    """One of two sides: a run, or a baseline file.
 
     Attributes:
         name: for people.
         environment: where it was measured.
         records: by spec id, in order.
-        sessions: spec id -> how many sittings its rounds come from; one if not named.
-        noise: spec id -> standard deviation of log time between sittings, where it was learnt.
+        sessions: spec id -> number of sessions that its rounds come from; one if not named.
+        noise: spec id -> standard deviation of log time between sessions, where it was learnt.
     """
 
     name: str
@@ -70,7 +70,7 @@ class Change:
         pairs: log-ratios, one per common ensemble.
         shift: what the interval is made of.
         drift: half-width in log time that the machine may have drifted between the two.
-        disturbed: why an absolute time is not to be believed.
+        disturbed: why an absolute time cannot be trusted.
         outcome: of a comparison that was measured side by side just now: with its looks, CPU time
             and confirmation it knows more than the pairs do.
     """
@@ -111,17 +111,17 @@ class Row:
 
     @property
     def name(self) -> str:
-        """As people read it."""
+        """The name for people."""
         return self.title or self.spec
 
     def change(self, metric: str) -> Change | None:
-        """Of one metric."""
+        """The change of one metric; ``None`` if it was not compared."""
         return next((one for one in self.changes if one.metric == metric), None)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Everything that two sides have to say to each other.
+    """The comparison of two sides.
 
     Attributes:
         old, new: their names.
@@ -161,7 +161,7 @@ class Comparison:
 
 
 def side_of(run: StoredRun) -> Side:
-    """A run as a side: one sitting."""
+    """A run as a side, with one session."""
     records = {record.id: record for record in run.records}
     return Side(run.manifest.run, run.environment, records)
 
@@ -184,7 +184,7 @@ def compare(old: Side, new: Side) -> Comparison:
 
 
 def made_up(*environments: Environment) -> bool:
-    """Whether something was only pretended to be measured."""
+    """Whether a side was made up by the fake executor."""
     return any(one.hard.get("fake") for one in environments)
 
 
@@ -238,7 +238,7 @@ def _row(name: str, old: Side, new: Side) -> Row:
 
 
 def _drift(name: str, old: Side, new: Side) -> float:
-    """How far, in log time, the machine may have drifted between two sittings."""
+    """How far, in log time, the machine may have drifted between two sessions."""
     learnt = [side.noise[name] for side in (old, new) if name in side.noise]
     deviation = max(learnt, default=BETWEEN_SESSIONS)
     sittings = [side.sessions.get(name, 1) for side in (old, new)]
@@ -246,7 +246,7 @@ def _drift(name: str, old: Side, new: Side) -> float:
 
 
 def measured(metric: Metric) -> bool:
-    """Whether a metric is a time or follows from one: never twice the same."""
+    """Whether a metric is a time or follows from one, so that it is never exactly repeated."""
     return metric.nature == "time"
 
 
@@ -262,7 +262,9 @@ def _change(metric: Metric, before: Record, after: Record, drift: float) -> Chan
         )
     shift = stats.shift(old, new)
     ratio = _ratio(shift, shift.half())
-    disturbed = _disturbed(before) or _disturbed(after)
+    # What leaves waiting out is not disturbed by it.
+    clocked = metric.name not in {"latency_awake", "cpu_time"}
+    disturbed = (_disturbed(before) or _disturbed(after)) if clocked else ""
     return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed)
 
 
@@ -314,8 +316,8 @@ def _disturbed(record: Record) -> str:
 
 
 def _ratio(shift: Shift, half: float | None) -> Estimate:
-    point = math.exp(shift.centre)
+    point = stats.ratio_of(shift.centre)
     if half is None:
         return Estimate(point)
-    low, high = math.exp(shift.centre - half), math.exp(shift.centre + half)
+    low, high = stats.ratio_of(shift.centre - half), stats.ratio_of(shift.centre + half)
     return Estimate(point, low, high, shift.rounds)

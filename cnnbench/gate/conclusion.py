@@ -1,9 +1,10 @@
-"""What a judgement means for a job: nothing, or an error with its exit code."""
+"""A judgement -> the exit code of the command."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnnbench import units
 from cnnbench.errors import Incomparable, Inconclusive, Regressed, SomeFailed
 
 if TYPE_CHECKING:
@@ -11,19 +12,19 @@ if TYPE_CHECKING:
 
 
 def conclude(judgement: Judgement, *, strict: bool = False) -> None:
-    """End a command as its judgement asks for.
+    """Raise the error that corresponds to a judgement, if any.
 
     Raises:
         Regressed: something got worse than its threshold allows.
         SomeFailed: specs have no number, or are missing.
-        Inconclusive: with ``strict``, the machine cannot tell.
+        Inconclusive: with ``strict``, a verdict is inconclusive.
         Incomparable: with ``strict``, timing was not judged because the environments differ.
     """
     total = len(judgement.rows)
     worse, failed = judgement.count("regression"), judgement.count("failed")
     missing, unsure = judgement.count("missing"), judgement.count("inconclusive")
     if worse:
-        raise Regressed(f"{worse} of {total} specs regressed")
+        raise Regressed(f"{worse} of {units.number(total, 'spec')} regressed")
     if failed or missing:
         parts = [f"{failed} failed"] * bool(failed) + [f"{missing} are missing"] * bool(missing)
         raise SomeFailed(f"{' and '.join(parts)}, of {total} specs; see the reasons")

@@ -1,4 +1,4 @@
-"""What two records of one spec do differently, exactly: no clock, no tolerance.
+"""Structural differences between two records of one spec, exact: no clock, no tolerance.
 
 A facet is one side of a structure (operators, kernels, output shapes, …); its differences are lines
 for people. What either side did not measure is not compared, and can be asked for by name.
@@ -48,7 +48,7 @@ class Facet:
 
 
 def _counts(title: str, old: Mapping[str, int], new: Mapping[str, int]) -> list[str]:
-    """Differences of two histograms; what went and what came in the same number share a line."""
+    """Differences of two histograms; an equal number that went and came shares a line."""
     changed = {key: (old.get(key, 0), new.get(key, 0)) for key in sorted({*old, *new})}
     gone = {key: before for key, (before, after) in changed.items() if before and not after}
     come = {key: after for key, (before, after) in changed.items() if after and not before}
@@ -119,7 +119,7 @@ def _count(*fields: tuple[str, str]) -> Callable[[Record, Record], Lines]:
 
 
 def _compiled(field: str, title: str) -> Callable[[Record, Record], Lines]:
-    """A number of compiled code: where neither side compiles, there is nothing to differ."""
+    """The difference of a number about compiled code; none where neither side compiles."""
     number = _count((field, title))
 
     def lines(old: Record, new: Record) -> Lines:
@@ -168,7 +168,7 @@ FACETS: tuple[Facet, ...] = (
     Facet("graphs", _compiled("graphs", "compiled graphs"), "graphs that the compiler made"),
     Facet("graph_breaks", _histogram("graph_breaks", "graph breaks"), "where the compiler gave up"),
     Facet("recompiles", _compiled("recompiles", "recompiles"), "further compilations"),
-    Facet("output", _check, "whether the output is right: ok, loose, wrong"),
+    Facet("output", _check, "status of the output: ok, loose, wrong"),
 )  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def facet(name: str) -> Facet:
 
 
 def differences(old: Record, new: Record) -> tuple[Difference, ...]:
-    """Everything that changed, in the order of ``FACETS``."""
+    """All differences, in the order of ``FACETS``."""
     return tuple(Difference(one.name, text) for one in FACETS for text in one.lines(old, new) or [])
 
 

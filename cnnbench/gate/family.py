@@ -1,4 +1,4 @@
-"""How often a whole judgement may be wrong: the one place that decides it, for every command.
+"""The error of a whole judgement: the one place that decides it, for every command.
 
 Each look at a single comparison has an error of 1 %, and what is measured side by side now is
 looked at twice before it is called a regression. That is enough for one benchmark and for dozens.
@@ -6,7 +6,7 @@ Above ``MANY`` it adds up, and then only those regressions stay that stand besid
 Holm's procedure at ``ERROR``: the chance that even one of them is false is at most that.
 
 ``ERROR`` is 5 % and not the 1 % of a look, because it bounds something else: any false alarm among
-all comparisons, if every one of them had changed by just half the threshold. Of identical code the
+all comparisons, if every one of them had changed by just half the threshold. For identical code the
 chance is far smaller still. At 1 %, the handful of pairs that ends a look would seldom be clear
 enough for a long list, and real regressions would end as "inconclusive".
 """
@@ -32,7 +32,7 @@ ERROR = 0.05
 def unproven(
     tests: Mapping[Name, tuple[Sequence[float], SequentialRule]],
 ) -> frozenset[Name]:
-    """Names of the tests whose regression, if it was called one, does not stand beside the others.
+    """Names of the tests whose regression is not significant among all the others.
 
     Args:
         tests: by name, the log-ratios of all pairs that were measured, and the rule that judges
@@ -46,8 +46,8 @@ def unproven(
 
 
 def reason(count: int) -> str:
-    """Why a regression does not stand among ``count`` comparisons."""
-    return f"one of {count} comparisons: among that many, not clear enough; measure more pairs"
+    """The reason why a regression is not significant among ``count`` comparisons."""
+    return f"not significant as one of {count} comparisons; measure more pairs"
 
 
 def holm(p_values: Mapping[Name, float], alpha: float) -> frozenset[Name]:

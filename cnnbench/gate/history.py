@@ -4,7 +4,7 @@ Steps are found by E-divisive (Matteson and James, "A nonparametric approach for
 point analysis of multivariate data", JASA 109, 2014): the split with the largest energy distance
 between its two sides, kept if few permutations of the series have one as large, then the same in
 each part. Values are compared by their logarithms. A step may be the machine's and not the code's:
-runs of other days measure other days; what a change did is told by measuring side by side.
+different days have different conditions; to see the effect of a change, measure side by side.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Series:
 def series(
     runs: Sequence[StoredRun], metric: str, keep: Callable[[str], bool], seed: int = 0
 ) -> list[Series]:
-    """A series per spec.
+    """The series of a metric, one per spec.
 
     Args:
         runs: in any order.
@@ -121,7 +121,7 @@ def _steps(points: Sequence[Point], seed: int) -> list[StepChange]:
 
 
 def change_points(values: Sequence[float], seed: int = 0, level: float = LEVEL) -> dict[int, float]:
-    """Where a series changes its level.
+    """The step changes of a series.
 
     Args:
         values: in order of time.

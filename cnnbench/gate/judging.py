@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
-from cnnbench import metrics
+from cnnbench import metrics, stats
 from cnnbench.gate import facets, family
 from cnnbench.gate.changes import Change, Comparison, Row, measured
 from cnnbench.gate.rule import (
@@ -38,7 +38,7 @@ _OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
 
 @dataclass(frozen=True)
 class Threshold:
-    """How much worse something may be.
+    """The largest acceptable change for the worse.
 
     Attributes:
         metric: a metric, a facet of the structure, or ``structure`` for all facets.
@@ -55,7 +55,7 @@ class Threshold:
     asked: bool = True
 
     def covers(self, spec: Spec) -> bool:
-        """Whether it is for such a spec."""
+        """Whether the threshold applies to such a spec."""
         names = {spec.workload.model, spec.workload.architecture}
         return any(fnmatchcase(name, self.model) for name in names) and fnmatchcase(
             spec.mode.text, self.mode
@@ -64,7 +64,7 @@ class Threshold:
 
 @dataclass(frozen=True)
 class MetricVerdict:
-    """What is thought of one metric or facet of one spec.
+    """The verdict on one metric or facet of one spec.
 
     Attributes:
         spec: its id, or what a comparison of two is called.
@@ -102,7 +102,7 @@ class Judgement:
     Attributes:
         comparison: what was judged.
         rows: in its order.
-        forced: timing of different environments was judged all the same.
+        forced: timing was judged although the environments differ.
     """
 
     comparison: Comparison
@@ -110,11 +110,11 @@ class Judgement:
     forced: bool = False
 
     def count(self, verdict: Verdict) -> int:
-        """Rows with a verdict."""
+        """The number of rows with a verdict."""
         return sum(row.verdict == verdict for row in self.rows)
 
     def findings(self, verdict: Verdict) -> list[MetricVerdict]:
-        """Every finding with a verdict."""
+        """All findings with a verdict."""
         return [one for row in self.rows for one in row.findings if one.verdict == verdict]
 
 
@@ -146,7 +146,7 @@ def judge(
 
 
 def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
-    """What holds for a spec: metric or facet -> the last threshold that covers it."""
+    """The thresholds for a spec: metric or facet -> the last one that covers it."""
     found: dict[str, Threshold] = {}
     for threshold in thresholds:
         if threshold.covers(spec):
@@ -182,7 +182,7 @@ def _findings(
 
 
 def _is_made_of(change: Change, threshold: Threshold) -> bool:
-    """Whether a change is judged where no time is: counts and bytes that there are."""
+    """Whether a change is judged without timing: exact counts and bytes."""
     if measured(metrics.metric(change.metric)):
         return False
     return change.how != "unknown" or threshold.asked
@@ -264,20 +264,22 @@ def _timed(change: Change, rule: SequentialRule) -> Decision:
     wide = math.hypot(half, change.drift)
     low, high = change.shift.centre - wide, change.shift.centre + wide
     verdict = None if change.disturbed else judge_interval(low, high, rule)
-    reason = change.disturbed or "measured at different times; side by side: 'cnnbench ab'"
+    reason = (
+        change.disturbed or "measured at different times; use 'cnnbench ab' to measure side by side"
+    )
     return Decision(
         verdict=verdict or "inconclusive",
-        estimate=math.expm1(change.shift.centre),
-        low=math.expm1(low),
-        high=math.expm1(high),
+        estimate=stats.change_of(change.shift.centre),
+        low=stats.change_of(low),
+        high=stats.change_of(high),
         pairs=change.shift.rounds,
-        resolvable=math.expm1(rule.margin + wide),
+        resolvable=stats.change_of(rule.margin + wide),
         reason="" if verdict else reason,
     )
 
 
 def _doubtful(findings: Sequence[MetricVerdict]) -> dict[tuple[str, str], MetricVerdict]:
-    """Regressions that do not stand beside all others, as what they are then."""
+    """Regressions that are not significant among all others, as inconclusive."""
     tests = {
         (one.spec, one.metric): (_measured(one.change), _rule(one))
         for one in findings
@@ -304,7 +306,7 @@ def _of_row(row: Row, findings: Sequence[MetricVerdict]) -> tuple[Verdict, str]:
     if row.state is not None:
         return row.state, row.reason
     if not findings:
-        return "inconclusive", "no threshold is for anything that both sides measured"
+        return "inconclusive", "no threshold applies to anything that both sides measured"
     worst = min(findings, key=lambda one: VERDICTS.index(one.verdict))
     reasons = [one.reason for one in findings if one.verdict == worst.verdict and one.reason]
     if worst.verdict in {"improvement", "unchanged"}:

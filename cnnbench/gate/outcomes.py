@@ -1,4 +1,4 @@
-"""Paired comparisons and what became of them: the values that measuring hands to judging."""
+"""Paired comparisons and their outcomes: the values that measuring hands to judging."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PairedComparison:
 
     @property
     def name(self) -> str:
-        """Its name in tables."""
+        """The name in tables."""
         base, head = self.base.id, self.head.id
         if base == head:
             return base
@@ -48,7 +48,7 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class PairedOutcome:
-    """What became of a comparison.
+    """The outcome of a paired comparison.
 
     Attributes:
         comparison: which.
@@ -93,7 +93,7 @@ class PairedOutcome:
 
 
 def together(outcomes: Sequence[PairedOutcome]) -> list[PairedOutcome]:
-    """Outcomes of one session; regressions stay only if they stand beside all the others."""
+    """Outcomes of one session; a regression stays only if it is significant among all of them."""
     tests = {
         index: (one.measured, one.comparison.rule)
         for index, one in enumerate(outcomes)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cnnbench.errors import UsageError
-from cnnbench.stats import t_interval, t_probability, t_quantile
+from cnnbench.stats import change_of, t_interval, t_probability, t_quantile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Better = Literal["lower", "higher"]
 
-# More pairs are not measured where those that there are could only decide about a threshold so many
+# No more pairs are measured where those so far could only decide about a threshold this many
 # times as large; two pairs more than the fewest must have said so.
 HOPELESS = 2.0
 _PAIRS_OF_HOPE = 2
@@ -39,7 +39,7 @@ _PAIRS_OF_HOPE = 2
 
 @dataclass(frozen=True)
 class SequentialRule:
-    """When to stop and what to say.
+    """When to stop, and with which verdict.
 
     Attributes:
         threshold: relative change that must not pass, e.g. 0.05.
@@ -57,8 +57,8 @@ class SequentialRule:
     def __post_init__(self) -> None:
         if not 0 < self.threshold < math.inf:
             raise UsageError(
-                f"threshold {self.threshold}: what is measured is never exactly the same;"
-                " it must be above zero"
+                f"threshold {self.threshold}: measured times are never exactly equal,"
+                " so it must be above zero"
             )
         if not 2 <= self.least <= self.most:
             raise UsageError(f"{self.least} to {self.most} pairs: needs at least 2, and in order")
@@ -72,13 +72,13 @@ class SequentialRule:
 
     @property
     def margin(self) -> float:
-        """Where the verdict turns: half the threshold, as a log-ratio."""
+        """Where the verdict switches: half the threshold, as a log-ratio."""
         return self.tau / 2
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What the pairs say so far.
+    """The result of the pairs so far.
 
     Attributes:
         verdict: ``None`` means undecided: measure another pair.
@@ -99,7 +99,7 @@ class Decision:
 
 
 def decide(pairs: Sequence[float], rule: SequentialRule, spent: bool = False) -> Decision:
-    """Look at the pairs that there are.
+    """Look at the pairs measured so far.
 
     Args:
         pairs: log(head / base) of each pair, in order.
@@ -108,16 +108,16 @@ def decide(pairs: Sequence[float], rule: SequentialRule, spent: bool = False) ->
     """
     last = spent or len(pairs) >= rule.most
     if len(pairs) < 2:
-        point = math.expm1(pairs[0]) if pairs else None
+        point = change_of(pairs[0]) if pairs else None
         few = "too few pairs within the budget"
         return Decision("inconclusive" if last else None, point, pairs=len(pairs),
                         reason=few if last else "")  # fmt: skip
     centre, half = t_interval(pairs, 1 - 2 * rule.alpha)
     found = Decision(
         verdict=None,
-        estimate=math.expm1(centre),
-        low=math.expm1(centre - half),
-        high=math.expm1(centre + half),
+        estimate=change_of(centre),
+        low=change_of(centre - half),
+        high=change_of(centre + half),
         pairs=len(pairs),
         resolvable=resolvable(pairs, rule),
     )
@@ -127,13 +127,13 @@ def decide(pairs: Sequence[float], rule: SequentialRule, spent: bool = False) ->
     if verdict is None and last:
         return replace(found, verdict="inconclusive", reason="the interval is too wide")
     if verdict is None and hopeless(pairs, rule):
-        reason = f"too noisy: even {rule.most} such pairs would not tell"
+        reason = f"too noisy: even {rule.most} such pairs would not decide"
         return replace(found, verdict="inconclusive", reason=reason)
     return replace(found, verdict=verdict)
 
 
 def judge_interval(low: float, high: float, rule: SequentialRule) -> Verdict | None:
-    """Where an interval of a log-ratio lies; ``None`` where it cannot tell."""
+    """The verdict of an interval of a log-ratio; ``None`` if it is undecided."""
     if rule.better == "higher":
         low, high = -high, -low
     if low > rule.margin:
@@ -144,21 +144,21 @@ def judge_interval(low: float, high: float, rule: SequentialRule) -> Verdict | N
 
 
 def resolvable(pairs: Sequence[float], rule: SequentialRule) -> float:
-    """The smallest relative threshold that so noisy pairs decide within ``rule.most`` of them.
+    """The smallest relative threshold that ``rule.most`` pairs with this noise can decide.
 
     Args:
         pairs: at least two log-ratios.
         rule: how many pairs there can be, and the error of a look.
     """
     half = t_quantile(1 - rule.alpha, rule.most - 1) * statistics.stdev(pairs)
-    return math.expm1(2 * half / math.sqrt(rule.most))
+    return change_of(2 * half / math.sqrt(rule.most))
 
 
 def hopeless(pairs: Sequence[float], rule: SequentialRule) -> bool:
-    """Whether more pairs are wasted time, so that it is better to say at once that nobody can tell.
+    """Whether more pairs are wasted time, so that the verdict is better given at once.
 
     Only where the noise is far too large for the threshold, and the change is not so large that
-    ``rule.most`` pairs would show it all the same.
+    ``rule.most`` pairs would still show it.
     """
     if len(pairs) < min(rule.least + _PAIRS_OF_HOPE, rule.most):
         return False
@@ -189,12 +189,12 @@ def checked_by_cpu_time(
     return replace(
         decision,
         verdict="inconclusive",
-        reason="wall clock and CPU time disagree: waiting, or a neighbour",
+        reason="wall clock and CPU time disagree: the process waits, or another process interferes",
     )
 
 
 def p_value(pairs: Sequence[float], rule: SequentialRule) -> float:
-    """Chance of such pairs, or worse ones, if the change were only half the threshold.
+    """The p-value of the pairs if the change were only half the threshold.
 
     Args:
         pairs: at least two log-ratios.
@@ -209,7 +209,7 @@ def p_value(pairs: Sequence[float], rule: SequentialRule) -> float:
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Interval of a rate from so many successes in ``n`` trials (Wilson 1927).
+    """Interval of a rate from the number of successes in ``n`` trials (Wilson 1927).
 
     >>> [round(end, 3) for end in wilson(0, 32)]
     [0.0, 0.107]

@@ -1,4 +1,4 @@
-"""Comparisons of what was measured side by side just now; ``changes`` compares what is stored."""
+"""Paired outcomes -> comparisons; ``changes`` compares stored records."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ def comparison(
 
 
 def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comparison:
-    """Put times that were measured side by side just now in place of what stored records say.
+    """Replace the times of stored records by those measured side by side just now.
 
     What a network is made of still comes from the records: measuring both sides again would show
-    how both are today, not what changed since the baseline.
+    how both are today, not what changed since the baseline file was saved.
 
     Args:
-        stored: baseline against head.
+        stored: baseline file against head.
         outcomes: of the same specs.
     """
     found = {one.comparison.base.id: one for one in outcomes}
@@ -73,7 +73,7 @@ def _fresh(row: Row, outcome: PairedOutcome) -> tuple[Change, ...]:
 
 
 def _changes(outcome: PairedOutcome) -> dict[str, Change]:
-    """What the pairs say of every metric that follows from the time of a call alone."""
+    """The change, by the pairs, of every metric that follows from the time of a call alone."""
     if outcome.failure is not None or not outcome.decided_by:
         return {"latency": replace(_estimates(outcome, "latency"), outcome=outcome)}
     found = {
@@ -83,7 +83,7 @@ def _changes(outcome: PairedOutcome) -> dict[str, Change]:
 
 
 def _estimates(outcome: PairedOutcome, metric: str) -> Change:
-    """The absolute values, of all pairs."""
+    """The absolute values, over all pairs."""
     old, new = (
         Record(outcome.comparison.spec(role).id, "", "", runs=outcome.runs.get(role, ()))
         for role in ROLES

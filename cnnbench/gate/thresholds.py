@@ -49,7 +49,7 @@ def parse(text: str, origin: str = "--threshold") -> Threshold:
 
     Raises:
         UsageError: it does not parse; the message says where.
-        UnknownName: a metric that there is not.
+        UnknownName: there is no such metric.
     """
     left, equals, limit = text.strip().rpartition("=")
     if not equals:
@@ -63,8 +63,8 @@ def threshold(metric: str, limit: Any, origin: str, model: str = "", mode: str =
     """A threshold of a metric and a limit as it was written.
 
     Raises:
-        UsageError: the limit means nothing; the message begins with ``origin``.
-        UnknownName: a metric that there is not.
+        UsageError: the limit is invalid; the message begins with ``origin``.
+        UnknownName: there is no such metric.
     """
     if metric not in names():
         raise UnknownName("metric", metric, names(), f"(in {origin})")
@@ -84,17 +84,17 @@ def _limit(metric: str, limit: Any, origin: str) -> float | None:
         raise UsageError(f"{origin}: '{text}' is not a share such as 5%, or 0, or off")
     value = float(percent[1]) / 100 if percent is not None else 0.0
     if value == 0 and measured(metrics.metric(metric)):
-        raise UsageError(f"{origin}: no {metric} is ever exactly the same; give more than 0")
+        raise UsageError(f"{origin}: no {metric} is ever exactly the same; use more than 0")
     return value
 
 
 def defaults() -> list[Threshold]:
-    """What holds where nothing else is said."""
+    """The default thresholds."""
     return [replace(parse(text, "default"), asked=False) for text in _DEFAULTS]
 
 
 def in_force(file: Path | None, words: Iterable[str], folder: Path) -> list[Threshold]:
-    """Everything that holds, in order: defaults, file, command line.
+    """All thresholds, in order: defaults, file, command line.
 
     Args:
         file: a TOML file, or ``None`` for pyproject.toml in ``folder`` if there is one.
@@ -102,7 +102,7 @@ def in_force(file: Path | None, words: Iterable[str], folder: Path) -> list[Thre
         folder: where to look.
 
     Raises:
-        UsageError: one does not parse; the message says where.
+        UsageError: a threshold does not parse; the message says where.
     """
     own = folder / "pyproject.toml"
     chosen = file if file is not None else own if own.is_file() else None

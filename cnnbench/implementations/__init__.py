@@ -1,7 +1,7 @@
-"""Convolutions, each computed in many ways: one file per algorithm, one table of them.
+"""Implementations of convolutions: one file per algorithm, one table of them.
 
-``implementation(name)`` gives a value with a rule of applicability, exact formulas, a preparation
-of weights that is timed apart, and the function itself. Knows nothing of benchmarks or modes.
+``implementation(name)`` returns a value with a rule of applicability, exact formulas, a separately
+timed preparation of weights, and the function itself. Knows nothing of benchmarks or modes.
 """
 
 from cnnbench.implementations.implementation import DTYPES, Implementation, Prepared

@@ -1,4 +1,4 @@
-"""``python -m cnnbench.implementations`` writes ``cnnbench/conv/implementations.json`` anew."""
+"""``python -m cnnbench.implementations`` rewrites ``cnnbench/conv/implementations.json``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Modules that stand in the place of a convolution and are more than a chain of layers.
+"""Modules that replace a convolution and are more than a chain of layers.
 
 Batch norm is left out: at inference it is folded into the convolutions. Knows no problem and no
 table; channels and geometry are given as layers.
@@ -62,8 +62,9 @@ class Ghost(nn.Module):
 class Octave(nn.Module):
     """Half of the channels at half of the resolution, with paths both ways.
 
-    The slow half is made by pooling and unmade by upsampling within the layer, so that shapes are
-    those of a plain convolution. Chen et al.: Drop an Octave, 2019, arXiv:1904.05049, section 3.2.
+    The slow half is created by pooling and merged by upsampling within the layer, so that shapes
+    are those of a plain convolution. Chen et al.: Drop an Octave, 2019, arXiv:1904.05049, section
+    3.2.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The matrices of Winograd's short convolutions, made by the Cook-Toom construction, exactly.
+"""The exact matrices of Winograd's short convolutions, by the Cook-Toom construction.
 
 ``F(m, r)`` computes m outputs of an r-tap filter with a = m + r - 1 multiplications instead of m r:
 ``y = A^T [(G g) * (B^T d)]``. The a points are those of Lavin's wincnn: 0, 1, -1, 2, -2, 1/2, -1/2

@@ -1,8 +1,8 @@
 """The definition: for every channel of a group and every tap, multiply and add a shifted image.
 
-The order of loops of a plain C program, with the loops over images, output channels and pixels
-left to one element-wise operation. No matrix product: slow, and easy to believe. Half-width types
-are summed in fp32.
+The loops have the order of a plain C program, but one element-wise operation replaces the loops
+over images, output channels and pixels. Without a matrix product it is slow, but easy to verify.
+Half-width types are summed in fp32.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables as text: ``conv/implementations.json``, what can be listed without torch."""
+"""The tables as text: ``conv/implementations.json``, which can be listed without torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def substitute_row(substitute: Substitute) -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return the whole of ``conv/implementations.json``: in the tables' order, a line per row."""
+    """Return the content of ``conv/implementations.json``: in table order, a line per row."""
     tables = {
         "implementations": [row(one) for one in IMPLEMENTATIONS.values()],
         "substitutes": [substitute_row(one) for one in SUBSTITUTES.values()],

@@ -1,4 +1,4 @@
-"""FFT: a product of spectra. The same work for every kernel size, and large prepared weights.
+"""FFT: a product of spectra, with the same work for every kernel size and large prepared weights.
 
 Mathieu, Henaff, LeCun: Fast Training of Convolutional Networks through FFTs, 2013,
 arXiv:1312.5851. Spectra of real images are half as wide; a complex product is four real ones. With
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 def _size(problem: ConvProblem) -> tuple[int, int]:
-    """Of the transform: the padded image, enlarged to products of 2, 3 and 5.
+    """Size of the transform: the padded image, enlarged to products of 2, 3 and 5.
 
-    No larger: what wraps around are outputs beyond the last.
+    It need not be larger, because only outputs beyond the last wrap around.
     """
     high, wide = problem.padded
     return _smooth(high), _smooth(wide)
@@ -85,7 +85,7 @@ def _run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
     del spectra
     products = products.view(g, bins, problem.n, problem.k // g).permute(2, 0, 3, 1).contiguous()
     products = products.view(problem.n, problem.k, high, wide // 2 + 1)
-    # One axis after the other: both at once hold one more copy.
+    # One axis after the other; both at once would need one more copy.
     products = torch.fft.ifft(products, dim=-2)
     whole = torch.fft.irfft(products, n=wide)
     del products

@@ -1,7 +1,7 @@
-"""What an implementation of a convolution is, and how its own layout meets the layer's.
+"""What an implementation of a convolution is, and how its layout is matched with the layer's.
 
-Every implementation works in one layout (or in any). Given the other, its input and output are
-converted within the call, and what that costs is part of its formulas. Knows no implementation.
+Every implementation works in one layout (or in any). If it gets the other layout, its input and
+output are converted within the call, and the formulas include that cost. Knows no implementation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class ConvWork:
-    """What one call does, by formula; ``None`` where a library does not tell.
+    """The work of one call, by formula; ``None`` where a library does not report it.
 
     Attributes:
         macs: multiply-accumulates that are executed.
@@ -40,10 +40,10 @@ class ConvWork:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What an implementation made of a layer's weights before the first call.
+    """The weights of a layer as an implementation prepared them before the first call.
 
     Attributes:
-        weights: in the implementation's own form.
+        weights: in the form that the implementation uses.
         bias: (K,).
     """
 
@@ -56,20 +56,20 @@ class Implementation:
     """One way to compute a convolution.
 
     Attributes:
-        name: what ``impl=`` says.
+        name: its name after ``impl=``.
         meaning: one line for people.
         source: paper or library.
         work: problem in the implementation's layout -> formulas.
-        prepare: weight (K, C/g, R, S), bias (K,), problem -> what ``run`` takes.
+        prepare: weight (K, C/g, R, S), bias (K,), problem -> prepared weights for ``run``.
         run: input (N, C, H, W), prepared weights, problem -> output (N, K, P, Q); both in the
             implementation's layout. It changes neither.
         tolerance: problem -> largest relative Frobenius error against float64 on the same input.
         refuses: problem -> why it does not apply, or an empty text.
         layout: the memory format it works in; empty for either.
         kinds: device kinds it exists on.
-        dtypes: it takes.
+        dtypes: data types that it accepts.
         exact: dtypes in which sums of small integers come out bit-exact.
-        flags: global flags that it consists of; ``worker.modes`` sets them.
+        flags: global flags that define it; ``worker.modes`` sets them.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Implementation:
             problem: one that the implementation applies to.
         """
         native = self._native(problem)
-        # No copy where the layout is right, as it is unless the formulas count one.
+        # No copy if the layout is right; otherwise the formulas count one.
         given = x.contiguous(memory_format=FORMATS[native.memory_format])
         y = self.run(given, prepared, native)
         return y.contiguous(memory_format=FORMATS[problem.memory_format])
@@ -134,7 +134,7 @@ class Implementation:
 def _conversions(problem: ConvProblem) -> tuple[int, int]:
     """Bytes of input and output that a change of layout copies.
 
-    One channel or one pixel has the same bytes in either layout, and torch copies nothing.
+    With one channel or one pixel, both layouts have the same bytes and torch copies nothing.
     """
     given = problem.input_bytes if problem.c > 1 and problem.h * problem.w > 1 else 0
     taken = problem.output_bytes if problem.k > 1 and problem.p * problem.q > 1 else 0

@@ -1,8 +1,8 @@
-"""What the library itself offers: its default, and the switches that make it choose otherwise.
+"""The library's own implementations: its default, and the flags that change its choice.
 
-``F.conv2d`` in every one of them; they differ in global flags, which ``worker.modes`` sets. What
-the library executes and how much memory it takes, it does not tell: those figures are measured or
-not known.
+All of them call ``F.conv2d``; they differ in global flags, which ``worker.modes`` sets. The library
+does not report what it executes and how much memory it takes, so these values are measured or
+unknown.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _work(_: ConvProblem) -> ConvWork:
 
 
 def prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:
-    """The weights as they are."""
+    """The weights, unchanged."""
     del problem
     return Prepared((weight,), bias)
 
@@ -44,7 +44,7 @@ def run(x: Tensor, prepared: Prepared, problem: ConvProblem) -> Tensor:
 
 
 def _tolerance(problem: ConvProblem) -> float:
-    # Where Winograd's algorithm is possible, it is the library's to choose.
+    # Where Winograd's algorithm is possible, the library may choose it.
     possible = not winograd.refuses(problem)
     return roundoff.winograd(4.0)(problem) if possible else roundoff.gemm(problem)
 

@@ -1,7 +1,7 @@
 """MEC: im2col along the width only; the height is walked by views of the smaller matrix.
 
 Cho, Brand: MEC: Memory-efficient Convolution for Deep Neural Network, 2017, arXiv:1706.06873.
-Here with one product per kernel row, summed in the output, instead of one per output row.
+This version uses one product per kernel row, summed in the output, instead of one per output row.
 """
 
 from __future__ import annotations

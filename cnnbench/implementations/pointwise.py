@@ -1,7 +1,8 @@
 """A 1x1 convolution is a matrix product: channels against pixels (NCHW), pixels against channels.
 
-Exactly the layer's multiply-accumulates, no workspace. Lin, Chen, Yan: Network In Network, 2013,
-arXiv:1312.4400, section 3.1, describes the layer as a small fully connected one at every pixel.
+It does exactly the layer's multiply-accumulates and needs no workspace. Lin, Chen, Yan: Network In
+Network, 2013, arXiv:1312.4400, section 3.1, describes the layer as a small fully connected one at
+every pixel.
 """
 
 from __future__ import annotations

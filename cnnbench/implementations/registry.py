@@ -1,4 +1,4 @@
-"""The one table of implementations: what ``impl=NAME`` stands for, in the order of lists."""
+"""The one table of implementations: NAME of ``impl=NAME`` -> implementation, in list order."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ IMPLEMENTATIONS = tabled((
 
 
 def implementation(name: str) -> Implementation:
-    """What a name stands for; the empty name for the library's default.
+    """The implementation of a name; the empty name stands for the library's default.
 
     Raises:
-        UnknownName: nothing; the message offers the closest names.
+        UnknownName: unknown; the message offers the closest names.
     """
     if not name:
         return library.DEFAULT

@@ -1,9 +1,9 @@
-"""How large the rounding error of a convolution may be, by what is summed in which precision.
+"""The allowed rounding error of a convolution, by what is summed in which precision.
 
 Relative Frobenius errors against float64 on the same (already rounded) input and weights, for
-data without structure. Rounding errors of unlike signs grow with the square root of the number of
-additions (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 2.8); the factors
-are about twice the worst that random layers showed. Knows no implementation.
+data without structure. Rounding errors of different signs grow with the square root of the number
+of additions (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 2.8); the
+factors are about twice the worst values observed for random layers. Knows no implementation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def gemm(problem: ConvProblem) -> float:
 
 
 def rounded_taps(rounds: Callable[[ConvProblem], int]) -> Callable[[ConvProblem], float]:
-    """The output is rounded to its dtype after each of so many partial sums."""
+    """The output is rounded to its dtype after each of several partial sums."""
 
     def tolerance(problem: ConvProblem) -> float:
         return gemm(problem) + UNIT[problem.dtype] * math.sqrt(rounds(problem))

@@ -1,4 +1,4 @@
-"""Flat shift: in an image stored as one line, what a tap sees is the same line, begun later.
+"""Flat shift: in an image stored as one line, each tap reads the same line from another offset.
 
 Pad once; then every tap is an offset and its matrix product reads a view, no copy. The columns
 between two rows are computed too and dropped. After Vasudevan et al. 2017, arXiv:1704.04428, and
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def _length(problem: ConvProblem) -> int:
-    """Of the line from the first output pixel to the last, in a line of padded rows."""
+    """Length from the first output pixel to the last, in a line of padded rows."""
     return (problem.p - 1) * problem.padded[1] + problem.q
 
 

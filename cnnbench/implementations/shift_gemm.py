@@ -1,4 +1,4 @@
-"""Shift-GEMM: a matrix product per tap of what that tap sees, summed in the output.
+"""Shift-GEMM: one matrix product per tap with the tap's view, summed in the output.
 
 Vasudevan, Anderson, Gregg: Parallel Multi Channel Convolution using General Matrix Multiplication,
 2017, arXiv:1704.04428, in the form that copies each tap's view instead of shifting its product.

@@ -1,7 +1,7 @@
 """What a substitute for a layer is: another function of the same input and output shape.
 
-It has to be trained; what it saves is promised by its counts and shown by measuring. Its counts
-are sums over the convolutions that it is made of, by formula. Knows no substitute.
+It has to be trained. Its counts promise a saving; only measuring shows it. Its counts are sums over
+the convolutions that it is made of, by formula. Knows no substitute.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ Stages = tuple[ConvProblem, ...]
 
 @dataclass(frozen=True)
 class Substitute:
-    """One thing to put in the place of a convolution.
+    """One substitute for a convolution.
 
     Attributes:
-        name: what stands behind the tilde: ``conv:k64-3x3-p1~NAME``.
+        name: its name after the tilde: ``conv:k64-3x3-p1~NAME``.
         meaning: one line for people.
         source: paper and place.
-        stages: layer -> the convolutions that it is made of, in the order of their calls.
-        assemble: those as layers -> the module.
+        stages: layer -> the convolutions that it consists of, in the order of their calls.
+        assemble: these convolutions as layers -> the module.
         refuses: layer -> why it does not apply, or an empty text.
         passes: how often the output is written and read once more beside the convolutions
             (shuffles, concatenations, sums).
@@ -43,7 +43,7 @@ class Substitute:
     same_function: bool = False
 
     def applies(self, problem: ConvProblem) -> str:
-        """Why it cannot stand for a layer; empty if it can."""
+        """Why it cannot replace a layer; empty if it can."""
         reason = self.refuses(problem)
         return f"{self.name} {reason}" if reason else ""
 
@@ -60,7 +60,7 @@ class Substitute:
         return sum(stage.macs for stage in self.stages(problem))
 
     def algorithm(self, problem: ConvProblem) -> Algorithm:
-        """Its counts as a record keeps them; what its library calls need is not known."""
+        """Its counts as a record keeps them; the memory of its library calls is unknown."""
         moved = sum(stage.compulsory_bytes for stage in self.stages(problem))
         return Algorithm(
             name=f"~{self.name}",

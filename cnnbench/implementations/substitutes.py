@@ -1,6 +1,6 @@
-"""The one table of substitutes: what ``~NAME`` behind a layer stands for, in the order of lists.
+"""The one table of substitutes: NAME of ``LAYER~NAME`` -> substitute, in list order.
 
-Between two convolutions stands the activation of the source; batch norm is folded.
+Between two convolutions is the activation that the source uses; batch norm is folded.
 """
 
 from __future__ import annotations
@@ -323,7 +323,7 @@ def substitute(name: str) -> Substitute:
     """The substitute of that name.
 
     Raises:
-        UnknownName: there is none; the message offers the closest names.
+        UnknownName: unknown; the message offers the closest names.
     """
     if name not in SUBSTITUTES:
         raise UnknownName("substitute", name, SUBSTITUTES)

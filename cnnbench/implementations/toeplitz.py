@@ -1,7 +1,8 @@
-"""A convolution is one matrix: of every output pixel against every input pixel, mostly zeros.
+"""A convolution as one matrix: every output pixel against every input pixel, mostly zeros.
 
-For teaching. Dense, it multiplies all the zeros; sparse, it stores only the taps, each with its
-place. Goodfellow, Bengio, Courville: Deep Learning, 2016, section 9.1 (doubly block circulant).
+This is for teaching. The dense form multiplies all the zeros; the sparse form stores only the taps,
+each with its position. Goodfellow, Bengio, Courville: Deep Learning, 2016, section 9.1 (doubly
+block circulant).
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def _columns(problem: ConvProblem) -> int:
 
 
 def _inside(problem: ConvProblem, axis: int) -> Tensor:
-    """(outputs, taps): which place of the image a tap sees along an axis; -1 for padding."""
+    """(outputs, taps): the image position that a tap reads along an axis; -1 for padding."""
     size, outputs = (problem.h, problem.p) if axis == 0 else (problem.w, problem.q)
     kernel = problem.r if axis == 0 else problem.s
     starts = torch.arange(outputs) * problem.stride[axis] - problem.padding[axis]
@@ -96,8 +97,10 @@ def _sparse_prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepa
     starts[1:] = torch.bincount(row, minlength=_rows(problem)).cumsum(0)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*beta state.*")
+        # Torch 2.11 says so even of checks that are asked for.
+        warnings.filterwarnings("ignore", ".*invariant checks are implicitly disabled.*")
         matrix = torch.sparse_csr_tensor(
-            # Half the size of the usual indices, and what MKL takes without a copy.
+            # Half the size of the usual indices, and MKL accepts it without a copy.
             starts.int(),
             column.int(),
             weights,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @cache
 def without_triton() -> str:
-    """Why no kernel of our own can run here; empty if it can."""
+    """Why our Triton kernels cannot run here; empty if they can."""
     return "" if importlib.util.find_spec("triton") else "needs the package triton"
 
 
@@ -40,7 +40,7 @@ def _work(problem: ConvProblem) -> ConvWork:
 
 def _prepare(weight: Tensor, bias: Tensor, problem: ConvProblem) -> Prepared:
     del problem
-    # Terms are counted with channels first, so they shall lie side by side.
+    # Terms are counted with channels first, so channels must be adjacent in memory.
     return Prepared((weight.contiguous(memory_format=torch.channels_last),), bias)
 
 

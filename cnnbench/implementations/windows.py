@@ -1,4 +1,4 @@
-"""What the taps of a kernel see of an image: padding, shifted views, and their sizes in bytes."""
+"""The parts of an image that the taps of a kernel read: padding, shifted views, sizes in bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def padded(x: Tensor, problem: ConvProblem) -> Tensor:
 
 
 def padded_bytes(problem: ConvProblem) -> int:
-    """What ``padded`` allocates."""
+    """Bytes that ``padded`` allocates."""
     if problem.padding == (0, 0):
         return 0
     high, wide = problem.padded
@@ -29,7 +29,7 @@ def padded_bytes(problem: ConvProblem) -> int:
 
 
 def reordered_bytes(problem: ConvProblem) -> int:
-    """What it takes to put the taps first; nothing where there is one."""
+    """Bytes of the copy of the weights with the taps first; zero with one tap."""
     return problem.weight_bytes if problem.r * problem.s > 1 else 0
 
 
@@ -39,7 +39,7 @@ def taps(problem: ConvProblem) -> Iterator[tuple[int, int]]:
 
 
 def seen(image: Tensor, problem: ConvProblem, r: int, s: int) -> Tensor:
-    """What one tap sees: a view (…, P, Q) of a padded image (…, H, W)."""
+    """The view (…, P, Q) of a padded image (…, H, W) that one tap reads."""
     top, left = r * problem.dilation[0], s * problem.dilation[1]
     down, right = problem.stride
     return image[

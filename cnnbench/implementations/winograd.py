@@ -1,7 +1,7 @@
 """Winograd's minimal filtering for 3x3 kernels: m x m outputs from a x a inputs, a = m + 2.
 
 In the transformed domain a tile costs a^2 multiplications per pair of channels instead of 9 m^2,
-done as a^2 matrix products. Larger tiles save more and round worse.
+done as a^2 matrix products. Larger tiles save more but have larger rounding errors.
 
 Lavin, Gray: Fast Algorithms for Convolutional Neural Networks, 2015, arXiv:1509.09308.
 """
@@ -71,7 +71,7 @@ class _Winograd:
         """Transform tiles, multiply, transform back, put the tiles together."""
         u, into, out = prepared.weights
         tiles = self._tiles(x, problem)
-        # What has been read is let go before the next buffer is made.
+        # Each buffer is freed after reading, before the next one is allocated.
         half = _from_left(into, tiles)
         v = _from_right(into, half, out=tiles)
         del half

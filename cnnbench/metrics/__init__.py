@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import roofline, stats
 from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
+    Awake,
     break_even,
+    cpu_time,
     faults,
     first_call,
     latency,
+    latency_awake,
     log_speedups,
     machine_drift,
     others,
@@ -27,19 +30,22 @@ from cnnbench.metrics.timing import (
     run_delay,
     run_seconds,
     savings,
+    shown,
     slice_seconds,
     speedup,
     spread,
     steal,
     throughput,
+    waited,
 )
 from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
 __all__ = [
-    "METRICS", "Metric", "binding", "break_even", "faults", "first_call", "latency",
-    "log_speedups", "machine_drift", "metric", "quality", "roof", "run_seconds", "savings",
-    "slice_seconds", "speedup", "spread", "steal", "throughput", "work",
+    "METRICS", "Awake", "Metric", "binding", "break_even", "faults", "first_call", "latency",
+    "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality", "roof",
+    "run_seconds", "savings", "shown", "slice_seconds", "speedup", "spread", "steal", "throughput",
+    "waited", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -86,6 +92,13 @@ def _memory(field: str) -> Callable[[Record], Estimate | None]:
 def _cost(field: str) -> Callable[[Record], Estimate | None]:
     def of(record: Record) -> Estimate | None:
         return stats.exact(getattr(record.cost, field) if record.cost is not None else None)
+
+    return of
+
+
+def _reference(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        return stats.exact(getattr(record.reference, field) if record.reference else None)
 
     return of
 
@@ -209,6 +222,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("latency", "latency_median_s", "seconds", "lower", latency,
            "seconds per call, median over rounds", ("latency_low_s", "latency_high_s"),
            nature="time"),
+    Metric("latency_awake", "latency_awake_median_s", "seconds", "lower", latency_awake,
+           "seconds per call without the waiting for a core, of one thread",
+           ("latency_awake_low_s", "latency_awake_high_s"), nature="time"),
+    Metric("cpu_time", "cpu_time_s", "seconds", "lower", cpu_time,
+           "CPU seconds per call, of all threads together", nature="time"),
     Metric("throughput", "throughput_per_s", "rate", "higher", throughput,
            "samples per second", nature="time"),
     Metric("spread", "latency_spread", "fraction", "lower", spread,
@@ -294,6 +312,11 @@ METRICS: tuple[Metric, ...] = (
            "the same against float64"),
     Metric("top1_agreement", "top1_agreement", "fraction", "higher", _check("top1_agreement"),
            "share of samples with fp32 eager's top-1 class"),
+    Metric("error_centred", "relative_error_centred", "error", "lower", _check("error_centred"),
+           "the error of what depends on the picture: each value less its mean over pictures"),
+    Metric("picture_share", "picture_share", "fraction", "none", _reference("picture_share"),
+           "share of fp32 eager's output that depends on the picture, by norm",
+           nature="described"),
 )  # fmt: skip
 
 

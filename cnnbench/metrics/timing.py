@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import statistics
+from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from cnnbench import stats
+from cnnbench import stats, units
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -32,6 +33,59 @@ def latency(record: Record) -> Estimate | None:
     return record.latency
 
 
+@dataclass(frozen=True)
+class Awake(Estimate):
+    """A latency without the waiting for a core; where it stands for the latency, it is marked."""
+
+
+def latency_awake(record: Record) -> Estimate | None:
+    """Seconds per call without the time that the process was ready to run but had no core.
+
+    Of one thread on a CPU only. What the kernel counts is the waiting of the main thread; of
+    several threads, the others wait for the one that is kept from its core, and nobody counts that.
+    """
+    if not _of_one_thread(record):
+        return None
+    return _over_rounds(record, lambda run: run.awake_seconds)
+
+
+def cpu_time(record: Record) -> Estimate | None:
+    """CPU seconds per call, of all threads of the process together."""
+    return _over_rounds(record, lambda run: run.cpu_seconds)
+
+
+def shown(record: Record) -> Estimate | None:
+    """The latency that people are shown: the clock's, unless waiting for a core has spoilt it.
+
+    Where a row is disturbed by that and the waiting is known, it is taken out.
+    """
+    time = latency(record)
+    awake = latency_awake(record) if waited(record) else None
+    if time is None or awake is None:
+        return time
+    return Awake(awake.point, awake.low, awake.high, awake.rounds)
+
+
+def waited(record: Record) -> bool:
+    """Whether the process was kept from its core for so long that its times are too long."""
+    delay = run_delay(record)
+    return delay is not None and delay.point > _DISTURBED
+
+
+def _of_one_thread(record: Record) -> bool:
+    return record.spec.device.kind == "cpu" and record.spec.threads == 1
+
+
+def _over_rounds(record: Record, of: Callable[[Run], float | None]) -> Estimate | None:
+    """The middle of rounds that each have a value; ``None`` if a run that was sampled has none."""
+    runs = [run for run in record.runs if run.slices]
+    values = [(run.round, of(run)) for run in runs]
+    if record.failure is not None or not all(value for _, value in values):
+        return None
+    rounds = stats.of_rounds(values)
+    return stats.geometric(rounds) if rounds else None
+
+
 def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> list[float]:
     """One positive value per round, the middle one of its runs that have any."""
     return list(stats.of_rounds((run.round, value_of(run)) for run in runs))
@@ -40,9 +94,7 @@ def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> l
 def throughput(record: Record) -> Estimate | None:
     """Samples per second: the batch over the latency."""
     time = latency(record)
-    if time is None:
-        return None
-    return over(record.spec.workload.batch, time)
+    return None if time is None else over(record.spec.workload.batch, time)
 
 
 def over(amount: float, time: Estimate) -> Estimate:
@@ -137,15 +189,22 @@ def quality(record: Record) -> str | None:
     if time is None:
         return None
     delay, stolen, drift = run_delay(record), steal(record), machine_drift(record)
-    if delay is not None and delay.point > _DISTURBED:
+    if delay is not None and waited(record):
         return f"disturbed (no core {100 * delay.point:.0f} % of the time)"
     if stolen is not None and stolen.point > _STOLEN:
         return f"disturbed (the hypervisor took {100 * stolen.point:.0f} % of the machine)"
     if time.margin is not None and time.margin > _NOISY:
-        return f"noisy (interval of {100 * time.margin:.0f} %)"
+        return f"noisy ({_width(time)})"
     if drift is not None and drift > _DRIFT:
         return f"noisy (the machine's speed changed by {100 * drift:.0f} % between rounds)"
     return "clean" if time.margin is not None else "clean (one round)"
+
+
+def _width(time: Estimate) -> str:
+    """How wide an interval is, or why that is not worth saying."""
+    assert time.low is not None and time.high is not None and time.margin is not None  # noqa: S101, PT018 - asked by the caller
+    vague = units.vague(time.point, time.low, time.high, time.rounds)
+    return vague or f"interval of {100 * time.margin:.0f} %"
 
 
 def first_call(record: Record, cache: str) -> Estimate | None:
@@ -203,7 +262,7 @@ def savings(record: Record, baseline: Record) -> list[float]:
     moments say less.
     """
     return [
-        base * (1 - math.exp(-value))
+        base * (1 - stats.ratio_of(-value))
         for run, value in _side_by_side(record, baseline)
         if (base := run.seconds) is not None
     ]

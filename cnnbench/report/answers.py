@@ -1,21 +1,24 @@
-"""Entries -> answers to what readers come for: which network, which mode.
+"""Entries -> answers to the questions of readers: which network, which mode.
 
-Values only; ``conclusions`` says them in sentences, a page draws them.
+Values only; ``conclusions`` puts them into sentences, a page draws them.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from cnnbench import axes
 from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.selection import fact
-from cnnbench.report.table import Entry, optimizer
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.report.table import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+
+    from cnnbench.axes import Axis
 
 Key = TypeVar("Key")
 
@@ -24,24 +27,29 @@ WITHIN = 1.0
 
 
 def setting(entry: Entry) -> str:
-    """What must be equal for latencies of different networks to compare."""
-    spec = entry.record.spec
-    work = spec.workload
-    phase = work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase} by {work.optimizer}"
-    where = f"{phase}, batch {work.batch}, {spec.device.text}, threads {spec.threads}"
-    return f"{where}, run {entry.run}"
+    """The axes that must be equal for latencies of different networks to be comparable."""
+    said = (hoisted(axis, {place(axis, entry)}) for axis in _compared())
+    return ", ".join(filter(None, said))
+
+
+def _compared() -> list[Axis]:
+    return [axis for axis in (*axes.AXES, RUN) if axis.compared]
 
 
 def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
-    """How to call a workload: by its model, and by whatever else differs between them."""
+    """The names of workloads: the model, and what else differs between them."""
     parts = differing(found)
     others = [part for name, part in parts.items() if batch or name != "batch"]
     return lambda one: ", ".join(text for of in (_model, *others) if (text := of(one)))
 
 
 def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
-    """What tells the entries apart beside model and mode, and how each is said."""
-    parts = {name: of for name, of in _PARTS.items() if _vary(found, of)}
+    """The axes other than model and mode in which entries differ, and their values in words."""
+    parts: dict[str, Callable[[Entry], str]] = {
+        axis.name: partial(_words, axis)
+        for axis in _compared()
+        if axes.tells({place(axis, one) for one in found}, axis.default)
+    }
     # One network at two sizes is told apart by the size; another size of another network is not.
     sizes = {(_model(one), one.record.spec.workload.input) for one in found}
     if len(sizes) > len({model for model, _ in sizes}):
@@ -49,27 +57,18 @@ def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     return parts
 
 
-def _vary(found: Sequence[Entry], of: Callable[[Entry], str]) -> bool:
-    first = of(found[0]) if found else ""
-    return any(of(one) != first for one in found)
+def _words(axis: Axis, one: Entry) -> str:
+    """The value of an axis in words, even a default; empty where it has none."""
+    value = place(axis, one)
+    return "" if value is None else axis.phrase.format(value)
 
 
 def _model(one: Entry) -> str:
     return one.record.spec.workload.model
 
 
-_PARTS: dict[str, Callable[[Entry], str]] = {
-    "phase": lambda one: one.record.spec.workload.phase,
-    "optimizer": lambda one: optimizer(one) or "",
-    "batch": lambda one: f"batch {one.record.spec.workload.batch}",
-    "device": lambda one: one.record.spec.device.text,
-    "threads": lambda one: f"threads {one.record.spec.threads}",
-    "run": lambda one: one.run,
-}
-
-
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
-    """Entries under their key, in order of appearance."""
+    """Entries by key, in order of appearance."""
     groups: dict[Key, list[Entry]] = {}
     for entry in found:
         groups.setdefault(key(entry), []).append(entry)
@@ -77,18 +76,18 @@ def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[En
 
 
 def trusted(entry: Entry) -> bool:
-    """Whether its time can be shown: it was measured and its output is not wrong."""
+    """Whether the time of an entry can be shown: it was measured and its output is not wrong."""
     return entry.record.status in {"ok", "loose", "unchecked"} and latency(entry) is not None
 
 
 def latency(entry: Entry) -> Estimate | None:
-    """Seconds per call."""
-    return entry.estimates["latency"]
+    """Seconds per call, without the waiting for a core where that has spoilt them."""
+    return entry.latency
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A network in a mode as a trade of accuracy against time.
+    """A network in a mode, as a trade-off between accuracy and time.
 
     Attributes:
         entry: what was measured.
@@ -104,7 +103,7 @@ class Candidate:
 
 
 def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
-    """By setting, every candidate whose accuracy is known for just what was measured.
+    """Candidates by setting: those whose accuracy is known for exactly what was measured.
 
     An accuracy is published for one input size and for the builder's defaults; other sizes and
     arguments have none. Candidates are recommended, so ``choice`` says which outputs are fit.
@@ -149,7 +148,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> set[int]:
 
 
 def fastest_within(some: Sequence[Candidate], points: float = WITHIN) -> Candidate:
-    """The fastest of those at most so many percentage points below the most accurate.
+    """The fastest candidate at most ``within`` percentage points below the most accurate one.
 
     Raises:
         ValueError: there are no candidates.
@@ -162,7 +161,7 @@ def fastest_within(some: Sequence[Candidate], points: float = WITHIN) -> Candida
 
 @dataclass(frozen=True)
 class BestMode:
-    """Which of a workload's modes to use.
+    """The best mode of a workload.
 
     Attributes:
         entry: the best, as ``choice`` decides; plain eager where no other is clearly faster.
@@ -174,22 +173,22 @@ class BestMode:
 
     @property
     def sure(self) -> bool:
-        """A mode is clearly faster than plain eager."""
+        """Whether a mode is clearly faster than plain eager."""
         return self.choice.gain is not None
 
     @property
     def equal(self) -> str:
-        """Other modes that cannot be told from the best."""
+        """Other modes without a clear difference from the best."""
         return ", ".join(one.spec.mode.text for one in self.choice.equal)
 
     @property
     def tried(self) -> int:
-        """Modes with a speed-up that may be used, plain eager among them."""
+        """The number of eligible modes with a speed-up, including plain eager."""
         return len(self.choice.tried) + 1
 
 
 def best_modes(found: Iterable[Entry]) -> list[BestMode]:
-    """One per workload, device and threads where another mode stands beside plain eager."""
+    """One per workload, device and threads, if it was measured in another mode than plain eager."""
     groups = by(
         (entry for entry in found if _against_itself(entry)),
         lambda entry: (entry.run, entry.record.spec.plain.id),
@@ -198,7 +197,7 @@ def best_modes(found: Iterable[Entry]) -> list[BestMode]:
 
 
 def _against_itself(entry: Entry) -> bool:
-    """Whether it has a speed-up against plain eager of the same; a substitute's is another's."""
+    """Whether its speed-up is relative to its own workload, which is not so for substitutes."""
     spec = entry.record.spec
     return entry.speedup is not None and spec.workload.group is spec.workload
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench import units
+from cnnbench.metrics import Awake
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -26,6 +27,12 @@ _WRITERS: dict[str, Callable[[float], str]] = {
 }
 
 NOT_MEASURED = "-"
+# Behind a latency from which the waiting for a core is taken out.
+AWAKE = "*"
+
+
+class Marked(float):
+    """A number without an interval that is the point of an awake latency."""
 
 
 def text(column: Column, value: Value | Estimate) -> str:
@@ -38,16 +45,24 @@ def text(column: Column, value: Value | Estimate) -> str:
         return value
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return _WRITERS.get(column.kind, str)(value)
+    mark = AWAKE if isinstance(value, Marked) else ""
+    return f"{_WRITERS.get(column.kind, str)(value)}{mark}"
 
 
 def _estimate(column: Column, value: Estimate) -> str:
     write = _WRITERS[column.kind]
+    mark = AWAKE if isinstance(value, Awake) else ""
     if value.low is None or value.high is None:
-        return f"{write(value.point)} [one round]"
-    if value.low == value.high:
-        return write(value.point)
-    return f"{write(value.point)} [{write(value.low)}, {write(value.high)}]"
+        return f"{write(value.point)}{mark} [one round]"
+    return f"{write(value.point)}{mark}{interval(write, value)}"
+
+
+def interval(write: Callable[[float], str], value: Estimate, of: str = "rounds") -> str:
+    """What stands behind an estimate's number: its interval in brackets, if it has one."""
+    if value.low is None or value.high is None or value.low == value.high:
+        return ""
+    ends = units.interval(write, value.point, value.low, value.high, value.rounds, of)
+    return f" [{ends}]"
 
 
 def numeric(column: Column) -> bool:

@@ -1,4 +1,4 @@
-"""Judged comparisons -> Table; what is said beside it stands in ``reasons``.
+"""Judged comparisons -> Table; the sentences beside it are in ``reasons``.
 
 ``summary`` is for people: a row per spec with what changed, reasons and structure below it.
 ``tidy`` is for machines: a row per spec and metric.
@@ -85,7 +85,7 @@ def _tidy_cells(
 
 
 def _effort(change: Change | None) -> tuple[int | None, float | None, float | None]:
-    """Of what was measured side by side just now: pairs, seconds, share of time without a core."""
+    """The effort of a paired comparison: pairs, seconds, share of time without a core."""
     if change is None or change.outcome is None:
         return None, None, None
     outcome = change.outcome
@@ -109,7 +109,7 @@ def changes(judgements: Sequence[Judgement]) -> list[context.PageChange]:
 
 
 def summary(judgements: Sequence[Judgement]) -> Table:
-    """What people read."""
+    """The table for people."""
     many = len(judgements) > 1
     columns = [
         *([Column("new_run", "new run")] if many else []),

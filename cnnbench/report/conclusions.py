@@ -1,4 +1,4 @@
-"""Answers -> sentences: what a reader should take home, and what to be careful about."""
+"""Answers -> sentences: the conclusions for a reader, and the warnings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
-from cnnbench.report import answers
+from cnnbench.metrics import Awake
+from cnnbench.report import answers, usability
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -33,12 +34,12 @@ class Sentence:
     mark: str = ""
 
 
-# So many networks get a sentence each; more are counted, and a table holds each.
+# Up to this number, each workload gets a sentence; more are counted, and a table lists them.
 _FEW = 6
 
 
 def conclusions(found: Sequence[Entry]) -> list[Sentence]:
-    """Everything that can be said of the entries, the answers first."""
+    """All sentences about the entries, the answers first."""
     return [
         *_fake(found),
         *_extent(found),
@@ -46,34 +47,31 @@ def conclusions(found: Sequence[Entry]) -> list[Sentence]:
         *_modes(found),
         *_failures(found),
         *_wrong(found),
-        *_quality(found),
+        *_usability(found),
+        *_awake(found),
         *_environments(found),
     ]
 
 
 def _fake(found: Sequence[Entry]) -> Iterable[Sentence]:
     if any(entry.environment.hard.get("fake") for entry in found):
-        yield Sentence("The executor was fake: every number on this page is made up.", "bad")
+        yield Sentence("The fake executor was used: every number on this page is made up.", "bad")
 
 
 def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
-        yield Sentence("There is no record to show.", "bad")
+        yield Sentence("There are no records to show.", "bad")
         return
     models = {entry.record.spec.workload.model for entry in found}
     lab = {model for model in models if model.startswith("conv:")}
     counted = [(len(models - lab), "network"), (len(lab), "convolution")]
-    what = " and ".join(_number(count, noun) for count, noun in counted if count)
+    what = " and ".join(units.number(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
     measured = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
-        f"{what} in {_number(len(modes), 'mode')}:"
-        f" {_number(len(found), 'spec')}, {measured} of them measured."
+        f"{what} in {units.number(len(modes), 'mode')}:"
+        f" {units.number(len(found), 'spec')}, {measured} of them measured."
     )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -86,7 +84,7 @@ def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
     best = max(some, key=lambda one: (one.top1, -one.seconds.point))
     fast = answers.fastest_within(some)
     if fast.entry is best.entry:
-        text = f"{_named(best)} is the most accurate, and nothing faster comes within"
+        text = f"{_named(best)} is the most accurate, and no faster one comes within"
         return Sentence(f"{text} {answers.WITHIN:g} point of its top-1 ({where}).", "good")
     return Sentence(
         f"Fastest within {answers.WITHIN:g} point of the best top-1: {_named(fast)}; the most"
@@ -111,10 +109,10 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
     wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
     gains = [gain.point for one in best if (gain := one.choice.gain) is not None]
     if gains:
-        listed = ", ".join(f"{mode} of {count}" for mode, count in wins.most_common())
+        listed = ", ".join(f"{mode} ({count})" for mode, count in wins.most_common())
         yield Sentence(
             f"A mode is clearly faster than plain eager in {len(gains)} of {len(best)} workloads,"
-            f" by {units.ratio(statistics.median(gains))} in the median case; best is {listed}.",
+            f" by {units.ratio(statistics.median(gains))} in the median. Best mode: {listed}.",
             "good",
         )
     verdicts = Counter(one.choice.verdict for one in best)
@@ -123,17 +121,17 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
             yield Sentence(f"In {verdicts[verdict]} of {len(best)} workloads {text}.")
 
 
-# Verdict where plain eager stays -> what is said of some workloads.
+# Verdict where plain eager stays -> the words for it.
 _NO_GAIN: Mapping[Verdict, str] = {
     "unclear": "there is no clear difference between plain eager and the other modes",
-    "once": "modes were not repeated: one round says nothing",
+    "once": "modes were measured in one round only, which cannot show a difference",
     "slower": "no mode is faster than plain eager",
-    "unfit": "no other mode has an output that is right",
+    "unfit": "no other mode has a correct output",
 }
 
 
 def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
-    """About one workload; ``others`` is what tells it apart beside model and batch."""
+    """A sentence about one workload; ``others`` are the values to name beside model and batch."""
     work, choice = one.entry.record.spec.workload, one.choice
     also = [text for of in others if (text := of(one.entry))]
     name = f"{work.model} ({', '.join([f'batch {work.batch}', *also])})"
@@ -144,7 +142,7 @@ def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
 def _said(one: BestMode) -> list[str]:
     choice, other = one.choice, one.choice.foremost
     if choice.gain is not None:
-        text = f"{_text(choice.best)} is best of {one.tried} modes, {_ratio(choice.gain)}"
+        text = f"{_text(choice.best)} is the best of {one.tried} modes, {_ratio(choice.gain)}"
         checked = [] if choice.best.status == "ok" else ["its output could not be checked"]
         return [text, *checked, *([f"no clear difference from {one.equal}"] if one.equal else [])]
     if choice.verdict == "slower" or other is None:
@@ -162,13 +160,16 @@ def _ratio(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return text
-    return f"{text} ({units.ratio(change.low)} to {units.ratio(change.high)})"
+    vague = units.vague(change.point, change.low, change.high, change.rounds)
+    return f"{text} ({vague or f'{units.ratio(change.low)} to {units.ratio(change.high)}'})"
 
 
 def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
     refused = sum(entry.record.refused for entry in found)
     if refused:
-        yield Sentence(f"{_number(refused, 'way')} to compute a layer did not apply to it.")
+        yield Sentence(
+            f"Left out because an implementation does not apply: {units.number(refused, 'spec')}."
+        )
     kinds = Counter(
         entry.record.failure.kind
         for entry in found
@@ -176,7 +177,7 @@ def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
     )
     if kinds:
         listed = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
-        yield Sentence(f"{_number(kinds.total(), 'spec')} failed: {listed}.", "bad")
+        yield Sentence(f"{units.number(kinds.total(), 'spec')} failed: {listed}.", "bad")
 
 
 def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -187,18 +188,35 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
         if modes:
             listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
             yield Sentence(
-                f"The output of {_number(modes.total(), 'spec')} is {status}: {listed}.", mark
+                f"The output of {units.number(modes.total(), 'spec')} is {status}: {listed}.", mark
             )
 
 
-def _quality(found: Sequence[Entry]) -> Iterable[Sentence]:
-    words = Counter(entry.quality.split()[0] for entry in found if entry.quality)
-    if words["disturbed"]:
-        text = f"{words['disturbed']} of {words.total()} measurements were disturbed"
-        yield Sentence(f"{text}: their times are too long.", "warn")
-    if words["noisy"]:
-        text = f"{words['noisy']} of {words.total()} measurements are noisy"
-        yield Sentence(f"{text}: their intervals are wider than 10 % either way.", "warn")
+_USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
+
+
+def _usability(found: Sequence[Entry]) -> Iterable[Sentence]:
+    marks = [_USABILITY[one.use] for one in usability.by_run(found).values()]
+    for line, mark in zip(usability.lines(found), marks, strict=True):
+        yield Sentence(f"{line[:1].upper()}{line[1:]}.", mark)
+
+
+def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
+    disturbed = sum((entry.quality or "").startswith("disturbed") for entry in found)
+    if disturbed:
+        total = sum(bool(entry.quality) for entry in found)
+        text = f"{disturbed} of {total} measurements were disturbed"
+        yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
+
+
+def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
+    """What became of the times of disturbed measurements."""
+    awake = sum(isinstance(entry.latency, Awake) for entry in found)
+    if not awake:
+        return "their times are too long"
+    left = disturbed - awake
+    rest = f"; the times of the other {left} are too long" if left else ""
+    return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"
 
 
 def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:

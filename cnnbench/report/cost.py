@@ -99,7 +99,7 @@ _CHECKS = (
 
 
 def totals(found: Found) -> Table:
-    """One row per model; a total that may be short says so below."""
+    """One row per model; a note marks a total that may be too low."""
     rows = [_totals(one) for one in found]
     keep = [i for i in range(len(_TOTALS)) if any(row[i] not in (None, "") for row in rows)]
     return Table(
@@ -117,7 +117,7 @@ def _totals(one: CostReport | NotCounted) -> tuple[Any, ...]:
 
 
 def notes(found: Found) -> tuple[str, ...]:
-    """What a reader must know of each model: what was not counted, assumed, or failed."""
+    """Notes on each model: what was not counted, what was assumed, what failed."""
     return tuple(f"{one.name}: {sentence}" for one in found for sentence in _sentences(one))
 
 
@@ -127,7 +127,7 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
         return
     counted, memory = one.totals, one.totals.memory
     if counted.uncounted:
-        yield f"totals may be short; without a rule: {_counts(counted.uncounted)}"
+        yield f"totals may be too low; operators without a rule: {_counts(counted.uncounted)}"
     yield from counted.assumptions
     for slope in counted.slopes:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
@@ -139,7 +139,7 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
 
 
 def layers(found: Found, depth: int | None, sort: str | None, top: int | None) -> Table:
-    """A row per layer; without a depth the leaves, with one everything down to it.
+    """A row per layer: all leaves, or with a depth everything down to it.
 
     Raises:
         UnknownName: there is no such column to sort by.
@@ -161,7 +161,7 @@ def _shown(row: LayerRow, depth: int | None) -> bool:
 
 
 def ops(found: Found, sort: str | None, top: int | None) -> Table:
-    """A row per operator type: everything of one name added up.
+    """A row per operator type, summed over all calls.
 
     Raises:
         UnknownName: there is no such column to sort by.

@@ -11,9 +11,8 @@ import json
 import statistics
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics
+from cnnbench import axes, metrics, units
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.spec import OPTIMIZERS
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ def export(found: Sequence[Entry], name: str) -> str:
 
     Raises:
         UnknownName: no such format.
-        UsageError: two records of one name, which no other tool could tell apart.
+        UsageError: two records have the same name, which other tools cannot distinguish.
     """
     if name not in EXPORTS:
         raise UnknownName("export format", name, EXPORTS)
@@ -95,9 +94,10 @@ def _benchmark(record: Record) -> dict[str, Any]:
         "mode": mode.text,
         "batch": workload.batch,
         "input": workload.shape_text,
-        "phase": phase_of(record),
+        "phase": workload.phase,
         "device": record.spec.device.text,
         "threads": record.spec.threads,
+        **axes.unusual(record.spec),
     }
     return {
         "group": workload.id,
@@ -110,12 +110,6 @@ def _benchmark(record: Record) -> dict[str, Any]:
                     "min_rounds": len(times), "max_time": 0.0, "min_time": 0.0},
         "stats": _stats(times),
     }  # fmt: skip
-
-
-def phase_of(record: Record) -> str:
-    """As in the spec's id: with the optimizer, unless it is the usual one."""
-    work = record.spec.workload
-    return work.phase if work.optimizer == OPTIMIZERS[0] else f"{work.phase}-{work.optimizer}"
 
 
 def _counts(record: Record) -> dict[str, float]:
@@ -197,7 +191,7 @@ def action_benchmark(found: Sequence[Entry]) -> str:
         row = {"name": one.record.id, "unit": "ms", "value": 1e3 * time.point}
         if time.margin is not None:
             row["range"] = f"± {100 * time.margin:.1f}%"
-        where = f"environment {one.environment.fingerprint}, {time.rounds} rounds"
+        where = f"environment {one.environment.fingerprint}, {units.number(time.rounds, 'round')}"
         rows.append({**row, "extra": where})
     return json.dumps(rows, indent=1) + "\n"
 
@@ -206,11 +200,15 @@ _TIMM = ("samples_per_sec", "step_time", "batch_size", "img_size")
 
 
 def timm(found: Sequence[Entry]) -> str:
-    """CSV with the columns of timm's benchmark.py, and three that it lacks: mode, device, phase."""
+    """CSV with the columns of timm's benchmark.py, and further ones.
+
+    That is mode, device, phase, and every axis on which a row is not the usual.
+    """
     out = io.StringIO(newline="")
     names = [f"{phase}_{name}" for phase in ("infer", "train") for name in _TIMM]
+    more = dict.fromkeys(name for one in found for name in axes.unusual(one.record.spec))
     header = ["model", *names[:4], "infer_gmacs", *names[4:], "param_count", "mode", "device",
-              "phase"]  # fmt: skip
+              "phase", *more]  # fmt: skip
     writer = csv.DictWriter(out, header, restval="", lineterminator="\r\n")
     writer.writeheader()
     writer.writerows(_timm_row(one.record) for one in found)
@@ -225,7 +223,8 @@ def _timm_row(record: Record) -> dict[str, Any]:
     values = (workload.batch / time.point, 1e3 * time.point, workload.batch, workload.input[-1])
     row: dict[str, Any] = dict(zip((f"{phase}_{name}" for name in _TIMM), values, strict=True))
     row |= {"model": workload.model, "mode": record.spec.mode.text}
-    row |= {"device": record.spec.device.text, "phase": phase_of(record)}
+    row |= {"device": record.spec.device.text, "phase": workload.phase}
+    row |= axes.unusual(record.spec)
     if record.cost is not None:
         row["param_count"] = record.cost.params / 1e6
         if phase == "infer":

@@ -195,25 +195,3 @@ def parse(text: str, columns: Mapping[str, Column]) -> tuple[Condition, ...]:
         if not reader.space():
             raise reader.fail("expected a space between two conditions")
     return tuple(found)
-
-
-def text_of(conditions: tuple[Condition, ...]) -> str:
-    """The filter that reads back as these conditions.
-
-    Raises:
-        ValueError: a value holds both quotation marks, which no filter can say.
-    """
-    return " ".join(
-        f"{one.column}{one.symbol}{','.join(map(_written, one.values))}" for one in conditions
-    )
-
-
-def _written(value: str | float | None) -> str:
-    if value is None:
-        return NOTHING
-    if isinstance(value, float):
-        return repr(value)
-    quote = '"' if "'" in value else "'"
-    if quote in value:
-        raise ValueError(f"no quotation mark is left for {value!r}")
-    return f"{quote}{value}{quote}"

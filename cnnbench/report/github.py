@@ -30,7 +30,7 @@ _LEVELS = {
 
 
 def annotate(judgement: Judgement) -> list[str]:
-    """Workflow commands, the worst first; the last one says how many are left out."""
+    """Workflow commands, the worst first; the last one counts those left out."""
     rows = [row for row in judgement.rows if row.verdict in _LEVELS]
     rows.sort(key=lambda row: VERDICTS.index(row.verdict))
     lines = [_annotation(row) for row in rows]
@@ -47,7 +47,7 @@ def _annotation(judged: Judged) -> str:
 
 
 def _data(text: str) -> str:
-    """Escaped as the runner's own toolkit does it."""
+    """Data, escaped as the runner's own toolkit does it."""
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
@@ -78,10 +78,10 @@ def _page(judgement: Judgement, command: str) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    """At whole lines, so that no table row is half there; says that it was cut."""
+    """The text, cut at whole lines so that no table row is torn, with a note that it was cut."""
     if len(text.encode()) <= limit:
         return text
-    end = "\n\n(cut: too long for this place; see the job's log)\n"
+    end = "\n\n(cut to the size limit of GitHub; the log of the job has all of it)\n"
     kept: list[str] = []
     room = limit - len(end.encode())
     for line in text.splitlines(keepends=True):

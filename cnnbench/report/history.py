@@ -55,7 +55,7 @@ def notes(found: Sequence[Series]) -> tuple[str, ...]:
     lines = [f"{one.spec}: {_step(one, step)}" for one in found for step in one.steps]
     short = sum(len(one.points) < 8 for one in found)
     if short:
-        lines.append(f"{short} series have fewer than 8 runs, in which no step can be told")
+        lines.append(f"{short} series with fewer than 8 runs, too few to detect a step change")
     return tuple(lines)
 
 

@@ -1,6 +1,6 @@
 """A judgement -> JUnit XML: a test case per spec, as CI systems read it.
 
-A regression is a failure, a spec without a number an error, what could not be told is skipped.
+A regression is a failure, a spec without a number an error, an inconclusive one is skipped.
 """
 
 from __future__ import annotations
@@ -75,5 +75,5 @@ def _text(value: str) -> str:
 
 
 def _legal(value: str) -> str:
-    """Without what XML 1.0 forbids."""
+    """The text without characters that XML 1.0 forbids."""
     return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})

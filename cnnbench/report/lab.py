@@ -1,7 +1,7 @@
 """The convolution lab's records -> tables and lines of advice.
 
-For people three tables, because no screen holds one: how fast and how right every way is, what each
-of them does, and what could stand in a layer's place. ``tidy`` is one table for machines.
+People get three tables, because one would be too wide: speed and accuracy of implementations, the
+work that they do, and the gain of substitutes. ``tidy`` is one table for machines.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
-from cnnbench.report import render
+from cnnbench.report import cells, render, times, usability
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
 
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     Content = Value | Estimate
     CellColumn = tuple[Column, Callable[[ConvResult], Content]]
 
-NO_DIFFERENCE = "no difference that can be seen"
-ONE_ROUND = "one round says nothing sure; give more --rounds or --budget"
+NO_DIFFERENCE = "no clear difference"
+ONE_ROUND = "one round cannot show a difference; use more --rounds or a larger --budget"
 
 
 def _status(record: Record, refusal: str) -> str:
@@ -40,7 +41,7 @@ def _status(record: Record, refusal: str) -> str:
 
 
 def outcome(record: Record) -> str:
-    """The status, and of a failure its kind: what died is not what merely raised."""
+    """The status; for a failure its kind, because dying is not the same as raising."""
     failure = record.failure
     return record.status if failure is None else f"{record.status}: {failure.kind}"
 
@@ -65,10 +66,6 @@ def _preparation(cell: ConvResult) -> float | None:
     return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
 
 
-def _of(name: str) -> Callable[[ConvResult], Content]:
-    return lambda cell: metrics.metric(name).of(cell.record)
-
-
 def _point(name: str) -> Callable[[ConvResult], Content]:
     def point(cell: ConvResult) -> Content:
         found = metrics.metric(name).of(cell.record)
@@ -82,7 +79,7 @@ _ARITHMETIC = ("mm", "mv", "conv", "fft", "addcmul", "linear")
 
 
 def _kernels(record: Record) -> str | None:
-    """Kernels by name and calls; without any, the operators that do the arithmetic."""
+    """Kernels by name and calls; without kernels, the operators that do the arithmetic."""
     if record.structure is None:
         return None
     found = record.structure.kernels or {
@@ -99,8 +96,8 @@ def _way(cell: ConvResult) -> str:
 
 
 _SPEED: tuple[CellColumn, ...] = (
-    (Column("way", "way"), _way),
-    (Column("latency", "latency", "seconds"), _of("latency")),
+    (Column("way", "implementation"), _way),
+    (Column("latency", "latency", "seconds"), lambda cell: metrics.shown(cell.record)),
     (Column("speedup", "vs default", "ratio"), lambda cell: cell.speedup),
     (Column("speedup_library", "vs best library", "ratio"), lambda cell: cell.library_speedup),
     (Column("error", "error (float64)", "error"), lambda cell: _error(cell.record)),
@@ -111,14 +108,14 @@ _SPEED: tuple[CellColumn, ...] = (
 )
 
 _WORK: tuple[CellColumn, ...] = (
-    (Column("way", "way"), _way),
+    (Column("way", "implementation"), _way),
     (Column("effective", "FLOP/s", "count"), _point("effective_flops")),
     (Column("executed", "executed", "count"), _point("executed_flops")),
     (Column("intensity", "FLOP/byte", "number"), _point("intensity")),
-    (Column("roof_share", "of roof", "fraction"), _point("roof_share")),
-    (Column("roof", "roof"), lambda cell: metrics.binding(cell.record) or ""),
+    (Column("roof_share", "of roofline", "fraction"), _point("roof_share")),
+    (Column("roof", "bound by"), lambda cell: metrics.binding(cell.record) or ""),
     (Column("reorders", "reorders", "whole"), _point("reorders")),
-    (Column("reorder_share", "their time", "fraction"), _point("reorder_share")),
+    (Column("reorder_share", "reorder time", "fraction"), _point("reorder_share")),
     (Column("faults", "faults/call", "number"), _point("faults")),
     (Column("kernel", "ran"), lambda cell: _kernels(cell.record) or ""),
 )
@@ -130,7 +127,7 @@ _STANDINS: tuple[tuple[Column, Callable[[SubstituteResult], Content]], ...] = (
     (Column("macs", "MACs", "count"), lambda one: _cost(one, "macs")),
     (Column("promised", "promised by MACs", "ratio"), lambda one: one.promised),
     (Column("measured", "measured", "ratio"), lambda one: one.measured),
-    (Column("latency", "latency", "seconds"), lambda one: metrics.latency(one.record)),
+    (Column("latency", "latency", "seconds"), lambda one: metrics.shown(one.record)),
     (Column("error", "error (own float64)", "error"), lambda one: _error(one.record)),
     (Column("status", "output"), lambda one: _status(one.record, one.refusal)),
 )
@@ -141,21 +138,21 @@ def _cost(one: SubstituteResult, field: str) -> int | None:
 
 
 def title(bench: LayerResults) -> str:
-    """A layer, its input and where it ran, for people."""
+    """A title for people: the layer, its input and where it ran."""
     work = bench.workload
     return (
         f"{work.architecture} on {work.batch}x{work.shape_text}, {bench.device.text},"
-        f" {bench.threads} thread{'s' if bench.threads > 1 else ''}"
+        f" {units.number(bench.threads, 'thread')}"
     )
 
 
 def ways(found: Sequence[LayerResults]) -> Table:
-    """How fast and how right: a part per layer, a row per way; what does not apply says why."""
+    """Speed and accuracy: a part per layer, a row per implementation; or why it does not apply."""
     return _parts(_SPEED, [(title(bench), bench.cells) for bench in found])
 
 
 def work(found: Sequence[LayerResults]) -> Table:
-    """What each way does: arithmetic, roof, kernels; ways without a number are left out."""
+    """The work of each implementation that has a number: arithmetic, roofline bound, kernels."""
     table = _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
     done = (cell.record.algorithm for bench in found for cell in bench.cells)
     memory = dict.fromkeys(one.allocator for one in done if one is not None and one.allocator)
@@ -163,7 +160,7 @@ def work(found: Sequence[LayerResults]) -> Table:
 
 
 def substitutes(found: Sequence[LayerResults]) -> Table:
-    """What could stand in a layer's place, promised and measured; each against its own mode."""
+    """Substitutes for each layer, promised and measured, each against the layer in its mode."""
     return _parts(_STANDINS, [(title(bench), bench.standins) for bench in found])
 
 
@@ -184,7 +181,7 @@ def line(one: Advice) -> str:
     dtype = f" in {one.dtype}" if one.dtype else ""
     head = f"{one.kind} {results.CLASSES[one.kind]}{dtype}:"
     left = "".join(
-        f"; {count} left aside because the output is {what}"
+        f"; {count} left out because the output is {what}"
         for count, what in ((one.wrong, "wrong"), (one.loose, "loose"))
         if count
     )
@@ -192,13 +189,13 @@ def line(one: Advice) -> str:
         left += "; its output could not be checked"
     if one.chosen is None or one.gain is None:
         if not one.tried:
-            return f"{head} nothing right was measured{left}"
+            return f"{head} nothing with a correct output was measured{left}"
         if not one.rounds:
-            return f"{head} nothing to compare with: what it would replace was not measured{left}"
+            return f"{head} no comparison, because what it would replace was not measured{left}"
         if one.rounds < 2:
-            return f"{head} {ONE_ROUND} ({_many(one.tried)} tried){left}"
-        return f"{head} {NO_DIFFERENCE}, or slower ({_many(one.tried)} tried){left}"
-    gain = f"{units.ratio(one.gain.point)}{_interval(one.gain)}"
+            return f"{head} {ONE_ROUND} ({one.tried} tried){left}"
+        return f"{head} {NO_DIFFERENCE}, or slower ({one.tried} tried){left}"
+    gain = f"{units.ratio(one.gain.point)}{cells.interval(units.ratio, one.gain)}"
     mode = one.chosen.spec.mode.text.removeprefix("impl=")
     if one.kind == "C":
         name = one.chosen.spec.workload.architecture.partition("~")[2]
@@ -209,22 +206,13 @@ def line(one: Advice) -> str:
     return f"{head} {mode} {gain} against eager{left}"
 
 
-def _many(count: int) -> str:
-    return "1 way" if count == 1 else f"{count} ways"
-
-
-def _interval(gain: Estimate) -> str:
-    if gain.low is None or gain.high is None or gain.low == gain.high:
-        return ""
-    return f" [{units.ratio(gain.low)}, {units.ratio(gain.high)}]"
-
-
 def _beside(beside: Estimate | None) -> str:
     if beside is None:
-        return "no right library way beside it"
+        return "no library implementation with a correct output beside it"
     if beside.low is not None and beside.low == beside.high:
-        return "it is the best library way"
-    text = f"{units.ratio(beside.point)}{_interval(beside)} against the best library way"
+        return "it is the best library implementation"
+    ratio = f"{units.ratio(beside.point)}{cells.interval(units.ratio, beside)}"
+    text = f"{ratio} against the best library implementation"
     sees = beside.low is None or beside.high is None or beside.low <= 1 <= beside.high
     return f"{text}, {NO_DIFFERENCE}" if sees else text
 
@@ -239,7 +227,7 @@ def advice(found: Sequence[LayerResults]) -> list[str]:
 
 
 def tidy(found: Sequence[LayerResults]) -> Table:
-    """Every way and every substitute in a row, with bounds and units in names."""
+    """A row per implementation and substitute, with bounds and units in the names."""
     rows = [
         row for b in found for row in (*map(_tidy_cell, b.cells), *map(_tidy_standin, b.standins))
     ]
@@ -321,7 +309,7 @@ def _tidy_standin(one: SubstituteResult) -> dict[str, Any]:
 
 
 def benches(runs: Sequence[StoredRun]) -> tuple[LayerResults, ...]:
-    """Every layer of the runs, in the order in which they were asked for."""
+    """Every layer of the runs, in the order of the request."""
     records = []
     for run in runs:
         table = {record.id: record for record in run.records}
@@ -349,9 +337,9 @@ def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Tabl
         work(found),
         *([substitutes(found)] if any(bench.standins for bench in found) else []),
         *extra,
-        Table((), (), ("What to do, and what it gains; gains are intervals over rounds:",),
+        Table((), (), ("Recommendations and their gains, with intervals over rounds:",),
               tuple(advice(found))),
-        *([Table((), (), ("Noticed:",), remarks)] if (remarks := _remarks(read)) else []),
+        *([Table((), (), ("Notes:",), remarks)] if (remarks := _remarks(read)) else []),
     ]  # fmt: skip
     return "\n".join(render(table, kind) for table in tables if table.rows or table.notes)
 
@@ -362,18 +350,20 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
 
 
 def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
-    """Why a row is not right, beside what the tables say already."""
-    return notes([entry for entry in found if not entry.record.refused])
+    """Why a row is not ok, beyond what the tables already say."""
+    some = [entry for entry in found if not entry.record.refused]
+    return (*notes(some), *times.remarks(some))
 
 
 def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) -> str:
-    """Tidy rows, the advice of every layer by class, and the networks that were taken apart."""
+    """Tidy rows, the advice for every layer by class, and the networks of the layers."""
     found = benches(runs)
     told = [one for bench in found for one in results.advice(bench)]
     whole: dict[str, Any] = {
         "rows": json.loads(to_list(tidy(found))),
         "advice": [_advice(one) for one in told],
         "networks": list(networks),
+        "usability": encode(usability.by_run(entries(runs))),
     }
     return json.dumps(whole, indent=1, allow_nan=False) + "\n"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from cnnbench import units
 from cnnbench.report import cells
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Illustration:
 
 def gallery(pictures: Sequence[Illustration]) -> str:
     """A heading, how to read it, and pictures, part after part."""
-    lines = [] if pictures else ["", "No plots: they need more than was measured here."]
+    lines = [] if pictures else ["", "No plots: they need more measurements than these runs have."]
     for one in pictures:
         if one.heading:
             lines += ["", f"## {escape(one.heading)}", "", escape(one.reading)]
@@ -75,7 +76,7 @@ def _part(table: Table, heading: str, body: list[list[str]], *, fold: bool) -> l
         return lines
     if not fold:
         return ["", f"**{escape(heading)}**", "", *lines]
-    rows = f"{len(body)} row{'s' if len(body) > 1 else ''}"
+    rows = units.number(len(body), "row")
     # Inside the tag there is no Markdown, so a backslash would show.
     opening = f"<details><summary>{html.escape(plain(heading))} ({rows})</summary>"
     return ["", opening, "", *lines, "", "</details>"]

@@ -1,4 +1,4 @@
-"""A network of the convolution lab -> tables: what its layers take, what changes gained."""
+"""A network of the convolution lab -> tables: the time of its layers, the gain of changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def title(network: Network) -> str:
     )
     return (
         f"{spec.workload.architecture}, batch {spec.workload.batch}, {spec.device.text},"
-        f" {spec.threads} thread{'s' if spec.threads > 1 else ''}"
+        f" {units.number(spec.threads, 'thread')}"
     )
 
 
@@ -74,7 +74,7 @@ def _share(one: Share) -> tuple[Value, ...]:
 
 
 def outcomes(network: Network, found: Sequence[NetworkOutcome]) -> Table:
-    """Predicted by Amdahl's law from the layers, and measured on the changed network."""
+    """Gains predicted by Amdahl's law from the layers, and measured on the changed network."""
     notes = [
         f"{one.change.kind} {_change(one)}: {'; '.join(one.change.mode.implementation.split(';'))}"
         for one in found
@@ -92,7 +92,7 @@ def _change(one: NetworkOutcome) -> str:
     if not one.change.layers:
         return mode.text
     rest = "" if mode.memory_format == "contiguous" else f" in {mode.memory_format}"
-    layers = "1 layer" if one.change.layers == 1 else f"{one.change.layers} layers"
+    layers = units.number(one.change.layers, "layer")
     return f"{layers} by other implementations{rest}"
 
 

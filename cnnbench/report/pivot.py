@@ -6,18 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from cnnbench import metrics
+from cnnbench import axes, metrics
 from cnnbench.errors import UnknownName
-from cnnbench.report.table import Column, Table, captions, notes, tidy
+from cnnbench.metrics import Awake
+from cnnbench.report import times
+from cnnbench.report.cells import Marked
+from cnnbench.report.table import RUN, Column, Table, captions, notes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.table import Entry
-
-# Fields that may become columns; the others of them tell rows apart.
-FIELDS = ("mode", "batch", "device", "threads", "phase", "size")
-_ROWS = ("model", "phase", "optimizer", "batch", "input", "device", "threads", "mode", "run")
 
 
 def frame(found: Sequence[Entry]) -> pd.DataFrame:
@@ -25,7 +24,11 @@ def frame(found: Sequence[Entry]) -> pd.DataFrame:
     table = tidy(found)
     data = pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
     # A key must be equal to itself, which what is missing is not.
-    return data.assign(optimizer=[value or "" for value in data["optimizer"]])
+    return data.assign(**{
+        axis.name: [value or "" for value in data[axis.name]]
+        for axis in axes.AXES
+        if axis.kind == "text"
+    })  # fmt: skip
 
 
 def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
@@ -34,40 +37,49 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
     Raises:
         UnknownName: no such field or metric.
     """
-    if field not in FIELDS:
-        raise UnknownName("field", field, FIELDS)
+    if field not in axes.pivots():
+        raise UnknownName("field", field, axes.pivots())
+    (axis,) = [axis for axis in axes.AXES if axis.name == field]
     metric = metrics.metric(name)
-    data = frame(found)
+    data = _as_shown(frame(found), found)
     keys = _keys(data, field)
     columns, parts = [Column(key, key) for key in keys], []
     for value in data[field].drop_duplicates():
-        title = f"{value}" if field == "mode" else f"{field} {value}"
+        title = axis.phrase.format(value)
         parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
         if field == "mode" and value != "eager" and metric.name == "latency":
             parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
     cells = {key: _cells(data, keys, field, key) for key in {part[1] for part in parts}}
+    awake = _cells(data, keys, field, "awake")
     index = data[keys].drop_duplicates().itertuples(index=False, name=None)
     rows = [
-        (*row, *(_plain(cells[column].get((*row, value))) for _, column, value in parts))
+        (
+            *row,
+            *(
+                _plain(cells[column].get((*row, value)), awake.get((*row, value)), column)
+                for _, column, value in parts
+            ),
+        )
         for row in index
     ]
     return Table(
         columns=(*columns, *(column for column, _, _ in parts)),
         rows=tuple(rows),
         captions=captions(found),
-        notes=notes(found),
+        notes=(*notes(found), *times.remarks(found)),
     )
 
 
 def _keys(data: pd.DataFrame, field: str) -> list[str]:
     """The model, and whatever else differs between rows."""
-    others = [key for key in _ROWS if key != field and not (field == "size" and key == "input")]
-    return [key for key in others if key == "model" or _tells(data[key])]
-
-
-def _tells(column: pd.Series[Any]) -> bool:
-    """Whether it has two values; none at all, as inference has no optimizer, is not one."""
-    return len(set(column) - {""}) > 1
+    apart = {field, "input"} if field == "size" else {field}
+    others = [axis for axis in (*axes.shown(), RUN) if axis.name not in apart]
+    values = {axis.name: [value or None for value in data[axis.name]] for axis in others}
+    return [
+        axis.name
+        for axis in others
+        if axis.name == "model" or axes.tells(values[axis.name], axis.default)
+    ]
 
 
 def _cells(
@@ -80,5 +92,20 @@ def _cells(
     )
 
 
-def _plain(value: Any) -> Any:
-    return None if value is None or pd.isna(value) else float(value)
+def _as_shown(data: pd.DataFrame, found: Sequence[Entry]) -> pd.DataFrame:
+    """With latency and throughput as every other table shows them, and where they are marked."""
+    estimates = {
+        "latency_median_s": [entry.latency for entry in found],
+        "throughput_per_s": [entry.throughput for entry in found],
+    }
+    shown: dict[str, list[Any]] = {
+        name: [None if one is None else one.point for one in column]
+        for name, column in estimates.items()
+    }
+    return data.assign(**shown, awake=[isinstance(entry.latency, Awake) for entry in found])
+
+
+def _plain(value: Any, awake: Any, column: str) -> Any:
+    if value is None or pd.isna(value):
+        return None
+    return Marked(value) if awake and column == "latency_median_s" else float(value)

@@ -1,7 +1,7 @@
 """Profile -> tables: layers that add up to the step, operators, kernels, the memory curve.
 
-Knows nothing of how the profile was taken. Without the machine's ceilings the column of the roof
-says "not measured".
+Knows nothing of how the profile was taken. Without the machine's ceilings, the column for the
+roofline bound says "not measured".
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LAYERS: tuple[tuple[Column, Callable[[Layer], Value]], ...] = (
     (Column("macs", "MACs", "count"), lambda row: row.macs),
     (Column("flops_per_s", "FLOP/s", "count"), lambda row: row.flops_per_s),
     (Column("bytes", "moved", "bytes"), lambda row: row.bytes),
-    (Column("roof", "of roof", "fraction"), lambda _: None),
+    (Column("roof", "of roofline", "fraction"), lambda _: None),
     (Column("kernel", "ran"), lambda row: row.kernels),
     (Column("reorder_share", "reorders", "fraction"), lambda row: row.reorder_share),
 )  # fmt: skip
@@ -55,8 +55,8 @@ def layers(
     Args:
         profile: with or without layers.
         depth: modules below it join their ancestor.
-        top: so many rows.
-        roof: a layer's share of what the machine could do.
+        top: number of rows.
+        roof: a function from a layer to its share of the roofline bound.
         closing: add the rows outside the network and those that lead to the end-to-end time.
     """
     found = profile.layers
@@ -80,7 +80,7 @@ def layers(
 
 
 def roof_of(profile: Profile) -> Roof | None:
-    """What tells a layer's share of the roof; ``None`` if no ceilings were probed or counted for.
+    """A function from a layer to its share of the roofline bound; ``None`` without ceilings.
 
     It has none for rows that stand for several modules: those may be bound by different ceilings.
     """
@@ -117,11 +117,14 @@ def _cell(
 
 def _on_roofs(shares: Sequence[float]) -> list[str]:
     text = (
-        "of roof: the least time that arithmetic, memory or the calls of its operators ask for by"
-        " ceilings probed just now, over the layer's time"
+        "of roofline: the least time that arithmetic, memory or operator calls need at the ceilings"
+        " probed just now, divided by the time of the layer"
     )
     above = sum(share > roofline.TOLERANCE for share in shares)
-    doubt = f"{above} layers are faster than their roof: those ceilings were probed too low"
+    doubt = (
+        "faster than the roofline bound allows, so its ceilings were probed too low:"
+        f" {units.number(above, 'layer')}"
+    )
     return [text, *([doubt] if above else [])]
 
 
@@ -134,7 +137,7 @@ def _most(rows: Sequence[Layer], top: int | None) -> Sequence[Layer]:
 
 
 def closing_rows(found: LayerTimes) -> tuple[tuple[str, float], ...]:
-    """What leads from the layers to the step: parts outside, sum, clocks, residual, end to end."""
+    """The rows from the layers to the step: parts outside, sum, clocks, residual, end to end."""
     return (
         *((f"({part})", ns) for part, ns in found.outside.items()),
         ("= sum", found.sum_ns),
@@ -162,9 +165,9 @@ def _captions(profile: Profile) -> tuple[str, ...]:
     if profile.trace is not None:
         lines.append(
             f"a step takes {units.ratio(profile.trace.overhead)} as long under the profiler;"
-            " no time of a layer comes from there"
+            " the times of layers are measured without it"
         )
-    lines.append("moved: bytes of each operator's tensors in float32, before any cache")
+    lines.append("moved: bytes of the tensors of each operator in float32, ignoring caches")
     return tuple(lines)
 
 
@@ -172,7 +175,7 @@ def _within(found: LayerTimes) -> str:
     half = found.residual_half_share
     if half is None:
         return ""
-    beyond = ", more than its noise" if abs(found.residual_share) > half else ""
+    beyond = ", more than noise" if abs(found.residual_share) > half else ""
     return f" ± {units.percent(half)}{beyond}"
 
 

@@ -1,4 +1,4 @@
-"""Judged comparisons -> sentences: what they add up to, and why every row has its verdict."""
+"""Judged comparisons -> sentences: a summary, and the reasons for each verdict."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.gate.facets import FACETS
 from cnnbench.gate.rule import VERDICTS
+from cnnbench.report import cells
 from cnnbench.report.table import FAKE
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _LINES = 12
 
 
 def captions(judgement: Judgement) -> list[str]:
-    """What the numbers are numbers of, and what they add up to."""
+    """What the numbers mean, and their summary."""
     comparison = judgement.comparison
     lines = [FAKE] if comparison.made_up else []
     lines += [f"{comparison.new} against {comparison.old}: {counts(judgement)}"]
@@ -33,19 +34,15 @@ def captions(judgement: Judgement) -> list[str]:
     lines += _how(judgement)
     mean = comparison.geometric_mean("latency")
     if mean is not None and len(comparison.common) > 1:
-        span = ""
-        if mean.low is not None and mean.high is not None:
-            low, high = (units.percent(end - 1, sign=True) for end in (mean.low, mean.high))
-            span = f" [{low}, {high}]"
-        change = units.percent(mean.point - 1, sign=True)
-        lines.append(f"geometric mean of the latencies: {change}{span}")
+        span = cells.interval(_change, mean)
+        lines.append(f"geometric mean of the latencies: {_change(mean.point)}{span}")
     return lines
 
 
 def _timing(judgement: Judgement) -> str:
     """What different environments mean for the verdicts about times."""
     if judgement.forced:
-        return "timing is judged all the same"
+        return "timing is still judged"
     hows = {time.how for time in _times(judgement) if time.ratio is not None}
     if hows == {"paired"}:
         return "timing was measured side by side"
@@ -65,7 +62,7 @@ def _how(judgement: Judgement) -> list[str]:
     if drifts:
         lines.append(
             "latency measured at different times; 98 % interval over rounds, and the verdict allows"
-            f" for {units.percent(max(drifts))} of drift of the machine on top of it"
+            f" for {units.percent(max(drifts))} of machine drift on top of it"
         )
     return lines
 
@@ -74,7 +71,7 @@ def counts(judgement: Judgement) -> str:
     """``12 specs: 1 regression, 11 unchanged``."""
     found = {one: judgement.count(one) for one in VERDICTS}
     parts = [f"{count} {one}" for one, count in found.items() if count]
-    return f"{len(judgement.rows)} specs: {', '.join(parts)}"
+    return f"{units.number(len(judgement.rows), 'spec')}: {', '.join(parts)}"
 
 
 def notes(judgement: Judgement) -> list[str]:
@@ -84,28 +81,28 @@ def notes(judgement: Judgement) -> list[str]:
     rows = judgement.comparison.common
     missing = {one for row in rows for one in row.uncompared}
     if rows and all(len(row.uncompared) == len(FACETS) for row in rows):
-        lines.append("only times were compared, not what networks are made of")
+        lines.append("only times were compared, not the structure of the networks")
     elif missing:
         known = [one.name for one in FACETS if one.name in missing]
         lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")
     outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
     lines += [*_waiting(outcomes), *_resolution(outcomes)]
     if judgement.comparison.remedy and judgement.count("regression"):
-        lines.append(f"if the change is meant: {judgement.comparison.remedy}")
+        lines.append(f"if the change is intended: {judgement.comparison.remedy}")
     return lines
 
 
-# What has lines of its own; inconclusive ones of one reason share one.
+# Verdicts with a line per finding; inconclusive findings with the same reason share one.
 _TOLD = ("regression", "failed")
 
 
 def _of_row(judged: Judged) -> list[str]:
-    """The row's name once, with everything that is to be said of it alone."""
+    """The name of the row, and all lines about this row alone."""
     told = _sentences(judged, _TOLD)
     changed = _changed(judged, _TOLD)
     told += changed[:_LINES]
     if len(changed) > _LINES:
-        told.append(f"structure changed: and {len(changed) - _LINES} more")
+        told.append(f"structure changed: {len(changed) - _LINES} more lines not shown")
     if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):
         told.insert(0, f"{judged.verdict}: {judged.reason}")
     name = judged.row.name
@@ -120,7 +117,7 @@ def details(judged: Judged) -> list[str]:
 
 
 def _sentences(judged: Judged, told: Collection[str]) -> list[str]:
-    """Findings with these verdicts, but for those whose lines the structure has."""
+    """Findings with these verdicts, except those that the structure lines already state."""
     shown = {one.facet for one in judged.row.differences}
     return [
         sentence(one)
@@ -130,7 +127,7 @@ def _sentences(judged: Judged, told: Collection[str]) -> list[str]:
 
 
 def _changed(judged: Judged, told: Collection[str]) -> list[str]:
-    """What the structure does differently; what a verdict is about comes first and names it."""
+    """Differences in structure; those with a verdict come first and name it."""
     verdicts = {one.metric: one.verdict for one in judged.findings if one.verdict in told}
     lines = [
         f"structure changed: {one.text} ({verdicts[one.facet]})"
@@ -146,15 +143,15 @@ def _changed(judged: Judged, told: Collection[str]) -> list[str]:
 
 def _waiting(outcomes: Sequence[PairedOutcome]) -> list[str]:
     return [
-        f"{one.comparison.name}: another process was on its core; the time spent waiting for it is"
-        f" taken out ({one.waited} of {len(one.runs.get('base', ()))} pairs)"
+        f"{one.comparison.name}: another process used its core; the time spent waiting for it is"
+        f" excluded ({one.waited} of {len(one.runs.get('base', ()))} pairs)"
         for one in outcomes
         if one.waited
     ]
 
 
 def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
-    """What the machine can resolve today."""
+    """The smallest detectable change on this machine today."""
     known = {
         one.comparison.name: one.decision.resolvable
         for one in outcomes
@@ -164,7 +161,7 @@ def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
         return []
     worst = max(known, key=lambda name: known[name])
     middle = units.percent(statistics.median(known.values()))
-    most = f" (the worst: {units.percent(known[worst])} for {worst})" if len(known) > 1 else ""
+    most = f" (at worst {units.percent(known[worst])}, for {worst})" if len(known) > 1 else ""
     return [f"smallest detectable change here today: about {middle}{most}"]
 
 
@@ -179,11 +176,11 @@ def _unsure(judgement: Judgement) -> list[str]:
 
 
 def _together(verdict: str, metric: str, reason: str, found: Sequence[MetricVerdict]) -> str:
-    who = found[0].spec if len(found) == 1 else f"{len(found)} specs"
+    who = found[0].spec if len(found) == 1 else units.number(len(found), "spec")
     told = [one.decision.resolvable for one in found if one.decision is not None]
     known = sorted({units.percent(one) for one in told if one is not None}, key=_leading)
     ends = list(dict.fromkeys([known[0], known[-1]])) if known else []
-    span = f"; only changes beyond {' to '.join(ends)} can be told" if ends else ""
+    span = f"; smallest detectable change: {' to '.join(ends)}" if ends else ""
     return f"{who}: {metric}: {verdict}: {reason}{span}"
 
 
@@ -207,15 +204,17 @@ def sentence(finding: MetricVerdict) -> str:
 def _amount(change: Change) -> str:
     ratio = change.ratio
     assert ratio is not None  # noqa: S101 - asked by the caller
-    text = units.percent(ratio.point - 1, sign=True)
-    if ratio.low is not None and ratio.high is not None and ratio.low != ratio.high:
-        low, high = (units.percent(end - 1, sign=True) for end in (ratio.low, ratio.high))
-        text += f" [{low}, {high}]"
+    of = "pairs" if change.how == "paired" else "rounds"
+    text = f"{_change(ratio.point)}{cells.interval(_change, ratio, of)}"
     kind = metrics.metric(change.metric).kind
     if change.old is None or change.new is None or kind not in _UNITS:
         return text
     write = _UNITS[kind]
     return f"{write(change.old.point)} -> {write(change.new.point)}, {text}"
+
+
+def _change(ratio: float) -> str:
+    return units.percent(ratio - 1, sign=True)
 
 
 _UNITS = {

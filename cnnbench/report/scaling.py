@@ -1,6 +1,6 @@
 """Records of several batches -> throughput by batch, and the batch where it saturates.
 
-Takes numbers as they are: an interval that spans the difference of two batches is not weighed.
+Uses the point estimates: whether the difference of two batches is significant is not tested.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics
-from cnnbench.report.table import Column, Table, captions, notes, optimizer, summary
+from cnnbench import axes
+from cnnbench.report import times
+from cnnbench.report.table import RUN, Column, Table, apart, captions, column, notes, place, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,19 +26,6 @@ NOT_YET = "not yet"
 # Names of the columns of single batches begin with it.
 _BATCH = "throughput_per_s:"
 
-_KEYS = (
-    Column("run", "run"),
-    Column("model", "model"),
-    Column("phase", "phase"),
-    Column("optimizer", "optimizer"),
-    Column("input", "input"),
-    Column("device", "device"),
-    Column("threads", "threads", "whole"),
-    Column("mode", "mode"),
-)
-# Of these, what is the same in all rows is said once, above the table.
-_ALWAYS = {"model", "mode"}
-
 
 def scaling(found: Sequence[Entry]) -> Table:
     """Throughput in samples per second by batch.
@@ -47,16 +35,18 @@ def scaling(found: Sequence[Entry]) -> Table:
     5 %.
     """
     batches = sorted({entry.record.spec.workload.batch for entry in found})
+    told = [RUN, *(axis for axis in axes.shown() if axis.name != "batch")]
     curves: dict[tuple[Value, ...], dict[int, float]] = {}
     for entry in found:
-        curve = curves.setdefault(_key(entry), {})
-        rate = metrics.throughput(entry.record)
+        curve = curves.setdefault(tuple(place(axis, entry) for axis in told), {})
+        rate = entry.throughput
         if rate is not None:
             curve[entry.record.spec.workload.batch] = rate.point
-    keep = [i for i, column in enumerate(_KEYS) if column.name in _ALWAYS or _differs(curves, i)]
+    kept, shared = apart(told, [*curves])
+    keep = [told.index(axis) for axis in kept]
     return Table(
         columns=(
-            *(_KEYS[i] for i in keep),
+            *map(column, kept),
             *(Column(f"{_BATCH}{b}", f"batch {b}", "rate") for b in batches),
             Column("best_per_s", "best", "rate"),
             Column("saturates_at", "saturates at batch", "whole"),
@@ -72,10 +62,10 @@ def scaling(found: Sequence[Entry]) -> Table:
         ),
         captions=(
             "samples per second by batch; saturates: the smallest batch within 5 % of the best",
-            *_shared(curves, keep),
+            *shared,
             *captions(found),
         ),
-        notes=notes(found),
+        notes=(*notes(found), *times.remarks(found)),
     )
 
 
@@ -110,30 +100,3 @@ def saturation(curve: Mapping[int, float]) -> int | str | None:
     if curve[last] == best and curve[last] > (1 + CLOSE) * curve[before]:
         return NOT_YET
     return min(batch for batch, rate in curve.items() if rate >= (1 - CLOSE) * best)
-
-
-def _key(entry: Entry) -> tuple[Value, ...]:
-    spec = entry.record.spec
-    work = spec.workload
-    return (
-        entry.run, work.model, work.phase, optimizer(entry), work.shape_text, spec.device.text,
-        spec.threads, spec.mode.text,
-    )  # fmt: skip
-
-
-def _differs(curves: Mapping[tuple[Value, ...], object], index: int) -> bool:
-    # What some have not at all, as inference has no optimizer, tells nothing.
-    return len({key[index] for key in curves} - {None}) > 1
-
-
-def _shared(curves: Mapping[tuple[Value, ...], object], keep: Sequence[int]) -> list[str]:
-    if not curves:
-        return []
-    first = next(iter(curves))
-    words = {"run": "run ", "optimizer": "optimizer ", "input": "input ", "threads": "threads "}
-    names = [
-        (i, column.name)
-        for i, column in enumerate(_KEYS)
-        if i not in keep and all(key[i] is not None for key in curves)
-    ]
-    return [", ".join(f"{words.get(name, '')}{first[i]}" for i, name in names)] if names else []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
-from cnnbench.report import cells
+from cnnbench.report import cells, times
 from cnnbench.report.filter import parse
 from cnnbench.report.table import (
     Column,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Selection:
-    """What a reader wants to see; the empty one shows everything.
+    """What a reader wants to see; an empty selection shows everything.
 
     Attributes:
         columns: names, in the order wanted; none for those that the format shows by itself.
@@ -56,7 +56,7 @@ def _facts() -> Mapping[str, catalogue.CatalogueEntry]:
 
 
 def fact(entry: Entry, name: str) -> Any:
-    """What the catalogue knows of an entry's architecture; ``None`` if it is not in there."""
+    """A fact from the catalogue about an entry's architecture; ``None`` if it has none."""
     known = _facts().get(entry.record.spec.workload.architecture)
     return getattr(known, name) if known is not None else None
 
@@ -70,7 +70,6 @@ _CATALOGUE: tuple[Cell, ...] = (
 )
 
 
-@cache
 def known(*, people: bool) -> Mapping[str, Cell]:
     """Every name that may be asked for; a metric goes by its own name and by its column's.
 
@@ -99,7 +98,7 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     """The table that a selection of the entries makes.
 
     Args:
-        found: everything there is.
+        found: all entries.
         wanted: what to show of it.
         people: intervals beside numbers and what all rows share above them; otherwise tidy.
 
@@ -114,7 +113,8 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
-            table = replace(table, captions=captions(rows), notes=notes(rows))
+            lines = (*notes(rows), *times.remarks(rows))
+            table = replace(table, captions=captions(rows), notes=lines)
     if people:
         table = explained(table, found, rows, wanted.filter)
     return replace(table, groups=groups)
@@ -124,7 +124,7 @@ def explained(table: Table, found: Sequence[Entry], kept: Sequence[Entry], text:
     """The table, with the reason if a filter has left nothing for it."""
     if kept:
         return table
-    why = f"no row of {len(found)} fits the filter {text}" if found else "no records"
+    why = f"no row of {len(found)} matches the filter {text}" if found else "no records"
     return replace(table, notes=(*table.notes, why))
 
 

@@ -8,19 +8,22 @@ beside their number.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics, units
+from cnnbench import axes, metrics, units
+from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record, Reference
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.report import times, usability
+from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cnnbench.store import StoredRun
 
@@ -78,7 +81,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Entry:
-    """A record with what it is read beside.
+    """A record with its context.
 
     Attributes:
         record: itself.
@@ -86,12 +89,19 @@ class Entry:
         baseline: plain eager on the same workload, device and threads in the same run, if there is
             one.
         environment: where it was measured.
+        judge: its run, asked once however many rows it has.
     """
 
     record: Record
     run: str
     baseline: Record | None
     environment: Environment
+    judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
+
+    @property
+    def usability(self) -> Usability | None:
+        """What its whole run is good for, whichever rows are shown."""
+        return self.judge()
 
     @cached_property
     def estimates(self) -> Mapping[str, Estimate | None]:
@@ -99,49 +109,62 @@ class Entry:
         return {metric.name: metric.of(self.record) for metric in METRICS}
 
     @cached_property
+    def latency(self) -> Estimate | None:
+        """Seconds per call as people are shown them; ``metrics.Awake`` where they wait no more."""
+        return metrics.shown(self.record)
+
+    @property
+    def throughput(self) -> Estimate | None:
+        """Samples per second at that latency."""
+        time = self.latency
+        return None if time is None else metrics.over(self.record.spec.workload.batch, time)
+
+    @cached_property
     def speedup(self) -> Estimate | None:
-        """Against the baseline, which itself is exactly one."""
+        """The speed-up over the reference mode; exactly one for that mode itself."""
         if self.baseline is not None and self.record.id == self.baseline.id:
             return exact(1.0) if self.estimates["latency"] is not None else None
         return metrics.speedup(self.record, self.baseline)
 
     @cached_property
     def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode has paid."""
+        """Calls after which a compiled mode has paid for its compilation."""
         return metrics.break_even(self.record, self.baseline)
 
     @cached_property
     def quality(self) -> str | None:
-        """How far the measurement itself can be trusted."""
+        """The quality of the measurement itself, in words."""
         return metrics.quality(self.record)
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
     """Every record of the runs with its baseline."""
-    found = []
-    for run in runs:
-        table = {record.id: record for record in run.records}
-        found += [
-            Entry(record, run.manifest.run, table.get(record.spec.baseline.id), run.environment)
-            for record in run.records
-        ]
+    return [entry for run in runs for entry in _entries(run)]
+
+
+def _entries(run: StoredRun) -> list[Entry]:
+    table = {record.id: record for record in run.records}
+    found: list[Entry] = []
+    judge = cache(lambda: usability.judge(found))
+    for record in run.records:
+        baseline = table.get(record.spec.baseline.id)
+        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge))
     return found
 
 
-def _size(entry: Entry) -> str:
-    spatial = entry.record.spec.workload.input[-2:]
-    return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
+# Entries are told apart by the axes of their specs, and by this one, which no spec has.
+RUN = Axis("run", lambda _: None, phrase="run {}", compared=True)
 
 
-def optimizer(entry: Entry) -> str | None:
-    """Of the phases that train; inference has none."""
-    work = entry.record.spec.workload
-    return None if work.phase == "inference" else work.optimizer
+def place(axis: Axis, entry: Entry) -> Value:
+    """The value that an entry has on an axis."""
+    return entry.run if axis is RUN else axis.of(entry.record.spec)
 
 
-def _unusual_optimizer(entry: Entry) -> str | None:
-    name = optimizer(entry)
-    return None if name == OPTIMIZERS[0] else name
+def hoisted(axis: Axis, values: Collection[Value]) -> str:
+    """The words for an axis on which all entries agree; empty for a default."""
+    one = next(iter(values)) if len(values) == 1 else None
+    return "" if one in {None, axis.default} else axis.phrase.format(one)
 
 
 def reason(record: Record) -> str:
@@ -154,27 +177,32 @@ def reason(record: Record) -> str:
 # A column and how an entry fills it.
 Cell = tuple[Column, "Callable[[Entry], Any]"]
 
-_IDENTITY: tuple[Cell, ...] = (
-    (Column("spec", "spec"), lambda e: e.record.id),
-    (Column("model", "model"), lambda e: e.record.spec.workload.model),
-    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
-    (Column("device", "device"), lambda e: e.record.spec.device.text),
-    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
-    (Column("size", "size"), _size),
-    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
-    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
-    (Column("optimizer", "optimizer"), optimizer),
-    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
+
+def column(axis: Axis) -> Column:
+    """The column of an axis."""
+    return Column(axis.name, axis.name, axis.kind)
+
+
+def _cell(axis: Axis) -> Cell:
+    return column(axis), partial(place, axis)
+
+
+_SPEC: Cell = (Column("spec", "spec"), lambda e: e.record.id)
+
+_STATUS: tuple[Cell, ...] = (
     (Column("status", "status"), lambda e: e.record.status),
     (Column("error", "error"), lambda e: reason(e.record)),
 )
 
 _ORIGIN: tuple[Cell, ...] = (
     (Column("measurement", "measurement"), lambda e: e.quality),
+    (Column("usability", "usability"), lambda e: None if (u := e.usability) is None else u.use),
     (Column("roof", "roof"), lambda e: metrics.binding(e.record)),
     (Column("rounds", "rounds", "whole"), lambda e: e.record.rounds),
     (Column("subnormal_share", "subnormals", "fraction"),
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
+    (Column("weights", "weights"),
+     lambda e: e.record.reference.weights if e.record.reference else None),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
     (Column("environment", "environment"), lambda e: e.record.environment),
@@ -184,7 +212,7 @@ _ORIGIN: tuple[Cell, ...] = (
 
 
 def _finite(value: float | None) -> float | None:
-    """What is no number was not measured."""
+    """The value, or ``None`` if it is not a finite number."""
     return value if value is not None and math.isfinite(value) else None
 
 
@@ -200,12 +228,13 @@ def tidy(found: Sequence[Entry]) -> Table:
 
 def tidy_columns() -> list[Cell]:
     """The columns for machines, in order, each with how an entry fills it."""
-    return [*_IDENTITY, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
+    identity = [_SPEC, *map(_cell, axes.tidy()), *_STATUS]
+    return [*identity, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
 
 
 def summary_columns() -> list[Cell]:
     """The columns for people, in order."""
-    return list(_SUMMARY)
+    return [*map(_cell, _told()), *_FIGURES]
 
 
 def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
@@ -235,7 +264,7 @@ def _part(of: Callable[[Entry], Estimate | None], part: str) -> Callable[[Entry]
 
 
 def _speedup_columns() -> list[Cell]:
-    """What is said of an entry beside its baseline."""
+    """The columns that compare an entry with its reference mode."""
     beside: tuple[tuple[str, str, Callable[[Entry], Estimate | None]], ...] = (
         ("speedup", "ratio", lambda e: e.speedup),
         ("break_even_calls", "number", lambda e: e.break_even),
@@ -258,20 +287,15 @@ def _exact(name: str) -> Callable[[Entry], Value]:
     return _part(_of(name), "point")
 
 
+def _told() -> list[Axis]:
+    return [RUN, *axes.shown()]
+
+
 # What people look at; columns without a single value are left out.
-_SUMMARY: tuple[Cell, ...] = (
-    (Column("run", "run"), lambda e: e.run),
-    (Column("model", "model"), lambda e: e.record.spec.workload.model),
-    (Column("phase", "phase"), lambda e: e.record.spec.workload.phase),
-    (Column("optimizer", "optimizer"), _unusual_optimizer),
-    (Column("batch", "batch", "whole"), lambda e: e.record.spec.workload.batch),
-    (Column("input", "input"), lambda e: e.record.spec.workload.shape_text),
-    (Column("device", "device"), lambda e: e.record.spec.device.text),
-    (Column("threads", "threads", "whole"), lambda e: e.record.spec.threads),
-    (Column("mode", "mode"), lambda e: e.record.spec.mode.text),
-    (Column("latency", "latency", "seconds"), _of("latency")),
+_FIGURES: tuple[Cell, ...] = (
+    (Column("latency", "latency", "seconds"), lambda e: e.latency),
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
-    (Column("throughput", "samples/s", "rate"), _exact("throughput")),
+    (Column("throughput", "samples/s", "rate"), _part(lambda e: e.throughput, "point")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
@@ -285,42 +309,34 @@ _SUMMARY: tuple[Cell, ...] = (
 # A column that holds nothing else says nothing.
 _UNREMARKABLE = {None, "clean"}
 
-# Said once in the caption when all rows agree.
-_HOISTED = {
-    "run": "run ",
-    "phase": "",
-    "optimizer": "optimizer ",
-    "batch": "batch ",
-    "input": "input ",
-    "device": "",
-    "threads": "threads ",
-}
-
 
 def summary(found: Sequence[Entry]) -> Table:
-    """The table that a run ends with."""
-    rows = [[of(entry) for _, of in _SUMMARY] for entry in found]
-    columns = [column for column, _ in _SUMMARY]
-    shared: list[str] = []
-    keep = []
-    for index, column in enumerate(columns):
-        values = {row[index] for row in rows}
-        if values <= _UNREMARKABLE:
-            continue
-        if column.name in _HOISTED and len(values) == 1:
-            shared.append(f"{_HOISTED[column.name]}{values.pop()}")
-        else:
-            keep.append(index)
-    return Table(
-        columns=tuple(columns[index] for index in keep),
-        rows=tuple(tuple(row[index] for index in keep) for row in rows),
-        captions=(*([", ".join(shared)] if shared else []), *captions(found)),
-        notes=notes(found),
-    )
+    """The table that a run prints at its end."""
+    keep, shared = apart(_told(), [[place(axis, one) for axis in _told()] for one in found])
+    figures = [
+        cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
+    ]
+    table = chosen(found, [*map(_cell, keep if found else ()), *figures])
+    lines = (*notes(found), *times.remarks(found))
+    return replace(table, captions=(*shared, *captions(found)), notes=lines)
+
+
+def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[Axis], list[str]]:
+    """Which axes need a column, and the caption for the others, in at most one line.
+
+    Args:
+        told: axes, in the order in which they are told.
+        rows: a value per axis.
+    """
+    values = {axis.name: {row[index] for row in rows} for index, axis in enumerate(told)}
+    keep = [axis for axis in told if axis.always or axes.tells(values[axis.name], axis.default)]
+    shared = [hoisted(axis, values[axis.name]) for axis in told if not axis.always]
+    line = ", ".join(filter(None, shared))
+    return keep, [line] if line else []
 
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
-    """What the numbers are numbers of: machine and software, and how they were taken."""
+    """Captions: machine, software, and how the numbers were measured."""
     lines = [_where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
@@ -354,8 +370,8 @@ def _where(environment: Environment) -> str:
 
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
-    """A line for every row that is not simply ok, and for what was noticed."""
-    lines = []
+    """What each run is good for; a line for every row that is not ok and every note."""
+    lines = usability.lines(found)
     for entry in found:
         record = entry.record
         why = reason(record)
@@ -368,7 +384,7 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
 
 
 def _gaps(record: Record) -> list[str]:
-    """What a record that did not fail should have and has not."""
+    """What a record that did not fail lacks."""
     if record.failure is not None or not record.runs:
         return []
     empty = sum(not run.slices for run in record.runs)
@@ -382,5 +398,6 @@ def _subnormal(reference: Reference) -> str:
     layer = reference.subnormal_layer
     where = "" if layer is None else f", first in {layer}"
     return (
-        f"{share} of the activations are subnormal numbers{where}, which slow a CPU down many times"
+        f"{share} of the activations are subnormal numbers{where}, which are many times slower on"
+        " a CPU"
     )

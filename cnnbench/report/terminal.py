@@ -20,7 +20,7 @@ def render(table: Table, *, colour: bool = False) -> str:
 
     Args:
         table: what to show.
-        colour: mark statuses that are not ok, and speed-ups that their interval is sure of.
+        colour: mark statuses that are not ok, and speed-ups whose interval excludes 1.
     """
     body = [[inert(cell) for cell in row] for row in cells.texts(table)]
     header = [inert(column.title) for column in table.columns]
@@ -51,7 +51,7 @@ def _line(row: list[str], widths: list[int], right: list[bool], marks: list[str]
 
 
 def _colour(column: Column, value: Value | Estimate) -> str:
-    """The colour of a cell, or nothing; where an interval holds one, nothing is sure."""
+    """The colour of a cell; empty if it has none or its interval includes 1."""
     if column.name == "status":
         return _STATUS.get(str(value), "")
     if column.name.startswith("speedup") and isinstance(value, Estimate):
@@ -61,5 +61,5 @@ def _colour(column: Column, value: Value | Estimate) -> str:
 
 
 def inert(text: str) -> str:
-    """Without control characters, which a terminal would obey."""
+    """The text without control characters, which a terminal would obey."""
     return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)

@@ -1,4 +1,4 @@
-"""Measures what advice needs: the sensible modes of one model side by side, and one profile."""
+"""The measurements for advice: the sensible modes of one model side by side, and a profile."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.plan import Plan
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
+    from cnnbench.suite import Grid
 
 _FEWEST_ROUNDS = 3
-# Of a budget, what the profile at the end may take.
+# The share of a budget that the profile at the end may take.
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 
 
-def prepare(order: Order, budget: float | None) -> tuple[Job, dict[str, str]]:
+def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str, str]]:
     """The sensible modes of one model that fit this machine and the budget.
 
     Args:
-        order: of one model; its modes are replaced.
-        budget: rough seconds for everything, or ``None``.
+        grid: of one model; its modes are replaced.
+        plan: how; its budget is rough seconds for everything.
+        who: the executor's name.
 
     Returns:
         The job, and for each mode left out why.
@@ -37,20 +40,20 @@ def prepare(order: Order, budget: float | None) -> tuple[Job, dict[str, str]]:
     Raises:
         UsageError: it is not one model, or cannot be.
     """
-    job = campaign.prepare(replace(order, modes=("all",)))
+    job = campaign.prepare(replace(grid, modes=("all",)), replace(plan, budget=None), who)
     workloads = {spec.workload for spec in job.specs}
     if len(workloads) != 1:
-        raise UsageError(f"advice is for one model; this asks for {len(workloads)} workloads")
+        raise UsageError(f"advice is for one model in one workload; this asks for {len(workloads)}")
     untried: dict[str, str] = {}
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
-    return (job if budget is None else _within(job, budget, untried)), untried
+    return (job if plan.budget is None else _within(job, plan.budget, untried)), untried
 
 
 def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     for spec in job.specs:
         if spec.mode.compiler != "eager":
-            untried[spec.mode.text] = "there is no C++ compiler here; install g++"
+            untried[spec.mode.text] = "no C++ compiler found; install g++"
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 
 
@@ -61,7 +64,7 @@ def _within(job: Job, budget: float, untried: dict[str, str]) -> Job:
         fewer = min(job.plan.rounds, _FEWEST_ROUNDS)
         job = replace(job, plan=replace(job.plan, rounds=fewer))
     while job.total_seconds > share and len(job.specs) > 1:
-        untried[job.specs[-1].mode.text] = "it does not fit the budget; raise --budget"
+        untried[job.specs[-1].mode.text] = "left out to fit the budget; raise --budget"
         job = replace(job, specs=job.specs[:-1])
     return job
 
@@ -69,7 +72,7 @@ def _within(job: Job, budget: float, untried: dict[str, str]) -> Job:
 def measure(
     job: Job, untried: Mapping[str, str], out: Path, watcher: Watcher, name: str
 ) -> Evidence:
-    """Measure into a run directory that is kept, then profile the mode that explains most.
+    """Measure into a run directory, then profile the mode that explains most.
 
     Raises:
         StoreError: the directory cannot be used.

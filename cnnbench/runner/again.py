@@ -1,6 +1,6 @@
-"""Measures given specs again, wholly or only what they are made of: the door of ``check``.
+"""Measures given specs again, completely or only their structure, for ``check``.
 
-Knows nothing of baselines and verdicts.
+Knows nothing of baseline files and verdicts.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """What specs are made of, here and now; nothing was timed."""
+    """The cost and structure of specs in the current code; nothing was timed."""
 
     environment: Environment
     records: tuple[Record, ...]
@@ -43,7 +43,7 @@ class Found:
 def measure(
     specs: Sequence[Spec], plan: Plan, out: Path, watcher: Watcher, who: str = "process"
 ) -> StoredRun:
-    """A run of given specs.
+    """Measure a run of given specs.
 
     Args:
         specs: what to measure.
@@ -102,7 +102,7 @@ def _cost(pool: AnyPool, spec: Spec, plan: Plan) -> Cost | WorkerError:
 def _made_of(
     pool: AnyPool, spec: Spec, plan: Plan
 ) -> tuple[Memory | None, Structure | None, tuple[str, ...]]:
-    """Memory and structure of one step, from one worker; what cannot be had is noted."""
+    """Memory and structure of one step, from one worker; a note says what is missing."""
     worker = pool.start()
     memory = None
     try:
@@ -117,5 +117,5 @@ def _made_of(
 
 
 def _here(plan: Plan, spec: Spec) -> Plan:
-    """The plan on this machine."""
+    """The plan, adapted to this machine."""
     return replace(plan, memory_limit=campaign.memory_limit(spec.device))

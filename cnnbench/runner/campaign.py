@@ -1,4 +1,4 @@
-"""From what a user asked for to a run directory: prepare, start, resume.
+"""From the grid that a user asked for to a run directory: prepare, start, resume.
 
 The one place where selection, environment, plan, session and store meet; commands and the Python
 API call it.
@@ -7,11 +7,11 @@ API call it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import machine, store, suite
+from cnnbench import machine, store, suite, units
 from cnnbench import plan as planning
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
@@ -23,7 +23,7 @@ from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
-from cnnbench.spec import OPTIMIZERS, Device, Spec
+from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
 
 if TYPE_CHECKING:
@@ -31,33 +31,15 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun, Writer
 
-# Of the memory that is free now, what one worker may take before it gets an error instead of a
+# The share of the free memory that one worker may take before it gets an error instead of a
 # swapping machine.
 _MEMORY_SHARE = 0.9
 _FIT_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a user asked for; every field has the default of ``cnnbench run``."""
-
-    models: tuple[str, ...] = ("quick",)
-    modes: tuple[str, ...] = ("eager", "channels_last")
-    device: str | None = None
-    batches: tuple[int, ...] = (1,)
-    phases: tuple[str, ...] = ("inference",)
-    sizes: tuple[tuple[int, int], ...] = ()
-    optimizer: str = OPTIMIZERS[0]
-    input: tuple[int, ...] | None = None
-    threads: tuple[int, ...] | None = None
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    plan: Plan = field(default_factory=Plan)
-    executor: str = "process"
-
-
-@dataclass(frozen=True)
 class Job:
-    """An order, worked out: which specs, where, how, and roughly how long."""
+    """A prepared grid: which specs, where, how, and roughly how long."""
 
     specs: tuple[Spec, ...]
     impossible: Mapping[str, str]
@@ -67,7 +49,7 @@ class Job:
     executor: Executor
 
     def seconds(self, spec: Spec) -> float:
-        """A rough guess of what a spec takes."""
+        """A rough estimate for one spec."""
         compiles = spec.mode.compiler != "eager"
         return planning.rough_seconds(self.plan, self.macs.get(spec.id, 0), compiles=compiles)
 
@@ -79,62 +61,50 @@ class Job:
 
     @property
     def total_seconds(self) -> float:
-        """A rough guess of what all of it takes; with a budget, of the first answers."""
+        """A rough estimate for everything; with a budget, for the first answers."""
         starts = len(self.work) * planning.rough_starts(self.plan)
         return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
 
 
-def prepare(order: Order, who: Executor | None = None) -> Job:
-    """Work an order out.
+def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process") -> Job:
+    """Prepare a grid.
 
     Asks a worker what this machine is, and what models outside the catalogue are.
 
     Args:
-        order: what a user asked for.
-        who: measures, in place of the executor that the order names.
+        grid: what a user asked for.
+        plan: how to measure it.
+        who: measures, or its name.
 
     Raises:
-        UsageError: something in the order is wrong or not possible here.
+        UsageError: something in the grid is wrong or not possible here.
     """
     # What needs no worker is checked before one is started.
-    models = suite.select(order.models)
-    asked = None if order.device is None else Device.parse(order.device)
-    if asked is not None:
-        suite.modes(order.modes, asked)
-    who = who or executor(order.executor)
+    grid = replace(grid, models=suite.select(grid.models))
+    modes = None if grid.device is None else suite.modes(grid.modes, grid.device)
+    who = executor(who) if isinstance(who, str) else who
     with asking(who) as pool:
-        return _work_out(order, who, pool, models, asked)
+        return _work_out(grid, plan or Plan(), who, pool, modes)
 
 
 def _work_out(
-    order: Order, who: Executor, pool: AnyPool, models: tuple[str, ...], asked: Device | None
+    grid: Grid, plan: Plan, who: Executor, pool: AnyPool, modes: tuple[Mode, ...] | None
 ) -> Job:
     environment = describe(pool)
-    device = here(asked, environment)
-    _refuse_idle_options(order.plan, device)
-    grid = Grid(
-        models=models,
-        modes=order.modes,
-        batches=order.batches,
-        phases=order.phases,
-        device=device,
-        threads=order.threads or (machine.default_threads(),),
-        sizes=order.sizes,
-        optimizer=order.optimizer,
-        input=order.input,
-        arguments=order.arguments,
-    )
-    known = suite.facts(models) | facts_outside(
-        pool, suite.outside(models), order.arguments, order.plan.timeout
-    )
-    expansion = suite.expand(grid, known, _refused_shapes(pool, grid, known))
-    limit = order.plan.memory_limit or memory_limit(device)
-    plan = replace(order.plan, memory_limit=limit).within_budget(len(expansion.specs))
-    return Job(expansion.specs, expansion.impossible, expansion.macs, plan, environment, who)
+    device = here(grid.device, environment)
+    _refuse_idle_options(plan, device)
+    outside = suite.outside(grid.models)
+    known = suite.facts(grid.models) | facts_outside(pool, outside, grid.arguments, plan.timeout)
+    refused = _refused_shapes(pool, grid, known)
+    modes = modes or suite.modes(grid.modes, device)
+    found = suite.expand(grid, device, modes, known, refused)
+    limit = plan.memory_limit or memory_limit(device)
+    plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
+    return Job(found.specs, found.impossible, found.macs, plan, environment, who)
 
 
 def here(asked: Device | None, environment: Environment) -> Device:
-    """The device that was asked for, or the best present.
+    """The device that was asked for, or the best one available.
 
     Raises:
         Unsupported: this machine has no such device.
@@ -143,17 +113,17 @@ def here(asked: Device | None, environment: Environment) -> Device:
     if asked is None:
         return Device("cuda", 0) if gpus else Device("cpu")
     if asked.kind == "cuda" and not environment.hard.get("fake") and asked.index >= len(gpus):
-        found = f"{len(gpus)} CUDA devices" if gpus else "no CUDA device"
+        found = units.number(len(gpus), "CUDA device") if gpus else "no CUDA device"
         raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
     return asked
 
 
 def _refuse_idle_options(plan: Plan, device: Device) -> None:
-    """Options that would change nothing on the device, where their user thinks they did."""
+    """Refuse options that have no effect on the device."""
     given = [("--l2 cold", plan.l2 != Plan.l2), ("--cudnn-benchmark", plan.cudnn_benchmark)]
     idle = " and ".join(name for name, chosen in given if chosen)
     if idle and device.kind != "cuda":
-        raise UsageError(f"{idle}: for CUDA devices only, and this is {device.text}; leave it out")
+        raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 
 
 def memory_limit(device: Device) -> int | None:
@@ -191,7 +161,7 @@ def facts_outside(
 def _refused_shapes(
     pool: AnyPool, grid: Grid, known: Mapping[str, Facts]
 ) -> dict[tuple[str, tuple[int, ...]], str]:
-    """Ask a worker which models cannot take a shape that was asked for, and why."""
+    """Ask a worker which models reject the requested shape, and why."""
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
     found: dict[tuple[str, tuple[int, ...]], str] = {}
@@ -232,13 +202,13 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
 def resume(
     path: Path, watcher: Watcher, *, retry_failed: bool = False, budget: float | None = None
 ) -> StoredRun:
-    """Measure what a run still misses, with the run's own plan; on request what failed again.
+    """Measure what a run still lacks, with its own plan; on request, failed specs again.
 
     A budget counts anew, and in seconds; the run's own if none is given.
 
     Raises:
-        StoreError: not a run.
-        Incomparable: this is not the machine or software that the run began on.
+        StoreError: not a run directory.
+        Incomparable: the machine or software is not the one that the run was started on.
     """
     stored = store.read(path)
     wanted = [*stored.missing, *(stored.failed if retry_failed else ())]
@@ -250,7 +220,7 @@ def resume(
     if environment.fingerprint != stored.environment.fingerprint:
         changed = ", ".join(differences(stored.environment, environment))
         raise Incomparable(
-            f"{path} was begun in another environment ({changed} differ); start a new run"
+            f"{path} was started in another environment (different: {changed}); start a new run"
         )
     specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")

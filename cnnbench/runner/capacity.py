@@ -1,7 +1,7 @@
 """The largest batch that fits: doubling, then bisection, each try in a worker of its own.
 
-An experiment by itself: it never changes what another command measures. Only what is known to be a
-lack of memory bounds the search; anything else that goes wrong ends it and is said.
+An experiment by itself: it never changes what another command measures. Only a known lack of
+memory bounds the search; any other failure ends it and is reported.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Try:
 
 @dataclass(frozen=True)
 class Capacity:
-    """What was found for one spec.
+    """The result for one spec.
 
     Attributes:
         id: of the spec at batch 1.
@@ -74,13 +74,13 @@ class Capacity:
 
     @property
     def fails(self) -> int | None:
-        """The smallest batch that did not, for whatever reason, above the one that did."""
+        """The smallest batch above it that failed, for any reason."""
         found = [one.batch for one in self.tries if one.outcome != FITS]
         return min((batch for batch in found if batch > (self.fits or 0)), default=None)
 
     @property
     def failed(self) -> bool:
-        """Whether something else than memory or the limit of the search ended it."""
+        """Whether the search ended for another reason than memory or its limit."""
         return self.ended not in {FULL, "up_to"}
 
 
@@ -143,7 +143,7 @@ def find(
 
 
 class _Prober:
-    """One spec in ever other batches."""
+    """Tries one spec at different batches."""
 
     def __init__(
         self, pool: AnyPool, job: Job, spec: Spec, limit: int | None, say: Callable[[str], None]
@@ -210,7 +210,7 @@ def _kind(error: WorkerError, kills_before: int | None) -> str:
 
 
 def _end(tries: list[Try]) -> tuple[str, str]:
-    """Why a search ended, and in which words."""
+    """Why a search ended, as a word and a message."""
     failed = [one for one in tries if one.outcome != FITS]
     other = [one for one in failed if one.outcome != FULL and one is tries[-1]]
     if other:

@@ -1,7 +1,7 @@
-"""What there is now against what is kept of before: what ``cnnbench check`` measures and compares.
+"""The current code against a baseline file or run: what ``cnnbench check`` measures and compares.
 
-Where the revision that a baseline was saved at can be checked out, it is measured beside what is
-here; otherwise what is here is measured alone, and the stored record decides.
+If the revision of a baseline file can be checked out, it is measured side by side with the current
+code; otherwise the current code is measured alone, and the stored record decides.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a head is checked against.
+    """The baseline file or run that a head is checked against.
 
     Attributes:
         path: of the baseline file or the run.
         side: its records.
         plan: how they were measured.
-        source: the revision that a baseline was saved at; ``None`` for a run.
+        source: the revision of a baseline file; ``None`` for a run.
     """
 
     path: Path
@@ -51,7 +51,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Listener:
-    """Who is told how far a check is.
+    """The listeners for the progress of a check.
 
     Attributes:
         say: a line about what is done and why.
@@ -67,11 +67,11 @@ class Listener:
 
 
 def kept(path: Path) -> Kept:
-    """What a baseline file or a run's directory holds.
+    """Read a baseline file or a run directory.
 
     Raises:
         StoreError: it is neither.
-        Incomparable: a baseline of a schema that this version does not know.
+        Incomparable: a baseline file with a schema that is unknown to this version.
     """
     if path.is_dir():
         run = store.read(path)
@@ -81,7 +81,7 @@ def kept(path: Path) -> Kept:
 
 
 def with_run(old: Kept, path: Path, side: Side) -> Comparison:
-    """A stored run against what is kept."""
+    """A stored run against a baseline file or run."""
     return replace(gate.compare(old.side, side), remedy=_remedy(old, path))
 
 
@@ -94,10 +94,10 @@ def with_now(
     out: Path | None = None,
     executor: str = "process",
 ) -> Comparison:
-    """What there is now against what is kept, measured here.
+    """The current code, measured here, against a baseline file or run.
 
     Args:
-        old: the baseline or run.
+        old: the baseline file or run.
         thresholds: which times are judged, and how finely.
         listener: told what is done.
         timing: measure times too, not only what networks are made of.
@@ -109,7 +109,7 @@ def with_now(
     """
     specs = [Spec.parse(name) for name, one in old.side.records.items() if one.failure is None]
     if not specs:
-        raise UsageError(f"{old.path} holds nothing that could be measured again")
+        raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
     beside = _beside(old, thresholds, listener, out, executor) if timing else []
     if timing and not beside:
@@ -125,7 +125,7 @@ def with_now(
 
 
 def _remedy(old: Kept, run: Path | None = None) -> str:
-    """How a change that was meant becomes what later runs are checked against."""
+    """How to update the baseline file after an intended change."""
     if old.source is None:
         return ""
     how = "" if run is not None else ", where RUN is a new run of these specs"
@@ -139,21 +139,23 @@ def _beside(
     out: Path | None,
     executor: str,
 ) -> list[PairedOutcome]:
-    """The baseline's own source and the head, measured side by side.
+    """The revision of the baseline file and the head, measured side by side.
 
-    Nothing where the source cannot be rebuilt: then the stored record decides, with the limits that
-    it has.
+    Empty if that revision cannot be rebuilt: then the stored record decides, less precisely.
     """
     repo = revisions.repository(Path.cwd())
     source = old.source or Source()
     lacking = _cannot_rebuild(source, repo)
     if repo is None or source.revision is None or lacking:
-        listener.say(f"{lacking}; the stored record decides, with wide limits")
+        listener.say(f"{lacking}; comparing with its stored times, which detect only large changes")
         return []
     rules = _rules(old.side, thresholds)
     if not rules:
         return []
-    listener.say(f"measuring the baseline's revision {source.revision[:12]} beside what is here")
+    listener.say(
+        f"measuring revision {source.revision[:12]} of the baseline file and the current code"
+        " side by side"
+    )
     return paired.remeasure(
         list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
         paired.PairedPlan(executor=executor), listener.pairs, out,
@@ -161,15 +163,15 @@ def _beside(
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:
-    """Why the baseline's code cannot be measured again, or nothing."""
+    """Why the code of the baseline file cannot be measured again; empty if it can."""
     if source.revision is None:
-        return "the baseline records no revision"
+        return "the baseline file records no revision"
     if source.dirty is not False:
-        return "the baseline was measured with uncommitted changes"
+        return "the baseline file was measured with uncommitted changes"
     if repo is None:
-        return "this is no git repository"
+        return "this is not a git repository"
     if not revisions.commit(repo, source.revision):
-        return f"the baseline's revision {source.revision[:12]} is not in this repository"
+        return f"revision {source.revision[:12]} of the baseline file is not in this repository"
     return ""
 
 

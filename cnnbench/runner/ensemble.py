@@ -42,7 +42,7 @@ Outcome = Run | Failure | Lost
 
 
 def failure(error: WorkerError) -> Failure:
-    """What became of a worker, as a value."""
+    """The failure of a worker, as a value."""
     kept = error.traceback if isinstance(error, WorkerRaised) else ""
     notes = "\n".join(getattr(error, "__notes__", []))
     return Failure(
@@ -107,7 +107,7 @@ class Ensemble:
     def _ask(self, name: str, request: Request[Answer]) -> Answer | None:
         """The worker's answer, or ``None`` if there is none.
 
-        Then its outcome is set and it is out of the game.
+        Then its outcome is set and it takes no further part.
         """
         worker = self._workers[name]
         try:

@@ -1,4 +1,4 @@
-"""What a session needs of whoever does the work.
+"""The interface between a session and what does the work.
 
 Implementations: ``process`` (default), ``fake`` (tests, demonstrations).
 """
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.channel import Message
+    from cnnbench.quiet import CoreUse
 
 
 class AnyWorker(Protocol):
@@ -52,8 +53,11 @@ class Executor(Protocol):
     def open(self, scratch: Path) -> AbstractContextManager[AnyPool]:
         """A fresh pool; its processes end with the context."""
 
+    def core_use(self) -> CoreUse | None:
+        """How busy the cores are where it measures; ``None`` if that is not known."""
+
     def join(self, pool: AnyPool) -> AnyPool | None:
-        """Workers of its own from another executor's pool, or ``None`` if that cannot be."""
+        """Its own workers from another executor's pool, or ``None`` if that is not possible."""
 
 
 # One line per executor.

@@ -31,11 +31,10 @@ from cnnbench.costs import (
 )
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Algorithm, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
 from cnnbench.record import Check, Cost, Memory, Reference, Run
 from cnnbench.requests import (
     Accepted,
-    Applicability,
     ClockFigures,
     Fitted,
     MeasureLatency,
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.errors import WorkerError
+    from cnnbench.quiet import CoreUse
 
 
 class FakeWorker:
@@ -134,7 +134,7 @@ def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
 
 
 def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
-    """As a worker does that is asked to measure what does not apply."""
+    """Refuse, like a worker that is asked to measure what does not apply."""
     if not isinstance(request, MeasureLatency) or not is_conv(spec.workload.architecture):
         return None
     reason = _applies(spec).reason
@@ -353,7 +353,11 @@ class Fake:
         del scratch
         yield FakePool(self)
 
+    def core_use(self) -> CoreUse | None:
+        """Nothing is measured, so nothing disturbs it."""
+        return None
+
     def join(self, pool: object) -> FakePool:
-        """Its own pretended workers; whose pool it is makes no difference."""
+        """Its own pretended workers, from any pool."""
         del pool
         return FakePool(self)

@@ -18,7 +18,7 @@ _FILE = "fake_1.1.pt.trace.json.gz"
 
 
 def trace(request: TraceStep, ns: int) -> ProfilerTrace:
-    """Of a step that takes ``ns``, with a file that holds no events."""
+    """The trace of a step that takes ``ns``, with a file without events."""
     folder = Path(request.trace_folder)
     with gzip.open(folder / _FILE, "wt", encoding="utf8") as file:
         json.dump({"traceEvents": []}, file)
@@ -71,5 +71,5 @@ COSTS = (
 
 def _refuse_compiled(spec: Spec) -> None:
     if spec.mode.compiler != "eager":
-        text = f"mode {spec.mode.text}: layers cannot be told apart in compiled code"
+        text = f"mode {spec.mode.text}: layers cannot be separated in compiled code"
         raise WorkerRaised(text, "unsupported")

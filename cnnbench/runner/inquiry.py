@@ -25,7 +25,7 @@ def tell(worker: AnyWorker, request: Request[Answer], timeout: float) -> Answer:
     """A worker's answer, of the type that the request declares.
 
     Raises:
-        WorkerError: there is none; it carries the phase that the worker was in.
+        WorkerError: there is no answer; the error has the phase of the worker.
     """
     try:
         return request.read(worker.ask(request.message, timeout))

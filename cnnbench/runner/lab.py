@@ -1,4 +1,4 @@
-"""From layers and ways to compute them to a job: the convolution lab's order, worked out.
+"""From layers and implementations to a job: the request to the convolution lab, prepared.
 
 What does not apply, and what would take too long, is known before anything is measured and becomes
 a record that says so. Measuring itself is that of every run.
@@ -19,15 +19,18 @@ from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.requests import Applicability
+    from cnnbench.facts import Applicability
     from cnnbench.runner.executor import AnyPool
 
 ALL, NONE = "all", "none"
 PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
+# The library's own ways, if the user says nothing.
+MODES = ("eager", "channels_last", "amp=bf16")
 
 # Many short measurements: a layer is small, so that shorter turns hold as many calls.
 PLAN = Plan(
@@ -46,37 +49,32 @@ BUDGET = 255.0
 
 @dataclass(frozen=True)
 class LabOrder:
-    """What a user asked of the lab.
+    """The request of a user to the lab.
 
     Attributes:
-        layers: of a suite, given one by one, or of a model.
-        model: an architecture whose layers join, and which is measured as a whole too.
+        grid: device, threads, and the modes that are the library's own; at most one model,
+            whose layers join and which is measured as a whole too. Without batches every layer has
+            what it brings along, or 1.
+        layers: of a suite, or given one by one.
         implementations, substitutes: names; ``all`` for what applies and is not too slow, ``none``.
-        modes: the library's own ways.
         dtypes: of tensors.
-        batches: of every layer; without them what a layer brings along, or 1.
-        threads: every number is measured.
-        device: the best present if it is not given.
-        plan: how.
-        executor: its name.
     """
 
+    grid: Grid = field(default_factory=lambda: Grid((), MODES, ()))
     layers: tuple[ConvLayer, ...] = ()
-    model: str | None = None
     implementations: tuple[str, ...] = (ALL,)
     substitutes: tuple[str, ...] = (NONE,)
-    modes: tuple[str, ...] = ("eager", "channels_last", "amp=bf16")
     dtypes: tuple[str, ...] = ("fp32",)
-    batches: tuple[int, ...] | None = None
-    threads: tuple[int, ...] | None = None
-    device: str | None = None
-    plan: Plan = field(default_factory=lambda: PLAN)
-    executor: str = "process"
+
+    @property
+    def model(self) -> str | None:
+        """The network whose layers join."""
+        return self.grid.models[0] if self.grid.models else None
 
 
 @dataclass(frozen=True)
 class Lab:
-    """An order, worked out.
+    """A prepared request.
 
     Attributes:
         job: what is measured, what is not and why.
@@ -89,32 +87,37 @@ class Lab:
     layers: tuple[ConvLayer, ...]
 
 
-def prepare(order: LabOrder) -> Lab:
-    """Work an order out; asks a worker what the machine is and what applies.
+def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
+    """Prepare a request; asks a worker what the machine is and what applies.
+
+    Args:
+        order: what a user asked for.
+        plan: how to measure it.
+        who: the executor's name.
 
     Raises:
         UsageError: something in the order is wrong or not possible here.
         WorkerError: the model cannot be taken apart.
     """
-    asked = None if order.device is None else Device.parse(order.device)
     _check_names(order)
-    _own_ways(order, asked or Device())
-    who = executor(order.executor)
-    with inquiry.asking(who) as pool:
+    _own_ways(order, order.grid.device or Device())
+    chosen = executor(who)
+    with inquiry.asking(chosen) as pool:
         environment = inquiry.describe(pool)
-        device = campaign.here(asked, environment)
+        device = campaign.here(order.grid.device, environment)
         found = None
         if order.model is not None:
             found = inquiry.ask(pool, ExtractLayers(name=order.model), inquiry.SECONDS)
         layers = order.layers + (found.layers if found is not None else ())
         if not layers:
             raise UsageError(f"{order.model} has no two-dimensional convolution")
-        shape = _shape(order, pool)
+        shape = _shape(order, pool, plan.timeout)
         specs = tuple(dict.fromkeys(_specs(order, layers, device, shape)))
-        impossible = _impossible(order, pool, specs)
+        impossible = _impossible(order, plan.rounds, pool, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
-    plan = replace(order.plan, memory_limit=campaign.memory_limit(device)).within_budget(len(specs))
-    job = Job(specs, impossible, macs, plan, environment, who)
+    limit = plan.memory_limit or campaign.memory_limit(device)
+    plan = replace(plan, memory_limit=limit).within_budget(len(specs))
+    job = Job(specs, impossible, macs, plan, environment, chosen)
     return Lab(job, found, layers)
 
 
@@ -137,15 +140,15 @@ def _check_names(order: LabOrder) -> None:
             catalogue.substitute(name)
     for name in order.dtypes:
         if name not in PRECISIONS:
-            raise UsageError(f"--dtype {name} is none of {', '.join(PRECISIONS)}")
+            raise UsageError(f"--dtype {name} is not one of {', '.join(PRECISIONS)}")
 
 
-def _shape(order: LabOrder, pool: AnyPool) -> tuple[int, ...]:
+def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:
     """One sample of the order's model; empty without a model."""
     if order.model is None:
         return ()
     names = (order.model,)
-    outside = campaign.facts_outside(pool, suite.outside(names), {}, order.plan.timeout)
+    outside = campaign.facts_outside(pool, suite.outside(names), {}, seconds)
     known = suite.facts(names) | outside
     return known[order.model].input
 
@@ -153,17 +156,17 @@ def _shape(order: LabOrder, pool: AnyPool) -> tuple[int, ...]:
 def _specs(
     order: LabOrder, layers: Sequence[ConvLayer], device: Device, shape: tuple[int, ...]
 ) -> Iterator[Spec]:
-    """Layer by layer: its library ways, its implementations, its substitutes."""
+    """Specs layer by layer: modes of the library, implementations, substitutes."""
     own, made = _own_ways(order, device), list(_made_ways(order, device))
     # What can stand in is computed by the library, in the tensors' own dtype.
     plain = [mode for mode in own if not mode.precision.startswith("amp")]
-    for threads in order.threads or (machine.default_threads(),):
-        for batch in order.batches or (1,):
+    for threads in order.grid.threads or (machine.default_threads(),):
+        for batch in order.grid.batches or (1,):
             if order.model is not None:
                 for mode in own:
                     yield Spec(Workload(order.model, batch, shape), mode, device, threads)
         for layer in layers:
-            for batch in order.batches or layer.batches or (1,):
+            for batch in order.grid.batches or layer.batches or (1,):
                 workload = layer.workload(batch)
                 for mode in dict.fromkeys([*own, *made]):
                     yield Spec(workload, mode, device, threads)
@@ -174,8 +177,8 @@ def _specs(
 
 
 def _own_ways(order: LabOrder, device: Device) -> list[Mode]:
-    """The library's ways: every mode in every dtype; the plain ones first, which others need."""
-    asked = suite.modes(order.modes, device)
+    """Modes of the library, in every dtype; plain ones first, because others need them."""
+    asked = suite.modes(order.grid.modes, device)
     ways = [Mode.parse(dtype, device.kind) for dtype in order.dtypes]
     for dtype in order.dtypes:
         for mode in asked:
@@ -185,7 +188,7 @@ def _own_ways(order: LabOrder, device: Device) -> list[Mode]:
 
 
 def _made_ways(order: LabOrder, device: Device) -> Iterator[Mode]:
-    """Every implementation in the memory format it works in; in both if it takes either."""
+    """Every implementation in its memory format; in both if it accepts either."""
     formats = {mode.memory_format for mode in _own_ways(order, device)}
     for dtype in order.dtypes:
         for name in _implementations(order, device):
@@ -225,11 +228,15 @@ def _macs(spec: Spec) -> int:
     return ConvLayer(architecture, spec.workload.input).problem(spec.workload.batch).macs
 
 
-def _impossible(order: LabOrder, pool: AnyPool, specs: Sequence[Spec]) -> dict[str, str]:
-    """Specs that cannot be, or take too long without having been asked for by name."""
+def _impossible(
+    order: LabOrder, rounds: int, pool: AnyPool, specs: Sequence[Spec]
+) -> dict[str, str]:
+    """Specs that are impossible, or too slow unless they were named."""
     ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
     found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), inquiry.SECONDS)
-    reasons = {name: found[name].reason or _slow(order, ours[name], found[name]) for name in ours}
+    reasons = {
+        name: found[name].reason or _slow(order, rounds, ours[name], found[name]) for name in ours
+    }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -247,14 +254,14 @@ _CALLS_PER_ROUND, _PREPARATIONS_BESIDE = 15, 5
 MOST_SECONDS = 4.0
 
 
-def _slow(order: LabOrder, spec: Spec, done: Applicability) -> str:
+def _slow(order: LabOrder, rounds: int, spec: Spec, done: Applicability) -> str:
     name = spec.mode.implementation
     if not name or name in order.implementations or spec.device.kind != "cpu":
         return ""
-    seconds = rough_seconds(spec, order.plan.rounds, done)
+    seconds = rough_seconds(spec, rounds, done)
     if seconds <= MOST_SECONDS:
         return ""
-    return f"left out: would take about {seconds:.0f} s; name it with --impl to force"
+    return f"left out: would take about {seconds:.0f} s; name it with --impl to measure it"
 
 
 def rough_seconds(spec: Spec, rounds: int, done: Applicability) -> float:

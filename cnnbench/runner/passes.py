@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
+from cnnbench.axes import CALIBRATED
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
@@ -26,9 +27,10 @@ from cnnbench.requests import (
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import SECONDS, ask, tell
+from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnnbench.plan import Plan
@@ -39,12 +41,12 @@ if TYPE_CHECKING:
 
 # What a worker needs beside the tensors of its network: its own pages of Python and torch.
 _PROCESS_BYTES = 200 << 20
-# Of the memory that is free now, what one ensemble may take.
+# The share of the free memory that one ensemble may take.
 _MEMORY_SHARE = 0.8
 
 
 class Passes:
-    """Everything that one pool does for one group."""
+    """All passes that one pool makes for one group."""
 
     def __init__(
         self,
@@ -62,7 +64,7 @@ class Passes:
         self._step = tell_watcher
 
     def first(self, token: str, macs: Callable[[Spec], int]) -> None:
-        """What a first answer needs: the reference, the static cost, a round of timing."""
+        """The passes for a first answer: reference, static cost, a round of timing."""
         for workload in self._group.shared:
             self._reference(workload, macs)
             self._cost(workload)
@@ -71,7 +73,7 @@ class Passes:
         self._ceilings()
 
     def untimed(self) -> None:
-        """What needs no clock: memory, structure, algorithm; made once."""
+        """The passes without a clock: memory, structure, algorithm; made once."""
         for subject in self._group.alive:
             self._memory(subject)
             self._algorithm(subject)
@@ -89,9 +91,15 @@ class Passes:
         group.rounds += 1
         group.round_seconds = time.monotonic() - began
 
-    def _reference_path(self, workload: Workload) -> str:
+    def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)
-        return str(self._folder / f"reference-{place}.npz")
+        return str(self._folder / f"{what}-{place}.npz")
+
+    def _weights(self, spec: Spec) -> str | None:
+        """The file of calibrated weights, if the reference left one."""
+        known = self._shared(spec).reference
+        calibrated = known is not None and known.weights == CALIBRATED
+        return self._path("weights", spec.workload) if calibrated else None
 
     def _shared(self, spec: Spec) -> Shared:
         return self._group.shared[spec.workload]
@@ -109,8 +117,14 @@ class Passes:
                 "not compared with float64, which would take too much of the budget"
             )
         try:
-            path = self._reference_path(workload)
-            request = ComputeReference.planned(plain, self._plan, reference_path=path, float64=wide)
+            request = ComputeReference.planned(
+                plain,
+                self._plan,
+                reference_path=self._path("reference", workload),
+                float64=wide,
+                precisions=_narrow(members),
+                calibrate=self._path("weights", workload),
+            )
             shared.reference = self._ask_reference(request)
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
@@ -184,7 +198,8 @@ class Passes:
                 ensemble=name,
                 reference=shared.reference,
                 no_reference=shared.no_reference,
-                reference_path=self._reference_path(spec.workload),
+                reference_path=self._path("reference", spec.workload),
+                weights=self._weights(spec),
                 compile_cache=self._compile_cache(spec),
             )
 
@@ -212,10 +227,12 @@ class Passes:
         return str(self._folder / f"compiled-{place}")
 
     def _memory(self, subject: Subject) -> None:
-        """Peak memory, and from the same process afterwards what the step is made of."""
+        """Peak memory, then the structure of the step from the same process."""
         self._step(f"{subject.spec.id}: memory", 1)
         cache = self._compile_cache(subject.spec)
-        request = MeasureMemory.planned(subject.spec, self._plan, compile_cache=cache)
+        request = MeasureMemory.planned(
+            subject.spec, self._plan, compile_cache=cache, weights=self._weights(subject.spec)
+        )
         what = "memory not measured"
         worker = None
         try:
@@ -237,6 +254,12 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
+
+
+def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
+    """The precisions of some specs in which rounding must be known."""
+    found = {subject.spec.mode.precision for subject in members}
+    return tuple(sorted(found - {Mode.precision}))
 
 
 def _room(plan: Plan) -> int | None:

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import socket
 
     from cnnbench.channel import Message
+    from cnnbench.quiet import CoreUse
 
 # Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
 _START_SECONDS = 180.0
@@ -36,7 +38,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the code of workers comes from.
+    """The source of the code of workers.
 
     Attributes:
         python: their interpreter.
@@ -57,7 +59,7 @@ class Origin:
 
     @property
     def extra(self) -> Message:
-        """What every request to such a worker also says."""
+        """The extra fields of every request to such a worker."""
         told: Message = {"networks": list(self.networks), "folder": self.folder}
         return {key: value for key, value in told.items() if value}
 
@@ -194,8 +196,12 @@ class Pool:
         ours, theirs = pair()
         self._count += 1
         log = self._scratch / f"worker-{os.getpid()}-{id(self):x}-{self._count}.log"
-        with theirs:
-            pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
+        try:
+            with theirs:
+                pid = self._spawn(theirs) if self._spawning else self._fork(theirs)
+        except WorkerError:
+            ours.close()
+            raise
         return Worker(self, ours, pid, log, (origin or self._origin).extra)
 
     def wait(self, channel: Channel, seconds: float) -> None:
@@ -215,7 +221,7 @@ class Pool:
             raise StarterDied("the process that supervises the workers was killed")
 
     def reap(self, pid: int, *, force: bool) -> int | None:
-        """Wait for a worker to end; ``None`` if the starter, who alone could tell, is gone."""
+        """Wait for a worker to end; ``None`` if the starter, which alone knows, is gone."""
         if pid in self._spawned:
             return _reap_spawned(self._spawned.pop(pid), force=force)
         if self._control is None:
@@ -247,7 +253,7 @@ class Pool:
             text = (self._scratch / "starter.log").read_text(encoding="utf8", errors="replace")
         except OSError:
             text = ""
-        last = text.strip().splitlines()[-1:] or ["it wrote nothing"]
+        last = text.strip().splitlines()[-1:] or ["it gave no reason"]
         return StarterDied(f"no worker process can be started: {last[0]}")
 
     def _fork(self, theirs: socket.socket) -> int:
@@ -341,11 +347,15 @@ class Processes:
         """A fresh pool that keeps its logs in a scratch directory."""
         return Pool(scratch, self._origin)
 
+    def core_use(self) -> CoreUse | None:
+        """Of this machine, now."""
+        return quiet.read()
+
     def join(self, pool: object) -> Guests | None:
         """Workers of this executor from another's pool; ``None`` if they need a starter of theirs.
 
         One import instead of two; and forks of one starter share the pages that libraries and
-        interpreter lie in, so that luck with those is no difference between them.
+        interpreter lie in, so that these do not differ between them.
         """
         own = self._origin or Origin()
         if isinstance(pool, Pool) and pool.origin.shares_starter(own):

@@ -23,10 +23,12 @@ from cnnbench.runner.inquiry import SECONDS, ask, asking
 if TYPE_CHECKING:
     from typing import Any
 
+    from cnnbench.plan import Plan
     from cnnbench.requests import SpecRequest
-    from cnnbench.runner.campaign import Job, Order
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import AnyPool
     from cnnbench.spec import Spec
+    from cnnbench.suite import Grid
 
 _NAME_LENGTH = 120
 
@@ -40,7 +42,7 @@ class ProfilePasses:
         steps: that the profiler records.
         stacks: record call stacks too, which slows the profiled steps further.
         seconds: roughly, of the pass that times the layers.
-        ceilings: probe what the machine can do at most, for about a second.
+        ceilings: probe the ceilings of the machine, for about a second.
     """
 
     folder: Path | None = None
@@ -50,18 +52,18 @@ class ProfilePasses:
     ceilings: bool = False
 
 
-def prepare(order: Order) -> Job:
-    """Work out an order of exactly one spec.
+def prepare(grid: Grid, plan: Plan, who: str = "process") -> Job:
+    """Work out a grid of exactly one spec.
 
     Raises:
         UsageError: it is not one, or not possible.
     """
-    job = campaign.prepare(order)
+    job = campaign.prepare(grid, plan, who)
     if len(job.specs) != 1:
         names = sorted({spec.workload.architecture for spec in job.specs})
         modes = list(dict.fromkeys(spec.mode.text for spec in job.specs))
         raise UsageError(
-            f"a profile is of one model in one mode; this asks for {', '.join(names)}"
+            f"a profile is for one model in one mode; this asks for {', '.join(names)}"
             f" in {', '.join(modes)}"
         )
     (spec,) = job.specs
@@ -83,7 +85,7 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     """Make the passes over the job's only spec.
 
     Raises:
-        SomeFailed: neither a trace nor the layers' times could be had.
+        SomeFailed: there is neither a trace nor times of layers.
         StoreError: the folder cannot be made.
     """
     (spec,) = job.specs
@@ -124,7 +126,7 @@ class _Asker:
         self.profile = base
 
     def ceilings(self, spec: Spec) -> None:
-        """Probe them; those that threads waited through would be too low and are left out."""
+        """Probe the ceilings; drop them if threads had to wait, because they would be too low."""
         note = ""
         try:
             request = ProbeCeilings(device=spec.device.text, threads=spec.threads)

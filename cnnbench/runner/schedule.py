@@ -1,4 +1,4 @@
-"""Who is measured next, when time is short or enough is known.
+"""Which group is measured next, when time is short or enough is known.
 
 Values in, choices out: knows nothing of workers or clocks.
 """
@@ -77,12 +77,12 @@ def ensembles(group: Group, needs: Sequence[int], room: int | None) -> list[list
     """The living subjects of a group in as few ensembles as memory allows.
 
     All of an ensemble are in memory at once. Where they do not fit, every ensemble holds the
-    baselines of its members again, so that every speed-up still comes from neighbouring slices.
+    reference modes of its members again, so that speed-ups still come from neighbouring slices.
 
     Args:
         group: what is measured side by side.
         needs: bytes of each living subject.
-        room: bytes that there are; ``None`` if nobody knows.
+        room: bytes available; ``None`` if unknown.
     """
     alive = group.alive
     if room is None or sum(needs) <= room or len(alive) < 2:

@@ -1,4 +1,4 @@
-"""Measures the instrument: what is known beforehand goes in, and what comes out is compared.
+"""Tests cnnbench itself: known quantities go in, and the results are compared with them.
 
 Networks of known time, memory and answer (``worker.oracles``) take the very path that networks
 take: pools, ensembles, slices, the memory pass, the output check. Knows nothing of how findings
@@ -51,7 +51,7 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True)
 class SelfTest:
-    """One thing that was measured although it was known.
+    """One known quantity, measured.
 
     Attributes:
         name: stable, for machines.
@@ -76,7 +76,7 @@ class SelfTest:
 
     @property
     def ok(self) -> bool:
-        """Whether the instrument said what was known."""
+        """Whether the measurement agrees with what was known."""
         if isinstance(self.value, str):
             return self.value == self.expected
         low = self.value if self.low is None else self.low
@@ -87,12 +87,12 @@ class SelfTest:
 
 @dataclass(frozen=True)
 class Report:
-    """What the instrument is worth here today.
+    """The quality of measurements here today.
 
     Attributes:
         findings: in the order in which they were made.
         rounds: over which the resolution was found.
-        resolution: the smallest relative change that so many rounds would tell from none.
+        resolution: the smallest relative change that this number of rounds can detect.
         threads: CPU threads of every worker.
         fake: nothing was measured; the executor pretended.
     """
@@ -105,14 +105,14 @@ class Report:
 
     @property
     def bad(self) -> tuple[SelfTest, ...]:
-        """The findings that are not as they have to be."""
+        """The findings that are out of bounds."""
         return tuple(finding for finding in self.findings if not finding.ok)
 
 
 def check(
     executor: Executor, plan: Plan, threads: int, say: Callable[[str], None] = lambda _: None
 ) -> Report:
-    """Measure the instrument.
+    """Run the self-test.
 
     Args:
         executor: opens pools.
@@ -121,7 +121,7 @@ def check(
         say: told what begins.
 
     Raises:
-        WorkerError: a worker failed, so that nothing can be said.
+        WorkerError: a worker failed.
     """
     rounds: list[tuple[float, float]] = []
     findings: list[SelfTest] = []
@@ -146,12 +146,12 @@ def check(
 
 
 def resolution(logs: Sequence[float]) -> float:
-    """The smallest relative change that as many rounds tell from none, both errors at 1 %.
+    """The smallest relative change that the same number of rounds can detect, both errors at 1 %.
 
     Args:
         logs: log-ratios of the same thing with itself, one per round, at least two.
     """
-    return math.expm1(2 * stats.t_quantile(0.99, len(logs) - 1) * _error(logs))
+    return stats.change_of(2 * stats.t_quantile(0.99, len(logs) - 1) * _error(logs))
 
 
 def _error(logs: Sequence[float]) -> float:
@@ -163,7 +163,7 @@ def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[SelfTes
     one, more = (stats.log_ratio(logs, _CONFIDENCE) for logs in (same, slower))
     return [
         SelfTest("same_sd", "same network in two processes: sd of a round's ratio", "fraction",
-                math.expm1(statistics.stdev(same)), most=0.05),
+                stats.change_of(statistics.stdev(same)), most=0.05),
         SelfTest("same_ratio", "same network in two processes: ratio", "ratio",
                 one.point, one.low, one.high, 1 - _SLACK, 1 + _SLACK),
         SelfTest("slower_ratio", "network with 10 % more work: ratio", "ratio",
@@ -174,7 +174,7 @@ def _comparisons(same: Sequence[float], slower: Sequence[float]) -> list[SelfTes
 
 
 class _Bench:
-    """Asks workers for what is known."""
+    """Asks workers to measure known quantities."""
 
     def __init__(self, plan: Plan, threads: int) -> None:
         self._plan = plan
@@ -191,7 +191,7 @@ class _Bench:
         return _log_ratio(one, twin), _log_ratio(one, more)
 
     def singles(self, pool: AnyPool, scratch: Path) -> list[SelfTest]:
-        """What needs no rounds."""
+        """The findings that need no rounds."""
         return [*self._clock(pool), self._sleep(pool), *self._memory(pool),
                 *self._answers(pool, scratch)]  # fmt: skip
 
@@ -204,9 +204,9 @@ class _Bench:
             SelfTest("clock_resolution", "clock: smallest step", "seconds",
                     found.resolution_ns / 1e9, most=1e-6),
             SelfTest("clock_reading", "clock: one reading", "seconds", reading, most=1e-6),
-            SelfTest("empty_call", "an empty call: what its sample says beyond a reading",
+            SelfTest("empty_call", "an empty call: its sample minus one reading",
                     "seconds", max(0.0, found.empty_ns / 1e9 - reading), most=1e-6),
-            SelfTest("overhead", "a timed iteration: what it costs beyond two readings", "seconds",
+            SelfTest("overhead", "a timed iteration: its cost minus two readings", "seconds",
                     max(0.0, beyond), most=1e-6),
         ]  # fmt: skip
 
@@ -234,9 +234,9 @@ class _Bench:
         specs = [plain, replace(plain, mode=Mode(memory_format="channels_last"))]
         right, wrong = self._measure(pool, specs, 0, reference=reference, reference_path=path)
         return [
-            SelfTest("right_answer", "output check of a right answer", "text",
+            SelfTest("right_answer", "output check of a correct output", "text",
                     right.check.status, expected="ok"),
-            SelfTest("wrong_answer", "output check of an answer that is 10 % off", "text",
+            SelfTest("wrong_answer", "output check of an output that is 10 % off", "text",
                     wrong.check.status, expected="wrong"),
         ]  # fmt: skip
 
@@ -272,11 +272,11 @@ def _held(memory: Memory, milliseconds: int) -> list[SelfTest]:
 def _run(outcome: Any) -> Run:
     if isinstance(outcome, Run):
         return outcome
-    raise WorkerRaised(f"the instrument cannot be tested: {outcome.message}")
+    raise WorkerRaised(f"the self-test failed: {outcome.message}")
 
 
 def _log_ratio(base: Run, other: Run) -> float:
-    """How many times longer, as a logarithm: the median over turns."""
+    """The logarithm of the ratio of times: the median over turns."""
     turns = {one.turn: metrics.slice_seconds(one) for one in base.slices}
     return statistics.median(
         math.log(metrics.slice_seconds(one) / turns[one.turn])

@@ -1,4 +1,4 @@
-"""A whole run: specs in, records out, whatever happens to any of them.
+"""A whole run: specs in, records out, even if some fail.
 
 Groups are measured in batches: in every round one pool serves the whole batch, so that its import
 is paid once, and a batch is small enough that a killed run loses minutes and not a night.
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 
 class Watcher(Protocol):
-    """Who wants to know how far a session is."""
+    """A listener for the progress of a session."""
 
     def working(self, what: str, done: int, total: int) -> None:
-        """Something begins; ``done`` of ``total`` units of work are behind."""
+        """A step begins; ``done`` of ``total`` units of work are finished."""
 
     def finished(self, record: Record) -> None:
         """A spec has its record; with a budget, a better one may replace it later."""

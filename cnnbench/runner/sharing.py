@@ -1,4 +1,4 @@
-"""How fast a core still is while another works: hyperthreads that nobody declares.
+"""How fast a core is while another works: detects undeclared hyperthreads.
 
 A virtual machine may show every hyperthread as a core of its own. Two such cores share one set of
 arithmetic units and caches, so what runs on one decides how fast the other is, and nothing else in
@@ -32,7 +32,7 @@ _MOST = 7
 
 
 def slowest(most: int = _MOST) -> Beside | None:
-    """The first usable core beside that core whose work hurts it most.
+    """The first usable core, with the core whose work slows it down most.
 
     ``None`` with one usable core, or where processes cannot be kept on cores.
     """

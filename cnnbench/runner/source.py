@@ -1,4 +1,4 @@
-"""Which revision of the user's repository this is. Asks git; outside of a repository: nothing."""
+"""The revision of the user's repository, from git; empty outside of a repository."""
 
 from __future__ import annotations
 

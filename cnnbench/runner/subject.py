@@ -1,4 +1,4 @@
-"""What is known so far of the specs that are measured: groups on their way to records.
+"""The state of specs while they are measured: groups on their way to records.
 
 Knows nothing of how anything is measured.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Subject:
-    """One spec, and what has been found out about it."""
+    """One spec and the results about it so far."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -75,7 +75,7 @@ class Group:
 
     @property
     def alive(self) -> list[Subject]:
-        """Those that have not failed."""
+        """The subjects that have not failed."""
         return [one for one in self.subjects if one.failure is None]
 
     def members(self, workload: Workload) -> list[Subject]:
@@ -83,7 +83,7 @@ class Group:
         return [one for one in self.alive if one.spec.workload == workload]
 
     def records(self, environment: str) -> list[Record]:
-        """Its subjects as they stand, as records that are closed now."""
+        """Its subjects in their present state, as records that are closed now."""
         return [self.record(one, environment) for one in self.subjects]
 
     def record(self, subject: Subject, environment: str) -> Record:

@@ -1,6 +1,6 @@
 """The process that measures.
 
-Builds, warms up, checks, samples. Speaks JSON on a channel of its own.
+It builds, warms up, checks and samples, and exchanges JSON messages over its own channel.
 
 Everything here may import torch. It uses the torch-free values ``spec``, ``record``, ``errors``,
 ``channel`` and ``machine``, and on the torch side ``architectures`` and ``analysis``; it never

@@ -1,6 +1,6 @@
 """``python -m cnnbench.worker ROLE FD``: a worker process, told what to do over the socket FD.
 
-ROLE is ``starter`` (forks a worker per task) or ``child`` (is the worker itself, where forking is
+ROLE is ``starter`` (forks a worker per task) or ``child`` (is itself the worker, where forking is
 unsafe).
 """
 

@@ -1,6 +1,6 @@
 """What an implementation of a convolution does: formulas, workspace, preparation, reorders.
 
-In a process of its own, never while timing.
+Runs in a separate process, never while timing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Preparations are repeated, but a slow one (seconds for a sparse matrix) is not repeated for long.
 _MOST_PREPARATIONS, _ENOUGH_NS = 5, 1_000_000_000
 _WARM_CALLS = 2
-# Calls during which oneDNN says what takes how long.
+# Calls during which oneDNN logs the time of each primitive.
 _MOST_TOLD = 10
 
 
@@ -46,10 +46,10 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     """Formulas and measured figures of a layer in a mode.
 
     Raises:
-        Unsupported: the workload is no layer, or the implementation does not apply to it.
+        Unsupported: the workload is not a layer, or the implementation does not apply to it.
     """
     if not is_conv(spec.workload.architecture):
-        raise Unsupported(f"'{spec.workload.architecture}' is no layer; its algorithms are many")
+        raise Unsupported(f"'{spec.workload.architecture}' is not a single layer")
     convolution.check(spec)
     problem = of_workload(spec.workload, spec.mode)
     how = implementations.implementation(spec.mode.implementation)
@@ -69,9 +69,9 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
 
 
 def _told(step: build.Step) -> list[tuple[int, int]]:
-    """Nanoseconds in all primitives and in reorders of warm calls; none if oneDNN ran nothing.
+    """Nanoseconds in all primitives and in reorders of warm calls; empty if oneDNN ran nothing.
 
-    A call that says what it does takes longer, its primitives do not: they are timed inside.
+    Logging makes the call longer but not its primitives, because oneDNN times them inside.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return []
@@ -89,7 +89,7 @@ def _told(step: build.Step) -> list[tuple[int, int]]:
 def _preparations(
     spec: Spec, module: nn.Module, how: Implementation, problem: ConvProblem, device: Kind
 ) -> tuple[int, ...]:
-    """Durations of some preparations; none where the library takes the weights as they are."""
+    """Durations of several preparations; empty where the library takes the weights as they are."""
     if not spec.mode.implementation or how.flags:
         return ()
     layer, _ = modes.prepare(spec.mode, spec.device, module, ())
@@ -108,7 +108,7 @@ def _preparations(
 def _workspace(step: build.Step, spec: Spec, device: Kind) -> int:
     """Bytes beyond the output at the peak of one warm call, as torch's allocator saw them.
 
-    What a library's kernel takes from elsewhere is not seen.
+    Memory that a library's kernel allocates elsewhere is not seen.
     """
     for _ in range(_WARM_CALLS):
         output = step.call()

@@ -1,4 +1,4 @@
-"""Which specs of single layers cannot be, and what the others do; nothing is built or run."""
+"""Which specs of single layers do not apply, and what the others do; nothing is built or run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cnnbench import implementations
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import CnnbenchError
-from cnnbench.requests import Applicability
+from cnnbench.facts import Applicability
 from cnnbench.spec import Spec
 from cnnbench.worker import convolution, modes
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def applicability(request: CheckApplicability, talk: Talk) -> None:
-    """Of every spec of a layer: why it cannot be, or its arithmetic and prepared bytes."""
+    """For every spec of a layer: why it does not apply, or its arithmetic and prepared bytes."""
     talk.enter("applicability")
     talk.answer({name: _answer(Spec.parse(name)) for name in request.specs})
 

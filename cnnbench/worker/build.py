@@ -7,8 +7,9 @@ thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -19,7 +20,9 @@ from cnnbench import analysis, architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
-from cnnbench.worker import convolution, modes, optimizers, replaced
+from cnnbench.spec import OPTIMIZERS
+from cnnbench.worker import calibration, convolution, modes, optimizers, outputs, replaced
+from cnnbench.worker import weights as loaded
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -27,12 +30,18 @@ if TYPE_CHECKING:
     from cnnbench.spec import Spec, Workload
 
 
+# Batches of pictures that an output is checked on; a single layer is checked on one.
+PICTURES = 4
+# Seeds of pictures are far apart, so that none of one workload is one of its neighbour's.
+_APART = 1_000_003
+
+
 @dataclass(frozen=True)
 class Parts:
     """A training step in four parts, to be called in this order.
 
-    What one leaves for the next is kept inside, so that it is freed within a part as it is within
-    the whole step.
+    Intermediate results are kept inside, so that they are freed within a part, as in the whole
+    step.
 
     Attributes:
         forward: the network's output.
@@ -59,6 +68,7 @@ class Step:
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
+        others: positional arguments like ``inputs``, of other pictures.
     """
 
     call: Callable[[], Any]
@@ -68,6 +78,27 @@ class Step:
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
     selects: bool = False
+    others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
+
+    def answers(self, *first: Any) -> Iterator[Any]:
+        """What it returns for its own picture and for others, through the very inputs it times.
+
+        What it has returned for its own picture may be given as ``first``.
+        """
+        own = [tensor.clone() for tensor in _tensors(self.inputs)]
+        yield from first or (self.call(),)
+        try:
+            for given in self.others():
+                self._show(_tensors(given))
+                yield self.call()
+        finally:
+            self._show(own)
+
+    def _show(self, pictures: list[Tensor]) -> None:
+        """Put other values into the inputs where they lie: graphs were captured on them."""
+        with torch.inference_mode():
+            for tensor, values in zip(_tensors(self.inputs), pictures, strict=True):
+                tensor.copy_(values)
 
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
@@ -77,19 +108,44 @@ class Step:
         return tensors
 
 
-def construct(workload: Workload, seed: int) -> tuple[Architecture, nn.Module]:
-    """Architecture and module with seeded random weights, in the form of the workload's phase."""
+def construct(
+    workload: Workload, seed: int, weights: str | None = None
+) -> tuple[Architecture, nn.Module]:
+    """Architecture and module with seeded weights, in the form of the workload's phase.
+
+    Args:
+        workload: what to build.
+        seed: of the initial weights.
+        weights: file of arrays that ``calibration`` made; ``None`` leaves them as initialised.
+    """
     architecture = resolve(workload)
     torch.manual_seed(seed)
     module = architectures.build(architecture, **workload.keywords)
+    loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
         with_new_head(module)
+    if weights is not None:
+        loaded.calibrate(module, weights)
     return architecture, module.train(workload.phase != "inference")
 
 
-def built(spec: Spec, seed: int) -> Step:
+def calibrate(
+    workload: Workload, architecture: Architecture, module: nn.Module, seed: int, path: str
+) -> None:
+    """Calibrate a module, and leave what that takes for ``construct`` in a file."""
+    pictures = replace(
+        workload, batch=calibration.PICTURES, phase="inference", optimizer=OPTIMIZERS[0]
+    )
+    given = inputs(architecture, pictures, seed, -1)
+    # Other heads of a detector would find something everywhere, which takes its time to sort out.
+    heads = not TASKS[architecture.task].selects
+    arrays = calibration.calibrate(module, given, contractions=heads)
+    calibration.save(Path(path), arrays)
+
+
+def built(spec: Spec, seed: int, weights: str | None = None) -> Step:
     """The step of a spec, from nothing."""
-    architecture, module = construct(spec.workload, seed)
+    architecture, module = construct(spec.workload, seed, weights)
     return step(spec, architecture, module, seed)
 
 
@@ -103,7 +159,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         return module
 
     module = analysis.build_on_meta(make)
-    # Fine-tuning has been made of the module already: what is frozen stays frozen.
+    # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
     phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
         module,
@@ -116,15 +172,20 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
 
 
 def resolve(workload: Workload) -> Architecture:
-    """What a workload's name stands for: a network, or a layer."""
+    """The network or the layer that a workload names."""
     if is_conv(workload.architecture):
         return convolution.architecture(workload)
     return architectures.resolve(workload.architecture)
 
 
-def inputs(architecture: Architecture, workload: Workload, seed: int) -> tuple[Any, ...]:
-    """Seeded float32 inputs on the CPU; in training with what the task adds (targets)."""
-    generator = torch.Generator().manual_seed(seed)
+def inputs(
+    architecture: Architecture, workload: Workload, seed: int, number: int = 0
+) -> tuple[Any, ...]:
+    """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
+
+    ``number`` tells the pictures apart: 0 are those that are timed.
+    """
+    generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
     task = TASKS[architecture.task]
     make = task.inputs
     if workload.phase != "inference" and task.training_inputs is not None:
@@ -139,7 +200,7 @@ def loss_of(architecture: Architecture, seed: int) -> Callable[[Any], Tensor]:
 
 
 def with_new_head(module: nn.Module) -> None:
-    """Freeze everything but the classifiers and initialise those anew: the usual transfer."""
+    """Freeze everything but the classifiers and reinitialise those: the usual transfer learning."""
     variants.freeze_backbone(module)
     for path in variants.heads(module):
         # Linear layers and convolutions all have it, but nn.Module does not say so.
@@ -152,8 +213,27 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
-        return made
-    return _training(spec, architecture, module, given, seed)
+    else:
+        made = _training(spec, architecture, module, given, seed)
+    if not is_conv(spec.workload.architecture):
+        made.others = functools.partial(_others, architecture, spec.workload, seed)
+    return made
+
+
+def _others(architecture: Architecture, workload: Workload, seed: int) -> Iterator[tuple[Any, ...]]:
+    """The pictures of the check beside those that are timed."""
+    for number in range(1, PICTURES):
+        yield inputs(architecture, workload, seed, number)
+
+
+def flipped(given: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+    """Other pictures than those that are given, made of them: mirrored, upside down, both."""
+
+    def flip(leaf: Any, axes: tuple[int, ...]) -> Any:
+        return leaf.flip(axes) if isinstance(leaf, Tensor) and leaf.dim() > 2 else leaf
+
+    for axes in ((-1,), (-2,), (-1, -2)):
+        yield pytree.tree_map(functools.partial(flip, axes=axes), given)
 
 
 def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
@@ -166,7 +246,7 @@ def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
         with torch.inference_mode(), modes.autocast(spec.mode, spec.device):
             return function(*given)
 
-    return Step(call, _tensors, module, given)
+    return Step(call, outputs.tensors, module, given)
 
 
 def _training(
@@ -180,7 +260,7 @@ def _training(
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Norms instead of gradients: as telling for a comparison, and small enough to keep.
+        # Norms instead of gradients: as informative for a comparison, and small enough to keep.
         norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
         return [loss, torch.stack(norms)] if norms else [loss]
 
@@ -189,7 +269,7 @@ def _training(
 
 
 class _TrainingStep:
-    """Forward, loss, backward and update: as one call, and each by itself."""
+    """Forward, loss, backward and update: as one call, and separately."""
 
     def __init__(
         self,
@@ -207,7 +287,7 @@ class _TrainingStep:
         self._scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
 
     def call(self) -> Tensor:
-        """The whole step as a user writes it: one autocast around forward and loss."""
+        """The whole step as users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             value = self._loss_of(self._function(*self._given))

@@ -1,8 +1,8 @@
-"""Does a batch fit? One try in a worker of its own.
+"""Does a batch fit? One attempt in a separate worker.
 
-A process that has once failed to get memory is not to be trusted with another answer. On the CPU
-the limit was set on the process before the task began; on CUDA it is the device's memory, or a
-share of it that torch's allocator is held to.
+After a process has once failed to get memory, its further answers cannot be trusted. On the CPU,
+the limit was set on the process before the task began. On CUDA, it is the memory of the device, or
+the share of it that torch's allocator may use.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
 # The optimiser's state is made at the end of the first step and lives through the second.
 _PHASES = ("first call", "second call")
 
-# Libraries word a lack of memory as they like (oneDNN: "could not create a primitive"); a process
-# that has this little left under its limit has failed for that reason.
+# Libraries report a lack of memory in different words (oneDNN: "could not create a primitive"). A
+# process with this little left under its limit has failed for that reason.
 _NOTHING_LEFT = 16 << 20
 
 
 def try_batch(request: TryBatch, talk: Talk) -> None:
-    """Build a spec and take two steps; to answer at all is to have fitted."""
+    """Build a spec and run two steps; any answer means that it fits."""
     spec = Spec.parse(request.spec)
-    # A pool of compiling processes would share, and so spoil, the memory that is being tried.
+    # A pool of compiling processes would use part of the memory that is being tested.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
@@ -55,14 +55,14 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
 
 
 def _left() -> int | None:
-    """Bytes that this process may still get; ``None`` without a limit."""
+    """Bytes that this process may still allocate; ``None`` without a limit."""
     limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
     used = memory.status_bytes("VmData")
     return None if limit < 0 or used is None else limit - used
 
 
 def _limit(device: Device, limit: int | None) -> None:
-    """Hold torch's allocator on a CUDA device to so many bytes."""
+    """Limit torch's allocator on a CUDA device to a number of bytes."""
     if limit is None or device.kind != "cuda":
         return
     total = torch.cuda.get_device_properties(device.index).total_memory

@@ -1,7 +1,7 @@
 """What this machine can do at most: arithmetic per second, bytes per second, the cheapest call.
 
-Short probes with the threads and on the device of what is measured beside them. All of them take
-turns several times, and of each the shortest call counts: a ceiling is what is possible, and a
+Short probes with the same threads and on the same device as the measurement beside them. All probes
+take turns several times, and the shortest call of each counts: a ceiling is what is possible, and a
 neighbour that takes a core for a moment must not lower it. Knows nothing of workloads or records.
 
 Compute is probed by matrix products *and* by convolutions: either can be the faster one.
@@ -46,7 +46,7 @@ class Effort:
         rounds: turns that every probe has at least, and
         most: at most, while some of them still become faster.
         burst: seconds in which a probe is repeated in one turn.
-        longest: where a call takes longer than so many seconds, no larger one is tried.
+        longest: if a call takes more than this number of seconds, no larger one is tried.
         sizes: working sets in bytes.
     """
 
@@ -57,7 +57,8 @@ class Effort:
     sizes: tuple[int, ...]
 
 
-# From what a first-level cache holds to what no cache does; a quick look takes every second one.
+# From what a first-level cache holds to more than any cache does; quick probing takes every second
+# size.
 _SIZES = {
     "cpu": tuple(1 << n for n in range(14, 29)),
     "cuda": tuple(1 << n for n in range(18, 31)),
@@ -65,25 +66,25 @@ _SIZES = {
 
 
 def effort(device: Device, *, quick: bool) -> Effort:
-    """The effort of a quick look (about a second) or of a thorough one (some seconds)."""
+    """The effort of quick probing (about a second) or of thorough probing (some seconds)."""
     sizes = _SIZES[device.kind]
     return Effort(2, 5, 0.002, 0.002, sizes[1::2]) if quick else Effort(4, 16, 0.01, 0.05, sizes)
 
 
-# What a ceiling's name begins with, and the precision that it stands for.
+# The first part of a ceiling's name, and the precision that it stands for.
 PRECISIONS = {
     "cpu": {"float32": "fp32", "bfloat16": "bf16"},
     "cuda": {"float32": "fp32", "tf32": "tf32", "bfloat16": "bf16", "float16": "fp16"},
 }
 
 
-# Where threads wait for a core, one call says nothing.
+# Where threads wait for a core, a single call is not informative.
 _FEWEST = 3
 
 
 @dataclass
 class Probe:
-    """A call and how much it does; the shortest time that it has taken so far."""
+    """A call, how much work it does, and the shortest time that it has taken so far."""
 
     call: Callable[[], Any]
     amount: int
@@ -122,7 +123,7 @@ def probe(device: Device, threads: int, how: Effort) -> Ceilings:
             for what, make in COMPUTE.items()
         }
         moves = _moves(device.text, how.sizes)
-        # A ceiling is what the best of the library's algorithms does.
+        # A ceiling is what the library's fastest algorithm reaches.
         chosen = "cudnn_benchmark" if device.kind == "cuda" else ""
 
         def turn() -> None:
@@ -148,12 +149,12 @@ def probe(device: Device, threads: int, how: Effort) -> Ceilings:
     )
 
 
-# A turn that makes no probe faster by more than this has found nothing new.
+# A turn in which no probe becomes faster by more than this has found nothing new.
 _FASTER = 0.95
 
 
 def _until_steady(turn: Callable[[], None], probes: list[Probe], how: Effort) -> float:
-    """Let probes have turns until they stay as they are: on a busy machine that takes longer.
+    """Repeat the probes until none becomes faster; on a busy machine that takes longer.
 
     Returns:
         Seconds that threads of this process waited for a core, per second.
@@ -169,7 +170,7 @@ def _until_steady(turn: Callable[[], None], probes: list[Probe], how: Effort) ->
 
 
 def _run_delay_ns() -> int:
-    """Nanoseconds that all threads were ready to run but had no core; 0 where nobody counts."""
+    """Nanoseconds that all threads were ready to run but had no core; 0 if not counted."""
     files = Path("/proc/self/task").glob("*/schedstat")
     with contextlib.suppress(OSError, IndexError, ValueError):
         return sum(int(file.read_text(encoding="ascii").split()[1]) for file in files)
@@ -177,7 +178,7 @@ def _run_delay_ns() -> int:
 
 
 def _climb(series: list[Probe], kind: Kind, how: Effort) -> None:
-    """One turn of probes of growing size, as far as their calls are short enough."""
+    """One turn of probes of growing size, while their calls are short enough."""
     for one in series:
         one.burst(kind, how.burst)
         if one.seconds > how.longest:
@@ -186,7 +187,7 @@ def _climb(series: list[Probe], kind: Kind, how: Effort) -> None:
 
 def _matmuls(dtype: torch.dtype, device: str) -> list[Probe]:
     """Square matrix products of growing size, in FLOPs."""
-    # Views of the largest are enough: nothing is read but the rows and columns of a product.
+    # Views of the largest matrix are enough: only the rows and columns of a product are read.
     largest = 8192 if device != "cpu" else 1024
     a, b, c = (torch.ones(largest * largest, dtype=dtype, device=device) for _ in range(3))
 
@@ -218,7 +219,7 @@ def _convolutions(dtype: torch.dtype, device: str) -> list[Probe]:
     return [Probe(convolution(batch), 2 * macs * batch) for batch in batches]
 
 
-# What compute is probed with.
+# The probes of arithmetic.
 COMPUTE: dict[str, Series] = {"matmul": _matmuls, "conv": _convolutions}
 
 
@@ -230,19 +231,19 @@ def _triad(arrays: list[Tensor]) -> Callable[[], Any]:
     return lambda: torch.add(arrays[1], arrays[2], alpha=2.0, out=arrays[0])
 
 
-# What bandwidth is probed with, and of how many arrays it is made. Source: McCalpin, "Memory
-# Bandwidth and Machine Balance in Current High Performance Computers", 1995 (STREAM).
+# The probes of bandwidth, and the number of arrays of each. Source: McCalpin, "Memory Bandwidth and
+# Machine Balance in Current High Performance Computers", 1995 (STREAM).
 MOVES: dict[str, tuple[Callable[[list[Tensor]], Callable[[], Any]], int]] = {
     "copy": (_copy, 2),
     "triad": (_triad, 3),
 }
 _ITEM = 4
-# Arrays at equal places of a page disturb each other: some cache lines between them.
+# Arrays at equal offsets in a page conflict in the cache, so some cache lines lie between them.
 _GAP = 17 * 64 // _ITEM
 
 
 def _moves(device: str, sizes: tuple[int, ...]) -> dict[tuple[str, int], Probe]:
-    """A probe in bytes for every kind and working set; size 0 is a call with nothing to move."""
+    """A probe in bytes for every kind and working set; a call of size 0 moves nothing."""
     pool = torch.ones(max(sizes) // _ITEM + 3 * _GAP, device=device)
     probes = {}
     for name, (make, count) in MOVES.items():
@@ -254,7 +255,7 @@ def _moves(device: str, sizes: tuple[int, ...]) -> dict[tuple[str, int], Probe]:
     return probes
 
 
-# Below this share of a call's fixed cost, what the bytes add cannot be told from its noise.
+# Below this share of the fixed cost of a call, the cost of the bytes is lost in its noise.
 _TELLABLE = 0.25
 
 
@@ -263,7 +264,7 @@ def _curve(
 ) -> Iterator[tuple[str, float]]:
     """Bytes per second by working set: the faster kind of move, without the call's own cost.
 
-    Working sets so small that the call hides them are left out.
+    Working sets whose time is dominated by the fixed cost of the call are left out.
     """
     for size in sizes:
         rates = []

@@ -1,6 +1,6 @@
 """One worker process.
 
-Serves one task and ends. Whatever happens inside becomes a message, or the process's death.
+Serves one task and ends. Anything that happens inside becomes a message or the end of the process.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def _prepare_process(message: Message) -> None:
 
 
 def _find_networks_here(first: Sequence[str]) -> None:
-    """Let networks of the user's be imported from the current directory.
+    """Allow the user's networks to be imported from the current directory.
 
     Last on the path, so that a file beside them never shadows a library. Folders that come first
     are those of a revision, whose networks must not be those that are installed; the libraries are
@@ -70,7 +70,7 @@ def _find_networks_here(first: Sequence[str]) -> None:
 
 
 def _redirect(log: str) -> None:
-    """What the model prints goes nowhere; what it complains about goes to a log."""
+    """Discard what the model prints, and send its error output to a log."""
     null = os.open(os.devnull, os.O_RDWR)
     errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for target, source in ((0, null), (1, null), (2, errors)):
@@ -80,9 +80,9 @@ def _redirect(log: str) -> None:
 
 
 def _die_first() -> None:
-    """Ask the kernel to take this process.
+    """Ask the kernel to kill this process first when memory runs out.
 
-    Not the one that supervises it, when memory runs out.
+    The process that supervises it survives.
     """
     try:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
@@ -91,9 +91,9 @@ def _die_first() -> None:
 
 
 def _limit_memory(limit: int) -> None:
-    """Allow so many bytes beyond what the process has now.
+    """Allow a number of bytes beyond what the process has now.
 
-    More is a MemoryError instead of a swapping machine.
+    Allocating more raises a MemoryError instead of making the machine swap.
     """
     now = status_bytes("VmData") or 0
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)

@@ -1,8 +1,8 @@
-"""A convolution layer as a workload: what is built for ``conv:…``, and what ``impl=`` makes of it.
+"""A convolution layer as a workload: builds ``conv:…`` and applies ``impl=`` to it.
 
 The library's default is an ``nn.Conv2d``. An implementation is the same layer with its weights
-prepared once, before the first call; whoever wants to know how long that takes asks ``algorithm``.
-Knows nothing of measuring.
+prepared once, before the first call; ``algorithm`` measures how long that takes. Knows nothing of
+measuring.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def architecture(workload: Workload) -> Architecture:
     """The layer of a workload as something that can be built.
 
     Raises:
-        UsageError: the name is no layer, or no such layer can exist.
+        UsageError: the name is not a layer, or such a layer cannot exist.
         UnknownName: there is no such substitute.
         Unsupported: the substitute cannot stand for the layer; the message is the reason.
     """
@@ -54,7 +54,7 @@ def architecture(workload: Workload) -> Architecture:
 
 
 def substitute_of(workload: Workload) -> Substitute | None:
-    """What stands for the layer of a workload, if it is not the layer itself.
+    """The substitute that a workload names, or ``None`` for the layer itself.
 
     Raises:
         UnknownName: there is no such substitute.
@@ -66,8 +66,8 @@ def substitute_of(workload: Workload) -> Substitute | None:
 class Implemented(nn.Module):
     """A layer computed by one implementation; weights are those of the ``nn.Conv2d`` given.
 
-    What the preparation made is kept in buffers, except what torch cannot show as a plain tensor
-    (oneDNN's blocked weights): that is missing from the memory that is called resident.
+    Prepared weights are kept in buffers, except those that torch cannot show as a plain tensor
+    (oneDNN's blocked weights). These are missing from the resident memory.
     """
 
     def __init__(self, layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> None:
@@ -83,9 +83,9 @@ class Implemented(nn.Module):
 
 
 def prepare(layer: nn.Conv2d, how: Implementation, problem: ConvProblem) -> Prepared:
-    """What an implementation makes of a layer's weights."""
+    """The weights of a layer as an implementation prepares them."""
     weight = layer.weight.detach()
-    # A layer of a network may have none; adding zeros is part of what is measured then.
+    # A layer of a network may have no bias; then adding zeros is part of the measurement.
     bias = weight.new_zeros(problem.k) if layer.bias is None else layer.bias.detach()
     with torch.inference_mode():
         return how.prepare(weight, bias, problem)
@@ -139,7 +139,7 @@ def _check_replacements(spec: Spec) -> None:
         (name, implementations.implementation(name)) for name in spec.mode.replacements.values()
     ):
         if how.flags:
-            raise Unsupported(f"{name} consists of global flags and is for no single layer")
+            raise Unsupported(f"{name} sets global flags, so it cannot be chosen for single layers")
         if reason := _no_mode_of_ours(spec, name):
             raise Unsupported(reason)
     if is_conv(spec.workload.architecture):
@@ -164,7 +164,7 @@ def implemented(spec: Spec, module: nn.Module) -> nn.Module:
     """
     check(spec)
     how = implementations.implementation(spec.mode.implementation)
-    # What consists of flags alone is the library's own module under those flags.
+    # An implementation that consists of flags only is the library's own module under those flags.
     if not spec.mode.implementation or how.flags or not isinstance(module, nn.Conv2d):
         return module
     return Implemented(module, how, of_workload(spec.workload, spec.mode))

@@ -1,8 +1,8 @@
-"""What happened on the machine while a slice was sampled: counters of the kernel, and probes.
+"""What happened on the machine while a slice was sampled: kernel counters and calibration probes.
 
 The kernel's counters are read just before and just after a slice's samples, never between two clock
-readings. Probes are small fixed pieces of work done after the samples: how long they take tells
-how fast the machine was at that moment, whatever the network. What a system does not count is
+readings. Probes are small fixed pieces of work done after the samples: their time shows how fast
+the machine was at that moment, whatever the network. A counter that the system does not have is
 ``None``. Judges nothing.
 """
 
@@ -50,7 +50,7 @@ class Counters:
 
     @classmethod
     def read(cls) -> Counters:
-        """As they stand."""
+        """Their present values."""
         usage = resource.getrusage(resource.RUSAGE_SELF)
         steal, busy = _machine()
         return cls(
@@ -72,18 +72,18 @@ class Counters:
             "involuntary": self.involuntary - before.involuntary,
             "minor_faults": self.minor_faults - before.minor_faults,
             "steal_ns": _difference(self.steal_ns, before.steal_ns),
-            # The machine is counted in ticks of 10 ms and this process exactly.
+            # The machine is counted in ticks of 10 ms, but this process exactly.
             "others_ns": None if busy is None else max(0, busy - own),
         }
 
 
 def _difference(after: int | None, before: int | None) -> int | None:
-    """``None`` also for a counter that ran backwards, as that of steal does on some hosts."""
+    """``None`` also for a counter that ran backwards, as steal does on some hosts."""
     return None if after is None or before is None or after < before else after - before
 
 
 def _machine() -> tuple[int | None, int | None]:
-    """Steal and busy time of all cores in nanoseconds; (None, None) where nobody counts them."""
+    """Steal and busy time of all cores in nanoseconds; (None, None) where they are not counted."""
     try:
         with _STAT.open(encoding="ascii") as file:
             name, *ticks = file.readline().split()

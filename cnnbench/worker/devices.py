@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnnbench.spec import Device
 
 
-# How a sample may find a CUDA device's second-level cache.
+# The states of a CUDA device's second-level cache before a sample.
 L2 = ("warm", "cold")
 
 # A slice with a cold cache has at most so many samples.
@@ -31,7 +31,7 @@ class Kind(Protocol):
 
     Attributes:
         kind: one of ``spec.DEVICE_KINDS``.
-        cold: a sample finds the second-level cache cold, so that only its first call is as asked.
+        cold: the second-level cache is cold before a sample, so only its first call is cold.
     """
 
     kind: str
@@ -59,10 +59,10 @@ class Kind(Protocol):
         """Peak figures of one call by the device's own allocator, named as in ``record.Memory``."""
 
     def state(self) -> dict[str, Any]:
-        """What the driver says of the device now: clocks, temperature, why a clock is lower."""
+        """The driver's present values: clocks, temperature, reasons for a lower clock."""
 
     def notes(self) -> dict[str, str]:
-        """How the device is used here, and what it cannot tell."""
+        """How the device is used here, and which facts are not available."""
 
 
 class Cpu:
@@ -97,7 +97,7 @@ class Cpu:
         return {}
 
     def state(self) -> dict[str, Any]:
-        """Nothing: the kernel's counters say it of the host."""
+        """Nothing: for the host, the kernel's counters say it."""
         return {}
 
     def notes(self) -> dict[str, str]:
@@ -109,8 +109,8 @@ class Cuda:
     """A CUDA device: events on the stream, one synchronisation per slice.
 
     With a cold second-level cache, a buffer of twice its size is written before every sample,
-    outside of the events. The host then runs further ahead than it would in earnest, so launches
-    hide behind the writing. Warm is what a network finds that is called again and again.
+    outside of the events. The host then runs further ahead than it normally would, so launches hide
+    behind the writing. A network that is called repeatedly finds a warm cache.
     """
 
     kind = "cuda"
@@ -136,7 +136,7 @@ class Cuda:
         """
         count = max(1, round(seconds / max(estimate * iterations, 1e-7)))
         if self._buffer is not None:
-            # The time to write the buffer is in no estimate.
+            # No estimate contains the time to write the buffer.
             count = min(count, _COLD_SAMPLES)
         events = [(self._event(), self._event()) for _ in range(count)]
         repeat = range(iterations)
@@ -158,9 +158,9 @@ class Cuda:
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
         """Peaks of the caching allocator over one call, from a freshly emptied cache.
 
-        Tensors and the libraries' workspaces alike are in them. ``cuda_workspace_bytes`` is the
-        part that cuBLAS keeps from call to call, found by making it give that back; what cuDNN
-        takes within a call is in the peaks and cannot be told apart.
+        They contain both tensors and the workspaces of libraries. ``cuda_workspace_bytes`` is the
+        part that cuBLAS keeps from call to call, found by making it release that memory. The memory
+        that cuDNN allocates within a call is in the peaks and cannot be separated.
         """
         self.synchronize()
         torch.cuda.empty_cache()
@@ -186,11 +186,11 @@ class Cuda:
         return before - torch.cuda.memory_allocated(self._index)
 
     def state(self) -> dict[str, Any]:
-        """As the driver says."""
+        """The driver's values."""
         return self._driver.state()
 
     def notes(self) -> dict[str, str]:
-        """The state of the cache, and why the driver says nothing if it does not."""
+        """The state of the cache, and the reason if the driver gives no values."""
         note = {"l2": "cold" if self.cold else "warm"}
         return note | ({"nvml": self._driver.reason} if self._driver.reason else {})
 
@@ -213,11 +213,11 @@ def open_device(device: Device, l2: str = "warm") -> Kind:
 
     Args:
         device: which.
-        l2: how its second-level cache is found by a sample, one of ``L2``; CUDA only.
+        l2: state of its second-level cache before a sample, one of ``L2``; CUDA only.
 
     Raises:
-        Unsupported: there is no such device.
-        UsageError: no such state of a cache.
+        Unsupported: the device does not exist.
+        UsageError: unknown state of the cache.
     """
     if l2 not in L2:
         raise UsageError(f"l2 '{l2}' is none of {', '.join(L2)}")
@@ -229,7 +229,7 @@ def open_device(device: Device, l2: str = "warm") -> Kind:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception means that memory, host or device, could not be had."""
+    """Whether an exception means that host or device memory could not be allocated."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)

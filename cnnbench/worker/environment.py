@@ -1,4 +1,4 @@
-"""Describes the environment a measurement runs in: the host's part and torch's part."""
+"""Describes the environment of a measurement: the host's part and torch's part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cnnbench.worker import modes
 
 
 def describe() -> Environment:
-    """The environment of this process. Touches the CUDA driver, so never call it before forking."""
+    """The environment of this process; starts the CUDA driver, so never call it before a fork."""
     hard = machine.hard_facts() | {"torch": _torch(), "gpus": _gpus()}
     soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
     return Environment(hard=hard, soft=soft)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Event = dict[str, Any]
 
-# Numbers of c10/core/DeviceType.h.
+# Values from c10/core/DeviceType.h.
 DEVICE_TYPES = {"cpu": 0, "cuda": 1}
 
 # A dispatched operator is "namespace::name"; nodes of autograd have more parts or spaces.
@@ -32,7 +32,7 @@ _ON_DEVICE = ("kernel", "gpu_memcpy", "gpu_memset")
 
 
 def of_call(call: Callable[[], Any], device: Kind) -> list[Event]:
-    """The events of one call, waited for; its result is gone by the end."""
+    """The events of one finished call, whose result has been freed by the end."""
     activities = [ProfilerActivity.CPU]
     if device.kind == "cuda":
         activities.append(ProfilerActivity.CUDA)
@@ -69,9 +69,9 @@ def memory_changes(events: Iterable[Event], kind: str) -> list[tuple[float, int]
 
 
 def operators(events: Iterable[Event]) -> Counter[str]:
-    """Calls of operators that no other operator called, by name."""
+    """Calls of top-level operators, by name."""
     named = [event for event in events if _is_operator(event)]
-    # A parent begins no later than its children and, if at the same time, lasts longer.
+    # A parent begins no later than its children; if at the same time, it lasts longer.
     named.sort(key=lambda event: (str(event.get("tid")), event["ts"], -event["dur"]))
     counts: Counter[str] = Counter()
     thread, end = "", 0.0
@@ -83,7 +83,7 @@ def operators(events: Iterable[Event]) -> Counter[str]:
 
 
 def every_operator(events: Iterable[Event]) -> Counter[str]:
-    """Calls of operators by name, also those that operators called."""
+    """Calls of operators by name, including nested calls."""
     return Counter(event["name"] for event in events if _is_operator(event))
 
 

@@ -1,4 +1,4 @@
-"""Questions about architectures, answered without running them: what each is, takes and costs."""
+"""Answers questions about architectures without running them: what each is, takes and costs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def resolve(request: requests.Resolve, talk: Talk) -> None:
-    """What a model outside the catalogue is; importing it happens here and nowhere else."""
+    """Describes a model outside the catalogue; it is imported here and nowhere else."""
     talk.enter("import")
     architecture = architectures.resolve(request.name)
     talk.enter("build")
@@ -38,7 +38,7 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
 
 
 def fits(request: requests.Fits, talk: Talk) -> None:
-    """Which of some models cannot take a shape, and why; found out on the meta device."""
+    """Which models cannot take a shape, and why; tested on the meta device."""
     refused: dict[str, str] = {}
     for name, shape in request.shapes.items():
         talk.enter(f"shape of {name}")
@@ -52,9 +52,9 @@ def fits(request: requests.Fits, talk: Talk) -> None:
 
 
 def _refuse_other_than_modules(architecture: Architecture, arguments: Mapping[str, Any]) -> None:
-    """Say now that a factory returns no module.
+    """Raise early if a factory does not return a module.
 
-    Any other trouble belongs in the rows of its specs.
+    Any other error belongs in the rows of its specs.
     """
     try:
         on_meta(architectures.build, architecture=architecture, **arguments)
@@ -94,7 +94,7 @@ def prepared(
     request: requests.ModelRequest[Any], talk: Talk
 ) -> tuple[Architecture, tuple[int, ...], Callable[[], nn.Module]]:
     """The architecture of a request, the shape of a sample, and what builds it."""
-    # Building some networks makes large tables for a moment; malloc would keep what they took.
+    # Building some networks creates large temporary tables, whose memory malloc would keep.
     memory.stop_malloc_caching()
     talk.enter("build")
     architecture = architectures.resolve(request.name)
@@ -103,7 +103,7 @@ def prepared(
 
 
 def _shape_of(architecture: Architecture, request: requests.ModelRequest[Any]) -> tuple[int, ...]:
-    """The shape that was asked for, in place of the architecture's own."""
+    """The requested shape, in place of the architecture's own."""
     if request.shape is not None:
         return request.shape
     channels = request.arguments.get("in_channels", architecture.input[0])
@@ -125,7 +125,7 @@ def inputs_of(
 def _with_smallest(
     architecture: Architecture, shape: tuple[int, ...], error: UsageError
 ) -> UsageError:
-    """The error, and which size would have worked, if it was the size and that is known."""
+    """The error; if the size caused it, with the smallest size that works, if known."""
     resized = shape[1:] != architecture.input[1:]
     if not isinstance(error, analysis.WrongInput) or not resized or architecture.source == "user":
         return error
@@ -136,7 +136,7 @@ def _with_smallest(
 def _crosschecks(
     construct: Callable[[], nn.Module], given: tuple[Any, ...], found: analysis.Analysis
 ) -> tuple[CrossCheck, ...]:
-    """What torch's and fvcore's counters say, each on a module of its own."""
+    """The results of torch's and fvcore's counters, each on a separate module."""
     real = construct().eval()
     checks = []
     for against in (crosscheck.against_torch, crosscheck.against_fvcore):

@@ -1,8 +1,8 @@
-"""Time of every module of a step, beside the same step untouched, in turns in one process.
+"""Time of every module of a step, in turns with the same step untouched, in one process.
 
-No profiler: two clock readings per module call (events on CUDA). Their cost is measured where they
-stand, by a third kind of step with every clock twice: an empty module in a loop of its own finds
-other caches than a layer between layers does. Compiled modes have no modules left to time and are
+Uses no profiler but two clock readings per module call (events on CUDA). Their cost is measured in
+place, by a third kind of step with every reading twice: an empty module in a separate loop would
+find other caches than a layer between layers. Compiled modes have no modules left to time and are
 refused.
 """
 
@@ -34,17 +34,17 @@ _FEWEST, _MOST = 5, 200
 _KINDS = 3
 
 _RESOLUTION = (
-    "own time of each module: from when it is entered to when it is left, without its children;"
-    " what a parent does between them is the parent's",
+    "own time of each module: from entering to leaving it, without its children; work between"
+    " children counts towards the parent",
 )
 _RESOLUTION_BACKWARD = (
     "backward: by autograd node; a node's time runs to the start of the next node, so the"
-    " engine's own work and the accumulation of gradients count to the node before",
-    "loss: the loss itself and its own backward",
+    " engine's own work and the accumulation of gradients count towards the node before",
+    "loss: the loss itself and its own backward pass",
 )
 _RESOLUTION_CUDA = (
-    "times between events on the device's stream: waiting for the host counts to the module"
-    " that follows",
+    "times between events on the device's stream: waiting for the host counts towards the"
+    " module that follows",
 )
 
 
@@ -64,7 +64,7 @@ def layer_times(request: TimeLayers, talk: Talk) -> None:
 
 
 def built(spec: Spec, seed: int) -> build.Step:
-    """The step of a spec whose modules can be told apart.
+    """The step of a spec whose modules can be timed separately.
 
     Raises:
         Unsupported: the mode compiles, which leaves no modules.
@@ -75,12 +75,12 @@ def built(spec: Spec, seed: int) -> build.Step:
 
 
 def rounds_for(seconds: float, estimate: float) -> int:
-    """How many rounds fit into a time, given the seconds of a step."""
+    """The number of rounds that fit into a time, given the seconds of a step."""
     return max(_FEWEST, min(_MOST, int(seconds / max(_KINDS * estimate, 1e-6))))
 
 
 class Clock(Protocol):
-    """Readings that cost little when they are taken and become nanoseconds afterwards."""
+    """Clock readings that are cheap to take and are converted to nanoseconds afterwards."""
 
     def read(self) -> Any:
         """A reading."""
@@ -118,12 +118,12 @@ class DeviceClock:
 
 
 def clock_of(spec: Spec, device: Kind) -> Clock:
-    """What a device kind is timed with."""
+    """The clock of a device kind."""
     return HostClock() if spec.device.kind == "cpu" else DeviceClock(device)
 
 
 def measure(step: build.Step, device: Kind, clock: Clock, rounds: int) -> LayerTimes:
-    """Take rounds, the steps of each in random order so that drift and neighbours cancel."""
+    """Run rounds, with the steps of each in random order so that drift and neighbours cancel."""
     timer = Timer(step, clock)
     plain: list[int] = []
     segments: list[dict[int, int]] = []
@@ -133,7 +133,7 @@ def measure(step: build.Step, device: Kind, clock: Clock, rounds: int) -> LayerT
         lambda: doubled.append(timer.doubled()),
         lambda: segments.append(timer.timed()),
     ]
-    # The first call of each kind makes what later ones find.
+    # The first call of each kind creates what later calls reuse.
     timer.doubled()
     timer.timed()
     order = random.Random(0)
@@ -189,7 +189,7 @@ class Timer:
         return found
 
     def doubled(self) -> int:
-        """Nanoseconds of one step with every reading, and all that leads to it, twice."""
+        """Nanoseconds of one step with every reading, and everything that leads to it, twice."""
         return sum(self._segments(self._twice).values())
 
     def _segments(self, teller: Teller) -> dict[int, int]:
@@ -220,7 +220,7 @@ class Timer:
         )
 
     def outside_of(self, mean: Mapping[int, float]) -> dict[str, float]:
-        """The parts outside the network, likewise."""
+        """The parts outside the network, by the same means."""
         places = ((self._scopes.place(number), ns) for number, ns in mean.items())
         return {part: ns for (index, part), ns in places if index is None}
 
@@ -236,7 +236,7 @@ def segments_of(places: Sequence[int], lengths: Sequence[int]) -> dict[int, int]
 def entered(places: Sequence[int]) -> dict[int, int]:
     """Place -> how often it was entered, going back to it after a child not counted.
 
-    A module that is left gives its place back to an outer one, which stands open on the stack.
+    When a module is left, an outer one that is still open on the stack continues.
     """
     times: dict[int, int] = {}
     stack: list[int] = []
@@ -257,7 +257,8 @@ def _means(segments: list[dict[int, int]]) -> dict[int, float]:
 def dispatch_ns(step: build.Step, clock: Clock) -> float:
     """Nanoseconds of the shortest call of an operator: the negation of one number.
 
-    Host time, also where the device works later: it is what a queue of tiny operators is fed at.
+    This is host time, even if the device works later: it limits the rate at which tiny operators
+    are queued.
     """
     del clock
     device = next((tensor.device for tensor in step.resident()), torch.device("cpu"))
@@ -267,7 +268,7 @@ def dispatch_ns(step: build.Step, clock: Clock) -> float:
 
 
 def _quickest(call: Callable[[], Any]) -> float:
-    """Nanoseconds per call: the fastest of several loops, so that a disturbance is no cost."""
+    """Nanoseconds per call: the fastest of several loops, so that a disturbance does not count."""
     best, repeat = float("inf"), range(500)
     for _ in range(10):
         start = time.perf_counter_ns()

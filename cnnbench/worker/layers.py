@@ -1,4 +1,4 @@
-"""Which convolutions a network is made of, each once with its count; nothing is run.
+"""The convolutions of a network, each once with its count; nothing is run.
 
 ``python -m cnnbench.worker.layers`` writes the suites of layers that are named after networks.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cnnbench.requests import ExtractLayers
     from cnnbench.worker.talk import Talk
 
-# Suites that are extracted: name -> architecture.
+# Extracted suites: name -> architecture.
 GENERATED = {
     "resnet50": "resnet50",
     "vgg16": "vgg16",
@@ -43,7 +43,7 @@ def layers(request: ExtractLayers, talk: Talk) -> None:
 def extract(found: analysis.Analysis) -> Extraction:
     """The two-dimensional convolutions of an analysed network of batch 1.
 
-    A layer inside that sees another batch (crops of a detector) is taken as one sample of it.
+    A layer inside that gets another batch size (crops of a detector) is taken with batch 1.
     """
     taken: list[ConvLayer] = []
     left_out: dict[str, int] = {}
@@ -63,7 +63,7 @@ def extract(found: analysis.Analysis) -> Extraction:
 
 
 def _other(call: analysis.Convolution) -> str:
-    """What a convolution is that is no layer of the lab; empty if it is one."""
+    """Why a convolution is not a layer of the lab; empty if it is one."""
     axes = len(call.kernel)
     size = "x".join(map(str, call.kernel))
     if call.transposed:
@@ -82,7 +82,7 @@ def _problem(call: analysis.Convolution) -> ConvProblem:
 
 
 def suite_of(name: str) -> Suite:
-    """A suite that is named after a network, extracted anew."""
+    """A suite that is named after a network, extracted again."""
     architecture = architectures.resolve(GENERATED[name])
     module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
     given = inquiry.inputs_of(architecture, 1, architecture.input, "inference")

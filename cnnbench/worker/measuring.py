@@ -1,7 +1,7 @@
-"""The task that measures latency: a worker that is brought to where it can be sampled.
+"""The task that measures latency: it prepares a worker for sampling, then samples on command.
 
-It builds, warms up, checks its output, samples slices on command and, told to finish, times the
-parts of a training step. Everything that is not a slice happens before the first or after the last.
+It builds, warms up, checks its output and samples slices on command. When told to finish, it times
+the parts of a training step. Everything else happens before the first slice or after the last.
 """
 
 from __future__ import annotations
@@ -32,20 +32,21 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     cache = modes.compile_cache(request.compile_cache)
     device = open_device(spec.device, request.l2)
     talk.enter("build")
-    built, step = sampling.timed(lambda: build.built(spec, request.seed), device)
+    built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
     torch.manual_seed(request.seed)
     first, result = sampling.timed(step.call, device)
     talk.enter("check")
-    check = _check(spec, step, result, request)
+    check = _check(spec, step, request, result)
     del result
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
     if spec.mode.compiler != "eager":
-        # The first call may have run what later calls do not: CUDA graphs record on the second.
+        # The first call may have run code that later calls do not: CUDA graphs record on the
+        # second.
         talk.enter("check again")
-        check = checking.worse(check, _check(spec, step, step.call(), request))
+        check = checking.worse(check, _check(spec, step, request))
     probes = Probes()
     with sampling.collector_off():
         talk.answer(Ready(estimate))
@@ -68,11 +69,11 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     )
 
 
-def _check(spec: Spec, step: build.Step, result: Any, request: MeasureLatency) -> Check:
+def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -> Check:
     known, path = request.reference, Path(request.reference_path)
     if known is None:
         return Check("unchecked", reason=request.no_reference)
-    return checking.compare(spec, step.observe(result), path, known, selects=step.selects)
+    return checking.check(spec, step, request.seed, path, known, *first)
 
 
 def _slices(
@@ -95,7 +96,7 @@ def _slices(
             sampling.take_slice(step.call, device, turn, iterations, seconds, estimate, probes)
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
-        # worker shall not begin while they do.
+        # worker must not begin while they do.
         sampling.rest()
         talk.answer(Taken(turn))
     return slices
@@ -104,7 +105,7 @@ def _slices(
 def _parts(
     step: build.Step, device: Kind, estimate: float, talk: Talk
 ) -> tuple[tuple[Part, ...], dict[str, str]]:
-    """The parts of a step that has any, or why there are none; the slices must not be lost."""
+    """The parts of a step, or why they are missing; an error must not lose the slices."""
     if step.parts is None:
         return (), {}
     talk.enter("parts")
@@ -115,5 +116,5 @@ def _parts(
 
 
 def _process() -> dict[str, Any]:
-    """How this process stood while it was sampled."""
+    """The settings of this process while it was sampled."""
     return {"collector": False, "process_threads": memory.status_number("Threads")}

@@ -1,6 +1,6 @@
 """Peak memory of one step, by two methods that must agree.
 
-In a process of its own, never while timing.
+Runs in a separate process, never while timing.
 
 * The allocator's peak: the running sum of the profiler's memory events sees every allocation
   that goes through torch, also those inside an operator.
@@ -32,10 +32,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 def stop_malloc_caching() -> bool:
-    """Make malloc give freed blocks back at once; call before anything large is allocated.
+    """Make malloc return freed blocks at once; call before anything large is allocated.
 
     Returns:
-        Whether the C library took the settings (glibc does).
+        Whether the C library accepted the settings (glibc does).
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -51,7 +51,7 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
     Args:
         step: built but not yet called.
         device: where it runs.
-        warm_calls: calls before one is looked at.
+        warm_calls: calls before the one that is measured.
     """
     for _ in range(warm_calls):
         step.call()
@@ -73,7 +73,7 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
 
 
 def _missing_on_device(peaks: dict[str, int], device: Kind) -> dict[str, str]:
-    hidden = device.notes().get("nvml", "the driver does not show this process; a container?")
+    hidden = device.notes().get("nvml", "the driver does not list this process (in a container?)")
     reasons = {
         "cuda_process_bytes": hidden,
         "cuda_workspace_bytes": "this build of torch cannot make cuBLAS give its workspace back",
@@ -88,10 +88,7 @@ def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:
 
 
 def high_water_growth(call: Callable[[], Any]) -> int | None:
-    """Bytes by which one call raises the process's resident set at its peak.
-
-    Or ``None`` if unknown.
-    """
+    """Bytes by which one call raises the process's peak resident set; ``None`` if unknown."""
     try:
         # 5 resets VmHWM to the present resident set (Linux, proc(5)).
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
@@ -121,14 +118,11 @@ def status_number(key: str) -> int | None:
 
 
 def allocator_peak(call: Callable[[], Any]) -> int:
-    """Peak of bytes that one call holds through torch's CPU allocator.
-
-    Above what it started with.
-    """
+    """Peak of bytes that one call holds in torch's CPU allocator above the level at its start."""
     return peak_of(events.memory_changes(events.of_call(call, Cpu()), "cpu"))
 
 
 def peak_of(changes: Iterable[tuple[float, int]]) -> int:
-    """Highest running sum of changes in the order of their times; at least zero."""
+    """Highest running sum of changes in order of time; at least zero."""
     ordered = [change for _, change in sorted(changes, key=lambda change: change[0])]
     return max([0, *accumulate(ordered)])

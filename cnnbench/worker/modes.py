@@ -51,7 +51,7 @@ PRECISIONS: dict[str, Precision] = {
     "amp=fp16": Precision(autocast=torch.float16, roundoff=2.0**-11),
     "bf16": Precision(dtype=torch.bfloat16, roundoff=2.0**-8),
     "fp16": Precision(dtype=torch.float16, roundoff=2.0**-11),
-    # Not a word that a user can say: what the others are checked against.
+    # Not a word for users: the precision that the others are checked against.
     "fp64": Precision(dtype=torch.float64, roundoff=2.0**-53),
 }
 
@@ -71,7 +71,7 @@ COMPILERS: dict[str, dict[str, Any] | None] = {
 
 
 def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dict[str, Any]:
-    """Set every global flag that a measurement depends on, and say how all of them stand.
+    """Set every global flag that a measurement depends on, and return the state of all of them.
 
     Called first in a worker, before anything is built.
 
@@ -93,20 +93,20 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     return flags()
 
 
-# Flags that an implementation of a convolution can consist of -> owner and attribute.
+# Flags that an implementation of a convolution may set -> owner and attribute.
 SWITCHES: dict[str, tuple[Any, str]] = {
     "mkldnn": (torch.backends.mkldnn, "enabled"),
     "cudnn_benchmark": (torch.backends.cudnn, "benchmark"),
     "cudnn_deterministic": (torch.backends.cudnn, "deterministic"),
     "cudnn_depthwise_kernel": (torch.backends.cudnn, "depthwise_kernel"),
 }
-# How those stood that are switched just now. A mode that does not mention a flag leaves it to
-# whoever set it, who may be the caller of ``cnnbench.measure``.
+# The earlier values of the flags that are switched now. A mode that does not mention a flag leaves
+# it as it is; the caller of ``cnnbench.measure`` may have set it.
 _found: dict[str, Any] = {}
 
 
 def _set_switches(wanted: Mapping[str, object]) -> None:
-    """Switch what is wanted, and put back what an earlier mode switched."""
+    """Switch the flags of this mode, and restore those that an earlier mode switched."""
     for name, (owner, attribute) in SWITCHES.items():
         if name in wanted:
             _found.setdefault(name, getattr(owner, attribute))
@@ -116,7 +116,7 @@ def _set_switches(wanted: Mapping[str, object]) -> None:
 
 
 def flags() -> dict[str, Any]:
-    """The global flags as they stand."""
+    """The present values of the global flags."""
     return {
         "threads": torch.get_num_threads(),
         "interop_threads": torch.get_num_interop_threads(),
@@ -133,9 +133,9 @@ def flags() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def restored() -> Iterator[None]:
-    """Put the flags that ``set_flags`` changes back as they were.
+    """Restore the flags that ``set_flags`` changes.
 
-    For a process that is not ours alone.
+    Needed in the caller's process, which is not ours alone.
     """
     threads = torch.get_num_threads()
     owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
@@ -152,7 +152,7 @@ def restored() -> Iterator[None]:
 
 
 def _flushes_denormals() -> bool:
-    """Whether subnormal results become zero; torch can set this but not tell."""
+    """Whether subnormal results become zero; torch can set this but not report it."""
     smallest = torch.tensor(torch.finfo(torch.float32).tiny)
     return bool((smallest / 2 == 0).item())
 
@@ -167,21 +167,20 @@ def cast(value: Any, dtype: torch.dtype, device: str) -> Any:
 
 
 def refuse_impossible(mode: Mode, device: Device) -> None:
-    """Say why a mode cannot be had here, where torch would do something else without a word.
+    """Refuse a mode where torch would silently do something else.
 
     Raises:
-        Unsupported: it cannot.
+        Unsupported: the mode is not available here; the message says why.
     """
     if device.kind != "cpu" or COMPILERS[mode.compiler] is None:
         return
     if mode.compiler == "reduce-overhead":
         raise Unsupported(
-            "compile=reduce-overhead means CUDA graphs, and on cpu torch compiles as without it;"
-            " use compile"
+            "compile=reduce-overhead means CUDA graphs, which do not exist on cpu; use compile"
         )
     if machine.compiler() is None:
         raise Unsupported(
-            f"{mode.text}: torch.compile needs a C++ compiler on cpu and none is found;"
+            f"{mode.text}: torch.compile needs a C++ compiler on cpu, and none was found;"
             " install g++ or set CXX"
         )
 
@@ -192,7 +191,7 @@ def prepare(
     """Module and inputs on the device in the mode's dtype and memory format; not yet compiled.
 
     Raises:
-        Unsupported: the mode would not be on this device what its words say.
+        Unsupported: the mode would not do on this device what its words say.
     """
     refuse_impossible(mode, device)
     precision = PRECISIONS[mode.precision]
@@ -231,17 +230,16 @@ def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:
 
 
 def compile_cache(folder: str | None) -> str | None:
-    """Give the compiler a cache of a spec's own; the first round finds it empty.
+    """Give the compiler a separate cache per spec; the first round finds it empty.
 
     Returns:
-        ``cold`` or ``warm``; ``None`` if there is to be none.
+        ``cold`` or ``warm``; ``None`` without a cache.
     """
     if folder is None:
         return None
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-    # In this process instead of a pool: a pool's processes would still be starting when sampling
-    # begins.
+    # Compile in this process: the processes of a pool would still be starting when sampling begins.
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     return "warm" if warm else "cold"
 

@@ -1,8 +1,8 @@
-"""What NVIDIA's driver says of a device and of this process on it, through the optional ``pynvml``.
+"""What NVIDIA's driver reports of a device and of this process, through the optional ``pynvml``.
 
-Everything here may be absent: the package, the driver's permission, a figure. Then there is a
-reason instead, never a guess. Knows nothing of torch but the device's UUID, by which the driver
-finds the same device whatever ``CUDA_VISIBLE_DEVICES`` numbers it.
+Everything here may be missing: the package, the driver's permission, a value. Then a reason takes
+its place, never a guess. Knows nothing of torch but the device's UUID, by which the driver finds
+the same device whatever ``CUDA_VISIBLE_DEVICES`` numbers it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Why a clock is below what it could be (nvml.h, nvmlClocksEventReasons).
+# Reasons for a lowered clock (nvml.h, nvmlClocksEventReasons).
 _REASONS = {
     0x1: "idle",
     0x2: "application_clocks",
@@ -52,9 +52,9 @@ class Driver:
             self.reason = f"the driver cannot be asked: {error}"
 
     def state(self) -> dict[str, Any]:
-        """Clocks in MHz, temperature in degrees Celsius, reasons for a lower clock; what there is.
+        """Clocks in MHz, temperature in degrees Celsius, reasons for a lower clock, if known.
 
-        The clocks are of this moment, so ask right after the work.
+        The clocks are those of this moment, so call it right after the work.
         """
         if self._nvml is None:
             return {}
@@ -70,7 +70,7 @@ class Driver:
         return {name: answer for name, answer in answers.items() if answer is not None}
 
     def _throttle(self) -> list[str]:
-        # Called "throttle reasons" before the driver 535.
+        # Called "throttle reasons" before driver 535.
         question = getattr(self._nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         question = question or self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons
         mask = int(question(self._device))
@@ -79,7 +79,7 @@ class Driver:
     def process_bytes(self) -> int | None:
         """Memory of this process on the device, with its context and libraries.
 
-        ``None`` where it cannot be told: a container may hide which process is which.
+        ``None`` if unknown: a container may hide which process is which.
         """
         if self._nvml is None:
             return None
@@ -95,5 +95,5 @@ class Driver:
 
 
 def _full(uuid: str) -> str:
-    """With the word that NVML begins it with and torch leaves out."""
+    """The UUID with NVML's prefix, which torch leaves out."""
     return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"

@@ -1,11 +1,10 @@
-"""Which primitives of oneDNN a call ran, read from what the library says of itself.
+"""The oneDNN primitives that a call ran, read from the library's verbose log.
 
-oneDNN writes a line per primitive to the process's standard output. That is caught on the level of
-the descriptor, so this is for a worker process, whose output is nobody else's, and never while
-timing.
+oneDNN writes a line per primitive to the standard output of the process. The output is captured at
+the level of the file descriptor, so use this only in a worker process and never while timing.
 
 The line's form is that of oneDNN 3 (``onednn_verbose,v1``): its template line names the fields;
-engine, primitive, implementation, direction and memory stand first, the milliseconds last. Source:
+engine, primitive, implementation, direction and memory come first, the milliseconds last. Source:
 oneDNN Developer Guide, "Verbose Mode".
 """
 
@@ -26,13 +25,13 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# "src:f32::blocked:acdb::f0" since oneDNN 3.4, "src_f32::blocked:acdb:f0" before; a primitive of
+# "src:f32::blocked:acdb::f0" since oneDNN 3.4, "src_f32::blocked:acdb:f0" before; a primitive with
 # several sources numbers them.
 _TYPE = re.compile(r"\b(src|dst)(?:_?\d+)?[:_]([a-z]+\d+\w*)")
 
 
 def lines_of(call: Callable[[], Any]) -> list[str]:
-    """What oneDNN says while one call runs."""
+    """The lines that oneDNN logs while one call runs."""
     with (
         _standard_output() as caught,
         torch.backends.mkldnn.verbose(torch.backends.mkldnn.VERBOSE_ON),  # type: ignore[no-untyped-call]
@@ -43,8 +42,8 @@ def lines_of(call: Callable[[], Any]) -> list[str]:
 
 @contextmanager
 def _standard_output() -> Iterator[list[bytes]]:
-    """Lead descriptor 1 into a file inside; what was written is in the list once it is over."""
-    # The C library buffers by itself; what it holds belongs to whom it was written for.
+    """Redirect descriptor 1 to a file inside the context; the list holds its content afterwards."""
+    # The C library has its own buffer; flush what was written before or inside the context.
     flush = ctypes.CDLL(None).fflush
     caught: list[bytes] = []
     flush(None)
@@ -71,8 +70,8 @@ class Executed:
         kind: ``convolution``, ``reorder``, …
         implementation: as the library names it.
         direction: ``forward_inference``, …; empty where the primitive has none.
-        types: of its sources and its destination, each once.
-        ns: how long.
+        types: data types of its sources and its destination, each once.
+        ns: its duration.
     """
 
     kind: str
@@ -83,13 +82,13 @@ class Executed:
 
     @property
     def name(self) -> str:
-        """No sizes and no times: kind, implementation, direction, type of data."""
+        """Kind, implementation, direction and data types, without sizes and times."""
         parts = (self.kind, self.implementation, self.direction, "->".join(self.types))
         return " ".join(part for part in parts if part)
 
 
 def executed(line: str) -> Executed | None:
-    """What one line says was executed; ``None`` if it is any other line."""
+    """The primitive that a line says was executed; ``None`` for any other line."""
     fields = line.split(",")
     if fields[0] != "onednn_verbose" or "exec" not in fields or "graph" in fields[:3]:
         return None

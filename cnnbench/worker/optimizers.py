@@ -1,8 +1,9 @@
 """The optimizers of a training step, one table; its keys are ``spec.OPTIMIZERS`` (a test compares).
 
-All with a learning rate of zero: all of an optimizer's work, and the weights stay as they are, so
-that every step is the same work on the same numbers. A benchmark that trains on noise drifts into
-infinities or subnormal numbers. Everything else is the recipe's usual value or torch's default.
+All have a learning rate of zero: an optimizer does all of its work, but the weights stay unchanged,
+so every step does the same work on the same numbers. A benchmark that trains on noise drifts into
+infinities or subnormal numbers. All other settings are the usual values of recipes or torch's
+defaults.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ OPTIMIZERS: dict[str, Callable[[Parameters], Optimizer]] = {
     "momentum": lambda parameters: torch.optim.SGD(parameters, lr=0.0, momentum=0.9),
     "sgd": lambda parameters: torch.optim.SGD(parameters, lr=0.0),
     "adam": lambda parameters: torch.optim.Adam(parameters, lr=0.0),
-    # Its weight decay is scaled by the learning rate: the product is done, by a factor of one.
+    # Its weight decay is scaled by the learning rate: the product is computed, with a factor of
+    # one.
     "adamw": lambda parameters: torch.optim.AdamW(parameters, lr=0.0),
     "rmsprop": lambda parameters: torch.optim.RMSprop(parameters, lr=0.0),
 }
 
 
 def make(name: str, parameters: Parameters) -> Optimizer:
-    """An optimizer of some parameters.
+    """An optimizer for some parameters.
 
     Raises:
-        Unsupported: nothing to train, or it would make "not a number" of the weights' dtype.
+        Unsupported: nothing to train, or it would produce NaN in the weights' dtype.
     """
     if not parameters:
         raise Unsupported("nothing to train: no parameter is trainable")
@@ -44,7 +46,7 @@ def make(name: str, parameters: Parameters) -> Optimizer:
 
 
 def _refuse_vanishing_epsilon(name: str, epsilon: Any, parameters: Parameters) -> None:
-    """Refuse what divides zero by zero where a gradient is zero and epsilon rounds to it."""
+    """Refuse one that divides zero by zero if a gradient is zero and epsilon rounds to zero."""
     if epsilon is None:
         return
     for dtype in {parameter.dtype for parameter in parameters}:

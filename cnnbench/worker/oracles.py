@@ -1,7 +1,7 @@
-"""Networks whose time, memory or answer is known beforehand: what the instrument is tested with.
+"""Networks whose time, memory or output is known beforehand, for testing cnnbench itself.
 
-They are named like networks of a user's (``cnnbench.worker.oracles:repeated``), so that they go
-through the very path that networks go through.
+They are named like a user's networks (``cnnbench.worker.oracles:repeated``), so that they use the
+same code path as real networks.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MEBIBYTE = 1 << 20
 
 
 class Repeated(nn.Module):
-    """One convolution, called over and over: its time is proportional to the number of calls."""
+    """One convolution, called repeatedly: its time is proportional to the number of calls."""
 
     def __init__(self, times: int, channels: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Repeated(nn.Module):
 
 
 def repeated(times: int = 20, channels: int = 16, twin: str = "") -> nn.Module:
-    """A network that calls one convolution so many times.
+    """A network that calls one convolution ``times`` times.
 
     Args:
         times: calls; 22 take 1.1 times as long as 20.
@@ -43,7 +43,7 @@ def repeated(times: int = 20, channels: int = 16, twin: str = "") -> nn.Module:
 
 
 class Sleeps(nn.Module):
-    """Takes so long and does nothing."""
+    """Sleeps for a given time and does nothing else."""
 
     def __init__(self, milliseconds: float) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ def sleeps(milliseconds: float = 20.0) -> nn.Module:
 
 
 class Holds(nn.Module):
-    """Allocates so much, writes to all of it, keeps it for so long, and lets it go."""
+    """Allocates a block, writes to all of it, keeps it for a given time, and frees it."""
 
     def __init__(self, mebibytes: int, milliseconds: float) -> None:
         super().__init__()
@@ -82,7 +82,7 @@ def holds(mebibytes: int = 64, milliseconds: float = 1.0) -> nn.Module:
 
 
 class Wrong(nn.Module):
-    """Its answer is 10 % off when its input has NHWC strides: a planted wrong kernel."""
+    """Its output is 10 % off when its input has NHWC strides: a deliberately wrong kernel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

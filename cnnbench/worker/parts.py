@@ -1,7 +1,7 @@
-"""Times the parts of a training step, after the slices and apart from them.
+"""Times the parts of a training step, after the slices and separately from them.
 
-Each part is waited for, so that together they take a little longer than the step, which is timed
-without a stop in between.
+The code waits for each part, so the parts together take a little longer than the whole step, which
+is timed without waiting in between.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from cnnbench.worker.build import Parts
     from cnnbench.worker.devices import Kind
 
-# Enough steps for a median, in a time that a round hardly notices; a network that needs longer than
-# _LIMIT for the fewest is timed once.
+# Enough steps for a median, in a time that is short compared with a round; a network that needs
+# longer than _LIMIT for the fewest is timed once.
 _SECONDS, _FEWEST, _MOST, _LIMIT = 0.3, 5, 64, 2.0
 
 _NAMES = ("forward", "loss", "backward", "optimizer")
 
 
 def steps(estimate: float) -> int:
-    """How many steps to time, given the seconds that one takes."""
+    """The number of steps to time, given the seconds that one takes."""
     count = min(_MOST, int(_SECONDS / max(estimate, 1e-9)))
     if count >= _FEWEST:
         return count
@@ -31,7 +31,7 @@ def steps(estimate: float) -> int:
 
 
 def measure(parts: Parts, device: Kind, count: int) -> tuple[Part, ...]:
-    """Time every part in each of ``count`` steps; a step of its own before them warms up."""
+    """Time every part in each of ``count`` steps, after a separate warm-up step."""
     if count > 1:
         _step(parts, device)
     taken = [_step(parts, device) for _ in range(count)]

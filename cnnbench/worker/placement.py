@@ -1,11 +1,12 @@
-"""Moves what a step computes with to other memory, so that no figure hangs on where it lay.
+"""Moves the tensors of a step to other memory, so that no result depends on where they were.
 
-Which physical pages weights got makes a network slower or faster for as long as its process lives:
-by up to 30 %, seen with resnet18 in a virtual machine. Measuring for longer does not average that,
+The physical pages of the weights make a network slower or faster for as long as its process lives:
+by up to 30 % for resnet18 in a virtual machine. Longer measurements do not average that out, but
 other pages do. Curtsinger and Berger (STABILIZER, ASPLOS 2013) move code, stack and heap for the
 same reason.
 
-On the CPU only, and only tensors: code, generated kernels and constants of a compiler stay.
+Works on the CPU only, and moves only tensors: code, generated kernels and constants of a compiler
+stay.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ if TYPE_CHECKING:
 
 
 class Placement:
-    """Where the tensors of a step lie.
+    """The memory of the tensors of a step.
 
     Args:
-        step: that has been called before; its parameters, buffers, inputs and optimizer state move.
+        step: one that has been called before; its parameters, buffers, inputs and optimizer state
+            move.
     """
 
     def __init__(self, step: Step) -> None:
@@ -36,10 +38,10 @@ class Placement:
         self.moves = 0
 
     def move(self) -> None:
-        """Give every tensor other pages, and call once, so that activations have theirs.
+        """Move every tensor to other pages, and call once, so that activations get pages too.
 
-        The values, addresses of Python objects and what has been compiled stay. Where memory does
-        not suffice for both places of a tensor at once, they stay where they are.
+        Values, addresses of Python objects and compiled code stay the same. If memory does not
+        suffice for both copies of a tensor at once, the tensors stay where they are.
         """
         if not self._tensors:
             return
@@ -56,7 +58,7 @@ class Placement:
 
 
 def _movable(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Each once; without views of others, which would no longer be views, and what is not dense."""
+    """Each dense tensor once, without views of others, which would no longer be views."""
     own = {id(tensor): tensor for tensor in tensors if tensor.layout == torch.strided}
     shared = Counter(_storage(tensor) for tensor in own.values())
     return [one for one in own.values() if _plain(one) and shared[_storage(one)] == 1]
@@ -74,7 +76,7 @@ def _plain(tensor: Tensor) -> bool:
 
 
 def _give_back() -> None:
-    """Have malloc return what is free, so that what comes next gets other pages."""
+    """Make malloc return free memory, so that later allocations get other pages."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -1,9 +1,9 @@
-"""Which library primitives a step runs, and in which module: oneDNN's own log, read afterwards.
+"""The library primitives that a step runs, by module: oneDNN's own log, read afterwards.
 
-In this pass, which is never timed, a line of ours says in the library's stream whenever another
+In this pass, which is never timed, we write a line into the library's stream whenever another
 module begins. Both go through the C library's buffer, so their order is the order of execution.
-What does not go through oneDNN (element-wise operators, pooling, matrix products in float32 by the
-BLAS library) has no line.
+Work that does not go through oneDNN (element-wise operators, pooling, matrix products in float32 by
+the BLAS library) has no line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cnnbench.requests import ListPrimitives
     from cnnbench.worker.talk import Talk
 
-    # Place of the module at work, if there is one, and what ran there.
+    # Place of the module at work, if any, and the primitive that ran there.
     Placed = tuple[int | None, onednn.Executed]
 
 _MARK = "cnnbench "
@@ -40,7 +40,7 @@ def primitives(request: ListPrimitives, talk: Talk) -> None:
     if spec.device.kind != "cpu":
         raise Unsupported("oneDNN runs on the CPU only; the trace names the kernels of a device")
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        raise Unsupported("this torch has no oneDNN")
+        raise Unsupported("this torch was built without oneDNN")
     modes.set_flags(spec.mode, spec.threads)
     open_device(spec.device)
     talk.enter("build")
@@ -60,7 +60,7 @@ def primitives(request: ListPrimitives, talk: Talk) -> None:
 
 
 def read_log(lines: Iterable[str]) -> list[Placed]:
-    """The executed primitives of a log with marks; what is neither is skipped."""
+    """The executed primitives of a log with marks; other lines are skipped."""
     place: int | None = None
     found: list[Placed] = []
     for line in lines:
@@ -73,7 +73,7 @@ def read_log(lines: Iterable[str]) -> list[Placed]:
 
 
 def collected(scopes: Scopes, log: Iterable[Placed]) -> tuple[Primitive, ...]:
-    """Calls of one kind in one place added up, in the order of their first call."""
+    """Calls of one kind in one place, summed, in the order of their first call."""
     table: dict[tuple[str | None, str, str, str], tuple[int, float]] = {}
     for place, one in log:
         index, direction = (None, "forward") if place is None else scopes.place(place)

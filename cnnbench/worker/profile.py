@@ -1,8 +1,9 @@
-"""What torch's profiler says of a step: a trace for its viewers, operators, the memory curve.
+"""Results of torch's profiler for a step: a trace for its viewers, operators, the memory curve.
 
-Never while timing: the profiler slows a step, and by how much is stated. The trace is written as
-``HOST_PID.NANOSECONDS.pt.trace.json.gz``, the name that TensorBoard's profiler plugin looks for;
-Perfetto opens it too. In modes that do not compile, every module is a range named by its path.
+Never used while timing: the profiler slows a step down, and the slowdown is stated. The trace is
+written as ``HOST_PID.NANOSECONDS.pt.trace.json.gz``, the name that TensorBoard's profiler plugin
+looks for; Perfetto opens it too. In modes that do not compile, every module is a range named by its
+path.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from cnnbench.worker.scopes import Forward
     from cnnbench.worker.talk import Talk
 
-# Ranges of ours in the trace; they are no operators.
+# Our own ranges in the trace; they are not operators.
 _RANGE = "layer "
 _WARM_STEPS = 2
 _STACKS = "stacks.folded"
@@ -76,7 +77,8 @@ def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.pr
         activities.append(ProfilerActivity.CUDA)
     more: dict[str, Any] = {}
     if stacks:
-        # Without the verbose form torch writes no call stacks, and export_stacks an empty file.
+        # Without the verbose form, torch writes no call stacks, and export_stacks writes an empty
+        # file.
         more["experimental_config"] = torch._C._profiler._ExperimentalConfig(verbose=True)  # noqa: SLF001
     return torch.profiler.profile(
         activities=activities,
@@ -92,7 +94,7 @@ def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.pr
 
 
 def worker_name() -> str:
-    """``HOST_PID`` with nothing in it that a file name or the plugin's pattern minds."""
+    """``HOST_PID`` without characters that a file name or the plugin's pattern does not accept."""
     return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) + f"_{os.getpid()}"
 
 
@@ -143,14 +145,15 @@ def _answer(
     )
 
 
-# Functions of Python, which the profiler also lists where it records stacks.
+# Python functions, which the profiler also lists when it records stacks.
 _PYTHON = re.compile(r"^<|\.py\(\d+\)|^nn\.Module: ")
 
 
 def heaviest(events: Iterable[Any]) -> dict[str, str]:
-    """Path of a module -> what took longest in its forward pass, by the profiler's own ranges.
+    """Path of a module -> what took longest in its forward pass, by the ranges of the profiler.
 
-    On a device that is a kernel, launched by an operator inside the range; on a CPU an operator.
+    On a device it is a kernel, launched by an operator inside the range; on a CPU it is an
+    operator.
     """
     times: dict[str, dict[str, float]] = {}
     for event in events:
@@ -173,7 +176,7 @@ def _layer_of(event: Any) -> str | None:
 
 
 def _is_ours(name: str) -> bool:
-    """Ranges that we or the profiler's schedule made, and its entries for bare allocations."""
+    """Ranges made by us or by the profiler's schedule, and its entries for bare allocations."""
     return name.startswith((_RANGE, "ProfilerStep", "[memory]"))
 
 
@@ -214,7 +217,7 @@ def memory_curve(events: Sequence[Mapping[str, Any]], device_type: int) -> list[
 
 
 def layer_costs(request: CountLayers, talk: Talk) -> None:
-    """The task: MACs and bytes of each module by itself, counted on the meta device."""
+    """The task: each module's own MACs and bytes, counted on the meta device."""
     talk.enter("static cost")
     talk.answer(costs_of(build.counted(Spec.parse(request.spec).workload, request.seed)))
 

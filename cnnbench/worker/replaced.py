@@ -1,7 +1,7 @@
-"""A network some of whose convolutions are computed by implementations of ours.
+"""A network in which our implementations compute some of the convolutions.
 
-A mode says which: ``impl=im2col@64x56x56-k64-3x3-p1``. What each layer gets as input is found by
-running the network once. Weights stay what they are; the network is changed in place.
+A mode says which: ``impl=im2col@64x56x56-k64-3x3-p1``. The input of each layer is found by running
+the network once. The weights stay the same; the network is changed in place.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _replace(module: nn.Module, path: str, name: str, problem: ConvProblem, kind
 
 
 def _layers(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Mapping[str, ConvProblem]:
-    """Path -> what the convolution there computes, unless it is called with several shapes."""
+    """Path -> the layer of the convolution there, unless it is called with several shapes."""
     seen: dict[str, set[ConvProblem]] = {}
     hooks = []
     for path, one in module.named_modules():

@@ -1,7 +1,7 @@
 """Warm up, choose how many calls make a sample, take slices.
 
-Knows nothing of networks: it is given a callable and a device. Nothing but the call stands between
-two clock readings; witnesses are read around a slice's samples, never inside.
+Knows nothing of networks: it is given a callable and a device. Only the call is between two clock
+readings; counters are read around the samples of a slice, never inside.
 """
 
 from __future__ import annotations
@@ -22,23 +22,24 @@ if TYPE_CHECKING:
     from cnnbench.worker.counters import Probes
     from cnnbench.worker.devices import Kind
 
-# A slice holds at most about so many samples: enough for its median, little enough to keep every
+# The largest number of samples in a slice, roughly: enough for its median, few enough to keep every
 # one.
 _SAMPLES_PER_SLICE = 64
-# Whoever takes turns with others finds caches that are not its own: the first call of a turn takes
-# up to twice as long, and some milliseconds later calls are still a few per cent slower. As many
-# calls as fit into so many seconds are not timed; longer calls hardly notice.
+# At the start of a turn, the caches hold the data of other workers: the first call takes up to
+# twice as long, and calls some milliseconds later are still a few per cent slower. The calls of the
+# first ``_SETTLING_SECONDS`` are not timed; longer calls are hardly affected.
 _SETTLING_SECONDS = 10e-3
 
 
 def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp, first_ns: int = 0) -> list[int]:
-    """Call until warm, each call waited for; the very first call is the caller's.
+    """Call until warm and wait for each call; the caller makes the very first call.
 
     Args:
         call: one iteration.
         device: where it runs.
         plan: how long.
-        first_ns: what the first call took, if it did the same work as the others (did not compile).
+        first_ns: duration of the first call, if it did the same work as the others (did not
+            compile).
 
     Returns:
         Nanoseconds of every call.
@@ -57,7 +58,7 @@ def _is_warm(taken: list[int], plan: WarmUp, first_ns: int) -> bool:
 
 
 def timed(call: Callable[[], Any], device: Kind) -> tuple[int, Any]:
-    """Nanoseconds of one call, waited for, and what it returned."""
+    """Nanoseconds of one finished call, and what it returned."""
     start = time.perf_counter_ns()
     result = call()
     device.synchronize()
@@ -70,13 +71,13 @@ def steady(warmup: list[int]) -> float:
 
 
 def calls_per_sample(estimate: float, seconds: float) -> int:
-    """Calls that make one sample, given the seconds of a call and of a slice."""
+    """Number of calls in one sample, given the seconds of a call and of a slice."""
     return max(1, int(seconds / _SAMPLES_PER_SLICE / max(estimate, 1e-9)))
 
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """No garbage collection inside; what has been built by now is never looked at again."""
+    """No garbage collection inside; existing objects are never scanned again."""
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -88,7 +89,7 @@ def collector_off() -> Iterator[None]:
 
 
 def settle(call: Callable[[], Any], device: Kind, estimate: float) -> None:
-    """Calls that nobody times, until caches are those of a call that follows another.
+    """Untimed calls, until the caches are those of a call that follows another.
 
     Args:
         call: one iteration.

@@ -1,15 +1,15 @@
-"""Says at every moment of a step which module is at work, without torch's hooks.
+"""Tells at every moment of a step which module is at work, without torch's hooks.
 
 A module's ``forward`` is replaced on the instance by one that tells a ``mark`` function when it is
 entered and left. That costs half a microsecond a call, a tenth of a pair of hooks, because
-``nn.Module`` takes its short path only without hooks; and no in-place operation is in its way.
+``nn.Module`` takes its fast path only without hooks. In-place operations do not interfere.
 
 The backward pass has no modules. Every autograd node is assigned to the module that was at work
-when it was made: seen when a module is left, its outputs lead to all nodes that no one has claimed
-before. Each node's pre-hook then marks whose work begins. Gradients are accumulated right after the
+when it was created: when a module is left, its outputs lead to all nodes that have no module yet.
+The pre-hook of each node then marks whose work begins. Gradients are accumulated right after the
 node that made them and count as its work.
 
-What ``mark`` does is its owner's business: read a clock, record an event, write a line.
+``mark`` may do anything: read a clock, record an event, write a line.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Forward = Callable[..., Any]
     Mark = Callable[[int], None]
 
-# Parts of a step outside the network, and the time that must not count: assigning nodes.
+# Parts of a step outside the network, and time that must not count (assigning nodes).
 Outside = Literal["before forward", "loss", "optimizer", "after", "not counted"]
 OUTSIDE: tuple[Outside, ...] = ("before forward", "loss", "optimizer", "after", "not counted")
 
@@ -36,7 +36,7 @@ class Scopes:
     """The places of a module's step, by number.
 
     Module ``i`` of ``names`` is place ``i`` in the forward pass and ``len(names) + i`` in the
-    backward pass; then follow the parts of ``OUTSIDE``.
+    backward pass. The parts of ``OUTSIDE`` follow.
     """
 
     def __init__(self, module: nn.Module) -> None:
@@ -61,9 +61,9 @@ class Scopes:
 
 
 class Teller:
-    """Tells ``mark`` the place that begins, at every change, while it is entered as a context.
+    """Tells ``mark`` at every change which place begins, while it is entered as a context.
 
-    It may be entered again and again; all that can be made beforehand is, so that entering it
+    It may be entered repeatedly. Everything possible is prepared beforehand, so that entering it
     disturbs the caches as little as possible.
     """
 
@@ -74,14 +74,14 @@ class Teller:
         optimizer: torch.optim.Optimizer | None = None,
         times: int = 1,
     ) -> None:
-        """Prepare the modules' other ``forward``.
+        """Prepare the replacement of each module's ``forward``.
 
         Args:
             scopes: places.
             mark: gets a place.
             optimizer: of a training step; without one no backward is expected.
-            times: how often over every change of a module's or node's place is told: telling
-                twice costs once more what telling costs.
+            times: how often every change of place is told; telling twice shows what telling once
+                costs.
         """
         self._scopes = scopes
         self._mark = mark
@@ -112,7 +112,7 @@ class Teller:
     def _around(self, optimizer: torch.optim.Optimizer) -> list[Any]:
         begins, ends = self._scopes.outside("optimizer"), self._scopes.outside("after")
 
-        # torch reads what a hook returns as new arguments.
+        # torch takes the return value of a hook as new arguments.
         def before(*_: Any) -> None:
             self._mark(begins)
 
@@ -154,7 +154,7 @@ class Teller:
         return forward
 
     def _note(self, scope: int, value: Any) -> None:
-        """Remember the nodes of what a scope has made by now."""
+        """Remember the autograd nodes that a scope has created so far."""
         if isinstance(value, Tensor):
             if value.grad_fn is not None:
                 self._left.append((scope, value.grad_fn))
@@ -166,7 +166,7 @@ class Teller:
                 self._note(scope, part)
 
     def _hook_backward(self) -> None:
-        """The network is done: let every node's pre-hook say whose work its backward is."""
+        """The network is done: let every node's pre-hook tell whose backward work begins."""
         self._mark(self._scopes.outside("not counted"))
         for node, scope in owners(self._left).items():
             if scope < len(self._scopes.names):
@@ -177,9 +177,9 @@ class Teller:
 
 
 class Swap:
-    """Other ``forward`` functions on these very instances while it is entered as a context.
+    """Replaces ``forward`` on these instances while it is entered as a context.
 
-    A module that refuses (a scripted one) is left alone; its time is its parent's.
+    A module that refuses (a scripted one) is left alone; its time counts towards its parent.
     """
 
     def __init__(self, modules: list[nn.Module], make: Callable[[int, Forward], Forward]) -> None:
@@ -211,7 +211,7 @@ def _prehook(mark: Mark, place: int) -> Callable[[Any], None]:
 
 
 def owners(left: list[tuple[int, Node]]) -> dict[Node, int]:
-    """Autograd node -> scope, from the nodes that scopes left behind, in order of time.
+    """Autograd node -> scope, from the nodes that scopes created, in order of time.
 
     A node belongs to the first scope that leads to it. Nodes that accumulate gradients are left
     out: they run right after the node that feeds them.

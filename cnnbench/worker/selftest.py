@@ -1,4 +1,4 @@
-"""Measures the clock and the sampling loop themselves, where networks are measured: in a worker."""
+"""Measures the clock and the sampling loop in a worker, where networks are measured too."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ def clock() -> dict[str, float]:
 def loop(device: Kind) -> dict[str, float]:
     """Nanoseconds per sample of an empty call by the sampling path of networks.
 
-    ``empty_ns`` is what a sample says; ``sample_ns`` is the CPU time that taking it costs, because
-    a neighbour that takes the core is no property of the loop. Medians of a few slices.
+    ``empty_ns`` is the value of a sample. ``sample_ns`` is the CPU time for taking it, because a
+    neighbour that takes the core is not a property of the loop. Both are medians of a few slices.
     """
     said, cost = [], []
     for turn in range(_SLICES):

@@ -1,10 +1,9 @@
 """The starter: imports torch once, then forks a worker per task.
 
-So that the import is paid once a round.
+So the cost of the import is paid once per round.
 
-It never touches a device and never computes, because neither CUDA nor a thread pool survives a
-fork. When the one who started it goes away, it takes its whole process group with it: no worker is
-ever left behind.
+It never uses a device and never computes, because neither CUDA nor a thread pool survives a fork.
+When its parent process ends, it kills its whole process group, so that no worker is left behind.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from cnnbench.worker.child import serve
 if TYPE_CHECKING:
     from cnnbench.channel import Message
 
-# A worker that has closed its channel gets so long to end by itself.
+# The time that a worker gets to end by itself after it has closed its channel.
 _GRACE_SECONDS = 2.0
 
 
 def run(control: Channel) -> None:
-    """Obey until the control channel closes."""
+    """Carry out commands until the control channel closes."""
     architectures.catalogue()
-    # What has been imported stays for good; no collection in any worker need look at it.
+    # Imported modules are never freed, so no garbage collection in a worker needs to scan them.
     gc.collect()
     gc.freeze()
     control.send({"ready": os.getpid(), "hazard": fork_hazard()})
@@ -74,19 +73,19 @@ def _fork(control: Channel) -> int:
         control.close()
         serve(Channel(socket.socket(fileno=end)))
     finally:
-        # Skips the exit handlers inherited from the starter: they are the starter's to run.
+        # Skips the exit handlers inherited from the starter, which the starter itself runs.
         os._exit(0)
 
 
 def _reap(message: Message) -> int:
-    """Wait for a worker's end, with force if need be; its exit code, negative for a signal."""
+    """Wait for a worker to end, kill it if needed; its exit code, negative for a signal."""
     pid = message["pid"]
     deadline = time.monotonic() + (0 if message["force"] else _GRACE_SECONDS)
     while True:
         try:
             done, status = os.waitpid(pid, os.WNOHANG)
         except ChildProcessError:
-            return 0  # it has been waited for before
+            return 0  # its status has been collected before
         if done:
             return os.waitstatus_to_exitcode(status)
         if time.monotonic() >= deadline:

@@ -1,7 +1,7 @@
-"""What one step is made of, counted and not timed: operators, kernels, layouts, graphs.
+"""The structure of one step, counted and not timed: operators, kernels, layouts, graphs.
 
-Every figure comes from a call of its own, and one that cannot be had goes into ``missing`` with the
-reason and costs none of the others. Judges nothing; two structures that differ do different work.
+Every value comes from a separate call. If one is not available, the reason goes into ``missing``
+and the others are unaffected. Judges nothing; two structures that differ do different work.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ if TYPE_CHECKING:
     from cnnbench.worker.build import Step
     from cnnbench.worker.devices import Kind
 
-# torch's own convolutions, which it takes where oneDNN is expected to be slower: e.g. for 1x1 on
-# one thread (ATen/native/Convolution.cpp).
+# torch's own convolutions, which it uses where oneDNN is expected to be slower: e.g. for 1x1 on one
+# thread (ATen/native/Convolution.cpp).
 _OWN_CONVOLUTION = re.compile(r"aten::_?(slow_conv|conv_depthwise)\w*")
 # cuDNN's conversions of layout are kernels of these names.
 _CONVERSION = re.compile("nchwToNhwc|nhwcToNchw", re.IGNORECASE)
 
-_FUSED = "of compiled code only what it calls of the library is counted; fused loops have no name"
+_FUSED = "in compiled code only library calls are counted; fused loops have no name"
 
 
 def take(step: Step, device: Kind, mode: Mode) -> Structure:
     """The structure of a step.
 
     Args:
-        step: warm; it is called a few times more.
+        step: warm; it is called a few more times.
         device: where it runs.
-        mode: what was made of it.
+        mode: of the step.
     """
     missing: dict[str, str] = {}
     found: dict[str, Any] = {}
@@ -96,7 +96,7 @@ def _own_convolutions(seen: list[events.Event]) -> dict[str, int]:
 
 
 def _primitives(step: Step, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The primitives of oneDNN, beside the kernels that are known already."""
+    """The primitives of oneDNN, added to the kernels that are known already."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         raise NotImplementedError("torch was built without oneDNN")
     counts, reorders = onednn.primitives(onednn.lines_of(step.call))
@@ -104,7 +104,7 @@ def _primitives(step: Step, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def compiler_counts(missing: dict[str, str]) -> dict[str, Any]:
-    """What the compiler counted since the process began: in a worker, of its one step."""
+    """The compiler's counters since the process began; in a worker, they belong to its one step."""
     from torch._dynamo import convert_frame
     from torch._dynamo.utils import counters
 
@@ -119,6 +119,6 @@ def compiler_counts(missing: dict[str, str]) -> dict[str, Any]:
 
 
 def _reason(text: str) -> str:
-    """The first line that says something; what follows is advice and places in files."""
+    """The first line with content; the following lines are advice and file positions."""
     lines = [line.strip() for line in text.splitlines()]
     return next((line for line in lines if line), "no reason given")

@@ -1,4 +1,4 @@
-"""A worker's side of the conversation: it says which phase it is in, answers, and waits."""
+"""A worker's side of the protocol: it reports its phase, answers, and waits."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Talk:
-    """A worker's side of the conversation."""
+    """A worker's side of the protocol."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
         self.phase = "start"
 
     def enter(self, phase: str) -> None:
-        """Say which phase begins."""
+        """Report which phase begins."""
         self.phase = phase
         self._channel.send({"phase": phase})
 

@@ -1,22 +1,23 @@
-"""What a worker can be asked to do: one function per task, and the table of them.
+"""The tasks of a worker: one function per task, and their table.
 
-Every task gets its request and a ``Talk``; it names the phase it is in before it enters it, so that
-whoever asked knows where it was when it died.
+Every task gets its request and a ``Talk``. It reports each phase before it enters it, so that the
+runner knows where a worker was when it died.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import requests
+from cnnbench.axes import CALIBRATED
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     algorithm,
     applicability,
     build,
     ceilings,
-    checking,
     environment,
     inquiry,
     layers,
@@ -24,7 +25,9 @@ from cnnbench.worker import (
     memory,
     modes,
     structure,
+    weights,
 )
+from cnnbench.worker import reference as references
 from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import layer_times
@@ -51,18 +54,31 @@ def count_cost(request: requests.CountCost, talk: Talk) -> None:
 
 
 def reference(request: requests.ComputeReference, talk: Talk) -> None:
-    """The fp32 eager and float64 outputs of a workload, left in the scratch directory."""
+    """The fp32 eager and float64 outputs of a workload, written to the scratch directory."""
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
-    path, wide = Path(request.reference_path), request.float64
-    talk.answer(checking.compute_reference(spec, request.seed, path, talk.enter, float64=wide))
+    talk.enter("build")
+    architecture, module = build.construct(spec.workload, request.seed)
+    kind = weights.kind(spec.workload)
+    if kind == CALIBRATED and request.calibrate is not None:
+        talk.enter("calibrate")
+        build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)
+
+    def step(of: Spec) -> build.Step:
+        return build.step(of, architecture, module, request.seed)
+
+    found = references.compute(
+        spec, step, request.seed, Path(request.reference_path), talk.enter,
+        float64=request.float64, precisions=request.precisions,
+    )  # fmt: skip
+    talk.answer(replace(found, weights=kind))
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     """Peak memory of one step, malloc caching off; afterwards, if told to, its structure.
 
-    The peak has been answered when the structure begins, and is not lost with it.
+    The peak has been sent before the structure begins, so an error there does not lose it.
     """
     spec = Spec.parse(request.spec)
     memory.stop_malloc_caching()
@@ -70,7 +86,7 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (memory pass)")
-    step = build.built(spec, request.seed)
+    step = build.built(spec, request.seed, request.weights)
     talk.enter("memory")
     talk.answer(memory.measure(step, device, request.warm_calls))
     if isinstance(talk.next(), requests.TakeStructure):

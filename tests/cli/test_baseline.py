@@ -18,7 +18,7 @@ def test_save_and_show(cnnbench_cli, run) -> None:
     shown = cnnbench_cli("baseline", "show", "b/baseline.json")
 
     assert (saved.exit_code, shown.exit_code) == (0, 0)
-    assert "2 specs, 1 sessions" in saved.stderr
+    assert "2 specs, 1 session" in saved.stderr
     assert "A Processor, 2 cores, torch 2.0, Python 3.11.0" in shown.stdout
     assert "5.00 ms" in shown.stdout
 
@@ -66,12 +66,12 @@ def test_update_with_replace_starts_anew(cnnbench_cli, run, eager) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["save"], "takes either a run or --models"),
-        (["save", "run", "--models", "lenet"], "takes either a run or --models"),
+        (["save"], "needs either a run or --models"),
+        (["save", "run", "--models", "lenet"], "needs either a run or --models"),
         (["save", "--models", "lenett"], "did you mean lenet"),
         (["save", "gone"], "gone is not a cnnbench run"),
         (["show", "gone.json"], "gone.json: No such file"),
-        (["show", "run/manifest.json"], "not a baseline; make one with"),
+        (["show", "run/manifest.json"], "not a baseline file; make one with"),
         (["update", "gone.json", "run"], "gone.json: No such file"),
     ],
 )

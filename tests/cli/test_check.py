@@ -49,7 +49,7 @@ def test_a_large_change_is_seen_by_a_stored_record(cnnbench_cli, baseline, slowe
     assert (done.exit_code, done.stderr) == (1, "cnnbench: 2 of 2 specs regressed\n")
     assert "10.0 ms -> 30.0 ms, +200 %" in done.stdout
     accept = f"cnnbench baseline update {baseline} {slower} --replace"
-    assert done.stdout.splitlines()[-1] == f"if the change is meant: {accept}"
+    assert done.stdout.splitlines()[-1] == f"if the change is intended: {accept}"
     assert cnnbench_cli(*accept.split()[1:]).exit_code == 0
     assert cnnbench_cli("check", "--baseline", baseline, slower).exit_code == 0
 
@@ -60,7 +60,7 @@ def test_where_a_run_is_the_baseline_nothing_is_to_be_updated(
     done = cnnbench_cli("check", "--baseline", tmp_path / "old", slower)
 
     assert done.exit_code == 1
-    assert "if the change is meant" not in done.stdout
+    assert "if the change is intended" not in done.stdout
 
 
 def test_a_run_can_be_the_baseline(cnnbench_cli, tmp_path, baseline) -> None:
@@ -108,8 +108,8 @@ def test_structure_only_sees_a_parameter_more(cnnbench_cli, tmp_path) -> None:
     assert f"{name}: regression\n  params: regression, " in done.stdout
     assert "  structure changed: parameters:" in done.stdout
     assert done.stdout.splitlines()[-1] == (
-        f"if the change is meant: cnnbench baseline update {path} RUN --replace, where RUN is a new"
-        " run of these specs"
+        f"if the change is intended: cnnbench baseline update {path} RUN --replace, where RUN is a"
+        " new run of these specs"
     )
 
 
@@ -139,7 +139,7 @@ def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_p
     done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--executor", "fake")
 
     assert done.exit_code == 0, done.stderr
-    assert "measuring the baseline's revision" in done.stderr
+    assert "measuring revision" in done.stderr
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {(row["verdict"], row["how"]) for row in found} == {("unchanged", "paired")}
 
@@ -198,9 +198,12 @@ def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"revision": None}, "the baseline records no revision"),
-        ({"dirty": True}, "the baseline was measured with uncommitted changes"),
-        ({"revision": "0" * 40}, "the baseline's revision 000000000000 is not in this repository"),
+        ({"revision": None}, "the baseline file records no revision"),
+        ({"dirty": True}, "the baseline file was measured with uncommitted changes"),
+        (
+            {"revision": "0" * 40},
+            "revision 000000000000 of the baseline file is not in this repository",
+        ),
     ],
 )
 def test_a_source_that_cannot_be_rebuilt_is_said_and_the_stored_record_decides(
@@ -216,7 +219,7 @@ def test_a_source_that_cannot_be_rebuilt_is_said_and_the_stored_record_decides(
     done = cnnbench_cli("check", "--baseline", path, "--json", "--executor", "fake")
 
     assert done.exit_code == 0, done.stderr
-    assert f"cnnbench: {reason}; the stored record decides, with wide limits" in done.stderr
+    assert f"cnnbench: {reason}; comparing with its stored times, which detect" in done.stderr
     assert "paired" not in {row["how"] for row in json.loads(done.stdout)}
 
 
@@ -258,7 +261,7 @@ def test_files_for_ci(cnnbench_cli, baseline, slower, tmp_path, monkeypatch) -> 
     for name in ("check.md", "summary.md"):
         page = (tmp_path / name).read_text()
         assert "2 regression" in page
-        assert f"- if the change is meant: cnnbench baseline update {baseline}" in page
+        assert f"- if the change is intended: cnnbench baseline update {baseline}" in page
 
 
 def test_outside_of_github_there_is_no_summary(cnnbench_cli, baseline, slower, monkeypatch) -> None:
@@ -274,13 +277,13 @@ def test_outside_of_github_there_is_no_summary(cnnbench_cli, baseline, slower, m
     [
         (["--baseline", "gone.json"], 2, "gone.json: No such file"),
         (["--baseline", "old/manifest.json"], 2, "not a baseline"),
-        (["--baseline", "newer.json"], 5, "baseline schema 9 is not known"),
+        (["--baseline", "newer.json"], 5, "schema 9 is not known"),
         (["--baseline", "baseline.json", "gone"], 2, "gone is not a cnnbench run"),
         (["--baseline", "baseline.json", "other"], 5, "have no spec in common"),
         (["--baseline", "baseline.json", "old", "-t", "latncy=5%"], 2, "did you mean latency"),
         (["--baseline", "baseline.json", "old", "-t", "latency=5"], 2, "is not a share"),
         (["--baseline", "baseline.json", "--structure-only", "--out", "x"], 2, "drop --out"),
-        (["--baseline", "bad", "--structure-only"], 2, "holds nothing that could be measured"),
+        (["--baseline", "bad", "--structure-only"], 2, "contains no spec that could be measured"),
         ([], 2, "Missing option '--baseline'"),
     ],
 )

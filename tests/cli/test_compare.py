@@ -96,7 +96,7 @@ def test_stored_at_different_times_is_inconclusive_and_not_wrong(cnnbench_cli, t
     done = cnnbench_cli("compare", *paths, "-t", "latency=5%", "--strict")
 
     assert done.exit_code == 4
-    assert "can be told" in done.stdout
+    assert "smallest detectable change" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -216,9 +216,9 @@ def test_a_run_without_layers_has_no_lab(cnnbench_cli, fake_run, tmp_path) -> No
     assert "cnnbench conv" in done.stderr
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_a_real_smoke_suite_is_right_and_has_roofs_and_kernels(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
     words = ["--impl", "im2col,winograd_f4", "--rounds", "2", "--json", "--quiet",
              "--device", "cpu", "--threads", "1", "--modes", "eager"]  # fmt: skip
     done = subprocess.run(
@@ -242,10 +242,13 @@ def test_a_real_smoke_suite_is_right_and_has_roofs_and_kernels(tmp_path: Path) -
     )
 
 
+@pytest.mark.torch
 @pytest.mark.slow
 def test_what_the_library_is_known_to_do_is_shown_and_costs_no_other_row(tmp_path: Path) -> None:
     """Strictly: where a case must happen it is seen, elsewhere the same layers are right."""
-    environment = pytest.importorskip("cnnbench.worker.environment").describe()
+    from cnnbench.worker.environment import describe
+
+    environment = describe()
     absent = known_bad.absent(environment.hard)
     layers = [word for case in known_bad.CASES for word in ("--layer", case.triggered[0])]
     words = ["--impl", "prepacked,native,im2col", "--rounds", "1", "--slices", "2", "--json",

@@ -79,7 +79,7 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "--size", "big"], "'big'"),
         (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
         (["lenet", "--columns", "name,mac"], "did you mean macs"),
-        (["lenet", "--columns", "name", "--json"], "--columns does not go with JSON"),
+        (["lenet", "--columns", "name", "--json"], "--columns and JSON are mutually exclusive"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:

@@ -6,11 +6,13 @@ import pytest
 
 from cnnbench.doctor import Beside
 from cnnbench.environment import Environment
+from cnnbench.quiet import CoreUse
 
 
 @pytest.fixture(autouse=True)
 def cores_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("cnnbench.runner.sharing.slowest", lambda: Beside(0, 1, 0.98))
+    monkeypatch.setattr("cnnbench.quiet.read", lambda: CoreUse(0.0, 2, waiting=0.25))
 
 
 def test_doctor_says_what_it_knows_and_what_it_does_not(cnnbench_cli) -> None:
@@ -35,7 +37,7 @@ def found(monkeypatch, hard, soft) -> None:
 
 
 def test_findings_stand_at_the_end_with_what_to_do(cnnbench_cli, monkeypatch) -> None:
-    found(monkeypatch, {"cpu_quota": 2.0, "cores_usable": 8}, {"load": [7.123456, 0.0, 0.0]})
+    found(monkeypatch, {"cpu_quota": 2.0, "cores_usable": 8}, {"governor": "powersave"})
 
     lines = cnnbench_cli("doctor").stdout.splitlines()
 
@@ -82,3 +84,16 @@ def test_hyperthreads_that_look_like_cores_are_told(cnnbench_cli, monkeypatch) -
     assert "leave core 1 idle" in text
     assert data["sharing"] == {"core": 0, "other": 1, "speed": 0.655}
     assert [finding["name"] for finding in data["findings"]] == ["shared_core"]
+
+
+def test_how_busy_it_is_now_is_told_and_decides(cnnbench_cli, monkeypatch) -> None:
+    found(monkeypatch, {"cores_usable": 2}, {"load": [9.0, 9.0, 9.0]})
+    calm = cnnbench_cli("doctor").stdout
+    monkeypatch.setattr("cnnbench.quiet.read", lambda: CoreUse(1.6, 2))
+
+    data = json.loads(cnnbench_cli("doctor", "--json").stdout)
+
+    assert "0.0 of 2 cores; some process waits 25 % of it" in calm
+    assert calm.splitlines()[-1] == "nothing found that spoils measuring"
+    assert data["now"] == {"busy": 1.6, "cores": 2}
+    assert [one["name"] for one in data["findings"]] == ["busy"]

@@ -20,7 +20,7 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, run, kind: str) -
 
     assert (shown.exit_code, written.exit_code) == (0, 0)
     assert (run.parent / "out").read_bytes() == shown.stdout_bytes
-    assert shown.stderr == "cnnbench: 1 specs that failed are left out\n"
+    assert shown.stderr == "cnnbench: left out: 1 failed spec\n"
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
 def test_there_and_back_again(cnnbench_cli, run) -> None:
     cnnbench_cli("export", run, "--format", "pytest-benchmark", "-o", "a.json")
 
-    back = cnnbench_cli("import", "a.json", "-o", "back")
+    back = cnnbench_cli("import", "a.json", "--out", "back")
 
-    assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 rounds\n")
+    assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 round\n")
     rows = json.loads(cnnbench_cli("report", "back", "--format", "json").stdout)
     assert rows[0]["latency_median_s"] == pytest.approx(0.010)
     assert rows[0]["status"] == "unchecked"
@@ -57,20 +57,20 @@ def test_imported_histories_can_be_compared_and_gated(cnnbench_cli, tmp_path) ->
             one = made.directory(tmp_path / f"{name}{number}", [made.record(made.EAGER, [[time]])])
             files.append(f"{name}{number}.json")
             cnnbench_cli("export", one, "--format", "pytest-benchmark", "-o", files[-1])
-        assert cnnbench_cli("import", *files, "-o", name).exit_code == 0
+        assert cnnbench_cli("import", *files, "--out", name).exit_code == 0
     assert cnnbench_cli("baseline", "save", "old").exit_code == 0
 
     worse = cnnbench_cli("check", "--baseline", "baseline.json", "new")
     fine = cnnbench_cli("check", "--baseline", "baseline.json", "old")
 
-    assert (worse.exit_code, worse.stderr) == (1, "cnnbench: 1 of 1 specs regressed\n")
+    assert (worse.exit_code, worse.stderr) == (1, "cnnbench: 1 of 1 spec regressed\n")
     assert fine.exit_code == 0
 
 
 def test_import_says_what_is_wrong_in_one_line(cnnbench_cli, run, tmp_path) -> None:
     (tmp_path / "a.json").write_text("[]")
 
-    done = cnnbench_cli("import", "a.json", "-o", "back")
+    done = cnnbench_cli("import", "a.json", "--out", "back")
 
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "not a pytest-benchmark file" in done.stderr

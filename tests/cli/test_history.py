@@ -74,14 +74,14 @@ def test_runs_can_be_named_one_by_one(cnnbench_cli, nightly) -> None:
 def test_too_few_runs_say_so(cnnbench_cli, nightly) -> None:
     done = cnnbench_cli("history", nightly / "0", nightly / "1")
 
-    assert "2 series have fewer than 8 runs, in which no step can be told" in done.stdout
+    assert "2 series with fewer than 8 runs, too few to detect a step change" in done.stdout
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["gone"], "gone is not a cnnbench run and holds none"),
-        (["nightly", "--model", "vgg*"], "none of 10 runs has latency of a model like 'vgg*'"),
+        (["gone"], "gone is neither a run directory nor contains any"),
+        (["nightly", "--model", "vgg*"], "no run of 10 has latency of a model like 'vgg*'"),
         (["nightly", "--metric", "latncy"], "did you mean latency"),
         (["nightly", "--format", "cvs"], "did you mean csv"),
     ],

@@ -54,8 +54,24 @@ def test_help_names_every_command_and_every_exit_code(cnnbench_cli) -> None:
     for name, (_, line) in COMMANDS.items():
         assert f"  {name}" in text
         assert line.split()[0] in text
-    for code in ("0 fine", "2 bad input", "70 a mistake of cnnbench", "130 interrupted"):
+    for code in ("0 fine", "2 bad input", "70 an internal error of cnnbench", "130 interrupted"):
         assert code in " ".join(text.split())
+
+
+@pytest.mark.parametrize("words", [(), ("baseline",), ("shape",)])
+def test_a_command_that_needs_a_subcommand_shows_its_help_without_one(cnnbench_cli, words) -> None:
+    bare = cnnbench_cli(*words)
+
+    assert (bare.exit_code, bare.stderr) == (0, "")
+    assert bare.stdout == cnnbench_cli(*words, "--help").stdout
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_no_help_shows_the_marks_of_its_layout(cnnbench_cli, name: str | None) -> None:
+    text = cnnbench_cli(*filter(None, [name]), "--help").stdout
+
+    assert "\\b" not in text
+    assert "\b" not in text
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -172,7 +188,8 @@ def test_what_nobody_expected_is_one_line_and_never_looks_like_a_regression(
     assert (result.exit_code, shown.exit_code) == (70, 70)
     (line,) = result.stderr.splitlines()
     assert "OverflowError: int too large to convert" in line
-    assert "--debug shows where" in line
+    assert "internal error: " in line
+    assert "; rerun with 'cnnbench --debug' and please report it" in line
     assert "Traceback" in shown.stderr
 
 

@@ -285,7 +285,7 @@ def test_resume_in_another_environment_exits_5(run, cnnbench_cli, tmp_path) -> N
 
     assert (result.exit_code, result.stdout) == (5, "")
     assert result.stderr == (
-        "cnnbench: out was begun in another environment (cpu differ); start a new run\n"
+        "cnnbench: out was started in another environment (different: cpu); start a new run\n"
     )
 
 
@@ -471,7 +471,7 @@ def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
     result = run("--optimizer", "adam")
 
     assert result.exit_code == 2
-    assert "--optimizer goes with --phase training or finetune; inference has none" in result.stderr
+    assert "--optimizer needs --phase training or finetune" in result.stderr
 
 
 def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
@@ -487,8 +487,7 @@ def test_options_that_would_change_nothing_are_refused_in_one_line(run) -> None:
 
     assert result.exit_code == 2
     assert result.stderr.strip() == (
-        "cnnbench: --l2 cold and --cudnn-benchmark: for CUDA devices only, and this is cpu;"
-        " leave it out"
+        "cnnbench: --l2 cold and --cudnn-benchmark: only for CUDA devices, but this is cpu; drop it"
     )
 
 

@@ -32,9 +32,8 @@ def test_output_sizes(words: str, size: str) -> None:
 
 
 def test_a_layers_parameters_and_macs() -> None:
-    (layer,) = json.loads(
-        shape("conv --in 3x224x224 --out 64 --kernel 7 --stride 2 --padding 3 --no-bias --json")
-    )
+    words = "--in 3x224x224 --out-channels 64 --kernel 7 --stride 2 --padding 3 --no-bias --json"
+    (layer,) = json.loads(shape(f"conv {words}"))
 
     assert layer["output"] == [64, 112, 112]
     assert layer["params"] == 64 * 3 * 49
@@ -43,14 +42,16 @@ def test_a_layers_parameters_and_macs() -> None:
 
 
 def test_a_fully_connected_layer() -> None:
-    (layer,) = json.loads(shape("linear --in 512 --out 10 --json"))
+    (layer,) = json.loads(shape("linear --in 512 --out-features 10 --json"))
 
     assert (layer["params"], layer["macs"], layer["mult_adds"]) == (5130, 5120, 5130)
 
 
 def test_the_bottleneck_of_the_lecture() -> None:
     found = json.loads(
-        shape("bottleneck --in 480x14x14 --out 48 --kernel 5 --through 16 --no-bias --json")
+        shape(
+            "bottleneck --in 480x14x14 --out-channels 48 --kernel 5 --through 16 --no-bias --json"
+        )
     )
 
     assert [layer["macs"] for layer in found["left"]] == [112_896_000]
@@ -62,8 +63,8 @@ def test_the_bottleneck_of_the_lecture() -> None:
     ("words", "ratio"),
     [
         ("stack --in 64x56x56 --kernel 7 --small 3 --no-bias", 49 / 27),
-        ("separable --in 32x112x112 --out 64 --kernel 3 --no-bias", 9 * 64 / (9 + 64)),
-        ("fc-conv --in 512x7x7 --out 4096 --no-bias", 1.0),
+        ("separable --in 32x112x112 --out-channels 64 --kernel 3 --no-bias", 9 * 64 / (9 + 64)),
+        ("fc-conv --in 512x7x7 --out-channels 4096 --no-bias", 1.0),
         ("head --in 512x7x7 --classes 1000 --no-bias", 49.0),
     ],
 )
@@ -91,8 +92,8 @@ def test_a_comparison_for_people_shows_both_ways_and_the_ratio() -> None:
     ("words", "said"),
     [
         ("conv --in 3 --kernel 5", "does not fit"),
-        ("conv --in 28 --kernel 3 --out 4", "--in CxHxW"),
-        ("conv --in 3x28x28 --kernel 3 --out 4 --groups 2", "groups"),
+        ("conv --in 28 --kernel 3 --out-channels 4", "--in CxHxW"),
+        ("conv --in 3x28x28 --kernel 3 --out-channels 4 --groups 2", "groups"),
         ("stack --in 64x56x56 --kernel 6", "stack"),
         ("cone --in 3", "cone"),
         ("conv --in 3x --kernel 5", "3x"),

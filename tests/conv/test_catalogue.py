@@ -11,9 +11,8 @@ from cnnbench.errors import UnknownName
 from cnnbench.spec import Mode
 
 
+@pytest.mark.torch
 def test_the_file_is_what_the_code_generates() -> None:
-    pytest.importorskip("torch")
-
     from cnnbench.implementations import export
 
     old = resources.files("cnnbench.conv").joinpath("implementations.json").read_text("utf-8")

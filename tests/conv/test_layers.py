@@ -10,6 +10,7 @@ from cnnbench.conv import layers
 from cnnbench.conv.layers import ConvLayer, Suite
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import UnknownName
+from cnnbench.requests import ExtractLayers
 from cnnbench.runner import inquiry
 from cnnbench.runner.fake import Fake
 from cnnbench.spec import Mode
@@ -150,7 +151,7 @@ def test_what_was_not_measured_has_no_share_and_makes_the_sum_unknown() -> None:
 
 def test_the_pretended_worker_takes_a_network_apart() -> None:
     with inquiry.asking(Fake()) as pool:
-        found = inquiry.layers(pool, "resnet18")
+        found = inquiry.ask(pool, ExtractLayers(name="resnet18"), 1)
 
     assert [layer.count for layer in found.layers] == [1, 4]
     assert sum(one.count * one.problem().macs for one in found.layers) == found.macs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 from hypothesis import given
@@ -149,3 +150,13 @@ def test_a_workload_that_is_no_layer_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=word):
         of_workload(Workload(architecture, 1, shape))
+
+
+@given(conv_problems())
+def test_bytes_are_those_of_the_shapes(problem: ConvProblem) -> None:
+    shapes = (problem.input_shape, problem.weight_shape)
+
+    assert [problem.itemsize * math.prod(shape) for shape in shapes] == [
+        problem.input_bytes,
+        problem.weight_bytes,
+    ]

@@ -76,7 +76,7 @@ def test_one_round_says_nothing(way) -> None:
 
     (one,) = advice(layer_results(once)[0])
     assert (one.chosen, one.rounds) == (None, 1)
-    assert "one round says nothing" in line(one)
+    assert "one round cannot show a difference" in line(one)
     (sure,) = advice(layer_results(found)[0])
     assert (sure.chosen, sure.rounds) == (found[1], 3)
 
@@ -88,7 +88,7 @@ def test_a_loose_way_is_left_aside_and_counted_and_an_unchecked_one_says_so(way)
 
     assert found.chosen is ways[2]
     assert line(found).endswith(
-        "; 1 left aside because the output is loose; its output could not be checked"
+        "; 1 left out because the output is loose; its output could not be checked"
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import metrics, store
-from cnnbench.errors import Incomparable, StoreError
+from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Structure
 from cnnbench.gate import baseline
 from cnnbench.gate.baseline import Baseline, Source
@@ -150,7 +150,7 @@ def test_rounds_of_unlike_machines_do_not_join(one) -> None:
         ("", StoreError, "it is not JSON"),
         ("[]", StoreError, "make one with 'cnnbench baseline save'"),
         ('{"id": 1}', StoreError, "make one with"),
-        ('{"kind": "cnnbench baseline", "schema": 7}', Incomparable, "baseline schema 7"),
+        ('{"kind": "cnnbench baseline", "schema": 7}', Incomparable, "schema 7"),
         ('{"kind": "cnnbench baseline", "schema": 1}', StoreError, "missing"),
     ],
 )
@@ -187,3 +187,9 @@ def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
     side = baseline.side_of(replace(kept, specs={made.EAGER: entry}), "baseline.json")
 
     assert (side.noise, side.sessions) == ({made.EAGER: 0.02}, {made.EAGER: 1})
+
+
+@pytest.mark.parametrize("value", [300.0, -0.1, math.nan, math.inf])
+def test_a_noise_that_no_machine_has_is_refused(value: float) -> None:
+    with pytest.raises(SchemaError, match="expected a standard deviation of log time"):
+        baseline.Noise(0.01, value)

@@ -103,7 +103,7 @@ def test_times_measured_apart_allow_for_drift() -> None:
 def test_an_inconclusive_stored_record_says_why_and_what_can_be_told() -> None:
     row = judged(timed([10.0, 10.1], "x"), timed([10.0, 10.1], "y"), FIVE)
 
-    assert row.reason == "measured at different times; side by side: 'cnnbench ab'"
+    assert row.reason == "measured at different times; use 'cnnbench ab' to measure side by side"
     assert row.findings[0].decision.resolvable > 0.2
 
 

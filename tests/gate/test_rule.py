@@ -110,7 +110,7 @@ def test_it_is_given_up_where_the_noise_leaves_no_hope() -> None:
     assert hopeless(wild, FIVE)
     assert not hopeless([one + math.log(1.5) for one in wild], FIVE), "a large change is seen"
     assert not hopeless([one / 3 for one in wild], FIVE)
-    assert decide(wild, FIVE).reason == "too noisy: even 10 such pairs would not tell"
+    assert decide(wild, FIVE).reason == "too noisy: even 10 such pairs would not decide"
     assert decide(wild, SequentialRule(0.3)).verdict != "inconclusive"
 
 
@@ -238,3 +238,24 @@ def test_the_simulated_table_has_a_row_per_noise_level() -> None:
 
     assert len(table) == 2 + 2 * len(gate_simulation.NOISE)
     assert {line.count("|") for line in table} == {table[0].count("|")}
+
+
+# Of any machine, and of a hostile file.
+ANY = st.lists(st.floats(-60, 60) | st.floats(-1e6, 1e6), min_size=1, max_size=10)
+
+
+@given(ANY, ANY, st.floats(1e-4, 1e3))
+def test_any_pairs_have_a_decision_of_numbers(
+    pairs: list[float], cpu: list[float], threshold: float
+) -> None:
+    rule = SequentialRule(threshold)
+
+    found = checked_by_cpu_time(decide(pairs, rule, spent=True), cpu, rule)
+
+    ends = [end for end in (found.low, found.estimate, found.high) if end is not None]
+    assert all(map(math.isfinite, ends))
+    assert ends == sorted(ends)
+    assert min(ends) > -1
+    assert found.resolvable is None or 0 <= found.resolvable < math.inf
+    if len(pairs) > 1:
+        assert 0 <= p_value(pairs, rule) <= 1

@@ -110,7 +110,10 @@ def test_a_project_without_the_table_has_the_defaults(tmp_path) -> None:
     [
         ("[check]\nlatency = 0.05\n", "check.latency: '0.05' is not a share such as 5%"),
         ("[check]\nlatency = true\n", "check.latency: 'True' is not a share"),
-        ("[check]\nlatncy = '5%'\n", "unknown metric 'latncy'; did you mean latency? (in"),
+        (
+            "[check]\nlatncy = '5%'\n",
+            "unknown metric 'latncy'; did you mean latency, latency_awake?",
+        ),
         ("[[check.where]]\nmodel = 3\n", "check.where[0].model: expected a name or glob"),
         ("[check.where]\nlatency = '5%'\n", "check.where: write it in double brackets"),
         ("check = 3\n", "check: expected a table of thresholds"),

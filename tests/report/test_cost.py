@@ -108,7 +108,7 @@ def test_what_is_not_counted_assumed_or_failed_is_said_in_every_view() -> None:
 
     for table in tables:
         text = "\n".join(table.notes)
-        assert "totals may be short" in text
+        assert "totals may be too low" in text
         assert "my::op x3" in text
         assert "one item is kept" in text
         assert "7 MACs in head" in text

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import UsageError
-from cnnbench.report.filter import Condition, parse, text_of
+from cnnbench.report.filter import NOTHING, Condition, parse
 from cnnbench.report.table import Column
 from cnnbench.stats import Estimate
 
@@ -127,9 +127,22 @@ NUMBERS = st.builds(
 )
 
 
+def written(value: str | float | None) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, float):
+        return repr(value)
+    quote = '"' if "'" in value else "'"
+    return f"{quote}{value}{quote}"
+
+
 @given(st.lists(TEXTS | NUMBERS, max_size=4).map(tuple))
-def test_every_filter_reads_back_as_it_was(conditions: tuple[Condition, ...]) -> None:
-    assert parse(text_of(conditions), COLUMNS) == conditions
+def test_every_filter_is_read_as_it_was_written(conditions: tuple[Condition, ...]) -> None:
+    text = " ".join(
+        f"{one.column}{one.symbol}{','.join(map(written, one.values))}" for one in conditions
+    )
+
+    assert parse(text, COLUMNS) == conditions
 
 
 @given(st.text(max_size=30))

@@ -54,5 +54,5 @@ def test_a_page_keeps_within_its_limit_and_says_that_it_was_cut(make, limit: int
 
     assert limit - 1000 < len(text.encode()) <= limit
     assert text.startswith("<!-- cnnbench check -->\n### cnnbench check: 9000 specs")
-    assert "(cut: too long for this place" in text
+    assert "(cut to the size limit of GitHub" in text
     assert "(cut" not in make(found, "ab")

@@ -298,7 +298,7 @@ def test_the_library_at_its_best_is_what_a_second_heat_map_is_against(everything
     assert {name: one.value for name, one in squares.items()} == pytest.approx(
         {"eager": 0.5, "impl=im2col": 0.25, "channels_last": 1}
     )
-    assert "the best library way" in squares["eager"].tip[2]
+    assert "the best library implementation" in squares["eager"].tip[2]
 
 
 def test_batches_are_lines_of_throughput(everything) -> None:

@@ -11,7 +11,7 @@ import pytest
 from cnnbench.errors import Unsupported
 from cnnbench.report import page
 from cnnbench.report.markdown import Illustration, gallery
-from cnnbench.report.page.parts import Axis, Box, Boxes, Heat, Line, PlotPoint, Points, Square
+from cnnbench.report.page.parts import Box, Boxes, Heat, Line, PlotAxis, PlotPoint, Points, Square
 from cnnbench.report.page.sections import sections
 from tests.report.conftest import HOSTILE, named, of
 
@@ -60,13 +60,14 @@ def test_they_say_what_the_page_says(everything, tmp_path) -> None:
 EVIL = "$x$ $\\frac{1}{" + HOSTILE
 PLOTS = [
     Points(
-        Axis(EVIL, log=True, scale=1e3), Axis(EVIL), (
+        PlotAxis(EVIL, log=True, scale=1e3), PlotAxis(EVIL), (
             PlotPoint(1, 1, EVIL, (EVIL,), 0.5, 2.0, label=EVIL), PlotPoint(10, 2, "b", ("b",)),
         ), (Line(EVIL, (1.0, 2.0), (1.0, 2.0)), Line("c", (1.0, 2.0), (2.0, 2.0), dashed=True)),
     ),
-    Points(Axis("x"), Axis("y", log=True), (PlotPoint(1, 1, "a", ("a",), 0.5, 2.0),), interval="y"),
+    Points(PlotAxis("x"), PlotAxis("y", log=True), (PlotPoint(1, 1, "a", ("a",), 0.5, 2.0),),
+           interval="y"),
     Heat((EVIL,), (EVIL, "x" * 30), (Square(EVIL, EVIL, 0.5, EVIL, (EVIL,)),)),
-    Boxes(Axis(EVIL), (Box(EVIL, EVIL, (0.8, 0.9, 1.0, 1.1, 1.5), (EVIL,)),)),
+    Boxes(PlotAxis(EVIL), (Box(EVIL, EVIL, (0.8, 0.9, 1.0, 1.1, 1.5), (EVIL,)),)),
 ]  # fmt: skip
 
 
@@ -89,7 +90,7 @@ def test_hostile_names_are_texts_in_whole_files_that_load_nothing(plot, tmp_path
 def test_axes_have_numbers_as_people_write_them_whatever_they_span(high, tmp_path) -> None:
     marks = tuple(PlotPoint(x, 1, "a", ("a",)) for x in (1.0, high))
 
-    pictures.save(Points(Axis("x", log=True), Axis("y"), marks), "t", tmp_path / "a.svg")
+    pictures.save(Points(PlotAxis("x", log=True), PlotAxis("y"), marks), "t", tmp_path / "a.svg")
 
     numbers = [text for text in texts(tmp_path / "a.svg") if text[:1].isdigit()]
     assert len(numbers) >= 6
@@ -112,7 +113,9 @@ def test_every_line_has_a_name_within_the_picture(count, tmp_path) -> None:
     marks = tuple(PlotPoint(x, index + x, name, ("",)) for index, name in enumerate(names)
                   for x in (1.0, 8.0))  # fmt: skip
 
-    pictures.save(Points(Axis("x", log=True), Axis("y"), marks, joined=True), "t", tmp_path / "a")
+    pictures.save(
+        Points(PlotAxis("x", log=True), PlotAxis("y"), marks, joined=True), "t", tmp_path / "a"
+    )
 
     places = at(tmp_path / "a")
     written = " ".join(text for _, text in places)
@@ -147,7 +150,7 @@ def test_what_a_user_has_set_for_papers_of_their_own_changes_nothing(tmp_path) -
 def test_values_that_differ_in_their_last_bits_are_equal(tmp_path) -> None:
     marks = tuple(PlotPoint(x, 1000 * (1 + x * 1e-15), "a", ("",)) for x in (1.0, 8.0))
 
-    pictures.save(Points(Axis("x"), Axis("y", log=True), marks), "t", tmp_path / "a.svg")
+    pictures.save(Points(PlotAxis("x"), PlotAxis("y", log=True), marks), "t", tmp_path / "a.svg")
 
     assert texts(tmp_path / "a.svg")
 
@@ -167,7 +170,7 @@ def test_the_markdown_of_pictures_shows_them_by_part() -> None:
         "", r"## Size \*and\* work", "", "Up is better.", "",
         r"![a\|b](my%20report-pictures/size-0.svg)", "", "![second](x/size-1.svg)",
     ]  # fmt: skip
-    assert gallery([]) == "\nNo plots: they need more than was measured here.\n"
+    assert gallery([]) == "\nNo plots: they need more measurements than these runs have.\n"
 
 
 def test_without_the_library_one_line_says_what_to_install(found, tmp_path, monkeypatch) -> None:

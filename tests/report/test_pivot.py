@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench import axes
 from cnnbench.errors import UnknownName
 from cnnbench.report import render
-from cnnbench.report.pivot import FIELDS, frame, pivot
+from cnnbench.report.pivot import frame, pivot
 from cnnbench.report.table import tidy
 from tests import made
 from tests.report.conftest import named, of, trained
@@ -42,7 +43,7 @@ def test_by_batch_modes_become_rows(found) -> None:
     assert eager["throughput_per_s:1"] == pytest.approx(500)
 
 
-@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("field", axes.pivots())
 @pytest.mark.parametrize("kind", ["json", "csv", "markdown", "table"])
 def test_every_field_pivots_in_every_format(found, field: str, kind: str) -> None:
     text = render(pivot(found, field, "params"), kind)

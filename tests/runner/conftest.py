@@ -42,6 +42,9 @@ class Trouble:
     name: str = "trouble"
     pretends: bool = True
 
+    def core_use(self) -> None:
+        return None
+
     @contextmanager
     def open(self, scratch: Path) -> Iterator[Any]:
         del scratch

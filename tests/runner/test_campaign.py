@@ -18,15 +18,20 @@ from cnnbench.errors import (
 )
 from cnnbench.plan import Plan
 from cnnbench.runner import campaign
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.executor import EXECUTORS
+from cnnbench.spec import Device
+from cnnbench.suite import Grid
 from tests.runner.conftest import Ear, Trouble
 
-ORDER = Order(models=("lenet", "alexnet"), threads=(1,), plan=Plan(slices=2), executor="fake")
+GRID = Grid(("lenet", "alexnet"), ("eager", "channels_last"), threads=(1,))
 
 
-def prepare(**change: Any) -> campaign.Job:
-    return campaign.prepare(replace(ORDER, **change))
+def prepare(
+    device: str | None = None, plan: Plan | None = None, who: str = "fake", **change: Any
+) -> campaign.Job:
+    where = None if device is None else Device.parse(device)
+    grid = replace(GRID, device=where, **change)
+    return campaign.prepare(grid, plan or Plan(slices=2), who)
 
 
 def lines(path) -> list[str]:
@@ -53,7 +58,7 @@ def test_an_order_becomes_a_grid_in_its_order() -> None:
         ({"modes": ("eager+compile",)}, UsageError, "contradicts itself"),
         ({"device": "gpu"}, UsageError, "use cpu, cuda or cuda:INDEX"),
         ({"phases": ("testing",)}, UnknownName, "unknown phase 'testing'"),
-        ({"executor": "fak"}, UnknownName, "did you mean fake"),
+        ({"who": "fak"}, UnknownName, "did you mean fake"),
         ({"sizes": ((8, 8),)}, Unsupported, "cannot take 8x8"),
         ({"models": ()}, UsageError, "no model given"),
     ],
@@ -99,7 +104,7 @@ def test_cuda_without_a_gpu_is_refused_in_one_line() -> None:
 
 @pytest.mark.usefixtures("with_gpu")
 def test_a_second_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(Unsupported, match="--device cuda:1: torch finds 1 CUDA devices here"):
+    with pytest.raises(Unsupported, match="--device cuda:1: torch finds 1 CUDA device here"):
         prepare(device="cuda:1")
 
 
@@ -235,7 +240,7 @@ def test_resuming_in_another_environment_is_refused_with_what_differs(tmp_path) 
     other = {"hard": {"fake": True, "cpu": "Another"}}
     (path / store.ENVIRONMENT).write_text(json.dumps(other))
 
-    with pytest.raises(Incomparable, match=r"another environment \(cpu differ\); start a new run"):
+    with pytest.raises(Incomparable, match=r"another environment \(different: cpu\); start a new"):
         campaign.resume(path, Ear())
 
     assert lines(path) == []

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from cnnbench import machine
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.runner import campaign, capacity
-from cnnbench.runner.campaign import Order
 from cnnbench.runner.capacity import FITS, FULL, Try, search
 from cnnbench.runner.fake import FakeWorker
-from cnnbench.spec import Spec
+from cnnbench.spec import Device, Spec
+from cnnbench.suite import Grid
 
 
 def up_to_here(most: int, outcome: str = FULL):
@@ -99,7 +99,7 @@ class _Worker(FakeWorker):
 
 
 def find(most: int, error: Exception | None, limit: int = 1 << 30, up_to: int = 64):
-    job = campaign.prepare(Order(("lenet",), ("eager",), "cpu", executor="fake"))
+    job = campaign.prepare(Grid(("lenet",), device=Device()), who="fake")
     who = Limited(most, error)
     (found,) = capacity.find(replace(job, executor=who), limit, up_to, 0.0)
     return found, who
@@ -171,7 +171,7 @@ def test_nothing_fits_at_all() -> None:
 
 
 def test_on_cuda_the_allocator_is_limited_and_not_the_process() -> None:
-    job = campaign.prepare(Order(("lenet",), ("eager",), "cuda", executor="fake"))
+    job = campaign.prepare(Grid(("lenet",), device=Device("cuda")), who="fake")
     prober = capacity._Prober(None, job, job.specs[0], 5000, lambda _: None)
 
     asked = prober._trial(4)

@@ -8,16 +8,23 @@ import pytest
 
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.requests import Applicability
+from cnnbench.facts import Applicability
 from cnnbench.runner import lab
-from cnnbench.spec import Spec
+from cnnbench.spec import Device, Spec
+from cnnbench.suite import Grid
 
 LAYER = ConvLayer("conv:k8-3x3-p1", (8, 16, 16))
 
 
+GRID = Grid((), lab.MODES, (), device=Device(), threads=(1,))
+
+
 def order(**more) -> lab.LabOrder:
-    fields = {"layers": (LAYER,), "device": "cpu", "threads": (1,), "executor": "fake"}
-    return lab.LabOrder(**(fields | more))
+    return lab.LabOrder(**({"layers": (LAYER,), "grid": GRID} | more))
+
+
+def prepared(**more) -> lab.Lab:
+    return lab.prepare(order(**more), who="fake")
 
 
 def modes(found: lab.Lab) -> list[str]:
@@ -25,7 +32,7 @@ def modes(found: lab.Lab) -> list[str]:
 
 
 def test_library_ways_come_first_and_implementations_in_their_own_memory_format() -> None:
-    found = lab.prepare(order(implementations=("im2col", "im2col_nhwc", "prepacked")))
+    found = prepared(implementations=("im2col", "im2col_nhwc", "prepacked"))
 
     assert modes(found) == [
         "eager", "channels_last", "amp=bf16", "impl=im2col", "impl=im2col_nhwc+channels_last",
@@ -34,13 +41,13 @@ def test_library_ways_come_first_and_implementations_in_their_own_memory_format(
 
 
 def test_every_dtype_has_its_plain_way_and_autocast_only_its_own() -> None:
-    found = lab.prepare(order(implementations=("none",), dtypes=("fp32", "bf16")))
+    found = prepared(implementations=("none",), dtypes=("fp32", "bf16"))
 
     assert modes(found) == ["eager", "bf16", "channels_last", "amp=bf16", "channels_last+bf16"]
 
 
 def test_substitutes_are_measured_in_the_plain_ways() -> None:
-    found = lab.prepare(order(implementations=("none",), substitutes=("ghost",)))
+    found = prepared(implementations=("none",), substitutes=("ghost",))
 
     names = [spec.workload.architecture for spec in found.job.specs]
     assert names == [LAYER.architecture] * 3 + [f"{LAYER.architecture}~ghost"] * 2
@@ -48,7 +55,7 @@ def test_substitutes_are_measured_in_the_plain_ways() -> None:
 
 def test_what_does_not_apply_is_known_before_anything_is_measured() -> None:
     layer = ConvLayer("conv:k8-1x1", (8, 16, 16))
-    found = lab.prepare(order(layers=(layer,), implementations=("winograd_f2",)))
+    found = prepared(layers=(layer,), implementations=("winograd_f2",))
 
     assert found.job.impossible == {
         "conv:k8-1x1/inference-b1-8x16x16/impl=winograd_f2/cpu-t1": (
@@ -59,8 +66,8 @@ def test_what_does_not_apply_is_known_before_anything_is_measured() -> None:
 
 def test_a_slow_way_is_left_out_unless_it_is_named() -> None:
     layer = ConvLayer("conv:k512-3x3-p1", (512, 14, 14))
-    every = lab.prepare(order(layers=(layer,))).job
-    named = lab.prepare(order(layers=(layer,), implementations=("direct",))).job
+    every = prepared(layers=(layer,)).job
+    named = prepared(layers=(layer,), implementations=("direct",)).job
 
     (reason,) = (why for name, why in every.impossible.items() if "impl=direct" in name)
     assert reason.startswith("left out: would take about ")
@@ -78,7 +85,7 @@ def test_seconds_grow_with_what_is_executed_and_prepared() -> None:
 
 
 def test_a_model_is_measured_beside_its_layers() -> None:
-    found = lab.prepare(order(layers=(), model="resnet18", implementations=("none",)))
+    found = prepared(layers=(), implementations=("none",), grid=replace(GRID, models=("resnet18",)))
 
     names = {spec.workload.architecture for spec in found.job.specs}
     assert names == {"resnet18", "conv:k8-3x3-s2-p1", "conv:k8-3x3-p1"}
@@ -91,10 +98,10 @@ def test_a_model_is_measured_beside_its_layers() -> None:
         ({"implementations": ("winograd",)}, UnknownName),
         ({"substitutes": ("gost",)}, UnknownName),
         ({"dtypes": ("fp8",)}, UsageError),
-        ({"layers": (), "model": "tag:quick"}, UsageError),
-        ({"layers": (), "model": "resnt18"}, UsageError),
+        ({"layers": (), "grid": replace(GRID, models=("tag:quick",))}, UsageError),
+        ({"layers": (), "grid": replace(GRID, models=("resnt18",))}, UsageError),
     ],
 )
 def test_unknown_words_are_refused_before_a_worker_starts(more, error) -> None:
     with pytest.raises(error):
-        lab.prepare(order(**more))
+        prepared(**more)

@@ -116,7 +116,7 @@ def test_a_worker_that_fails_ends_the_test_with_its_reason() -> None:
     def raises(heard):
         return WorkerRaised("ValueError: broken") if heard.what == "measure" else None
 
-    with pytest.raises(WorkerRaised, match="cannot be tested: ValueError: broken"):
+    with pytest.raises(WorkerRaised, match="the self-test failed: ValueError: broken"):
         check(who=Trouble(raises=raises))
 
 

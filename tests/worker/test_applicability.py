@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from cnnbench.requests import Applicability, CheckApplicability
+from cnnbench.facts import Applicability
+from cnnbench.requests import CheckApplicability
 from cnnbench.worker import applicability
 
 PLACE = "inference-b1-8x8x8"

@@ -14,6 +14,7 @@ from cnnbench.errors import UnknownName, Unsupported, UsageError
 from cnnbench.record import Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import algorithm, build, checking, convolution, modes
+from cnnbench.worker import reference as references
 from cnnbench.worker.devices import open_device
 
 LAYER = ConvProblem(2, 8, 12, 12, 16, 3, 3, padding=(1, 1))
@@ -43,7 +44,7 @@ def outputs(of: Spec) -> list[torch.Tensor]:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
     path = tmp_path_factory.mktemp("reference") / "reference.npz"
-    return path, checking.compute_reference(spec(), 0, path, lambda _: None)
+    return path, references.compute(spec(), lambda of: build.built(of, 0), 0, path)
 
 
 def test_the_default_is_the_librarys_layer() -> None:
@@ -96,7 +97,7 @@ def test_an_error_is_judged_by_its_size(kept, scale: float, status: str) -> None
 def test_a_fp32_eager_that_is_wrong_itself_is_wrong_and_spoils_no_other(tmp_path: Path) -> None:
     # As where the library's default is wrong: every other row still has float64 to be judged by.
     path = tmp_path / "reference.npz"
-    reference = checking.compute_reference(spec(), 0, path, lambda _: None)
+    reference = references.compute(spec(), lambda of: build.built(of, 0), 0, path)
     import numpy as np
 
     arrays = dict(np.load(path))
@@ -241,7 +242,7 @@ def test_time_in_reorders_is_part_of_the_time_in_primitives() -> None:
 def test_a_network_has_no_one_algorithm() -> None:
     network = Spec(Workload("lenet", 1, (3, 32, 32)), Mode(), Device(), 1)
 
-    with pytest.raises(Unsupported, match="no layer"):
+    with pytest.raises(Unsupported, match="not a single layer"):
         algorithm.measure(network, 0, open_device(Device()))
 
 

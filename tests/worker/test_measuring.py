@@ -11,7 +11,8 @@ from cnnbench.plan import Plan
 from cnnbench.record import Run
 from cnnbench.requests import Finish, MeasureLatency, Taken, TakeSlice
 from cnnbench.spec import Mode, Spec
-from cnnbench.worker import checking, measuring, modes
+from cnnbench.worker import build, measuring, modes
+from cnnbench.worker import reference as references
 from cnnbench.worker.devices import Cpu
 
 
@@ -91,7 +92,7 @@ def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch)
     path = tmp_path / "reference.npz"
     plain = Spec.parse(name.format("eager"))
     modes.set_flags(Mode(), 1)
-    reference = checking.compute_reference(plain, 0, path, lambda _: None)
+    reference = references.compute(plain, lambda of: build.built(of, 0), 0, path)
     calls: list[int] = []
 
     def stale(mode: Mode, module: torch.nn.Module):

@@ -8,7 +8,7 @@ from torch import nn
 
 from cnnbench import machine
 from cnnbench.errors import Unsupported
-from cnnbench.spec import AXES, WORDS, Device, Mode
+from cnnbench.spec import MODE_AXES, WORDS, Device, Mode
 from cnnbench.worker import modes
 
 TABLES = {
@@ -24,7 +24,7 @@ def _flags_restored():
         yield
 
 
-@pytest.mark.parametrize("axis", AXES)
+@pytest.mark.parametrize("axis", MODE_AXES)
 def test_every_word_that_can_be_said_can_be_done(axis: str) -> None:
     said = {word.value for word in WORDS if word.axis == axis}
 

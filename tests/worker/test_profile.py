@@ -44,7 +44,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(logs: Path) -> dict[str, Any]:
     """One step of training LeNet, with call stacks."""
-    return profiled(logs, "lenet", "--phase", "training", "--stacks")
+    return profiled(logs / "lenet", "lenet", "--phase", "training", "--stacks")
 
 
 def folder_of(logs: Path) -> Path:
@@ -242,12 +242,13 @@ def test_tensorboard_shows_runs_overview_and_operators(tensorboard: str, logs: P
 
 
 def test_a_network_of_the_users_own_in_bfloat16(tmp_path: Path) -> None:
-    data = profiled(tmp_path, "bad_networks:fine", "--input", "3x16x16", "--mode", "amp=bf16")
+    data = profiled(
+        tmp_path / "own", "bad_networks:fine", "--input", "3x16x16", "--mode", "amp=bf16"
+    )
 
     assert data["layers"]
-    assert data["profiler_overhead"] is not None
+    assert data["raw"]["trace"]["operators"]
     assert "bad_networks:fine" in data["spec"]
-    assert ":" not in folder_of(tmp_path).name
 
 
 def test_the_memory_curve_starts_with_the_last_step_and_knows_its_device() -> None:

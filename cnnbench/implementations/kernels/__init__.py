@@ -1,5 +1,5 @@
 """Kernels of our own in Triton; importing one of these modules imports Triton.
 
-Readable references, not contenders for the fastest: each says what it computes in the words of its
-algorithm. They know nothing of problems, modes or records.
+They are readable references, not meant to be the fastest. Each describes its computation in the
+terms of its algorithm. They know nothing of problems, modes or records.
 """

@@ -2,7 +2,7 @@
 
 The matrices are those of im2col, per group: rows are output positions ``(n, p, q)``, columns output
 channels, and the sum runs over taps and input channels ``(r, s, c)``. A program computes one tile
-of the result; it works out for every element of the left matrix where in the input that lies, and
+of the result. For every element of the left matrix, it computes the position in the input, and
 reads zero where that is padding.
 
 Source: Chetlur et al., "cuDNN: Efficient Primitives for Deep Learning", arXiv:1410.0759,
@@ -38,7 +38,7 @@ def kernel(
     p = position // out_width % out_height
     q = position % out_width
     k = tl.program_id(1) * N + tl.arange(0, N)
-    # Of the group's own channels; what lies beyond the tile's edge is masked below.
+    # Channel within the group; elements beyond the edge of the tile are masked below.
     inside, wanted = n < batch, k < out_group
     out_channel = group * out_group + k
     total = tl.zeros((M, N), dtype=tl.float32)

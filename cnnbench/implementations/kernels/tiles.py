@@ -1,4 +1,4 @@
-"""What can be known of the kernels without Triton: their tiles, and where a result goes."""
+"""The facts of the kernels that do not need Triton: their tiles, and the tensor for a result."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from torch import Tensor
 
 Pair = tuple[int, int]
 
-# Output positions, output channels and terms of a tile. Multiples of 16, which is what matrix
-# units take.
+# Output positions, output channels and terms of a tile. They are multiples of 16, as matrix units
+# require.
 GEMM_TILE = (64, 32, 32)
 
 # Output columns and channels of a tile.

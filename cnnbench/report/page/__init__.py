@@ -8,10 +8,11 @@ documents that run no scripts, ``pictures`` draws the same plots into files.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import Unsupported
-from cnnbench.report import csv, json
+from cnnbench.report import csv, json, usability
 from cnnbench.report.conclusions import Sentence, conclusions
 from cnnbench.report.markdown import Illustration
 from cnnbench.report.page import context
@@ -47,12 +48,14 @@ def render(
     with _library():
         from cnnbench.report.page.document import Document, html
     made, absent = sections(found)
+    verdicts = usability.lines(found)
     changed = context.changes(compared)
     return html(
         Document(
             title=_title(found),
             sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
-            table=table,
+            # What a run is good for stands among the sentences.
+            table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
             sections=[*([changed] if changed else []), *made],
             absent=absent,
             method=context.METHOD,
@@ -93,7 +96,7 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
 
 
 def over_runs(found: Sequence[Series]) -> str:
-    """The page of series over runs, at least one, as text.
+    """The page of one or more series over runs, as text.
 
     Raises:
         Unsupported: the plotting library is not installed.
@@ -105,7 +108,7 @@ def over_runs(found: Sequence[Series]) -> str:
 
 @contextmanager
 def _library(what: str = "an HTML page needs", package: str = "") -> Iterator[None]:
-    """Where a plotting library is imported: half a second, and not everybody has it."""
+    """The import of a plotting library, which takes half a second and may not be installed."""
     try:
         yield
     except ImportError as error:

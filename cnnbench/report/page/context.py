@@ -1,4 +1,4 @@
-"""Sections about what stands behind the numbers: failures, environments, method, changes."""
+"""Sections about the background of the numbers: failures, environments, method, changes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.report import table as tables
-from cnnbench.report.page.parts import Axis, PlotPoint, Points, Section
+from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def failures(found: Sequence[Entry]) -> Section | None:
-    """What failed or came out wrong, with the reason."""
+    """Specs that failed or have a doubtful output, with the reason."""
     bad = [
         one
         for one in found
@@ -125,13 +125,15 @@ def changes(found: Sequence[PageChange]) -> Section | None:
         for index, one in enumerate(drawn) if one.ratio is not None
     )  # fmt: skip
     plot = Points(
-        Axis("new over old", log=True), Axis("spec, from the largest ratio", ranks=True), points
+        PlotAxis("new over old", log=True),
+        PlotAxis("spec, from the largest ratio", ranks=True),
+        points,
     )
     return Section(
         "changes",
         "Changes",
-        "New over old with its interval: right of one is more. Where the interval holds one, the"
-        " two are not told apart.",
+        "The ratio of new to old with its interval; to the right of 1 is more. If the interval"
+        " includes 1, there is no clear difference.",
         Table(columns, rows),
         (("new over old", plot),) if points else (),
         whole=True,

@@ -29,7 +29,7 @@ from cnnbench.version import VERSION
 
 @dataclass(frozen=True)
 class Document:
-    """All that a page shows.
+    """The content of a page.
 
     Attributes:
         title: of the page.
@@ -93,7 +93,7 @@ def _source(loader: Environment, name: str) -> str:
 
 
 def _plots(page: Document) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """By section, an element's id and the plot drawn into it."""
+    """For each section, the ids of elements and the plots drawn into them."""
     return {
         section.name: [
             (target := f"plot-{section.name}-{number}", figures.draw(plot, title, target))
@@ -142,14 +142,14 @@ def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
 
 
 def _visible(text: str) -> str:
-    """Without what has no place on paper: control characters, marks that turn reading round."""
+    """The text without control characters and marks that change the direction of writing."""
     if text.isprintable():
         return text
     return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
 
 
 def _key(value: Any) -> str:
-    """What a column of numbers is sorted by; texts sort by themselves."""
+    """The sort key of a number; texts sort by themselves."""
     if isinstance(value, Estimate):
         value = value.point
     if isinstance(value, bool) or not isinstance(value, (int, float)):

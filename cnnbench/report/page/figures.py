@@ -27,7 +27,7 @@ from cnnbench.report.page.parts import Boxes, Heat, Points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
+    from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
 
 _MARKERS = ("circle", "square", "triangle", "diamond", "inverted_triangle", "hex", "plus", "star")
 # A legend with more entries than this would be larger than the plot.
@@ -62,7 +62,7 @@ def _canvas(title: str, **more: Any) -> Any:
     return drawn
 
 
-def _side(axis: Axis) -> str:
+def _side(axis: PlotAxis) -> str:
     return "log" if axis.log else "linear"
 
 
@@ -126,7 +126,7 @@ def _group(drawn: Any, plot: Points, some: Sequence[PlotPoint], index: int) -> l
     if plot.joined:
         line = sorted(zip(data["x"], data["y"], strict=True))
         found.append(drawn.line(*zip(*line, strict=True), line_color=paint, line_width=1.5))
-    spans = [one for one in some if one.low is not None and one.high is not None]
+    spans = [one for one in some if one.ends is not None]
     if spans:
         found.append(drawn.segment(**_span(plot, spans), line_color=paint, line_alpha=0.7))
     return found
@@ -145,7 +145,7 @@ def _write(drawn: Any, xs: Sequence[float], ys: Sequence[float], texts: Sequence
 
 def _span(plot: Points, some: Sequence[PlotPoint]) -> dict[str, list[float]]:
     """Ends of the intervals as the segments that Bokeh draws."""
-    lows, highs = [one.low or 0.0 for one in some], [one.high or 0.0 for one in some]
+    lows, highs = zip(*(one.ends for one in some if one.ends is not None), strict=True)
     xs, ys = plot.x.scaled([one.x for one in some]), plot.y.scaled([one.y for one in some])
     if plot.interval == "x":
         return {"x0": plot.x.scaled(lows), "x1": plot.x.scaled(highs), "y0": ys, "y1": ys}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
-MILLISECONDS = Axis("latency of a call, ms", log=True, scale=1e3)
+MILLISECONDS = PlotAxis("latency of a call, ms", log=True, scale=1e3)
 TIME = Column("latency", "latency", "seconds")
 # A page with more plots of one kind than this is read by nobody.
 MOST = 4
@@ -67,11 +67,11 @@ def _candidates(some: Sequence[Candidate]) -> Points:
     )
     named = _spread(front)
     points = tuple(_candidate(one, named=any(one is other for other in named)) for one in some)
-    return Points(MILLISECONDS, Axis("ImageNet top-1, %"), points, (line,))
+    return Points(MILLISECONDS, PlotAxis("ImageNet top-1, %"), points, (line,))
 
 
 def _spread(front: Sequence[Candidate]) -> list[Candidate]:
-    """Those of the front whose names do not lie on top of each other, at most ten."""
+    """The points of the front whose names do not overlap, at most ten."""
     if not front:
         return []
     least = math.log(front[-1].seconds.point / front[0].seconds.point) / 10
@@ -139,8 +139,8 @@ def _bubbles(some: Sequence[Entry]) -> Points:
     most = max(_count(one, "params") for one in some) or 1.0
     points = tuple(_bubble(one, most, named=len(some) <= _NAMED) for one in some)
     return Points(
-        Axis("multiply-accumulates of a call, millions", log=True, scale=1e-6),
-        Axis("latency of a call, ms", log=True, scale=1e3),
+        PlotAxis("multiply-accumulates of a call, millions", log=True, scale=1e-6),
+        PlotAxis("latency of a call, ms", log=True, scale=1e3),
         points,
         interval="y",
     )

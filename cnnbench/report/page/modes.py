@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Axis, Heat, PlotPoint, Points, Section, Square
+from cnnbench.report.page.parts import Heat, PlotAxis, PlotPoint, Points, Section, Square
 from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
@@ -29,13 +29,13 @@ _VERDICTS = {
     "faster": "yes",
     "slower": "no",
     "unclear": "no clear difference",
-    "once": "not repeated",
-    "unfit": "no output is fit",
+    "once": "one round only",
+    "unfit": "no correct output",
 }
 
 
 def best(found: Sequence[Entry]) -> Section | None:
-    """Which mode to use for each workload."""
+    """The best mode of each workload."""
     chosen = answers.best_modes(found)
     if not chosen:
         return None
@@ -50,9 +50,9 @@ def best(found: Sequence[Entry]) -> Section | None:
     return Section(
         "best",
         "Best mode of each workload",
-        "The simplest of those modes that cannot be told from the fastest, if it is clearly faster"
-        " than plain eager: the whole interval of its speed-up lies above one, with an error of"
-        " 5 % shared among all modes tried. Modes whose output is wrong or loose are not"
+        "The simplest of the modes without a clear difference from the fastest, if it is clearly"
+        " faster than plain eager: the whole interval of its speed-up lies above 1, with an error"
+        " of 5 % shared among all modes tried. Modes with a wrong or loose output are not"
         " recommended.",
         Table(columns, rows),
     )
@@ -66,8 +66,8 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         "speedups",
         "Speed-up by network and mode",
         "How many times faster than plain eager: blue is faster, orange is slower, white is no"
-        " difference. A value in brackets is not told apart from one by its interval; W marks a"
-        " wrong output; an empty field failed or was not measured.",
+        " difference. A value in brackets is no clear difference: its interval includes 1. W marks"
+        " a wrong output; an empty field failed or was not measured.",
     )
 
 
@@ -78,9 +78,9 @@ def lab(found: Sequence[Entry]) -> Section | None:
         some,
         "lab",
         "Convolutions by implementation",
-        "Each row is one convolution, each column one way to compute it; how many times faster"
-        " than what the library chooses by itself (plain eager). A value in brackets is not told"
-        " apart from one.",
+        "Each row is one convolution, each column one implementation: how many times faster than"
+        " the library's own choice (plain eager). A value in brackets is no clear difference: its"
+        " interval includes 1.",
     )
 
 
@@ -97,11 +97,11 @@ def library(found: Sequence[Entry]) -> Section | None:
     return _heat_section(
         [one for one in some if (one.run, one.record.id) in ratios],
         "library",
-        "Convolutions against the best library way",
-        "As above, but against the fastest right way of the library in the same dtype: its default,"
-        " channels_last, its native kernels or weights reordered beforehand. Where all of a row is"
-        " orange, the library at its best is faster than everything else. W marks a wrong output.",
-        _Beside("the best library way", lambda one: ratios[one.run, one.record.id]),
+        "Convolutions against the best library implementation",
+        "As above, but against the fastest correct implementation of the library in the same dtype:"
+        " its default, channels_last, its native kernels, or weights reordered beforehand. If a"
+        " whole row is orange, the library at its best is the fastest. W marks a wrong output.",
+        _Beside("the best library implementation", lambda one: ratios[one.run, one.record.id]),
     )
 
 
@@ -111,7 +111,7 @@ def _of_lab(entry: Entry) -> bool:
 
 @dataclass(frozen=True)
 class _Beside:
-    """What the squares of a heat map are ratios to."""
+    """The denominator of the ratios of a heat map."""
 
     name: str
     ratio: Callable[[Entry], Estimate | None]
@@ -185,13 +185,13 @@ def batches(found: Sequence[Entry]) -> Section | None:
         f" Drawn are the first {_MOST_LINES} of {len(groups)}.")  # fmt: skip
     for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
-            batch, rate = one.record.spec.workload.batch, one.estimates["throughput"]
+            batch, rate = one.record.spec.workload.batch, one.throughput
             rows.append((key, batch, rate, answers.latency(one)))
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))
-    plot = Points(Axis("batch", log=True), Axis("samples per second", log=True), tuple(points),
-                  interval="y", joined=True)  # fmt: skip
+    x, y = PlotAxis("batch", log=True), PlotAxis("samples per second", log=True)
+    plot = Points(x, y, tuple(points), interval="y", joined=True)
     return Section(
         "batches",
         "Batch scaling",

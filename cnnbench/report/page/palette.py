@@ -1,4 +1,4 @@
-"""Colours of plots, whoever draws them."""
+"""Colours of plots, for every plotting library."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GREY = "#7a7a7a"
 
 
 def colour(index: int) -> str:
-    """The colour of a group; from the other end of the list for what is not one."""
+    """The colour of a group; neutral ones come from the other end of the list."""
     return _COLOURS[index % len(_COLOURS)]
 
 
@@ -20,7 +20,7 @@ _SLOW, _SAME, _FAST = (179, 88, 6), (245, 245, 245), (33, 102, 172)
 
 
 def _strength(ratio: float) -> float:
-    """From -1 (four times slower) over 0 to 1 (four times faster)."""
+    """The strength of a colour, from -1 (four times slower) over 0 to 1 (four times faster)."""
     return max(-1.0, min(1.0, math.log(ratio) / math.log(4))) if ratio > 0 else -1.0
 
 

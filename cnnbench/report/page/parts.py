@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Axis:
+class PlotAxis:
     """An axis.
 
     Attributes:
@@ -33,6 +33,10 @@ class Axis:
     def scaled(self, values: Iterable[float]) -> list[float]:
         """Values in the title's unit, with the digits that a plot has points for."""
         return [float(f"{value * self.scale:.6g}") for value in values]
+
+
+# How many times the low end of an interval its high end may be to be drawn.
+_WIDEST = 100.0
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,13 @@ class PlotPoint:
     size: float = 9.0
     label: str = ""
 
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """The interval, unless it is so wide that nothing else on its axis could be told apart."""
+        if self.low is None or self.high is None or 0 < _WIDEST * self.low < self.high:
+            return None
+        return self.low, self.high
+
 
 @dataclass(frozen=True)
 class Line:
@@ -72,8 +83,8 @@ class Line:
 class Points:
     """Marks, their intervals along one axis (``x`` or ``y``), and lines."""
 
-    x: Axis
-    y: Axis
+    x: PlotAxis
+    y: PlotAxis
     points: tuple[PlotPoint, ...]
     lines: tuple[Line, ...] = ()
     interval: str = "x"
@@ -114,7 +125,7 @@ class Box:
 class Boxes:
     """Distributions beside each other, several per row."""
 
-    axis: Axis
+    axis: PlotAxis
     boxes: tuple[Box, ...]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.report.page.parts import Axis, Plot, PlotPoint
+    from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
 
 _STYLE = {
     # Texts stay texts: small, and found by whoever searches.
@@ -126,7 +126,7 @@ def _legend(drawn: Figure, items: list[tuple[Any, str]]) -> None:
                  frameon=False)  # fmt: skip
 
 
-def _side(axis: Axis) -> str:
+def _side(axis: PlotAxis) -> str:
     return "log" if axis.log else "linear"
 
 
@@ -156,10 +156,10 @@ def _group(axes: Any, plot: Points, some: Sequence[PlotPoint], index: int) -> An
     if plot.joined:
         axes.plot(*zip(*sorted(zip(xs, ys, strict=True)), strict=True), color=paint)
     for x, y, one in zip(xs, ys, some, strict=True):
-        if one.low is None or one.high is None:
+        if one.ends is None:
             continue
         along = plot.x if plot.interval == "x" else plot.y
-        ends = along.scaled([one.low, one.high])
+        ends = along.scaled(one.ends)
         line = (ends, [y, y]) if plot.interval == "x" else ([x, x], ends)
         axes.plot(*line, color=paint, alpha=0.7, linewidth=1)
     return mark

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 # One line per section: heading for when it is absent -> entries to section, and what it needs.
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Accuracy against latency": (
-        models.accuracy, "two measurements of what has a published accuracy"),
+        models.accuracy, "two measurements of networks with a published accuracy"),
     "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
     "Speed-up by network and mode": (
         modes.speedups, "networks in plain eager and another mode, measured side by side"),
@@ -25,15 +25,15 @@ SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Roofline": (timing.roofline, "probed ceilings of the machine and bytes moved"),
     "Convolutions by implementation": (
         modes.lab, "convolutions (conv:…) in plain eager and by an implementation"),
-    "Convolutions against the best library way": (
+    "Convolutions against the best library implementation": (
         modes.library, "convolutions (conv:…) by the library and by an implementation"),
-    "Failures and doubtful outputs": (context.failures, "a failure; there is none"),
+    "Failures and doubtful outputs": (context.failures, "a failed spec or a doubtful output"),
     "Environment": (context.environments, "a record"),
 }  # fmt: skip
 
 
 def sections(found: Sequence[Entry]) -> tuple[list[Section], list[str]]:
-    """The sections there are data for, and a line for each that there is not."""
+    """The sections with data, and a line for each section without."""
     made, absent = [], []
     for title, (make, needs) in SECTIONS.items():
         section = make(found)

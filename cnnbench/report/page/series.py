@@ -1,4 +1,4 @@
-"""Series over runs -> a page of their own: every level and every step, drawn."""
+"""Series over runs -> an HTML page with every level and every step change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cnnbench.report import csv
 from cnnbench.report import history as shown
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.document import Document, html
-from cnnbench.report.page.parts import Axis, Line, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,8 @@ METHOD = (
     "A step is found by E-divisive (Matteson and James, JASA 109, 2014): the split with the largest"
     " energy distance between its sides, kept where few permutations of the series have one as"
     " large; p is their share.",
-    "Runs were measured on different days: a step may be the machine's and not the code's. What a"
-    " change did is told by measuring both side by side: cnnbench ab.",
+    "Runs were measured on different days: a step may be the machine's and not the code's. To see"
+    " the effect of a change, measure both revisions side by side: cnnbench ab.",
 )
 
 
@@ -83,8 +83,8 @@ def plot(one: Series) -> Points:
         )
         for number, point in enumerate(one.points, 1)
     )
-    y = Axis(f"{metric.name}, {title}" if title != metric.name else title, scale=scale)
-    return Points(Axis("run, oldest first"), y, marks, (_levels(one),), interval="y")
+    y = PlotAxis(f"{metric.name}, {title}" if title != metric.name else title, scale=scale)
+    return Points(PlotAxis("run, oldest first"), y, marks, (_levels(one),), interval="y")
 
 
 # What the axis of a kind of metric counts in, and how many of them its own unit is.

@@ -1,4 +1,4 @@
-"""Sections about the times themselves: their distribution, and how near they are to the roof."""
+"""Sections about the times themselves: their distribution, and the roofline."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers
-from cnnbench.report.page.parts import Axis, Box, Boxes, Line, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Box, Boxes, Line, PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -43,13 +43,13 @@ def distribution(found: Sequence[Entry]) -> Section | None:
     columns = (Column("row", "workload and mode"), Column("round", "process"),
                *(Column(f"p{q:g}", f"{100 * q:g} %", "seconds") for q in _FIVE),
                Column("samples", "samples", "whole"))  # fmt: skip
-    axis = Axis("time of a call over the row's median")
+    axis = PlotAxis("time of a call over the row's median")
     return Section(
         "distribution",
         "Latency by process",
-        "One box per process: the middle half of its samples, whiskers from 5 % to 95 %. Boxes of"
-        " one row that lie apart are luck of the process, which is why intervals are taken over"
-        f" processes and not over samples.{shown}",
+        "One box per process: the middle half of its samples, whiskers from 5 % to 95 %. Where the"
+        " boxes of a row lie apart, the processes differ: samples from one process are correlated,"
+        f" so intervals are taken over processes and not over samples.{shown}",
         Table(columns, tuple(rows)),
         (("samples of each process", Boxes(axis, tuple(boxes))),),
     )
@@ -80,7 +80,7 @@ def _box(label: str, run: Run, five: tuple[float, float, float, float, float], e
 
 
 def roofline(found: Sequence[Entry]) -> Section | None:
-    """Achieved FLOP/s against FLOPs per byte, under what the machine was probed to reach."""
+    """Achieved FLOP/s against FLOPs per byte, below the ceilings of the machine."""
     probed = [one for one in found if one.record.ceilings and answers.trusted(one)]
     placed = [(one, place) for one in probed if (place := _place(one)) is not None]
     if not placed:
@@ -98,22 +98,21 @@ def roofline(found: Sequence[Entry]) -> Section | None:
                f"{units.count(rate)}FLOP/s", how)  # fmt: skip
         points.append(PlotPoint(intensity, rate, one.record.spec.mode.text, tip))
     columns = (Column("row", "workload and mode"), Column("intensity", "FLOPs/byte", "number"),
-               Column("gflops", "GFLOP/s", "number"), Column("share", "of the roof's flat part",
+               Column("gflops", "GFLOP/s", "number"), Column("share", "of the FLOP/s ceiling",
                "fraction"), Column("bytes", "bytes are"))  # fmt: skip
     xs = [point.x for point in points]
     plot = Points(
-        Axis("FLOPs per byte moved", log=True),
-        Axis("GFLOP/s", log=True, scale=1e-9),
+        PlotAxis("FLOPs per byte moved", log=True),
+        PlotAxis("GFLOP/s", log=True, scale=1e-9),
         tuple(points),
         tuple(_roofs([one for entry, _ in placed for one in entry.record.ceilings], xs)),
     )
     return Section(
         "roofline",
         "Roofline",
-        "How fast against how much is computed per byte. The roofs are what this machine was probed"
-        " to reach beside the measurement: sloped where memory limits, flat where arithmetic does."
-        " A mark far under its roof waits for something else: dispatch, conversions of layout,"
-        " small layers.",
+        "FLOP/s against FLOPs per byte. The lines are the ceilings of this machine, probed beside"
+        " the measurement: sloped where memory is the limit, flat where arithmetic is. A mark far"
+        " below its line is limited by something else: dispatch, layout conversions, small layers.",
         Table(columns, tuple(rows)),
         (("roofline", plot),),
     )
@@ -124,7 +123,7 @@ def _place(entry: Entry) -> tuple[float, float, str] | None:
     record = entry.record
     if record.algorithm is not None:
         executed, moved = record.algorithm.executed_macs, record.algorithm.moved_bytes
-        by = "of the algorithm, by its formula"
+        by = "from the formula of the algorithm"
         return (2 * executed, moved, by) if executed and moved else None
     if record.cost is None or record.structure is None or not record.structure.allocated_bytes:
         return None
@@ -149,13 +148,13 @@ def _best(ceilings: Sequence[Ceilings], precision: str) -> float | None:
 
 
 def _middle(several: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Medians of what was probed several times."""
+    """Median of each ceiling over its probes."""
     names = dict.fromkeys(name for one in several for name in one)
     return {name: statistics.median(one[name] for one in several if name in one) for name in names}
 
 
 def _roofs(ceilings: Sequence[Ceilings], xs: Sequence[float]) -> list[Line]:
-    """A flat roof per kind of work, sloped ones of the largest and smallest working set."""
+    """A flat line per kind of work, and sloped ones for the largest and smallest working set."""
     peaks = _middle([one.flops_per_s for one in ceilings])
     speeds = _middle([one.bytes_per_s for one in ceilings])
     sizes = sorted(speeds, key=float)

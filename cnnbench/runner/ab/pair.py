@@ -42,7 +42,7 @@ _LONGEST_SLICE = 0.25
 
 @dataclass(frozen=True)
 class PairedRun:
-    """What one pair of processes showed.
+    """The result of one pair of processes.
 
     Attributes:
         base, head: the two runs; slices of equal turn were next to each other.
@@ -55,7 +55,7 @@ class PairedRun:
 
     @property
     def preparing(self) -> float:
-        """Seconds of building and of first calls, which compile."""
+        """Seconds spent on building and on first calls, which compile."""
         return sum(one.build_ns + sum(one.warmup_ns[:1]) for one in (self.base, self.head)) / 1e9
 
     @property
@@ -73,17 +73,17 @@ class PairedRun:
         the main thread's waiting that is known; ``None`` where it is not.
         """
         slices = [*self.base.slices, *self.head.slices]
-        if any(one.run_delay_ns is None for one in slices):
+        if any(one.awake_seconds is None for one in slices):
             return None
-        return statistics.median(self._ratios(_awake_seconds))
+        return statistics.median(self._ratios(lambda one: one.awake_seconds or one.seconds))
 
     @property
     def cpu_ratio(self) -> float | None:
-        """The same of CPU time; ``None`` where that was not measured."""
+        """The ratio of CPU times; ``None`` if they were not measured."""
         slices = [*self.base.slices, *self.head.slices]
-        if any(not one.cpu_ns for one in slices):
+        if any(not one.cpu_seconds for one in slices):
             return None
-        return statistics.median(self._ratios(_cpu_seconds))
+        return statistics.median(self._ratios(lambda one: one.cpu_seconds or one.seconds))
 
     @property
     def drift(self) -> tuple[float, float]:
@@ -99,7 +99,7 @@ class PairedRun:
         first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
         around = [abs(one - first) for one in ratios[:third]]
         around += [abs(one - last) for one in ratios[-third:]]
-        # Of two medians, from the median absolute deviation, for errors that are nearly normal.
+        # For two medians, from the median absolute deviation, if errors are nearly normal.
         error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
         return last - first, error
 
@@ -119,22 +119,9 @@ class PairedRun:
         return [math.log(head[turn] / base[turn]) for turn in sorted(base.keys() & head.keys())]
 
 
-def _cpu_seconds(one: Slice) -> float:
-    """CPU seconds per call: a mean, because it is counted per slice."""
-    return (one.cpu_ns or 0) / (one.iterations * len(one.ns))
-
-
-def _awake_seconds(one: Slice) -> float:
-    """Seconds per call but for those without a core: a mean, because they are counted per slice."""
-    wall = sum(one.ns)
-    # The kernel's count begins a little before the samples and ends a little after them.
-    left = max(wall - (one.run_delay_ns or 0), min(one.cpu_ns or 1, wall))
-    return left / (one.iterations * len(one.ns))
-
-
 @dataclass(frozen=True)
 class BrokenPair:
-    """A pair without an answer: which side failed, and how."""
+    """A pair without a result: which side failed, and how."""
 
     role: str
     failure: Failure
@@ -211,7 +198,7 @@ def pinned(core: int | None) -> Iterator[None]:
     before = os.sched_getaffinity(0)
     if core not in before:
         allowed = ", ".join(map(str, sorted(before)))
-        raise UsageError(f"--core {core}: this process may run on {allowed} only")
+        raise UsageError(f"--core {core}: this process may only run on {allowed}")
     os.sched_setaffinity(0, {core})
     try:
         yield
@@ -221,7 +208,7 @@ def pinned(core: int | None) -> Iterator[None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM, as a CI job sends it, is like Ctrl-C meanwhile: checkouts and workers must go."""
+    """Handle SIGTERM, as CI jobs send it, like Ctrl-C, so that checkouts and workers go."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,6 +1,6 @@
-"""From two sides and an order to verdicts and two run directories.
+"""From two sides and a grid to verdicts and two run directories.
 
-Where sides, campaign, session and store meet; ``cnnbench ab`` and ``cnnbench check`` call it.
+Connects sides, campaign, session and store; ``cnnbench ab`` and ``cnnbench check`` call it.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ if TYPE_CHECKING:
 
     from cnnbench.gate import Comparison
     from cnnbench.runner.ab.session import PairWatcher
-    from cnnbench.runner.campaign import Order
     from cnnbench.store import Writer
+    from cnnbench.suite import Grid
 
 VERDICTS = "verdicts.json"
-# Of slices of one side in one pair.
+# Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
 _SCHEMA = 1
 
 
 @dataclass(frozen=True)
 class PairedPlan:
-    """How sides are measured beside each other.
+    """How two sides are measured in pairs.
 
     Attributes:
         rule: threshold and looks.
@@ -88,7 +88,7 @@ class PairedPlan:
 
 @dataclass(frozen=True)
 class PairedJob:
-    """A paired measurement, worked out.
+    """A prepared paired measurement.
 
     Attributes:
         sides: base and head.
@@ -106,7 +106,7 @@ class PairedJob:
     budget: float
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
-        """What became of it, for the gate to judge."""
+        """The outcomes as a comparison for the gate to judge."""
         rule = self.comparisons[0].rule
         remarks = []
         for side in self.sides:
@@ -121,21 +121,21 @@ class PairedJob:
         )
 
 
-def prepare(both: tuple[CodeSide, CodeSide], order: Order, how: PairedPlan) -> PairedJob:
-    """Work a paired measurement out: what is compared, and where.
+def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> PairedJob:
+    """Prepare a paired measurement: what is compared, and where.
 
     Args:
         both: the sides, open.
-        order: models, modes, device; of it the sides change what they are about.
+        grid: models, modes, device; the sides replace in it what they are.
         how: how pairs are measured.
 
     Raises:
-        UsageError: something in the order is wrong or not possible on the base's side.
+        UsageError: something in the grid is wrong or not possible on the base's side.
     """
     executors = {side.role: _executor(side, how) for side in both}
-    job = _prepared(both[0], _asked(order, both[0].named), executors["base"])
+    job = _prepared(both[0], _asked(grid, both[0].named), executors["base"])
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(order, both[1].named), executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), executors["head"])
         specs, environment = other.specs, other.environment
     else:
         specs, environment = job.specs, _environment(both[1], executors["head"])
@@ -161,16 +161,16 @@ def _executor(side: CodeSide, how: PairedPlan) -> Executor:
     return Processes(side.origin)
 
 
-def _asked(order: Order, named: Named) -> Order:
-    """The order, with the model or mode that a side is."""
+def _asked(grid: Grid, named: Named) -> Grid:
+    """The grid with the model or mode of a side."""
     if named.kind == "model":
-        return replace(order, models=(named.value,))
-    return replace(order, modes=(named.value,)) if named.kind == "mode" else order
+        return replace(grid, models=(named.value,))
+    return replace(grid, modes=(named.value,)) if named.kind == "mode" else grid
 
 
-def _prepared(side: CodeSide, order: Order, who: Executor) -> campaign.Job:
+def _prepared(side: CodeSide, grid: Grid, who: Executor) -> campaign.Job:
     try:
-        return campaign.prepare(order, who)
+        return campaign.prepare(grid, who=who)
     except (UsageError, WorkerError) as error:
         raise _of_side(side, error) from error
 
@@ -184,7 +184,7 @@ def _environment(side: CodeSide, who: Executor) -> Environment:
 
 
 def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
-    """An error of one side, in one line that names the side where that is not plain."""
+    """An error of one side, in one line that names the side if necessary."""
     text = str(error)
     if "No module named 'torch" in text:
         module = text.partition("No module named ")[2]
@@ -290,10 +290,10 @@ def remeasure(
     watcher: PairWatcher,
     out: Path | None = None,
 ) -> list[PairedOutcome]:
-    """Measure specs now, of a recorded revision against another: a baseline's source and the head.
+    """Measure specs now: a recorded revision, e.g. of a baseline file, against another one.
 
     Args:
-        specs: ids of what the baseline holds, at least one.
+        specs: ids of specs in the baseline file, at least one.
         words: BASE and HEAD as ``cnnbench ab`` takes them, e.g. the recorded commit and ``.``.
         repo: the user's repository.
         rule_of: the rule of each spec; its ``most`` and ``least`` go into the budget too.
@@ -328,22 +328,22 @@ def selection(
         if given and kind == name:
             raise UsageError(f"BASE and HEAD are {name}s already; drop --{name}s")
     if not models and kind in {"rev", "worktree"}:
-        raise UsageError("say which networks of the repository: --models package.module:factory")
+        raise UsageError("name the networks of the repository: --models package.module:factory")
     suggested = (both[0].value,) if kind == "model" else ("quick",)
     return tuple(models or suggested), tuple(modes or ("eager",))
 
 
 def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """What a user should know before he believes the answer."""
+    """Notices for a user about the meaning of the result."""
     found = sides.notices(*both, repo)
     same = _ours(models, both, repo)
     if same:
-        found.append(f"{', '.join(same)}: part of cnnbench, the same in both revisions")
+        found.append(f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions")
     return found
 
 
 def _ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Models that are this program's and thus no part of the revisions that are compared."""
+    """Models that belong to cnnbench and not to the revisions that are compared."""
     if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
         return []
     selected = suite.select(models)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def repository(folder: Path) -> Path | None:
-    """The root of the repository that a folder is in; ``None`` if it is in none."""
+    """The root of the repository of a folder; ``None`` if it is in no repository."""
     if shutil.which("git") is None or not folder.is_dir():
         return None
     done = _git(folder, "rev-parse", "--show-toplevel")
@@ -28,7 +28,7 @@ def repository(folder: Path) -> Path | None:
 
 
 def commit(repo: Path, name: str) -> str | None:
-    """The hash of the commit that a name stands for; ``None`` if it stands for none."""
+    """The hash of the commit that a name refers to; ``None`` if there is no such commit."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     done = _git(repo, *words)
     return done.stdout.strip() if done.returncode == 0 else None
@@ -41,7 +41,7 @@ def names(repo: Path) -> list[str]:
 
 
 def changed(repo: Path) -> int:
-    """How many files of the working tree are not as they are in its commit."""
+    """The number of files in the working tree with uncommitted changes."""
     return len(_git(repo, "status", "--porcelain").stdout.splitlines())
 
 
@@ -60,7 +60,7 @@ def checked_out(repo: Path, revision: str) -> Iterator[Path]:
             hooks = ("-c", f"core.hooksPath={os.devnull}")
             done = _git(repo, *hooks, "worktree", "add", "--detach", str(path), revision)
             if done.returncode != 0:
-                last = done.stderr.strip().splitlines()[-1:] or ["git says nothing"]
+                last = done.stderr.strip().splitlines()[-1:] or ["git gives no reason"]
                 raise UsageError(f"revision {revision[:12]} cannot be checked out: {last[0]}")
             yield path
         finally:

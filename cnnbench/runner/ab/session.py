@@ -7,7 +7,6 @@ own. Knows nothing of where the sides come from or where results are kept.
 
 from __future__ import annotations
 
-import math
 import os
 import random
 import secrets
@@ -19,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from cnnbench import units
+from cnnbench import stats, units
 from cnnbench.errors import WorkerError
 from cnnbench.gate import family
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
@@ -42,10 +41,10 @@ _WAITED = 0.01
 
 
 class PairWatcher(Protocol):
-    """Who wants to know how far a session is."""
+    """A listener for the progress of a session."""
 
     def pair(self, number: int, undecided: int, total: int) -> None:
-        """A pair of starters begins, with so many comparisons still open."""
+        """A round of pairs begins, with ``undecided`` comparisons still open."""
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         """A pair of workers of a comparison begins."""
@@ -56,7 +55,7 @@ class PairWatcher(Protocol):
 
 @dataclass
 class _Progress:
-    """What is known of one comparison so far."""
+    """The state of one comparison."""
 
     comparison: PairedComparison
     index: int
@@ -75,7 +74,7 @@ class _Progress:
 
 
 class PairedSession:
-    """Plays comparisons with two executors.
+    """Measures paired comparisons with two executors.
 
     Args:
         executors: who measures, by role.
@@ -99,8 +98,8 @@ class PairedSession:
     def measure(self, comparisons: Sequence[PairedComparison]) -> Iterator[PairedOutcome]:
         """Measure until every comparison is decided; each outcome as soon as there is one.
 
-        With more than 50 comparisons, those that look like regressions come last, because what is
-        believed of one depends on all.
+        With more than 50 comparisons, those that look like regressions come last, because the
+        verdict on one depends on all.
         """
         open_ones = [_Progress(comparison, index) for index, comparison in enumerate(comparisons)]
         held = {"regression"} if len(comparisons) > family.MANY else set()
@@ -227,7 +226,7 @@ class PairedSession:
 
 
 def _open_its_doors(pool: AnyPool) -> None:
-    """Have a pool start its starter now, so that the import is in nobody's time."""
+    """Have a pool start its starter now, so that no measurement includes the import."""
     try:
         pool.start().close()
     except WorkerError:
@@ -235,20 +234,20 @@ def _open_its_doors(pool: AnyPool) -> None:
 
 
 def _compile_cache(spec: Spec, scratch: Path) -> str | None:
-    """One folder for both sides: the compiler itself tells their codes and versions apart."""
+    """One folder for both sides; the compiler itself distinguishes their code and versions."""
     if spec.mode.compiler == "eager":
         return None
     return os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(scratch / "compiled")
 
 
 def _drifts(pair_run: PairedRun, rule: SequentialRule) -> bool:
-    """Whether one side was still warming up: more than noise, and more than can be borne."""
+    """Whether one side was still warming up: more than noise, and more than is acceptable."""
     change, error = pair_run.drift
     return abs(change) > max(rule.margin, 2 * error)
 
 
 def _ratio(comparison: PairedComparison, pair_run: PairedRun) -> float:
-    """Log-ratio of a pair; without the waiting for a core where there was much and it is known."""
+    """Log-ratio of a pair; without the waiting for a core if it was long and is known."""
     awake = pair_run.awake if _waited(comparison, pair_run) else None
     return pair_run.ratio if awake is None else awake
 
@@ -258,21 +257,21 @@ def _waited(comparison: PairedComparison, pair_run: PairedRun) -> bool:
 
 
 def _one_thread(comparison: PairedComparison) -> bool:
-    """Whether CPU time is the time that somebody waited for: not of many threads, nor of a GPU."""
+    """Whether CPU time corresponds to latency: not with several threads, nor on a GPU."""
     both = (comparison.base, comparison.head)
     return all(spec.threads == 1 and spec.device.kind == "cpu" for spec in both)
 
 
 def _whole(progress: _Progress) -> list[float]:
-    """CPU time of every pair, or of none."""
+    """CPU times if every pair has them, otherwise none."""
     return progress.cpu_pairs if len(progress.cpu_pairs) == len(progress.pairs) else []
 
 
 def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
     if progress.confirming and decision.verdict in {"unchanged", "improvement"}:
         # Two looks that contradict each other are no answer.
-        seen = units.percent(math.expm1(statistics.fmean(progress.first or [0.0])), sign=True)
-        reason = f"a first look said {seen}, a second did not confirm it"
+        seen = units.percent(stats.change_of(statistics.fmean(progress.first or [0.0])), sign=True)
+        reason = f"{seen} in a first look, not confirmed by a second"
         decision = replace(decision, verdict="inconclusive", reason=reason)
     runs = progress.pair_runs
     off = [share for one in runs if (share := one.off_cpu) is not None]

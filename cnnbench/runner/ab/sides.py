@@ -1,4 +1,4 @@
-"""What is compared in pairs: two revisions, two interpreters, two models or two modes.
+"""The two sides of a paired comparison: revisions, interpreters, models or modes.
 
 Turns what a user wrote into two sides, each an executor and what it changes of an order. Checks out
 what must be checked out, and removes it again. Knows nothing of measuring.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import catalogue
+from cnnbench import catalogue, units
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.runner.ab import revisions
@@ -31,7 +31,7 @@ KINDS = ("rev", "worktree", "model", "mode")
 
 @dataclass(frozen=True)
 class Named:
-    """What a user's word for a side stands for.
+    """The meaning of a user's word for a side.
 
     Attributes:
         kind: one of ``KINDS``, or ``same`` where only the interpreters differ.
@@ -45,7 +45,7 @@ class Named:
 
     @property
     def text(self) -> str:
-        """As people read it."""
+        """The text for people."""
         if self.kind == "rev":
             short = self.commit[:9]
             return short if self.commit.startswith(self.value) else f"{self.value} ({short})"
@@ -68,7 +68,7 @@ class CodeSide:
 
     @property
     def text(self) -> str:
-        """As people read it."""
+        """The text for people."""
         python = self.origin.python
         if self.named.kind == "same":
             return python
@@ -76,14 +76,14 @@ class CodeSide:
 
     @property
     def source(self) -> Mapping[str, Any]:
-        """What it was, for whoever wants to measure it again."""
+        """The source, for a later measurement of the same code."""
         facts = {"kind": self.named.kind, "name": self.named.value, "commit": self.named.commit}
         python = "" if self.origin.python == sys.executable else self.origin.python
         return {key: value for key, value in (facts | {"python": python}).items() if value}
 
 
 def named(word: str, repo: Path | None) -> Named:
-    """What one word stands for: tried as revision, model and mode, or as its prefix says.
+    """The meaning of one word: tried as revision, model and mode, or as its prefix says.
 
     Raises:
         UsageError: nothing has this name; the closest are offered.
@@ -105,7 +105,9 @@ def named(word: str, repo: Path | None) -> Named:
 
 def _worktree(repo: Path | None, word: str) -> Named:
     if repo is None:
-        raise UsageError(f"'{word}' is a working tree, but no git repository is here; see --repo")
+        raise UsageError(
+            f"'{word}' is a working tree, but this is not a git repository; see --repo"
+        )
     return Named("worktree", commit=revisions.commit(repo, "HEAD") or "")
 
 
@@ -139,7 +141,7 @@ def _unknown(word: str, prefix: str, repo: Path | None) -> UnknownName:
         "model": [entry.name for entry in catalogue.entries()],
         "mode": [one.text for one in WORDS],
     }
-    where = "no git repository is here; see --repo" if repo is None else f"repository {repo}"
+    where = "this is not a git repository; see --repo" if repo is None else f"repository {repo}"
     if prefix == "rev":
         return UnknownName("revision", word, tables["rev"], f"({where})")
     if prefix:
@@ -149,7 +151,7 @@ def _unknown(word: str, prefix: str, repo: Path | None) -> UnknownName:
 
 
 def pair(words: Sequence[str], repo: Path | None, *, pythons: bool) -> tuple[Named, Named]:
-    """What the two words of a command stand for.
+    """The meaning of the two words of a command.
 
     Args:
         words: BASE and HEAD; none if only the interpreters differ.
@@ -167,33 +169,34 @@ def pair(words: Sequence[str], repo: Path | None, *, pythons: bool) -> tuple[Nam
     trees = {"rev", "worktree"}
     if base.kind != head.kind and {base.kind, head.kind} != trees:
         raise UsageError(
-            f"'{words[0]}' is a {base.kind} and '{words[1]}' a {head.kind}; compare like with like"
-            " (a prefix says what a word is: rev:, model:, mode:)"
+            f"'{words[0]}' is a {base.kind} and '{words[1]}' a {head.kind}; both must be of"
+            " the same kind (a prefix says what a word is: rev:, model:, mode:)"
         )
     return base, head
 
 
 def notices(base: Named, head: Named, repo: Path | None) -> list[str]:
-    """What a user should know before he believes the answer."""
+    """Notices for a user about the meaning of the result."""
     if repo is None or {base.kind, head.kind} != {"rev"}:
         return []
     number = revisions.changed(repo)
     if not number:
         return []
     return [
-        f"{number} uncommitted changes are no part of a revision; '.' stands for the working tree"
+        f"not part of any revision: {units.number(number, 'uncommitted change')}; use '.' for the"
+        " working tree"
     ]
 
 
 def interpreter(path: str) -> str:
-    """An interpreter that workers can run with.
+    """A Python interpreter that workers can use.
 
     Raises:
         UsageError: there is none, or it is too old.
     """
     found = shutil.which(path)
     if found is None:
-        raise UsageError(f"'{path}' is not an interpreter; give the path of a python")
+        raise UsageError(f"'{path}' is not an interpreter; give the path of a Python interpreter")
     # Not resolved: a virtual environment's python is a link that must be called by its own name.
     absolute = os.path.abspath(found)  # noqa: PTH100
     code = "import sys; print(*sys.version_info[:2])"
@@ -205,10 +208,10 @@ def interpreter(path: str) -> str:
     except (OSError, ValueError, subprocess.TimeoutExpired):
         version = ()
     if len(version) != 2:
-        raise UsageError(f"'{path}' is not a python interpreter")
+        raise UsageError(f"'{path}' is not a Python interpreter")
     if version < (3, 11):
         raise UsageError(
-            f"'{path}' is python {version[0]}.{version[1]}; workers need 3.11 or newer"
+            f"'{path}' is Python {version[0]}.{version[1]}; workers need 3.11 or newer"
         )
     return absolute
 
@@ -248,7 +251,7 @@ def _origin(what: Named, repo: Path | None, stack: ExitStack) -> Origin:
 
 
 def is_cnnbench(checkout: Path) -> bool:
-    """Whether a checkout is of this very program, which is then what each side runs."""
+    """Whether a checkout is of cnnbench itself, which is then what each side runs."""
     return (checkout / "cnnbench" / "worker" / "starter.py").is_file()
 
 
@@ -269,12 +272,12 @@ def _entries() -> list[Path]:
 
 
 def _moved_entries(repo: Path, checkout: Path) -> list[str]:
-    """What of PYTHONPATH lies in the repository, moved to the checkout."""
+    """The entries of PYTHONPATH inside the repository, moved to the checkout."""
     return [str(_moved(one, repo, checkout)) for one in _entries() if _within(one, repo)]
 
 
 def _variables(repo: Path) -> dict[str, str]:
-    """PYTHONPATH without what lies in the repository, which each side has of its own."""
+    """PYTHONPATH without entries inside the repository, because each side has its own."""
     entries = _entries()
     others = [str(one.resolve()) for one in entries if not _within(one, repo)]
     return {"PYTHONPATH": os.pathsep.join(others)} if entries else {}

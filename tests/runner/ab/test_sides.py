@@ -80,7 +80,7 @@ def test_a_name_of_nothing_offers_the_closest(repo: Path, word: str, said: str) 
 
 def test_without_a_repository_there_are_no_revisions() -> None:
     for word in ("main", "rev:main", "."):
-        with pytest.raises(UsageError, match="no git repository is here; see --repo"):
+        with pytest.raises(UsageError, match="this is not a git repository; see --repo"):
             sides.named(word, None)
 
 
@@ -90,7 +90,7 @@ def test_without_a_repository_there_are_no_revisions() -> None:
         ((), "give BASE and HEAD"),
         (("main",), "give BASE and HEAD"),
         (("main", "v1", "eager"), "give BASE and HEAD"),
-        (("main", "eager"), "'main' is a rev and 'eager' a mode; compare like with like"),
+        (("main", "eager"), "'main' is a rev and 'eager' a mode; both must be of the same kind"),
         (("resnet18", "."), "'resnet18' is a model"),
     ],
 )
@@ -111,7 +111,7 @@ def test_a_dirty_tree_is_said_where_it_is_left_out(repo: Path) -> None:
     (repo / "net.py").write_text("3\n")
 
     (line,) = sides.notices(*both, repo)
-    assert "1 uncommitted changes are no part of a revision" in line
+    assert "not part of any revision: 1 uncommitted change" in line
     assert sides.notices(both[0], tree, repo) == []
 
 
@@ -177,7 +177,7 @@ def test_only_a_checkout_of_this_program_replaces_it(tmp_path: Path, repo: Path)
     ("text", "said"),
     [
         ("no/such/python", "is not an interpreter"),
-        ("/bin/cat", "is not a python interpreter"),
+        ("/bin/cat", "is not a Python interpreter"),
     ],
 )
 def test_something_that_is_no_interpreter(text: str, said: str) -> None:
@@ -190,7 +190,7 @@ def test_an_old_interpreter_is_refused(tmp_path: Path) -> None:
     old.write_text("#!/bin/sh\necho 3 9\n")
     old.chmod(0o755)
 
-    with pytest.raises(UsageError, match=r"python 3\.9; workers need 3\.11"):
+    with pytest.raises(UsageError, match=r"Python 3\.9; workers need 3\.11"):
         sides.interpreter(str(old))
 
 

@@ -1,0 +1,276 @@
+"""The axes of a grid: everything that tells one spec from another, described once.
+
+Tables, pivots, curves, sentences, exports, command-line options and ``cnnbench.run`` read ``AXES``.
+A new axis is one row here and the place that uses its value: ``workload.setting(name, default)``.
+
+Knows specs; knows no records, no options of click and no formats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import units
+from cnnbench.errors import SchemaError, UnknownName, UsageError
+from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+AxisValue = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How values of an axis are asked for, on the command line and in ``cnnbench.run``.
+
+    Attributes:
+        option: on the command line.
+        field: of ``suite.Grid`` that holds them; empty for an axis that is a setting.
+        read: a value from its text; raises ``UsageError``.
+        metavar: one value in help texts.
+        help: one line.
+        usual: what holds if nothing is asked for, as text; ``None`` if that depends.
+        several: whether a list makes as many specs.
+    """
+
+    option: str
+    field: str
+    read: Callable[[str], Any]
+    metavar: str
+    help: str
+    usual: str | None = None
+    several: bool = True
+
+    def values(self, given: str | Iterable[Any]) -> tuple[Any, ...]:
+        """Read every value once, from a comma-separated text or from several texts.
+
+        Raises:
+            UsageError: there is no value, or one is invalid.
+        """
+        texts = given.split(",") if isinstance(given, str) else map(str, given)
+        parts = [text.strip() for text in texts]
+        if not parts or not all(parts):
+            raise UsageError(f"{self.option}: a value is missing in '{','.join(parts)}'")
+        return tuple(dict.fromkeys(map(self.read, parts)))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What may differ between two specs.
+
+    Attributes:
+        name: stable, for machines; also the name of its column.
+        of: its value in a spec; ``None`` where it has none, as inference has no optimizer.
+        asking: how it is asked for; ``None`` if it follows from others.
+        kind: ``text``, or how ``units`` writes the number.
+        phrase: how a value is said in captions, headings and sentences.
+        default: neither in ids nor said where all have it.
+        always: a column of tables for people even where all rows agree.
+        shown: in tables for people at all.
+        pivot: its values may become columns.
+        compared: latencies of different networks compare only where it is equal.
+        recorded: records say what it really was, and have a column of its name for machines.
+    """
+
+    name: str
+    of: Callable[[Spec], AxisValue]
+    asking: Asking | None = None
+    kind: str = "text"
+    phrase: str = "{}"
+    default: AxisValue = None
+    always: bool = False
+    shown: bool = True
+    pivot: bool = False
+    compared: bool = False
+    recorded: bool = False
+
+    def said(self, spec: Spec) -> str:
+        """Its value in a spec in words; empty for the default and where it has none."""
+        value = self.of(spec)
+        return "" if value in {None, self.default} else self.phrase.format(value)
+
+
+def setting(name: str, default: str, asking: Asking, **more: Any) -> Axis:
+    """An axis whose value is a setting of the workload."""
+    return Axis(
+        name,
+        lambda spec: spec.workload.setting(name, default),
+        asking,
+        phrase=f"{name} {{}}",
+        default=default,
+        compared=True,
+        pivot=True,
+        **more,
+    )
+
+
+def positive(text: str) -> int:
+    """Read a positive whole number.
+
+    Raises:
+        UsageError: it is not one.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError(f"'{text}' is not a positive whole number")
+    return int(text)
+
+
+def shape(text: str, example: str, lengths: Iterable[int]) -> tuple[int, ...]:
+    """Read whole numbers joined by x.
+
+    Raises:
+        UsageError: the text has another form, or another number of them.
+    """
+    parts = text.split("x")
+    good = all(part.isdecimal() and int(part) > 0 for part in parts)
+    if not good or len(parts) not in tuple(lengths):
+        raise UsageError(f"'{text}' is not of the form {example}")
+    return tuple(map(int, parts))
+
+
+def _size(text: str) -> tuple[int, int]:
+    found = shape(text, "224 or 224x192", (1, 2))
+    return found[0], found[-1]
+
+
+def _one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in known:
+            raise UnknownName(kind, text, known)
+        return text
+
+    return read
+
+
+def _size_of(spec: Spec) -> str:
+    spatial = spec.workload.input[-2:]
+    return str(spatial[0]) if len(set(spatial)) == 1 else units.shape(spatial)
+
+
+def _optimizer_of(spec: Spec) -> str | None:
+    """The optimizer of a phase that trains; inference has none."""
+    return None if spec.workload.phase == "inference" else spec.workload.optimizer
+
+
+# Weights of a network that are no file; see worker/weights.py.
+CALIBRATED, RANDOM, PRETRAINED = "calibrated", "random", "pretrained"
+
+
+def _weights(text: str) -> str:
+    """One of the kinds, or a path, which is kept whole: workers may run elsewhere."""
+    if text in {CALIBRATED, RANDOM, PRETRAINED}:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_file():
+        raise UsageError(
+            f"--weights '{text}' is neither {CALIBRATED}, {RANDOM}, {PRETRAINED} nor a file"
+        )
+    return str(path.resolve())
+
+
+# In the order in which tables for people show them.
+AXES: tuple[Axis, ...] = (
+    Axis("model", lambda spec: spec.workload.model, always=True,
+         asking=Asking("--models", "models", str, "NAME",
+                       "Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory,"
+                       " all.", "quick")),
+    Axis("phase", lambda spec: spec.workload.phase, pivot=True, compared=True,
+         asking=Asking("--phase", "phases", _one_of("phase", PHASES), "PHASE",
+                       f"Any of {', '.join(PHASES)}.", PHASES[0])),
+    Axis("optimizer", _optimizer_of, phrase="optimizer {}", default=OPTIMIZERS[0], compared=True,
+         asking=Asking("--optimizer", "optimizers", _one_of("optimizer", OPTIMIZERS), "NAME",
+                       f"For training and finetune: any of {', '.join(OPTIMIZERS)}; at learning"
+                       " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
+    Axis("batch", lambda spec: spec.workload.batch, kind="whole", phrase="batch {}", pivot=True,
+         compared=True,
+         asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
+    Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
+         asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
+                       "SHAPE", "Full shape of one input sample, for your own networks.",
+                       several=False)),
+    Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
+         asking=Asking("--size", "sizes", _size, "SIZE",
+                       "Input height and width instead of each network's own, e.g. 160,224x192.")),
+    Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
+         asking=Asking("--device", "device", Device.parse, "DEVICE",
+                       "cpu, cuda or cuda:INDEX.  [default: the best available]", several=False)),
+    Axis("threads", lambda spec: spec.threads, kind="whole", phrase="threads {}", pivot=True,
+         compared=True,
+         asking=Asking("--threads", "threads", positive, "N",
+                       "CPU threads.  [default: the cores this process may use]")),
+    Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
+         asking=Asking("--modes", "modes", str, "MODE",
+                       "Words joined with +; 'all' is the sensible set for the device.", "eager")),
+    setting("weights", CALIBRATED,
+            Asking("--weights", "", _weights, "WEIGHTS",
+                   "calibrated (so that outputs depend on the picture), random, pretrained (of"
+                   " torchvision, already downloaded), or a file: safetensors or a state dict.",
+                   CALIBRATED), recorded=True),
+)  # fmt: skip
+
+# Scripts rely on the order of the CSV's columns; axes that are not named here follow.
+_TIDY = ("model", "mode", "device", "batch", "size", "input", "phase", "optimizer", "threads")
+
+
+def ordered() -> list[Axis]:
+    """Every axis in the order of command lines and of tables for machines."""
+    return sorted(AXES, key=lambda axis: _TIDY.index(axis.name) if axis.name in _TIDY else 99)
+
+
+def tidy() -> list[Axis]:
+    """Those with a column in the tables for machines that is read off the spec."""
+    return [axis for axis in ordered() if not axis.recorded]
+
+
+def shown() -> list[Axis]:
+    """The axes that tables for people show, in order."""
+    return [axis for axis in AXES if axis.shown]
+
+
+def pivots() -> list[str]:
+    """Names of the axes whose values may become columns."""
+    return [axis.name for axis in AXES if axis.pivot]
+
+
+def asked() -> list[tuple[Axis, Asking]]:
+    """The axes that are asked for, each with how."""
+    return [(axis, axis.asking) for axis in AXES if axis.asking is not None]
+
+
+def settings() -> dict[str, Axis]:
+    """The axes whose values are settings of a workload, by name."""
+    return {axis.name: axis for axis, asking in asked() if not asking.field}
+
+
+def unusual(spec: Spec) -> dict[str, AxisValue]:
+    """Values that are neither missing nor the default, of the axes that have a default."""
+    given = [axis for axis in AXES if axis.default is not None and axis.said(spec)]
+    return {axis.name: axis.of(spec) for axis in given}
+
+
+def chosen(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Values of settings in the form that ``Workload`` keeps: sorted, without defaults."""
+    known = settings()
+    return tuple(sorted((k, v) for k, v in values.items() if v != known[k].default))
+
+
+def understood(spec: Spec) -> Spec:
+    """The spec, whose settings are all known.
+
+    Raises:
+        SchemaError: one is not, so that the spec would pass for another.
+    """
+    for name, _ in spec.workload.settings:
+        if name not in settings():
+            raise SchemaError(f"{spec.id}: unknown axis '{name}'; install a newer cnnbench")
+    return spec
+
+
+def tells(values: Iterable[AxisValue], default: AxisValue = None) -> bool:
+    """Whether a column of these values says something: two different ones, not all the default."""
+    found = set(values)
+    return len(found) > 1 and bool(found - {None, default})

@@ -1,0 +1,102 @@
+"""What must be said of the times in a table, so that nobody takes them for more than they are."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics, stats, units
+from cnnbench.metrics import Awake
+from cnnbench.report import cells
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.report.table import Entry
+    from cnnbench.stats import Estimate
+
+# How far a speed-up may be from the ratio of the latencies beside it before a reader wonders: where
+# they point in different directions, and where rounds give one of them no interval.
+_DIRECTION, _WITHOUT_INTERVAL = math.log(1.02), math.log(1.25)
+# Rows that are named; more of them are counted.
+_NAMED = 3
+
+
+def remarks(found: Sequence[Entry]) -> list[str]:
+    """A line for each kind of row whose time needs one."""
+    return [*_disturbed(found), *_contradictions(found)]
+
+
+def _disturbed(found: Sequence[Entry]) -> list[str]:
+    waited = [one for one in found if one.latency is not None and metrics.waited(one.record)]
+    awake = sum(isinstance(one.latency, Awake) for one in waited)
+    left = len(waited) - awake
+    lines = []
+    if awake:
+        lines.append(
+            f"{cells.AWAKE} {_rows(awake)} disturbed: the time that the process waited for a core"
+            " is taken out of latency and samples/s"
+        )
+    if left:
+        lines.append(
+            f"{_rows(left)} disturbed by other processes, and with several threads their waiting"
+            " cannot be taken out: --threads 1 or a quiet machine would help"
+        )
+    return lines
+
+
+def _rows(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count} rows are"
+
+
+def _contradictions(found: Sequence[Entry]) -> list[str]:
+    odd = [(one, ratio) for one in found if (ratio := _beside(one)) and _contradicts(one, ratio)]
+    lines = [
+        f"{one.record.id}: side by side {units.ratio(one.speedup.point)} as fast as eager, by the"
+        f" latencies in this table {units.ratio(ratio.point)}: {_why(one)}"
+        for one, ratio in odd[:_NAMED]
+        if one.speedup is not None
+    ]
+    if len(odd) > _NAMED:
+        lines.append(f"and {len(odd) - _NAMED} more rows whose two ratios differ so")
+    return lines
+
+
+def _why(entry: Entry) -> str:
+    base = entry.baseline
+    if isinstance(entry.latency, Awake) or (base and isinstance(metrics.shown(base), Awake)):
+        return "waiting for a core is taken out of latencies, not out of slices side by side"
+    return "the machine's speed changed between slices, which cancels side by side"
+
+
+def _beside(entry: Entry) -> Estimate | None:
+    """How many times faster, by the latencies that stand in the table."""
+    base = None if entry.baseline is None else metrics.shown(entry.baseline)
+    if base is None or entry.latency is None or entry.speedup is None:
+        return None
+    shift = stats.shift(entry.latency, base)
+    half = shift.half(0.025)
+    if half is None:
+        return stats.Estimate(stats.ratio_of(shift.centre))
+    low, high = (stats.ratio_of(shift.centre + sign * half) for sign in (-1, 1))
+    return stats.Estimate(stats.ratio_of(shift.centre), low, high, shift.rounds)
+
+
+def _contradicts(entry: Entry, ratio: Estimate) -> bool:
+    speedup = entry.speedup
+    if speedup is None:
+        return False
+    apart = abs(math.log(speedup.point / ratio.point))
+    if (speedup.point - 1) * (ratio.point - 1) < 0 and apart > _DIRECTION:
+        return True
+    if None in (speedup.low, speedup.high, ratio.low, ratio.high):
+        return apart > _WITHOUT_INTERVAL
+    return not _overlap(speedup, ratio)
+
+
+def _overlap(one: Estimate, other: Estimate) -> bool:
+    ends = one.low, one.high, other.low, other.high
+    if None in ends:
+        return True
+    low, high, left, right = (end or 0.0 for end in ends)
+    return low <= right and left <= high

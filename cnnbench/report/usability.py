@@ -1,0 +1,139 @@
+"""One verdict on a run: what its numbers are good for, decided once from all of its rows.
+
+Absolute times and gains are judged apart, because what disturbs both sides of a pair alike spoils
+only the times.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from cnnbench.metrics import Awake
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from cnnbench.report.table import Entry
+    from cnnbench.stats import Estimate
+
+Use = Literal["usable", "usable for gains only", "not usable"]
+
+# Rows that are not fit are marked one by one; with more than one in five, a reader who picks any
+# row is misled too often.
+_MOST = 0.8
+# The bound at which a single time counts as noisy, so that gains are held to no less.
+_NARROW = 0.10
+# An interval over two rounds rests on one difference; it is correct, but luck can make it narrow.
+_FEW_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class Usability:
+    """What a run is good for.
+
+    Attributes:
+        use: the verdict.
+        why: the counts behind it.
+        remedy: what would make it better; empty where nothing has to be.
+    """
+
+    use: Use
+    why: str
+    remedy: str = ""
+
+    @property
+    def text(self) -> str:
+        """All of it, after "the run is"."""
+        return f"{self.use}: {self.why}" + (f"; {self.remedy}" if self.remedy else "")
+
+
+# Why a time is not fit -> how that is said of some, and what to do.
+_FAULTS: Mapping[str, tuple[str, str]] = {
+    "disturbed": ("disturbed", "measure when the machine is quiet (--wait 10m)"),
+    "noisy": ("noisy", "measure more rounds (--rounds 10)"),
+    "once": ("of one round, which has no interval", "measure more rounds (--rounds 5)"),
+}
+
+
+def judge(found: Sequence[Entry]) -> Usability | None:
+    """The verdict on all rows of a run; ``None`` if its numbers are made up."""
+    if any(entry.environment.hard.get("fake") for entry in found):
+        return None
+    times = Counter(fault for entry in found if (fault := _fault(entry)) is not None)
+    if not times:
+        return Usability("not usable", "nothing was measured")
+    gains = [gain for entry in found if (gain := _gain(entry)) is not None]
+    told = sum(map(_tells, gains))
+    if times["clean"] >= _MOST * times.total():
+        return Usability("usable", _clean(times, found))
+    main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
+    said, remedy = _FAULTS[main]
+    spoilt = f"{count} of {_number(times.total(), 'time')} {_are(times.total())} {said}"
+    if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
+        remedy += "; with --threads 1 the waiting can be taken out"
+    if not gains:
+        return Usability("not usable", spoilt, remedy)
+    clear = f"{told} of {_number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
+    if told >= _MOST * len(gains):
+        return Usability("usable for gains only", f"{clear}, but {spoilt}", f"for times, {remedy}")
+    return Usability("not usable", f"{spoilt}, and only {clear}", remedy)
+
+
+def by_run(found: Sequence[Entry]) -> dict[str, Usability]:
+    """The verdicts on the runs that some entries come from; nothing of what was made up."""
+    verdicts = {entry.run: entry.usability for entry in found}
+    return {run: verdict for run, verdict in verdicts.items() if verdict is not None}
+
+
+def lines(found: Sequence[Entry]) -> list[str]:
+    """The verdicts in sentences; the run is named where there are several."""
+    verdicts = by_run(found)
+    return [
+        f"{f'run {run}' if len(verdicts) > 1 else 'the run'} is {verdict.text}"
+        for run, verdict in verdicts.items()
+    ]
+
+
+def _fault(entry: Entry) -> str | None:
+    """``clean``, or why a row's time is not fit; ``None`` if it has no time."""
+    if entry.quality is None:
+        return None
+    word, time = entry.quality.split()[0], entry.latency
+    if isinstance(time, Awake):  # the waiting that disturbed it is taken out
+        word = "noisy" if time.margin is not None and time.margin > _NARROW else "clean"
+    return "once" if word == "clean" and (time is None or time.margin is None) else word
+
+
+def _gain(entry: Entry) -> Estimate | None:
+    """The speed-up of what is not the baseline itself."""
+    itself = entry.baseline is not None and entry.baseline.id == entry.record.id
+    return None if itself else entry.speedup
+
+
+def _tells(gain: Estimate) -> bool:
+    """Whether a speed-up's interval is narrow, or clear of no change."""
+    if gain.margin is None or gain.low is None or gain.high is None:
+        return False
+    return gain.margin <= _NARROW or gain.low > 1 or gain.high < 1
+
+
+def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
+    text = f"{times['clean']} of {_number(times.total(), 'time')} {_are(times.total())} clean"
+    fewest = min(
+        time.rounds
+        for entry in found
+        if _fault(entry) == "clean" and (time := entry.latency) is not None
+    )
+    others = [f"{times[name]} {_FAULTS[name][0]}" for name in _FAULTS if times[name]]
+    few = [f"from {fewest} rounds only"] if fewest < _FEW_ROUNDS else []
+    return ", ".join([text, *others, *few])
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

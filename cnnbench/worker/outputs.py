@@ -1,0 +1,130 @@
+"""What a network returned, as values that can be compared.
+
+Whatever holds tensors is opened: sequences, mappings, data classes, objects. Floating-point values
+are compared by distance, complex numbers as two reals; whole numbers and truth values exactly.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Of several outputs the same place in the answers to several pictures; one tensor for all pictures
+# where their shapes agree, the pictures along the first axis.
+Joined = list[Tensor]
+
+
+def tensors(value: Any) -> list[Tensor]:
+    """Every tensor in an output, in order; one that is reached twice counts once."""
+    found: list[Tensor] = []
+    _collect(value, found, set())
+    return found
+
+
+def _collect(value: Any, found: list[Tensor], seen: set[int]) -> None:
+    if isinstance(value, Tensor):
+        found.append(value)
+        return
+    if isinstance(value, (str, bytes, int, float, complex, type(None))) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for inner in _inside(value):
+        _collect(inner, found, seen)
+
+
+def _inside(value: Any) -> Sequence[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return list(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [getattr(value, field.name) for field in dataclasses.fields(value)]
+    public = getattr(value, "__dict__", {})
+    return [inner for name, inner in public.items() if not name.startswith("_")]
+
+
+def comparable(tensor: Tensor) -> Tensor:
+    """On the CPU: floating point in float64, complex with a last axis of two, the rest as it is."""
+    tensor = tensor.detach()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    if tensor.layout != torch.strided:
+        tensor = tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor.resolve_conj())
+    if tensor.is_floating_point():
+        return tensor.to("cpu", torch.float64)
+    return tensor.cpu()
+
+
+def joined(answers: Sequence[Sequence[Tensor]], batch: int) -> Joined:
+    """The answers to several calls with the same number of tensors, place by place.
+
+    Args:
+        answers: of every call its comparable tensors.
+        batch: samples per call; a tensor with as many rows has one per sample.
+    """
+    places = []
+    for place in zip(*answers, strict=True):
+        shapes = {tuple(one.shape) for one in place}
+        if len(shapes) == 1 and place[0].dim() and len(place[0]) == batch:
+            places.append(torch.cat(list(place)))
+        elif len(shapes) == 1:
+            places.append(torch.stack(list(place)))
+        else:
+            # How much there is depends on the picture (detections): one after the other.
+            places.append(torch.cat([one.reshape(-1) for one in place]))
+    return places
+
+
+def is_exact(tensor: Tensor) -> bool:
+    """Whether equality is all that can be asked of it."""
+    return not tensor.is_floating_point()
+
+
+def distance(got: Tensor, reference: Tensor) -> float:
+    """Relative Frobenius distance, or the share of unequal elements of an exact type.
+
+    Infinite if a value is not finite or a shape differs.
+    """
+    if got.shape != reference.shape or is_exact(got) != is_exact(reference):
+        return math.inf
+    if is_exact(got):
+        return float((got != reference).double().mean()) if got.numel() else 0.0
+    return _relative(float((got - reference).square().sum()), float(reference.square().sum()))
+
+
+def centred_distance(got: Tensor, reference: Tensor) -> float | None:
+    """The same of what depends on the picture: every value less its mean over pictures.
+
+    ``None`` where there is nothing of the kind: one picture, an exact type, no dependence at all.
+    """
+    if is_exact(got) or got.shape != reference.shape or len(reference) < 2:
+        return None
+    centre, usual = centred(got), centred(reference)
+    norm = float(usual.square().sum())
+    return _relative(float((centre - usual).square().sum()), norm) if norm else None
+
+
+def _relative(gap: float, norm: float) -> float:
+    found = math.sqrt(gap / norm) if norm else math.sqrt(gap)
+    return math.inf if math.isnan(found) else found
+
+
+def centred(values: Tensor) -> Tensor:
+    """Every value less its mean over the first axis."""
+    return values - values.mean(0, keepdim=True)
+
+
+def picture_share(values: Joined) -> float | None:
+    """Norm of what depends on the picture over the norm of all, of the floating-point outputs."""
+    floats = [one for one in values if not is_exact(one) and one.dim() and len(one) > 1]
+    whole = sum(float(one.square().sum()) for one in floats)
+    if not whole or not math.isfinite(whole):
+        return None
+    return math.sqrt(sum(float(centred(one).square().sum()) for one in floats) / whole)

@@ -1,0 +1,244 @@
+"""What the right answer is, and how far from it rounding alone may lead.
+
+A worker of its own runs a workload on several pictures in fp32 eager, twice, and in float64; and
+once for every narrower precision that will be judged, in float32 with every result rounded to it
+(``rounding``). The answers are left as plain arrays in a scratch directory.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnnbench.record import Deviation, Reference
+from cnnbench.spec import Mode
+from cnnbench.worker import outputs
+from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker.rounding import Rounded, rounder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cnnbench.spec import Spec
+    from cnnbench.worker.build import Step
+    from cnnbench.worker.outputs import Joined
+
+Steps = Callable[["Spec"], "Step"]
+
+
+def compute(
+    spec: Spec,
+    step: Steps,
+    seed: int,
+    path: Path,
+    enter: Callable[[str], None] = lambda _: None,
+    *,
+    float64: bool = True,
+    precisions: Iterable[str] = (),
+) -> Reference:
+    """Run a workload in fp32 eager twice, in float64 once, and with rounding; keep the answers.
+
+    Args:
+        spec: the plain spec (eager, contiguous, fp32).
+        step: makes a step of a spec, always on the same weights and pictures.
+        seed: of whatever the pass draws at random.
+        path: where to leave the arrays (``.npz``, nothing pickled).
+        enter: told which phase begins.
+        float64: whether to do the float64 pass, which can be slow and large.
+        precisions: values of the precision axis whose rounding is to be known.
+    """
+    enter("reference fp32")
+    plain = step(spec)
+    with _Watch(plain.module) as watch:
+        first, drew = observed(spec, plain, seed)
+    second, _ = observed(spec, plain, seed)
+    del plain
+    enter("reference float64")
+    exact = _float64(spec, step, seed) if float64 else None
+    rounding = {}
+    if exact is not None:
+        rounding["fp32"] = differences(first, exact)
+    for precision in precisions:
+        enter(f"rounding {precision}")
+        found = _rounded(spec, step, seed, precision, first)
+        if found is not None:
+            rounding[precision] = found
+    _keep(path, {"fp32": first, "fp64": exact or []})
+    return Reference(
+        repeatable=_same(first, second),
+        error_float64=None if exact is None else relative(first, exact),
+        subnormal_share=watch.subnormal_share,
+        nonfinite=watch.nonfinite,
+        random=drew,
+        subnormal_layer=watch.subnormal_layer,
+        pictures=len(first[0]) if first and first[0].dim() else None,
+        picture_share=outputs.picture_share(first),
+        rounding=rounding,
+    )
+
+
+def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
+    """What a step answers to every picture, and whether it drew random numbers."""
+    seed_everything(seed)
+    before = _random_states()
+    answers = [
+        [outputs.comparable(one) for one in step.observe(result)] for result in step.answers(*first)
+    ]
+    counts = {len(one) for one in answers}
+    joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
+    return joined, not _equal_states(before, _random_states())
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that a network may draw from."""
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+
+
+def _random_states() -> list[Any]:
+    """Where the random number generators stand, that of the CUDA device in use included."""
+    kind, keys, *rest = np.random.get_state()
+    states = [torch.get_rng_state(), random.getstate(), (kind, np.asarray(keys).tobytes(), *rest)]
+    # A device that has not been touched has drawn nothing, and asking would start it.
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        states.append(torch.cuda.get_rng_state())
+    return states
+
+
+def _equal_states(before: list[Any], after: list[Any]) -> bool:
+    return all(
+        torch.equal(a, b) if isinstance(a, Tensor) else a == b
+        for a, b in zip(before, after, strict=True)
+    )
+
+
+def _float64(spec: Spec, step: Steps, seed: int) -> Joined | None:
+    """The same pass in float64, or ``None`` for a network that insists on another dtype."""
+    try:
+        return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
+    except (RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _rounded(
+    spec: Spec, step: Steps, seed: int, precision: str, plain: Joined
+) -> tuple[Deviation, ...] | None:
+    """How far rounding moves each output; ``None`` where the network cannot be run that way."""
+    made = step(spec)
+    tensors = [*made.module.parameters(), *made.module.buffers()]
+    kept = [tensor.detach().clone() for tensor in tensors]
+    rounded = Rounded(rounder(precision))
+    try:
+        with torch.no_grad():
+            if PRECISIONS[precision].dtype != torch.float32:
+                rounded.round_all(tensors)
+        with rounded:
+            return differences(observed(spec, made, seed)[0], plain)
+    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+        return None
+    finally:
+        with torch.no_grad():
+            for tensor, values in zip(tensors, kept, strict=True):
+                tensor.copy_(values)
+
+
+def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
+    """The distance of every output, in all and in what depends on the picture."""
+    if len(got) != len(reference):
+        return ()
+    return tuple(
+        Deviation(
+            _finite(outputs.distance(one, usual)), _finite(outputs.centred_distance(one, usual))
+        )
+        for one, usual in zip(got, reference, strict=True)
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def relative(got: Joined, reference: Joined) -> float:
+    """Relative Frobenius distance over all floating-point outputs; infinite if it is not finite."""
+    pairs = list(zip(got, reference, strict=False))
+    if len(got) != len(reference) or any(a.shape != b.shape for a, b in pairs):
+        return math.inf
+    floats = [(a, b) for a, b in pairs if not outputs.is_exact(b)]
+    gap = sum(float((a - b).square().sum()) for a, b in floats)
+    norm = sum(float(b.square().sum()) for _, b in floats)
+    distance = math.sqrt(gap / norm) if norm else math.sqrt(gap)
+    return math.inf if math.isnan(distance) else distance
+
+
+def _same(left: Joined, right: Joined) -> bool:
+    return len(left) == len(right) and all(
+        torch.equal(a, b) for a, b in zip(left, right, strict=True)
+    )
+
+
+def _keep(path: Path, kept: Mapping[str, Joined]) -> None:
+    arrays = {
+        f"{name}_{place}": tensor.numpy()
+        for name, values in kept.items()
+        for place, tensor in enumerate(values)
+    }
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]
+
+
+def kept(path: Path, name: str) -> Joined:
+    """The answers of a pass, as ``compute`` left them."""
+    with np.load(path, allow_pickle=False) as arrays:
+        count = sum(one.startswith(f"{name}_") for one in arrays.files)
+        return [torch.from_numpy(arrays[f"{name}_{place}"]) for place in range(count)]
+
+
+class _Watch:
+    """Looks at every activation of one pass: subnormal numbers and non-finite values."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._handles: list[Any] = []
+        self._seen = self._subnormal = 0
+        self.nonfinite = False
+        self.subnormal_layer: str | None = None
+
+    def __enter__(self) -> _Watch:
+        leaves = [
+            (name, part) for name, part in self._module.named_modules() if not any(part.children())
+        ]
+        self._handles = [
+            part.register_forward_hook(functools.partial(self._look, name)) for name, part in leaves
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _look(self, name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return
+        values = output.detach()
+        magnitude = values.abs()
+        self._seen += values.numel()
+        tiny = torch.finfo(values.dtype).tiny
+        subnormal = int(((magnitude > 0) & (magnitude < tiny)).sum())
+        self._subnormal += subnormal
+        if subnormal and self.subnormal_layer is None:
+            self.subnormal_layer = name or type(module).__name__
+        self.nonfinite |= not bool(torch.isfinite(values).all())
+
+    @property
+    def subnormal_share(self) -> float | None:
+        """Share of subnormal numbers among the activations of leaf modules."""
+        return self._subnormal / self._seen if self._seen else None

@@ -1,0 +1,73 @@
+"""How far rounding alone moves a network's outputs, computed without the precision's own kernels.
+
+A pass in float32 whose every result is rounded to a narrower type: what a faultless network does in
+that type, up to the order of additions. It knows nothing of the kernels, the autocast or the
+compiler that are to be judged, and follows rounding through every layer of this very network, which
+amplifies it more or less than others.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cnnbench.worker.modes import PRECISIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+# TF32 keeps 10 of float32's 23 stored bits.
+_TF32_LOST = 13
+
+
+def to_tf32(values: Tensor) -> Tensor:
+    """Float32 values rounded to the nearest that TF32 has, ties away from zero; still float32."""
+    bits = values.contiguous().view(torch.int32)
+    half, mask = 1 << (_TF32_LOST - 1), -(1 << _TF32_LOST)
+    return ((bits + half) & mask).view(torch.float32)
+
+
+def rounder(precision: str) -> Callable[[Tensor], Tensor]:
+    """What rounds float32 values to those of a narrower precision of ``modes.PRECISIONS``."""
+    chosen = PRECISIONS[precision]
+    if chosen.tf32:
+        return to_tf32
+    narrow = chosen.autocast or chosen.dtype
+    return lambda values: values.to(narrow).to(torch.float32)
+
+
+class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Rounds the float32 results of every operator.
+
+    Args:
+        to: rounds float32 values.
+    """
+
+    def __init__(self, to: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._to = to
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Run an operator and round what it wrote."""
+        del types
+        out = func(*args, **(kwargs or {}))
+        aliases = [one.alias_info for one in func._schema.returns]  # noqa: SLF001
+        if not any(alias is not None and not alias.is_write for alias in aliases):
+            self.round_all(pytree.tree_leaves(out))  # a view holds nothing new
+        return out
+
+    def round_all(self, values: Iterable[Any]) -> None:
+        """Round the float32 tensors among some values where they are."""
+        for value in values:
+            if isinstance(value, Tensor) and value.dtype == torch.float32 and value.numel():
+                value.copy_(self._to(value))

@@ -1,0 +1,107 @@
+"""Which weights a network gets: calibrated, as initialised, the library's own, or out of a file.
+
+Nothing is downloaded and nothing is unpickled but tensors.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench.axes import CALIBRATED, PRETRAINED, RANDOM
+from cnnbench.conv.problem import is_conv
+from cnnbench.errors import Unsupported, UsageError
+from cnnbench.worker import calibration
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+    from cnnbench.architectures.registry import Architecture
+    from cnnbench.spec import Workload
+
+
+def kind(workload: Workload) -> str:
+    """The workload's weights; a layer's are random: its output is all its input's anyway."""
+    if is_conv(workload.architecture):
+        return RANDOM
+    return workload.setting("weights", CALIBRATED)
+
+
+def load(workload: Workload, architecture: Architecture, module: nn.Module) -> None:
+    """Load weights that come out of a file; the other kinds have none.
+
+    Raises:
+        Unsupported: there is no such file here.
+        UsageError: it does not fit.
+    """
+    chosen = kind(workload)
+    if chosen in {CALIBRATED, RANDOM}:
+        return
+    path = _cached(architecture) if chosen == PRETRAINED else Path(chosen)
+    state = _state(path)
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        first = str(error).splitlines()
+        raise UsageError(
+            f"{path}: these are not the weights of {workload.architecture}:"
+            f" {' '.join(first[1:2]).strip() or first[0]}"
+        ) from None
+
+
+def calibrate(module: nn.Module, path: str) -> None:
+    """Put a calibration that another process made into a module."""
+    calibration.load(module, Path(path))
+
+
+def _state(path: Path) -> Mapping[str, Tensor]:
+    if not path.is_file():
+        raise Unsupported(f"--weights {path}: no such file")
+    if path.suffix == ".safetensors":
+        return _safetensors(path)
+    try:
+        found: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001 - whatever unpickling refuses
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"{path}: not a state dict of tensors: {said}") from None
+    for key in ("state_dict", "model"):  # as training scripts wrap it
+        if isinstance(found, dict) and isinstance(found.get(key), dict):
+            found = found[key]
+    if not isinstance(found, dict):
+        raise UsageError(f"{path}: not a state dict but a {type(found).__name__}")
+    return found
+
+
+def _safetensors(path: Path) -> Mapping[str, Tensor]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise Unsupported(
+            f"{path}: needs the package safetensors: pip install safetensors"
+        ) from None
+    found: Mapping[str, Tensor] = load_file(path)
+    return found
+
+
+def _cached(architecture: Architecture) -> Path:
+    """Where the library keeps an architecture's default weights once they are downloaded."""
+    if not architecture.source.startswith("torchvision"):
+        raise Unsupported(
+            f"--weights pretrained: {architecture.name} has none in torchvision; give a file"
+        )
+    from torchvision import models
+
+    default = models.get_model_weights(architecture.name).DEFAULT
+    default = default.meta.get("unquantized", default)
+    path: Path = Path(torch.hub.get_dir()) / "checkpoints" / default.url.rpartition("/")[2]
+    if not path.is_file():
+        name = architecture.name.removeprefix("quantized_")
+        raise Unsupported(
+            f"--weights pretrained: {path} is not there; download it once: python -c"
+            f" \"from torchvision import models; models.get_model('{name}', weights='DEFAULT')\""
+        )
+    return path

@@ -1,0 +1,132 @@
+"""One option, one meaning: what several commands take is the same in all of them."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections import defaultdict
+from pathlib import Path
+
+import click
+import pytest
+
+from cnnbench import axes, cli
+from cnnbench.cli import COMMANDS
+
+# Where a word of an axis has another sense: what history picks, and a parameter of a layer.
+OTHER = {
+    "history --model", "history --mode", "history --seed", "shape head --classes", "ab --budget",
+}  # fmt: skip
+
+
+def commands() -> dict[str, click.Command]:
+    found = {}
+    for name, (module, _) in COMMANDS.items():
+        command = importlib.import_module(module).command
+        inner = command.commands if isinstance(command, click.Group) else {"": command}
+        found |= {f"{name} {word}".strip(): one for word, one in inner.items()}
+    return found
+
+
+def options() -> dict[str, dict[str, click.Option]]:
+    """Option -> command -> what it is there."""
+    found: dict[str, dict[str, click.Option]] = defaultdict(dict)
+    for name, command in commands().items():
+        for one in command.params:
+            if isinstance(one, click.Option):
+                found[one.opts[0]][name] = one
+    return found
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--device", "--batch", "--size", "--input", "--phase", "--optimizer", "--threads",
+     "--model-arg", "--classes", "--in-channels", "--rounds", "--slices", "--seed", "--timeout",
+     "--memory-limit",
+     "--precision", "--budget", "--output", "--quiet", "--debug", "--executor", "--dry-run"],
+)  # fmt: skip
+def test_what_several_commands_take_has_one_help(option: str) -> None:
+    found = {
+        name: (one.help or "").partition("  [default")[0]
+        for name, one in options()[option].items()
+        if f"{name} {option}" not in OTHER
+    }
+
+    assert len(set(found.values())) == 1, found
+    assert len(found) > 1 or option in {"--dry-run", "--memory-limit"}
+
+
+@pytest.mark.parametrize("option", ["--size", "--input", "--phase", "--optimizer", "--model-arg"])
+def test_a_workload_is_asked_for_in_the_same_words_everywhere(option: str) -> None:
+    assert {"run", "ab", "profile", "advise", "max-batch", "cost", "baseline save"} <= set(
+        options()[option]
+    )
+
+
+def test_out_is_a_directory_and_output_a_file_everywhere() -> None:
+    table = options()
+
+    for one in table["--out"].values():
+        assert isinstance(one.type, click.Path)
+        assert not one.type.file_okay
+        assert one.opts == ["--out"]
+    for one in table["--output"].values():
+        assert isinstance(one.type, click.Path)
+        assert not one.type.dir_okay
+        assert one.opts == ["--output", "-o"]
+    short = [name for name in table if "-o" in table[name]]
+    assert short == []
+
+
+@pytest.mark.parametrize("axis", [axis for axis, _ in axes.asked()], ids=lambda axis: axis.name)
+def test_run_asks_for_every_axis(axis: axes.Axis) -> None:
+    assert axis.asking is not None
+    assert "run" in options()[axis.asking.option]
+
+
+def test_no_command_takes_a_dictionary_of_options() -> None:
+    untyped = []
+    for path in sorted(Path(cli.__file__).parent.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf8"))
+        untyped += [
+            path.stem
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef) and node.args.kwarg is not None
+            if any("click" in ast.unparse(mark) for mark in node.decorator_list)
+        ]
+
+    assert untyped == []
+
+
+def test_names_may_be_separated_by_commas_or_spaces(cnnbench_cli) -> None:
+    for words in (["lenet,alexnet"], ["lenet", "alexnet"]):
+        assert cnnbench_cli("list", "--names", *words).stdout.split() == ["lenet", "alexnet"]
+        assert cnnbench_cli("cost", *words, "--executor", "fake").stdout.count("net") >= 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["profile", "lenet", "--batch", "1,8"], "'1,8' is not a positive whole number"),
+        (["run", "--batch", "0"], "Invalid value for '--batch'"),
+        (["run", "--device", "gpu"], "use cpu, cuda or cuda:INDEX"),
+        (["run", "--phase", "trainin"], "did you mean training"),
+        (["run", "--optimizer", "adm"], "did you mean adam"),
+        (["run", "--models", ","], "a value is missing"),
+        (["run", "--size", "3x3x3"], "is not of the form 224 or 224x192"),
+    ],
+)
+def test_a_wrong_value_names_its_option_in_one_line(cnnbench_cli, words, said: str) -> None:
+    done = cnnbench_cli(*words, "--executor", "fake")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+
+
+def test_a_stored_run_takes_no_grid_beside_it(cnnbench_cli, fake_run) -> None:
+    del fake_run
+
+    done = cnnbench_cli("baseline", "save", "run", "--batch", "8")
+
+    assert done.exit_code == 2
+    assert "run already defines what was measured; drop --batch" in done.stderr

@@ -1,0 +1,143 @@
+"""What is said of times that are not simply the clock's, or that contradict each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from cnnbench.record import Record
+from cnnbench.report import cells, render
+from cnnbench.report.conclusions import conclusions
+from cnnbench.report.pivot import pivot
+from cnnbench.report.table import Column, summary, tidy
+from cnnbench.report.times import remarks
+from cnnbench.slices import Slice, Slices
+from tests import made
+from tests.report.conftest import of
+
+EAGER, OTHER = (name.replace("cpu-t2", "cpu-t1") for name in (made.EAGER, made.CHANNELS_LAST))
+
+
+def waiting(name: str, share: float, milliseconds: float = 10) -> Record:
+    """Computes for that long per call, and waits for a core for a share of the time."""
+    own = round(1e6 * milliseconds)
+    wall = round(own / (1 - share))
+    slices = Slices.of(
+        Slice(turn, 1, (wall,) * 3, cpu_ns=3 * own, run_delay_ns=3 * (wall - own))
+        for turn in range(3)
+    )
+    one = made.record(name, [[1]] * 3)
+    return replace(one, runs=tuple(replace(run, slices=slices) for run in one.runs))
+
+
+def row(found, name: str) -> dict[str, str]:
+    table = summary(found)
+    texts = cells.texts(table)[[one.record.id for one in found].index(name)]
+    return dict(zip((column.name for column in table.columns), texts, strict=True))
+
+
+def test_a_disturbed_row_of_one_thread_shows_the_awake_latency_with_a_mark() -> None:
+    found = of(waiting(EAGER, 0.5))
+
+    shown = row(found, EAGER)
+    assert shown["latency"].startswith("10.0 ms*")
+    assert shown["measurement"] == "disturbed (no core 50 % of the time)"
+    assert shown["throughput"] == "800"
+    assert summary(found).notes[1:] == (
+        "* 1 row is disturbed: the time that the process waited for a core is taken out of latency"
+        " and samples/s",
+    )
+
+
+def test_machines_get_both_latencies() -> None:
+    table = tidy(of(waiting(EAGER, 0.5)))
+    values = dict(zip((column.name for column in table.columns), table.rows[0], strict=True))
+
+    assert round(values["latency_median_s"], 6) == 0.02
+    assert round(values["latency_awake_median_s"], 6) == round(values["cpu_time_s"], 6) == 0.01
+    assert values["throughput_per_s"] * values["latency_median_s"] == 8
+
+
+def test_of_several_threads_nothing_is_taken_out_and_a_note_says_what_would_help() -> None:
+    found = of(waiting(made.EAGER, 0.5))
+
+    latency = row(found, made.EAGER)["latency"]
+    assert latency.startswith("20.0 ms")
+    assert cells.AWAKE not in latency
+    _, line = summary(found).notes
+    assert "--threads 1 or a quiet machine would help" in line
+
+
+def test_a_clean_row_has_neither_mark_nor_note() -> None:
+    found = of(waiting(EAGER, 0.01))
+
+    assert "*" not in row(found, EAGER)["latency"]
+    assert summary(found).notes == ("the run is usable: 1 of 1 time is clean",)
+
+
+def test_a_speedup_that_contradicts_the_latencies_beside_it_says_why() -> None:
+    # Side by side both take 20 ms, but one of them waits for half of that.
+    found = of(waiting(EAGER, 0.5), waiting(OTHER, 0.0, 20))
+
+    (line,) = [one for one in remarks(found) if one.startswith(OTHER)]
+    assert "side by side 1.00x as fast as eager, by the latencies in this table 0.500x" in line
+    assert "waiting for a core is taken out of latencies" in line
+
+
+def test_a_machine_that_changed_its_speed_is_named_as_the_reason() -> None:
+    # In each round twice as fast side by side; the medians are of different slices.
+    base = made.record(made.EAGER, [[10, 10, 40, 40, 40]] * 3)
+    other = made.record(made.CHANNELS_LAST, [[5, 5, 60, 20, 20]] * 3)
+
+    lines = remarks(of(base, other))
+
+    assert not lines
+    slower = made.record(made.CHANNELS_LAST, [[9, 9, 9, 39, 80]] * 3)
+    (line,) = remarks(of(base, slower))
+    assert "the machine's speed changed between slices" in line
+
+
+def test_many_contradictions_are_counted() -> None:
+    pairs = [
+        (waiting(EAGER.replace("b8", f"b{n}"), 0.5), waiting(OTHER.replace("b8", f"b{n}"), 0, 20))
+        for n in range(1, 7)
+    ]
+
+    lines = remarks(of(*(one for pair in pairs for one in pair)))
+
+    assert lines[-1] == "and 3 more rows whose two ratios differ so"
+
+
+def test_the_mark_stands_behind_the_number_also_without_an_interval() -> None:
+    one = of(waiting(EAGER, 0.5))[0].latency
+    assert one is not None
+
+    assert cells.text(Column("", "", "seconds"), replace(one, low=None, high=None)) == (
+        "10.0 ms* [one round]"
+    )
+
+
+@pytest.mark.parametrize("kind", ["table", "markdown"])
+def test_a_pivot_shows_the_same_latency_as_the_table_and_marks_it(kind: str) -> None:
+    found = of(waiting(EAGER, 0.5), waiting(OTHER, 0.01))
+
+    text = render(pivot(found, "mode"), kind).replace("\\*", "*")
+
+    assert "10.0 ms*" in text
+    assert "10.1 ms " in text
+    assert "1 row is disturbed" in text
+    (row,) = json.loads(render(pivot(found, "mode"), "json"))
+    assert round(row["latency_median_s:eager"], 6) == 0.01
+
+
+def test_the_page_says_of_which_disturbed_rows_the_waiting_is_taken_out() -> None:
+    found = of(waiting(EAGER, 0.5), waiting(made.EAGER, 0.5))
+
+    texts = [one.text for one in conclusions(found)]
+
+    assert (
+        "2 of 2 measurements were disturbed: the waiting for a core is taken out of the latency of"
+        " 1 (marked *); the times of the other 1 are too long."
+    ) in texts

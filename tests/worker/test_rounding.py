@@ -1,0 +1,73 @@
+"""The simulated rounding: what it rounds, what it leaves, and that it predicts real kernels."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker.rounding import Rounded, rounder, to_tf32
+
+NARROW = [name for name, one in PRECISIONS.items() if one.roundoff > 2.0**-24]
+
+
+@given(st.floats(-8192, 8192, width=32), st.sampled_from(NARROW))
+def test_rounding_is_within_the_roundoff_of_the_precision(value: float, precision: str) -> None:
+    if abs(value) < 1e-4:  # float16 has all its digits above
+        return
+    given = torch.tensor([value])
+
+    found = rounder(precision)(given)
+
+    assert found.dtype == torch.float32
+    assert abs(float(found) - value) <= PRECISIONS[precision].roundoff * abs(value)
+    assert torch.equal(rounder(precision)(found), found)
+
+
+def test_tf32_keeps_ten_bits() -> None:
+    exact = torch.tensor([1 + 2.0**-10, 1 + 2.0**-11, 1 + 2.0**-12, -1 - 2.0**-12])
+
+    assert to_tf32(exact).tolist() == [1 + 2.0**-10, 1 + 2.0**-10, 1.0, -1.0]
+
+
+def test_results_are_rounded_and_views_and_whole_numbers_are_not_touched() -> None:
+    values = torch.tensor([1.001, 2.002, 3.003])
+    with Rounded(rounder("bf16")):
+        view = values.view(3, 1)
+        total = values + 0.001
+        count = torch.arange(300)
+
+    assert torch.equal(values, torch.tensor([1.001, 2.002, 3.003]))
+    assert view.data_ptr() == values.data_ptr()
+    assert torch.equal(total, total.bfloat16().float())
+    assert count.tolist() == list(range(300))
+
+
+def test_what_is_changed_in_place_is_rounded() -> None:
+    values = torch.zeros(3)
+    with Rounded(rounder("bf16")):
+        values.add_(1.001)
+
+    assert values.tolist() == [1.0] * 3
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_the_error_of_real_kernels_is_predicted(precision: str) -> None:
+    torch.manual_seed(0)
+    layers = [part for _ in range(6) for part in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())]
+    module = nn.Sequential(nn.Conv2d(3, 16, 3), *layers)
+    given = torch.randn(4, 3, 24, 24)
+    dtype = PRECISIONS[precision].dtype
+    with torch.inference_mode():
+        exact = module(given)
+        real = module.to(dtype)(given.to(dtype)).float()
+        narrow = module.float()
+        with Rounded(rounder(precision)):
+            simulated = narrow(given.to(dtype).float())
+
+    ours, theirs = (functional.mse_loss(one, exact).sqrt() for one in (simulated, real))
+    assert float(ours / theirs) == pytest.approx(1, abs=0.3)

@@ -1,0 +1,100 @@
+"""Which weights a network gets, and what is said of those that cannot be had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cnnbench import architectures
+from cnnbench.errors import CnnbenchError, Unsupported, UsageError
+from cnnbench.spec import Workload
+from cnnbench.worker import build, weights
+
+
+def lenet(kind: str | None = None) -> Workload:
+    settings = () if kind is None else (("weights", kind),)
+    return Workload("lenet", 1, (3, 32, 32), settings=settings)
+
+
+def test_weights_are_calibrated_unless_something_else_is_asked_for() -> None:
+    layer = Workload("conv:k8-3x3-p1", 1, (8, 8, 8))
+
+    assert weights.kind(lenet()) == "calibrated"
+    assert weights.kind(lenet("random")) == "random"
+    assert weights.kind(layer) == "random"
+
+
+@pytest.mark.parametrize("wrapped", [None, "state_dict", "model"])
+def test_a_state_dict_out_of_a_file_is_loaded(tmp_path: Path, wrapped: str | None) -> None:
+    path = tmp_path / "own.pt"
+    _, module = build.construct(lenet("random"), 7)
+    state = module.state_dict()
+    torch.save(state if wrapped is None else {wrapped: state}, path)
+
+    _, loaded = build.construct(lenet(str(path)), 0)
+
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "no such file"),
+        (b"not a file of tensors", "not a state dict"),
+        ({"other.weight": torch.ones(2)}, "not the weights of lenet"),
+        ([1, 2], "not a state dict but a list"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, content, words: str) -> None:
+    path = tmp_path / "own.pt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    elif content is not None:
+        torch.save(content, path)
+
+    with pytest.raises(CnnbenchError, match=words) as caught:
+        build.construct(lenet(str(path)), 0)
+
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
+    path, mark = tmp_path / "evil.pt", tmp_path / "ran"
+
+    class Evil:
+        def __reduce__(self):
+            return Path.touch, (mark,)
+
+    torch.save({"layer": Evil()}, path)
+
+    with pytest.raises(UsageError, match="not a state dict of tensors"):
+        build.construct(lenet(str(path)), 0)
+
+    assert not mark.exists()
+
+
+def test_the_librarys_own_weights_come_from_its_cache(tmp_path: Path, monkeypatch) -> None:
+    from torchvision import models
+
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    workload = Workload("squeezenet1_1", 1, (3, 224, 224), settings=(("weights", "pretrained"),))
+    with pytest.raises(Unsupported, match="is not there; download it once"):
+        build.construct(workload, 0)
+
+    torch.manual_seed(5)
+    state = architectures.build(architectures.resolve("squeezenet1_1")).state_dict()
+    name = models.get_model_weights("squeezenet1_1").DEFAULT.url.rpartition("/")[2]
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(state, tmp_path / "checkpoints" / name)
+    _, module = build.construct(workload, 0)
+
+    assert torch.equal(module.state_dict()["features.0.weight"], state["features.0.weight"])
+
+
+def test_networks_without_published_weights_say_so() -> None:
+    with pytest.raises(Unsupported, match="lenet has none in torchvision; give a file"):
+        build.construct(lenet("pretrained"), 0)
