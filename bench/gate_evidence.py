@@ -32,6 +32,7 @@ from typing import Any
 from bench import gate_rules, gate_simulation
 from bench.gate_rules import WORKLOADS, specs_of
 from cnnbench.gate.rule import SequentialRule, wilson
+from cnnbench.plan import Plan
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
 from cnnbench.runner.process import Processes
@@ -125,7 +126,9 @@ def measure_pairs(log: Log, facts: Line, layers: Line, how: PairedPlan, copies: 
         for _ in range(copies)
     ]
     executors = {"base": Processes(), "head": Processes()}
-    list(PairedSession(executors, how.plan, how.budget, _Quiet(log, facts)).measure(comparisons))
+    list(
+        PairedSession(executors, how.of_a_pair, how.budget, _Quiet(log, facts)).measure(comparisons)
+    )
 
 
 def peers(log: Log, facts: Line, layers: Line) -> None:
@@ -216,7 +219,7 @@ def truths(log: Log, effects: Sequence[float], seconds: float) -> dict[float, Li
 def measure(log: Log, given: argparse.Namespace) -> None:
     """Block after block, until the rounds or the minutes are over."""
     end = time.monotonic() + 60 * given.minutes
-    how = PairedPlan(rule=SequentialRule(0.05), slices=given.slices, budget=given.budget)
+    how = PairedPlan(SequentialRule(0.05), Plan(slices=given.slices), given.budget)
     for name, condition, effect in blocks(given.rounds, given.conditions, given.effects):
         if name in log.finished:
             continue
@@ -377,7 +380,7 @@ def main() -> None:
         help="of the core that a neighbour takes",
     )  # fmt: skip
     parser.add_argument("--effects", type=_numbers, default=(), metavar="EFFECT,…")
-    parser.add_argument("--slices", type=int, default=PairedPlan.slices)
+    parser.add_argument("--slices", type=int, default=PairedPlan.plan.slices)
     parser.add_argument("--budget", type=float, default=PairedPlan.budget)
     parser.add_argument("--truth-seconds", type=float, default=6.0)
     parser.add_argument("--truth", action="store_true", help="only find layers and their cost")

@@ -13,7 +13,7 @@ from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS, Device
+from cnnbench.spec import OPTIMIZERS
 from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cnnbench.analysis import Analysis
+    from cnnbench.axes import Asking
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
     from cnnbench.runner.campaign import Job
@@ -80,19 +81,13 @@ class Silent:
         """Ignored."""
 
 
-def _numbers(given: int | Sequence[int] | None) -> tuple[int, ...] | None:
-    if given is None:
-        return None
-    return (given,) if isinstance(given, int) else tuple(given)
-
-
 def run(
     models: str | Sequence[str] = "quick",
     modes: str | Sequence[str] = ("eager", "channels_last"),
     *,
     device: str | None = None,
     batch: int | Sequence[int] = 1,
-    size: int | tuple[int, int] | None = None,
+    size: int | tuple[int, int] | Sequence[tuple[int, int]] | None = None,
     input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
     phase: str | Sequence[str] = "inference",
     optimizer: str | Sequence[str] = OPTIMIZERS[0],
@@ -110,7 +105,7 @@ def run(
         modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
         device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
         batch: samples per call; several make a sweep.
-        size: height and width in place of each network's own.
+        size: height and width in place of each network's own; several pairs make a sweep.
         input: whole shape of one sample, for networks of your own.
         phase: ``inference``, ``training``, ``finetune``, or several.
         optimizer: for the phases that train, any of ``spec.OPTIMIZERS``.
@@ -130,21 +125,18 @@ def run(
     Raises:
         CnnbenchError: the request cannot be carried out; failures of single specs are rows instead.
     """
-    settings = _settings(more)
-    grid = Grid(
-        models=_words(models),
-        modes=_words(modes),
-        device=None if device is None else Device.parse(device),
-        batches=(batch,) if isinstance(batch, int) else tuple(batch),
-        phases=_words(phase),
-        sizes=() if size is None else ((size, size) if isinstance(size, int) else size,),
-        input=input,
-        optimizers=_words(optimizer),
-        threads=_numbers(threads),
-        arguments=arguments or {},
-        settings=settings,
-    )
-    return _measured(campaign.prepare(grid, _plan(more), executor), out, watcher)
+    given = more | {
+        "models": models, "modes": modes, "device": device, "batch": batch, "size": size,
+        "input": input, "phase": phase, "optimizer": optimizer, "threads": threads,
+    }  # fmt: skip
+    asked = {
+        asking.argument: _held(asking, value)
+        for _, asking in axes.asked()
+        if (value := given.pop(asking.argument, None)) is not None
+    }
+    plan = _plan(given)
+    grid = Grid.of(asked, arguments or {})
+    return _measured(campaign.prepare(grid, plan, executor), out, watcher)
 
 
 def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
@@ -153,14 +145,14 @@ def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Resu
     return Results((campaign.start(job, path, watcher or Silent(), name),))
 
 
-def _settings(given: dict[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Values of further axes, taken out of what was given."""
-    known = {name: axis.asking for name, axis in axes.settings().items()}
-    return {
-        name: asking.values(given.pop(name))
-        for name, asking in known.items()
-        if asking is not None and name in given
-    }
+def _held(asking: Asking, given: Any) -> Any:
+    """What a grid holds of an argument; an error names it."""
+    try:
+        return asking.held(given)
+    except UnknownName:
+        raise
+    except UsageError as error:
+        raise UsageError(f"{asking.argument}: {error}") from None
 
 
 def _plan(given: Mapping[str, Any]) -> Plan:
@@ -169,11 +161,6 @@ def _plan(given: Mapping[str, Any]) -> Plan:
         if name not in known:
             raise UnknownName("plan field", name, [*known, *axes.settings()])
     return Plan(**given)
-
-
-def _words(text: str | Sequence[str]) -> tuple[str, ...]:
-    parts = text.split(",") if isinstance(text, str) else text
-    return tuple(part.strip() for part in parts if part.strip())
 
 
 def load(*paths: str | Path) -> Results:
@@ -221,7 +208,8 @@ def measure(
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench import inprocess
 
-    return Results((inprocess.measure(module, inputs, _words(modes), device, chosen),))
+    words = _held(axes.asking("mode"), modes)
+    return Results((inprocess.measure(module, inputs, words, device, chosen),))
 
 
 def cost(
@@ -242,6 +230,10 @@ def cost(
     Raises:
         CnnbenchError: the inputs do not fit, or an operator needs values.
     """
+    if isinstance(module, str):
+        raise UsageError(
+            f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
+        )
     from cnnbench.analysis import analyze
 
     found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)  # type: ignore[arg-type]

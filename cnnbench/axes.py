@@ -1,14 +1,15 @@
 """The axes of a grid: everything that tells one spec from another, described once.
 
 Tables, pivots, curves, sentences, exports, command-line options and ``cnnbench.run`` read ``AXES``.
-A new axis is one row here and the place that uses its value: ``workload.setting(name, default)``.
+A new axis is one row here and the place that uses its value: ``workload.setting(name, default)``,
+which is text; the axis itself reads it as what it is.
 
 Knows specs; knows no records, no options of click and no formats.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from cnnbench.errors import SchemaError, UnknownName, UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 AxisValue = str | int | float | None
 
@@ -30,11 +31,13 @@ class Asking:
     Attributes:
         option: on the command line.
         field: of ``suite.Grid`` that holds them; empty for an axis that is a setting.
-        read: a value from its text; raises ``UsageError``.
+        read: a value from its text; raises ``UsageError``. For a setting, ``str`` of it is a text.
         metavar: one value in help texts.
         help: one line.
         usual: what holds if nothing is asked for, as text; ``None`` if that depends.
-        several: whether a list makes as many specs.
+        several: whether a list makes as many specs; if not, a comma is part of the value, as in the
+            path of a file.
+        shaped: a value is numbers joined by x, and in Python a tuple of them.
     """
 
     option: str
@@ -44,18 +47,43 @@ class Asking:
     help: str
     usual: str | None = None
     several: bool = True
+    shaped: bool = False
 
-    def values(self, given: str | Iterable[Any]) -> tuple[Any, ...]:
-        """Read every value once, from a comma-separated text or from several texts.
+    @property
+    def argument(self) -> str:
+        """The name of the argument of ``cnnbench.run``."""
+        return self.option.removeprefix("--").replace("-", "_")
+
+    def values(self, given: Any) -> tuple[Any, ...]:
+        """Read every value once, from a comma-separated text, one value, or several values.
 
         Raises:
-            UsageError: there is no value, or one is invalid.
+            UsageError: no value, an invalid one, or several where one is allowed.
         """
-        texts = given.split(",") if isinstance(given, str) else map(str, given)
-        parts = [text.strip() for text in texts]
+        parts = [text.strip() for text in self._texts(given)]
         if not parts or not all(parts):
-            raise UsageError(f"{self.option}: a value is missing in '{','.join(parts)}'")
-        return tuple(dict.fromkeys(map(self.read, parts)))
+            raise UsageError(f"a value is missing in '{','.join(parts)}'")
+        found = tuple(dict.fromkeys(map(self.read, parts)))
+        if len(found) > 1 and not self.several:
+            raise UsageError(f"takes one value, not {len(found)}")
+        return found
+
+    def held(self, given: Any) -> Any:
+        """What a grid holds: every value, or the only one of a field that takes one.
+
+        Raises:
+            UsageError: as ``values``.
+        """
+        found = self.values(given)
+        return found if self.several or not self.field else found[0]
+
+    def _texts(self, given: Any) -> list[str]:
+        if isinstance(given, str):
+            return given.split(",") if self.several else [given]
+        ones = [*given] if isinstance(given, Iterable) else [given]
+        if self.shaped and isinstance(given, Iterable) and all(isinstance(n, int) for n in ones):
+            ones = [tuple(ones)]
+        return [units.shape(one) if isinstance(one, tuple) else str(one) for one in ones]
 
 
 @dataclass(frozen=True)
@@ -94,11 +122,17 @@ class Axis:
         return "" if value in {None, self.default} else self.phrase.format(value)
 
 
-def setting(name: str, default: str, asking: Asking, **more: Any) -> Axis:
-    """An axis whose value is a setting of the workload."""
+def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
+    """An axis whose value is a setting of the workload, which keeps it as text."""
+
+    def of(spec: Spec) -> AxisValue:
+        text = spec.workload.setting(name, "")
+        value: AxisValue = asking.read(text) if text else default
+        return value
+
     return Axis(
         name,
-        lambda spec: spec.workload.setting(name, default),
+        of,
         asking,
         phrase=f"{name} {{}}",
         default=default,
@@ -182,6 +216,7 @@ AXES: tuple[Axis, ...] = (
          asking=Asking("--phase", "phases", _one_of("phase", PHASES), "PHASE",
                        f"Any of {', '.join(PHASES)}.", PHASES[0])),
     Axis("optimizer", _optimizer_of, phrase="optimizer {}", default=OPTIMIZERS[0], compared=True,
+         pivot=True,
          asking=Asking("--optimizer", "optimizers", _one_of("optimizer", OPTIMIZERS), "NAME",
                        f"For training and finetune: any of {', '.join(OPTIMIZERS)}; at learning"
                        " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
@@ -191,10 +226,11 @@ AXES: tuple[Axis, ...] = (
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
          asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
                        "SHAPE", "Full shape of one input sample, for your own networks.",
-                       several=False)),
+                       several=False, shaped=True)),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", _size, "SIZE",
-                       "Input height and width instead of each network's own, e.g. 160,224x192.")),
+                       "Input height and width instead of each network's own, e.g. 160,224x192.",
+                       shaped=True)),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
          asking=Asking("--device", "device", Device.parse, "DEVICE",
                        "cpu, cuda or cuda:INDEX.  [default: the best available]", several=False)),
@@ -241,9 +277,14 @@ def asked() -> list[tuple[Axis, Asking]]:
     return [(axis, axis.asking) for axis in AXES if axis.asking is not None]
 
 
+def asking(name: str) -> Asking:
+    """How an axis is asked for that is."""
+    return next(how for axis, how in asked() if axis.name == name)
+
+
 def settings() -> dict[str, Axis]:
     """The axes whose values are settings of a workload, by name."""
-    return {axis.name: axis for axis, asking in asked() if not asking.field}
+    return {axis.name: axis for axis, how in asked() if not how.field}
 
 
 def unusual(spec: Spec) -> dict[str, AxisValue]:
@@ -252,10 +293,10 @@ def unusual(spec: Spec) -> dict[str, AxisValue]:
     return {axis.name: axis.of(spec) for axis in given}
 
 
-def chosen(values: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def chosen(values: Mapping[str, AxisValue]) -> tuple[tuple[str, str], ...]:
     """Values of settings in the form that ``Workload`` keeps: sorted, without defaults."""
     known = settings()
-    return tuple(sorted((k, v) for k, v in values.items() if v != known[k].default))
+    return tuple(sorted((k, str(v)) for k, v in values.items() if v != known[k].default))
 
 
 def understood(spec: Spec) -> Spec:
@@ -263,10 +304,12 @@ def understood(spec: Spec) -> Spec:
 
     Raises:
         SchemaError: one is not, so that the spec would pass for another.
+        UsageError: the value of one cannot be.
     """
     for name, _ in spec.workload.settings:
         if name not in settings():
             raise SchemaError(f"{spec.id}: unknown axis '{name}'; install a newer cnnbench")
+        settings()[name].of(spec)
     return spec
 
 

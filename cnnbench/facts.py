@@ -1,4 +1,4 @@
-"""What a record can state about a step besides its time: structure, algorithm, ceilings.
+"""What a record can state about a step besides its time: structure, output check, ceilings.
 
 Frozen values that know nothing of specs, runs or files. Sizes are bytes, counts are counts.
 """
@@ -117,3 +117,82 @@ class Applicability:
     reason: str = ""
     executed_macs: int | None = None
     prepared_bytes: int | None = None
+
+
+# Output statuses, from the best to the worst.
+_SEVERITY = ("ok", "unchecked", "loose", "wrong")
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far a mode's output is from the reference.
+
+    Attributes:
+        status: ``ok``, ``loose``, ``wrong`` or ``unchecked``.
+        error: relative Frobenius error against fp32 eager.
+        error_float64: relative Frobenius error against float64 eager.
+        top1_agreement: share of input samples whose largest logit is the reference's, for
+            classifiers.
+        error_centred: the error of what depends on the picture, of the output where it is largest.
+        reason: why it is not ``ok``.
+    """
+
+    status: str
+    error: float | None = None
+    error_float64: float | None = None
+    top1_agreement: float | None = None
+    reason: str = ""
+    error_centred: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.status not in _SEVERITY:
+            raise SchemaError(f"output status '{self.status}' is none of {', '.join(_SEVERITY)}")
+
+    @property
+    def severity(self) -> int:
+        """Place of its status among all, from the best to the worst."""
+        return _SEVERITY.index(self.status)
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """How far an output is from another, relative to its norm.
+
+    Attributes:
+        whole: of all of it; ``None`` if it is not finite.
+        centred: of what depends on the picture: every value less its mean over pictures.
+    """
+
+    whole: float | None
+    centred: float | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The fp32 eager output that every mode is compared with.
+
+    Attributes:
+        repeatable: a second call gave the same bits.
+        error_float64: its own relative Frobenius error against float64.
+        subnormal_share: share of subnormal numbers among its activations; they cost 30 to 160 times
+            the time on CPU.
+        nonfinite: an activation was infinite or not a number.
+        random: the pass draws random numbers (dropout in training), so outputs cannot be compared.
+        subnormal_layer: the first layer with a subnormal number in its output, if any has one.
+        pictures: how many different samples the outputs are answers to.
+        picture_share: norm of the outputs less their mean over pictures, over their norm.
+        weights: ``calibrated``, or ``random`` as the network's builder initialised them.
+        rounding: precision -> for every output how far rounding alone moves it in this network;
+            for ``fp32`` its distance from float64.
+    """
+
+    repeatable: bool
+    error_float64: float | None
+    subnormal_share: float | None
+    nonfinite: bool
+    random: bool = False
+    subnormal_layer: str | None = None
+    pictures: int | None = None
+    picture_share: float | None = None
+    weights: str = "random"
+    rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, StoreError, UnknownName
-from cnnbench.record import Check, Record, Run
+from cnnbench.facts import Check
+from cnnbench.record import Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 

@@ -24,7 +24,7 @@ from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
-from cnnbench.record import Cost, Record, Reference, Run
+from cnnbench.record import Cost, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.environment import Environment
+    from cnnbench.facts import Reference
     from cnnbench.plan import Plan
 
 

@@ -74,7 +74,7 @@ def default_threads() -> int:
 
 
 def threads_for(cores: float) -> int:
-    """Threads that so many cores of time are enough for."""
+    """The number of threads that this much core time is enough for."""
     return max(1, int(cores))
 
 

@@ -18,10 +18,10 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
-from cnnbench.record import Cost, Memory, Reference, Run, run_from_json
+from cnnbench.record import Cost, Memory, Run, run_from_json
 
 if typing.TYPE_CHECKING:
     from cnnbench.spec import Spec

@@ -140,7 +140,7 @@ class Shift:
     freedom: int = 1
     rounds: int = 1
 
-    def half(self, alpha: float = 0.01) -> float | None:
+    def half(self, alpha: float) -> float | None:
         """Half-width of the interval with the error ``alpha`` on either side."""
         return None if self.error is None else t_quantile(1 - alpha, self.freedom) * self.error
 

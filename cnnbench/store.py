@@ -158,8 +158,8 @@ def create(path: Path, what: Manifest, environment: Environment) -> Writer:
     Raises:
         StoreError: the directory holds something, or cannot be made.
     """
+    refuse_full(path)
     try:
-        refuse_full(path)
         write_whole(path / ENVIRONMENT, encode(environment))
         write_whole(path / MANIFEST, encode(what))
     except OSError as error:
@@ -171,11 +171,16 @@ def refuse_full(path: Path) -> None:
     """Make a directory, or make sure that it is empty.
 
     Raises:
-        StoreError: it holds something.
+        StoreError: it holds something, or cannot be made.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    if any(path.iterdir()):
-        hint = f"continue it with --resume {path}, or" if (path / MANIFEST).exists() else "so"
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        full = any(path.iterdir())
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    if full:
+        run = (path / MANIFEST).exists()
+        hint = f"continue it with cnnbench run --resume {path}, or" if run else "so"
         holds = "another run" if (path / MANIFEST).exists() else "other files"
         raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
 

@@ -55,7 +55,7 @@ class Grid:
         device: ``None`` for the best present.
         threads: ``None`` for the cores that this process may use.
         arguments: keyword arguments of the builders.
-        settings: values of further axes by name; see ``axes.settings``.
+        settings: values of further axes by name, each as its axis reads it; see ``axes.settings``.
 
     Raises:
         UsageError: two fields contradict each other.
@@ -71,13 +71,26 @@ class Grid:
     input: tuple[int, ...] | None = None
     optimizers: tuple[str, ...] = OPTIMIZERS[:1]
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.sizes and self.input is not None:
-            raise UsageError("--size and --input are mutually exclusive; keep one")
+            raise UsageError("size and input are mutually exclusive; keep one")
         if self.optimizers != OPTIMIZERS[:1] and set(self.phases) == {"inference"}:
-            raise UsageError("--optimizer needs --phase training or finetune")
+            raise UsageError("optimizer needs phase training or finetune")
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any], arguments: Mapping[str, Any]) -> Grid:
+        """The grid of what was asked for.
+
+        Args:
+            asked: argument of an axis -> what ``Asking.held`` gives; what is usual may be missing.
+            arguments: keyword arguments of the builders.
+        """
+        given = [(axis.name, how) for axis, how in axes.asked() if how.argument in asked]
+        fields = {how.field: asked[how.argument] for _, how in given if how.field}
+        settings = {name: asked[how.argument] for name, how in given if not how.field}
+        return cls(**{"models": ()} | fields, arguments=arguments, settings=settings)
 
 
 @dataclass(frozen=True)
@@ -157,7 +170,7 @@ def expand(
         refused: models and shapes that they are known not to take, and why.
 
     Raises:
-        UsageError: nothing in the grid is possible.
+        UsageError: nothing is in the grid, or nothing of it is possible.
     """
     counts = grid.threads or (machine.default_threads(),)
     specs: list[Spec] = []
@@ -172,7 +185,9 @@ def expand(
                 macs[spec.id] = _macs(known[name], workload)
                 if reason:
                     impossible[spec.id] = reason
-    if specs and all(spec.id in impossible for spec in specs):
+    if not specs:
+        raise UsageError("nothing to measure: an axis of the grid has no value")
+    if all(spec.id in impossible for spec in specs):
         raise Unsupported(next(iter(impossible.values())))
     return Expansion(tuple(dict.fromkeys(specs)), impossible, macs)
 

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 import cnnbench
 from cnnbench.cli import main
-from cnnbench.record import Check
+from cnnbench.facts import Check
 from tests import made
 
 if TYPE_CHECKING:

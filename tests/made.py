@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import store
 from cnnbench.environment import Environment
+from cnnbench.facts import Check, Reference
 from cnnbench.plan import Plan
-from cnnbench.record import Check, Cost, Failure, Memory, Record, Reference, Run
+from cnnbench.record import Cost, Failure, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 
 if TYPE_CHECKING:

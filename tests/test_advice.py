@@ -9,9 +9,9 @@ import pytest
 
 from cnnbench import metrics
 from cnnbench.advice import Evidence, advise
-from cnnbench.facts import Ceilings
+from cnnbench.facts import Ceilings, Check, Reference
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Scope
-from cnnbench.record import Check, Memory, Record, Reference
+from cnnbench.record import Memory, Record
 from tests import made
 
 COMPILE = f"{made.WORKLOAD}/compile/cpu-t2"

@@ -37,12 +37,16 @@ def _read(text: str) -> str:
 
 
 DUMMY = axes.setting("dummy", "a", axes.Asking("--dummy", "", _read, "WORD", "A dummy.", "a"))
+WIDTH = axes.setting(
+    "width", 1, axes.Asking("--width", "", axes.positive, "N", "A number.", "1"), kind="whole"
+)
+FILE = axes.setting("file", None, axes.Asking("--file", "", str, "FILE", "A path.", several=False))
 
 
 @pytest.fixture
 def dummy(monkeypatch) -> None:
     """One more row, and one place that uses its value: b takes twice as long."""
-    monkeypatch.setattr(axes, "AXES", (*axes.AXES, DUMMY))
+    monkeypatch.setattr(axes, "AXES", (*axes.AXES, DUMMY, WIDTH, FILE))
     real = fake._seconds
     monkeypatch.setattr(
         fake,
@@ -50,7 +54,7 @@ def dummy(monkeypatch) -> None:
         lambda spec: (1 + (spec.workload.setting("dummy", "a") == "b")) * real(spec),
     )
     # Options are attached when a command is imported.
-    for name in ("run", "report"):
+    for name in ("run", "report", "ab", "max_batch", "advise"):
         monkeypatch.setattr(cli, name, importlib.import_module(f"cnnbench.cli.{name}"))
         monkeypatch.delitem(sys.modules, f"cnnbench.cli.{name}")
 
@@ -212,6 +216,109 @@ def test_the_command_line_takes_it(cnnbench_cli) -> None:
     assert "unknown dummy 'x'" in cnnbench_cli("run", "--dummy", "x").stderr
     assert "drop --dummy" in cnnbench_cli("run", "--resume", "here", "--dummy", "b").stderr
     assert "WORD,…" in cnnbench_cli("run", "--help").stdout
+
+
+@pytest.mark.usefixtures("dummy")
+@pytest.mark.parametrize("width", [(1, 2), "1,2", ["1", 2, 2]])
+def test_a_number_axis_stays_a_number(tmp_path, width) -> None:
+    found = cnnbench.run("lenet", "eager", device="cpu", threads=2, width=width, rounds=2,
+                         out=tmp_path / "run", executor="fake")  # fmt: skip
+
+    ids = [record.id for record in found.records]
+    assert ids == [
+        made.EAGER.replace("b8", "b1"),
+        "lenet/inference-b1-3x32x32-width=2/eager/cpu-t2",
+    ]
+    assert list(found.frame()["width"]) == [1, 2]
+    assert [WIDTH.of(record.spec) for record in cnnbench.load(tmp_path / "run").records] == [1, 2]
+    assert len(keep(found.entries, "width>=2")) == 1
+    assert "width 2" in pivot(found.entries, "width").columns[-1].title
+    assert json.loads(export(found.entries, "pytest-benchmark"))["benchmarks"][1]["params"][
+        "width"
+    ] == 2  # fmt: skip
+
+
+@pytest.mark.usefixtures("dummy")
+def test_one_value_needs_no_list(tmp_path) -> None:
+    found = cnnbench.run("lenet", "eager", width=2, executor="fake", out=tmp_path / "run")
+
+    assert [WIDTH.of(record.spec) for record in found.records] == [2]
+    with pytest.raises(UsageError, match=r"^width: '0' is not a positive whole number$"):
+        cnnbench.run("lenet", width=0, executor="fake")
+    with pytest.raises(UsageError, match="'x' is not a positive whole number"):
+        axes.understood(Spec.parse(made.EAGER.replace("/eager", "-width=x/eager")))
+
+
+@pytest.mark.usefixtures("dummy")
+def test_a_comma_in_a_path_is_part_of_it(tmp_path, cnnbench_cli) -> None:
+    path = "/my nets/a,b-c=d.pt"
+
+    found = cnnbench.run("lenet", "eager", file=path, executor="fake", out=tmp_path / "run")
+    done = cnnbench_cli("run", "--models", "lenet", "--modes", "eager", "--file", path,
+                        "--executor", "fake", "--dry-run")  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    given = [FILE.of(Spec.parse(line)) for line in done.stdout.splitlines() if "/" in line]
+    assert [FILE.of(record.spec) for record in found.records] == given == [path]
+    with pytest.raises(UsageError, match="file: takes one value, not 2"):
+        cnnbench.run("lenet", file=["a", "b"], executor="fake")
+
+
+@pytest.mark.usefixtures("dummy")
+def test_every_command_that_measures_a_grid_takes_them(tmp_path, cnnbench_cli) -> None:
+    fake = ("--device", "cpu", "--executor", "fake")
+    asked = ("--dummy", "b", "--width", "2")
+
+    paired = cnnbench_cli("ab", "eager", "channels_last", "--models", "lenet", *asked, "--pairs",
+                          "3", "--out", "ab", *fake)  # fmt: skip
+    most = cnnbench_cli("max-batch", "--models", "lenet", *asked, "--up-to", "4", *fake)
+    advice = cnnbench_cli("advise", "lenet", *asked, "--rounds", "2", "--out", "advice", *fake)
+
+    for done in (paired, most, advice):
+        assert done.exit_code == 0, done.output
+    for name in ("ab/base", "ab/head", "advice"):
+        for record in cnnbench.load(tmp_path / name).records:
+            assert (DUMMY.of(record.spec), WIDTH.of(record.spec)) == ("b", 2)
+    data = json.loads(cnnbench_cli("max-batch", "--models", "lenet", *asked, "--up-to", "4",
+                                   "--json", *fake).stdout)  # fmt: skip
+    assert "dummy=b-width=2" in json.dumps(data)
+
+
+def test_the_optimizer_may_become_columns(tmp_path) -> None:
+    found = cnnbench.run(
+        "lenet", "eager", phase="inference,training", optimizer="momentum,adam", rounds=2,
+        executor="fake", out=tmp_path / "run",
+    ).entries  # fmt: skip
+
+    wide = pivot(found, "optimizer")
+
+    assert [column.title for column in wide.columns][-3:] == [
+        "optimizer none", "optimizer momentum", "optimizer adam",
+    ]  # fmt: skip
+    assert [[value is not None for value in row[-3:]] for row in wide.rows] == [
+        [True, False, False], [False, True, True],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("argument", ["models", "modes", "batch", "size", "phase", "threads"])
+def test_no_value_is_refused(tmp_path, argument: str) -> None:
+    with pytest.raises(UsageError, match=f"{argument}: a value is missing"):
+        cnnbench.run(**{"models": "lenet", argument: ()}, executor="fake", out=tmp_path / "run")
+
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("empty", ["batches", "phases", "optimizers"])
+def test_an_empty_grid_is_refused(empty: str) -> None:
+    grid = Grid(**{"models": ("small",), "phases": ("training",), empty: ()})
+
+    with pytest.raises(UsageError, match="an axis of the grid has no value"):
+        suite.expand(grid, Device(), (Mode(),), {"small": Facts((3, 9, 9))})
+
+
+def test_a_typing_error_is_not_hidden_by_another() -> None:
+    with pytest.raises(UnknownName, match="did you mean adam"):
+        cnnbench.run("lenet", optimizer="adm", executor="fake")
 
 
 def test_made_records_have_no_settings() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cnnbench import choice, metrics, units
 from cnnbench.advice import Evidence, advise
-from cnnbench.record import Check
+from cnnbench.facts import Check
 from cnnbench.report import answers
 from cnnbench.report.conclusions import conclusions
 from cnnbench.report.page import modes as page

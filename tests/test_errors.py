@@ -61,3 +61,11 @@ def test_a_raised_error_keeps_its_kind_and_traceback(kind: str) -> None:
     error = errors.WorkerRaised("ValueError: x", kind, "Traceback …")
 
     assert (error.kind, error.traceback, str(error)) == (kind, "Traceback …", "ValueError: x")
+
+
+def test_where_nothing_is_close_and_there_are_few_all_are_named() -> None:
+    few = UnknownName("format", "nope", ["table", "csv"])
+    many = UnknownName("model", "qqq", [f"network{number}" for number in range(50)])
+
+    assert str(few) == "unknown format 'nope'; it is one of table, csv"
+    assert str(many) == "unknown model 'qqq'"

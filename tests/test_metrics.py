@@ -8,9 +8,9 @@ import pytest
 
 from cnnbench import metrics
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Structure
+from cnnbench.facts import Check, Structure
 from cnnbench.metrics import METRICS
-from cnnbench.record import Check, Memory, Part, Record
+from cnnbench.record import Memory, Part, Record
 from cnnbench.slices import Slice, Slices
 from tests import made
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cnnbench import metrics, record
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, SchemaError
-from cnnbench.record import Check, Failure, Record
+from cnnbench.facts import Check
+from cnnbench.record import Failure, Record
 from cnnbench.slices import Slice, Slices
 from tests import made
 

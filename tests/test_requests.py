@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from cnnbench import requests
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError, UnknownName
+from cnnbench.facts import Reference
 from cnnbench.plan import Plan, WarmUp
-from cnnbench.record import Reference
 from cnnbench.runner.fake import ANSWERS
 from cnnbench.spec import Spec
 from tests import made

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.record import Check, Run, run_from_json
+from cnnbench.facts import Check
+from cnnbench.record import Run, run_from_json
 from cnnbench.slices import WITNESSES, Slice, Slices, columns
 from tests import made
 

@@ -239,7 +239,9 @@ def create(path: Path) -> store.Writer:
 def test_a_directory_that_holds_another_run_is_left_alone(directory: Path) -> None:
     before = {path.name: path.read_bytes() for path in directory.iterdir()}
 
-    with pytest.raises(StoreError, match=r"holds another run; continue it with --resume .*--out"):
+    with pytest.raises(
+        StoreError, match=r"holds another run; continue it with cnnbench run --resume .*--out"
+    ):
         create(directory)
 
     assert {path.name: path.read_bytes() for path in directory.iterdir()} == before

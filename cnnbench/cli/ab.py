@@ -65,13 +65,13 @@ class Range(Parameter):
 
 @click.command(epilog=_EPILOG)
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
-@options.grid(modes=None)
+@options.grid(modes=())
 @click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
               help="Largest acceptable slowdown; the verdict switches at half of it.",
 )  # fmt: skip
 @click.option("--pairs", type=Range(), default="3..10", show_default=True,
               help="Number of pairs at the first look, and the most before the last.")  # fmt: skip
-@options.plan_option("slices", default=PairedPlan.slices, type=click.IntRange(min=3))
+@options.plan_option("slices", default=PairedPlan.plan.slices, type=click.IntRange(min=3))
 @options.plan_option("budget", default=f"{PairedPlan.budget:g}",
                      help="Time per benchmark; the same again to confirm a regression.",
 )  # fmt: skip
@@ -80,7 +80,7 @@ class Range(Parameter):
 @click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")
 @click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
               help="Git repository of the revisions.  [default: the current one]")  # fmt: skip
-@options.plan("seed", "timeout")
+@options.plan("seed", "timeout", "l2", "cudnn_benchmark")
 @verdicts.strict
 @verdicts.destinations
 @options.view(FORMATS)
@@ -119,25 +119,22 @@ def command(
     it is reported. If BASE and HEAD are models or modes, they replace --models or --modes; the
     defaults are quick and eager.
     """
-    found = revisions.repository(repo or Path.cwd())
-    if repo is not None and found is None:
+    where = revisions.repository(repo or Path.cwd())
+    if repo is not None and where is None:
         raise UsageError(f"--repo {repo}: not a git repository")
     pythons = (python_a, python_b)
-    both = sides.pair(words, found, pythons=any(pythons))
+    both = sides.pair(words, where, pythons=any(pythons))
     models, modes = paired.selection(grid.models, grid.modes, both)
     grid = replace(grid, models=models, modes=modes)
-    for line in paired.notices(models, both, found):
+    for line in paired.notices(models, both, where):
         click.echo(f"cnnbench: {line}", err=True)
-    how = PairedPlan(
-        SequentialRule(threshold, least=pairs[0], most=pairs[1]), slices, budget, plan.seed,
-        plan.timeout, executor=who, slowdown=fake_slowdown,
-    )  # fmt: skip
+    rule = SequentialRule(threshold, least=pairs[0], most=pairs[1])
+    how = PairedPlan(rule, replace(plan, slices=slices), budget)
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    with pair.pinned(core), pair.terminable(), sides.opened(both, found, pythons) as opened:
-        judgement = gate.judge(
-            _measured(paired.prepare(opened, grid, how), out, PairProgress(quiet=quiet)),
-            [Threshold("latency", threshold)],
-        )
+    with pair.pinned(core), pair.terminable(), sides.opened(both, where, pythons) as opened:
+        job = paired.prepare(opened, grid, how, who, fake_slowdown)
+        found = _measured(job, out, PairProgress(quiet=quiet))
+    judgement = gate.judge(found, [Threshold("latency", threshold)])
     verdicts.show(judgement, view, to, "ab")
     click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
     gate.conclude(judgement, strict=strict)

@@ -14,7 +14,7 @@ from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import Interrupted, SomeFailed, StoreError, UsageError
+from cnnbench.errors import SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
 from cnnbench.report import render, usability
 from cnnbench.report.table import entries, summary
@@ -82,13 +82,8 @@ def command(
             f" cnnbench run --resume {out})"
         )
     measuring.before(job.specs, job.executor, wait, quiet=quiet)
-    progress = Progress(total=len(job.specs), quiet=quiet)
-    try:
+    with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
         evidence = measure(job, untried, out, progress, name)
-    except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {out}") from None
-    finally:
-        progress.close()
     findings = advise(evidence)
     rows = entries([store.read(out)])
     text = json.dumps(_json(evidence, findings, out, rows), indent=1) + "\n"

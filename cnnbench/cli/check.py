@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import gate
-from cnnbench.cli import options, stored, verdicts
+from cnnbench.cli import measuring, options, stored, verdicts
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
@@ -79,6 +78,8 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
+    if run is not None and out:
+        raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
@@ -98,7 +99,7 @@ def _listener(*, quiet: bool) -> Listener:
     pairs = PairProgress(quiet=quiet)
     return Listener(
         say=pairs.say,
-        run=lambda total: closing(Progress(total=total, quiet=quiet)),
+        run=lambda total, path: measuring.interruptible(Progress(total=total, quiet=quiet), path),
         pairs=pairs,
         stored=lambda path: click.echo(f"kept in {path}", err=True),
     )

@@ -69,7 +69,7 @@ named is measured however long it takes.
               help="Other functions of the same shapes: none, all, or names.")  # fmt: skip
 @click.option("--dtype", type=Words(), default=(),
               help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
-@options.grid(modes=",".join(lab.MODES), batches=None, arguments=False,
+@options.grid(modes=",".join(lab.MODES), batches=(), arguments=False,
               without=_NOT_OF_LAYERS)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "memory_limit",
               base=replace(lab.PLAN, budget=lab.BUDGET))  # fmt: skip
@@ -139,9 +139,8 @@ def command(
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
     progress = Progress(total=len(found.job.specs), quiet=quiet)
     try:
-        return measuring.interruptible(
-            lambda: campaign.start(found.job, out, progress, name), progress, out
-        )
+        with measuring.interruptible(progress, out):
+            return campaign.start(found.job, out, progress, name)
     finally:
         # An interrupted run is resumed, and needs them then.
         if found.extraction is not None and model and (out / store.MANIFEST).exists():
@@ -157,10 +156,9 @@ def _apply(found: Lab, stored: StoredRun, *, quiet: bool) -> None:
     ]
     if not specs:
         raise UsageError("--apply: the model could not be measured, so nothing can be compared")
-    progress = Progress(total=len(specs), quiet=quiet)
     out = stored.path / shown.APPLIED
-    job = lab.changed(found.job, specs)
-    measuring.interruptible(lambda: campaign.start(job, out, progress), progress, out)
+    with measuring.interruptible(Progress(total=len(specs), quiet=quiet), out) as progress:
+        campaign.start(lab.changed(found.job, specs), out, progress)
 
 
 def _layers(

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import doctor, units
+from cnnbench import doctor, store, units
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from cnnbench.cli.progress import Progress
@@ -36,12 +37,13 @@ def show_grid(job: Job, *, as_json: bool) -> None:
 
 def extent(job: Job) -> str:
     """The size of a job in a line."""
+    specs = units.number(len(job.specs), "spec")
     rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
-        return f"{len(job.specs)} specs, {most}{job.plan.rounds} rounds, {rough}"
+        return f"{specs}, {most}{units.number(job.plan.rounds, 'round')}, {rough}"
     budget = units.clock(job.plan.budget)
-    return f"{len(job.specs)} specs, {budget} in all; a first answer to each takes {rough}"
+    return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
 def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:
@@ -87,16 +89,19 @@ def _say(text: str, *, quiet: bool) -> None:
         click.echo(f"cnnbench: {text}", err=True)
 
 
-def interruptible(work: Callable[[], StoredRun], progress: Progress, path: Path) -> StoredRun:
-    """Measure; Ctrl-C says how to go on.
+@contextmanager
+def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+    """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
 
     Raises:
         Interrupted: by the user.
     """
     try:
-        return work()
+        yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted; continue with: cnnbench run --resume {path}") from None
+        begun = (path / store.MANIFEST).exists()
+        how = f"; continue with: cnnbench run --resume {path}" if begun else ""
+        raise Interrupted(f"interrupted{how}") from None
     finally:
         progress.close()
 

@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from cnnbench import axes
 from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, Pair, Parameter, Percent, Seconds
+from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.plan import Plan
 from cnnbench.suite import Grid
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     Command = Callable[..., Any]
     Decorator = Callable[[Command], Command]
+    # A text, nothing at all, or whatever the grid itself takes for usual.
+    Usual = str | tuple[()] | None
 
 
 # What --wait waits for at most, where it is given no time.
@@ -85,26 +87,17 @@ class AxisValues(Parameter):
         if not isinstance(value, str):
             return value
         try:
-            found = self._asking.values(value if self._several else [value])
+            return self._asking.held(value if self._several else [value])
         except UsageError as error:
             return self.fail(str(error), param, ctx)
-        return found if self._asking.several else found[0]
 
 
-def _axis(axis: Axis, asking: Asking, usual: str | None, *, several: bool) -> Decorator:
-    names = (asking.option,) if several else (f"--{axis.name}", _key(asking))
+def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorator:
+    names = (asking.option,) if several else (f"--{axis.name}", asking.argument)
     kind = AxisValues(asking, several=several)
     return click.option(
-        *names, type=kind, default=usual, show_default=usual is not None, help=asking.help
+        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help
     )
-
-
-def _asked(name: str) -> Asking:
-    return next(asking for axis, asking in axes.asked() if axis.name == name)
-
-
-def _key(asking: Asking) -> str:
-    return asking.option.removeprefix("--").replace("-", "_")
 
 
 def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
@@ -119,7 +112,7 @@ def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
 
 _ARGUMENTS: Mapping[str, Decorator] = {
     "model_arg": click.option(
-        "--model-arg", type=Pair(), multiple=True,
+        "--model-arg", type=KeyValue(), multiple=True,
         help="Keyword argument for the builder of the network; may be repeated."),
     "classes": click.option(
         "--classes", type=click.IntRange(min=1),
@@ -137,8 +130,8 @@ MODELS = names("models", "MODEL…")
 def grid(
     *,
     models: str | Decorator | None = None,
-    modes: str | None = "eager",
-    batches: str | None = "1",
+    modes: Usual = "eager",
+    batches: Usual = "1",
     several: bool = True,
     without: Collection[str] = (),
     arguments: bool = True,
@@ -147,7 +140,7 @@ def grid(
 
     Args:
         models: the default, ``None`` for none; or an argument instead of the option.
-        modes: the default.
+        modes: the default; ``()`` for a grid without.
         batches: the default.
         several: options take lists; otherwise one value each.
         without: names of axes that the command does not ask for.
@@ -160,24 +153,15 @@ def grid(
             continue
         own = {"models": models, "modes": modes, "batches": batches}
         usual = own.get(asking.field, asking.usual)
-        options[_key(asking)] = (
+        options[asking.argument] = (
             usual if callable(usual) else _axis(axis, asking, usual, several=several)
         )
     return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, _grid)
 
 
 def _grid(given: dict[str, Any]) -> Grid:
-    fields: dict[str, Any] = {"models": (), "arguments": _arguments(given)}
-    settings = {}
-    for axis, asking in axes.asked():
-        value = given.get(_key(asking))
-        if value is None and _key(asking) in given and asking.field in {"modes", "batches"}:
-            fields[asking.field] = ()
-        elif value is not None and asking.field:
-            fields[asking.field] = value
-        elif value is not None:
-            settings[axis.name] = value
-    return Grid(**fields, settings=settings)
+    asked = {name: value for name, value in given.items() if value is not None}
+    return Grid.of(asked, _arguments(given))
 
 
 def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,6 +295,9 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
 
     def make(given: dict[str, Any]) -> View:
         kind = "json" if given.get("as_json") else given["kind"]
+        source = click.get_current_context().get_parameter_source("kind")
+        if kind != given["kind"] and source is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--json and --format {given['kind']} contradict each other; keep one")
         if kind not in known:
             raise UnknownName(what, kind, known)
         return View(kind, given["output"])
@@ -321,7 +308,8 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 # One number, for commands that have no grid.
 threads = click.option(
-    "--threads", type=AxisValues(_asked("threads"), several=False), help=_asked("threads").help,
+    "--threads", type=AxisValues(axes.asking("threads"), several=False),
+    help=axes.asking("threads").help,
     callback=lambda *given: given[-1][0] if given[-1] else None,
 )  # fmt: skip
 dry_run = click.option(

@@ -92,7 +92,7 @@ class Percent(Parameter):
         return share
 
 
-class Pair(Parameter):
+class KeyValue(Parameter):
     """``key=json``."""
 
     name = "KEY=JSON"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import units
+from cnnbench import store, units
 from cnnbench.cli import options
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
@@ -53,7 +53,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 )
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
-@options.out("profiles/SPEC")
+@options.out("profiles/SPEC-TIME-ID")
 @options.as_json
 @options.executor
 @options.debug
@@ -79,7 +79,8 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
-    folder = out or Path("profiles") / profiling.folder_name(spec)
+    name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
+    folder = out or Path("profiles") / name
     passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)
     found = profiling.profile(job, passes)
     files = _keep(found, folder)

@@ -133,9 +133,9 @@ def command(
         write(terminal.render(table, colour=True), view.output, colour=True)
         return
     text = render(table, view.kind)
-    view.write(text)
     if pictures and view.output is not None:
-        view.write(text + _pictures(kept, view.output))
+        text += _pictures(kept, view.output)
+    view.write(text)
 
 
 def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None:

@@ -105,8 +105,8 @@ def command(
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
         click.echo(f"cnnbench: the budget may not do: {measuring.extent(job)}", err=True)
-    progress = Progress(total=len(job.specs), quiet=quiet)
-    return measuring.interruptible(lambda: campaign.start(job, out, progress, name), progress, out)
+    with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
+        return campaign.start(job, out, progress, name)
 
 
 def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) -> int:
@@ -122,12 +122,8 @@ def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) ->
 def _resume(
     path: Path, left: int, *, retry_failed: bool, budget: float | None, quiet: bool
 ) -> StoredRun:
-    progress = Progress(total=left, quiet=quiet)
-    return measuring.interruptible(
-        lambda: campaign.resume(path, progress, retry_failed=retry_failed, budget=budget),
-        progress,
-        path,
-    )
+    with measuring.interruptible(Progress(total=left, quiet=quiet), path) as progress:
+        return campaign.resume(path, progress, retry_failed=retry_failed, budget=budget)
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:

@@ -22,9 +22,9 @@ from cnnbench import metrics
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
-from cnnbench.facts import Structure
+from cnnbench.facts import Check, Structure
 from cnnbench.gate.changes import Side
-from cnnbench.record import Check, Cost, Memory, Record, Run
+from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.version import VERSION
@@ -138,7 +138,7 @@ class Baseline:
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
 
 
-def side_of(baseline: Baseline, name: str) -> Side:
+def side(baseline: Baseline, name: str) -> Side:
     """A baseline file as a side of a comparison, with its learnt noise."""
     return Side(
         name=name,

@@ -18,6 +18,7 @@ from cnnbench.errors import Incomparable
 from cnnbench.gate import facets
 from cnnbench.gate.facets import Difference
 from cnnbench.gate.outcomes import PairedOutcome
+from cnnbench.gate.rule import ALPHA
 from cnnbench.metrics import METRICS, Metric
 from cnnbench.record import Record
 from cnnbench.stats import Estimate, Shift
@@ -66,7 +67,7 @@ class Change:
         how: ``exact`` (counts and bytes), ``paired`` (side by side), ``apart`` (at different
             times), ``described`` (of the measurement itself: a ratio without an interval, judged
             only where a threshold names it), or ``unknown`` (no ratio can be had).
-        ratio: new over old with a 98 % interval, one per cent on either side.
+        ratio: new over old with its interval, whose error on either side is ``rule.ALPHA``.
         pairs: log-ratios, one per common ensemble.
         shift: what the interval is made of.
         drift: half-width in log time that the machine may have drifted between the two.
@@ -156,7 +157,7 @@ class Comparison:
             return None
         mean = stats.mean_shift(shifts)
         drift = max(change.drift for change in found)
-        half = mean.half()
+        half = mean.half(ALPHA)
         return _ratio(mean, None if half is None else math.hypot(half, drift))
 
 
@@ -261,7 +262,7 @@ def _change(metric: Metric, before: Record, after: Record, drift: float) -> Chan
             metric.name, speedups, Change(metric.name, old, new, "paired"), before, after
         )
     shift = stats.shift(old, new)
-    ratio = _ratio(shift, shift.half())
+    ratio = _ratio(shift, shift.half(ALPHA))
     # What leaves waiting out is not disturbed by it.
     clocked = metric.name not in {"latency_awake", "cpu_time"}
     disturbed = (_disturbed(before) or _disturbed(after)) if clocked else ""
@@ -295,7 +296,7 @@ def of_pairs(metric: str, pairs: Sequence[float], known: Change | None = None) -
     signed = tuple(_FOLLOWS[metric] * value for value in pairs)
     shift = stats.shift_of(signed)
     old, new = (known.old, known.new) if known is not None else (None, None)
-    return Change(metric, old, new, "paired", _ratio(shift, shift.half()), signed, shift)
+    return Change(metric, old, new, "paired", _ratio(shift, shift.half(ALPHA)), signed, shift)
 
 
 def _paired(

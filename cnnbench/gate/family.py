@@ -9,6 +9,9 @@ Holm's procedure at ``ERROR``: the chance that even one of them is false is at m
 all comparisons, if every one of them had changed by just half the threshold. For identical code the
 chance is far smaller still. At 1 %, the handful of pairs that ends a look would seldom be clear
 enough for a long list, and real regressions would end as "inconclusive".
+
+The family is the comparisons, not the metrics: latency and throughput of a comparison are the same
+pairs, so that a threshold on one more of them takes nothing from the others.
 """
 
 from __future__ import annotations

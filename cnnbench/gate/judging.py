@@ -279,22 +279,23 @@ def _timed(change: Change, rule: SequentialRule) -> Decision:
 
 
 def _doubtful(findings: Sequence[MetricVerdict]) -> dict[tuple[str, str], MetricVerdict]:
-    """Regressions that are not significant among all others, as inconclusive."""
-    tests = {
-        (one.spec, one.metric): (_measured(one.change), _rule(one))
-        for one in findings
-        if one.change is not None and one.change.how == "paired"
-    }
-    doubtful, reason = family.unproven(tests), family.reason(len(tests))
-    return {
-        (one.spec, one.metric): replace(one, verdict="inconclusive", reason=reason)
-        for one in findings
-        if one.verdict == "regression" and (one.spec, one.metric) in doubtful
-    }
+    """Regressions that do not stand beside all others, as what they are then.
 
-
-def _measured(change: Change) -> tuple[float, ...]:
-    return change.pairs if change.outcome is None else change.outcome.measured
+    A metric's tests are those of its rows: other times of a row come from the same pairs and are no
+    further chance of a false alarm. What a session decided, it has decided beside all others.
+    """
+    paired: dict[str, dict[str, MetricVerdict]] = {}
+    for one in findings:
+        if one.change is not None and one.change.how == "paired" and one.change.outcome is None:
+            paired.setdefault(one.metric, {})[one.spec] = one
+    found = {}
+    for metric, rows in paired.items():
+        tests = {spec: (one.change.pairs, _rule(one)) for spec, one in rows.items() if one.change}
+        reason = family.reason(len(tests))
+        for spec in family.unproven(tests):
+            if rows[spec].verdict == "regression":
+                found[spec, metric] = replace(rows[spec], verdict="inconclusive", reason=reason)
+    return found
 
 
 def _rule(one: MetricVerdict) -> SequentialRule:

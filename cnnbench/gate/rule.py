@@ -31,6 +31,8 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 
 Better = Literal["lower", "higher"]
 
+# One-sided error of each look, and of every interval of a change on either side.
+ALPHA = 0.01
 # No more pairs are measured where those so far could only decide about a threshold this many
 # times as large; two pairs more than the fewest must have said so.
 HOPELESS = 2.0
@@ -49,7 +51,7 @@ class SequentialRule:
     """
 
     threshold: float
-    alpha: float = 0.01
+    alpha: float = ALPHA
     least: int = 3
     most: int = 10
     better: Better = "lower"

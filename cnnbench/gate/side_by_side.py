@@ -13,7 +13,7 @@ from cnnbench.metrics import METRICS
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.environment import Environment
     from cnnbench.gate.outcomes import PairedOutcome
@@ -50,7 +50,9 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
     """Replace the times of stored records by those measured side by side just now.
 
     What a network is made of still comes from the records: measuring both sides again would show
-    how both are today, not what changed since the baseline file was saved.
+    how both are today, not what changed since the baseline file was saved. A base that does not run
+    says nothing about the head: what the records say of its time stands, and if they say nothing
+    it is inconclusive.
 
     Args:
         stored: baseline file against head.
@@ -68,8 +70,19 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
 
 def _fresh(row: Row, outcome: PairedOutcome) -> tuple[Change, ...]:
     order = [one.name for one in METRICS]
-    changes = {change.metric: change for change in row.changes} | _changes(outcome)
+    stored = {change.metric: change for change in row.changes}
+    fresh = _without_base(stored, outcome) if outcome.failed == "base" else _changes(outcome)
+    changes = stored | fresh
     return tuple(sorted(changes.values(), key=lambda one: order.index(one.metric)))
+
+
+def _without_base(stored: Mapping[str, Change], outcome: PairedOutcome) -> dict[str, Change]:
+    known = stored.get("latency", Change("latency", None, None, "unknown"))
+    if known.how != "unknown":
+        return {}
+    reason = f"the old revision could not be measured beside it: {outcome.decision.reason}"
+    unsure = replace(outcome.decision, verdict="inconclusive", reason=reason)
+    return {"latency": replace(known, outcome=replace(outcome, decision=unsure))}
 
 
 def _changes(outcome: PairedOutcome) -> dict[str, Change]:

@@ -86,25 +86,16 @@ def machine_info(environment: Environment) -> dict[str, Any]:
 
 
 def _benchmark(record: Record) -> dict[str, Any]:
-    workload, mode = record.spec.workload, record.spec.mode
+    spec = record.spec
     times = samples(record)
     rounds = [value for run in record.runs if (value := metrics.run_seconds(run)) is not None]
-    params = {
-        "model": workload.model,
-        "mode": mode.text,
-        "batch": workload.batch,
-        "input": workload.shape_text,
-        "phase": workload.phase,
-        "device": record.spec.device.text,
-        "threads": record.spec.threads,
-        **axes.unusual(record.spec),
-    }
+    usual = [axis for axis in axes.shown() if axis.default is None]
     return {
-        "group": workload.id,
+        "group": spec.workload.id,
         "name": record.id,
         "fullname": record.id,
-        "params": params,
-        "param": mode.text,
+        "params": {axis.name: axis.of(spec) for axis in usual} | axes.unusual(spec),
+        "param": spec.mode.text,
         "extra_info": {"spec": record.id, "round_medians": rounds, **_counts(record)},
         "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True,
                     "min_rounds": len(times), "max_time": 0.0, "min_time": 0.0},

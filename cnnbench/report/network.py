@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
-from cnnbench.report.table import Column, Table, reason
+from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -81,7 +81,7 @@ def outcomes(network: Network, found: Sequence[NetworkOutcome]) -> Table:
         if one.change.layers
     ]
     notes += [
-        f"{_change(one)}: {reason(one.after)}" for one in found if one.after and reason(one.after)
+        f"{_change(one)}: {one.after.reason}" for one in found if one.after and one.after.reason
     ]
     caption = f"{title(network)}: changes that need no training, predicted and measured"
     return Table(_OUTCOMES, tuple(_outcome(one) for one in found), (caption,), tuple(notes))
@@ -141,7 +141,7 @@ def _outcome_dict(one: NetworkOutcome) -> dict[str, Any]:
         **_bounds("predicted_gain", "", None if predicted is None else predicted.gain),
         **_bounds("measured_gain", "", one.gain),
         "status": "not measured" if after is None else after.status,
-        "reason": "" if after is None else reason(after),
+        "reason": "" if after is None else after.reason,
     }
 
 

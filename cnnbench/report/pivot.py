@@ -25,7 +25,7 @@ def frame(found: Sequence[Entry]) -> pd.DataFrame:
     data = pd.DataFrame([list(row) for row in table.rows], columns=[c.name for c in table.columns])
     # A key must be equal to itself, which what is missing is not.
     return data.assign(**{
-        axis.name: [value or "" for value in data[axis.name]]
+        axis.name: ["" if pd.isna(value) else value for value in data[axis.name]]
         for axis in axes.AXES
         if axis.kind == "text"
     })  # fmt: skip
@@ -45,7 +45,7 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
     keys = _keys(data, field)
     columns, parts = [Column(key, key) for key in keys], []
     for value in data[field].drop_duplicates():
-        title = axis.phrase.format(value)
+        title = axis.phrase.format("none" if value == "" else value)
         parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
         if field == "mode" and value != "eager" and metric.name == "latency":
             parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics, units
 from cnnbench.gate.facets import FACETS
-from cnnbench.gate.rule import VERDICTS
+from cnnbench.gate.rule import ALPHA, VERDICTS
 from cnnbench.report import cells
 from cnnbench.report.table import FAKE
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnnbench.gate import Change, Judged, Judgement, MetricVerdict
     from cnnbench.gate.outcomes import PairedOutcome
 
+_INTERVAL = f"{units.significant(100 * (1 - 2 * ALPHA), 2)} % interval"
 # Lines of one row's structure that a table shows; the rest is counted.
 _LINES = 12
 
@@ -57,12 +58,12 @@ def _how(judgement: Judgement) -> list[str]:
     times = _times(judgement)
     lines = []
     if any(time.how == "paired" for time in times):
-        lines.append("latency measured side by side; 98 % interval over pairs")
+        lines.append(f"latency measured side by side; {_INTERVAL} over pairs")
     drifts = [time.drift for time in times if time.how == "apart"]
     if drifts:
         lines.append(
-            "latency measured at different times; 98 % interval over rounds, and the verdict allows"
-            f" for {units.percent(max(drifts))} of machine drift on top of it"
+            f"latency measured at different times; {_INTERVAL} over rounds, and the verdict"
+            f" allows for {units.percent(max(drifts))} of machine drift on top of it"
         )
     return lines
 

@@ -17,7 +17,7 @@ from cnnbench import axes, metrics, units
 from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
-from cnnbench.record import Record, Reference
+from cnnbench.record import Record
 from cnnbench.report import times, usability
 from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
@@ -25,6 +25,7 @@ from cnnbench.stats import Estimate, exact
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from cnnbench.facts import Reference
     from cnnbench.store import StoredRun
 
 # Where nothing was measured, no reader may think that it was.
@@ -138,7 +139,7 @@ class Entry:
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:
-    """Every record of the runs with its baseline."""
+    """Every record of the runs with its reference mode."""
     return [entry for run in runs for entry in _entries(run)]
 
 
@@ -167,13 +168,6 @@ def hoisted(axis: Axis, values: Collection[Value]) -> str:
     return "" if one in {None, axis.default} else axis.phrase.format(one)
 
 
-def reason(record: Record) -> str:
-    """Why a row is not ``ok``, in one line."""
-    if record.failure is not None:
-        return f"{record.failure.phase}: {record.failure.message}"
-    return record.check.reason if record.check is not None else ""
-
-
 # A column and how an entry fills it.
 Cell = tuple[Column, "Callable[[Entry], Any]"]
 
@@ -191,7 +185,7 @@ _SPEC: Cell = (Column("spec", "spec"), lambda e: e.record.id)
 
 _STATUS: tuple[Cell, ...] = (
     (Column("status", "status"), lambda e: e.record.status),
-    (Column("error", "error"), lambda e: reason(e.record)),
+    (Column("error", "error"), lambda e: e.record.reason),
 )
 
 _ORIGIN: tuple[Cell, ...] = (
@@ -374,7 +368,7 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     lines = usability.lines(found)
     for entry in found:
         record = entry.record
-        why = reason(record)
+        why = record.reason
         if why or record.status != "ok":
             lines.append(f"{record.id}: {record.status}: {why or 'not measured'}")
         lines += [f"{record.id}: {note}" for note in (*_gaps(record), *record.notes)]

@@ -107,7 +107,7 @@ def _fault(entry: Entry) -> str | None:
 
 
 def _gain(entry: Entry) -> Estimate | None:
-    """The speed-up of what is not the baseline itself."""
+    """The speed-up; ``None`` for the reference mode itself."""
     itself = entry.baseline is not None and entry.baseline.id == entry.record.id
     return None if itself else entry.speedup
 

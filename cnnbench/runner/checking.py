@@ -1,7 +1,8 @@
 """The current code against a baseline file or run: what ``cnnbench check`` measures and compares.
 
 If the revision of a baseline file can be checked out, it is measured side by side with the current
-code; otherwise the current code is measured alone, and the stored record decides.
+code. If it cannot, or does not run today, the current code is measured alone, and the stored record
+decides.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
 from cnnbench.runner.ab import paired, revisions
+from cnnbench.runner.ab.paired import BrokenSide, PairedPlan
 from cnnbench.runner.ab.session import PairWatcher
 from cnnbench.runner.session import Watcher
 from cnnbench.spec import Spec
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
     from cnnbench.gate import Threshold
     from cnnbench.gate.outcomes import PairedOutcome
+
+_BY_THE_RECORD = "the stored record decides, with wide limits"
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,13 @@ class Listener:
 
     Attributes:
         say: a line about what is done and why.
-        run: the watcher of a run of that many specs, while it lasts.
+        run: the watcher of a run of that many specs in that directory, while it lasts.
         pairs: the watcher of paired comparisons.
         stored: told where a new run lies.
     """
 
     say: Callable[[str], None]
-    run: Callable[[int], AbstractContextManager[Watcher]]
+    run: Callable[[int, Path], AbstractContextManager[Watcher]]
     pairs: PairWatcher
     stored: Callable[[Path], None]
 
@@ -77,7 +81,7 @@ def kept(path: Path) -> Kept:
         run = store.read(path)
         return Kept(path, gate.side_of(run), run.manifest.plan)
     found = baseline.read(path)
-    return Kept(path, baseline.side_of(found, path.name), found.plan, found.source)
+    return Kept(path, baseline.side(found, path.name), found.plan, found.source)
 
 
 def with_run(old: Kept, path: Path, side: Side) -> Comparison:
@@ -111,10 +115,14 @@ def with_now(
     if not specs:
         raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
-    beside = _beside(old, thresholds, listener, out, executor) if timing else []
-    if timing and not beside:
+    beside = _beside(old, plan, thresholds, listener, out, executor) if timing else []
+    if timing and all(one.failed == "base" for one in beside):
+        for one in beside[:1]:
+            listener.say(f"{one.decision.reason}; {_BY_THE_RECORD}")
+            # What the pairs left is in ``out`` already.
+            out = out / "alone" if out is not None else None
         where = out or Path("results") / store.new_run_name()
-        with listener.run(len(specs)) as watcher:
+        with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor)
         listener.stored(run.path)
         return with_run(old, run.path, gate.side_of(run))
@@ -134,6 +142,7 @@ def _remedy(old: Kept, run: Path | None = None) -> str:
 
 def _beside(
     old: Kept,
+    plan: Plan,
     thresholds: Sequence[Threshold],
     listener: Listener,
     out: Path | None,
@@ -141,13 +150,14 @@ def _beside(
 ) -> list[PairedOutcome]:
     """The revision of the baseline file and the head, measured side by side.
 
-    Empty if that revision cannot be rebuilt: then the stored record decides, less precisely.
+    Empty if that revision cannot be rebuilt or does not start: then the stored record decides, less
+    precisely.
     """
     repo = revisions.repository(Path.cwd())
     source = old.source or Source()
     lacking = _cannot_rebuild(source, repo)
     if repo is None or source.revision is None or lacking:
-        listener.say(f"{lacking}; comparing with its stored times, which detect only large changes")
+        listener.say(f"{lacking}; {_BY_THE_RECORD}")
         return []
     rules = _rules(old.side, thresholds)
     if not rules:
@@ -156,10 +166,27 @@ def _beside(
         f"measuring revision {source.revision[:12]} of the baseline file and the current code"
         " side by side"
     )
-    return paired.remeasure(
-        list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-        paired.PairedPlan(executor=executor), listener.pairs, out,
-    )  # fmt: skip
+    try:
+        return paired.remeasure(
+            list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
+            PairedPlan(plan=_conditions(plan)), listener.pairs, out, executor,
+        )  # fmt: skip
+    except BrokenSide as error:
+        if error.role != "base":
+            raise
+        listener.say(f"{error}; {_BY_THE_RECORD}")
+        return []
+
+
+def _conditions(kept: Plan) -> Plan:
+    """How pairs are measured: as pairs are, under the conditions of what is kept."""
+    return replace(
+        PairedPlan.plan,
+        seed=kept.seed,
+        timeout=kept.timeout,
+        l2=kept.l2,
+        cudnn_benchmark=kept.cudnn_benchmark,
+    )
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:

@@ -31,8 +31,8 @@ from cnnbench.costs import (
 )
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Structure
-from cnnbench.record import Check, Cost, Memory, Reference, Run
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference, Structure
+from cnnbench.record import Cost, Memory, Run
 from cnnbench.requests import (
     Accepted,
     ClockFigures,

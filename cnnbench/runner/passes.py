@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from cnnbench.facts import Reference
     from cnnbench.plan import Plan
-    from cnnbench.record import Reference
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload

@@ -348,7 +348,7 @@ class Processes:
         return Pool(scratch, self._origin)
 
     def core_use(self) -> CoreUse | None:
-        """Of this machine, now."""
+        """The use of the cores of this machine, now."""
         return quiet.read()
 
     def join(self, pool: object) -> Guests | None:

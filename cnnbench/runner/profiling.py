@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnbench import roofline
-from cnnbench.errors import SomeFailed, StoreError, Unsupported, UsageError, WorkerError
+from cnnbench import roofline, store
+from cnnbench.errors import SomeFailed, Unsupported, UsageError, WorkerError
 from cnnbench.profile import Profile
 from cnnbench.requests import CountLayers, ListPrimitives, ProbeCeilings, TimeLayers, TraceStep
 from cnnbench.runner import campaign
@@ -86,15 +86,16 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
 
     Raises:
         SomeFailed: there is neither a trace nor times of layers.
-        StoreError: the folder cannot be made.
+        StoreError: the folder holds something, or cannot be made.
     """
     (spec,) = job.specs
     base = Profile(spec=spec.id, environment=job.environment.fingerprint)
     plan = job.plan
+    if passes.folder is not None:
+        store.refuse_full(passes.folder)
     with asking(job.executor) as pool:
         found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:
-            _make(passes.folder)
             where, steps, stacks = str(passes.folder.resolve()), passes.steps, passes.stacks
             found.part(
                 "trace",
@@ -108,13 +109,6 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     if found.profile.trace is None and found.profile.layers is None:
         raise SomeFailed(f"{spec.id}: {'; '.join(found.profile.notes)}")
     return found.profile
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{folder}: {error.strerror}") from error
 
 
 class _Asker:

@@ -15,8 +15,8 @@ from cnnbench.record import Record, with_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from cnnbench.facts import Algorithm, Ceilings, Structure
-    from cnnbench.record import Cost, Failure, Memory, Reference, Run
+    from cnnbench.facts import Algorithm, Ceilings, Reference, Structure
+    from cnnbench.record import Cost, Failure, Memory, Run
     from cnnbench.spec import Spec, Workload
 
 

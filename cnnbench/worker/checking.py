@@ -14,7 +14,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.conv.problem import of_workload
-from cnnbench.record import Check, Deviation, Reference
+from cnnbench.facts import Check, Deviation, Reference
 from cnnbench.worker import convolution, outputs
 from cnnbench.worker import reference as references
 from cnnbench.worker.modes import PRECISIONS

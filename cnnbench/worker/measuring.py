@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.record import Check, Part, Run
+from cnnbench.facts import Check
+from cnnbench.record import Part, Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnbench.record import Deviation, Reference
+from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import outputs
 from cnnbench.worker.modes import PRECISIONS

@@ -53,6 +53,21 @@ def test_the_same_code_is_unchanged_and_kept_as_two_runs(ab, tmp_path: Path) -> 
     assert base.records[0].notes == ("base of a paired comparison: eager",)
 
 
+def test_both_sides_are_measured_under_the_conditions_asked_for(ab, tmp_path: Path) -> None:
+    words = ("eager", "eager", "--models", "lenet", "--out", "out", "--seed", "7")
+    conditions = ("--timeout", "90s", "--l2", "cold", "--cudnn-benchmark")
+    refused = ab(*words, *conditions)
+    result = ab(*words, *conditions, "--device", "cuda")
+
+    assert refused.exit_code == 2
+    assert "--l2 cold and --cudnn-benchmark: for CUDA devices only" in refused.stderr
+    assert result.exit_code == 0, result.stderr
+    for role in ("base", "head"):
+        plan = store.read(tmp_path / "out" / role).manifest.plan
+        assert (plan["seed"], plan["l2"], plan["timeout"]) == (7, "cold", 90.0)
+        assert plan["cudnn_benchmark"] is True
+
+
 def test_a_slower_head_is_a_regression(ab) -> None:
     result = ab("eager", "eager", "--models", "lenet", "--fake-slowdown", "0.1")
 

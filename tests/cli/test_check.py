@@ -8,11 +8,15 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from cnnbench import store
 from cnnbench.cli import ab, check
+from cnnbench.errors import WorkerError
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import Decision, decide
 from cnnbench.record import Failure
 from cnnbench.report import comparison
+from cnnbench.runner import inquiry
+from cnnbench.runner.ab import paired
 from cnnbench.runner.ab.session import PairedSession
 from tests import made
 
@@ -76,9 +80,9 @@ def test_missing_specs_are_not_passed_over(cnnbench_cli, baseline, tmp_path, eag
     assert "1 are missing" in done.stderr
 
 
-def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet") -> None:
+def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet", *more: str) -> None:
     words = ["--models", models, "--device", "cpu", "--threads", "1", "--quiet"]
-    done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake")
+    done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake", *more)
     assert done.exit_code == 0, done.stderr
     assert cnnbench_cli("baseline", "save", "old").exit_code == 0
 
@@ -147,16 +151,21 @@ def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_p
 EAGER = "lenet/inference-b1-3x32x32/eager/cpu-t1"
 
 
-def measured_as(pairs: tuple[float, ...], failure: Failure | None = None):
-    """A session in which every comparison shows these pairs."""
+def measured_as(
+    pairs: tuple[float, ...], failure: Failure | None = None, failed: str = "head", models: str = ""
+):
+    """A session in which every comparison (of these models) shows these pairs or fails."""
 
     def measure(session, comparisons):
         for one in comparisons:
             found = decide(pairs, one.rule, spent=True)
-            if failure is not None:
-                found = Decision("failed", reason=f"head: {failure.phase}: {failure.message}")
-            confirmation = pairs if found.verdict == "regression" else ()
-            yield PairedOutcome(one, found, pairs, confirmation, failure=failure, failed="head")
+            if failure is None or models not in one.base.id:
+                confirmation = pairs if found.verdict == "regression" else ()
+                yield PairedOutcome(one, found, pairs, confirmation)
+                continue
+            reason = f"{failed}: {failure.phase}: {failure.message}"
+            found = Decision("failed", reason=reason)
+            yield PairedOutcome(one, found, failure=failure, failed=failed)
 
     return measure
 
@@ -193,6 +202,82 @@ def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
     ]
     assert answers[0] == answers[1]
     assert answers[0][0] == verdict
+
+
+def test_both_are_measured_under_the_conditions_of_the_baseline(cnnbench_cli, tmp_path) -> None:
+    repository(tmp_path)
+    conditions = ("--seed", "7", "--l2", "cold", "--cudnn-benchmark", "--device", "cuda")
+    fake_baseline(cnnbench_cli, "lenet", *conditions)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake",
+                        "--out", "new")  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    for role in ("base", "head"):
+        plan = store.read(tmp_path / "new" / role).manifest.plan
+        assert (plan["seed"], plan["l2"], plan["cudnn_benchmark"]) == (7, "cold", True)
+        assert (plan["rounds"], plan["slices"]) == (10, 8)
+
+
+GONE = Failure("build", "raised", "ImportError: gone")
+
+
+def test_an_old_revision_that_no_longer_runs_leaves_the_answer_to_the_stored_record(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    monkeypatch.setattr(PairedSession, "measure", measured_as((), GONE, "base"))
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--json", "--executor", "fake",
+                        "--out", "new")  # fmt: skip
+
+    assert done.exit_code == 0, done.stderr
+    said = "base: build: ImportError: gone; the stored record decides, with wide limits"
+    assert done.stderr.count(said) == 1
+    found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
+    assert {row["how"] for row in found} == {"apart"}
+    assert (tmp_path / "new" / "alone" / "records.jsonl").exists()
+
+
+def test_one_network_that_the_old_revision_cannot_run_is_inconclusive(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli)
+    calm = (0.0, 0.001, -0.001)
+    monkeypatch.setattr(PairedSession, "measure", measured_as(calm, GONE, "base", "alexnet"))
+    words = ("check", "--baseline", "baseline.json", "--executor", "fake", "--quiet")
+
+    done = cnnbench_cli(*words)
+
+    assert done.exit_code == 0, done.stderr
+    assert "4 specs: 2 inconclusive, 2 unchanged" in done.stdout
+    reason = "the old revision could not be measured beside it: base: build: ImportError: gone"
+    assert done.stdout.count(f"latency: inconclusive: {reason}") == 2
+    assert cnnbench_cli(*words, "--strict").exit_code == 4
+
+
+@pytest.mark.parametrize(("role", "code"), [("base", 0), ("head", 2)])
+def test_a_side_that_does_not_even_start(cnnbench_cli, tmp_path, monkeypatch, role, code) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+
+    answers = iter(["base", "head"])
+
+    def describe(pool):
+        if next(answers) == role:
+            raise WorkerError("ImportError: gone")
+        return inquiry.describe(pool)
+
+    monkeypatch.setattr(paired, "describe", describe)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake")
+
+    assert done.exit_code == code, done.stderr
+    ending = "; the stored record decides, with wide limits" if role == "base" else ""
+    assert f"cnnbench: {role}, " in done.stderr
+    assert f": ImportError: gone{ending}\n" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -334,3 +419,13 @@ def test_every_column_for_machines_is_explained() -> None:
 
     explained = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert explained == [column.name for column in comparison.tidy([]).columns]
+
+
+def test_what_is_measured_already_keeps_no_run(cnnbench_cli, baseline, tmp_path) -> None:
+    run = tmp_path / "run"
+
+    result = cnnbench_cli("check", run, "--baseline", baseline, "--out", tmp_path / "out")
+
+    assert result.exit_code == 2
+    assert "measured already" in result.stderr
+    assert not (tmp_path / "out").exists()

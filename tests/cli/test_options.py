@@ -130,3 +130,10 @@ def test_a_stored_run_takes_no_grid_beside_it(cnnbench_cli, fake_run) -> None:
 
     assert done.exit_code == 2
     assert "run already defines what was measured; drop --batch" in done.stderr
+
+
+def test_two_formats_at_once_are_refused(cnnbench_cli, tmp_path) -> None:
+    result = cnnbench_cli("cost", "lenet", "--json", "--format", "csv", "--executor", "fake")
+
+    assert result.exit_code == 2
+    assert "--json and --format csv contradict each other; keep one" in result.stderr

@@ -11,7 +11,6 @@ from cnnbench.runner.profiling import folder_name
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 FAKE = ("--device", "cpu", "--threads", "2", "--executor", "fake")
-CELL = "lenet_inference-b1-3x32x32_eager_cpu-t2"
 
 
 def test_the_table_adds_up_and_says_so(cnnbench_cli) -> None:
@@ -44,6 +43,24 @@ def test_everything_is_kept_beside_the_trace(cnnbench_cli, tmp_path: Path) -> No
         "fake_1.1.pt.trace.json.gz", "stacks.folded", "profile.json", "layers.csv",
         "operators.csv", "memory.csv", "memory.json",
     }  # fmt: skip
+
+
+def test_a_kept_profile_is_not_overwritten(cnnbench_cli, tmp_path: Path) -> None:
+    cnnbench_cli("profile", "lenet", "--out", "here", *FAKE)
+    kept = (tmp_path / "here" / "profile.json").read_bytes()
+
+    done = cnnbench_cli("profile", "alexnet", "--out", "here", *FAKE)
+
+    assert done.exit_code == 2
+    assert done.stderr == "cnnbench: here holds other files; so choose another --out\n"
+    assert (tmp_path / "here" / "profile.json").read_bytes() == kept
+
+
+def test_without_a_directory_every_profile_has_its_own(cnnbench_cli, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert cnnbench_cli("profile", "lenet", *FAKE).exit_code == 0
+
+    assert len([*(tmp_path / "profiles").glob("lenet_inference-b1-*/profile.json")]) == 2
 
 
 def test_json_is_one_object_with_the_identity(cnnbench_cli) -> None:

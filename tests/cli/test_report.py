@@ -321,6 +321,7 @@ def test_pictures_that_cannot_be_written_are_one_line(cnnbench_cli, run) -> None
 
     assert result.exit_code == 2
     assert "out-pictures: File exists" in result.stderr
+    assert not (run.parent / "out.md").exists()
 
 
 def change(run, name: str, data) -> None:

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import store
-from cnnbench.cli.parameters import Bytes, Numbers, Pair, Seconds, Shape, Words
+from cnnbench.cli.parameters import Bytes, KeyValue, Numbers, Seconds, Shape, Words
 from cnnbench.cli.progress import Progress
 from cnnbench.runner import campaign
-from cnnbench.runner.fake import FakeWorker
+from tests.cli.test_measuring import interrupt_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,7 +232,7 @@ def test_another_run_in_the_directory_is_left_alone(run, tmp_path) -> None:
     result = run("--out", "out")
 
     assert result.exit_code == 2
-    assert "out holds another run; continue it with --resume out" in result.stderr
+    assert "out holds another run; continue it with cnnbench run --resume out" in result.stderr
     assert (tmp_path / "out" / "records.jsonl").read_bytes() == before
 
 
@@ -287,18 +287,6 @@ def test_resume_in_another_environment_exits_5(run, cnnbench_cli, tmp_path) -> N
     assert result.stderr == (
         "cnnbench: out was started in another environment (different: cpu); start a new run\n"
     )
-
-
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
-    """Ctrl-C when a worker is asked for something."""
-    real = FakeWorker.ask
-
-    def ask(self: FakeWorker, message: dict[str, Any], timeout: float) -> Any:
-        if wanted in json.dumps(message):
-            raise KeyboardInterrupt
-        return real(self, message, timeout)
-
-    monkeypatch.setattr(FakeWorker, "ask", ask)
 
 
 def test_ctrl_c_keeps_what_was_measured_and_says_how_to_go_on(
@@ -401,7 +389,7 @@ def test_how_long_is_left_is_told_once_something_is_done(screen: Screen) -> None
     assert "about 0:00:00 left" in screen.getvalue()
 
 
-TYPES = [Words(), Numbers(), Shape("3x8x8", (1, 2, 3)), Pair(), Bytes(), Seconds()]
+TYPES = [Words(), Numbers(), Shape("3x8x8", (1, 2, 3)), KeyValue(), Bytes(), Seconds()]
 
 
 @given(st.sampled_from(TYPES), st.text(max_size=15) | st.from_regex(r"[0-9x,.=a-zA-Z²٣ ]{1,8}"))
@@ -433,7 +421,7 @@ def test_durations_are_read(text: str, value: float) -> None:
      ("a={}", {})],
 )  # fmt: skip
 def test_arguments_are_json_or_a_plain_word(text: str, value: Any) -> None:
-    assert Pair().convert(text, None, None) == ("a", value)
+    assert KeyValue().convert(text, None, None) == ("a", value)
 
 
 def test_precision_and_budget_reach_the_plan_and_make_rounds_a_bound(run, tmp_path) -> None:
@@ -471,7 +459,7 @@ def test_an_optimizer_without_training_is_refused_in_one_line(run) -> None:
     result = run("--optimizer", "adam")
 
     assert result.exit_code == 2
-    assert "--optimizer needs --phase training or finetune" in result.stderr
+    assert "optimizer needs phase training or finetune" in result.stderr
 
 
 def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from cnnbench.facts import Algorithm, Ceilings, Structure
-from cnnbench.record import Check, Failure
+from cnnbench.facts import Algorithm, Ceilings, Check, Structure
+from cnnbench.record import Failure
 from tests import made
 
 if TYPE_CHECKING:

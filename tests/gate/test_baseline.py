@@ -184,7 +184,7 @@ def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
     kept = baseline.of_run(run, Source())
     entry = replace(kept.specs[made.EAGER], noise=baseline.Noise(0.01, 0.02))
 
-    side = baseline.side_of(replace(kept, specs={made.EAGER: entry}), "baseline.json")
+    side = baseline.side(replace(kept, specs={made.EAGER: entry}), "baseline.json")
 
     assert (side.noise, side.sessions) == ({made.EAGER: 0.02}, {made.EAGER: 1})
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Structure
+from cnnbench.facts import Check, Structure
 from cnnbench.gate import facets
-from cnnbench.record import Check, Record
+from cnnbench.record import Record
 from tests import made
 
 STEP = Structure(

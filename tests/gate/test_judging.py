@@ -6,10 +6,10 @@ import pytest
 
 from cnnbench import gate, metrics
 from cnnbench.environment import Environment
-from cnnbench.facts import Algorithm, Structure
+from cnnbench.facts import Algorithm, Check, Structure
 from cnnbench.gate import Judged, Judgement, Side, Threshold, thresholds
 from cnnbench.gate.judging import limits
-from cnnbench.record import Check, Record
+from cnnbench.record import Record
 from cnnbench.slices import Slices
 from cnnbench.spec import Spec
 from tests import made

@@ -13,7 +13,7 @@ from cnnbench import gate
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError
 from cnnbench.gate import Comparison, Judgement, Side, side_by_side, thresholds
-from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.outcomes import PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, SequentialRule, decide
 from cnnbench.record import Failure, Record
 from cnnbench.spec import Spec
@@ -128,6 +128,44 @@ def test_a_session_knows_more_than_its_pairs() -> None:
     (row,) = by_check(outcome(SLOWER, decision)).rows
 
     assert (row.verdict, row.reason) == ("inconclusive", "not confirmed")
+
+
+@pytest.mark.parametrize(
+    ("head", "verdict", "reason"),
+    [
+        (None, "inconclusive", "the old revision could not be measured beside it: base: build: x"),
+        ([[30]] * 3, "regression", ""),
+    ],
+)
+def test_a_base_that_no_longer_runs_leaves_the_answer_to_the_record(head, verdict, reason) -> None:
+    broken = replace(BROKEN, decision=Decision("failed", reason="base: build: x"), failed="base")
+    new = made.record(made.EAGER, head or [], ensemble="y")
+
+    found = gate.judge(side_by_side.with_outcomes(stored(new), [broken]), thresholds.defaults())
+
+    assert latency(found)[:3] == (verdict, verdict, reason)  # type: ignore[index]
+
+
+@pytest.mark.parametrize("count", [30, 60])
+def test_a_threshold_on_throughput_takes_nothing_from_latency(count: int) -> None:
+    barely = (0.03, 0.05, 0.07)
+    pairs = [barely, *[CALM] * (count - 1)]
+    outcomes = [renamed(outcome(one, confirmation=one), f"n{i}") for i, one in enumerate(pairs)]
+    outcomes = [replace(outcomes[0], decision=Decision("regression")), *outcomes[1:]]
+    session = together(outcomes)[0].verdict
+    latency = gate.Threshold("latency", 0.05)
+    found = side_by_side.comparison(("a", "b"), (made.ENVIRONMENT,) * 2, together(outcomes))
+
+    alone = gate.judge(found, [latency]).rows[0].findings
+    both = gate.judge(found, [latency, gate.Threshold("throughput", 0.05)]).rows[0].findings
+
+    assert alone[0] in both
+    assert alone[0].verdict == session == ("regression" if count == 30 else "inconclusive")
+
+
+def renamed(found: PairedOutcome, model: str) -> PairedOutcome:
+    spec = Spec.parse(made.EAGER.replace("lenet", model))
+    return replace(found, comparison=PairedComparison(spec, spec, RULE))
 
 
 def test_a_structure_that_regressed_says_more_than_a_time_that_failed() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.record import Check
+from cnnbench.facts import Check
 from cnnbench.report import answers
 from cnnbench.report.conclusions import conclusions
 from cnnbench.report.table import entries

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from cnnbench.facts import Structure
 from cnnbench.gate import Judgement, Side, side_by_side
 from cnnbench.gate.thresholds import defaults
 from cnnbench.report import reasons
+from cnnbench.stats import t_interval
 from tests import made
 from tests.gate.test_side_by_side import CALM, SLOWER, by_ab, outcome
 
@@ -32,6 +34,24 @@ def test_different_environments_are_said(judgement) -> None:
 
     assert "different environments, timing is advisory: cpu: A -> B" in lines
     assert any("still judged" in line for line in forced)
+
+
+def test_the_interval_that_is_shown_has_the_confidence_that_is_said() -> None:
+    judgement = by_ab(outcome(SLOWER))
+    (line,) = [one for one in reasons.captions(judgement) if "interval over pairs" in one]
+    said = float(line.split("; ")[1].split(" %")[0]) / 100
+    centre, half = t_interval(SLOWER, said)
+
+    ratio = judgement.rows[0].row.changes[0].ratio
+
+    assert ratio is not None
+    assert (ratio.low, ratio.high) == pytest.approx(
+        (math.exp(centre - half), math.exp(centre + half))
+    )
+
+
+def test_one_spec_is_one_spec(judgement) -> None:
+    assert reasons.counts(judgement) == "1 spec: 1 regression"
 
 
 def test_a_long_structure_is_cut_and_says_so() -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.facts import Reference
 from cnnbench.metrics import METRICS
-from cnnbench.record import Failure, Reference
-from cnnbench.report import table
+from cnnbench.record import Failure
 from cnnbench.report.table import summary, tidy
 from tests import made
 from tests.report.conftest import of
@@ -161,8 +161,8 @@ def test_a_table_of_nothing_is_empty() -> None:
 def test_a_reason_names_the_phase(eager) -> None:
     one = replace(eager, failure=Failure("warm up", "died", "killed by SIGKILL"))
 
-    assert table.reason(one) == "warm up: killed by SIGKILL"
-    assert table.reason(eager) == ""
+    assert one.reason == "warm up: killed by SIGKILL"
+    assert eager.reason == ""
 
 
 def test_an_optimizer_is_shown_where_it_is_not_the_usual_one() -> None:

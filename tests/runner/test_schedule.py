@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench.facts import Check
 from cnnbench.plan import Plan
-from cnnbench.record import Check, Failure, Run
+from cnnbench.record import Failure, Run
 from cnnbench.runner import schedule
 from cnnbench.runner.subject import Group, groups
 from cnnbench.slices import Slice, Slices

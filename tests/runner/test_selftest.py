@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from cnnbench import stats
 from cnnbench.errors import WorkerRaised
+from cnnbench.facts import Check
 from cnnbench.plan import Plan
-from cnnbench.record import Check, Memory
+from cnnbench.record import Memory
 from cnnbench.runner import fake, selftest
 from cnnbench.runner.executor import executor
 from cnnbench.runner.selftest import SelfTest

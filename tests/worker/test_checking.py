@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.record import Check, Deviation, Reference
+from cnnbench.facts import Check, Deviation, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
 from cnnbench.worker import reference as references

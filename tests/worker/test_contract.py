@@ -12,8 +12,8 @@ import pytest
 from cnnbench import requests
 from cnnbench.environment import Environment
 from cnnbench.errors import UsageError, WorkerRaised
+from cnnbench.facts import Reference
 from cnnbench.plan import Plan
-from cnnbench.record import Reference
 from cnnbench.requests import REQUESTS, Request
 from cnnbench.runner.fake import ANSWERS, Fake
 from cnnbench.runner.inquiry import tell

@@ -11,7 +11,7 @@ import torch
 from cnnbench import implementations
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import UnknownName, Unsupported, UsageError
-from cnnbench.record import Reference
+from cnnbench.facts import Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import algorithm, build, checking, convolution, modes
 from cnnbench.worker import reference as references

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.report import table as tables
 from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
@@ -30,7 +29,7 @@ def failures(found: Sequence[Entry]) -> Section | None:
                Column("reason", "why"), Column("details", "end of the output"))  # fmt: skip
     rows = tuple(
         (one.record.id, one.record.status, one.record.failure.kind if one.record.failure else None,
-         tables.reason(one.record) or "not measured",
+         one.record.reason or "not measured",
          (one.record.failure.details or None) if one.record.failure else None)
         for one in bad
     )  # fmt: skip

@@ -63,7 +63,7 @@ class PlotPoint:
 
     @property
     def ends(self) -> tuple[float, float] | None:
-        """The interval, unless it is so wide that nothing else on its axis could be told apart."""
+        """The interval, unless it is so wide that it would hide everything else on its axis."""
         if self.low is None or self.high is None or 0 < _WIDEST * self.low < self.high:
             return None
         return self.low, self.high

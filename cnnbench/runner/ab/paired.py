@@ -42,7 +42,21 @@ if TYPE_CHECKING:
 VERDICTS = "verdicts.json"
 # Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
+_PAIR = Plan(slices=8)
 _SCHEMA = 1
+
+
+class BrokenSide(UsageError):
+    """Nothing of one side can be measured.
+
+    Args:
+        message: which side and why, in one line.
+        role: ``base`` or ``head``.
+    """
+
+    def __init__(self, message: str, role: str) -> None:
+        super().__init__(message)
+        self.role = role
 
 
 @dataclass(frozen=True)
@@ -51,28 +65,20 @@ class PairedPlan:
 
     Attributes:
         rule: threshold and looks.
-        slices: turns of each side in a pair.
+        plan: turns of each side in a pair, seed, limits, and the conditions of a call.
         budget: seconds of measuring per benchmark and look, without starting processes.
-        seed, timeout, memory_limit: as of a run.
-        executor: ``process`` or ``fake``.
-        slowdown: by which the fake executor's head is slower.
     """
 
     rule: SequentialRule = field(default_factory=lambda: SequentialRule(0.05))
-    slices: int = 8
+    plan: Plan = _PAIR
     budget: float = 40.0
-    seed: int = 0
-    timeout: float = 600.0
-    memory_limit: int | None = None
-    executor: str = "process"
-    slowdown: float = 0.0
 
     @property
-    def plan(self) -> Plan:
+    def of_a_pair(self) -> Plan:
         """The sampling plan of one pair; slow networks get fewer slices than would fit."""
-        return Plan(
+        return replace(
+            self.plan,
             rounds=self.rule.most,
-            slices=self.slices,
             # Both sides of the fewest pairs that can decide shall fit into the budget; and a pair
             # of a slow network, whose slices are long and few suffice, shall not take much longer
             # than another's, because pairs tell more than slices.
@@ -80,9 +86,6 @@ class PairedPlan:
             # What has not warmed up by then is seen in the drift of its slices.
             warm_up_calls=5,
             warm_up_seconds=0.1,
-            seed=self.seed,
-            timeout=self.timeout,
-            memory_limit=self.memory_limit,
         )
 
 
@@ -121,21 +124,29 @@ class PairedJob:
         )
 
 
-def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> PairedJob:
+def prepare(
+    both: tuple[CodeSide, CodeSide],
+    grid: Grid,
+    how: PairedPlan,
+    executor: str = "process",
+    slowdown: float = 0.0,
+) -> PairedJob:
     """Prepare a paired measurement: what is compared, and where.
 
     Args:
         both: the sides, open.
         grid: models, modes, device; the sides replace in it what they are.
         how: how pairs are measured.
+        executor: ``process`` or ``fake``.
+        slowdown: by which the fake executor's head is slower.
 
     Raises:
         UsageError: something in the grid is wrong or not possible on the base's side.
     """
-    executors = {side.role: _executor(side, how) for side in both}
-    job = _prepared(both[0], _asked(grid, both[0].named), executors["base"])
+    executors = {side.role: _executor(side, executor, slowdown) for side in both}
+    job = _prepared(both[0], _asked(grid, both[0].named), how.plan, executors["base"])
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(grid, both[1].named), executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), how.plan, executors["head"])
         specs, environment = other.specs, other.environment
     else:
         specs, environment = job.specs, _environment(both[1], executors["head"])
@@ -148,16 +159,16 @@ def prepare(both: tuple[CodeSide, CodeSide], grid: Grid, how: PairedPlan) -> Pai
     return PairedJob(
         both,
         comparisons,
-        replace(how.plan, memory_limit=job.plan.memory_limit),
+        replace(how.of_a_pair, memory_limit=job.plan.memory_limit),
         {"base": job.environment, "head": environment},
         executors,
         how.budget,
     )
 
 
-def _executor(side: CodeSide, how: PairedPlan) -> Executor:
-    if how.executor == "fake":
-        return Fake(side.role, how.slowdown if side.role == "head" else 0.0)
+def _executor(side: CodeSide, name: str, slowdown: float) -> Executor:
+    if name == "fake":
+        return Fake(side.role, slowdown if side.role == "head" else 0.0)
     return Processes(side.origin)
 
 
@@ -168,9 +179,9 @@ def _asked(grid: Grid, named: Named) -> Grid:
     return replace(grid, modes=(named.value,)) if named.kind == "mode" else grid
 
 
-def _prepared(side: CodeSide, grid: Grid, who: Executor) -> campaign.Job:
+def _prepared(side: CodeSide, grid: Grid, plan: Plan, who: Executor) -> campaign.Job:
     try:
-        return campaign.prepare(grid, who=who)
+        return campaign.prepare(grid, plan, who)
     except (UsageError, WorkerError) as error:
         raise _of_side(side, error) from error
 
@@ -183,14 +194,14 @@ def _environment(side: CodeSide, who: Executor) -> Environment:
         raise _of_side(side, error) from error
 
 
-def _of_side(side: CodeSide, error: CnnbenchError) -> UsageError:
+def _of_side(side: CodeSide, error: CnnbenchError) -> BrokenSide:
     """An error of one side, in one line that names the side if necessary."""
     text = str(error)
     if "No module named 'torch" in text:
         module = text.partition("No module named ")[2]
         text = f"that interpreter has no {module.strip(chr(39))}; install it there"
     plain = side.named.kind in {"model", "mode"}
-    return UsageError(text if plain else f"{side.role}, {side.text}: {text}")
+    return BrokenSide(text if plain else f"{side.role}, {side.text}: {text}", side.role)
 
 
 def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[PairedOutcome]:
@@ -289,6 +300,8 @@ def remeasure(
     how: PairedPlan,
     watcher: PairWatcher,
     out: Path | None = None,
+    executor: str = "process",
+    slowdown: float = 0.0,
 ) -> list[PairedOutcome]:
     """Measure specs now: a recorded revision, e.g. of a baseline file, against another one.
 
@@ -300,17 +313,20 @@ def remeasure(
         how: how pairs are measured; its own rule is not used.
         watcher: told of progress.
         out: where to keep the runs and verdicts; ``None`` keeps nothing.
+        executor: ``process`` or ``fake``.
+        slowdown: by which the fake executor's head is slower.
 
     Raises:
-        UsageError: a revision does not exist or cannot be checked out, or a side has no torch.
+        UsageError: a revision does not exist or cannot be checked out.
+        BrokenSide: a side does not start, or has no torch.
     """
     both = sides.pair(words, repo, pythons=False)
     comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
     with sides.opened(both, repo, (None, None)) as opened:
-        executors = {side.role: _executor(side, how) for side in opened}
+        executors = {side.role: _executor(side, executor, slowdown) for side in opened}
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
-        limit = how.memory_limit or campaign.memory_limit(comparisons[0].base.device)
-        plan = replace(how.plan, memory_limit=limit)
+        limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
+        plan = replace(how.of_a_pair, memory_limit=limit)
         prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
         return run(prepared, out, watcher)
 

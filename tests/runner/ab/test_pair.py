@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.facts import Check
 from cnnbench.plan import Plan
-from cnnbench.record import Check, Run
+from cnnbench.record import Run
 from cnnbench.requests import MeasureLatency, Request, TakeSlice
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun, pinned

@@ -35,9 +35,11 @@ def rule_of(spec: Spec) -> SequentialRule:
 def test_a_baselines_source_is_measured_again_with_a_rule_for_each_spec(
     repo: Path, tmp_path: Path
 ) -> None:
-    how, out = PairedPlan(executor="fake", slowdown=0.1), tmp_path / "out"
+    out = tmp_path / "out"
 
-    found = paired.remeasure(IDS, ("baseline", "."), repo, rule_of, how, Ear(), out)
+    found = paired.remeasure(
+        IDS, ("baseline", "."), repo, rule_of, PairedPlan(), Ear(), out, "fake", slowdown=0.1
+    )
 
     assert [one.comparison.base.id for one in found] == IDS
     assert [one.verdict for one in found] == ["regression", "unchanged"]
@@ -51,7 +53,7 @@ def test_a_baselines_source_is_measured_again_with_a_rule_for_each_spec(
 def test_nothing_need_be_kept(repo: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     found = paired.remeasure(
-        IDS, ("baseline", "main"), repo, rule_of, PairedPlan(executor="fake"), Ear()
+        IDS, ("baseline", "main"), repo, rule_of, PairedPlan(), Ear(), executor="fake"
     )
 
     assert {one.verdict for one in found} == {"unchanged"}
@@ -60,13 +62,13 @@ def test_nothing_need_be_kept(repo: Path, tmp_path: Path) -> None:
 
 def test_a_source_that_is_no_more_is_said(repo: Path) -> None:
     with pytest.raises(UsageError, match="unknown revision"):
-        paired.remeasure(IDS, ("rev:gone", "."), repo, rule_of, PairedPlan(executor="fake"), Ear())
+        paired.remeasure(IDS, ("rev:gone", "."), repo, rule_of, PairedPlan(), Ear())
 
 
 def test_slow_networks_get_fewer_slices_so_that_the_fewest_pairs_fit() -> None:
-    plan, short = PairedPlan(budget=30.0).plan, PairedPlan(budget=3.0).plan
+    plan, short = PairedPlan(budget=30.0).of_a_pair, PairedPlan(budget=3.0).of_a_pair
 
-    assert plan.turns(0.001) == PairedPlan.slices == 8
+    assert plan.turns(0.001) == PairedPlan.plan.slices == 8
     assert plan.turns(0.15) == 5
     assert plan.turns(60.0) == 3
     assert short.turns(0.1) == 5

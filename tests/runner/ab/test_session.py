@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
+from cnnbench.facts import Check
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
-from cnnbench.record import Check, Run
+from cnnbench.record import Run
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
