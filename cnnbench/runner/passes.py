@@ -139,10 +139,10 @@ class Passes:
         try:
             return ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
-            if error.phase != "reference float64":
+            less = _without(request, error)
+            if less is None:
                 raise
-            # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-            return ask(self._pool, replace(request, float64=False), self._plan.timeout)
+            return self._ask_reference(less)
 
     def _cost(self, workload: Workload) -> None:
         members = self._group.members(workload)
@@ -254,6 +254,22 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
+
+
+def _without(request: ComputeReference, error: WorkerError) -> ComputeReference | None:
+    """The request without the part that failed, if there is a reference without it."""
+    if error.phase == "reference float64":
+        # Too slow or too large in float64 only: fp32 eager alone is a reference too.
+        return replace(request, float64=False)
+    if error.phase.startswith("rounding "):
+        failed = error.phase.removeprefix("rounding ")
+        return replace(
+            request, precisions=tuple(one for one in request.precisions if one != failed)
+        )
+    if error.phase == "calibrate" and error.kind != "timeout":
+        # Several pictures at once may need more memory than one, or be refused.
+        return replace(request, calibrate=None)
+    return None
 
 
 def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,9 +9,12 @@ from cnnbench import metrics
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
+from cnnbench.requests import ComputeReference
+from cnnbench.runner import passes
 from cnnbench.runner.process import StarterDied
 from cnnbench.runner.session import Session
 from cnnbench.runner.subject import batches
+from tests import made
 from tests.runner.conftest import Ear, Heard, Trouble, specs
 
 if TYPE_CHECKING:
@@ -380,3 +384,26 @@ def test_a_budget_that_is_spent_leaves_a_note_for_what_was_left_out() -> None:
 
     assert (record.status, record.memory) == ("ok", None)
     assert record.notes == ("memory and structure not measured: the budget left no time",)
+
+
+@pytest.mark.parametrize(
+    ("phase", "kind", "left"),
+    [
+        ("reference float64", "timeout", {"float64": False}),
+        ("rounding bf16", "out_of_memory", {"precisions": ("fp16",)}),
+        ("calibrate", "out_of_memory", {"calibrate": None}),
+        ("calibrate", "timeout", None),
+        ("reference fp32", "error", None),
+    ],
+)
+def test_a_reference_is_taken_without_the_part_that_failed(phase: str, kind: str, left) -> None:
+    error = WorkerRaised("no memory left", kind)
+    error.phase = phase
+    request = ComputeReference(
+        spec=made.EAGER, seed=0, reference_path="x", float64=True, precisions=("bf16", "fp16"),
+        calibrate="y",
+    )  # fmt: skip
+
+    found = passes._without(request, error)
+
+    assert found == (None if left is None else replace(request, **left))
