@@ -2,7 +2,7 @@
 
 Knows nothing of what the values mean. A field that is unknown, has the wrong type, or is missing
 without a default raises an error that names its path, so that a foreign file is refused and never
-read in part.
+read in part. Where unknown fields are expected, ``without_unknown`` leaves them out first.
 
 Readers are built once per type and do not keep track of where they are: a refusal collects its
 place on the way out.
@@ -52,6 +52,29 @@ def decode(kind: type[T], data: Any, path: str = "") -> T:
     except _MisfitError as error:
         raise SchemaError(f"{path or kind.__name__}{error.place}: {error.why}") from None
     return result
+
+
+def without_unknown(kind: Any, data: Any) -> Any:
+    """JSON data without the fields that ``kind`` does not have, at any depth.
+
+    For what another revision wrote. Data that does not fit is left for ``decode`` to refuse, and
+    so are unions of several types, because which of them is meant is not known yet.
+    """
+    inner = typing.get_args(kind)
+    if typing.get_origin(kind) in _UNIONS:
+        others = _alternatives(kind)
+        return without_unknown(others[0], data) if len(others) == 1 else data
+    if isinstance(data, Mapping):
+        if dataclasses.is_dataclass(kind):
+            known = _hints(typing.cast("type", kind))
+            hints = {one.name: known[one.name] for one in dataclasses.fields(kind)}
+        else:
+            hints = dict.fromkeys(data, inner[-1] if inner else Any)
+        return {name: without_unknown(hints[name], data[name]) for name in data if name in hints}
+    if isinstance(data, list) and inner:
+        kinds = repeat(inner[0]) if inner[-1] is Ellipsis else chain(inner, repeat(Any))
+        return [without_unknown(one, part) for one, part in zip(kinds, data, strict=False)]
+    return data
 
 
 class _MisfitError(Exception):

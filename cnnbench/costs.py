@@ -6,10 +6,8 @@ Values only: knows nothing of tracing, tables or text. Sizes are bytes, counts a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
-
-from cnnbench.codec import encode
+from dataclasses import dataclass, field
+from typing import Literal
 
 Phase = Literal["inference", "training", "finetune"]
 Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
@@ -70,16 +68,6 @@ class OpRow:
         flops = 2 * self.macs + self.bias_adds + self.elementwise_flops
         return flops / moved if moved else None
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names."""
-        plain, intensity = asdict(self), self.arithmetic_intensity
-        adds = self.macs + self.bias_adds
-        return plain | {
-            "flops": 2 * self.macs,
-            "mult_adds": adds,
-            "arithmetic_intensity": intensity,
-        }
-
 
 @dataclass(frozen=True)
 class Totals:
@@ -113,18 +101,6 @@ class Totals:
         moved = self.read_bytes + self.written_bytes
         flops = self.flops + self.bias_adds + self.elementwise_flops
         return flops / moved if moved else None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names."""
-        plain = asdict(self)
-        elementwise = plain.pop("elementwise")
-        return {
-            **plain,
-            "flops": self.flops,
-            "mult_adds": self.mult_adds,
-            "elementwise_flops": elementwise,
-            "arithmetic_intensity": self.arithmetic_intensity,
-        }
 
 
 @dataclass(frozen=True)
@@ -174,12 +150,6 @@ class LayerRow:
     def share(self, macs: int) -> float:
         """Its part of a network's multiply-accumulates."""
         return self.totals.macs / macs if macs else 0.0
-
-    def to_json(self, macs: int) -> dict[str, Any]:
-        """Plain JSON types with stable names; ``macs`` are the whole network's."""
-        facts = asdict(self) | self.totals.to_json()
-        del facts["totals"], facts["backward"]
-        return facts | {"backward_macs": self.backward.macs, "share": self.share(macs)}
 
 
 @dataclass(frozen=True)
@@ -279,39 +249,6 @@ class CostTotals:
         """Layer -> what each data-dependent item adds there."""
         return {slope.layer: slope.macs for slope in self.slopes}
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names."""
-        return {
-            "name": self.name,
-            "phase": self.phase,
-            "optimizer": self.optimizer,
-            "batch": self.batch,
-            "input": encode(self.input),
-            "params": self.params,
-            "trainable_params": self.trainable_params,
-            "auxiliary_params": self.auxiliary_params,
-            "buffers": self.buffers,
-            "macs": self.macs,
-            "flops": self.inference.flops,
-            "mult_adds": self.inference.mult_adds,
-            "bias_adds": self.inference.bias_adds,
-            "elementwise_flops": dict(self.inference.elementwise),
-            "macs_per_sample": self.macs // max(self.batch, 1),
-            "training_macs": self.training_macs,
-            "read_bytes": self.inference.read_bytes,
-            "written_bytes": self.inference.written_bytes,
-            "arithmetic_intensity": self.inference.arithmetic_intensity,
-            "activation_peak_bytes": self.memory.activations,
-            "memory_peak_bytes": self.memory.peak,
-            "memory": asdict(self.memory),
-            "uncounted": dict(self.uncounted),
-            "complete": not self.uncounted,
-            "macs_per_item": self.macs_per_item,
-            "assumptions": list(self.assumptions),
-            "method": METHOD,
-            "real": self.real,
-        }
-
 
 @dataclass(frozen=True)
 class CrosscheckDifference:
@@ -346,14 +283,6 @@ class CrossCheck:
         gap = (self.ours or 0) - (self.theirs or 0)
         return gap == sum(d.ours - d.theirs for d in self.differences)
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names."""
-        plain = asdict(self)
-        error = plain.pop("error")
-        return (
-            {"tool": self.tool, "error": error} if error else plain | {"explained": self.explained}
-        )
-
 
 @dataclass(frozen=True)
 class CostReport:
@@ -376,17 +305,6 @@ class CostReport:
         """The network's."""
         return self.totals.name
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names; what was not asked for is left out."""
-        facts: dict[str, Any] = self.totals.to_json()
-        if self.layers is not None:
-            facts["layers"] = [encode(row.to_json(self.totals.macs)) for row in self.layers]
-        if self.ops is not None:
-            facts["ops"] = [encode(row.to_json()) for row in self.ops]
-        if self.crosschecks is not None:
-            facts["crosschecks"] = [encode(check.to_json()) for check in self.crosschecks]
-        return facts
-
 
 @dataclass(frozen=True)
 class NotCounted:
@@ -394,7 +312,3 @@ class NotCounted:
 
     name: str
     error: str
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON types with stable names."""
-        return asdict(self)

@@ -2,8 +2,9 @@
 
 A request crosses the process border as a JSON object: its fields under their own names, beside the
 task's name under ``task`` or a command's under ``do``. A worker may be of another revision than
-the one that asks it (``cnnbench ab``). So it ignores what it does not know, every field that came
-later has a default, and no field that revisions share is ever renamed.
+the one that asks it (``cnnbench ab``). So it ignores fields that it does not know, also those
+within other fields, every field that came later has a default, and no field that revisions share
+is ever renamed. Answers are read strictly.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from cnnbench.codec import decode, encode
+from cnnbench.codec import decode, encode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
@@ -375,7 +376,7 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
 
 
 def parse(message: Mapping[str, Any]) -> Request[Any]:
-    """The request in a message; what else is in it is not looked at.
+    """The request in a message; fields that are not known are not looked at, at any depth.
 
     Raises:
         UnknownName: there is no such task or command.
@@ -388,5 +389,4 @@ def parse(message: Mapping[str, Any]) -> Request[Any]:
         kinds = {Request.key: "task", Command.key: "command"}
         raise UnknownName(kinds[key], name, known, "(is this worker of another revision?)")
     kind = known[name]
-    own = {item.name for item in fields(kind)}
-    return decode(kind, {k: v for k, v in message.items() if k in own}, name)
+    return decode(kind, without_unknown(kind, message), name)

@@ -22,6 +22,7 @@ from cnnbench.spec import (
     Spec,
     Workload,
     arguments_of,
+    sample_shape,
 )
 
 
@@ -212,14 +213,10 @@ def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int
 
 
 def shapes_of(grid: Grid, facts: Facts) -> tuple[tuple[int, ...], ...]:
-    """The shapes of one sample of a model in a grid, one per size asked for."""
-    if grid.input is not None:
-        return (grid.input,)
-    channels = grid.arguments.get("in_channels", facts.input[0])
-    own = facts.input[1:]
-    if not grid.sizes or len(own) < 2:
-        return ((channels, *own),)
-    return tuple((channels, *own[:-2], *size) for size in grid.sizes)
+    """The shapes of one sample of a model in a grid, each once."""
+    sizes = grid.sizes or (None,)
+    shapes = (sample_shape(facts.input, grid.arguments, size, grid.input) for size in sizes)
+    return tuple(dict.fromkeys(shapes))
 
 
 def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import configparser
 import re
+import shlex
 import tomllib
 from pathlib import Path
+
+import pytest
+from _pytest.mark.expression import Expression
 
 ROOT = Path(__file__).parents[1]
 TOX = configparser.ConfigParser()
@@ -70,9 +74,36 @@ def test_the_lowest_torch_that_is_tested_is_the_lowest_that_is_supported() -> No
     assert re.search(r'python: \["3\.11"', WORKFLOW)
 
 
-def test_the_tests_are_split_in_two_and_none_is_left_out() -> None:
-    commands = {name: TOX[f"testenv:{name}"]["commands"] for name in ("pure", "tests{,-lowest}")}
+def pytest_calls(environment: str) -> list[list[str]]:
+    """The arguments of each call of pytest in an environment's commands."""
+    calls = [shlex.split(line, comments=True) for line in commands(environment)]
+    return [words[words.index("pytest") + 1 :] for words in calls if "pytest" in words]
 
-    assert '-m "not torch" {posargs}' in commands["pure"]
-    assert "-m torch {posargs}" in commands["tests{,-lowest}"]
-    assert not re.search(r"--ignore|--deselect| -k ", "".join(commands.values()))
+
+def commands(environment: str) -> list[str]:
+    return TOX[f"testenv:{environment}"]["commands"].splitlines()
+
+
+def selected(words: list[str], names: set[str]) -> bool:
+    """Whether a call of pytest runs a test that has these marks."""
+    marks = words[words.index("-m") + 1] if "-m" in words else ""
+    return not marks or Expression.compile(marks).evaluate(lambda name, **_: name in names)
+
+
+def test_the_tests_are_split_in_two_and_none_is_left_out() -> None:
+    (pure,), (tests,) = pytest_calls("pure"), pytest_calls("tests{,-lowest}")
+
+    for others in ({"slow"}, {"cuda"}, {"slow", "cuda"}, set[str]()):
+        assert selected(pure, others)
+        assert not selected(tests, others)
+        assert selected(tests, others | {"torch"})
+        assert not selected(pure, others | {"torch"})
+
+
+@pytest.mark.parametrize("environment", ["pure", "tests{,-lowest}"])
+def test_no_test_is_taken_out_by_its_name_or_its_place(environment: str) -> None:
+    (words,) = pytest_calls(environment)
+
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= {"-n", "-m"}
+    assert [word for word in words if word.endswith(".py") or "/" in word] == []
+    assert words[-1] == "{posargs}"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.codec import decode, encode
+from cnnbench.codec import decode, encode, without_unknown
 from cnnbench.errors import SchemaError
 from cnnbench.record import Record
 
@@ -182,3 +182,22 @@ def test_a_missing_field_is_named() -> None:
 def test_whole_numbers_that_no_counter_holds_are_refused(field: dict[str, Any]) -> None:
     with pytest.raises(SchemaError, match="expected a whole number of 64 bits, found a larger one"):
         decode(Outer, FULL | field)
+
+
+def test_unknown_fields_are_left_out_wherever_a_type_says_what_is_known() -> None:
+    inner = {"count": 1, "later": 2}
+    known = FULL | {"inner": {"count": 1}, "many": [{"count": 1}], "counts": {"later": 3}}
+
+    found = without_unknown(Outer, known | {"inner": inner, "many": [inner], "later": {}})
+
+    assert found == known
+    assert decode(Outer, found).inner == Inner(1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"inner": [1]}, {"many": {"count": 1}}, {"pair": [0, "", {}]}, {"counts": 1}, {"name": [{}]}],
+)
+def test_leaving_out_unknown_fields_hides_no_wrong_type(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SchemaError, match=f"{next(iter(wrong))}.*: expected"):
+        decode(Outer, without_unknown(Outer, FULL | wrong))

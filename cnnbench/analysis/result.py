@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.analysis import layers
 from cnnbench.analysis.passes import Recording
+from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import METHOD, CostReport, CostTotals
 from cnnbench.record import Cost
 
@@ -66,4 +67,4 @@ class Analysis(CostTotals):
 
     def to_json(self, *, rows: bool = True) -> dict[str, Any]:
         """Plain JSON types with stable names; ``rows`` adds ``layers`` and ``ops``."""
-        return self.report(rows=rows).to_json()
+        return cost_to_json(self.report(rows=rows))

@@ -10,6 +10,7 @@ import click
 from cnnbench import axes, suite, units
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
+from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FORMATS, cost, render
@@ -138,5 +139,5 @@ def _table(
 
 def _json(found: cost.Found, rows: str | None) -> str:
     hidden = {"layers", "ops"} - {rows}
-    shown = [{k: v for k, v in one.to_json().items() if k not in hidden} for one in found]
+    shown = [{k: v for k, v in cost_to_json(one).items() if k not in hidden} for one in found]
     return json.dumps(shown, indent=1) + "\n"

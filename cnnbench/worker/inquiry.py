@@ -15,6 +15,7 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.requests import Accepted
+from cnnbench.spec import sample_shape
 from cnnbench.worker import build, memory
 
 if TYPE_CHECKING:
@@ -99,18 +100,8 @@ def prepared(
     talk.enter("build")
     architecture = architectures.resolve(request.name)
     construct = functools.partial(architectures.build, architecture, **request.arguments)
-    return architecture, _shape_of(architecture, request), construct
-
-
-def _shape_of(architecture: Architecture, request: requests.ModelRequest[Any]) -> tuple[int, ...]:
-    """The requested shape, in place of the architecture's own."""
-    if request.shape is not None:
-        return request.shape
-    channels = request.arguments.get("in_channels", architecture.input[0])
-    size, wanted = architecture.input[1:], request.size
-    if wanted is not None and len(size) >= 2:
-        size = (*size[:-2], wanted[0], wanted[-1])
-    return (channels, *size)
+    shape = sample_shape(architecture.input, request.arguments, request.size, request.shape)
+    return architecture, shape, construct
 
 
 def inputs_of(
