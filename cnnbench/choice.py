@@ -6,7 +6,7 @@ does not seem faster by chance; one round has no interval, so it decides nothing
 
 An output may be ``ok``, or ``unchecked``, which is reported. A ``loose`` one is further from the
 reference than its precision explains, though not far enough to be clearly wrong: such a mode is
-never recommended, but named if it would have been faster. A ``wrong`` one is ignored.
+never recommended, but named if it is clearly faster than what is. A ``wrong`` one is ignored.
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class ModeChoice:
             plain eager unless another is clearly faster.
         equal: other eligible modes without a clear difference from ``best``.
         tried: eligible modes that were measured beside plain eager.
-        loose: modes that would gain over ``best``, but for their loose output.
+        loose: modes with a loose output that are clearly faster than ``best``; they and ``tried``
+            share the error.
     """
 
     baseline: Record
@@ -139,11 +140,9 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     top = leaders([(one, base) for one in tried])
     best = min(top, key=_effort, default=base)
     level = tuple(one for one, how in zip(tried, standings, strict=True) if how == "unclear")
-    loose = tuple(
-        one
-        for one in beside
-        if one.status == "loose" and standing(one, best, len(tried) + 1) == "faster"
-    )
+    astray = [one for one in beside if one.status == "loose"]
+    count = len(tried) + len(astray)
+    loose = tuple(one for one in astray if standing(one, best, count) == "faster")
     equal = tuple(one for one in top or level if one is not best)
     return ModeChoice(base, _verdict(beside, standings), best, equal, tried, loose)
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _MEMORY_CHANGE = 0.05
 
 _EDGE = "no clear difference"
+_LOOSE = "its output differs more than its precision explains"
 
 
 def advise(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -136,8 +137,11 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
     if record.status == "wrong":
         reason = record.check.reason if record.check is not None else ""
         return "wrong", f"its output is wrong ({reason}), so its speed does not count"
-    if record.status == "loose" and how == "faster":
-        return "loose", f"{_times(change)}, but its output differs more than its precision explains"
+    if record in choice.loose:
+        text = f"{_times(change)} and would be faster than {mode_of(choice.best)}, but {_LOOSE}"
+        return "loose", text
+    if record.status == "loose":
+        return "unfit", f"{_times(change)}; {_LOOSE}"
     if how == "faster":
         same = f"; {_EDGE} from {mode_of(choice.best)}" if record in choice.equal else ""
         return "gain", _times(change) + same
