@@ -14,16 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import metrics, stats
+from cnnbench import metrics
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from cnnbench.stats import Estimate
-
-# The error that all statements about the modes of one workload share.
-_ERROR = 0.05
 
 _ELIGIBLE = {"ok", "unchecked"}
 
@@ -42,10 +39,9 @@ def eligible(record: Record) -> bool:
 
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
     """How a mode compares with another, as one of ``tried`` that share the error."""
-    rounds = [] if base is None else metrics.log_speedups(record, base)
-    if not rounds:
+    ratio = metrics.speedup(record, base, tried)
+    if ratio is None:
         return "apart"
-    ratio = stats.log_ratio(rounds, 1 - _ERROR / max(tried, 1))
     if ratio.low is None or ratio.high is None:
         return "once"
     return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "unclear"

@@ -172,6 +172,20 @@ def test_a_compiled_mode_without_a_gain_never_pays_and_is_not_mentioned() -> Non
     assert texts(Evidence((eager(), mode(COMPILE, 10, compile_cache="cold"))), "compile") == []
 
 
+def test_a_compiler_pays_for_sure_only_with_the_error_shared_among_all_modes_tried() -> None:
+    lucky = [(8.0, 8.5, 9.0), (5.0, 5.1, 4.9)]
+    words = ("channels_last", "amp=bf16", "compile+channels_last")
+    others = [mode(f"{made.WORKLOAD}/{one}/cpu-t2", 20) for one in words]
+    chance, sure = (
+        made.record(COMPILE, [[one] * 3 for one in times], compile_cache="cold") for times in lucky
+    )
+
+    assert metrics.break_even(chance, eager()) is not None
+    assert texts(Evidence((eager(), chance)), "compile")
+    assert texts(Evidence((eager(), chance, *others)), "compile") == []
+    assert texts(Evidence((eager(), sure, *others)), "compile")
+
+
 @pytest.mark.parametrize(("peak", "word"), [(6 << 20, "more"), (1 << 20, "less")])
 def test_memory_is_a_cost_when_it_changes(peak: int, word: str) -> None:
     other = mode(made.CHANNELS_LAST, 5, memory=Memory(cpu_peak_bytes=peak))

@@ -158,15 +158,18 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
 
 
 def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """For every compiled mode with a gain: the time to compile, and the calls to break even."""
+    """For every compiled mode with a gain: the time to compile, and the calls to break even.
+
+    All modes tried share the error here, because the best of them is picked.
+    """
     choice = evidence.choice
     if choice is None:
         return ()
     found = []
-    for record in evidence.records:
+    for record in choice.tried:
         cold = metrics.first_call(record, "cold")
-        calls = metrics.break_even(record, choice.baseline)
-        if cold is None or calls is None or choice.standing(record) != "faster":
+        calls = metrics.break_even(record, choice.baseline, len(choice.tried))
+        if cold is None or calls is None:
             continue
         text = (
             f"{mode_of(record)}: compiling takes {units.seconds(cold.point)} with an empty cache"

@@ -128,7 +128,7 @@ class Entry:
 
     @cached_property
     def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode has paid for its compilation."""
+        """Calls after which a compiled mode, by itself against eager, has paid for compiling."""
         return metrics.break_even(self.record, self.baseline)
 
     @cached_property
