@@ -18,7 +18,7 @@ from cnnbench import metrics
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.stats import Estimate
 
@@ -29,7 +29,16 @@ Standing = Literal["faster", "slower", "unclear", "once", "apart"]
 
 # The result over all modes: one is faster; all are slower; no clear difference; only one round; no
 # correct output; nothing was measured beside plain eager.
-Verdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
+ModeVerdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
+
+# Every verdict with which plain eager stays -> the words for it, in advice and reports alike.
+NO_GAIN: Mapping[ModeVerdict, str] = {
+    "unclear": "there is no clear difference between plain eager and the other modes",
+    "once": "modes were measured in one round only, which cannot show a difference",
+    "slower": "every other mode with a correct output is slower than plain eager",
+    "unfit": "no other mode has a correct output",
+    "alone": "no other mode was measured",
+}
 
 
 def eligible(record: Record) -> bool:
@@ -102,7 +111,7 @@ class ModeChoice:
     """
 
     baseline: Record
-    verdict: Verdict
+    verdict: ModeVerdict
     best: Record
     equal: tuple[Record, ...]
     tried: tuple[Record, ...]
@@ -143,7 +152,7 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     return ModeChoice(base, _verdict(beside, standings), best, equal, tried, loose)
 
 
-def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> Verdict:
+def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> ModeVerdict:
     if not found:
         return "unfit" if beside else "alone"
     order: tuple[Literal["faster", "unclear", "once"], ...] = ("faster", "unclear", "once")

@@ -178,6 +178,7 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
     (best,), (sentence,) = answers.best_modes(found), sentences
     assert rows is not None
     (row,) = rows.table.rows
+    assert f"an error of {100 * metrics.ERROR:g} % shared" in rows.reading
     assert best.entry.record is evidence.recommended
     assert use.mode == row[1] == best.entry.record.spec.mode.text
     if use.name == "use":
@@ -190,6 +191,8 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
     else:
         assert (use.mode, row[3]) != ("eager", "yes")
+        assert choice.NO_GAIN[evidence.choice.verdict] in use.text
+        assert choice.NO_GAIN[evidence.choice.verdict] in sentence
         clear = {"stay": "", "unclear": "no clear difference", "once": "one round only"}[use.name]
         assert clear in sentence
         assert clear in row[3]

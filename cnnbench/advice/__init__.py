@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.advice import limits
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
-from cnnbench.choice import choose, standing
+from cnnbench.choice import NO_GAIN, choose, standing
 from cnnbench.spec import WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from cnnbench.choice import ModeChoice
+    from cnnbench.choice import ModeChoice, ModeVerdict
     from cnnbench.record import Record
     from cnnbench.stats import Estimate
 
@@ -66,25 +66,22 @@ def _latency(record: Record) -> float:
 
 def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
     """Name, kind and text where eager stays: it is best, or the comparison is open."""
+    reason = NO_GAIN[choice.verdict]
     other = choice.foremost
     change = None if other is None else metrics.speedup(other, choice.baseline)
-    if other is None or change is None or choice.verdict not in _OPEN:
-        return "stay", "use", f"stay with eager ({took}): {_CLOSED[choice.verdict]}"
-    head, tail = _OPEN[choice.verdict]
+    if other is None or change is None or choice.verdict not in _REMEDIES:
+        return "stay", "use", f"stay with eager ({took}): {reason}"
     count = len(choice.tried)
     best = f"the fastest of {count} other modes, {mode_of(other)}," if count > 1 else mode_of(other)
-    text = f"{head}: {best} is {_times(change)}, eager takes {took}; {tail}"
+    remedy = _REMEDIES[choice.verdict]
+    text = f"{reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
     return choice.verdict, "use", text
 
 
-_CLOSED = {
-    "alone": "no other mode was measured",
-    "unfit": "no other mode has a correct output",
-    "slower": "every other mode with a correct output is slower",
-}
-_OPEN = {
-    "once": ("one round cannot tell", "use more --rounds or a larger --budget"),
-    "unclear": ("no mode is clearly faster than eager", "more --rounds may decide it"),
+# Verdicts that leave the comparison open -> what may decide it.
+_REMEDIES: Mapping[ModeVerdict, str] = {
+    "once": "use more --rounds or a larger --budget",
+    "unclear": "more --rounds may decide it",
 }
 
 
