@@ -13,7 +13,7 @@ from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS, Device
+from cnnbench.spec import OPTIMIZERS, PHASES, Device, Optimizer, Phase, one_of
 from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
@@ -136,10 +136,10 @@ def run(
         modes=_words(modes),
         device=None if device is None else Device.parse(device),
         batches=(batch,) if isinstance(batch, int) else tuple(batch),
-        phases=_words(phase),
+        phases=tuple(one_of("phase", one, PHASES) for one in _words(phase)),
         sizes=() if size is None else ((size, size) if isinstance(size, int) else size,),
         input=input,
-        optimizers=_words(optimizer),
+        optimizers=tuple(one_of("optimizer", one, OPTIMIZERS) for one in _words(optimizer)),
         threads=_numbers(threads),
         arguments=arguments or {},
         settings=settings,
@@ -225,7 +225,7 @@ def measure(
 
 
 def cost(
-    module: Any, *inputs: Any, phase: str = "inference", optimizer: str = OPTIMIZERS[0]
+    module: Any, *inputs: Any, phase: Phase = "inference", optimizer: Optimizer = OPTIMIZERS[0]
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -244,7 +244,7 @@ def cost(
     """
     from cnnbench.analysis import analyze
 
-    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)  # type: ignore[arg-type]
+    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)
     return found
 
 

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from cnnbench.codec import encode
 
-Phase = Literal["inference", "training", "finetune"]
-Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
 Shape = tuple[int, ...]
 
 

@@ -19,6 +19,8 @@ from cnnbench.spec import (
     SENSIBLE_MODES,
     Device,
     Mode,
+    Optimizer,
+    Phase,
     Spec,
     Workload,
     arguments_of,
@@ -64,12 +66,12 @@ class Grid:
     models: tuple[str, ...]
     modes: tuple[str, ...] = ("eager",)
     batches: tuple[int, ...] = (1,)
-    phases: tuple[str, ...] = PHASES[:1]
+    phases: tuple[Phase, ...] = PHASES[:1]
     device: Device | None = None
     threads: tuple[int, ...] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     input: tuple[int, ...] | None = None
-    optimizers: tuple[str, ...] = OPTIMIZERS[:1]
+    optimizers: tuple[Optimizer, ...] = OPTIMIZERS[:1]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -18,9 +19,12 @@ from cnnbench.spec import (
     WORDS,
     Device,
     Mode,
+    Optimizer,
+    Phase,
     Spec,
     Workload,
     arguments_of,
+    one_of,
 )
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
@@ -346,3 +350,13 @@ def test_a_network_s_mode_names_an_implementation_per_layer() -> None:
     }  # fmt: skip
     assert spec.id.split("/")[2] == text
     assert Mode(implementation="im2col").replacements == {}
+
+
+def test_phases_and_optimizers_are_those_of_their_types_the_default_first() -> None:
+    assert get_args(Phase) == PHASES
+    assert get_args(Optimizer) == OPTIMIZERS
+    workload = Workload("resnet18", 1, (3, 9, 9))
+    assert (workload.phase, workload.optimizer) == (PHASES[0], OPTIMIZERS[0])
+    for kind, names in (("phase", PHASES), ("optimizer", OPTIMIZERS)):
+        with pytest.raises(UnknownName, match=kind):
+            one_of(kind, "nothing", names)

@@ -19,7 +19,7 @@ import re
 from dataclasses import dataclass
 
 from cnnbench.errors import UsageError
-from cnnbench.spec import Mode, Workload
+from cnnbench.spec import Mode, Phase, Workload
 
 PREFIX = "conv:"
 
@@ -240,7 +240,7 @@ class ConvProblem:
         """The mode that stands for dtype and memory format; everything else as by default."""
         return Mode(memory_format=self.memory_format, precision=self.dtype)
 
-    def workload(self, phase: str = "inference") -> Workload:
+    def workload(self, phase: Phase = "inference") -> Workload:
         """The layer as a workload."""
         return Workload(self.architecture, self.n, (self.c, self.h, self.w), phase)
 

@@ -383,10 +383,8 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
 
 def _gaps(record: Record) -> list[str]:
     """What a record that did not fail lacks."""
-    if record.failure is not None or not record.runs:
-        return []
     empty = sum(not run.slices for run in record.runs)
-    if not empty:
+    if record.failure is not None or not empty:
         return []
     return [f"{empty} of {len(record.runs)} processes gave no samples and are left out"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,8 +23,7 @@ from cnnbench.worker import convolution, modes, optimizers, replaced
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.costs import Optimizer, Phase
-    from cnnbench.spec import Spec, Workload
+    from cnnbench.spec import Phase, Spec, Workload
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         module,
         inputs(found[0], workload, seed),
         phase=phase,
-        # One table of names on both sides of the border (a test compares them).
-        optimizer=cast("Optimizer", workload.optimizer),
+        optimizer=workload.optimizer,
         loss=loss_of(found[0], seed),
     )
 
