@@ -211,6 +211,15 @@ class Device:
         return cls(match[1], int(match[2] or 0))
 
 
+# The architecture of a single convolution begins with this; the layer follows.
+LAYER_PREFIX = "conv:"
+
+
+def is_layer(architecture: str) -> bool:
+    """Whether an architecture is a single convolution, or a substitute for one."""
+    return architecture.startswith(LAYER_PREFIX)
+
+
 @dataclass(frozen=True)
 class Workload:
     """An architecture and what it has to do.
@@ -253,6 +262,11 @@ class Workload:
     def shape_text(self) -> str:
         """``3x224x224``."""
         return "x".join(map(str, self.input))
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it is a single convolution, or a substitute for one, and not a network."""
+        return is_layer(self.architecture)
 
     @property
     def group(self) -> Workload:

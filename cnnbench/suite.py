@@ -24,6 +24,7 @@ from cnnbench.spec import (
     Spec,
     Workload,
     arguments_of,
+    is_layer,
 )
 
 
@@ -106,7 +107,7 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
     if not patterns:
         raise UsageError("no model given; try --models quick")
     for name in patterns:
-        if name.startswith("conv:"):
+        if is_layer(name):
             raise UsageError(f"'{name}' is a single layer; measure it with cnnbench conv --layer")
     return catalogue.select(patterns)
 

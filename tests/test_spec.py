@@ -24,6 +24,7 @@ from cnnbench.spec import (
     Spec,
     Workload,
     arguments_of,
+    is_layer,
     one_of,
 )
 
@@ -360,3 +361,13 @@ def test_phases_and_optimizers_are_those_of_their_types_the_default_first() -> N
     for kind, names in (("phase", PHASES), ("optimizer", OPTIMIZERS)):
         with pytest.raises(UnknownName, match=kind):
             one_of(kind, "nothing", names)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [("conv:k64-3x3-p1", True), ("conv:k64-3x3-p1~ghost", True), ("resnet18", False),
+     ("my.conv:net", False)],
+)  # fmt: skip
+def test_a_workload_is_a_layer_or_a_network(architecture: str, layer: bool) -> None:
+    assert Workload(architecture, 1, (3, 9, 9)).is_layer is layer
+    assert is_layer(architecture) is layer

@@ -62,9 +62,9 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
-    models = {entry.record.spec.workload.model for entry in found}
-    lab = {model for model in models if model.startswith("conv:")}
-    counted = [(len(models - lab), "network"), (len(lab), "convolution")]
+    models = {(work.model, work.is_layer) for one in found if (work := one.record.spec.workload)}
+    lab = sum(layer for _, layer in models)
+    counted = [(len(models) - lab, "network"), (lab, "convolution")]
     what = " and ".join(units.number(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
     measured = sum(1 for entry in found if entry.record.failure is None)

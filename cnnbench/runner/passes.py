@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
@@ -230,7 +229,7 @@ class Passes:
                 worker.close()
 
     def _algorithm(self, subject: Subject) -> None:
-        if not is_conv(subject.spec.workload.architecture):
+        if not subject.spec.workload.is_layer:
             return
         try:
             request = DescribeAlgorithm.planned(subject.spec, self._plan)

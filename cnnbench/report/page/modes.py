@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RATIO = Column("speedup", "vs eager", "ratio")
-_CONV = "conv:"
 
 # A picture taller than this is beyond what browsers draw, and beyond what people look at.
 _MOST_ROWS = 150
@@ -106,7 +105,7 @@ def library(found: Sequence[Entry]) -> Section | None:
 
 
 def _of_lab(entry: Entry) -> bool:
-    return entry.record.spec.workload.architecture.startswith(_CONV)
+    return entry.record.spec.workload.is_layer
 
 
 @dataclass(frozen=True)
