@@ -13,7 +13,7 @@ from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.spec import OPTIMIZERS, Optimizer, Phase
 from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
@@ -213,7 +213,7 @@ def measure(
 
 
 def cost(
-    module: Any, *inputs: Any, phase: str = "inference", optimizer: str = OPTIMIZERS[0]
+    module: Any, *inputs: Any, phase: Phase = "inference", optimizer: Optimizer = OPTIMIZERS[0]
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -236,7 +236,7 @@ def cost(
         )
     from cnnbench.analysis import analyze
 
-    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)  # type: ignore[arg-type]
+    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)
     return found
 
 

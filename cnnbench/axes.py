@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
-from cnnbench.errors import SchemaError, UnknownName, UsageError
-from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec
+from cnnbench.errors import SchemaError, UsageError
+from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -171,13 +172,8 @@ def _size(text: str) -> tuple[int, int]:
     return found[0], found[-1]
 
 
-def _one_of(kind: str, known: Iterable[str]) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        if text not in known:
-            raise UnknownName(kind, text, known)
-        return text
-
-    return read
+_phase = partial(one_of, "phase", names=PHASES)
+_optimizer = partial(one_of, "optimizer", names=OPTIMIZERS)
 
 
 def _size_of(spec: Spec) -> str:
@@ -213,11 +209,11 @@ AXES: tuple[Axis, ...] = (
                        "Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory,"
                        " all.", "quick")),
     Axis("phase", lambda spec: spec.workload.phase, pivot=True, compared=True,
-         asking=Asking("--phase", "phases", _one_of("phase", PHASES), "PHASE",
+         asking=Asking("--phase", "phases", _phase, "PHASE",
                        f"Any of {', '.join(PHASES)}.", PHASES[0])),
     Axis("optimizer", _optimizer_of, phrase="optimizer {}", default=OPTIMIZERS[0], compared=True,
          pivot=True,
-         asking=Asking("--optimizer", "optimizers", _one_of("optimizer", OPTIMIZERS), "NAME",
+         asking=Asking("--optimizer", "optimizers", _optimizer, "NAME",
                        f"For training and finetune: any of {', '.join(OPTIMIZERS)}; at learning"
                        " rate zero, so that every step is the same work.", OPTIMIZERS[0])),
     Axis("batch", lambda spec: spec.workload.batch, kind="whole", phrase="batch {}", pivot=True,

@@ -6,7 +6,7 @@ does not seem faster by chance; one round has no interval, so it decides nothing
 
 An output may be ``ok``, or ``unchecked``, which is reported. A ``loose`` one is further from the
 reference than its precision explains, though not far enough to be clearly wrong: such a mode is
-never recommended, but named if it would have been faster. A ``wrong`` one is ignored.
+never recommended, but named if it is clearly faster than what is. A ``wrong`` one is ignored.
 """
 
 from __future__ import annotations
@@ -14,16 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import metrics, stats
+from cnnbench import metrics
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.stats import Estimate
-
-# The error that all statements about the modes of one workload share.
-_ERROR = 0.05
 
 _ELIGIBLE = {"ok", "unchecked"}
 
@@ -32,7 +29,16 @@ Standing = Literal["faster", "slower", "unclear", "once", "apart"]
 
 # The result over all modes: one is faster; all are slower; no clear difference; only one round; no
 # correct output; nothing was measured beside plain eager.
-Verdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
+ModeVerdict = Literal["faster", "slower", "unclear", "once", "unfit", "alone"]
+
+# Every verdict with which plain eager stays -> the words for it, in advice and reports alike.
+NO_GAIN: Mapping[ModeVerdict, str] = {
+    "unclear": "there is no clear difference between plain eager and the other modes",
+    "once": "modes were measured in one round only, which cannot show a difference",
+    "slower": "every other mode with a correct output is slower than plain eager",
+    "unfit": "no other mode has a correct output",
+    "alone": "no other mode was measured",
+}
 
 
 def eligible(record: Record) -> bool:
@@ -42,10 +48,9 @@ def eligible(record: Record) -> bool:
 
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
     """How a mode compares with another, as one of ``tried`` that share the error."""
-    rounds = [] if base is None else metrics.log_speedups(record, base)
-    if not rounds:
+    ratio = metrics.speedup(record, base, tried)
+    if ratio is None:
         return "apart"
-    ratio = stats.log_ratio(rounds, 1 - _ERROR / max(tried, 1))
     if ratio.low is None or ratio.high is None:
         return "once"
     return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "unclear"
@@ -101,11 +106,12 @@ class ModeChoice:
             plain eager unless another is clearly faster.
         equal: other eligible modes without a clear difference from ``best``.
         tried: eligible modes that were measured beside plain eager.
-        loose: modes that would gain over ``best``, but for their loose output.
+        loose: modes with a loose output that are clearly faster than ``best``; they and ``tried``
+            share the error.
     """
 
     baseline: Record
-    verdict: Verdict
+    verdict: ModeVerdict
     best: Record
     equal: tuple[Record, ...]
     tried: tuple[Record, ...]
@@ -139,16 +145,14 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     top = leaders([(one, base) for one in tried])
     best = min(top, key=_effort, default=base)
     level = tuple(one for one, how in zip(tried, standings, strict=True) if how == "unclear")
-    loose = tuple(
-        one
-        for one in beside
-        if one.status == "loose" and standing(one, best, len(tried) + 1) == "faster"
-    )
+    astray = [one for one in beside if one.status == "loose"]
+    count = len(tried) + len(astray)
+    loose = tuple(one for one in astray if standing(one, best, count) == "faster")
     equal = tuple(one for one in top or level if one is not best)
     return ModeChoice(base, _verdict(beside, standings), best, equal, tried, loose)
 
 
-def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> Verdict:
+def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> ModeVerdict:
     if not found:
         return "unfit" if beside else "alone"
     order: tuple[Literal["faster", "unclear", "once"], ...] = ("faster", "unclear", "once")

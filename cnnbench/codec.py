@@ -109,6 +109,8 @@ def _reader(kind: Any) -> _Reader:
         return _reader_of_plain(kind)
     if origin in _UNIONS:
         return _reader_of_union(kind)
+    if origin is typing.Literal:
+        return _reader_of_names(inner)
     if origin is tuple:
         return _reader_of_list(inner[0]) if inner[-1] is Ellipsis else _reader_of_tuple(inner)
     if dataclasses.is_dataclass(kind):
@@ -125,6 +127,15 @@ def _reader_of_plain(kind: type) -> _Reader:
         if kind is float and type(data) is int:
             return float(data)
         raise _expected(kind.__name__, data)
+
+    return read
+
+
+def _reader_of_names(names: tuple[str, ...]) -> _Reader:
+    def read(data: Any) -> Any:
+        if data in names:
+            return data
+        raise _MisfitError(f"expected one of {', '.join(names)}, found {data!r}")
 
     return read
 

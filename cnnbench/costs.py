@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-Phase = Literal["inference", "training", "finetune"]
-Optimizer = Literal["sgd", "momentum", "adam", "adamw", "rmsprop"]
 Shape = tuple[int, ...]
 
 

@@ -86,10 +86,9 @@ def _specs(
     if not tensors or tensors[0].dim() < 2:
         raise UsageError("measure needs the module's inputs: tensors whose first axis is the batch")
     shape = tuple(tensors[0].shape)
-    phase = "training" if module.training else "inference"
-    if phase == "training":
+    if module.training:
         raise UsageError("the module is in training mode; call module.eval() first")
-    workload = Workload(f"object:{type(module).__name__}", shape[0], shape[1:], phase)
+    workload = Workload(f"object:{type(module).__name__}", shape[0], shape[1:])
     chosen = dict.fromkeys(Mode.parse(text, device.kind) for text in texts)
     return [Spec(workload, mode, device, torch.get_num_threads()) for mode in chosen]
 

@@ -266,8 +266,8 @@ class Record:
     @property
     def refused(self) -> bool:
         """Whether its implementation does not apply to the layer, which is not a failure."""
-        layer = self.spec.workload.architecture.startswith("conv:")
-        return layer and self.failure is not None and self.failure.kind == "unsupported"
+        failed = self.failure is not None and self.failure.kind == "unsupported"
+        return failed and self.spec.workload.is_layer
 
     @property
     def reason(self) -> str:

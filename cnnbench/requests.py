@@ -23,9 +23,7 @@ from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Struct
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
-
-if typing.TYPE_CHECKING:
-    from cnnbench.spec import Spec
+from cnnbench.spec import Optimizer, Phase, Spec
 
 Answer = TypeVar("Answer")
 
@@ -164,8 +162,8 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     """
 
     batch: int
-    phase: str
-    optimizer: str
+    phase: Phase
+    optimizer: Optimizer
     real: bool = False
     rows: bool = False
     crosscheck: bool = False

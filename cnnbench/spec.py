@@ -18,7 +18,7 @@ import json
 import re
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar, get_args
 from urllib.parse import quote, unquote
 
 from cnnbench.errors import UnknownName, UsageError
@@ -26,11 +26,28 @@ from cnnbench.errors import UnknownName, UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-PHASES = ("inference", "training", "finetune")
+Phase = Literal["inference", "training", "finetune"]
+PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
 # What updates the weights in a training step. The first is the default and is left out of ids; what
 # each of them is stands in worker/optimizers.py under the same name.
-OPTIMIZERS: Final = ("momentum", "sgd", "adam", "adamw", "rmsprop")
+Optimizer = Literal["momentum", "sgd", "adam", "adamw", "rmsprop"]
+OPTIMIZERS: Final[tuple[Optimizer, ...]] = get_args(Optimizer)
+
+Name = TypeVar("Name", bound=str)
+
+
+def one_of(kind: str, text: str, names: tuple[Name, ...]) -> Name:
+    """The name that a text is.
+
+    Raises:
+        UnknownName: it is none of them.
+    """
+    found = next((name for name in names if name == text), None)
+    if found is None:
+        raise UnknownName(kind, text, names)
+    return found
+
 
 DeviceKind = Literal["cpu", "cuda"]
 DEVICE_KINDS: tuple[DeviceKind, ...] = ("cpu", "cuda")
@@ -194,6 +211,15 @@ class Device:
         return cls(match[1], int(match[2] or 0))
 
 
+# The architecture of a single convolution begins with this; the layer follows.
+LAYER_PREFIX = "conv:"
+
+
+def is_layer(architecture: str) -> bool:
+    """Whether an architecture is a single convolution, or a substitute for one."""
+    return architecture.startswith(LAYER_PREFIX)
+
+
 @dataclass(frozen=True)
 class Workload:
     """An architecture and what it has to do.
@@ -211,16 +237,14 @@ class Workload:
     architecture: str
     batch: int
     input: tuple[int, ...]
-    phase: str = "inference"
+    phase: Phase = "inference"
     arguments: tuple[tuple[str, str], ...] = ()
-    optimizer: str = OPTIMIZERS[0]
+    optimizer: Optimizer = OPTIMIZERS[0]
     settings: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.phase not in PHASES:
-            raise UnknownName("phase", self.phase, PHASES)
-        if self.optimizer not in OPTIMIZERS:
-            raise UnknownName("optimizer", self.optimizer, OPTIMIZERS)
+        one_of("phase", self.phase, PHASES)
+        one_of("optimizer", self.optimizer, OPTIMIZERS)
         if self.phase == "inference" and self.optimizer != OPTIMIZERS[0]:
             raise UsageError(
                 f"inference has no optimizer; leave '{self.optimizer}' out or choose"
@@ -238,6 +262,11 @@ class Workload:
     def shape_text(self) -> str:
         """``3x224x224``."""
         return "x".join(map(str, self.input))
+
+    @property
+    def is_layer(self) -> bool:
+        """Whether it is a single convolution, or a substitute for one, and not a network."""
+        return is_layer(self.architecture)
 
     @property
     def group(self) -> Workload:
@@ -381,8 +410,8 @@ def _workload(
         architecture=unquote(name),
         batch=int(batch),
         input=tuple(map(int, shape.split("x"))),
-        phase=phase,
-        optimizer=optimizer or OPTIMIZERS[0],
+        phase=one_of("phase", phase, PHASES),
+        optimizer=one_of("optimizer", optimizer or OPTIMIZERS[0], OPTIMIZERS),
         arguments=tuple((unquote(key), unquote(value)) for key, _, value in pairs),
         settings=tuple(sorted((key, unquote(value)) for key, value in _SETTING.findall(settings))),
     )

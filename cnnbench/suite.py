@@ -19,9 +19,12 @@ from cnnbench.spec import (
     SENSIBLE_MODES,
     Device,
     Mode,
+    Optimizer,
+    Phase,
     Spec,
     Workload,
     arguments_of,
+    is_layer,
     sample_shape,
 )
 
@@ -65,12 +68,12 @@ class Grid:
     models: tuple[str, ...]
     modes: tuple[str, ...] = ("eager",)
     batches: tuple[int, ...] = (1,)
-    phases: tuple[str, ...] = PHASES[:1]
+    phases: tuple[Phase, ...] = PHASES[:1]
     device: Device | None = None
     threads: tuple[int, ...] | None = None
     sizes: tuple[tuple[int, int], ...] = ()
     input: tuple[int, ...] | None = None
-    optimizers: tuple[str, ...] = OPTIMIZERS[:1]
+    optimizers: tuple[Optimizer, ...] = OPTIMIZERS[:1]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -118,7 +121,7 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
     if not patterns:
         raise UsageError("no model given; try --models quick")
     for name in patterns:
-        if name.startswith("conv:"):
+        if is_layer(name):
             raise UsageError(f"'{name}' is a single layer; measure it with cnnbench conv --layer")
     return catalogue.select(patterns)
 

@@ -9,6 +9,7 @@ import pytest
 
 from cnnbench import metrics
 from cnnbench.advice import Evidence, advise
+from cnnbench.choice import NO_GAIN
 from cnnbench.facts import Ceilings, Check, Reference
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Scope
 from cnnbench.record import Memory, Record
@@ -71,7 +72,7 @@ def test_a_gain_whose_interval_includes_1_is_no_clear_difference() -> None:
     assert best(*records) == "eager"
     assert texts(Evidence(records), "stay") == []
     (text,) = texts(Evidence(records), "unclear")
-    assert text.startswith("no mode is clearly faster than eager: channels_last is 1.59x as fast")
+    assert text.startswith(f"{NO_GAIN['unclear']}: channels_last is 1.59x as fast")
     (text,) = texts(Evidence(records), "no_difference")
     assert text.endswith("no clear difference")
 
@@ -99,7 +100,7 @@ def test_one_round_has_no_interval_and_recommends_nothing() -> None:
 
     assert best(*records) == "eager"
     (text,) = texts(Evidence(records), "once")
-    assert text.startswith("one round cannot tell: channels_last is 2.00x")
+    assert text.startswith(f"{NO_GAIN['once']}: channels_last is 2.00x")
     assert texts(Evidence(records), "not_repeated")
 
 
@@ -170,6 +171,20 @@ def test_a_compiler_pays_after_what_its_first_call_takes_over_what_a_call_saves(
 
 def test_a_compiled_mode_without_a_gain_never_pays_and_is_not_mentioned() -> None:
     assert texts(Evidence((eager(), mode(COMPILE, 10, compile_cache="cold"))), "compile") == []
+
+
+def test_a_compiler_pays_for_sure_only_with_the_error_shared_among_all_modes_tried() -> None:
+    lucky = [(8.0, 8.5, 9.0), (5.0, 5.1, 4.9)]
+    words = ("channels_last", "amp=bf16", "compile+channels_last")
+    others = [mode(f"{made.WORKLOAD}/{one}/cpu-t2", 20) for one in words]
+    chance, sure = (
+        made.record(COMPILE, [[one] * 3 for one in times], compile_cache="cold") for times in lucky
+    )
+
+    assert metrics.break_even(chance, eager()) is not None
+    assert texts(Evidence((eager(), chance)), "compile")
+    assert texts(Evidence((eager(), chance, *others)), "compile") == []
+    assert texts(Evidence((eager(), sure, *others)), "compile")
 
 
 @pytest.mark.parametrize(("peak", "word"), [(6 << 20, "more"), (1 << 20, "less")])
@@ -375,7 +390,7 @@ def test_to_stay_says_why() -> None:
     (unfit,) = texts(Evidence((eager(), wrong)), "stay")
 
     assert alone.endswith("no other mode was measured")
-    assert slower.endswith("every other mode with a correct output is slower")
+    assert slower.endswith("every other mode with a correct output is slower than plain eager")
     assert unknown == slower
     assert unfit.endswith("no other mode has a correct output")
 

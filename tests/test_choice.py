@@ -114,6 +114,21 @@ def test_a_loose_mode_is_named_where_it_would_be_faster_than_the_best() -> None:
     assert found is not None
     assert found.best is records[1]
     assert found.loose == (records[2],)
+    assert loose_by_advice(records) == loose_by_sentences(records) == ["amp=bf16"]
+    (other,) = (one for one in advise(Evidence(tuple(records))) if one.mode == "channels_last")
+    assert other.name == "unfit"
+    assert other.text.startswith("channels_last: 1.25x as fast as eager [1.25x, 1.25x]; its out")
+
+
+def loose_by_advice(records: list[Record]) -> list[str]:
+    """The modes that the advice says would be faster but for their output."""
+    return [one.mode for one in advise(Evidence(tuple(records))) if one.name == "loose"]
+
+
+def loose_by_sentences(records: list[Record]) -> list[str]:
+    """The same by the page's sentences."""
+    text = " ".join(one.text for one in conclusions(of(*records)))
+    return re.findall(r"(\S+) would be faster, but its output is loose", text)
 
 
 def test_without_a_time_of_eager_nothing_is_chosen() -> None:
@@ -163,6 +178,7 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
     (best,), (sentence,) = answers.best_modes(found), sentences
     assert rows is not None
     (row,) = rows.table.rows
+    assert f"an error of {100 * metrics.ERROR:g} % shared" in rows.reading
     assert best.entry.record is evidence.recommended
     assert use.mode == row[1] == best.entry.record.spec.mode.text
     if use.name == "use":
@@ -175,9 +191,23 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
     else:
         assert (use.mode, row[3]) != ("eager", "yes")
+        assert choice.NO_GAIN[evidence.choice.verdict] in use.text
+        assert choice.NO_GAIN[evidence.choice.verdict] in sentence
         clear = {"stay": "", "unclear": "no clear difference", "once": "one round only"}[use.name]
         assert clear in sentence
         assert clear in row[3]
+
+
+@given(workloads())
+def test_advise_and_the_page_name_the_same_loose_modes(records: list[Record]) -> None:
+    found = choice.choose(records)
+
+    assert found is not None
+    expected = [one.spec.mode.text for one in found.loose]
+    assert loose_by_advice(records) == expected
+    assert loose_by_sentences(records) == expected
+    for one in found.loose:
+        assert metrics.speedup(one, found.best).low > 1  # type: ignore[union-attr, operator]
 
 
 @given(workloads())

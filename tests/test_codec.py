@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -34,6 +34,7 @@ class Outer:
     sparse: tuple[int | None, ...] | None = None
     nested: tuple[tuple[int, ...], ...] = ()
     tables: tuple[Mapping[str, int], ...] = ()
+    kind: Literal["a", "b"] = "a"
 
 
 # What a clock or a counter can hold.
@@ -58,6 +59,7 @@ OUTER = st.builds(
     sparse=st.none() | st.lists(st.none() | WHOLE, max_size=5).map(tuple),
     nested=st.lists(st.lists(WHOLE, max_size=3).map(tuple), max_size=3).map(tuple),
     tables=st.lists(st.dictionaries(st.text(), WHOLE), max_size=3).map(tuple),
+    kind=st.sampled_from(["a", "b"]),
 )
 FULL: dict[str, Any] = {"name": "a", "flag": True, "note": "b"}
 
@@ -152,6 +154,8 @@ def test_a_whole_number_is_a_fine_float() -> None:
         ({"counts": {"a": "b"}}, "Outer.counts.a: expected int, found str"),
         ({"samples": [1, True]}, "Outer.samples[1]: expected int, found bool"),
         ({"samples": 3}, "Outer.samples: expected a list, found int"),
+        ({"kind": "c"}, "Outer.kind: expected one of a, b, found 'c'"),
+        ({"kind": []}, "Outer.kind: expected one of a, b, found []"),
         ({"extra": 1}, "Outer.extra: no such field; was it written by a newer cnnbench?"),
     ],
 )

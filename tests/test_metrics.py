@@ -263,6 +263,21 @@ def test_a_compiled_mode_that_may_not_be_faster_never_pays_for_sure() -> None:
     assert metrics.break_even(slower, eager) is None
 
 
+def test_what_pays_by_itself_need_not_pay_as_one_of_several() -> None:
+    eager = made.record(made.EAGER, [[10.0] * 3] * 3)
+    eager = replace(eager, runs=tuple(replace(one, warmup_ns=(10**7,)) for one in eager.runs))
+    name = made.EAGER.replace("/eager/", "/compile/")
+    lucky = made.record(name, [[8.0] * 3, [8.5] * 3, [9.0] * 3], compile_cache="cold")
+    sure = made.record(name, [[5.0] * 3, [5.1] * 3, [4.9] * 3], compile_cache="cold")
+
+    assert metrics.speedup(lucky, eager, 4).low < 1 < metrics.speedup(lucky, eager).low
+    assert metrics.break_even(lucky, eager) is not None
+    assert metrics.break_even(lucky, eager, 4) is None
+    alone, shared = metrics.break_even(sure, eager), metrics.break_even(sure, eager, 4)
+    assert alone.point == shared.point
+    assert shared.low < alone.low < alone.high < shared.high
+
+
 def test_parts_of_a_step_are_medians_over_rounds_of_medians() -> None:
     record = made.record(made.EAGER, [[1.0], [1.0]])
     runs = [

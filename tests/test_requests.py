@@ -17,7 +17,7 @@ from cnnbench.errors import SchemaError, UnknownName
 from cnnbench.facts import Reference
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.runner.fake import ANSWERS
-from cnnbench.spec import Spec
+from cnnbench.spec import OPTIMIZERS, PHASES, Spec
 from tests import made
 
 TEXT = st.text(max_size=9)
@@ -39,6 +39,7 @@ NAMED = {
 TYPED = {
     "str": TEXT, "int": NUMBER, "bool": st.booleans(), "float": SECONDS,
     "int | None": st.none() | NUMBER, "str | None": st.none() | TEXT,
+    "Phase": st.sampled_from(PHASES), "Optimizer": st.sampled_from(OPTIMIZERS),
 }  # fmt: skip
 
 

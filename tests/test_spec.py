@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -18,9 +19,13 @@ from cnnbench.spec import (
     WORDS,
     Device,
     Mode,
+    Optimizer,
+    Phase,
     Spec,
     Workload,
     arguments_of,
+    is_layer,
+    one_of,
     sample_shape,
 )
 
@@ -363,3 +368,23 @@ def test_a_network_s_mode_names_an_implementation_per_layer() -> None:
 )
 def test_the_shape_of_a_sample_follows_from_what_is_asked_for(own, given, expected) -> None:
     assert sample_shape(own, **({"arguments": {}} | given)) == expected
+
+
+def test_phases_and_optimizers_are_those_of_their_types_the_default_first() -> None:
+    assert get_args(Phase) == PHASES
+    assert get_args(Optimizer) == OPTIMIZERS
+    workload = Workload("resnet18", 1, (3, 9, 9))
+    assert (workload.phase, workload.optimizer) == (PHASES[0], OPTIMIZERS[0])
+    for kind, names in (("phase", PHASES), ("optimizer", OPTIMIZERS)):
+        with pytest.raises(UnknownName, match=kind):
+            one_of(kind, "nothing", names)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "layer"),
+    [("conv:k64-3x3-p1", True), ("conv:k64-3x3-p1~ghost", True), ("resnet18", False),
+     ("my.conv:net", False)],
+)  # fmt: skip
+def test_a_workload_is_a_layer_or_a_network(architecture: str, layer: bool) -> None:
+    assert Workload(architecture, 1, (3, 9, 9)).is_layer is layer
+    assert is_layer(architecture) is layer

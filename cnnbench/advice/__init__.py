@@ -16,19 +16,20 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.advice import limits
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
-from cnnbench.choice import choose, standing
+from cnnbench.choice import NO_GAIN, choose, standing
 from cnnbench.spec import WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from cnnbench.choice import ModeChoice
+    from cnnbench.choice import ModeChoice, ModeVerdict
     from cnnbench.record import Record
     from cnnbench.stats import Estimate
 
 _MEMORY_CHANGE = 0.05
 
 _EDGE = "no clear difference"
+_LOOSE = "its output differs more than its precision explains"
 
 
 def advise(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -65,25 +66,22 @@ def _latency(record: Record) -> float:
 
 def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
     """Name, kind and text where eager stays: it is best, or the comparison is open."""
+    reason = NO_GAIN[choice.verdict]
     other = choice.foremost
     change = None if other is None else metrics.speedup(other, choice.baseline)
-    if other is None or change is None or choice.verdict not in _OPEN:
-        return "stay", "use", f"stay with eager ({took}): {_CLOSED[choice.verdict]}"
-    head, tail = _OPEN[choice.verdict]
+    if other is None or change is None or choice.verdict not in _REMEDIES:
+        return "stay", "use", f"stay with eager ({took}): {reason}"
     count = len(choice.tried)
     best = f"the fastest of {count} other modes, {mode_of(other)}," if count > 1 else mode_of(other)
-    text = f"{head}: {best} is {_times(change)}, eager takes {took}; {tail}"
+    remedy = _REMEDIES[choice.verdict]
+    text = f"{reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
     return choice.verdict, "use", text
 
 
-_CLOSED = {
-    "alone": "no other mode was measured",
-    "unfit": "no other mode has a correct output",
-    "slower": "every other mode with a correct output is slower",
-}
-_OPEN = {
-    "once": ("one round cannot tell", "use more --rounds or a larger --budget"),
-    "unclear": ("no mode is clearly faster than eager", "more --rounds may decide it"),
+# Verdicts that leave the comparison open -> what may decide it.
+_REMEDIES: Mapping[ModeVerdict, str] = {
+    "once": "use more --rounds or a larger --budget",
+    "unclear": "more --rounds may decide it",
 }
 
 
@@ -136,8 +134,11 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
     if record.status == "wrong":
         reason = record.check.reason if record.check is not None else ""
         return "wrong", f"its output is wrong ({reason}), so its speed does not count"
-    if record.status == "loose" and how == "faster":
-        return "loose", f"{_times(change)}, but its output differs more than its precision explains"
+    if record in choice.loose:
+        text = f"{_times(change)} and would be faster than {mode_of(choice.best)}, but {_LOOSE}"
+        return "loose", text
+    if record.status == "loose":
+        return "unfit", f"{_times(change)}; {_LOOSE}"
     if how == "faster":
         same = f"; {_EDGE} from {mode_of(choice.best)}" if record in choice.equal else ""
         return "gain", _times(change) + same
@@ -154,15 +155,18 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
 
 
 def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
-    """For every compiled mode with a gain: the time to compile, and the calls to break even."""
+    """For every compiled mode with a gain: the time to compile, and the calls to break even.
+
+    All modes tried share the error here, because the best of them is picked.
+    """
     choice = evidence.choice
     if choice is None:
         return ()
     found = []
-    for record in evidence.records:
+    for record in choice.tried:
         cold = metrics.first_call(record, "cold")
-        calls = metrics.break_even(record, choice.baseline)
-        if cold is None or calls is None or choice.standing(record) != "faster":
+        calls = metrics.break_even(record, choice.baseline, len(choice.tried))
+        if cold is None or calls is None:
             continue
         text = (
             f"{mode_of(record)}: compiling takes {units.seconds(cold.point)} with an empty cache"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,9 @@ from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
 from cnnbench.analysis.modules import is_on_meta, take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
-from cnnbench.costs import Optimizer, Phase, Slope, Totals
+from cnnbench.costs import Slope, Totals
 from cnnbench.errors import UsageError
-from cnnbench.spec import OPTIMIZERS
+from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +89,8 @@ def analyze(
 
 def _check(phase: str, optimizer: str) -> None:
     for kind, value, known in (
-        ("phase", phase, get_args(Phase)),
-        ("optimizer", optimizer, get_args(Optimizer)),
+        ("phase", phase, PHASES),
+        ("optimizer", optimizer, OPTIMIZERS),
     ):
         if value not in known:
             raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")

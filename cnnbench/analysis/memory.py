@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench.costs import Optimizer, TracedMemory
+from cnnbench.costs import TracedMemory
 
 if TYPE_CHECKING:
     from torch import nn
 
     from cnnbench.analysis.passes import Recording
+    from cnnbench.spec import Optimizer
 
 # Tensors of a parameter's size that each optimizer keeps, and those that it creates for one
 # parameter at a time during its step.

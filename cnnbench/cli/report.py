@@ -12,7 +12,6 @@ from cnnbench import axes, gate, store
 from cnnbench.cli import options, stored
 from cnnbench.cli.output import COLOUR, coloured, write
 from cnnbench.cli.parameters import Words
-from cnnbench.conv.problem import is_conv
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
@@ -170,7 +169,7 @@ def _pictures(found: Sequence[Entry], output: Path) -> str:
 
 def _lab(runs: Sequence[StoredRun], kind: str) -> str:
     """The tables of the convolution lab, which choose their own rows and columns."""
-    if not any(is_conv(one.spec.workload.architecture) for run in runs for one in run.records):
+    if not any(one.spec.workload.is_layer for run in runs for one in run.records):
         raise UsageError(
             "--lab: these runs contain no single layers; measure some with cnnbench conv"
         )

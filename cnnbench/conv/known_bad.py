@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.conv.problem import ConvProblem, of_workload
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,7 +106,7 @@ def known(problem: ConvProblem, implementation: str = "") -> KnownBad | None:
 def seen(record: Record) -> KnownBad | None:
     """The case whose symptom a record shows."""
     spec, failure = record.spec, record.failure
-    if not is_conv(spec.workload.architecture) or spec.device.kind != "cpu":
+    if not spec.workload.is_layer or spec.device.kind != "cpu":
         return None
     if spec.workload.group != spec.workload:
         # A substitute is made of other layers.

@@ -16,7 +16,7 @@ from typing import Any
 
 from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.errors import UnknownName
-from cnnbench.spec import Mode, Workload
+from cnnbench.spec import Mode, Phase, Workload
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class ConvLayer:
     where: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
 
-    def workload(self, batch: int = 1, phase: str = "inference") -> Workload:
+    def workload(self, batch: int = 1, phase: Phase = "inference") -> Workload:
         """The layer as a workload."""
         return Workload(self.architecture, batch, self.input, phase)
 

@@ -17,7 +17,7 @@ from cnnbench.choice import eligible, leaders
 from cnnbench.conv.layers import ConvLayer, Extraction, Share, shares
 from cnnbench.conv.results import LayerResults, is_configuration, seconds
 from cnnbench.record import Record
-from cnnbench.spec import Mode
+from cnnbench.spec import LAYER_PREFIX, Mode
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -216,7 +216,7 @@ def _text(chosen: Mapping[ConvLayer, Record]) -> str:
     parts = []
     for layer, record in chosen.items():
         shape = "x".join(map(str, layer.input))
-        name = layer.architecture.removeprefix("conv:")
+        name = layer.architecture.removeprefix(LAYER_PREFIX)
         parts.append(f"{record.spec.mode.implementation}@{shape}-{name}")
     return ";".join(parts)
 

@@ -19,9 +19,7 @@ import re
 from dataclasses import dataclass
 
 from cnnbench.errors import UsageError
-from cnnbench.spec import Mode, Workload
-
-PREFIX = "conv:"
+from cnnbench.spec import LAYER_PREFIX, Mode, Phase, Workload, is_layer
 
 # Bytes of an element. The names are those of ``spec.WORDS``; fp64 is what others are checked with.
 DTYPES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
@@ -233,21 +231,21 @@ class ConvProblem:
     @property
     def architecture(self) -> str:
         """The architecture of a workload for the layer: ``conv:k64-3x3-s2-p1``."""
-        return PREFIX + self.layer
+        return LAYER_PREFIX + self.layer
 
     @property
     def mode(self) -> Mode:
         """The mode that stands for dtype and memory format; everything else as by default."""
         return Mode(memory_format=self.memory_format, precision=self.dtype)
 
-    def workload(self, phase: str = "inference") -> Workload:
+    def workload(self, phase: Phase = "inference") -> Workload:
         """The layer as a workload."""
         return Workload(self.architecture, self.n, (self.c, self.h, self.w), phase)
 
 
 def is_conv(architecture: str) -> bool:
     """Whether a workload's architecture is a single convolution (or a substitute for one)."""
-    return architecture.startswith(PREFIX)
+    return is_layer(architecture)
 
 
 def of_workload(workload: Workload, mode: Mode | None = None) -> ConvProblem:
@@ -260,7 +258,7 @@ def of_workload(workload: Workload, mode: Mode | None = None) -> ConvProblem:
     """
     mode = mode or Mode()
     name = workload.group.architecture
-    match = _LAYER.fullmatch(name.removeprefix(PREFIX)) if is_conv(name) else None
+    match = _LAYER.fullmatch(name.removeprefix(LAYER_PREFIX)) if workload.is_layer else None
     if match is None:
         raise UsageError(f"'{name}' is not a convolution layer; one looks like conv:k64-3x3-s2-p1")
     if len(workload.input) != 3:

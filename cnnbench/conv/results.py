@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, stats
 from cnnbench.choice import eligible, leaders
 from cnnbench.conv import catalogue
-from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.record import Record
 from cnnbench.spec import Device, Mode, Workload
 from cnnbench.stats import Estimate
@@ -147,7 +147,7 @@ def layer_results(records: Iterable[Record]) -> tuple[LayerResults, ...]:
     table: dict[tuple[Workload, Device, int], list[Record]] = {}
     for record in records:
         spec = record.spec
-        if is_conv(spec.workload.architecture):
+        if spec.workload.is_layer:
             table.setdefault((spec.workload.group, spec.device, spec.threads), []).append(record)
     return tuple(_bench(*key, found) for key, found in table.items())
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import roofline, stats
 from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
+    ERROR,
     Awake,
     break_even,
     cpu_time,
@@ -42,10 +43,10 @@ from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
 __all__ = [
-    "METRICS", "Awake", "Metric", "binding", "break_even", "faults", "first_call", "latency",
-    "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality", "roof",
-    "run_seconds", "savings", "shown", "slice_seconds", "speedup", "spread", "steal", "throughput",
-    "waited", "work",
+    "ERROR", "METRICS", "Awake", "Metric", "binding", "break_even", "faults", "first_call",
+    "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality",
+    "roof", "run_seconds", "savings", "shown", "slice_seconds", "speedup", "spread", "steal",
+    "throughput", "waited", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

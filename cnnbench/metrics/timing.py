@@ -214,22 +214,28 @@ def first_call(record: Record, cache: str) -> Estimate | None:
     return stats.geometric(values) if values and record.failure is None else None
 
 
-def break_even(record: Record, baseline: Record | None) -> Estimate | None:
+def break_even(record: Record, baseline: Record | None, tried: int = 1) -> Estimate | None:
     """Calls after which a compiled mode has paid for its cold compilation.
 
     What the first call took beyond the baseline's own first call, over what every later call saves.
-    The interval comes from that of the saving; ``None`` if nothing compiled, or if a saving cannot
-    be told from none, so that it may never pay.
+    The interval comes from that of the speed-up. ``None`` if nothing compiled, or if that interval
+    reaches down to one, so that it may never pay.
+
+    Args:
+        record: of the compiled mode.
+        baseline: what it is compared with.
+        tried: modes that it is picked from; they share the error of the interval. One for a column,
+            which says of each mode by itself how it compares.
     """
     cold = first_call(record, "cold")
     if cold is None:
         return None
-    faster, usual = speedup(record, baseline), latency(record)
+    faster, usual = speedup(record, baseline, tried), latency(record)
     others = () if baseline is None else baseline.runs
     firsts = [run.warmup_ns[0] / 1e9 for run in others if run.warmup_ns]
     if not firsts or faster is None or usual is None:
         return None
-    if faster.point <= 1 or faster.low is None or faster.low <= 1:
+    if faster.low is None or faster.low <= 1:
         return None
     extra = cold.point - statistics.median(firsts)
 
@@ -240,14 +246,23 @@ def break_even(record: Record, baseline: Record | None) -> Estimate | None:
     return Estimate(calls(faster.point), high, calls(faster.low), faster.rounds)
 
 
-def speedup(record: Record, baseline: Record | None) -> Estimate | None:
+# The error of an interval, or of all intervals of modes that one is picked from.
+ERROR = 0.05
+
+
+def speedup(record: Record, baseline: Record | None, tried: int = 1) -> Estimate | None:
     """How many times faster than the baseline, from slices that were measured side by side.
 
     Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its
     t-interval. ``None`` unless both were measured in the same ensembles.
+
+    Args:
+        record: of the mode.
+        baseline: what it is compared with.
+        tried: modes whose intervals share the error of 5 % (Bonferroni).
     """
     rounds = [] if baseline is None else log_speedups(record, baseline)
-    return stats.log_ratio(rounds) if rounds else None
+    return stats.log_ratio(rounds, 1 - ERROR / max(tried, 1)) if rounds else None
 
 
 def log_speedups(record: Record, baseline: Record) -> list[float]:

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
+from cnnbench.choice import NO_GAIN
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, usability
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from cnnbench.choice import Verdict
     from cnnbench.record import Record
     from cnnbench.report.answers import BestMode, Candidate
     from cnnbench.report.table import Entry
@@ -62,9 +62,9 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
-    models = {entry.record.spec.workload.model for entry in found}
-    lab = {model for model in models if model.startswith("conv:")}
-    counted = [(len(models - lab), "network"), (len(lab), "convolution")]
+    models = {(work.model, work.is_layer) for one in found if (work := one.record.spec.workload)}
+    lab = sum(layer for _, layer in models)
+    counted = [(len(models) - lab, "network"), (lab, "convolution")]
     what = " and ".join(units.number(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
     measured = sum(1 for entry in found if entry.record.failure is None)
@@ -116,18 +116,9 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
             "good",
         )
     verdicts = Counter(one.choice.verdict for one in best)
-    for verdict, text in _NO_GAIN.items():
+    for verdict, text in NO_GAIN.items():
         if verdicts[verdict]:
             yield Sentence(f"In {verdicts[verdict]} of {len(best)} workloads {text}.")
-
-
-# Verdict where plain eager stays -> the words for it.
-_NO_GAIN: Mapping[Verdict, str] = {
-    "unclear": "there is no clear difference between plain eager and the other modes",
-    "once": "modes were measured in one round only, which cannot show a difference",
-    "slower": "no mode is faster than plain eager",
-    "unfit": "no other mode has a correct output",
-}
 
 
 def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
@@ -146,10 +137,10 @@ def _said(one: BestMode) -> list[str]:
         checked = [] if choice.best.status == "ok" else ["its output could not be checked"]
         return [text, *checked, *([f"no clear difference from {one.equal}"] if one.equal else [])]
     if choice.verdict == "slower" or other is None:
-        return [_NO_GAIN[choice.verdict]]
+        return [NO_GAIN[choice.verdict]]
     change = metrics.speedup(other, choice.baseline)
     looks = [] if change is None else [f"{_text(other)} is {_ratio(change)}"]
-    return [_NO_GAIN[choice.verdict], *looks]
+    return [NO_GAIN[choice.verdict], *looks]
 
 
 def _text(record: Record) -> str:

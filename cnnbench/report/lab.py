@@ -346,7 +346,7 @@ def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Tabl
 
 def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
     found = entries(runs)
-    return [e for e in found if e.record.spec.workload.architecture.startswith("conv:")]
+    return [e for e in found if e.record.spec.workload.is_layer]
 
 
 def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:

@@ -129,7 +129,7 @@ class Entry:
 
     @cached_property
     def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode has paid for its compilation."""
+        """Calls after which a compiled mode, by itself against eager, has paid for compiling."""
         return metrics.break_even(self.record, self.baseline)
 
     @cached_property
@@ -379,10 +379,8 @@ def notes(found: Sequence[Entry]) -> tuple[str, ...]:
 
 def _gaps(record: Record) -> list[str]:
     """What a record that did not fail lacks."""
-    if record.failure is not None or not record.runs:
-        return []
     empty = sum(not run.slices for run in record.runs)
-    if not empty:
+    if record.failure is not None or not empty:
         return []
     return [f"{empty} of {len(record.runs)} processes gave no samples and are left out"]
 

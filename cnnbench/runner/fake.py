@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import requests
 from cnnbench.codec import encode
 from cnnbench.conv.layers import ConvLayer, Extraction
-from cnnbench.conv.problem import is_conv, of_workload
+from cnnbench.conv.problem import of_workload
 from cnnbench.costs import (
     CostReport,
     CostTotals,
@@ -135,7 +135,7 @@ def _trouble(spec: Spec, timeout: float) -> WorkerError | None:
 
 def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
     """Refuse, like a worker that is asked to measure what does not apply."""
-    if not isinstance(request, MeasureLatency) or not is_conv(spec.workload.architecture):
+    if not isinstance(request, MeasureLatency) or not spec.workload.is_layer:
         return None
     reason = _applies(spec).reason
     return WorkerRaised(reason, "unsupported") if reason else None

@@ -223,7 +223,7 @@ def _substitutes(order: LabOrder) -> list[str]:
 
 def _macs(spec: Spec) -> int:
     architecture = spec.workload.group.architecture
-    if not architecture.startswith("conv:"):
+    if not spec.workload.is_layer:
         return suite.rough_macs(spec.workload, suite.facts([architecture]))
     return ConvLayer(architecture, spec.workload.input).problem(spec.workload.batch).macs
 
@@ -232,7 +232,7 @@ def _impossible(
     order: LabOrder, rounds: int, pool: AnyPool, specs: Sequence[Spec]
 ) -> dict[str, str]:
     """Specs that are impossible, or too slow unless they were named."""
-    ours = {spec.id: spec for spec in specs if spec.workload.architecture.startswith("conv:")}
+    ours = {spec.id: spec for spec in specs if spec.workload.is_layer}
     found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), inquiry.SECONDS)
     reasons = {
         name: found[name].reason or _slow(order, rounds, ours[name], found[name]) for name in ours

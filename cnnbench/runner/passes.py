@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from cnnbench import machine
 from cnnbench.axes import CALIBRATED
-from cnnbench.conv.problem import is_conv
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
@@ -247,7 +246,7 @@ class Passes:
                 worker.close()
 
     def _algorithm(self, subject: Subject) -> None:
-        if not is_conv(subject.spec.workload.architecture):
+        if not subject.spec.workload.is_layer:
             return
         try:
             request = DescribeAlgorithm.planned(subject.spec, self._plan)

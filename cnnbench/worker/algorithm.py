@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from cnnbench import implementations, machine
-from cnnbench.conv.problem import is_conv, of_workload
+from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
 from cnnbench.worker import applicability, build, convolution, memory, modes, onednn
@@ -48,7 +48,7 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     Raises:
         Unsupported: the workload is not a layer, or the implementation does not apply to it.
     """
-    if not is_conv(spec.workload.architecture):
+    if not spec.workload.is_layer:
         raise Unsupported(f"'{spec.workload.architecture}' is not a single layer")
     convolution.check(spec)
     problem = of_workload(spec.workload, spec.mode)

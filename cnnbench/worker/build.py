@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -26,8 +26,7 @@ from cnnbench.worker import weights as loaded
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.costs import Optimizer, Phase
-    from cnnbench.spec import Spec, Workload
+    from cnnbench.spec import Phase, Spec, Workload
 
 
 # Batches of pictures that an output is checked on; a single layer is checked on one.
@@ -165,8 +164,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         module,
         inputs(found[0], workload, seed),
         phase=phase,
-        # One table of names on both sides of the border (a test compares them).
-        optimizer=cast("Optimizer", workload.optimizer),
+        optimizer=workload.optimizer,
         loss=loss_of(found[0], seed),
     )
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from cnnbench import implementations
 from cnnbench.architectures.registry import Architecture
-from cnnbench.conv.problem import ConvProblem, is_conv, of_workload
+from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.implementations.roundoff import UNIT
 from cnnbench.implementations.substitute import layer
@@ -104,7 +104,7 @@ def _plain(prepared: Prepared) -> list[Tensor]:
 def judged_alone(spec: Spec) -> bool:
     """Whether outputs are those of one layer, whose rounding error is known beforehand."""
     workload = spec.workload
-    layer = is_conv(workload.architecture) and workload.group == workload
+    layer = workload.is_layer and workload.group == workload
     return layer and workload.phase == "inference"
 
 
@@ -122,7 +122,7 @@ def check(spec: Spec) -> None:
         _check_replacements(spec)
         return
     how = implementations.implementation(name)
-    if not is_conv(spec.workload.architecture):
+    if not spec.workload.is_layer:
         if not how.flags:
             raise Unsupported(f"impl={name} computes a single layer, conv:…, not a network")
         return
@@ -142,7 +142,7 @@ def _check_replacements(spec: Spec) -> None:
             raise Unsupported(f"{name} sets global flags, so it cannot be chosen for single layers")
         if reason := _no_mode_of_ours(spec, name):
             raise Unsupported(reason)
-    if is_conv(spec.workload.architecture):
+    if spec.workload.is_layer:
         raise Unsupported("implementations per layer are for networks, not for a single layer")
 
 

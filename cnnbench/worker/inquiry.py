@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from cnnbench import requests
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.costs import Optimizer, Phase
     from cnnbench.worker.talk import Talk
 
 
@@ -76,8 +75,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
         found = analysis.analyze(
             module,
             given,
-            phase=cast("Phase", request.phase),
-            optimizer=cast("Optimizer", request.optimizer),
+            phase=request.phase,
+            optimizer=request.optimizer,
             real=request.real,
             loss=build.loss_of(architecture, 0),
             name=request.name,

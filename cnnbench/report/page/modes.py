@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import units
+from cnnbench import metrics, units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
 from cnnbench.report.page.parts import Heat, PlotAxis, PlotPoint, Points, Section, Square
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RATIO = Column("speedup", "vs eager", "ratio")
-_CONV = "conv:"
 
 # A picture taller than this is beyond what browsers draw, and beyond what people look at.
 _MOST_ROWS = 150
@@ -52,8 +51,8 @@ def best(found: Sequence[Entry]) -> Section | None:
         "Best mode of each workload",
         "The simplest of the modes without a clear difference from the fastest, if it is clearly"
         " faster than plain eager: the whole interval of its speed-up lies above 1, with an error"
-        " of 5 % shared among all modes tried. Modes with a wrong or loose output are not"
-        " recommended.",
+        f" of {100 * metrics.ERROR:g} % shared among all modes tried. Modes with a wrong or"
+        " loose output are not recommended.",
         Table(columns, rows),
     )
 
@@ -106,7 +105,7 @@ def library(found: Sequence[Entry]) -> Section | None:
 
 
 def _of_lab(entry: Entry) -> bool:
-    return entry.record.spec.workload.architecture.startswith(_CONV)
+    return entry.record.spec.workload.is_layer
 
 
 @dataclass(frozen=True)
