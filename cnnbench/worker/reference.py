@@ -139,8 +139,10 @@ def _rounded(
     rounded = Rounded(rounder(precision))
     try:
         with torch.no_grad():
-            if PRECISIONS[precision].dtype != torch.float32:
-                rounded.round_all(tensors)
+            # Autocast and TF32 round what is contracted: weights too, but neither biases nor
+            # statistics.
+            whole = PRECISIONS[precision].dtype != torch.float32
+            rounded.round_all([one for one in tensors if whole or one.dim() > 1])
         with rounded:
             return differences(observed(spec, made, seed)[0], plain)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
