@@ -137,7 +137,7 @@ def test_an_operator_without_a_rule_is_listed_and_the_total_called_short() -> No
 
     assert facts["uncounted"] == {"badlib.twice.default": 1}
     assert not facts["complete"]
-    assert "totals may be short" in table
+    assert "totals may be too low" in table
 
 
 def test_a_rule_of_the_users_own_is_one_line_beside_the_operator() -> None:
