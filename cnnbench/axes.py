@@ -313,3 +313,25 @@ def tells(values: Iterable[AxisValue], default: AxisValue = None) -> bool:
     """Whether a column of these values says something: two different ones, not all the default."""
     found = set(values)
     return len(found) > 1 and bool(found - {None, default})
+
+
+def sample_shape(
+    own: tuple[int, ...],
+    arguments: Mapping[str, Any],
+    size: tuple[int, ...] | None = None,
+    shape: tuple[int, ...] | None = None,
+) -> tuple[int, ...]:
+    """The shape of one sample that a network is given, without the batch axis.
+
+    Args:
+        own: what the network takes by itself, channels first.
+        arguments: of its builder; ``in_channels`` replaces the channels.
+        size: height and width, or one number for both, in place of its own, where it has both.
+        shape: the whole shape, in place of everything else.
+    """
+    if shape is not None:
+        return shape
+    axes = own[1:]
+    if size is not None and len(axes) >= 2:
+        axes = (*axes[:-2], size[0], size[-1])
+    return (arguments.get("in_channels", own[0]), *axes)

@@ -366,28 +366,6 @@ class Spec:
         return cls(workload, _mode(match["mode"], device.kind), device, int(match["threads"]))
 
 
-def sample_shape(
-    own: tuple[int, ...],
-    arguments: Mapping[str, Any],
-    size: tuple[int, ...] | None = None,
-    shape: tuple[int, ...] | None = None,
-) -> tuple[int, ...]:
-    """The shape of one sample that a network is given, without the batch axis.
-
-    Args:
-        own: what the network takes by itself, channels first.
-        arguments: of its builder; ``in_channels`` replaces the channels.
-        size: height and width, or one number for both, in place of its own, where it has both.
-        shape: the whole shape, in place of everything else.
-    """
-    if shape is not None:
-        return shape
-    axes = own[1:]
-    if size is not None and len(axes) >= 2:
-        axes = (*axes[:-2], size[0], size[-1])
-    return (arguments.get("in_channels", own[0]), *axes)
-
-
 # The specs of a grid are combinations of few parts; each is read once and shared.
 _device = lru_cache(maxsize=256)(Device.parse)
 _mode = lru_cache(maxsize=1024)(Mode.parse)

@@ -25,7 +25,6 @@ from cnnbench.spec import (
     Workload,
     arguments_of,
     is_layer,
-    sample_shape,
 )
 
 
@@ -218,7 +217,7 @@ def _shapes(grid: Grid, known: Mapping[str, Facts]) -> list[tuple[str, tuple[int
 def shapes_of(grid: Grid, facts: Facts) -> tuple[tuple[int, ...], ...]:
     """The shapes of one sample of a model in a grid, each once."""
     sizes = grid.sizes or (None,)
-    shapes = (sample_shape(facts.input, grid.arguments, size, grid.input) for size in sizes)
+    shapes = (axes.sample_shape(facts.input, grid.arguments, size, grid.input) for size in sizes)
     return tuple(dict.fromkeys(shapes))
 
 

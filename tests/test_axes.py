@@ -323,3 +323,19 @@ def test_a_typing_error_is_not_hidden_by_another() -> None:
 
 def test_made_records_have_no_settings() -> None:
     assert Spec.parse(made.EAGER).workload.settings == ()
+
+
+@pytest.mark.parametrize(
+    ("own", "given", "expected"),
+    [
+        ((3, 32, 48), {}, (3, 32, 48)),
+        ((3, 32, 48), {"size": (64, 96)}, (3, 64, 96)),
+        ((3, 32, 48), {"size": (64,)}, (3, 64, 64)),
+        ((3, 8, 32, 48), {"size": (64, 96)}, (3, 8, 64, 96)),
+        ((3, 100), {"size": (64, 96)}, (3, 100)),
+        ((3, 32, 48), {"arguments": {"in_channels": 1}}, (1, 32, 48)),
+        ((3, 32, 48), {"arguments": {"in_channels": 1}, "shape": (5, 9)}, (5, 9)),
+    ],
+)
+def test_the_shape_of_a_sample_follows_from_what_is_asked_for(own, given, expected) -> None:
+    assert axes.sample_shape(own, **({"arguments": {}} | given)) == expected

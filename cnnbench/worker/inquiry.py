@@ -12,10 +12,10 @@ from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
+from cnnbench.axes import sample_shape
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.requests import Accepted
-from cnnbench.spec import sample_shape
 from cnnbench.worker import build, memory
 
 if TYPE_CHECKING:
