@@ -86,7 +86,7 @@ def _lags(found: MachineFinding | None) -> bool:
 
 
 def quick(now: CoreUse | None, threads: int) -> MachineFinding | None:
-    """The first thing that this moment, not the machine, does to so many threads."""
+    """What other processes do to this number of threads at the moment, if anything."""
     return busy(now, threads) or _too_many(now, threads)
 
 

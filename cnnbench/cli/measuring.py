@@ -81,7 +81,7 @@ def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
 
     if until_quiet(limit, is_quiet):
         return ""
-    return f"not quiet within {units.clock(limit)}, starting all the same: "
+    return f"not quiet within {units.clock(limit)}, starting anyway: "
 
 
 def _say(text: str, *, quiet: bool) -> None:

@@ -248,7 +248,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("backward", "backward_s", "seconds", "lower", _part("backward"), "its backward pass",
            nature="time"),
     Metric("optimizer", "optimizer_s", "seconds", "lower", _part("optimizer"),
-           "its optimiser, gradients cleared", nature="time"),
+           "its optimizer, gradients cleared", nature="time"),
     Metric("peak_memory", "cpu_peak_bytes", "bytes", "lower", _memory("cpu_peak_bytes"),
            "peak of torch's CPU allocator in one step, with parameters, buffers and input"),
     Metric("high_water", "cpu_high_water_bytes", "bytes", "lower", _memory("cpu_high_water_bytes"),

@@ -217,7 +217,7 @@ def first_call(record: Record, cache: str) -> Estimate | None:
 def break_even(record: Record, baseline: Record | None, tried: int = 1) -> Estimate | None:
     """Calls after which a compiled mode has paid for its cold compilation.
 
-    What the first call took beyond the baseline's own first call, over what every later call saves.
+    What the first call took beyond eager's own first call, over what every later call saves.
     The interval comes from that of the speed-up. ``None`` if nothing compiled, or if that interval
     reaches down to one, so that it may never pay.
 
@@ -251,7 +251,7 @@ ERROR = 0.05
 
 
 def speedup(record: Record, baseline: Record | None, tried: int = 1) -> Estimate | None:
-    """How many times faster than the baseline, from slices that were measured side by side.
+    """How many times faster than the reference mode, from slices that were measured side by side.
 
     Per round the median over turns of the log-ratio of slice medians; over rounds the mean and its
     t-interval. ``None`` unless both were measured in the same ensembles.
@@ -266,14 +266,14 @@ def speedup(record: Record, baseline: Record | None, tried: int = 1) -> Estimate
 
 
 def log_speedups(record: Record, baseline: Record) -> list[float]:
-    """log(baseline / record) of each ensemble that both lived in; empty if there is none."""
+    """log(reference mode / record) of each ensemble with both; empty without one."""
     return [value for _, value in _side_by_side(record, baseline)]
 
 
 def savings(record: Record, baseline: Record) -> list[float]:
-    """Seconds that a call saves against the baseline, of each ensemble that both lived in.
+    """Seconds that a call saves over the reference mode, for each ensemble with both.
 
-    The baseline's time there, and the ratio that was measured beside it: two times of different
+    The reference mode's time there, and the ratio that was measured beside it: two times of different
     moments say less.
     """
     return [
@@ -284,7 +284,7 @@ def savings(record: Record, baseline: Record) -> list[float]:
 
 
 def _side_by_side(record: Record, baseline: Record) -> list[tuple[Run, float]]:
-    """The baseline's run and the log-ratio in each ensemble that both lived in."""
+    """The reference mode's run and the log-ratio, for each ensemble with both."""
     if record.failure is not None or baseline.failure is not None:
         return []
     others = {run.ensemble: run for run in baseline.runs}

@@ -70,7 +70,7 @@ def built(spec: Spec, seed: int) -> build.Step:
         Unsupported: the mode compiles, which leaves no modules.
     """
     if modes.COMPILERS[spec.mode.compiler] is not None:
-        raise Unsupported(f"mode {spec.mode.text}: layers cannot be told apart in compiled code")
+        raise Unsupported(f"mode {spec.mode.text}: layers cannot be separated in compiled code")
     return build.built(spec, seed)
 
 

@@ -93,7 +93,7 @@ def test_wait_without_a_time_gives_up_after_ten_minutes_and_says_so(cnnbench_cli
     assert result.exit_code == 0
     assert clock.now == 600
     assert len(lines) == 2
-    assert lines[1].startswith("cnnbench: not quiet within 0:10:00, starting all the same: other")
+    assert lines[1].startswith("cnnbench: not quiet within 0:10:00, starting anyway: other")
 
 
 def test_where_nothing_is_known_of_the_cores_wait_starts_at_once(cnnbench_cli, machine) -> None:

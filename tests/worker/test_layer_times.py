@@ -112,7 +112,7 @@ def test_rounds_fill_the_time_within_bounds(seconds: float, estimate: float, rou
 
 
 def test_compiled_modes_are_refused_before_anything_is_built() -> None:
-    with pytest.raises(Unsupported, match="cannot be told apart"):
+    with pytest.raises(Unsupported, match="cannot be separated"):
         built(Spec.parse("lenet/inference-b1-3x32x32/compile/cpu-t1"), 0)
 
 
