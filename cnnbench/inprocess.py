@@ -3,8 +3,8 @@
 For notebooks, where no other process could build it.
 
 The object is copied for each mode and never changed. Modes take turns in slices as workers do, but
-they share one process, so samples from different rounds are correlated; what needs a process of its own stays "not
-measured".
+they share one process, so samples from different rounds are correlated. What needs a process of its
+own stays "not measured".
 """
 
 from __future__ import annotations

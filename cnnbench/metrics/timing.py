@@ -273,8 +273,8 @@ def log_speedups(record: Record, baseline: Record) -> list[float]:
 def savings(record: Record, baseline: Record) -> list[float]:
     """Seconds that a call saves over the reference mode, for each ensemble with both.
 
-    The reference mode's time there, and the ratio that was measured beside it: two times of different
-    moments say less.
+    The reference mode's time there, and the ratio that was measured beside it: two times of
+    different moments say less.
     """
     return [
         base * (1 - stats.ratio_of(-value))
