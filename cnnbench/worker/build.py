@@ -7,7 +7,7 @@ thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ from cnnbench.conv.problem import is_conv
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import calibration, convolution, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
+from cnnbench.worker.forward import Forward
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -68,6 +69,8 @@ class Step:
         parts: the same iteration in parts, in training phases.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: positional arguments like ``inputs``, of other pictures.
+        notes: what is unusual about its calls, known after the first.
+        overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
 
     call: Callable[[], Any]
@@ -78,20 +81,30 @@ class Step:
     parts: Parts | None = None
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
+    notes: Callable[[], dict[str, str]] = dict
+    overwrites: bool = False
 
-    def answers(self, *first: Any) -> Iterator[Any]:
+    def answers(self, *first: Any) -> Generator[Any]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.
         """
         own = [tensor.clone() for tensor in _tensors(self.inputs)]
-        yield from first or (self.call(),)
         try:
+            yield from first or (self._seen_calling(),)
             for given in self.others():
                 self._show(_tensors(given))
-                yield self.call()
+                yield self._seen_calling()
         finally:
             self._show(own)
+
+    def _seen_calling(self) -> Any:
+        """What it returns; whether it wrote into its inputs is noted."""
+        before = [tensor.clone() for tensor in _tensors(self.inputs)]
+        result = self.call()
+        same = map(torch.equal, before, _tensors(self.inputs))
+        self.overwrites = self.overwrites or not all(same)
+        return result
 
     def _show(self, pictures: list[Tensor]) -> None:
         """Put other values into the inputs where they lie: graphs were captured on them."""
@@ -120,12 +133,14 @@ def construct(
     architecture = resolve(workload)
     torch.manual_seed(seed)
     module = architectures.build(architecture, **workload.keywords)
+    modes.refuse_compiled(module)
     loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
         with_new_head(module)
     if weights is not None:
         loaded.calibrate(module, weights)
-    return architecture, module.train(workload.phase != "inference")
+    modes.set_training(module, training=workload.phase != "inference")
+    return architecture, module
 
 
 def calibrate(
@@ -239,12 +254,8 @@ def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
-
-    def call() -> Any:
-        with torch.inference_mode(), modes.autocast(spec.mode, spec.device):
-            return function(*given)
-
-    return Step(call, outputs.tensors, module, given)
+    call = Forward(spec, function, given)
+    return Step(call, outputs.tensors, module, given, notes=call.notes)
 
 
 def _training(

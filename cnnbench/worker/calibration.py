@@ -19,6 +19,7 @@ once per workload and put into every process's network in no time.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -27,8 +28,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnbench.worker import modes
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
     import numpy.typing as npt
@@ -84,9 +87,21 @@ def save(path: Path, arrays: Arrays) -> None:
 
 
 def load(module: nn.Module, path: Path) -> None:
-    """Calibrate a network as a kept calibration says."""
-    with np.load(path, allow_pickle=False) as arrays:
+    """Calibrate a network as a kept calibration says; its training mode is left as it was."""
+    with np.load(path, allow_pickle=False) as arrays, _evaluating(module):
         apply(module, {key: arrays[key] for key in arrays.files})
+
+
+@contextlib.contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """In inference mode, in which no look at a weight changes the network (spectral norm)."""
+    training = getattr(module, "training", False)  # frozen TorchScript has no such attribute
+    modes.set_training(module, training=False)
+    try:
+        yield
+    finally:
+        if training:
+            module.train()
 
 
 def _tensor(module: nn.Module, name: str) -> Tensor | None:
@@ -124,9 +139,7 @@ class _Calibration:
         self._last: nn.Module | None = None
 
     def run(self, given: tuple[Any, ...]) -> Arrays:
-        training = self._module.training
-        self._module.eval()
-        with torch.no_grad():
+        with torch.no_grad(), modes.nothing_compiled(), _evaluating(self._module):
             self._start_branches()
             handles = [self._hook(part) for part in self._module.modules()]
             try:
@@ -136,7 +149,6 @@ class _Calibration:
                 for handle in handles:
                     if handle is not None:
                         handle.remove()
-                self._module.train(training)
         return self._arrays
 
     def _hook(self, part: nn.Module) -> Any:

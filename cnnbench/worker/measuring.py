@@ -62,7 +62,12 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process() | {"moves": placement.moves},
+            flags=flags
+            | device.notes()
+            | step.notes()
+            | notes
+            | _process()
+            | {"moves": placement.moves},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

@@ -6,12 +6,15 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 from torch.utils import _pytree as pytree
 
 from cnnbench import implementations, machine
@@ -19,8 +22,6 @@ from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from torch import nn
 
     from cnnbench.spec import Device, Mode
 
@@ -82,16 +83,32 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
             of choosing by its own rules; the choice may differ from process to process.
     """
     torch.set_num_threads(threads)
-    fp32 = "tf32" if PRECISIONS[mode.precision].tf32 else "ieee"
-    torch.backends.cuda.matmul.fp32_precision = fp32
-    torch.backends.cudnn.conv.fp32_precision = fp32  # type: ignore[attr-defined]
-    torch.backends.cudnn.rnn.fp32_precision = fp32  # type: ignore[attr-defined]
+    _set_fp32("tf32" if PRECISIONS[mode.precision].tf32 else "ieee")
     torch.backends.cudnn.benchmark = cudnn_benchmark
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
     _set_switches(implementations.implementation(name).flags)
     return flags()
 
+
+def _set_fp32(precision: str) -> None:
+    """What float32 means in contractions on CUDA.
+
+    Torch's older flags say the same, or reading them would raise an error: code of a network does
+    that wherever it enters ``torch.backends.cudnn.flags``, and so does ``torch.export``.
+    """
+    for older in _OLDER_FLAGS:
+        older.allow_tf32 = precision == "tf32"
+    for owner in _FP32_OWNERS:
+        owner.fp32_precision = precision
+
+
+_OLDER_FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+_FP32_OWNERS: tuple[Any, ...] = (
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,  # type: ignore[attr-defined]
+    torch.backends.cudnn.rnn,  # type: ignore[attr-defined]
+)
 
 # Flags that an implementation of a convolution may set -> owner and attribute.
 SWITCHES: dict[str, tuple[Any, str]] = {
@@ -138,8 +155,8 @@ def restored() -> Iterator[None]:
     Needed in the caller's process, which is not ours alone.
     """
     threads = torch.get_num_threads()
-    owners = (torch.backends.cuda.matmul, torch.backends.cudnn.conv, torch.backends.cudnn.rnn)  # type: ignore[attr-defined]
-    before = [owner.fp32_precision for owner in owners]
+    older = [_read(owner) for owner in _OLDER_FLAGS]
+    before = [owner.fp32_precision for owner in _FP32_OWNERS]
     benchmark = torch.backends.cudnn.benchmark
     try:
         yield
@@ -147,8 +164,19 @@ def restored() -> Iterator[None]:
         torch.set_num_threads(threads)
         _set_switches({})
         torch.backends.cudnn.benchmark = benchmark
-        for owner, value in zip(owners, before, strict=True):
+        for owner, allowed in zip(_OLDER_FLAGS, older, strict=True):
+            if allowed is not None:
+                owner.allow_tf32 = allowed
+        for owner, value in zip(_FP32_OWNERS, before, strict=True):
             owner.fp32_precision = value
+
+
+def _read(owner: Any) -> bool | None:
+    """One of torch's older flags; ``None`` where the caller's contradict each other."""
+    try:
+        return bool(owner.allow_tf32)
+    except RuntimeError:
+        return None
 
 
 def _flushes_denormals() -> bool:
@@ -195,7 +223,10 @@ def prepare(
     """
     refuse_impossible(mode, device)
     precision = PRECISIONS[mode.precision]
-    module = module.to(device.text, precision.dtype if _floats(module) else None)
+    # Its own method, which may move more than parameters; whatever it returns, it works in place.
+    module.to(device.text)
+    if _floats(module):
+        nn.Module.to(module, precision.dtype)
     inputs = cast(inputs, precision.dtype, device.text)
     formats = MEMORY_FORMATS[mode.memory_format]
     if formats:
@@ -217,6 +248,57 @@ def _restrider(
         return tensor if wanted is None else tensor.contiguous(memory_format=wanted)
 
     return restride
+
+
+def set_training(module: nn.Module, *, training: bool) -> None:
+    """Training or inference mode, in place; an exported network has one already.
+
+    Raises:
+        Unsupported: it is to be trained and has been exported.
+    """
+    try:
+        if _takes_a_mode(module):
+            module.train(training)
+        else:
+            nn.Module.train(module, training)
+    except NotImplementedError:
+        if training:
+            raise Unsupported("an exported network cannot be trained; give the module") from None
+
+
+def _takes_a_mode(module: nn.Module) -> bool:
+    """Whether ``train`` is what ``nn.Module`` means by it, and not a loop that fits or a flag."""
+    try:
+        inspect.signature(module.train).bind(True)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def refuse_compiled(module: nn.Module) -> None:
+    """Refuse a network that is compiled as a whole: no mode could be what its words say.
+
+    Parts that a network compiles itself are its own affair.
+
+    Raises:
+        Unsupported: it is one.
+    """
+    if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
+        raise Unsupported(
+            "the network is compiled already, so eager would time compiled code;"
+            " give the module itself and choose the mode compile"
+        )
+
+
+def nothing_compiled() -> contextlib.AbstractContextManager[Any]:
+    """Parts that a network compiles itself run as written meanwhile.
+
+    Compiled code would keep the hooks of the calls in which it was compiled.
+    """
+    if "torch._dynamo" not in sys.modules:
+        return contextlib.nullcontext()
+    stance: contextlib.AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:

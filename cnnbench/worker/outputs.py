@@ -8,33 +8,53 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from cnnbench.errors import Unsupported
+
+# Kinds of NumPy types that torch has too: truth values, whole, floating-point, complex numbers.
+_NUMERIC = "biufc"
 # Of several outputs the same place in the answers to several pictures; one tensor for all pictures
 # where their shapes agree, the pictures along the first axis.
 Joined = list[Tensor]
 
 
 def tensors(value: Any) -> list[Tensor]:
-    """Every tensor in an output, in order; one that is reached twice counts once."""
+    """Every tensor in an output, in order; one that is reached twice counts once.
+
+    Arrays of NumPy count as tensors. Numbers of Python do where nothing else is returned; beside
+    tensors they are mostly constants.
+
+    Raises:
+        Unsupported: it is a generator, which has computed nothing.
+    """
     found: list[Tensor] = []
-    _collect(value, found, set())
-    return found
+    numbers: list[Tensor] = []
+    _collect(value, found, numbers, set())
+    return found or numbers
 
 
-def _collect(value: Any, found: list[Tensor], seen: set[int]) -> None:
+def _collect(value: Any, found: list[Tensor], numbers: list[Tensor], seen: set[int]) -> None:
     if isinstance(value, Tensor):
         found.append(value)
-        return
-    if isinstance(value, (str, bytes, int, float, complex, type(None))) or id(value) in seen:
-        return
-    seen.add(id(value))
-    for inner in _inside(value):
-        _collect(inner, found, seen)
+    elif isinstance(value, np.ndarray):
+        found += [torch.as_tensor(value)] if value.dtype.kind in _NUMERIC else []
+    elif isinstance(value, (int, float, complex, np.number, np.bool_)):
+        numbers.append(torch.as_tensor(value))
+    elif isinstance(value, Iterator):
+        raise Unsupported(
+            f"the network returns a {type(value).__name__}, which computes when it is read:"
+            " that would not be timed; return a list"
+        )
+    elif not isinstance(value, (str, bytes, type(None))) and id(value) not in seen:
+        seen.add(id(value))
+        for inner in _inside(value):
+            _collect(inner, found, numbers, seen)
 
 
 def _inside(value: Any) -> Sequence[Any]:
@@ -49,7 +69,11 @@ def _inside(value: Any) -> Sequence[Any]:
 
 
 def comparable(tensor: Tensor) -> Tensor:
-    """On the CPU: floating point in float64, complex with a last axis of two, the rest as it is."""
+    """A copy on the CPU: floating point in float64, complex as two reals, the rest as it is.
+
+    A copy even where nothing is converted: a network may answer with its very input, or with a
+    buffer that its next call writes into.
+    """
     tensor = tensor.detach()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
@@ -58,8 +82,8 @@ def comparable(tensor: Tensor) -> Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     if tensor.is_floating_point():
-        return tensor.to("cpu", torch.float64)
-    return tensor.cpu()
+        return tensor.to("cpu", torch.float64, copy=True)
+    return tensor.to("cpu", copy=True)
 
 
 def joined(answers: Sequence[Sequence[Tensor]], batch: int) -> Joined:

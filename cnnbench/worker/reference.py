@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import outputs
+from cnnbench.worker import modes, outputs
 from cnnbench.worker.modes import PRECISIONS
 from cnnbench.worker.rounding import Rounded, rounder
 
@@ -57,21 +57,26 @@ def compute(
     """
     enter("reference fp32")
     plain = step(spec)
-    with _Watch(plain.module) as watch:
-        first, drew = observed(spec, plain, seed)
-    second, _ = observed(spec, plain, seed)
-    del plain
-    enter("reference float64")
-    exact = _float64(spec, step, seed) if float64 else None
-    rounding = {}
-    if exact is not None:
-        rounding["fp32"] = differences(first, exact)
-    for precision in precisions:
-        enter(f"rounding {precision}")
-        found = _rounded(spec, step, seed, precision, first)
-        if found is not None:
-            rounding[precision] = found
-    _keep(path, {"fp32": first, "fp64": exact or []})
+    with modes.nothing_compiled():
+        with _Watch(plain.module) as watch:
+            first, drew = observed(spec, plain, seed)
+        # A call in between, or a network that alternates between two answers would look repeatable.
+        between = plain.answers()
+        next(between)
+        between.close()
+        second, _ = observed(spec, plain, seed)
+        del plain
+        enter("reference float64")
+        exact = _float64(spec, step, seed) if float64 else None
+        rounding = {}
+        if exact is not None:
+            rounding["fp32"] = differences(first, exact)
+        for precision in precisions:
+            enter(f"rounding {precision}")
+            found = _rounded(spec, step, seed, precision, first)
+            if found is not None:
+                rounding[precision] = found
+        _keep(path, {"fp32": first, "fp64": exact or []})
     return Reference(
         repeatable=_same(first, second),
         error_float64=None if exact is None else relative(first, exact),
@@ -216,7 +221,9 @@ class _Watch:
 
     def __enter__(self) -> _Watch:
         leaves = [
-            (name, part) for name, part in self._module.named_modules() if not any(part.children())
+            (name, part)
+            for name, part in self._module.named_modules()
+            if not any(part.children()) and not isinstance(part, torch.jit.ScriptModule)
         ]
         self._handles = [
             part.register_forward_hook(functools.partial(self._look, name)) for name, part in leaves
@@ -228,7 +235,7 @@ class _Watch:
             handle.remove()
 
     def _look(self, name: str, module: nn.Module, _inputs: Any, output: Any) -> None:
-        if not isinstance(output, Tensor) or not output.is_floating_point():
+        if not _has_values(output) or not output.is_floating_point():
             return
         values = output.detach()
         magnitude = values.abs()
@@ -244,3 +251,10 @@ class _Watch:
     def subnormal_share(self) -> float | None:
         """Share of subnormal numbers among the activations of leaf modules."""
         return self._subnormal / self._seen if self._seen else None
+
+
+def _has_values(output: Any) -> bool:
+    """Whether it is a tensor that can be looked into: inside ``torch.func`` transforms none can."""
+    return isinstance(output, Tensor) and not torch._C._functorch.is_functorch_wrapped_tensor(  # noqa: SLF001
+        output
+    )

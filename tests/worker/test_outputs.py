@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -38,7 +39,8 @@ class Thing:
     ("value", "count"),
     [
         (ONE, 1), ([ONE, TWO], 2), ({"a": ONE, "b": {"c": TWO}}, 2), (Named(ONE, TWO), 2),
-        (Data(ONE, [TWO, TWO]), 2), (Thing(), 1), ("text", 0), (None, 0), (3, 0),
+        (Data(ONE, [TWO, TWO]), 2), (Thing(), 1), ("text", 0), (None, 0), (3, 1), ([3, 0.5], 2),
+        ((ONE, 3), 1), (np.ones(3), 1), ([ONE, np.ones(3)], 2), (np.array(["text"]), 0),
     ],
 )  # fmt: skip
 def test_every_holder_of_tensors_is_opened(value: object, count: int) -> None:
