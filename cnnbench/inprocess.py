@@ -9,7 +9,6 @@ own stays "not measured".
 
 from __future__ import annotations
 
-import copy
 import functools
 import random
 import tempfile
@@ -20,14 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, store
-from cnnbench.errors import UsageError
-from cnnbench.record import Cost, Record, Run
+from cnnbench.errors import Unsupported, UsageError
+from cnnbench.facts import Check, Reference
+from cnnbench.record import Cost, Failure, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
-from cnnbench.worker import build, checking, environment, modes, sampling
+from cnnbench.worker import build, checking, copies, environment, modes, raised, sampling
 from cnnbench.worker import reference as references
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.environment import Environment
-    from cnnbench.facts import Reference
     from cnnbench.plan import Plan
 
 
@@ -60,18 +60,20 @@ def measure(
     specs = _specs(module, inputs, texts, Device.parse(device))
     where = environment.describe()
     name = store.new_run_name()
-    with modes.restored(), tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
-        path = Path(folder) / "reference.npz"
+    with (
+        modes.restored(),
+        references.random_states_kept(),
+        tempfile.TemporaryDirectory(prefix="cnnbench-") as folder,
+    ):
         kind = open_device(specs[0].device)
-        reference = _reference(specs, module, inputs, plan.seed, path)
-        players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]
-        cost = _cost(module, inputs)
-        runs = [
-            _round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)
-        ]
+        shared = _shared(specs, _settled(module, inputs, plan.seed), inputs, plan, Path(folder))
+        tried = [_player(spec, shared, kind, plan) for spec in specs]
+        players = [one for one in tried if isinstance(one, _Player)]
+        rounds = range(plan.rounds) if players else ()
+        runs = [_round(players, kind, plan, f"{name}-{number}", number) for number in rounds]
     records = tuple(
-        _record(player.spec, where, cost, reference, tuple(one[player.spec.id] for one in runs))
-        for player in players
+        _record(spec, where, shared, one, tuple(run[spec.id] for run in runs if spec.id in run))
+        for spec, one in zip(specs, tried, strict=True)
     )
     what = store.manifest(name, [spec.id for spec in specs], plan, "in-process")
     return store.StoredRun(Path(name), what, where, records)
@@ -86,7 +88,9 @@ def _specs(
     if not tensors or tensors[0].dim() < 2:
         raise UsageError("measure needs the module's inputs: tensors whose first axis is the batch")
     shape = tuple(tensors[0].shape)
-    if module.training:
+    modes.refuse_compiled(module)
+    copies.copied(module)  # before anything is measured: what cannot be copied is refused
+    if getattr(module, "training", False) and not analysis.has_one_mode(module):
         raise UsageError("the module is in training mode; call module.eval() first")
     workload = Workload(f"object:{type(module).__name__}", shape[0], shape[1:])
     chosen = dict.fromkeys(Mode.parse(text, device.kind) for text in texts)
@@ -95,48 +99,83 @@ def _specs(
 
 def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
     """A step on a copy of the module and of its inputs."""
-    step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
+    step = build.inference(spec, copies.copied(module), copies.copied(inputs, "the input"))
     step.others = functools.partial(build.flipped, inputs)
     return step
 
 
-def _reference(
-    specs: Sequence[Spec], module: nn.Module, inputs: tuple[Any, ...], seed: int, path: Path
-) -> Reference:
-    spec = specs[0].plain
+@dataclass(frozen=True)
+class _Shared:
+    """What all modes of the module share."""
+
+    module: nn.Module
+    inputs: tuple[Any, ...]
+    path: Path
+    reference: Reference | None
+    no_reference: str
+    cost: Cost | None
+    notes: tuple[str, ...]
+
+
+def _settled(module: nn.Module, inputs: tuple[Any, ...], seed: int) -> nn.Module:
+    """A copy that nobody else has; layers that wait for their shape have seen the input."""
+    torch.manual_seed(seed)
+    if any(map(is_lazy, nn.Module.parameters(module))):
+        module = copies.copied(module)
+        with torch.no_grad():
+            module(*copies.copied(inputs))
+    return module
+
+
+def _shared(
+    specs: Sequence[Spec], module: nn.Module, inputs: tuple[Any, ...], plan: Plan, folder: Path
+) -> _Shared:
+    spec, path = specs[0].plain, folder / "reference.npz"
     precisions = sorted({one.mode.precision for one in specs} - {spec.mode.precision})
     modes.set_flags(spec.mode, spec.threads)
 
     def step(of: Spec) -> build.Step:
         return _step(of, module, inputs)
 
-    return references.compute(spec, step, seed, path, precisions=precisions)
+    reference, reason = None, ""
+    try:
+        reference = references.compute(spec, step, plan.seed, path, precisions=precisions)
+    except Exception as error:  # noqa: BLE001 - a network may raise anything
+        reason = f"no reference: {raised.described(error)['message']}"
+    cost, notes = _cost(module, inputs)
+    return _Shared(module, inputs, path, reference, reason, cost, notes)
 
 
-def _player(
-    spec: Spec,
-    module: nn.Module,
-    inputs: tuple[Any, ...],
-    reference: Reference,
-    path: Path,
-    kind: Kind,
-    plan: Plan,
-) -> _Player:
-    flags = modes.set_flags(spec.mode, spec.threads)
-    built, step = sampling.timed(lambda: _step(spec, module, inputs), kind)
-    torch.manual_seed(plan.seed)
-    first, result = sampling.timed(step.call, kind)
-    check = checking.check(spec, step, plan.seed, path, reference, result)
-    warm = sampling.warm_up(step.call, kind, plan.warm_up)
+def _player(spec: Spec, shared: _Shared, kind: Kind, plan: Plan) -> _Player | Failure:
+    """A mode, ready; or what it failed with, which leaves the others alone."""
+    phase = "build"
+    try:
+        flags = modes.set_flags(spec.mode, spec.threads)
+        built, step = sampling.timed(lambda: _step(spec, shared.module, shared.inputs), kind)
+        phase = "first call"
+        torch.manual_seed(plan.seed)
+        first, result = sampling.timed(step.call, kind)
+        phase = "check"
+        check = _check(spec, step, shared, plan.seed, result)
+        phase = "warm up"
+        warm = sampling.warm_up(step.call, kind, plan.warm_up)
+    except Exception as error:  # noqa: BLE001 - a network may raise anything
+        return Failure(phase, **raised.described(error))
     return _Player(
         spec,
         step,
         check,
-        flags | kind.notes(),
+        flags | kind.notes() | step.notes(),
         [first, *warm],
         built,
         sampling.steady(warm or [first]),
     )
+
+
+def _check(spec: Spec, step: build.Step, shared: _Shared, seed: int, result: Any) -> Check:
+    if shared.reference is None:
+        return Check("unchecked", reason=shared.no_reference)
+    return checking.check(spec, step, seed, shared.path, shared.reference, result)
 
 
 def _round(
@@ -173,22 +212,27 @@ def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -
     return taken
 
 
-def _cost(module: nn.Module, inputs: tuple[Any, ...]) -> Cost | None:
+def _cost(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Cost | None, tuple[str, ...]]:
+    """The static cost, on real tensors if its values decide what it does; or why it is missing."""
     try:
-        return analysis.analyze(copy.deepcopy(module).to("meta"), inputs).cost()
-    except (NotImplementedError, RuntimeError, TypeError):
-        return None
+        try:
+            return analysis.analyze(module, inputs).cost(), ()
+        except Unsupported:
+            return analysis.analyze(module, inputs, real=True).cost(), ()
+    except Exception as error:  # noqa: BLE001 - counting is optional, and a network may raise anything
+        return None, (f"static cost not known: {raised.described(error)['message']}",)
 
 
 def _record(
-    spec: Spec, where: Environment, cost: Cost | None, reference: Reference, runs: tuple[Run, ...]
+    spec: Spec, where: Environment, shared: _Shared, tried: _Player | Failure, runs: tuple[Run, ...]
 ) -> Record:
     return Record(
         id=spec.id,
         environment=where.fingerprint,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        cost=cost,
-        reference=reference,
+        cost=shared.cost,
+        reference=shared.reference,
         runs=runs,
-        notes=("measured in the caller's process: peak memory not measured",),
+        failure=tried if isinstance(tried, Failure) else None,
+        notes=("measured in the caller's process: peak memory not measured", *shared.notes),
     )

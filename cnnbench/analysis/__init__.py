@@ -13,6 +13,7 @@ from cnnbench.analysis.analyse import analyze
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import build_on_meta
+from cnnbench.analysis.modules import has_one_mode, set_training
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
 
@@ -23,5 +24,7 @@ __all__ = [
     "analyze",
     "build_on_meta",
     "convolutions",
+    "has_one_mode",
     "register_rule",
+    "set_training",
 ]

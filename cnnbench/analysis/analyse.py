@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 from cnnbench.analysis import layers, memory
-from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
+from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta, settled
 from cnnbench.analysis.modules import is_on_meta, take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
@@ -55,6 +55,8 @@ def analyze(
     """
     _check(phase, optimizer)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+    if not real:
+        module = settled(module, _arguments(inputs, real=False), {})
     arguments = _arguments(inputs, real=real)
     with _workable(module, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)

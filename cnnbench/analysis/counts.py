@@ -85,6 +85,16 @@ def linear(out: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
     return out.numel() * weight.shape[-1]
 
 
+def distances(out: Tensor, left: Tensor, *_: Any) -> int:
+    """Distances between vectors: the length of the sum for every result."""
+    return out.numel() * left.shape[-1]
+
+
+def affine_grid(out: Tensor, theta: Tensor, *_: Any) -> int:
+    """Every position times a matrix of ``axes x (axes + 1)``."""
+    return out.numel() * theta.shape[-1]
+
+
 def trilinear(
     out: Tensor,
     first: Tensor,

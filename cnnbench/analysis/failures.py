@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.modules import ModuleStack
 
-_NO_META = ("meta tensor", "meta kernel", "'meta' backend", "fake impl", "data-dependent")
+# What torch says where a kernel, or a check before it, wants tensors that have values.
+_NO_META = re.compile(r"\bmeta\b|fake impl|data-dependent|storage of \w+TensorImpl", re.IGNORECASE)
 
 
 class WrongInput(UsageError):
@@ -22,9 +24,14 @@ class WrongInput(UsageError):
 
 
 def explain(
-    error: Exception, stack: ModuleStack, operator: str | None, shapes: Sequence[tuple[int, ...]]
+    error: Exception,
+    stack: ModuleStack,
+    operator: str | None,
+    shapes: Sequence[tuple[int, ...]],
+    *,
+    backward: bool = False,
 ) -> CnnbenchError:
-    """Turn an exception from inside a trace into ours."""
+    """Turn an exception from inside a trace, of its ``backward`` pass perhaps, into ours."""
     index = stack.stack[-1]
     name, module = stack.names[index], stack.modules[index]
     layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
@@ -35,6 +42,10 @@ def explain(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
         )
+    if backward:
+        return Unsupported(
+            f"the backward pass of {type(stack.modules[0]).__name__} fails: {reason}"
+        )
     # If no operator of a leaf has run yet, the leaf's own input is what it got.
     got = stack.inputs[index] or (shapes[0] if shapes else None)
     expected = _expected(module)
@@ -44,8 +55,7 @@ def explain(
 
 
 def _needs_values(error: Exception) -> bool:
-    text = str(error).lower()
-    return isinstance(error, NotImplementedError) or any(word in text for word in _NO_META)
+    return isinstance(error, NotImplementedError) or bool(_NO_META.search(str(error)))
 
 
 def _operator_in(reason: str) -> str:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import init
 from torch.nn.modules import batchnorm, conv
+from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from cnnbench.errors import Unsupported
@@ -176,7 +177,13 @@ def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:
 
 
 def on_meta(tensor: Tensor) -> Tensor:
-    """A meta tensor of equal shape, strides, type and ``requires_grad``; a parameter stays one."""
+    """A meta tensor of equal shape, strides, type and ``requires_grad``; a parameter stays one.
+
+    One that waits for its shape still does.
+    """
+    if is_lazy(tensor):
+        kind: Any = type(tensor)
+        return kind(requires_grad=tensor.requires_grad, device=META, dtype=tensor.data.dtype)  # type: ignore[no-any-return]
     if tensor.layout is not torch.strided or tensor.is_quantized:
         raise Unsupported(f"a tensor of layout {tensor.layout} has no meta form; use real=True")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
@@ -210,22 +217,50 @@ def copy_to_meta(module: nn.Module) -> nn.Module:
     with torch.inference_mode(mode=False):
         for tensor in _tensors(module):
             memo.setdefault(id(tensor), on_meta(tensor))
-        with _Copying():
+        with _Copying(), _parameters_too():
             return _deepcopy(module, memo)
+
+
+@contextlib.contextmanager
+def _parameters_too() -> Iterator[None]:
+    """Copies of parameters that no registration leads to (of modules in a list) are on meta too."""
+    original = nn.Parameter.__deepcopy__
+
+    def copied(parameter: nn.Parameter, memo: dict[int, Any]) -> Any:
+        if id(parameter) not in memo:
+            memo[id(parameter)] = on_meta(parameter)
+        return memo[id(parameter)]
+
+    nn.Parameter.__deepcopy__ = copied  # type: ignore[method-assign,assignment]
+    try:
+        yield
+    finally:
+        nn.Parameter.__deepcopy__ = original  # type: ignore[method-assign]
+
+
+def settled(module: nn.Module, args: Any, kwargs: Any) -> nn.Module:
+    """The module; a twin on meta that has seen its input, if some layer waits for one (lazy)."""
+    if not any(map(is_lazy, _tensors(module))):
+        return module
+    twin = copy_to_meta(module)
+    with torch.no_grad():
+        twin.eval()(*args, **kwargs)
+    return twin
 
 
 def copy_real(module: nn.Module) -> nn.Module:
     """A twin that can run: parameters alias the originals' values, buffers are copies."""
     memo: dict[int, Any] = {}
-    for parameter in module.parameters():
+    for parameter in nn.Module.parameters(module):
         alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
         memo[id(parameter)] = alias
     return _deepcopy(module, memo)
 
 
 def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    yield from module.parameters()
-    yield from module.buffers()
+    # Networks may override these methods, for their optimizers.
+    yield from nn.Module.parameters(module)
+    yield from nn.Module.buffers(module)
 
 
 def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:

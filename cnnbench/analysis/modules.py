@@ -7,12 +7,15 @@ it was created, and that moment is inside the call of one innermost module.
 from __future__ import annotations
 
 import bisect
+import inspect
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+
+from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,6 +75,36 @@ def is_on_meta(parts: Inventory) -> bool:
     """Whether there are tensors and every one of them is on meta."""
     tensors = [*parts.parameters, *parts.buffers]
     return bool(tensors) and all(tensor.is_meta for tensor in tensors)
+
+
+def set_training(module: nn.Module, *, training: bool) -> None:
+    """Training or inference mode, in place; an exported network has one already.
+
+    Raises:
+        Unsupported: it is to be trained and has been exported.
+    """
+    try:
+        if _takes_a_mode(module):
+            module.train(training)
+        else:
+            nn.Module.train(module, training)
+    except NotImplementedError:
+        if training:
+            raise Unsupported("an exported network cannot be trained; give the module") from None
+
+
+def has_one_mode(module: nn.Module) -> bool:
+    """Whether it was exported, which fixed its mode; its flag ``training`` says nothing."""
+    return isinstance(module, torch.fx.GraphModule) and "train" in vars(module)
+
+
+def _takes_a_mode(module: nn.Module) -> bool:
+    """Whether ``train`` is what ``nn.Module`` means by it, and not a loop that fits or a flag."""
+    try:
+        inspect.signature(module.train).bind(True)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 class ModuleStack:

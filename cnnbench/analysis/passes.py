@@ -17,7 +17,7 @@ from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
-from cnnbench.analysis.modules import ModuleStack
+from cnnbench.analysis.modules import ModuleStack, set_training
 from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
 from cnnbench.errors import CnnbenchError, Unsupported
 
@@ -78,8 +78,8 @@ def record(
         Unsupported: an operator needs values.
     """
     module = parts.modules[0]
-    if any(child.training is not training for child in parts.modules):
-        module.train(training)
+    if any(getattr(child, "training", training) is not training for child in parts.modules):
+        set_training(module, training=training)
     stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
     tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
@@ -96,7 +96,7 @@ def record(
             saved = trace.live.alive_bytes()
             if training:
                 _backward(trace, output, loss)
-    gradients = [p.grad for p in parts.parameters if p.grad is not None]
+    gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]
     numbers = trace.live.numbers(gradients)
     peak, with_scratch = trace.live.peaks()
     result = Recording(
@@ -125,7 +125,13 @@ def _explained(trace: Trace) -> Iterator[None]:
     except CnnbenchError:
         raise
     except OperatorFailed as failure:
-        raise explain(failure.error, trace.stack, failure.operator, failure.shapes) from failure
+        raise explain(
+            failure.error,
+            trace.stack,
+            failure.operator,
+            failure.shapes,
+            backward=trace.backward,
+        ) from failure
     except (
         RuntimeError,
         NotImplementedError,
@@ -134,7 +140,7 @@ def _explained(trace: Trace) -> Iterator[None]:
         TypeError,
         IndexError,
     ) as error:
-        raise explain(error, trace.stack, None, ()) from error
+        raise explain(error, trace.stack, None, (), backward=trace.backward) from error
 
 
 def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:

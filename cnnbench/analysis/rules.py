@@ -75,6 +75,8 @@ _CONTRACTIONS = {
         "contraction", counts.convolution, _bias_of_convolution, shape=layer_shapes.convolution
     ),
     "aten::convolution_overrideable": Rule("contraction", counts.convolution, _bias_of_convolution),
+    # Only TorchScript that was traced calls it by this name.
+    "aten::_convolution": Rule("contraction", counts.convolution, _bias_of_convolution),
     "aten::convolution_backward": Rule(
         "contraction", counts.convolution_backward, shape=layer_shapes.convolution_backward
     ),
@@ -93,6 +95,9 @@ _CONTRACTIONS = {
     "aten::addr": Rule("contraction", per_result(1)),
     "aten::linear": Rule("contraction", counts.linear, _bias_of_convolution),
     "aten::mkldnn_linear": Rule("contraction", counts.linear, _bias_of_convolution),
+    "aten::_euclidean_dist": Rule("contraction", counts.distances),
+    "aten::_cdist_forward": Rule("contraction", counts.distances),
+    "aten::affine_grid_generator": Rule("contraction", counts.affine_grid),
     "aten::_trilinear": Rule("contraction", counts.trilinear),
     "aten::_native_multi_head_attention": Rule("contraction", counts.native_attention),
     "aten::_transformer_encoder_layer_fwd": Rule("contraction", counts.encoder_layer),
@@ -137,6 +142,9 @@ _NORMS = {
     "aten::cudnn_batch_norm_backward": Rule("norm", flops=per_result(14)),
     "aten::batch_norm_backward": Rule("norm", flops=per_result(14)),
     "aten::native_layer_norm_backward": Rule("norm", flops=per_result(14)),
+    # Of weights: squares, their sum, a division and a multiplication of every element.
+    "aten::_weight_norm_interface": Rule("norm", flops=per_result(4)),
+    "aten::_weight_norm_interface_backward": Rule("norm", flops=per_result(8)),
     "aten::native_group_norm_backward": Rule("norm", flops=per_result(14)),
 }
 
@@ -388,6 +396,8 @@ def rule_for(operator: OpOverload) -> Rule:
 
 
 def _is_view(operator: OpOverload) -> bool:
-    """Whether its results alias an argument without being written to."""
+    """Whether its results alias an argument without being written to, or change only its shape."""
+    if torch.Tag.inplace_view in operator.tags:
+        return True
     aliases = [result.alias_info for result in operator._schema.returns]  # noqa: SLF001
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)

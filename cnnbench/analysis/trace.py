@@ -120,6 +120,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func.namespace == "profiler":  # ranges that a network names (DataParallel does)
+            return func(*args, **kwargs)
         plan = self._plans.get(func)
         if plan is None:
             plan = self._plans[func] = make_plan(func)
@@ -183,6 +185,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plan.scratch is not None:
             self.live.scratch(plan.scratch(out, *args, **kwargs))
         self.live.now = number + 1
+        # Rules take the result first, under this very name.
+        kwargs = {name: value for name, value in kwargs.items() if name != "out"}
         backward = self.backward
         self.rows.append(
             Raw(

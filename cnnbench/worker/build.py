@@ -139,7 +139,7 @@ def construct(
         with_new_head(module)
     if weights is not None:
         loaded.calibrate(module, weights)
-    modes.set_training(module, training=workload.phase != "inference")
+    analysis.set_training(module, training=workload.phase != "inference")
     return architecture, module
 
 

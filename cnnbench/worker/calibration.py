@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnbench import analysis
 from cnnbench.worker import modes
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def load(module: nn.Module, path: Path) -> None:
 def _evaluating(module: nn.Module) -> Iterator[None]:
     """In inference mode, in which no look at a weight changes the network (spectral norm)."""
     training = getattr(module, "training", False)  # frozen TorchScript has no such attribute
-    modes.set_training(module, training=False)
+    analysis.set_training(module, training=False)
     try:
         yield
     finally:

@@ -9,15 +9,14 @@ import faulthandler
 import os
 import resource
 import sys
-import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.channel import ChannelClosed
-from cnnbench.errors import CnnbenchError
 from cnnbench.requests import SpecRequest, parse
-from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
+from cnnbench.worker.raised import described
 from cnnbench.worker.talk import Talk
 from cnnbench.worker.tasks import TASKS
 
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.channel import Channel, Message
-
-_MESSAGE_LENGTH = 500
-_DETAILS_LENGTH = 4000
 
 
 def serve(channel: Channel) -> None:
@@ -102,22 +98,5 @@ def _limit_memory(limit: int) -> None:
 
 
 def _report(channel: Channel, phase: str, error: BaseException) -> None:
-    text = str(error).strip().splitlines()
-    first = text[0] if text else ""
-    own = isinstance(error, CnnbenchError)
-    message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
-    kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
-    details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
-    try:
-        channel.send(
-            {
-                "error": {
-                    "phase": phase,
-                    "kind": kind,
-                    "message": message[:_MESSAGE_LENGTH],
-                    "details": details,
-                }
-            }
-        )
-    except ChannelClosed:
-        return
+    with suppress(ChannelClosed):
+        channel.send({"error": {"phase": phase, **described(error)}})

@@ -6,7 +6,6 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
-import inspect
 import os
 import sys
 from dataclasses import dataclass
@@ -248,31 +247,6 @@ def _restrider(
         return tensor if wanted is None else tensor.contiguous(memory_format=wanted)
 
     return restride
-
-
-def set_training(module: nn.Module, *, training: bool) -> None:
-    """Training or inference mode, in place; an exported network has one already.
-
-    Raises:
-        Unsupported: it is to be trained and has been exported.
-    """
-    try:
-        if _takes_a_mode(module):
-            module.train(training)
-        else:
-            nn.Module.train(module, training)
-    except NotImplementedError:
-        if training:
-            raise Unsupported("an exported network cannot be trained; give the module") from None
-
-
-def _takes_a_mode(module: nn.Module) -> bool:
-    """Whether ``train`` is what ``nn.Module`` means by it, and not a loop that fits or a flag."""
-    try:
-        inspect.signature(module.train).bind(True)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def refuse_compiled(module: nn.Module) -> None:

@@ -7,10 +7,11 @@ once for every narrower precision that will be judged, in float32 with every res
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -109,6 +110,19 @@ def seed_everything(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
+@contextlib.contextmanager
+def random_states_kept() -> Iterator[None]:
+    """Restore the generators that ``seed_everything`` seeds: in a caller's process they are his."""
+    python, numpy = random.getstate(), np.random.get_state()
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(python)
+            np.random.set_state(numpy)
+
+
 def _random_states() -> list[Any]:
     """Where the random number generators stand, that of the CUDA device in use included."""
     kind, keys, *rest = np.random.get_state()
@@ -130,7 +144,7 @@ def _float64(spec: Spec, step: Steps, seed: int) -> Joined | None:
     """The same pass in float64, or ``None`` for a network that insists on another dtype."""
     try:
         return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
-    except (RuntimeError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001 - a network may refuse another dtype in any way
         return None
 
 
@@ -150,7 +164,7 @@ def _rounded(
             rounded.round_all([one for one in tensors if whole or one.dim() > 1])
         with rounded:
             return differences(observed(spec, made, seed)[0], plain)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):
+    except Exception:  # noqa: BLE001 - a network may refuse another dtype in any way
         return None
     finally:
         with torch.no_grad():

@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from cnnbench import analysis
 from cnnbench.errors import Unsupported
 from cnnbench.facts import Check
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -176,7 +177,7 @@ def test_networks_with_methods_of_their_own_are_built() -> None:
             return super().to(device)
 
     made = Own(lambda net, x: net.conv(x))
-    modes.set_training(made, training=False)
+    analysis.set_training(made, training=False)
     step = build.inference(SPEC, made, (image(),))
 
     assert isinstance(step.call(), torch.Tensor)
@@ -186,6 +187,6 @@ def test_an_exported_network_keeps_the_mode_it_has() -> None:
     """pytorch/pytorch#151726."""
     made: Any = torch.export.export(nn.Sequential(nn.Conv2d(3, 4, 3)), (image(),)).module()
 
-    modes.set_training(made, training=False)
+    analysis.set_training(made, training=False)
     with pytest.raises(Unsupported, match="exported"):
-        modes.set_training(made, training=True)
+        analysis.set_training(made, training=True)
