@@ -145,6 +145,13 @@ class Fits(Request[Mapping[str, str]], task="fits"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountImages(Request[int], task="images"):
+    """How many picture files a directory of the user's holds, one of which at least is readable."""
+
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountCost(SpecRequest[Cost], task="analyze"):
     """The static cost of a spec's workload, for its record."""
 
@@ -366,7 +373,7 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    Describe, Resolve, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
+    Describe, Resolve, Fits, CountImages, CountCost, ReportCost, ComputeReference, MeasureMemory,
     MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch,
     ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
     TakeStructure, TakeSlice, Finish,

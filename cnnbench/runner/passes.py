@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.axes import CALIBRATED
+from cnnbench.axes import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
@@ -109,7 +109,7 @@ class Passes:
         if not members:
             return
         plain = members[0].spec.plain
-        self._step(f"{workload.id}: reference")
+        self._step(f"{workload.id}: reference{_images(workload)}")
         wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
         if not wide:
             shared.notes.append(
@@ -124,7 +124,9 @@ class Passes:
                 precisions=_narrow(members),
                 calibrate=self._path("weights", workload),
             )
-            shared.reference = self._ask_reference(request)
+            found = self._ask_reference(request)
+            shared.notes += found.notes
+            shared.reference = replace(found, notes=())
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
@@ -174,7 +176,8 @@ class Passes:
     def _take_together(self, members: list[Subject], name: str, number: int) -> None:
         specs = [subject.spec for subject in members]
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
-        left = f"round {number + 1} of {self._plan.rounds}"
+        images = _images(members[0].spec.workload) if number == 0 else ""
+        left = f"round {number + 1} of {self._plan.rounds}{images}"
         self._step(f"{self._group.title}: {words} ({left})", len(specs))
         self._take(members, name, number)
         # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
@@ -269,6 +272,12 @@ def _without(request: ComputeReference, error: WorkerError) -> ComputeReference 
         # Several pictures at once may need more memory than one, or be refused.
         return replace(request, calibrate=None)
     return None
+
+
+def _images(workload: Workload) -> str:
+    """What is done beside, in words, where there are pictures of the user's."""
+    given = workload.setting("images", NO_IMAGES) != NO_IMAGES
+    return ", every picture of --images" if given else ""
 
 
 def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
