@@ -271,9 +271,9 @@ AXES: tuple[Axis, ...] = (
     setting("images", NO_IMAGES,
             Asking("--images", "", _images, "DIR",
                    "A directory of your pictures, flat or with one folder per class, in place of"
-                   " seeded ones. Every mode also answers once for all of them (evenly spaced"
-                   f" {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement, and"
-                   " accuracy with trained weights.",
+                   " seeded ones. In a run, every mode also answers once for all of them (evenly"
+                   f" spaced {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement,"
+                   " and accuracy with trained weights.",
                    NO_IMAGES, several=False), str, recorded=True),
 )  # fmt: skip
 

@@ -85,12 +85,12 @@ def directory(path: Path) -> Directory:
     below = [file for folder in folders for file in inside[folder]]
     if flat and below:
         raise UsageError(
-            f"{path} holds both pictures ({flat[0].name}) and folders of pictures"
-            f" ({below[0].parent.name}); keep one kind"
+            f"{shown(path)} holds both pictures ({shown(Path(flat[0].name))}) and folders of"
+            f" pictures ({shown(below[0].parent.relative_to(path))}); keep one kind"
         )
     files = flat or below
     if not files:
-        raise UsageError(f"{path} holds no picture; looked for {', '.join(ENDINGS)}")
+        raise UsageError(f"{shown(path)} holds no picture; looked for {', '.join(ENDINGS)}")
     classes = tuple(folder.name for folder in folders) if below else ()
     return Directory(path, tuple(_spread(files)), len(files), classes)
 
@@ -141,17 +141,23 @@ def count(path: str) -> int:
         try:
             opened(file)
         except Exception as error:  # noqa: BLE001 - decoders raise whatever they like
-            trouble = trouble or f"{file.name}: {said(error)}"
+            trouble = trouble or f"{shown(file.relative_to(path))}: {said(error)}"
         else:
             return found.found
     raise UsageError(
-        f"none of the {len(found.files)} pictures in {path} can be read; the first is {trouble}"
+        f"none of the {len(found.files)} pictures in {shown(found.path)} can be read; the first"
+        f" is {trouble}"
     )
 
 
 def said(error: Exception) -> str:
     """An error in one line."""
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def shown(path: Path) -> str:
+    """A path as text of one line, whatever bytes its name is of."""
+    return repr(str(path))[1:-1]
 
 
 class Pictures:
@@ -208,7 +214,7 @@ class Pictures:
                 self._usable.append(path)
                 fresh[path] = picture
         if not self._usable:
-            raise UsageError(f"no picture in {self.directory.path} can be read")
+            raise UsageError(f"no picture in {shown(self.directory.path)} can be read")
         places = range(first, first + count)
         return torch.stack([self._placed(place, fresh) for place in places])
 
@@ -217,7 +223,7 @@ class Pictures:
         path = self._usable[index]
         picture = fresh[path] if path in fresh else self.picture(path)
         if picture is None:
-            raise UsageError(f"{path} can no longer be read: {self.unreadable[path]}")
+            raise UsageError(f"{shown(path)} can no longer be read: {self.unreadable[path]}")
         return picture.flip(_FLIPS[again % len(_FLIPS)])
 
     def batches(self, files: Iterable[Path], size: int) -> Iterator[tuple[list[Path], Tensor]]:
@@ -239,7 +245,7 @@ class Pictures:
             first, why = next(iter(sorted(self.unreadable.items())))
             lines.append(
                 f"{len(self.unreadable)} of {len(found.files)} picture files cannot be read and are"
-                f" left out, the first is {first.relative_to(found.path)}: {why}"
+                f" left out, the first is {shown(first.relative_to(found.path))}: {why}"
             )
         return tuple(f"--images: {line}" for line in lines if line)
 

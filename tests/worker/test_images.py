@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -142,6 +143,17 @@ def test_what_cannot_be_read_is_left_out_and_named(tmp_path: Path) -> None:
     assert line.startswith(
         "--images: 2 of 3 picture files cannot be read and are left out, the first is a.png: cannot"
     )
+
+
+def test_names_of_any_bytes_are_one_line_of_text(tmp_path: Path) -> None:
+    paint(tmp_path / "good.png")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/a\xff\n.png")).write_bytes(b"no picture")
+    pictures = images.Pictures(workload(tmp_path))
+
+    assert len(list(pictures.batches(pictures.directory.files, 1))) == 1
+    (line,) = pictures.remarks
+    assert "the first is a\\udcff\\n.png: cannot" in line
+    assert line.encode()
 
 
 @pytest.mark.parametrize(
