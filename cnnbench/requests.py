@@ -184,12 +184,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
         reference_path: file that they are left in.
         float64: also compute in float64.
         precisions: those whose rounding is to be known.
+        every_image: also answer for all of the user's pictures, for modes to be compared with.
         calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
     precisions: tuple[str, ...] = ()
+    every_image: bool = False
     calibrate: str | None = None
 
 

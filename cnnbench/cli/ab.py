@@ -134,7 +134,8 @@ def command(
     with pair.pinned(core), pair.terminable(), sides.opened(both, where, pythons) as opened:
         job = paired.prepare(opened, grid, how, who, fake_slowdown)
         found = _measured(job, out, PairProgress(quiet=quiet))
-    judgement = gate.judge(found, [Threshold("latency", threshold)])
+    limits = [Threshold("latency", threshold), Threshold("output", 0, asked=False)]
+    judgement = gate.judge(found, limits)
     verdicts.show(judgement, view, to, "ab")
     click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
     gate.conclude(judgement, strict=strict)

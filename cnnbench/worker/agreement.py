@@ -181,7 +181,7 @@ def _no_scores(workload: Workload) -> str:
 
 
 def _beside(path: Path) -> Path:
-    return path.with_suffix(".images.npz")
+    return path.with_name(f"{path.stem}-images.npz")
 
 
 def _kept(path: Path) -> dict[str, Tensor] | None:

@@ -11,11 +11,12 @@ Every timed process judges its own answers, so that what was timed is what was c
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.conv.problem import of_workload
 from cnnbench.facts import Check, Deviation, Reference
-from cnnbench.worker import convolution, outputs
+from cnnbench.worker import convolution, inner, outputs
 from cnnbench.worker import reference as references
 from cnnbench.worker.modes import PRECISIONS
 
@@ -37,6 +38,8 @@ _NARROW = (2.0, 3.0)
 _FULL = (16.0, 160.0)
 # Rounding explains at least so many roundoffs, even where the simulation happened to show none.
 _LEAST_ROUNDOFFS = 4
+# The same of the worst channel of any layer, which is the largest of thousands of numbers.
+_LAYER_NARROW, _LAYER_FULL = 6.0, 1000.0
 # Where rounding alone moves this much of what depends on the picture, nothing can be judged.
 _BLIND = 0.25
 # Single layers, and networks without float64: ten times the limit is wrong.
@@ -58,8 +61,28 @@ def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference, *firs
     reason = unjudgeable(known)
     if reason:
         return Check("unchecked", reason=reason)
-    got, _ = references.observed(spec, step, seed, *first)
-    return compare(spec, got, path, known, selects=step.selects)
+    seen = references.observed(spec, step, seed, *first)
+    found = compare(spec, seen.answers, path, known, selects=step.selects)
+    return _layers_judged(found, spec, seen.layers, path)
+
+
+def _layers_judged(found: Check, spec: Spec, layers: inner.Signatures, path: Path) -> Check:
+    """What the layers say where the outputs say nothing: a fault too small for them."""
+    if found.status not in {"ok", "loose"}:
+        return found
+    roundoff = PRECISIONS[spec.mode.precision].roundoff
+    narrow = roundoff > PRECISIONS["fp32"].roundoff
+    times, name, error, explained = inner.off(
+        layers, path, spec.mode.precision, _LEAST_ROUNDOFFS * roundoff
+    )
+    if times <= (_LAYER_NARROW if narrow else _LAYER_FULL):
+        return found
+    return replace(
+        found,
+        status="wrong",
+        reason=f"layer {name}: a channel is off by {error:.1e} of the layer's root mean square,"
+        f" rounding explains {explained:.1e}",
+    )
 
 
 def unjudgeable(known: Reference) -> str:

@@ -81,7 +81,7 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
         float64=request.float64, precisions=request.precisions,
     )  # fmt: skip
     found = replace(found, weights=kind)
-    if images.given(spec.workload):
+    if request.every_image and images.given(spec.workload):
         talk.enter("reference on every picture")
         path = Path(request.reference_path)
         found = agreement.refer(spec, architecture, step(spec), path, found)
