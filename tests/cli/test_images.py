@@ -121,6 +121,24 @@ def test_untrained_weights_agree_but_are_not_accurate(cnnbench_cli, colours: Pat
 
 
 @pytest.mark.torch
+def test_folders_that_are_no_classes_say_why(cnnbench_cli, colours: Path) -> None:
+    paint(colours / "pictures" / "c_blue" / "1.png", (0, 0, 200))
+
+    done = cnnbench_cli(
+        "run", "--models", "colours:Colours", "--images", "pictures", "--weights", "own.pt",
+        "--modes", "eager", "--rounds", "1", "--out", "out", *FAST,
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.output
+    assert (
+        "--images: accuracy is not reported: 3 folders, whose names are no numbers, do not fit"
+        " 2 classes" in done.stdout
+    )
+    (row,) = rows((colours / "out" / "report.csv").read_text(encoding="utf8")).values()
+    assert (row["accuracy_top1"], row["top1_agreement"], row["top1_pictures"]) == ("", "1.0", "13")
+
+
+@pytest.mark.torch
 @pytest.mark.parametrize(
     ("files", "said"),
     [
