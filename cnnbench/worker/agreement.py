@@ -91,7 +91,10 @@ def refer(
     remarks = [reason]
     asked, usable = int(found.asked.sum()), len(labels) - len(pictures.unreadable)
     if asked < usable:
-        remarks.append(f"the time did for {asked} of {usable} pictures, drawn at random")
+        remarks.append(
+            f"fp32 eager's pass ended after {IMAGES_SECONDS} s with {asked:,} of {usable:,}"
+            " pictures, drawn at random"
+        )
     return replace(
         known,
         accuracy_top1=found.accuracy(labels, 1),
