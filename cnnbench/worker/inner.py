@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -141,28 +142,47 @@ def keep(path: Path, usual: Signatures, explained: Mapping[str, Mapping[str, flo
         np.savez(file, **arrays)
 
 
-def off(
-    got: Signatures, path: Path, precision: str, least: float
-) -> tuple[float, str, float, float]:
+@dataclass(frozen=True)
+class Worst:
     """The layer that is off by most of what rounding explains.
 
+    Attributes:
+        times: as far off as explained; zero where no layer could be judged.
+        layer: its name.
+        error: how far off its worst channel is, over the layer's root mean square.
+        explained: by rounding.
+        every: whether every layer of the reference could be judged.
+    """
+
+    times: float = 0.0
+    layer: str = ""
+    error: float = 0.0
+    explained: float = 0.0
+    every: bool = False
+
+
+def worst(got: Signatures, path: Path, precision: str, least: float, most: float) -> Worst:
+    """Judge the layers of a step.
+
     Args:
-        got: signatures of a step.
+        got: their signatures.
         path: of the reference's arrays.
         precision: of the step.
         least: that rounding explains at least.
-
-    Returns:
-        How many times as far off as explained, its name, how far off, and what is explained; zero
-        and no name where no layer can be judged.
+        most: of which more would hide any fault, so that such a layer is not judged.
     """
     usual, explained = _kept(path, precision)
-    found = [
-        (error / max(explained[name], least), name, error, max(explained[name], least))
-        for name, error in worst_channels(got, usual).items()
-        if name in explained
-    ]
-    return max(found, default=(0.0, "", 0.0, 0.0))
+    errors = worst_channels(got, usual)
+    known = {
+        name: max(explained[name], least)
+        for name in errors
+        if explained.get(name, math.inf) <= most
+    }
+    if not known:
+        return Worst()
+    name = max(known, key=lambda one: errors[one] / known[one])
+    times = errors[name] / known[name]
+    return Worst(times, name, errors[name], known[name], known.keys() == usual.keys())
 
 
 def _kept(path: Path, precision: str) -> tuple[Signatures, dict[str, float]]:

@@ -164,4 +164,27 @@ def test_a_signature_keeps_the_scale_of_the_layer() -> None:
 
 
 def test_without_a_file_nothing_is_judged(tmp_path: Path) -> None:
-    assert inner.off({"a": torch.ones(1, 1)}, tmp_path / "no.npz", "bf16", 1e-3)[0] == 0
+    found = inner.worst({"a": torch.ones(1, 1)}, tmp_path / "no.npz", "bf16", 1e-3, 0.25)
+
+    assert found.times == 0
+    assert not found.every
+
+
+@pytest.mark.parametrize(("fault", "status"), [(None, "ok"), (faded, "unchecked")])
+def test_exchanged_detections_are_judged_by_the_layers_they_were_chosen_from(
+    known: tuple[Path, Reference], fault: Callable[[Tensor], Tensor] | None, status: str
+) -> None:
+    path, reference = known
+    made = step(spec("bf16"), changed(fault) if fault else lambda module: None)
+    made.selects = True
+    observe, made.observe = made.observe, lambda out: [one.flip(1) for one in observe(out)]
+
+    assert checking.check(spec("bf16"), made, 0, path, reference).status == status
+
+
+def test_a_layer_that_rounding_blurs_is_not_judged(known: tuple[Path, Reference]) -> None:
+    path, _ = known
+    heard = references.observed(spec("bf16"), step(spec("bf16"), changed(zeroed)), 0).layers
+
+    assert inner.worst(heard, path, "bf16", 1e-3, 0.25).layer == "body.1"
+    assert inner.worst(heard, path, "bf16", 1e-3, 1e-6) == inner.Worst()
