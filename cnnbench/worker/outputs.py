@@ -68,6 +68,11 @@ def _inside(value: Any) -> Sequence[Any]:
     return [inner for name, inner in public.items() if not name.startswith("_")]
 
 
+def has_values(value: Any) -> bool:
+    """Whether it is a tensor that can be looked into: inside ``torch.func`` transforms none can."""
+    return isinstance(value, Tensor) and not torch._C._functorch.is_functorch_wrapped_tensor(value)  # noqa: SLF001
+
+
 def comparable(tensor: Tensor) -> Tensor:
     """A copy on the CPU: floating point in float64, complex as two reals, the rest as it is.
 
