@@ -9,6 +9,7 @@ Knows specs; knows no records, no options of click and no formats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
-from cnnbench.errors import SchemaError, UsageError
-from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
+from cnnbench.errors import SchemaError, UnknownName, UsageError
+from cnnbench.spec import LAYER_PREFIX, OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cnnbench.spec import Phase, Workload
 
 AxisValue = str | int | float | None
 
@@ -103,6 +106,8 @@ class Axis:
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
         recorded: records say what it really was, and have a column of its name for machines.
+        trains: only phases that train have it.
+        code: a value with a colon, ``package.module:attribute``, names code of the user's.
     """
 
     name: str
@@ -116,6 +121,8 @@ class Axis:
     pivot: bool = False
     compared: bool = False
     recorded: bool = False
+    trains: bool = False
+    code: bool = False
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -123,10 +130,14 @@ class Axis:
         return "" if value in {None, self.default} else self.phrase.format(value)
 
 
-def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
+def setting(
+    name: str, default: AxisValue, asking: Asking, *, trains: bool = False, **more: Any
+) -> Axis:
     """An axis whose value is a setting of the workload, which keeps it as text."""
 
     def of(spec: Spec) -> AxisValue:
+        if trains and spec.workload.phase == PHASES[0]:
+            return None
         text = spec.workload.setting(name, "")
         value: AxisValue = asking.read(text) if text else default
         return value
@@ -139,6 +150,7 @@ def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
         default=default,
         compared=True,
         pivot=True,
+        trains=trains,
         **more,
     )
 
@@ -202,6 +214,22 @@ def _weights(text: str) -> str:
     return str(path.resolve())
 
 
+# Losses with a name; what each is stands in architectures/losses.py under the same name. The first
+# is the default.
+LOSSES = ("auto", "cross_entropy", "mse", "l1", "bce", "reconstruction")
+AUTO = LOSSES[0]
+_CODE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
+# Names with a colon that are of a library, a layer or an object in memory.
+_NO_CODE = ("timm:", LAYER_PREFIX, "object:")
+
+
+def _loss(text: str) -> str:
+    """One of the names, or a function of the user's."""
+    if text in LOSSES or _CODE.fullmatch(text):
+        return text
+    raise UnknownName("loss", text, LOSSES, "(or give package.module:function)")
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: spec.workload.model, always=True,
@@ -242,6 +270,11 @@ AXES: tuple[Axis, ...] = (
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
                    CALIBRATED), recorded=True),
+    setting("loss", AUTO,
+            Asking("--loss", "", _loss, "LOSS",
+                   f"For training and finetune: any of {', '.join(LOSSES)}, or your own:"
+                   " package.module:function, called with (output, inputs).", AUTO),
+            recorded=True, trains=True, code=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
@@ -289,10 +322,24 @@ def unusual(spec: Spec) -> dict[str, AxisValue]:
     return {axis.name: axis.of(spec) for axis in given}
 
 
-def chosen(values: Mapping[str, AxisValue]) -> tuple[tuple[str, str], ...]:
-    """Values of settings in the form that ``Workload`` keeps: sorted, without defaults."""
-    known = settings()
-    return tuple(sorted((k, str(v)) for k, v in values.items() if v != known[k].default))
+def chosen(
+    values: Mapping[str, AxisValue], phase: Phase = PHASES[0]
+) -> tuple[tuple[str, str], ...]:
+    """Values of settings in the form that ``Workload`` keeps: sorted, without defaults.
+
+    Those that only training has are left out where the phase is inference.
+    """
+    known, trains = settings(), phase != PHASES[0]
+    kept = {k: v for k, v in values.items() if trains or not known[k].trains}
+    return tuple(sorted((k, str(v)) for k, v in kept.items() if v != known[k].default))
+
+
+def callables(workload: Workload) -> tuple[str, ...]:
+    """The ``package.module:attribute`` of the user's that a workload names, and workers import."""
+    own = workload.architecture
+    found = [own] if _CODE.fullmatch(own) and not own.startswith(_NO_CODE) else []
+    named = [workload.setting(name, "") for name, axis in settings().items() if axis.code]
+    return (*found, *(text for text in named if _CODE.fullmatch(text)))
 
 
 def understood(spec: Spec) -> Spec:

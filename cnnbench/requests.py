@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from cnnbench.axes import AUTO
 from cnnbench.codec import decode, encode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
@@ -155,7 +156,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
 
     Attributes:
         batch: samples.
-        phase, optimizer: words of a workload.
+        phase, optimizer, loss: words of a workload.
         real: run on real tensors.
         rows: with rows per layer and operator.
         crosscheck: with what other counters say.
@@ -164,6 +165,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     batch: int
     phase: Phase
     optimizer: Optimizer
+    loss: str = AUTO
     real: bool = False
     rows: bool = False
     crosscheck: bool = False

@@ -81,6 +81,10 @@ class Grid:
             raise UsageError("size and input are mutually exclusive; keep one")
         if self.optimizers != OPTIMIZERS[:1] and set(self.phases) == {"inference"}:
             raise UsageError("optimizer needs phase training or finetune")
+        for name, values in self.settings.items():
+            axis = axes.settings()[name]
+            if axis.trains and set(values) != {axis.default} and set(self.phases) == {"inference"}:
+                raise UsageError(f"{name} needs phase training or finetune")
 
     @classmethod
     def of(cls, asked: Mapping[str, Any], arguments: Mapping[str, Any]) -> Grid:
@@ -198,11 +202,11 @@ def expand(
 def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     arguments = arguments_of(grid.arguments.items())
     settings = [
-        axes.chosen(dict(zip(grid.settings, values, strict=True)))
+        dict(zip(grid.settings, values, strict=True))
         for values in itertools.product(*grid.settings.values())
     ]
     return [
-        Workload(name, batch, shape, phase, arguments, optimizer, setting)
+        Workload(name, batch, shape, phase, arguments, optimizer, axes.chosen(setting, phase))
         for phase in grid.phases
         for optimizer in (OPTIMIZERS[:1] if phase == "inference" else grid.optimizers)
         for batch in grid.batches

@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnbench import analysis
 from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
 from cnnbench.requests import SpecRequest, parse
@@ -106,6 +107,8 @@ def _report(channel: Channel, phase: str, error: BaseException) -> None:
     first = text[0] if text else ""
     own = isinstance(error, CnnbenchError)
     message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
+    if not own and (known := analysis.remedy(first)) is not None:
+        message = f"{known} ({message})"
     kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
     details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
     try:

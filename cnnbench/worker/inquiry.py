@@ -78,7 +78,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             phase=request.phase,
             optimizer=request.optimizer,
             real=request.real,
-            loss=build.loss_of(architecture, 0),
+            loss=build.loss_of(architecture, 0, request.loss),
             name=request.name,
         )
     except UsageError as error:

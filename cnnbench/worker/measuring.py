@@ -54,6 +54,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
+    said = {} if step.loss is None else {"loss": step.loss.description}
     talk.answer(
         Run(
             round=request.round,
@@ -62,7 +63,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process() | {"moves": placement.moves},
+            flags=flags | device.notes() | notes | _process() | said | {"moves": placement.moves},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

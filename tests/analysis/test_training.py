@@ -122,7 +122,7 @@ def test_a_loss_of_the_user():
     network = nn.Linear(4, 3)
 
     analysis = analyze(
-        network, (torch.zeros(2, 4),), phase="training", loss=lambda out: out.square().mean()
+        network, (torch.zeros(2, 4),), phase="training", loss=lambda out, _: out.square().mean()
     )
 
     assert analysis.training_macs == 2 * 24
