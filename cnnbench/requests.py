@@ -135,7 +135,16 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolve(ModelRequest[Accepted], task="resolve"):
-    """What a model outside the catalogue takes."""
+    """What a model outside the catalogue takes; within ``memory_limit`` bytes, if there is one."""
+
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindCode(Request[bool], task="find_code"):
+    """Whether there is a function ``package.module:function`` of the user's; an error if not."""
+
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,8 +167,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
         batch: samples.
         phase, optimizer, loss: words of a workload.
         real: run on real tensors.
-        rows: with rows per layer and operator.
-        crosscheck: with what other counters say.
+        rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
 
     batch: int
@@ -368,7 +376,7 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    Describe, Resolve, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
+    Describe, Resolve, FindCode, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
     MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch,
     ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
     TakeStructure, TakeSlice, Finish,

@@ -293,6 +293,7 @@ def _spec(request: requests.Request[Any]) -> Spec:
 ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
+    requests.FindCode: lambda _: True,
     requests.Fits: lambda _: {},
     requests.CountCost: lambda request: _cost(_spec(request)),
     requests.ReportCost: _report,

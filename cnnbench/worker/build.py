@@ -68,6 +68,7 @@ class Step:
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
         loss: what it minimises, in training phases.
+        own_types: of the module's floating-point weights before the mode changed them.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: positional arguments like ``inputs``, of other pictures.
     """
@@ -79,6 +80,7 @@ class Step:
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
     loss: losses.Loss | None = None
+    own_types: frozenset[torch.dtype] = frozenset()
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
 
@@ -213,6 +215,7 @@ def with_new_head(module: nn.Module) -> None:
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
     given = inputs(architecture, spec.workload, seed)
+    types = frozenset(one.dtype for one in module.parameters() if one.is_floating_point())
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
@@ -220,6 +223,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(_others, architecture, spec.workload, seed)
+    made.own_types = types
     return made
 
 

@@ -16,7 +16,7 @@ from cnnbench.record import Part, Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, memory, modes, parts, sampling
+from cnnbench.worker import build, checking, memory, modes, parts, remarks, sampling
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.placement import Placement
@@ -54,7 +54,10 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
-    said = {} if step.loss is None else {"loss": step.loss.description}
+        talk.enter("remarks")
+        said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
+    if step.loss is not None:
+        said["loss"] = step.loss.description
     talk.answer(
         Run(
             round=request.round,
