@@ -232,7 +232,7 @@ def _loss(text: str) -> str:
 
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
-    Axis("model", lambda spec: spec.workload.model, always=True,
+    Axis("model", lambda spec: units.readable(spec.workload.model), always=True,
          asking=Asking("--models", "models", str, "NAME",
                        "Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory,"
                        " all.", "quick")),
