@@ -215,7 +215,7 @@ def with_new_head(module: nn.Module) -> None:
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
     given = inputs(architecture, spec.workload, seed)
-    types = frozenset(one.dtype for one in module.parameters() if one.is_floating_point())
+    types = floating_types(module)
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
@@ -225,6 +225,11 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made.others = functools.partial(_others, architecture, spec.workload, seed)
     made.own_types = types
     return made
+
+
+def floating_types(module: nn.Module) -> frozenset[torch.dtype]:
+    """The types of its floating-point weights."""
+    return frozenset(one.dtype for one in module.parameters() if one.is_floating_point())
 
 
 def _others(architecture: Architecture, workload: Workload, seed: int) -> Iterator[tuple[Any, ...]]:

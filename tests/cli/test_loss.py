@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from cnnbench import axes, store
 from cnnbench.spec import Spec, Workload
+from tests.conftest import ROOT
 
 NETS = """
 import torch
 from torch import nn
-from torch.nn import functional
 
 class Auto(nn.Conv2d):
     def __init__(self):
@@ -28,12 +29,17 @@ class Normed(nn.Sequential):
     def __init__(self):
         super().__init__(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3), nn.Flatten())
 
-def smooth(output, inputs):
-    return functional.smooth_l1_loss(output, inputs[0])
-
 def fails(output, inputs):
     raise ValueError("no such thing")
 """
+
+
+def documented() -> str:
+    """The loss that docs/commands/run.md shows."""
+    page = (ROOT / "docs" / "commands" / "run.md").read_text(encoding="utf8")
+    found = re.search(r"```python\n(# losses\.py\n.*?)```", page, flags=re.DOTALL)
+    assert found is not None
+    return found[1]
 
 
 def test_the_loss_is_in_the_id_of_training_only_and_only_where_it_is_not_the_usual(
@@ -87,10 +93,11 @@ def test_what_an_id_names_of_the_users_code_can_be_listed() -> None:
 @pytest.mark.torch
 def test_real_steps_of_networks_of_the_users(cnnbench_cli, tmp_path) -> None:
     (tmp_path / "mynets.py").write_text(NETS)
+    (tmp_path / "losses.py").write_text(documented())
 
     result = cnnbench_cli(
         "run", "--models", "mynets:Auto,mynets:Whole,mynets:Normed", "--input", "3x8x8",
-        "--phase", "training", "--modes", "eager", "--loss", "auto,mynets:smooth,mynets:fails",
+        "--phase", "training", "--modes", "eager", "--loss", "auto,losses:smooth,mynets:fails",
         "--device", "cpu", "--threads", "1", "--rounds", "1", "--slices", "1", "--out", "out",
     )  # fmt: skip
 
@@ -104,8 +111,8 @@ def test_real_steps_of_networks_of_the_users(cnnbench_cli, tmp_path) -> None:
     assert (auto.status, auto.loss) == ("ok", "MSE against the input")
     # Parameters, momentum and the input, which is the target.
     assert auto.memory.resident_bytes == 2 * 84 * 4 + 3 * 64 * 4
-    own = rows["mynets:Auto", "mynets:smooth"]
-    assert (own.status, own.loss) == ("ok", "mynets:smooth")
+    own = rows["mynets:Auto", "losses:smooth"]
+    assert (own.status, own.loss) == ("ok", "losses:smooth")
     assert (
         "the loss failed, not the network: mynets:fails"
         in rows["mynets:Auto", "mynets:fails"].reason
