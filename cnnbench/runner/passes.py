@@ -26,13 +26,12 @@ from cnnbench.requests import (
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import SECONDS, ask, tell
-from cnnbench.spec import Mode
+from cnnbench.runner.reference import ask_reference, narrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cnnbench.facts import Reference
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
@@ -121,10 +120,10 @@ class Passes:
                 self._plan,
                 reference_path=self._path("reference", workload),
                 float64=wide,
-                precisions=_narrow(members),
+                precisions=narrow(subject.spec for subject in members),
                 calibrate=self._path("weights", workload),
             )
-            shared.reference = self._ask_reference(request)
+            shared.reference = ask_reference(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
@@ -133,15 +132,6 @@ class Passes:
                 for subject in members:
                     subject.failure = failure(error)
                     self._step(subject.spec.id, self._plan.rounds + 1)
-
-    def _ask_reference(self, request: ComputeReference) -> Reference:
-        try:
-            return ask(self._pool, request, self._plan.timeout)
-        except WorkerError as error:
-            less = _without(request, error)
-            if less is None:
-                raise
-            return self._ask_reference(less)
 
     def _cost(self, workload: Workload) -> None:
         members = self._group.members(workload)
@@ -253,28 +243,6 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
-
-
-def _without(request: ComputeReference, error: WorkerError) -> ComputeReference | None:
-    """The request without the part that failed, if there is a reference without it."""
-    if error.phase == "reference float64":
-        # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-        return replace(request, float64=False)
-    if error.phase.startswith("rounding "):
-        failed = error.phase.removeprefix("rounding ")
-        return replace(
-            request, precisions=tuple(one for one in request.precisions if one != failed)
-        )
-    if error.phase == "calibrate" and error.kind != "timeout":
-        # Several pictures at once may need more memory than one, or be refused.
-        return replace(request, calibrate=None)
-    return None
-
-
-def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
-    """The precisions of some specs in which rounding must be known."""
-    found = {subject.spec.mode.precision for subject in members}
-    return tuple(sorted(found - {Mode.precision}))
 
 
 def _room(plan: Plan) -> int | None:

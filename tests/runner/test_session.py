@@ -10,7 +10,7 @@ from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.requests import ComputeReference
-from cnnbench.runner import passes
+from cnnbench.runner import reference
 from cnnbench.runner.process import StarterDied
 from cnnbench.runner.session import Session
 from cnnbench.runner.subject import batches
@@ -404,6 +404,6 @@ def test_a_reference_is_taken_without_the_part_that_failed(phase: str, kind: str
         calibrate="y",
     )  # fmt: skip
 
-    found = passes._without(request, error)
+    found = reference._without(request, error)
 
     assert found == (None if left is None else replace(request, **left))
