@@ -6,6 +6,7 @@ remark.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Mode, Spec
     from cnnbench.worker.build import Step
+
+
+# What disables the compiler in the environment.
+_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 
 
 def remarks(spec: Spec, step: Step) -> list[str]:
@@ -45,13 +50,17 @@ def compiler(mode: Mode) -> list[str]:
     from torch._dynamo import config
     from torch._dynamo.utils import counters
 
-    return compiler_words(mode.compiler, counters, disabled=bool(config.disable))
+    # torch reads the second where it compiles, and the first as its own setting.
+    off = [name for name in _SWITCHES if os.environ.get(name) == "1"]
+    if config.disable and not off:
+        off = ["torch._dynamo.config.disable"]
+    return compiler_words(mode.compiler, counters, disabled=", ".join(off))
 
 
 def compiler_words(
-    name: str, counters: Mapping[str, Mapping[str, int]], *, disabled: bool
+    name: str, counters: Mapping[str, Mapping[str, int]], *, disabled: str = ""
 ) -> list[str]:
-    """The same from given counters of ``torch._dynamo.utils``."""
+    """The same from given counters of ``torch._dynamo.utils``, and by what it is disabled."""
     word = "compile" if name == "default" else f"compile={name}"
     graphs = counters.get("stats", {}).get("unique_graphs", 0)
     breaks, refused = counters.get("graph_break", {}), counters.get("unimplemented", {})
@@ -59,7 +68,7 @@ def compiler_words(
     left = frames.get("total", 0) - frames.get("ok", 0)
     found = []
     if disabled:
-        found.append(f"{word} compiled nothing: the compiler is disabled (TORCHDYNAMO_DISABLE)")
+        found.append(f"{word} compiled nothing: the compiler is disabled by {disabled}")
     elif not graphs:
         found.append(f"{word} compiled nothing: 0 graphs")
     count = sum(breaks.values())
