@@ -351,7 +351,7 @@ def report(found: list[dict[str, Any]]) -> str:
     missed = [row for row in applied if row["status"] != "wrong"]
     lines += ["", "Not called wrong:", ""]
     lines += [f"- {row['model']}, {row['mode']}, {row['kind']}: {row['status']} {row['reason']}"
-              for row in missed]  # fmt: skip
+              for row in missed] or ["- none"]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

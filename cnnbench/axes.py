@@ -9,16 +9,15 @@ Knows specs; knows no records, no options of click and no formats.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
-from cnnbench.errors import SchemaError, UnknownName, UsageError
-from cnnbench.spec import LAYER_PREFIX, OPTIMIZERS, PHASES, Device, Spec, one_of
+from cnnbench import named, units
+from cnnbench.errors import SchemaError, UsageError
+from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -131,15 +130,25 @@ class Axis:
 
 
 def setting(
-    name: str, default: AxisValue, asking: Asking, *, trains: bool = False, **more: Any
+    name: str,
+    default: AxisValue,
+    asking: Asking,
+    stored: Callable[[str], AxisValue] | None = None,
+    *,
+    trains: bool = False,
+    **more: Any,
 ) -> Axis:
-    """An axis whose value is a setting of the workload, which keeps it as text."""
+    """An axis whose value is a setting of the workload, which keeps it as text.
+
+    ``stored`` reads the kept text where that is not as it was asked for: a path in a record need
+    not exist any more.
+    """
 
     def of(spec: Spec) -> AxisValue:
         if trains and spec.workload.phase == PHASES[0]:
             return None
         text = spec.workload.setting(name, "")
-        value: AxisValue = asking.read(text) if text else default
+        value: AxisValue = (stored or asking.read)(text) if text else default
         return value
 
     return Axis(
@@ -214,20 +223,20 @@ def _weights(text: str) -> str:
     return str(path.resolve())
 
 
-# Losses with a name; what each is stands in architectures/losses.py under the same name. The first
-# is the default.
-LOSSES = ("auto", "cross_entropy", "mse", "l1", "bce", "reconstruction")
-AUTO = LOSSES[0]
-_CODE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-# Names with a colon that are of a library, a layer or an object in memory.
-_NO_CODE = ("timm:", LAYER_PREFIX, "object:")
+# No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
+NO_IMAGES = "none"
+MOST_IMAGES = 1000
+IMAGES_SECONDS = 120
 
 
-def _loss(text: str) -> str:
-    """One of the names, or a function of the user's."""
-    if text in LOSSES or _CODE.fullmatch(text):
+def _images(text: str) -> str:
+    """The folder's path, which is kept whole: workers may run elsewhere."""
+    if text == NO_IMAGES:
         return text
-    raise UnknownName("loss", text, LOSSES, "(or give package.module:function)")
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"'{text}' is not a directory; give one that holds pictures")
+    return str(path.resolve())
 
 
 # In the order in which tables for people show them.
@@ -269,12 +278,19 @@ AXES: tuple[Axis, ...] = (
             Asking("--weights", "", _weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
-                   CALIBRATED), recorded=True),
-    setting("loss", AUTO,
-            Asking("--loss", "", _loss, "LOSS",
-                   f"For training and finetune: any of {', '.join(LOSSES)}, or your own:"
-                   " package.module:function, called with (output, inputs).", AUTO),
+                   CALIBRATED), str, recorded=True),
+    setting("loss", named.AUTO,
+            Asking("--loss", "", named.loss, "LOSS",
+                   f"For training and finetune: any of {', '.join(named.LOSSES)}, or your own:"
+                   " package.module:function, called with (output, inputs).", named.AUTO),
             recorded=True, trains=True, code=True),
+    setting("images", NO_IMAGES,
+            Asking("--images", "", _images, "DIR",
+                   "A directory of your pictures, flat or with one folder per class, in place of"
+                   " seeded ones. In a run, every mode also answers once for all of them (evenly"
+                   f" spaced {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement,"
+                   " and accuracy with trained weights.",
+                   NO_IMAGES, several=False), str, recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
@@ -336,10 +352,9 @@ def chosen(
 
 def callables(workload: Workload) -> tuple[str, ...]:
     """The ``package.module:attribute`` of the user's that a workload names, and workers import."""
-    own = workload.architecture
-    found = [own] if _CODE.fullmatch(own) and not own.startswith(_NO_CODE) else []
-    named = [workload.setting(name, "") for name, axis in settings().items() if axis.code]
-    return (*found, *(text for text in named if _CODE.fullmatch(text)))
+    named_by = [name for name, axis in settings().items() if axis.code]
+    texts = (workload.architecture, *(workload.setting(name, "") for name in named_by))
+    return tuple(filter(named.is_code, texts))
 
 
 def understood(spec: Spec) -> Spec:

@@ -289,7 +289,7 @@ def _shape(value: Any) -> str:
     return ", ".join(texts[:_NAMED_TERMS]) or f"type {type(value).__name__}"
 
 
-# By the names that --loss takes, which ``axes.LOSSES`` lists.
+# By the names that --loss takes, which ``named.LOSSES`` lists.
 NAMED: dict[str, Terms] = {
     "auto": _everywhere("auto", _fitting),
     "cross_entropy": _everywhere("cross_entropy", _cross_entropy),

@@ -11,16 +11,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes, machine, store, suite, units
+from cnnbench import axes, machine, named, store, suite, units
 from cnnbench import plan as planning
+from cnnbench.axes import NO_IMAGES
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
-from cnnbench.requests import FindCode, Fits, Resolve
+from cnnbench.requests import CountImages, FindCode, Fits, Resolve
 from cnnbench.runner.executor import AnyPool, Executor, executor
-from cnnbench.runner.inquiry import ask_each, asking, describe
+from cnnbench.runner.inquiry import SECONDS, ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
@@ -95,6 +96,7 @@ def _work_out(
     environment = describe(pool)
     device = here(grid.device, environment)
     _refuse_idle_options(plan, device)
+    _refuse_images(pool, grid)
     modes = modes or suite.modes(grid.modes, device)
     limit = plan.memory_limit or memory_limit(device)
     outside, bad = facts_outside(
@@ -129,6 +131,19 @@ def _refuse_idle_options(plan: Plan, device: Device) -> None:
     idle = " and ".join(name for name, chosen in given if chosen)
     if idle and device.kind != "cuda":
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
+
+
+def _refuse_images(pool: AnyPool, grid: Grid) -> None:
+    """Refuse a directory without a picture that can be read; a worker looks, as it will later."""
+    for directory in grid.settings.get("images", ()):
+        if directory == NO_IMAGES:
+            continue
+        try:
+            ask(pool, CountImages(directory=directory), SECONDS)
+        except WorkerError as error:
+            if error.kind != "unsupported":
+                raise
+            raise UsageError(f"--images: {error}") from error
 
 
 def memory_limit(device: Device) -> int | None:
@@ -172,7 +187,7 @@ def _missing_code(pool: AnyPool, grid: Grid, seconds: float) -> dict[str, str]:
         value
         for axis, values in grid.settings.items()
         for value in values
-        if table[axis].code and ":" in str(value)
+        if table[axis].code and named.is_code(str(value))
     ]
     answers = ask_each(pool, [FindCode(name=name) for name in names], seconds)
     return {

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.axes import CALIBRATED
+from cnnbench.axes import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
@@ -108,7 +108,7 @@ class Passes:
         if not members:
             return
         plain = members[0].spec.plain
-        self._step(f"{workload.id}: reference")
+        self._step(f"{workload.id}: reference{_images(workload)}")
         wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
         if not wide:
             shared.notes.append(
@@ -122,8 +122,11 @@ class Passes:
                 float64=wide,
                 precisions=narrow(subject.spec for subject in members),
                 calibrate=self._path("weights", workload),
+                every_image=True,
             )
-            shared.reference = ask_reference(self._pool, request, self._plan.timeout)
+            found = ask_reference(self._pool, request, self._plan.timeout)
+            shared.notes += found.notes
+            shared.reference = replace(found, notes=())
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
@@ -164,7 +167,8 @@ class Passes:
     def _take_together(self, members: list[Subject], name: str, number: int) -> None:
         specs = [subject.spec for subject in members]
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
-        left = f"round {number + 1} of {self._plan.rounds}"
+        images = _images(members[0].spec.workload) if number == 0 else ""
+        left = f"round {number + 1} of {self._plan.rounds}{images}"
         self._step(f"{self._group.title}: {words} ({left})", len(specs))
         self._take(members, name, number)
         # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
@@ -243,6 +247,12 @@ class Passes:
             subject.algorithm = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             subject.notes.append(f"algorithm not described: {error}")
+
+
+def _images(workload: Workload) -> str:
+    """What is done beside, in words, where there are pictures of the user's."""
+    given = workload.setting("images", NO_IMAGES) != NO_IMAGES
+    return ", every picture of --images" if given else ""
 
 
 def _room(plan: Plan) -> int | None:

@@ -30,7 +30,11 @@ def ask_reference(pool: AnyPool, request: ComputeReference, timeout: float) -> R
         less = _without(request, error)
         if less is None:
             raise
-        return ask_reference(pool, less, timeout)
+        found = ask_reference(pool, less, timeout)
+        if request.every_image == less.every_image:
+            return found
+        note = f"--images: modes did not answer for all of the pictures: {error}"
+        return replace(found, notes=(*found.notes, note))
 
 
 def narrow(specs: Iterable[Spec]) -> tuple[str, ...]:
@@ -48,6 +52,8 @@ def _without(request: ComputeReference, error: WorkerError) -> ComputeReference 
         return replace(
             request, precisions=tuple(one for one in request.precisions if one != failed)
         )
+    if error.phase == "reference on every picture":
+        return replace(request, every_image=False)
     if error.phase == "calibrate" and error.kind != "timeout":
         # Several pictures at once may need more memory than one, or be refused.
         return replace(request, calibrate=None)

@@ -116,7 +116,7 @@ def compare(
         status, reason = _judge_layer(spec, got, fp64)
     else:
         status, reason = _judge(spec, found, fp32, known)
-    error = references.relative(got, fp32)
+    error, top1 = references.relative(got, fp32), _top1(got, fp32)
     if selects and status in {"loose", "wrong"} and math.isfinite(error):
         status = "unchecked"
         reason += "; detections are chosen by sorting scores, so a rounding can exchange them"
@@ -125,9 +125,10 @@ def compare(
         status=status,
         error=_finite(error),
         error_float64=_finite(exact),
-        top1_agreement=_top1(got, fp32),
+        top1_agreement=top1,
         reason=reason,
         error_centred=max((one.centred for one in found if one.centred is not None), default=None),
+        top1_pictures=None if top1 is None else len(got[0]),
     )
 
 

@@ -14,11 +14,13 @@ from cnnbench import requests
 from cnnbench.axes import CALIBRATED, RANDOM
 from cnnbench.spec import Spec
 from cnnbench.worker import (
+    agreement,
     algorithm,
     applicability,
     build,
     ceilings,
     environment,
+    images,
     inquiry,
     layers,
     measuring,
@@ -45,6 +47,12 @@ def describe(_request: requests.Describe, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
     talk.answer(environment.describe())
+
+
+def count_images(request: requests.CountImages, talk: Talk) -> None:
+    """How many pictures a directory holds."""
+    talk.enter("images")
+    talk.answer(images.count(request.directory))
 
 
 def count_cost(request: requests.CountCost, talk: Talk) -> None:
@@ -74,7 +82,12 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     )  # fmt: skip
     # The runner asks again without calibration where that fails.
     plain = kind == CALIBRATED and request.calibrate is None
-    talk.answer(replace(found, weights=RANDOM if plain else kind))
+    found = replace(found, weights=RANDOM if plain else kind)
+    if request.every_image and images.given(spec.workload):
+        talk.enter("reference on every picture")
+        path = Path(request.reference_path)
+        found = agreement.refer(spec, architecture, step(spec), path, found)
+    talk.answer(found)
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
@@ -102,6 +115,7 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.Resolve: inquiry.resolve,
     requests.FindCode: inquiry.find_code,
     requests.Fits: inquiry.fits,
+    requests.CountImages: count_images,
     requests.CountCost: count_cost,
     requests.ReportCost: inquiry.report_cost,
     requests.ComputeReference: reference,

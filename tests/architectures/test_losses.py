@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnnbench import axes
+from cnnbench import named
 from cnnbench.architectures import losses
 from cnnbench.architectures.losses import Loss
 from cnnbench.architectures.tasks import TASKS
@@ -105,7 +105,7 @@ def test_targets_are_made_once_and_depend_on_the_seed_alone() -> None:
 
 
 def test_the_names_are_those_that_the_option_offers() -> None:
-    assert tuple(losses.NAMED) == axes.LOSSES
+    assert tuple(losses.NAMED) == named.LOSSES
 
 
 @pytest.mark.parametrize(

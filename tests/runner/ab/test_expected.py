@@ -78,6 +78,8 @@ def test_two_modes_of_one_code_share_a_reference_that_knows_the_rounding_of_both
     ((_, message),) = ask.asked
     assert Spec.parse(message["spec"]).mode.text == "eager"
     assert message["precisions"] == ["amp=fp16", "bf16"]
+    # Times are compared; to look at all of the user's pictures is for a run.
+    assert message["every_image"] is False
     assert found["base"] == found["head"]
     assert found["head"].reference is not None
     assert found["head"].path.startswith(str(tmp_path))
