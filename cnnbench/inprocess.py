@@ -28,7 +28,7 @@ from cnnbench.facts import Check, Reference
 from cnnbench.record import Cost, Failure, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
-from cnnbench.worker import build, checking, copies, environment, modes, raised, sampling
+from cnnbench.worker import build, checking, copies, environment, modes, raised, remarks, sampling
 from cnnbench.worker import reference as references
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
@@ -101,6 +101,7 @@ def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
     """A step on a copy of the module and of its inputs."""
     step = build.inference(spec, copies.copied(module), copies.copied(inputs, "the input"))
     step.others = functools.partial(build.flipped, inputs)
+    step.own_types = build.floating_types(module)
     return step
 
 
@@ -165,7 +166,7 @@ def _player(spec: Spec, shared: _Shared, kind: Kind, plan: Plan) -> _Player | Fa
         spec,
         step,
         check,
-        flags | kind.notes() | step.notes(),
+        flags | kind.notes() | {"remarks": remarks.remarks(spec, step)},
         [first, *warm],
         built,
         sampling.steady(warm or [first]),
@@ -234,5 +235,9 @@ def _record(
         reference=shared.reference,
         runs=runs,
         failure=tried if isinstance(tried, Failure) else None,
-        notes=("measured in the caller's process: peak memory not measured", *shared.notes),
+        notes=(
+            "measured in the caller's process: peak memory not measured",
+            *shared.notes,
+            *(runs[0].flags["remarks"] if runs else ()),
+        ),
     )

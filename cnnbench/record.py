@@ -266,6 +266,12 @@ class Record:
         return max(checks, key=lambda check: check.severity, default=None)
 
     @property
+    def loss(self) -> str | None:
+        """What its training step minimises, in words; ``None`` without training."""
+        said = (run.flags["loss"] for run in self.runs if "loss" in run.flags)
+        return next(map(str, said), None)
+
+    @property
     def refused(self) -> bool:
         """Whether its implementation does not apply to the layer, which is not a failure."""
         failed = self.failure is not None and self.failure.kind == "unsupported"

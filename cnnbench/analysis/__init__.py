@@ -11,7 +11,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 
 from cnnbench.analysis.analyse import analyze
 from cnnbench.analysis.convolutions import Convolution, convolutions
-from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.failures import WrongInput, remedy
 from cnnbench.analysis.meta import build_on_meta
 from cnnbench.analysis.modules import has_one_mode, set_training
 from cnnbench.analysis.result import Analysis
@@ -26,5 +26,6 @@ __all__ = [
     "convolutions",
     "has_one_mode",
     "register_rule",
+    "remedy",
     "set_training",
 ]

@@ -42,6 +42,8 @@ def explain(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
         )
+    if (known := remedy(reason)) is not None:
+        return UsageError(f"{layer}: {known} ({reason})")
     if backward:
         return Unsupported(
             f"the backward pass of {type(stack.modules[0]).__name__} fails: {reason}"
@@ -52,6 +54,18 @@ def explain(
     parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
     facts = ", ".join(part for part in parts if part)
     return WrongInput(f"{layer} does not take this input{': ' + facts if facts else ''} ({reason})")
+
+
+# What torch says of a failure whose reason is not the shape -> what is wrong and what helps.
+_KNOWN = {
+    "Expected more than 1 value per channel when training": "batch norm needs more than one value"
+    " per channel in training; use --batch 2 or a larger input",
+}
+
+
+def remedy(reason: str) -> str | None:
+    """What is wrong and what helps, where torch's own message says only the first."""
+    return next((text for sign, text in _KNOWN.items() if sign in reason), None)
 
 
 def _needs_values(error: Exception) -> bool:

@@ -75,7 +75,6 @@ _CONTRACTIONS = {
         "contraction", counts.convolution, _bias_of_convolution, shape=layer_shapes.convolution
     ),
     "aten::convolution_overrideable": Rule("contraction", counts.convolution, _bias_of_convolution),
-    # Only TorchScript that was traced calls it by this name.
     "aten::_convolution": Rule("contraction", counts.convolution, _bias_of_convolution),
     "aten::convolution_backward": Rule(
         "contraction", counts.convolution_backward, shape=layer_shapes.convolution_backward
@@ -142,7 +141,6 @@ _NORMS = {
     "aten::cudnn_batch_norm_backward": Rule("norm", flops=per_result(14)),
     "aten::batch_norm_backward": Rule("norm", flops=per_result(14)),
     "aten::native_layer_norm_backward": Rule("norm", flops=per_result(14)),
-    # Of weights: squares, their sum, a division and a multiplication of every element.
     "aten::_weight_norm_interface": Rule("norm", flops=per_result(4)),
     "aten::_weight_norm_interface_backward": Rule("norm", flops=per_result(8)),
     "aten::native_group_norm_backward": Rule("norm", flops=per_result(14)),
@@ -390,14 +388,12 @@ def rule_for(operator: OpOverload) -> Rule:
     for key in (name, base, f"{functional}.{overload}", functional):
         if key in RULES:
             return RULES[key]
-    if _is_view(operator):
+    if _is_view(operator) or torch.Tag.inplace_view in operator.tags:
         return _VIEW
     return _POINTWISE if torch.Tag.pointwise in operator.tags else UNKNOWN
 
 
 def _is_view(operator: OpOverload) -> bool:
-    """Whether its results alias an argument without being written to, or change only its shape."""
-    if torch.Tag.inplace_view in operator.tags:
-        return True
+    """Whether its results alias an argument without being written to."""
     aliases = [result.alias_info for result in operator._schema.returns]  # noqa: SLF001
     return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)

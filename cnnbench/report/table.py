@@ -18,7 +18,7 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
-from cnnbench.report import images, times, usability
+from cnnbench.report import images, losses, times, usability
 from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
@@ -197,6 +197,7 @@ _ORIGIN: tuple[Cell, ...] = (
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
     (Column("weights", "weights"),
      lambda e: e.record.reference.weights if e.record.reference else None),
+    (Column("loss", "loss"), lambda e: e.record.loss),
     (Column("images", "images"), images.directory),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
@@ -342,7 +343,7 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
             f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
             " vs eager: from slices measured side by side"
         )
-    return tuple(dict.fromkeys(lines))
+    return tuple(dict.fromkeys([*lines, *losses.captions(found)]))
 
 
 def _span(counts: set[int]) -> str:
@@ -369,7 +370,7 @@ def _where(environment: Environment) -> str:
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     """What each run is good for; a line for every row that is not ok and every note."""
-    lines = usability.lines(found)
+    lines = [*usability.lines(found), *losses.lines(found)]
     for entry in found:
         record = entry.record
         why = record.reason

@@ -35,7 +35,6 @@ from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference,
 from cnnbench.record import Cost, Memory, Run
 from cnnbench.requests import (
     Accepted,
-    ClockFigures,
     Fitted,
     MeasureLatency,
     Ready,
@@ -44,7 +43,7 @@ from cnnbench.requests import (
     TakeSlice,
 )
 from cnnbench.runner import fake_profile
-from cnnbench.slices import Slice, Slices
+from cnnbench.slices import ClockFigures, Slice, Slices
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -121,6 +120,7 @@ class FakeWorker:
             warmup_ns=(first,),
             build_ns=first,
             check=_check(self._spec, request),
+            flags={} if self._spec.workload.phase == "inference" else {"loss": "made up"},
         )
 
 
@@ -297,6 +297,7 @@ def _spec(request: requests.Request[Any]) -> Spec:
 ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
+    requests.FindCode: lambda _: True,
     requests.Fits: lambda _: {},
     requests.CountImages: lambda _: 1,
     requests.CountCost: lambda request: _cost(_spec(request)),

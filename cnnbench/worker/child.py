@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.channel import ChannelClosed
-from cnnbench.requests import SpecRequest, parse
+from cnnbench.requests import Resolve, SpecRequest, parse
 from cnnbench.worker.memory import status_bytes
 from cnnbench.worker.raised import described
 from cnnbench.worker.talk import Talk
@@ -29,16 +29,19 @@ if TYPE_CHECKING:
 def serve(channel: Channel) -> None:
     """Take one request, do its task, answer; report an exception instead of raising it."""
     talk = Talk(channel)
+    own = os.getpid()
     try:
         message = channel.receive()
         _prepare_process(message)
         request = parse(message)
-        if isinstance(request, SpecRequest) and request.memory_limit is not None:
+        if isinstance(request, (SpecRequest, Resolve)) and request.memory_limit is not None:
             _limit_memory(request.memory_limit)
         TASKS[type(request)](request, talk)
     except ChannelClosed:
         return
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
+        if os.getpid() != own:  # a process that the model forked
+            return
         _report(channel, talk.phase, error)
 
 

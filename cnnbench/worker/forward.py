@@ -36,11 +36,11 @@ class Forward:
         self._without_gradients = torch.no_grad
         return self()
 
-    def notes(self) -> dict[str, str]:
+    def remarks(self) -> list[str]:
         """What differs from the usual, once it has been called."""
         if self._without_gradients is torch.inference_mode:
-            return {}
-        return {"gradients": "no_grad: the network computes gradients in its forward pass"}
+            return []
+        return ["runs under no_grad: inference mode would forbid the gradients that it computes"]
 
 
 def _wants_gradients(error: RuntimeError) -> bool:

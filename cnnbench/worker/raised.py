@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 
+from cnnbench import analysis
 from cnnbench.errors import CnnbenchError
 from cnnbench.worker.devices import is_out_of_memory
 
@@ -19,6 +20,8 @@ def described(error: BaseException) -> dict[str, str]:
     first = text[-1 if script else 0] if text else ""
     own = isinstance(error, CnnbenchError)
     message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
+    if not own and (known := analysis.remedy(first)) is not None:
+        message = f"{known} ({message})"
     return {
         "kind": "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error",
         "message": message[:_MESSAGE_LENGTH],

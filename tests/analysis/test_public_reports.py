@@ -224,8 +224,8 @@ VALUES = [
      lambda: Net(lambda net, x: net.conv(x).detach().numpy())),
     ("nmhkahn/torchsummaryX#6", "a packed sequence", lambda: Net(
         lambda net, x: nn.utils.rnn.pack_padded_sequence(net.conv(x).flatten(2), [4, 3], True))),
-    ("TylerYep/torchinfo#329", "a distribution",
-     lambda: Net(lambda net, x: torch.distributions.Categorical(logits=net.conv(x)))),
+    ("johnmarktaylor91/torchlens#47", "a branch on values",
+     lambda: Net(lambda net, x: net.conv(x) if x.sum() < 1 else x)),
     ("sksq96/pytorch-summary#33", "a GRU whose state is made on the CPU", lambda: Net(
         lambda net, x: net.rnn(net.conv(x).flatten(2).mT, torch.zeros(1, 2, 5)),
         rnn=nn.GRU(4, 5, batch_first=True))),

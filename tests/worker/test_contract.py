@@ -35,6 +35,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
     every: list[list[Request[Any]]] = [
         [requests.Describe()],
         [requests.Resolve(name="bad_networks:fine")],
+        [requests.FindCode(name="bad_networks:fine")],
         [requests.Fits(shapes={"lenet": (3, 32, 32)})],
         [requests.CountImages(directory=str(folder))],
         [requests.CountCost.planned(SPEC, PLAN)],
