@@ -202,13 +202,27 @@ def read(path: Path) -> StoredRun:
     Raises:
         StoreError: not a run directory, or not one that this version can read.
     """
-    what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
-    if what.schema != _SCHEMA:
-        raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
+    what = _manifest(path)
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
     records, problems = _records(path / RECORDS)
     return StoredRun(path, what, environment, records, problems)
+
+
+def planned(path: Path) -> tuple[str, ...]:
+    """The ids of a run's whole grid.
+
+    Raises:
+        StoreError: not a run directory.
+    """
+    return _manifest(path).specs
+
+
+def _manifest(path: Path) -> Manifest:
+    what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
+    if what.schema != _SCHEMA:
+        raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
+    return what
 
 
 def _read_whole(path: Path, run: Path) -> Any:

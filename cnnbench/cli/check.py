@@ -52,6 +52,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.destinations
 @options.view(FORMATS)
 @options.out()
+@options.allow
 @options.quiet
 @options.executor
 @options.debug
@@ -66,6 +67,7 @@ def command(
     to: Destinations,
     view: View,
     out: Path | None,
+    allowed: tuple[str, ...],
     quiet: bool,
     who: str,
 ) -> None:
@@ -80,6 +82,8 @@ def command(
         raise UsageError("--structure-only keeps no run; drop --out")
     if run is not None and out:
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
+    if run is not None and allowed:
+        raise UsageError(f"{run} is measured already, so nothing is built; drop --allow")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
@@ -88,7 +92,7 @@ def command(
     else:
         found = checking.with_now(
             kept, limits, _listener(quiet=quiet), timing=not structure_only, out=out,
-            executor=who,
+            executor=who, allowed=allowed,
         )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
     verdicts.show(judgement, view, to, "check")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import store
+from cnnbench import store, trust
 from cnnbench.cli import measuring, options
 from cnnbench.cli.output import write
 from cnnbench.cli.progress import Progress
@@ -18,7 +19,6 @@ from cnnbench.report.scaling import ending
 from cnnbench.report.table import entries, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
-from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
-_BESIDE_RESUME = ("resume", "retry_failed", "budget", "wait", "as_json", "quiet", "debug")
+_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "wait", "as_json", "quiet",
+                  "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -58,6 +59,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
+@options.allow
 @options.wait
 @options.dry_run
 @options.as_json
@@ -73,6 +75,7 @@ def command(
     out: Path | None,
     resume: Path | None,
     retry_failed: bool,
+    allowed: tuple[str, ...],
     wait: float | None,
     dry_run: bool,
     as_json: bool,
@@ -87,11 +90,13 @@ def command(
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
-        left = _left(resume, retry_failed=retry_failed, wait=wait, quiet=quiet)
-        stored = _resume(resume, left, retry_failed=retry_failed, budget=plan.budget, quiet=quiet)
+        how = Resuming(retry_failed, plan.budget, allowed)
+        left = _left(resume, how, wait, quiet=quiet)
+        stored = _resume(resume, left, how, quiet=quiet)
     else:
-        if retry_failed:
-            raise UsageError("--retry-failed goes with --resume DIR")
+        for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
+            if given:
+                raise UsageError(f"{name} goes with --resume DIR")
         job = campaign.prepare(grid, plan, who)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
@@ -109,21 +114,29 @@ def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun
         return campaign.start(job, out, progress, name)
 
 
-def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) -> int:
+@dataclass(frozen=True)
+class Resuming:
+    """What is asked for beside the run that is resumed; see ``campaign.resume``."""
+
+    retry_failed: bool
+    budget: float | None
+    allowed: tuple[str, ...]
+
+
+def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
     stored = store.read(path)
-    names = [*stored.missing, *(stored.failed if retry_failed else ())]
-    if names:
-        who = executor(stored.manifest.executor)
-        measuring.before(map(Spec.parse, names), who, wait, quiet=quiet)
-    return len(names)
+    specs = campaign.wanted(stored, retry_failed=how.retry_failed, allowed=how.allowed)
+    if specs:
+        measuring.before(specs, executor(stored.manifest.executor), wait, quiet=quiet)
+    return len(specs)
 
 
-def _resume(
-    path: Path, left: int, *, retry_failed: bool, budget: float | None, quiet: bool
-) -> StoredRun:
+def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
     with measuring.interruptible(Progress(total=left, quiet=quiet), path) as progress:
-        return campaign.resume(path, progress, retry_failed=retry_failed, budget=budget)
+        return campaign.resume(
+            path, progress, retry_failed=how.retry_failed, budget=how.budget, allowed=how.allowed
+        )
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:

@@ -1,0 +1,219 @@
+"""Files of a stranger, given to every command that takes one: they are read, never obeyed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from cnnbench import store
+from cnnbench.gate import baseline
+from cnnbench.gate.baseline import Source
+from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
+from tests import made
+
+
+def spec_id(name: str, **arguments: object) -> str:
+    workload = Workload(name, 1, (3, 8, 8), arguments=arguments_of(arguments.items()))
+    return Spec(workload, Mode(), Device(), 1).id
+
+
+@pytest.fixture
+def marker(tmp_path: Path) -> Path:
+    """A file that exists once anything of the stranger's has run."""
+    return tmp_path / "it-ran"
+
+
+@pytest.fixture
+def ids(tmp_path_factory, marker: Path, monkeypatch) -> list[str]:
+    """Ids that run something if they are built, or if what they name is imported."""
+    evil = f"from pathlib import Path\nPath({str(marker)!r}).touch()\ndef net(**k): pass\n"
+    installed = tmp_path_factory.mktemp("installed")
+    (installed / "evil_installed.py").write_text(evil)
+    monkeypatch.syspath_prepend(installed)
+    monkeypatch.setenv("PYTHONPATH", f"{installed}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    return [
+        spec_id("subprocess:getoutput", cmd=f"touch {marker}"),
+        spec_id("os:system", command=f"touch {marker}"),
+        spec_id("evil_installed:net"),
+        spec_id("evil_run:net"),
+        spec_id("pathlib:Path.touch"),
+    ]
+
+
+@pytest.fixture
+def files(cnnbench_cli, tmp_path: Path, ids: list[str]) -> dict[str, Path]:
+    """A stranger's files, in the user's directory, and one honest run."""
+    records = [made.record(name, [[10, 10]] * 2) for name in ids]
+    whole = made.directory(tmp_path / "whole", [*records, made.record(made.EAGER, [[1, 1]] * 2)])
+    begun = made.directory(tmp_path / "begun", [made.failed(ids[0])], ids)
+    code = "import pathlib\npathlib.Path('it-ran').touch()\ndef net(): pass\n"
+    for run in (whole, begun):
+        (run / "evil_run.py").write_text(code)
+        (run / "layers.json").write_text(
+            json.dumps({"model": ids[0], "extraction": {"__class__": "os.system"}})
+        )
+    kept = tmp_path / "baseline.json"
+    baseline.write(kept, baseline.of_run(store.read(whole), Source()))
+    export = tmp_path / "export.json"
+    stats = {"median": 1e-3, "data": [1e-3]}
+    rows = [{"fullname": name, "stats": stats} for name in ["subprocess:getoutput", *ids]]
+    export.write_text(json.dumps({"benchmarks": rows, "machine_info": {}}))
+    mine = made.directory(tmp_path / "mine", [made.record(made.EAGER, [[1, 1]] * 2)])
+    return {"whole": whole, "begun": begun, "baseline": kept, "export": export, "mine": mine}
+
+
+REFUSED = [
+    "check --baseline {baseline}",
+    "check --baseline {baseline} --structure-only",
+    "check --baseline {whole} --structure-only",
+    "check --baseline {whole} --ci github",
+    "run --resume {begun}",
+    "run --resume {begun} --retry-failed",
+    "run --resume {begun} --retry-failed --allow evil_installed:no --allow subprocess:getoutput?*",
+]
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_a_file_names_is_not_built(cnnbench_cli, files, marker, words: str) -> None:
+    done = cnnbench_cli(*words.format(**files).split())
+
+    assert (done.exit_code, done.stdout) == (2, ""), done.output
+    assert done.stderr.startswith(f"cnnbench: {files['mine'].parent}/")
+    assert done.stderr.count("\n") == 1
+    assert re.search(r" names '\S+' \(and [34] more\): that is code", done.stderr)
+    assert "so nothing is built; if you trust it, add --allow" in done.stderr
+    assert not marker.exists()
+
+
+READ = [
+    "report {whole} {begun}",
+    "report {whole} --format csv",
+    "report {whole} --format json",
+    "report {whole} --format latex",
+    "report {whole} --format markdown",
+    "report {whole} --format html",
+    "report {whole} --scaling",
+    "report {whole} --pivot mode",
+    "report {whole} --lab",
+    "report {mine} --format html --baseline {whole}",
+    "compare {whole} {begun}",
+    "compare {mine} {whole} --format json",
+    "check --baseline {baseline} {whole}",
+    "check --baseline {baseline} {mine} --ci github --junit j.xml --markdown m.md",
+    "baseline save {whole} -o b.json",
+    "baseline show {baseline}",
+    "baseline show {baseline} --json",
+    "baseline update {baseline} {whole}",
+    "history {whole} {begun}",
+    "history {whole} --format html",
+    "export {whole} --format pytest-benchmark",
+    "export {whole} --format bmf",
+    "export {whole} --format timm",
+    "import {export} --out imported",
+]
+
+
+@pytest.mark.parametrize("words", READ)
+def test_what_a_file_names_is_shown_and_not_run(cnnbench_cli, files, marker, words: str) -> None:
+    done = cnnbench_cli(*words.format(**files).split())
+
+    assert done.exit_code in {0, 1, 2, 3, 5}, done.output
+    assert "Traceback" not in done.output
+    assert not marker.exists()
+
+
+def test_imported_results_are_not_built_either(cnnbench_cli, files, marker) -> None:
+    assert cnnbench_cli("import", files["export"], "--out", "imported").exit_code == 0
+    manifest = files["mine"].parent / "imported" / store.MANIFEST
+    manifest.write_text(manifest.read_text().replace("import pytest-benchmark", "process"))
+    (manifest.parent / store.RECORDS).write_text("")
+
+    for words in (("run", "--resume", "imported"), ("check", "--baseline", "imported")):
+        done = cnnbench_cli(*words)
+        assert done.exit_code == 2, done.output
+        assert "Traceback" not in done.output
+    assert not marker.exists()
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["baseline", "run"])
+def test_the_users_own_network_is_built_in_one_line(cnnbench_process, tmp_path, kind: str) -> None:
+    (tmp_path / "nets.py").write_text(
+        "from torch import nn\n\n"
+        "def tiny(width=2):\n    return nn.Sequential(nn.Conv2d(3, width, 3), nn.Flatten())\n"
+    )
+    own = ["--models", "nets:tiny", "--input", "3x8x8", "--device", "cpu", "--threads", "1"]
+    if kind == "baseline":
+        made_ = cnnbench_process("baseline", "save", *own, "--modes", "eager")
+        done = cnnbench_process("check", "--baseline", "baseline.json", "--structure-only")
+    else:
+        made_ = cnnbench_process("run", *own, "--out", "out", "--modes", "eager", "--rounds", "1")
+        (tmp_path / "out" / store.RECORDS).write_text("")
+        done = cnnbench_process("run", "--resume", "out")
+
+    assert (made_.code, done.code) == (0, 0), made_.err + done.err
+    assert "nets:tiny" in done.out
+
+
+@pytest.mark.torch
+def test_what_is_allowed_is_built(cnnbench_process, tmp_path, marker) -> None:
+    name = spec_id("subprocess:getoutput", cmd=f"touch {marker}")
+    run = made.directory(tmp_path / "run", [made.record(name, [[1, 1]] * 2)])
+
+    done = cnnbench_process("check", "--baseline", run, "--structure-only",
+                            "--allow", "subprocess:getoutput")  # fmt: skip
+
+    # So the tests above would see it if something ran.
+    assert marker.exists()
+    assert (done.code, "returned a str, not a torch.nn.Module" in done.out) == (3, True), done.err
+
+
+def test_permission_that_has_no_effect_is_refused(cnnbench_cli, files) -> None:
+    run = cnnbench_cli("run", "--models", "lenet", "--allow", "a:b")
+    check = cnnbench_cli("check", "--baseline", files["baseline"], files["mine"], "--allow", "a:b")
+
+    assert (run.exit_code, check.exit_code) == (2, 2)
+    assert "--allow goes with --resume DIR" in run.stderr
+    assert "drop --allow" in check.stderr
+
+
+def test_an_interrupted_run_says_what_must_be_allowed_to_go_on(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    words = ["--models", "fake:net", "--device", "cpu", "--quiet", "--executor", "fake"]
+    monkeypatch.setattr("cnnbench.runner.campaign.Session.run", interrupted)
+    done = cnnbench_cli("run", *words, "--out", "out")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith("continue with: cnnbench run --resume out --allow fake:net")
+    assert cnnbench_cli("run", "--resume", "out").exit_code == 2
+    resumed = cnnbench_cli(*last.rpartition("cnnbench ")[2].split())
+    assert resumed.exit_code == 0, resumed.stderr
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_revision_that_is_not_in_the_history_is_not_checked_out(cnnbench_cli, tmp_path) -> None:
+    repo = made.repository(tmp_path / "repo", {"a": "mine"})
+    made.git(repo, "checkout", "--quiet", "-b", "stranger")
+    made.commit(repo, {"lenet.py": "evil"})
+    made.git(repo, "tag", "evil")
+    made.git(repo, "checkout", "--quiet", "main")
+    run = made.directory(tmp_path / "run", [made.record(made.EAGER, [[1, 1]] * 2)])
+    kept = baseline.of_run(store.read(run), Source(revision="evil", dirty=False))
+    baseline.write(repo / "baseline.json", replace(kept, plan={}))
+    os.chdir(repo)
+
+    done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake")
+
+    assert "revision evil of the baseline file is not in HEAD's history" in done.stderr
+    assert "side by side" not in done.stderr
