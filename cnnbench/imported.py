@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import files
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, StoreError, UnknownName
 from cnnbench.facts import Check
@@ -91,7 +92,7 @@ def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(files.read_text(path))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

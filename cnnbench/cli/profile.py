@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli import options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import keep
 from cnnbench.cli.parameters import Seconds
 from cnnbench.report import profile as tables
 from cnnbench.report import render
@@ -115,6 +115,6 @@ def _keep(found: Profile, folder: Path) -> list[str]:
         "memory.json": render(tables.memory(found), "json"),
     }
     for name, text in files.items():
-        write(text, folder / name)
+        keep(text, folder / name)
     written = [found.trace.file, found.trace.stacks] if found.trace is not None else []
     return [*filter(None, written), *files]

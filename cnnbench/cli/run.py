@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, trust
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import keep
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -93,7 +93,9 @@ def command(
         how = Resuming(retry_failed, plan.budget, allowed)
         left = _left(resume, how, wait, quiet=quiet)
         stored = _resume(resume, left, how, quiet=quiet)
+        new = left > 0
     else:
+        new = True
         for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
             if given:
                 raise UsageError(f"{name} goes with --resume DIR")
@@ -104,7 +106,7 @@ def command(
         measuring.before(job.specs, job.executor, wait, quiet=quiet)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
-    _show(stored, as_json=as_json)
+    _show(stored, as_json=as_json, new=new)
 
 
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
@@ -139,13 +141,16 @@ def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
         )
 
 
-def _show(stored: StoredRun, *, as_json: bool) -> None:
+def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:
+    """Print the table; leave it in files too, unless nothing is new."""
     found = entries([stored])
     click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
-    paths = _write_reports(stored)
-    click.echo(f"kept in {stored.path}: {', '.join(paths)}", err=True)
+    if new:
+        click.echo(f"kept in {stored.path}: {', '.join(_write_reports(stored))}", err=True)
+    else:
+        click.echo(f"cnnbench: {stored.path} is complete; nothing was measured", err=True)
     measuring.refuse_failed(stored)
     sys.stdout.flush()
 
@@ -153,8 +158,8 @@ def _show(stored: StoredRun, *, as_json: bool) -> None:
 def _write_reports(stored: StoredRun) -> list[str]:
     """Leave the tables beside the records, so that a run can be read without this program."""
     found = entries([stored])
-    write(render(tidy(found), "csv"), stored.path / "report.csv")
-    write(_ending(found, "markdown"), stored.path / "report.md")
+    keep(render(tidy(found), "csv"), stored.path / "report.csv")
+    keep(_ending(found, "markdown"), stored.path / "report.md")
     return [store.RECORDS, "report.csv", "report.md"]
 
 

@@ -49,7 +49,8 @@ def ids(tmp_path_factory, marker: Path, monkeypatch) -> list[str]:
 def files(cnnbench_cli, tmp_path: Path, ids: list[str]) -> dict[str, Path]:
     """A stranger's files, in the user's directory, and one honest run."""
     records = [made.record(name, [[10, 10]] * 2) for name in ids]
-    whole = made.directory(tmp_path / "whole", [*records, made.record(made.EAGER, [[1, 1]] * 2)])
+    honest = [made.record(one, [[1, 1]] * 2) for one in (made.EAGER, spec_id("conv:k4-3x3-p1"))]
+    whole = made.directory(tmp_path / "whole", [*records, *honest])
     begun = made.directory(tmp_path / "begun", [made.failed(ids[0])], ids)
     code = "import pathlib\npathlib.Path('it-ran').touch()\ndef net(): pass\n"
     for run in (whole, begun):
@@ -217,3 +218,119 @@ def test_a_revision_that_is_not_in_the_history_is_not_checked_out(cnnbench_cli, 
 
     assert "revision evil of the baseline file is not in HEAD's history" in done.stderr
     assert "side by side" not in done.stderr
+
+
+def planted(folder: Path, *names: str) -> Path:
+    """A file elsewhere that links of these names in a folder lead to."""
+    target = folder.parent / "theirs"
+    target.write_text("theirs")
+    for name in names:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(target)
+    return target
+
+
+def test_resuming_writes_nothing_through_links(cnnbench_cli, tmp_path) -> None:
+    fake_run(cnnbench_cli)
+    lines = (tmp_path / "out" / store.RECORDS).read_text().splitlines(keepends=True)
+    (tmp_path / "out" / store.RECORDS).write_text(lines[0])
+    target = planted(tmp_path / "out", "report.md", "report.csv")
+
+    done = cnnbench_cli("run", "--resume", "out", "--quiet")
+
+    assert done.exit_code == 0, done.stderr
+    assert target.read_text() == "theirs"
+    assert (tmp_path / "out" / "report.md").read_text().count("lenet") == 2
+
+
+def test_records_are_not_appended_through_a_link(cnnbench_cli, tmp_path) -> None:
+    fake_run(cnnbench_cli)
+    target = planted(tmp_path / "out", store.RECORDS)
+    target.write_text("")
+
+    done = cnnbench_cli("run", "--resume", "out", "--quiet")
+
+    assert (done.exit_code, target.read_text()) == (2, "")
+    assert done.stderr.splitlines()[-1] == (
+        "cnnbench: out/records.jsonl: a link, which nothing is written through"
+    )
+
+
+def test_a_complete_run_that_is_resumed_is_not_touched(cnnbench_cli, tmp_path) -> None:
+    fake_run(cnnbench_cli)
+    target = planted(tmp_path / "out", "report.md", "report.csv")
+    before = {path: path.lstat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+    done = cnnbench_cli("run", "--resume", "out")
+
+    assert (done.exit_code, target.read_text()) == (0, "theirs")
+    assert done.stderr == "cnnbench: out is complete; nothing was measured\n"
+    assert {path: path.lstat().st_mtime_ns for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_a_baseline_file_is_not_written_through_links_beside_it(cnnbench_cli, files) -> None:
+    target = planted(files["mine"].parent, "b.json.tmp", "b.json")
+
+    done = cnnbench_cli("baseline", "save", files["mine"], "-o", "b.json", "--force")
+
+    assert (done.exit_code, target.read_text()) == (0, "theirs")
+
+
+PIPES = [
+    ("mine/records.jsonl", "report mine"),
+    ("mine/manifest.json", "compare mine whole"),
+    ("mine/environment.json", "history mine"),
+    ("whole/layers.json", "report whole --lab"),
+    ("mine/records.jsonl", "run --resume mine"),
+    ("mine/records.jsonl", "export mine --format bmf"),
+    ("baseline.json", "check --baseline baseline.json mine"),
+    ("baseline.json", "baseline show baseline.json"),
+    ("export.json", "import export.json --out imported"),
+    ("limits.toml", "check --baseline whole mine --config limits.toml"),
+]
+
+
+@pytest.mark.parametrize(("name", "words"), PIPES)
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_regular_file_is_one_line(cnnbench_cli, files, name, words, kind) -> None:
+    path = files["mine"].parent / name
+    path.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    done = cnnbench_cli(*words.split())
+
+    assert done.exit_code == 2, done.output
+    assert done.stderr == f"cnnbench: {name}: not a regular file\n"
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 9999, "a = " + "{a=" * 9999])
+def test_deeply_nested_toml_is_one_line(cnnbench_cli, files, text: str) -> None:
+    (files["mine"].parent / "limits.toml").write_text(text)
+
+    done = cnnbench_cli("check", "--baseline", "whole", "mine", "--config", "limits.toml")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("cnnbench: limits.toml: not ")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"model": 1}', "[]", '{"a": ' * 200_000])
+def test_odd_lists_of_layers_are_one_line(cnnbench_cli, files, text: str) -> None:
+    (files["whole"] / "layers.json").write_text(text)
+
+    done = cnnbench_cli("report", "whole", "--lab")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
+def test_deeply_nested_arguments_are_one_line(cnnbench_cli) -> None:
+    done = cnnbench_cli("run", "--models", "lenet", "--model-arg", f"width={'[' * 200_000}")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+
+
+def fake_run(cnnbench_cli) -> None:
+    words = ["--models", "lenet", "--device", "cpu", "--quiet", "--executor", "fake"]
+    assert cnnbench_cli("run", *words, "--out", "out").exit_code == 0
