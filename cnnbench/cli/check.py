@@ -9,6 +9,7 @@ import click
 
 from cnnbench import gate
 from cnnbench.cli import measuring, options, stored, verdicts
+from cnnbench.cli.output import say
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
@@ -105,5 +106,5 @@ def _listener(*, quiet: bool) -> Listener:
         say=pairs.say,
         run=lambda total, path: measuring.interruptible(Progress(total=total, quiet=quiet), path),
         pairs=pairs,
-        stored=lambda path: click.echo(f"kept in {path}", err=True),
+        stored=lambda path: say(f"kept in {path}"),
     )

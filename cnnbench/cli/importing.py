@@ -8,6 +8,7 @@ import click
 
 from cnnbench import imported, store, units
 from cnnbench.cli import options
+from cnnbench.cli.output import say
 from cnnbench.imported import IMPORTS
 
 _EPILOG = """\b
@@ -36,7 +37,4 @@ def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
     what = store.manifest(store.new_run_name(), [one.id for one in records], {}, f"import {kind}")
     with store.create(out, what, environment) as writer:
         writer.append(records)
-    click.echo(
-        f"{out}: {units.number(len(records), 'benchmark')}, {units.number(len(files), 'round')}",
-        err=True,
-    )
+    say(f"{out}: {units.number(len(records), 'benchmark')}, {units.number(len(files), 'round')}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import doctor, store, trust, units
+from cnnbench.cli.output import say
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
 
@@ -86,7 +87,7 @@ def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
 
 def _say(text: str, *, quiet: bool) -> None:
     if not quiet:
-        click.echo(f"cnnbench: {text}", err=True)
+        say(f"cnnbench: {text}")
 
 
 @contextmanager

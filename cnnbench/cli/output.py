@@ -10,6 +10,7 @@ import click
 
 from cnnbench import files
 from cnnbench.errors import StoreError
+from cnnbench.inert import line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,11 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
         click.echo(text, nl=False, color=colour)
         return
     _written(files.write_named, output, text)
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr, whatever a file may have contributed to it."""
+    click.echo(line(text), err=True)
 
 
 def keep(text: str, path: Path) -> None:

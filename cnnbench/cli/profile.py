@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli import options
-from cnnbench.cli.output import keep
+from cnnbench.cli.output import keep, say
 from cnnbench.cli.parameters import Seconds
 from cnnbench.report import profile as tables
 from cnnbench.report import render
@@ -88,7 +88,7 @@ def command(
         click.echo(json.dumps(tables.to_json(found, depth, tables.roof_of(found)), indent=1))
     else:
         _show(found, depth, top)
-    click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
+    say(f"kept in {folder}: {', '.join(files)}")
 
 
 def _show(found: Profile, depth: int | None, top: int) -> None:

@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, trust
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import keep
+from cnnbench.cli.output import keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -111,7 +111,7 @@ def command(
 
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
-        click.echo(f"cnnbench: the budget may not do: {measuring.extent(job)}", err=True)
+        say(f"cnnbench: the budget may not do: {measuring.extent(job)}")
     with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
         return campaign.start(job, out, progress, name)
 
@@ -146,11 +146,11 @@ def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:
     found = entries([stored])
     click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
-        click.echo(f"cnnbench: {problem}", err=True)
+        say(f"cnnbench: {problem}")
     if new:
-        click.echo(f"kept in {stored.path}: {', '.join(_write_reports(stored))}", err=True)
+        say(f"kept in {stored.path}: {', '.join(_write_reports(stored))}")
     else:
-        click.echo(f"cnnbench: {stored.path} is complete; nothing was measured", err=True)
+        say(f"cnnbench: {stored.path} is complete; nothing was measured")
     measuring.refuse_failed(stored)
     sys.stdout.flush()
 

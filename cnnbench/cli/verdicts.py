@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench.cli import options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import say, write
 from cnnbench.errors import StoreError
 from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
 
@@ -87,7 +87,7 @@ def _for_github(judgement: Judgement, command: str) -> None:
         click.echo(line, err=True)
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        click.echo("cnnbench: GITHUB_STEP_SUMMARY is not set; no step summary written", err=True)
+        say("cnnbench: GITHUB_STEP_SUMMARY is not set; no step summary written")
         return
     try:
         with Path(path).open("a", encoding="utf8") as file:

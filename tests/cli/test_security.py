@@ -13,6 +13,7 @@ import pytest
 from cnnbench import store
 from cnnbench.gate import baseline
 from cnnbench.gate.baseline import Source
+from cnnbench.record import Failure
 from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
 from tests import made
 
@@ -334,3 +335,119 @@ def test_deeply_nested_arguments_are_one_line(cnnbench_cli) -> None:
 def fake_run(cnnbench_cli) -> None:
     words = ["--models", "lenet", "--device", "cpu", "--quiet", "--executor", "fake"]
     assert cnnbench_cli("run", *words, "--out", "out").exit_code == 0
+
+
+SAID = "a\x1b]0;t\x07\x1b[2J\u202eb\n::error::x ##[add-mask]y @user https://e.example"
+
+
+@pytest.fixture
+def talking(cnnbench_cli, tmp_path) -> Path:
+    """A run whose every free text does what a terminal, a CI system or GitHub obeys."""
+    failure = Failure(SAID, SAID, SAID)
+    slow = made.record(made.EAGER, [[10, 10]] * 2, notes=(SAID,))
+    bad = replace(made.failed(made.BF16), failure=failure, notes=(SAID,))
+    odd = made.record("::error::x/inference-b1-3x8x8/eager/cpu-t1", [[1, 1]] * 2)
+    run = made.directory(tmp_path / "run", [slow, bad, odd])
+    manifest = json.loads((run / store.MANIFEST).read_text())
+    (run / store.MANIFEST).write_text(json.dumps(manifest | {"run": f"::error::{SAID}"}))
+    facts = json.loads((run / store.ENVIRONMENT).read_text())
+    facts["hard"]["cpu"] = SAID
+    (run / store.ENVIRONMENT).write_text(json.dumps(facts))
+    with (run / store.RECORDS).open("a") as file:
+        file.write('{"id":')
+    return run
+
+
+def obeyed(text: str) -> list[str]:
+    """What a terminal or a CI system would obey in a text, line by line."""
+    return [
+        line
+        for line in text.split("\n")
+        if not line.removesuffix("\r").isprintable()
+        or line.lstrip().startswith("::")
+        or re.search(r"##\w*\[", line)
+    ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "report run",
+        "report run --format csv",
+        "report run --format json",
+        "report run --format markdown",
+        "report run --format latex",
+        "report run --pivot mode",
+        "report run --group-by status",
+        "compare run run",
+        "compare run run --format csv",
+        "compare run run --format json",
+        "check --baseline run run",
+        "history run",
+        "history run --points",
+        "baseline save run",
+        "export run --format timm",
+        "export run --format bmf",
+        "run --resume run",
+    ],
+)
+def test_nothing_of_a_file_is_obeyed(cnnbench_cli, talking: Path, words: str) -> None:
+    done = cnnbench_cli(*words.split())
+
+    assert done.exit_code in {0, 1, 2, 3, 5}, done.output
+    assert done.output
+    assert obeyed(done.stdout) == []
+    assert obeyed(done.stderr) == []
+
+
+def test_annotations_are_the_only_commands_of_a_check_for_github(
+    cnnbench_cli, talking: Path, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    old = made.directory(tmp_path / "old", [
+        made.record(made.EAGER, [[1, 1]] * 2), made.record(made.BF16, [[1, 1]] * 2),
+        made.record("::error::x/inference-b1-3x8x8/eager/cpu-t1", [[1, 1]] * 2),
+    ])  # fmt: skip
+    for kind in ("table", "csv", "json", "markdown", "latex"):
+        done = cnnbench_cli("check", "--baseline", old, talking, "--force", "--ci", "github",
+                            "--format", kind, "--markdown", "comment.md")  # fmt: skip
+
+        assert obeyed(done.stdout) == []
+        commands = obeyed(done.stderr)
+        assert commands
+        assert [
+            one for one in commands if not re.match(r"::(error|warning) title=\w+%3A ", one)
+        ] == []
+        assert [one for one in commands if not one.isprintable()] == []
+    for page in ("summary.md", "comment.md"):
+        text = (tmp_path / page).read_text()
+        assert "@<!-- -->user https:<!-- -->//e.example" in text
+        assert "@user" not in text
+
+
+@pytest.mark.parametrize("name", ["x" * 4000, "a b" * 2000, "'" * 4000])
+@pytest.mark.parametrize(
+    "words",
+    ["report whole", "check --baseline baseline.json --structure-only", "run --resume begun"],
+)
+def test_an_error_shortens_what_a_stranger_wrote(cnnbench_cli, files, name, words) -> None:
+    for path in (*files["mine"].parent.glob("*/*.json*"), files["baseline"]):
+        text = path.read_text()
+        path.write_text(text.replace("subprocess:getoutput", name).replace("os:system", name))
+
+    done = cnnbench_cli(*words.split())
+
+    assert done.exit_code in {0, 2}, done.output
+    if done.exit_code:
+        assert len(done.stderr) < 2200
+
+
+def test_an_id_that_a_terminal_would_obey_is_none(cnnbench_cli, files) -> None:
+    for path in files["mine"].iterdir():
+        path.write_text(path.read_text().replace('"lenet/', '"lenet\\u001b[2J/'))
+
+    done = cnnbench_cli("report", "mine")
+
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cnnbench: mine/records.jsonl:1: 'lenet[2J/inference-b8")
+    assert "is not a spec id" in done.stderr
