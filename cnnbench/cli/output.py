@@ -38,6 +38,11 @@ def say(text: str) -> None:
     click.echo(line(text), err=True)
 
 
+def command(text: str) -> None:
+    """Give a command of ours to the CI system; on stderr, so that JSON on stdout stays whole."""
+    click.echo(text, err=True)
+
+
 def keep(text: str, path: Path) -> None:
     """Write a file of a run directory, never through a link that lies there.
 
