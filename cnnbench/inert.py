@@ -11,7 +11,7 @@ import unicodedata
 
 # Lines that GitHub's runner carries out: these at their start, after blanks; the older ones, and
 # those of Azure and TeamCity, anywhere.
-_COMMAND = re.compile(r"^(\s*:)(?=:)", flags=re.MULTILINE)
+_COMMAND = re.compile(r"^([^\S\n]*:)(?=:)", flags=re.MULTILINE)
 _HASHES = re.compile(r"#(?=#)")
 _OLDER = re.compile(r"##(?=[a-z]*\[)")
 
