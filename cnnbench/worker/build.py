@@ -7,7 +7,7 @@ thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.spec import OPTIMIZERS
-from cnnbench.worker import calibration, convolution, modes, optimizers, outputs, replaced
+from cnnbench.worker import calibration, convolution, images, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Step:
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
 
-    def answers(self, *first: Any) -> Iterator[Any]:
+    def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.
@@ -181,9 +181,13 @@ def inputs(
 ) -> tuple[Any, ...]:
     """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
 
-    ``number`` tells the pictures apart: 0 are those that are timed.
+    ``number`` tells the pictures apart: 0 are those that are timed. The user's own take their place
+    if there are any.
     """
     generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
+    # Calibration (number -1) is on seeded pictures whatever the user's are.
+    if number >= 0 and images.given(workload):
+        return images.inputs(workload, number)
     task = TASKS[architecture.task]
     make = task.inputs
     if workload.phase != "inference" and task.training_inputs is not None:
