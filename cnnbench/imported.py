@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes
+from cnnbench import axes, files
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, StoreError, UnknownName, UsageError
 from cnnbench.facts import Check
@@ -95,7 +95,7 @@ def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(files.read_text(path))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cnnbench import files
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
@@ -102,7 +103,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = os.open(path / RECORDS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = files.appending(path / RECORDS)
         except OSError as error:
             raise StoreError(f"{path / RECORDS}: {error.strerror}") from error
         try:
@@ -187,13 +188,7 @@ def refuse_full(path: Path) -> None:
 
 def write_whole(path: Path, data: Any) -> None:
     """Write a JSON file so that a reader finds all of it or none."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf8") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    files.replace(path, f"{json.dumps(data, indent=1, sort_keys=True)}\n".encode())
 
 
 def read(path: Path) -> StoredRun:
@@ -202,18 +197,32 @@ def read(path: Path) -> StoredRun:
     Raises:
         StoreError: not a run directory, or not one that this version can read.
     """
-    what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
-    if what.schema != _SCHEMA:
-        raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
+    what = _manifest(path)
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
     records, problems = _records(path / RECORDS)
     return StoredRun(path, what, environment, records, problems)
 
 
+def planned(path: Path) -> tuple[str, ...]:
+    """The ids of a run's whole grid.
+
+    Raises:
+        StoreError: not a run directory.
+    """
+    return _manifest(path).specs
+
+
+def _manifest(path: Path) -> Manifest:
+    what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
+    if what.schema != _SCHEMA:
+        raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
+    return what
+
+
 def _read_whole(path: Path, run: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(files.read_text(path))
     except FileNotFoundError:
         raise StoreError(f"{run} is not a cnnbench run: it has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -228,7 +237,7 @@ def _reason(error: Exception) -> str:
 
 def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     try:
-        with path.open("rb") as file, uncollected():
+        with files.opened(path) as file, uncollected():
             return _parsed(path, _now(file))
     except FileNotFoundError:
         return (), ()

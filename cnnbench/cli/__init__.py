@@ -13,7 +13,9 @@ from typing import Any
 
 import click
 
+from cnnbench.cli.output import say
 from cnnbench.errors import CnnbenchError, Interrupted, UsageError
+from cnnbench.inert import shortened
 from cnnbench.version import VERSION
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
@@ -115,13 +117,14 @@ class Lazy(click.Group):
             if debug:
                 traceback.print_exc()
             text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
+            said = shortened(" ".join(text.split()))
+            say(f"cnnbench: {said}{_where_to_look(error)}")
             sys.exit(error.exit_code)
         except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
             if debug:
                 traceback.print_exc()
             text, code = _unexpected(error)
-            click.echo(f"cnnbench: {text}", err=True)
+            say(f"cnnbench: {shortened(text)}")
             sys.exit(code)
         sys.exit(status if isinstance(status, int) else 0)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-import click
-
 from cnnbench import store
+from cnnbench.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,5 +25,5 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
         runs = [store.read(path) for path in paths]
         gc.freeze()
     for problem in (problem for run in runs for problem in run.problems):
-        click.echo(f"cnnbench: {problem}", err=True)
+        say(f"cnnbench: {problem}")
     return runs

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes, machine, named, store, suite, units
+from cnnbench import axes, machine, named, store, suite, trust, units
 from cnnbench import plan as planning
 from cnnbench.axes import NO_IMAGES
 from cnnbench.codec import decode
@@ -239,7 +239,12 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
 
 
 def resume(
-    path: Path, watcher: Watcher, *, retry_failed: bool = False, budget: float | None = None
+    path: Path,
+    watcher: Watcher,
+    *,
+    retry_failed: bool = False,
+    budget: float | None = None,
+    allowed: Sequence[str] = (),
 ) -> StoredRun:
     """Measure what a run still lacks, with its own plan; on request, failed specs again.
 
@@ -247,11 +252,12 @@ def resume(
 
     Raises:
         StoreError: not a run directory.
+        UsageError: it names models that are neither the user's own nor ``allowed``.
         Incomparable: the machine or software is not the one that the run was started on.
     """
     stored = store.read(path)
-    wanted = [*stored.missing, *(stored.failed if retry_failed else ())]
-    if not wanted:
+    specs = wanted(stored, retry_failed=retry_failed, allowed=allowed)
+    if not specs:
         return stored
     who = executor(stored.manifest.executor)
     with asking(who) as pool:
@@ -261,7 +267,6 @@ def resume(
         raise Incomparable(
             f"{path} was started in another environment (different: {changed}); start a new run"
         )
-    specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")
     plan = replace(plan, budget=budget or plan.budget)
     known = suite.facts([spec.workload.architecture for spec in specs])
@@ -269,6 +274,19 @@ def resume(
     with store.Writer(path) as writer:
         _measure(Job(specs, {}, macs, plan, environment, who), writer, watcher)
     return store.read(path)
+
+
+def wanted(
+    stored: StoredRun, *, retry_failed: bool, allowed: Sequence[str] = ()
+) -> tuple[Spec, ...]:
+    """The specs that resuming a run measures.
+
+    Raises:
+        UsageError: it names models that are neither the user's own nor ``allowed``.
+    """
+    names = {*stored.missing, *(stored.failed if retry_failed else ())}
+    planned = [name for name in stored.manifest.specs if name in names]
+    return trust.specs(planned, stored.path, allowed)
 
 
 def differences(old: Environment, new: Environment) -> list[str]:

@@ -34,6 +34,13 @@ def commit(repo: Path, name: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def is_past(repo: Path, name: str) -> bool:
+    """Whether a commit is HEAD or in its history."""
+    found = commit(repo, name)
+    words = ("merge-base", "--is-ancestor", str(found), "HEAD")
+    return found is not None and _git(repo, *words).returncode == 0
+
+
 def names(repo: Path) -> list[str]:
     """Branches and tags."""
     done = _git(repo, "for-each-ref", "--format=%(refname:short)", "refs/heads", "refs/tags")
