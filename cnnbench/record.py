@@ -201,6 +201,10 @@ class Failure:
     details: str = ""
 
 
+# How a note begins that a record has while further rounds of its spec are planned.
+UNFINISHED = "not finished: "
+
+
 @dataclass(frozen=True)
 class Record:
     """Spec + environment + cost + runs, or spec + environment + failure.
@@ -246,6 +250,11 @@ class Record:
         """Seconds per call with their interval over rounds; ``None`` without a measurement."""
         values = () if self.failure is not None else self.round_seconds
         return stats.geometric(values) if values else None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its run was to measure further rounds of it and was ended before."""
+        return any(note.startswith(UNFINISHED) for note in self.notes)
 
     @property
     def rounds(self) -> int:

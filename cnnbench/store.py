@@ -1,7 +1,8 @@
 """Run directories: ``manifest.json``, ``environment.json`` and ``records.jsonl``.
 
-A run is written once and only ever added to: one write per batch of records, flushed to disk, so
-that a kill at any byte loses nothing that was reported. A torn last line is skipped when reading
+A run is written once and only ever added to: one write per group of records, flushed to disk, so
+that a kill at any byte loses nothing that was reported. Only its end drops superseded records, by a
+new file in place of the old. A torn last line is skipped when reading
 and closed off when resuming. Runs are merged by copying directories. Everything is JSON; nothing is
 unpickled or evaluated.
 """
@@ -80,6 +81,11 @@ class StoredRun:
         return tuple(name for name in self.manifest.specs if name not in present)
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Ids of the specs that the run was to measure further rounds of."""
+        return tuple(record.id for record in self.records if record.unfinished)
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Ids of the specs whose record is a failure."""
         return tuple(record.id for record in self.records if record.failure is not None)
@@ -137,6 +143,33 @@ class Writer:
         except OSError as error:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
 
+    def drop_superseded(self) -> None:
+        """Leave only the last record of each spec; the last act of a writer.
+
+        By a new file in place of the old one, so that a kill leaves one of the two. Lines that
+        cannot be read stay. Without room for the new file, the old one stays.
+        """
+        path, new = self.path / RECORDS, (self.path / RECORDS).with_suffix(".tmp")
+        try:
+            with path.open("rb") as file:
+                names = list(map(_name_on, file))
+            last = {name: number for number, name in enumerate(names)}
+            if len(last) == len(names):
+                return
+            new.unlink(missing_ok=True)
+            with path.open("rb") as file, new.open("xb") as left:
+                lines = zip(file, names, strict=True)
+                left.writelines(
+                    line
+                    for number, (line, name) in enumerate(lines)
+                    if name is None or last[name] == number
+                )
+                left.flush()
+                os.fsync(left.fileno())
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+
     def _close_torn_line(self) -> None:
         """End a line that a killed writer left open.
 
@@ -145,6 +178,15 @@ class Writer:
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             _write_all(self._file, b"\n")
+
+
+def _name_on(line: bytes) -> str | None:
+    """The id of the record on a line; ``None`` where there is no whole one."""
+    try:
+        name = json.loads(line)["id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -208,6 +250,9 @@ def read(path: Path) -> StoredRun:
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
     records, problems = _records(path / RECORDS)
+    # In the file they stand in the order in which they were finished.
+    places = {name: number for number, name in enumerate(what.specs)}
+    records = tuple(sorted(records, key=lambda one: places.get(one.id, len(places))))
     return StoredRun(path, what, environment, records, problems)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnbench.cli.streams import read_by_nobody
 from cnnbench.errors import StoreError
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
         output.write_text(text, encoding="utf8", newline="")
     except OSError as error:
         raise StoreError(f"{output}: {error.strerror}") from error
+
+
+def also(text: str, output: Path | None = None) -> None:
+    """Print, or write, what is kept in files or said by the exit code as well.
+
+    A standard output that was closed from the start, as daemons close it, is no fault then.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if output is not None or not read_by_nobody():
+        write(text, output)
 
 
 def coloured(wish: str, output: Path | None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ import click
 
 from cnnbench import store
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import also, write
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -112,7 +111,7 @@ def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun
 def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
     stored = store.read(path)
-    names = [*stored.missing, *(stored.failed if retry_failed else ())]
+    names = campaign.to_measure(stored, retry_failed=retry_failed)
     if names:
         who = executor(stored.manifest.executor)
         measuring.before(map(Spec.parse, names), who, wait, quiet=quiet)
@@ -128,13 +127,12 @@ def _resume(
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
     found = entries([stored])
-    click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
         click.echo(f"cnnbench: {problem}", err=True)
     paths = _write_reports(stored)
+    also(render(tidy(found), "json") if as_json else _ending(found, "table"))
     click.echo(f"kept in {stored.path}: {', '.join(paths)}", err=True)
     measuring.refuse_failed(stored)
-    sys.stdout.flush()
 
 
 def _write_reports(stored: StoredRun) -> list[str]:

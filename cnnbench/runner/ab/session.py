@@ -11,11 +11,9 @@ import os
 import random
 import secrets
 import statistics
-import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench import stats, units
@@ -26,9 +24,11 @@ from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
 from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun
+from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from cnnbench.gate.rule import SequentialRule
     from cnnbench.plan import Plan
@@ -105,10 +105,10 @@ class PairedSession:
         held = {"regression"} if len(comparisons) > family.MANY else set()
         found: list[PairedOutcome] = []
         number = 0
-        with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
+        with scratch_directory() as folder:
             while open_ones:
                 self._watcher.pair(number, len(open_ones), len(comparisons))
-                for progress, outcome in self._round(open_ones, Path(folder), number):
+                for progress, outcome in self._round(open_ones, folder, number):
                     open_ones.remove(progress)
                     found.append(outcome)
                     if outcome.verdict not in held:
