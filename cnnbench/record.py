@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
@@ -34,6 +34,8 @@ from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from cnnbench.stats import Estimate
+
+T = TypeVar("T", "Record", "Run")
 
 SCHEMA = 5
 
@@ -342,6 +344,23 @@ def from_json(data: Any) -> Record:
     record = decode(Record, data, "record")
     axes.understood(record.spec)  # an id that is none is refused here, and what it says is kept
     return record
+
+
+def lean(record: Record) -> Record:
+    """The record without what no report looks at, which is half of its memory.
+
+    Flags, and the calls of the warm-up after the first.
+    """
+    return _with(record, runs=tuple([
+        _with(run, warmup_ns=run.warmup_ns[:1], flags={}) for run in record.runs
+    ]))  # fmt: skip
+
+
+def _with(value: T, **changes: Any) -> T:
+    """What ``replace`` does, in a tenth of the time: nothing has to be checked again."""
+    made: T = object.__new__(type(value))
+    vars(made).update(vars(value) | changes)
+    return made
 
 
 def with_failure(record: Record, failure: Failure) -> Record:

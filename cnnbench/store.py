@@ -2,8 +2,8 @@
 
 A run is written once and only ever added to: one write per group of records, flushed to disk, so
 that a kill at any byte loses nothing that was reported. Only its end drops superseded records, by a
-new file in place of the old. A torn last line is skipped when reading
-and closed off when resuming. Runs are merged by copying directories. Everything is JSON; nothing is
+new file in place of the old. A torn last line is skipped when reading and closed off when
+resuming. Runs are merged by copying directories. Everything is JSON; nothing is
 unpickled or evaluated.
 """
 
@@ -14,7 +14,7 @@ import gc
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
-from cnnbench.record import Record, from_json, to_json
+from cnnbench.record import Record, from_json, lean, to_json
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -238,8 +238,12 @@ def write_whole(path: Path, data: Any) -> None:
     temporary.replace(path)
 
 
-def read(path: Path) -> StoredRun:
+def read(path: Path, *, reports: bool = False) -> StoredRun:
     """Read a run, complete or not.
+
+    Args:
+        path: its directory.
+        reports: leave out what no report looks at, see ``record.lean``.
 
     Raises:
         StoreError: not a run directory, or not one that this version can read.
@@ -249,7 +253,7 @@ def read(path: Path) -> StoredRun:
         raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
-    records, problems = _records(path / RECORDS)
+    records, problems = _records(path / RECORDS, lean if reports else None)
     # In the file they stand in the order in which they were finished.
     places = {name: number for number, name in enumerate(what.specs)}
     records = tuple(sorted(records, key=lambda one: places.get(one.id, len(places))))
@@ -271,10 +275,14 @@ def _reason(error: Exception) -> str:
     return "not valid JSON; is it a complete file of cnnbench?"
 
 
-def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+# What is done to every record as it is read.
+_Change = Callable[[Record], Record] | None
+
+
+def _records(path: Path, change: _Change) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     try:
         with path.open("rb") as file, uncollected():
-            return _parsed(path, _now(file))
+            return _parsed(path, _now(file), change)
     except FileNotFoundError:
         return (), ()
     except OSError as error:
@@ -301,7 +309,9 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def _parsed(
+    path: Path, lines: Iterable[bytes], change: _Change
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     found: dict[str, Record] = {}
     problems, foreign = [], False
     for number, line in enumerate(lines, start=1):
@@ -317,7 +327,7 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tup
             )
             continue
         found.pop(record.id, None)
-        found[record.id] = record
+        found[record.id] = record if change is None else change(record)
     if foreign and not found:
         raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
     return tuple(found.values()), tuple(problems)

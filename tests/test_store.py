@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from cnnbench import store
 from cnnbench.errors import SchemaError, StoreError
 from cnnbench.plan import Plan
+from cnnbench.report.table import entries, tidy
 from tests import made
 
 if TYPE_CHECKING:
@@ -117,6 +118,17 @@ def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Re
 
     assert [record for record in stored.records if record.id == made.EAGER] == [later]
     assert len(stored.records) == 3
+
+
+def test_what_is_read_for_reports_lacks_only_what_no_report_looks_at() -> None:
+    path = Path(__file__).parents[1] / "results" / "quick-cpu"
+    whole, lean = store.read(path), store.read(path, reports=True)
+
+    assert tidy(entries([lean])) == tidy(entries([whole]))
+    runs = [run for record in lean.records for run in record.runs]
+    assert {len(run.warmup_ns) for run in runs} == {1}
+    assert not any(run.flags for run in runs)
+    assert any(run.flags for record in whole.records for run in record.runs)
 
 
 def test_superseded_records_are_dropped_and_nothing_else(directory: Path, records) -> None:

@@ -1,8 +1,8 @@
 """A whole run: specs in, records out, even if some fail.
 
 Groups are measured in batches: in every round one pool serves the whole batch, so that its import
-is paid once. What an ensemble measured is handed over at once, so that a kill loses no more than the
-ensemble at work.
+is paid once. What an ensemble measured is handed over at once, so that a kill loses no more than
+the ensemble at work.
 
 Without a budget, a batch gets all its rounds before the next begins. With one, every group gets one
 round of timing first, so that every spec has an answer; what time is left goes to what is missing
