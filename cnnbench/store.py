@@ -254,9 +254,6 @@ def read(path: Path, *, reports: bool = False) -> StoredRun:
     found = _read_whole(path / ENVIRONMENT, path)
     environment = decode(Environment, found, str(path / ENVIRONMENT))
     records, problems = _records(path / RECORDS, lean if reports else None)
-    # In the file they stand in the order in which they were finished.
-    places = {name: number for number, name in enumerate(what.specs)}
-    records = tuple(sorted(records, key=lambda one: places.get(one.id, len(places))))
     return StoredRun(path, what, environment, records, problems)
 
 
