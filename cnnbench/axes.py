@@ -15,12 +15,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
+from cnnbench import named, units
 from cnnbench.errors import SchemaError, UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from cnnbench.spec import Phase, Workload
 
 AxisValue = str | int | float | None
 
@@ -103,6 +105,8 @@ class Axis:
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
         recorded: records say what it really was, and have a column of its name for machines.
+        trains: only phases that train have it.
+        code: a value with a colon, ``package.module:attribute``, names code of the user's.
     """
 
     name: str
@@ -116,6 +120,8 @@ class Axis:
     pivot: bool = False
     compared: bool = False
     recorded: bool = False
+    trains: bool = False
+    code: bool = False
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -123,12 +129,26 @@ class Axis:
         return "" if value in {None, self.default} else self.phrase.format(value)
 
 
-def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
-    """An axis whose value is a setting of the workload, which keeps it as text."""
+def setting(
+    name: str,
+    default: AxisValue,
+    asking: Asking,
+    stored: Callable[[str], AxisValue] | None = None,
+    *,
+    trains: bool = False,
+    **more: Any,
+) -> Axis:
+    """An axis whose value is a setting of the workload, which keeps it as text.
+
+    ``stored`` reads the kept text where that is not as it was asked for: a path in a record need
+    not exist any more.
+    """
 
     def of(spec: Spec) -> AxisValue:
+        if trains and spec.workload.phase == PHASES[0]:
+            return None
         text = spec.workload.setting(name, "")
-        value: AxisValue = asking.read(text) if text else default
+        value: AxisValue = (stored or asking.read)(text) if text else default
         return value
 
     return Axis(
@@ -139,6 +159,7 @@ def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
         default=default,
         compared=True,
         pivot=True,
+        trains=trains,
         **more,
     )
 
@@ -202,9 +223,25 @@ def _weights(text: str) -> str:
     return str(path.resolve())
 
 
+# No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
+NO_IMAGES = "none"
+MOST_IMAGES = 1000
+IMAGES_SECONDS = 120
+
+
+def _images(text: str) -> str:
+    """The folder's path, which is kept whole: workers may run elsewhere."""
+    if text == NO_IMAGES:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"'{text}' is not a directory; give one that holds pictures")
+    return str(path.resolve())
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
-    Axis("model", lambda spec: spec.workload.model, always=True,
+    Axis("model", lambda spec: units.readable(spec.workload.model), always=True,
          asking=Asking("--models", "models", str, "NAME",
                        "Names, globs, tag:WORD, family:WORD, timm:NAME, package.module:factory,"
                        " all.", "quick")),
@@ -241,7 +278,19 @@ AXES: tuple[Axis, ...] = (
             Asking("--weights", "", _weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
-                   CALIBRATED), recorded=True),
+                   CALIBRATED), str, recorded=True),
+    setting("loss", named.AUTO,
+            Asking("--loss", "", named.loss, "LOSS",
+                   f"For training and finetune: any of {', '.join(named.LOSSES)}, or your own:"
+                   " package.module:function, called with (output, inputs).", named.AUTO),
+            recorded=True, trains=True, code=True),
+    setting("images", NO_IMAGES,
+            Asking("--images", "", _images, "DIR",
+                   "A directory of your pictures, flat or with one folder per class, in place of"
+                   " seeded ones. In a run, every mode also answers once for all of them (evenly"
+                   f" spaced {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement,"
+                   " and accuracy with trained weights.",
+                   NO_IMAGES, several=False), str, recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.
@@ -289,10 +338,23 @@ def unusual(spec: Spec) -> dict[str, AxisValue]:
     return {axis.name: axis.of(spec) for axis in given}
 
 
-def chosen(values: Mapping[str, AxisValue]) -> tuple[tuple[str, str], ...]:
-    """Values of settings in the form that ``Workload`` keeps: sorted, without defaults."""
-    known = settings()
-    return tuple(sorted((k, str(v)) for k, v in values.items() if v != known[k].default))
+def chosen(
+    values: Mapping[str, AxisValue], phase: Phase = PHASES[0]
+) -> tuple[tuple[str, str], ...]:
+    """Values of settings in the form that ``Workload`` keeps: sorted, without defaults.
+
+    Those that only training has are left out where the phase is inference.
+    """
+    known, trains = settings(), phase != PHASES[0]
+    kept = {k: v for k, v in values.items() if trains or not known[k].trains}
+    return tuple(sorted((k, str(v)) for k, v in kept.items() if v != known[k].default))
+
+
+def callables(workload: Workload) -> tuple[str, ...]:
+    """The ``package.module:attribute`` of the user's that a workload names, and workers import."""
+    named_by = [name for name, axis in settings().items() if axis.code]
+    texts = (workload.architecture, *(workload.setting(name, "") for name in named_by))
+    return tuple(filter(named.is_code, texts))
 
 
 def understood(spec: Spec) -> Spec:

@@ -3,7 +3,7 @@
 Nothing is invented that the file does not contain: the spec's id begins with ``imported:`` and the
 name that the benchmark had; batch, input, mode and threads in it are placeholders; the output is
 "unchecked". One file is one process and therefore one round; several files of one machine are
-several rounds.
+several rounds. Files that ``cnnbench export`` wrote name specs and rounds, which are kept.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import axes
 from cnnbench.codec import decode, without_unknown
 from cnnbench.environment import Environment
-from cnnbench.errors import Incomparable, StoreError, UnknownName
+from cnnbench.errors import Incomparable, StoreError, UnknownName, UsageError
 from cnnbench.facts import Check
 from cnnbench.record import Record, Run
 from cnnbench.slices import Slice, Slices
@@ -37,14 +39,16 @@ class Timed:
 
     Attributes:
         name: as the tool wrote it.
-        samples: nanoseconds, each of ``iterations`` calls.
+        rounds: of each, samples in nanoseconds, each of ``iterations`` calls.
         iterations: calls per sample.
+        spec: as our own export names it; of other tools ``None``.
         notes: what a reader must know.
     """
 
     name: str
-    samples: tuple[int, ...]
+    rounds: tuple[tuple[int, ...], ...]
     iterations: int
+    spec: Spec | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -110,13 +114,20 @@ def _records(sittings: Sequence[Sitting], kind: str, fingerprint: str) -> list[R
             if timed.name == name
         ]
         notes = [note for _, timed in found for note in timed.notes]
+        spec = found[0][1].spec
+        if spec is None:
+            notes.insert(0, _NOTE.format(kind))
+        rounds = [(place, timed, one) for place, timed in found for one in timed.rounds]
         records.append(
             Record(
-                id=spec_of(name).id,
+                id=(spec or spec_of(name)).id,
                 environment=fingerprint,
                 measured_at=sittings[found[-1][0]].taken,
-                runs=tuple(_run(number, timed, sittings[number], kind) for number, timed in found),
-                notes=tuple(dict.fromkeys([_NOTE.format(kind), *notes])),
+                runs=tuple(
+                    _run(number, samples, timed.iterations, sittings[place], kind)
+                    for number, (place, timed, samples) in enumerate(rounds)
+                ),
+                notes=tuple(dict.fromkeys(notes)),
             )
         )
     return records
@@ -127,13 +138,15 @@ def spec_of(name: str) -> Spec:
     return Spec(Workload(f"imported:{name}", 1, (1,)), Mode(), Device(), 1)
 
 
-def _run(number: int, timed: Timed, sitting: Sitting, kind: str) -> Run:
+def _run(
+    number: int, samples: tuple[int, ...], iterations: int, sitting: Sitting, kind: str
+) -> Run:
     # A name of its own per file: nothing of another file was measured beside it.
-    told = f"{sitting.taken} {timed.samples}".encode("utf8", "replace")
+    told = f"{sitting.taken} {samples}".encode("utf8", "replace")
     return Run(
         round=number,
         ensemble=f"imported-{hashlib.sha256(told).hexdigest()[:8]}-{number}",
-        slices=Slices.of([Slice(0, timed.iterations, timed.samples)]),
+        slices=Slices.of([Slice(0, iterations, samples)]),
         warmup_ns=(),
         build_ns=0,
         check=Check("unchecked", reason=f"imported from {kind}"),
@@ -181,8 +194,10 @@ class _File:
 
 def _pytest_benchmark(data: Any, place: str) -> Sitting:
     benchmarks = data.get("benchmarks") if isinstance(data, dict) else None
-    if not isinstance(benchmarks, list) or not benchmarks:
+    if not isinstance(benchmarks, list):
         raise StoreError(f"{place}: not a pytest-benchmark file: it has no 'benchmarks'")
+    if not benchmarks:
+        raise StoreError(f"{place}: its list of 'benchmarks' is empty; there is nothing to import")
     file = decode(_File, without_unknown(_File, data), place)
     machine = file.machine_info or _Machine()
     cpu = machine.cpu or _Cpu()
@@ -211,17 +226,38 @@ def _timed(one: Any, place: str) -> Timed:
         iterations = int(stats.get("iterations") or 1)
         data = stats.get("data") or [stats["median"]]
         samples = tuple(round(float(value) * iterations * 1e9) for value in data)
+        counts = _own(one, "round_samples", list) or [len(samples)]
+        spec = _spec(_own(one, "spec", str))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
         raise StoreError(f"{place}: not a benchmark with a fullname and stats") from None
     if not samples or min(samples) <= 0 or not math.isfinite(sum(samples)) or iterations < 1:
         raise StoreError(f"{place}: a time that is not positive")
     decode(tuple[int, ...], [iterations, *samples], f"{place}: iterations and nanoseconds")
+    whole = all(type(count) is int and count > 0 for count in counts)
+    if not whole or sum(counts) != len(samples):
+        raise StoreError(f"{place}: its rounds do not have as many samples as there are")
+    ends = [*accumulate(counts)]
     return Timed(
         name=name,
-        samples=samples,
+        rounds=tuple(samples[end - count : end] for end, count in zip(ends, counts, strict=True)),
         iterations=iterations,
+        spec=spec,
         notes=() if stats.get("data") else (_NO_SAMPLES.format("the file"),),
     )
+
+
+def _own(one: Any, key: str, kind: type) -> Any:
+    """What only our own export says of a benchmark; ``None`` in other files."""
+    extra = one.get("extra_info")
+    found = extra.get(key) if isinstance(extra, dict) else None
+    return found if isinstance(found, kind) else None
+
+
+def _spec(text: str | None) -> Spec | None:
+    try:
+        return None if text is None else axes.understood(Spec.parse(text))
+    except UsageError:
+        return None
 
 
 # One line per format: name -> what a file says.

@@ -27,7 +27,7 @@ from cnnbench.record import Cost, Record, Run
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
-from cnnbench.worker import build, checking, environment, modes, sampling
+from cnnbench.worker import build, checking, environment, modes, remarks, sampling
 from cnnbench.worker import reference as references
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
@@ -97,6 +97,7 @@ def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
     """A step on a copy of the module and of its inputs."""
     step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
     step.others = functools.partial(build.flipped, inputs)
+    step.own_types = build.floating_types(module)
     return step
 
 
@@ -128,11 +129,12 @@ def _player(
     first, result = sampling.timed(step.call, kind)
     check = checking.check(spec, step, plan.seed, path, reference, result)
     warm = sampling.warm_up(step.call, kind, plan.warm_up)
+    flags |= kind.notes() | {"remarks": remarks.remarks(spec, step)}
     return _Player(
         spec,
         step,
         check,
-        flags | kind.notes(),
+        flags,
         [first, *warm],
         built,
         sampling.steady(warm or [first]),
@@ -190,5 +192,8 @@ def _record(
         cost=cost,
         reference=reference,
         runs=runs,
-        notes=("measured in the caller's process: peak memory not measured",),
+        notes=(
+            "measured in the caller's process: peak memory not measured",
+            *runs[0].flags["remarks"],
+        ),
     )

@@ -228,6 +228,7 @@ class Profile:
     """One spec's profile; a part that could not be had is ``None`` and explained in ``notes``.
 
     ``ceilings`` are those of the machine, probed beside the passes; empty if they were not.
+    ``failed`` names the parts that should have been there; what does not apply has a note only.
     """
 
     spec: str
@@ -238,6 +239,7 @@ class Profile:
     costs: tuple[LayerCost, ...] | None = None
     notes: tuple[str, ...] = ()
     ceilings: tuple[Ceilings, ...] = ()
+    failed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

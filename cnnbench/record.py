@@ -16,6 +16,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
 * 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
   weights, its pictures and how far rounding moves its outputs.
+* 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
+  reference its accuracy and notes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True)
@@ -275,6 +277,12 @@ class Record:
         return max(checks, key=lambda check: check.severity, default=None)
 
     @property
+    def loss(self) -> str | None:
+        """What its training step minimises, in words; ``None`` without training."""
+        said = (run.flags["loss"] for run in self.runs if "loss" in run.flags)
+        return next(map(str, said), None)
+
+    @property
     def refused(self) -> bool:
         """Whether its implementation does not apply to the layer, which is not a failure."""
         failed = self.failure is not None and self.failure.kind == "unsupported"
@@ -323,7 +331,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4), lambda data: data) | {3: _runs_in_columns}
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5), lambda data: data) | {3: _runs_in_columns}
 
 
 def from_json(data: Any) -> Record:

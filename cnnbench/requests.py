@@ -20,9 +20,11 @@ from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
+from cnnbench.named import AUTO
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
+from cnnbench.slices import ClockFigures
 from cnnbench.spec import Optimizer, Phase, Spec
 
 Answer = TypeVar("Answer")
@@ -134,7 +136,16 @@ class Accepted:
 
 @dataclass(frozen=True, kw_only=True)
 class Resolve(ModelRequest[Accepted], task="resolve"):
-    """What a model outside the catalogue takes."""
+    """What a model outside the catalogue takes; within ``memory_limit`` bytes, if there is one."""
+
+    memory_limit: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FindCode(Request[bool], task="find_code"):
+    """Whether there is a function ``package.module:function`` of the user's; an error if not."""
+
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,6 +153,13 @@ class Fits(Request[Mapping[str, str]], task="fits"):
     """Which models cannot take the shape of a sample that is given for each; name -> why."""
 
     shapes: Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CountImages(Request[int], task="images"):
+    """How many picture files a directory of the user's holds, one of which at least is readable."""
+
+    directory: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,15 +173,15 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
 
     Attributes:
         batch: samples.
-        phase, optimizer: words of a workload.
+        phase, optimizer, loss: words of a workload.
         real: run on real tensors.
-        rows: with rows per layer and operator.
-        crosscheck: with what other counters say.
+        rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
 
     batch: int
     phase: Phase
     optimizer: Optimizer
+    loss: str = AUTO
     real: bool = False
     rows: bool = False
     crosscheck: bool = False
@@ -177,12 +195,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
         reference_path: file that they are left in.
         float64: also compute in float64.
         precisions: those whose rounding is to be known.
+        every_image: also answer for all of the user's pictures, for modes to be compared with.
         calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
     precisions: tuple[str, ...] = ()
+    every_image: bool = False
     calibrate: str | None = None
 
 
@@ -302,23 +322,6 @@ class CountLayers(SpecRequest[tuple[LayerCost, ...]], task="layer_costs"):
     """MACs and bytes of each module by itself, counted."""
 
 
-@dataclass(frozen=True)
-class ClockFigures:
-    """The clock and the sampling loop of a worker, in nanoseconds.
-
-    Attributes:
-        resolution_ns: the smallest step of the clock.
-        reading_ns: between two readings in a row.
-        empty_ns: what a sample of an empty call says.
-        sample_ns: CPU time that taking it costs.
-    """
-
-    resolution_ns: float
-    reading_ns: float
-    empty_ns: float
-    sample_ns: float
-
-
 @dataclass(frozen=True, kw_only=True)
 class MeasureClock(SpecRequest[ClockFigures], task="instrument"):
     """What the clock and the sampling loop cost."""
@@ -366,9 +369,9 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    Describe, Resolve, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
-    MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch,
-    ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
+    Describe, Resolve, FindCode, Fits, CountImages, CountCost, ReportCost, ComputeReference,
+    MeasureMemory, MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers,
+    MeasureClock, TryBatch, ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
     TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 

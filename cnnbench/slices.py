@@ -252,3 +252,20 @@ def _is_slice(data: Any) -> bool:
         return False
     probes, device = data.get("canaries_ns", {}), data.get("device", {})
     return isinstance(probes, dict) and isinstance(device, dict) and None not in probes.values()
+
+
+@dataclass(frozen=True)
+class ClockFigures:
+    """The clock and the sampling loop of a worker, in nanoseconds.
+
+    Attributes:
+        resolution_ns: the smallest step of the clock.
+        reading_ns: between two readings in a row.
+        empty_ns: what a sample of an empty call says.
+        sample_ns: CPU time that taking it costs.
+    """
+
+    resolution_ns: float
+    reading_ns: float
+    empty_ns: float
+    sample_ns: float

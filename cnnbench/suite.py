@@ -81,6 +81,10 @@ class Grid:
             raise UsageError("size and input are mutually exclusive; keep one")
         if self.optimizers != OPTIMIZERS[:1] and set(self.phases) == {"inference"}:
             raise UsageError("optimizer needs phase training or finetune")
+        for name, values in self.settings.items():
+            axis = axes.settings()[name]
+            if axis.trains and set(values) != {axis.default} and set(self.phases) == {"inference"}:
+                raise UsageError(f"{name} needs phase training or finetune")
 
     @classmethod
     def of(cls, asked: Mapping[str, Any], arguments: Mapping[str, Any]) -> Grid:
@@ -162,6 +166,7 @@ def expand(
     chosen: Sequence[Mode],
     known: Mapping[str, Facts],
     refused: Mapping[tuple[str, tuple[int, ...]], str] | None = None,
+    bad: Mapping[str, str] | None = None,
 ) -> Expansion:
     """Every spec of a grid.
 
@@ -171,6 +176,7 @@ def expand(
         chosen: the grid's modes on this device.
         known: facts of every model in the grid.
         refused: models and shapes that they are known not to take, and why.
+        bad: names of models and of code of the user's that cannot be had, and why.
 
     Raises:
         UsageError: nothing is in the grid, or nothing of it is possible.
@@ -180,8 +186,10 @@ def expand(
     impossible: dict[str, str] = {}
     macs: dict[str, int] = {}
     for name, shape in _shapes(grid, known):
-        reason = (refused or {}).get((name, shape)) or _impossible(name, shape, known[name])
+        misfit = (refused or {}).get((name, shape)) or _impossible(name, shape, known[name])
         for workload in _workloads(grid, name, shape):
+            named = (name, *axes.callables(workload))
+            reason = next((why for one, why in (bad or {}).items() if one in named), misfit)
             for threads, mode in itertools.product(counts, chosen):
                 spec = Spec(workload, mode, device, threads)
                 specs.append(spec)
@@ -191,18 +199,18 @@ def expand(
     if not specs:
         raise UsageError("nothing to measure: an axis of the grid has no value")
     if all(spec.id in impossible for spec in specs):
-        raise Unsupported(next(iter(impossible.values())))
+        raise Unsupported("; ".join(dict.fromkeys(impossible.values())))
     return Expansion(tuple(dict.fromkeys(specs)), impossible, macs)
 
 
 def _workloads(grid: Grid, name: str, shape: tuple[int, ...]) -> list[Workload]:
     arguments = arguments_of(grid.arguments.items())
     settings = [
-        axes.chosen(dict(zip(grid.settings, values, strict=True)))
+        dict(zip(grid.settings, values, strict=True))
         for values in itertools.product(*grid.settings.values())
     ]
     return [
-        Workload(name, batch, shape, phase, arguments, optimizer, setting)
+        Workload(name, batch, shape, phase, arguments, optimizer, axes.chosen(setting, phase))
         for phase in grid.phases
         for optimizer in (OPTIMIZERS[:1] if phase == "inference" else grid.optimizers)
         for batch in grid.batches

@@ -6,8 +6,10 @@ Three significant digits, because no timing on a real machine carries more.
 from __future__ import annotations
 
 import math
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote_to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,3 +138,22 @@ def number(count: int, noun: str) -> str:
 def shape(value: tuple[int, ...]) -> str:
     """``3x224x224``."""
     return "x".join(map(str, value))
+
+
+def readable(quoted: str) -> str:
+    """A name of an id as it was written: quoted characters are themselves where they are printable.
+
+    Control characters, and those that change the direction of what follows, stay quoted.
+    """
+    return _QUOTED.sub(_unquoted, quoted)
+
+
+_QUOTED = re.compile("(?:%[0-9A-F]{2})+")
+
+
+def _unquoted(found: re.Match[str]) -> str:
+    try:
+        text = unquote_to_bytes(found[0]).decode()
+    except UnicodeDecodeError:
+        return found[0]
+    return "".join(one if one.isprintable() else quote(one, safe="") for one in text)

@@ -155,7 +155,17 @@ def test_files_of_unlike_machines_do_not_join(tmp_path) -> None:
     [
         ("", "not valid JSON"),
         ("[]", "it has no 'benchmarks'"),
-        ('{"benchmarks": []}', "it has no 'benchmarks'"),
+        ('{"benchmarks": []}', "its list of 'benchmarks' is empty"),
+        (
+            '{"benchmarks": [{"fullname": "a", "stats": {"median": 1},'
+            ' "extra_info": {"round_samples": [2]}}]}',
+            "its rounds do not have as many samples",
+        ),
+        (
+            '{"benchmarks": [{"fullname": "a", "stats": {"median": 1},'
+            ' "extra_info": {"round_samples": ["x"]}}]}',
+            "its rounds do not have as many samples",
+        ),
         ('{"benchmarks": [{}]}', r"benchmarks\[0\]: not a benchmark"),
         ('{"benchmarks": [3]}', r"benchmarks\[0\]: not a benchmark"),
         ('{"benchmarks": [{"fullname": "a", "stats": {"median": "x"}}]}', "not a benchmark"),

@@ -86,7 +86,7 @@ def test_the_executor_that_pretends_answers_every_task() -> None:
 # What every revision that 'cnnbench ab' can meet understands.
 BETWEEN_REVISIONS = {
     "describe": set(),
-    "resolve": {"name", "arguments", "shape", "size"},
+    "resolve": {"name", "arguments", "shape", "size", "memory_limit"},
     "fits": {"shapes"},
     "measure": {
         "spec", "seed", "memory_limit", "round", "ensemble", "warm_up", "compile_cache",

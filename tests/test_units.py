@@ -114,3 +114,19 @@ def test_few_rounds_that_differ_say_so_in_place_of_an_interval() -> None:
     assert units.interval(units.ratio, 1.0, 1 / 8, 8.0, 3) == "3 rounds: x/÷ 8.00"
     assert units.interval(units.ratio, 1.0, 1e-6, 1e6, 9, "pairs") == "9 pairs: too far apart"
     assert units.vague(1.0, -1.0, 3.0, 2) == "2 rounds: too few"
+
+
+@pytest.mark.parametrize(
+    ("quoted", "shown"),
+    [
+        ("lenet", "lenet"),
+        ("%E3%83%A2%E3%83%87%E3%83%AB:net", "モデル:net"),
+        ("test_p%5B10%5D", "test_p[10]"),
+        ("a%20b%25", "a b%"),
+        ("a%0Ab%1B%5B31m", "a%0Ab%1B[31m"),
+        ("%E2%80%AEevil", "%E2%80%AEevil"),
+        ("%FF%FE", "%FF%FE"),
+    ],
+)
+def test_names_are_shown_as_written_unless_a_character_would_act(quoted: str, shown: str) -> None:
+    assert units.readable(quoted) == shown

@@ -11,7 +11,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 
 from cnnbench.analysis.analyse import analyze
 from cnnbench.analysis.convolutions import Convolution, convolutions
-from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.failures import WrongInput, remedy
 from cnnbench.analysis.meta import build_on_meta
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
@@ -24,4 +24,5 @@ __all__ = [
     "build_on_meta",
     "convolutions",
     "register_rule",
+    "remedy",
 ]

@@ -44,7 +44,7 @@ def analyze(
             the last layer that multiplies, unless something is frozen already.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
-        loss: ``module output -> scalar``; without it, every differentiable output gets a gradient.
+        loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
 
     Raises:

@@ -35,12 +35,26 @@ def explain(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
         )
+    if (known := remedy(reason)) is not None:
+        return UsageError(f"{layer}: {known} ({reason})")
     # If no operator of a leaf has run yet, the leaf's own input is what it got.
     got = stack.inputs[index] or (shapes[0] if shapes else None)
     expected = _expected(module)
     parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
     facts = ", ".join(part for part in parts if part)
     return WrongInput(f"{layer} does not take this input{': ' + facts if facts else ''} ({reason})")
+
+
+# What torch says of a failure whose reason is not the shape -> what is wrong and what helps.
+_KNOWN = {
+    "Expected more than 1 value per channel when training": "batch norm needs more than one value"
+    " per channel in training; use --batch 2 or a larger input",
+}
+
+
+def remedy(reason: str) -> str | None:
+    """What is wrong and what helps, where torch's own message says only the first."""
+    return next((text for sign, text in _KNOWN.items() if sign in reason), None)
 
 
 def _needs_values(error: Exception) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.modules import Inventory
 
-    Loss = Callable[[Any], Tensor]
+    Loss = Callable[[Any, tuple[Any, ...]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Recording:
         stack: the modules and their calls.
         assumed: data-dependent operators and the number of times their size was assumed.
         inputs: spatial sizes of the network's inputs by storage key.
-        resident: bytes of parameters, buffers and inputs, each storage once.
+        resident: bytes of parameters, buffers, and inputs with targets, each storage once.
         peak: of everything that was allocated, residents apart.
         peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
         activation_peak: the same without gradients of parameters.
@@ -95,7 +95,9 @@ def record(
             output = module(*inputs)
             saved = trace.live.alive_bytes()
             if training:
-                _backward(trace, output, loss)
+                _backward(trace, output, inputs, loss)
+    # A loss may keep targets from step to step; they are inputs of a training step.
+    targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.grad is not None]
     numbers = trace.live.numbers(gradients)
     peak, with_scratch = trace.live.peaks()
@@ -104,7 +106,7 @@ def record(
         stack=stack,
         assumed=trace.assumed,
         inputs=spatial,
-        resident=resident,
+        resident=(*resident[:2], resident[2] + targets),
         peak=peak,
         peak_with_scratch=with_scratch,
         activation_peak=trace.live.peaks(without=numbers)[0] if numbers else peak,
@@ -137,10 +139,10 @@ def _explained(trace: Trace) -> Iterator[None]:
         raise explain(error, trace.stack, None, ()) from error
 
 
-def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
+def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> None:
     """Backward from a loss, or from every differentiable output with a gradient of its size."""
     if loss is not None:
-        roots = [loss(output)]
+        roots = [loss(output, inputs)]
     else:
         leaves = [leaf for leaf in tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
         roots = [leaf for leaf in leaves if leaf.requires_grad]

@@ -59,7 +59,7 @@ def from_timm(name: str) -> Architecture:
     return Architecture(
         name=name,
         family=entry.__module__.rsplit(".", 1)[-1],
-        task="classification",
+        task="any",
         input=tuple(config.input_size) if config is not None else _DEFAULT_INPUT,
         build=functools.partial(_build_timm, model),
         min_size=least[-1] if least else None,
@@ -78,7 +78,7 @@ def _as_architecture(name: str, target: Any, source: str) -> Architecture:
     return Architecture(
         name=name,
         family="user",
-        task="classification",
+        task="any",
         input=_DEFAULT_INPUT,
         build=target,
         tags=(source,),
@@ -110,11 +110,11 @@ def _import(module: str, name: str) -> Any:
         raise UsageError(message) from error
 
 
-def from_factory(name: str) -> Architecture:
-    """Return the user's ``package.module:factory``; only here is it imported.
+def attribute(name: str) -> Any:
+    """What the user's ``package.module:attribute`` names; only here is it imported.
 
     Raises:
-        UsageError: no such module or attribute, or it is not callable.
+        UsageError: another form, no such module, or no such attribute.
     """
     module, _, path = name.partition(":")
     if not module or not path:
@@ -122,8 +122,17 @@ def from_factory(name: str) -> Architecture:
             f"'{name}' is not the name of an architecture; use the form 'package.module:factory'"
         )
     target = _import(module, name)
-    for attribute in path.split("."):
-        if not hasattr(target, attribute):
+    for part in path.split("."):
+        if not hasattr(target, part):
             raise UsageError(f"'{name}': '{module}' has no '{path}'")
-        target = getattr(target, attribute)
-    return _as_architecture(name, target, "user")
+        target = getattr(target, part)
+    return target
+
+
+def from_factory(name: str) -> Architecture:
+    """Return the user's ``package.module:factory``.
+
+    Raises:
+        UsageError: there is none, or it is not callable.
+    """
+    return _as_architecture(name, attribute(name), "user")

@@ -30,13 +30,11 @@ def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
 
     One file comes from one process and becomes one round, so an interval needs two files from the
     same machine. Specs are called imported:NAME; the rest of their id is a placeholder, because the
-    files do not contain it.
+    files do not contain it. What cnnbench has exported keeps its specs and rounds.
     """
     environment, records = imported.read(files, kind)
     what = store.manifest(store.new_run_name(), [one.id for one in records], {}, f"import {kind}")
     with store.create(out, what, environment) as writer:
         writer.append(records)
-    click.echo(
-        f"{out}: {units.number(len(records), 'benchmark')}, {units.number(len(files), 'round')}",
-        err=True,
-    )
+    rounds = units.number(max(one.rounds for one in records), "round")
+    click.echo(f"{out}: {units.number(len(records), 'benchmark')}, {rounds}", err=True)

@@ -13,6 +13,7 @@ from cnnbench import store, units
 from cnnbench.cli import options
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Seconds
+from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from cnnbench.runner import profiling
@@ -89,6 +90,8 @@ def command(
     else:
         _show(found, depth, top)
     click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
+    if found.failed:
+        raise SomeFailed(f"parts of the profile failed: {', '.join(found.failed)}; see its notes")
 
 
 def _show(found: Profile, depth: int | None, top: int) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes
+from cnnbench import axes, units
 from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.selection import fact
 from cnnbench.report.table import RUN, Entry, hoisted, place
@@ -64,7 +64,7 @@ def _words(axis: Axis, one: Entry) -> str:
 
 
 def _model(one: Entry) -> str:
-    return one.record.spec.workload.model
+    return units.readable(one.record.spec.workload.model)
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:

@@ -76,7 +76,7 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
     for where, some in answers.candidates(found).items():
-        if len({one.entry.record.spec.workload.model for one in some}) > 1:
+        if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:
             yield _candidate(where, some)
 
 
@@ -96,7 +96,8 @@ def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
 def _named(one: Candidate) -> str:
     spec = one.entry.record.spec
     time = units.seconds(one.seconds.point)
-    return f"{spec.workload.model} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
+    name = units.readable(spec.workload.model)
+    return f"{name} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
 
 
 def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:

@@ -89,6 +89,7 @@ def _benchmark(record: Record) -> dict[str, Any]:
     spec = record.spec
     times = samples(record)
     rounds = [value for run in record.runs if (value := metrics.run_seconds(run)) is not None]
+    counts = [len(run.slices.per_call_ns) for run in record.runs if run.slices]
     usual = [axis for axis in axes.shown() if axis.default is None]
     return {
         "group": spec.workload.id,
@@ -96,7 +97,8 @@ def _benchmark(record: Record) -> dict[str, Any]:
         "fullname": record.id,
         "params": {axis.name: axis.of(spec) for axis in usual} | axes.unusual(spec),
         "param": spec.mode.text,
-        "extra_info": {"spec": record.id, "round_medians": rounds, **_counts(record)},
+        "extra_info": {"spec": record.id, "round_medians": rounds, "round_samples": counts,
+                       **_counts(record)},
         "options": {"disable_gc": True, "timer": "perf_counter", "warmup": True,
                     "min_rounds": len(times), "max_time": 0.0, "min_time": 0.0},
         "stats": _stats(times),
@@ -213,7 +215,7 @@ def _timm_row(record: Record) -> dict[str, Any]:
     phase = "infer" if workload.phase == "inference" else "train"
     values = (workload.batch / time.point, 1e3 * time.point, workload.batch, workload.input[-1])
     row: dict[str, Any] = dict(zip((f"{phase}_{name}" for name in _TIMM), values, strict=True))
-    row |= {"model": workload.model, "mode": record.spec.mode.text}
+    row |= {"model": units.readable(workload.model), "mode": record.spec.mode.text}
     row |= {"device": record.spec.device.text, "phase": workload.phase}
     row |= axes.unusual(record.spec)
     if record.cost is not None:

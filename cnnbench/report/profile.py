@@ -239,5 +239,6 @@ def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None
         "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,
         "layers": rows,
         "notes": list(profile.notes),
+        "failed": list(profile.failed),
         "raw": encode(profile),
     }

@@ -12,16 +12,17 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import machine, store, suite, units
+from cnnbench import axes, machine, named, store, suite, units
 from cnnbench import plan as planning
+from cnnbench.axes import NO_IMAGES
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
-from cnnbench.requests import Fits, Resolve
+from cnnbench.requests import CountImages, FindCode, Fits, Resolve
 from cnnbench.runner.executor import AnyPool, Executor, executor
-from cnnbench.runner.inquiry import ask_each, asking, describe
+from cnnbench.runner.inquiry import SECONDS, ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 # swapping machine.
 _MEMORY_SHARE = 0.9
 _FIT_SECONDS = 600.0
+# Of a model that cannot be had, so that its rows have a shape.
+_UNKNOWN_INPUT = (3, 224, 224)
 
 
 @dataclass(frozen=True)
@@ -94,12 +97,16 @@ def _work_out(
     environment = describe(pool)
     device = here(grid.device, environment)
     _refuse_idle_options(plan, device)
-    outside = suite.outside(grid.models)
-    known = suite.facts(grid.models) | facts_outside(pool, outside, grid.arguments, plan.timeout)
-    refused = _refused_shapes(pool, grid, known)
+    _refuse_images(pool, grid)
     modes = modes or suite.modes(grid.modes, device)
-    found = suite.expand(grid, device, modes, known, refused)
     limit = plan.memory_limit or memory_limit(device)
+    outside, bad = facts_outside(
+        pool, suite.outside(grid.models), grid.arguments, plan.timeout, limit
+    )
+    known = suite.facts(grid.models) | outside
+    bad |= _missing_code(pool, grid, plan.timeout)
+    refused = _refused_shapes(pool, grid, known)
+    found = suite.expand(grid, device, modes, known, refused, bad)
     plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
     return Job(found.specs, found.impossible, found.macs, plan, environment, who)
 
@@ -127,6 +134,19 @@ def _refuse_idle_options(plan: Plan, device: Device) -> None:
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 
 
+def _refuse_images(pool: AnyPool, grid: Grid) -> None:
+    """Refuse a directory without a picture that can be read; a worker looks, as it will later."""
+    for directory in grid.settings.get("images", ()):
+        if directory == NO_IMAGES:
+            continue
+        try:
+            ask(pool, CountImages(directory=directory), SECONDS)
+        except WorkerError as error:
+            if error.kind != "unsupported":
+                raise
+            raise UsageError(f"--images: {error}") from error
+
+
 def memory_limit(device: Device) -> int | None:
     """Bytes that one worker may take on this machine, ``None`` for no limit."""
     available = machine.memory_available()
@@ -137,26 +157,45 @@ def memory_limit(device: Device) -> int | None:
 
 
 def facts_outside(
-    pool: AnyPool, names: Sequence[str], arguments: Mapping[str, Any], seconds: float
-) -> dict[str, Facts]:
-    """Ask a worker about models that the catalogue does not hold.
+    pool: AnyPool,
+    names: Sequence[str],
+    arguments: Mapping[str, Any],
+    seconds: float,
+    limit: int | None = None,
+) -> tuple[dict[str, Facts], dict[str, str]]:
+    """Ask workers about models that the catalogue does not hold; importing them is theirs to do.
 
-    Importing them is its business.
-
-    Raises:
-        UsageError: there is no such model.
+    Returns:
+        The facts of every model, and of those that cannot be had, why.
     """
-    if not names:
-        return {}
-    found = {}
-    requests = [Resolve(name=name, arguments=arguments) for name in names]
+    found, bad = {}, {}
+    requests = [Resolve(name=name, arguments=arguments, memory_limit=limit) for name in names]
     answers = ask_each(pool, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
             own = answer.kind == "unsupported"
-            raise UsageError(str(answer) if own else f"model '{name}': {answer}") from answer
-        found[name] = Facts(answer.input, min_size=answer.min_size)
-    return found
+            bad[name] = str(answer) if own else f"model '{name}': {answer.phase}: {answer}"
+            found[name] = Facts(_UNKNOWN_INPUT)
+        else:
+            found[name] = Facts(answer.input, min_size=answer.min_size)
+    return found, bad
+
+
+def _missing_code(pool: AnyPool, grid: Grid, seconds: float) -> dict[str, str]:
+    """Ask workers for the functions of the user's that settings name; those that fail, and why."""
+    table = axes.settings()
+    names = [
+        value
+        for axis, values in grid.settings.items()
+        for value in values
+        if table[axis].code and named.is_code(str(value))
+    ]
+    answers = ask_each(pool, [FindCode(name=name) for name in names], seconds)
+    return {
+        name: str(answer) if answer.kind == "unsupported" else f"'{name}': {answer}"
+        for name, answer in zip(names, answers, strict=True)
+        if isinstance(answer, WorkerError)
+    }
 
 
 def _refused_shapes(

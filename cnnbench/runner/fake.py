@@ -35,7 +35,6 @@ from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference,
 from cnnbench.record import Cost, Memory, Run
 from cnnbench.requests import (
     Accepted,
-    ClockFigures,
     Fitted,
     MeasureLatency,
     Ready,
@@ -44,7 +43,7 @@ from cnnbench.requests import (
     TakeSlice,
 )
 from cnnbench.runner import fake_profile
-from cnnbench.slices import Slice, Slices
+from cnnbench.slices import ClockFigures, Slice, Slices
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -121,6 +120,7 @@ class FakeWorker:
             warmup_ns=(first,),
             build_ns=first,
             check=_check(self._spec, request),
+            flags={} if self._spec.workload.phase == "inference" else {"loss": "made up"},
         )
 
 
@@ -213,12 +213,17 @@ def _memory(spec: Spec) -> Memory:
     return Memory(resident_bytes=_size(spec), cpu_peak_bytes=_size(spec) + _needs(spec))
 
 
+# Batches of pictures that an output is checked on.
+_PICTURES = 4
+
+
 def _check(spec: Spec, request: MeasureLatency) -> Check:
     if request.reference is None:
         return Check("unchecked", reason=request.no_reference)
     if spec.workload.architecture == f"{_ORACLES}:wrong" and spec.mode.text != "eager":
         return Check("wrong", error=0.1, reason="made up")
-    return Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0)
+    pictures = _PICTURES * spec.workload.batch
+    return Check("ok", error=0.0, error_float64=1e-7, top1_agreement=1.0, top1_pictures=pictures)
 
 
 def _needs(spec: Spec) -> int:
@@ -292,7 +297,9 @@ def _spec(request: requests.Request[Any]) -> Spec:
 ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
+    requests.FindCode: lambda _: True,
     requests.Fits: lambda _: {},
+    requests.CountImages: lambda _: 1,
     requests.CountCost: lambda request: _cost(_spec(request)),
     requests.ReportCost: _report,
     requests.ComputeReference: lambda _: Reference(True, 1e-7, 0.0, False),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from cnnbench.runner import campaign
 from cnnbench.runner.inquiry import SECONDS, ask, asking
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from cnnbench.plan import Plan
@@ -91,9 +93,7 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
     (spec,) = job.specs
     base = Profile(spec=spec.id, environment=job.environment.fingerprint)
     plan = job.plan
-    if passes.folder is not None:
-        store.refuse_full(passes.folder)
-    with asking(job.executor) as pool:
+    with _folder(passes.folder), asking(job.executor) as pool:
         found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:
             where, steps, stacks = str(passes.folder.resolve()), passes.steps, passes.stacks
@@ -101,14 +101,41 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
                 "trace",
                 TraceStep.planned(spec, plan, trace_folder=where, steps=steps, stacks=stacks),
             )
+            if found.profile.trace is None:
+                _clear(passes.folder)
         found.part("layers", TimeLayers.planned(spec, plan, seconds=passes.seconds))
         if passes.ceilings:
             found.ceilings(spec)
         found.part("primitives", ListPrimitives.planned(spec, plan))
         found.part("costs", CountLayers.planned(spec, plan))
-    if found.profile.trace is None and found.profile.layers is None:
-        raise SomeFailed(f"{spec.id}: {'; '.join(found.profile.notes)}")
+        if found.profile.trace is None and found.profile.layers is None:
+            raise SomeFailed(f"{spec.id}: {'; '.join(found.profile.notes)}")
     return found.profile
+
+
+@contextmanager
+def _folder(path: Path | None) -> Iterator[None]:
+    """An empty directory for a trace; what ends early leaves neither it nor half a trace."""
+    if path is None:
+        yield
+        return
+    above = path.parent.exists()
+    store.refuse_full(path)
+    try:
+        yield
+    except BaseException:
+        _clear(path)
+        with suppress(OSError):
+            path.rmdir()
+            if not above:
+                path.parent.rmdir()
+        raise
+
+
+def _clear(folder: Path) -> None:
+    """Remove what a pass that failed had written of its trace."""
+    for file in folder.glob("*.pt.trace.json*"):
+        file.unlink()
 
 
 class _Asker:
@@ -121,26 +148,30 @@ class _Asker:
 
     def ceilings(self, spec: Spec) -> None:
         """Probe the ceilings; drop them if threads had to wait, because they would be too low."""
-        note = ""
         try:
             request = ProbeCeilings(device=spec.device.text, threads=spec.threads)
             probed = ask(self._pool, request, SECONDS)
         except WorkerError as error:
-            note = f"ceilings not measured: {error}"
-        else:
-            kept = roofline.usable((probed,), spec.threads)
-            self.profile = replace(self.profile, ceilings=kept)
-            if not kept:
-                note = "ceilings not measured: the threads that probed them had to wait for a core"
-        if note:
-            self.profile = replace(self.profile, notes=(*self.profile.notes, note))
+            self._note(f"ceilings not measured: {error}", failed="ceilings")
+            return
+        kept = roofline.usable((probed,), spec.threads)
+        self.profile = replace(self.profile, ceilings=kept)
+        if not kept:
+            self._note("ceilings not measured: the threads that probed them had to wait for a core")
 
     def part(self, field: str, request: SpecRequest[Any]) -> None:
         """Ask for one part and keep it, or why there is none."""
         try:
             answer = ask(self._pool, request, self._timeout)
         except WorkerError as error:
-            note = f"{request.task.replace('_', ' ')} not measured: {error}"
-            self.profile = replace(self.profile, notes=(*self.profile.notes, note))
+            name = request.task.replace("_", " ")
+            # Layers of compiled code, primitives on a device: nothing that should be there.
+            applies = field == "trace" or error.kind != "unsupported"
+            self._note(f"{name} not measured: {error}", failed=name if applies else "")
             return
         self.profile = replace(self.profile, **{field: answer})
+
+    def _note(self, text: str, failed: str = "") -> None:
+        old = self.profile
+        parts = (*old.failed, failed) if failed else old.failed
+        self.profile = replace(old, notes=(*old.notes, text), failed=parts)

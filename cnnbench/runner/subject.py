@@ -116,7 +116,12 @@ class Group:
             reference=shared.reference,
             memory=subject.memory,
             runs=tuple(subject.runs),
-            notes=(*shared.notes, *subject.notes, *self._left_out(subject, missing)),
+            notes=(
+                *shared.notes,
+                *subject.notes,
+                *_remarks(subject),
+                *self._left_out(subject, missing),
+            ),
             structure=subject.structure,
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),
@@ -152,6 +157,13 @@ class Group:
         if any(margin is None for margin in margins):
             return None
         return max((margin for margin in margins if margin is not None), default=0.0)
+
+
+def _remarks(subject: Subject) -> tuple[str, ...]:
+    """What its processes say that its mode did not do, each line once."""
+    return tuple(
+        dict.fromkeys(line for run in subject.runs for line in run.flags.get("remarks", ()))
+    )
 
 
 def groups(specs: Sequence[Spec], first: int = 0) -> list[Group]:

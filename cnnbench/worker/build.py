@@ -7,7 +7,7 @@ thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, architectures
-from cnnbench.architectures import variants
+from cnnbench.architectures import losses, variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
+from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS
-from cnnbench.worker import calibration, convolution, modes, optimizers, outputs, replaced
+from cnnbench.worker import calibration, convolution, images, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Step:
         inputs: its positional arguments.
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
+        loss: what it minimises, in training phases.
+        own_types: of the module's floating-point weights before the mode changed them.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: positional arguments like ``inputs``, of other pictures.
     """
@@ -76,10 +79,12 @@ class Step:
     inputs: tuple[Any, ...]
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
+    loss: losses.Loss | None = None
+    own_types: frozenset[torch.dtype] = frozenset()
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
 
-    def answers(self, *first: Any) -> Iterator[Any]:
+    def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.
@@ -104,7 +109,7 @@ class Step:
         tensors = [*self.module.parameters(), *self.module.buffers(), *_tensors(self.inputs)]
         if self.optimizer is not None:
             tensors += _tensors(list(self.optimizer.state.values()))
-        return tensors
+        return tensors + (self.loss.targets if self.loss is not None else [])
 
 
 def construct(
@@ -165,7 +170,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         inputs(found[0], workload, seed),
         phase=phase,
         optimizer=workload.optimizer,
-        loss=loss_of(found[0], seed),
+        loss=loss_of(found[0], seed, workload.setting("loss", AUTO)),
     )
 
 
@@ -181,9 +186,13 @@ def inputs(
 ) -> tuple[Any, ...]:
     """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
 
-    ``number`` tells the pictures apart: 0 are those that are timed.
+    ``number`` tells the pictures apart: 0 are those that are timed. The user's own take their place
+    if there are any.
     """
     generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
+    # Calibration (number -1) is on seeded pictures whatever the user's are.
+    if number >= 0 and images.given(workload):
+        return images.inputs(workload, number)
     task = TASKS[architecture.task]
     make = task.inputs
     if workload.phase != "inference" and task.training_inputs is not None:
@@ -191,10 +200,12 @@ def inputs(
     return make(workload.batch, workload.input, generator)
 
 
-def loss_of(architecture: Architecture, seed: int) -> Callable[[Any], Tensor]:
-    """The training loss of an architecture's task, with the same targets on every call."""
-    loss = TASKS[architecture.task].loss
-    return lambda output: loss(output, torch.Generator().manual_seed(seed))
+def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.Loss:
+    """The training loss of that name; for an architecture's task, if it has no other name."""
+    if ":" in name:
+        return losses.Loss(name, losses.users(name), seed)
+    usual = TASKS[architecture.task].loss
+    return losses.Loss(name, usual if name == AUTO else losses.NAMED[name], seed)
 
 
 def with_new_head(module: nn.Module) -> None:
@@ -208,6 +219,7 @@ def with_new_head(module: nn.Module) -> None:
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
     given = inputs(architecture, spec.workload, seed)
+    types = floating_types(module)
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
@@ -215,7 +227,13 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(_others, architecture, spec.workload, seed)
+    made.own_types = types
     return made
+
+
+def floating_types(module: nn.Module) -> frozenset[torch.dtype]:
+    """The types of its floating-point weights."""
+    return frozenset(one.dtype for one in module.parameters() if one.is_floating_point())
 
 
 def _others(architecture: Architecture, workload: Workload, seed: int) -> Iterator[tuple[Any, ...]]:
@@ -254,7 +272,8 @@ def _training(
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
-    function, loss = modes.compiled(spec.mode, module), loss_of(architecture, seed)
+    loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
+    function = modes.compiled(spec.mode, module)
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
@@ -263,7 +282,7 @@ def _training(
         return [loss, torch.stack(norms)] if norms else [loss]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    return Step(step.call, observe, module, given, optimizer, parts)
+    return Step(step.call, observe, module, given, optimizer, parts, loss)
 
 
 class _TrainingStep:
@@ -275,7 +294,7 @@ class _TrainingStep:
         function: Callable[..., Any],
         given: tuple[Any, ...],
         optimizer: torch.optim.Optimizer,
-        loss_of: Callable[[Any], Tensor],
+        loss_of: losses.Loss,
     ) -> None:
         self._function, self._given, self._loss_of = function, given, loss_of
         self._optimizer = optimizer
@@ -288,7 +307,7 @@ class _TrainingStep:
         """The whole step as users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            value = self._loss_of(self._function(*self._given))
+            value = self._loss_of(self._function(*self._given), self._given)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         self._update()
         return value.detach()
@@ -299,7 +318,7 @@ class _TrainingStep:
 
     def loss(self) -> Tensor:
         with self._autocast():
-            self._left = self._loss_of(self._left)
+            self._left = self._loss_of(self._left, self._given)
         value: Tensor = self._left.detach()
         return value
 

@@ -13,9 +13,10 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnbench import analysis
 from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
-from cnnbench.requests import SpecRequest, parse
+from cnnbench.requests import Resolve, SpecRequest, parse
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
 from cnnbench.worker.talk import Talk
@@ -33,16 +34,19 @@ _DETAILS_LENGTH = 4000
 def serve(channel: Channel) -> None:
     """Take one request, do its task, answer; report an exception instead of raising it."""
     talk = Talk(channel)
+    own = os.getpid()
     try:
         message = channel.receive()
         _prepare_process(message)
         request = parse(message)
-        if isinstance(request, SpecRequest) and request.memory_limit is not None:
+        if isinstance(request, (SpecRequest, Resolve)) and request.memory_limit is not None:
             _limit_memory(request.memory_limit)
         TASKS[type(request)](request, talk)
     except ChannelClosed:
         return
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit too
+        if os.getpid() != own:  # a process that the model forked
+            return
         _report(channel, talk.phase, error)
 
 
@@ -106,6 +110,8 @@ def _report(channel: Channel, phase: str, error: BaseException) -> None:
     first = text[0] if text else ""
     own = isinstance(error, CnnbenchError)
     message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
+    if not own and (known := analysis.remedy(first)) is not None:
+        message = f"{known} ({message})"
     kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
     details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
     try:

@@ -10,6 +10,7 @@ import torch
 
 from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
+from cnnbench.architectures import sources
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.axes import sample_shape
@@ -35,6 +36,14 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
     talk.enter("build")
     _refuse_other_than_modules(architecture, request.arguments)
     talk.answer(Accepted(architecture.input, architecture.min_size))
+
+
+def find_code(request: requests.FindCode, talk: Talk) -> None:
+    """Imports a function of the user's, which is not called."""
+    talk.enter("import")
+    if not callable(sources.attribute(request.name)):
+        raise UsageError(f"'{request.name}' is not a function")
+    talk.answer(result=True)
 
 
 def fits(request: requests.Fits, talk: Talk) -> None:
@@ -78,7 +87,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             phase=request.phase,
             optimizer=request.optimizer,
             real=request.real,
-            loss=build.loss_of(architecture, 0),
+            loss=build.loss_of(architecture, 0, request.loss),
             name=request.name,
         )
     except UsageError as error:

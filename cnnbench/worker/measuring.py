@@ -16,7 +16,17 @@ from cnnbench.record import Part, Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
-from cnnbench.worker import build, checking, memory, modes, parts, sampling
+from cnnbench.worker import (
+    agreement,
+    build,
+    checking,
+    images,
+    memory,
+    modes,
+    parts,
+    remarks,
+    sampling,
+)
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.placement import Placement
@@ -48,12 +58,19 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         # second.
         talk.enter("check again")
         check = checking.worse(check, _check(spec, step, request))
+    if request.round == 0 and request.reference is not None and images.given(spec.workload):
+        talk.enter("every picture")
+        check = agreement.complete(spec, step, Path(request.reference_path), check)
     probes = Probes()
     with sampling.collector_off():
         talk.answer(Ready(estimate))
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
         in_parts, notes = _parts(step, device, estimate, talk)
+        talk.enter("remarks")
+        said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
+    if step.loss is not None:
+        said["loss"] = step.loss.description
     talk.answer(
         Run(
             round=request.round,
@@ -62,7 +79,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process() | {"moves": placement.moves},
+            flags=flags | device.notes() | notes | _process() | said | {"moves": placement.moves},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

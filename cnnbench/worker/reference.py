@@ -7,11 +7,12 @@ once for every narrower precision that will be judged, in float32 with every res
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,8 +21,9 @@ from torch import Tensor, nn
 
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import outputs
+from cnnbench.worker import inner, outputs
 from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker.outputs import Joined
 from cnnbench.worker.rounding import Rounded, rounder
 
 if TYPE_CHECKING:
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Spec
     from cnnbench.worker.build import Step
-    from cnnbench.worker.outputs import Joined
 
 Steps = Callable[["Spec"], "Step"]
 
@@ -58,26 +59,33 @@ def compute(
     enter("reference fp32")
     plain = step(spec)
     with _Watch(plain.module) as watch:
-        first, drew = observed(spec, plain, seed)
-    second, _ = observed(spec, plain, seed)
+        usual = observed(spec, plain, seed)
+    first = usual.answers
+    second = observed(spec, plain, seed).answers
     del plain
     enter("reference float64")
     exact = _float64(spec, step, seed) if float64 else None
-    rounding = {}
-    if exact is not None:
-        rounding["fp32"] = differences(first, exact)
+    others = {"fp32": exact}
     for precision in precisions:
         enter(f"rounding {precision}")
-        found = _rounded(spec, step, seed, precision, first)
-        if found is not None:
-            rounding[precision] = found
-    _keep(path, {"fp32": first, "fp64": exact or []})
+        others[precision] = _rounded(spec, step, seed, precision)
+    moved = {precision: one for precision, one in others.items() if one is not None}
+    rounding = {
+        precision: differences(*((first, one.answers) if one is exact else (one.answers, first)))
+        for precision, one in moved.items()
+    }
+    _keep(path, {"fp32": first, "fp64": exact.answers if exact is not None else []})
+    layers = {
+        precision: inner.worst_channels(one.layers, usual.layers)
+        for precision, one in moved.items()
+    }
+    inner.keep(path, usual.layers, layers)
     return Reference(
         repeatable=_same(first, second),
-        error_float64=None if exact is None else relative(first, exact),
+        error_float64=None if exact is None else relative(first, exact.answers),
         subnormal_share=watch.subnormal_share,
         nonfinite=watch.nonfinite,
-        random=drew,
+        random=usual.drew,
         subnormal_layer=watch.subnormal_layer,
         pictures=len(first[0]) if first and first[0].dim() else None,
         picture_share=outputs.picture_share(first),
@@ -85,16 +93,34 @@ def compute(
     )
 
 
-def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
-    """What a step answers to every picture, and whether it drew random numbers."""
+@dataclass(frozen=True)
+class Observed:
+    """What a step answered to every picture.
+
+    Attributes:
+        answers: its outputs.
+        drew: whether it drew random numbers.
+        layers: signatures of its layers, of the pictures beside those that are timed.
+    """
+
+    answers: Joined
+    drew: bool
+    layers: inner.Signatures
+
+
+def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
+    """What a step answers to every picture; what it returned for its own may be ``first``."""
     seed_everything(seed)
     before = _random_states()
-    answers = [
-        [outputs.comparable(one) for one in step.observe(result)] for result in step.answers(*first)
-    ]
+    answers = []
+    heard = inner.Listener(step.module)
+    with heard if inner.audible(spec) else contextlib.nullcontext():
+        for result in step.answers(*first):
+            answers.append([outputs.comparable(one) for one in step.observe(result)])
+            heard.listening = True
     counts = {len(one) for one in answers}
     joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
-    return joined, not _equal_states(before, _random_states())
+    return Observed(joined, not _equal_states(before, _random_states()), heard.signatures())
 
 
 def seed_everything(seed: int) -> None:
@@ -121,18 +147,16 @@ def _equal_states(before: list[Any], after: list[Any]) -> bool:
     )
 
 
-def _float64(spec: Spec, step: Steps, seed: int) -> Joined | None:
+def _float64(spec: Spec, step: Steps, seed: int) -> Observed | None:
     """The same pass in float64, or ``None`` for a network that insists on another dtype."""
     try:
-        return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
+        return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)
     except (RuntimeError, TypeError, ValueError):
         return None
 
 
-def _rounded(
-    spec: Spec, step: Steps, seed: int, precision: str, plain: Joined
-) -> tuple[Deviation, ...] | None:
-    """How far rounding moves each output; ``None`` where the network cannot be run that way."""
+def _rounded(spec: Spec, step: Steps, seed: int, precision: str) -> Observed | None:
+    """The same pass with every result rounded; ``None`` where it cannot be run that way."""
     made = step(spec)
     tensors = [*made.module.parameters(), *made.module.buffers()]
     kept = [tensor.detach().clone() for tensor in tensors]
@@ -144,7 +168,7 @@ def _rounded(
             whole = PRECISIONS[precision].dtype != torch.float32
             rounded.round_all([one for one in tensors if whole or one.dim() > 1])
         with rounded:
-            return differences(observed(spec, made, seed)[0], plain)
+            return observed(spec, made, seed)
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
         return None
     finally:

@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.requests import ClockFigures
+from cnnbench.slices import ClockFigures
 from cnnbench.spec import Spec
 from cnnbench.worker import modes, sampling
 from cnnbench.worker.devices import open_device

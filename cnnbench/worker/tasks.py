@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import requests
-from cnnbench.axes import CALIBRATED
+from cnnbench.axes import CALIBRATED, RANDOM
 from cnnbench.spec import Spec
 from cnnbench.worker import (
+    agreement,
     algorithm,
     applicability,
     build,
     ceilings,
     environment,
+    images,
     inquiry,
     layers,
     measuring,
@@ -47,6 +49,12 @@ def describe(_request: requests.Describe, talk: Talk) -> None:
     talk.answer(environment.describe())
 
 
+def count_images(request: requests.CountImages, talk: Talk) -> None:
+    """How many pictures a directory holds."""
+    talk.enter("images")
+    talk.answer(images.count(request.directory))
+
+
 def count_cost(request: requests.CountCost, talk: Talk) -> None:
     """The static cost of a workload."""
     talk.enter("static cost")
@@ -72,7 +80,14 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
         spec, step, request.seed, Path(request.reference_path), talk.enter,
         float64=request.float64, precisions=request.precisions,
     )  # fmt: skip
-    talk.answer(replace(found, weights=kind))
+    # The runner asks again without calibration where that fails.
+    plain = kind == CALIBRATED and request.calibrate is None
+    found = replace(found, weights=RANDOM if plain else kind)
+    if request.every_image and images.given(spec.workload):
+        talk.enter("reference on every picture")
+        path = Path(request.reference_path)
+        found = agreement.refer(spec, architecture, step(spec), path, found)
+    talk.answer(found)
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
@@ -98,7 +113,9 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
 TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.Describe: describe,
     requests.Resolve: inquiry.resolve,
+    requests.FindCode: inquiry.find_code,
     requests.Fits: inquiry.fits,
+    requests.CountImages: count_images,
     requests.CountCost: count_cost,
     requests.ReportCost: inquiry.report_cost,
     requests.ComputeReference: reference,

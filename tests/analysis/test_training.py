@@ -122,7 +122,7 @@ def test_a_loss_of_the_user():
     network = nn.Linear(4, 3)
 
     analysis = analyze(
-        network, (torch.zeros(2, 4),), phase="training", loss=lambda out: out.square().mean()
+        network, (torch.zeros(2, 4),), phase="training", loss=lambda out, _: out.square().mean()
     )
 
     assert analysis.training_macs == 2 * 24
@@ -173,3 +173,13 @@ def test_attention_backward_is_twice_its_forward():
     linear = 2 * 10 * 32 * 32
     assert analysis.training_macs == 3 * analysis.macs - linear
     assert list(itertools.islice(analysis.uncounted, 1)) == []
+
+
+def test_batch_norm_on_one_value_per_channel_says_what_helps() -> None:
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3))
+
+    with pytest.raises(UsageError, match=r"layer '1' .* use --batch 2") as raised:
+        analyze(network, (torch.zeros(1, 3, 8, 8),), phase="training")
+
+    assert "does not take this input" not in str(raised.value)
+    assert analyze(network, (torch.zeros(2, 3, 8, 8),), phase="training").params == 6

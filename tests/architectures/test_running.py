@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from cnnbench import architectures
+from cnnbench.architectures.losses import Loss
 from cnnbench.architectures.meta import on_meta
 from cnnbench.architectures.tasks import TASKS
 
@@ -26,12 +27,13 @@ def small(architecture) -> tuple[int, ...]:
 def train(architecture, device: str):
     """One training step; returns loss and module."""
     torch.manual_seed(0)
-    generator = torch.Generator().manual_seed(0)
     task = TASKS[architecture.task]
-    inputs = (task.training_inputs or task.inputs)(2, small(architecture), generator)
+    make = task.training_inputs or task.inputs
+    inputs = make(2, small(architecture), torch.Generator().manual_seed(0))
+    inputs = tuple(tensor.to(device) for tensor in inputs)
     build = architecture.build
     module = (on_meta(build) if device == "meta" else build()).train()
-    loss = task.loss(module(*(tensor.to(device) for tensor in inputs)), generator)
+    loss = Loss("auto", task.loss, 0)(module(*inputs), inputs)
     loss.backward()
     torch.optim.SGD(module.parameters(), lr=1e-4).step()
     return loss, module
@@ -122,7 +124,7 @@ def test_each_task_of_torchvision_trains(name):
     few = {"rpn_post_nms_top_n_train": 16, "box_batch_size_per_image": 16} if "rcnn" in name else {}
     module = architectures.build(architecture, **less, **few)
 
-    loss = task.loss(module.train()(*inputs), generator)
+    loss = Loss("auto", task.loss, 0)(module.train()(*inputs), inputs)
     loss.backward()
 
     assert loss.shape == ()

@@ -38,14 +38,19 @@ def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
     assert message in done.stderr
 
 
-def test_there_and_back_again(cnnbench_cli, run) -> None:
+def test_there_and_back_again(cnnbench_cli, run, eager, twice_as_fast) -> None:
     cnnbench_cli("export", run, "--format", "pytest-benchmark", "-o", "a.json")
 
     back = cnnbench_cli("import", "a.json", "--out", "back")
 
-    assert (back.exit_code, back.stderr) == (0, "back: 2 benchmarks, 1 round\n")
+    rounds = f"{eager.rounds} rounds"
+    assert eager.rounds > 1
+    assert (back.exit_code, back.stderr) == (0, f"back: 2 benchmarks, {rounds}\n")
     rows = json.loads(cnnbench_cli("report", "back", "--format", "json").stdout)
+    assert [row["spec"] for row in rows] == [eager.id, twice_as_fast.id]
+    assert [row["mode"] for row in rows] == [one.spec.mode.text for one in (eager, twice_as_fast)]
     assert rows[0]["latency_median_s"] == pytest.approx(0.010)
+    assert rows[0]["rounds"] == eager.rounds
     assert rows[0]["status"] == "unchecked"
 
 

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from cnnbench import requests
+from cnnbench.errors import WorkerRaised
+from cnnbench.runner import fake
 from cnnbench.runner.profiling import folder_name
 from cnnbench.spec import Device, Mode, Spec, Workload
 
@@ -132,3 +135,64 @@ def test_specs_that_differ_have_directories_that_differ() -> None:
     specs = [Spec(Workload(name, 1, (3, 8, 8)), Mode(), Device(), 1) for name in names]
 
     assert len({folder_name(spec) for spec in specs}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("request_", "name"),
+    [
+        (requests.TraceStep, "trace"),
+        (requests.TimeLayers, "layer times"),
+        (requests.ListPrimitives, "primitives"),
+        (requests.CountLayers, "layer costs"),
+        (requests.ProbeCeilings, "ceilings"),
+    ],
+)
+def test_a_part_that_fails_is_said_and_sets_the_exit_code(
+    cnnbench_cli, monkeypatch, tmp_path: Path, request_, name: str
+) -> None:
+    def fails(asked) -> None:
+        if request_ is requests.TraceStep:
+            Path(asked.trace_folder, "half_1.2.pt.trace.json").write_text("{")
+        raise WorkerRaised("ValueError: made up")
+
+    monkeypatch.setitem(fake.ANSWERS, request_, fails)
+
+    done = cnnbench_cli("profile", "lenet", "--out", "here", *FAKE)
+
+    assert done.exit_code == 3
+    assert f"{name} not measured: ValueError: made up" in done.stdout
+    assert f"parts of the profile failed: {name}" in done.stderr
+    assert json.loads((tmp_path / "here" / "profile.json").read_text())["failed"] == [name]
+    assert not [*(tmp_path / "here").glob("half*")]
+
+
+def test_what_does_not_apply_is_no_failure(cnnbench_cli, monkeypatch) -> None:
+    def refuses(_asked) -> None:
+        raise WorkerRaised("oneDNN runs on the CPU only", "unsupported")
+
+    monkeypatch.setitem(fake.ANSWERS, requests.ListPrimitives, refuses)
+
+    assert cnnbench_cli("profile", "lenet", *FAKE).exit_code == 0
+
+
+@pytest.mark.parametrize("out", [["--out", "deep/here"], []])
+def test_a_profile_that_fails_leaves_no_directory(cnnbench_cli, tmp_path: Path, out) -> None:
+    assert cnnbench_cli("profile", "fake:raises", *out, *FAKE).exit_code == 3
+    assert [*tmp_path.iterdir()] == []
+
+
+@pytest.mark.torch
+def test_a_network_of_the_working_directory_has_every_part(cnnbench_cli, tmp_path: Path) -> None:
+    text = "from torch import nn\n\ndef tiny():\n    return nn.Conv2d(3, 4, 3)\n"
+    (tmp_path / "beside_me.py").write_text(text)
+
+    done = cnnbench_cli(
+        "profile", "beside_me:tiny", "--input", "3x8x8", "--device", "cpu", "--threads", "1",
+        "--seconds", "0.1", "--no-roof", "--out", "here",
+    )  # fmt: skip
+
+    assert done.exit_code == 0, done.stdout
+    assert len([*(tmp_path / "here").glob("*.pt.trace.json.gz")]) == 1
+    kept = json.loads((tmp_path / "here" / "profile.json").read_text())
+    assert kept["failed"] == kept["notes"] == []
+    assert all(kept["raw"][part] for part in ("trace", "layers", "costs"))

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -427,3 +428,18 @@ def test_one_column_by_two_names_stands_there_once(cnnbench_cli, run) -> None:
     header = cnnbench_cli("report", run, *words, "--format", "csv").stdout.splitlines()[0]
 
     assert header == "model,latency_median_s"
+
+
+def test_names_are_shown_as_written_and_ids_stay_quoted(cnnbench_cli, tmp_path, eager) -> None:
+    quoted = "%E3%83%A2%E3%83%87%E3%83%AB:test_p%5B10%5D"
+    made.directory(tmp_path / "odd", [replace(eager, id=eager.id.replace("lenet", quoted))])
+
+    for kind, name in (
+        ("table", "モデル:test_p[10]"),
+        ("csv", "モデル:test_p[10]"),
+        ("markdown", "モデル"),
+    ):
+        assert name in cnnbench_cli("report", "odd", "--format", kind).stdout
+    (row,) = json.loads(cnnbench_cli("report", "odd", "--json").stdout)
+    assert row["model"] == "モデル:test_p[10]"
+    assert row["spec"].startswith(quoted)

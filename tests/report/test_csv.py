@@ -50,6 +50,6 @@ def test_negative_numbers_stay_numbers() -> None:
 def test_hostile_text_reads_back_as_it_was(hostile_entries) -> None:
     (row,) = rows(format_csv.render(tidy(hostile_entries)))
 
-    assert row["model"].startswith("%3Dcmd")
+    assert row["model"].startswith("'=cmd")
     assert row["notes"] == hostile_entries[0].record.notes[0]
     assert row["error"].endswith(hostile_entries[0].record.failure.message)

@@ -140,7 +140,7 @@ def test_models_outside_of_the_catalogue_are_asked_of_a_worker() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "text"), [("unsupported", "^no module"), ("error", "^model 'a:b': no module")]
+    ("kind", "text"), [("unsupported", "^no module"), ("error", "^model 'a:b': start: no module")]
 )
 def test_a_factory_that_is_not_there_is_bad_input(monkeypatch, kind: str, text: str) -> None:
     from cnnbench.runner.fake import FakeWorker

@@ -85,7 +85,8 @@ def test_what_lives_before_a_training_step_includes_the_optimisers_state() -> No
     resident = sum(tensor.nbytes for tensor in step.resident())
 
     # Weights, momentum, and the input.
-    assert resident == 2 * weights + step.inputs[0].nbytes
+    (targets,) = step.loss.targets
+    assert resident == 2 * weights + step.inputs[0].nbytes + targets.nbytes
 
 
 def test_training_in_autocast_keeps_weights_and_gradients_in_float32() -> None:
@@ -94,3 +95,14 @@ def test_training_in_autocast_keeps_weights_and_gradients_in_float32() -> None:
     step.call()
 
     assert {p.grad.dtype for p in step.module.parameters()} == {torch.float32}
+
+
+def test_targets_are_counted_as_inputs_of_a_training_step() -> None:
+    spec = of("training")
+    step = made(spec)
+    step.call()
+
+    memory = build.counted(spec.workload, 0).memory
+
+    (targets,) = step.loss.targets
+    assert memory.input == step.inputs[0].nbytes + targets.nbytes

@@ -57,7 +57,7 @@ def accuracy(found: Sequence[Entry]) -> Section | None:
 
 def _names(entry: Entry) -> tuple[str, str]:
     spec = entry.record.spec
-    return spec.workload.model, spec.mode.text
+    return units.readable(spec.workload.model), spec.mode.text
 
 
 def _candidates(some: Sequence[Candidate]) -> Points:
@@ -96,7 +96,7 @@ def size(found: Sequence[Entry]) -> Section | None:
     groups = {
         where: some
         for where, some in answers.by(plain, answers.setting).items()
-        if len({one.record.spec.workload.model for one in some}) > 1
+        if len({units.readable(one.record.spec.workload.model) for one in some}) > 1
     }
     if not groups:
         return None
@@ -104,8 +104,8 @@ def size(found: Sequence[Entry]) -> Section | None:
                Column("params", "params", "count"), Column("macs", "MACs", "count"), TIME,
                Column("rate", "GMAC/s", "number"))  # fmt: skip
     rows = tuple(
-        (where, one.record.spec.workload.model, _count(one, "params"), _count(one, "macs"),
-         answers.latency(one), _rate(one) / 1e9)
+        (where, units.readable(one.record.spec.workload.model), _count(one, "params"),
+         _count(one, "macs"), answers.latency(one), _rate(one) / 1e9)
         for where, some in groups.items() for one in some
     )  # fmt: skip
     largest = sorted(groups.items(), key=lambda pair: -len(pair[1]))[:MOST]
@@ -150,7 +150,7 @@ def _bubble(entry: Entry, most: float, *, named: bool) -> PlotPoint:
     time = answers.latency(entry)
     assert time is not None  # noqa: S101 - entries without one were left out
     params = _count(entry, "params")
-    name = entry.record.spec.workload.model
+    name = units.readable(entry.record.spec.workload.model)
     tip = (name, f"{units.count(params)} parameters", f"{units.count(_count(entry, 'macs'))} MACs",
            time_of(time))  # fmt: skip
     # Area, not diameter, is what people compare.

@@ -1,0 +1,145 @@
+"""What a mode did not do: a compiler that compiled nothing, a format or precision without effect.
+
+Asked after the slices, in the process that was sampled. A mode that did what its words say gets no
+remark.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cnnbench.worker import modes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from cnnbench.spec import Mode, Spec
+    from cnnbench.worker.build import Step
+
+
+# What disables the compiler in the environment.
+_SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
+
+
+def remarks(spec: Spec, step: Step) -> list[str]:
+    """A line for every word of the mode that changed nothing, or less than it says."""
+    parts: tuple[Callable[[], list[str]], ...] = (
+        lambda: compiler(spec.mode),
+        lambda: memory_format(spec.mode, step),
+        lambda: precision(spec, step),
+    )
+    found: list[str] = []
+    for part in parts:
+        try:
+            found += part()
+        except Exception:  # noqa: BLE001, S112 - a network may fail when it is looked at; no remark
+            continue
+    return found
+
+
+def compiler(mode: Mode) -> list[str]:
+    """What the compiler left out, by its counters since the process began."""
+    if modes.COMPILERS[mode.compiler] is None:
+        return []
+    from torch._dynamo import config
+    from torch._dynamo.utils import counters
+
+    # torch reads the second where it compiles, and the first as its own setting.
+    off = [name for name in _SWITCHES if os.environ.get(name) == "1"]
+    if config.disable and not off:
+        off = ["torch._dynamo.config.disable"]
+    return compiler_words(mode.compiler, counters, disabled=", ".join(off))
+
+
+def compiler_words(
+    name: str, counters: Mapping[str, Mapping[str, int]], *, disabled: str = ""
+) -> list[str]:
+    """The same from given counters of ``torch._dynamo.utils``, and by what it is disabled."""
+    word = "compile" if name == "default" else f"compile={name}"
+    graphs = counters.get("stats", {}).get("unique_graphs", 0)
+    breaks, refused = counters.get("graph_break", {}), counters.get("unimplemented", {})
+    frames = counters.get("frames", {})
+    left = frames.get("total", 0) - frames.get("ok", 0)
+    found = []
+    if disabled:
+        found.append(f"{word} compiled nothing: the compiler is disabled by {disabled}")
+    elif not graphs:
+        found.append(f"{word} compiled nothing: 0 graphs")
+    count = sum(breaks.values())
+    if count:
+        reasons = "; ".join(_first_line(text) for text in breaks)
+        found.append(f"{word} is interrupted by {_number(count, 'graph break')}: {reasons}")
+    if any("recompile limit" in text for text in (*breaks, *refused)):
+        found.append(f"{word} reached torch's limit of recompilations; later calls run without it")
+    elif left > 0:
+        # Errors are suppressed, or there would be no call to look at.
+        found.append(f"{word} failed on {_number(left, 'frame')}, which run without it")
+    return found
+
+
+def _first_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    return next((line for line in lines if line), "no reason given")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def memory_format(mode: Mode, step: Step) -> list[str]:
+    """Whether any weight has as many axes as the format is for."""
+    formats = modes.MEMORY_FORMATS[mode.memory_format]
+    if not formats or any(tensor.dim() in formats for tensor in step.module.parameters()):
+        return []
+    return [f"{mode.memory_format} changed no weight: the network has no 2-d or 3-d convolution"]
+
+
+def precision(spec: Spec, step: Step) -> list[str]:
+    """Whether any weight, or under autocast any operator, has the type of the mode."""
+    name = spec.mode.precision
+    chosen = modes.PRECISIONS[name]
+    if chosen.autocast is not None:
+        return [] if _computes_in(chosen.autocast, spec, step) else [
+            f"{name} changed nothing: no operator of the network runs in"
+            f" {_dtype(chosen.autocast)} under autocast"
+        ]  # fmt: skip
+    if chosen.dtype == torch.float32:
+        return []
+    if step.own_types and step.own_types == {chosen.dtype}:
+        return [f"{name} changed nothing: the network's own weights are {_dtype(chosen.dtype)}"]
+    if not step.own_types:
+        return [f"{name} changed no weight: the network has none in floating point"]
+    return []
+
+
+def _dtype(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _computes_in(dtype: torch.dtype, spec: Spec, step: Step) -> bool:
+    """Whether one pass of the module that is not compiled yields any tensor of a type."""
+    seen = _Types()
+    with torch.no_grad(), modes.autocast(spec.mode, spec.device), seen:
+        step.module(*step.inputs)
+    return dtype in seen.types
+
+
+class _Types(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the types of what operators yield."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.types: set[torch.dtype] = set()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.types |= {leaf.dtype for leaf in pytree.tree_leaves(found) if isinstance(leaf, Tensor)}
+        return found

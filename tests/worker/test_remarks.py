@@ -1,0 +1,89 @@
+"""A mode that changed nothing, or less than it says, gets a line; others get none."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import pytest
+import torch
+from torch import nn
+
+from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.worker import build, modes, remarks
+
+DENSE = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
+POOL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+COMPLETE = {"stats": {"unique_graphs": 1}, "frames": {"total": 1, "ok": 1}}
+
+
+@pytest.fixture(autouse=True)
+def _flags_restored():
+    with modes.restored():
+        yield
+
+
+def said(module: nn.Module, mode: Mode, own: torch.dtype = torch.float32) -> list[str]:
+    spec = Spec(Workload("mine:net", 1, (3, 8, 8)), mode, Device(), 1)
+    step = build.inference(spec, copy.deepcopy(module), (torch.rand(1, 3, 8, 8),))
+    step.own_types = frozenset({own} if [*module.parameters()] else ())
+    return remarks.remarks(spec, step)
+
+
+@pytest.mark.parametrize(
+    ("module", "mode"),
+    [
+        (nn.Conv2d(3, 4, 3), Mode()),
+        (nn.Conv2d(3, 4, 3), Mode(memory_format="channels_last")),
+        (nn.Conv2d(3, 4, 3), Mode(precision="amp=bf16")),
+        (nn.Conv2d(3, 4, 3), Mode(precision="bf16")),
+        (DENSE, Mode(precision="amp=bf16")),
+    ],
+)
+def test_a_mode_that_did_its_work_gets_no_remark(module: nn.Module, mode: Mode) -> None:
+    assert said(module, mode) == []
+
+
+@pytest.mark.parametrize("module", [POOL, DENSE])
+def test_channels_last_without_a_weight_that_has_the_format(module: nn.Module) -> None:
+    assert said(module, Mode(memory_format="channels_last")) == [
+        "channels_last changed no weight: the network has no 2-d or 3-d convolution"
+    ]
+
+
+def test_precisions_without_anything_to_do() -> None:
+    assert said(POOL, Mode(precision="amp=bf16")) == [
+        "amp=bf16 changed nothing: no operator of the network runs in bfloat16 under autocast"
+    ]
+    assert said(POOL, Mode(precision="bf16")) == [
+        "bf16 changed no weight: the network has none in floating point"
+    ]
+    own = nn.Conv2d(3, 4, 3).bfloat16()
+    assert said(own, Mode(precision="bf16"), torch.bfloat16) == [
+        "bf16 changed nothing: the network's own weights are bfloat16"
+    ]
+
+
+LIMIT = "Dynamo recompile limit exceeded\n  Explanation: …"
+BREAK = "Call to `torch._dynamo.graph_break()`\n  Explanation: …"
+
+
+@pytest.mark.parametrize(
+    ("counters", "disabled", "lines"),
+    [
+        (COMPLETE, "", []),
+        ({}, "TORCHDYNAMO_DISABLE",
+         ["compile compiled nothing: the compiler is disabled by TORCHDYNAMO_DISABLE"]),
+        ({}, "", ["compile compiled nothing: 0 graphs"]),
+        ({**COMPLETE, "graph_break": {BREAK: 2}}, "",
+         ["compile is interrupted by 2 graph breaks: Call to `torch._dynamo.graph_break()`"]),
+        ({**COMPLETE, "unimplemented": {LIMIT: 1}, "frames": {"total": 9, "ok": 8}}, "",
+         ["compile reached torch's limit of recompilations; later calls run without it"]),
+        ({"stats": {"calls_captured": 1}, "frames": {"total": 1}}, "",
+         ["compile compiled nothing: 0 graphs", "compile failed on 1 frame, which run without it"]),
+    ],
+)  # fmt: skip
+def test_what_the_compiler_left_out(
+    counters: Mapping[str, Mapping[str, int]], disabled: str, lines: list[str]
+) -> None:
+    assert remarks.compiler_words("default", counters, disabled=disabled) == lines
