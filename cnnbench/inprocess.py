@@ -12,7 +12,6 @@ from __future__ import annotations
 import copy
 import functools
 import random
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from torch.utils import _pytree as pytree
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
 from cnnbench.record import Cost, Record, Run
+from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, remarks, sampling
@@ -60,8 +60,8 @@ def measure(
     specs = _specs(module, inputs, texts, Device.parse(device))
     where = environment.describe()
     name = store.new_run_name()
-    with modes.restored(), tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
-        path = Path(folder) / "reference.npz"
+    with modes.restored(), scratch_directory() as folder:
+        path = folder / "reference.npz"
         kind = open_device(specs[0].device)
         reference = _reference(specs, module, inputs, plan.seed, path)
         players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]

@@ -51,7 +51,7 @@ def _allowed() -> set[str]:
 LEVELS = _levels()
 ALLOWED = _allowed()
 # The door of api plays worker and runner in one process.
-OWN_OF_THE_DOOR = {"store"}
+OWN_OF_THE_DOOR = {"store", "scratch"}
 # codec raises errors; the two lowest of the table know each other and nothing else does.
 ALLOWED_BESIDE = {("codec", "errors")}
 

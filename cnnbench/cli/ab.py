@@ -134,7 +134,7 @@ def command(
     rule = SequentialRule(threshold, least=pairs[0], most=pairs[1])
     how = PairedPlan(rule, replace(plan, slices=slices), budget)
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    with pair.pinned(core), pair.terminable(), sides.opened(both, where, pythons) as opened:
+    with pair.pinned(core), sides.opened(both, where, pythons) as opened:
         job = paired.prepare(opened, grid, how, who, fake_slowdown)
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)

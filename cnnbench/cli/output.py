@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import files
+from cnnbench.cli.streams import read_by_nobody
 from cnnbench.errors import StoreError
 from cnnbench.inert import line
 
@@ -58,6 +59,18 @@ def _written(how: Callable[[Path, bytes], None], path: Path, text: str) -> None:
         how(path, text.encode("utf8", "replace"))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def also(text: str, output: Path | None = None) -> None:
+    """Print, or write, what is kept in files or said by the exit code as well.
+
+    A standard output that was closed from the start, as daemons close it, is no fault then.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if output is not None or not read_by_nobody():
+        write(text, output)
 
 
 def coloured(wish: str, output: Path | None) -> bool:

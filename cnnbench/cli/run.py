@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,7 @@ import click
 
 from cnnbench import store, trust
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import keep, say
+from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -144,15 +143,15 @@ def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
 def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:
     """Print the table; leave it in files too, unless nothing is new."""
     found = entries([stored])
-    click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
         say(f"cnnbench: {problem}")
+    paths = _write_reports(stored) if new else []
+    also(render(tidy(found), "json") if as_json else _ending(found, "table"))
     if new:
-        say(f"kept in {stored.path}: {', '.join(_write_reports(stored))}")
+        say(f"kept in {stored.path}: {', '.join(paths)}")
     else:
         say(f"cnnbench: {stored.path} is complete; nothing was measured")
     measuring.refuse_failed(stored)
-    sys.stdout.flush()
 
 
 def _write_reports(stored: StoredRun) -> list[str]:

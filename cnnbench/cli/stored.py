@@ -22,7 +22,7 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
         StoreError: one is not a run directory.
     """
     with store.uncollected():
-        runs = [store.read(path) for path in paths]
+        runs = [store.read(path, reports=True) for path in paths]
         gc.freeze()
     for problem in (problem for run in runs for problem in run.problems):
         say(f"cnnbench: {problem}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench.cli import options, output
-from cnnbench.cli.output import say, write
+from cnnbench.cli.output import also, say, write
 from cnnbench.errors import StoreError
 from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
 
@@ -66,7 +66,7 @@ def show(judgement: Judgement, view: View, to: Destinations, command: str) -> No
     Raises:
         StoreError: one cannot be written.
     """
-    view.write(text([judgement], view.kind))
+    also(text([judgement], view.kind), view.output)
     if to.junit is not None:
         write(junit.render(judgement, command), to.junit)
     if to.markdown is not None:

@@ -7,6 +7,7 @@ API call it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -272,7 +273,8 @@ def resume(
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
-        _measure(Job(specs, {}, macs, plan, environment, who), writer, watcher)
+        job = Job(specs, {}, macs, plan, environment, who)
+        _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
 
 
@@ -284,7 +286,7 @@ def wanted(
     Raises:
         UsageError: it names models that are neither the user's own nor ``allowed``.
     """
-    names = {*stored.missing, *(stored.failed if retry_failed else ())}
+    names = {*stored.missing, *stored.unfinished, *(stored.failed if retry_failed else ())}
     planned = [name for name in stored.manifest.specs if name in names]
     return trust.specs(planned, stored.path, allowed)
 
@@ -295,15 +297,20 @@ def differences(old: Environment, new: Environment) -> list[str]:
     return [name for name in names if old.hard.get(name) != new.hard.get(name)]
 
 
-def _measure(job: Job, writer: Writer, watcher: Watcher) -> None:
+def _measure(
+    job: Job, writer: Writer, watcher: Watcher, kept: Mapping[str, Record] | None = None
+) -> None:
     impossible = [_refused(spec, job) for spec in job.specs if spec.id in job.impossible]
     if impossible:
         writer.append(impossible)
     for record in impossible:
         watcher.finished(record)
-    session = Session(job.executor, job.plan, job.environment, watcher, job.macs)
-    for records in session.run(job.work):
-        writer.append(records)
+    session = Session(job.executor, job.plan, job.environment, watcher, job.macs, kept)
+    # Closed at once if the disk takes no more, so that no worker outlives it.
+    with closing(session.run(job.work)) as measured:
+        for records in measured:
+            writer.append(records)
+    writer.drop_superseded()
 
 
 def _refused(spec: Spec, job: Job) -> Record:
