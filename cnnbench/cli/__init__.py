@@ -105,11 +105,11 @@ class Lazy(click.Group):
             try:
                 code = self._code(*args, **extra)
             except (Interrupted, KeyboardInterrupt, click.Abort) as error:
-                click.echo(f"cnnbench: {error if str(error) else 'interrupted'}", err=True)
+                say(f"cnnbench: {error if str(error) else 'interrupted'}")
                 code = signals.exit_code
         lost = streams.ended()
         if lost is not None:
-            click.echo(f"cnnbench: {lost}", err=True)
+            say(f"cnnbench: {lost}")
             # A verdict is known by its exit code, whether or not its table could be printed.
             code = code or UsageError.exit_code
         sys.exit(code)
