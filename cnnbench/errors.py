@@ -16,7 +16,7 @@
     │   ├── WorkerDied        3    it ended early: exit code or signal
     │   ├── WorkerTimeout     3    it did not answer in time
     │   └── WorkerRaised      3    it answered with an exception
-    └── Interrupted         130    Ctrl-C; what was measured is on disk
+    └── Interrupted         130    Ctrl-C (another signal: 128 + its number); results are kept
 
 An error message is one sentence: what is wrong, where, and how to fix it.
 """
@@ -134,6 +134,6 @@ class WorkerRaised(WorkerError):
 
 
 class Interrupted(CnnbenchError):
-    """The user pressed Ctrl-C."""
+    """The user pressed Ctrl-C, or a signal said the same."""
 
     exit_code = 130

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes
+from cnnbench import axes, files
+from cnnbench.codec import decode, without_unknown
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, StoreError, UnknownName, UsageError
 from cnnbench.facts import Check
@@ -95,7 +96,7 @@ def read(paths: Sequence[Path], kind: str = "pytest-benchmark") -> (
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(files.read_text(path))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -141,15 +142,54 @@ def _run(
     number: int, samples: tuple[int, ...], iterations: int, sitting: Sitting, kind: str
 ) -> Run:
     # A name of its own per file: nothing of another file was measured beside it.
-    told = hashlib.sha256(f"{sitting.taken} {samples}".encode()).hexdigest()[:8]
+    told = f"{sitting.taken} {samples}".encode("utf8", "replace")
     return Run(
         round=number,
-        ensemble=f"imported-{told}-{number}",
+        ensemble=f"imported-{hashlib.sha256(told).hexdigest()[:8]}-{number}",
         slices=Slices.of([Slice(0, iterations, samples)]),
         warmup_ns=(),
         build_ns=0,
         check=Check("unchecked", reason=f"imported from {kind}"),
     )
+
+
+@dataclass(frozen=True)
+class _Cpu:
+    """What pytest-benchmark says of a processor, as far as it is used."""
+
+    brand_raw: str | None = None
+    brand: str | None = None
+    count: int | None = None
+
+
+@dataclass(frozen=True)
+class _Machine:
+    """``machine_info`` of pytest-benchmark, as far as it is used."""
+
+    machine: str | None = None
+    cpu: _Cpu | None = None
+    python_version: str | None = None
+    cnnbench_fingerprint: str | None = None
+    torch: str | None = None
+    system: str | None = None
+    release: str | None = None
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """``commit_info`` of pytest-benchmark, as far as it is used."""
+
+    id: str | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of pytest-benchmark, as far as it is used."""
+
+    benchmarks: tuple[Any, ...]
+    machine_info: _Machine | None = None
+    commit_info: _Commit | None = None
+    datetime: str | None = None
 
 
 def _pytest_benchmark(data: Any, place: str) -> Sitting:
@@ -158,29 +198,31 @@ def _pytest_benchmark(data: Any, place: str) -> Sitting:
         raise StoreError(f"{place}: not a pytest-benchmark file: it has no 'benchmarks'")
     if not benchmarks:
         raise StoreError(f"{place}: its list of 'benchmarks' is empty; there is nothing to import")
-    machine = data.get("machine_info") or {}
-    cpu = machine.get("cpu") or {}
+    file = decode(_File, without_unknown(_File, data), place)
+    machine = file.machine_info or _Machine()
+    cpu = machine.cpu or _Cpu()
     hard = {
-        "architecture": machine.get("machine"),
-        "cpu": cpu.get("brand_raw") or cpu.get("brand"),
-        "cores_usable": cpu.get("count"),
-        "python": machine.get("python_version"),
-        "fingerprint": machine.get("cnnbench_fingerprint"),
-        "torch": {"version": machine.get("torch")} if machine.get("torch") else None,
+        "architecture": machine.machine,
+        "cpu": cpu.brand_raw or cpu.brand,
+        "cores_usable": cpu.count,
+        "python": machine.python_version,
+        "fingerprint": machine.cnnbench_fingerprint,
+        "torch": {"version": machine.torch} if machine.torch else None,
     }
     soft = {
-        "system": machine.get("system"),
-        "kernel": machine.get("release"),
-        "commit": (data.get("commit_info") or {}).get("id"),
+        "system": machine.system,
+        "kernel": machine.release,
+        "commit": None if file.commit_info is None else file.commit_info.id,
     }
     known = {key: value for key, value in hard.items() if value is not None}
     timed = tuple(_timed(one, f"{place}: benchmarks[{n}]") for n, one in enumerate(benchmarks))
-    return Sitting(known, soft, str(data.get("datetime") or ""), timed)
+    return Sitting(known, soft, file.datetime or "", timed)
 
 
 def _timed(one: Any, place: str) -> Timed:
     try:
-        name, stats = one["fullname"], one["stats"]
+        name, stats = str(one["fullname"]), one["stats"]
+        name.encode()  # half of a surrogate pair has no place in an id
         iterations = int(stats.get("iterations") or 1)
         data = stats.get("data") or [stats["median"]]
         samples = tuple(round(float(value) * iterations * 1e9) for value in data)
@@ -190,12 +232,13 @@ def _timed(one: Any, place: str) -> Timed:
         raise StoreError(f"{place}: not a benchmark with a fullname and stats") from None
     if not samples or min(samples) <= 0 or not math.isfinite(sum(samples)) or iterations < 1:
         raise StoreError(f"{place}: a time that is not positive")
+    decode(tuple[int, ...], [iterations, *samples], f"{place}: iterations and nanoseconds")
     whole = all(type(count) is int and count > 0 for count in counts)
     if not whole or sum(counts) != len(samples):
         raise StoreError(f"{place}: its rounds do not have as many samples as there are")
     ends = [*accumulate(counts)]
     return Timed(
-        name=str(name),
+        name=name,
         rounds=tuple(samples[end - count : end] for end, count in zip(ends, counts, strict=True)),
         iterations=iterations,
         spec=spec,

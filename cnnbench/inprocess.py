@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import random
-import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from cnnbench import analysis, store
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import Check, Reference
 from cnnbench.record import Cost, Failure, Record, Run
+from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, copies, environment, modes, raised, remarks, sampling
@@ -60,13 +60,9 @@ def measure(
     specs = _specs(module, inputs, texts, Device.parse(device))
     where = environment.describe()
     name = store.new_run_name()
-    with (
-        modes.restored(),
-        references.random_states_kept(),
-        tempfile.TemporaryDirectory(prefix="cnnbench-") as folder,
-    ):
+    with modes.restored(), references.random_states_kept(), scratch_directory() as folder:
         kind = open_device(specs[0].device)
-        shared = _shared(specs, _settled(module, inputs, plan.seed), inputs, plan, Path(folder))
+        shared = _shared(specs, _settled(module, inputs, plan.seed), inputs, plan, folder)
         tried = [_player(spec, shared, kind, plan) for spec in specs]
         players = [one for one in tried if isinstance(one, _Player)]
         rounds = range(plan.rounds) if players else ()

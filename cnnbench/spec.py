@@ -356,7 +356,8 @@ class Spec:
         Raises:
             UsageError: not an id of this form.
         """
-        match = _ID.fullmatch(text)
+        # What is not printable is quoted in an id; a file's may hold commands to a terminal.
+        match = _ID.fullmatch(text) if text.isprintable() else None
         if match is None:
             raise UsageError(
                 f"'{text}' is not a spec id; one looks like"

@@ -1,8 +1,9 @@
 """Run directories: ``manifest.json``, ``environment.json`` and ``records.jsonl``.
 
-A run is written once and only ever added to: one write per batch of records, flushed to disk, so
-that a kill at any byte loses nothing that was reported. A torn last line is skipped when reading
-and closed off when resuming. Runs are merged by copying directories. Everything is JSON; nothing is
+A run is written once and only ever added to: one write per group of records, flushed to disk, so
+that a kill at any byte loses nothing that was reported. Only its end drops superseded records, by a
+new file in place of the old. A torn last line is skipped when reading and closed off when
+resuming. Runs are merged by copying directories. Everything is JSON; nothing is
 unpickled or evaluated.
 """
 
@@ -13,17 +14,18 @@ import gc
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from cnnbench import files
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import SchemaError, StoreError, UsageError
-from cnnbench.record import Record, from_json, to_json
+from cnnbench.record import Record, from_json, lean, to_json
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -80,6 +82,11 @@ class StoredRun:
         return tuple(name for name in self.manifest.specs if name not in present)
 
     @property
+    def unfinished(self) -> tuple[str, ...]:
+        """Ids of the specs that the run was to measure further rounds of."""
+        return tuple(record.id for record in self.records if record.unfinished)
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Ids of the specs whose record is a failure."""
         return tuple(record.id for record in self.records if record.failure is not None)
@@ -102,7 +109,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = os.open(path / RECORDS, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._file = files.appending(path / RECORDS)
         except OSError as error:
             raise StoreError(f"{path / RECORDS}: {error.strerror}") from error
         try:
@@ -137,6 +144,33 @@ class Writer:
         except OSError as error:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
 
+    def drop_superseded(self) -> None:
+        """Leave only the last record of each spec; the last act of a writer.
+
+        By a new file in place of the old one, so that a kill leaves one of the two. Lines that
+        cannot be read stay. Without room for the new file, the old one stays.
+        """
+        path, new = self.path / RECORDS, (self.path / RECORDS).with_suffix(".tmp")
+        try:
+            with path.open("rb") as file:
+                names = list(map(_name_on, file))
+            last = {name: number for number, name in enumerate(names)}
+            if len(last) == len(names):
+                return
+            new.unlink(missing_ok=True)
+            with path.open("rb") as file, new.open("xb") as left:
+                lines = zip(file, names, strict=True)
+                left.writelines(
+                    line
+                    for number, (line, name) in enumerate(lines)
+                    if name is None or last[name] == number
+                )
+                left.flush()
+                os.fsync(left.fileno())
+            new.replace(path)
+        except OSError:
+            new.unlink(missing_ok=True)
+
     def _close_torn_line(self) -> None:
         """End a line that a killed writer left open.
 
@@ -145,6 +179,15 @@ class Writer:
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             _write_all(self._file, b"\n")
+
+
+def _name_on(line: bytes) -> str | None:
+    """The id of the record on a line; ``None`` where there is no whole one."""
+    try:
+        name = json.loads(line)["id"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return name if isinstance(name, str) else None
 
 
 def _write_all(file: int, data: bytes) -> None:
@@ -187,33 +230,45 @@ def refuse_full(path: Path) -> None:
 
 def write_whole(path: Path, data: Any) -> None:
     """Write a JSON file so that a reader finds all of it or none."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf8") as file:
-        json.dump(data, file, indent=1, sort_keys=True)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    files.replace(path, f"{json.dumps(data, indent=1, sort_keys=True)}\n".encode())
 
 
-def read(path: Path) -> StoredRun:
+def read(path: Path, *, reports: bool = False) -> StoredRun:
     """Read a run, complete or not.
+
+    Args:
+        path: its directory.
+        reports: leave out what no report looks at, see ``record.lean``.
 
     Raises:
         StoreError: not a run directory, or not one that this version can read.
     """
+    what = _manifest(path)
+    found = _read_whole(path / ENVIRONMENT, path)
+    environment = decode(Environment, found, str(path / ENVIRONMENT))
+    records, problems = _records(path / RECORDS, lean if reports else None)
+    return StoredRun(path, what, environment, records, problems)
+
+
+def planned(path: Path) -> tuple[str, ...]:
+    """The ids of a run's whole grid.
+
+    Raises:
+        StoreError: not a run directory.
+    """
+    return _manifest(path).specs
+
+
+def _manifest(path: Path) -> Manifest:
     what = decode(Manifest, _read_whole(path / MANIFEST, path), str(path / MANIFEST))
     if what.schema != _SCHEMA:
         raise SchemaError(f"{path / MANIFEST}: schema {what.schema} is not known to this version")
-    found = _read_whole(path / ENVIRONMENT, path)
-    environment = decode(Environment, found, str(path / ENVIRONMENT))
-    records, problems = _records(path / RECORDS)
-    return StoredRun(path, what, environment, records, problems)
+    return what
 
 
 def _read_whole(path: Path, run: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf8"))
+        return json.loads(files.read_text(path))
     except FileNotFoundError:
         raise StoreError(f"{run} is not a cnnbench run: it has no {path.name}") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -226,10 +281,14 @@ def _reason(error: Exception) -> str:
     return "not valid JSON; is it a complete file of cnnbench?"
 
 
-def _records(path: Path) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+# What is done to every record as it is read.
+_Change = Callable[[Record], Record] | None
+
+
+def _records(path: Path, change: _Change) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     try:
-        with path.open("rb") as file, uncollected():
-            return _parsed(path, _now(file))
+        with files.opened(path) as file, uncollected():
+            return _parsed(path, _now(file), change)
     except FileNotFoundError:
         return (), ()
     except OSError as error:
@@ -256,7 +315,9 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tuple[str, ...]]:
+def _parsed(
+    path: Path, lines: Iterable[bytes], change: _Change
+) -> tuple[tuple[Record, ...], tuple[str, ...]]:
     found: dict[str, Record] = {}
     problems, foreign = [], False
     for number, line in enumerate(lines, start=1):
@@ -272,7 +333,7 @@ def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[Record, ...], tup
             )
             continue
         found.pop(record.id, None)
-        found[record.id] = record
+        found[record.id] = record if change is None else change(record)
     if foreign and not found:
         raise StoreError(f"{path}: no line is a record; was it written by cnnbench?")
     return tuple(found.values()), tuple(problems)

@@ -51,7 +51,7 @@ def _allowed() -> set[str]:
 LEVELS = _levels()
 ALLOWED = _allowed()
 # The door of api plays worker and runner in one process.
-OWN_OF_THE_DOOR = {"store"}
+OWN_OF_THE_DOOR = {"store", "scratch"}
 # codec raises errors; the two lowest of the table know each other and nothing else does.
 ALLOWED_BESIDE = {("codec", "errors")}
 
@@ -194,6 +194,30 @@ def prints(found: list[Source]) -> list[str]:
     ]
 
 
+def other_doors_to_stderr(found: list[Source]) -> list[str]:
+    """Texts for stderr that may come from files and do not pass ``output.say``."""
+    own = {"cnnbench/cli/output.py", "cnnbench/cli/progress.py"}
+    return [
+        f"{path}:{node.lineno} writes to stderr"
+        for path, tree in found
+        for node in ast.walk(tree)
+        if path not in own and isinstance(node, ast.Call) and dotted(node.func) == "click.echo"
+        if any(keyword.arg == "err" for keyword in node.keywords)
+    ]
+
+
+def blind_reads(found: list[Source]) -> list[str]:
+    """Files of anybody opened without asking whether they are regular."""
+    readers = ("store", "imported", "gate", "cli")
+    return [
+        f"{path}:{line} calls {name}"
+        for path, tree in found
+        if part(path) in readers
+        for name, line in calls(tree)
+        if name.endswith((".read_text", ".read_bytes")) and not name.startswith("files.")
+    ]
+
+
 def vague_names(found: list[Source]) -> list[str]:
     vague = {"utils", "util", "common", "helpers", "helper", "misc"}
     return [path for path, _ in found if vague & set(path.removesuffix(".py").split("/"))]
@@ -262,6 +286,10 @@ RULES: dict[str, tuple[Callable[[list[Source]], list[str]], str, str]] = {
         process_starts, "cnnbench/runner/process.py", "import os\nos.fork()"),
     "only the command line prints": (
         prints, "cnnbench/store.py", "print('read')"),
+    "stderr has one door": (
+        other_doors_to_stderr, "cnnbench/cli/run.py", "click.echo('x', err=True)"),
+    "files are opened in one place": (
+        blind_reads, "cnnbench/store.py", "path.read_text()"),
     "no module has a vague name": (
         vague_names, "cnnbench/report/utils.py", ""),
     "only worker/modes.py changes global flags": (

@@ -110,6 +110,7 @@ def test_the_readme_opens_with_the_two_commands_and_ci_calls_the_second() -> Non
 LINKING = [
     ROOT / "README.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     ROOT / "bench" / "README.md",
     ROOT / "results" / "README.md",
     *PAGES,

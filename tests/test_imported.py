@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import copy
+import functools
 import json
+import math
+import operator
 from pathlib import Path
 
 import pytest
@@ -55,6 +59,63 @@ def test_the_spec_says_that_it_is_imported_and_of_what(tmp_path) -> None:
     assert Spec.parse(record.id) == record.spec
     assert any("placeholders" in note for note in record.notes)
     assert from_json(to_json(record)) == record
+
+
+JUNK = (
+    None,
+    [],
+    {},
+    "x",
+    -1,
+    0,
+    1.5,
+    True,
+    "\ud800",
+    "a\nb",
+    1e400,
+    math.nan,
+    2**70,
+    [1],
+    {"a": 1},
+)
+
+
+def places(data, path=()):
+    """Every place in JSON data."""
+    yield path
+    keys = data if isinstance(data, dict) else range(len(data) if isinstance(data, list) else 0)
+    for key in keys:
+        yield from places(data[key], (*path, key))
+
+
+def test_whatever_stands_in_a_file_it_is_read_or_refused_and_can_be_kept(tmp_path) -> None:
+    whole = json.loads(file(tmp_path / "whole", 0.1, 0.2, commit_info={"id": "a"}).read_bytes())
+    path = tmp_path / "file.json"
+    for *way, last in list(places(whole))[1:]:
+        for junk in JUNK:
+            data = copy.deepcopy(whole)
+            functools.reduce(operator.getitem, way, data)[last] = junk
+            path.write_text(json.dumps(data))
+            try:
+                _, records = imported.read([path, path])
+            except (StoreError, Incomparable):
+                continue
+            assert [from_json(json.loads(json.dumps(to_json(one)))) for one in records]
+
+
+@pytest.mark.parametrize("junk", ["x", 3, [1], True])
+@pytest.mark.parametrize("name", ["machine_info", "commit_info"])
+def test_a_foreign_file_with_a_part_of_another_type_is_one_line(
+    cnnbench_cli, tmp_path, name: str, junk: object
+) -> None:
+    data = json.loads(file(tmp_path / "whole", 0.1).read_bytes()) | {name: junk}
+    (tmp_path / "file.json").write_text(json.dumps(data))
+
+    done = cnnbench_cli("import", "file.json", "--out", "run")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert f"file.json.{name}: expected an object" in done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 @given(st.text(min_size=1, max_size=40).filter(lambda text: text.isprintable()))

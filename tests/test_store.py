@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from cnnbench import store
 from cnnbench.errors import SchemaError, StoreError
 from cnnbench.plan import Plan
+from cnnbench.report.table import entries, tidy
 from tests import made
 
 if TYPE_CHECKING:
@@ -118,6 +120,56 @@ def test_of_several_records_of_a_spec_the_last_counts(directory: Path, eager: Re
     assert len(stored.records) == 3
 
 
+def test_what_is_read_for_reports_lacks_only_what_no_report_looks_at() -> None:
+    path = Path(__file__).parents[1] / "results" / "quick-cpu"
+    whole, lean = store.read(path), store.read(path, reports=True)
+
+    assert tidy(entries([lean])) == tidy(entries([whole]))
+    runs = [run for record in lean.records for run in record.runs]
+    assert {len(run.warmup_ns) for run in runs} == {1}
+    assert not any(run.flags for run in runs)
+    assert any(run.flags for record in whole.records for run in record.runs)
+
+
+def test_superseded_records_are_dropped_and_nothing_else(directory: Path, records) -> None:
+    path = directory / store.RECORDS
+    torn = path.read_bytes().splitlines()[0][:-10]
+    path.write_bytes(path.read_bytes() + torn + b"\n\0\0\n")
+    later = replace(records[0], notes=("later",))
+    with store.Writer(directory) as writer:
+        writer.append([replace(records[0], notes=("soon",))])
+        writer.append([later])
+        before = store.read(directory)
+        writer.drop_superseded()
+
+    after = store.read(directory)
+
+    lines = path.read_bytes().splitlines()
+    assert len(lines) == len(records) + 2
+    assert torn in lines
+    assert after.records == before.records
+    assert [one for one in after.records if one.id == later.id] == [later]
+    names = {path.name for path in directory.iterdir()}
+    assert names == {store.ENVIRONMENT, store.MANIFEST, store.RECORDS}
+
+
+def test_without_room_for_another_file_the_records_stay_as_they_are(
+    directory: Path, records, monkeypatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    path = directory / store.RECORDS
+    with store.Writer(directory) as writer:
+        writer.append([replace(records[0], notes=("later",))])
+        before = path.read_bytes()
+        monkeypatch.setattr(store.os, "fsync", full)
+        writer.drop_superseded()
+
+    assert path.read_bytes() == before
+    assert not path.with_suffix(".tmp").exists()
+
+
 def test_zeros_that_a_crashed_disk_left_are_skipped(directory: Path, records) -> None:
     path = directory / store.RECORDS
     path.write_bytes(path.read_bytes() + b"\0" * 100)
@@ -127,7 +179,7 @@ def test_zeros_that_a_crashed_disk_left_are_skipped(directory: Path, records) ->
     stored = store.read(directory)
 
     assert len(stored.records) == 3
-    assert stored.records[-1].notes == ("after",)
+    assert [one.notes for one in stored.records if one.id == records[0].id] == [("after",)]
 
 
 def test_empty_lines_are_no_problem(directory: Path) -> None:
@@ -342,7 +394,8 @@ def test_short_writes_are_completed(directory: Path, eager: Record, monkeypatch)
     with store.Writer(directory) as writer:
         writer.append([replace(eager, notes=("in pieces",))])
 
-    assert store.read(directory).records[-1].notes == ("in pieces",)
+    found = [one for one in store.read(directory).records if one.id == eager.id]
+    assert [one.notes for one in found] == [("in pieces",)]
 
 
 def test_runs_merge_by_copying(directory: Path, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "ARCHITECTURE.md",
     ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
     ROOT / "bench" / "README.md",
     ROOT / "results" / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),

@@ -50,8 +50,7 @@ def analyze(
     Raises:
         UsageError: unknown phase or optimizer.
         WrongInput: a layer does not accept its input.
-        Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
-            copied.
+        Unsupported: an operator needs values and ``real`` is not set; it cannot be copied.
     """
     _check(phase, optimizer)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps

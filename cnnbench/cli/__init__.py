@@ -13,7 +13,11 @@ from typing import Any
 
 import click
 
+from cnnbench.cli.output import say
+from cnnbench.cli.signals import heard
+from cnnbench.cli.streams import Streams
 from cnnbench.errors import CnnbenchError, Interrupted, UsageError
+from cnnbench.inert import shortened
 from cnnbench.version import VERSION
 
 # One line per subcommand: name -> module with a click command called ``command``, and its line in
@@ -88,42 +92,51 @@ class Lazy(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a subcommand; handle Ctrl-C and a closed output pipe here rather than in click."""
+        """Run a subcommand; handle Ctrl-C here rather than in click."""
         try:
-            result = super().invoke(ctx)
-            sys.stdout.flush()
+            return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted("interrupted") from None
-        except BrokenPipeError:
-            # The reader of our output has gone (| head); that is no error, but Python must not try
-            # to flush again.
-            sys.stdout = None
-            sys.exit(0)
-        return result
 
     def main(self, *args: Any, **extra: Any) -> Any:
         """Run a command; an error is one line on stderr and an exit code."""
+        streams = Streams()
+        with heard() as signals:
+            try:
+                code = self._code(*args, **extra)
+            except (Interrupted, KeyboardInterrupt, click.Abort) as error:
+                say(f"cnnbench: {error if str(error) else 'interrupted'}")
+                code = signals.exit_code
+        lost = streams.ended()
+        if lost is not None:
+            say(f"cnnbench: {lost}")
+            # A verdict is known by its exit code, whether or not its table could be printed.
+            code = code or UsageError.exit_code
+        sys.exit(code)
+
+    def _code(self, *args: Any, **extra: Any) -> int:
+        """Run a command and say in a line how it failed, if it did; its exit code.
+
+        Raises:
+            Interrupted: by a signal.
+        """
         words = args[0] if args else extra.get("args")
         debug = "--debug" in (sys.argv[1:] if words is None else words)
         try:
             # Not click's own way of ending, which takes four lines for one mistake.
             status = super().main(*args, **(extra | {"standalone_mode": False}))  # type: ignore[call-overload]
-        except (CnnbenchError, click.ClickException) as error:
+        except Interrupted:
+            raise
+        except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
             if isinstance(error, _NO_ARGUMENTS):
                 click.echo(error.format_message())
-                sys.exit(0)
+                return 0
             if debug:
                 traceback.print_exc()
-            text = error.format_message() if isinstance(error, click.ClickException) else str(error)
-            click.echo(f"cnnbench: {' '.join(text.split())}{_where_to_look(error)}", err=True)
-            sys.exit(error.exit_code)
-        except Exception as error:  # noqa: BLE001 - a crash must not look like a regression, which is 1
-            if debug:
-                traceback.print_exc()
-            text, code = _unexpected(error)
-            click.echo(f"cnnbench: {text}", err=True)
-            sys.exit(code)
-        sys.exit(status if isinstance(status, int) else 0)
+            text, code = _told(error)
+            say(f"cnnbench: {shortened(text)}")
+            return code
+        return status if isinstance(status, int) else 0
 
 
 # A group without a subcommand shows its help; click before 8.2 does that without an error.
@@ -134,14 +147,17 @@ CRASHED = 70
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
-def _unexpected(error: Exception) -> tuple[str, int]:
-    """The message for an error that was not raised on purpose, and the exit code."""
+def _told(error: Exception) -> tuple[str, int]:
+    """The line for an error, and the exit code."""
+    if isinstance(error, click.ClickException):
+        text = " ".join(error.format_message().split())
+        return f"{text}{_where_to_look(error)}", error.exit_code
+    if isinstance(error, CnnbenchError):
+        return " ".join(str(error).split()), error.exit_code
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}", UsageError.exit_code
     if isinstance(error, OSError) and error.errno in _FULL:
-        # What Python has not written yet it would try to write again.
-        sys.stdout = None
-        return f"standard output: {error.strerror}", UsageError.exit_code
+        return f"a file could not be written: {error.strerror}", UsageError.exit_code
     said = " ".join(f"{type(error).__name__}: {error}".split())
     return (
         f"internal error: {said}; rerun with 'cnnbench --debug' and please report it",
@@ -170,7 +186,8 @@ Examples:
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 fine, 1 regression, 2 bad input, 3 some specs failed, 4 inconclusive,"
-    " 5 incomparable, 70 an internal error of cnnbench, 130 interrupted.",
+    " 5 incomparable, 70 an internal error of cnnbench,"
+    " 128+N interrupted by signal N (130 for Ctrl-C).",
 )
 @click.version_option(VERSION, prog_name="cnnbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")

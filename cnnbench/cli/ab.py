@@ -11,6 +11,7 @@ import click
 
 from cnnbench import gate, store
 from cnnbench.cli import measuring, options, verdicts
+from cnnbench.cli.output import say
 from cnnbench.cli.parameters import Parameter, Percent
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted, UsageError
@@ -129,11 +130,11 @@ def command(
     models, modes = paired.selection(grid.models, grid.modes, both)
     grid = replace(grid, models=models, modes=modes)
     for line in paired.notices(models, both, where):
-        click.echo(f"cnnbench: {line}", err=True)
+        say(f"cnnbench: {line}")
     rule = SequentialRule(threshold, least=pairs[0], most=pairs[1])
     how = PairedPlan(rule, replace(plan, slices=slices), budget)
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    with pair.pinned(core), pair.terminable(), sides.opened(both, where, pythons) as opened:
+    with pair.pinned(core), sides.opened(both, where, pythons) as opened:
         job = paired.prepare(opened, grid, how, who, fake_slowdown)
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)
@@ -141,7 +142,7 @@ def command(
     limits = [Threshold("latency", threshold), Threshold("output", 0, asked=False)]
     judgement = gate.judge(found, limits)
     verdicts.show(judgement, view, to, "ab")
-    click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
+    say(f"kept in {out}: base, head, {paired.VERDICTS}")
     gate.conclude(judgement, strict=strict)
 
 

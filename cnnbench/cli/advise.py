@@ -11,7 +11,7 @@ import click
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, StoreError, UsageError
@@ -87,9 +87,9 @@ def command(
     findings = advise(evidence)
     rows = entries([store.read(out)])
     text = json.dumps(_json(evidence, findings, out, rows), indent=1) + "\n"
-    write(text, out / "advice.json")
-    click.echo(text if as_json else _words(findings, rows), nl=False)
-    click.echo(f"kept in {out}: {store.RECORDS}, advice.json", err=True)
+    keep(text, out / "advice.json")
+    also(text if as_json else _words(findings, rows))
+    say(f"kept in {out}: {store.RECORDS}, advice.json")
     if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 

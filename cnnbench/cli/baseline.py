@@ -10,10 +10,11 @@ import click
 
 from cnnbench import metrics, store, units
 from cnnbench.cli import options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import say, write
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import baseline
+from cnnbench.inert import in_json
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
@@ -94,7 +95,7 @@ def _structure(grid: Grid, who: str) -> Baseline:
     found = again.inspect(specs, job.plan, who)
     for record in found.records:
         if record.failure is not None:
-            click.echo(f"cnnbench: left out: {record.id}: {record.failure.message}", err=True)
+            say(f"cnnbench: left out: {record.id}: {record.failure.message}")
     session = ", ".join(grid.models)
     return baseline.of_records(
         found.records, found.environment, source(), encode(job.plan), session
@@ -128,7 +129,7 @@ def show(file: Path, as_json: bool) -> None:
     """Show the content of a baseline file."""
     found = baseline.read(file)
     if as_json:
-        write(json.dumps(encode(found), indent=1) + "\n", None)
+        write(in_json(json.dumps(encode(found), indent=1)) + "\n", None)
         return
     write(render(_table(found), "table"), None)
 
@@ -166,13 +167,12 @@ def _captions(found: Baseline) -> list[str]:
 
 def _say(path: Path, made: Baseline) -> None:
     if made.source.dirty:
-        click.echo(
+        say(
             "cnnbench: the working tree has uncommitted changes, so this baseline file cannot be"
-            " rebuilt from its revision", err=True,
+            " rebuilt from its revision"
         )  # fmt: skip
     size = units.size(path.stat().st_size)
-    click.echo(
+    say(
         f"{path}: {units.number(len(made.specs), 'spec')},"
-        f" {units.number(len(made.sessions), 'session')}, {size}",
-        err=True,
+        f" {units.number(len(made.sessions), 'session')}, {size}"
     )

@@ -9,6 +9,7 @@ import click
 
 from cnnbench import gate
 from cnnbench.cli import measuring, options, stored, verdicts
+from cnnbench.cli.output import say
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
@@ -52,6 +53,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.destinations
 @options.view(FORMATS)
 @options.out()
+@options.allow
 @options.quiet
 @options.executor
 @options.debug
@@ -66,6 +68,7 @@ def command(
     to: Destinations,
     view: View,
     out: Path | None,
+    allowed: tuple[str, ...],
     quiet: bool,
     who: str,
 ) -> None:
@@ -80,6 +83,8 @@ def command(
         raise UsageError("--structure-only keeps no run; drop --out")
     if run is not None and out:
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
+    if run is not None and allowed:
+        raise UsageError(f"{run} is measured already, so nothing is built; drop --allow")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
@@ -88,7 +93,7 @@ def command(
     else:
         found = checking.with_now(
             kept, limits, _listener(quiet=quiet), timing=not structure_only, out=out,
-            executor=who,
+            executor=who, allowed=allowed,
         )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
     verdicts.show(judgement, view, to, "check")
@@ -101,5 +106,5 @@ def _listener(*, quiet: bool) -> Listener:
         say=pairs.say,
         run=lambda total, path: measuring.interruptible(Progress(total=total, quiet=quiet), path),
         pairs=pairs,
-        stored=lambda path: click.echo(f"kept in {path}", err=True),
+        stored=lambda path: say(f"kept in {path}"),
     )

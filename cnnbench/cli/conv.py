@@ -11,7 +11,7 @@ import click
 from cnnbench import axes, store
 from cnnbench.cli import lab as shown
 from cnnbench.cli import measuring, options, ways
-from cnnbench.cli.output import write
+from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
 from cnnbench.conv import dialects, layers, network
@@ -179,9 +179,9 @@ def _layers(
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:
-    click.echo(shown.text([stored], "json" if as_json else "table"), nl=False)
     for problem in stored.problems:
-        click.echo(f"cnnbench: {problem}", err=True)
-    write(shown.text([stored], "markdown"), stored.path / "report.md")
-    write(shown.text([stored], "csv"), stored.path / "report.csv")
-    click.echo(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md", err=True)
+        say(f"cnnbench: {problem}")
+    keep(shown.text([stored], "markdown"), stored.path / "report.md")
+    keep(shown.text([stored], "csv"), stored.path / "report.csv")
+    also(shown.text([stored], "json" if as_json else "table"))
+    say(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md")

@@ -8,6 +8,7 @@ import click
 
 from cnnbench import units
 from cnnbench.cli import options, stored
+from cnnbench.cli.output import say
 from cnnbench.report.exporting import EXPORTS, export
 from cnnbench.report.table import entries
 
@@ -40,4 +41,4 @@ def command(runs: tuple[Path, ...], view: View) -> None:
     view.write(export(entries(found), view.kind))
     failed = sum(len(run.failed) for run in found)
     if failed:
-        click.echo(f"cnnbench: left out: {units.number(failed, 'failed spec')}", err=True)
+        say(f"cnnbench: left out: {units.number(failed, 'failed spec')}")

@@ -63,7 +63,7 @@ def command(
     from cnnbench.gate import history
     from cnnbench.report import history as shown
 
-    runs = [store.read(path) for path in _runs(places)]
+    runs = [store.read(path, reports=True) for path in _runs(places)]
 
     def wanted(name: str) -> bool:
         spec = Spec.parse(name)

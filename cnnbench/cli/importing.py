@@ -8,6 +8,7 @@ import click
 
 from cnnbench import imported, store, units
 from cnnbench.cli import options
+from cnnbench.cli.output import say
 from cnnbench.imported import IMPORTS
 
 _EPILOG = """\b
@@ -37,4 +38,4 @@ def command(files: tuple[Path, ...], out: Path, kind: str) -> None:
     with store.create(out, what, environment) as writer:
         writer.append(records)
     rounds = units.number(max(one.rounds for one in records), "round")
-    click.echo(f"{out}: {units.number(len(records), 'benchmark')}, {rounds}", err=True)
+    say(f"{out}: {units.number(len(records), 'benchmark')}, {rounds}")

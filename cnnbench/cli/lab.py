@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import store
-from cnnbench.cli.output import write
+from cnnbench import files, store
+from cnnbench.cli.output import keep
 from cnnbench.codec import decode, encode
 from cnnbench.conv.layers import Extraction
 from cnnbench.conv.network import changes, networks, outcomes
@@ -30,7 +30,7 @@ LAYERS, APPLIED = "layers.json", "applied"
 
 def keep_layers(path: Path, model: str, found: Extraction) -> None:
     """Keep which layers a model has, and how often, in a run's directory."""
-    write(json.dumps({"model": model, "extraction": encode(found)}, indent=1) + "\n", path / LAYERS)
+    keep(json.dumps({"model": model, "extraction": encode(found)}, indent=1) + "\n", path / LAYERS)
 
 
 def found_networks(run: StoredRun) -> tuple[Network, ...]:
@@ -43,9 +43,11 @@ def found_networks(run: StoredRun) -> tuple[Network, ...]:
     if not path.exists():
         return ()
     try:
-        data: Any = json.loads(path.read_text(encoding="utf8"))
+        data: Any = json.loads(files.read_text(path))
         model, extraction = data["model"], decode(Extraction, data["extraction"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path}: not a list of layers ({error})") from error
     return networks(run.records, model, extraction, lab.benches([run]))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes
-from cnnbench.cli import options
+from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, UsageError
@@ -94,7 +94,7 @@ def command(
 
     def say(text: str) -> None:
         if not quiet:
-            click.echo(text, err=True)
+            output.say(text)
 
     found = list(capacity.find(job, limit, up_to, within / 100, say))
     view.write(_json(found) if view.kind == "json" else render(_table(found), view.kind))

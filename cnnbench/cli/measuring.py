@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import doctor, store, units
+from cnnbench import doctor, store, trust, units
+from cnnbench.cli.output import say
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
 
@@ -86,7 +87,7 @@ def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
 
 def _say(text: str, *, quiet: bool) -> None:
     if not quiet:
-        click.echo(f"cnnbench: {text}", err=True)
+        say(f"cnnbench: {text}")
 
 
 @contextmanager
@@ -99,11 +100,17 @@ def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
     try:
         yield progress
     except KeyboardInterrupt:
-        begun = (path / store.MANIFEST).exists()
-        how = f"; continue with: cnnbench run --resume {path}" if begun else ""
-        raise Interrupted(f"interrupted{how}") from None
+        raise Interrupted(f"interrupted{_continue(path)}") from None
     finally:
         progress.close()
+
+
+def _continue(path: Path) -> str:
+    """How to go on with a run, if it has begun; from its file, so models may need permission."""
+    if not (path / store.MANIFEST).exists():
+        return ""
+    allow = trust.options(store.planned(path), path)
+    return f"; continue with: cnnbench run --resume {path}{allow}"
 
 
 def refuse_failed(stored: StoredRun) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnnbench import axes
+from cnnbench import axes, trust
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
 from cnnbench.errors import UnknownName, UsageError
@@ -321,6 +321,11 @@ wait = click.option(
          f"  [TIME: {WAIT}]",
 )  # fmt: skip
 quiet = click.option("--quiet", "-q", is_flag=True, help="Do not show progress.")
+allow = click.option(
+    trust.OPTION, "allowed", multiple=True, metavar="MODEL",
+    help="A model, or a glob, that may be built although the file that names it, or its code, lies"
+         " outside of your working tree; may be repeated.",
+)  # fmt: skip
 executor = click.option(
     "--executor", "who", default="process", hidden=True, help="process or fake."
 )

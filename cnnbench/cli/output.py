@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from cnnbench import files
+from cnnbench.cli.streams import read_by_nobody
 from cnnbench.errors import StoreError
+from cnnbench.inert import line
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 COLOUR = ("auto", "always", "never")
@@ -22,16 +26,51 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
-    # Half of a surrogate pair, which JSON may hold, has no encoding.
-    text = text.encode("utf8", "replace").decode("utf8")
     if output is None:
+        text = text.encode("utf8", "replace").decode("utf8")
         # click takes colours out where it sees no terminal, unless told.
         click.echo(text, nl=False, color=colour)
         return
+    _written(files.write_named, output, text)
+
+
+def say(text: str) -> None:
+    """Write a line for people to stderr, whatever a file may have contributed to it."""
+    click.echo(line(text), err=True)
+
+
+def command(text: str) -> None:
+    """Give a command of ours to the CI system; on stderr, so that JSON on stdout stays whole."""
+    click.echo(text, err=True)
+
+
+def keep(text: str, path: Path) -> None:
+    """Write a file of a run directory, never through a link that lies there.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    _written(files.replace, path, text)
+
+
+def _written(how: Callable[[Path, bytes], None], path: Path, text: str) -> None:
     try:
-        output.write_text(text, encoding="utf8", newline="")
+        # Half of a surrogate pair, which JSON may hold, has no encoding.
+        how(path, text.encode("utf8", "replace"))
     except OSError as error:
-        raise StoreError(f"{output}: {error.strerror}") from error
+        raise StoreError(f"{path}: {error.strerror}") from error
+
+
+def also(text: str, output: Path | None = None) -> None:
+    """Print, or write, what is kept in files or said by the exit code as well.
+
+    A standard output that was closed from the start, as daemons close it, is no fault then.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if output is not None or not read_by_nobody():
+        write(text, output)
 
 
 def coloured(wish: str, output: Path | None) -> bool:

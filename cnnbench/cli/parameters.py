@@ -106,7 +106,7 @@ class KeyValue(Parameter):
             self.fail(f"'{value}' is not of the form width=32", param, ctx)
         try:
             return key, json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             if re.fullmatch(r"[\w.\-]+", text):
                 return key, text
             return self.fail(f"'{text}' is neither JSON nor a plain word", param, ctx)

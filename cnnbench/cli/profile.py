@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli import options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import keep, say
 from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
@@ -89,7 +89,7 @@ def command(
         click.echo(json.dumps(tables.to_json(found, depth, tables.roof_of(found)), indent=1))
     else:
         _show(found, depth, top)
-    click.echo(f"kept in {folder}: {', '.join(files)}", err=True)
+    say(f"kept in {folder}: {', '.join(files)}")
     if found.failed:
         raise SomeFailed(f"parts of the profile failed: {', '.join(found.failed)}; see its notes")
 
@@ -118,6 +118,6 @@ def _keep(found: Profile, folder: Path) -> list[str]:
         "memory.json": render(tables.memory(found), "json"),
     }
     for name, text in files.items():
-        write(text, folder / name)
+        keep(text, folder / name)
     written = [found.trace.file, found.trace.stacks] if found.trace is not None else []
     return [*filter(None, written), *files]

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import metrics, units
-from cnnbench.report.terminal import inert
+from cnnbench.cli.output import say
+from cnnbench.inert import line
 
 if TYPE_CHECKING:
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
@@ -47,9 +48,9 @@ class Progress:
             return
         left = self._left(done, total)
         if self._moving:
-            self._line(f"{self._done}/{self._total} specs{left}  {what}", end="")
+            self._line(f"{self._done}/{self._total} specs{left}  {line(what)}", end="")
         else:
-            self._line(f"[{done}/{total}{left}] {what}")
+            self._line(f"[{done}/{total}{left}] {line(what)}")
 
     def finished(self, record: Record) -> None:
         """Write one line per record, which stays."""
@@ -61,7 +62,7 @@ class Progress:
         status = "not applicable" if record.refused else record.status
         if self._colour and not record.refused:
             status = click.style(status, fg=_COLOURS[status])
-        self._line(f"{record.id}  {what}  {status}")
+        self._line(f"{line(record.id)}  {what}  {status}")
 
     def close(self) -> None:
         """Erase the moving line."""
@@ -88,7 +89,7 @@ class Progress:
 def _why(record: Record) -> str:
     if record.failure is None:
         return "not measured"
-    return inert(f"{record.failure.phase}: {record.failure.message}")
+    return line(f"{record.failure.phase}: {record.failure.message}")
 
 
 class PairProgress:
@@ -116,7 +117,7 @@ class PairProgress:
     def say(self, text: str) -> None:
         """Write a line."""
         if not self._quiet:
-            click.echo(f"cnnbench: {text}", err=True)
+            say(f"cnnbench: {text}")
 
 
 def _seen(found: Decision) -> str:

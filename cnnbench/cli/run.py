@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import store
+from cnnbench import store, trust
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import write
+from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -18,7 +18,6 @@ from cnnbench.report.scaling import ending
 from cnnbench.report.table import entries, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
-from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
-_BESIDE_RESUME = ("resume", "retry_failed", "budget", "wait", "as_json", "quiet", "debug")
+_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "wait", "as_json", "quiet",
+                  "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -58,6 +58,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
+@options.allow
 @options.wait
 @options.dry_run
 @options.as_json
@@ -73,6 +74,7 @@ def command(
     out: Path | None,
     resume: Path | None,
     retry_failed: bool,
+    allowed: tuple[str, ...],
     wait: float | None,
     dry_run: bool,
     as_json: bool,
@@ -87,11 +89,15 @@ def command(
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
-        left = _left(resume, retry_failed=retry_failed, wait=wait, quiet=quiet)
-        stored = _resume(resume, left, retry_failed=retry_failed, budget=plan.budget, quiet=quiet)
+        how = Resuming(retry_failed, plan.budget, allowed)
+        left = _left(resume, how, wait, quiet=quiet)
+        stored = _resume(resume, left, how, quiet=quiet)
+        new = left > 0
     else:
-        if retry_failed:
-            raise UsageError("--retry-failed goes with --resume DIR")
+        new = True
+        for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
+            if given:
+                raise UsageError(f"{name} goes with --resume DIR")
         job = campaign.prepare(grid, plan, who)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
@@ -99,49 +105,60 @@ def command(
         measuring.before(job.specs, job.executor, wait, quiet=quiet)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
-    _show(stored, as_json=as_json)
+    _show(stored, as_json=as_json, new=new)
 
 
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
-        click.echo(f"cnnbench: the budget may not do: {measuring.extent(job)}", err=True)
+        say(f"cnnbench: the budget may not do: {measuring.extent(job)}")
     with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
         return campaign.start(job, out, progress, name)
 
 
-def _left(path: Path, *, retry_failed: bool, wait: float | None, quiet: bool) -> int:
+@dataclass(frozen=True)
+class Resuming:
+    """What is asked for beside the run that is resumed; see ``campaign.resume``."""
+
+    retry_failed: bool
+    budget: float | None
+    allowed: tuple[str, ...]
+
+
+def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
     stored = store.read(path)
-    names = [*stored.missing, *(stored.failed if retry_failed else ())]
-    if names:
-        who = executor(stored.manifest.executor)
-        measuring.before(map(Spec.parse, names), who, wait, quiet=quiet)
-    return len(names)
+    specs = campaign.wanted(stored, retry_failed=how.retry_failed, allowed=how.allowed)
+    if specs:
+        measuring.before(specs, executor(stored.manifest.executor), wait, quiet=quiet)
+    return len(specs)
 
 
-def _resume(
-    path: Path, left: int, *, retry_failed: bool, budget: float | None, quiet: bool
-) -> StoredRun:
+def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
     with measuring.interruptible(Progress(total=left, quiet=quiet), path) as progress:
-        return campaign.resume(path, progress, retry_failed=retry_failed, budget=budget)
+        return campaign.resume(
+            path, progress, retry_failed=how.retry_failed, budget=how.budget, allowed=how.allowed
+        )
 
 
-def _show(stored: StoredRun, *, as_json: bool) -> None:
+def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:
+    """Print the table; leave it in files too, unless nothing is new."""
     found = entries([stored])
-    click.echo(render(tidy(found), "json") if as_json else _ending(found, "table"), nl=False)
     for problem in stored.problems:
-        click.echo(f"cnnbench: {problem}", err=True)
-    paths = _write_reports(stored)
-    click.echo(f"kept in {stored.path}: {', '.join(paths)}", err=True)
+        say(f"cnnbench: {problem}")
+    paths = _write_reports(stored) if new else []
+    also(render(tidy(found), "json") if as_json else _ending(found, "table"))
+    if new:
+        say(f"kept in {stored.path}: {', '.join(paths)}")
+    else:
+        say(f"cnnbench: {stored.path} is complete; nothing was measured")
     measuring.refuse_failed(stored)
-    sys.stdout.flush()
 
 
 def _write_reports(stored: StoredRun) -> list[str]:
     """Leave the tables beside the records, so that a run can be read without this program."""
     found = entries([stored])
-    write(render(tidy(found), "csv"), stored.path / "report.csv")
-    write(_ending(found, "markdown"), stored.path / "report.md")
+    keep(render(tidy(found), "csv"), stored.path / "report.csv")
+    keep(_ending(found, "markdown"), stored.path / "report.md")
     return [store.RECORDS, "report.csv", "report.md"]
 
 

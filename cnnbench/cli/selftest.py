@@ -11,6 +11,7 @@ import click
 
 from cnnbench import machine, units
 from cnnbench.cli import options
+from cnnbench.cli.output import say
 from cnnbench.errors import SomeFailed
 from cnnbench.plan import Plan
 from cnnbench.report import render
@@ -68,7 +69,7 @@ def command(
         executor(who),
         plan,
         threads or machine.default_threads(),
-        lambda text: click.echo(text, err=True),
+        say,
     )
     click.echo(_json(report) if as_json else _text(report), nl=False)
     if report.bad:

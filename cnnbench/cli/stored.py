@@ -5,9 +5,8 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING
 
-import click
-
 from cnnbench import store
+from cnnbench.cli.output import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +22,8 @@ def read(paths: Iterable[Path]) -> list[StoredRun]:
         StoreError: one is not a run directory.
     """
     with store.uncollected():
-        runs = [store.read(path) for path in paths]
+        runs = [store.read(path, reports=True) for path in paths]
         gc.freeze()
     for problem in (problem for run in runs for problem in run.problems):
-        click.echo(f"cnnbench: {problem}", err=True)
+        say(f"cnnbench: {problem}")
     return runs

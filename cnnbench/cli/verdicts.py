@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli import options
-from cnnbench.cli.output import write
+from cnnbench.cli import options, output
+from cnnbench.cli.output import also, say, write
 from cnnbench.errors import StoreError
 from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
 
@@ -66,7 +66,7 @@ def show(judgement: Judgement, view: View, to: Destinations, command: str) -> No
     Raises:
         StoreError: one cannot be written.
     """
-    view.write(text([judgement], view.kind))
+    also(text([judgement], view.kind), view.output)
     if to.junit is not None:
         write(junit.render(judgement, command), to.junit)
     if to.markdown is not None:
@@ -83,11 +83,10 @@ def text(judgements: Sequence[Judgement], kind: str) -> str:
 
 def _for_github(judgement: Judgement, command: str) -> None:
     for line in github.annotate(judgement):
-        # On stderr, where the runner reads them too and JSON on stdout stays whole.
-        click.echo(line, err=True)
+        output.command(line)
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
-        click.echo("cnnbench: GITHUB_STEP_SUMMARY is not set; no step summary written", err=True)
+        say("cnnbench: GITHUB_STEP_SUMMARY is not set; no step summary written")
         return
     try:
         with Path(path).open("a", encoding="utf8") as file:

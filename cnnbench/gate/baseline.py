@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics
+from cnnbench import files, metrics
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
@@ -307,7 +307,7 @@ def read(path: Path) -> Baseline:
         Incomparable: its schema is unknown to this version.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf8"))
+        data = json.loads(files.read_text(path))
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
@@ -334,11 +334,9 @@ def write(path: Path, what: Baseline) -> None:
     Raises:
         StoreError: it cannot be written.
     """
-    temporary = path.with_name(path.name + ".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(render(what), encoding="utf8")
-        temporary.replace(path)
+        files.replace(path, render(what).encode())
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
 

@@ -23,7 +23,7 @@ import tomllib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics
+from cnnbench import files, metrics
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.gate import facets
 from cnnbench.gate.changes import measured
@@ -117,11 +117,13 @@ def from_toml(path: Path, *, required: bool = True) -> list[Threshold]:
         UsageError: it cannot be read, or a threshold does not parse; the message says where.
     """
     try:
-        data = tomllib.loads(path.read_text(encoding="utf8"))
+        data = tomllib.loads(files.read_text(path))
     except OSError as error:
         raise UsageError(f"{path}: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{path}: not TOML: {error}") from error
+    except RecursionError:
+        raise UsageError(f"{path}: not thresholds: nested too deeply") from None
     for keys in (("tool", "cnnbench", "check"), ("check",)):
         table = _inner(data, keys)
         if table is not None:

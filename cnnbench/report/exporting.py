@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.inert import in_json
+from cnnbench.report.csv import cell
 from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
@@ -65,7 +67,7 @@ def pytest_benchmark(found: Sequence[Entry]) -> str:
         "version": "5.0.0",
         "cnnbench": VERSION,
     }  # fmt: skip
-    return json.dumps(whole, indent=1) + "\n"
+    return in_json(json.dumps(whole, indent=1)) + "\n"
 
 
 def machine_info(environment: Environment) -> dict[str, Any]:
@@ -166,7 +168,7 @@ def bmf(found: Sequence[Entry]) -> str:
             if estimate is not None:
                 measures[measure] = _bounded(estimate, factor)
         whole[one.record.id] = measures
-    return json.dumps(whole, indent=1) + "\n"
+    return in_json(json.dumps(whole, indent=1)) + "\n"
 
 
 def _bounded(estimate: Estimate, factor: float) -> dict[str, float]:
@@ -186,7 +188,7 @@ def action_benchmark(found: Sequence[Entry]) -> str:
             row["range"] = f"± {100 * time.margin:.1f}%"
         where = f"environment {one.environment.fingerprint}, {units.number(time.rounds, 'round')}"
         rows.append({**row, "extra": where})
-    return json.dumps(rows, indent=1) + "\n"
+    return in_json(json.dumps(rows, indent=1)) + "\n"
 
 
 _TIMM = ("samples_per_sec", "step_time", "batch_size", "img_size")
@@ -204,7 +206,8 @@ def timm(found: Sequence[Entry]) -> str:
               "phase", *more]  # fmt: skip
     writer = csv.DictWriter(out, header, restval="", lineterminator="\r\n")
     writer.writeheader()
-    writer.writerows(_timm_row(one.record) for one in found)
+    rows = (_timm_row(one.record) for one in found)
+    writer.writerows({name: cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench.gate.rule import VERDICTS
+from cnnbench.inert import inert
 from cnnbench.report import markdown
 from cnnbench.report.comparison import summary
 from cnnbench.report.reasons import counts, details
@@ -48,7 +49,7 @@ def _annotation(judged: Judged) -> str:
 
 def _data(text: str) -> str:
     """Data, escaped as the runner's own toolkit does it."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return inert(text, keep="\n").replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _property(text: str) -> str:

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from cnnbench.inert import in_json
+
 if TYPE_CHECKING:
     from cnnbench.report.table import Table
     from cnnbench.stats import Estimate
@@ -23,7 +25,7 @@ def render(table: Table, *, compact: bool = False) -> str:
     names = [column.name for column in table.columns]
     rows = [dict(zip(names, row, strict=True)) for row in table.rows]
     shape: dict[str, Any] = {"separators": (",", ":")} if compact else {"indent": 1}
-    return json.dumps(rows, allow_nan=False, default=_estimate, **shape) + "\n"
+    return in_json(json.dumps(rows, allow_nan=False, default=_estimate, **shape)) + "\n"
 
 
 def _estimate(value: Estimate) -> dict[str, float | None]:

@@ -5,10 +5,10 @@ A regression is a failure, a spec without a number an error, an inconclusive one
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape, quoteattr
 
+from cnnbench.inert import inert
 from cnnbench.report.reasons import details
 
 if TYPE_CHECKING:
@@ -67,13 +67,9 @@ def _case(judged: Judged) -> str:
 
 
 def _attribute(value: object) -> str:
-    return quoteattr(" ".join(_legal(str(value)).split()))
+    return quoteattr(" ".join(inert(str(value)).split()))
 
 
 def _text(value: str) -> str:
-    return escape(_legal(value))
-
-
-def _legal(value: str) -> str:
-    """The text without characters that XML 1.0 forbids."""
-    return "".join(c for c in value if c in "\n\t" or unicodedata.category(c) not in {"Cc", "Cs"})
+    # What XML 1.0 forbids is among what nobody shows.
+    return escape(inert(value, keep="\n\t"))

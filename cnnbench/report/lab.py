@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import metrics, units
 from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
+from cnnbench.inert import in_json
 from cnnbench.report import cells, render, times, usability
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
@@ -365,7 +366,7 @@ def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) 
         "networks": list(networks),
         "usability": encode(usability.by_run(entries(runs))),
     }
-    return json.dumps(whole, indent=1, allow_nan=False) + "\n"
+    return in_json(json.dumps(whole, indent=1, allow_nan=False)) + "\n"
 
 
 def _advice(one: Advice) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import html
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from cnnbench import units
+from cnnbench.inert import inert
 from cnnbench.report import cells
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 # Everything that Markdown or the HTML inside it would take for more than text.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
+
+# Where a mention, a mail address, a bare address or the number of an issue begins.
+_LINKED = re.compile(
+    r"(?<!\w)@(?=\w)|@(?=[\w-]+(?:\.[\w-]+)+)|\b(?:https?|ftp|mailto|xmpp):(?=\S)|\bwww(?=\.)"
+    r"|\\?#(?=\d)|\bGH(?=-\d)",
+    flags=re.IGNORECASE,
+)
 
 # More rows than this are folded away group by group, so that a page of them can be scanned.
 _FOLD = 50
@@ -78,7 +85,8 @@ def _part(table: Table, heading: str, body: list[list[str]], *, fold: bool) -> l
         return ["", f"**{escape(heading)}**", "", *lines]
     rows = units.number(len(body), "row")
     # Inside the tag there is no Markdown, so a backslash would show.
-    opening = f"<details><summary>{html.escape(plain(heading))} ({rows})</summary>"
+    summary = _unlinked(html.escape(plain(heading)))
+    opening = f"<details><summary>{summary} ({rows})</summary>"
     return ["", opening, "", *lines, "", "</details>"]
 
 
@@ -87,14 +95,24 @@ def _line(row: list[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that stands in a cell as it is: no markup, no pipe, no line break."""
-    return _SPECIAL.sub(_entity, plain(text))
+    """Text that stands in a cell as it is: no markup, no pipe, no line break, no link."""
+    escaped = _unlinked(_SPECIAL.sub(_entity, plain(text)))
+    # A CI system would take a line of its log that begins with two colons for a command.
+    return f"&#58;{escaped[1:]}" if escaped.startswith("::") else escaped
+
+
+def _unlinked(text: str) -> str:
+    """Escaped text in which GitHub links and notifies nobody.
+
+    It looks for names, addresses and numbers of issues in what is shown, so an entity or a
+    backslash does not help; a comment, which is not shown, divides the text.
+    """
+    return _LINKED.sub(lambda found: f"{found[0]}<!-- -->", text)
 
 
 def plain(text: str) -> str:
     """Text on one line without control characters."""
-    words = " ".join(text.split())
-    return "".join(c for c in words if unicodedata.category(c)[0] != "C")
+    return " ".join(inert(text).split())
 
 
 def _entity(match: re.Match[str]) -> str:

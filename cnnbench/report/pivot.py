@@ -54,7 +54,7 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
     index = data[keys].drop_duplicates().itertuples(index=False, name=None)
     rows = [
         (
-            *row,
+            *(None if key == "" else key for key in row),
             *(
                 _plain(cells[column].get((*row, value)), awake.get((*row, value)), column)
                 for _, column, value in parts

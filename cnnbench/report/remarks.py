@@ -36,6 +36,11 @@ def _of(run: StoredRun) -> list[str]:
             f"run {name}: not measured yet: {missing} of {units.number(total, 'spec')}"
             " (interrupted?)"
         )
+    if run.unfinished:
+        lines.append(
+            f"run {name}: fewer rounds than planned: {units.number(len(run.unfinished), 'spec')}"
+            " (interrupted?)"
+        )
     strangers = {record.environment for record in run.records} - {run.environment.fingerprint}
     if strangers:
         count = sum(record.environment in strangers for record in run.records)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING
 
+from cnnbench.inert import inert, lines
 from cnnbench.report import cells
 from cnnbench.stats import Estimate
 
@@ -26,17 +26,17 @@ def render(table: Table, *, colour: bool = False) -> str:
     header = [inert(column.title) for column in table.columns]
     widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
     right = [cells.numeric(column) for column in table.columns]
-    lines = [inert(caption) for caption in table.captions]
+    shown = [inert(caption) for caption in table.captions]
     if table.columns:
-        lines += ["", _line(header, widths, right, []), "  ".join("-" * w for w in widths)]
+        shown += ["", _line(header, widths, right, []), "  ".join("-" * w for w in widths)]
     for heading, start, end in table.parts:
-        lines += ["", inert(heading)] if heading else []
+        shown += ["", inert(heading)] if heading else []
         for row, values in zip(body[start:end], table.rows[start:end], strict=True):
             marks = [_colour(*pair) for pair in zip(table.columns, values, strict=True)]
-            lines.append(_line(row, widths, right, marks if colour else []))
+            shown.append(_line(row, widths, right, marks if colour else []))
     if table.notes:
-        lines += ["", *(inert(note) for note in table.notes)]
-    return "\n".join(lines).lstrip("\n") + "\n"
+        shown += ["", *(inert(note) for note in table.notes)]
+    return lines("\n".join(shown).lstrip("\n")) + "\n"
 
 
 def _line(row: list[str], widths: list[int], right: list[bool], marks: list[str]) -> str:
@@ -58,8 +58,3 @@ def _colour(column: Column, value: Value | Estimate) -> str:
         low, high = value.low or 0.0, value.high or 0.0
         return _GREEN if low > 1 else _RED if 0 < high < 1 else ""
     return ""
-
-
-def inert(text: str) -> str:
-    """The text without control characters, which a terminal would obey."""
-    return "".join(c if unicodedata.category(c)[0] != "C" else " " for c in text)

@@ -7,11 +7,12 @@ API call it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes, machine, named, store, suite, units
+from cnnbench import axes, machine, named, store, suite, trust, units
 from cnnbench import plan as planning
 from cnnbench.axes import NO_IMAGES
 from cnnbench.codec import decode
@@ -239,7 +240,12 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
 
 
 def resume(
-    path: Path, watcher: Watcher, *, retry_failed: bool = False, budget: float | None = None
+    path: Path,
+    watcher: Watcher,
+    *,
+    retry_failed: bool = False,
+    budget: float | None = None,
+    allowed: Sequence[str] = (),
 ) -> StoredRun:
     """Measure what a run still lacks, with its own plan; on request, failed specs again.
 
@@ -247,11 +253,12 @@ def resume(
 
     Raises:
         StoreError: not a run directory.
+        UsageError: it names models that are neither the user's own nor ``allowed``.
         Incomparable: the machine or software is not the one that the run was started on.
     """
     stored = store.read(path)
-    wanted = [*stored.missing, *(stored.failed if retry_failed else ())]
-    if not wanted:
+    specs = wanted(stored, retry_failed=retry_failed, allowed=allowed)
+    if not specs:
         return stored
     who = executor(stored.manifest.executor)
     with asking(who) as pool:
@@ -261,14 +268,27 @@ def resume(
         raise Incomparable(
             f"{path} was started in another environment (different: {changed}); start a new run"
         )
-    specs = tuple(Spec.parse(name) for name in stored.manifest.specs if name in set(wanted))
     plan = decode(Plan, dict(stored.manifest.plan), "plan")
     plan = replace(plan, budget=budget or plan.budget)
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
-        _measure(Job(specs, {}, macs, plan, environment, who), writer, watcher)
+        job = Job(specs, {}, macs, plan, environment, who)
+        _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
+
+
+def wanted(
+    stored: StoredRun, *, retry_failed: bool, allowed: Sequence[str] = ()
+) -> tuple[Spec, ...]:
+    """The specs that resuming a run measures.
+
+    Raises:
+        UsageError: it names models that are neither the user's own nor ``allowed``.
+    """
+    names = {*stored.missing, *stored.unfinished, *(stored.failed if retry_failed else ())}
+    planned = [name for name in stored.manifest.specs if name in names]
+    return trust.specs(planned, stored.path, allowed)
 
 
 def differences(old: Environment, new: Environment) -> list[str]:
@@ -277,15 +297,20 @@ def differences(old: Environment, new: Environment) -> list[str]:
     return [name for name in names if old.hard.get(name) != new.hard.get(name)]
 
 
-def _measure(job: Job, writer: Writer, watcher: Watcher) -> None:
+def _measure(
+    job: Job, writer: Writer, watcher: Watcher, kept: Mapping[str, Record] | None = None
+) -> None:
     impossible = [_refused(spec, job) for spec in job.specs if spec.id in job.impossible]
     if impossible:
         writer.append(impossible)
     for record in impossible:
         watcher.finished(record)
-    session = Session(job.executor, job.plan, job.environment, watcher, job.macs)
-    for records in session.run(job.work):
-        writer.append(records)
+    session = Session(job.executor, job.plan, job.environment, watcher, job.macs, kept)
+    # Closed at once if the disk takes no more, so that no worker outlives it.
+    with closing(session.run(job.work)) as measured:
+        for records in measured:
+            writer.append(records)
+    writer.drop_superseded()
 
 
 def _refused(spec: Spec, job: Job) -> Record:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import gate, store
+from cnnbench import gate, store, trust
 from cnnbench.codec import decode
 from cnnbench.errors import UsageError
 from cnnbench.gate import Comparison, Side, baseline, judging, side_by_side
@@ -97,6 +97,7 @@ def with_now(
     timing: bool = True,
     out: Path | None = None,
     executor: str = "process",
+    allowed: Sequence[str] = (),
 ) -> Comparison:
     """The current code, measured here, against a baseline file or run.
 
@@ -107,11 +108,13 @@ def with_now(
         timing: measure times too, not only what networks are made of.
         out: directory of the new run.
         executor: the executor's name.
+        allowed: models that may be built although they are not the user's own.
 
     Raises:
-        UsageError: there is nothing that could be measured again.
+        UsageError: there is nothing that could be measured again, or nothing that may be.
     """
-    specs = [Spec.parse(name) for name, one in old.side.records.items() if one.failure is None]
+    names = [name for name, one in old.side.records.items() if one.failure is None]
+    specs = trust.specs(names, old.path, allowed)
     if not specs:
         raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
@@ -199,6 +202,9 @@ def _cannot_rebuild(source: Source, repo: Path | None) -> str:
         return "this is not a git repository"
     if not revisions.commit(repo, source.revision):
         return f"revision {source.revision[:12]} of the baseline file is not in this repository"
+    # A file may name any commit, that of a stranger's pull request too; HEAD is the user's choice.
+    if not revisions.is_past(repo, source.revision):
+        return f"revision {source.revision[:12]} of the baseline file is not in HEAD's history"
     return ""
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import SchemaError, WorkerError, WorkerRaised
 from cnnbench.requests import Answer, Describe, Request
+from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -54,7 +53,7 @@ def ask(pool: AnyPool, request: Request[Answer], timeout: float) -> Answer:
 @contextmanager
 def asking(who: Executor) -> Iterator[AnyPool]:
     """A pool for questions, with a scratch directory of its own."""
-    with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder, who.open(Path(folder)) as pool:
+    with scratch_directory() as folder, who.open(folder) as pool:
         yield pool
 
 

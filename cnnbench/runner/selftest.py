@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import math
 import statistics
-import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, stats
@@ -25,10 +23,12 @@ from cnnbench.requests import (
 )
 from cnnbench.runner.ensemble import Ensemble
 from cnnbench.runner.inquiry import ask
+from cnnbench.scratch import scratch_directory
 from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from cnnbench.plan import Plan
     from cnnbench.record import Memory
@@ -128,13 +128,11 @@ def check(
     bench = _Bench(plan, threads)
     for number in range(plan.rounds):
         say(f"same network twice and once 10 % slower (round {number + 1} of {plan.rounds})")
-        with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
-            scratch = Path(folder)
-            with executor.open(scratch) as pool:
-                rounds.append(bench.compare(pool, number))
-                if number == 0:
-                    say("clock, sleep, memory, output check")
-                    findings = bench.singles(pool, scratch)
+        with scratch_directory() as folder, executor.open(folder) as pool:
+            rounds.append(bench.compare(pool, number))
+            if number == 0:
+                say("clock, sleep, memory, output check")
+                findings = bench.singles(pool, folder)
     same, slower = zip(*rounds, strict=True)
     return Report(
         findings=(*findings, *_comparisons(same, slower)),

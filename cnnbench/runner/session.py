@@ -1,7 +1,8 @@
 """A whole run: specs in, records out, even if some fail.
 
 Groups are measured in batches: in every round one pool serves the whole batch, so that its import
-is paid once, and a batch is small enough that a killed run loses minutes and not a night.
+is paid once. What an ensemble measured is handed over at once, so that a kill loses no more than
+the ensemble at work.
 
 Without a budget, a batch gets all its rounds before the next begins. With one, every group gets one
 round of timing first, so that every spec has an answer; what time is left goes to what is missing
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import tempfile
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench.runner.passes import Passes
 from cnnbench.runner.schedule import next_groups, settled
 from cnnbench.runner.subject import groups
+from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
@@ -52,89 +53,97 @@ class Session:
         environment: Environment,
         watcher: Watcher,
         macs: Mapping[str, int] | None = None,
+        kept: Mapping[str, Record] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Args: macs: spec id -> roughly its multiply-accumulates. clock: seconds, for budgets."""
+        """``macs`` (roughly) and what an earlier session has ``kept`` are by spec id."""
         self._executor = executor
         self._plan = plan
         self._environment = environment
         self._watcher = watcher
         self._macs = macs or {}
+        self._kept = kept or {}
         self._clock = clock
         self._began = clock()
         self._token = secrets.token_hex(4)
         self._done = 0
         self._total = 1
 
-    def run(self, work: Iterable[list[Spec]]) -> Iterator[list[Record]]:
-        """Measure batch after batch; a batch's records come together.
+    def run(self, work: Iterable[list[Spec]]) -> Generator[list[Record]]:
+        """Measure batch after batch; a group's records come after each of its ensembles.
 
-        With a budget, records of the same specs may come again, with more rounds.
+        Every time they hold all that is known by then; the last ones of a spec count.
         """
         batches: list[list[Group]] = []
         for specs in work:
             batches.append(groups(specs, first=sum(map(len, batches))))
+        for group in (group for batch in batches for group in batch):
+            group.go_on(self._kept)
         units = [sum(len(group.subjects) for group in batch) for batch in batches]
         self._total = max(1, sum(units) * (self._plan.rounds + 1))
         self._began = self._clock()
-        with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
+        with scratch_directory() as folder:
             behind = 0
             for batch, size in zip(batches, units, strict=True):
-                yield from self._hand_over(self._batch(batch, Path(folder)), batch)
+                yield from self._batch(batch, folder)
                 # A spec that failed early leaves work undone that was counted as ahead.
                 behind += size * (self._plan.rounds + 1)
                 self._done = behind
             if self._plan.budget is not None:
-                yield from self._refine([one for batch in batches for one in batch], Path(folder))
+                yield from self._refine([one for batch in batches for one in batch], folder)
 
-    def _batch(self, batch: list[Group], scratch: Path) -> list[Record]:
+    def _batch(self, batch: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """All rounds of a batch; only the first where time is short."""
         rounds = self._plan.rounds if self._plan.budget is None else 1
         for _ in range(rounds):
-            self._round(batch, scratch)
+            yield from self._round(batch, scratch)
         if self._plan.budget is None:
             for group in batch:
                 shutil.rmtree(scratch / group.name, ignore_errors=True)
-        return [
-            record for group in batch for record in group.records(self._environment.fingerprint)
-        ]
 
-    def _round(self, batch: list[Group], scratch: Path) -> None:
+    def _round(self, batch: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """One pool for the groups of a batch that still need it."""
-        waiting = [group for group in batch if not group.rounds or not settled(group, self._plan)]
+        waiting = [group for group in batch if not group.begun or not settled(group, self._plan)]
         if not waiting:
             return
         with self._executor.open(scratch) as pool:
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
-                self._visit(Passes(self._plan, pool, group, folder, self._step), group)
+                for _ in self._visit(Passes(self._plan, pool, group, folder, self._step), group):
+                    yield from self._hand_over(group)
 
-    def _visit(self, passes: Passes, group: Group) -> None:
-        """What one pool does for a group; with a budget, first answers come before the rest."""
-        first = not group.rounds
+    def _visit(self, passes: Passes, group: Group) -> Iterator[None]:
+        """What one pool does for a group; with a budget, first answers come before the rest.
+
+        A stop wherever something has become known that a kill should not take.
+        """
+        first, group.begun = not group.begun, True
         if first:
             passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
+            yield
         elif group.rounds < self._plan.rounds:
             passes.round(self._token)
+            yield
         if not group.complete and not (first and self._plan.budget is not None):
             passes.untimed()
+            yield
 
-    def _hand_over(self, records: list[Record], batch: list[Group]) -> Iterator[list[Record]]:
+    def _hand_over(self, group: Group) -> Iterator[list[Record]]:
+        hurried = self._plan.budget is not None
+        finished = settled(group, self._plan)
+        missing = "" if hurried or finished else f"{group.rounds} of {self._plan.rounds} rounds"
+        records = group.records(self._environment.fingerprint, missing)
         yield records
-        if not all(group.reported for group in batch):
+        if (hurried or finished) and not group.reported:
+            group.reported = True
             for record in records:
                 self._watcher.finished(record)
-        for group in batch:
-            group.reported = True
 
     def _refine(self, everything: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """Further rounds, as long as there is time, for whatever is still uncertain."""
         while batch := next_groups(everything, self._plan, self._left()):
-            self._round(batch, scratch)
-            fingerprint = self._environment.fingerprint
-            records = [record for group in batch for record in group.records(fingerprint)]
-            yield from self._hand_over(records, batch)
+            yield from self._round(batch, scratch)
 
     def _left(self) -> float:
         """Seconds of the budget that are left."""

@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.record import Record, with_failure
+from cnnbench.record import UNFINISHED, Record, with_failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cnnbench.facts import Algorithm, Ceilings, Reference, Structure
     from cnnbench.record import Cost, Failure, Memory, Run
@@ -51,6 +51,7 @@ class Group:
         subjects: its specs.
         shared: per workload; a group has several if it holds substitutes.
         ceilings: of the machine, probed beside the group.
+        begun: it has been visited in this session.
         rounds: how many it has had.
         round_seconds: what the last one took.
         complete: the passes that need no clock have been made.
@@ -62,6 +63,7 @@ class Group:
         self.subjects = [Subject(spec) for spec in specs]
         self.shared = {spec.workload: Shared() for spec in specs}
         self.ceilings: list[Ceilings] = []
+        self.begun = False
         self.rounds = 0
         self.round_seconds = 0.0
         self.complete = False
@@ -82,11 +84,28 @@ class Group:
         """The living subjects of one workload."""
         return [one for one in self.alive if one.spec.workload == workload]
 
-    def records(self, environment: str) -> list[Record]:
-        """Its subjects in their present state, as records that are closed now."""
-        return [self.record(one, environment) for one in self.subjects]
+    def go_on(self, kept: Mapping[str, Record]) -> None:
+        """Take over the rounds that an earlier session kept, if all its subjects have as many."""
+        found = [kept.get(one.spec.id) for one in self.subjects]
+        rounds = {len({run.round for run in one.runs}) if one else 0 for one in found}
+        if len(rounds) > 1:
+            return
+        for subject, record in zip(self.subjects, found, strict=True):
+            if record is not None:
+                subject.runs = list(record.runs)
+                self.ceilings = list(record.ceilings)
+        (self.rounds,) = rounds
 
-    def record(self, subject: Subject, environment: str) -> Record:
+    def records(self, environment: str, missing: str = "") -> list[Record]:
+        """Its subjects in their present state, as records that are closed now.
+
+        Args:
+            environment: fingerprint.
+            missing: what is still planned, if anything is.
+        """
+        return [self.record(one, environment, missing) for one in self.subjects]
+
+    def record(self, subject: Subject, environment: str, missing: str = "") -> Record:
         """One subject as a record."""
         shared = self.shared[subject.spec.workload]
         record = Record(
@@ -97,15 +116,24 @@ class Group:
             reference=shared.reference,
             memory=subject.memory,
             runs=tuple(subject.runs),
-            notes=(*shared.notes, *subject.notes, *_remarks(subject), *self._left_out(subject)),
+            notes=(
+                *shared.notes,
+                *subject.notes,
+                *_remarks(subject),
+                *self._left_out(subject, missing),
+            ),
             structure=subject.structure,
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),
         )
         return record if subject.failure is None else with_failure(record, subject.failure)
 
-    def _left_out(self, subject: Subject) -> tuple[str, ...]:
-        if self.complete or subject.failure is not None:
+    def _left_out(self, subject: Subject, missing: str) -> tuple[str, ...]:
+        if subject.failure is not None:
+            return ()
+        if missing:
+            return (f"{UNFINISHED}{missing}",)
+        if self.complete:
             return ()
         return ("memory and structure not measured: the budget left no time",)
 

@@ -62,10 +62,7 @@ def compute(
         with _Watch(plain.module) as watch:
             usual = observed(spec, plain, seed)
         first = usual.answers
-        # A call in between, or a network that alternates between two answers would look repeatable.
-        between = plain.answers()
-        next(between)
-        between.close()
+        _once_more(plain)
         second = observed(spec, plain, seed).answers
         del plain
         enter("reference float64")
@@ -98,6 +95,13 @@ def compute(
         picture_share=outputs.picture_share(first),
         rounding=rounding,
     )
+
+
+def _once_more(step: Step) -> None:
+    """A call in between, or a network that alternates between two answers looks repeatable."""
+    between = step.answers()
+    next(between)
+    between.close()
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import click
 import pytest
 
@@ -12,7 +7,6 @@ import cnnbench
 from cnnbench.cli import COMMANDS, main
 from cnnbench.version import VERSION
 
-ROOT = Path(__file__).resolve().parents[2]
 LIGHT = """
 import sys
 from cnnbench.cli import main
@@ -54,7 +48,7 @@ def test_help_names_every_command_and_every_exit_code(cnnbench_cli) -> None:
     for name, (_, line) in COMMANDS.items():
         assert f"  {name}" in text
         assert line.split()[0] in text
-    for code in ("0 fine", "2 bad input", "70 an internal error of cnnbench", "130 interrupted"):
+    for code in ("0 fine", "2 bad input", "70 an internal error of cnnbench", "128+N interrupted"):
         assert code in " ".join(text.split())
 
 
@@ -144,24 +138,6 @@ def test_an_error_stays_on_one_line_whatever_was_typed(cnnbench_cli) -> None:
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
 
 
-def test_a_reader_that_has_gone_is_no_error(tmp_path) -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "cnnbench", "list"],
-            stdout=writer,
-            stderr=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            timeout=120,
-            check=False,
-        )
-    finally:
-        os.close(writer)
-
-    assert (done.returncode, done.stderr) == (0, b"")
-
-
 @pytest.mark.parametrize("command", ["list", "doctor"])
 def test_ctrl_c_in_any_command_exits_130(cnnbench_cli, monkeypatch, command: str) -> None:
     def interrupt(*_: object) -> None:
@@ -191,14 +167,3 @@ def test_what_nobody_expected_is_one_line_and_never_looks_like_a_regression(
     assert "internal error: " in line
     assert "; rerun with 'cnnbench --debug' and please report it" in line
     assert "Traceback" in shown.stderr
-
-
-def test_a_full_disk_behind_standard_output_is_one_line(cnnbench_process) -> None:
-    full = (
-        "import sys; from cnnbench.cli import main; sys.stdout = open('/dev/full', 'w'); main({})"
-    )
-
-    done = cnnbench_process(code=full.format(["list"]))
-
-    assert done.code == 2, done.err
-    assert done.err.strip() == "cnnbench: standard output: No space left on device"

@@ -10,14 +10,32 @@ from urllib.parse import unquote
 
 import pytest
 
-from cnnbench import record, store
+from cnnbench import axes, record, store
 from cnnbench.codec import encode
+from cnnbench.report import FORMATS
 from tests import made
 
 
 @pytest.fixture
 def run(tmp_path, eager, twice_as_fast, failed):
     return made.directory(tmp_path / "a", [eager, twice_as_fast, failed])
+
+
+@pytest.mark.parametrize("field", axes.pivots())
+@pytest.mark.parametrize("kind", FORMATS)
+def test_what_only_training_has_is_missing_elsewhere_in_every_pivot(
+    cnnbench_cli, tmp_path, field: str, kind: str
+) -> None:
+    names = [made.EAGER, made.EAGER.replace("inference", "training")]
+    made.directory(tmp_path / "both", [made.record(name, [[10]] * 3) for name in names])
+
+    done = cnnbench_cli("report", "both", "--pivot", field, "--format", kind)
+
+    assert done.exit_code == 0, done.stderr
+    assert not re.search(r"\bnan\b", done.stdout, re.IGNORECASE)
+    if kind == "json":
+        for row in json.loads(done.stdout, parse_constant=pytest.fail):
+            assert row.get("optimizer") != ""
 
 
 @pytest.mark.parametrize("kind", ["table", "markdown", "csv", "json"])

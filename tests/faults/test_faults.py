@@ -165,7 +165,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_a_killed_run_leaves_no_process_and_can_be_resumed(tmp_path: Path, sent: int) -> None:
     out = tmp_path / "run"
     process = start_run(out)
@@ -174,9 +174,9 @@ def test_a_killed_run_leaves_no_process_and_can_be_resumed(tmp_path: Path, sent:
     process.send_signal(sent)
     _, errors = process.communicate(timeout=60)
 
-    assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == (-sent if sent == signal.SIGKILL else 128 + sent)
     wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in starters))
-    if sent == signal.SIGINT:
+    if sent != signal.SIGKILL:
         assert f"--resume {out}" in errors.decode()
     done = subprocess.run(
         command("run", "--resume", str(out)), capture_output=True, cwd=HERE, check=False

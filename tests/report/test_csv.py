@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from cnnbench.inert import visible
 from cnnbench.report import csv as format_csv
 from cnnbench.report.table import Column, Table, tidy
 from cnnbench.stats import Estimate
@@ -34,11 +35,20 @@ def test_what_was_not_measured_is_empty(found) -> None:
     assert (failed["latency_median_s"], failed["cuda_peak_bytes"]) == ("", "")
 
 
-@pytest.mark.parametrize("start", "=+-@\t\r")
-def test_no_text_is_a_formula(start: str) -> None:
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "::", "  ::"])
+def test_no_text_is_a_formula_or_a_command_of_a_ci_system(start: str) -> None:
     text = format_csv.render(Table((Column("a", "a"),), ((f"{start}cmd()",),)))
 
     assert rows(text)[0]["a"] == f"'{start}cmd()"
+
+
+def test_a_row_is_a_line_without_characters_that_are_obeyed() -> None:
+    value = "a\x1b[31m\n::error::\r\t\u202eb\u2028\ud800é"
+    text = format_csv.render(Table((Column("a", "a"),), ((value,),)))
+
+    shown = r"a\x1b[31m\n::error::\r\t\u202eb\u2028\ud800é"
+    assert text == f"a\r\n{shown}\r\n"
+    assert shown.replace("é", r"\xe9").encode().decode("unicode_escape") == value
 
 
 def test_negative_numbers_stay_numbers() -> None:
@@ -47,9 +57,9 @@ def test_negative_numbers_stay_numbers() -> None:
     assert text == "a\r\n-1.5\r\n-2.0\r\n"
 
 
-def test_hostile_text_reads_back_as_it_was(hostile_entries) -> None:
+def test_hostile_text_reads_back_with_escapes(hostile_entries) -> None:
     (row,) = rows(format_csv.render(tidy(hostile_entries)))
 
     assert row["model"].startswith("'=cmd")
-    assert row["notes"] == hostile_entries[0].record.notes[0]
-    assert row["error"].endswith(hostile_entries[0].record.failure.message)
+    assert row["notes"] == visible(hostile_entries[0].record.notes[0])
+    assert row["error"].endswith(visible(hostile_entries[0].record.failure.message))

@@ -28,6 +28,7 @@ def test_a_summary_looks_like_the_golden_file(found, golden) -> None:
         ("<script>", r"\textless{}script\textgreater{}"),
         ("a\n\nb\x1b[31m", "a b{[}31m"),
         ("--", "{-}{-}"),
+        ("::error::x", "{:}:error::x"),
     ],
 )
 def test_markup_comes_out_as_text(text: str, expected: str) -> None:

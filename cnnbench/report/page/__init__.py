@@ -7,6 +7,7 @@ documents that run no scripts, ``pictures`` draws the same plots into files.
 
 from __future__ import annotations
 
+import errno
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -84,6 +85,8 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
     """
     with _library("pictures need", "'cnnbench[pictures]'"):
         from cnnbench.report.page import pictures
+    if folder.is_symlink():
+        raise OSError(errno.ELOOP, "a link, which nothing is written through", str(folder))
     folder.mkdir(exist_ok=True)
     drawn = []
     for section in sections(found)[0]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
@@ -18,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cnnbench.inert import inert
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page import figures
@@ -143,9 +143,7 @@ def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
 
 def _visible(text: str) -> str:
     """The text without control characters and marks that change the direction of writing."""
-    if text.isprintable():
-        return text
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c)[0] != "C")
+    return inert(text, keep="\n")
 
 
 def _key(value: Any) -> str:

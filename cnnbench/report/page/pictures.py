@@ -5,6 +5,7 @@ The one module that knows Matplotlib, which only pictures need: ``pip install cn
 
 from __future__ import annotations
 
+import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from cnnbench import files
 from cnnbench.report.markdown import plain
 from cnnbench.report.page.palette import GREY, colour, ink, shade
 from cnnbench.report.page.parts import Boxes, Heat, Points
@@ -61,7 +63,8 @@ def save(plot: Plot, title: str, path: Path) -> None:
         rcParams.update(_STYLE)
         drawn = kinds[type(plot)](plot)  # type: ignore[operator]
         drawn.axes[0].set_title(_lines(title, _TITLE))
-        drawn.savefig(path, format="svg", metadata={"Date": None})
+        drawn.savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
+    files.replace(path, data.getvalue())
 
 
 def _short(text: str) -> str:

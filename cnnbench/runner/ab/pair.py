@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import signal
 import statistics
 import time
 from contextlib import contextmanager
@@ -204,13 +203,3 @@ def pinned(core: int | None) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Handle SIGTERM, as CI jobs send it, like Ctrl-C, so that checkouts and workers go."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError
+from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# How the names of worktrees begin.
+_NAME = "cnnbench-"
 
 
 def repository(folder: Path) -> Path | None:
@@ -32,6 +35,13 @@ def commit(repo: Path, name: str) -> str | None:
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
     done = _git(repo, *words)
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def is_past(repo: Path, name: str) -> bool:
+    """Whether a commit is HEAD or in its history."""
+    found = commit(repo, name)
+    words = ("merge-base", "--is-ancestor", str(found), "HEAD")
+    return found is not None and _git(repo, *words).returncode == 0
 
 
 def names(repo: Path) -> list[str]:
@@ -52,9 +62,10 @@ def checked_out(repo: Path, revision: str) -> Iterator[Path]:
     Raises:
         UsageError: git cannot check it out.
     """
-    with tempfile.TemporaryDirectory(prefix="cnnbench-", ignore_cleanup_errors=True) as folder:
+    with scratch_directory() as folder:
         # The last part of a worktree's path is its name in the repository.
-        path = Path(folder).resolve() / f"cnnbench-{Path(folder).name[-8:]}"
+        path = folder.resolve() / f"{_NAME}{folder.name[-8:]}"
+        _forget_abandoned(repo, folder.parent.resolve())
         try:
             # A hook of the user's must not run because something is measured.
             hooks = ("-c", f"core.hooksPath={os.devnull}")
@@ -64,6 +75,16 @@ def checked_out(repo: Path, revision: str) -> Iterator[Path]:
                 raise UsageError(f"revision {revision[:12]} cannot be checked out: {last[0]}")
             yield path
         finally:
+            _removed(repo, path)
+
+
+def _forget_abandoned(repo: Path, scratch: Path) -> None:
+    """Have the repository forget worktrees of ours whose scratch directory has been swept away."""
+    listed = _git(repo, "worktree", "list", "--porcelain").stdout.splitlines()
+    places = [line.partition(" ")[2] for line in listed if line.startswith("worktree ")]
+    for path in map(Path, places):
+        ours = path.name.startswith(_NAME) and path.parent.parent == scratch
+        if ours and not path.parent.exists():
             _removed(repo, path)
 
 

@@ -11,12 +11,10 @@ import os
 import random
 import secrets
 import statistics
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench import stats, units
@@ -28,9 +26,11 @@ from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ab import expected, pair
 from cnnbench.runner.ab.expected import Expected
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun
+from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from cnnbench.gate.rule import SequentialRule
     from cnnbench.plan import Plan
@@ -109,10 +109,10 @@ class PairedSession:
         held = {"regression"} if len(comparisons) > family.MANY else set()
         found: list[PairedOutcome] = []
         number = 0
-        with tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
+        with scratch_directory() as folder:
             while open_ones:
                 self._watcher.pair(number, len(open_ones), len(comparisons))
-                for progress, outcome in self._round(open_ones, Path(folder), number):
+                for progress, outcome in self._round(open_ones, folder, number):
                     open_ones.remove(progress)
                     found.append(outcome)
                     if outcome.verdict not in held:
