@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils import _pytree as pytree
+from torch import nn
 
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
@@ -31,6 +30,7 @@ from cnnbench.worker import build, checking, environment, modes, sampling
 from cnnbench.worker import reference as references
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.inputs import Given, flipped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,15 +57,16 @@ def measure(
     module: nn.Module, inputs: tuple[Any, ...], texts: Sequence[str], device: str, plan: Plan
 ) -> store.StoredRun:
     """Measure a module in modes; see ``cnnbench.measure``."""
-    specs = _specs(module, inputs, texts, Device.parse(device))
+    given = Given(inputs)
+    specs = _specs(module, given, texts, Device.parse(device))
     where = environment.describe()
     name = store.new_run_name()
     with modes.restored(), tempfile.TemporaryDirectory(prefix="cnnbench-") as folder:
         path = Path(folder) / "reference.npz"
         kind = open_device(specs[0].device)
-        reference = _reference(specs, module, inputs, plan.seed, path)
-        players = [_player(spec, module, inputs, reference, path, kind, plan) for spec in specs]
-        cost = _cost(module, inputs)
+        reference = _reference(specs, module, given, plan.seed, path)
+        players = [_player(spec, module, given, reference, path, kind, plan) for spec in specs]
+        cost = _cost(module, given)
         runs = [
             _round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)
         ]
@@ -77,12 +78,10 @@ def measure(
     return store.StoredRun(Path(name), what, where, records)
 
 
-def _specs(
-    module: nn.Module, inputs: tuple[Any, ...], texts: Sequence[str], device: Device
-) -> list[Spec]:
+def _specs(module: nn.Module, given: Given, texts: Sequence[str], device: Device) -> list[Spec]:
     if not isinstance(module, nn.Module):
         raise UsageError(f"measure needs a torch.nn.Module, not {type(module).__name__}")
-    tensors = [leaf for leaf in pytree.tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    tensors = given.tensors
     if not tensors or tensors[0].dim() < 2:
         raise UsageError("measure needs the module's inputs: tensors whose first axis is the batch")
     shape = tuple(tensors[0].shape)
@@ -93,22 +92,22 @@ def _specs(
     return [Spec(workload, mode, device, torch.get_num_threads()) for mode in chosen]
 
 
-def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
+def _step(spec: Spec, module: nn.Module, given: Given) -> build.Step:
     """A step on a copy of the module and of its inputs."""
-    step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
-    step.others = functools.partial(build.flipped, inputs)
+    step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(given))
+    step.others = functools.partial(flipped, given)
     return step
 
 
 def _reference(
-    specs: Sequence[Spec], module: nn.Module, inputs: tuple[Any, ...], seed: int, path: Path
+    specs: Sequence[Spec], module: nn.Module, given: Given, seed: int, path: Path
 ) -> Reference:
     spec = specs[0].plain
     precisions = sorted({one.mode.precision for one in specs} - {spec.mode.precision})
     modes.set_flags(spec.mode, spec.threads)
 
     def step(of: Spec) -> build.Step:
-        return _step(of, module, inputs)
+        return _step(of, module, given)
 
     return references.compute(spec, step, seed, path, precisions=precisions)
 
@@ -116,14 +115,14 @@ def _reference(
 def _player(
     spec: Spec,
     module: nn.Module,
-    inputs: tuple[Any, ...],
+    given: Given,
     reference: Reference,
     path: Path,
     kind: Kind,
     plan: Plan,
 ) -> _Player:
     flags = modes.set_flags(spec.mode, spec.threads)
-    built, step = sampling.timed(lambda: _step(spec, module, inputs), kind)
+    built, step = sampling.timed(lambda: _step(spec, module, given), kind)
     torch.manual_seed(plan.seed)
     first, result = sampling.timed(step.call, kind)
     check = checking.check(spec, step, plan.seed, path, reference, result)
@@ -173,9 +172,9 @@ def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -
     return taken
 
 
-def _cost(module: nn.Module, inputs: tuple[Any, ...]) -> Cost | None:
+def _cost(module: nn.Module, given: Given) -> Cost | None:
     try:
-        return analysis.analyze(copy.deepcopy(module).to("meta"), inputs).cost()
+        return analysis.analyze(copy.deepcopy(module).to("meta"), *given).cost()
     except (NotImplementedError, RuntimeError, TypeError):
         return None
 

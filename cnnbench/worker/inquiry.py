@@ -6,17 +6,15 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures.meta import on_meta
-from cnnbench.architectures.tasks import TASKS
 from cnnbench.axes import sample_shape
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.requests import Accepted
-from cnnbench.worker import build, memory
+from cnnbench.spec import Workload
+from cnnbench.worker import build, inputs, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from cnnbench import requests
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.worker.inputs import Given
     from cnnbench.worker.talk import Talk
 
 
@@ -67,14 +66,15 @@ def _refuse_other_than_modules(architecture: Architecture, arguments: Mapping[st
 def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     """Everything that the static analysis knows of one architecture."""
     architecture, shape, construct = prepared(request, talk)
-    given = inputs_of(architecture, request.batch, shape, request.phase)
+    workload = Workload(request.name, request.batch, shape, request.phase)
+    given = inputs.made(architecture, workload, 0)
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
     talk.enter("count")
     try:
         found = analysis.analyze(
             module,
-            given,
+            *given,
             phase=request.phase,
             optimizer=request.optimizer,
             real=request.real,
@@ -103,15 +103,6 @@ def prepared(
     return architecture, shape, construct
 
 
-def inputs_of(
-    architecture: Architecture, batch: int, shape: tuple[int, ...], phase: str
-) -> tuple[Any, ...]:
-    """Inputs of the task in a phase, for shapes and types only."""
-    task = TASKS[architecture.task]
-    make = task.training_inputs if phase != "inference" and task.training_inputs else task.inputs
-    return make(batch, shape, torch.Generator().manual_seed(0))
-
-
 def _with_smallest(
     architecture: Architecture, shape: tuple[int, ...], error: UsageError
 ) -> UsageError:
@@ -124,14 +115,14 @@ def _with_smallest(
 
 
 def _crosschecks(
-    construct: Callable[[], nn.Module], given: tuple[Any, ...], found: analysis.Analysis
+    construct: Callable[[], nn.Module], given: Given, found: analysis.Analysis
 ) -> tuple[CrossCheck, ...]:
     """The results of torch's and fvcore's counters, each on a separate module."""
     real = construct().eval()
     checks = []
     for against in (crosscheck.against_torch, crosscheck.against_fvcore):
         try:
-            checks.append(against(real, given, found))
+            checks.append(against(real, given.args, found, given.kwargs))
         except Unsupported as error:
             tool = against.__name__.removeprefix("against_")
             checks.append(CrossCheck(tool, error=str(error)))

@@ -9,7 +9,7 @@ import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch.utils import _pytree as pytree
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnbench.spec import Device, Mode
+
+
+# Arguments of a network, nested in any way.
+Inputs = TypeVar("Inputs")
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,8 @@ def refuse_impossible(mode: Mode, device: Device) -> None:
 
 
 def prepare(
-    mode: Mode, device: Device, module: nn.Module, inputs: tuple[Any, ...]
-) -> tuple[nn.Module, tuple[Any, ...]]:
+    mode: Mode, device: Device, module: nn.Module, inputs: Inputs
+) -> tuple[nn.Module, Inputs]:
     """Module and inputs on the device in the mode's dtype and memory format; not yet compiled.
 
     Raises:
