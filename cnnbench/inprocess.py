@@ -23,7 +23,7 @@ from torch import nn
 
 from cnnbench import analysis, store
 from cnnbench.errors import UsageError
-from cnnbench.record import Cost, Record, Run
+from cnnbench.record import Cost, Record, Run, precision_notes
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, environment, modes, sampling
@@ -158,7 +158,7 @@ def _round(
             warmup_ns=tuple(player.warmup),
             build_ns=player.build_ns,
             check=player.check,
-            flags=player.flags,
+            flags=player.flags | {**player.step.types},
         )
         for player in players
     }
@@ -189,5 +189,8 @@ def _record(
         cost=cost,
         reference=reference,
         runs=runs,
-        notes=("measured in the caller's process: peak memory not measured",),
+        notes=(
+            "measured in the caller's process: peak memory not measured",
+            *precision_notes(spec.mode, runs),
+        ),
     )

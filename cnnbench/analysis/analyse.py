@@ -39,11 +39,11 @@ def analyze(
     """Count everything about one workload without allocating or running it.
 
     Args:
-        module: on meta (``build_on_meta``) or anywhere; it is left exactly as it was.
+        module: on meta (``build_on_meta``) or anywhere; left exactly as it was.
         inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
         kwargs: its keyword arguments.
-        phase: ``training`` and ``finetune`` add a backward pass. Fine-tuning freezes everything but
-            the last layer that multiplies, unless something is frozen already.
+        phase: ``training`` and ``finetune`` add a backward pass; the latter freezes all but the
+            last layer that multiplies, unless something is frozen already.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``module output -> scalar``; without it, every differentiable output gets a gradient.
@@ -52,24 +52,21 @@ def analyze(
     Raises:
         UsageError: unknown phase or optimizer.
         WrongInput: a layer does not accept its input.
-        Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
-            copied.
+        Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
     _check(phase, optimizer)
-    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    given: Arguments = (tuple(inputs), dict(kwargs or {}))
-    arguments = _arguments(given, real=real)
-    with _workable(module, real=real) as parts:
+    arguments = _arguments(given := (tuple(inputs), dict(kwargs or {})), real=real)
+    wrapped = getattr(module, "_orig_mod", module)  # by torch.compile
+    with _workable(wrapped, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
-        passed, frozen = inference, None
+        passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            frozen = _freeze(parts, inference) if phase == "finetune" else None
-            arguments = _arguments(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+            twins = _arguments(given, real=real)
+            passed = record(parts, twins, training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
-            name=name or type(module).__name__,
+            name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(given, inference),

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.record import Record, with_failure
+from cnnbench.record import Record, precision_notes, with_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,7 +97,12 @@ class Group:
             reference=shared.reference,
             memory=subject.memory,
             runs=tuple(subject.runs),
-            notes=(*shared.notes, *subject.notes, *self._left_out(subject)),
+            notes=(
+                *shared.notes,
+                *subject.notes,
+                *precision_notes(subject.spec.mode, subject.runs),
+                *self._left_out(subject),
+            ),
             structure=subject.structure,
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),

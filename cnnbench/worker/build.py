@@ -7,8 +7,8 @@ computes the same thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +62,7 @@ class Step:
         parts: the same iteration in parts, in training phases.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: arguments like ``given``, of other pictures.
+        types: floating-point types of the module, its own and in the mode, for a run's flags.
     """
 
     call: Callable[[], Any]
@@ -72,6 +73,7 @@ class Step:
     parts: Parts | None = None
     selects: bool = False
     others: Callable[[], Iterator[Given]] = lambda: iter(())
+    types: Mapping[str, str] = field(default_factory=dict)
 
     def answers(self, *first: Any) -> Iterator[Any]:
         """What it returns for its own picture and for others, through the very inputs it times.
@@ -125,11 +127,16 @@ def construct(
 def calibrate(
     workload: Workload, architecture: Architecture, module: nn.Module, seed: int, path: str
 ) -> None:
-    """Calibrate a module, and leave what that takes for ``construct`` in a file."""
+    """Calibrate a module, and leave what that takes for ``construct`` in a file.
+
+    It is done in float32, and leaves the module there.
+    """
     pictures = replace(
         workload, batch=calibration.PICTURES, phase="inference", optimizer=OPTIMIZERS[0]
     )
     given = inputs.made(architecture, pictures, seed, -1)
+    if modes.coarsest(module) is not torch.float32:
+        module.float()
     # Other heads of a detector would find something everywhere, which takes its time to sort out.
     heads = not TASKS[architecture.task].selects
     arrays = calibration.calibrate(module, given, contractions=heads)
@@ -156,7 +163,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
     phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
         module,
-        *inputs.made(found[0], workload, seed),
+        *inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module)),
         phase=phase,
         optimizer=workload.optimizer,
         loss=loss_of(found[0], seed),
@@ -186,20 +193,23 @@ def with_new_head(module: nn.Module) -> None:
 
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
-    given = inputs.made(architecture, spec.workload, seed)
+    dtype = inputs.dtype_for(module)
+    given = inputs.made(architecture, spec.workload, seed, dtype=dtype)
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
     else:
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
-        made.others = functools.partial(inputs.others, architecture, spec.workload, seed)
+        made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
     return made
 
 
 def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
     """A forward pass of a module on what it is given, both moved to the spec's device and mode."""
+    own = modes.described(module)
     module, given = modes.prepare(spec.mode, spec.device, module, given)
+    types = {"own_dtype": own, "dtype": modes.described(module)}
     module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
 
@@ -207,13 +217,14 @@ def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
         with torch.inference_mode(), modes.autocast(spec.mode, spec.device):
             return given.to(function)
 
-    return Step(call, outputs.tensors, module, given)
+    return Step(call, outputs.tensors, module, given, types=types)
 
 
 def _training(
     spec: Spec, architecture: Architecture, module: nn.Module, given: Given, seed: int
 ) -> Step:
     convolution.check(spec)
+    own = modes.described(module)
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
@@ -226,7 +237,8 @@ def _training(
         return [loss, torch.stack(norms)] if norms else [loss]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    return Step(step.call, observe, module, given, optimizer, parts)
+    types = {"own_dtype": own, "dtype": modes.described(module)}
+    return Step(step.call, observe, module, given, optimizer, parts, types=types)
 
 
 class _TrainingStep:

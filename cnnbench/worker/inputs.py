@@ -13,9 +13,12 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from cnnbench.architectures.tasks import TASKS
+from cnnbench.worker import modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
+    from torch import nn
 
     from cnnbench.architectures.registry import Architecture
     from cnnbench.spec import Workload
@@ -57,23 +60,42 @@ def tensors(value: Any) -> list[Tensor]:
     return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def made(architecture: Architecture, workload: Workload, seed: int, number: int = 0) -> Given:
-    """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
+def made(
+    architecture: Architecture,
+    workload: Workload,
+    seed: int,
+    number: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> Given:
+    """Seeded inputs on the CPU; for training also targets, if the task needs them.
 
-    ``number`` tells the pictures apart: 0 are those that are timed.
+    Args:
+        architecture: its task says what goes in.
+        workload: how many samples of which shape, for which phase.
+        seed: of the random numbers.
+        number: tells the pictures apart: 0 are those that are timed.
+        dtype: of floating-point tensors for which nothing else is asked.
     """
     generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
     task = TASKS[architecture.task]
     make = task.inputs
     if workload.phase != "inference" and task.training_inputs is not None:
         make = task.training_inputs
-    return Given(make(workload.batch, workload.input, generator))
+    found = Given(make(workload.batch, workload.input, generator))
+    return found if dtype is torch.float32 else modes.cast(found, dtype, "cpu")
 
 
-def others(architecture: Architecture, workload: Workload, seed: int) -> Iterator[Given]:
+def others(
+    architecture: Architecture, workload: Workload, seed: int, dtype: torch.dtype
+) -> Iterator[Given]:
     """The pictures of the check beside those that are timed."""
     for number in range(1, PICTURES):
-        yield made(architecture, workload, seed, number)
+        yield made(architecture, workload, seed, number, dtype)
+
+
+def dtype_for(module: nn.Module) -> torch.dtype:
+    """The floating-point type that a module wants its inputs in: that of its first parameter."""
+    return next(iter(modes.dtypes(module)), torch.float32)
 
 
 def flipped(given: Given) -> Iterator[Given]:

@@ -67,9 +67,9 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     """Everything that the static analysis knows of one architecture."""
     architecture, shape, construct = prepared(request, talk)
     workload = Workload(request.name, request.batch, shape, request.phase)
-    given = inputs.made(architecture, workload, 0)
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
+    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
     talk.enter("count")
     try:
         found = analysis.analyze(

@@ -37,7 +37,8 @@ def layers(request: ExtractLayers, talk: Talk) -> None:
     architecture, shape, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
-    given = inputs.made(architecture, Workload(request.name, 1, shape), 0)
+    workload, dtype = Workload(request.name, 1, shape), inputs.dtype_for(module)
+    given = inputs.made(architecture, workload, 0, dtype=dtype)
     talk.answer(extract(analysis.analyze(module, *given, name=request.name)))
 
 

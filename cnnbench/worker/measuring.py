@@ -62,7 +62,11 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process() | {"moves": placement.moves},
+            flags=flags
+            | device.notes()
+            | notes
+            | _process()
+            | {"moves": placement.moves, **step.types},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

@@ -3,6 +3,10 @@
 A worker of its own runs a workload on several pictures in fp32 eager, twice, and in float64; and
 once for every narrower precision that will be judged, in float32 with every result rounded to it
 (``rounding``). The answers are left as plain arrays in a scratch directory.
+
+A network in a narrower type of its own is converted to float32, which holds its weights exactly;
+its own type is then one more precision to be judged. Where it does not run in float32, what it
+answers in its own type is the reference. One in float64 is left there.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ from __future__ import annotations
 import functools
 import math
 import random
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +26,7 @@ from torch import Tensor, nn
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import outputs
-from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
 from cnnbench.worker.rounding import Rounded, rounder
 
 if TYPE_CHECKING:
@@ -47,7 +52,7 @@ def compute(
     """Run a workload in fp32 eager twice, in float64 once, and with rounding; keep the answers.
 
     Args:
-        spec: the plain spec (eager, contiguous, fp32).
+        spec: the plain spec (eager, contiguous, the network's own precision).
         step: makes a step of a spec, always on the same weights and pictures.
         seed: of whatever the pass draws at random.
         path: where to leave the arrays (``.npz``, nothing pickled).
@@ -56,21 +61,14 @@ def compute(
         precisions: values of the precision axis whose rounding is to be known.
     """
     enter("reference fp32")
-    plain = step(spec)
-    with _Watch(plain.module) as watch:
-        first, drew = observed(spec, plain, seed)
-    second, _ = observed(spec, plain, seed)
-    del plain
+    passes = _Passes(spec, step, seed)
+    first, second, drew, watch = passes.plain()
     enter("reference float64")
-    exact = _float64(spec, step, seed) if float64 else None
-    rounding = {}
-    if exact is not None:
-        rounding["fp32"] = differences(first, exact)
+    exact = passes.float64() if float64 else None
+    rounding = {"fp32": passes.own_rounding(first, exact)}
     for precision in precisions:
         enter(f"rounding {precision}")
-        found = _rounded(spec, step, seed, precision, first)
-        if found is not None:
-            rounding[precision] = found
+        rounding[precision] = passes.rounded(precision, first)
     _keep(path, {"fp32": first, "fp64": exact or []})
     return Reference(
         repeatable=_same(first, second),
@@ -81,8 +79,106 @@ def compute(
         subnormal_layer=watch.subnormal_layer,
         pictures=len(first[0]) if first and first[0].dim() else None,
         picture_share=outputs.picture_share(first),
-        rounding=rounding,
+        rounding={name: found for name, found in rounding.items() if found is not None},
     )
+
+
+# Beside the network's own, the precisions that references are computed in.
+_SINGLE, _DOUBLE = Mode(precision="float32"), Mode(precision="fp64")
+# What converting a network to another type, or running it there, may raise.
+_REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError)
+
+
+class _Passes:
+    """The passes of a reference over one network, whose own types are put back after each."""
+
+    def __init__(self, spec: Spec, step: Steps, seed: int) -> None:
+        own = self._first = step(spec)
+        self._spec, self._step, self._seed = spec, step, seed
+        self._types = OwnTypes(own.module)
+        self._own = coarsest(own.module)
+        narrow = torch.finfo(self._own).eps > torch.finfo(torch.float32).eps
+        self._usual = replace(spec, mode=_SINGLE) if narrow else spec
+
+    def plain(self) -> tuple[Joined, Joined, bool, _Watch]:
+        """The answers that are the reference, twice; whether it drew at random; what was seen."""
+        try:
+            return self._twice(self._usual)
+        except _REFUSALS:
+            if self._usual is self._spec:
+                raise
+            self._types.restore()
+            self._usual = self._spec
+            return self._twice(self._spec)
+        finally:
+            self._types.restore()
+
+    def _twice(self, spec: Spec) -> tuple[Joined, Joined, bool, _Watch]:
+        made = self._first if spec is self._spec else self._step(spec)
+        with _Watch(made.module) as watch:
+            first, drew = observed(spec, made, self._seed)
+        second, _ = observed(spec, made, self._seed)
+        return first, second, drew, watch
+
+    def float64(self) -> Joined | None:
+        """The same pass in float64, or ``None`` for a network that insists on another dtype."""
+        return self._in(_DOUBLE)
+
+    def _in(self, mode: Mode) -> Joined | None:
+        try:
+            spec = replace(self._spec, mode=mode)
+            return observed(spec, self._step(spec), self._seed)[0]
+        except _REFUSALS:
+            return None
+        finally:
+            self._types.restore()
+
+    def own_rounding(self, plain: Joined, exact: Joined | None) -> tuple[Deviation, ...] | None:
+        """How far the network's own precision moves each output; ``None`` if that is not known."""
+        if self._usual is not self._spec:
+            return self.rounded("fp32", plain)
+        if exact is None or self._own is torch.float32:
+            return None if exact is None else differences(plain, exact)
+        # Float64 is its own reference; float32 shows how much the network amplifies rounding.
+        single = self._in(_SINGLE)
+        if single is None or self._own is not torch.float64:
+            return None
+        return tuple(_times(one, 2.0**-29) for one in differences(single, plain))
+
+    def rounded(self, precision: str, plain: Joined) -> tuple[Deviation, ...] | None:
+        """How far rounding moves each output; ``None`` where the network cannot be run that way."""
+        try:
+            spec = self._spec
+            if self._own is not torch.float32:
+                spec = replace(spec, mode=_SINGLE)
+            return self._rounded(self._step(spec), precision, plain)
+        except _REFUSALS:
+            return None
+        finally:
+            self._types.restore()
+
+    def _rounded(self, made: Step, precision: str, plain: Joined) -> tuple[Deviation, ...]:
+        tensors = [*made.module.parameters(), *made.module.buffers()]
+        kept = [tensor.detach().clone() for tensor in tensors]
+        rounded = Rounded(rounder(precision, self._own))
+        try:
+            with torch.no_grad():
+                # Autocast and TF32 round what is contracted: weights too, but neither biases nor
+                # statistics. What a network holds itself is rounded already.
+                whole = PRECISIONS[precision].dtype is not None
+                least = 2 if precision != Mode.precision else sys.maxsize
+                rounded.round_all([one for one in tensors if whole or one.dim() >= least])
+            with rounded:
+                return differences(observed(self._spec, made, self._seed)[0], plain)
+        finally:
+            with torch.no_grad():
+                for tensor, values in zip(tensors, kept, strict=True):
+                    tensor.copy_(values)
+
+
+def _times(one: Deviation, factor: float) -> Deviation:
+    whole, centred = (None if part is None else part * factor for part in (one.whole, one.centred))
+    return Deviation(whole, centred)
 
 
 def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
@@ -119,38 +215,6 @@ def _equal_states(before: list[Any], after: list[Any]) -> bool:
         torch.equal(a, b) if isinstance(a, Tensor) else a == b
         for a, b in zip(before, after, strict=True)
     )
-
-
-def _float64(spec: Spec, step: Steps, seed: int) -> Joined | None:
-    """The same pass in float64, or ``None`` for a network that insists on another dtype."""
-    try:
-        return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)[0]
-    except (RuntimeError, TypeError, ValueError):
-        return None
-
-
-def _rounded(
-    spec: Spec, step: Steps, seed: int, precision: str, plain: Joined
-) -> tuple[Deviation, ...] | None:
-    """How far rounding moves each output; ``None`` where the network cannot be run that way."""
-    made = step(spec)
-    tensors = [*made.module.parameters(), *made.module.buffers()]
-    kept = [tensor.detach().clone() for tensor in tensors]
-    rounded = Rounded(rounder(precision))
-    try:
-        with torch.no_grad():
-            # Autocast and TF32 round what is contracted: weights too, but neither biases nor
-            # statistics.
-            whole = PRECISIONS[precision].dtype != torch.float32
-            rounded.round_all([one for one in tensors if whole or one.dim() > 1])
-        with rounded:
-            return differences(observed(spec, made, seed)[0], plain)
-    except (RuntimeError, TypeError, ValueError, NotImplementedError):
-        return None
-    finally:
-        with torch.no_grad():
-            for tensor, values in zip(tensors, kept, strict=True):
-                tensor.copy_(values)
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
