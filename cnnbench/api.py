@@ -159,7 +159,8 @@ def _plan(given: Mapping[str, Any]) -> Plan:
     known = [field.name for field in dataclasses.fields(Plan)]
     for name in given:
         if name not in known:
-            raise UnknownName("plan field", name, [*known, *axes.settings()])
+            options = [how.argument for _, how in axes.asked()]
+            raise UnknownName("plan field", name, [*known, *options])
     return Plan(**given)
 
 

@@ -9,14 +9,16 @@ Knows specs; knows no records, no options of click and no formats.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
+from cnnbench import inputs, units
 from cnnbench.errors import SchemaError, UsageError
+from cnnbench.inputs import TypedInput
 from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Asking:
         several: whether a list makes as many specs; if not, a comma is part of the value, as in the
             path of a file.
         shaped: a value is numbers joined by x, and in Python a tuple of them.
+        repeated: the option may be given again; everything together is one value of the axis.
     """
 
     option: str
@@ -49,6 +52,7 @@ class Asking:
     usual: str | None = None
     several: bool = True
     shaped: bool = False
+    repeated: bool = False
 
     @property
     def argument(self) -> str:
@@ -64,6 +68,8 @@ class Asking:
         parts = [text.strip() for text in self._texts(given)]
         if not parts or not all(parts):
             raise UsageError(f"a value is missing in '{','.join(parts)}'")
+        if self.repeated:
+            return tuple(map(self.read, parts))
         found = tuple(dict.fromkeys(map(self.read, parts)))
         if len(found) > 1 and not self.several:
             raise UsageError(f"takes one value, not {len(found)}")
@@ -76,15 +82,21 @@ class Asking:
             UsageError: as ``values``.
         """
         found = self.values(given)
-        return found if self.several or not self.field else found[0]
+        return found if self.several or self.repeated or not self.field else found[0]
 
     def _texts(self, given: Any) -> list[str]:
         if isinstance(given, str):
-            return given.split(",") if self.several else [given]
+            return given.split(",") if self.several or self.repeated else [given]
         ones = [*given] if isinstance(given, Iterable) else [given]
         if self.shaped and isinstance(given, Iterable) and all(isinstance(n, int) for n in ones):
             ones = [tuple(ones)]
-        return [units.shape(one) if isinstance(one, tuple) else str(one) for one in ones]
+        return [_text(one) for one in ones]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, TypedInput):
+        return value.text
+    return units.shape(value) if isinstance(value, tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ class Axis:
         pivot: its values may become columns.
         compared: latencies of different networks compare only where it is equal.
         recorded: records say what it really was, and have a column of its name for machines.
+        kept: a setting of the workload, under the axis's name.
     """
 
     name: str
@@ -116,6 +129,7 @@ class Axis:
     pivot: bool = False
     compared: bool = False
     recorded: bool = False
+    kept: bool = False
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -139,8 +153,25 @@ def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
         default=default,
         compared=True,
         pivot=True,
+        kept=True,
         **more,
     )
+
+
+def _inputs(spec: Spec) -> str | None:
+    """The inputs of a workload, where they are more than one of the network's own type.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    text = spec.workload.setting(INPUTS, "")
+    return inputs.text_of(inputs.read_all(text)) if text else None
+
+
+def _callable(text: str) -> str:
+    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise UsageError(f"'{text}' is not of the form package.module:function")
+    return text
 
 
 def positive(text: str) -> int:
@@ -202,6 +233,9 @@ def _weights(text: str) -> str:
     return str(path.resolve())
 
 
+# Settings that say what a network is called with; see worker/inputs.py.
+INPUTS, INPUT_FACTORY = "inputs", "input_factory"
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: spec.workload.model, always=True,
@@ -220,9 +254,16 @@ AXES: tuple[Axis, ...] = (
          compared=True,
          asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
-         asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
-                       "SHAPE", "Full shape of one input sample, for your own networks.",
-                       several=False, shaped=True)),
+         asking=Asking("--input", "input", inputs.read, "[NAME=][TYPE[<LIMIT]:]SHAPE",
+                       "Full shape of one input sample, for your own networks; again for each"
+                       " further argument: int64<1000:20, mask=bool:10, t=float32:scalar.",
+                       several=False, shaped=True, repeated=True)),
+    Axis(INPUTS, _inputs, phrase="inputs {}", compared=True, pivot=True, kept=True),
+    setting(INPUT_FACTORY, None,
+            Asking("--input-factory", "", _callable, "MODULE:FUNCTION",
+                   "Your function of the batch size (and seed, if it has one) that returns the"
+                   " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
+                   several=False)),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", _size, "SIZE",
                        "Input height and width instead of each network's own, e.g. 160,224x192.",
@@ -280,7 +321,7 @@ def asking(name: str) -> Asking:
 
 def settings() -> dict[str, Axis]:
     """The axes whose values are settings of a workload, by name."""
-    return {axis.name: axis for axis, how in asked() if not how.field}
+    return {axis.name: axis for axis in AXES if axis.kept}
 
 
 def unusual(spec: Spec) -> dict[str, AxisValue]:

@@ -292,6 +292,14 @@ class Workload:
         settings = "".join(f"-{name}={quote(value, safe='')}" for name, value in self.settings)
         return f"{self.model}/{self.phase}{optimizer}-b{self.batch}-{self.shape_text}{settings}"
 
+    @property
+    def callables(self) -> tuple[str, ...]:
+        """The code of others that is imported and called to build it: ``package.module:name``."""
+        ours = (LAYER_PREFIX, "timm:", "object:")
+        own = ":" in self.architecture and not self.architecture.startswith(ours)
+        named = (self.architecture if own else "", self.setting("input_factory", ""))
+        return tuple(one for one in named if one)
+
     def setting(self, name: str, default: str) -> str:
         """The value of a further axis."""
         return dict(self.settings).get(name, default)

@@ -110,8 +110,23 @@ def _import(module: str, name: str) -> Any:
         raise UsageError(message) from error
 
 
+def named(name: str) -> Any:
+    """Return the object that ``package.module:attribute`` names; only here is it imported.
+
+    Raises:
+        UsageError: no such module or attribute.
+    """
+    module, _, path = name.partition(":")
+    target = _import(module, name)
+    for attribute in path.split("."):
+        if not hasattr(target, attribute):
+            raise UsageError(f"'{name}': '{module}' has no '{path}'")
+        target = getattr(target, attribute)
+    return target
+
+
 def from_factory(name: str) -> Architecture:
-    """Return the user's ``package.module:factory``; only here is it imported.
+    """Return the user's ``package.module:factory``.
 
     Raises:
         UsageError: no such module or attribute, or it is not callable.
@@ -121,9 +136,4 @@ def from_factory(name: str) -> Architecture:
         raise UsageError(
             f"'{name}' is not the name of an architecture; use the form 'package.module:factory'"
         )
-    target = _import(module, name)
-    for attribute in path.split("."):
-        if not hasattr(target, attribute):
-            raise UsageError(f"'{name}': '{module}' has no '{path}'")
-        target = getattr(target, attribute)
-    return _as_architecture(name, target, "user")
+    return _as_architecture(name, named(name), "user")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _SECONDS = 600.0
 
 # What a static count does not depend on.
-_NOT_COUNTED = ("mode", "device", "threads", *axes.settings())
+_NOT_COUNTED = ("mode", "device", "threads", *(axes.settings().keys() - {axes.INPUT_FACTORY}))
 
 _EPILOG = """\b
 Examples:
@@ -113,6 +113,7 @@ def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostRepo
             batch=batch,
             phase=phase,
             optimizer=optimizer,
+            settings=grid.kept,
             real=real,
             rows=rows in {"layers", "ops"},
             crosscheck=rows == "crosschecks",

@@ -6,10 +6,10 @@ API call it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import machine, store, suite, units
 from cnnbench import plan as planning
@@ -93,8 +93,7 @@ def _work_out(
     environment = describe(pool)
     device = here(grid.device, environment)
     _refuse_idle_options(plan, device)
-    outside = suite.outside(grid.models)
-    known = suite.facts(grid.models) | facts_outside(pool, outside, grid.arguments, plan.timeout)
+    known = suite.facts(grid.models) | facts_outside(pool, grid, plan.timeout)
     refused = _refused_shapes(pool, grid, known)
     modes = modes or suite.modes(grid.modes, device)
     found = suite.expand(grid, device, modes, known, refused)
@@ -135,20 +134,22 @@ def memory_limit(device: Device) -> int | None:
     return round(_MEMORY_SHARE * available)
 
 
-def facts_outside(
-    pool: AnyPool, names: Sequence[str], arguments: Mapping[str, Any], seconds: float
-) -> dict[str, Facts]:
-    """Ask a worker about models that the catalogue does not hold.
+def facts_outside(pool: AnyPool, grid: Grid, seconds: float) -> dict[str, Facts]:
+    """Ask a worker about models that the catalogue does not hold, or does not know the inputs of.
 
     Importing them is its business.
 
     Raises:
         UsageError: there is no such model.
     """
+    names = grid.models if grid.own_inputs else suite.outside(grid.models)
     if not names:
         return {}
     found = {}
-    requests = [Resolve(name=name, arguments=arguments) for name in names]
+    requests = [
+        Resolve(name=name, arguments=grid.arguments, shape=grid.input, settings=grid.kept)
+        for name in names
+    ]
     answers = ask_each(pool, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
@@ -165,7 +166,7 @@ def _refused_shapes(
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
     found: dict[tuple[str, tuple[int, ...]], str] = {}
-    if grid.arguments:
+    if grid.arguments or grid.own_inputs:
         return found
     shapes = {name: suite.shapes_of(grid, known[name]) for name in grid.models if name not in own}
     for place in range(max(map(len, shapes.values()), default=0)):

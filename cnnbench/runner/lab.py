@@ -148,7 +148,7 @@ def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:
     if order.model is None:
         return ()
     names = (order.model,)
-    outside = campaign.facts_outside(pool, suite.outside(names), {}, seconds)
+    outside = campaign.facts_outside(pool, Grid(tuple(names)), seconds)
     known = suite.facts(names) | outside
     return known[order.model].input
 

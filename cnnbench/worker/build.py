@@ -19,6 +19,7 @@ from cnnbench import analysis, architectures
 from cnnbench.architectures import variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
+from cnnbench.errors import Unsupported
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import calibration, convolution, inputs, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
@@ -115,13 +116,23 @@ def construct(
     """
     architecture = resolve(workload)
     torch.manual_seed(seed)
-    module = architectures.build(architecture, **workload.keywords)
+    module = made(architecture, workload)
     loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
         with_new_head(module)
     if weights is not None:
         loaded.calibrate(module, weights)
     return architecture, module.train(workload.phase != "inference")
+
+
+def made(architecture: Architecture, workload: Workload) -> nn.Module:
+    """The network of a workload as its builder leaves it, lazy layers shaped by its inputs."""
+    single = replace(workload, batch=1, phase="inference", optimizer=OPTIMIZERS[0])
+
+    def given(module: nn.Module) -> Given:
+        return inputs.made(architecture, single, 0, dtype=inputs.dtype_for(module))
+
+    return architectures.build(architecture, given, **workload.keywords)
 
 
 def calibrate(
@@ -150,7 +161,14 @@ def built(spec: Spec, seed: int, weights: str | None = None) -> Step:
 
 
 def counted(workload: Workload, seed: int) -> analysis.Analysis:
-    """A workload counted on the meta device."""
+    """A workload counted on the meta device; on real tensors if its values decide what it does."""
+    try:
+        return _counted(workload, seed, real=False)
+    except Unsupported:
+        return _counted(workload, seed, real=True)
+
+
+def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
     found: list[Architecture] = []
 
     def make() -> nn.Module:
@@ -158,7 +176,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         found.append(architecture)
         return module
 
-    module = analysis.build_on_meta(make)
+    module = make() if real else analysis.build_on_meta(make)
     # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
     phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
@@ -166,6 +184,7 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         *inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module)),
         phase=phase,
         optimizer=workload.optimizer,
+        real=real,
         loss=loss_of(found[0], seed),
     )
 

@@ -1,26 +1,34 @@
-"""What a network is called with: pictures made for its task, the same in every process.
+"""What a network is called with, the same in every process.
 
-Inputs are random but seeded. They are made on the CPU; ``modes`` moves them.
+Pictures made for its task, tensors of the shapes and types that a user names, or what a function
+of the user's returns. Inputs are random but seeded. They are made on the CPU; ``modes`` moves them.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from cnnbench.architectures import sources
+from cnnbench.architectures.pictures import photographs, pictures
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.worker import modes
+from cnnbench.axes import INPUT_FACTORY, INPUTS
+from cnnbench.errors import UsageError
+from cnnbench.inputs import USUAL_LIMIT, read_all
+from cnnbench.worker import modes, randomness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import nn
 
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.inputs import TypedInput
     from cnnbench.spec import Workload
 
 # Batches of pictures that an output is checked on; a single layer is checked on one.
@@ -76,21 +84,90 @@ def made(
         number: tells the pictures apart: 0 are those that are timed.
         dtype: of floating-point tensors for which nothing else is asked.
     """
-    generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
-    task = TASKS[architecture.task]
-    make = task.inputs
-    if workload.phase != "inference" and task.training_inputs is not None:
-        make = task.training_inputs
-    found = Given(make(workload.batch, workload.input, generator))
+    at = (seed + _APART * number) % 2**63
+    generator = torch.Generator().manual_seed(at)
+    # The caller may be in the middle of building on the meta device.
+    with torch.device("cpu"):
+        if factory := workload.setting(INPUT_FACTORY, ""):
+            return _returned(factory, workload.batch, at)
+        if typed := workload.setting(INPUTS, ""):
+            return _typed(read_all(typed), workload.batch, generator, dtype)
+        found = Given(_of_task(architecture, workload)(workload.batch, workload.input, generator))
     return found if dtype is torch.float32 else modes.cast(found, dtype, "cpu")
+
+
+def _of_task(architecture: Architecture, workload: Workload) -> Callable[..., tuple[Any, ...]]:
+    task = TASKS[architecture.task]
+    if workload.phase != "inference" and task.training_inputs is not None:
+        return task.training_inputs
+    return task.inputs
+
+
+def _typed(
+    wanted: Sequence[TypedInput], batch: int, generator: torch.Generator, dtype: torch.dtype
+) -> Given:
+    made = [(one.name, _tensor(one, batch, generator, dtype)) for one in wanted]
+    return Given(
+        tuple(tensor for name, tensor in made if not name),
+        {name: tensor for name, tensor in made if name},
+    )
+
+
+def _tensor(
+    wanted: TypedInput, batch: int, generator: torch.Generator, dtype: torch.dtype
+) -> Tensor:
+    """Pictures or noise; whole numbers below a limit, and pictures of bytes."""
+    kind: torch.dtype = getattr(torch, wanted.type) if wanted.type else dtype
+    if kind.is_complex:
+        real, imaginary = (pictures(batch, wanted.shape, generator) for _ in range(2))
+        return torch.complex(real, imaginary)
+    if kind.is_floating_point:
+        return pictures(batch, wanted.shape, generator).to(kind)
+    if kind is torch.uint8 and wanted.limit is None and len(wanted.shape) > 1:
+        return (photographs(batch, wanted.shape, generator) * 255).to(kind)
+    limit = wanted.limit or USUAL_LIMIT
+    return torch.randint(limit, (batch, *wanted.shape), generator=generator).to(kind)
+
+
+def _returned(factory: str, batch: int, seed: int) -> Given:
+    """What a user's function makes; every generator is seeded, and ``seed`` given if it has one.
+
+    Raises:
+        UsageError: there is no such function, or it returns no tensor.
+    """
+    function = sources.named(factory)
+    if not callable(function):
+        raise UsageError(f"'{factory}' is a {type(function).__name__}, not a function")
+    takes = "seed" in inspect.signature(function).parameters
+    with randomness.left_alone():
+        randomness.seed_everything(seed)
+        found = _arranged(function(batch, **({"seed": seed} if takes else {})))
+    if not found.tensors:
+        raise UsageError(f"'{factory}' returned no tensor, but inputs of a network are wanted")
+    return found
+
+
+def _arranged(value: Any) -> Given:
+    """A tuple is positional arguments, a dict keywords, ``(args, kwargs)`` both."""
+    match value:
+        case dict():
+            return Given((), value)
+        case (tuple() | list() as args, dict() as kwargs):
+            return Given(tuple(args), kwargs)
+        case tuple():
+            return Given(value)
+    return Given((value,))
 
 
 def others(
     architecture: Architecture, workload: Workload, seed: int, dtype: torch.dtype
 ) -> Iterator[Given]:
-    """The pictures of the check beside those that are timed."""
+    """The pictures of the check beside those that are timed, as far as they have their shapes."""
+    shapes = [one.shape for one in made(architecture, workload, seed, 0, dtype).tensors]
     for number in range(1, PICTURES):
-        yield made(architecture, workload, seed, number, dtype)
+        found = made(architecture, workload, seed, number, dtype)
+        if [one.shape for one in found.tensors] == shapes:
+            yield found
 
 
 def dtype_for(module: nn.Module) -> torch.dtype:

@@ -34,11 +34,10 @@ GENERATED = {
 
 def layers(request: ExtractLayers, talk: Talk) -> None:
     """The convolutions of one architecture at a sample shape."""
-    architecture, shape, construct = inquiry.prepared(request, talk)
+    architecture, workload, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
-    workload, dtype = Workload(request.name, 1, shape), inputs.dtype_for(module)
-    given = inputs.made(architecture, workload, 0, dtype=dtype)
+    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
     talk.answer(extract(analysis.analyze(module, *given, name=request.name)))
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import math
-import random
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from torch import Tensor, nn
 
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import outputs
+from cnnbench.worker import outputs, randomness
 from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
 from cnnbench.worker.rounding import Rounded, rounder
 
@@ -183,38 +182,14 @@ def _times(one: Deviation, factor: float) -> Deviation:
 
 def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
     """What a step answers to every picture, and whether it drew random numbers."""
-    seed_everything(seed)
-    before = _random_states()
+    randomness.seed_everything(seed)
+    before = randomness.states()
     answers = [
         [outputs.comparable(one) for one in step.observe(result)] for result in step.answers(*first)
     ]
     counts = {len(one) for one in answers}
     joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
-    return joined, not _equal_states(before, _random_states())
-
-
-def seed_everything(seed: int) -> None:
-    """Seed every generator that a network may draw from."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
-
-
-def _random_states() -> list[Any]:
-    """Where the random number generators stand, that of the CUDA device in use included."""
-    kind, keys, *rest = np.random.get_state()
-    states = [torch.get_rng_state(), random.getstate(), (kind, np.asarray(keys).tobytes(), *rest)]
-    # A device that has not been touched has drawn nothing, and asking would start it.
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states.append(torch.cuda.get_rng_state())
-    return states
-
-
-def _equal_states(before: list[Any], after: list[Any]) -> bool:
-    return all(
-        torch.equal(a, b) if isinstance(a, Tensor) else a == b
-        for a, b in zip(before, after, strict=True)
-    )
+    return joined, not randomness.equal(before, randomness.states())
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
