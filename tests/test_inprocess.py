@@ -70,7 +70,7 @@ def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monke
     # Writing the plan down reads every field.
     monkeypatch.setattr(store, "manifest", lambda run, *_: store.Manifest(run, "", (), {}, ""))
     Watched.read.clear()
-    inprocess.measure(module, (torch.randn(2, 3, 8, 8),), ["eager"], "cpu", plan)
+    inprocess.measure(module, ((torch.randn(2, 3, 8, 8),), {}), ["eager"], "cpu", plan)
 
     assert Watched.read & {field.name for field in dataclasses.fields(Plan)} == {*IN_PROCESS}
 
@@ -80,7 +80,7 @@ def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monke
     [
         (3, torch.ones(1, 3), "torch.nn.Module"),
         (nn.ReLU().eval(), None, "inputs"),
-        (nn.ReLU(), torch.ones(1, 3), "eval()"),
+        ("resnet18", torch.ones(1, 3), "cnnbench.run('resnet18')"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(what, given, words: str) -> None:

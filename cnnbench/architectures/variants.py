@@ -6,10 +6,12 @@ torchvision, timm and users, and raises where it cannot.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer
 from torch.nn.parameter import is_lazy as lazy
 from torch.utils import _pytree as pytree
 
@@ -132,6 +134,15 @@ def without_auxiliary(module: nn.Module) -> nn.Module:
 def is_lazy(module: nn.Module) -> bool:
     """Whether some layer still needs an input to determine its shape."""
     return any(lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
+
+
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a module with lazy layers, whose buffers ``copy.deepcopy`` alone refuses."""
+    empty: Any = UninitializedBuffer  # whose annotations lack its arguments
+    memo: dict[int, Any] = {
+        id(one): empty(device=one.device, dtype=one.dtype) for one in module.buffers() if lazy(one)
+    }
+    return copy.deepcopy(module, memo)
 
 
 def materialise(

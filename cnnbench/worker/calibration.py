@@ -142,6 +142,8 @@ class _Calibration:
         return self._arrays
 
     def _hook(self, part: nn.Module) -> Any:
+        if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
+            return None
         if _is_norm(part):
             return part.register_forward_pre_hook(self._norm)
         if self._contractions and isinstance(part, _CONTRACTIONS):

@@ -255,7 +255,10 @@ class _Watch:
 
     def __enter__(self) -> _Watch:
         leaves = [
-            (name, part) for name, part in self._module.named_modules() if not any(part.children())
+            (name, part)
+            for name, part in self._module.named_modules()
+            # Scripted modules take no hooks.
+            if not any(part.children()) and not isinstance(part, torch.jit.ScriptModule)
         ]
         self._handles = [
             part.register_forward_hook(functools.partial(self._look, name)) for name, part in leaves
