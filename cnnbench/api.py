@@ -209,10 +209,6 @@ def measure(
     Raises:
         CnnbenchError: the request is wrong, or no mode could be measured.
     """
-    if isinstance(module, str):
-        raise UsageError(
-            f"measure takes a module object, not a name; cnnbench.run('{module}') takes names"
-        )
     if "phase" in plan:
         raise UsageError(
             "measure times inference only; for training steps name what makes the network:"

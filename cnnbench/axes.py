@@ -116,6 +116,7 @@ class Axis:
         compared: latencies of different networks compare only where it is equal.
         recorded: records say what it really was, and have a column of its name for machines.
         kept: a setting of the workload, under the axis's name.
+        spelled: has a column of its own for machines; what has none is in the spec's id.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Axis:
     compared: bool = False
     recorded: bool = False
     kept: bool = False
+    spelled: bool = True
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -258,12 +260,12 @@ AXES: tuple[Axis, ...] = (
                        "Full shape of one input sample, for your own networks; again for each"
                        " further argument: int64<1000:20, mask=bool:10, t=float32:scalar.",
                        several=False, shaped=True, repeated=True)),
-    Axis(INPUTS, _inputs, phrase="inputs {}", compared=True, pivot=True, kept=True),
+    Axis(INPUTS, _inputs, phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
     setting(INPUT_FACTORY, None,
             Asking("--input-factory", "", _callable, "MODULE:FUNCTION",
                    "Your function of the batch size (and seed, if it has one) that returns the"
                    " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
-                   several=False)),
+                   several=False), spelled=False),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", _size, "SIZE",
                        "Input height and width instead of each network's own, e.g. 160,224x192.",
@@ -296,7 +298,7 @@ def ordered() -> list[Axis]:
 
 def tidy() -> list[Axis]:
     """Those with a column in the tables for machines that is read off the spec."""
-    return [axis for axis in ordered() if not axis.recorded]
+    return [axis for axis in ordered() if not axis.recorded and axis.spelled]
 
 
 def shown() -> list[Axis]:

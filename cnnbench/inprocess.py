@@ -9,10 +9,12 @@ own stays "not measured".
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import random
 import tempfile
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,7 +41,7 @@ from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.inputs import Given, flipped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from cnnbench.environment import Environment
     from cnnbench.facts import Reference
@@ -100,9 +102,17 @@ def cost(
 ) -> analysis.Analysis:
     """Count a module; see ``cnnbench.cost``."""
     given = Given(*arguments)
-    with randomness.left_alone():
+    with randomness.left_alone(), _copies_are_no_leaves():
         shaped = _shaped(module, given, 0)
         return analysis.analyze(shaped, *given, phase=phase, optimizer=optimizer, real=real)
+
+
+@contextlib.contextmanager
+def _copies_are_no_leaves() -> Iterator[None]:
+    """Ignore torch's warning about gradients of a copied scripted module's parameters."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        yield
 
 
 def _shaped(module: nn.Module, given: Given, seed: int) -> nn.Module:
@@ -133,6 +143,10 @@ def _training_note(module: nn.Module) -> tuple[str, ...]:
 
 
 def _specs(module: nn.Module, given: Given, texts: Sequence[str], device: Device) -> list[Spec]:
+    if isinstance(module, str):
+        raise UsageError(
+            f"measure takes a module object, not a name; cnnbench.run('{module}') takes names"
+        )
     if not isinstance(module, nn.Module):
         raise UsageError(f"measure needs a torch.nn.Module, not {type(module).__name__}")
     if not given.tensors or not given.tensors[0].dim():
@@ -184,7 +198,8 @@ class _Own:
                 f"{type(self._module).__name__} cannot be copied, and the original is never"
                 f" touched: {error}"
             ) from error
-        step = build.inference(spec, copied.eval(), _copied(self._given))
+        with _copies_are_no_leaves():
+            step = build.inference(spec, copied.eval(), _copied(self._given))
         step.others = functools.partial(flipped, self._given)
         return step
 
@@ -201,7 +216,8 @@ class _Own:
             self.no_reference = f"no reference: {said(error)}"
         for real in (False, True):  # on real tensors only if values decide what is done
             try:
-                self.cost = analysis.analyze(self._module, *self._given, real=real).cost()
+                with _copies_are_no_leaves():
+                    self.cost = analysis.analyze(self._module, *self._given, real=real).cost()
             except Exception as error:  # noqa: BLE001 - an optional figure stops nothing
                 self.notes = (f"static cost not known: {said(error)}",)
             else:

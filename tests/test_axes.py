@@ -76,7 +76,6 @@ def test_names_and_options_are_unique_and_the_order_for_machines_is_kept() -> No
     assert len(set(options)) == len(options)
     assert [axis.name for axis in axes.tidy()] == [
         "model", "mode", "device", "batch", "size", "input", "phase", "optimizer", "threads",
-        "inputs", "input_factory",
     ]  # fmt: skip
 
 

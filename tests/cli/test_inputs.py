@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from cnnbench.spec import Spec
+
 TYPED = ("--input", "int64<1000:20", "--input", "3x16x16", "--input", "mask=bool:10")
 FACTORY = ("--input-factory", "pkg.data:batch")
 PLACE = ("--device", "cpu", "--threads", "1", "--executor", "fake")
@@ -35,8 +37,9 @@ def test_a_runs_ids_hold_them_and_it_can_be_resumed(cnnbench_cli) -> None:
     again = cnnbench_cli("run", "--resume", "out")
 
     (row,) = json.loads(shown.stdout)
-    assert row["inputs"] == "int64<1000:20,3x16x16,mask=bool:10"
-    assert row["input_factory"] == "pkg.data:batch"
+    workload = Spec.parse(row["spec"]).workload
+    assert workload.setting("inputs", "") == "int64<1000:20,3x16x16,mask=bool:10"
+    assert workload.setting("input_factory", "") == "pkg.data:batch"
     assert again.exit_code == 0, again.output
 
 
