@@ -31,7 +31,8 @@ REFERENCE = st.builds(
 )
 # By the name of a field where its type does not say enough.
 NAMED = {
-    "arguments": ARGUMENTS, "settings": st.dictionaries(st.text(), st.text()), "shape": st.none() | SHAPE, "size": st.none() | SHAPE,
+    "arguments": ARGUMENTS, "shape": st.none() | SHAPE, "size": st.none() | SHAPE,
+    "settings": st.dictionaries(TEXT, TEXT, max_size=3),
     "shapes": st.dictionaries(TEXT, SHAPE, max_size=3), "warm_up": WARM_UP,
     "reference": st.none() | REFERENCE, "specs": st.lists(TEXT, max_size=3).map(tuple),
     "precisions": st.lists(TEXT, max_size=3).map(tuple),
