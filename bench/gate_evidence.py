@@ -31,11 +31,12 @@ from typing import Any
 
 from bench import gate_rules, gate_simulation
 from bench.gate_rules import WORKLOADS, specs_of
-from cnnbench.gate.rule import SequentialRule, wilson
+from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
 from cnnbench.runner.process import Processes
+from cnnbench.stats import wilson
 
 ROOT = Path(__file__).resolve().parents[1]
 CONDITIONS = (0.0, 0.3, 0.6)

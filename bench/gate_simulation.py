@@ -15,7 +15,8 @@ import random
 from collections import Counter
 from dataclasses import dataclass
 
-from cnnbench.gate.rule import SequentialRule, decide, wilson
+from cnnbench.gate.rule import SequentialRule, decide
+from cnnbench.stats import wilson
 
 NOISE = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)
 EFFECTS = (0.0, 0.03, 0.05, 0.10)

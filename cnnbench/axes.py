@@ -139,12 +139,22 @@ class Axis:
         return "" if value in {None, self.default} else self.phrase.format(value)
 
 
-def setting(name: str, default: AxisValue, asking: Asking, **more: Any) -> Axis:
-    """An axis whose value is a setting of the workload, which keeps it as text."""
+def setting(
+    name: str,
+    default: AxisValue,
+    asking: Asking,
+    stored: Callable[[str], AxisValue] | None = None,
+    **more: Any,
+) -> Axis:
+    """An axis whose value is a setting of the workload, which keeps it as text.
+
+    ``stored`` reads the kept text where that is not as it was asked for: a path in a record need
+    not exist any more.
+    """
 
     def of(spec: Spec) -> AxisValue:
         text = spec.workload.setting(name, "")
-        value: AxisValue = asking.read(text) if text else default
+        value: AxisValue = (stored or asking.read)(text) if text else default
         return value
 
     return Axis(
@@ -238,6 +248,22 @@ def _weights(text: str) -> str:
 # Settings that say what a network is called with; see worker/inputs.py.
 INPUTS, INPUT_FACTORY = "inputs", "input_factory"
 
+# No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
+NO_IMAGES = "none"
+MOST_IMAGES = 1000
+IMAGES_SECONDS = 120
+
+
+def _images(text: str) -> str:
+    """The folder's path, which is kept whole: workers may run elsewhere."""
+    if text == NO_IMAGES:
+        return text
+    path = Path(text).expanduser()
+    if not path.is_dir():
+        raise UsageError(f"'{text}' is not a directory; give one that holds pictures")
+    return str(path.resolve())
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: spec.workload.model, always=True,
@@ -284,7 +310,14 @@ AXES: tuple[Axis, ...] = (
             Asking("--weights", "", _weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
-                   CALIBRATED), recorded=True),
+                   CALIBRATED), str, recorded=True),
+    setting("images", NO_IMAGES,
+            Asking("--images", "", _images, "DIR",
+                   "A directory of your pictures, flat or with one folder per class, in place of"
+                   " seeded ones. In a run, every mode also answers once for all of them (evenly"
+                   f" spaced {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement,"
+                   " and accuracy with trained weights.",
+                   NO_IMAGES, several=False), str, recorded=True),
 )  # fmt: skip
 
 # Scripts rely on the order of the CSV's columns; axes that are not named here follow.

@@ -135,6 +135,10 @@ class Check:
             classifiers.
         error_centred: the error of what depends on the picture, of the output where it is largest.
         reason: why it is not ``ok``.
+        top1_pictures: how many samples that is a share of; all of the user's pictures, if there are
+            any and this process looked at them.
+        accuracy_top1, accuracy_top5: share of the user's pictures whose class is the likeliest, or
+            among the five likeliest; with trained weights only.
     """
 
     status: str
@@ -143,6 +147,9 @@ class Check:
     top1_agreement: float | None = None
     reason: str = ""
     error_centred: float | None = None
+    top1_pictures: int | None = None
+    accuracy_top1: float | None = None
+    accuracy_top5: float | None = None
 
     def __post_init__(self) -> None:
         if self.status not in _SEVERITY:
@@ -184,6 +191,8 @@ class Reference:
         weights: ``calibrated``, or ``random`` as the network's builder initialised them.
         rounding: precision -> for every output how far rounding alone moves it in this network;
             for ``fp32`` its distance from float64.
+        accuracy_top1, accuracy_top5: of fp32 eager, over the user's pictures; see ``Check``.
+        notes: what a reader should know of the user's pictures.
     """
 
     repeatable: bool
@@ -196,3 +205,6 @@ class Reference:
     picture_share: float | None = None
     weights: str = "random"
     rounding: Mapping[str, tuple[Deviation, ...]] = field(default_factory=dict)
+    accuracy_top1: float | None = None
+    accuracy_top5: float | None = None
+    notes: tuple[str, ...] = ()

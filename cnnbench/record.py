@@ -16,6 +16,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
 * 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
   weights, its pictures and how far rounding moves its outputs.
+* 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
+  reference its accuracy and notes.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
 
     from cnnbench.stats import Estimate
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True)
@@ -327,7 +329,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4), lambda data: data) | {3: _runs_in_columns}
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5), lambda data: data) | {3: _runs_in_columns}
 
 
 def from_json(data: Any) -> Record:

@@ -147,6 +147,13 @@ class Fits(Request[Mapping[str, str]], task="fits"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CountImages(Request[int], task="images"):
+    """How many picture files a directory of the user's holds, one of which at least is readable."""
+
+    directory: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class CountCost(SpecRequest[Cost], task="analyze"):
     """The static cost of a spec's workload, for its record."""
 
@@ -179,12 +186,14 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
         reference_path: file that they are left in.
         float64: also compute in float64.
         precisions: those whose rounding is to be known.
+        every_image: also answer for all of the user's pictures, for modes to be compared with.
         calibrate: file that calibrated weights are left in; ``None``: weights as initialised.
     """
 
     reference_path: str
     float64: bool
     precisions: tuple[str, ...] = ()
+    every_image: bool = False
     calibrate: str | None = None
 
 
@@ -368,7 +377,7 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    Describe, Resolve, Fits, CountCost, ReportCost, ComputeReference, MeasureMemory,
+    Describe, Resolve, Fits, CountImages, CountCost, ReportCost, ComputeReference, MeasureMemory,
     MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch,
     ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
     TakeStructure, TakeSlice, Finish,

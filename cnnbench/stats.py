@@ -311,3 +311,21 @@ def of_rounds(values: Iterable[tuple[int, float | None]]) -> tuple[float, ...]:
         if value is not None:
             rounds.setdefault(number, []).append(value)
     return tuple(some[0] if len(some) == 1 else median(some) for some in rounds.values())
+
+
+def wilson(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Interval of a rate from the number of successes in ``n`` trials (Wilson 1927).
+
+    >>> [round(end, 3) for end in wilson(0, 32)]
+    [0.0, 0.107]
+
+    Raises:
+        ValueError: no trials, or more successes than trials.
+    """
+    if n < 1 or not 0 <= successes <= n:
+        raise ValueError(f"{successes} of {n}: needs trials, and no more successes than trials")
+    z = statistics.NormalDist().inv_cdf(0.5 + confidence / 2)
+    rate, weight = successes / n, z * z / n
+    centre = (rate + weight / 2) / (1 + weight)
+    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / n + weight / (4 * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,9 @@ from cnnbench.metrics import METRICS
 from cnnbench.record import Memory, Part, Record
 from cnnbench.slices import Slice, Slices
 from tests import made
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def test_a_slice_counts_the_median_sample_over_its_iterations() -> None:
@@ -157,6 +160,41 @@ def test_exact_metrics_are_read_off_the_record(eager, name: str, value: float) -
     estimate = metrics.metric(name).of(eager)
 
     assert (estimate.point, estimate.low, estimate.high) == (value, value, value)
+
+
+def of_images(rounds: Sequence[Check]) -> Record:
+    """A record of a network that was given the user's pictures."""
+    name = made.EAGER.replace("/eager", "-images=%2Fpictures/eager")
+    runs = [made.run(number, [1], check=check) for number, check in enumerate(rounds)]
+    return Record(name, "", "", runs=tuple(runs))
+
+
+ALL = Check("ok", top1_agreement=0.9, top1_pictures=10, accuracy_top1=0.8, accuracy_top5=1.0)
+FEW = Check("loose", top1_agreement=1.0, top1_pictures=32)
+
+
+@pytest.mark.parametrize("rounds", [(ALL, FEW), (ALL, FEW, FEW)])
+def test_agreement_and_accuracy_are_of_the_round_that_saw_every_picture(rounds) -> None:
+    one = of_images(rounds)
+
+    found = {name: metrics.metric(name).of(one) for name in
+             ("top1_agreement", "top1_pictures", "accuracy_top1", "accuracy_top5")}  # fmt: skip
+
+    assert [estimate.point for estimate in found.values()] == [0.9, 10, 0.8, 1.0]
+    # Newcombe's method 3 for eight of ten.
+    assert (found["accuracy_top1"].low, found["accuracy_top1"].high) == pytest.approx(
+        (0.4902, 0.9433), abs=5e-5
+    )
+    assert one.status == "loose"
+
+
+def test_without_pictures_of_the_users_the_worst_check_counts() -> None:
+    runs = (made.run(0, [1], check=replace(ALL, accuracy_top1=None)), made.run(1, [1], check=FEW))
+    one = Record(made.EAGER, "", "", runs=runs)
+
+    assert metrics.metric("top1_agreement").of(one).point == 1.0
+    assert metrics.metric("top1_pictures").of(one).point == 32
+    assert metrics.metric("accuracy_top1").of(one) is None
 
 
 def test_memory_is_told_apart_by_who_says_so() -> None:

@@ -183,6 +183,20 @@ def test_schema_3_keeps_what_it_added_and_schema_2_lacks_it() -> None:
     assert new.algorithm.allocator == "glibc 2.36"
 
 
+def test_schema_6_keeps_what_it_added_and_schema_5_lacks_it() -> None:
+    old, new = (
+        record.from_json(json.loads((SCHEMAS / name).read_text(encoding="utf8").splitlines()[0]))
+        for name in ("5.jsonl", "6.jsonl")
+    )
+
+    assert (old.reference.notes, old.reference.accuracy_top1) == ((), None)
+    assert metrics.metric("accuracy_top1").of(old) is None
+    found = metrics.metric("accuracy_top1").of(new)
+    assert (found.point, metrics.metric("top1_pictures").of(new).point) == (0.75, 32)
+    assert 0.5 < found.low < 0.75 < found.high < 0.9
+    assert metrics.metric("accuracy_fp32_top1").of(new).point == 0.78125
+
+
 def test_a_record_of_schema_1_is_one_of_schema_2_without_what_it_added() -> None:
     line = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()[0]
 

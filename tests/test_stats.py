@@ -240,3 +240,23 @@ def test_a_ratio_and_a_change_are_numbers_whatever_their_logarithm(log: float) -
     assert -1 < stats.change_of(log) < math.inf
     assert stats.ratio_of(log) ** 2 < math.inf
     assert math.isfinite(math.log1p(stats.change_of(log)))
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_wilson_as_published(successes: int, n: int, low: float, high: float) -> None:
+    assert stats.wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(("successes", "n"), [(0, 0), (2, 1), (-1, 5)])
+def test_wilson_refuses_what_is_no_rate(successes: int, n: int) -> None:
+    with pytest.raises(ValueError, match="needs trials"):
+        stats.wilson(successes, n)

@@ -211,7 +211,7 @@ def _accuracy_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         f"the output of {mode_of(best)} differs from fp32 eager by {units.scientific(check.error)}"
     )
     if check.top1_agreement is not None:
-        count = best.spec.workload.batch
+        count = check.top1_pictures or best.spec.workload.batch
         text += (
             f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of {count}"
             f" sample{'' if count == 1 else 's'}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import gate, store
-from cnnbench.cli import options, verdicts
+from cnnbench.cli import measuring, options, verdicts
 from cnnbench.cli.parameters import Parameter, Percent
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted, UsageError
@@ -85,6 +85,7 @@ class Range(Parameter):
 @verdicts.destinations
 @options.view(FORMATS)
 @options.out("results/ab-TIME-ID")
+@options.wait
 @options.quiet
 @options.executor
 @click.option(
@@ -107,6 +108,7 @@ def command(
     to: Destinations,
     view: View,
     out: Path | None,
+    wait: float | None,
     quiet: bool,
     who: str,
     fake_slowdown: float,
@@ -133,8 +135,11 @@ def command(
     out = out or Path("results") / f"ab-{store.new_run_name()}"
     with pair.pinned(core), pair.terminable(), sides.opened(both, where, pythons) as opened:
         job = paired.prepare(opened, grid, how, who, fake_slowdown)
+        specs = [one.base for one in job.comparisons]
+        measuring.before(specs, job.executors["base"], wait, quiet=quiet)
         found = _measured(job, out, PairProgress(quiet=quiet))
-    judgement = gate.judge(found, [Threshold("latency", threshold)])
+    limits = [Threshold("latency", threshold), Threshold("output", 0, asked=False)]
+    judgement = gate.judge(found, limits)
     verdicts.show(judgement, view, to, "ab")
     click.echo(f"kept in {out}: base, head, {paired.VERDICTS}", err=True)
     gate.conclude(judgement, strict=strict)

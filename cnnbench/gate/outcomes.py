@@ -14,6 +14,8 @@ from cnnbench.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.facts import Check
+
 ROLES = ("base", "head")
 
 
@@ -80,6 +82,11 @@ class PairedOutcome:
     def verdict(self) -> Verdict:
         """Regression, improvement, unchanged, inconclusive or failed."""
         return self.decision.verdict or "inconclusive"
+
+    def check(self, role: str) -> Check | None:
+        """The worst check of a side's processes; ``None`` if none of them ran."""
+        checks = [run.check for run in self.runs.get(role, ())]
+        return max(checks, key=lambda check: check.severity, default=None)
 
     @property
     def decided_by(self) -> tuple[float, ...]:

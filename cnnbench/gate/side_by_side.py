@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics
 from cnnbench.gate.changes import BY_TIME, Change, Comparison, Row, made_up, of_pairs, unlike
-from cnnbench.gate.facets import FACETS
+from cnnbench.gate.facets import FACETS, Difference
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
+from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.environment import Environment
     from cnnbench.gate.outcomes import PairedOutcome
+
+# The facet that is compared here too.
+_OUTPUT = "output"
 
 
 def comparison(
@@ -25,7 +29,7 @@ def comparison(
     outcomes: Sequence[PairedOutcome],
     remarks: Sequence[str] = (),
 ) -> Comparison:
-    """A row per outcome; nothing but times was compared.
+    """A row per outcome; nothing but times and the status of outputs was compared.
 
     Args:
         names: of base and head, for people.
@@ -37,13 +41,51 @@ def comparison(
         Row(
             spec=one.comparison.base.id,
             changes=tuple(_changes(one).values()),
-            uncompared=tuple(facet.name for facet in FACETS),
+            differences=_turned_wrong(one),
+            uncompared=tuple(
+                facet.name for facet in FACETS if facet.name != _OUTPUT or not _answered(one)
+            ),
             title=one.comparison.name,
         )
         for one in outcomes
     )
     differing, pretended = unlike(*environments), made_up(*environments)
-    return Comparison(*names, rows, differing, pretended, tuple(remarks))
+    doubts = [line for one in outcomes for line in _doubts(one)]
+    return Comparison(*names, rows, differing, pretended, (*remarks, *doubts))
+
+
+def _answered(outcome: PairedOutcome) -> bool:
+    """Whether outputs of the head were compared with anything."""
+    check = outcome.check("head")
+    return check is not None and check.status != "unchecked"
+
+
+def _turned_wrong(outcome: PairedOutcome) -> tuple[Difference, ...]:
+    """That the head answers wrongly and the base does not: no gain makes up for that.
+
+    A status that is worse without being wrong is no regression where modes are compared: rounding
+    to another precision is what was asked for.
+    """
+    base, head = (outcome.check(role) for role in ROLES)
+    if head is None or head.status != "wrong" or (base is not None and base.status == "wrong"):
+        return ()
+    before = "unchecked" if base is None else base.status
+    return (Difference(_OUTPUT, f"output: {before} -> wrong ({head.reason})"),)
+
+
+def _doubts(outcome: PairedOutcome) -> list[str]:
+    """What is to be said of outputs that were compared and are not simply right."""
+    specs = {role: outcome.comparison.spec(role) for role in ROLES}
+    if all(spec.mode == Mode() for spec in specs.values()):
+        return []
+    said = {"head"} if _turned_wrong(outcome) else set()
+    checks = {role: outcome.check(role) for role in ROLES if role not in said}
+    return [
+        f"output of {role}, {specs[role].id}: {check.status}"
+        + (check.reason and f" ({check.reason})")
+        for role, check in checks.items()
+        if check is not None and check.status != "ok"
+    ]
 
 
 def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comparison:
@@ -60,12 +102,22 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
     """
     found = {one.comparison.base.id: one for one in outcomes}
     rows = (
-        replace(row, changes=_fresh(row, found[row.spec]))
-        if row.spec in found and row.state is None
-        else row
+        _measured_again(row, found[row.spec]) if row.spec in found and row.state is None else row
         for row in stored.rows
     )
     return replace(stored, rows=tuple(rows))
+
+
+def _measured_again(row: Row, outcome: PairedOutcome) -> Row:
+    known = any(one.facet == _OUTPUT for one in row.differences)
+    wrong = () if known else _turned_wrong(outcome)
+    open_ones = tuple(name for name in row.uncompared if not wrong or name != _OUTPUT)
+    return replace(
+        row,
+        changes=_fresh(row, outcome),
+        differences=(*row.differences, *wrong),
+        uncompared=open_ones,
+    )
 
 
 def _fresh(row: Row, outcome: PairedOutcome) -> tuple[Change, ...]:

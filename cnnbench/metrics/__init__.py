@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import roofline, stats
+from cnnbench.axes import NO_IMAGES
 from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
     ERROR,
@@ -50,7 +51,7 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from cnnbench.facts import Structure
+    from cnnbench.facts import Check, Structure
     from cnnbench.record import Run
 
 
@@ -61,8 +62,8 @@ class Metric:
     Attributes:
         name: how users say it.
         column: its column in tidy tables, unit included.
-        kind: how ``units`` writes it: seconds, bytes, count, number, rate, fraction, ratio or
-            error.
+        kind: how ``units`` writes it: seconds, bytes, count, number, rate, fraction, share, ratio
+            or error.
         better: ``lower``, ``higher`` or ``none``.
         of: the estimate, or ``None`` where it was not measured.
         interval: columns of the interval, for metrics that have one.
@@ -109,6 +110,33 @@ def _check(field: str) -> Callable[[Record], Estimate | None]:
         return stats.exact(getattr(record.check, field) if record.check is not None else None)
 
     return of
+
+
+def _judged(record: Record) -> Check | None:
+    """The check of a record; where there are pictures of the user's, the one that saw them all.
+
+    Only processes of the first round do.
+    """
+    if record.spec.workload.setting("images", NO_IMAGES) == NO_IMAGES or not record.runs:
+        return record.check
+    return min(record.runs, key=lambda run: run.round).check
+
+
+def _pictures(field: str) -> Callable[[Record], Estimate | None]:
+    def of(record: Record) -> Estimate | None:
+        check = _judged(record)
+        return stats.exact(None if check is None else getattr(check, field))
+
+    return of
+
+
+def _accuracy(record: Record) -> Estimate | None:
+    """With Wilson's interval: the pictures are a sample of all that there could be."""
+    check = _judged(record)
+    if check is None or check.accuracy_top1 is None or not check.top1_pictures:
+        return None
+    hits = round(check.accuracy_top1 * check.top1_pictures)
+    return Estimate(check.accuracy_top1, *stats.wilson(hits, check.top1_pictures))
 
 
 def _part(name: str) -> Callable[[Record], Estimate | None]:
@@ -311,8 +339,20 @@ METRICS: tuple[Metric, ...] = (
            "relative Frobenius error of the output against fp32 eager"),
     Metric("error_float64", "relative_error_float64", "error", "lower", _check("error_float64"),
            "the same against float64"),
-    Metric("top1_agreement", "top1_agreement", "fraction", "higher", _check("top1_agreement"),
+    Metric("top1_agreement", "top1_agreement", "fraction", "higher", _pictures("top1_agreement"),
            "share of samples with fp32 eager's top-1 class"),
+    Metric("top1_pictures", "top1_pictures", "count", "none", _pictures("top1_pictures"),
+           "samples that top1_agreement is a share of: with --images all pictures",
+           nature="described"),
+    Metric("accuracy_top1", "accuracy_top1", "share", "higher", _accuracy,
+           "share of your pictures whose class is the likeliest",
+           ("accuracy_top1_low", "accuracy_top1_high")),
+    Metric("accuracy_top5", "accuracy_top5", "share", "higher", _pictures("accuracy_top5"),
+           "share of your pictures whose class is among the five likeliest"),
+    Metric("accuracy_fp32_top1", "accuracy_fp32_top1", "share", "higher",
+           _reference("accuracy_top1"), "the same of fp32 eager: accuracy_top1"),
+    Metric("accuracy_fp32_top5", "accuracy_fp32_top5", "share", "higher",
+           _reference("accuracy_top5"), "the same of fp32 eager: accuracy_top5"),
     Metric("error_centred", "relative_error_centred", "error", "lower", _check("error_centred"),
            "the error of what depends on the picture: each value less its mean over pictures"),
     Metric("picture_share", "picture_share", "fraction", "none", _reference("picture_share"),

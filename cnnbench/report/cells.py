@@ -19,6 +19,8 @@ _WRITERS: dict[str, Callable[[float], str]] = {
     "count": units.count,
     "rate": units.significant,
     "fraction": units.percent,
+    # A share of a count: its interval is read even where it is wide.
+    "share": units.percent,
     "ratio": units.ratio,
     "error": units.scientific,
     "change": lambda value: units.percent(value - 1, sign=True),
@@ -54,6 +56,8 @@ def _estimate(column: Column, value: Estimate) -> str:
     mark = AWAKE if isinstance(value, Awake) else ""
     if value.low is None or value.high is None:
         return f"{write(value.point)}{mark} [one round]"
+    if column.kind == "share":
+        return f"{write(value.point)} [{write(value.low)}, {write(value.high)}]"
     return f"{write(value.point)}{mark}{interval(write, value)}"
 
 

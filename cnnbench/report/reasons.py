@@ -81,8 +81,10 @@ def notes(judgement: Judgement) -> list[str]:
     lines += _unsure(judgement)
     rows = judgement.comparison.common
     missing = {one for row in rows for one in row.uncompared}
-    if rows and all(len(row.uncompared) == len(FACETS) for row in rows):
-        lines.append("only times were compared, not the structure of the networks")
+    structure = {one.name for one in FACETS} - {"output"}
+    if rows and all(structure <= {*row.uncompared} for row in rows):
+        both = "" if all("output" in row.uncompared for row in rows) else " and outputs"
+        lines.append(f"only times{both} were compared, not the structure of the networks")
     elif missing:
         known = [one.name for one in FACETS if one.name in missing]
         lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")

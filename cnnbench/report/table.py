@@ -18,7 +18,7 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
-from cnnbench.report import times, usability
+from cnnbench.report import images, times, usability
 from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
@@ -197,6 +197,7 @@ _ORIGIN: tuple[Cell, ...] = (
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
     (Column("weights", "weights"),
      lambda e: e.record.reference.weights if e.record.reference else None),
+    (Column("images", "images"), images.directory),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
     (Column("environment", "environment"), lambda e: e.record.environment),
@@ -296,6 +297,9 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("macs", "MACs", "count"), _exact("macs")),
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
+    (Column("accuracy_top1", "accuracy", "share"), _of("accuracy_top1")),
+    (Column("top1_agreement", "agreement", "share"), images.agreement),
+    (Column("top1_pictures", "pictures", "whole"), images.count),
     (Column("status", "output"), lambda e: e.record.status),
     (Column("measurement", "measurement"), lambda e: e.quality),
 )

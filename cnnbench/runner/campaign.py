@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from cnnbench import machine, store, suite, units
 from cnnbench import plan as planning
+from cnnbench.axes import NO_IMAGES
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
-from cnnbench.requests import Fits, Resolve
+from cnnbench.requests import CountImages, Fits, Resolve
 from cnnbench.runner.executor import AnyPool, Executor, executor
-from cnnbench.runner.inquiry import ask_each, asking, describe
+from cnnbench.runner.inquiry import SECONDS, ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
@@ -93,6 +94,7 @@ def _work_out(
     environment = describe(pool)
     device = here(grid.device, environment)
     _refuse_idle_options(plan, device)
+    _refuse_images(pool, grid)
     known = suite.facts(grid.models) | facts_outside(pool, grid, plan.timeout)
     refused = _refused_shapes(pool, grid, known)
     modes = modes or suite.modes(grid.modes, device)
@@ -123,6 +125,19 @@ def _refuse_idle_options(plan: Plan, device: Device) -> None:
     idle = " and ".join(name for name, chosen in given if chosen)
     if idle and device.kind != "cuda":
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
+
+
+def _refuse_images(pool: AnyPool, grid: Grid) -> None:
+    """Refuse a directory without a picture that can be read; a worker looks, as it will later."""
+    for directory in grid.settings.get("images", ()):
+        if directory == NO_IMAGES:
+            continue
+        try:
+            ask(pool, CountImages(directory=directory), SECONDS)
+        except WorkerError as error:
+            if error.kind != "unsupported":
+                raise
+            raise UsageError(f"--images: {error}") from error
 
 
 def memory_limit(device: Device) -> int | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.axes import CALIBRATED
+from cnnbench.axes import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
@@ -26,13 +26,12 @@ from cnnbench.requests import (
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import SECONDS, ask, tell
-from cnnbench.spec import Mode
+from cnnbench.runner.reference import ask_reference, narrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
-    from cnnbench.facts import Reference
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
@@ -109,7 +108,7 @@ class Passes:
         if not members:
             return
         plain = members[0].spec.plain
-        self._step(f"{workload.id}: reference")
+        self._step(f"{workload.id}: reference{_images(workload)}")
         wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
         if not wide:
             shared.notes.append(
@@ -121,10 +120,13 @@ class Passes:
                 self._plan,
                 reference_path=self._path("reference", workload),
                 float64=wide,
-                precisions=_narrow(members),
+                precisions=narrow(subject.spec for subject in members),
                 calibrate=self._path("weights", workload),
+                every_image=True,
             )
-            shared.reference = self._ask_reference(request)
+            found = ask_reference(self._pool, request, self._plan.timeout)
+            shared.notes += found.notes
+            shared.reference = replace(found, notes=())
         except WorkerError as error:
             shared.no_reference = f"no reference: {error}"
             if error.kind == "timeout":
@@ -133,15 +135,6 @@ class Passes:
                 for subject in members:
                     subject.failure = failure(error)
                     self._step(subject.spec.id, self._plan.rounds + 1)
-
-    def _ask_reference(self, request: ComputeReference) -> Reference:
-        try:
-            return ask(self._pool, request, self._plan.timeout)
-        except WorkerError as error:
-            less = _without(request, error)
-            if less is None:
-                raise
-            return self._ask_reference(less)
 
     def _cost(self, workload: Workload) -> None:
         members = self._group.members(workload)
@@ -174,7 +167,8 @@ class Passes:
     def _take_together(self, members: list[Subject], name: str, number: int) -> None:
         specs = [subject.spec for subject in members]
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
-        left = f"round {number + 1} of {self._plan.rounds}"
+        images = _images(members[0].spec.workload) if number == 0 else ""
+        left = f"round {number + 1} of {self._plan.rounds}{images}"
         self._step(f"{self._group.title}: {words} ({left})", len(specs))
         self._take(members, name, number)
         # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
@@ -255,26 +249,10 @@ class Passes:
             subject.notes.append(f"algorithm not described: {error}")
 
 
-def _without(request: ComputeReference, error: WorkerError) -> ComputeReference | None:
-    """The request without the part that failed, if there is a reference without it."""
-    if error.phase == "reference float64":
-        # Too slow or too large in float64 only: fp32 eager alone is a reference too.
-        return replace(request, float64=False)
-    if error.phase.startswith("rounding "):
-        failed = error.phase.removeprefix("rounding ")
-        return replace(
-            request, precisions=tuple(one for one in request.precisions if one != failed)
-        )
-    if error.phase == "calibrate" and error.kind != "timeout":
-        # Several pictures at once may need more memory than one, or be refused.
-        return replace(request, calibrate=None)
-    return None
-
-
-def _narrow(members: Sequence[Subject]) -> tuple[str, ...]:
-    """The precisions of some specs in which rounding must be known."""
-    found = {subject.spec.mode.precision for subject in members}
-    return tuple(sorted(found - {Mode.precision}))
+def _images(workload: Workload) -> str:
+    """What is done beside, in words, where there are pictures of the user's."""
+    given = workload.setting("images", NO_IMAGES) != NO_IMAGES
+    return ", every picture of --images" if given else ""
 
 
 def _room(plan: Plan) -> int | None:

@@ -7,7 +7,7 @@ computes the same thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,7 +76,7 @@ class Step:
     others: Callable[[], Iterator[Given]] = lambda: iter(())
     types: Mapping[str, str] = field(default_factory=dict)
 
-    def answers(self, *first: Any) -> Iterator[Any]:
+    def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.

@@ -20,7 +20,7 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.axes import INPUT_FACTORY, INPUTS
 from cnnbench.errors import UsageError
 from cnnbench.inputs import USUAL_LIMIT, read_all
-from cnnbench.worker import modes, randomness
+from cnnbench.worker import images, modes, randomness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -92,7 +92,12 @@ def made(
             return _returned(factory, workload.batch, at)
         if typed := workload.setting(INPUTS, ""):
             return _typed(read_all(typed), workload.batch, generator, dtype)
-        found = Given(_of_task(architecture, workload)(workload.batch, workload.input, generator))
+        # Calibration (number -1) is on seeded pictures whatever the user's are.
+        if number >= 0 and images.given(workload):
+            found = Given(images.inputs(workload, number))
+        else:
+            make = _of_task(architecture, workload)
+            found = Given(make(workload.batch, workload.input, generator))
     return found if dtype is torch.float32 else modes.cast(found, dtype, "cpu")
 
 

@@ -11,11 +11,12 @@ answers in its own type is the reference. One in float64 is left there.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,8 +25,9 @@ from torch import Tensor, nn
 
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import outputs, randomness
+from cnnbench.worker import inner, outputs, randomness
 from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
+from cnnbench.worker.outputs import Joined
 from cnnbench.worker.rounding import Rounded, rounder
 
 if TYPE_CHECKING:
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Spec
     from cnnbench.worker.build import Step
-    from cnnbench.worker.outputs import Joined
 
 Steps = Callable[["Spec"], "Step"]
 
@@ -61,25 +62,69 @@ def compute(
     """
     enter("reference fp32")
     passes = _Passes(spec, step, seed)
-    first, second, drew, watch = passes.plain()
+    usual, again, watch = passes.plain()
+    first, second = usual.answers, again.answers
     enter("reference float64")
     exact = passes.float64() if float64 else None
-    rounding = {"fp32": passes.own_rounding(first, exact)}
+    others = {"fp32": passes.own(exact)}
     for precision in precisions:
         enter(f"rounding {precision}")
-        rounding[precision] = passes.rounded(precision, first)
-    _keep(path, {"fp32": first, "fp64": exact or []})
+        others[precision] = passes.rounded(precision)
+    moved = {precision: one for precision, one in others.items() if one is not None}
+    rounding = {
+        precision: differences(*((first, one.answers) if one is exact else (one.answers, first)))
+        for precision, one in moved.items()
+    }
+    if "fp32" in rounding:
+        rounding["fp32"] = passes.own_share(rounding["fp32"])
+    _keep(path, {"fp32": first, "fp64": exact.answers if exact is not None else []})
+    layers = {
+        precision: inner.worst_channels(one.layers, usual.layers)
+        for precision, one in moved.items()
+    }
+    inner.keep(path, usual.layers, layers)
     return Reference(
         repeatable=_same(first, second),
-        error_float64=None if exact is None else relative(first, exact),
+        error_float64=None if exact is None else relative(first, exact.answers),
         subnormal_share=watch.subnormal_share,
         nonfinite=watch.nonfinite,
-        random=drew,
+        random=usual.drew,
         subnormal_layer=watch.subnormal_layer,
         pictures=len(first[0]) if first and first[0].dim() else None,
         picture_share=outputs.picture_share(first),
-        rounding={name: found for name, found in rounding.items() if found is not None},
+        rounding=rounding,
     )
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What a step answered to every picture.
+
+    Attributes:
+        answers: its outputs.
+        drew: whether it drew random numbers.
+        layers: signatures of its layers, of the pictures beside those that are timed.
+    """
+
+    answers: Joined
+    drew: bool
+    layers: inner.Signatures
+
+
+def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
+    """What a step answers to every picture; what it returned for its own may be ``first``."""
+    randomness.seed_everything(seed)
+    before = randomness.states()
+    answers = []
+    heard = inner.Listener(step.module)
+    with heard if inner.audible(spec) else contextlib.nullcontext():
+        for result in step.answers(*first):
+            answers.append([outputs.comparable(one) for one in step.observe(result)])
+            heard.listening = True
+    counts = {len(one) for one in answers}
+    joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
+    drew = not randomness.equal(before, randomness.states())
+    return Observed(joined, drew, heard.signatures())
 
 
 # Beside the network's own, the precisions that references are computed in.
@@ -99,8 +144,8 @@ class _Passes:
         narrow = torch.finfo(self._own).eps > torch.finfo(torch.float32).eps
         self._usual = replace(spec, mode=_SINGLE) if narrow else spec
 
-    def plain(self) -> tuple[Joined, Joined, bool, _Watch]:
-        """The answers that are the reference, twice; whether it drew at random; what was seen."""
+    def plain(self) -> tuple[Observed, Observed, _Watch]:
+        """The pass that is the reference, twice, and what was seen in it."""
         try:
             return self._twice(self._usual)
         except _REFUSALS:
@@ -112,51 +157,51 @@ class _Passes:
         finally:
             self._types.restore()
 
-    def _twice(self, spec: Spec) -> tuple[Joined, Joined, bool, _Watch]:
+    def _twice(self, spec: Spec) -> tuple[Observed, Observed, _Watch]:
         made = self._first if spec is self._spec else self._step(spec)
         with _Watch(made.module) as watch:
-            first, drew = observed(spec, made, self._seed)
-        second, _ = observed(spec, made, self._seed)
-        return first, second, drew, watch
+            first = observed(spec, made, self._seed)
+        return first, observed(spec, made, self._seed), watch
 
-    def float64(self) -> Joined | None:
+    def float64(self) -> Observed | None:
         """The same pass in float64, or ``None`` for a network that insists on another dtype."""
         return self._in(_DOUBLE)
 
-    def _in(self, mode: Mode) -> Joined | None:
+    def _in(self, mode: Mode) -> Observed | None:
         try:
             spec = replace(self._spec, mode=mode)
-            return observed(spec, self._step(spec), self._seed)[0]
+            return observed(spec, self._step(spec), self._seed)
         except _REFUSALS:
             return None
         finally:
             self._types.restore()
 
-    def own_rounding(self, plain: Joined, exact: Joined | None) -> tuple[Deviation, ...] | None:
-        """How far the network's own precision moves each output; ``None`` if that is not known."""
+    def own(self, exact: Observed | None) -> Observed | None:
+        """A pass that shows how far the network's own precision moves it, if there is one."""
         if self._usual is not self._spec:
-            return self.rounded("fp32", plain)
-        if exact is None or self._own is torch.float32:
-            return None if exact is None else differences(plain, exact)
+            return self.rounded("fp32")
         # Float64 is its own reference; float32 shows how much the network amplifies rounding.
-        single = self._in(_SINGLE)
-        if single is None or self._own is not torch.float64:
-            return None
-        return tuple(_times(one, 2.0**-29) for one in differences(single, plain))
+        return self._in(_SINGLE) if self._own is torch.float64 else exact
 
-    def rounded(self, precision: str, plain: Joined) -> tuple[Deviation, ...] | None:
-        """How far rounding moves each output; ``None`` where the network cannot be run that way."""
+    def own_share(self, found: tuple[Deviation, ...]) -> tuple[Deviation, ...]:
+        """What of the deviation in that pass the network's own precision explains."""
+        if self._own is not torch.float64:
+            return found
+        return tuple(_times(one, 2.0**-29) for one in found)
+
+    def rounded(self, precision: str) -> Observed | None:
+        """The same pass with every result rounded; ``None`` where it cannot be run that way."""
         try:
             spec = self._spec
             if self._own is not torch.float32:
                 spec = replace(spec, mode=_SINGLE)
-            return self._rounded(self._step(spec), precision, plain)
+            return self._rounded(self._step(spec), precision)
         except _REFUSALS:
             return None
         finally:
             self._types.restore()
 
-    def _rounded(self, made: Step, precision: str, plain: Joined) -> tuple[Deviation, ...]:
+    def _rounded(self, made: Step, precision: str) -> Observed:
         tensors = [*made.module.parameters(), *made.module.buffers()]
         kept = [tensor.detach().clone() for tensor in tensors]
         rounded = Rounded(rounder(precision, self._own))
@@ -168,7 +213,7 @@ class _Passes:
                 least = 2 if precision != Mode.precision else sys.maxsize
                 rounded.round_all([one for one in tensors if whole or one.dim() >= least])
             with rounded:
-                return differences(observed(self._spec, made, self._seed)[0], plain)
+                return observed(self._spec, made, self._seed)
         finally:
             with torch.no_grad():
                 for tensor, values in zip(tensors, kept, strict=True):
@@ -178,18 +223,6 @@ class _Passes:
 def _times(one: Deviation, factor: float) -> Deviation:
     whole, centred = (None if part is None else part * factor for part in (one.whole, one.centred))
     return Deviation(whole, centred)
-
-
-def observed(spec: Spec, step: Step, seed: int, *first: Any) -> tuple[Joined, bool]:
-    """What a step answers to every picture, and whether it drew random numbers."""
-    randomness.seed_everything(seed)
-    before = randomness.states()
-    answers = [
-        [outputs.comparable(one) for one in step.observe(result)] for result in step.answers(*first)
-    ]
-    counts = {len(one) for one in answers}
-    joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
-    return joined, not randomness.equal(before, randomness.states())
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:

@@ -75,4 +75,13 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Round the float32 tensors among some values where they are."""
         for value in values:
             if isinstance(value, Tensor) and value.dtype == torch.float32 and value.numel():
+                if _expanded(value):
+                    continue  # a view, whatever the operator's schema says; so does meshgrid's
                 value.copy_(self._to(value))
+
+
+def _expanded(value: Tensor) -> bool:
+    """Whether several elements are one place in memory, so that it cannot be written to."""
+    return any(
+        not step and size > 1 for step, size in zip(value.stride(), value.shape, strict=True)
+    )

@@ -16,11 +16,13 @@ from cnnbench import requests
 from cnnbench.axes import CALIBRATED
 from cnnbench.spec import Spec
 from cnnbench.worker import (
+    agreement,
     algorithm,
     applicability,
     build,
     ceilings,
     environment,
+    images,
     inquiry,
     layers,
     measuring,
@@ -47,6 +49,12 @@ def describe(_request: requests.Describe, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
     talk.answer(environment.describe())
+
+
+def count_images(request: requests.CountImages, talk: Talk) -> None:
+    """How many pictures a directory holds."""
+    talk.enter("images")
+    talk.answer(images.count(request.directory))
 
 
 def count_cost(request: requests.CountCost, talk: Talk) -> None:
@@ -78,7 +86,12 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
         spec, step, request.seed, Path(request.reference_path), talk.enter,
         float64=request.float64, precisions=request.precisions,
     )  # fmt: skip
-    talk.answer(replace(found, weights=kind))
+    found = replace(found, weights=kind)
+    if request.every_image and images.given(spec.workload):
+        talk.enter("reference on every picture")
+        path = Path(request.reference_path)
+        found = agreement.refer(spec, architecture, step(spec), path, found)
+    talk.answer(found)
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
@@ -105,6 +118,7 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.Describe: describe,
     requests.Resolve: inquiry.resolve,
     requests.Fits: inquiry.fits,
+    requests.CountImages: count_images,
     requests.CountCost: count_cost,
     requests.ReportCost: inquiry.report_cost,
     requests.ComputeReference: reference,

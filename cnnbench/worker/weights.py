@@ -87,8 +87,12 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
-def _cached(architecture: Architecture) -> Path:
-    """Where the library keeps an architecture's default weights once they are downloaded."""
+def published(architecture: Architecture) -> Any:
+    """The library's default weights of an architecture, with what it says of them.
+
+    Raises:
+        Unsupported: it has none.
+    """
     if not architecture.source.startswith("torchvision"):
         raise Unsupported(
             f"--weights pretrained: {architecture.name} has none in torchvision; give a file"
@@ -96,7 +100,12 @@ def _cached(architecture: Architecture) -> Path:
     from torchvision import models
 
     default = models.get_model_weights(architecture.name).DEFAULT
-    default = default.meta.get("unquantized", default)
+    return default.meta.get("unquantized", default)
+
+
+def _cached(architecture: Architecture) -> Path:
+    """Where the library keeps an architecture's default weights once they are downloaded."""
+    default = published(architecture)
     path: Path = Path(torch.hub.get_dir()) / "checkpoints" / default.url.rpartition("/")[2]
     if not path.is_file():
         name = architecture.name.removeprefix("quantized_")

@@ -319,3 +319,15 @@ def test_a_neighbour_and_what_it_cost_stand_beside_the_verdict(ab, monkeypatch) 
     assert "the time spent waiting for it is excluded (2 of" in result.stdout
     assert "no core" in result.stdout
     assert "25.0 %" in result.stdout
+
+
+def test_a_mode_that_answers_wrongly_is_a_regression_however_fast(ab, tmp_path: Path) -> None:
+    result = ab(
+        "eager", "channels_last", "--models", "cnnbench.worker.oracles:wrong",
+        "--input", "16x8x8", "--out", "out",
+    )  # fmt: skip
+
+    assert result.exit_code == 1, result.output
+    assert "output: ok -> wrong (made up)" in result.stdout
+    (verdict,) = json.loads((tmp_path / "out" / "verdicts.json").read_text())["verdicts"]
+    assert [verdict["output"][role]["status"] for role in ("base", "head")] == ["ok", "wrong"]

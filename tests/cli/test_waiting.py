@@ -21,6 +21,7 @@ COMMANDS = {
     "run": ("run", "--models", "lenet", "--rounds", "2", *FAKE),
     "conv": ("conv", "--layer", "n1c4h8w8-k4-3x3-p1", "--rounds", "2", *FAKE),
     "advise": ("advise", "lenet", "--rounds", "2", *FAKE),
+    "ab": ("ab", "eager", "eager", "--models", "lenet", *FAKE),
 }
 
 

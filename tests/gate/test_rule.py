@@ -19,7 +19,6 @@ from cnnbench.gate.rule import (
     judge_interval,
     p_value,
     resolvable,
-    wilson,
 )
 from cnnbench.stats import t_interval
 
@@ -187,26 +186,6 @@ def test_a_regression_is_what_the_p_value_calls_one(pairs: list[float]) -> None:
 
     if found.verdict == "regression":
         assert p_value(pairs, FIVE) <= FIVE.alpha + 1e-9
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    # Newcombe 1998, table I: 81 of 263, 15 of 148, 0 of 20, 1 of 29.
-    [
-        (81, 263, 0.2553, 0.3662),
-        (15, 148, 0.0624, 0.1605),
-        (0, 20, 0.0, 0.1611),
-        (1, 29, 0.0061, 0.1718),
-    ],
-)
-def test_wilson_as_published(successes: int, n: int, low: float, high: float) -> None:
-    assert wilson(successes, n) == pytest.approx((low, high), abs=5e-5)
-
-
-@pytest.mark.parametrize(("successes", "n"), [(0, 0), (2, 1), (-1, 5)])
-def test_wilson_refuses_what_is_no_rate(successes: int, n: int) -> None:
-    with pytest.raises(ValueError, match="needs trials"):
-        wilson(successes, n)
 
 
 @pytest.mark.parametrize("noise", [0.01, 0.02, 0.05])

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from cnnbench import gate
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError
+from cnnbench.facts import Check
 from cnnbench.gate import Comparison, Judgement, Side, side_by_side, thresholds
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, SequentialRule, decide
 from cnnbench.record import Failure, Record
-from cnnbench.spec import Spec
+from cnnbench.spec import Mode, Spec
 from tests import made
 
 RULE = SequentialRule(0.05)
@@ -195,3 +196,64 @@ def test_two_specs_are_one_row_with_both_names() -> None:
 
     assert row.row.name == f"{SPEC.id} -> {other.id}"
     assert row.findings[0].spec == row.row.name
+
+
+FASTER = tuple(-one for one in SLOWER)
+
+
+def answering(base: Check, head: Check, pairs: tuple[float, ...] = FASTER) -> PairedOutcome:
+    """eager against channels_last, whose processes found these outputs."""
+    comparison = PairedComparison(
+        SPEC, replace(SPEC, mode=Mode.parse("channels_last", "cpu")), RULE
+    )
+    runs = {
+        role: (made.run(0, [10.0, 10.0], check=check), made.run(1, [10.0, 10.0]))
+        for role, check in (("base", base), ("head", head))
+    }
+    return replace(outcome(pairs, runs=runs), comparison=comparison)
+
+
+def by_ab_with_outputs(*outcomes: PairedOutcome) -> Judgement:
+    found = side_by_side.comparison(("a", "b"), (made.ENVIRONMENT, made.ENVIRONMENT), outcomes)
+    limits = [gate.Threshold("latency", RULE.threshold), gate.Threshold("output", 0, asked=False)]
+    return gate.judge(found, limits)
+
+
+def test_a_fast_wrong_answer_is_no_improvement() -> None:
+    fast = by_ab_with_outputs(answering(Check("ok"), Check("ok")))
+    wrong = by_ab_with_outputs(answering(Check("ok"), Check("wrong", 0.4, reason="off by 0.4")))
+
+    assert [row.verdict for row in fast.rows] == ["improvement"]
+    (row,) = wrong.rows
+    assert row.verdict == "regression"
+    assert row.reason == "structure changed: output: ok -> wrong (off by 0.4)"
+    assert exit_code(wrong) == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "head"),
+    [
+        (Check("ok"), Check("loose", 0.1, reason="somewhat off")),
+        (Check("ok"), Check("unchecked", reason="nothing was compared")),
+        (Check("wrong", 0.3, reason="way off"), Check("wrong", 0.4, reason="way off")),
+    ],
+)
+def test_other_doubts_about_outputs_are_said_and_fail_nothing(base: Check, head: Check) -> None:
+    judgement = by_ab_with_outputs(answering(base, head))
+
+    assert [row.verdict for row in judgement.rows] == ["improvement"]
+    said = [line for line in judgement.comparison.remarks if line.startswith("output of head")]
+    assert said == [f"output of head, {made.EAGER.replace('eager', 'channels_last')}: {head.status}"
+                    f" ({head.reason})"]  # fmt: skip
+
+
+def test_a_head_that_turned_wrong_beside_the_stored_revision_is_a_regression() -> None:
+    turned = replace(outcome(CALM), runs={
+        "base": (made.run(0, [10.0]),),
+        "head": (made.run(0, [10.0], check=Check("wrong", 0.4, reason="off")),),
+    })  # fmt: skip
+
+    (row,) = by_check(turned).rows
+
+    assert row.verdict == "regression"
+    assert "output: ok -> wrong (off)" in row.reason

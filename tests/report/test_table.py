@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from cnnbench.facts import Reference
+from cnnbench.facts import Check, Reference
 from cnnbench.metrics import METRICS
 from cnnbench.record import Failure
-from cnnbench.report.table import summary, tidy
+from cnnbench.report.cells import texts
+from cnnbench.report.table import Entry, summary, tidy
 from tests import made
 from tests.report.conftest import of
 
@@ -194,3 +195,19 @@ def test_subnormal_numbers_are_named_with_their_layer() -> None:
     (_, named), (_, other) = (summary(of(one)).notes for one in (record, unknown))
     assert "25.0 % of the activations are subnormal numbers, first in features.3," in named
     assert "first in" not in other
+
+
+def test_accuracy_and_agreement_are_shown_where_pictures_are_the_users() -> None:
+    check = Check("ok", top1_agreement=1.0, top1_pictures=12, accuracy_top1=0.0)
+    own = made.record(made.EAGER.replace("/eager", "-images=%2Fmine/eager"), [[1.0]], check=check)
+    seeded = made.record(made.EAGER, [[1.0]], check=replace(check, accuracy_top1=None))
+
+    shown, usual = (summary([Entry(one, "r", None, made.ENVIRONMENT)]) for one in (own, seeded))
+
+    place = {column.title: place for place, column in enumerate(shown.columns)}
+    cells = texts(shown)[0]
+    assert [cells[place[title]] for title in ("accuracy", "agreement", "pictures")] == [
+        "0.0 % [0.0 %, 24.2 %]", "100 %", "12",
+    ]  # fmt: skip
+    assert "images /mine" in shown.captions[0]
+    assert not {"accuracy", "agreement", "pictures"} & {column.title for column in usual.columns}

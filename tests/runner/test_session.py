@@ -8,9 +8,10 @@ import pytest
 from cnnbench import metrics
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
+from cnnbench.facts import Reference
 from cnnbench.plan import Plan
 from cnnbench.requests import ComputeReference
-from cnnbench.runner import passes
+from cnnbench.runner import reference
 from cnnbench.runner.process import StarterDied
 from cnnbench.runner.session import Session
 from cnnbench.runner.subject import batches
@@ -391,6 +392,7 @@ def test_a_budget_that_is_spent_leaves_a_note_for_what_was_left_out() -> None:
     [
         ("reference float64", "timeout", {"float64": False}),
         ("rounding bf16", "out_of_memory", {"precisions": ("fp16",)}),
+        ("reference on every picture", "timeout", {"every_image": False}),
         ("calibrate", "out_of_memory", {"calibrate": None}),
         ("calibrate", "timeout", None),
         ("reference fp32", "error", None),
@@ -401,9 +403,30 @@ def test_a_reference_is_taken_without_the_part_that_failed(phase: str, kind: str
     error.phase = phase
     request = ComputeReference(
         spec=made.EAGER, seed=0, reference_path="x", float64=True, precisions=("bf16", "fp16"),
-        calibrate="y",
+        calibrate="y", every_image=True,
     )  # fmt: skip
 
-    found = passes._without(request, error)
+    found = reference._without(request, error)
 
     assert found == (None if left is None else replace(request, **left))
+
+
+def test_where_not_every_picture_could_be_looked_at_a_note_says_so(monkeypatch) -> None:
+    def ask(pool, request, timeout) -> Reference:
+        if request.every_image:
+            error = WorkerTimeout("no answer within 9 s; raise --timeout")
+            error.phase = "reference on every picture"
+            raise error
+        return Reference(True, 0.0, 0.0, nonfinite=False)
+
+    monkeypatch.setattr(reference, "ask", ask)
+    request = ComputeReference(
+        spec=made.EAGER, seed=0, reference_path="x", float64=True, every_image=True
+    )
+
+    found = reference.ask_reference(None, request, 9.0)
+
+    assert found.notes == (
+        "--images: modes did not answer for all of the pictures: no answer within 9 s;"
+        " raise --timeout",
+    )

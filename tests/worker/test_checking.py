@@ -61,7 +61,7 @@ def answers(folder: Path):
 
     def of(precision: str = "fp32") -> list[torch.Tensor]:
         step = build.built(spec(precision), 0, str(folder / "weights.npz"))
-        return references.observed(spec(precision), step, 0)[0]
+        return references.observed(spec(precision), step, 0).answers
 
     return of
 
@@ -253,7 +253,7 @@ def test_an_empty_comparison_is_unchecked_and_never_ok(tmp_path: Path) -> None:
 
     path = tmp_path / "reference.npz"
     known = references.compute(spec(), step, 0, path)
-    got, _ = references.observed(spec(), step(spec()), 0)
+    got = references.observed(spec(), step(spec()), 0).answers
 
     check = checking.compare(spec(), got, path, known)
 
@@ -301,10 +301,10 @@ def test_every_kind_of_output_is_compared(made, tmp_path: Path) -> None:
 
     path = tmp_path / "reference.npz"
     known = references.compute(of, step(Answers(made)), 0, path)
-    right, _ = references.observed(of, step(Answers(made))(of), 0)
+    right = references.observed(of, step(Answers(made))(of), 0).answers
     other = Answers(made)
     other.layer.weight.data.neg_()
-    wrong, _ = references.observed(of, step(other)(of), 0)
+    wrong = references.observed(of, step(other)(of), 0).answers
 
     assert checking.compare(of, right, path, known).status == "ok"
     assert checking.compare(of, wrong, path, known).status == "wrong"
@@ -318,9 +318,9 @@ def test_training_compares_the_loss_and_every_gradients_norm(tmp_path: Path) -> 
         return build.built(of, 0)
 
     known = references.compute(training, step, 0, path, precisions=["bf16"])
-    (loss, norms), _ = references.observed(training, step(training), 0)
+    loss, norms = references.observed(training, step(training), 0).answers
     half = spec("bf16", "training")
-    narrow, _ = references.observed(half, step(half), 0)
+    narrow = references.observed(half, step(half), 0).answers
 
     assert norms.shape == (PICTURES, 10)
     assert checking.compare(training, [loss, norms], path, known).status == "ok"

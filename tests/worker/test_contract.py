@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from cnnbench import requests
 from cnnbench.environment import Environment
@@ -35,6 +36,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.Describe()],
         [requests.Resolve(name="bad_networks:fine")],
         [requests.Fits(shapes={"lenet": (3, 32, 32)})],
+        [requests.CountImages(directory=str(folder))],
         [requests.CountCost.planned(SPEC, PLAN)],
         [requests.ReportCost(name="bad_networks:fine", rows=True, crosscheck=True, **counted)],
         [requests.ComputeReference.planned(SPEC, PLAN, reference_path=path, float64=True)],
@@ -138,8 +140,9 @@ def differing(known: dict[str, str], said: dict[str, str]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def reference(pools, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Reference]:
-    """Of a real worker, and the folder where its outputs lie."""
+    """Of a real worker, and the folder where its outputs lie, with a picture."""
     folder = tmp_path_factory.mktemp("reference")
+    Image.new("RGB", (8, 8)).save(folder / "one.png")
     (known,) = answers(pools[0], conversations(folder)["reference"])
     return folder, known
 

@@ -55,6 +55,16 @@ def test_what_is_changed_in_place_is_rounded() -> None:
     assert values.tolist() == [1.0] * 3
 
 
+def test_views_that_an_operator_does_not_declare_are_left_alone() -> None:
+    rows = torch.tensor([1.001, 2.002])
+    with Rounded(rounder("bf16")):
+        first, _ = torch.meshgrid(rows, rows, indexing="ij")
+        doubled = first * 2
+
+    assert torch.equal(first, rows[:, None].expand(2, 2))
+    assert torch.equal(doubled, doubled.bfloat16().float())
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_the_error_of_real_kernels_is_predicted(precision: str) -> None:
     torch.manual_seed(0)

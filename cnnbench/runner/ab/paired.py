@@ -289,6 +289,11 @@ def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
         "seconds": outcome.seconds,
         "off_cpu": outcome.off_cpu,
         "pairs_without_waiting": outcome.waited,
+        "output": {
+            role: {"status": check.status, "reason": check.reason}
+            for role in ROLES
+            if (check := outcome.check(role)) is not None
+        },
     }
 
 

@@ -13,6 +13,7 @@ import secrets
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,11 +25,12 @@ from cnnbench.gate import family
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
 from cnnbench.requests import MeasureLatency
-from cnnbench.runner.ab import pair
+from cnnbench.runner.ab import expected, pair
+from cnnbench.runner.ab.expected import Expected
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from cnnbench.gate.rule import SequentialRule
     from cnnbench.plan import Plan
@@ -67,6 +69,7 @@ class _Progress:
     seconds: float = 0.0
     slices: int = 1
     warm_up: int = 1
+    expected: Mapping[str, Expected] | None = None
 
     @property
     def confirming(self) -> bool:
@@ -94,6 +97,7 @@ class PairedSession:
         self._watcher = watcher
         self._token = secrets.token_hex(4)
         self._random = random.Random(f"{plan.seed}/session")
+        self._one_code = False
 
     def measure(self, comparisons: Sequence[PairedComparison]) -> Iterator[PairedOutcome]:
         """Measure until every comparison is decided; each outcome as soon as there is one.
@@ -144,6 +148,7 @@ class PairedSession:
         first, second = self._random.sample(ROLES, len(ROLES))
         pools = {first: self._opened(stack, first, scratch)}
         joined = self._executors[second].join(pools[first])
+        self._one_code = joined is not None
         pools[second] = joined or self._opened(stack, second, scratch)
         return pools
 
@@ -161,10 +166,13 @@ class PairedSession:
         """One pair of workers, measured again if one side was not warm; the outcome, if any."""
         comparison = progress.comparison
         self._watcher.working(comparison, len(progress.pairs) + 1, confirming=progress.confirming)
+        known = self._expect(progress, pools, scratch)
         while True:
             began = time.monotonic()
             order = f"{number}/{progress.warm_up}/{progress.index}"
-            requests = {role: self._request(progress, role, scratch, number) for role in ROLES}
+            requests = {
+                role: self._request(progress, role, known[role], scratch, number) for role in ROLES
+            }
             found = pair.measure(pools, requests, self._lengthened(progress), order)
             taken = time.monotonic() - began
             progress.seconds += taken
@@ -175,12 +183,26 @@ class PairedSession:
                 return self._look(progress, found)
             progress.warm_up = 2
 
+    def _expect(
+        self, progress: _Progress, pools: Mapping[str, AnyPool], scratch: Path
+    ) -> Mapping[str, Expected]:
+        """What the sides should answer: found out before their first pair, then known."""
+        if progress.expected is None:
+            folder = scratch / f"expected-{progress.index}"
+            folder.mkdir()
+            began = time.monotonic()
+            progress.expected = expected.of_sides(
+                progress.comparison, pools, self._plan, folder, one_code=self._one_code
+            )
+            progress.seconds += time.monotonic() - began
+        return progress.expected
+
     def _lengthened(self, progress: _Progress) -> Plan:
         plan, more = self._plan, progress.slices
         return replace(plan, slices=plan.slices * more, turn_budget=plan.turn_budget * more)
 
     def _request(
-        self, progress: _Progress, role: str, scratch: Path, number: int
+        self, progress: _Progress, role: str, known: Expected, scratch: Path, number: int
     ) -> MeasureLatency:
         spec = progress.comparison.spec(role)
         return MeasureLatency.planned(
@@ -189,7 +211,10 @@ class PairedSession:
             round=len(progress.pair_runs),
             ensemble=f"{self._token}-{number}-{progress.index}",
             warm_up=self._plan.warm_up.times(progress.warm_up),
-            no_reference="a paired comparison compares times; 'cnnbench run' checks outputs",
+            reference=known.reference,
+            no_reference=known.reason,
+            reference_path=known.path,
+            weights=known.weights,
             compile_cache=_compile_cache(spec, scratch),
         )
 
