@@ -9,7 +9,6 @@ Knows specs; knows no records, no options of click and no formats.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -170,22 +169,6 @@ def setting(
     )
 
 
-def _inputs(spec: Spec) -> str | None:
-    """The inputs of a workload, where they are more than one of the network's own type.
-
-    Raises:
-        UsageError: they cannot be read.
-    """
-    text = spec.workload.setting(INPUTS, "")
-    return inputs.text_of(inputs.read_all(text)) if text else None
-
-
-def _callable(text: str) -> str:
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise UsageError(f"'{text}' is not of the form package.module:function")
-    return text
-
-
 def positive(text: str) -> int:
     """Read a positive whole number.
 
@@ -286,9 +269,10 @@ AXES: tuple[Axis, ...] = (
                        "Full shape of one input sample, for your own networks; again for each"
                        " further argument: int64<1000:20, mask=bool:10, t=float32:scalar.",
                        several=False, shaped=True, repeated=True)),
-    Axis(INPUTS, _inputs, phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
+    Axis(INPUTS, lambda spec: inputs.canonical(spec.workload.setting(INPUTS, "")),
+         phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
     setting(INPUT_FACTORY, None,
-            Asking("--input-factory", "", _callable, "MODULE:FUNCTION",
+            Asking("--input-factory", "", inputs.function_name, "MODULE:FUNCTION",
                    "Your function of the batch size (and seed, if it has one) that returns the"
                    " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
                    several=False), spelled=False),

@@ -85,6 +85,26 @@ def read_all(text: str) -> tuple[TypedInput, ...]:
     return distinct([read(part) for part in text.split(",")])
 
 
+def canonical(text: str) -> str | None:
+    """Inputs as a setting keeps them; ``None`` without any.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    return text_of(read_all(text)) if text else None
+
+
+def function_name(text: str) -> str:
+    """Read ``package.module:function``; whether there is one is not looked at.
+
+    Raises:
+        UsageError: another form.
+    """
+    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
+        raise UsageError(f"'{text}' is not of the form package.module:function")
+    return text
+
+
 def distinct(inputs: Sequence[TypedInput]) -> tuple[TypedInput, ...]:
     """The inputs, if every keyword is given once.
 

@@ -294,11 +294,9 @@ class Workload:
 
     @property
     def callables(self) -> tuple[str, ...]:
-        """The code of others that is imported and called to build it: ``package.module:name``."""
-        ours = (LAYER_PREFIX, "timm:", "object:")
-        own = ":" in self.architecture and not self.architecture.startswith(ours)
-        named = (self.architecture if own else "", self.setting("input_factory", ""))
-        return tuple(one for one in named if one)
+        """The code of others that is imported and called for it: ``package.module:name``."""
+        named, ours = (self.architecture, self.setting("input_factory", "")), ("timm:", "object:")
+        return tuple(one for one in named if ":" in one and not one.startswith((*ours, "conv:")))
 
     def setting(self, name: str, default: str) -> str:
         """The value of a further axis."""
