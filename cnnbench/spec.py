@@ -111,7 +111,6 @@ SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
 
 # A mode word that names an implementation of a convolution. Which there are is the business of
 # ``convs``; here it is a word like any other, on an axis of its own.
-#
 # For a whole network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
 _NAME = r"[a-z][a-z0-9_]*"
 _AT_LAYER = rf"{_NAME}@[0-9][a-z0-9-]*"
