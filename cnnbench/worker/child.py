@@ -105,13 +105,19 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
-def _report(channel: Channel, phase: str, error: BaseException) -> None:
+def said(error: BaseException) -> str:
+    """An error in one line, with its class if it is not ours."""
     text = str(error).strip().splitlines()
     first = text[0] if text else ""
     own = isinstance(error, CnnbenchError)
     message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
     if not own and (known := analysis.remedy(first)) is not None:
         message = f"{known} ({message})"
+    return message
+
+
+def _report(channel: Channel, phase: str, error: BaseException) -> None:
+    message, own = said(error), isinstance(error, CnnbenchError)
     kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
     details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
     try:
