@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from cnnbench.analysis import Analysis
-    from cnnbench.axes import Asking
+    from cnnbench.asking import Asking
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
     from cnnbench.runner.campaign import Job
@@ -88,7 +88,8 @@ def run(
     device: str | None = None,
     batch: int | Sequence[int] = 1,
     size: int | tuple[int, int] | Sequence[tuple[int, int]] | None = None,
-    input: tuple[int, ...] | None = None,  # noqa: A002 - the option's name
+    input: str | tuple[int, ...] | Sequence[str | tuple[int, ...]] | None = None,  # noqa: A002 - the option's name
+    input_factory: str | None = None,
     phase: str | Sequence[str] = "inference",
     optimizer: str | Sequence[str] = OPTIMIZERS[0],
     threads: int | Sequence[int] | None = None,
@@ -106,7 +107,9 @@ def run(
         device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
         batch: samples per call; several make a sweep.
         size: height and width in place of each network's own; several pairs make a sweep.
-        input: whole shape of one sample, for networks of your own.
+        input: whole shape of one sample, for networks of your own; or all arguments, as texts such
+            as ``int64<1000:20`` and ``mask=bool:10``.
+        input_factory: ``package.module:function`` that returns the inputs for a batch size.
         phase: ``inference``, ``training``, ``finetune``, or several.
         optimizer: for the phases that train, any of ``spec.OPTIMIZERS``.
         threads: CPU threads, one number or several; the cores this process may use if not given.
@@ -127,7 +130,8 @@ def run(
     """
     given = more | {
         "models": models, "modes": modes, "device": device, "batch": batch, "size": size,
-        "input": input, "phase": phase, "optimizer": optimizer, "threads": threads,
+        "input": input, "input_factory": input_factory, "phase": phase, "optimizer": optimizer,
+        "threads": threads,
     }  # fmt: skip
     asked = {
         asking.argument: _held(asking, value)
@@ -159,7 +163,8 @@ def _plan(given: Mapping[str, Any]) -> Plan:
     known = [field.name for field in dataclasses.fields(Plan)]
     for name in given:
         if name not in known:
-            raise UnknownName("plan field", name, [*known, *axes.settings()])
+            options = [how.argument for _, how in axes.asked()]
+            raise UnknownName("plan field", name, [*known, *options])
     return Plan(**given)
 
 
@@ -177,18 +182,23 @@ def load(*paths: str | Path) -> Results:
 def measure(
     module: Any,
     *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
     modes: str | Sequence[str] = "eager",
     device: str = "cpu",
     **plan: Any,
 ) -> Results:
     """Measure a module object in this very process, e.g. in a notebook.
 
-    The module is copied for every mode and never changed. Slices of the modes alternate as they do
-    between workers; what needs a process of its own (peak memory, fresh rounds) is "not measured".
+    The module is copied for every mode and never changed; it is measured in evaluation mode, as
+    the command does. Random state and flags are left as they were. A mode that fails is a row.
+    Slices of the modes alternate as they do between workers; what needs a process of its own (peak
+    memory, fresh rounds) is "not measured".
 
     Args:
         module: a ``torch.nn.Module``.
-        inputs: its positional arguments; the first axis of the first tensor is the batch.
+        inputs: its positional arguments, nested in any way, of any type and device; the first axis
+            of the first tensor is the batch.
+        kwargs: its keyword arguments.
         modes: mode texts; the output of each is compared with fp32 eager.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         plan: how to measure, by those fields of ``plan.Plan`` that ``plan.IN_PROCESS`` names:
@@ -197,8 +207,13 @@ def measure(
             ``warm_up_limit``, ``warm_up_fewest`` and ``seed``; the others need workers.
 
     Raises:
-        CnnbenchError: the request is wrong.
+        CnnbenchError: the request is wrong, or no mode could be measured.
     """
+    if "phase" in plan:
+        raise UsageError(
+            "measure times inference only; for training steps name what makes the network:"
+            " cnnbench.run('package.module:factory', phase='training')"
+        )
     chosen = _plan(plan)
     for name in plan:
         if name not in IN_PROCESS:
@@ -208,20 +223,27 @@ def measure(
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench import inprocess
 
-    words = _held(axes.asking("mode"), modes)
-    return Results((inprocess.measure(module, inputs, words, device, chosen),))
+    words, arguments = _held(axes.asking("mode"), modes), (inputs, dict(kwargs or {}))
+    return Results((inprocess.measure(module, arguments, words, device, chosen),))
 
 
 def cost(
-    module: Any, *inputs: Any, phase: Phase = "inference", optimizer: Optimizer = OPTIMIZERS[0]
+    module: Any,
+    *inputs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    phase: Phase = "inference",
+    optimizer: Optimizer = OPTIMIZERS[0],
+    real: bool = False,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
     Args:
         module: a ``torch.nn.Module``, on any device.
         inputs: its positional arguments; only their shapes and types are used.
+        kwargs: its keyword arguments.
         phase: ``inference``, ``training`` or ``finetune``.
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
+        real: run a copy on the real tensors, for networks that look at values.
 
     Returns:
         An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,
@@ -234,9 +256,10 @@ def cost(
         raise UsageError(
             f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
         )
-    from cnnbench.analysis import analyze
+    from cnnbench import inprocess
 
-    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)
+    arguments = (inputs, dict(kwargs or {}))
+    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real)
     return found
 
 

@@ -12,11 +12,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import named, units
-from cnnbench.errors import SchemaError, UsageError
+from cnnbench import inputs, named, units
+from cnnbench.asking import (
+    CALIBRATED,
+    IMAGES_SECONDS,
+    INPUT_FACTORY,
+    INPUTS,
+    MOST_IMAGES,
+    NO_IMAGES,
+    Asking,
+    images,
+    positive,
+    size,
+    weights,
+)
+from cnnbench.errors import SchemaError
 from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
@@ -25,68 +37,6 @@ if TYPE_CHECKING:
     from cnnbench.spec import Phase, Workload
 
 AxisValue = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Asking:
-    """How values of an axis are asked for, on the command line and in ``cnnbench.run``.
-
-    Attributes:
-        option: on the command line.
-        field: of ``suite.Grid`` that holds them; empty for an axis that is a setting.
-        read: a value from its text; raises ``UsageError``. For a setting, ``str`` of it is a text.
-        metavar: one value in help texts.
-        help: one line.
-        usual: what holds if nothing is asked for, as text; ``None`` if that depends.
-        several: whether a list makes as many specs; if not, a comma is part of the value, as in the
-            path of a file.
-        shaped: a value is numbers joined by x, and in Python a tuple of them.
-    """
-
-    option: str
-    field: str
-    read: Callable[[str], Any]
-    metavar: str
-    help: str
-    usual: str | None = None
-    several: bool = True
-    shaped: bool = False
-
-    @property
-    def argument(self) -> str:
-        """The name of the argument of ``cnnbench.run``."""
-        return self.option.removeprefix("--").replace("-", "_")
-
-    def values(self, given: Any) -> tuple[Any, ...]:
-        """Read every value once, from a comma-separated text, one value, or several values.
-
-        Raises:
-            UsageError: no value, an invalid one, or several where one is allowed.
-        """
-        parts = [text.strip() for text in self._texts(given)]
-        if not parts or not all(parts):
-            raise UsageError(f"a value is missing in '{','.join(parts)}'")
-        found = tuple(dict.fromkeys(map(self.read, parts)))
-        if len(found) > 1 and not self.several:
-            raise UsageError(f"takes one value, not {len(found)}")
-        return found
-
-    def held(self, given: Any) -> Any:
-        """What a grid holds: every value, or the only one of a field that takes one.
-
-        Raises:
-            UsageError: as ``values``.
-        """
-        found = self.values(given)
-        return found if self.several or not self.field else found[0]
-
-    def _texts(self, given: Any) -> list[str]:
-        if isinstance(given, str):
-            return given.split(",") if self.several else [given]
-        ones = [*given] if isinstance(given, Iterable) else [given]
-        if self.shaped and isinstance(given, Iterable) and all(isinstance(n, int) for n in ones):
-            ones = [tuple(ones)]
-        return [units.shape(one) if isinstance(one, tuple) else str(one) for one in ones]
 
 
 @dataclass(frozen=True)
@@ -107,6 +57,8 @@ class Axis:
         recorded: records say what it really was, and have a column of its name for machines.
         trains: only phases that train have it.
         code: a value with a colon, ``package.module:attribute``, names code of the user's.
+        kept: a setting of the workload, under the axis's name.
+        spelled: has a column of its own for machines; what has none is in the spec's id.
     """
 
     name: str
@@ -122,6 +74,8 @@ class Axis:
     recorded: bool = False
     trains: bool = False
     code: bool = False
+    kept: bool = False
+    spelled: bool = True
 
     def said(self, spec: Spec) -> str:
         """Its value in a spec in words; empty for the default and where it has none."""
@@ -160,37 +114,9 @@ def setting(
         compared=True,
         pivot=True,
         trains=trains,
+        kept=True,
         **more,
     )
-
-
-def positive(text: str) -> int:
-    """Read a positive whole number.
-
-    Raises:
-        UsageError: it is not one.
-    """
-    if not text.isdecimal() or int(text) < 1:
-        raise UsageError(f"'{text}' is not a positive whole number")
-    return int(text)
-
-
-def shape(text: str, example: str, lengths: Iterable[int]) -> tuple[int, ...]:
-    """Read whole numbers joined by x.
-
-    Raises:
-        UsageError: the text has another form, or another number of them.
-    """
-    parts = text.split("x")
-    good = all(part.isdecimal() and int(part) > 0 for part in parts)
-    if not good or len(parts) not in tuple(lengths):
-        raise UsageError(f"'{text}' is not of the form {example}")
-    return tuple(map(int, parts))
-
-
-def _size(text: str) -> tuple[int, int]:
-    found = shape(text, "224 or 224x192", (1, 2))
-    return found[0], found[-1]
 
 
 _phase = partial(one_of, "phase", names=PHASES)
@@ -205,38 +131,6 @@ def _size_of(spec: Spec) -> str:
 def _optimizer_of(spec: Spec) -> str | None:
     """The optimizer of a phase that trains; inference has none."""
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
-
-
-# Weights of a network that are no file; see worker/weights.py.
-CALIBRATED, RANDOM, PRETRAINED = "calibrated", "random", "pretrained"
-
-
-def _weights(text: str) -> str:
-    """One of the kinds, or a path, which is kept whole: workers may run elsewhere."""
-    if text in {CALIBRATED, RANDOM, PRETRAINED}:
-        return text
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise UsageError(
-            f"--weights '{text}' is neither {CALIBRATED}, {RANDOM}, {PRETRAINED} nor a file"
-        )
-    return str(path.resolve())
-
-
-# No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
-NO_IMAGES = "none"
-MOST_IMAGES = 1000
-IMAGES_SECONDS = 120
-
-
-def _images(text: str) -> str:
-    """The folder's path, which is kept whole: workers may run elsewhere."""
-    if text == NO_IMAGES:
-        return text
-    path = Path(text).expanduser()
-    if not path.is_dir():
-        raise UsageError(f"'{text}' is not a directory; give one that holds pictures")
-    return str(path.resolve())
 
 
 # In the order in which tables for people show them.
@@ -257,11 +151,19 @@ AXES: tuple[Axis, ...] = (
          compared=True,
          asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
-         asking=Asking("--input", "input", lambda text: shape(text, "1x28x28", (1, 2, 3, 4)),
-                       "SHAPE", "Full shape of one input sample, for your own networks.",
-                       several=False, shaped=True)),
+         asking=Asking("--input", "input", inputs.read, "[NAME=][TYPE[<LIMIT]:]SHAPE",
+                       "Full shape of one input sample, for your own networks; again for each"
+                       " further argument: int64<1000:20, mask=bool:10, t=float32:scalar.",
+                       several=False, shaped=True, repeated=True)),
+    Axis(INPUTS, lambda spec: inputs.canonical(spec.workload.setting(INPUTS, "")),
+         phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
+    setting(INPUT_FACTORY, None,
+            Asking("--input-factory", "", inputs.function_name, "MODULE:FUNCTION",
+                   "Your function of the batch size (and seed, if it has one) that returns the"
+                   " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
+                   several=False), spelled=False, code=True),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
-         asking=Asking("--size", "sizes", _size, "SIZE",
+         asking=Asking("--size", "sizes", size, "SIZE",
                        "Input height and width instead of each network's own, e.g. 160,224x192.",
                        shaped=True)),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
@@ -275,7 +177,7 @@ AXES: tuple[Axis, ...] = (
          asking=Asking("--modes", "modes", str, "MODE",
                        "Words joined with +; 'all' is the sensible set for the device.", "eager")),
     setting("weights", CALIBRATED,
-            Asking("--weights", "", _weights, "WEIGHTS",
+            Asking("--weights", "", weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"
                    " torchvision, already downloaded), or a file: safetensors or a state dict.",
                    CALIBRATED), str, recorded=True),
@@ -285,7 +187,7 @@ AXES: tuple[Axis, ...] = (
                    " package.module:function, called with (output, inputs).", named.AUTO),
             recorded=True, trains=True, code=True),
     setting("images", NO_IMAGES,
-            Asking("--images", "", _images, "DIR",
+            Asking("--images", "", images, "DIR",
                    "A directory of your pictures, flat or with one folder per class, in place of"
                    " seeded ones. In a run, every mode also answers once for all of them (evenly"
                    f" spaced {MOST_IMAGES:,} of more, within {IMAGES_SECONDS} s): top-1 agreement,"
@@ -304,7 +206,7 @@ def ordered() -> list[Axis]:
 
 def tidy() -> list[Axis]:
     """Those with a column in the tables for machines that is read off the spec."""
-    return [axis for axis in ordered() if not axis.recorded]
+    return [axis for axis in ordered() if not axis.recorded and axis.spelled]
 
 
 def shown() -> list[Axis]:
@@ -329,7 +231,7 @@ def asking(name: str) -> Asking:
 
 def settings() -> dict[str, Axis]:
     """The axes whose values are settings of a workload, by name."""
-    return {axis.name: axis for axis, how in asked() if not how.field}
+    return {axis.name: axis for axis in AXES if axis.kept}
 
 
 def unusual(spec: Spec) -> dict[str, AxisValue]:

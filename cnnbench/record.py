@@ -32,9 +32,11 @@ from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
 from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure
 from cnnbench.slices import Slices, columns
-from cnnbench.spec import Spec
+from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.stats import Estimate
 
 T = TypeVar("T", "Record", "Run")
@@ -155,6 +157,19 @@ class Run:
         """CPU seconds per call; ``None`` where they were not counted."""
         found = self.slices.cpu_seconds
         return stats.median(found) if found else None
+
+
+def precision_notes(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
+    """What to say of a network that is not in float32 by itself; nothing of one that is.
+
+    Runs keep its own types and those that it ran in under ``own_dtype`` and ``dtype`` of ``flags``.
+    """
+    flags = runs[0].flags if runs else {}
+    own, ran = flags.get("own_dtype", ""), flags.get("dtype", "")
+    if own in {"", "float32"}:
+        return ()
+    converted = f"; mode {mode.text} converts it to {ran}" if ran != own else ""
+    return (f"the network is in {own}{converted}",)
 
 
 @dataclass(frozen=True)

@@ -113,12 +113,14 @@ class ModelRequest(Request[Answer]):
         arguments: keyword arguments of the builder.
         shape: of one sample in place of the architecture's own.
         size: height and width in place of the architecture's own.
+        settings: of the workload that is meant.
     """
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
     shape: tuple[int, ...] | None = None
     size: tuple[int, ...] | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

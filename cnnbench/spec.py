@@ -81,7 +81,7 @@ WORDS = (
     Word("compile=max-autotune", "compiler", "max-autotune", DEVICE_KINDS, "autotuned kernels"),
     Word("contiguous", "memory_format", "contiguous", DEVICE_KINDS, "NCHW"),
     Word("channels_last", "memory_format", "channels_last", DEVICE_KINDS, "NHWC strides"),
-    Word("fp32", "precision", "fp32", DEVICE_KINDS, "float32, TF32 off"),
+    Word("fp32", "precision", "fp32", DEVICE_KINDS, "the network's own: float32, TF32 off"),
     Word("tf32", "precision", "tf32", ("cuda",), "float32 with TF32 matrix units"),
     Word("amp=bf16", "precision", "amp=bf16", DEVICE_KINDS, "autocast to bfloat16"),
     Word("amp=fp16", "precision", "amp=fp16", DEVICE_KINDS, "autocast to float16"),
@@ -111,7 +111,6 @@ SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
 
 # A mode word that names an implementation of a convolution. Which there are is the business of
 # ``convs``; here it is a word like any other, on an axis of its own.
-#
 # For a whole network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
 _NAME = r"[a-z][a-z0-9_]*"
 _AT_LAYER = rf"{_NAME}@[0-9][a-z0-9-]*"

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import axes, catalogue, machine
+from cnnbench import axes, catalogue, inputs, machine
+from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import (
@@ -76,6 +77,16 @@ class Grid:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
 
+    @property
+    def own_inputs(self) -> bool:
+        """Whether networks are called with something else than what their task says."""
+        return bool({INPUTS, INPUT_FACTORY} & self.settings.keys())
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """The settings of a grid that has one value of each, as workloads keep them."""
+        return dict(axes.chosen({name: values[0] for name, values in self.settings.items()}))
+
     def __post_init__(self) -> None:
         if self.sizes and self.input is not None:
             raise UsageError("size and input are mutually exclusive; keep one")
@@ -97,6 +108,11 @@ class Grid:
         given = [(axis.name, how) for axis, how in axes.asked() if how.argument in asked]
         fields = {how.field: asked[how.argument] for _, how in given if how.field}
         settings = {name: asked[how.argument] for name, how in given if not how.field}
+        if typed := fields.pop("input", None):
+            # A number by itself has no shape; ids need one.
+            fields["input"] = typed[0].shape or (1,)
+            if text := inputs.text_of(inputs.distinct(typed)):
+                settings[INPUTS] = (text,)
         return cls(**{"models": ()} | fields, arguments=arguments, settings=settings)
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cnnbench
-from cnnbench import axes, cli, suite
+from cnnbench import asking, axes, cli, suite
 from cnnbench.errors import SchemaError, UnknownName, UsageError
 from cnnbench.record import from_json
 from cnnbench.report import answers
@@ -36,11 +36,13 @@ def _read(text: str) -> str:
     return text
 
 
-DUMMY = axes.setting("dummy", "a", axes.Asking("--dummy", "", _read, "WORD", "A dummy.", "a"))
+DUMMY = axes.setting("dummy", "a", asking.Asking("--dummy", "", _read, "WORD", "A dummy.", "a"))
 WIDTH = axes.setting(
-    "width", 1, axes.Asking("--width", "", axes.positive, "N", "A number.", "1"), kind="whole"
+    "width", 1, asking.Asking("--width", "", asking.positive, "N", "A number.", "1"), kind="whole"
 )
-FILE = axes.setting("file", None, axes.Asking("--file", "", str, "FILE", "A path.", several=False))
+FILE = axes.setting(
+    "file", None, asking.Asking("--file", "", str, "FILE", "A path.", several=False)
+)
 
 
 @pytest.fixture

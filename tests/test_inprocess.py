@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import gc
+import random
 from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 import cnnbench
@@ -70,7 +76,7 @@ def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monke
     # Writing the plan down reads every field.
     monkeypatch.setattr(store, "manifest", lambda run, *_: store.Manifest(run, "", (), {}, ""))
     Watched.read.clear()
-    inprocess.measure(module, (torch.randn(2, 3, 8, 8),), ["eager"], "cpu", plan)
+    inprocess.measure(module, ((torch.randn(2, 3, 8, 8),), {}), ["eager"], "cpu", plan)
 
     assert Watched.read & {field.name for field in dataclasses.fields(Plan)} == {*IN_PROCESS}
 
@@ -80,7 +86,7 @@ def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monke
     [
         (3, torch.ones(1, 3), "torch.nn.Module"),
         (nn.ReLU().eval(), None, "inputs"),
-        (nn.ReLU(), torch.ones(1, 3), "eval()"),
+        ("resnet18", torch.ones(1, 3), "cnnbench.run('resnet18')"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(what, given, words: str) -> None:
@@ -105,3 +111,153 @@ def test_an_object_is_counted_without_being_run_or_changed(module: nn.Module) ->
     assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
     assert not module.training
     assert all(not part._forward_hooks and not part._forward_pre_hooks for part in module.modules())
+
+
+class Decides(nn.Module):
+    """Looks at its values."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.sum() > 0 else x * x.mean().item()
+
+
+class Named(nn.Module):
+    """Integer indices, and a keyword."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(10, 4)
+
+    def forward(self, indices: torch.Tensor, *, scale: torch.Tensor) -> torch.Tensor:
+        return self.table(indices).sum(1) * scale
+
+
+def test_values_may_decide_what_is_done() -> None:
+    (record,) = cnnbench.measure(Decides(), torch.ones(2, 3), **FAST).records
+
+    assert (record.status, record.notes[1:]) == ("ok", record.notes[1:])
+    assert record.cost is not None
+    assert cnnbench.cost(Decides(), torch.ones(2, 3), real=True).real
+
+
+def test_keywords_and_whole_numbers_are_inputs() -> None:
+    given, scale = torch.randint(10, (2, 5)), torch.ones(2, 1)
+    module = Named()
+
+    (record,) = cnnbench.measure(module, given, kwargs={"scale": scale}, **FAST).records
+
+    assert record.status == "ok", record.reason
+    assert record.spec.workload.setting("inputs", "") == "int64:5,scale=float32:1"
+    assert cnnbench.cost(module, given, kwargs={"scale": scale}).params == 40
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_scripted_modules_are_measured_like_others(module: nn.Module) -> None:
+    scripted = torch.jit.script(module)
+
+    (record,) = cnnbench.measure(scripted, torch.randn(2, 3, 8, 8), **FAST).records
+
+    assert record.status == "ok", record.reason
+    assert record.cost is not None
+
+
+def test_a_module_in_training_mode_is_measured_as_the_command_does(module: nn.Module) -> None:
+    module.train()
+
+    (record,) = cnnbench.measure(module, torch.randn(2, 3, 8, 8), **FAST).records
+
+    assert module.training
+    assert any("evaluation mode" in note for note in record.notes)
+
+
+def test_a_mode_that_fails_is_a_row_and_all_that_fail_are_an_error(module: nn.Module) -> None:
+    class Refuses(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if x.dtype is torch.bfloat16:
+                raise ValueError("not in bfloat16")
+            return x
+
+    given = torch.randn(2, 3)
+    eager, bf16 = cnnbench.measure(Refuses(), given, modes="eager,bf16", **FAST).records
+
+    assert (eager.status, bf16.status) == ("ok", "failed")
+    assert bf16.reason == "first call: ValueError: not in bfloat16"
+    with pytest.raises(UsageError, match="first call: ValueError"):
+        cnnbench.measure(Refuses(), given, modes="bf16", **FAST)
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float64])
+def test_an_object_is_measured_in_its_own_precision(module: nn.Module, precision) -> None:
+    given = torch.randn(2, 3, 8, 8, dtype=precision)
+
+    (record,) = cnnbench.measure(module.to(precision), given, **FAST).records
+
+    name = str(precision).removeprefix("torch.")
+    assert record.status == "ok", record.reason
+    assert record.runs[0].flags["dtype"] == name
+    assert f"the network is in {name}" in record.notes
+    assert record.cost is not None
+    assert record.cost.param_bytes == sum(p.nbytes for p in module.parameters())
+
+
+STATES = {
+    "torch": lambda: torch.get_rng_state().tolist(),
+    "numpy": lambda: str(np.random.get_state()),
+    "random": random.getstate,
+    "threads": torch.get_num_threads,
+    "deterministic": torch.are_deterministic_algorithms_enabled,
+    "grad": torch.is_grad_enabled,
+    "inference": torch.is_inference_mode_enabled,
+    "dtype": torch.get_default_dtype,
+    "benchmark": lambda: torch.backends.cudnn.benchmark,
+    "mkldnn": lambda: torch.backends.mkldnn.enabled,
+    "autocast": lambda: torch.is_autocast_enabled("cpu"),
+    "collector": gc.isenabled,
+}
+
+
+class Draws(nn.Module):
+    """Draws from every generator, and fails if told to."""
+
+    def __init__(self, *, fails: bool) -> None:
+        super().__init__()
+        self.fails = fails
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.fails:
+            raise RuntimeError("on purpose")
+        return x * torch.rand(1) * random.random() * np.random.rand()
+
+
+@settings(max_examples=8)
+@given(
+    seed=st.integers(0, 2**31),
+    wide=st.booleans(),
+    grad=st.booleans(),
+    training=st.booleans(),
+    fails=st.booleans(),
+)
+def test_the_caller_finds_everything_as_it_was(
+    *, seed: int, wide: bool, grad: bool, training: bool, fails: bool
+) -> None:
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), Draws(fails=fails)).train(training)
+    module[0].weight.grad = torch.ones(4, 3)
+    inputs = torch.randn(2, 3, requires_grad=True)
+    torch.set_default_dtype(torch.float64 if wide else torch.float32)
+    torch.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed)
+    values = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    try:
+        with torch.set_grad_enabled(grad):
+            before = {name: of() for name, of in STATES.items()}
+            with contextlib.suppress(UsageError):
+                cnnbench.measure(module, inputs * 1, modes="eager,bf16", **FAST)
+            assert {name: of() for name, of in STATES.items()} == before
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+    assert {part.training for part in module.modules()} == {training}
+    assert torch.equal(module[0].weight.grad, torch.ones(4, 3))
+    assert all(torch.equal(values[key], one) for key, one in module.state_dict().items())
+    assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
+    assert inputs.grad is None

@@ -88,21 +88,25 @@ def test_an_object_goes_through_the_door_with_all_that_was_said(monkeypatch, fak
     monkeypatch.setitem(sys.modules, "cnnbench.inprocess", SimpleNamespace(measure=measure))
     monkeypatch.setattr(cnnbench, "inprocess", sys.modules["cnnbench.inprocess"], raising=False)
 
-    found = cnnbench.measure("module", "input", modes="eager,bf16", device="cuda:1", rounds=2)
+    found = cnnbench.measure(
+        "module", "input", kwargs={"mask": 1}, modes="eager,bf16", device="cuda:1", rounds=2
+    )
 
-    ((module, inputs, modes, device, plan),) = said
-    assert (module, inputs, modes, device) == ("module", ("input",), ("eager", "bf16"), "cuda:1")
+    ((module, arguments, modes, device, plan),) = said
+    assert (module, arguments) == ("module", (("input",), {"mask": 1}))
+    assert (modes, device) == (("eager", "bf16"), "cuda:1")
     assert plan.rounds == 2
     assert found.records == fake_run.records
 
 
 def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     said = []
-    analysis = SimpleNamespace(analyze=lambda *words, **more: said.append((words, more)) or "found")
-    monkeypatch.setitem(sys.modules, "cnnbench.analysis", analysis)
+    door = SimpleNamespace(cost=lambda *words, **more: said.append((words, more)) or "found")
+    monkeypatch.setitem(sys.modules, "cnnbench.inprocess", door)
+    monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)
 
     module = object()
     found = cnnbench.cost(module, "input", phase="training", optimizer="adam")
 
     assert found == "found"
-    assert said == [((module, ("input",)), {"phase": "training", "optimizer": "adam"})]
+    assert said == [((module, (("input",), {}), "training", "adam"), {"real": False})]

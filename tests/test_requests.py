@@ -32,6 +32,7 @@ REFERENCE = st.builds(
 # By the name of a field where its type does not say enough.
 NAMED = {
     "arguments": ARGUMENTS, "shape": st.none() | SHAPE, "size": st.none() | SHAPE,
+    "settings": st.dictionaries(TEXT, TEXT, max_size=3),
     "shapes": st.dictionaries(TEXT, SHAPE, max_size=3), "warm_up": WARM_UP,
     "reference": st.none() | REFERENCE, "specs": st.lists(TEXT, max_size=3).map(tuple),
     "precisions": st.lists(TEXT, max_size=3).map(tuple),
@@ -86,7 +87,7 @@ def test_the_executor_that_pretends_answers_every_task() -> None:
 # What every revision that 'cnnbench ab' can meet understands.
 BETWEEN_REVISIONS = {
     "describe": set(),
-    "resolve": {"name", "arguments", "shape", "size", "memory_limit"},
+    "resolve": {"name", "arguments", "shape", "size", "settings", "memory_limit"},
     "fits": {"shapes"},
     "measure": {
         "spec", "seed", "memory_limit", "round", "ensemble", "warm_up", "compile_cache",

@@ -19,15 +19,16 @@ from cnnbench.errors import UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from cnnbench.analysis.modules import Inventory
-    from cnnbench.analysis.passes import Loss, Recording
+    from cnnbench.analysis.passes import Arguments, Loss, Recording
 
 
 def analyze(
     module: nn.Module,
     inputs: tuple[Any, ...],
+    kwargs: Mapping[str, Any] | None = None,
     *,
     phase: Phase = "inference",
     optimizer: Optimizer = OPTIMIZERS[0],
@@ -38,10 +39,11 @@ def analyze(
     """Count everything about one workload without allocating or running it.
 
     Args:
-        module: on meta (``build_on_meta``) or anywhere; it is left exactly as it was.
+        module: on meta (``build_on_meta``) or anywhere; left exactly as it was.
         inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
-        phase: ``training`` and ``finetune`` add a backward pass. Fine-tuning freezes everything but
-            the last layer that multiplies, unless something is frozen already.
+        kwargs: its keyword arguments.
+        phase: ``training`` and ``finetune`` add a backward pass; the latter freezes all but the
+            last layer that multiplies, unless something is frozen already.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
@@ -50,27 +52,26 @@ def analyze(
     Raises:
         UsageError: unknown phase or optimizer.
         WrongInput: a layer does not accept its input.
-        Unsupported: an operator needs values and ``real`` is not set; it cannot be copied.
+        Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
     _check(phase, optimizer)
-    module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    module = module if real else settled(module, _arguments(inputs, real=False), {})
-    arguments = _arguments(inputs, real=real)
-    with _workable(module, real=real) as parts:
+    arguments = _arguments(given := (tuple(inputs), dict(kwargs or {})), real=real)
+    wrapped = getattr(module, "_orig_mod", module)  # by torch.compile
+    wrapped = wrapped if real else settled(wrapped, *_arguments(given, real=False))
+    with _workable(wrapped, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
-        passed, frozen = inference, None
+        passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            frozen = _freeze(parts, inference) if phase == "finetune" else None
-            arguments = _arguments(inputs, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+            twins = _arguments(given, real=real)
+            passed = record(parts, twins, training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
-            name=name or type(module).__name__,
+            name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
-            batch=_batch(inputs, inference),
-            input=tuple(tuple(leaf.shape) for leaf in _tensors(inputs)),
+            batch=_batch(given, inference),
+            input=tuple(tuple(leaf.shape) for leaf in _tensors(given)),
             params=sum(p.numel() for p in parts.parameters),
             trainable_params=sum(p.numel() for p in trainable),
             buffers=sum(b.numel() for b in parts.buffers),
@@ -100,11 +101,11 @@ def _tensors(inputs: Any) -> list[Tensor]:
     return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
 
 
-def _arguments(inputs: tuple[Any, ...], *, real: bool) -> tuple[Any, ...]:
+def _arguments(given: Arguments, *, real: bool) -> Arguments:
     """Twins of the inputs, because a network may write into its inputs."""
     with torch.inference_mode(mode=False):
         twin = _clone if real else on_meta
-        mapped: tuple[Any, ...] = tree_map_only(Tensor, twin, tuple(inputs))
+        mapped: Arguments = tree_map_only(Tensor, twin, given)
     return mapped
 
 
@@ -157,12 +158,12 @@ def _freeze(parts: Inventory, inference: Recording) -> str | None:
     return stack.names[heads[-1]]
 
 
-def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
+def _batch(given: Arguments, recording: Recording) -> int:
     """Samples in the input: its first axis, a list's length, or 1 for an unbatched image."""
-    first = inputs[0] if inputs else None
+    first = given[0][0] if given[0] else None
     if isinstance(first, (list, tuple)):
         return len(first)
-    tensors = _tensors(inputs)
+    tensors = _tensors(given)
     if not tensors or tensors[0].dim() < 2:
         return 1
     image = tensors[0].dim() == 3 and any(
@@ -172,7 +173,7 @@ def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(parts: Inventory, arguments: tuple[Any, ...], one: Recording) -> tuple[Slope, ...]:
+def _slopes(parts: Inventory, arguments: Arguments, one: Recording) -> tuple[Slope, ...]:
     """The amount that each item adds: the difference of two traces that keep one and two items."""
     two = record(parts, arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)

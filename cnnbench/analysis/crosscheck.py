@@ -96,13 +96,19 @@ def _reason(group: str, ours: int, theirs: int) -> str:
     return "counts more than the contraction"
 
 
-def against_torch(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis) -> CrossCheck:
+def against_torch(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    analysis: Analysis,
+    kwargs: Mapping[str, Any] | None = None,
+) -> CrossCheck:
     """Compare with ``torch.utils.flop_counter.FlopCounterMode`` on meta (its FLOPs halved).
 
     Args:
         module: what ``analysis`` was made of; left as it is.
         inputs: the same inputs.
         analysis: an inference analysis of them.
+        kwargs: the same keyword arguments.
     """
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -110,7 +116,8 @@ def against_torch(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            twin(*tree_map_only(Tensor, on_meta, inputs))
+            args, named = tree_map_only(Tensor, on_meta, (tuple(inputs), dict(kwargs or {})))
+            twin(*args, **named)
     except (RuntimeError, NotImplementedError) as error:
         raise Unsupported(f"torch's FlopCounterMode cannot run this network: {error}") from error
     flops = counter.get_flop_counts().get("Global", {})
@@ -118,17 +125,25 @@ def against_torch(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis
     return _compared(f"torch {torch.__version__} FlopCounterMode", analysis, theirs)
 
 
-def against_fvcore(module: nn.Module, inputs: tuple[Any, ...], analysis: Analysis) -> CrossCheck:
+def against_fvcore(
+    module: nn.Module,
+    inputs: tuple[Any, ...],
+    analysis: Analysis,
+    kwargs: Mapping[str, Any] | None = None,
+) -> CrossCheck:
     """Compare with fvcore's FlopCountAnalysis on real tensors (its "flops" are MACs).
 
     Args:
         module: a module with real weights; left as it is.
         inputs: real inputs.
         analysis: an inference analysis of them.
+        kwargs: the same keyword arguments.
 
     Raises:
         Unsupported: fvcore is not installed, or its tracer cannot run the network.
     """
+    if kwargs:
+        raise Unsupported("fvcore takes no keyword arguments of a network")
     with warnings.catch_warnings():
         # Importing it scripts functions, for which torch >= 2.14 emits deprecation warnings.
         warnings.simplefilter("ignore")

@@ -70,7 +70,8 @@ def _register_on_meta(
     module: nn.Module, name: str, tensor: Tensor | None, persistent: bool = True
 ) -> None:
     """Register a buffer; large ones go to meta at once, or they would fill the memory."""
-    if tensor is not None and tensor.numel() > _LARGE and not tensor.is_meta:
+    sized = tensor is not None and not is_lazy(tensor)
+    if tensor is not None and sized and tensor.numel() > _LARGE and not tensor.is_meta:
         tensor = on_meta(tensor)
     _register_buffer(module, name, tensor, persistent)
 

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from cnnbench.analysis.modules import Inventory
 
     Loss = Callable[[Any, tuple[Any, ...]], Tensor]
+    # Positional and keyword arguments of a network.
+    Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class Recording:
 
 def record(
     parts: Inventory,
-    inputs: tuple[Any, ...],
+    given: Arguments,
     *,
     training: bool,
     meta: bool = True,
@@ -82,7 +84,7 @@ def record(
         set_training(module, training=training)
     stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
-    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
+    tensors = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
     resident = (
         trace.live.resident(parts.parameters),
         trace.live.resident(parts.buffers),
@@ -92,10 +94,10 @@ def record(
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
-            output = module(*inputs)
+            output = module(*given[0], **given[1])
             saved = trace.live.alive_bytes()
             if training:
-                _backward(trace, output, inputs, loss)
+                _backward(trace, output, (*given[0], *given[1].values()), loss)
     # A loss may keep targets from step to step; they are inputs of a training step.
     targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]

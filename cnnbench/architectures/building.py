@@ -17,7 +17,12 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.errors import Unsupported, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from cnnbench.architectures.registry import Architecture
+
+    # From a module to the positional and keyword arguments that give its lazy layers their shapes.
+    Materialising = Callable[[nn.Module], tuple[tuple[Any, ...], Mapping[str, Any]]]
 
 # Changes made to the finished network where its builder has no argument for them.
 _GENERIC = {"num_classes": variants.with_classes, "in_channels": variants.with_in_channels}
@@ -47,11 +52,14 @@ def _check_call(architecture: Architecture, arguments: dict[str, Any]) -> None:
         raise UsageError(f"'{architecture.name}' cannot be called: {error}") from error
 
 
-def build(architecture: Architecture, **arguments: Any) -> nn.Module:
+def build(
+    architecture: Architecture, materialising: Materialising | None = None, /, **arguments: Any
+) -> nn.Module:
     """Build the network with random weights.
 
     ``num_classes`` and ``in_channels`` work for every network: where the builder lacks them, the
-    last or first layer is replaced. Lazy modules are materialised at the architecture's input.
+    last or first layer is replaced. Lazy modules are materialised by what ``materialising`` says
+    that they are called with; by default it is the architecture's own input.
 
     Raises:
         UsageError: the builder takes no such argument, or returns no ``nn.Module``.
@@ -65,7 +73,9 @@ def build(architecture: Architecture, **arguments: Any) -> nn.Module:
         raise UsageError(f"'{architecture.name}' returned a {kind}, not a torch.nn.Module")
     if variants.is_lazy(module):
         channels = own.get("in_channels", architecture.input[0])
-        variants.materialise(module, inputs(architecture, (channels, *architecture.input[1:])))
+        shape = (channels, *architecture.input[1:])
+        given = materialising(module) if materialising else (inputs(architecture, shape), {})
+        variants.materialise(module, *given)
     for name, value in other.items():
         _GENERIC[name](module, value)
     return module
@@ -86,7 +96,9 @@ def _text(shape: tuple[int, ...]) -> str:
 def _failure(architecture: Architecture, shape: tuple[int, ...]) -> str | None:
     """Return why the network cannot run on one sample of this shape, or None if it can."""
     arguments = {} if shape[0] == architecture.input[0] else {"in_channels": shape[0]}
-    module = on_meta(build, architecture=architecture, **arguments).eval()
+    module = on_meta(
+        build, architecture, lambda _: (inputs(architecture, shape), {}), **arguments
+    ).eval()
     tensors = [tensor.to("meta") for tensor in inputs(architecture, shape)]
     try:
         with torch.no_grad():

@@ -30,8 +30,8 @@ class _WeightsOnMeta(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def on_meta(build: Callable[..., nn.Module], **arguments: Any) -> nn.Module:
-    """Return ``build(**arguments)`` with its parameters and buffers on the meta device."""
+def on_meta(build: Callable[..., nn.Module], *given: Any, **arguments: Any) -> nn.Module:
+    """Return what ``build`` makes, with its parameters and buffers on the meta device."""
     with _WeightsOnMeta():
-        module = build(**arguments)
+        module = build(*given, **arguments)
     return module.to("meta")

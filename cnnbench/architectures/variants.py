@@ -6,16 +6,19 @@ torchvision, timm and users, and raises where it cannot.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import nn
-from torch.nn.parameter import UninitializedParameter
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer
+from torch.nn.parameter import is_lazy as lazy
+from torch.utils import _pytree as pytree
 
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
@@ -130,13 +133,26 @@ def without_auxiliary(module: nn.Module) -> nn.Module:
 
 def is_lazy(module: nn.Module) -> bool:
     """Whether some layer still needs an input to determine its shape."""
-    return any(isinstance(parameter, UninitializedParameter) for parameter in module.parameters())
+    return any(lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
-def materialise(module: nn.Module, inputs: Sequence[Any]) -> nn.Module:
+def copied(module: nn.Module) -> nn.Module:
+    """A copy of a module with lazy layers, whose buffers ``copy.deepcopy`` alone refuses."""
+    empty: Any = UninitializedBuffer  # whose annotations lack its arguments
+    memo: dict[int, Any] = {
+        id(one): empty(device=one.device, dtype=one.dtype) for one in module.buffers() if lazy(one)
+    }
+    return copy.deepcopy(module, memo)
+
+
+def materialise(
+    module: nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any] | None = None
+) -> nn.Module:
     """Give lazy layers their shapes by one forward pass in inference mode."""
-    device = next(module.parameters()).device
+    tensors = (*module.parameters(), *module.buffers())
+    device = next(tensor.device for tensor in tensors)
     training = module.training
+    given = pytree.tree_map_only(Tensor, lambda one: one.to(device), (tuple(args), kwargs or {}))
     with torch.no_grad():
-        module.eval()(*(tensor.to(device) for tensor in inputs))
+        module.eval()(*given[0], **given[1])
     return module.train(training)

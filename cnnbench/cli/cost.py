@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, suite, units
+from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 _SECONDS = 600.0
 
 # What a static count does not depend on.
-_NOT_COUNTED = ("mode", "device", "threads", *(axes.settings().keys() - {"loss"}))
+_COUNTED = {"loss", INPUTS, INPUT_FACTORY}
+_NOT_COUNTED = ("mode", "device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _EPILOG = """\b
 Examples:
@@ -113,7 +115,7 @@ def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostRepo
             batch=batch,
             phase=phase,
             optimizer=optimizer,
-            loss=grid.settings["loss"][0],
+            settings=grid.kept,
             real=real,
             rows=rows in {"layers", "ops"},
             crosscheck=rows == "crosschecks",

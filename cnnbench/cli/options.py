@@ -25,7 +25,8 @@ from cnnbench.suite import Grid
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from cnnbench.axes import Asking, Axis
+    from cnnbench.asking import Asking
+    from cnnbench.axes import Axis
 
     Command = Callable[..., Any]
     Decorator = Callable[[Command], Command]
@@ -92,9 +93,22 @@ class AxisValues(Parameter):
             return self.fail(str(error), param, ctx)
 
 
+def _joined(ctx: object, param: object, given: tuple[tuple[Any, ...], ...]) -> Any:
+    """Everything that an option was given, time after time; ``None`` if it was not."""
+    del ctx, param
+    return tuple(one for values in given for one in values) or None
+
+
+def _option(axis: Axis, asking: Asking) -> str:
+    """The option for one value: named after the axis, if that is a plural's singular."""
+    return asking.option if axis.kept else f"--{axis.name}"
+
+
 def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorator:
-    names = (asking.option,) if several else (f"--{axis.name}", asking.argument)
+    names = (asking.option,) if several else (_option(axis, asking), asking.argument)
     kind = AxisValues(asking, several=several)
+    if asking.repeated:
+        return click.option(*names, type=kind, multiple=True, help=asking.help, callback=_joined)
     return click.option(
         *names, type=kind, default=usual, show_default=bool(usual), help=asking.help
     )

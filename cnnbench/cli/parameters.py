@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import axes
+from cnnbench import asking
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Shape(Parameter):
         if isinstance(value, tuple):
             return value
         try:
-            return axes.shape(str(value), self._example, self._lengths)
+            return asking.shape(str(value), self._example, self._lengths)
         except UsageError as error:
             return self.fail(str(error), param, ctx)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import roofline, stats
-from cnnbench.axes import NO_IMAGES
+from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
     ERROR,

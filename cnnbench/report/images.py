@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench.axes import NO_IMAGES
+from cnnbench.asking import NO_IMAGES
 
 if TYPE_CHECKING:
     from cnnbench.report.table import Entry

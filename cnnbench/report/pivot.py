@@ -27,7 +27,7 @@ def frame(found: Sequence[Entry]) -> pd.DataFrame:
     return data.assign(**{
         axis.name: ["" if pd.isna(value) else value for value in data[axis.name]]
         for axis in axes.AXES
-        if axis.kind == "text"
+        if axis.kind == "text" and axis.name in data
     })  # fmt: skip
 
 
@@ -102,6 +102,9 @@ def _as_shown(data: pd.DataFrame, found: Sequence[Entry]) -> pd.DataFrame:
         name: [None if one is None else one.point for one in column]
         for name, column in estimates.items()
     }
+    for axis in axes.AXES:
+        if axis.name not in data:
+            shown[axis.name] = [axis.of(entry.record.spec) or "" for entry in found]
     return data.assign(**shown, awake=[isinstance(entry.latency, Awake) for entry in found])
 
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import axes, machine, named, store, suite, trust, units
 from cnnbench import plan as planning
-from cnnbench.axes import NO_IMAGES
+from cnnbench.asking import NO_IMAGES
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
@@ -100,9 +100,7 @@ def _work_out(
     _refuse_images(pool, grid)
     modes = modes or suite.modes(grid.modes, device)
     limit = plan.memory_limit or memory_limit(device)
-    outside, bad = facts_outside(
-        pool, suite.outside(grid.models), grid.arguments, plan.timeout, limit
-    )
+    outside, bad = facts_outside(pool, grid, plan.timeout, limit)
     known = suite.facts(grid.models) | outside
     bad |= _missing_code(pool, grid, plan.timeout)
     refused = _refused_shapes(pool, grid, known)
@@ -157,19 +155,22 @@ def memory_limit(device: Device) -> int | None:
 
 
 def facts_outside(
-    pool: AnyPool,
-    names: Sequence[str],
-    arguments: Mapping[str, Any],
-    seconds: float,
-    limit: int | None = None,
+    pool: AnyPool, grid: Grid, seconds: float, limit: int | None = None
 ) -> tuple[dict[str, Facts], dict[str, str]]:
-    """Ask workers about models that the catalogue does not hold; importing them is theirs to do.
+    """Ask workers about models that the catalogue does not hold, or does not know the inputs of.
 
     Returns:
         The facts of every model, and of those that cannot be had, why.
     """
+    names = grid.models if grid.own_inputs else suite.outside(grid.models)
     found, bad = {}, {}
-    requests = [Resolve(name=name, arguments=arguments, memory_limit=limit) for name in names]
+    requests = [
+        Resolve(
+            name=name, arguments=grid.arguments, shape=grid.input, settings=grid.kept,
+            memory_limit=limit,
+        )
+        for name in names
+    ]  # fmt: skip
     answers = ask_each(pool, requests, seconds)
     for name, answer in zip(names, answers, strict=True):
         if isinstance(answer, WorkerError):
@@ -205,7 +206,7 @@ def _refused_shapes(
     # Networks of the user's may fail for reasons of their own; those belong in their rows.
     own = suite.outside(grid.models)
     found: dict[tuple[str, tuple[int, ...]], str] = {}
-    if grid.arguments:
+    if grid.arguments or grid.own_inputs:
         return found
     shapes = {name: suite.shapes_of(grid, known[name]) for name in grid.models if name not in own}
     for place in range(max(map(len, shapes.values()), default=0)):

@@ -148,7 +148,7 @@ def _shape(order: LabOrder, pool: AnyPool, seconds: float) -> tuple[int, ...]:
     if order.model is None:
         return ()
     names = (order.model,)
-    outside, bad = campaign.facts_outside(pool, suite.outside(names), {}, seconds)
+    outside, bad = campaign.facts_outside(pool, Grid(names), seconds)
     if bad:
         raise UsageError(bad[order.model])
     known = suite.facts(names) | outside

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine
-from cnnbench.axes import CALIBRATED, NO_IMAGES
+from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (

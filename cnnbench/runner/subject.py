@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.record import UNFINISHED, Record, with_failure
+from cnnbench.record import UNFINISHED, Record, precision_notes, with_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -120,6 +120,7 @@ class Group:
                 *shared.notes,
                 *subject.notes,
                 *_remarks(subject),
+                *precision_notes(subject.spec.mode, subject.runs),
                 *self._left_out(subject, missing),
             ),
             structure=subject.structure,

@@ -19,8 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnbench.axes import CALIBRATED, IMAGES_SECONDS, PRETRAINED, RANDOM
+from cnnbench.asking import CALIBRATED, IMAGES_SECONDS, PRETRAINED, RANDOM
 from cnnbench.worker import images, outputs, weights
+from cnnbench.worker.inputs import Given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -137,7 +138,7 @@ def answers(workload: Workload, step: Step, pictures: images.Pictures) -> Answer
     def others() -> Any:
         for group, values in pictures.batches(files, workload.batch):
             asked.append(group)
-            yield (values,)
+            yield Given.of(values)
 
     found: Answered | None = None
     until = time.monotonic() + IMAGES_SECONDS

@@ -1,40 +1,35 @@
 """Spec -> Step: a zero-argument callable that does one iteration, ready on its device in its mode.
 
-Weights and inputs are random but seeded, so that every process of a workload computes the same
-thing.
+Weights are random but seeded, as inputs are (``inputs``), so that every process of a workload
+computes the same thing.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, architectures
 from cnnbench.architectures import losses, variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
+from cnnbench.errors import Unsupported
 from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS
-from cnnbench.worker import calibration, convolution, images, modes, optimizers, outputs, replaced
+from cnnbench.worker import calibration, convolution, inputs, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
 from cnnbench.worker.forward import Forward
+from cnnbench.worker.inputs import Given, tensors
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
     from cnnbench.spec import Phase, Spec, Workload
-
-
-# Batches of pictures that an output is checked on; a single layer is checked on one.
-PICTURES = 4
-# Seeds of pictures are far apart, so that none of one workload is one of its neighbour's.
-_APART = 1_000_003
 
 
 @dataclass(frozen=True)
@@ -65,13 +60,14 @@ class Step:
         call: runs it; returns outputs (inference) or the loss (training).
         observe: what is compared with the reference, from what ``call`` returned.
         module: the network itself, not compiled.
-        inputs: its positional arguments.
+        given: what it is called with.
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
         loss: what it minimises, in training phases.
         own_types: of the module's floating-point weights before the mode changed them.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
-        others: positional arguments like ``inputs``, of other pictures.
+        others: arguments like ``given``, of other pictures.
+        types: floating-point types of the module, its own and in the mode, for a run's flags.
         unusual: what is unusual about its calls, known after the first.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
@@ -79,13 +75,14 @@ class Step:
     call: Callable[[], Any]
     observe: Callable[[Any], list[Tensor]]
     module: nn.Module
-    inputs: tuple[Any, ...]
+    given: Given
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
     loss: losses.Loss | None = None
     own_types: frozenset[torch.dtype] = frozenset()
     selects: bool = False
-    others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
+    others: Callable[[], Iterator[Given]] = lambda: iter(())
+    types: Mapping[str, str] = field(default_factory=dict)
     unusual: Callable[[], list[str]] = list
     overwrites: bool = False
 
@@ -94,35 +91,35 @@ class Step:
 
         What it has returned for its own picture may be given as ``first``.
         """
-        own = [tensor.clone() for tensor in _tensors(self.inputs)]
+        own = [tensor.clone() for tensor in self.given.tensors]
         try:
             yield from first or (self._seen_calling(),)
             for given in self.others():
-                self._show(_tensors(given))
+                self._show(given.tensors)
                 yield self._seen_calling()
         finally:
             self._show(own)
 
     def _seen_calling(self) -> Any:
         """What it returns; whether it wrote into its inputs is noted."""
-        before = [tensor.clone() for tensor in _tensors(self.inputs)]
+        before = [tensor.clone() for tensor in self.given.tensors]
         result = self.call()
-        same = map(torch.equal, before, _tensors(self.inputs))
+        same = map(torch.equal, before, self.given.tensors)
         self.overwrites = self.overwrites or not all(same)
         return result
 
     def _show(self, pictures: list[Tensor]) -> None:
         """Put other values into the inputs where they lie: graphs were captured on them."""
         with torch.inference_mode():
-            for tensor, values in zip(_tensors(self.inputs), pictures, strict=True):
+            for tensor, values in zip(self.given.tensors, pictures, strict=True):
                 tensor.copy_(values)
 
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
-        tensors = [*self.module.parameters(), *self.module.buffers(), *_tensors(self.inputs)]
+        found = [*self.module.parameters(), *self.module.buffers(), *self.given.tensors]
         if self.optimizer is not None:
-            tensors += _tensors(list(self.optimizer.state.values()))
-        return tensors + (self.loss.targets if self.loss is not None else [])
+            found += tensors(list(self.optimizer.state.values()))
+        return found + (self.loss.targets if self.loss is not None else [])
 
 
 def construct(
@@ -137,7 +134,7 @@ def construct(
     """
     architecture = resolve(workload)
     torch.manual_seed(seed)
-    module = architectures.build(architecture, **workload.keywords)
+    module = made(architecture, workload)
     modes.refuse_compiled(module)
     loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
@@ -148,14 +145,29 @@ def construct(
     return architecture, module
 
 
+def made(architecture: Architecture, workload: Workload) -> nn.Module:
+    """The network of a workload as its builder leaves it, lazy layers shaped by its inputs."""
+    single = replace(workload, batch=1, phase="inference", optimizer=OPTIMIZERS[0])
+
+    def given(module: nn.Module) -> Given:
+        return inputs.made(architecture, single, 0, dtype=inputs.dtype_for(module))
+
+    return architectures.build(architecture, given, **workload.keywords)
+
+
 def calibrate(
     workload: Workload, architecture: Architecture, module: nn.Module, seed: int, path: str
 ) -> None:
-    """Calibrate a module, and leave what that takes for ``construct`` in a file."""
+    """Calibrate a module, and leave what that takes for ``construct`` in a file.
+
+    It is done in float32, and leaves the module there.
+    """
     pictures = replace(
         workload, batch=calibration.PICTURES, phase="inference", optimizer=OPTIMIZERS[0]
     )
-    given = inputs(architecture, pictures, seed, -1)
+    given = inputs.made(architecture, pictures, seed, -1)
+    if modes.coarsest(module) is not torch.float32:
+        module.float()
     # Other heads of a detector would find something everywhere, which takes its time to sort out.
     heads = not TASKS[architecture.task].selects
     arrays = calibration.calibrate(module, given, contractions=heads)
@@ -169,7 +181,14 @@ def built(spec: Spec, seed: int, weights: str | None = None) -> Step:
 
 
 def counted(workload: Workload, seed: int) -> analysis.Analysis:
-    """A workload counted on the meta device."""
+    """A workload counted on the meta device; on real tensors if its values decide what it does."""
+    try:
+        return _counted(workload, seed, real=False)
+    except Unsupported:
+        return _counted(workload, seed, real=True)
+
+
+def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
     found: list[Architecture] = []
 
     def make() -> nn.Module:
@@ -177,14 +196,15 @@ def counted(workload: Workload, seed: int) -> analysis.Analysis:
         found.append(architecture)
         return module
 
-    module = analysis.build_on_meta(make)
+    module = make() if real else analysis.build_on_meta(make)
     # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
     phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
         module,
-        inputs(found[0], workload, seed),
+        *inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module)),
         phase=phase,
         optimizer=workload.optimizer,
+        real=real,
         loss=loss_of(found[0], seed, workload.setting("loss", AUTO)),
     )
 
@@ -194,25 +214,6 @@ def resolve(workload: Workload) -> Architecture:
     if is_conv(workload.architecture):
         return convolution.architecture(workload)
     return architectures.resolve(workload.architecture)
-
-
-def inputs(
-    architecture: Architecture, workload: Workload, seed: int, number: int = 0
-) -> tuple[Any, ...]:
-    """Seeded float32 inputs on the CPU; for training also targets, if the task needs them.
-
-    ``number`` tells the pictures apart: 0 are those that are timed. The user's own take their place
-    if there are any.
-    """
-    generator = torch.Generator().manual_seed((seed + _APART * number) % 2**63)
-    # Calibration (number -1) is on seeded pictures whatever the user's are.
-    if number >= 0 and images.given(workload):
-        return images.inputs(workload, number)
-    task = TASKS[architecture.task]
-    make = task.inputs
-    if workload.phase != "inference" and task.training_inputs is not None:
-        make = task.training_inputs
-    return make(workload.batch, workload.input, generator)
 
 
 def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.Loss:
@@ -233,7 +234,8 @@ def with_new_head(module: nn.Module) -> None:
 
 def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> Step:
     """The iteration that a spec times; compilation happens on its first call."""
-    given = inputs(architecture, spec.workload, seed)
+    dtype = inputs.dtype_for(module)
+    given = inputs.made(architecture, spec.workload, seed, dtype=dtype)
     types = floating_types(module)
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
@@ -241,45 +243,32 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     else:
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
-        made.others = functools.partial(_others, architecture, spec.workload, seed)
+        made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
     made.own_types = types
     return made
 
 
 def floating_types(module: nn.Module) -> frozenset[torch.dtype]:
     """The types of its floating-point weights."""
-    return frozenset(one.dtype for one in module.parameters() if one.is_floating_point())
+    return frozenset(modes.dtypes(module))
 
 
-def _others(architecture: Architecture, workload: Workload, seed: int) -> Iterator[tuple[Any, ...]]:
-    """The pictures of the check beside those that are timed."""
-    for number in range(1, PICTURES):
-        yield inputs(architecture, workload, seed, number)
-
-
-def flipped(given: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-    """Other pictures than those that are given, made of them: mirrored, upside down, both."""
-
-    def flip(leaf: Any, axes: tuple[int, ...]) -> Any:
-        return leaf.flip(axes) if isinstance(leaf, Tensor) and leaf.dim() > 2 else leaf
-
-    for axes in ((-1,), (-2,), (-1, -2)):
-        yield pytree.tree_map(functools.partial(flip, axes=axes), given)
-
-
-def inference(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Step:
-    """A forward pass of a module on given inputs, both moved to the spec's device and mode."""
+def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
+    """A forward pass of a module on what it is given, both moved to the spec's device and mode."""
+    own = modes.described(module)
     module, given = modes.prepare(spec.mode, spec.device, module, given)
+    types = {"own_dtype": own, "dtype": modes.described(module)}
     module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
     call = Forward(spec, function, given)
-    return Step(call, outputs.tensors, module, given, unusual=call.remarks)
+    return Step(call, outputs.tensors, module, given, types=types, unusual=call.remarks)
 
 
 def _training(
-    spec: Spec, architecture: Architecture, module: nn.Module, given: tuple[Any, ...], seed: int
+    spec: Spec, architecture: Architecture, module: nn.Module, given: Given, seed: int
 ) -> Step:
     convolution.check(spec)
+    own = modes.described(module)
     module, given = modes.prepare(spec.mode, spec.device, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
@@ -293,7 +282,8 @@ def _training(
         return [loss, torch.stack(norms)] if norms else [loss]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    return Step(step.call, observe, module, given, optimizer, parts, loss)
+    types = {"own_dtype": own, "dtype": modes.described(module)}
+    return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)
 
 
 class _TrainingStep:
@@ -303,7 +293,7 @@ class _TrainingStep:
         self,
         spec: Spec,
         function: Callable[..., Any],
-        given: tuple[Any, ...],
+        given: Given,
         optimizer: torch.optim.Optimizer,
         loss_of: losses.Loss,
     ) -> None:
@@ -318,18 +308,18 @@ class _TrainingStep:
         """The whole step as users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
-            value = self._loss_of(self._function(*self._given), self._given)
+            value = self._loss_of(self._given.to(self._function), self._given.values)
         self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
         self._update()
         return value.detach()
 
     def forward(self) -> None:
         with self._autocast():
-            self._left = self._function(*self._given)
+            self._left = self._given.to(self._function)
 
     def loss(self) -> Tensor:
         with self._autocast():
-            self._left = self._loss_of(self._left, self._given)
+            self._left = self._loss_of(self._left, self._given.values)
         value: Tensor = self._left.detach()
         return value
 
@@ -344,7 +334,3 @@ class _TrainingStep:
     def _update(self) -> None:
         self._scaler.step(self._optimizer)
         self._scaler.update()
-
-
-def _tensors(value: Any) -> list[Tensor]:
-    return [leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor)]

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from cnnbench.worker.inputs import Given
+
     Arrays = Mapping[str, npt.NDArray[Any]]
 
 # Pictures that a network is calibrated on.
@@ -54,12 +56,12 @@ _STOCK = {nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear,
           nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d}  # fmt: skip
 
 
-def calibrate(module: nn.Module, given: tuple[Any, ...], *, contractions: bool = True) -> Arrays:
+def calibrate(module: nn.Module, given: Given, *, contractions: bool = True) -> Arrays:
     """Calibrate a network in place, and say how.
 
     Args:
         module: in float32 on the CPU; its training mode is left as it was.
-        given: its positional arguments, about ``PICTURES`` samples.
+        given: what it is called with, about ``PICTURES`` samples.
         contractions: scale convolutions and linear layers too, not only normalisations.
 
     Returns:
@@ -139,12 +141,12 @@ class _Calibration:
         self._arrays: dict[str, npt.NDArray[Any]] = {}
         self._last: nn.Module | None = None
 
-    def run(self, given: tuple[Any, ...]) -> Arrays:
+    def run(self, given: Given) -> Arrays:
         with torch.no_grad(), modes.nothing_compiled(), _evaluating(self._module):
             self._start_branches()
             handles = [self._hook(part) for part in self._module.modules()]
             try:
-                self._module(*given)
+                given.to(self._module)
                 self._centre_last()
             finally:
                 for handle in handles:
@@ -153,6 +155,8 @@ class _Calibration:
         return self._arrays
 
     def _hook(self, part: nn.Module) -> Any:
+        if isinstance(part, torch.jit.ScriptModule):  # takes no hooks
+            return None
         if _is_norm(part):
             return part.register_forward_pre_hook(self._norm)
         if self._contractions and isinstance(part, _CONTRACTIONS):

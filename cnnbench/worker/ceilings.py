@@ -118,7 +118,7 @@ def probe(device: Device, threads: int, how: Effort) -> Ceilings:
     kind = open_device(device)
     with torch.inference_mode(), sampling.collector_off():
         compute = {
-            (name, what): make(modes.PRECISIONS[precision].dtype, device.text)
+            (name, what): make(modes.PRECISIONS[precision].dtype or torch.float32, device.text)
             for name, precision in PRECISIONS[device.kind].items()
             for what, make in COMPUTE.items()
         }

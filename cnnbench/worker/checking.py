@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.conv.problem import of_workload
 from cnnbench.facts import Check, Deviation, Reference
-from cnnbench.worker import convolution, inner, outputs
+from cnnbench.spec import Mode
+from cnnbench.worker import convolution, inner, modes, outputs
 from cnnbench.worker import reference as references
 from cnnbench.worker.modes import PRECISIONS
 
@@ -63,17 +64,14 @@ def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference, *firs
     if reason:
         return Check("unchecked", reason=reason)
     seen = references.observed(spec, step, seed, *first)
-    found = compare(spec, seen.answers, path, known, selects=step.selects)
-    least = _LEAST_ROUNDOFFS * PRECISIONS[spec.mode.precision].roundoff
+    roundoff = modes.roundoff(spec.mode, step.module)
+    found = compare(spec, seen.answers, path, known, selects=step.selects, roundoff=roundoff)
+    least, narrow = _LEAST_ROUNDOFFS * roundoff, roundoff > PRECISIONS["fp32"].roundoff
     layers = inner.worst(seen.layers, path, spec.mode.precision, least, _BLIND)
-    found = _layers_judged(found, layers, narrow=_is_narrow(spec), selects=step.selects)
+    found = _layers_judged(found, layers, narrow=narrow, selects=step.selects)
     if step.overwrites and found.status in {"ok", "loose"}:
         return replace(found, status="unchecked", reason=_OVERWRITES)
     return found
-
-
-def _is_narrow(spec: Spec) -> bool:
-    return PRECISIONS[spec.mode.precision].roundoff > PRECISIONS["fp32"].roundoff
 
 
 def _layers_judged(found: Check, layers: inner.Worst, *, narrow: bool, selects: bool) -> Check:
@@ -107,9 +105,19 @@ def unjudgeable(known: Reference) -> str:
 
 
 def compare(
-    spec: Spec, got: Joined, path: Path, known: Reference, *, selects: bool = False
+    spec: Spec,
+    got: Joined,
+    path: Path,
+    known: Reference,
+    *,
+    selects: bool = False,
+    roundoff: float | None = None,
 ) -> Check:
-    """Judge answers that are there already; see ``check``."""
+    """Judge answers that are there already; see ``check``.
+
+    ``roundoff`` is that of the network in the mode; that of the mode's words if not given.
+    """
+    roundoff = roundoff or PRECISIONS[spec.mode.precision].roundoff
     fp32, fp64 = references.kept(path, "fp32"), references.kept(path, "fp64")
     if not fp32:
         return Check("unchecked", reason="the output holds no tensor, so nothing was compared")
@@ -119,7 +127,7 @@ def compare(
     if convolution.judged_alone(spec) and fp64:
         status, reason = _judge_layer(spec, got, fp64)
     else:
-        status, reason = _judge(spec, found, fp32, known)
+        status, reason = _judge(spec, found, fp32, known, roundoff)
     error, top1 = references.relative(got, fp32), _top1(got, fp32)
     if selects and status in {"loose", "wrong"} and math.isfinite(error):
         status = "unchecked"
@@ -157,37 +165,36 @@ def worse(one: Check, other: Check) -> Check:
 
 
 def _judge(
-    spec: Spec, found: tuple[Deviation, ...], fp32: Joined, known: Reference
+    spec: Spec, found: tuple[Deviation, ...], fp32: Joined, known: Reference, roundoff: float
 ) -> tuple[str, str]:
     """Every output by itself, in all and in what depends on the picture; the worst decides."""
     if not found or any(one.whole is None for one in found):
         return "wrong", "an output is not finite or has another shape or type than fp32 eager's"
     explained = known.rounding.get(spec.mode.precision)
     if explained is None or len(explained) != len(found):
-        return _judge_roughly(spec, max(one.whole or 0.0 for one in found), known)
+        return _judge_roughly(max(one.whole or 0.0 for one in found), known, roundoff)
     if any(one.whole is None for one in explained):
-        return "unchecked", f"this network leaves the range of {spec.mode.precision}"
+        return "unchecked", f"this network leaves the range of {_named(spec)}"
     centred = [
         expected.centred
         for one, expected in zip(found, explained, strict=True)
         if one.centred is not None and expected.centred is not None
     ]
     if centred and min(centred) > _BLIND:
-        return "unchecked", _blind(spec.mode.precision, min(centred))
+        return "unchecked", _blind(_named(spec), min(centred))
     return _worst(
         [
             verdict
             for one, expected, usual in zip(found, explained, fp32, strict=True)
-            for verdict in _verdicts(spec.mode.precision, one, expected, usual)
+            for verdict in _verdicts(roundoff, one, expected, usual)
         ]
     )
 
 
 def _verdicts(
-    precision: str, found: Deviation, expected: Deviation, usual: Tensor
+    roundoff: float, found: Deviation, expected: Deviation, usual: Tensor
 ) -> Iterator[tuple[float, str]]:
     """How many limits an output is off, in all and in what depends on the picture, and why."""
-    roundoff = PRECISIONS[precision].roundoff
     exact = outputs.is_exact(usual)
     narrow = exact or roundoff > PRECISIONS["fp32"].roundoff
     least = 1 / max(usual.numel(), 1) if exact else _LEAST_ROUNDOFFS * roundoff
@@ -217,6 +224,11 @@ def _worst(verdicts: list[tuple[float, str]]) -> tuple[str, str]:
     return ("loose" if off <= 2 else "wrong"), reason
 
 
+def _named(spec: Spec) -> str:
+    """The precision in words; the usual one is the network's own."""
+    return spec.mode.precision if spec.mode.precision != Mode.precision else "its own precision"
+
+
 def _blind(precision: str, usual: float) -> str:
     return (
         f"rounding to {precision} alone moves {usual:.0%} of what depends on the picture in this"
@@ -224,11 +236,11 @@ def _blind(precision: str, usual: float) -> str:
     )
 
 
-def _judge_roughly(spec: Spec, error: float, known: Reference) -> tuple[str, str]:
+def _judge_roughly(error: float, known: Reference, roundoff: float) -> tuple[str, str]:
     """Without the network's own rounding: by what most networks show."""
     # fp32's own distance from float64 shows by how much the network amplifies rounding.
-    amplification = max(1.0, (known.error_float64 or 0.0) / PRECISIONS["fp32"].roundoff / 4)
-    roundoff, full = PRECISIONS[spec.mode.precision].roundoff, PRECISIONS["fp32"].roundoff
+    full = PRECISIONS["fp32"].roundoff
+    amplification = max(1.0, (known.error_float64 or 0.0) / full / 4)
     roundoffs = _ROUNDOFFS if roundoff <= full else _ROUNDOFFS_NARROW
     limit = min(roundoffs * roundoff * amplification, _NEVER_OK)
     if error <= limit:

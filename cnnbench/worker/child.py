@@ -9,14 +9,16 @@ import faulthandler
 import os
 import resource
 import sys
-from contextlib import suppress
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnbench import analysis
 from cnnbench.channel import ChannelClosed
+from cnnbench.errors import CnnbenchError
 from cnnbench.requests import Resolve, SpecRequest, parse
+from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
-from cnnbench.worker.raised import described
 from cnnbench.worker.talk import Talk
 from cnnbench.worker.tasks import TASKS
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.channel import Channel, Message
+
+_MESSAGE_LENGTH = 500
+_DETAILS_LENGTH = 4000
 
 
 def serve(channel: Channel) -> None:
@@ -100,6 +105,31 @@ def _limit_memory(limit: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
 
 
+def said(error: BaseException) -> str:
+    """An error in one line, with its class if it is not ours."""
+    text = str(error).strip().splitlines()
+    first = text[0] if text else ""
+    own = isinstance(error, CnnbenchError)
+    message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
+    if not own and (known := analysis.remedy(first)) is not None:
+        message = f"{known} ({message})"
+    return message
+
+
 def _report(channel: Channel, phase: str, error: BaseException) -> None:
-    with suppress(ChannelClosed):
-        channel.send({"error": {"phase": phase, **described(error)}})
+    message, own = said(error), isinstance(error, CnnbenchError)
+    kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
+    details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
+    try:
+        channel.send(
+            {
+                "error": {
+                    "phase": phase,
+                    "kind": kind,
+                    "message": message[:_MESSAGE_LENGTH],
+                    "details": details,
+                }
+            }
+        )
+    except ChannelClosed:
+        return

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.spec import Spec
+    from cnnbench.worker.inputs import Given
 
 # What torch says where a network computes gradients itself (of an energy, say) in inference mode.
 _WANTS_GRADIENTS = ("does not require grad", "Inference tensors cannot be saved for backward")
@@ -20,7 +21,7 @@ _WANTS_GRADIENTS = ("does not require grad", "Inference tensors cannot be saved 
 class Forward:
     """Calls a network in inference mode, or under ``no_grad`` if it computes gradients itself."""
 
-    def __init__(self, spec: Spec, function: Callable[..., Any], given: tuple[Any, ...]) -> None:
+    def __init__(self, spec: Spec, function: Callable[..., Any], given: Given) -> None:
         self._spec, self._function, self._given = spec, function, given
         self._without_gradients: Callable[[], Any] = torch.inference_mode
 
@@ -29,7 +30,7 @@ class Forward:
         spec = self._spec
         try:
             with self._without_gradients(), modes.autocast(spec.mode, spec.device):
-                return self._function(*self._given)
+                return self._given.to(self._function)
         except RuntimeError as error:
             if self._without_gradients is torch.no_grad or not _wants_gradients(error):
                 raise

@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision import transforms
 
 from cnnbench import architectures
-from cnnbench.axes import MOST_IMAGES, NO_IMAGES, PRETRAINED
+from cnnbench.asking import MOST_IMAGES, NO_IMAGES, PRETRAINED
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.worker import weights
 

@@ -6,26 +6,26 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures import sources
 from cnnbench.architectures.meta import on_meta
-from cnnbench.architectures.tasks import TASKS
+from cnnbench.asking import INPUT_FACTORY
 from cnnbench.axes import sample_shape
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.requests import Accepted
-from cnnbench.worker import build, memory
+from cnnbench.spec import Workload, arguments_of
+from cnnbench.worker import build, inputs, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from torch import nn
 
     from cnnbench import requests
     from cnnbench.architectures.registry import Architecture
+    from cnnbench.worker.inputs import Given
     from cnnbench.worker.talk import Talk
 
 
@@ -34,7 +34,12 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
     talk.enter("import")
     architecture = architectures.resolve(request.name)
     talk.enter("build")
-    _refuse_other_than_modules(architecture, request.arguments)
+    workload = _workload(architecture, request)
+    if workload.setting(INPUT_FACTORY, ""):
+        # Ids say the shape that the function really gives.
+        first = inputs.made(architecture, workload, 0).tensors[0]
+        architecture = replace(architecture, input=tuple(first.shape[1:]) or (1,), min_size=None)
+    _refuse_other_than_modules(architecture, workload)
     talk.answer(Accepted(architecture.input, architecture.min_size))
 
 
@@ -44,6 +49,20 @@ def find_code(request: requests.FindCode, talk: Talk) -> None:
     if not callable(sources.attribute(request.name)):
         raise UsageError(f"'{request.name}' is not a function")
     talk.answer(result=True)
+
+
+def _workload(
+    architecture: Architecture, request: requests.ModelRequest[Any], **more: Any
+) -> Workload:
+    """The workload that a request about a model means; of one sample, unless told otherwise."""
+    shape = sample_shape(architecture.input, request.arguments, request.size, request.shape)
+    return Workload(
+        architecture=request.name,
+        input=shape,
+        arguments=arguments_of(request.arguments.items()),
+        settings=tuple(sorted(request.settings.items())),
+        **({"batch": 1} | more),
+    )
 
 
 def fits(request: requests.Fits, talk: Talk) -> None:
@@ -60,13 +79,13 @@ def fits(request: requests.Fits, talk: Talk) -> None:
     talk.answer(refused)
 
 
-def _refuse_other_than_modules(architecture: Architecture, arguments: Mapping[str, Any]) -> None:
+def _refuse_other_than_modules(architecture: Architecture, workload: Workload) -> None:
     """Raise early if a factory does not return a module.
 
     Any other error belongs in the rows of its specs.
     """
     try:
-        on_meta(architectures.build, architecture=architecture, **arguments)
+        on_meta(build.made, architecture, workload)
     except CnnbenchError:
         raise
     except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
@@ -75,15 +94,17 @@ def _refuse_other_than_modules(architecture: Architecture, arguments: Mapping[st
 
 def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     """Everything that the static analysis knows of one architecture."""
-    architecture, shape, construct = prepared(request, talk)
-    given = inputs_of(architecture, request.batch, shape, request.phase)
+    architecture, workload, construct = prepared(
+        request, talk, batch=request.batch, phase=request.phase
+    )
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
+    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
     talk.enter("count")
     try:
         found = analysis.analyze(
             module,
-            given,
+            *given,
             phase=request.phase,
             optimizer=request.optimizer,
             real=request.real,
@@ -91,7 +112,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             name=request.name,
         )
     except UsageError as error:
-        raise _with_smallest(architecture, shape, error) from error
+        raise _with_smallest(architecture, workload.input, error) from error
     report = found.report(rows=request.rows)
     if request.crosscheck:
         talk.enter("cross-check")
@@ -100,25 +121,15 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
 
 
 def prepared(
-    request: requests.ModelRequest[Any], talk: Talk
-) -> tuple[Architecture, tuple[int, ...], Callable[[], nn.Module]]:
-    """The architecture of a request, the shape of a sample, and what builds it."""
+    request: requests.ModelRequest[Any], talk: Talk, **more: Any
+) -> tuple[Architecture, Workload, Callable[[], nn.Module]]:
+    """The architecture of a request, its workload (``more`` adds to it), and what builds it."""
     # Building some networks creates large temporary tables, whose memory malloc would keep.
     memory.stop_malloc_caching()
     talk.enter("build")
     architecture = architectures.resolve(request.name)
-    construct = functools.partial(architectures.build, architecture, **request.arguments)
-    shape = sample_shape(architecture.input, request.arguments, request.size, request.shape)
-    return architecture, shape, construct
-
-
-def inputs_of(
-    architecture: Architecture, batch: int, shape: tuple[int, ...], phase: str
-) -> tuple[Any, ...]:
-    """Inputs of the task in a phase, for shapes and types only."""
-    task = TASKS[architecture.task]
-    make = task.training_inputs if phase != "inference" and task.training_inputs else task.inputs
-    return make(batch, shape, torch.Generator().manual_seed(0))
+    workload = _workload(architecture, request, **more)
+    return architecture, workload, functools.partial(build.made, architecture, workload)
 
 
 def _with_smallest(
@@ -133,14 +144,14 @@ def _with_smallest(
 
 
 def _crosschecks(
-    construct: Callable[[], nn.Module], given: tuple[Any, ...], found: analysis.Analysis
+    construct: Callable[[], nn.Module], given: Given, found: analysis.Analysis
 ) -> tuple[CrossCheck, ...]:
     """The results of torch's and fvcore's counters, each on a separate module."""
     real = construct().eval()
     checks = []
     for against in (crosscheck.against_torch, crosscheck.against_fvcore):
         try:
-            checks.append(against(real, given, found))
+            checks.append(against(real, given.args, found, given.kwargs))
         except Unsupported as error:
             tool = against.__name__.removeprefix("against_")
             checks.append(CrossCheck(tool, error=str(error)))

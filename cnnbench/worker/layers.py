@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from cnnbench import analysis, architectures
 from cnnbench.conv.layers import ConvLayer, Extraction, Suite, merged, to_toml
 from cnnbench.conv.problem import ConvProblem
-from cnnbench.worker import inquiry
+from cnnbench.spec import Workload
+from cnnbench.worker import inputs, inquiry
 
 if TYPE_CHECKING:
     from cnnbench.requests import ExtractLayers
@@ -33,11 +34,11 @@ GENERATED = {
 
 def layers(request: ExtractLayers, talk: Talk) -> None:
     """The convolutions of one architecture at a sample shape."""
-    architecture, shape, construct = inquiry.prepared(request, talk)
+    architecture, workload, construct = inquiry.prepared(request, talk)
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
-    given = inquiry.inputs_of(architecture, 1, shape, "inference")
-    talk.answer(extract(analysis.analyze(module, given, name=request.name)))
+    given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+    talk.answer(extract(analysis.analyze(module, *given, name=request.name)))
 
 
 def extract(found: analysis.Analysis) -> Extraction:
@@ -85,8 +86,8 @@ def suite_of(name: str) -> Suite:
     """A suite that is named after a network, extracted again."""
     architecture = architectures.resolve(GENERATED[name])
     module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
-    given = inquiry.inputs_of(architecture, 1, architecture.input, "inference")
-    found = extract(analysis.analyze(module, given))
+    given = inputs.made(architecture, Workload(name, 1, architecture.input), 0)
+    found = extract(analysis.analyze(module, *given))
     shape = "x".join(map(str, architecture.input))
     home = architecture.source.split()[0]
     return Suite(

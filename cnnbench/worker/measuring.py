@@ -79,7 +79,12 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | notes | _process() | said | {"moves": placement.moves},
+            flags=flags
+            | device.notes()
+            | notes
+            | _process()
+            | said
+            | {"moves": placement.moves, **step.types},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

@@ -10,7 +10,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import nn
@@ -25,12 +25,16 @@ if TYPE_CHECKING:
     from cnnbench.spec import Device, Mode
 
 
+# Arguments of a network, nested in any way.
+Inputs = TypeVar("Inputs")
+
+
 @dataclass(frozen=True)
 class Precision:
     """What a precision means.
 
     Attributes:
-        dtype: of weights and floating-point inputs.
+        dtype: of weights and floating-point inputs; ``None`` leaves the network's own.
         autocast: the dtype that autocast chooses for contractions, if it is used.
         tf32: float32 contractions may use TF32 matrix units (CUDA).
         roundoff: unit roundoff: the largest relative error of rounding to nearest, 2**-p for
@@ -38,7 +42,7 @@ class Precision:
             stored bits has p = 8, float16 and TF32 have 11, float32 has 24.
     """
 
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = None
     autocast: torch.dtype | None = None
     tf32: bool = False
     roundoff: float = 2.0**-24
@@ -51,7 +55,8 @@ PRECISIONS: dict[str, Precision] = {
     "amp=fp16": Precision(autocast=torch.float16, roundoff=2.0**-11),
     "bf16": Precision(dtype=torch.bfloat16, roundoff=2.0**-8),
     "fp16": Precision(dtype=torch.float16, roundoff=2.0**-11),
-    # Not a word for users: the precision that the others are checked against.
+    # No words for users: the precisions that the others are checked against.
+    "float32": Precision(dtype=torch.float32),
     "fp64": Precision(dtype=torch.float64, roundoff=2.0**-53),
 }
 
@@ -184,8 +189,8 @@ def _flushes_denormals() -> bool:
     return bool((smallest / 2 == 0).item())
 
 
-def cast(value: Any, dtype: torch.dtype, device: str) -> Any:
-    """Inputs on the device, floating-point ones in the given dtype."""
+def cast(value: Any, dtype: torch.dtype | None, device: str) -> Any:
+    """Inputs on the device, floating-point ones in the given dtype, if any is."""
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -213,9 +218,11 @@ def refuse_impossible(mode: Mode, device: Device) -> None:
 
 
 def prepare(
-    mode: Mode, device: Device, module: nn.Module, inputs: tuple[Any, ...]
-) -> tuple[nn.Module, tuple[Any, ...]]:
-    """Module and inputs on the device in the mode's dtype and memory format; not yet compiled.
+    mode: Mode, device: Device, module: nn.Module, inputs: Inputs
+) -> tuple[nn.Module, Inputs]:
+    """Module and inputs on the device in the mode's memory format; not yet compiled.
+
+    They keep the types that they have, unless the mode's precision is one.
 
     Raises:
         Unsupported: the mode would not do on this device what its words say.
@@ -224,7 +231,7 @@ def prepare(
     precision = PRECISIONS[mode.precision]
     # Its own method, which may move more than parameters; whatever it returns, it works in place.
     module.to(device.text)
-    if _floats(module):
+    if precision.dtype is not None and dtypes(module):
         nn.Module.to(module, precision.dtype)
     inputs = cast(inputs, precision.dtype, device.text)
     formats = MEMORY_FORMATS[mode.memory_format]
@@ -235,8 +242,46 @@ def prepare(
     return module, inputs
 
 
-def _floats(module: nn.Module) -> bool:
-    return any(tensor.is_floating_point() for tensor in module.parameters())
+def dtypes(module: nn.Module) -> tuple[torch.dtype, ...]:
+    """The floating-point types of a module's parameters, each once, in order of registration."""
+    return tuple(dict.fromkeys(p.dtype for p in module.parameters() if p.is_floating_point()))
+
+
+def coarsest(module: nn.Module) -> torch.dtype:
+    """The type of its parameters that rounds most; float32 for a module without any."""
+    return max(dtypes(module), key=lambda one: torch.finfo(one).eps, default=torch.float32)
+
+
+def roundoff(mode: Mode, module: nn.Module) -> float:
+    """The unit roundoff of a module that is in a mode: of its words and of its own parameters."""
+    chosen, own = PRECISIONS[mode.precision], torch.finfo(coarsest(module)).eps / 2
+    follows = chosen.dtype is None and chosen.autocast is None and not chosen.tf32
+    return own if follows else max(own, chosen.roundoff)
+
+
+def described(module: nn.Module) -> str:
+    """Its floating-point types as text: ``bfloat16``, ``bfloat16 and float32``; empty without."""
+    return " and ".join(str(one).removeprefix("torch.") for one in dtypes(module))
+
+
+class OwnTypes:
+    """Remembers the types of a module's tensors, to be put back after a conversion."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module = module
+        self._parameters = [(p, p.dtype) for p in module.parameters()]
+        self._buffers = {name: buffer.dtype for name, buffer in module.named_buffers()}
+
+    def restore(self) -> None:
+        """Give every tensor its type again; values that a wider type held exactly come back."""
+        for parameter, dtype in self._parameters:
+            if parameter.dtype is not dtype:
+                parameter.data = parameter.data.to(dtype)
+        for name, buffer in list(self._module.named_buffers()):
+            dtype = self._buffers.get(name, buffer.dtype)
+            if buffer.dtype is not dtype:
+                owner, _, field = name.rpartition(".")
+                setattr(self._module.get_submodule(owner), field, buffer.to(dtype))
 
 
 def _restrider(

@@ -3,6 +3,10 @@
 A worker of its own runs a workload on several pictures in fp32 eager, twice, and in float64; and
 once for every narrower precision that will be judged, in float32 with every result rounded to it
 (``rounding``). The answers are left as plain arrays in a scratch directory.
+
+A network in a narrower type of its own is converted to float32, which holds its weights exactly;
+its own type is then one more precision to be judged. Where it does not run in float32, what it
+answers in its own type is the reference. One in float64 is left there.
 """
 
 from __future__ import annotations
@@ -10,19 +14,19 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import random
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
-from cnnbench.worker import inner, modes, outputs
-from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker import inner, modes, outputs, randomness
+from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
 from cnnbench.worker.outputs import Joined
 from cnnbench.worker.rounding import Rounded, rounder
 
@@ -48,7 +52,7 @@ def compute(
     """Run a workload in fp32 eager twice, in float64 once, and with rounding; keep the answers.
 
     Args:
-        spec: the plain spec (eager, contiguous, fp32).
+        spec: the plain spec (eager, contiguous, the network's own precision).
         step: makes a step of a spec, always on the same weights and pictures.
         seed: of whatever the pass draws at random.
         path: where to leave the arrays (``.npz``, nothing pickled).
@@ -57,20 +61,16 @@ def compute(
         precisions: values of the precision axis whose rounding is to be known.
     """
     enter("reference fp32")
-    plain = step(spec)
+    passes = _Passes(spec, step, seed)
     with modes.nothing_compiled():
-        with _Watch(plain.module) as watch:
-            usual = observed(spec, plain, seed)
-        first = usual.answers
-        _once_more(plain)
-        second = observed(spec, plain, seed).answers
-        del plain
+        usual, again, watch = passes.plain()
+        first, second = usual.answers, again.answers
         enter("reference float64")
-        exact = _float64(spec, step, seed) if float64 else None
-        others = {"fp32": exact}
+        exact = passes.float64() if float64 else None
+        others = {"fp32": passes.own(exact)}
         for precision in precisions:
             enter(f"rounding {precision}")
-            others[precision] = _rounded(spec, step, seed, precision)
+            others[precision] = passes.rounded(precision)
         moved = {precision: one for precision, one in others.items() if one is not None}
         rounding = {
             precision: differences(
@@ -78,6 +78,8 @@ def compute(
             )
             for precision, one in moved.items()
         }
+        if "fp32" in rounding:
+            rounding["fp32"] = passes.own_share(rounding["fp32"])
         _keep(path, {"fp32": first, "fp64": exact.answers if exact is not None else []})
         layers = {
             precision: inner.worst_channels(one.layers, usual.layers)
@@ -121,8 +123,8 @@ class Observed:
 
 def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     """What a step answers to every picture; what it returned for its own may be ``first``."""
-    seed_everything(seed)
-    before = _random_states()
+    randomness.seed_everything(seed)
+    before = randomness.states()
     answers = []
     heard = inner.Listener(step.module)
     with heard if inner.audible(spec) else contextlib.nullcontext():
@@ -131,74 +133,107 @@ def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
             heard.listening = True
     counts = {len(one) for one in answers}
     joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
-    return Observed(joined, not _equal_states(before, _random_states()), heard.signatures())
+    drew = not randomness.equal(before, randomness.states())
+    return Observed(joined, drew, heard.signatures())
 
 
-def seed_everything(seed: int) -> None:
-    """Seed every generator that a network may draw from."""
-    torch.manual_seed(seed)
-    random.seed(seed)
-    np.random.seed(seed % 2**32)
+# Beside the network's own, the precisions that references are computed in.
+_SINGLE, _DOUBLE = Mode(precision="float32"), Mode(precision="fp64")
+# What converting a network to another type, or running it there, may raise.
+_REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError)
 
 
-@contextlib.contextmanager
-def random_states_kept() -> Iterator[None]:
-    """Restore the generators that ``seed_everything`` seeds: in a caller's process they are his."""
-    python, numpy = random.getstate(), np.random.get_state()
-    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []  # type: ignore[no-untyped-call]
-    with torch.random.fork_rng(devices):
+class _Passes:
+    """The passes of a reference over one network, whose own types are put back after each."""
+
+    def __init__(self, spec: Spec, step: Steps, seed: int) -> None:
+        own = self._first = step(spec)
+        self._spec, self._step, self._seed = spec, step, seed
+        self._types = OwnTypes(own.module)
+        self._own = coarsest(own.module)
+        narrow = torch.finfo(self._own).eps > torch.finfo(torch.float32).eps
+        self._usual = replace(spec, mode=_SINGLE) if narrow else spec
+
+    def plain(self) -> tuple[Observed, Observed, _Watch]:
+        """The pass that is the reference, twice, and what was seen in it."""
         try:
-            yield
+            return self._twice(self._usual)
+        except _REFUSALS:
+            if self._usual is self._spec:
+                raise
+            self._types.restore()
+            self._usual = self._spec
+            return self._twice(self._spec)
         finally:
-            random.setstate(python)
-            np.random.set_state(numpy)
+            self._types.restore()
+
+    def _twice(self, spec: Spec) -> tuple[Observed, Observed, _Watch]:
+        made = self._first if spec is self._spec else self._step(spec)
+        with _Watch(made.module) as watch:
+            first = observed(spec, made, self._seed)
+        _once_more(made)
+        return first, observed(spec, made, self._seed), watch
+
+    def float64(self) -> Observed | None:
+        """The same pass in float64, or ``None`` for a network that insists on another dtype."""
+        return self._in(_DOUBLE)
+
+    def _in(self, mode: Mode) -> Observed | None:
+        try:
+            spec = replace(self._spec, mode=mode)
+            return observed(spec, self._step(spec), self._seed)
+        except _REFUSALS:
+            return None
+        finally:
+            self._types.restore()
+
+    def own(self, exact: Observed | None) -> Observed | None:
+        """A pass that shows how far the network's own precision moves it, if there is one."""
+        if self._usual is not self._spec:
+            return self.rounded("fp32")
+        # Float64 is its own reference; float32 shows how much the network amplifies rounding.
+        return self._in(_SINGLE) if self._own is torch.float64 else exact
+
+    def own_share(self, found: tuple[Deviation, ...]) -> tuple[Deviation, ...]:
+        """What of the deviation in that pass the network's own precision explains."""
+        if self._own is not torch.float64:
+            return found
+        return tuple(_times(one, 2.0**-29) for one in found)
+
+    def rounded(self, precision: str) -> Observed | None:
+        """The same pass with every result rounded; ``None`` where it cannot be run that way."""
+        try:
+            spec = self._spec
+            if self._own is not torch.float32:
+                spec = replace(spec, mode=_SINGLE)
+            return self._rounded(self._step(spec), precision)
+        except _REFUSALS:
+            return None
+        finally:
+            self._types.restore()
+
+    def _rounded(self, made: Step, precision: str) -> Observed:
+        tensors = [*made.module.parameters(), *made.module.buffers()]
+        kept = [tensor.detach().clone() for tensor in tensors]
+        rounded = Rounded(rounder(precision, self._own))
+        try:
+            with torch.no_grad():
+                # Autocast and TF32 round what is contracted: weights too, but neither biases nor
+                # statistics. What a network holds itself is rounded already.
+                whole = PRECISIONS[precision].dtype is not None
+                least = 2 if precision != Mode.precision else sys.maxsize
+                rounded.round_all([one for one in tensors if whole or one.dim() >= least])
+            with rounded:
+                return observed(self._spec, made, self._seed)
+        finally:
+            with torch.no_grad():
+                for tensor, values in zip(tensors, kept, strict=True):
+                    tensor.copy_(values)
 
 
-def _random_states() -> list[Any]:
-    """Where the random number generators stand, that of the CUDA device in use included."""
-    kind, keys, *rest = np.random.get_state()
-    states = [torch.get_rng_state(), random.getstate(), (kind, np.asarray(keys).tobytes(), *rest)]
-    # A device that has not been touched has drawn nothing, and asking would start it.
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-        states.append(torch.cuda.get_rng_state())
-    return states
-
-
-def _equal_states(before: list[Any], after: list[Any]) -> bool:
-    return all(
-        torch.equal(a, b) if isinstance(a, Tensor) else a == b
-        for a, b in zip(before, after, strict=True)
-    )
-
-
-def _float64(spec: Spec, step: Steps, seed: int) -> Observed | None:
-    """The same pass in float64, or ``None`` for a network that insists on another dtype."""
-    try:
-        return observed(spec, step(replace(spec, mode=Mode(precision="fp64"))), seed)
-    except Exception:  # noqa: BLE001 - a network may refuse another dtype in any way
-        return None
-
-
-def _rounded(spec: Spec, step: Steps, seed: int, precision: str) -> Observed | None:
-    """The same pass with every result rounded; ``None`` where it cannot be run that way."""
-    made = step(spec)
-    tensors = [*made.module.parameters(), *made.module.buffers()]
-    kept = [tensor.detach().clone() for tensor in tensors]
-    rounded = Rounded(rounder(precision))
-    try:
-        with torch.no_grad():
-            # Autocast and TF32 round what is contracted: weights too, but neither biases nor
-            # statistics.
-            whole = PRECISIONS[precision].dtype != torch.float32
-            rounded.round_all([one for one in tensors if whole or one.dim() > 1])
-        with rounded:
-            return observed(spec, made, seed)
-    except Exception:  # noqa: BLE001 - a network may refuse another dtype in any way
-        return None
-    finally:
-        with torch.no_grad():
-            for tensor, values in zip(tensors, kept, strict=True):
-                tensor.copy_(values)
+def _times(one: Deviation, factor: float) -> Deviation:
+    whole, centred = (None if part is None else part * factor for part in (one.whole, one.centred))
+    return Deviation(whole, centred)
 
 
 def differences(got: Joined, reference: Joined) -> tuple[Deviation, ...]:
@@ -266,6 +301,7 @@ class _Watch:
         leaves = [
             (name, part)
             for name, part in self._module.named_modules()
+            # Scripted modules take no hooks.
             if not any(part.children()) and not isinstance(part, torch.jit.ScriptModule)
         ]
         self._handles = [

@@ -112,7 +112,7 @@ def precision(spec: Spec, step: Step) -> list[str]:
             f"{name} changed nothing: no operator of the network runs in"
             f" {_dtype(chosen.autocast)} under autocast"
         ]  # fmt: skip
-    if chosen.dtype == torch.float32:
+    if chosen.dtype is None:
         return []
     if step.own_types and step.own_types == {chosen.dtype}:
         return [f"{name} changed nothing: the network's own weights are {_dtype(chosen.dtype)}"]
@@ -129,7 +129,7 @@ def _computes_in(dtype: torch.dtype, spec: Spec, step: Step) -> bool:
     """Whether one pass of the module that is not compiled yields any tensor of a type."""
     seen = _Types()
     with torch.no_grad(), modes.autocast(spec.mode, spec.device), seen:
-        step.module(*step.inputs)
+        step.given.to(step.module)
     return dtype in seen.types
 
 

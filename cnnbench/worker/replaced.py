@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnbench.spec import Spec
+    from cnnbench.worker.inputs import Given
 
 
-def implemented(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> nn.Module:
+def implemented(spec: Spec, module: nn.Module, given: Given) -> nn.Module:
     """A module, already in its mode, as the spec's implementations compute it.
 
     Raises:
@@ -59,7 +60,7 @@ def _replace(module: nn.Module, path: str, name: str, problem: ConvProblem, kind
     setattr(module.get_submodule(owner), attribute, new)
 
 
-def _layers(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Mapping[str, ConvProblem]:
+def _layers(spec: Spec, module: nn.Module, given: Given) -> Mapping[str, ConvProblem]:
     """Path -> the layer of the convolution there, unless it is called with several shapes."""
     seen: dict[str, set[ConvProblem]] = {}
     hooks = []
@@ -69,7 +70,7 @@ def _layers(spec: Spec, module: nn.Module, given: tuple[Any, ...]) -> Mapping[st
             hooks.append(one.register_forward_pre_hook(_watch(seen.setdefault(path, set()), spec)))
     try:
         with torch.inference_mode():
-            module(*given)
+            given.to(module)
     finally:
         for hook in hooks:
             hook.remove()

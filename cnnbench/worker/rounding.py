@@ -31,12 +31,17 @@ def to_tf32(values: Tensor) -> Tensor:
     return ((bits + half) & mask).view(torch.float32)
 
 
-def rounder(precision: str) -> Callable[[Tensor], Tensor]:
-    """What rounds float32 values to those of a narrower precision of ``modes.PRECISIONS``."""
+def rounder(precision: str, own: torch.dtype | None = None) -> Callable[[Tensor], Tensor]:
+    """What rounds float32 values to those of a narrower precision.
+
+    Args:
+        precision: a value of ``modes.PRECISIONS``.
+        own: the network's type, where the precision leaves it.
+    """
     chosen = PRECISIONS[precision]
-    if chosen.tf32:
+    if chosen.tf32 and own in {None, torch.float32}:
         return to_tf32
-    narrow = chosen.autocast or chosen.dtype
+    narrow = chosen.autocast or chosen.dtype or own
     return lambda values: values.to(narrow).to(torch.float32)
 
 

@@ -10,8 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from cnnbench import requests
-from cnnbench.axes import CALIBRATED, RANDOM
+from cnnbench.asking import CALIBRATED, RANDOM
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     agreement,
@@ -69,12 +71,15 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     talk.enter("build")
     architecture, module = build.construct(spec.workload, request.seed)
     kind = weights.kind(spec.workload)
-    if kind == CALIBRATED:
-        if request.calibrate is None:
-            kind = RANDOM  # calibrating failed before
-        else:
-            talk.enter("calibrate")
-            build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)
+    if kind == CALIBRATED and request.calibrate is None:
+        kind = RANDOM  # calibrating failed before
+    elif kind == CALIBRATED and request.calibrate is not None:
+        talk.enter("calibrate")
+        own = modes.coarsest(module)
+        build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)
+        if own is not torch.float32:
+            # Calibrated in float32; every process rounds the same arrays to the network's type.
+            _, module = build.construct(spec.workload, request.seed, request.calibrate)
 
     def step(of: Spec) -> build.Step:
         return build.step(of, architecture, module, request.seed)

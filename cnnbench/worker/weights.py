@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.axes import CALIBRATED, PRETRAINED, RANDOM
+from cnnbench.asking import CALIBRATED, PRETRAINED, RANDOM
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.worker import calibration

@@ -13,6 +13,7 @@ from torch import nn
 from cnnbench.facts import Check, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import agreement, build, images
+from cnnbench.worker.inputs import Given
 
 KNOWN = Reference(True, 0.0, 0.0, nonfinite=False)
 RED, GREEN = (200, 20, 20), (20, 200, 20)
@@ -71,7 +72,7 @@ def spec(folder: Path, batch: int = 3, weights: str | None = None, phase="infere
 
 
 def step(of: Spec, module: nn.Module) -> build.Step:
-    return build.inference(of, module.eval(), images.inputs(of.workload, 0))
+    return build.inference(of, module.eval(), Given(images.inputs(of.workload, 0)))
 
 
 def both(of: Spec, tmp_path: Path, usual: nn.Module, mode: nn.Module) -> tuple[Reference, Check]:
@@ -126,11 +127,11 @@ def test_the_last_batch_is_filled_up_and_what_fills_it_is_not_counted(
 def test_the_steps_own_picture_is_in_its_inputs_again(tmp_path: Path, pictures: Path) -> None:
     of = spec(pictures)
     made = step(of, Colours())
-    before = made.inputs[0].clone()
+    before = made.given.args[0].clone()
 
     agreement.refer(of, build.resolve(of.workload), made, tmp_path / "reference.npz", KNOWN)
 
-    assert torch.equal(made.inputs[0], before)
+    assert torch.equal(made.given.args[0], before)
 
 
 def test_where_time_runs_out_it_is_said_of_how_many(

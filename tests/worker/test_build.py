@@ -42,7 +42,7 @@ def test_two_workers_with_one_seed_compute_the_same(phase: str) -> None:
 def test_another_seed_gives_other_weights_and_inputs() -> None:
     first, second = made(SPEC, seed=0), made(SPEC, seed=1)
 
-    assert not torch.equal(first.inputs[0], second.inputs[0])
+    assert not torch.equal(first.given.args[0], second.given.args[0])
     assert not torch.equal(first.module[0].weight, second.module[0].weight)
 
 
@@ -86,7 +86,7 @@ def test_what_lives_before_a_training_step_includes_the_optimisers_state() -> No
 
     # Weights, momentum, and the input.
     (targets,) = step.loss.targets
-    assert resident == 2 * weights + step.inputs[0].nbytes + targets.nbytes
+    assert resident == 2 * weights + step.given.args[0].nbytes + targets.nbytes
 
 
 def test_training_in_autocast_keeps_weights_and_gradients_in_float32() -> None:

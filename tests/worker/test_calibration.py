@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from cnnbench import architectures
 from cnnbench.architectures.pictures import pictures
 from cnnbench.worker import calibration, outputs
+from cnnbench.worker.inputs import Given
 
 
 def seeded(number: int = 0) -> torch.Generator:
@@ -43,7 +44,7 @@ def network() -> nn.Module:
     )
 
 
-GIVEN = (pictures(calibration.PICTURES, (3, 16, 16), seeded(1)),)
+GIVEN = Given.of(pictures(calibration.PICTURES, (3, 16, 16), seeded(1)))
 OTHERS = pictures(6, (3, 16, 16), seeded(2))
 
 
@@ -145,7 +146,7 @@ def test_networks_of_the_catalogue_answer_differently_for_every_picture(name: st
     module = architectures.build(architecture).eval()
     given = pictures(calibration.PICTURES, architecture.input, seeded(1))
 
-    calibration.calibrate(module, (given,))
+    calibration.calibrate(module, Given.of(given))
 
     with torch.inference_mode():
         out = module(pictures(4, architecture.input, seeded(2))).double()

@@ -16,6 +16,7 @@ from cnnbench.facts import Check, Deviation, Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
 from cnnbench.worker import reference as references
+from cnnbench.worker.inputs import PICTURES, Given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +74,7 @@ def test_the_reference_agrees_with_itself_and_nearly_with_float64(kept) -> None:
     assert reference.subnormal_share == 0
     assert not reference.nonfinite
     assert not reference.random
-    assert reference.pictures == 4 * build.PICTURES
+    assert reference.pictures == 4 * PICTURES
     assert 0.5 < reference.picture_share <= 1
     assert set(reference.rounding) == {"fp32", *PRECISIONS}
 
@@ -248,7 +249,7 @@ def test_what_cannot_be_compared_is_unchecked_with_a_reason(kept, change, word: 
 
 def test_an_empty_comparison_is_unchecked_and_never_ok(tmp_path: Path) -> None:
     def step(of: Spec) -> build.Step:
-        return build.inference(of, Nothing(), (torch.ones(4, 3, 8, 8),))
+        return build.inference(of, Nothing(), Given.of(torch.ones(4, 3, 8, 8)))
 
     path = tmp_path / "reference.npz"
     known = references.compute(spec(), step, 0, path)
@@ -296,7 +297,7 @@ def test_every_kind_of_output_is_compared(made, tmp_path: Path) -> None:
     given = torch.randn(8, 3, 2, 2, generator=torch.Generator().manual_seed(1))
 
     def step(module: nn.Module):
-        return lambda of: build.inference(of, module, (given,))
+        return lambda of: build.inference(of, module, Given.of(given))
 
     path = tmp_path / "reference.npz"
     known = references.compute(of, step(Answers(made)), 0, path)
@@ -321,7 +322,7 @@ def test_training_compares_the_loss_and_every_gradients_norm(tmp_path: Path) -> 
     half = spec("bf16", "training")
     narrow = references.observed(half, step(half), 0).answers
 
-    assert norms.shape == (build.PICTURES, 10)
+    assert norms.shape == (PICTURES, 10)
     assert checking.compare(training, [loss, norms], path, known).status == "ok"
     assert checking.compare(half, narrow, path, known).status == "ok"
     assert checking.compare(training, [loss, norms * 0], path, known).status == "wrong"
@@ -345,7 +346,7 @@ def test_subnormal_activations_are_counted_and_their_first_layer_named(
 ) -> None:
     def step(of: Spec) -> build.Step:
         given = torch.tensor([[1.0, 0.0, 0.0, -1.0]])
-        return build.inference(of, torch.nn.Sequential(*parts), (given,))
+        return build.inference(of, torch.nn.Sequential(*parts), Given.of(given))
 
     found = references.compute(spec(), step, 0, tmp_path / "reference.npz")
 
@@ -381,7 +382,7 @@ class Draws(nn.Module):
 )
 def test_random_numbers_in_a_pass_are_noticed(tmp_path: Path, draw) -> None:
     def step(of: Spec) -> build.Step:
-        return build.inference(of, Draws(draw), (torch.ones(2, 8),))
+        return build.inference(of, Draws(draw), Given.of(torch.ones(2, 8)))
 
     found = references.compute(spec(), step, 0, tmp_path / "reference.npz")
 

@@ -12,9 +12,10 @@ from torchvision import models
 
 from cnnbench import axes
 from cnnbench.architectures.tasks import TASKS
+from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import Workload
-from cnnbench.worker import build, images
+from cnnbench.worker import build, images, inputs
 
 
 def paint(path: Path, colour=(200, 0, 0), size=(40, 40)) -> Path:
@@ -226,12 +227,12 @@ def test_they_are_the_inputs_of_a_step_but_not_of_its_calibration(tmp_path: Path
     architecture = build.resolve(of)
     seeded = TASKS[architecture.task].inputs
 
-    assert torch.equal(build.inputs(architecture, of, 0)[0], images.inputs(of, 0)[0])
+    assert torch.equal(inputs.made(architecture, of, 0).args[0], images.inputs(of, 0)[0])
     generator = torch.Generator().manual_seed((0 - 1_000_003) % 2**63)
     calibration = seeded(2, (3, 32, 32), generator)[0]
-    assert torch.equal(build.inputs(architecture, of, 0, -1)[0], calibration)
+    assert torch.equal(inputs.made(architecture, of, 0, -1).args[0], calibration)
 
 
 def test_without_the_option_there_are_none() -> None:
     assert not images.given(Workload("lenet", 1, (3, 32, 32)))
-    assert axes.settings()["images"].default == axes.NO_IMAGES
+    assert axes.settings()["images"].default == NO_IMAGES

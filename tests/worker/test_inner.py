@@ -19,6 +19,7 @@ from cnnbench.facts import Reference
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, calibration, checking, inner
 from cnnbench.worker import reference as references
+from cnnbench.worker.inputs import Given
 
 WORKLOAD = Workload("object:Many", 2, (3, 12, 12))
 CHANNELS = 96
@@ -46,8 +47,8 @@ class Many(nn.Module):
         return self.head(x.mean((2, 3)))
 
 
-def shown(number: int, batch: int = WORKLOAD.batch) -> tuple[Tensor, ...]:
-    return (pictures(batch, WORKLOAD.input, torch.Generator().manual_seed(number)),)
+def shown(number: int, batch: int = WORKLOAD.batch) -> Given:
+    return Given.of(pictures(batch, WORKLOAD.input, torch.Generator().manual_seed(number)))
 
 
 def step(of: Spec, fault: Callable[[nn.Module], object] = lambda module: None) -> build.Step:

@@ -95,5 +95,5 @@ def test_what_is_resident_holds_the_optimizers_state(name: str) -> None:
 
     copies = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "rmsprop": 1}[name]
     # Counters of steps are a few bytes per parameter.
-    assert 0 <= resident - (1 + copies) * weights - step.inputs[0].nbytes <= 64
+    assert 0 <= resident - (1 + copies) * weights - step.given.args[0].nbytes <= 64
     assert replace(step, optimizer=None).resident() is not None

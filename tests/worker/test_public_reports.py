@@ -19,6 +19,7 @@ from cnnbench.facts import Check
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, calibration, checking, modes
 from cnnbench.worker import reference as references
+from cnnbench.worker.inputs import Given
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +56,8 @@ def judged(network: Callable[[], nn.Module], folder: Path) -> Check:
     """The check of a step that has been timed for a while, as its worker makes it."""
 
     def step(of: Spec) -> build.Step:
-        made = build.inference(of, network().eval(), (image(),))
-        made.others = lambda: iter([(image().flip(-1),), (image().flip(-2),), (image().mT,)])
+        made = build.inference(of, network().eval(), Given.of(image()))
+        made.others = lambda: map(Given.of, (image().flip(-1), image().flip(-2), image().mT))
         return made
 
     path = folder / "reference.npz"
@@ -158,7 +159,7 @@ def test_a_kept_calibration_leaves_the_state_of_spectral_norm_alone(tmp_path: Pa
         return nn.Sequential(nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)))
 
     first, second = network(), network()
-    calibration.save(tmp_path / "w.npz", calibration.calibrate(first, (image(),)))
+    calibration.save(tmp_path / "w.npz", calibration.calibrate(first, Given.of(image())))
     calibration.load(second, tmp_path / "w.npz")
 
     assert second.training
@@ -178,7 +179,7 @@ def test_networks_with_methods_of_their_own_are_built() -> None:
 
     made = Own(lambda net, x: net.conv(x))
     analysis.set_training(made, training=False)
-    step = build.inference(SPEC, made, (image(),))
+    step = build.inference(SPEC, made, Given.of(image()))
 
     assert isinstance(step.call(), torch.Tensor)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench.axes import CALIBRATED
+from cnnbench.asking import CALIBRATED
 from cnnbench.errors import WorkerError
 from cnnbench.facts import Reference
 from cnnbench.gate.outcomes import ROLES

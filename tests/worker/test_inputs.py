@@ -1,0 +1,116 @@
+"""What networks are called with: every kind, counted, calibrated, judged, trained."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from cnnbench.architectures import sources
+from cnnbench.errors import UsageError
+from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.worker import build, checking, inputs
+from cnnbench.worker import reference as references
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HERE = "tests.worker.own_inputs"
+TWO = "int64<1000:6,3x9x9,mask=bool:6"
+
+
+def workload(name: str, *, phase: str = "inference", **settings: str) -> Workload:
+    kept = tuple(sorted(settings.items()))
+    return Workload(f"{HERE}:{name}", 3, (8,), phase, settings=kept)
+
+
+CASES = {
+    "typed": workload("Two", inputs=TWO),
+    "factory": workload("Two", input_factory=f"{HERE}:two"),
+    "nested": workload("Nested", input_factory=f"{HERE}:nested"),
+    "keywords": workload("Keywords", input_factory=f"{HERE}:keywords"),
+    "named": workload("Keywords", inputs="x=8,t=float32:scalar"),
+    "single": workload("Decides", input_factory=f"{HERE}:single"),
+}
+
+
+def made(of: Workload, number: int = 0, **more: torch.dtype) -> inputs.Given:
+    return inputs.made(sources.from_factory(of.architecture), of, 0, number, **more)
+
+
+def test_typed_inputs_have_their_types_shapes_and_ranges() -> None:
+    wanted = "float16:3x8x8,int64:50,int32<7:50,uint8:3x8x8,uint8<3:50,mask=bool:50,5,t=8x9x9x9"
+    given = made(workload("Two", inputs=wanted), dtype=torch.bfloat16)
+
+    half, index, below, image, small, free = given.args
+    assert [one.dtype for one in given.args] == [
+        torch.float16, torch.int64, torch.int32, torch.uint8, torch.uint8, torch.bfloat16,
+    ]  # fmt: skip
+    assert given.kwargs["mask"].dtype is torch.bool
+    assert given.kwargs["t"].shape == (3, 8, 9, 9, 9)
+    assert (half.shape, free.shape) == ((3, 3, 8, 8), (3, 5))
+    assert (set(index.unique().tolist()), int(below.max()), int(small.max())) == ({0, 1}, 6, 2)
+    assert int(image.max()) > 100
+
+
+def test_scalars_are_one_number_per_sample() -> None:
+    assert made(workload("Two", inputs="int64<1000:scalar")).args[0].shape == (3,)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_processes_make_the_same_and_other_pictures_differ(name: str) -> None:
+    first, again, other = (made(CASES[name], number) for number in (0, 0, 1))
+
+    assert all(map(torch.equal, first.tensors, again.tensors))
+    assert not all(map(torch.equal, first.tensors, other.tensors))
+
+
+def test_a_function_leaves_the_generators_alone() -> None:
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+
+    made(CASES["nested"])
+
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize(
+    ("function", "said"), [("nothing", "returned no tensor"), ("missing", "has no 'missing'")]
+)
+def test_a_function_that_makes_no_inputs_is_refused(function: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        made(workload("Two", input_factory=f"{HERE}:{function}"))
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("mode", ["eager", "channels_last"])
+def test_every_kind_is_calibrated_run_and_judged(name: str, mode: str, tmp_path: Path) -> None:
+    spec = Spec(CASES[name], Mode.parse(mode, "cpu"), Device(), 1)
+    weights, path = str(tmp_path / "weights.npz"), tmp_path / "reference.npz"
+    architecture, module = build.construct(spec.workload, 0)
+    build.calibrate(spec.workload, architecture, module, 0, weights)
+    known = references.compute(spec.plain, lambda of: build.built(of, 0, weights), 0, path)
+
+    check = checking.check(spec, build.built(spec, 0, weights), 0, path, known)
+
+    assert (check.status, check.reason) == ("ok", "")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_is_counted(name: str) -> None:
+    found = build.counted(CASES[name], 0)
+
+    assert found.macs > 0
+    assert found.real is (name == "single")  # values decide there
+
+
+@pytest.mark.parametrize("name", ["typed", "factory", "named"])
+def test_training_steps_take_them(name: str) -> None:
+    of = CASES[name]
+    training = Workload(of.architecture, 3, of.input, "training", settings=of.settings)
+
+    step = build.built(Spec(training, Mode(), Device(), 1), 0)
+
+    assert torch.isfinite(step.call())
