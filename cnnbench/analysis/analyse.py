@@ -56,8 +56,7 @@ def analyze(
     """
     _check(phase, optimizer)
     arguments = _arguments(given := (tuple(inputs), dict(kwargs or {})), real=real)
-    wrapped = getattr(module, "_orig_mod", module)  # by torch.compile
-    wrapped = wrapped if real else settled(wrapped, *_arguments(given, real=False))
+    wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
     with _workable(wrapped, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
@@ -86,6 +85,10 @@ def analyze(
             real=real,
             recording=passed,
         )
+
+
+def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
+    return module if real else settled(module, *_arguments(given, real=False))
 
 
 def _check(phase: str, optimizer: str) -> None:
