@@ -131,7 +131,7 @@ def test_what_is_read_for_reports_lacks_only_what_no_report_looks_at() -> None:
     assert any(run.flags for record in whole.records for run in record.runs)
 
 
-def test_superseded_records_are_dropped_and_the_others_stand_in_the_order_of_the_manifest(
+def test_the_end_of_a_run_leaves_one_record_of_each_spec_in_the_manifests_order(
     directory: Path, records
 ) -> None:
     path = directory / store.RECORDS
