@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from cnnbench import analysis, store
-from cnnbench.errors import UsageError
+from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.record import Cost, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -97,6 +97,7 @@ def _step(spec: Spec, module: nn.Module, inputs: tuple[Any, ...]) -> build.Step:
     """A step on a copy of the module and of its inputs."""
     step = build.inference(spec, copy.deepcopy(module), copy.deepcopy(inputs))
     step.others = functools.partial(build.flipped, inputs)
+    step.own = lambda: inputs
     return step
 
 
@@ -176,7 +177,7 @@ def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -
 def _cost(module: nn.Module, inputs: tuple[Any, ...]) -> Cost | None:
     try:
         return analysis.analyze(copy.deepcopy(module).to("meta"), inputs).cost()
-    except (NotImplementedError, RuntimeError, TypeError):
+    except (NotImplementedError, RuntimeError, TypeError, CnnbenchError):
         return None
 
 

@@ -105,3 +105,18 @@ def test_an_object_is_counted_without_being_run_or_changed(module: nn.Module) ->
     assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
     assert not module.training
     assert all(not part._forward_hooks and not part._forward_pre_hooks for part in module.modules())
+
+
+class Decides(nn.Module):
+    """What it does depends on the values, which cannot be counted without running it."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Anything -> itself or its double."""
+        return x * 2 if float(x.sum()) > 0 else x * 1
+
+
+def test_an_object_that_decides_by_values_is_measured_without_being_counted() -> None:
+    frame = cnnbench.measure(Decides().eval(), torch.randn(2, 3, 8, 8), **FAST).frame()
+
+    assert frame["status"].tolist() == ["ok"]
+    assert frame["macs"].isna().all()

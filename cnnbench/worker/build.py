@@ -23,6 +23,7 @@ from cnnbench.conv.problem import is_conv
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import calibration, convolution, images, modes, optimizers, outputs, replaced
 from cnnbench.worker import weights as loaded
+from cnnbench.worker.reference import seed_everything
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -68,6 +69,7 @@ class Step:
         parts: the same iteration in parts, in training phases.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: positional arguments like ``inputs``, of other pictures.
+        own: those of its own picture, as they were before the first call.
     """
 
     call: Callable[[], Any]
@@ -78,13 +80,18 @@ class Step:
     parts: Parts | None = None
     selects: bool = False
     others: Callable[[], Iterator[tuple[Any, ...]]] = lambda: iter(())
+    own: Callable[[], tuple[Any, ...]] | None = None
 
     def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.
         """
-        own = [tensor.clone() for tensor in _tensors(self.inputs)]
+        if self.own is None:
+            own = [tensor.clone() for tensor in _tensors(self.inputs)]
+        else:  # a network may write to its input, and the calls before this one have
+            own = _tensors(self.own())
+            self._show(own)
         yield from first or (self.call(),)
         try:
             for given in self.others():
@@ -118,7 +125,7 @@ def construct(
         weights: file of arrays that ``calibration`` made; ``None`` leaves them as initialised.
     """
     architecture = resolve(workload)
-    torch.manual_seed(seed)
+    seed_everything(seed)  # builders may draw from any generator
     module = architectures.build(architecture, **workload.keywords)
     loaded.load(workload, architecture, module)
     if workload.phase == "finetune":
@@ -219,6 +226,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(_others, architecture, spec.workload, seed)
+        made.own = functools.partial(inputs, architecture, spec.workload, seed)
     return made
 
 

@@ -62,7 +62,10 @@ def _inside(value: Any) -> list[tuple[str, Any]]:
 
 
 def comparable(tensor: Tensor) -> Tensor:
-    """On the CPU: floating point in float64, complex with a last axis of two, the rest as it is."""
+    """On the CPU: floating point in float64, complex with a last axis of two, the rest as it is.
+
+    A copy: a network may answer the next picture into the same memory.
+    """
     tensor = tensor.detach()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
@@ -72,8 +75,8 @@ def comparable(tensor: Tensor) -> Tensor:
     if tensor.is_complex():
         tensor = torch.view_as_real(tensor.resolve_conj())
     if tensor.is_floating_point():
-        return tensor.to("cpu", torch.float64)
-    return tensor.cpu()
+        return tensor.to("cpu", torch.float64, copy=True)
+    return tensor.to("cpu", copy=True)
 
 
 def joined(answers: Sequence[Sequence[Tensor]], batch: int) -> Joined:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import requests
-from cnnbench.axes import CALIBRATED
+from cnnbench.axes import CALIBRATED, RANDOM
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     agreement,
@@ -69,6 +69,8 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     talk.enter("build")
     architecture, module = build.construct(spec.workload, request.seed)
     kind = weights.kind(spec.workload)
+    if kind == CALIBRATED and request.calibrate is None:
+        kind = RANDOM  # so they are where the network could not be calibrated
     if kind == CALIBRATED and request.calibrate is not None:
         talk.enter("calibrate")
         build.calibrate(spec.workload, architecture, module, request.seed, request.calibrate)

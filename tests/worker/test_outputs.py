@@ -184,3 +184,13 @@ def test_tensors_without_a_plain_layout_are_compared_too() -> None:
 
     assert torch.equal(outputs.comparable(rows), torch.eye(3, dtype=torch.float64))
     assert [tuple(one.shape) for one in outputs.tensors(nested)] == [(2, 3), (1, 3)] * 2
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.float64, torch.float32])
+def test_what_is_compared_does_not_change_with_the_next_answer(kind: torch.dtype) -> None:
+    memory = torch.zeros(2, dtype=kind)
+    found = outputs.comparable(memory)
+
+    memory.fill_(1)
+
+    assert not found.any()
