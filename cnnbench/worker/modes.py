@@ -6,6 +6,7 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +196,7 @@ def prepare(
     """
     refuse_impossible(mode, device)
     precision = PRECISIONS[mode.precision]
-    module = module.to(device.text, precision.dtype if _floats(module) else None)
+    module = _moved(module, device, precision.dtype)
     inputs = cast(inputs, precision.dtype, device.text)
     formats = MEMORY_FORMATS[mode.memory_format]
     if formats:
@@ -205,8 +206,23 @@ def prepare(
     return module, inputs
 
 
-def _floats(module: nn.Module) -> bool:
-    return any(tensor.is_floating_point() for tensor in module.parameters())
+# Complex numbers of the reals that they are computed with; narrower ones have no kernels.
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+def _moved(module: nn.Module, device: Device, dtype: torch.dtype) -> nn.Module:
+    """A module on the device in a dtype; one without floating-point parameters keeps its own."""
+    if any(tensor.is_complex() for tensor in (*module.parameters(), *module.buffers())):
+        # ``Module.to`` would make them real and drop the imaginary part.
+        return module._apply(functools.partial(_converted, device=device.text, dtype=dtype))  # noqa: SLF001
+    floats = any(tensor.is_floating_point() for tensor in module.parameters())
+    return module.to(device.text, dtype if floats else None)
+
+
+def _converted(tensor: torch.Tensor, device: str, dtype: torch.dtype) -> torch.Tensor:
+    if tensor.is_complex():
+        return tensor.to(device, _COMPLEX.get(dtype, torch.complex64))
+    return tensor.to(device, dtype if tensor.is_floating_point() else None)
 
 
 def _restrider(

@@ -58,9 +58,10 @@ def load(workload: Workload, architecture: Architecture, module: nn.Module) -> N
 def _same_kinds(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> None:
     """Refuse what would be converted with a loss: complex numbers to reals, reals to integers."""
     for name, mine in module.state_dict().items():
-        given = state.get(name)
-        tensors = isinstance(given, torch.Tensor) and isinstance(mine, torch.Tensor)
-        if tensors and not torch.can_cast(given.dtype, mine.dtype):
+        given: Any = state.get(name)
+        if not isinstance(given, torch.Tensor) or not isinstance(mine, torch.Tensor):
+            continue  # quantised networks keep other things too; a wrong kind is refused on loading
+        if not torch.can_cast(given.dtype, mine.dtype):
             kinds = [str(one.dtype).removeprefix("torch.") for one in (given, mine)]
             raise UsageError(f"{path}: {name} is {kinds[0]}, the network's is {kinds[1]}")
 
