@@ -214,7 +214,9 @@ def _moved(module: nn.Module, device: Device, dtype: torch.dtype) -> nn.Module:
     """A module on the device in a dtype; one without floating-point parameters keeps its own."""
     if any(tensor.is_complex() for tensor in (*module.parameters(), *module.buffers())):
         # ``Module.to`` would make them real and drop the imaginary part.
-        return module._apply(functools.partial(_converted, device=device.text, dtype=dtype))  # noqa: SLF001
+        convert: Any = functools.partial(_converted, device=device.text, dtype=dtype)
+        module._apply(convert)  # type: ignore[no-untyped-call]  # noqa: SLF001
+        return module
     floats = any(tensor.is_floating_point() for tensor in module.parameters())
     return module.to(device.text, dtype if floats else None)
 
