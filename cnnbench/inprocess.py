@@ -204,6 +204,7 @@ class _Own:
         with _copies_are_no_leaves():
             step = build.inference(spec, copied, _copied(self._given))
         step.others = functools.partial(flipped, self._given)
+        step.own = lambda: self._given
         return step
 
     def look(self, specs: Sequence[Spec], seed: int) -> None:

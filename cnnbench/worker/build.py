@@ -22,7 +22,16 @@ from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
 from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS
-from cnnbench.worker import calibration, convolution, inputs, modes, optimizers, outputs, replaced
+from cnnbench.worker import (
+    calibration,
+    convolution,
+    inputs,
+    modes,
+    optimizers,
+    outputs,
+    randomness,
+    replaced,
+)
 from cnnbench.worker import weights as loaded
 from cnnbench.worker.forward import Forward
 from cnnbench.worker.inputs import Given, tensors
@@ -69,6 +78,7 @@ class Step:
         others: arguments like ``given``, of other pictures.
         types: floating-point types of the module, its own and in the mode, for a run's flags.
         unusual: what is unusual about its calls, known after the first.
+        own: those of its own picture, as they were before the first call.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
 
@@ -85,13 +95,18 @@ class Step:
     types: Mapping[str, str] = field(default_factory=dict)
     unusual: Callable[[], list[str]] = list
     overwrites: bool = False
+    own: Callable[[], Given] | None = None
 
     def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
 
         What it has returned for its own picture may be given as ``first``.
         """
-        own = [tensor.clone() for tensor in self.given.tensors]
+        if self.own is None:
+            own = [tensor.clone() for tensor in self.given.tensors]
+        else:  # a network may write to its input, and the calls before this one have
+            own = self.own().tensors
+            self._show(own)
         try:
             yield from first or (self._seen_calling(),)
             for given in self.others():
@@ -133,7 +148,7 @@ def construct(
         weights: file of arrays that ``calibration`` made; ``None`` leaves them as initialised.
     """
     architecture = resolve(workload)
-    torch.manual_seed(seed)
+    randomness.seed_everything(seed)  # builders may draw from any generator
     module = made(architecture, workload)
     modes.refuse_compiled(module)
     loaded.load(workload, architecture, module)
@@ -244,6 +259,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made = _training(spec, architecture, module, given, seed)
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
+        made.own = functools.partial(inputs.made, architecture, spec.workload, seed, dtype=dtype)
     made.own_types = types
     return made
 

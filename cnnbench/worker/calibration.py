@@ -110,10 +110,19 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
 def _tensor(module: nn.Module, name: str) -> Tensor | None:
     path, _, last = name.rpartition(".")
     try:
-        found = getattr(module.get_submodule(path), last, None)
+        part = module.get_submodule(path)
     except AttributeError:
         return None
-    return found if isinstance(found, Tensor) else None
+    return _own(part, last)
+
+
+def _own(part: nn.Module, field: str) -> Tensor | None:
+    """A tensor that a layer holds, not one that it computes (weight and spectral normalisation).
+
+    To compute it may change the layer: in training mode spectral normalisation iterates.
+    """
+    found = part._parameters.get(field)  # noqa: SLF001 - an attribute may be computed
+    return part._buffers.get(field) if found is None else found  # noqa: SLF001
 
 
 def _draw(tensor: Tensor, scale: npt.NDArray[Any], name: str) -> None:
@@ -202,7 +211,8 @@ class _Calibration:
         if id(part) in self._done or not _usable(out):
             return None
         self._done.add(id(part))
-        if not float(part.weight.abs().max()):
+        weight = _own(part, "weight")
+        if weight is not None and not float(weight.abs().max()):
             fan = part.weight[0].numel()
             self._do("draw", part, "weight", 1 / math.sqrt(fan))
             out = part.forward(*given)
@@ -215,8 +225,9 @@ class _Calibration:
         deviation = float((wide - mean.view(shape)).square().mean().sqrt())
         if not math.isfinite(deviation) or deviation == 0:
             return None
-        scale = 1 / deviation
-        self._do("scale", part, "weight", scale)
+        scale = 1.0 if weight is None else 1 / deviation
+        if weight is not None:
+            self._do("scale", part, "weight", scale)
         if part.bias is not None:
             self._do("set", part, "bias", (part.bias.double() - mean) * scale + _SHIFT)
         if type(part) not in _STOCK:  # what it does with its weights is its own business

@@ -19,6 +19,7 @@ from cnnbench.facts import Check, Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import convolution, inner, modes, outputs
 from cnnbench.worker import reference as references
+from cnnbench.worker.inputs import PICTURES
 from cnnbench.worker.modes import PRECISIONS
 
 if TYPE_CHECKING:
@@ -64,14 +65,29 @@ def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference, *firs
     if reason:
         return Check("unchecked", reason=reason)
     seen = references.observed(spec, step, seed, *first)
+    answers, reason = _by_name(seen, path)
+    if reason:
+        return Check("wrong", reason=reason)
     roundoff = modes.roundoff(spec.mode, step.module)
-    found = compare(spec, seen.answers, path, known, selects=step.selects, roundoff=roundoff)
+    found = compare(spec, answers, path, known, selects=step.selects, roundoff=roundoff)
     least, narrow = _LEAST_ROUNDOFFS * roundoff, roundoff > PRECISIONS["fp32"].roundoff
     layers = inner.worst(seen.layers, path, spec.mode.precision, least, _BLIND)
     found = _layers_judged(found, layers, narrow=narrow, selects=step.selects)
     if step.overwrites and found.status in {"ok", "loose"}:
         return replace(found, status="unchecked", reason=_OVERWRITES)
     return found
+
+
+def _by_name(seen: references.Observed, path: Path) -> tuple[Joined, str]:
+    """The outputs in the order of fp32 eager's by their names, or why there is none."""
+    names = references.kept_names(path)
+    if seen.names == names or not seen.names or len(seen.names) != len(names):
+        return seen.answers, ""
+    place = dict(zip(seen.names, seen.answers, strict=True))
+    if len(place) == len(names) and place.keys() == set(names):
+        return [place[name] for name in names], ""
+    mine, usual = (", ".join(sorted({*a} - {*b})) for a, b in ((place, names), (names, place)))
+    return [], f"an output is named {mine or '?'}, fp32 eager's is named {usual or '?'}"
 
 
 def _layers_judged(found: Check, layers: inner.Worst, *, narrow: bool, selects: bool) -> Check:
@@ -121,7 +137,7 @@ def compare(
     fp32, fp64 = references.kept(path, "fp32"), references.kept(path, "fp64")
     if not fp32:
         return Check("unchecked", reason="the output holds no tensor, so nothing was compared")
-    if _differ_in_number(got, fp32):
+    if _differ_in_number(got, fp32, spec.workload.batch):
         return Check("unchecked", reason="another number of detections than fp32 eager found")
     found = references.differences(got, fp32) if len(got) == len(fp32) else ()
     if convolution.judged_alone(spec) and fp64:
@@ -148,14 +164,15 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _differ_in_number(got: Joined, fp32: Joined) -> bool:
+def _differ_in_number(got: Joined, fp32: Joined, batch: int) -> bool:
     """Whether outputs differ in nothing but how much there is, which the values decide."""
-    pairs = list(zip(got, fp32, strict=False))
-    apart = [(a, b) for a, b in pairs if a.shape != b.shape]
-    return (
-        bool(apart)
-        and len(got) == len(fp32) > 1
-        and all(a.dim() and b.dim() and a.shape[1:] == b.shape[1:] for a, b in apart)
+    apart = [(a, b) for a, b in zip(got, fp32, strict=False) if a.shape != b.shape]
+    if not apart or len(got) != len(fp32):
+        return False
+    if all(outputs.is_counted(b, batch, PICTURES) for _, b in apart):
+        return True
+    return len(fp32) > 1 and all(
+        a.dim() and b.dim() and a.shape[1:] == b.shape[1:] for a, b in apart
     )
 
 
@@ -182,13 +199,15 @@ def _judge(
     ]
     if centred and min(centred) > _BLIND:
         return "unchecked", _blind(_named(spec), min(centred))
-    return _worst(
-        [
-            verdict
-            for one, expected, usual in zip(found, explained, fp32, strict=True)
-            for verdict in _verdicts(roundoff, one, expected, usual)
-        ]
-    )
+    verdicts = [
+        verdict
+        for one, expected, usual in zip(found, explained, fp32, strict=True)
+        for verdict in _verdicts(roundoff, one, expected, usual)
+    ]
+    if not verdicts:
+        moved = min(one.whole for one in explained if one.whole is not None)
+        return "unchecked", _blind(_named(spec), moved, "the output")
+    return _worst(verdicts)
 
 
 def _verdicts(
@@ -218,7 +237,7 @@ def _limits(times: float, limits: tuple[float, float]) -> float:
 
 
 def _worst(verdicts: list[tuple[float, str]]) -> tuple[str, str]:
-    off, reason = max(verdicts, default=(math.inf, "nothing could be compared"))
+    off, reason = max(verdicts)
     if off <= 1:
         return "ok", ""
     return ("loose" if off <= 2 else "wrong"), reason
@@ -229,10 +248,10 @@ def _named(spec: Spec) -> str:
     return spec.mode.precision if spec.mode.precision != Mode.precision else "its own precision"
 
 
-def _blind(precision: str, usual: float) -> str:
+def _blind(precision: str, usual: float, what: str = "what depends on the picture") -> str:
     return (
-        f"rounding to {precision} alone moves {usual:.0%} of what depends on the picture in this"
-        " network, so a fault cannot be told from it"
+        f"rounding to {precision} alone moves {usual:.0%} of {what} in this network, so a fault"
+        " cannot be told from it"
     )
 
 

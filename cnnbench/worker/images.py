@@ -79,7 +79,7 @@ def directory(path: Path) -> Directory:
     """
     try:
         flat, folders = _listed(path)
-        inside = {folder: _below(folder) for folder in folders}
+        inside = {folder: _below(folder, frozenset({path.resolve()})) for folder in folders}
     except OSError as error:
         raise UsageError(f"{error.filename}: {error.strerror}") from None
     below = [file for folder in folders for file in inside[folder]]

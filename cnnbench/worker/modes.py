@@ -6,6 +6,7 @@ One table per axis; its keys are the values of ``spec.WORDS`` (a test compares t
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 from dataclasses import dataclass
@@ -229,10 +230,7 @@ def prepare(
     """
     refuse_impossible(mode, device)
     precision = PRECISIONS[mode.precision]
-    # Its own method, which may move more than parameters; whatever it returns, it works in place.
-    module.to(device.text)
-    if precision.dtype is not None and dtypes(module):
-        nn.Module.to(module, precision.dtype)
+    _move(module, device, precision.dtype)
     inputs = cast(inputs, precision.dtype, device.text)
     formats = MEMORY_FORMATS[mode.memory_format]
     if formats:
@@ -282,6 +280,30 @@ class OwnTypes:
             if buffer.dtype is not dtype:
                 owner, _, field = name.rpartition(".")
                 setattr(self._module.get_submodule(owner), field, buffer.to(dtype))
+
+
+# Complex numbers of the reals that they are computed with; narrower ones have no kernels.
+_COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
+
+
+def _move(module: nn.Module, device: Device, dtype: torch.dtype | None) -> None:
+    """Put a module on the device, and in a dtype if it has floating-point parameters."""
+    # Its own method, which may move more than parameters; whatever it returns, it works in place.
+    module.to(device.text)
+    if dtype is None or not dtypes(module):
+        return
+    if any(tensor.is_complex() for tensor in (*module.parameters(), *module.buffers())):
+        # ``Module.to`` would make them real and drop the imaginary part.
+        convert: Any = functools.partial(_converted, dtype=dtype)
+        module._apply(convert)  # type: ignore[no-untyped-call]  # noqa: SLF001
+    else:
+        nn.Module.to(module, dtype)
+
+
+def _converted(tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    if tensor.is_complex():
+        return tensor.to(_COMPLEX.get(dtype, torch.complex64))
+    return tensor.to(dtype if tensor.is_floating_point() else None)
 
 
 def _restrider(

@@ -80,7 +80,8 @@ def compute(
         }
         if "fp32" in rounding:
             rounding["fp32"] = passes.own_share(rounding["fp32"])
-        _keep(path, {"fp32": first, "fp64": exact.answers if exact is not None else []})
+        exactly = exact.answers if exact is not None else []
+        _keep(path, {"fp32": first, "fp64": exactly}, usual.names)
         layers = {
             precision: inner.worst_channels(one.layers, usual.layers)
             for precision, one in moved.items()
@@ -90,7 +91,7 @@ def compute(
         repeatable=_same(first, second),
         error_float64=None if exact is None else relative(first, exact.answers),
         subnormal_share=watch.subnormal_share,
-        nonfinite=watch.nonfinite,
+        nonfinite=watch.nonfinite or any(outputs.is_senseless(one) for one in first),
         random=usual.drew,
         subnormal_layer=watch.subnormal_layer,
         pictures=len(first[0]) if first and first[0].dim() else None,
@@ -114,27 +115,32 @@ class Observed:
         answers: its outputs.
         drew: whether it drew random numbers.
         layers: signatures of its layers, of the pictures beside those that are timed.
+        names: what leads to each output (``outputs.named``); empty if the picture decides that.
     """
 
     answers: Joined
     drew: bool
     layers: inner.Signatures
+    names: tuple[str, ...] = ()
 
 
 def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     """What a step answers to every picture; what it returned for its own may be ``first``."""
     randomness.seed_everything(seed)
     before = randomness.states()
-    answers = []
+    answers, names = [], set()
     heard = inner.Listener(step.module)
     with heard if inner.audible(spec) else contextlib.nullcontext():
         for result in step.answers(*first):
             answers.append([outputs.comparable(one) for one in step.observe(result)])
+            names.add(tuple(name for name, _ in outputs.named(result)))
             heard.listening = True
     counts = {len(one) for one in answers}
     joined = outputs.joined(answers, spec.workload.batch) if len(counts) == 1 else []
     drew = not randomness.equal(before, randomness.states())
-    return Observed(joined, drew, heard.signatures())
+    (alike, *others) = names
+    known = alike if not others and len(alike) == len(joined) else ()
+    return Observed(joined, drew, heard.signatures(), known)
 
 
 # Beside the network's own, the precisions that references are computed in.
@@ -258,20 +264,20 @@ def relative(got: Joined, reference: Joined) -> float:
     if len(got) != len(reference) or any(a.shape != b.shape for a, b in pairs):
         return math.inf
     floats = [(a, b) for a, b in pairs if not outputs.is_exact(b)]
-    gap = sum(float((a - b).square().sum()) for a, b in floats)
-    norm = sum(float(b.square().sum()) for _, b in floats)
+    sums = [outputs.squares(a, b) for a, b in floats]
+    gap, norm = sum(one for one, _ in sums), sum(one for _, one in sums)
     distance = math.sqrt(gap / norm) if norm else math.sqrt(gap)
     return math.inf if math.isnan(distance) else distance
 
 
 def _same(left: Joined, right: Joined) -> bool:
     return len(left) == len(right) and all(
-        torch.equal(a, b) for a, b in zip(left, right, strict=True)
+        outputs.alike(a, b) for a, b in zip(left, right, strict=True)
     )
 
 
-def _keep(path: Path, kept: Mapping[str, Joined]) -> None:
-    arrays = {
+def _keep(path: Path, kept: Mapping[str, Joined], names: tuple[str, ...]) -> None:
+    arrays = {"names": np.array(names, dtype=np.str_)} | {
         f"{name}_{place}": tensor.numpy()
         for name, values in kept.items()
         for place, tensor in enumerate(values)
@@ -285,6 +291,12 @@ def kept(path: Path, name: str) -> Joined:
     with np.load(path, allow_pickle=False) as arrays:
         count = sum(one.startswith(f"{name}_") for one in arrays.files)
         return [torch.from_numpy(arrays[f"{name}_{place}"]) for place in range(count)]
+
+
+def kept_names(path: Path) -> tuple[str, ...]:
+    """What leads to each output of fp32 eager; empty if nothing was left of it."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return tuple(arrays["names"].tolist()) if "names" in arrays.files else ()
 
 
 class _Watch:

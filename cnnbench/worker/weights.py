@@ -5,6 +5,7 @@ Nothing is downloaded and nothing is unpickled but tensors.
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ def load(workload: Workload, architecture: Architecture, module: nn.Module) -> N
         return
     path = _cached(architecture) if chosen == PRETRAINED else Path(chosen)
     state = _state(path)
+    _same_kinds(path, state, module)
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
@@ -51,6 +53,17 @@ def load(workload: Workload, architecture: Architecture, module: nn.Module) -> N
             f"{path}: these are not the weights of {workload.architecture}:"
             f" {' '.join(first[1:2]).strip() or first[0]}"
         ) from None
+
+
+def _same_kinds(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> None:
+    """Refuse what would be converted with a loss: complex numbers to reals, reals to integers."""
+    for name, mine in module.state_dict().items():
+        given: Any = state.get(name)
+        if not isinstance(given, torch.Tensor) or not isinstance(mine, torch.Tensor):
+            continue  # quantised networks keep other things too; a wrong kind is refused on loading
+        if not torch.can_cast(given.dtype, mine.dtype):
+            kinds = [str(one.dtype).removeprefix("torch.") for one in (given, mine)]
+            raise UsageError(f"{path}: {name} is {kinds[0]}, the network's is {kinds[1]}")
 
 
 def calibrate(module: nn.Module, path: str) -> None:
@@ -65,7 +78,13 @@ def _state(path: Path) -> Mapping[str, Tensor]:
         return _safetensors(path)
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever unpickling refuses
+    except pickle.UnpicklingError:  # what torch says then is how to run it all the same
+        raise UsageError(
+            f"{path}: not a state dict of tensors: it is damaged or holds other objects, which are"
+            " not loaded because that would run their code; save one by"
+            " torch.save(module.state_dict(), FILE)"
+        ) from None
+    except Exception as error:  # noqa: BLE001 - whatever else a damaged file leads to
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UsageError(f"{path}: not a state dict of tensors: {said}") from None
     for key in ("state_dict", "model"):  # as training scripts wrap it
@@ -73,17 +92,24 @@ def _state(path: Path) -> Mapping[str, Tensor]:
             found = found[key]
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not a state dict but a {type(found).__name__}")
+    odd = next((key for key in found if not isinstance(key, str)), None)
+    if odd is not None:
+        raise UsageError(f"{path}: not a state dict: it has the key {odd!r}, which is no name")
     return found
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
     try:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError:
         raise Unsupported(
             f"{path}: needs the package safetensors: pip install safetensors"
         ) from None
-    found: Mapping[str, Tensor] = load_file(path)
+    try:
+        found: Mapping[str, Tensor] = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise UsageError(f"{path}: no file of safetensors: {error}") from None
     return found
 
 

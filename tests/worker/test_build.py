@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from cnnbench.spec import PHASES, Device, Mode, Spec, Workload
 from cnnbench.worker import build, modes
@@ -105,4 +108,44 @@ def test_targets_are_counted_as_inputs_of_a_training_step() -> None:
     memory = build.counted(spec.workload, 0).memory
 
     (targets,) = step.loss.targets
-    assert memory.input == step.inputs[0].nbytes + targets.nbytes
+    assert memory.input == step.given.args[0].nbytes + targets.nbytes
+
+
+class Drawn(nn.Module):
+    """Fixed numbers out of other generators than torch's; halves its input where it lies."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.order = random.sample(range(100), 100)
+        self.factor = float(np.random.standard_normal())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Anything -> half of it."""
+        return x.div_(2).clone()
+
+
+def drawn() -> nn.Module:
+    """A builder as users have it."""
+    return Drawn()
+
+
+def test_builders_may_draw_from_any_generator() -> None:
+    workload = Workload(f"{__name__}:drawn", 1, (3, 4, 4))
+
+    one, other = (build.construct(workload, 5)[1] for _ in range(2))
+
+    assert one.order == other.order
+    assert one.factor == other.factor
+
+
+def test_a_network_that_writes_to_its_input_is_shown_its_own_picture_again() -> None:
+    spec = Spec(Workload(f"{__name__}:drawn", 1, (3, 4, 4)), Mode(), Device(), 1)
+    step = build.built(spec, 0)
+    usual = [one.clone() for one in step.answers(step.call())]
+
+    for _ in range(5):
+        step.call()
+
+    again = list(step.answers())
+    assert all(torch.equal(a, b) for a, b in zip(usual, again, strict=True))
+    assert torch.equal(step.given.args[0], 2 * usual[0])

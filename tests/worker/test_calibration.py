@@ -151,3 +151,27 @@ def test_networks_of_the_catalogue_answer_differently_for_every_picture(name: st
     with torch.inference_mode():
         out = module(pictures(4, architecture.input, seeded(2))).double()
     assert outputs.picture_share([out]) > 0.3
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*deprecated:FutureWarning")
+@pytest.mark.parametrize(
+    "normalise",
+    [nn.utils.parametrizations.spectral_norm, nn.utils.parametrizations.weight_norm,
+     nn.utils.spectral_norm, nn.utils.weight_norm],
+    ids=["spectral", "weight", "spectral by a hook", "weight by a hook"],
+)  # fmt: skip
+def test_weights_that_a_layer_computes_are_left_alone_and_copies_answer_alike(normalise) -> None:
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(normalise(nn.Conv2d(3, 8, 3)), nn.ReLU(), nn.Conv2d(8, 4, 3)).train()
+
+    module, copied = made(), made()
+    arrays = calibration.calibrate(module, GIVEN)
+
+    calibration.apply(copied, arrays)  # in training mode, as a worker does
+
+    assert not any(key.startswith("scale 0.") for key in arrays)
+    with torch.inference_mode():
+        one, other = module.eval()(OTHERS), copied.eval()(OTHERS)
+    assert torch.equal(one, other)
+    assert 0.5 < float(one.std()) < 2

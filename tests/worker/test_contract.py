@@ -178,3 +178,14 @@ def test_what_neither_understands_is_one_line(pools, message: dict[str, Any], sa
         real.start().ask(message, 60.0)
     with pytest.raises(UsageError, match=f"^{said}"):
         fake.start().ask(message, 60.0)
+
+
+def test_weights_are_called_random_where_they_could_not_be_calibrated(pools, tmp_path) -> None:
+    request = requests.ComputeReference.planned(
+        SPEC, PLAN, reference_path=str(tmp_path / "reference.npz"), float64=False
+    )
+    given = dataclasses.replace(request, calibrate=str(tmp_path / "weights.npz"))
+
+    found = [answers(pools[0], [one])[0].weights for one in (request, given)]
+
+    assert found == ["random", "calibrated"]

@@ -236,3 +236,12 @@ def test_they_are_the_inputs_of_a_step_but_not_of_its_calibration(tmp_path: Path
 def test_without_the_option_there_are_none() -> None:
     assert not images.given(Workload("lenet", 1, (3, 32, 32)))
     assert axes.settings()["images"].default == NO_IMAGES
+
+
+def test_a_link_to_the_directory_itself_makes_no_pictures_of_another_class(tmp_path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (4, 4)).save(tmp_path / name / "1.png")
+    (tmp_path / "a" / "loop").symlink_to("..", target_is_directory=True)
+
+    assert images.directory(tmp_path).found == 2

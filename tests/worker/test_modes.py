@@ -155,3 +155,19 @@ def test_roundoff_is_the_largest_error_of_rounding_to_nearest(word: str, dtype) 
     # Just below it, rounding gives one back; just above, the next number: half their distance.
     assert (one + 0.999 * unit).to(dtype).double() == 1 or dtype is torch.float64
     assert torch.finfo(dtype).eps == 2 * unit
+
+
+@pytest.mark.parametrize(
+    ("precision", "reals", "complexes"),
+    [("fp32", torch.float32, torch.complex64), ("bf16", torch.bfloat16, torch.complex64),
+     ("fp64", torch.float64, torch.complex128)],
+)  # fmt: skip
+def test_complex_weights_stay_complex(precision: str, reals, complexes) -> None:
+    module = nn.Linear(2, 2)
+    module.spectrum = nn.Parameter(torch.tensor([1 + 2j]))
+
+    moved, _ = modes.prepare(Mode(precision=precision), Device(), module, (torch.ones(1, 2),))
+
+    assert moved.weight.dtype == reals
+    assert moved.spectrum.dtype == complexes
+    assert moved.spectrum.imag.item() == 2

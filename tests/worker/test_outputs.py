@@ -128,3 +128,71 @@ def test_the_share_that_depends_on_the_picture() -> None:
     assert outputs.picture_share([constant]) == 0
     assert outputs.picture_share([half]) == pytest.approx(math.sqrt(0.5))
     assert outputs.picture_share([torch.tensor([1, 2])]) is None
+
+
+INF = math.inf
+
+
+@pytest.mark.parametrize(
+    ("got", "distance", "centred"),
+    [([1.0, -INF], 0.0, 0.0), ([2.0, -INF], 1.0, None), ([1.0, INF], INF, INF),
+     ([-INF, 1.0], INF, INF), ([1.0, 0.0], INF, INF)],
+)  # fmt: skip
+def test_an_infinity_is_right_where_the_reference_has_the_same(
+    got: list[float], distance: float, centred: float | None
+) -> None:
+    """Scores that are masked on purpose."""
+    usual = torch.tensor([[1.0, -INF], [3.0, -INF]])
+    mine = torch.tensor([got, [3.0, -INF]])
+
+    assert outputs.distance(mine, usual) == pytest.approx(distance / math.sqrt(10), abs=1e-12)
+    if centred is not None:
+        assert outputs.centred_distance(mine, usual) == centred
+    assert 0 < outputs.picture_share([usual]) < 1
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([1.0, INF], False), ([INF, -INF], True), ([1.0, math.nan], True), ([], False)],
+)
+def test_an_output_without_a_finite_value_or_with_no_number_says_nothing(values, expected) -> None:
+    assert outputs.is_senseless(torch.tensor(values)) is expected
+    assert not outputs.is_senseless(torch.tensor([1, 2]))
+    assert outputs.alike(torch.tensor(values), torch.tensor(values))
+
+
+class Slots:
+    __slots__ = ("first", "second")
+
+    def __init__(self) -> None:
+        self.first = ONE
+
+
+def test_outputs_have_names() -> None:
+    value = {"out": [ONE, TWO], 5: Data(ONE, [TWO]), "slots": Slots()}
+
+    names = [name for name, _ in outputs.named(value)]
+
+    assert names == ["out.0", "out.1", "5.first", "5.rest.0", "slots.first"]
+
+
+@pytest.mark.filterwarnings("ignore:.*in beta state:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*prototype:UserWarning")
+def test_tensors_without_a_plain_layout_are_compared_too() -> None:
+    layouts = (torch.strided, torch.jagged)
+    with torch.inference_mode():
+        rows = torch.eye(3).to_sparse_csr()
+        nested = [torch.nested.nested_tensor([ONE, ONE[:1]], layout=one) for one in layouts]
+
+    assert torch.equal(outputs.comparable(rows), torch.eye(3, dtype=torch.float64))
+    assert [tuple(one.shape) for one in outputs.tensors(nested)] == [(2, 3), (1, 3)] * 2
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.float64, torch.float32])
+def test_what_is_compared_does_not_change_with_the_next_answer(kind: torch.dtype) -> None:
+    memory = torch.zeros(2, dtype=kind)
+    found = outputs.comparable(memory)
+
+    memory.fill_(1)
+
+    assert not found.any()

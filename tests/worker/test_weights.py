@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from cnnbench import architectures
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
@@ -46,6 +47,10 @@ def test_a_state_dict_out_of_a_file_is_loaded(tmp_path: Path, wrapped: str | Non
         (b"not a file of tensors", "not a state dict"),
         ({"other.weight": torch.ones(2)}, "not the weights of lenet"),
         ([1, 2], "not a state dict but a list"),
+        ({1: torch.ones(2)}, "has the key 1, which is no name"),
+        (nn.Linear(1, 1), "holds other objects"),
+        ({"0.weight": torch.ones(6, 3, 5, 5, dtype=torch.complex64)}, "0.weight is complex64"),
+        ({"0.weight": torch.ones(6, 3, 5, 5, dtype=torch.int64)}, "not the weights of lenet"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, content, words: str) -> None:
@@ -60,6 +65,17 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path: Path, content, words: 
 
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no file of tensors", b"\xff" * 64])
+def test_a_damaged_file_of_safetensors_is_one_line(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "own.safetensors"
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError, match="no file of safetensors") as caught:
+        build.construct(lenet(str(path)), 0)
+
+    assert "\n" not in str(caught.value)
 
 
 def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
