@@ -46,11 +46,26 @@ def load(workload: Workload, architecture: Architecture, module: nn.Module) -> N
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        first = str(error).splitlines()
         raise UsageError(
             f"{path}: these are not the weights of {workload.architecture}:"
-            f" {' '.join(first[1:2]).strip() or first[0]}"
+            f" {_misfit(module, state) or str(error).splitlines()[0]}"
         ) from None
+
+
+def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """What a network and a state dict do not have in common, in a few words."""
+    own = module.state_dict()
+    shapes = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    found = [
+        f"{len(names)} {what} (such as {min(names)})"
+        for what, names in (
+            ("tensors are missing", own.keys() - state.keys()),
+            ("are not of this network", state.keys() - own.keys()),
+            ("have another shape", shapes),
+        )
+        if names
+    ]
+    return ", ".join(found)
 
 
 def calibrate(module: nn.Module, path: str) -> None:
@@ -66,14 +81,25 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     try:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # noqa: BLE001 - whatever unpickling refuses
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"{path}: not a state dict of tensors: {said}") from None
+        # What torch says of it offers to run code of the file.
+        raise UsageError(
+            f"{path}: not a state dict of tensors ({type(error).__name__}); one is made by"
+            " torch.save(module.state_dict(), FILE)"
+        ) from None
     for key in ("state_dict", "model"):  # as training scripts wrap it
         if isinstance(found, dict) and isinstance(found.get(key), dict):
             found = found[key]
     if not isinstance(found, dict):
         raise UsageError(f"{path}: not a state dict but a {type(found).__name__}")
-    return found
+    return _without_wrapper(found)
+
+
+def _without_wrapper(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Names as the network has them where ``DataParallel`` or a compiler has wrapped it."""
+    for prefix in ("module.", "_orig_mod."):
+        if state and all(str(name).startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -87,13 +113,18 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
+def has_published(architecture: Architecture) -> bool:
+    """Whether the library has weights of an architecture."""
+    return architecture.source.startswith("torchvision")
+
+
 def published(architecture: Architecture) -> Any:
     """The library's default weights of an architecture, with what it says of them.
 
     Raises:
         Unsupported: it has none.
     """
-    if not architecture.source.startswith("torchvision"):
+    if not has_published(architecture):
         raise Unsupported(
             f"--weights pretrained: {architecture.name} has none in torchvision; give a file"
         )
