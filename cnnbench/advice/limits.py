@@ -32,7 +32,7 @@ def dispatch(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.layers is None or profile.costs is None:
         return ()
-    time, shortest = metrics.latency(record), profile.layers.dispatch_ns
+    time, shortest = metrics.shown(record), profile.layers.dispatch_ns
     operators = sum(cost.operators for cost in profile.costs)
     if time is None or shortest is None:
         return ()
@@ -121,9 +121,11 @@ def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
 
 def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """Rule: layout conversions, by the library's own clock, against the end-to-end time."""
-    profile = evidence.profile
+    profile, record = evidence.profile, evidence.profiled
     if profile is None or profile.primitives is None or profile.layers is None:
         return ()
+    if record is not None and metrics.waited(record):
+        return ()  # the library's clock runs on while the process waits for a core
     spent = sum(one.ns for one in profile.primitives if one.kind == "reorder")
     count = sum(one.calls for one in profile.primitives if one.kind == "reorder")
     share = spent / profile.layers.end_to_end_ns
@@ -141,7 +143,7 @@ def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     profile, record = evidence.profile, evidence.profiled
     if profile is None or record is None or profile.costs is None:
         return ()
-    time, least = metrics.latency(record), _least(profile.costs, record)
+    time, least = metrics.shown(record), _least(profile.costs, record)
     if time is None:
         return ()
     if least is None:

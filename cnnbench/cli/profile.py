@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import store, units
-from cnnbench.cli import options
+from cnnbench.cli import measuring, options
 from cnnbench.cli.output import keep, say
 from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
@@ -80,6 +80,7 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
+    measuring.before(job.specs, job.executor, None, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name
     passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)

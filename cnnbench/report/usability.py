@@ -67,18 +67,25 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     gains = [gain for entry in found if (gain := _gain(entry)) is not None]
     told = sum(map(_tells, gains))
     if times["clean"] >= _MOST * times.total():
-        return Usability("usable", _clean(times, found))
+        return Usability("usable", _clean(times, found) + _wrong(found))
     main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
     said, remedy = _FAULTS[main]
     spoilt = f"{count} of {_number(times.total(), 'time')} {_are(times.total())} {said}"
     if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
-        return Usability("not usable", spoilt, remedy)
+        return Usability("not usable", spoilt + _wrong(found), remedy)
     clear = f"{told} of {_number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
     if told >= _MOST * len(gains):
-        return Usability("usable for gains only", f"{clear}, but {spoilt}", f"for times, {remedy}")
-    return Usability("not usable", f"{spoilt}, and only {clear}", remedy)
+        why = f"{clear}, but {spoilt}{_wrong(found)}"
+        return Usability("usable for gains only", why, f"for times, {remedy}")
+    return Usability("not usable", f"{spoilt}, and only {clear}{_wrong(found)}", remedy)
+
+
+def _wrong(found: Sequence[Entry]) -> str:
+    """How many rows answer wrongly, whose times and gains are worth nothing."""
+    count = sum(entry.record.status == "wrong" for entry in found)
+    return f"; {_number(count, 'row')} with a wrong output" if count else ""
 
 
 def by_run(found: Sequence[Entry]) -> dict[str, Usability]:
@@ -121,6 +128,9 @@ def _tells(gain: Estimate) -> bool:
 
 def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
     text = f"{times['clean']} of {_number(times.total(), 'time')} {_are(times.total())} clean"
+    awake = sum(_fault(entry) == "clean" and isinstance(entry.latency, Awake) for entry in found)
+    if awake:
+        text += f" ({awake} once the waiting for a core is taken out)"
     fewest = min(
         time.rounds
         for entry in found

@@ -48,10 +48,9 @@ def load(workload: Workload, architecture: Architecture, module: nn.Module) -> N
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        first = str(error).splitlines()
         raise UsageError(
             f"{path}: these are not the weights of {workload.architecture}:"
-            f" {' '.join(first[1:2]).strip() or first[0]}"
+            f" {_misfit(module, state) or str(error).splitlines()[0]}"
         ) from None
 
 
@@ -64,6 +63,22 @@ def _same_kinds(path: Path, state: Mapping[str, Tensor], module: nn.Module) -> N
         if not torch.can_cast(given.dtype, mine.dtype):
             kinds = [str(one.dtype).removeprefix("torch.") for one in (given, mine)]
             raise UsageError(f"{path}: {name} is {kinds[0]}, the network's is {kinds[1]}")
+
+
+def _misfit(module: nn.Module, state: Mapping[str, Tensor]) -> str:
+    """What a network and a state dict do not have in common, in a few words."""
+    own = module.state_dict()
+    shapes = [name for name in own.keys() & state.keys() if own[name].shape != state[name].shape]
+    found = [
+        f"{len(names)} {what} (such as {min(names)})"
+        for what, names in (
+            ("tensors are missing", own.keys() - state.keys()),
+            ("are not of this network", state.keys() - own.keys()),
+            ("have another shape", shapes),
+        )
+        if names
+    ]
+    return ", ".join(found)
 
 
 def calibrate(module: nn.Module, path: str) -> None:
@@ -95,7 +110,15 @@ def _state(path: Path) -> Mapping[str, Tensor]:
     odd = next((key for key in found if not isinstance(key, str)), None)
     if odd is not None:
         raise UsageError(f"{path}: not a state dict: it has the key {odd!r}, which is no name")
-    return found
+    return _without_wrapper(found)
+
+
+def _without_wrapper(state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Names as the network has them where ``DataParallel`` or a compiler has wrapped it."""
+    for prefix in ("module.", "_orig_mod."):
+        if state and all(str(name).startswith(prefix) for name in state):
+            state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
 
 
 def _safetensors(path: Path) -> Mapping[str, Tensor]:
@@ -113,13 +136,18 @@ def _safetensors(path: Path) -> Mapping[str, Tensor]:
     return found
 
 
+def has_published(architecture: Architecture) -> bool:
+    """Whether the library has weights of an architecture."""
+    return architecture.source.startswith("torchvision")
+
+
 def published(architecture: Architecture) -> Any:
     """The library's default weights of an architecture, with what it says of them.
 
     Raises:
         Unsupported: it has none.
     """
-    if not architecture.source.startswith("torchvision"):
+    if not has_published(architecture):
         raise Unsupported(
             f"--weights pretrained: {architecture.name} has none in torchvision; give a file"
         )

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import store
+from cnnbench.facts import Check
 from cnnbench.report import usability
 from cnnbench.report.conclusions import conclusions
 from cnnbench.report.table import entries, tidy
@@ -70,6 +71,18 @@ def test_one_round_is_never_usable_and_two_are_said(eager, twice_as_fast) -> Non
     assert "2 of 2 times are of one round, which has no interval" in judge(*once).why
     assert "--rounds 5" in judge(*once).remedy
     assert judge(*twice).text.endswith("from 2 rounds only")
+
+
+def test_waiting_that_is_taken_out_and_wrong_outputs_are_counted(eager) -> None:
+    alone = replace(eager, id=eager.id.replace("-t2", "-t1"))
+    wrong = replace(
+        eager, runs=tuple(replace(run, check=Check("wrong", 0.4)) for run in eager.runs)
+    )
+
+    assert judge(waiting(alone)).text == (
+        "usable: 1 of 1 time is clean (1 once the waiting for a core is taken out)"
+    )
+    assert judge(wrong).text == "usable: 1 of 1 time is clean; 1 row with a wrong output"
 
 
 def test_one_row_in_five_may_be_unfit_and_is_counted(eager) -> None:

@@ -241,3 +241,11 @@ def test_names_of_torchvisions_weights_are_found_whatever_their_spelling(tmp_pat
 
     # Both are red, and so answered with class 0, which is the tench.
     assert known.accuracy_top1 == check.accuracy_top1 == 0.5
+
+
+def test_one_class_for_every_picture_is_said() -> None:
+    said = agreement._one_class(torch.tensor([7, 7, 7]))
+
+    assert said.startswith("fp32 eager answers class 7 for every picture")
+    assert agreement._one_class(torch.tensor([7, 7, 8])) == ""
+    assert agreement._one_class(torch.tensor([7])) == ""

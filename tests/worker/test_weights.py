@@ -45,7 +45,7 @@ def test_a_state_dict_out_of_a_file_is_loaded(tmp_path: Path, wrapped: str | Non
     [
         (None, "no such file"),
         (b"not a file of tensors", "not a state dict"),
-        ({"other.weight": torch.ones(2)}, "not the weights of lenet"),
+        ({"other.weight": torch.ones(2)}, r"missing \(such as .*\), 1 are not of this network"),
         ([1, 2], "not a state dict but a list"),
         ({1: torch.ones(2)}, "has the key 1, which is no name"),
         (nn.Linear(1, 1), "holds other objects"),
@@ -76,6 +76,17 @@ def test_a_damaged_file_of_safetensors_is_one_line(tmp_path: Path, content: byte
         build.construct(lenet(str(path)), 0)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod."])
+def test_names_that_a_wrapper_has_put_in_front_are_understood(tmp_path: Path, prefix: str) -> None:
+    path = tmp_path / "own.pt"
+    state = build.construct(lenet("random"), 7)[1].state_dict()
+    torch.save({f"{prefix}{name}": tensor for name, tensor in state.items()}, path)
+
+    _, loaded = build.construct(lenet(str(path)), 0)
+
+    assert all(torch.equal(one, state[name]) for name, one in loaded.state_dict().items())
 
 
 def test_nothing_in_a_file_is_run(tmp_path: Path) -> None:
