@@ -28,7 +28,7 @@ from cnnbench.asking import (
     size,
     weights,
 )
-from cnnbench.errors import SchemaError
+from cnnbench.errors import SchemaError, UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ AXES: tuple[Axis, ...] = (
     Axis(INPUTS, lambda spec: inputs.canonical(spec.workload.setting(INPUTS, "")),
          phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
     setting(INPUT_FACTORY, None,
-            Asking("--input-factory", "", inputs.function_name, "MODULE:FUNCTION",
+            Asking("--input-factory", "", named.function, "MODULE:FUNCTION",
                    "Your function of the batch size (and seed, if it has one) that returns the"
                    " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
                    several=False), spelled=False, code=True),
@@ -264,12 +264,15 @@ def understood(spec: Spec) -> Spec:
 
     Raises:
         SchemaError: one is not, so that the spec would pass for another.
-        UsageError: the value of one cannot be.
+        UsageError: the value of one cannot be, or its phase has no such setting.
     """
+    known = settings()
     for name, _ in spec.workload.settings:
-        if name not in settings():
+        if name not in known:
             raise SchemaError(f"{spec.id}: unknown axis '{name}'; install a newer cnnbench")
-        settings()[name].of(spec)
+        if known[name].trains and spec.workload.phase == PHASES[0]:
+            raise UsageError(f"{spec.id}: {PHASES[0]} has no {name}")
+        known[name].of(spec)
     return spec
 
 

@@ -94,17 +94,6 @@ def canonical(text: str) -> str | None:
     return text_of(read_all(text)) if text else None
 
 
-def function_name(text: str) -> str:
-    """Read ``package.module:function``; whether there is one is not looked at.
-
-    Raises:
-        UsageError: another form.
-    """
-    if not re.fullmatch(r"[\w.]+:[\w.]+", text):
-        raise UsageError(f"'{text}' is not of the form package.module:function")
-    return text
-
-
 def distinct(inputs: Sequence[TypedInput]) -> tuple[TypedInput, ...]:
     """The inputs, if every keyword is given once.
 

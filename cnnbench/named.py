@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from cnnbench.errors import UnknownName
+from cnnbench.errors import UnknownName, UsageError
 
 # Losses with a name; what each is stands in architectures/losses.py under the same name. The first
 # is the default.
@@ -19,6 +19,17 @@ _OTHERS = ("timm:", "conv:", "object:")
 def is_code(text: str) -> bool:
     """Whether it is ``package.module:attribute`` of the user's, which is imported to be used."""
     return _CODE.fullmatch(text) is not None and not text.startswith(_OTHERS)
+
+
+def function(text: str) -> str:
+    """Read a function of the user's; whether there is one is not looked at.
+
+    Raises:
+        UsageError: another form.
+    """
+    if not is_code(text):
+        raise UsageError(f"'{text}' is not of the form package.module:function")
+    return text
 
 
 def loss(text: str) -> str:

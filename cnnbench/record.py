@@ -372,10 +372,12 @@ def from_json(data: Any) -> Record:
 def lean(record: Record) -> Record:
     """The record without what no report looks at, which is half of its memory.
 
-    Flags, and the calls of the warm-up after the first.
+    Flags but the loss, and the calls of the warm-up after the first.
     """
     return _with(record, runs=tuple([
-        _with(run, warmup_ns=run.warmup_ns[:1], flags={}) for run in record.runs
+        _with(run, warmup_ns=run.warmup_ns[:1],
+              flags={"loss": run.flags["loss"]} if "loss" in run.flags else {})
+        for run in record.runs
     ]))  # fmt: skip
 
 

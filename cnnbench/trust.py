@@ -36,7 +36,9 @@ OPTION = "--allow"
 _TIMM, _IMPORTED = "timm:", "imported:"
 _PATH = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _FACTORY = re.compile(rf"({_PATH}):({_PATH})", flags=re.ASCII)
-_OFFERED = re.compile(rf"{_PATH}:{_PATH}|(?:timm:)?\w[\w.-]*", flags=re.ASCII)
+# Without the prefixes and addresses that have timm load a network from a hub or a directory.
+_OF_TIMM = rf"{_TIMM}\w[\w.-]*"
+_OFFERED = re.compile(rf"{_PATH}:{_PATH}|{_OF_TIMM}|\w[\w.-]*", flags=re.ASCII)
 # A text that is a choice between variants; not a path, an address or a command.
 _WORD = re.compile(r"[\w.+-]{0,64}", flags=re.ASCII)
 # Builders load or download what arguments of such names point to; --weights is the safe way.
@@ -62,7 +64,11 @@ def specs(names: Iterable[str], file: Path, allowed: Sequence[str] = ()) -> tupl
     Raises:
         UsageError: something is not an id, or names what may not be built; says how to allow it.
     """
-    found = tuple(map(Spec.parse, names))
+    try:
+        # A setting that cannot be read might still be imported by a worker.
+        found = tuple(axes.understood(Spec.parse(name)) for name in names)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
     refused = _refused(found, file, allowed)
     if not refused:
         return found
@@ -99,7 +105,7 @@ def _refused(found: Iterable[Spec], file: Path, allowed: Sequence[str]) -> dict[
 
 
 def _why_not(name: str, file: Path) -> str:
-    if is_layer(name) or name.startswith(_TIMM) or ":" not in name:
+    if is_layer(name) or ":" not in name or re.fullmatch(_OF_TIMM, name, flags=re.ASCII):
         return ""
     if name.startswith(_IMPORTED):
         return "a result of another tool cannot be measured here"
@@ -230,8 +236,11 @@ def _odd_argument(workload: Workload) -> str:
             plain = len(text) <= _MOST_CHARACTERS and _plain(value)
         except (ValueError, RecursionError):
             plain = False
-        if not plain or not key.isidentifier() or (_LOADING.search(key) and _texts(value)):
+        if not plain or not key.isidentifier():
             return f"its argument '{key}' is more than numbers and plain words"
+        # True stands for the usual weights, which torchvision downloads.
+        if value and _LOADING.search(key):
+            return f"its argument '{key}' may load or download something"
     return ""
 
 
@@ -247,7 +256,3 @@ def _plain(value: Any, deep: int = 0) -> bool:
     if isinstance(value, float):
         return math.isfinite(value)
     return value is None or (isinstance(value, int) and abs(value) <= _LARGEST)
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and any(map(_texts, value)))

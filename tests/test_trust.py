@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from cnnbench import trust
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device, Mode, Spec, Workload, arguments_of
+
+if TYPE_CHECKING:
+    from cnnbench.spec import Phase
 
 NETS = """
 import os
@@ -131,7 +135,19 @@ def test_other_code_is_refused_with_what_allows_it(tree: Path, name: str, why: s
 
 
 @pytest.mark.parametrize(
-    "name", ["::error::x", "a:b;touch x", "a:$(touch x)", "a b:c", "pkg/nets:tiny", "é:tiny", "a:"]
+    "name",
+    [
+        "timm:hf-hub:a/b",
+        "timm:local-dir:x",
+        "timm:resnet18.a/b",
+        "::error::x",
+        "a:b;touch x",
+        "a:$(touch x)",
+        "a b:c",
+        "pkg/nets:tiny",
+        "é:tiny",
+        "a:",
+    ],
 )
 def test_what_is_no_name_is_refused_and_not_offered(tree: Path, name: str) -> None:
     said = refused(tree / "baseline.json", spec(name))
@@ -241,9 +257,6 @@ def test_numbers_plain_words_and_lists_are_arguments(tree: Path, value: object) 
         {"width": 1 << 60},
         {"width": [[[[[1]]]]]},
         {"width": [1] * 5000},
-        {"weights_backbone": "DEFAULT"},
-        {"checkpoint_path": "evil"},
-        {"pretrained_cfg": ["evil"]},
     ],
 )
 @pytest.mark.parametrize("name", ["lenet", "timm:resnet18", "pkg.nets:tiny"])
@@ -256,6 +269,25 @@ def test_other_arguments_are_refused_unless_the_model_is_allowed(
     assert f"its argument '{key}' is more than numbers and plain words" in said
     assert said.endswith(f"add --allow {name}")
     assert refused(tree / "baseline.json", spec(name, **arguments), allowed=(name,)) == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"weights_backbone": "DEFAULT"},
+        {"weights_backbone": True},
+        {"pretrained": 1},
+        {"checkpoint_path": "evil"},
+        {"pretrained_cfg": ["evil"]},
+    ],
+)
+def test_arguments_that_load_or_download_are_refused(tree: Path, arguments) -> None:
+    (key,) = arguments
+
+    said = refused(tree / "baseline.json", spec("fcn_resnet50", **arguments))
+
+    assert f"its argument '{key}' may load or download something" in said
+    assert refused(tree / "baseline.json", spec("fcn_resnet50", **{key: False})) == ""
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "[" * 2000, "{", ""])
@@ -289,3 +321,25 @@ def test_a_loss_that_a_file_names_is_code_like_a_model(tree: Path) -> None:
     with pytest.raises(UsageError, match=r"names 'subprocess:getoutput'.*--allow"):
         trust.specs([trained("subprocess:getoutput")], baseline)
     assert trust.specs([trained("subprocess:getoutput")], baseline, ["subprocess:*"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("loss", "subprocess:getoutput"),
+        ("loss", "antigravity:x!"),
+        ("loss", "timm:models"),
+        ("input_factory", "antigravity.:x"),
+        ("input_factory", "timm:models.os.abort"),
+        ("unheard_of", "1"),
+    ],
+)
+@pytest.mark.parametrize("phase", ["inference", "training"])
+def test_a_setting_that_is_no_name_of_code_reaches_no_worker(
+    tree: Path, name: str, value: str, phase: Phase
+) -> None:
+    workload = Workload("lenet", 1, (1, 28, 28), phase, settings=((name, value),))
+
+    said = refused(tree / "baseline.json", Spec(workload, Mode(), Device(), 1).id)
+
+    assert said.startswith(f"{tree}/baseline.json")

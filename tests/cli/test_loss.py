@@ -75,10 +75,14 @@ def test_a_loss_that_cannot_be_is_refused_in_one_line(cnnbench_cli, words, said:
     assert said in result.stderr
 
 
-def test_one_loss_is_said_in_the_caption(cnnbench_cli) -> None:
-    result = cnnbench_cli("run", "--executor", "fake", "--models", "lenet", "--phase", "training")
+def test_one_loss_is_said_in_the_caption_of_a_stored_run_too(cnnbench_cli) -> None:
+    words = ("--models", "lenet", "--phase", "training", "--rounds", "1", "--out", "out")
+    result = cnnbench_cli("run", "--executor", "fake", *words)
 
-    assert "loss of training steps: made up" in result.stdout
+    for shown in (result, cnnbench_cli("report", "out")):
+        assert "loss of training steps: made up" in shown.stdout
+    rows = json.loads(cnnbench_cli("report", "out", "--format", "json").stdout)
+    assert {row["loss"] for row in rows} == {"made up"}
 
 
 def test_what_an_id_names_of_the_users_code_can_be_listed() -> None:
