@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking
 from cnnbench.worker import reference as references
+from cnnbench.worker.inputs import Given, flipped
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +43,8 @@ def judged(
     of = Spec(Workload("lenet", 2, (3, 4, 4)), Mode(precision=mode), Device(), 1)
 
     def step(made: Callable[[Tensor], Any], spec: Spec) -> build.Step:
-        found = build.inference(spec, Answers(made), (GIVEN.clone(),))
-        found.others = lambda: build.flipped((GIVEN,))
+        found = build.inference(spec, Answers(made), Given.of(GIVEN.clone()))
+        found.others = lambda: flipped(Given.of(GIVEN))
         return found
 
     file = path / "reference.npz"
