@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".ppm", ".pgm", ".tif", ".tiff")
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "GIF", "PPM", "TIFF")
 # Tasks whose networks take a batch of normalised pictures and nothing else.
-_TASKS = ("classification", "segmentation")
+_TASKS = ("classification", "segmentation", "any")
 # ImageNet's, by channels; a grey picture has the mean of the colours.
 _MEAN = {3: (0.485, 0.456, 0.406), 1: (0.449,)}
 _DEVIATION = {3: (0.229, 0.224, 0.225), 1: (0.226,)}
@@ -179,7 +179,7 @@ class Pictures:
         if architecture.task not in _TASKS:
             raise Unsupported(
                 f"--images: {workload.architecture} is for {architecture.task}; pictures are for"
-                f" {' and '.join(_TASKS)}"
+                " classification and segmentation"
             )
         self.directory = directory(Path(workload.setting("images", NO_IMAGES)))
         self.unreadable: dict[Path, str] = {}

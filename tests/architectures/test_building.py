@@ -51,7 +51,7 @@ def test_the_table_is_a_copy():
 
 @pytest.mark.parametrize("name", CATALOGUE)
 def test_every_network_is_built_on_the_meta_device(name):
-    module = on_meta(architectures.build, architecture=CATALOGUE[name])
+    module = on_meta(architectures.build, CATALOGUE[name])
 
     assert {tensor.device.type for tensor in (*module.parameters(), *module.buffers())} == {"meta"}
 
@@ -68,9 +68,7 @@ def test_torchs_own_meta_device_works_as_well():
 )
 def test_own_networks_take_other_classes_and_channels(name):
     architecture = CATALOGUE[name]
-    module = on_meta(
-        architectures.build, architecture=architecture, num_classes=7, in_channels=2
-    ).eval()
+    module = on_meta(architectures.build, architecture, num_classes=7, in_channels=2).eval()
     shape = (2, *architecture.input[1:])
     out = module(*(tensor.to("meta") for tensor in inputs(architecture, shape)))
 
@@ -83,9 +81,7 @@ def test_own_networks_take_other_classes_and_channels(name):
 )
 def test_torchvisions_networks_take_other_classes_and_channels(name):
     architecture = CATALOGUE[name]
-    module = on_meta(
-        architectures.build, architecture=architecture, num_classes=7, in_channels=1
-    ).eval()
+    module = on_meta(architectures.build, architecture, num_classes=7, in_channels=1).eval()
 
     out = module(torch.empty(2, 1, *architecture.input[1:], device="meta"))
 
@@ -96,7 +92,7 @@ def test_detection_and_flow_take_other_channels():
     detector = architectures.build(
         CATALOGUE["ssdlite320_mobilenet_v3_large"], in_channels=1, num_classes=4
     ).eval()
-    flow = on_meta(architectures.build, architecture=CATALOGUE["raft_small"], in_channels=1).eval()
+    flow = on_meta(architectures.build, CATALOGUE["raft_small"], in_channels=1).eval()
 
     (found,) = detector([torch.rand(1, 64, 64)])
     pair = [torch.empty(1, 1, 128, 128, device="meta")] * 2
@@ -127,7 +123,7 @@ def test_lazy_modules_are_materialised_before_counting():
 
 
 def test_lazy_modules_are_materialised_on_the_meta_device():
-    module = on_meta(architectures.build, architecture=user(lazy))
+    module = on_meta(architectures.build, user(lazy))
 
     assert module[-1].in_features == 3600
 

@@ -15,7 +15,7 @@ CATALOGUE = architectures.catalogue()
 
 
 def built(name: str, **arguments) -> nn.Module:
-    return on_meta(architectures.build, architecture=CATALOGUE[name], **arguments)
+    return on_meta(architectures.build, CATALOGUE[name], **arguments)
 
 
 def trainable(module: nn.Module) -> list[str]:

@@ -15,6 +15,7 @@ from cnnbench.spec import DEVICE_KINDS, Device, Mode
 from cnnbench.worker import devices, memory, sampling, structure
 from cnnbench.worker.build import Step
 from cnnbench.worker.devices import Cpu, Cuda, is_out_of_memory
+from cnnbench.worker.inputs import Given
 
 
 class FakeStream:
@@ -115,7 +116,7 @@ def test_what_cuda_cannot_tell_of_memory_is_missing_with_its_reason(
     stream: FakeStream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Cuda, "peaks", lambda *_: {"cuda_allocated_bytes": 512})
-    step = Step(lambda: None, lambda _: [], torch.nn.ReLU(), ())
+    step = Step(lambda: None, lambda _: [], torch.nn.ReLU(), Given(()))
 
     found = memory.measure(step, Cuda(0))
 
@@ -271,7 +272,7 @@ def test_a_real_cold_cache_slows_nothing_down_but_the_samples() -> None:
 def test_a_real_kernel_has_a_name() -> None:
     device = devices.open_device(Device("cuda", 0))
     given = torch.randn(256, 256, device="cuda")
-    step = Step(lambda: given @ given, lambda output: [output], torch.nn.ReLU(), ())
+    step = Step(lambda: given @ given, lambda output: [output], torch.nn.ReLU(), Given(()))
     step.call()
 
     found = structure.take(step, device, Mode())

@@ -77,14 +77,14 @@ def test_a_run_has_its_slices_with_witnesses_and_canaries() -> None:
     assert [one.turn for one in talk.run.slices] == [0, 1]
     assert all(set(one.canaries_ns) == {"matmul", "python"} for one in talk.run.slices)
     assert talk.run.parts == ()
-    assert talk.phases == ["build", "first call", "check", "warm up", "measure"]
+    assert talk.phases == ["build", "first call", "check", "warm up", "measure", "remarks"]
 
 
 def test_a_training_run_has_its_parts_after_the_slices() -> None:
     talk = measured("lenet/training-adam-b2-3x32x32/eager/cpu-t1")
 
     assert [part.name for part in talk.run.parts] == ["forward", "loss", "backward", "optimizer"]
-    assert talk.phases[-2:] == ["measure", "parts"]
+    assert talk.phases[-2:] == ["parts", "remarks"]
 
 
 def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cnnbench.spec import Spec
 from cnnbench.worker import build, modes, placement
+from cnnbench.worker.inputs import Given
 from cnnbench.worker.placement import Placement
 
 
@@ -27,7 +28,7 @@ def step_of(text: str) -> build.Step:
 
 
 def plain_step(module: nn.Module, x: Tensor) -> build.Step:
-    return build.Step(lambda: module(x), lambda output: [output], module, (x,))
+    return build.Step(lambda: module(x), lambda output: [output], module, Given.of(x))
 
 
 def addresses(step: build.Step) -> list[int]:
@@ -104,7 +105,7 @@ def test_compiled_code_is_not_compiled_again() -> None:
     module = nn.Linear(4, 4)
     x = torch.ones(2, 4)
     function = torch.compile(module, backend=backend)
-    step = build.Step(lambda: function(x), lambda output: [output], module, (x,))
+    step = build.Step(lambda: function(x), lambda output: [output], module, Given.of(x))
     expected = step.call()
     Placement(step).move()
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, modes, remarks
+from cnnbench.worker.inputs import Given
 
 DENSE = nn.Sequential(nn.Flatten(), nn.Linear(3 * 8 * 8, 4))
 POOL = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -25,7 +26,7 @@ def _flags_restored():
 
 def said(module: nn.Module, mode: Mode, own: torch.dtype = torch.float32) -> list[str]:
     spec = Spec(Workload("mine:net", 1, (3, 8, 8)), mode, Device(), 1)
-    step = build.inference(spec, copy.deepcopy(module), (torch.rand(1, 3, 8, 8),))
+    step = build.inference(spec, copy.deepcopy(module), Given.of(torch.rand(1, 3, 8, 8)))
     step.own_types = frozenset({own} if [*module.parameters()] else ())
     return remarks.remarks(spec, step)
 

@@ -16,6 +16,7 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, events, modes, onednn, structure
 from cnnbench.worker.devices import Cpu
+from cnnbench.worker.inputs import Given
 
 SPEC = Spec(Workload("lenet", 2, (3, 32, 32)), Mode(), Device(), 1)
 ONEDNN = torch.backends.mkldnn.is_available()
@@ -104,7 +105,7 @@ def test_torchs_own_convolutions_are_kernels_too(monkeypatch) -> None:
         with torch.inference_mode():
             return module(image)
 
-    step = build.Step(call, lambda output: [output], module, (image,))
+    step = build.Step(call, lambda output: [output], module, Given.of(image))
 
     found = structure.take(step, Cpu(), Mode())
 
@@ -124,7 +125,7 @@ def test_on_cuda_kernels_and_conversions_come_from_the_profiler(monkeypatch) -> 
     kernels = [{"ph": "X", "cat": "kernel", "name": name, "ts": 0, "dur": 1} for name in names]
     given = {"name": "[memory]", "ts": 0, "args": {"Bytes": 512, "Device Type": 1}}
     monkeypatch.setattr(events, "of_call", lambda _call, _device: [*kernels, given])
-    step = build.Step(lambda: torch.ones(1), lambda output: [output], nn.ReLU(), ())
+    step = build.Step(lambda: torch.ones(1), lambda output: [output], nn.ReLU(), Given(()))
 
     found = structure.take(step, FakeCuda(), Mode())
 
