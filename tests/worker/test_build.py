@@ -105,4 +105,4 @@ def test_targets_are_counted_as_inputs_of_a_training_step() -> None:
     memory = build.counted(spec.workload, 0).memory
 
     (targets,) = step.loss.targets
-    assert memory.input == step.inputs[0].nbytes + targets.nbytes
+    assert memory.input == step.given.tensors[0].nbytes + targets.nbytes

@@ -12,6 +12,7 @@ from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
 from cnnbench.worker.build import Step
 from cnnbench.worker.devices import Cpu
+from cnnbench.worker.inputs import Given
 from cnnbench.worker.layer_times import DeviceClock, HostClock, Timer, built, measure, rounds_for
 
 
@@ -41,7 +42,7 @@ def step(*, training: bool = False) -> Step:
         optimizer.step()
         return None
 
-    return Step(call, lambda result: [result], net, (value,), optimizer)
+    return Step(call, lambda result: [result], net, Given.of(value), optimizer)
 
 
 def test_every_reading_ends_one_segment_and_begins_the_next() -> None:

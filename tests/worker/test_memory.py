@@ -12,6 +12,7 @@ from torch import nn
 from cnnbench.worker import memory
 from cnnbench.worker.build import Step
 from cnnbench.worker.devices import Cpu
+from cnnbench.worker.inputs import Given
 
 MIB = 1 << 20
 
@@ -60,7 +61,7 @@ def test_what_a_module_holds_for_a_millisecond_is_in_its_peak(mebibytes: int) ->
         with torch.inference_mode():
             return module(given)
 
-    step = Step(call, lambda output: [output], module, (given,))
+    step = Step(call, lambda output: [output], module, Given.of(given))
 
     found = memory.measure(step, Cpu())
 
