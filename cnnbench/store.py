@@ -1,10 +1,10 @@
 """Run directories: ``manifest.json``, ``environment.json`` and ``records.jsonl``.
 
 A run is written once and only ever added to: one write per group of records, flushed to disk, so
-that a kill at any byte loses nothing that was reported. Only its end drops superseded records, by a
-new file in place of the old. A torn last line is skipped when reading and closed off when
-resuming. Runs are merged by copying directories. Everything is JSON; nothing is
-unpickled or evaluated.
+that a kill at any byte loses nothing that was reported. Only its end drops superseded records and
+puts the others into the order of the manifest, by a new file in place of the old. A torn last line
+is skipped when reading and closed off when resuming. Runs are merged by copying directories.
+Everything is JSON; nothing is unpickled or evaluated.
 """
 
 from __future__ import annotations
@@ -144,29 +144,27 @@ class Writer:
         except OSError as error:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
 
-    def drop_superseded(self) -> None:
-        """Leave only the last record of each spec; the last act of a writer.
+    def settle(self) -> None:
+        """Leave the last record of each spec, in the order of the manifest; a writer's last act.
 
         By a new file in place of the old one, so that a kill leaves one of the two. Lines that
-        cannot be read stay. Without room for the new file, the old one stays.
+        cannot be read stay, at the end. Without room for the new file, the old one stays.
         """
         path, new = self.path / RECORDS, (self.path / RECORDS).with_suffix(".tmp")
         try:
+            order = {name: rank for rank, name in enumerate(planned(self.path))}
             with path.open("rb") as file:
-                names = list(map(_name_on, file))
-            last = {name: number for number, name in enumerate(names)}
-            if len(last) == len(names):
-                return
-            new.unlink(missing_ok=True)
-            with path.open("rb") as file, new.open("xb") as left:
-                lines = zip(file, names, strict=True)
-                left.writelines(
-                    line
-                    for number, (line, name) in enumerate(lines)
-                    if name is None or last[name] == number
-                )
-                left.flush()
-                os.fsync(left.fileno())
+                lines = list(_lines(file))
+                kept = _last_of_each(lines, order)
+                if [place for place, _, _ in kept] == list(range(len(lines))):
+                    return
+                new.unlink(missing_ok=True)
+                with new.open("xb") as left:
+                    for _, start, length in kept:
+                        file.seek(start)
+                        left.write(file.read(length))
+                    left.flush()
+                    os.fsync(left.fileno())
             new.replace(path)
         except OSError:
             new.unlink(missing_ok=True)
@@ -179,6 +177,27 @@ class Writer:
         size = os.fstat(self._file).st_size
         if size and os.pread(self._file, 1, size - 1) != b"\n":
             _write_all(self._file, b"\n")
+
+
+def _lines(file: BinaryIO) -> Iterator[tuple[str | None, int, int]]:
+    """The id on each line, where the line starts, and its length in bytes."""
+    start = 0
+    for line in file:
+        yield _name_on(line), start, len(line)
+        start += len(line)
+
+
+def _last_of_each(
+    lines: Sequence[tuple[str | None, int, int]], order: Mapping[str, int]
+) -> list[tuple[int, int, int]]:
+    """Place, start and length of the lines to keep, in order."""
+    last = {name: place for place, (name, _, _) in enumerate(lines)}
+    kept = [
+        (order.get(name or "", len(order)), place, start, length)
+        for place, (name, start, length) in enumerate(lines)
+        if name is None or last[name] == place
+    ]
+    return [(place, start, length) for _, place, start, length in sorted(kept)]
 
 
 def _name_on(line: bytes) -> str | None:

@@ -131,7 +131,9 @@ def test_what_is_read_for_reports_lacks_only_what_no_report_looks_at() -> None:
     assert any(run.flags for record in whole.records for run in record.runs)
 
 
-def test_superseded_records_are_dropped_and_nothing_else(directory: Path, records) -> None:
+def test_the_end_of_a_run_leaves_one_record_of_each_spec_in_the_manifests_order(
+    directory: Path, records
+) -> None:
     path = directory / store.RECORDS
     torn = path.read_bytes().splitlines()[0][:-10]
     path.write_bytes(path.read_bytes() + torn + b"\n\0\0\n")
@@ -140,15 +142,17 @@ def test_superseded_records_are_dropped_and_nothing_else(directory: Path, record
         writer.append([replace(records[0], notes=("soon",))])
         writer.append([later])
         before = store.read(directory)
-        writer.drop_superseded()
+        writer.settle()
 
     after = store.read(directory)
 
     lines = path.read_bytes().splitlines()
     assert len(lines) == len(records) + 2
     assert torn in lines
-    assert after.records == before.records
+    assert {one.id: one for one in after.records} == {one.id: one for one in before.records}
     assert [one for one in after.records if one.id == later.id] == [later]
+    order = [name for name in after.manifest.specs if name in {one.id for one in records}]
+    assert [one.id for one in after.records] == order
     names = {path.name for path in directory.iterdir()}
     assert names == {store.ENVIRONMENT, store.MANIFEST, store.RECORDS}
 
@@ -164,7 +168,7 @@ def test_without_room_for_another_file_the_records_stay_as_they_are(
         writer.append([replace(records[0], notes=("later",))])
         before = path.read_bytes()
         monkeypatch.setattr(store.os, "fsync", full)
-        writer.drop_superseded()
+        writer.settle()
 
     assert path.read_bytes() == before
     assert not path.with_suffix(".tmp").exists()

@@ -311,7 +311,7 @@ def _measure(
     with closing(session.run(job.work)) as measured:
         for records in measured:
             writer.append(records)
-    writer.drop_superseded()
+    writer.settle()
 
 
 def _refused(spec: Spec, job: Job) -> Record:
