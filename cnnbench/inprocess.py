@@ -29,7 +29,7 @@ from cnnbench.asking import INPUTS
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.facts import Check
 from cnnbench.inputs import TypedInput, read_all, text_of
-from cnnbench.record import Cost, Failure, Record, Run, precision_notes
+from cnnbench.record import Cost, Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
@@ -330,7 +330,6 @@ def _record(
         notes=(
             "measured in the caller's process: peak memory not measured",
             *notes,
-            *(runs[0].flags["remarks"] if runs else ()),
-            *precision_notes(spec.mode, runs),
+            *notes_of(spec.mode, runs),
         ),
     )

@@ -159,11 +159,17 @@ class Run:
         return stats.median(found) if found else None
 
 
-def precision_notes(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
-    """What to say of a network that is not in float32 by itself; nothing of one that is.
+def notes_of(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
+    """What the processes of a mode have left for a reader under ``flags``, each line once.
 
-    Runs keep its own types and those that it ran in under ``own_dtype`` and ``dtype`` of ``flags``.
+    ``remarks`` on what the mode did not do; and the types of a network that is not in float32 by
+    itself, from its own and those that it ran in: ``own_dtype`` and ``dtype``.
     """
+    remarks = dict.fromkeys(line for run in runs for line in run.flags.get("remarks", ()))
+    return (*remarks, *_precision(mode, runs))
+
+
+def _precision(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
     flags = runs[0].flags if runs else {}
     own, ran = flags.get("own_dtype", ""), flags.get("dtype", "")
     if own in {"", "float32"}:

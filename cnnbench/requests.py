@@ -20,7 +20,6 @@ from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
-from cnnbench.named import AUTO
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
@@ -175,7 +174,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
 
     Attributes:
         batch: samples.
-        phase, optimizer, loss: words of a workload.
+        phase, optimizer: words of a workload.
         real: run on real tensors.
         rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
@@ -183,7 +182,6 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     batch: int
     phase: Phase
     optimizer: Optimizer
-    loss: str = AUTO
     real: bool = False
     rows: bool = False
     crosscheck: bool = False

@@ -82,10 +82,10 @@ class Grid:
         """Whether networks are called with something else than what their task says."""
         return bool({INPUTS, INPUT_FACTORY} & self.settings.keys())
 
-    @property
-    def kept(self) -> dict[str, str]:
-        """The settings of a grid that has one value of each, as workloads keep them."""
-        return dict(axes.chosen({name: values[0] for name, values in self.settings.items()}))
+    def kept(self, phase: Phase) -> dict[str, str]:
+        """The settings of a grid that has one value of each, as workloads of a phase keep them."""
+        first = {name: values[0] for name, values in self.settings.items()}
+        return dict(axes.chosen(first, phase))
 
     def __post_init__(self) -> None:
         if self.sizes and self.input is not None:

@@ -115,7 +115,7 @@ def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostRepo
             batch=batch,
             phase=phase,
             optimizer=optimizer,
-            settings=grid.kept,
+            settings=grid.kept(phase),
             real=real,
             rows=rows in {"layers", "ops"},
             crosscheck=rows == "crosschecks",

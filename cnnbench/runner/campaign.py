@@ -166,8 +166,8 @@ def facts_outside(
     found, bad = {}, {}
     requests = [
         Resolve(
-            name=name, arguments=grid.arguments, shape=grid.input, settings=grid.kept,
-            memory_limit=limit,
+            name=name, arguments=grid.arguments, shape=grid.input,
+            settings=grid.kept("inference"), memory_limit=limit,
         )
         for name in names
     ]  # fmt: skip

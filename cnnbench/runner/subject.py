@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics
-from cnnbench.record import UNFINISHED, Record, precision_notes, with_failure
+from cnnbench.record import UNFINISHED, Record, notes_of, with_failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,8 +119,7 @@ class Group:
             notes=(
                 *shared.notes,
                 *subject.notes,
-                *_remarks(subject),
-                *precision_notes(subject.spec.mode, subject.runs),
+                *notes_of(subject.spec.mode, subject.runs),
                 *self._left_out(subject, missing),
             ),
             structure=subject.structure,
@@ -158,13 +157,6 @@ class Group:
         if any(margin is None for margin in margins):
             return None
         return max((margin for margin in margins if margin is not None), default=0.0)
-
-
-def _remarks(subject: Subject) -> tuple[str, ...]:
-    """What its processes say that its mode did not do, each line once."""
-    return tuple(
-        dict.fromkeys(line for run in subject.runs for line in run.flags.get("remarks", ()))
-    )
 
 
 def groups(specs: Sequence[Spec], first: int = 0) -> list[Group]:

@@ -73,10 +73,10 @@ class Step:
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
         loss: what it minimises, in training phases.
-        own_types: of the module's floating-point weights before the mode changed them.
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: arguments like ``given``, of other pictures.
-        types: floating-point types of the module, its own and in the mode, for a run's flags.
+        types: floating-point types of the module in words (``modes.described``), its own under
+            ``own_dtype`` and those in the mode under ``dtype``, for a run's flags.
         unusual: what is unusual about its calls, known after the first.
         own: those of its own picture, as they were before the first call.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
@@ -89,7 +89,6 @@ class Step:
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
     loss: losses.Loss | None = None
-    own_types: frozenset[torch.dtype] = frozenset()
     selects: bool = False
     others: Callable[[], Iterator[Given]] = lambda: iter(())
     types: Mapping[str, str] = field(default_factory=dict)
@@ -251,7 +250,6 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     """The iteration that a spec times; compilation happens on its first call."""
     dtype = inputs.dtype_for(module)
     given = inputs.made(architecture, spec.workload, seed, dtype=dtype)
-    types = floating_types(module)
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
@@ -260,32 +258,32 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
         made.own = functools.partial(inputs.made, architecture, spec.workload, seed, dtype=dtype)
-    made.own_types = types
     return made
-
-
-def floating_types(module: nn.Module) -> frozenset[torch.dtype]:
-    """The types of its floating-point weights."""
-    return frozenset(modes.dtypes(module))
 
 
 def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
     """A forward pass of a module on what it is given, both moved to the spec's device and mode."""
-    own = modes.described(module)
-    module, given = modes.prepare(spec.mode, spec.device, module, given)
-    types = {"own_dtype": own, "dtype": modes.described(module)}
+    module, given, types = _prepared(spec, module, given)
     module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
     call = Forward(spec, function, given)
     return Step(call, outputs.tensors, module, given, types=types, unusual=call.remarks)
 
 
+def _prepared(
+    spec: Spec, module: nn.Module, given: Given
+) -> tuple[nn.Module, Given, dict[str, str]]:
+    """Both on the spec's device in its mode, and the module's types before and after that."""
+    own = modes.described(module)
+    module, given = modes.prepare(spec.mode, spec.device, module, given)
+    return module, given, {"own_dtype": own, "dtype": modes.described(module)}
+
+
 def _training(
     spec: Spec, architecture: Architecture, module: nn.Module, given: Given, seed: int
 ) -> Step:
     convolution.check(spec)
-    own = modes.described(module)
-    module, given = modes.prepare(spec.mode, spec.device, module, given)
+    module, given, types = _prepared(spec, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
     loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
@@ -298,7 +296,6 @@ def _training(
         return [loss, torch.stack(norms)] if norms else [loss]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    types = {"own_dtype": own, "dtype": modes.described(module)}
     return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)
 
 

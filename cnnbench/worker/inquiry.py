@@ -14,6 +14,7 @@ from cnnbench.asking import INPUT_FACTORY
 from cnnbench.axes import sample_shape
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
+from cnnbench.named import AUTO
 from cnnbench.requests import Accepted
 from cnnbench.spec import Workload, arguments_of
 from cnnbench.worker import build, inputs, memory
@@ -108,7 +109,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             phase=request.phase,
             optimizer=request.optimizer,
             real=request.real,
-            loss=build.loss_of(architecture, 0, request.loss),
+            loss=build.loss_of(architecture, 0, workload.setting("loss", AUTO)),
             name=request.name,
         )
     except UsageError as error:

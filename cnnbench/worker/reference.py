@@ -78,14 +78,16 @@ def compute(
             )
             for precision, one in moved.items()
         }
-        if "fp32" in rounding:
-            rounding["fp32"] = passes.own_share(rounding["fp32"])
         exactly = exact.answers if exact is not None else []
         _keep(path, {"fp32": first, "fp64": exactly}, usual.names)
         layers = {
             precision: inner.worst_channels(one.layers, usual.layers)
             for precision, one in moved.items()
         }
+        if "fp32" in moved:
+            share = passes.own_share
+            rounding["fp32"] = tuple(_times(one, share) for one in rounding["fp32"])
+            layers["fp32"] = {name: share * error for name, error in layers["fp32"].items()}
         inner.keep(path, usual.layers, layers)
     return Reference(
         repeatable=_same(first, second),
@@ -200,11 +202,10 @@ class _Passes:
         # Float64 is its own reference; float32 shows how much the network amplifies rounding.
         return self._in(_SINGLE) if self._own is torch.float64 else exact
 
-    def own_share(self, found: tuple[Deviation, ...]) -> tuple[Deviation, ...]:
-        """What of the deviation in that pass the network's own precision explains."""
-        if self._own is not torch.float64:
-            return found
-        return tuple(_times(one, 2.0**-29) for one in found)
+    @property
+    def own_share(self) -> float:
+        """The share of the deviation in that pass that the network's own precision explains."""
+        return 2.0**-29 if self._own is torch.float64 else 1.0
 
     def rounded(self, precision: str) -> Observed | None:
         """The same pass with every result rounded; ``None`` where it cannot be run that way."""

@@ -114,9 +114,10 @@ def precision(spec: Spec, step: Step) -> list[str]:
         ]  # fmt: skip
     if chosen.dtype is None:
         return []
-    if step.own_types and step.own_types == {chosen.dtype}:
-        return [f"{name} changed nothing: the network's own weights are {_dtype(chosen.dtype)}"]
-    if not step.own_types:
+    own = step.types["own_dtype"]
+    if own == _dtype(chosen.dtype):
+        return [f"{name} changed nothing: the network's own weights are {own}"]
+    if not own:
         return [f"{name} changed no weight: the network has none in floating point"]
     return []
 

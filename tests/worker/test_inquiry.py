@@ -89,6 +89,12 @@ def test_training_counts_the_backward_pass_and_the_optimisers_state() -> None:
     assert adam["memory"]["optimizer_state"] == 2 * 4 * 62_006
 
 
+def test_the_loss_that_is_asked_for_is_the_one_that_is_counted() -> None:
+    done = cost("lenet", "--phase", "training", "--loss", "json:dumps", expect=2)
+
+    assert "the loss failed, not the network: json:dumps" in done.stderr
+
+
 def test_a_cross_check_explains_every_difference() -> None:
     (facts,) = json.loads(cost("cifar_cnn", "--cross-check", "--json").stdout)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnbench.architectures import sources
 from cnnbench.spec import Device, Mode, Spec, Workload
-from cnnbench.worker import build, checking, modes
+from cnnbench.worker import build, checking, inner, modes
 from cnnbench.worker import reference as references
 from cnnbench.worker.inputs import Given
 
@@ -164,3 +164,20 @@ def test_a_factorys_network_gets_inputs_of_its_type_and_is_calibrated(tmp_path: 
 def test_a_module_without_floating_point_parameters_counts_as_float32() -> None:
     assert modes.coarsest(nn.ReLU()) is torch.float32
     assert modes.described(nn.ReLU()) == ""
+
+
+def test_layers_in_float64_are_held_to_float64(tmp_path: Path) -> None:
+    def step(of: Spec) -> build.Step:
+        made = build.inference(of, network(torch.float64), pictures(torch.float64))
+        made.others = lambda: iter([pictures(torch.float64)])
+        return made
+
+    path = tmp_path / "reference.npz"
+    references.compute(EAGER, step, 0, path)
+    heard = references.observed(EAGER, step(EAGER), 0).layers
+
+    found = inner.worst({name: one * (1 + 1e-9) for name, one in heard.items()}, path, "fp32", 0, 1)
+
+    assert found.every
+    assert found.explained < 1e-12
+    assert found.times > 1000

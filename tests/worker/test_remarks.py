@@ -24,10 +24,9 @@ def _flags_restored():
         yield
 
 
-def said(module: nn.Module, mode: Mode, own: torch.dtype = torch.float32) -> list[str]:
+def said(module: nn.Module, mode: Mode) -> list[str]:
     spec = Spec(Workload("mine:net", 1, (3, 8, 8)), mode, Device(), 1)
     step = build.inference(spec, copy.deepcopy(module), Given.of(torch.rand(1, 3, 8, 8)))
-    step.own_types = frozenset({own} if [*module.parameters()] else ())
     return remarks.remarks(spec, step)
 
 
@@ -60,7 +59,7 @@ def test_precisions_without_anything_to_do() -> None:
         "bf16 changed no weight: the network has none in floating point"
     ]
     own = nn.Conv2d(3, 4, 3).bfloat16()
-    assert said(own, Mode(precision="bf16"), torch.bfloat16) == [
+    assert said(own, Mode(precision="bf16")) == [
         "bf16 changed nothing: the network's own weights are bfloat16"
     ]
 
