@@ -22,10 +22,13 @@ class WrongInput(UsageError):
 
 
 def explain(
-    error: Exception, stack: ModuleStack, operator: str | None, shapes: Sequence[tuple[int, ...]]
+    error: Exception,
+    stack: ModuleStack,
+    index: int,
+    operator: str | None,
+    shapes: Sequence[tuple[int, ...]],
 ) -> CnnbenchError:
-    """Turn an exception from inside a trace into ours."""
-    index = stack.stack[-1]
+    """Turn an exception from inside a trace into ours; it was raised at the place ``index``."""
     name, module = stack.names[index], stack.modules[index]
     layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -125,7 +125,10 @@ def _explained(trace: Trace) -> Iterator[None]:
     except CnnbenchError:
         raise
     except OperatorFailed as failure:
-        raise explain(failure.error, trace.stack, failure.operator, failure.shapes) from failure
+        place = trace.stack.failed_in(failure)
+        raise explain(
+            failure.error, trace.stack, place, failure.operator, failure.shapes
+        ) from failure
     except (
         RuntimeError,
         NotImplementedError,
@@ -134,7 +137,7 @@ def _explained(trace: Trace) -> Iterator[None]:
         TypeError,
         IndexError,
     ) as error:
-        raise explain(error, trace.stack, None, ()) from error
+        raise explain(error, trace.stack, trace.stack.failed_in(error), None, ()) from error
 
 
 def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
@@ -146,7 +149,7 @@ def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
         roots = [leaf for leaf in leaves if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
-    trace.backward = True
+    trace.stack.begin_backward()
     torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
 
 

@@ -13,7 +13,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
-from cnnbench.report import FORMATS, cost, render
+from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
 from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
@@ -88,7 +88,9 @@ def command(
     if as_json:
         view.write(_json(found, rows))
     else:
-        view.write(render(cost.only(_table(found, rows, depth, sort, top), columns), view.kind))
+        table = _table(found, rows, depth, sort, top)
+        shown = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
+        view.write(render(shown, view.kind))
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"

@@ -137,6 +137,8 @@ def test_json_is_plain_and_complete(resnet):
     stem = next(row for row in facts["layers"] if row["name"] == "conv1")
     assert stem["kernel"] == [7, 7]
     assert stem["mult_adds"] == stem["macs"]
+    assert (facts["layers"][0]["calls"], stem["calls"], stem["operators"]) == (1, 1, 1)
+    assert sum(row["own"]["macs"] for row in facts["layers"]) == facts["macs"]
     assert "layers" not in resnet.to_json(rows=False)
 
 
