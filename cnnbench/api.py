@@ -18,7 +18,7 @@ from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -213,7 +213,12 @@ def measure(
 
 
 def cost(
-    module: Any, *inputs: Any, phase: Phase = "inference", optimizer: Optimizer = OPTIMIZERS[0]
+    module: Any,
+    *inputs: Any,
+    phase: Phase = "inference",
+    optimizer: Optimizer = OPTIMIZERS[0],
+    real: bool = False,
+    loss: Callable[[Any], Any] | None = None,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -222,10 +227,13 @@ def cost(
         inputs: its positional arguments; only their shapes and types are used.
         phase: ``inference``, ``training`` or ``finetune``.
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
+        real: run operators on copies of the real tensors, for networks that look at values.
+        loss: ``module output -> scalar`` for phases that train; without it, every differentiable
+            output gets a gradient.
 
     Returns:
-        An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,
-        ``to_json()``, ``cost()``.
+        An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
+        ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
         CnnbenchError: the inputs do not fit, or an operator needs values.
@@ -236,7 +244,9 @@ def cost(
         )
     from cnnbench.analysis import analyze
 
-    found: Analysis = analyze(module, inputs, phase=phase, optimizer=optimizer)
+    found: Analysis = analyze(
+        module, inputs, phase=phase, optimizer=optimizer, real=real, loss=loss
+    )
     return found
 
 

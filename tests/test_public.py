@@ -102,7 +102,8 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "cnnbench.analysis", analysis)
 
     module = object()
-    found = cnnbench.cost(module, "input", phase="training", optimizer="adam")
+    found = cnnbench.cost(module, "input", phase="training", optimizer="adam", real=True, loss=abs)
 
+    words = {"phase": "training", "optimizer": "adam", "real": True, "loss": abs}
     assert found == "found"
-    assert said == [((module, ("input",)), {"phase": "training", "optimizer": "adam"})]
+    assert said == [((module, ("input",)), words)]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from cnnbench import units
+from cnnbench import cost_text, units
 from cnnbench.costs import (
     CostReport,
     CostTotals,
@@ -220,6 +220,18 @@ def _by_operator(one: CostReport) -> list[_OperatorSum]:
         table[name] = replace(row, sums=sums)
     total = sum(row.sums.macs for row in table.values())
     return [replace(row, share=row.sums.macs / total if total else 0.0) for row in table.values()]
+
+
+def with_footer(table: Table, found: Found) -> Table:
+    """The table with the sizes that torchinfo prints below its own."""
+    many = len(found) > 1
+    notes = [
+        f"{one.name}: {line}" if many else line
+        for one in found
+        if isinstance(one, CostReport)
+        for line in cost_text.footer(one.totals, one.layers or ())
+    ]
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def crosschecks(found: Found) -> Table:
