@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch import nn
 
-from cnnbench.analysis import layers, memory
-from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta
-from cnnbench.analysis.modules import is_on_meta, take_inventory
+from cnnbench.analysis import layers, memory, untouched
+from cnnbench.analysis.arguments import tensors_in, twins
+from cnnbench.analysis.meta import copy_real, copy_to_meta
+from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
@@ -54,15 +53,20 @@ def analyze(
             copied.
     """
     _check(phase, optimizer)
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
+            " call a function in the forward of one"
+        )
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
-    arguments = _arguments(inputs, real=real)
+    arguments = twins(inputs, real=real)
     with _workable(module, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, None
         if phase != "inference":
             frozen = _freeze(parts, inference) if phase == "finetune" else None
-            arguments = _arguments(inputs, real=real)
+            arguments = twins(inputs, real=real)
             passed = record(parts, arguments, training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
@@ -70,7 +74,7 @@ def analyze(
             phase=phase,
             optimizer=optimizer,
             batch=_batch(inputs, inference),
-            input=tuple(tuple(leaf.shape) for leaf in _tensors(inputs)),
+            input=tuple(tuple(leaf.shape) for leaf in tensors_in(inputs)),
             params=sum(p.numel() for p in parts.parameters),
             trainable_params=sum(p.numel() for p in trainable),
             buffers=sum(b.numel() for b in parts.buffers),
@@ -81,7 +85,10 @@ def analyze(
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=_assumptions(inference, real=real, frozen=frozen),
+            assumptions=(
+                *_assumptions(inference, real=real, frozen=frozen),
+                *_left_out(untouched.count_hooks(module)),
+            ),
             real=real,
             recording=passed,
         )
@@ -96,48 +103,15 @@ def _check(phase: str, optimizer: str) -> None:
             raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
 
 
-def _tensors(inputs: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-
-
-def _arguments(inputs: tuple[Any, ...], *, real: bool) -> tuple[Any, ...]:
-    """Twins of the inputs, because a network may write into its inputs."""
-    with torch.inference_mode(mode=False):
-        twin = _clone if real else on_meta
-        mapped: tuple[Any, ...] = tree_map_only(Tensor, twin, tuple(inputs))
-    return mapped
-
-
-def _clone(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
 @contextlib.contextmanager
 def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
-    """A module that may be run and changed: a twin, or one on meta that is put back afterwards."""
-    parts = take_inventory(module)
-    if real:
-        yield take_inventory(copy_real(module))
-    elif not is_on_meta(parts):
-        yield take_inventory(copy_to_meta(module))
-    else:
-        with _restored(parts):
-            yield parts
-
-
-@contextlib.contextmanager
-def _restored(parts: Inventory) -> Iterator[None]:
-    modes = [(child, child.training) for child in parts.modules]
-    wishes = [(p, p.requires_grad, p.grad) for p in parts.parameters]
-    try:
-        yield
-    finally:
-        for child, mode in modes:
-            if child.training is not mode:
-                child.training = mode
-        for parameter, wish, gradient in wishes:
-            parameter.requires_grad_(wish)
-            parameter.grad = gradient
+    """A twin that may be run and changed, and random numbers that are put back afterwards."""
+    twin = copy_real(module) if real else copy_to_meta(module)
+    for child in twin.modules():
+        if isinstance(child, nn.TransformerEncoder):
+            child.use_nested_tensor = False  # padding counts as dense
+    with untouched.random_numbers(module):
+        yield take_inventory(twin)
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:
@@ -162,7 +136,7 @@ def _batch(inputs: tuple[Any, ...], recording: Recording) -> int:
     first = inputs[0] if inputs else None
     if isinstance(first, (list, tuple)):
         return len(first)
-    tensors = _tensors(inputs)
+    tensors = tensors_in(inputs)
     if not tensors or tensors[0].dim() < 2:
         return 1
     image = tensors[0].dim() == 3 and any(
@@ -232,3 +206,9 @@ def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tup
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     return tuple(sentences)
+
+
+def _left_out(hooks: int) -> tuple[str, ...]:
+    """Functions reach whatever they like, so they are not called with tensors of a twin."""
+    said = f"{hooks} hooks of the module that are plain functions were not called"
+    return (said,) if hooks else ()

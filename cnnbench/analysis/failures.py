@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.modules import ModuleStack
 
-_NO_META = ("meta tensor", "meta kernel", "'meta' backend", "fake impl", "data-dependent")
+_NO_META = (
+    "meta tensor", "meta kernel", "'meta' backend", "fake impl", "data-dependent",
+    "meta device type",
+)  # fmt: skip
 
 
 class WrongInput(UsageError):
@@ -25,15 +28,27 @@ def explain(
     error: Exception,
     stack: ModuleStack,
     index: int,
-    operator: str | None,
-    shapes: Sequence[tuple[int, ...]],
+    operator: str | None = None,
+    shapes: Sequence[tuple[int, ...]] = (),
+    *,
+    real: bool,
 ) -> CnnbenchError:
     """Turn an exception from inside a trace into ours; it was raised at the place ``index``."""
     name, module = stack.names[index], stack.modules[index]
     layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, (LookupError, AttributeError, NameError)):
+        reason = f"{type(error).__name__}: {reason}"
+    for fragments, sentence in _KNOWN:
+        if any(fragment in str(error) for fragment in fragments):
+            return Unsupported(f"{layer} {sentence} ({reason})")
     if _needs_values(error):
         culprit = operator or _operator_in(reason)
+        if real:
+            return Unsupported(
+                f"{layer} cannot be analysed: operator {culprit} cannot run where operators are"
+                f" recorded ({reason}); count the network without it"
+            )
         return Unsupported(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
@@ -44,6 +59,23 @@ def explain(
     parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
     facts = ", ".join(part for part in parts if part)
     return WrongInput(f"{layer} does not take this input{': ' + facts if facts else ''} ({reason})")
+
+
+# Parts of messages, and what to do about it, whatever the tensors are.
+_KNOWN = (
+    (("Expected more than 1 value per channel",),
+     "needs several values per channel in training; use a batch of 2 (--batch 2) or more"),
+    (("Found no NVIDIA driver", "not compiled with CUDA", "No CUDA GPUs are available"),
+     "asks for a device that is not here; create tensors on the device of the input (x.device)"),
+    (("BatchedTensorImpl",),
+     "runs under torch.vmap, whose tensors cannot be followed; call it on the whole batch"),
+    (("HigherOrderOperator",),
+     "uses torch.cond, flex_attention or the like, which cannot be recorded; count the network with"
+     " plain operators in its place"),
+    (("access storage of", "aten::_to_sparse", "aten::sparse", "SparseCPU", "NestedTensor"),
+     "works on sparse or nested tensors, whose storage cannot be followed; convert them with"
+     " to_dense() or to_padded_tensor() first"),
+)  # fmt: skip
 
 
 def _needs_values(error: Exception) -> bool:

@@ -81,12 +81,6 @@ def _walk(module: nn.Module, name: str, found: Inventory, seen: set[int]) -> Non
             _walk(child, prefix + key, found, seen)
 
 
-def is_on_meta(parts: Inventory) -> bool:
-    """Whether there are tensors and every one of them is on meta."""
-    tensors = [*parts.parameters, *parts.buffers]
-    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
-
-
 class ModuleStack:
     """The place of the innermost running module, and the inputs and outputs of each place.
 

@@ -6,13 +6,13 @@ Knows how a phase runs a module, but not what is counted.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
@@ -82,13 +82,14 @@ def record(
         module.train(training)
     stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
-    tensors = [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-    resident = (
-        trace.live.resident(parts.parameters),
-        trace.live.resident(parts.buffers),
-        trace.live.resident(tensors),
-    )
-    spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+    tensors = tensors_in(inputs)
+    with _explained(trace):
+        resident = (
+            trace.live.resident(parts.parameters),
+            trace.live.resident(parts.buffers),
+            trace.live.resident(tensors),
+        )
+        spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -120,6 +121,7 @@ def record(
 
 @contextlib.contextmanager
 def _explained(trace: Trace) -> Iterator[None]:
+    real = not trace.on_meta
     try:
         yield
     except CnnbenchError:
@@ -127,17 +129,10 @@ def _explained(trace: Trace) -> Iterator[None]:
     except OperatorFailed as failure:
         place = trace.stack.failed_in(failure)
         raise explain(
-            failure.error, trace.stack, place, failure.operator, failure.shapes
+            failure.error, trace.stack, place, failure.operator, failure.shapes, real=real
         ) from failure
-    except (
-        RuntimeError,
-        NotImplementedError,
-        AssertionError,
-        ValueError,
-        TypeError,
-        IndexError,
-    ) as error:
-        raise explain(error, trace.stack, trace.stack.failed_in(error), None, ()) from error
+    except Exception as error:
+        raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
 
 
 def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
@@ -145,8 +140,7 @@ def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
     if loss is not None:
         roots = [loss(output)]
     else:
-        leaves = [leaf for leaf in tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
-        roots = [leaf for leaf in leaves if leaf.requires_grad]
+        roots = [leaf for leaf in tensors_in(_plain(output)) if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
     trace.stack.begin_backward()
@@ -154,10 +148,9 @@ def _backward(trace: Trace, output: Any, loss: Loss | None) -> None:
 
 
 def _plain(output: Any) -> Any:
-    """The fields of output objects that pytree does not know (dataclasses)."""
-    if isinstance(output, (Tensor, dict, tuple, list)) or not hasattr(output, "__dict__"):
-        return output
-    return vars(output)
+    """The attributes of output objects that are no containers."""
+    known = isinstance(output, (Tensor, dict, tuple, list)) or is_dataclass(output)
+    return output if known or not hasattr(output, "__dict__") else vars(output)
 
 
 def _storage_bytes(tensors: list[Tensor]) -> int:
