@@ -89,7 +89,7 @@ def layer_rows(recording: Recording) -> tuple[LayerRow, ...]:
 
 
 class _Sums(NamedTuple):
-    """Of one place: its own operators, and those of its children too."""
+    """Sums of one place: its own operators, and with those of its children."""
 
     own: Totals
     own_backward: Totals
