@@ -52,12 +52,7 @@ def analyze(
         Unsupported: an operator needs values and ``real`` is not set, or the module cannot be
             copied.
     """
-    _check(phase, optimizer)
-    if not isinstance(module, nn.Module):
-        raise UsageError(
-            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
-            " call a function in the forward of one"
-        )
+    _check(module, phase, optimizer)
     module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
     arguments = twins(inputs, real=real)
     with _workable(module, real=real) as parts:
@@ -85,16 +80,18 @@ def analyze(
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=(
-                *_assumptions(inference, real=real, frozen=frozen),
-                *_left_out(untouched.count_hooks(module)),
-            ),
+            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
             real=real,
             recording=passed,
         )
 
 
-def _check(phase: str, optimizer: str) -> None:
+def _check(module: Any, phase: str, optimizer: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
+            " call a function in the forward of one"
+        )
     for kind, value, known in (
         ("phase", phase, PHASES),
         ("optimizer", optimizer, OPTIMIZERS),
@@ -192,7 +189,9 @@ def _uncounted(recording: Recording) -> dict[str, int]:
     return counts
 
 
-def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tuple[str, ...]:
+def _assumptions(
+    module: nn.Module, inference: Recording, *, real: bool, frozen: str | None
+) -> tuple[str, ...]:
     sentences = []
     if inference.assumed:
         names = ", ".join(sorted(inference.assumed))
@@ -205,7 +204,7 @@ def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tup
             )
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
-    return tuple(sentences)
+    return (*sentences, *_left_out(untouched.count_hooks(module)))
 
 
 def _left_out(hooks: int) -> tuple[str, ...]:
