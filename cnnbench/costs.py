@@ -5,8 +5,8 @@ Values only: knows nothing of tracing, tables or text. Sizes are bytes, counts a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 Shape = tuple[int, ...]
 
@@ -104,22 +104,27 @@ class Totals:
 class LayerRow:
     """One module of the network with everything that ran inside it.
 
+    A module that several parents share has a row under each parent that calls it.
+
     Attributes:
         name: its path, ``layer1.0.conv1``; ``""`` is the network itself.
         type: class name.
         depth: 0 for the network itself.
         leaf: whether it has no children.
-        calls: how often it was called; zero is a module that did not run.
+        calls: how often it was called in the forward pass; zero is a module that did not run, or
+            whose parent used its parameters without calling it.
         input, output: shapes of the first tensor of its last call.
         kernel, stride, padding, dilation, groups: its geometry, where it has one.
         params, trainable_params: elements of parameters inside it, each counted once by identity.
-        own_params: elements of parameters that belong to it and not to its children.
-        shared_params: those of ``params`` that an earlier module also owns.
+        own_params: elements of parameters that belong to it and not to its children; those that an
+            earlier row owns too are left out, so that all rows add up.
+        shared_params: those of ``params`` that an earlier module outside of it also owns.
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
         activation_bytes: bytes of its results (first to last tensor) at its last call.
         field: receptive field at its output.
+        own, own_backward: what of its operators did not run inside of its children.
     """
 
     name: str
@@ -143,10 +148,45 @@ class LayerRow:
     backward: Totals
     activation_bytes: int
     field: Field | None
+    own: Totals = Totals()
+    own_backward: Totals = Totals()
 
     def share(self, macs: int) -> float:
         """Its part of a network's multiply-accumulates."""
         return self.totals.macs / macs if macs else 0.0
+
+
+def adding_up(layers: Sequence[LayerRow], depth: int | None = None) -> list[LayerRow]:
+    """Rows of disjoint parts that add up to the network: what tables of layers show.
+
+    These are leaves, without children, or with a depth modules down to it. What a module above them
+    did itself stands in a row of its own, ``PATH (own)``. ``params`` are without those that an
+    earlier row has.
+    """
+    rows = []
+    for row in layers:
+        if row.depth == depth or (row.leaf and (depth is None or row.depth < depth)):
+            rows.append(replace(row, params=row.params - row.shared_params))
+        elif depth is None or row.depth < depth:
+            rows.append(_without_children(row))
+    return [
+        row for row in rows if row.calls or row.params or row.totals.calls or row.backward.calls
+    ]
+
+
+def _without_children(row: LayerRow) -> LayerRow:
+    """Nothing is left of most modules; their calls are not what keeps a row in a table."""
+    busy = row.own_params or row.own.calls or row.own_backward.calls
+    return replace(
+        row,
+        name=f"{row.name} (own)".strip(),
+        calls=row.calls if busy else 0,
+        params=row.own_params,
+        totals=row.own,
+        backward=row.own_backward,
+        activation_bytes=0,
+        field=None,
+    )
 
 
 @dataclass(frozen=True)

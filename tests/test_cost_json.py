@@ -62,9 +62,12 @@ def test_a_layer_has_its_sums_beside_its_facts_and_its_share() -> None:
     assert (found["macs"], found["backward_macs"], found["share"]) == (25, 50, 0.25)
     assert found["elementwise_flops"] == {"activation": 6}
     assert not {"totals", "backward", "elementwise"} & set(found)
-    assert list(found)[-4:] == [
-        "elementwise_flops", "arithmetic_intensity", "backward_macs", "share",
+    assert list(found)[-7:] == [
+        "elementwise_flops", "arithmetic_intensity", "backward_macs", "backward_read_bytes",
+        "backward_written_bytes", "own", "share",
     ]  # fmt: skip
+    assert (found["calls"], found["operators"]) == (1, 3)
+    assert (found["own"]["macs"], found["own"]["operators"]) == (0, 0)
 
 
 def test_an_operator_has_what_follows_from_its_counts() -> None:

@@ -6,13 +6,13 @@ Knows how a phase runs a module, but not what is counted.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
@@ -84,13 +84,14 @@ def record(
         set_training(module, training=training)
     stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
-    tensors = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
-    resident = (
-        trace.live.resident(parts.parameters),
-        trace.live.resident(parts.buffers),
-        trace.live.resident(tensors),
-    )
-    spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+    tensors = tensors_in(given)
+    with _explained(trace):
+        resident = (
+            trace.live.resident(parts.parameters),
+            trace.live.resident(parts.buffers),
+            trace.live.resident(tensors),
+        )
+        spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -124,27 +125,18 @@ def record(
 
 @contextlib.contextmanager
 def _explained(trace: Trace) -> Iterator[None]:
+    real = not trace.on_meta
     try:
         yield
     except CnnbenchError:
         raise
     except OperatorFailed as failure:
+        place = trace.stack.failed_in(failure)
         raise explain(
-            failure.error,
-            trace.stack,
-            failure.operator,
-            failure.shapes,
-            backward=trace.backward,
+            failure.error, trace.stack, place, failure.operator, failure.shapes, real=real
         ) from failure
-    except (
-        RuntimeError,
-        NotImplementedError,
-        AssertionError,
-        ValueError,
-        TypeError,
-        IndexError,
-    ) as error:
-        raise explain(error, trace.stack, None, (), backward=trace.backward) from error
+    except Exception as error:
+        raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
 
 
 def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> None:
@@ -152,19 +144,17 @@ def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | N
     if loss is not None:
         roots = [loss(output, inputs)]
     else:
-        leaves = [leaf for leaf in tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
-        roots = [leaf for leaf in leaves if leaf.requires_grad]
+        roots = [leaf for leaf in tensors_in(_plain(output)) if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
-    trace.backward = True
+    trace.stack.begin_backward()
     torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
 
 
 def _plain(output: Any) -> Any:
-    """The fields of output objects that pytree does not know (dataclasses)."""
-    if isinstance(output, (Tensor, dict, tuple, list)) or not hasattr(output, "__dict__"):
-        return output
-    return vars(output)
+    """The attributes of output objects that are no containers."""
+    known = isinstance(output, (Tensor, dict, tuple, list)) or is_dataclass(output)
+    return output if known or not hasattr(output, "__dict__") else vars(output)
 
 
 def _storage_bytes(tensors: list[Tensor]) -> int:
