@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.modules.conv import _ConvNd
+
+from cnnbench.analysis.storages import Seen, seen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -86,7 +89,7 @@ class ModuleStack:
         self.inputs: list[Sequence[int] | None] = [None] * len(named)
         self.outputs: list[Sequence[int] | None] = [None] * len(named)
         self.output_bytes = [0] * len(named)
-        self.output_keys = [0] * len(named)
+        self.output_seen: list[Seen | None] = [None] * len(named)
         self.output_op = [0] * len(named)
         self.now = 0
         self._moments: list[int] = []
@@ -130,8 +133,16 @@ class ModuleStack:
         if tensor is not None:
             self.outputs[index] = tensor.shape
             self.output_bytes[index] = tensor.nbytes
-            self.output_keys[index] = tensor.untyped_storage()._cdata  # noqa: SLF001
+            self.output_seen[index] = seen(tensor)
             self.output_op[index] = self.now
+
+    def unbatched(self, axes: int) -> bool:
+        """Whether a convolution took an input of that many axes, of which none was the batch."""
+        return any(
+            isinstance(module, _ConvNd) and shape is not None and len(shape) == axes
+            and axes == len(module.kernel_size) + 1
+            for module, shape in zip(self.modules, self.inputs, strict=True)
+        )  # fmt: skip
 
     def _mark(self) -> None:
         if torch.is_grad_enabled():

@@ -18,6 +18,7 @@ from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
 from cnnbench.errors import CnnbenchError, Unsupported
 
@@ -37,7 +38,7 @@ class Recording:
         rows: the executed operators in order.
         stack: the modules and their calls.
         assumed: data-dependent operators and the number of times their size was assumed.
-        inputs: spatial sizes of the network's inputs by storage key.
+        inputs: the network's, each with its first spatial axis.
         resident: bytes of parameters, buffers and inputs, each storage once.
         peak: of everything that was allocated, residents apart.
         peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
@@ -51,7 +52,7 @@ class Recording:
     rows: list[Raw]
     stack: ModuleStack
     assumed: dict[str, int]
-    inputs: dict[int, tuple[int, ...]]
+    inputs: list[tuple[Seen, int]]
     resident: tuple[int, int, int]
     peak: Peak
     peak_with_scratch: Peak
@@ -88,7 +89,7 @@ def record(
         trace.live.resident(parts.buffers),
         trace.live.resident(tensors),
     )
-    spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+    given = [seen(tensor) for tensor in tensors]
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -103,7 +104,7 @@ def record(
         rows=trace.rows,
         stack=stack,
         assumed=trace.assumed,
-        inputs=spatial,
+        inputs=[(view, 1 if stack.unbatched(len(view.shape)) else 2) for view in given],
         resident=resident,
         peak=peak,
         peak_with_scratch=with_scratch,

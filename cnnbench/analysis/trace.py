@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from cnnbench.analysis import receptive, rules, shapes
+from cnnbench.analysis import rules, shapes
 from cnnbench.analysis.dynamic import assumed
+from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
 from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
+from cnnbench.analysis.storages import Seen, seen
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -35,13 +37,16 @@ class TracePlan:
     name: str
     rule: rules.Rule
     shape: Callable[..., Any] | None
-    window: Callable[..., receptive.Window] | None
+    field: Callable[..., Any] | None
     scratch: Callable[..., int] | None
     composite: bool
 
 
 class Raw(NamedTuple):
-    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
+    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order.
+
+    ``arguments``, tensors among ``keywords``, and ``results`` are of forward operators only.
+    """
 
     plan: TracePlan
     layer: int
@@ -54,7 +59,9 @@ class Raw(NamedTuple):
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     output: tuple[int, ...] | torch.Size
-    window: receptive.Window | None
+    arguments: list[Any]
+    keywords: list[Seen]
+    results: list[Seen]
 
 
 class OperatorFailed(Exception):
@@ -81,9 +88,7 @@ def make_plan(func: OpOverload) -> TracePlan:
     composite = rule is rules.UNKNOWN and torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
         name, "CompositeImplicitAutograd"
     )
-    return TracePlan(
-        str(func), name, rule, shape, receptive.WINDOWS.get(base), SCRATCH.get(base), composite
-    )
+    return TracePlan(str(func), name, rule, shape, field_rule(func), SCRATCH.get(base), composite)
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -163,21 +168,15 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             reads, read_bytes = reads + more, read_bytes + more_bytes
         shape: tuple[int, ...] | torch.Size = ()
         written = 0
-        if isinstance(out, Tensor):
-            shape = out.shape
-            writes = [out.untyped_storage()._cdata]  # noqa: SLF001
-            self.live.born(out)
+        tensors = [out] if isinstance(out, Tensor) else _tensors_of(out)
+        writes: list[int] = []
+        for item in tensors:
+            if not writes:
+                shape = item.shape
+            writes.append(item.untyped_storage()._cdata)  # noqa: SLF001
+            self.live.born(item)
             if rule.kind != "view":
-                written = out.nbytes
-        else:
-            writes = []
-            for item in _tensors_of(out):
-                if not writes:
-                    shape = item.shape
-                writes.append(item.untyped_storage()._cdata)  # noqa: SLF001
-                self.live.born(item)
-                if rule.kind != "view":
-                    written += item.nbytes
+                written += item.nbytes
         if rule.kind == "view":
             read_bytes = 0
         if plan.scratch is not None:
@@ -197,7 +196,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(reads),
                 tuple(writes),
                 shape,
-                plan.window(*args) if plan.window is not None else None,
+                [] if backward else seen(args),
+                []
+                if backward
+                else [seen(one) for one in kwargs.values() if isinstance(one, Tensor)],
+                [] if backward else [seen(one) for one in tensors],
             )
         )
 

@@ -1,0 +1,75 @@
+"""Which elements of which storage an operator saw, and what is known: views share elements."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from cnnbench.analysis.assembled import written
+from cnnbench.analysis.tracked import Tracked, unknown
+
+
+class Seen(NamedTuple):
+    """A tensor as an operator saw it."""
+
+    key: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+
+
+def seen(value: Any) -> Any:
+    """Arguments of an operator with each tensor, one list deep, as what was seen."""
+    if isinstance(value, Tensor):
+        key = value.untyped_storage()._cdata  # noqa: SLF001
+        return Seen(key, value.shape, value.stride(), int(value.storage_offset()))
+    if type(value) in (list, tuple):
+        return [seen(item) for item in value]
+    return value
+
+
+class Storage:
+    """What is known of the views of one storage; the first one is the whole."""
+
+    def __init__(self, whole: Seen, tracked: Tracked | None) -> None:
+        self.whole = whole
+        self.views: dict[Seen, Tracked | None] = {whole: tracked}
+        self.axes = len(tracked.reaches) if tracked is not None else 0
+
+    def read(self, view: Seen) -> Tracked | None:
+        """What a view reads; ``None`` is a constant."""
+        if view in self.views or not self.axes:
+            return self.views.get(view)
+        return unknown(view.shape, self.axes)
+
+    def written(self, view: Seen, tracked: Tracked | None) -> Storage:
+        """After elements were written through a view; other views are forgotten."""
+        if self.read(view) is tracked:
+            return self
+        if view == self.whole:
+            return Storage(view, tracked)
+        axes = len(tracked.reaches) if tracked is not None else self.axes
+        changed: Tracked | None = unknown(self.whole.shape, axes)
+        starts = _starts(self.whole, view)
+        if starts is not None:
+            changed = written(self.views[self.whole], self.whole.shape, tracked, view.shape, starts)
+        result = Storage(self.whole, changed)
+        result.views[view] = tracked
+        return result
+
+
+def _starts(whole: Seen, view: Seen) -> list[int] | None:
+    """Where a view begins that is a box of the whole; ``None`` if it is something else."""
+    axes = list(zip(view.shape, view.strides, whole.strides, strict=False))
+    if len(view.shape) != len(whole.shape) or any(n > 1 and a != b for n, a, b in axes):
+        return None
+    starts, rest = [0] * len(axes), view.offset - whole.offset
+    for dim in sorted(range(len(axes)), key=lambda dim: -whole.strides[dim]):
+        if whole.shape[dim] > 1 and whole.strides[dim]:
+            starts[dim], rest = divmod(rest, whole.strides[dim])
+    inside = all(
+        0 <= start <= size - part
+        for start, size, part in zip(starts, whole.shape, view.shape, strict=True)
+    )
+    return starts if inside and not rest else None
