@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 def concatenated(parts: Sequence[Tracked | None], dim: int, sizes: Sequence[int]) -> Tracked:
     """Side by side along an axis; a part that is ``None`` is a constant."""
+    parts = [part for part, size in zip(parts, sizes, strict=True) if size]
+    sizes = [size for size in sizes if size]
     known = [part.fused(dim) for part in parts if part is not None]
     shape = (*known[0].shape[:dim], sum(sizes), *known[0].shape[dim + 1 :])
     axes = {len(part.reaches) for part in known}
@@ -64,7 +66,11 @@ class _Row(NamedTuple):
             return None
 
     def _still(self, parts: list[Reach]) -> Reach:
-        if self.margins and all(reaching.same(part, parts[0]) for part in parts):
+        if (
+            self.margins
+            and parts[0].ignores(self.factor)
+            and all(reaching.same(part, parts[0]) for part in parts)
+        ):
             return parts[0]
         every, known = [], iter(zip(parts, self.starts, strict=True))
         part, start = next(known)
@@ -125,5 +131,7 @@ def _overwritten(base: Tracked, part: Tracked | None, dim: int, place: tuple[int
 def _is_border(base: Tracked, part: Tracked, cut: Sequence[int]) -> bool:
     """Whether a part is a margin of a map, as circular padding writes it."""
     pairs = zip(base.reaches, part.reaches, strict=False)
-    no_wider = all(old and new and new.widest <= old.widest for old, new in pairs)
+    no_wider = all(
+        old and new and new.widest(part.factors) <= old.widest(base.factors) for old, new in pairs
+    )
     return no_wider and all(2 * part.shape[dim] < base.shape[dim] for dim in cut)

@@ -378,6 +378,12 @@ def expand(source: Tracked, out: Shape, *_: Any) -> Tracked:
     return source.expanded(out)
 
 
+def restrided(source: Tracked, out: Shape, *_: Any) -> Tracked:
+    """Other strides: the same elements if there is one axis and all of it is kept."""
+    same_line = out == source.shape and sum(size > 1 for size in out) <= 1
+    return source if same_line else unknown(out, len(source.reaches))
+
+
 def recurrent(source: Tracked, out: Shape, *_: Any) -> Tracked:
     """Time first; the state carries everything on."""
     return source.mixed([0, 2]).resized(2, out[2])

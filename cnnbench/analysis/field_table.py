@@ -208,13 +208,15 @@ _ONE: dict[Callable[..., Tracked], str] = {
     rules.permute: "permute",
     rules.transpose: "transpose t",
     rules.expand: "expand",
+    rules.restrided: "as_strided",
     rules.recurrent: "mkldnn_rnn_layer",
     rules.encoder: "_native_multi_head_attention _transformer_encoder_layer_fwd",
 }
 
 _SEVERAL: dict[FieldRule, str] = {
     _pointwise: "clone _to_copy contiguous lift_fresh where masked_fill _prelu_kernel "
-    "conj_physical log_sigmoid_forward complex polar _conj resolve_conj max.other min.other",
+    "hardswish gelu mish threshold lt le gt ge eq ne tril triu conj_physical "
+    "log_sigmoid_forward complex polar _conj resolve_conj max.other min.other",
     _copied: "copy fill",
     _constant: "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros "
     "new_ones new_full new_empty_strided zero bernoulli uniform normal random randint_like",

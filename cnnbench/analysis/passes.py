@@ -90,6 +90,8 @@ def record(
         trace.live.resident(tensors),
     )
     given = [seen(tensor) for tensor in tensors]
+    # Detectors take a list of pictures.
+    single = bool(inputs) and isinstance(inputs[0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -104,7 +106,7 @@ def record(
         rows=trace.rows,
         stack=stack,
         assumed=trace.assumed,
-        inputs=[(view, 1 if stack.unbatched(len(view.shape)) else 2) for view in given],
+        inputs=[(view, 1 if single or stack.unbatched(len(view.shape)) else 2) for view in given],
         resident=resident,
         peak=peak,
         peak_with_scratch=with_scratch,

@@ -81,10 +81,13 @@ class Reach:
         """Whether every element reads everything."""
         return bool((self.low <= -FAR).all() and (self.high >= FAR).all())
 
-    @property
-    def widest(self) -> int:
-        """The largest number of pixels from the first to the last that one element reads."""
-        return max(int((self.high - self.low).max()) + 1, 0)
+    def widest(self, sizes: Sequence[int]) -> int:
+        """The largest number of pixels from the first to the last that one element reads.
+
+        Of a tensor with factors of these sizes: a period may be longer than there are elements.
+        """
+        here = tuple(slice(size) for size in sizes)
+        return max(int((self.high[here] - self.low[here]).max()) + 1, 0)
 
     @property
     def middle(self) -> float | None:

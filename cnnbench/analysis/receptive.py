@@ -24,6 +24,7 @@ interval arithmetic (``reach``). For convolutions alone it is that of Araujo, No
 from __future__ import annotations
 
 import contextlib
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.analysis.field_rules import Operand
@@ -62,6 +63,9 @@ def follow(
         fields.append(_field(results[0]) if results else None)
         for view in asked.get(number, ()):
             found[view, number] = _field(_read(view, storages))
+    if not rows:
+        # A network that returns its input.
+        found = {(view, 0): _field(_read(view, storages)) for view in asked.get(0, ())}
     return fields, found
 
 
@@ -120,7 +124,8 @@ def _field(tracked: Tracked | None) -> Field | None:
     reaches = [one for one in tracked.reaches if one is not None]
     if len(reaches) < len(tracked.reaches):
         return NOT_KNOWN
-    sizes = tuple(one.widest if one.widest < FAR else None for one in reaches)
+    widest = [one.widest(tracked.factors) for one in reaches]
+    sizes = tuple(size if size < FAR else None for size in widest)
     if not any(sizes):
         return EVERYTHING
     first = [one.middle for one in reaches]
@@ -135,5 +140,12 @@ def _stride(tracked: Tracked, one: Reach) -> float | None:
         last += len(dim)
         moving = [factor for factor in factors if one.advance[factor]]
         if moving:
-            steps.append(one.advance[moving[-1]] / one.period(moving[-1]))
+            # Neighbours in one window of attention read the same; those along another axis do too.
+            still = [f for f in factors if f > moving[-1] and not _moves(tracked, f)]
+            shared = prod(tracked.factors[factor] for factor in still)
+            steps.append(one.advance[moving[-1]] / (one.period(moving[-1]) * shared))
     return max(steps, key=abs, default=None)
+
+
+def _moves(tracked: Tracked, factor: int) -> bool:
+    return any(one is not None and one.advance[factor] for one in tracked.reaches)

@@ -51,12 +51,34 @@ class Storage:
             return Storage(view, tracked)
         axes = len(tracked.reaches) if tracked is not None else self.axes
         changed: Tracked | None = unknown(self.whole.shape, axes)
-        starts = _starts(self.whole, view)
+        box, part = view, tracked
+        for dim in _selected(self.whole, view):
+            box = _inserted(box, self.whole, dim)
+            part = part.inserted(dim) if part is not None else None
+        starts = _starts(self.whole, box)
         if starts is not None:
-            changed = written(self.views[self.whole], self.whole.shape, tracked, view.shape, starts)
+            changed = written(self.views[self.whole], self.whole.shape, part, box.shape, starts)
         result = Storage(self.whole, changed)
         result.views[view] = tracked
         return result
+
+
+def _selected(whole: Seen, view: Seen) -> list[int]:
+    """Axes of the whole that a view does not have, because it is at one place of them."""
+    kept = list(view.strides)
+    gone = []
+    for dim, stride in enumerate(whole.strides):
+        if kept and kept[0] == stride:
+            kept.pop(0)
+        else:
+            gone.append(dim)
+    return gone if len(gone) == len(whole.shape) - len(view.shape) else []
+
+
+def _inserted(view: Seen, whole: Seen, dim: int) -> Seen:
+    shape = (*view.shape[:dim], 1, *view.shape[dim:])
+    strides = (*view.strides[:dim], whole.strides[dim], *view.strides[dim:])
+    return view._replace(shape=shape, strides=strides)
 
 
 def _starts(whole: Seen, view: Seen) -> list[int] | None:

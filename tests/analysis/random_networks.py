@@ -13,7 +13,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SIZES = {1: 240, 2: 56, 3: 20}
+SIZES = {1: 240, 2: 48, 3: 18}
 
 
 class Call(nn.Module):
@@ -57,8 +57,9 @@ def _convolution(net: Drawn) -> nn.Module:
     groups = net.one(1, 1, 2) if before % 2 == 0 else 1
     kind = net.of(nn.Conv1d, nn.Conv2d, nn.Conv3d)
     kernel, dilation = net.each(1, 4), net.each(1, 2)
+    mode = net.one("zeros", "zeros", "circular", "reflect", "replicate")
     return kind(before, net.channels, kernel, net.each(1, 3), net.each(0, 2), dilation, groups,
-                padding_mode=net.one("zeros", "zeros", "circular", "reflect", "replicate"))  # fmt: skip
+                padding_mode=mode)  # fmt: skip
 
 
 def _depthwise(net: Drawn) -> nn.Module:
@@ -175,10 +176,10 @@ def _gate(net: Drawn) -> nn.Module:
 
 
 def _normed(net: Drawn) -> nn.Module:
-    return net.one(nn.GroupNorm(1, net.channels),
-                   net.of(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)(net.channels),
-                   net.of(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)(net.channels),
-                   net.of(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)(net.channels))  # fmt: skip
+    instance = net.of(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+    batch = net.of(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    kind = net.one(batch, batch, instance, lambda channels: nn.GroupNorm(1, channels))
+    return kind(net.channels)
 
 
 def _tokens(net: Drawn) -> nn.Module:
