@@ -77,7 +77,7 @@ def _step(row: Raw, storages: dict[int, Storage]) -> Sequence[Tracked | None]:
         if view.key not in row.reads or (storage is None and tracked is not None):
             storages[view.key] = Storage(view, tracked)
         elif storage is not None and row.plan.rule.kind == "view":
-            storage.views[view] = tracked
+            storage.views[view.plain()] = tracked
         elif storage is not None:
             storages[view.key] = storage.written(view, tracked)
     return results

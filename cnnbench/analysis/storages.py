@@ -18,6 +18,13 @@ class Seen(NamedTuple):
     strides: tuple[int, ...]
     offset: int
 
+    def plain(self) -> Seen:
+        """The same without the strides of axes of size 1, which say nothing."""
+        if 1 not in self.shape:
+            return self
+        pairs = zip(self.shape, self.strides, strict=True)
+        return self._replace(strides=tuple(stride if size > 1 else 0 for size, stride in pairs))
+
 
 def seen(value: Any) -> Any:
     """Arguments of an operator with each tensor, one list deep, as what was seen."""
@@ -33,18 +40,20 @@ class Storage:
     """What is known of the views of one storage; the first one is the whole."""
 
     def __init__(self, whole: Seen, tracked: Tracked | None) -> None:
-        self.whole = whole
-        self.views: dict[Seen, Tracked | None] = {whole: tracked}
+        self.whole = whole.plain()
+        self.views: dict[Seen, Tracked | None] = {self.whole: tracked}
         self.axes = len(tracked.reaches) if tracked is not None else 0
 
     def read(self, view: Seen) -> Tracked | None:
         """What a view reads; ``None`` is a constant."""
+        view = view.plain()
         if view in self.views or not self.axes:
             return self.views.get(view)
         return unknown(view.shape, self.axes)
 
     def written(self, view: Seen, tracked: Tracked | None) -> Storage:
         """After elements were written through a view; other views are forgotten."""
+        view = view.plain()
         if self.read(view) is tracked:
             return self
         if view == self.whole:

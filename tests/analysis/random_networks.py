@@ -13,7 +13,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SIZES = {1: 240, 2: 48, 3: 18}
+SIZES = {1: 240, 2: 56, 3: 18}
 
 
 class Call(nn.Module):
