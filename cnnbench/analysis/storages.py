@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from cnnbench.analysis.assembled import written
+from cnnbench.analysis.reach import NotFollowed
 from cnnbench.analysis.tracked import Tracked, unknown
 
 
@@ -60,13 +62,15 @@ class Storage:
             return Storage(view, tracked)
         axes = len(tracked.reaches) if tracked is not None else self.axes
         changed: Tracked | None = unknown(self.whole.shape, axes)
-        box, part = view, tracked
-        for dim in _selected(self.whole, view):
-            box = _inserted(box, self.whole, dim)
-            part = part.inserted(dim) if part is not None else None
-        starts = _starts(self.whole, box)
-        if starts is not None:
-            changed = written(self.views[self.whole], self.whole.shape, part, box.shape, starts)
+        # Views that were reshaped or resized in place are of no box; a count must not fail of it.
+        with contextlib.suppress(IndexError, ValueError, NotFollowed):
+            box, part = view, tracked
+            for dim in _selected(self.whole, view):
+                box = _inserted(box, self.whole, dim)
+                part = part.inserted(dim) if part is not None else None
+            starts = _starts(self.whole, box)
+            if starts is not None:
+                changed = written(self.views[self.whole], self.whole.shape, part, box.shape, starts)
         result = Storage(self.whole, changed)
         result.views[view] = tracked
         return result
