@@ -13,17 +13,27 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of one output position, in input pixels per spatial axis.
+    """The receptive field of one element, in input pixels per spatial axis.
 
     Attributes:
-        size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
-        stride: input pixels between two neighbouring output positions (below 1 after upsampling).
+        size: the largest extent that one element depends on, borders ignored; ``None`` for an axis
+            of which it depends on everything, and as a whole if that is so of all axes.
+        stride: input pixels between two neighbouring elements: below 1 after upsampling, negative
+            after a flip; ``None`` for an axis along which elements have no places.
+        centre: the middle of what the first element depends on; pixel 0 is the first.
+        known: whether it could be followed; without, nothing else is said.
 
     Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", 2019.
     """
 
-    size: tuple[float, ...] | None
-    stride: tuple[float, ...] | None
+    size: tuple[float | None, ...] | None
+    stride: tuple[float | None, ...] | None
+    centre: tuple[float | None, ...] | None = None
+    known: bool = True
+
+
+EVERYTHING = Field(None, None)
+NOT_KNOWN = Field(None, None, known=False)
 
 
 @dataclass(frozen=True)

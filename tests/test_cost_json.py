@@ -58,7 +58,12 @@ def test_a_layer_has_its_sums_beside_its_facts_and_its_share() -> None:
     found = part("layers", CostReport(TOTALS, layers=(LAYER,)))
 
     assert found["kernel"] == [3, 3]
-    assert found["field"] == {"size": [3.0, 3.0], "stride": None}
+    assert found["field"] == {
+        "size": [3.0, 3.0],
+        "stride": None,
+        "centre": None,
+        "known": True,
+    }
     assert (found["macs"], found["backward_macs"], found["share"]) == (25, 50, 0.25)
     assert found["elementwise_flops"] == {"activation": 6}
     assert not {"totals", "backward", "elementwise"} & set(found)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnbench.analysis.passes import Recording
+    from cnnbench.analysis.storages import Seen
     from cnnbench.analysis.trace import Raw
 
 
@@ -52,7 +53,7 @@ def add(left: Totals, right: Totals) -> Totals:
 
 def op_rows(recording: Recording) -> tuple[OpRow, ...]:
     """Every executed operator in order, views included."""
-    fields = receptive.follow(recording.rows, recording.inputs)
+    fields, _ = receptive.follow(recording.rows, recording.inputs, {})
     names = recording.stack.names
     return tuple(
         OpRow(
@@ -126,13 +127,15 @@ def _inclusive(names: list[str], own: list[Totals]) -> list[Totals]:
 
 
 def _output_fields(recording: Recording) -> list[Field | None]:
-    """The receptive field of each module's output: that of the last operator before it returned."""
-    fields = receptive.follow(recording.rows, recording.inputs)
+    """The receptive field of each module's output when it returned."""
     stack = recording.stack
-    return [
-        fields[op] if calls and 0 <= op < len(fields) else None
-        for calls, op in zip(stack.calls, stack.output_op, strict=True)
-    ]
+    asked: dict[int, list[Seen]] = {}
+    for view, op in zip(stack.output_seen, stack.output_op, strict=True):
+        if view is not None:
+            asked.setdefault(op, []).append(view)
+    _, fields = receptive.follow(recording.rows, recording.inputs, asked)
+    looked = zip(stack.output_seen, stack.output_op, strict=True)
+    return [fields.get((view, op)) if view is not None else None for view, op in looked]
 
 
 _GEOMETRY = ("kernel_size", "stride", "padding", "dilation")

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.modules.conv import _ConvNd
 
 from cnnbench.analysis.places import Places
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -132,7 +134,7 @@ class ModuleStack:
         self.inputs: list[Sequence[int] | None] = []
         self.outputs: list[Sequence[int] | None] = []
         self.output_bytes: list[int] = []
-        self.output_keys: list[int] = []
+        self.output_seen: list[Seen | None] = []
         self.output_op: list[int] = []
         self._make_room()
         self.now = 0
@@ -144,8 +146,9 @@ class ModuleStack:
 
     def _make_room(self) -> None:
         more = len(self.names) - len(self.calls)
-        for counts in (self.calls, self.output_bytes, self.output_keys, self.output_op):
+        for counts in (self.calls, self.output_bytes, self.output_op):
             counts += [0] * more
+        self.output_seen += [None] * more
         for shapes in (self.inputs, self.outputs):
             shapes += [None] * more
 
@@ -189,7 +192,7 @@ class ModuleStack:
         if tensor is not None:
             self.outputs[place] = tensor.shape
             self.output_bytes[place] = tensor.nbytes
-            self.output_keys[place] = tensor.untyped_storage()._cdata  # noqa: SLF001
+            self.output_seen[place] = seen(tensor)
             self.output_op[place] = self.now
 
     def _note_failure(self, place: int) -> None:
@@ -205,6 +208,14 @@ class ModuleStack:
         """From now on modules run only because a checkpoint calls them again."""
         self.in_backward = True
         self.stack[1:] = []
+
+    def unbatched(self, axes: int) -> bool:
+        """Whether a convolution took an input of that many axes, of which none was the batch."""
+        return any(
+            isinstance(module, _ConvNd) and shape is not None and len(shape) == axes
+            and axes == len(module.kernel_size) + 1
+            for module, shape in zip(self.modules, self.inputs, strict=True)
+        )  # fmt: skip
 
     def _mark(self) -> None:
         if torch.is_grad_enabled():

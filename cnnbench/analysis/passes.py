@@ -18,6 +18,7 @@ from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
 from cnnbench.errors import CnnbenchError, Unsupported
 
@@ -39,7 +40,7 @@ class Recording:
         rows: the executed operators in order.
         stack: the modules and their calls.
         assumed: data-dependent operators and the number of times their size was assumed.
-        inputs: spatial sizes of the network's inputs by storage key.
+        inputs: the network's, each with its first spatial axis.
         resident: bytes of parameters, buffers, and inputs with targets, each storage once.
         peak: of everything that was allocated, residents apart.
         peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
@@ -53,7 +54,7 @@ class Recording:
     rows: list[Raw]
     stack: ModuleStack
     assumed: dict[str, int]
-    inputs: dict[int, tuple[int, ...]]
+    inputs: list[tuple[Seen, int]]
     resident: tuple[int, int, int]
     peak: Peak
     peak_with_scratch: Peak
@@ -91,7 +92,9 @@ def record(
             trace.live.resident(parts.buffers),
             trace.live.resident(tensors),
         )
-        spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+        views = [seen(tensor) for tensor in tensors]
+    # Detectors take a list of pictures.
+    single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -108,7 +111,7 @@ def record(
         rows=trace.rows,
         stack=stack,
         assumed=trace.assumed,
-        inputs=spatial,
+        inputs=[(view, 1 if single or stack.unbatched(len(view.shape)) else 2) for view in views],
         resident=(*resident[:2], resident[2] + targets),
         peak=peak,
         peak_with_scratch=with_scratch,

@@ -15,11 +15,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from cnnbench.analysis import operators, receptive, rules, shapes
+from cnnbench.analysis import operators, rules, shapes
 from cnnbench.analysis.dynamic import assumed
+from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
 from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.analysis.traffic import TRAFFIC
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class TracePlan:
     name: str
     rule: rules.Rule
     shape: Callable[..., Any] | None
-    window: Callable[..., receptive.Window] | None
+    field: Callable[..., Any] | None
     scratch: Callable[..., int] | None
     traffic: Callable[[Any, Sequence[Any]], tuple[int, int]] | None
     outs: tuple[str, ...]
@@ -44,7 +46,10 @@ class TracePlan:
 
 
 class Raw(NamedTuple):
-    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
+    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order.
+
+    ``arguments``, tensors among ``keywords``, and ``results`` are of forward operators only.
+    """
 
     plan: TracePlan
     layer: int
@@ -57,7 +62,9 @@ class Raw(NamedTuple):
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     output: tuple[int, ...] | torch.Size
-    window: receptive.Window | None
+    arguments: list[Any]
+    keywords: list[Seen]
+    results: list[Seen]
 
 
 class OperatorFailed(Exception):
@@ -87,7 +94,7 @@ def make_plan(func: OpOverload) -> TracePlan:
         name,
         rule,
         shape,
-        receptive.WINDOWS.get(base),
+        field_rule(func),
         SCRATCH.get(base),
         None if rule.kind == "view" else TRAFFIC.get(base),
         operators.results_given(func),
@@ -198,7 +205,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 tuple(reads),
                 tuple(item.untyped_storage()._cdata for item in results),  # noqa: SLF001
                 results[0].shape if results else (),
-                plan.window(*args) if plan.window is not None else None,
+                [] if backward else seen(args),
+                []
+                if backward
+                else [seen(one) for one in kwargs.values() if isinstance(one, Tensor)],
+                [] if backward else [seen(one) for one in results],
             )
         )
 

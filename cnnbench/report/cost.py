@@ -327,13 +327,21 @@ def _ordered(
 
 def _cell(value: Any) -> Any:
     if isinstance(value, Field):
-        return _shape(tuple(f"{size:g}" for size in value.size)) if value.size else "everything"
+        return _field(value)
     if isinstance(value, Mapping):
         return _counts(value)
     if isinstance(value, tuple):
         nested = value and isinstance(value[0], tuple)
         return ", ".join(map(_shape, value)) if nested else _shape(value)
     return value
+
+
+def _field(value: Field) -> str:
+    if not value.known:
+        return "not known"
+    if value.size is None:
+        return "everything"
+    return _shape(["all" if size is None else f"{size:g}" for size in value.size])
 
 
 def _shape(value: Sequence[Any]) -> str:
