@@ -18,7 +18,7 @@ from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -234,6 +234,7 @@ def cost(
     phase: Phase = "inference",
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
+    loss: Callable[[Any], Any] | None = None,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -244,10 +245,12 @@ def cost(
         phase: ``inference``, ``training`` or ``finetune``.
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
         real: run a copy on the real tensors, for networks that look at values.
+        loss: ``module output -> scalar`` for phases that train; without it, every differentiable
+            output gets a gradient.
 
     Returns:
-        An ``Analysis``: ``macs``, ``params``, ``memory``, ``layers``, ``ops``, ``uncounted``,
-        ``to_json()``, ``cost()``.
+        An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
+        ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
         CnnbenchError: the inputs do not fit, or an operator needs values.
@@ -259,7 +262,7 @@ def cost(
     from cnnbench import inprocess
 
     arguments = (inputs, dict(kwargs or {}))
-    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real)
+    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real, loss=loss)
     return found
 
 

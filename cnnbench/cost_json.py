@@ -70,10 +70,23 @@ def _totals(one: CostTotals) -> dict[str, Any]:
 
 
 def _layer(row: LayerRow, macs: int) -> dict[str, Any]:
-    """``macs`` are the whole network's."""
-    facts = asdict(row) | _sums(row.totals)
-    del facts["totals"], facts["backward"]
-    return facts | {"backward_macs": row.backward.macs, "share": row.share(macs)}
+    """``macs`` are the whole network's; ``calls`` are the module's, ``operators`` those inside."""
+    facts = asdict(row)
+    for name in ("totals", "backward", "own", "own_backward"):
+        del facts[name]
+    return facts | _both(row.totals, row.backward) | {
+        "own": _both(row.own, row.own_backward), "share": row.share(macs),
+    }  # fmt: skip
+
+
+def _both(forward: Totals, backward: Totals) -> dict[str, Any]:
+    """Sums of the forward pass, and what of the backward pass is beside them in tables."""
+    sums = _sums(forward)
+    return {"operators": sums.pop("calls")} | sums | {
+        "backward_macs": backward.macs,
+        "backward_read_bytes": backward.read_bytes,
+        "backward_written_bytes": backward.written_bytes,
+    }  # fmt: skip
 
 
 def _sums(totals: Totals) -> dict[str, Any]:

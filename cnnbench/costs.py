@@ -5,25 +5,35 @@ Values only: knows nothing of tracing, tables or text. Sizes are bytes, counts a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Field:
-    """The receptive field of one output position, in input pixels per spatial axis.
+    """The receptive field of one element, in input pixels per spatial axis.
 
     Attributes:
-        size: extent per axis, padding ignored; ``None`` after an operation that reads everything.
-        stride: input pixels between two neighbouring output positions (below 1 after upsampling).
+        size: the largest extent that one element depends on, borders ignored; ``None`` for an axis
+            of which it depends on everything, and as a whole if that is so of all axes.
+        stride: input pixels between two neighbouring elements: below 1 after upsampling, negative
+            after a flip; ``None`` for an axis along which elements have no places.
+        centre: the middle of what the first element depends on; pixel 0 is the first.
+        known: whether it could be followed; without, nothing else is said.
 
     Source: Araujo et al., "Computing Receptive Fields of Convolutional Neural Networks", 2019.
     """
 
-    size: tuple[float, ...] | None
-    stride: tuple[float, ...] | None
+    size: tuple[float | None, ...] | None
+    stride: tuple[float | None, ...] | None
+    centre: tuple[float | None, ...] | None = None
+    known: bool = True
+
+
+EVERYTHING = Field(None, None)
+NOT_KNOWN = Field(None, None, known=False)
 
 
 @dataclass(frozen=True)
@@ -104,22 +114,27 @@ class Totals:
 class LayerRow:
     """One module of the network with everything that ran inside it.
 
+    A module that several parents share has a row under each parent that calls it.
+
     Attributes:
         name: its path, ``layer1.0.conv1``; ``""`` is the network itself.
         type: class name.
         depth: 0 for the network itself.
         leaf: whether it has no children.
-        calls: how often it was called; zero is a module that did not run.
+        calls: how often it was called in the forward pass; zero is a module that did not run, or
+            whose parent used its parameters without calling it.
         input, output: shapes of the first tensor of its last call.
         kernel, stride, padding, dilation, groups: its geometry, where it has one.
         params, trainable_params: elements of parameters inside it, each counted once by identity.
-        own_params: elements of parameters that belong to it and not to its children.
-        shared_params: those of ``params`` that an earlier module also owns.
+        own_params: elements of parameters that belong to it and not to its children; those that an
+            earlier row owns too are left out, so that all rows add up.
+        shared_params: those of ``params`` that an earlier module outside of it also owns.
         buffers: elements of buffers inside it.
         totals: forward operators inside it, children included.
         backward: backward operators of it, children included.
         activation_bytes: bytes of its results (first to last tensor) at its last call.
         field: receptive field at its output.
+        own, own_backward: what of its operators did not run inside of its children.
     """
 
     name: str
@@ -143,10 +158,45 @@ class LayerRow:
     backward: Totals
     activation_bytes: int
     field: Field | None
+    own: Totals = Totals()
+    own_backward: Totals = Totals()
 
     def share(self, macs: int) -> float:
         """Its part of a network's multiply-accumulates."""
         return self.totals.macs / macs if macs else 0.0
+
+
+def adding_up(layers: Sequence[LayerRow], depth: int | None = None) -> list[LayerRow]:
+    """Rows of disjoint parts that add up to the network: what tables of layers show.
+
+    These are leaves, without children, or with a depth modules down to it. What a module above them
+    did itself stands in a row of its own, ``PATH (own)``. ``params`` are without those that an
+    earlier row has.
+    """
+    rows = []
+    for row in layers:
+        if row.depth == depth or (row.leaf and (depth is None or row.depth < depth)):
+            rows.append(replace(row, params=row.params - row.shared_params))
+        elif depth is None or row.depth < depth:
+            rows.append(_without_children(row))
+    return [
+        row for row in rows if row.calls or row.params or row.totals.calls or row.backward.calls
+    ]
+
+
+def _without_children(row: LayerRow) -> LayerRow:
+    """Nothing is left of most modules; their calls are not what keeps a row in a table."""
+    busy = row.own_params or row.own.calls or row.own_backward.calls
+    return replace(
+        row,
+        name=f"{row.name} (own)".strip(),
+        calls=row.calls if busy else 0,
+        params=row.own_params,
+        totals=row.own,
+        backward=row.own_backward,
+        activation_bytes=0,
+        field=None,
+    )
 
 
 @dataclass(frozen=True)

@@ -103,13 +103,30 @@ def measure(
 
 
 def cost(
-    module: nn.Module, arguments: Arguments, phase: Phase, optimizer: Optimizer, *, real: bool
+    module: nn.Module,
+    arguments: Arguments,
+    phase: Phase,
+    optimizer: Optimizer,
+    *,
+    real: bool,
+    loss: Callable[[Any], Any] | None,
 ) -> analysis.Analysis:
     """Count a module; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), _copies_are_no_leaves():
         shaped = _shaped(module, given, 0)
-        return analysis.analyze(shaped, *given, phase=phase, optimizer=optimizer, real=real)
+        return analysis.analyze(
+            shaped,
+            *given,
+            phase=phase,
+            optimizer=optimizer,
+            real=real,
+            loss=_of_output(loss) if loss else None,
+        )
+
+
+def _of_output(loss: Callable[[Any], Any]) -> Callable[[Any, tuple[Any, ...]], Any]:
+    return lambda output, _: loss(output)
 
 
 @contextlib.contextmanager

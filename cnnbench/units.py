@@ -57,6 +57,11 @@ def size(value: float) -> str:
     return _scaled(value, _BYTES, " ")
 
 
+def megabytes(value: float) -> str:
+    """A number of bytes in 10^6 with two decimals, as torchinfo prints sizes: ``602.25``."""
+    return f"{value / 1e6:.2f}"
+
+
 def count(value: float) -> str:
     """A count with a decimal prefix: ``4.09 G``; small whole numbers stay whole.
 

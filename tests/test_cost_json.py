@@ -58,13 +58,21 @@ def test_a_layer_has_its_sums_beside_its_facts_and_its_share() -> None:
     found = part("layers", CostReport(TOTALS, layers=(LAYER,)))
 
     assert found["kernel"] == [3, 3]
-    assert found["field"] == {"size": [3.0, 3.0], "stride": None}
+    assert found["field"] == {
+        "size": [3.0, 3.0],
+        "stride": None,
+        "centre": None,
+        "known": True,
+    }
     assert (found["macs"], found["backward_macs"], found["share"]) == (25, 50, 0.25)
     assert found["elementwise_flops"] == {"activation": 6}
     assert not {"totals", "backward", "elementwise"} & set(found)
-    assert list(found)[-4:] == [
-        "elementwise_flops", "arithmetic_intensity", "backward_macs", "share",
+    assert list(found)[-7:] == [
+        "elementwise_flops", "arithmetic_intensity", "backward_macs", "backward_read_bytes",
+        "backward_written_bytes", "own", "share",
     ]  # fmt: skip
+    assert (found["calls"], found["operators"]) == (1, 3)
+    assert (found["own"]["macs"], found["own"]["operators"]) == (0, 0)
 
 
 def test_an_operator_has_what_follows_from_its_counts() -> None:

@@ -106,7 +106,8 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)
 
     module = object()
-    found = cnnbench.cost(module, "input", phase="training", optimizer="adam")
+    found = cnnbench.cost(module, "input", phase="training", optimizer="adam", real=True, loss=abs)
 
     assert found == "found"
-    assert said == [((module, (("input",), {}), "training", "adam"), {"real": False})]
+    words = {"real": True, "loss": abs}
+    assert said == [((module, (("input",), {}), "training", "adam"), words)]

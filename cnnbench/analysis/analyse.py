@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch import nn
 
-from cnnbench.analysis import layers, memory
-from cnnbench.analysis.meta import copy_real, copy_to_meta, on_meta, settled
-from cnnbench.analysis.modules import is_on_meta, take_inventory
+from cnnbench.analysis import layers, memory, untouched
+from cnnbench.analysis.arguments import tensors_in, twins
+from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
+from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
@@ -54,23 +53,23 @@ def analyze(
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
-    _check(phase, optimizer)
-    arguments = _arguments(given := (tuple(inputs), dict(kwargs or {})), real=real)
+    _check(module, phase, optimizer)
+    arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
     with _workable(wrapped, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            twins = _arguments(given, real=real)
-            passed = record(parts, twins, training=True, meta=not real, loss=loss)
+            arguments = twins(given, real=real)
+            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(given, inference),
-            input=tuple(tuple(leaf.shape) for leaf in _tensors(given)),
+            input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
             params=sum(p.numel() for p in parts.parameters),
             trainable_params=sum(p.numel() for p in trainable),
             buffers=sum(b.numel() for b in parts.buffers),
@@ -81,17 +80,22 @@ def analyze(
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=_assumptions(inference, real=real, frozen=frozen),
+            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
             real=real,
             recording=passed,
         )
 
 
 def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
-    return module if real else settled(module, *_arguments(given, real=False))
+    return module if real else settled(module, *twins(given, real=False))
 
 
-def _check(phase: str, optimizer: str) -> None:
+def _check(module: Any, phase: str, optimizer: str) -> None:
+    if not isinstance(module, nn.Module):
+        raise UsageError(
+            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
+            " call a function in the forward of one"
+        )
     for kind, value, known in (
         ("phase", phase, PHASES),
         ("optimizer", optimizer, OPTIMIZERS),
@@ -100,48 +104,15 @@ def _check(phase: str, optimizer: str) -> None:
             raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
 
 
-def _tensors(inputs: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(inputs) if isinstance(leaf, Tensor)]
-
-
-def _arguments(given: Arguments, *, real: bool) -> Arguments:
-    """Twins of the inputs, because a network may write into its inputs."""
-    with torch.inference_mode(mode=False):
-        twin = _clone if real else on_meta
-        mapped: Arguments = tree_map_only(Tensor, twin, given)
-    return mapped
-
-
-def _clone(tensor: Tensor) -> Tensor:
-    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
-
-
 @contextlib.contextmanager
 def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
-    """A module that may be run and changed: a twin, or one on meta that is put back afterwards."""
-    parts = take_inventory(module)
-    if real:
-        yield take_inventory(copy_real(module))
-    elif not is_on_meta(parts):
-        yield take_inventory(copy_to_meta(module))
-    else:
-        with _restored(parts):
-            yield parts
-
-
-@contextlib.contextmanager
-def _restored(parts: Inventory) -> Iterator[None]:
-    modes = [(child, child.training) for child in parts.modules]
-    wishes = [(p, p.requires_grad, p.grad) for p in parts.parameters]
-    try:
-        yield
-    finally:
-        for child, mode in modes:
-            if child.training is not mode:
-                child.training = mode
-        for parameter, wish, gradient in wishes:
-            parameter.requires_grad_(wish)
-            parameter.grad = gradient
+    """A twin that may be run and changed, and random numbers that are put back afterwards."""
+    twin = copy_real(module) if real else copy_to_meta(module)
+    for child in twin.modules():
+        if isinstance(child, nn.TransformerEncoder):
+            child.use_nested_tensor = False  # padding counts as dense
+    with untouched.random_numbers(module):
+        yield take_inventory(twin)
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:
@@ -166,7 +137,7 @@ def _batch(given: Arguments, recording: Recording) -> int:
     first = given[0][0] if given[0] else None
     if isinstance(first, (list, tuple)):
         return len(first)
-    tensors = _tensors(given)
+    tensors = tensors_in(given)
     if not tensors or tensors[0].dim() < 2:
         return 1
     image = tensors[0].dim() == 3 and any(
@@ -222,7 +193,9 @@ def _uncounted(recording: Recording) -> dict[str, int]:
     return counts
 
 
-def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tuple[str, ...]:
+def _assumptions(
+    module: nn.Module, inference: Recording, *, real: bool, frozen: str | None
+) -> tuple[str, ...]:
     sentences = []
     if inference.assumed:
         names = ", ".join(sorted(inference.assumed))
@@ -235,4 +208,10 @@ def _assumptions(inference: Recording, *, real: bool, frozen: str | None) -> tup
             )
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
-    return tuple(sentences)
+    return (*sentences, *_left_out(untouched.count_hooks(module)))
+
+
+def _left_out(hooks: int) -> tuple[str, ...]:
+    """Functions reach whatever they like, so they are not called with tensors of a twin."""
+    said = f"{hooks} hooks of the module that are plain functions were not called"
+    return (said,) if hooks else ()

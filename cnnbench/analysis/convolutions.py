@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench.costs import Shape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from cnnbench.analysis.result import Analysis
 
@@ -43,20 +43,25 @@ def convolutions(analysis: Analysis) -> Iterator[Convolution]:
     """Every forward call in the order it ran."""
     names = analysis.recording.stack.names
     for row in analysis.recording.rows:
-        window = row.window
-        # Only convolutions know their groups and padding; pooling has a window of its own kind.
-        if row.backward or window is None or not window.source:
+        if row.backward or not row.plan.name.startswith("aten::convolution"):
             continue
-        unbatched = len(row.output) == len(window.kernel) + 1
+        source, weight, _, stride, padding, dilation, transposed, _, groups = row.arguments
+        kernel = tuple(weight.shape[2:])
+        unbatched = len(row.output) == len(kernel) + 1
         yield Convolution(
             layer=names[row.layer],
-            input=window.source,
+            input=tuple(source.shape),
             channels=row.output[0 if unbatched else 1],
-            kernel=window.kernel,
-            stride=window.stride,
-            padding=window.padding,
-            dilation=window.dilation,
-            groups=window.groups,
-            transposed=window.transposed,
+            kernel=kernel,
+            stride=_full(stride, len(kernel)),
+            padding=_full(padding, len(kernel)),
+            dilation=_full(dilation, len(kernel)),
+            groups=groups,
+            transposed=transposed,
             macs=row.macs,
         )
+
+
+def _full(values: Sequence[int], axes: int) -> Shape:
+    items = tuple(values)
+    return items * axes if len(items) == 1 else items

@@ -25,6 +25,7 @@ def convolution(
     padding: Sequence[int],
     dilation: Sequence[int],
     transposed: bool,
+    /,
     *_: Any,
 ) -> int:
     """``numel(out) Cin/g prod(k)``, transposed ``numel(in) Cout/g prod(k)``."""
@@ -48,6 +49,7 @@ def convolution_backward(
     output_padding: Any,
     groups: int,
     mask: Sequence[bool],
+    /,
 ) -> int:
     """Each requested gradient, of the input or the weight, costs one forward pass."""
     del out, bias_sizes, stride, padding, dilation, output_padding, groups
@@ -55,44 +57,34 @@ def convolution_backward(
     return positions.numel() * (weight.numel() // weight.shape[0]) * (int(mask[0]) + int(mask[1]))
 
 
-def mm(out: Tensor, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+def mm(out: Tensor, left: Tensor, right: Tensor, /, *_: Any, **__: Any) -> int:
     """Matrix times matrix (batched), or times vector: the length of the sum for every result."""
     del right
     return out.numel() * left.shape[-1]
 
 
-def addmm(out: Tensor, start: Tensor, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+def addmm(out: Tensor, start: Tensor, left: Tensor, right: Tensor, /, *_: Any, **__: Any) -> int:
     """``addmm``, ``baddbmm``, ``addmv``: the product after the first argument."""
     del start, right
     return out.numel() * left.shape[-1]
 
 
-def addbmm(out: Tensor, start: Tensor, left: Tensor, right: Tensor, *_: Any, **__: Any) -> int:
+def addbmm(out: Tensor, start: Tensor, left: Tensor, right: Tensor, /, *_: Any, **__: Any) -> int:
     """A sum of batched products."""
     del out, start
     return left.numel() * right.shape[-1]
 
 
-def dot(out: Tensor, left: Tensor, *_: Any) -> int:
+def dot(out: Tensor, left: Tensor, /, *_: Any) -> int:
     """One sum."""
     del out
     return left.numel()
 
 
-def linear(out: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
+def linear(out: Tensor, source: Tensor, weight: Tensor, /, *_: Any) -> int:
     """``linear`` where it is not decomposed."""
     del source
     return out.numel() * weight.shape[-1]
-
-
-def distances(out: Tensor, left: Tensor, *_: Any) -> int:
-    """Distances between vectors: the length of the sum for every result."""
-    return out.numel() * left.shape[-1]
-
-
-def affine_grid(out: Tensor, theta: Tensor, *_: Any) -> int:
-    """Every position times a matrix of ``axes x (axes + 1)``."""
-    return out.numel() * theta.shape[-1]
 
 
 def trilinear(
@@ -103,6 +95,7 @@ def trilinear(
     expand1: Sequence[int],
     expand2: Sequence[int],
     expand3: Sequence[int],
+    /,
     *_: Any,
 ) -> int:
     """``nn.Bilinear``: every element of the expanded product is accumulated once."""
@@ -121,14 +114,14 @@ def _expanded(shape: Sequence[int], axes: Sequence[int]) -> list[int]:
     return sizes
 
 
-def attention(out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> int:
+def attention(out: Any, query: Tensor, key: Tensor, value: Tensor, /, *_: Any, **__: Any) -> int:
     """``B H Nq Nk (dq + dv)``, unmasked."""
     del out
     per_pair = query.shape[-1] + value.shape[-1]
     return prod(query.shape[:-1]) * key.shape[-2] * per_pair
 
 
-def attention_backward(out: Any, gradient: Tensor, *rest: Any, **__: Any) -> int:
+def attention_backward(out: Any, gradient: Tensor, /, *rest: Any, **__: Any) -> int:
     """Twice the forward pass; the recomputation of scores in fused kernels is not counted."""
     del gradient
     return 2 * attention(out, *rest[:3])
@@ -144,6 +137,7 @@ def native_attention(
     qkv_weight: Tensor,
     qkv_bias: Tensor,
     proj_weight: Tensor,
+    /,
     *_: Any,
     **__: Any,
 ) -> int:
@@ -156,7 +150,7 @@ def native_attention(
 
 
 def encoder_layer(
-    out: Any, source: Tensor, width: int, heads: int, qkv_weight: Tensor, *rest: Any, **__: Any
+    out: Any, source: Tensor, width: int, heads: int, qkv_weight: Tensor, /, *rest: Any, **__: Any
 ) -> int:
     """``nn.TransformerEncoderLayer``'s fast path: attention and the two layers after it."""
     tensors = [item for item in rest if hasattr(item, "dim") and item.dim() == 2]
@@ -170,27 +164,86 @@ def encoder_layer(
 
 
 def recurrent(
-    out: Any, source: Tensor, weight_input: Tensor, weight_hidden: Tensor, *_: Any, **__: Any
+    out: Any, source: Tensor, weight_input: Tensor, weight_hidden: Tensor, /, *_: Any, **__: Any
 ) -> int:
     """OneDNN's recurrent layer: all gates at every step."""
     del out
     return source.shape[0] * source.shape[1] * (weight_input.numel() + weight_hidden.numel())
 
 
-def cudnn_recurrent(out: Any, source: Tensor, weights: Sequence[Tensor], *_: Any, **__: Any) -> int:
+def cudnn_recurrent(
+    out: Any, source: Tensor, weights: Sequence[Tensor], /, *_: Any, **__: Any
+) -> int:
     """CuDNN's stack of recurrent layers: every matrix at every step."""
     del out
     matrices = sum(weight.numel() for weight in weights if weight.dim() == 2)
     return source.shape[0] * source.shape[1] * matrices
 
 
-def deformable(out: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
+def recurrent_backward(
+    out: Any, source: Tensor, weight_input: Tensor, weight_hidden: Tensor, /, *_: Any, **__: Any
+) -> int:
+    """Gradients of the inputs and the weights, one forward pass each."""
+    return 2 * recurrent(out, source, weight_input, weight_hidden)
+
+
+def cudnn_recurrent_backward(
+    out: Any, source: Tensor, weights: Sequence[Tensor], /, *_: Any, **__: Any
+) -> int:
+    """Gradients of the inputs and the weights, one forward pass each."""
+    return 2 * cudnn_recurrent(out, source, weights)
+
+
+def time_batch_channels(out: Tensor, source: Tensor, weight: Tensor, /, *_: Any) -> int:
+    """``conv_tbc``: the weight is (k, Cin, Cout), the result (time, batch, Cout)."""
+    del source
+    return out.numel() * weight.shape[0] * weight.shape[1]
+
+
+def distances(out: Tensor, first: Tensor, /, *_: Any) -> int:
+    """``cdist``: every pair of rows accumulates one power of a difference per coordinate."""
+    return out.numel() * first.shape[-1]
+
+
+def distances_backward(out: Any, gradient: Tensor, first: Tensor, /, *_: Any) -> int:
+    """The gradient of one side: one term per pair and coordinate."""
+    del out
+    return gradient.numel() * first.shape[-1]
+
+
+def affine_grid(out: Tensor, theta: Tensor, /, *_: Any) -> int:
+    """Homogeneous positions times the matrices."""
+    return out.numel() * theta.shape[-1]
+
+
+def packed(out: Tensor, /, *arguments: Any, **_: Any) -> int:
+    """Quantised layers, whose weight is packed: one row of it for every result."""
+    weight = _unpacked(arguments)
+    return out.numel() * (weight.numel() // weight.shape[0])
+
+
+def packed_transposed(out: Tensor, source: Tensor, /, *arguments: Any, **_: Any) -> int:
+    """Quantised transposed convolutions: one row for every element of the input."""
+    del out
+    weight = _unpacked(arguments)
+    return source.numel() * (weight.numel() // weight.shape[0])
+
+
+def _unpacked(arguments: Sequence[Any]) -> Tensor:
+    holder = next(item for item in arguments if hasattr(item, "unpack"))
+    weight: Tensor = holder.unpack()[0]
+    return weight
+
+
+def deformable(out: Tensor, source: Tensor, weight: Tensor, /, *_: Any) -> int:
     """Deformable convolution: the contraction only, not the sampling (Dai et al. 2017)."""
     del source
     return out.numel() * (weight.numel() // weight.shape[0])
 
 
-def deformable_backward(out: Any, gradient: Tensor, source: Tensor, weight: Tensor, *_: Any) -> int:
+def deformable_backward(
+    out: Any, gradient: Tensor, source: Tensor, weight: Tensor, /, *_: Any
+) -> int:
     """Gradients of input and weight, one forward pass each."""
     del out, source
     return 2 * gradient.numel() * (weight.numel() // weight.shape[0])

@@ -26,25 +26,35 @@ class WrongInput(UsageError):
 def explain(
     error: Exception,
     stack: ModuleStack,
-    operator: str | None,
-    shapes: Sequence[tuple[int, ...]],
+    index: int,
+    operator: str | None = None,
+    shapes: Sequence[tuple[int, ...]] = (),
     *,
-    backward: bool = False,
+    real: bool,
 ) -> CnnbenchError:
-    """Turn an exception from inside a trace, of its ``backward`` pass perhaps, into ours."""
-    index = stack.stack[-1]
+    """Turn an exception from inside a trace into ours; it was raised at the place ``index``."""
     name, module = stack.names[index], stack.modules[index]
     layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if isinstance(error, (LookupError, AttributeError, NameError)):
+        reason = f"{type(error).__name__}: {reason}"
+    for fragments, sentence in _HOPELESS:
+        if any(fragment in str(error) for fragment in fragments):
+            return Unsupported(f"{layer} {sentence} ({reason})")
     if _needs_values(error):
         culprit = operator or _operator_in(reason)
+        if real:
+            return Unsupported(
+                f"{layer} cannot be analysed: operator {culprit} cannot run where operators are"
+                f" recorded ({reason}); count the network without it"
+            )
         return Unsupported(
             f"{layer} cannot be analysed without values: operator {culprit} has no meta form "
             f"({reason}); pass real=True (--real) to run it on real tensors"
         )
     if (known := remedy(reason)) is not None:
         return UsageError(f"{layer}: {known} ({reason})")
-    if backward:
+    if stack.in_backward:
         return Unsupported(
             f"the backward pass of {type(stack.modules[0]).__name__} fails: {reason}"
         )
@@ -66,6 +76,21 @@ _KNOWN = {
 def remedy(reason: str) -> str | None:
     """What is wrong and what helps, where torch's own message says only the first."""
     return next((text for sign, text in _KNOWN.items() if sign in reason), None)
+
+
+# Parts of messages, and what to do about it, whatever the tensors are.
+_HOPELESS = (
+    (("Found no NVIDIA driver", "not compiled with CUDA", "No CUDA GPUs are available"),
+     "asks for a device that is not here; create tensors on the device of the input (x.device)"),
+    (("BatchedTensorImpl",),
+     "runs under torch.vmap, whose tensors cannot be followed; call it on the whole batch"),
+    (("HigherOrderOperator",),
+     "uses torch.cond, flex_attention or the like, which cannot be recorded; count the network with"
+     " plain operators in its place"),
+    (("access storage of", "aten::_to_sparse", "aten::sparse", "SparseCPU", "NestedTensor"),
+     "works on sparse or nested tensors, whose storage cannot be followed; convert them with"
+     " to_dense() or to_padded_tensor() first"),
+)  # fmt: skip
 
 
 def _needs_values(error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cnnbench.analysis import receptive
 from cnnbench.costs import Field, LayerRow, OpRow, Totals
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from cnnbench.analysis.passes import Recording
+    from cnnbench.analysis.storages import Seen
     from cnnbench.analysis.trace import Raw
 
 
@@ -52,7 +53,7 @@ def add(left: Totals, right: Totals) -> Totals:
 
 def op_rows(recording: Recording) -> tuple[OpRow, ...]:
     """Every executed operator in order, views included."""
-    fields = receptive.follow(recording.rows, recording.inputs)
+    fields, _ = receptive.follow(recording.rows, recording.inputs, {})
     names = recording.stack.names
     return tuple(
         OpRow(
@@ -74,26 +75,51 @@ def op_rows(recording: Recording) -> tuple[OpRow, ...]:
 
 
 def layer_rows(recording: Recording) -> tuple[LayerRow, ...]:
-    """Every module in registration order, the network itself first."""
-    own: dict[tuple[int, bool], list[Raw]] = {}
-    for row in recording.rows:
-        own.setdefault((row.layer, row.backward), []).append(row)
-    forward = _inclusive(recording.stack.names, own, backward=False)
-    backward = _inclusive(recording.stack.names, own, backward=True)
+    """Every place of a module in registration order, the network itself first."""
+    stack = recording.stack
+    forward, backward = _own(recording, backward=False), _own(recording, backward=True)
+    sums = _inclusive(stack.names, forward), _inclusive(stack.names, backward)
     fields = _output_fields(recording)
-    seen: set[int] = set()
+    order = stack.places.in_order()
+    first = _first_owners(stack.modules, order)
     return tuple(
-        _row(recording, index, forward[index], backward[index], fields[index], seen)
-        for index in range(len(recording.stack.names))
-    )
+        _row(recording, place, _Sums(forward[place], backward[place], sums[0][place],
+                                     sums[1][place]), fields[place], first, position)
+        for position, place in enumerate(order)
+    )  # fmt: skip
 
 
-def _inclusive(
-    names: list[str], own: dict[tuple[int, bool], list[Raw]], *, backward: bool
-) -> list[Totals]:
-    """Totals of each module with its children's, children first."""
+class _Sums(NamedTuple):
+    """Sums of one place: its own operators, and with those of its children."""
+
+    own: Totals
+    own_backward: Totals
+    forward: Totals
+    backward: Totals
+
+
+def _own(recording: Recording, *, backward: bool) -> list[Totals]:
+    """What each place does itself."""
+    rows: list[list[Raw]] = [[] for _ in recording.stack.names]
+    for row in recording.rows:
+        if row.backward is backward:
+            rows[row.layer].append(row)
+    return [totals(own) for own in rows]
+
+
+def _first_owners(modules: list[nn.Module], order: list[int]) -> dict[int, int]:
+    """Parameter -> where in the order its first owner stands."""
+    first: dict[int, int] = {}
+    for position, place in enumerate(order):
+        for parameter in modules[place].parameters(recurse=False):
+            first.setdefault(id(parameter), position)
+    return first
+
+
+def _inclusive(names: list[str], own: list[Totals]) -> list[Totals]:
+    """Totals of each place with its children's, children first."""
     index = {name: place for place, name in enumerate(names)}
-    result = [totals(own.get((place, backward), ())) for place in range(len(names))]
+    result = list(own)
     for place in range(len(names) - 1, 0, -1):
         parent = names[place].rpartition(".")[0]
         result[index[parent]] = add(result[index[parent]], result[place])
@@ -101,13 +127,15 @@ def _inclusive(
 
 
 def _output_fields(recording: Recording) -> list[Field | None]:
-    """The receptive field of each module's output: that of the last operator before it returned."""
-    fields = receptive.follow(recording.rows, recording.inputs)
+    """The receptive field of each module's output when it returned."""
     stack = recording.stack
-    return [
-        fields[op] if calls and 0 <= op < len(fields) else None
-        for calls, op in zip(stack.calls, stack.output_op, strict=True)
-    ]
+    asked: dict[int, list[Seen]] = {}
+    for view, op in zip(stack.output_seen, stack.output_op, strict=True):
+        if view is not None:
+            asked.setdefault(op, []).append(view)
+    _, fields = receptive.follow(recording.rows, recording.inputs, asked)
+    looked = zip(stack.output_seen, stack.output_op, strict=True)
+    return [fields.get((view, op)) if view is not None else None for view, op in looked]
 
 
 _GEOMETRY = ("kernel_size", "stride", "padding", "dilation")
@@ -135,17 +163,15 @@ def _axes(module: nn.Module) -> int:
 def _row(
     recording: Recording,
     index: int,
-    forward: Totals,
-    backward: Totals,
+    sums: _Sums,
     field: Field | None,
-    seen: set[int],
+    first: dict[int, int],
+    position: int,
 ) -> LayerRow:
     stack = recording.stack
     module, name = stack.modules[index], stack.names[index]
     parameters = list(module.parameters())
-    own = list(module.parameters(recurse=False))
-    shared = sum(p.numel() for p in own if id(p) in seen)
-    seen.update(id(p) for p in own)
+    own = module.parameters(recurse=False)
     kernel, stride, padding, dilation = _geometry(module)
     groups = getattr(module, "groups", None)
     taken, given = stack.inputs[index], stack.outputs[index]
@@ -164,11 +190,13 @@ def _row(
         groups=groups if isinstance(groups, int) else None,
         params=sum(p.numel() for p in parameters),
         trainable_params=sum(p.numel() for p in parameters if p.requires_grad),
-        own_params=sum(p.numel() for p in own),
-        shared_params=shared,
+        own_params=sum(p.numel() for p in own if first[id(p)] == position),
+        shared_params=sum(p.numel() for p in parameters if first[id(p)] < position),
         buffers=sum(b.numel() for b in module.buffers()),
-        totals=forward,
-        backward=backward,
+        totals=sums.forward,
+        backward=sums.backward,
         activation_bytes=stack.output_bytes[index],
         field=field,
+        own=sums.own,
+        own_backward=sums.own_backward,
     )

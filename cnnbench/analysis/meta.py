@@ -19,6 +19,7 @@ from torch.nn.modules import batchnorm, conv
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from cnnbench.analysis.untouched import detach
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -143,12 +144,21 @@ def build_on_meta(build: Callable[[], nn.Module]) -> nn.Module:
     except (NotImplementedError, RuntimeError) as error:
         if "meta" not in str(error).lower():
             raise
-        raise Unsupported(
-            f"this network cannot be built without weights ({_first_line(error)}); "
-            "build it yourself and pass the module with real=True"
-        ) from error
+        module = _built_by_torch(build, error)
     _move_leftovers(module)
     return module
+
+
+def _built_by_torch(build: Callable[[], nn.Module], error: Exception) -> nn.Module:
+    """Where tables of real values meet weights on meta: everything on meta, as torch does it."""
+    try:
+        with META:
+            return build()
+    except Exception:  # noqa: BLE001 - the first attempt says more
+        raise Unsupported(
+            f"this network cannot be built without weights ({_first_line(error)}); "
+            "build it with them (--real, or pass the module with real=True)"
+        ) from error
 
 
 def _first_line(error: BaseException) -> str:
@@ -185,8 +195,13 @@ def on_meta(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
         kind: Any = type(tensor)
         return kind(requires_grad=tensor.requires_grad, device=META, dtype=tensor.data.dtype)  # type: ignore[no-any-return]
-    if tensor.layout is not torch.strided or tensor.is_quantized:
-        raise Unsupported(f"a tensor of layout {tensor.layout} has no meta form; use real=True")
+    if tensor.layout is not torch.strided or tensor.is_nested:
+        raise Unsupported(
+            f"a tensor of layout {tensor.layout} cannot be counted; pass a dense one"
+            " (to_dense(), to_padded_tensor())"
+        )
+    if tensor.is_quantized:
+        raise Unsupported("a quantised tensor has no meta form; pass real=True (--real)")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, requires_grad=tensor.requires_grad)
@@ -266,9 +281,11 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     try:
-        return copy.deepcopy(module, memo)
+        twin = copy.deepcopy(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
         raise Unsupported(
             f"{type(module).__name__} cannot be copied, and the original is never touched: "
             f"{_first_line(error)}"
         ) from error
+    detach(twin, memo)
+    return twin

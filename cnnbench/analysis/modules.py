@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import bisect
 import inspect
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
+from torch.nn.modules.conv import _ConvNd
 
+from cnnbench.analysis.places import Places
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -33,22 +37,28 @@ def first_tensor(value: Any) -> Tensor | None:
     return None
 
 
+# Sequence numbers from here on are autograd's own (UINT64_MAX, read as signed or not).
+_ACCUMULATION = 1 << 62
+
+
 @dataclass(frozen=True, slots=True)
 class Inventory:
     """The parts of a network, collected in one walk; each once by identity.
 
-    A module reachable by several paths is listed by its first, as ``named_modules`` does.
+    A module reachable by several paths is listed by its first, as ``named_modules`` does;
+    ``further`` holds the other paths.
     """
 
     names: list[str]
     modules: list[nn.Module]
     parameters: list[nn.Parameter]
     buffers: list[Tensor]
+    further: list[str]
 
 
 def take_inventory(module: nn.Module) -> Inventory:
     """Walk a network once instead of once each for parameters, buffers and modules."""
-    inventory = Inventory([], [], [], [])
+    inventory = Inventory([], [], [], [], [])
     _walk(module, "", inventory, set())
     return inventory
 
@@ -67,14 +77,12 @@ def _walk(module: nn.Module, name: str, found: Inventory, seen: set[int]) -> Non
                 tensors.append(tensor)  # type: ignore[arg-type]
     prefix = name + "." if name else ""
     for key, child in module._modules.items():  # noqa: SLF001
-        if child is not None and id(child) not in seen:
+        if child is None:
+            continue
+        if id(child) in seen:
+            found.further.append(prefix + key)
+        else:
             _walk(child, prefix + key, found, seen)
-
-
-def is_on_meta(parts: Inventory) -> bool:
-    """Whether there are tensors and every one of them is on meta."""
-    tensors = [*parts.parameters, *parts.buffers]
-    return bool(tensors) and all(tensor.is_meta for tensor in tensors)
 
 
 def set_training(module: nn.Module, *, training: bool) -> None:
@@ -108,28 +116,48 @@ def _takes_a_mode(module: nn.Module) -> bool:
 
 
 class ModuleStack:
-    """The path of the innermost running module, and the inputs and outputs of each module."""
+    """The place of the innermost running module, and the inputs and outputs of each place.
+
+    Attributes:
+        places: the paths by which modules are called; every list is by their number.
+        stack: the places at work, outermost first.
+        calls: of the forward pass.
+        inputs, outputs: shapes of the first tensor of the last call.
+        in_backward: modules that run now do so again, for a checkpoint.
+    """
 
     def __init__(self, inventory: Inventory) -> None:
-        named = self.names = inventory.names
-        self.modules = inventory.modules
-        self._index = {id(child): index for index, child in enumerate(inventory.modules)}
+        self.places = Places(inventory.names, inventory.modules, shared=bool(inventory.further))
+        self.names, self.modules = self.places.names, self.places.modules
         self.stack = [0]
-        self.calls = [0] * len(named)
-        self.inputs: list[Sequence[int] | None] = [None] * len(named)
-        self.outputs: list[Sequence[int] | None] = [None] * len(named)
-        self.output_bytes = [0] * len(named)
-        self.output_keys = [0] * len(named)
-        self.output_op = [0] * len(named)
+        self.calls: list[int] = []
+        self.inputs: list[Sequence[int] | None] = []
+        self.outputs: list[Sequence[int] | None] = []
+        self.output_bytes: list[int] = []
+        self.output_seen: list[Seen | None] = []
+        self.output_op: list[int] = []
+        self._make_room()
         self.now = 0
+        self.in_backward = False
         self._moments: list[int] = []
         self._owners: list[int] = []
+        self._failed: tuple[BaseException | None, int] = (None, 0)
         self._handles: list[Any] = []
+
+    def _make_room(self) -> None:
+        more = len(self.names) - len(self.calls)
+        for counts in (self.calls, self.output_bytes, self.output_op):
+            counts += [0] * more
+        self.output_seen += [None] * more
+        for shapes in (self.inputs, self.outputs):
+            shapes += [None] * more
 
     def __enter__(self) -> ModuleStack:
         self._handles = [
             torch_module.register_module_forward_pre_hook(self._entered),
-            torch_module.register_module_forward_hook(self._left),
+            torch_module.register_module_forward_hook(
+                self._left, with_kwargs=True, always_call=True
+            ),
         ]
         return self
 
@@ -138,33 +166,56 @@ class ModuleStack:
             handle.remove()
 
     def _entered(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        index = self._index.get(id(module), self.stack[-1])
-        self.stack.append(index)
+        place = self.places.of(module, self.stack)
+        if place is not None and place >= len(self.calls):
+            self._make_room()
+        self.stack.append(self.stack[-1] if place is None else place)
         self._mark()
-        if args:
-            first = args[0] if isinstance(args[0], Tensor) else first_tensor(args)
-            if first is not None:
-                self.inputs[index] = first.shape
-
-    def _left(self, module: nn.Module, args: Any, output: Any) -> None:
-        del args
-        index = self._index.get(id(module))
-        if index is None:
-            if len(self.stack) > 1:
-                self.stack.pop()
+        if place is None or self.in_backward:
             return
-        # If the network caught an exception of a module, the module's entry is still there: drop it
-        # too.
-        while len(self.stack) > 1 and self.stack.pop() != index:
-            pass
+        self.calls[place] += 1
+        first = first_tensor(args)
+        if first is not None:
+            self.inputs[place] = first.shape
+
+    def _left(self, module: nn.Module, args: Any, kwargs: Any, output: Any = None) -> None:
+        """After every call; after one that raised, torch passes neither keywords nor a result."""
+        place = self.stack.pop() if len(self.stack) > 1 else 0
+        if output is None:
+            self._note_failure(place)
         self._mark()
-        self.calls[index] += 1
+        if self.in_backward or not self.places.knows(module):
+            return
+        if kwargs and not args and (given := first_tensor(kwargs)) is not None:
+            self.inputs[place] = given.shape
         tensor = output if isinstance(output, Tensor) else first_tensor(output)
         if tensor is not None:
-            self.outputs[index] = tensor.shape
-            self.output_bytes[index] = tensor.nbytes
-            self.output_keys[index] = tensor.untyped_storage()._cdata  # noqa: SLF001
-            self.output_op[index] = self.now
+            self.outputs[place] = tensor.shape
+            self.output_bytes[place] = tensor.nbytes
+            self.output_seen[place] = seen(tensor)
+            self.output_op[place] = self.now
+
+    def _note_failure(self, place: int) -> None:
+        error = sys.exception()
+        if error is not None and error is not self._failed[0]:
+            self._failed = error, place
+
+    def failed_in(self, error: BaseException) -> int:
+        """The innermost place that an exception left."""
+        return self._failed[1] if error is self._failed[0] else self.stack[-1]
+
+    def begin_backward(self) -> None:
+        """From now on modules run only because a checkpoint calls them again."""
+        self.in_backward = True
+        self.stack[1:] = []
+
+    def unbatched(self, axes: int) -> bool:
+        """Whether a convolution took an input of that many axes, of which none was the batch."""
+        return any(
+            isinstance(module, _ConvNd) and shape is not None and len(shape) == axes
+            and axes == len(module.kernel_size) + 1
+            for module, shape in zip(self.modules, self.inputs, strict=True)
+        )  # fmt: skip
 
     def _mark(self) -> None:
         if torch.is_grad_enabled():
@@ -172,10 +223,26 @@ class ModuleStack:
             self._owners.append(self.stack[-1])
 
     def of_backward(self) -> int:
-        """The module whose forward call created the autograd node that is running."""
+        """The place whose forward call created the autograd node that is running.
+
+        A checkpoint runs modules again inside its node: then it is the innermost of them.
+        """
+        if len(self.stack) > 1:
+            return self.stack[-1]
         node = torch._C._current_autograd_node()  # noqa: SLF001
-        if node is None:
+        number = -1 if node is None else node._sequence_nr()  # noqa: SLF001
+        # Accumulating gradients has its own number, beyond every call.
+        if not 0 <= number < _ACCUMULATION:
             return 0
-        place = bisect.bisect_right(self._moments, node._sequence_nr()) - 1  # noqa: SLF001
-        # Gradient accumulation has its own number, beyond every call.
-        return self._owners[place] if 0 <= place < len(self._moments) - 1 else 0
+        place = bisect.bisect_right(self._moments, number) - 1
+        owner = self._owners[place] if place >= 0 else 0
+        if torch.is_grad_enabled():
+            self._hand_over(owner)
+        return owner
+
+    def _hand_over(self, owner: int) -> None:
+        """What a checkpointed function creates while it runs again belongs to the same place."""
+        if self._owners and self._owners[-1] != owner:
+            moment = torch._C._autograd._get_sequence_nr() - 1  # noqa: SLF001
+            self._moments.append(max(moment, self._moments[-1]))
+            self._owners.append(owner)

@@ -6,18 +6,19 @@ Knows how a phase runs a module, but not what is counted.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
+from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
+from cnnbench.analysis.storages import Seen, seen
 from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
 from cnnbench.errors import CnnbenchError, Unsupported
 
@@ -39,7 +40,7 @@ class Recording:
         rows: the executed operators in order.
         stack: the modules and their calls.
         assumed: data-dependent operators and the number of times their size was assumed.
-        inputs: spatial sizes of the network's inputs by storage key.
+        inputs: the network's, each with its first spatial axis.
         resident: bytes of parameters, buffers, and inputs with targets, each storage once.
         peak: of everything that was allocated, residents apart.
         peak_with_scratch: the same with what oneDNN is modelled to hold inside convolutions.
@@ -53,7 +54,7 @@ class Recording:
     rows: list[Raw]
     stack: ModuleStack
     assumed: dict[str, int]
-    inputs: dict[int, tuple[int, ...]]
+    inputs: list[tuple[Seen, int]]
     resident: tuple[int, int, int]
     peak: Peak
     peak_with_scratch: Peak
@@ -84,13 +85,16 @@ def record(
         set_training(module, training=training)
     stack = ModuleStack(parts)
     trace = Trace(stack, meta=meta, keep=keep)
-    tensors = [leaf for leaf in tree_leaves(given) if isinstance(leaf, Tensor)]
-    resident = (
-        trace.live.resident(parts.parameters),
-        trace.live.resident(parts.buffers),
-        trace.live.resident(tensors),
-    )
-    spatial = {t.untyped_storage()._cdata: tuple(t.shape[2:]) for t in tensors}  # noqa: SLF001
+    tensors = tensors_in(given)
+    with _explained(trace):
+        resident = (
+            trace.live.resident(parts.parameters),
+            trace.live.resident(parts.buffers),
+            trace.live.resident(tensors),
+        )
+        views = [seen(tensor) for tensor in tensors]
+    # Detectors take a list of pictures.
+    single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
@@ -107,7 +111,7 @@ def record(
         rows=trace.rows,
         stack=stack,
         assumed=trace.assumed,
-        inputs=spatial,
+        inputs=[(view, 1 if single or stack.unbatched(len(view.shape)) else 2) for view in views],
         resident=(*resident[:2], resident[2] + targets),
         peak=peak,
         peak_with_scratch=with_scratch,
@@ -124,27 +128,18 @@ def record(
 
 @contextlib.contextmanager
 def _explained(trace: Trace) -> Iterator[None]:
+    real = not trace.on_meta
     try:
         yield
     except CnnbenchError:
         raise
     except OperatorFailed as failure:
+        place = trace.stack.failed_in(failure)
         raise explain(
-            failure.error,
-            trace.stack,
-            failure.operator,
-            failure.shapes,
-            backward=trace.backward,
+            failure.error, trace.stack, place, failure.operator, failure.shapes, real=real
         ) from failure
-    except (
-        RuntimeError,
-        NotImplementedError,
-        AssertionError,
-        ValueError,
-        TypeError,
-        IndexError,
-    ) as error:
-        raise explain(error, trace.stack, None, (), backward=trace.backward) from error
+    except Exception as error:
+        raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
 
 
 def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> None:
@@ -152,19 +147,17 @@ def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | N
     if loss is not None:
         roots = [loss(output, inputs)]
     else:
-        leaves = [leaf for leaf in tree_leaves(_plain(output)) if isinstance(leaf, Tensor)]
-        roots = [leaf for leaf in leaves if leaf.requires_grad]
+        roots = [leaf for leaf in tensors_in(_plain(output)) if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
-    trace.backward = True
+    trace.stack.begin_backward()
     torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
 
 
 def _plain(output: Any) -> Any:
-    """The fields of output objects that pytree does not know (dataclasses)."""
-    if isinstance(output, (Tensor, dict, tuple, list)) or not hasattr(output, "__dict__"):
-        return output
-    return vars(output)
+    """The attributes of output objects that are no containers."""
+    known = isinstance(output, (Tensor, dict, tuple, list)) or is_dataclass(output)
+    return output if known or not hasattr(output, "__dict__") else vars(output)
 
 
 def _storage_bytes(tensors: list[Tensor]) -> int:

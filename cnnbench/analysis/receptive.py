@@ -1,217 +1,153 @@
-"""Receptive field and stride of feature maps, followed through the recorded operators.
+"""Receptive fields: which pixels of the input one element of a layer's result can depend on.
 
-Per spatial axis, a window of kernel ``k``, stride ``s``, dilation ``d`` turns (size, stride) into
-``(size + (k - 1) d stride, stride s)``. Source: Araujo, Norris, Sim, Distill 2019, "Computing
-Receptive Fields".
+Per spatial axis of the input:
 
-What is not followed: attention and other mixing of positions ends a field (``size is None``); gates
-computed from a global average (squeeze-and-excitation) are ignored, as in the papers' own figures.
+* the *size* is the extent, from the first to the last pixel, that one element depends on, and of
+  all elements the largest; a border cuts no field off: the picture is thought to go on;
+* the *stride* is the number of input pixels between neighbouring elements: a fraction after
+  upsampling, negative after a flip, ``None`` where elements have no places in the picture;
+* the *centre* is the middle of what the first element depends on: pixel 0 is the first.
+
+Everything: elements that depend on all positions at once, as after global pooling, a linear layer
+on a map, attention, a norm whose statistics are taken over positions, a Fourier transform, or a
+gate computed from such (squeeze-and-excitation). Pixels that strides leave over at edges count as
+read.
+Batch norm in training is followed as in inference, and nothing depends on the batch. The seam of a
+rotation and of circular padding is a border. What has no rule in ``field_table``, or cannot be
+followed through it, is *not known*.
+
+Nothing is recognised by pattern: elements of every tensor, views included, are followed by exact
+interval arithmetic (``reach``). For convolutions alone it is that of Araujo, Norris, Sim,
+"Computing Receptive Fields of Convolutional Neural Networks", Distill 2019.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import contextlib
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from cnnbench.costs import Field
+from cnnbench.analysis.field_rules import Operand
+from cnnbench.analysis.field_table import operands
+from cnnbench.analysis.reach import FAR, NotFollowed
+from cnnbench.analysis.storages import Seen, Storage
+from cnnbench.analysis.tracked import Tracked, begin, ended
+from cnnbench.costs import EVERYTHING, NOT_KNOWN, Field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from cnnbench.analysis.reach import Reach
     from cnnbench.analysis.trace import Raw
 
 
-class Window(NamedTuple):
-    """How an operator reads its input; ``sizes`` where input and output sizes determine it.
-
-    ``padding``, ``groups`` and the shape of the ``source`` are known of convolutions only.
-    """
-
-    kernel: tuple[int, ...] = ()
-    stride: tuple[int, ...] = ()
-    dilation: tuple[int, ...] = ()
-    transposed: bool = False
-    sizes: tuple[int, ...] = ()
-    padding: tuple[int, ...] = ()
-    groups: int = 1
-    source: tuple[int, ...] = ()
-
-
-def _full(values: Any, axes: int) -> tuple[int, ...]:
-    items = tuple(values) if isinstance(values, (list, tuple)) else (values,)
-    return items * axes if len(items) == 1 else items
-
-
-def _convolution(
-    source: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: Any,
-    output_padding: Any = (), groups: int = 1,
-) -> Window:  # fmt: skip
-    del bias, output_padding
-    kernel = tuple(weight.shape[2:])
-    axes = len(kernel)
-    return Window(
-        kernel,
-        _full(stride, axes),
-        _full(dilation, axes),
-        bool(transposed),
-        padding=_full(padding, axes),
-        groups=groups,
-        source=tuple(source.shape),
-    )
-
-
-def _max_pool(
-    source: Any, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, *_: Any
-) -> Window:
-    del padding
-    axes = source.dim() - 2
-    sizes = _full(kernel, axes)
-    return Window(sizes, _full(stride, axes) if stride else sizes, _full(dilation, axes))
-
-
-def _average_pool(source: Any, kernel: Any, stride: Any = (), *_: Any) -> Window:
-    axes = source.dim() - 2
-    sizes = _full(kernel, axes)
-    return Window(sizes, _full(stride, axes) if stride else sizes, (1,) * axes)
-
-
-def _resized(source: Any, *_: Any) -> Window:
-    return Window(sizes=tuple(source.shape[2:]))
-
-
-def _reduced(source: Any, axes: Any = None, *_: Any) -> Window:
-    count = source.dim()
-    gone = {axis % count for axis in axes or ()}
-    # A mean over channels keeps positions; over all spatial axes it is global.
-    spatial = tuple(source.shape[2:]) if gone & set(range(2, count)) or not axes else ()
-    return Window(sizes=spatial)
-
-
-WINDOWS: dict[str, Callable[..., Window]] = {
-    "aten::convolution": _convolution,
-    "aten::max_pool2d_with_indices": _max_pool,
-    "aten::max_pool3d_with_indices": _max_pool,
-    "aten::avg_pool1d": _average_pool,
-    "aten::avg_pool2d": _average_pool,
-    "aten::avg_pool3d": _average_pool,
-    "aten::_adaptive_avg_pool2d": _resized,
-    "aten::_adaptive_avg_pool3d": _resized,
-    "aten::adaptive_max_pool2d": _resized,
-    "aten::mean": _reduced,
-    "aten::upsample_nearest2d": _resized,
-    "aten::upsample_bilinear2d": _resized,
-    "aten::upsample_bicubic2d": _resized,
-    "aten::upsample_nearest3d": _resized,
-    "aten::upsample_trilinear3d": _resized,
-}
-
-_GLOBAL = Field(None, None)
-_MIXING = ("aten::bmm", "aten::baddbmm", "aten::_scaled_dot_product")
-
-
-@dataclass(frozen=True, slots=True)
-class _State:
-    """A field and the map it belongs to."""
-
-    field: Field
-    spatial: tuple[int, ...]
-
-
-def follow(rows: Iterable[Raw], inputs: dict[int, tuple[int, ...]]) -> list[Field | None]:
-    """The field of every row's result, in order.
+def follow(
+    rows: Sequence[Raw], inputs: Iterable[tuple[Seen, int]], asked: Mapping[int, Sequence[Seen]]
+) -> tuple[list[Field | None], dict[tuple[Seen, int], Field | None]]:
+    """The field of every row's first result, and of the tensors asked for.
 
     Args:
         rows: recorded operators in order.
-        inputs: spatial sizes of the network's inputs by storage key.
+        inputs: the network's, each with its first spatial axis.
+        asked: row -> tensors to be looked at when it is over.
     """
-    states: dict[int, _State] = {
-        key: _State(Field((1.0,) * len(spatial), (1.0,) * len(spatial)), spatial)
-        for key, spatial in inputs.items()
-        if spatial
+    storages = {
+        view.key: Storage(view, begin(view.shape, first))
+        for view, first in inputs
+        if first < len(view.shape)
     }
     fields: list[Field | None] = []
-    for row in rows:
-        state = None if row.backward else _next(row, states)
-        for key in row.writes:
-            if key in row.reads:
-                continue
-            if state is None:
-                states.pop(key, None)
-            else:
-                states[key] = state
-        fields.append(state.field if state is not None else None)
-    return fields
+    found: dict[tuple[Seen, int], Field | None] = {}
+    for number, row in enumerate(rows):
+        results = [] if row.backward else _step(row, storages)
+        fields.append(_field(results[0]) if results else None)
+        for view in asked.get(number, ()):
+            found[view, number] = _field(_read(view, storages))
+    if not rows:
+        # A network that returns its input.
+        found = {(view, 0): _field(_read(view, storages)) for view in asked.get(0, ())}
+    return fields, found
 
 
-def _next(row: Raw, states: dict[int, _State]) -> _State | None:
-    known = [states[key] for key in row.reads if key in states]
-    if not known:
+def _step(row: Raw, storages: dict[int, Storage]) -> Sequence[Tracked | None]:
+    """Follow one operator."""
+    results = _results(row, [_operand(value, storages) for value in row.arguments], storages)
+    for view, tracked in zip(row.results, results, strict=True):
+        storage = storages.get(view.key)
+        # What is given as out= has been there before, and may be a part of its storage.
+        fresh = view.key not in row.reads and not row.plan.outs
+        if fresh or (storage is None and tracked is not None):
+            storages[view.key] = Storage(view, tracked)
+        elif storage is not None and row.plan.rule.kind == "view":
+            storage.views[view.plain()] = tracked
+        elif storage is not None:
+            storages[view.key] = storage.written(view, tracked)
+    return results
+
+
+def _read(view: Seen, storages: Mapping[int, Storage]) -> Tracked | None:
+    storage = storages.get(view.key)
+    # Parameters and buffers are of no recorded operator.
+    return storage.read(view) if storage is not None else None
+
+
+def _operand(value: Any, storages: Mapping[int, Storage]) -> Any:
+    if isinstance(value, Seen):
+        return Operand(tuple(value.shape), _read(value, storages))
+    if type(value) is list:
+        return [_operand(item, storages) for item in value]
+    return value
+
+
+def _results(
+    row: Raw, arguments: list[Any], storages: Mapping[int, Storage]
+) -> Sequence[Tracked | None]:
+    """What the rule of an operator says of its results, or what is certain without one."""
+    others = [_read(view, storages) for view in row.keywords]
+    known = [one for one in (*(o.tracked for o in operands(arguments)), *others) if one is not None]
+    shapes = [tuple(view.shape) for view in row.results]
+    if not known or not shapes:
+        return [None] * len(shapes)
+    found: Sequence[Tracked | None] = ()
+    if row.plan.field is not None and not any(others):
+        # Arguments that a rule does not expect are no reason for a count to fail.
+        with contextlib.suppress(NotFollowed, TypeError, ValueError, IndexError, ArithmeticError):
+            found = row.plan.field(shapes, *arguments)
+    fits = [one is None or one.shape == shape for one, shape in zip(found, shapes, strict=False)]
+    return [
+        found[place] if place < len(fits) and fits[place] else ended(known, shape)
+        for place, shape in enumerate(shapes)
+    ]
+
+
+def _field(tracked: Tracked | None) -> Field | None:
+    if tracked is None:
         return None
-    state = _joined(known)
-    if state.field.size is None or row.plan.rule.kind == "view":
-        return state
-    if row.window is not None:
-        return _through(state, row.window, tuple(row.output))
-    if row.plan.name.startswith(_MIXING):
-        return replace(state, field=_GLOBAL)
-    if row.plan.rule.kind == "contraction" and not _per_position(state, row.output):
-        return replace(state, field=_GLOBAL)
-    return state
+    reaches = [one for one in tracked.reaches if one is not None]
+    if len(reaches) < len(tracked.reaches):
+        return NOT_KNOWN
+    widest = [one.widest(tracked.factors) for one in reaches]
+    sizes = tuple(size if size < FAR else None for size in widest)
+    if not any(sizes):
+        return EVERYTHING
+    first = [one.middle for one in reaches]
+    return Field(sizes, tuple(_stride(tracked, one) for one in reaches), tuple(first))
 
 
-def _joined(states: Sequence[_State]) -> _State:
-    """The widest of several inputs; global ones only if there are no others."""
-    local = [state for state in states if state.field.size is not None]
-    if not local:
-        return states[0]
-    if len(local) == 1:
-        return local[0]
-    axes = min(len(state.field.size or ()) for state in local)
-    size = tuple(max((state.field.size or ())[axis] for state in local) for axis in range(axes))
-    return replace(local[0], field=replace(local[0].field, size=size))
+def _stride(tracked: Tracked, one: Reach) -> float | None:
+    """Between neighbours along the axis on which it is largest, if several are in the picture."""
+    steps, last = [], 0
+    for dim in tracked.dims:
+        factors = range(last, last + len(dim))
+        last += len(dim)
+        moving = [factor for factor in factors if one.advance[factor]]
+        if moving:
+            # Neighbours in one window of attention read the same; those along another axis do too.
+            still = [f for f in factors if f > moving[-1] and not _moves(tracked, f)]
+            shared = prod(tracked.factors[factor] for factor in still)
+            steps.append(one.advance[moving[-1]] / (one.period(moving[-1]) * shared))
+    return max(steps, key=abs, default=None)
 
 
-def _per_position(state: _State, output: Sequence[int]) -> bool:
-    """Whether a linear layer ran at every position (channels last), not on a flattened map."""
-    positions = prod(state.spatial)
-    return positions > 1 and prod(output[:-1]) % positions == 0
-
-
-def _through(state: _State, window: Window, output: tuple[int, ...]) -> _State:
-    size, stride = state.field.size, state.field.stride
-    spatial = output[2:]
-    if size is None or stride is None:
-        return state
-    if not window.kernel:
-        return _resize(state, window.sizes, spatial)
-    if not len(size) == len(window.kernel) == len(window.stride):
-        return replace(state, field=_GLOBAL)
-    if window.transposed:
-        # Every output position sees ceil(k / s) input positions.
-        taps = [-(-k // s) for k, s in zip(window.kernel, window.stride, strict=True)]
-        grown = [a + (t - 1) * b for a, t, b in zip(size, taps, stride, strict=True)]
-        finer = [b / s for b, s in zip(stride, window.stride, strict=True)]
-        return _State(Field(tuple(grown), tuple(finer)), spatial)
-    grown = [
-        a + (k - 1) * d * b
-        for a, k, d, b in zip(size, window.kernel, window.dilation, stride, strict=True)
-    ]
-    coarser = [b * s for b, s in zip(stride, window.stride, strict=True)]
-    return _State(Field(tuple(grown), tuple(coarser)), spatial)
-
-
-def _resize(state: _State, before: tuple[int, ...], after: tuple[int, ...]) -> _State:
-    """Adaptive pooling, interpolation and means, determined by the sizes before and after."""
-    size, stride = state.field.size or (), state.field.stride or ()
-    if not before:
-        return state
-    if len(after) != len(before) or prod(after) == 1 or len(size) != len(before):
-        return _State(_GLOBAL, after)
-    scale = [old / new for old, new in zip(before, after, strict=True)]
-    # Downscaling by s reads ceil(s) positions, upscaling reads two neighbours.
-    taps = [
-        max(-(-old // new), 2 if old < new else 1) for old, new in zip(before, after, strict=True)
-    ]
-    grown = tuple(a + (t - 1) * b for a, t, b in zip(size, taps, stride, strict=True))
-    return _State(Field(grown, tuple(b * s for b, s in zip(stride, scale, strict=True))), after)
+def _moves(tracked: Tracked, factor: int) -> bool:
+    return any(one is not None and one.advance[factor] for one in tracked.reaches)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from cnnbench import cost_text
 from cnnbench.analysis import layers
 from cnnbench.analysis.passes import Recording
 from cnnbench.cost_json import cost_to_json
@@ -13,6 +14,8 @@ from cnnbench.costs import METHOD, CostReport, CostTotals
 from cnnbench.record import Cost
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from cnnbench.costs import LayerRow, OpRow
 
 
@@ -35,6 +38,22 @@ class Analysis(CostTotals):
     def layers(self) -> tuple[LayerRow, ...]:
         """Every module in registration order, the network itself first."""
         return layers.layer_rows(self.recording)
+
+    def frame(self, depth: int | None = None) -> pd.DataFrame:
+        """A row per layer; the rows add up to the network at every depth, leaves by default."""
+        import pandas as pd
+
+        return pd.DataFrame(cost_text.records(self, self.layers, depth))
+
+    def footer(self) -> str:
+        """The sizes below torchinfo's table, and the predicted peak that they are not."""
+        return "\n".join(cost_text.footer(self, self.layers))
+
+    def __repr__(self) -> str:
+        return cost_text.text(self, self.layers)
+
+    def _repr_html_(self) -> str:
+        return cost_text.as_html(self, self.layers)
 
     def cost(self) -> Cost:
         """The static facts that go into a record."""

@@ -1,8 +1,9 @@
 """The one table of operators: what each is, what it costs, and a fast rule for its shape.
 
 Keys are operator names without overload (``aten::add`` also stands for ``aten::add_``), or with one
-where overloads differ. Operators torch tags as pointwise need no row. Whatever has no rule is
-*uncounted* and reported by name.
+where overloads differ. Operators torch tags as pointwise need no row. An operator without a rule
+that may multiply, going by its name or because it is not torch's own, is *uncounted* and
+reported by name.
 """
 
 from __future__ import annotations
@@ -11,10 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from cnnbench.analysis import counts, elementwise, layer_shapes, shapes
+from cnnbench.analysis import counts, elementwise, layer_shapes, operators, shapes
 from cnnbench.analysis.elementwise import per_input, per_result
+from cnnbench.analysis.traffic import MOVING
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -53,22 +53,30 @@ class Rule:
     shape: Callable[..., Any] | None = None
 
 
-def _bias_of_convolution(out: Any, source: Any, weight: Any, bias: Any = None, *_: Any) -> int:
+def _bias_of_convolution(out: Any, source: Any, weight: Any, bias: Any = None, /, *_: Any) -> int:
     del source, weight
     return out.numel() if bias is not None else 0
 
 
-def _bias_of_addmm(out: Any, *_: Any, beta: float = 1, **__: Any) -> int:
+def _bias_of_addmm(out: Any, /, *_: Any, beta: float = 1, **__: Any) -> int:
     return out.numel() if beta else 0
 
 
 def _bias_of_deformable(
-    out: Any, source: Any, weight: Any, offset: Any, mask: Any, bias: Any, *_: Any
+    out: Any, source: Any, weight: Any, offset: Any, mask: Any, bias: Any, /, *_: Any
 ) -> int:
     del source, weight, offset, mask
     # torchvision always passes a bias; if there is none it passes zeros and still adds them
     return out.numel() if bias is not None else 0
 
+
+_PACKED = (
+    *(f"conv{axes}d{suffix}" for axes in (1, 2, 3)
+      for suffix in ("", "_relu", "_add", "_add_relu", "_dynamic")),
+    *(f"linear{suffix}" for suffix in (
+        "", "_relu", "_leaky_relu", "_tanh", "_dynamic", "_relu_dynamic", "_dynamic_fp16",
+        "_relu_dynamic_fp16")),
+)  # fmt: skip
 
 _CONTRACTIONS = {
     "aten::convolution": Rule(
@@ -95,13 +103,23 @@ _CONTRACTIONS = {
     "aten::linear": Rule("contraction", counts.linear, _bias_of_convolution),
     "aten::mkldnn_linear": Rule("contraction", counts.linear, _bias_of_convolution),
     "aten::_euclidean_dist": Rule("contraction", counts.distances),
-    "aten::_cdist_forward": Rule("contraction", counts.distances),
-    "aten::affine_grid_generator": Rule("contraction", counts.affine_grid),
     "aten::_trilinear": Rule("contraction", counts.trilinear),
     "aten::_native_multi_head_attention": Rule("contraction", counts.native_attention),
     "aten::_transformer_encoder_layer_fwd": Rule("contraction", counts.encoder_layer),
     "aten::mkldnn_rnn_layer": Rule("contraction", counts.recurrent),
     "aten::_cudnn_rnn": Rule("contraction", counts.cudnn_recurrent),
+    "aten::mkldnn_rnn_layer_backward": Rule("contraction", counts.recurrent_backward),
+    "aten::_cudnn_rnn_backward": Rule("contraction", counts.cudnn_recurrent_backward),
+    "aten::conv_tbc": Rule("contraction", counts.time_batch_channels, per_result(1)),
+    "aten::_cdist_forward": Rule("contraction", counts.distances),
+    "aten::_cdist_backward": Rule("contraction", counts.distances_backward),
+    "aten::affine_grid_generator": Rule("contraction", counts.affine_grid),
+    **{f"quantized::{name}": Rule("contraction", counts.packed) for name in _PACKED},
+    **{
+        f"quantized::conv_transpose{axes}d{suffix}": Rule("contraction", counts.packed_transposed)
+        for axes in (1, 2, 3)
+        for suffix in ("", "_dynamic")
+    },
     "torchvision::deform_conv2d": Rule("contraction", counts.deformable, _bias_of_deformable),
     "torchvision::_deform_conv2d_backward": Rule("contraction", counts.deformable_backward),
 }
@@ -194,6 +212,8 @@ _ACTIVATIONS = {
     "aten::glu": Rule("activation", flops=per_result(5)),
     "aten::_thnn_fused_lstm_cell": Rule("activation", flops=per_result(20)),
     "aten::_thnn_fused_gru_cell": Rule("activation", flops=per_result(15)),
+    "aten::_thnn_fused_lstm_cell_backward_impl": Rule("activation", flops=per_result(20)),
+    "aten::_thnn_fused_gru_cell_backward": Rule("activation", flops=per_result(15)),
 }
 
 _POOLINGS = {
@@ -280,38 +300,28 @@ _ARITHMETIC = {
             "amax", "amin", "max", "min", "argmax", "argmin", "prod", "any", "all", "cumsum",
             "cumprod", "logsumexp", "count_nonzero", "nll_loss_forward", "nll_loss2d_forward",
             "mse_loss", "binary_cross_entropy_with_logits", "nll_loss_backward",
-            "nll_loss2d_backward", "smooth_l1_loss", "aminmax",
+            "nll_loss2d_backward", "smooth_l1_loss", "aminmax", "huber_loss",
+            "binary_cross_entropy", "soft_margin_loss", "multi_margin_loss",
+            "multilabel_margin_loss_forward", "_ctc_loss", "nansum", "median", "norm", "dist",
         )
     },
+    **{
+        f"aten::{name}": Rule("arithmetic", flops=elementwise.transform)
+        for name in ("_fft_c2c", "_fft_r2c", "_fft_c2r")
+    },
+    **{
+        f"aten::{name}": Rule("arithmetic", flops=elementwise.bags)
+        for name in ("_embedding_bag", "_embedding_bag_forward_only")
+    },
+    "aten::linalg_cross": Rule("arithmetic", flops=per_result(3)),
+    "aten::linalg__powsum": Rule("arithmetic", flops=per_input(2)),
     "aten::var": Rule("arithmetic", flops=per_input(4)),
     "aten::var_mean": Rule("arithmetic", flops=per_input(4)),
     "aten::std": Rule("arithmetic", flops=per_input(4)),
     "torchvision::nms": Rule("arithmetic"),
 }  # fmt: skip
 
-_DATA_NAMES = (
-    # creates
-    "empty", "empty_strided", "empty_like", "zeros", "zeros_like", "ones", "ones_like", "full",
-    "full_like", "arange", "linspace", "eye", "scalar_tensor", "rand", "randn", "rand_like",
-    "randn_like", "randint", "randperm", "normal", "uniform", "random", "new_empty", "new_zeros",
-    "new_ones", "new_full", "new_empty_strided", "tril_indices", "triu_indices", "lift_fresh",
-    "fill", "zero", "_efficientzerotensor",
-    # moves
-    "clone", "copy", "_to_copy", "cat", "stack", "roll", "flip", "constant_pad_nd", "repeat",
-    "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d",
-    "replication_pad2d", "replication_pad3d", "reflection_pad2d_backward",
-    "replication_pad2d_backward", "pixel_shuffle", "pixel_unshuffle", "native_channel_shuffle",
-    "channel_shuffle", "im2col", "col2im", "tril", "triu", "where", "masked_fill", "index",
-    "index_select", "index_put", "_index_put_impl", "index_add", "index_copy", "gather",
-    "scatter", "scatter_add", "masked_select", "masked_scatter", "nonzero", "sort", "topk",
-    "embedding", "embedding_dense_backward", "as_strided", "resize_as",
-    "select_backward", "slice_backward",
-    "select_scatter", "slice_scatter", "unfold_backward", "unique_dim", "_unique2",
-    "repeat_interleave", "resize", "set", "take", "one_hot", "_local_scalar_dense", "bucketize",
-    "_unsafe_index", "split_with_sizes_copy", "max_unpool2d",
-    "value_selecting_reduction_backward", "_assert_async", "equal", "is_same_size",
-)  # fmt: skip
-_DATA = {f"aten::{name}": Rule("data") for name in _DATA_NAMES}
+_DATA = {f"aten::{name}": Rule("data") for name in MOVING}
 _DATA["aten::clone"] = Rule("data", shape=shapes.clone)
 _DATA["aten::cat"] = Rule("data", shape=shapes.cat)
 _DATA["aten::empty"] = Rule("data", shape=shapes.empty)
@@ -339,14 +349,9 @@ RULES: dict[str, Rule] = {
 }
 
 _VIEW = Rule("view")
+# Pointwise operators, and those of torch's own that cannot multiply.
 _POINTWISE = Rule("arithmetic", flops=per_result(1))
 UNKNOWN = Rule("unknown")
-
-
-def full_name(operator: OpOverload) -> str:
-    """``aten::add.Tensor``; a default overload has no suffix."""
-    name: str = operator.name()  # type: ignore[no-untyped-call]
-    return name
 
 
 def register_rule(operator: str | OpOverload, macs: Callable[..., int]) -> None:
@@ -361,7 +366,9 @@ def register_rule(operator: str | OpOverload, macs: Callable[..., int]) -> None:
 
     Example: ``register_rule("mylib::my_mm", lambda out, a, b: out.numel() * a.shape[-1])``
     """
-    name = (operator if isinstance(operator, str) else full_name(operator)).replace("::", ".", 1)
+    name = (operator if isinstance(operator, str) else operators.full_name(operator)).replace(
+        "::", ".", 1
+    )
     namespace, _, rest = name.partition(".")
     key = f"{namespace}::{rest.removesuffix('.default')}"
     if key in RULES and RULES[key].macs is not None:
@@ -380,7 +387,7 @@ _PLAIN_OVERLOADS = frozenset({"default", "Tensor", "Scalar", "dim", "dim_IntList
 
 def rule_for(operator: OpOverload) -> Rule:
     """The rule of an operator; ``UNKNOWN`` if it has none."""
-    name = full_name(operator)
+    name = operators.full_name(operator)
     base = name.partition(".")[0]
     # "add_" computes what "add" computes; "_foreach"-like names keep their leading underscore.
     functional = base.removesuffix("_")
@@ -388,12 +395,6 @@ def rule_for(operator: OpOverload) -> Rule:
     for key in (name, base, f"{functional}.{overload}", functional):
         if key in RULES:
             return RULES[key]
-    if _is_view(operator) or torch.Tag.inplace_view in operator.tags:
+    if operators.is_view(operator):
         return _VIEW
-    return _POINTWISE if torch.Tag.pointwise in operator.tags else UNKNOWN
-
-
-def _is_view(operator: OpOverload) -> bool:
-    """Whether its results alias an argument without being written to."""
-    aliases = [result.alias_info for result in operator._schema.returns]  # noqa: SLF001
-    return bool(aliases) and all(alias is not None and not alias.is_write for alias in aliases)
+    return UNKNOWN if operators.may_multiply(operator) else _POINTWISE

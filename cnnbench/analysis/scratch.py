@@ -92,6 +92,7 @@ def convolution(
     transposed: bool,
     output_padding: Any,
     groups: int,
+    /,
 ) -> int:
     """Bytes beyond input and result at the worst moment of a forward convolution."""
     del bias, padding, dilation, output_padding
@@ -119,6 +120,7 @@ def convolution_backward(
     output_padding: Any,
     groups: int,
     mask: Sequence[bool],
+    /,
 ) -> int:
     """Bytes beyond arguments and results; the input's gradient comes first, then the weight's."""
     del bias_sizes, padding, dilation, output_padding

@@ -6,7 +6,7 @@ are raw facts, which ``result`` turns into tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +15,14 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
-from cnnbench.analysis import receptive, rules, shapes
+from cnnbench.analysis import operators, rules, shapes
 from cnnbench.analysis.dynamic import assumed
+from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
 from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
+from cnnbench.analysis.storages import Seen, seen
+from cnnbench.analysis.traffic import TRAFFIC
 
 if TYPE_CHECKING:
     from torch._ops import OpOverload
@@ -35,13 +38,18 @@ class TracePlan:
     name: str
     rule: rules.Rule
     shape: Callable[..., Any] | None
-    window: Callable[..., receptive.Window] | None
+    field: Callable[..., Any] | None
     scratch: Callable[..., int] | None
+    traffic: Callable[[Any, Sequence[Any]], tuple[int, int]] | None
+    outs: tuple[str, ...]
     composite: bool
 
 
 class Raw(NamedTuple):
-    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order."""
+    """One executed operator; ``reads`` and ``writes`` are storage keys, valid only in order.
+
+    ``arguments``, tensors among ``keywords``, and ``results`` are of forward operators only.
+    """
 
     plan: TracePlan
     layer: int
@@ -54,7 +62,9 @@ class Raw(NamedTuple):
     reads: tuple[int, ...]
     writes: tuple[int, ...]
     output: tuple[int, ...] | torch.Size
-    window: receptive.Window | None
+    arguments: list[Any]
+    keywords: list[Seen]
+    results: list[Seen]
 
 
 class OperatorFailed(Exception):
@@ -73,16 +83,22 @@ _IN_PLACE_KINDS = frozenset({"activation", "arithmetic"})
 def make_plan(func: OpOverload) -> TracePlan:
     """Look everything up that depends on the operator alone."""
     rule = rules.rule_for(func)
-    name = rules.full_name(func)
+    name = operators.full_name(func)
     base = name.partition(".")[0]
     shape = rule.shape if rules.has_shape_rule(func, rule) else None
     if base.endswith("_") and not base.endswith("__"):
         shape = shapes.in_place if shape is not None and rule.kind in _IN_PLACE_KINDS else None
-    composite = rule is rules.UNKNOWN and torch._C._dispatch_has_kernel_for_dispatch_key(  # noqa: SLF001
-        name, "CompositeImplicitAutograd"
-    )
+    composite = rule is rules.UNKNOWN and operators.is_composite(func)
     return TracePlan(
-        str(func), name, rule, shape, receptive.WINDOWS.get(base), SCRATCH.get(base), composite
+        str(func),
+        name,
+        rule,
+        shape,
+        field_rule(func),
+        SCRATCH.get(base),
+        None if rule.kind == "view" else TRAFFIC.get(base),
+        operators.results_given(func),
+        composite,
     )
 
 
@@ -101,7 +117,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = Liveness()
         self.rows: list[Raw] = []
         self.assumed: dict[str, int] = {}
-        self.backward = False
         self.on_meta = meta
         self._keep = keep
         self._plans: dict[OpOverload, TracePlan] = {}
@@ -158,36 +173,25 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, plan: TracePlan, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
     ) -> None:
         rule = plan.rule
+        if plan.outs:
+            kwargs = {name: value for name, value in kwargs.items() if name not in plan.outs}
         self.live.now = self.stack.now = number = len(self.rows)
         reads, read_bytes = _touched(args)
         if kwargs:
             more, more_bytes = _touched(kwargs.values())
             reads, read_bytes = reads + more, read_bytes + more_bytes
-        shape: tuple[int, ...] | torch.Size = ()
-        written = 0
-        if isinstance(out, Tensor):
-            shape = out.shape
-            writes = [out.untyped_storage()._cdata]  # noqa: SLF001
-            self.live.born(out)
-            if rule.kind != "view":
-                written = out.nbytes
-        else:
-            writes = []
-            for item in _tensors_of(out):
-                if not writes:
-                    shape = item.shape
-                writes.append(item.untyped_storage()._cdata)  # noqa: SLF001
-                self.live.born(item)
-                if rule.kind != "view":
-                    written += item.nbytes
+        results = [out] if isinstance(out, Tensor) else _tensors_of(out)
+        for item in results:
+            self.live.born(item)
+        written = sum(item.nbytes for item in results)
         if rule.kind == "view":
-            read_bytes = 0
+            read_bytes = written = 0
+        elif plan.traffic is not None:
+            read_bytes, written = plan.traffic(out, args)
         if plan.scratch is not None:
             self.live.scratch(plan.scratch(out, *args, **kwargs))
         self.live.now = number + 1
-        # Rules take the result first, under this very name.
-        kwargs = {name: value for name, value in kwargs.items() if name != "out"}
-        backward = self.backward
+        backward = self.stack.in_backward
         self.rows.append(
             Raw(
                 plan,
@@ -199,9 +203,13 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 read_bytes,
                 written,
                 tuple(reads),
-                tuple(writes),
-                shape,
-                plan.window(*args) if plan.window is not None else None,
+                tuple(item.untyped_storage()._cdata for item in results),  # noqa: SLF001
+                results[0].shape if results else (),
+                [] if backward else seen(args),
+                []
+                if backward
+                else [seen(one) for one in kwargs.values() if isinstance(one, Tensor)],
+                [] if backward else [seen(one) for one in results],
             )
         )
 

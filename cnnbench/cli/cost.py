@@ -14,7 +14,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
-from cnnbench.report import FORMATS, cost, render
+from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
 from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
@@ -40,6 +40,7 @@ Examples:
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
+  cnnbench cost vgg16 --layers --footer
   cnnbench cost vit_b_16 --ops
   cnnbench cost resnet50 mobilenet_v2 --cross-check
   cnnbench cost tag:lecture --format json
@@ -56,6 +57,7 @@ Examples:
 @click.option("--sort", metavar="COLUMN", help="Sort layers or operators by a column.")
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows.")
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
+@click.option("--footer", is_flag=True, help="Close with the sizes that torchinfo prints.")
 @click.option(
     "--real", is_flag=True, help="Run on real tensors, for networks whose shapes depend on values."
 )
@@ -69,6 +71,7 @@ def command(
     sort: str | None,
     top: int | None,
     columns: tuple[str, ...],
+    footer: bool,
     real: bool,
     view: View,
     who: str,
@@ -83,14 +86,18 @@ def command(
     as_json = view.kind == "json"
     if columns and as_json:
         raise UsageError("--columns and JSON are mutually exclusive: JSON has every column")
-    found = _ask(grid, rows, who, real=real)
+    if footer and view.kind not in FOR_PEOPLE:
+        raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
+    found = _ask(grid, rows, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if failed and len(found) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
     if as_json:
         view.write(_json(found, rows))
     else:
-        view.write(render(cost.only(_table(found, rows, depth, sort, top), columns), view.kind))
+        table = _table(found, rows, depth, sort, top)
+        shown = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
+        view.write(render(cost.with_footer(shown, found) if footer else shown, view.kind))
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
@@ -103,7 +110,9 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
             raise UsageError(f"--{name} goes with {' or '.join(f'--{one}' for one in needed)}")
 
 
-def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostReport | NotCounted]:
+def _ask(
+    grid: Grid, rows: str | None, who: str, *, real: bool, footer: bool
+) -> list[CostReport | NotCounted]:
     names = suite.select(grid.models)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
     requests = [
@@ -117,7 +126,7 @@ def _ask(grid: Grid, rows: str | None, who: str, *, real: bool) -> list[CostRepo
             optimizer=optimizer,
             settings=grid.kept(phase),
             real=real,
-            rows=rows in {"layers", "ops"},
+            rows=footer or rows in {"layers", "ops"},
             crosscheck=rows == "crosschecks",
         )
         for name in names

@@ -127,8 +127,11 @@ def pool_output(
     step = kernel if stride is None else stride
     if padding > kernel // 2:
         raise UsageError(f"padding {padding} is more than half of kernel {kernel}")
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    if ceil and -step < span < 0 < min(size, kernel, step, dilation):
+        return 1  # one window that ends outside
     floored = conv_output(size, kernel, stride=step, padding=padding, dilation=dilation)
-    rest = (size + 2 * padding - dilation * (kernel - 1) - 1) % step
+    rest = span % step
     starts_inside = floored * step < size + padding
     return floored + 1 if ceil and rest and starts_inside else floored
 

@@ -9,8 +9,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from cnnbench import units
-from cnnbench.costs import CostReport, CostTotals, CrossCheck, Field, LayerRow, NotCounted, Totals
+from cnnbench import cost_text, units
+from cnnbench.costs import (
+    CostReport,
+    CostTotals,
+    CrossCheck,
+    Field,
+    LayerRow,
+    NotCounted,
+    Totals,
+    adding_up,
+)
 from cnnbench.errors import UnknownName
 from cnnbench.report.table import Column, Table
 
@@ -22,10 +31,15 @@ Columns = tuple[tuple[Column, Callable[[Row], Any]], ...]
 
 @dataclass(frozen=True)
 class _LayerShare:
-    """A layer and its share of the network's multiply-accumulates."""
+    """A layer, its share of the network's multiply-accumulates, and whether the phase trains."""
 
     row: LayerRow
     share: float
+    trains: bool
+
+    def backward(self, value: int) -> int | None:
+        """A count of the backward pass, if there is one."""
+        return value if self.trains else None
 
 
 @dataclass(frozen=True)
@@ -67,11 +81,27 @@ _LAYERS: Columns[_LayerShare] = (
     (Column("params", "params", "whole"), lambda one: one.row.params),
     (Column("mult_adds", "mult-adds", "whole"), lambda one: one.row.totals.mult_adds),
     (Column("macs", "MACs", "whole"), lambda one: one.row.totals.macs),
+    (Column("backward_macs", "backward MACs", "whole"),
+     lambda one: one.backward(one.row.backward.macs)),
     (Column("share", "share", "fraction"), lambda one: one.share),
     (Column("activation_bytes", "activation", "bytes"), lambda one: one.row.activation_bytes),
     (Column("field", "receptive field"), lambda one: one.row.field),
-    (Column("calls", "calls", "whole"), lambda one: one.row.totals.calls),
-)
+    (Column("calls", "calls", "whole"), lambda one: one.row.calls),
+    (Column("flops", "FLOPs", "whole"), lambda one: one.row.totals.flops),
+    (Column("elementwise_flops", "element-wise FLOPs", "whole"),
+     lambda one: one.row.totals.elementwise_flops),
+    (Column("read_bytes", "read", "bytes"), lambda one: one.row.totals.read_bytes),
+    (Column("written_bytes", "written", "bytes"), lambda one: one.row.totals.written_bytes),
+    (Column("backward_read_bytes", "backward read", "bytes"),
+     lambda one: one.backward(one.row.backward.read_bytes)),
+    (Column("backward_written_bytes", "backward written", "bytes"),
+     lambda one: one.backward(one.row.backward.written_bytes)),
+)  # fmt: skip
+# Too wide for a terminal: shown in CSV, and where somebody asks for them.
+_ON_REQUEST = frozenset(
+    {"flops", "elementwise_flops", "read_bytes", "written_bytes", "backward_read_bytes",
+     "backward_written_bytes"}
+)  # fmt: skip
 
 _OPS: Columns[_OperatorSum] = (
     (Column("name", "operator"), lambda one: one.name),
@@ -139,25 +169,30 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
 
 
 def layers(found: Found, depth: int | None, sort: str | None, top: int | None) -> Table:
-    """A row per layer: all leaves, or with a depth everything down to it.
+    """A row per layer: all leaves, or with a depth everything down to it; they add up.
 
     Raises:
         UnknownName: there is no such column to sort by.
     """
 
     def rows(one: CostReport) -> list[_LayerShare]:
-        shown = [row for row in one.layers or () if _shown(row, depth)]
-        return [_LayerShare(row, row.share(one.totals.macs)) for row in shown]
+        trains = one.totals.backward is not None
+        return [
+            _LayerShare(row, row.share(one.totals.forward.macs), trains)
+            for row in adding_up(one.layers or (), depth)
+        ]
 
-    return _table(found, _LAYERS, rows, sort, top)
+    table = _table(found, _LAYERS, rows, sort, top)
+    sums = [_sums(one) for one in found if isinstance(one, CostReport)]
+    return replace(table, captions=(*table.captions, *(sums if len(sums) == 1 else ())))
 
 
-def _shown(row: LayerRow, depth: int | None) -> bool:
-    if not row.totals.calls:
-        return False
-    if depth is None:
-        return row.leaf and bool(row.depth or row.params)
-    return row.depth == depth or (row.depth < depth and row.leaf)
+def _sums(one: CostReport) -> str:
+    parts = {"params": one.totals.params, "MACs": one.totals.forward.macs}
+    if one.totals.backward is not None:
+        parts["backward MACs"] = one.totals.backward.macs
+    listed = [f"{count} {name}" for name, count in parts.items()]
+    return f"all rows, not only the first, add up to {', '.join(listed)}"
 
 
 def ops(found: Found, sort: str | None, top: int | None) -> Table:
@@ -185,6 +220,18 @@ def _by_operator(one: CostReport) -> list[_OperatorSum]:
         table[name] = replace(row, sums=sums)
     total = sum(row.sums.macs for row in table.values())
     return [replace(row, share=row.sums.macs / total if total else 0.0) for row in table.values()]
+
+
+def with_footer(table: Table, found: Found) -> Table:
+    """The table with the sizes that torchinfo prints below its own."""
+    many = len(found) > 1
+    notes = [
+        f"{one.name}: {line}" if many else line
+        for one in found
+        if isinstance(one, CostReport)
+        for line in cost_text.footer(one.totals, one.layers or ())
+    ]
+    return replace(table, notes=(*table.notes, *notes))
 
 
 def crosschecks(found: Found) -> Table:
@@ -225,22 +272,38 @@ def _table(
     return Table(shown, tuple(lines), _captions(found), notes(found))
 
 
-def only(table: Table, names: Sequence[str]) -> Table:
-    """These columns of a table, in this order; every column if none is named.
+def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Table:
+    """These columns of a table, by name or heading, in this order; if none is named the usual ones.
 
     Raises:
         UnknownName: there is no such column.
     """
-    places = {column.name: place for place, column in enumerate(table.columns)}
-    for name in names:
-        if name not in places:
-            raise UnknownName("column", name, places)
-    chosen = [places[name] for name in names] or list(places.values())
+    columns = table.columns
+    chosen = [columns.index(_named(word, columns)) for word in words] or [
+        place
+        for place, column in enumerate(columns)
+        if not for_people or (column.name not in _ON_REQUEST and not _is_empty(table, place))
+    ]
     return replace(
         table,
-        columns=tuple(table.columns[place] for place in chosen),
+        columns=tuple(columns[place] for place in chosen),
         rows=tuple(tuple(row[place] for place in chosen) for row in table.rows),
     )
+
+
+def _is_empty(table: Table, place: int) -> bool:
+    return bool(table.rows) and table.columns[place].name.startswith("backward") and all(
+        row[place] is None for row in table.rows
+    )  # fmt: skip
+
+
+def _named(word: str, columns: Sequence[Column]) -> Column:
+    """The column of a name or of the heading that tables print."""
+    for column in columns:
+        if word.casefold() in (column.name.casefold(), column.title.casefold()):
+            return column
+    names = [column.name for column in columns]
+    raise UnknownName("column", word, names, f"(columns: {', '.join(names)})")
 
 
 def _captions(found: Found) -> tuple[str, ...]:
@@ -254,10 +317,7 @@ def _ordered(
     rows: Sequence[Row], columns: Columns[Row], sort: str | None, top: int | None
 ) -> Sequence[Row]:
     if sort is not None:
-        known = {column.name: value for column, value in columns}
-        if sort not in known:
-            raise UnknownName("column", sort, known)
-        by = known[sort]
+        by = dict(columns)[_named(sort, [column for column, _ in columns])]
         numbers = all(isinstance(by(row), (int, float, type(None))) for row in rows)
         # Numbers from large to small, because that is what one looks for; text as in a dictionary.
         rows = sorted(rows, key=lambda row: (by(row) or 0) if numbers else str(by(row)),
@@ -267,13 +327,21 @@ def _ordered(
 
 def _cell(value: Any) -> Any:
     if isinstance(value, Field):
-        return _shape(tuple(f"{size:g}" for size in value.size)) if value.size else "everything"
+        return _field(value)
     if isinstance(value, Mapping):
         return _counts(value)
     if isinstance(value, tuple):
         nested = value and isinstance(value[0], tuple)
         return ", ".join(map(_shape, value)) if nested else _shape(value)
     return value
+
+
+def _field(value: Field) -> str:
+    if not value.known:
+        return "not known"
+    if value.size is None:
+        return "everything"
+    return _shape(["all" if size is None else f"{size:g}" for size in value.size])
 
 
 def _shape(value: Sequence[Any]) -> str:

@@ -225,10 +225,13 @@ def layer_costs(request: CountLayers, talk: Talk) -> None:
 def costs_of(counted: Analysis) -> tuple[LayerCost, ...]:
     """A row per module that runs operators itself."""
     table: dict[str, dict[str, int]] = {}
+    # A module that several parents share is one module to the clocks, under its first path.
+    places = counted.recording.stack.places
+    first = {name: places.first_name(place) for place, name in enumerate(places.names)}
     for op in counted.ops:
         if op.kind == "view":
             continue
-        row = table.setdefault(op.layer, {})
+        row = table.setdefault(first[op.layer], {})
         moved = op.read_bytes + op.written_bytes
         for name, value in (
             (f"{op.direction}_macs", op.macs),

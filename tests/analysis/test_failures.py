@@ -131,3 +131,99 @@ def test_an_exception_the_network_catches_does_not_confuse_layers():
     assert rows["right"].totals.macs == 16
     assert rows["wrong"].totals.macs == 0
     assert rows[""].totals.macs == 16
+
+
+class Calling(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+def _driver_is_missing(self, x):
+    raise RuntimeError("Found no NVIDIA driver on your system.\nPlease check.")
+
+
+# What runs neither on meta nor on real tensors names a remedy that works, and never real=True.
+HOPELESS = {
+    "sparse": (lambda s, x: torch.sparse.mm(x.to_sparse(), s.layer.weight), "to_dense"),
+    "vmap": (lambda s, x: torch.vmap(s.layer)(x), "vmap.*whole batch"),
+    "cond": (lambda s, x: torch.cond(x.sum() > 0, s.layer, s.layer, (x,)), "torch.cond.*plain"),
+    "driver": (_driver_is_missing, r"device that is not here.*x\.device"),
+    "bug": (lambda s, x: {}["key"], "KeyError: 'key'"),
+}
+
+
+@pytest.mark.parametrize("case", HOPELESS)
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_what_cannot_be_counted_at_all_says_so_in_one_line(case, real):
+    function, message = HOPELESS[case]
+
+    with pytest.raises(UsageError, match=message) as refused:
+        analyze(Calling(function), (torch.ones(2, 4),), real=real)
+
+    assert "real=True" not in str(refused.value)
+    assert len(str(refused.value).splitlines()) == 1
+
+
+def _through_numpy(self, x):
+    return self.layer(torch.from_numpy(x.detach().numpy()))
+
+
+@pytest.mark.parametrize(
+    ("module", "given"),
+    [
+        (Calling(_through_numpy), torch.ones(2, 4)),
+        (
+            Calling(lambda self, x: self.layer(x.data)),
+            nn.utils.rnn.pack_sequence([torch.ones(2, 4), torch.ones(1, 4)]),
+        ),
+    ],
+)
+def test_what_needs_real_tensors_says_so_and_runs_with_them(module, given):
+    with pytest.raises(Unsupported, match="real=True"):
+        analyze(module, (given,))
+
+    assert analyze(module, (given,), real=True).macs > 0
+
+
+def test_sparse_inputs_name_the_way_out():
+    with pytest.raises(Unsupported, match="to_dense"):
+        analyze(nn.Linear(4, 4), (torch.ones(2, 4).to_sparse(),))
+
+
+def test_a_batch_of_one_in_training_is_offered_a_batch_of_two():
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(3))
+
+    with pytest.raises(UsageError, match=r"layer '1' \(BatchNorm2d\).*--batch 2"):
+        analyze(network, (torch.ones(1, 3, 4, 4),), phase="training")
+
+    assert analyze(network, (torch.ones(2, 3, 4, 4),), phase="training").batch == 2
+
+
+@pytest.mark.parametrize("given", [5, "lenet", len])
+def test_only_modules_can_be_counted(given):
+    with pytest.raises(UsageError, match=r"only a torch\.nn\.Module"):
+        analyze(given, (torch.ones(2, 4),))
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_an_encoder_with_padding_counts_as_dense(real):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+
+    class Padded(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder = nn.TransformerEncoder(layer, 2)
+
+        def forward(self, x, padding):
+            return self.encoder(x, src_key_padding_mask=padding)
+
+    padding = torch.tensor([[0, 0, 0, 0, 1], [0, 0, 0, 1, 1]], dtype=torch.bool)
+
+    analysis = analyze(Padded(), (torch.ones(2, 5, 8), padding), real=real)
+
+    assert analysis.macs == 2 * 2 * (5 * 4 * 64 + 5 * 5 * 16 + 5 * 2 * 8 * 16)

@@ -83,7 +83,7 @@ def test_receptive_fields_of_vgg():
         (nn.Sequential(nn.Conv2d(3, 3, 3), nn.MaxPool2d(2)), (4, 4), (2, 2)),
         (nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 3, 3)), (6, 6), (2, 2)),
         (nn.Sequential(nn.AvgPool2d(2), nn.ConvTranspose2d(3, 3, 2, 2)), (2, 2), (1, 1)),
-        (nn.Sequential(nn.AvgPool2d(4), nn.Upsample(scale_factor=2)), (8, 8), (2, 2)),
+        (nn.Sequential(nn.AvgPool2d(4), nn.Upsample(scale_factor=2)), (4, 4), (2, 2)),
     ],
 )
 def test_receptive_fields(network, size, stride):
@@ -137,7 +137,35 @@ def test_json_is_plain_and_complete(resnet):
     stem = next(row for row in facts["layers"] if row["name"] == "conv1")
     assert stem["kernel"] == [7, 7]
     assert stem["mult_adds"] == stem["macs"]
+    assert (facts["layers"][0]["calls"], stem["calls"], stem["operators"]) == (1, 1, 1)
+    assert sum(row["own"]["macs"] for row in facts["layers"]) == facts["macs"]
     assert "layers" not in resnet.to_json(rows=False)
+
+
+def test_a_cost_prints_as_a_short_table_and_gives_a_frame(resnet):
+    frame = resnet.frame()
+
+    assert str(resnet) == repr(resnet)
+    assert len(repr(resnet)) < 2000
+    assert "layer4" in repr(resnet)
+    assert "<td>layer4</td>" in resnet._repr_html_()
+    assert frame["macs"].sum() == resnet.frame(1)["macs"].sum() == resnet.macs
+    assert frame["params"].sum() == resnet.params
+    assert list(resnet.frame(0)["name"]) == [""]
+
+
+def test_the_footer_is_what_torchinfo_prints():
+    """ResNet-152 as in torchinfo's own README: 0.60, 360.87, 240.77, 602.25."""
+    network = build_on_meta(lambda: models.resnet152(weights=None))
+
+    footer = analyze(network, (on_meta(1, 3, 224, 224),)).footer().splitlines()
+
+    assert [line.partition(": ")[2] for line in footer[:4]] == [
+        "0.60",
+        "360.87",
+        "240.77",
+        "602.25",
+    ]
 
 
 def test_cost(resnet):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torchvision import models
 
-from cnnbench.analysis import build_on_meta
+from cnnbench.analysis import analyze, build_on_meta
 
 
 def shapes(module):
@@ -88,3 +88,20 @@ def test_tied_weights_stay_tied():
 
     assert built[0].weight is built[1].weight
     assert built.a is built.b
+
+
+def test_tables_of_real_values_that_meet_weights_are_built_as_torch_does():
+    class Rotary(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(2, 2))
+            self.frequencies = nn.Parameter(torch.arange(4.0).reshape(2, 2) * 1.0)
+            self.both = nn.Parameter(torch.cat([self.weight, self.frequencies]))
+
+        def forward(self, x):
+            return x @ self.both
+
+    module = build_on_meta(Rotary)
+
+    assert all(parameter.is_meta for parameter in module.parameters())
+    assert analyze(module, (torch.empty(3, 4, device="meta"),)).macs == 3 * 4 * 2

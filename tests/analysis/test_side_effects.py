@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import random
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -85,15 +87,113 @@ def test_after_a_failure():
     assert nn.functional.scaled_dot_product_attention is sdpa
 
 
-def test_hooks_of_the_user_run_on_the_twin_and_stay():
-    module = nn.Sequential(nn.Linear(4, 4))
-    seen = []
-    handle = module[0].register_forward_hook(lambda m, a, out: seen.append(out.device.type))
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_hooks_that_are_functions_are_not_called_and_stay(real):
+    module, seen = nn.Sequential(nn.Linear(4, 4)), []
+    handles = [
+        module[0].register_forward_hook(lambda m, a, out: seen.append(out)),
+        module[0].register_forward_pre_hook(seen.append),
+        module.register_full_backward_hook(lambda *a: seen.append(a)),
+    ]
+
+    analysis = analyze(module, (torch.zeros(1, 4),), phase="training", real=real)
+
+    assert seen == []
+    assert [*module[0]._forward_hooks, *module[0]._forward_pre_hooks] == [h.id for h in handles[:2]]
+    assert any("3 hooks" in sentence for sentence in analysis.assumptions)
+
+
+@pytest.mark.filterwarnings("ignore:.*spectral_norm:FutureWarning")
+def test_hooks_that_are_part_of_the_network_run_on_the_twin():
+    module = nn.utils.spectral_norm(nn.Linear(4, 4))
+    weight = module.weight_orig
+
+    analysis = analyze(module, (torch.zeros(1, 4),))
+
+    assert analysis.inference.calls > 1
+    assert module.weight_orig is weight
+    assert not weight.is_meta
+    assert analysis.assumptions == ()
+
+
+def test_attributes_of_a_module_on_meta_stay():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.seen, self.last = nn.Linear(4, 4), [], None
+
+        def forward(self, x):
+            self.seen.append(x.shape)
+            self.last = x
+            return self.layer(x)
+
+    module = build_on_meta(Counting)
 
     analyze(module, (torch.zeros(1, 4),))
 
-    assert seen == ["meta"]
-    assert list(module[0]._forward_hooks) == [handle.id]
+    assert (module.seen, module.last) == ([], None)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_random_numbers_stay(real):
+    class Dropping(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
+
+        def forward(self, x):
+            keep = random.random() < 2 and torch.rand(3, device="cpu").shape[0] == 3
+            return nn.functional.dropout(self.layer(x), training=self.training) if keep else x
+
+    module = Dropping()
+    before = torch.get_rng_state(), random.getstate()
+
+    analyze(module, (torch.zeros(1, 4),), phase="training", real=real)
+
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert random.getstate() == before[1]
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_a_forward_that_closes_over_the_module(real):
+    module = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+
+    def forward(x):
+        module.calls = 1
+        return module[1](module[0](x))
+
+    module.forward = forward
+
+    analysis = analyze(module, (torch.zeros(2, 4),), phase="training", real=real)
+
+    assert [row.totals.macs for row in analysis.layers] == [32, 32, 0]
+    assert not hasattr(module, "calls")
+    assert module[1].num_batches_tracked == 0
+
+
+@dataclass
+class Sample:
+    image: torch.Tensor
+    name: str = ""
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_tensors_in_dataclasses_are_seen_and_left_alone(real):
+    class Erasing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(4, 2)
+
+        def forward(self, sample):
+            return Sample(self.layer(sample.image.zero_()))
+
+    sample = Sample(torch.ones(3, 4))
+
+    analysis = analyze(Erasing(), (sample,), phase="training", real=real)
+
+    assert (analysis.input, analysis.batch, analysis.macs) == (((3, 4),), 3, 24)
+    assert analysis.backward.macs == 24
+    assert sample.image.sum() == 12
 
 
 def test_plain_tensor_attributes_work_and_stay():

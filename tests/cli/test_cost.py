@@ -51,6 +51,21 @@ def test_columns_are_those_asked_for_in_that_order(view: list[str]) -> None:
     assert rows == [[row["macs"], row["name"]] for row in everything]
 
 
+def test_columns_may_be_named_by_their_headings() -> None:
+    done = cost("lenet", "--layers", "--columns", "MACs,layer,backward read", "--format", "csv")
+
+    assert next(csv.reader(io.StringIO(done.stdout))) == ["macs", "name", "backward_read_bytes"]
+
+
+@pytest.mark.parametrize("view", [[], ["--layers"]])
+def test_the_footer_is_torchinfo_s(view: list[str]) -> None:
+    done = cost("lenet", *view, "--footer")
+
+    assert "Forward/backward pass size (MB): " in done.stdout
+    assert "no peak" in done.stdout
+    assert "pass size" not in cost("lenet", *view).stdout
+
+
 def test_csv_holds_raw_numbers_under_stable_names() -> None:
     done = cost("lenet", "--format", "csv", "--batch", "3")
 
@@ -79,6 +94,8 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "--size", "big"], "'big'"),
         (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
         (["lenet", "--columns", "name,mac"], "did you mean macs"),
+        (["lenet", "--layers", "--columns", "speed"], "columns: name, type, depth, kernel"),
+        (["lenet", "--footer", "--json"], "--footer goes with tables"),
         (["lenet", "--columns", "name", "--json"], "--columns and JSON are mutually exclusive"),
     ],
 )

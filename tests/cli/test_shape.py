@@ -24,6 +24,7 @@ def shape(text: str) -> str:
         ("conv --in 32x48 --kernel 3 --dilation 2", "28x44"),
         ("pool --in 112 --kernel 3 --stride 2 --padding 1", "56"),
         ("pool --in 112 --kernel 3 --stride 2 --ceil", "56"),
+        ("pool --in 2 --kernel 3 --stride 2 --ceil", "1"),
         ("pool --in 28 --kernel 2", "14"),
     ],
 )

@@ -28,9 +28,11 @@ MEMORY = TracedMemory(0, 0, 0, 0, 0, 0, 0, 0, "", "", "", "", 0)
 
 
 def layer(name: str, depth: int, *, leaf: bool, macs: int, calls: int = 1) -> LayerRow:
+    params = 5 if calls else 0
     return LayerRow(
         name, "Conv2d", depth, leaf, calls, (1, 3, 8, 8), (1, 4, 8, 8), (3, 3), None, None, None,
-        None, 5, 5, 5, 0, 0, Totals(calls, macs, 1), Totals(), 0, Field((3.0, 5.0), (1.0, 1.0)),
+        None, params, 5, params if leaf else 0, 0, 0, Totals(2 * calls, macs, 1), Totals(), 0,
+        Field((3.0, 5.0), (1.0, 1.0)),
     )  # fmt: skip
 
 
@@ -62,6 +64,29 @@ def test_layers_are_the_leaves_that_ran_and_a_depth_collapses_them() -> None:
     assert column(cost.layers([REPORT], 1, None, None), "name") == ["a", "b"]
     assert column(cost.layers([REPORT], 0, None, None), "name") == [""]
     assert sum(column(cost.layers([REPORT], 1, None, None), "macs")) == TOTALS.macs
+
+
+def test_a_parent_s_own_work_is_a_row_and_calls_are_the_module_s() -> None:
+    parent = replace(REPORT.layers[1], own=Totals(1, 5), own_params=3)
+    table = cost.layers([replace(REPORT, layers=(parent, *REPORT.layers[2:]))], None, None, None)
+
+    assert column(table, "name") == ["a (own)", "a.0", "a.1", "b"]
+    assert column(table, "macs") == [5, 20, 70, 10]
+    assert column(table, "params") == [3, 5, 5, 5]
+    assert column(table, "calls") == [1, 1, 1, 1]
+    assert "add up to 9 params, 100 MACs" in table.captions[-1]
+
+
+def test_columns_go_by_name_or_heading_and_wide_ones_are_shown_on_request() -> None:
+    table = cost.layers([REPORT], None, None, None)
+
+    names = [one.name for one in cost.only(table, ["MACs", "layer", "read_bytes"]).columns]
+    assert names == ["macs", "name", "read_bytes"]
+    assert "read_bytes" not in [one.name for one in cost.only(table, []).columns]
+    assert "backward_macs" not in [one.name for one in cost.only(table, []).columns]
+    assert "read_bytes" in [one.name for one in cost.only(table, [], for_people=False).columns]
+    with pytest.raises(UnknownName, match=r"columns: name, type, depth, .*written_bytes"):
+        cost.only(table, ["speed"])
 
 
 def test_layers_are_sorted_from_large_to_small_and_cut() -> None:

@@ -1,0 +1,71 @@
+"""The inputs of a network: every tensor in them, whatever holds it, and twins of all."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
+
+from cnnbench.analysis.meta import on_meta
+from cnnbench.errors import CnnbenchError, Unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cnnbench.analysis.passes import Arguments
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """Tensors in the order of their containers; dataclasses are opened as lists and dicts are."""
+    found: list[Tensor] = []
+    for leaf in tree_leaves(value):
+        if isinstance(leaf, Tensor):
+            found.append(leaf)
+        elif is_dataclass(leaf) and not isinstance(leaf, type):
+            found += tensors_in([getattr(leaf, item.name) for item in fields(leaf)])
+    return found
+
+
+class _Twins(TorchFunctionMode):
+    """Make ``copy.deepcopy`` of a tensor return its twin."""
+
+    def __init__(self, twin: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._twin = twin
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        if func is Tensor.__deepcopy__:
+            return self._twin(args[0])
+        return func(*args, **(kwargs or {}))
+
+
+def twins(given: Arguments, *, real: bool) -> Arguments:
+    """Copies of the inputs, because a network may write into them; on meta unless ``real``.
+
+    Raises:
+        Unsupported: something among them cannot be copied, or has no form on meta.
+    """
+    try:
+        with torch.inference_mode(mode=False), _Twins(_clone if real else on_meta):
+            return copy.deepcopy(given)
+    except CnnbenchError:
+        raise
+    except Exception as error:  # whatever a container of the user's raises
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        hint = "" if real else "; pass real=True (--real) to run on real tensors"
+        raise Unsupported(f"the inputs cannot be copied ({reason}){hint}") from error
+
+
+def _clone(tensor: Tensor) -> Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)

@@ -1,0 +1,110 @@
+"""Which elements of which storage an operator saw, and what is known: views share elements."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from cnnbench.analysis.assembled import written
+from cnnbench.analysis.reach import NotFollowed
+from cnnbench.analysis.tracked import Tracked, unknown
+
+
+class Seen(NamedTuple):
+    """A tensor as an operator saw it."""
+
+    key: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    offset: int
+
+    def plain(self) -> Seen:
+        """The same without the strides of axes of size 1, which say nothing."""
+        if 1 not in self.shape:
+            return self
+        pairs = zip(self.shape, self.strides, strict=True)
+        return self._replace(strides=tuple(stride if size > 1 else 0 for size, stride in pairs))
+
+
+def seen(value: Any) -> Any:
+    """Arguments of an operator with each tensor, one list deep, as what was seen."""
+    if isinstance(value, Tensor):
+        key = value.untyped_storage()._cdata  # noqa: SLF001
+        return Seen(key, value.shape, value.stride(), int(value.storage_offset()))
+    if type(value) in (list, tuple):
+        return [seen(item) for item in value]
+    return value
+
+
+class Storage:
+    """What is known of the views of one storage; the first one is the whole."""
+
+    def __init__(self, whole: Seen, tracked: Tracked | None) -> None:
+        self.whole = whole.plain()
+        self.views: dict[Seen, Tracked | None] = {self.whole: tracked}
+        self.axes = len(tracked.reaches) if tracked is not None else 0
+
+    def read(self, view: Seen) -> Tracked | None:
+        """What a view reads; ``None`` is a constant."""
+        view = view.plain()
+        if view in self.views or not self.axes:
+            return self.views.get(view)
+        return unknown(view.shape, self.axes)
+
+    def written(self, view: Seen, tracked: Tracked | None) -> Storage:
+        """After elements were written through a view; other views are forgotten."""
+        view = view.plain()
+        if self.read(view) is tracked:
+            return self
+        if view == self.whole:
+            return Storage(view, tracked)
+        axes = len(tracked.reaches) if tracked is not None else self.axes
+        changed: Tracked | None = unknown(self.whole.shape, axes)
+        # Views that were reshaped or resized in place are of no box; a count must not fail of it.
+        with contextlib.suppress(IndexError, ValueError, NotFollowed):
+            box, part = view, tracked
+            for dim in _selected(self.whole, view):
+                box = _inserted(box, self.whole, dim)
+                part = part.inserted(dim) if part is not None else None
+            starts = _starts(self.whole, box)
+            if starts is not None:
+                changed = written(self.views[self.whole], self.whole.shape, part, box.shape, starts)
+        result = Storage(self.whole, changed)
+        result.views[view] = tracked
+        return result
+
+
+def _selected(whole: Seen, view: Seen) -> list[int]:
+    """Axes of the whole that a view does not have, because it is at one place of them."""
+    kept = list(view.strides)
+    gone = []
+    for dim, stride in enumerate(whole.strides):
+        if kept and kept[0] == stride:
+            kept.pop(0)
+        else:
+            gone.append(dim)
+    return gone if len(gone) == len(whole.shape) - len(view.shape) else []
+
+
+def _inserted(view: Seen, whole: Seen, dim: int) -> Seen:
+    shape = (*view.shape[:dim], 1, *view.shape[dim:])
+    strides = (*view.strides[:dim], whole.strides[dim], *view.strides[dim:])
+    return view._replace(shape=shape, strides=strides)
+
+
+def _starts(whole: Seen, view: Seen) -> list[int] | None:
+    """Where a view begins that is a box of the whole; ``None`` if it is something else."""
+    axes = list(zip(view.shape, view.strides, whole.strides, strict=False))
+    if len(view.shape) != len(whole.shape) or any(n > 1 and a != b for n, a, b in axes):
+        return None
+    starts, rest = [0] * len(axes), view.offset - whole.offset
+    for dim in sorted(range(len(axes)), key=lambda dim: -whole.strides[dim]):
+        if whole.shape[dim] > 1 and whole.strides[dim]:
+            starts[dim], rest = divmod(rest, whole.strides[dim])
+    inside = all(
+        0 <= start <= size - part
+        for start, size, part in zip(starts, whole.shape, view.shape, strict=True)
+    )
+    return starts if inside and not rest else None

@@ -1,0 +1,86 @@
+"""What keeps a user's objects and random numbers exactly as they were: twins share nothing.
+
+``copy.deepcopy`` leaves functions as they are, so that a hook or a closure on the twin would still
+reach the user's own lists and modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import types
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+
+_FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+
+
+def _functions(module: nn.Module) -> Iterator[tuple[MutableMapping[int, Any], int]]:
+    """Hooks that are functions; objects and methods were copied with their state, and may run."""
+    for child in module.modules():
+        for name in _HOOKS:
+            hooks: MutableMapping[int, Any] = getattr(child, name, None) or {}
+            for key in [key for key, hook in hooks.items() if isinstance(hook, _FUNCTIONS)]:
+                yield hooks, key
+
+
+def count_hooks(module: nn.Module) -> int:
+    """How many hooks a twin leaves out."""
+    return sum(1 for _ in _functions(module))
+
+
+def detach(twin: nn.Module, copies: Mapping[int, Any]) -> None:
+    """Cut a twin off from its original: no hook that is a function, closures over the copies.
+
+    Args:
+        twin: the copied module.
+        copies: ``id(original)`` -> copy, as ``copy.deepcopy`` keeps them.
+    """
+    for hooks, key in list(_functions(twin)):
+        del hooks[key]
+    for child in twin.modules():
+        attributes = child.__dict__
+        for name, value in attributes.items():
+            if isinstance(value, types.FunctionType) and value.__closure__:
+                attributes[name] = _rebound(value, copies)
+
+
+def _rebound(function: types.FunctionType, copies: Mapping[int, Any]) -> types.FunctionType:
+    cells = function.__closure__ or ()
+    contents = [_content(cell) for cell in cells]
+    if not any(id(content) in copies for content in contents):
+        return function
+    closure = tuple(
+        types.CellType(copies[id(content)]) if id(content) in copies else cell
+        for cell, content in zip(cells, contents, strict=True)
+    )
+    made = types.FunctionType(
+        function.__code__, function.__globals__, function.__name__, function.__defaults__, closure
+    )
+    made.__kwdefaults__ = function.__kwdefaults__
+    return made
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # nothing was assigned yet
+        return None
+
+
+@contextlib.contextmanager
+def random_numbers(module: nn.Module) -> Iterator[None]:
+    """Put torch's and Python's random state back afterwards, on every device of the module."""
+    devices = {tensor.get_device() for tensor in nn.Module.parameters(module) if tensor.is_cuda}
+    state = random.getstate()
+    try:
+        with torch.random.fork_rng(devices=sorted(devices)):
+            yield
+    finally:
+        random.setstate(state)

@@ -1,0 +1,137 @@
+"""A cost in Python: a short text, the same as HTML, rows for a data frame, torchinfo's footer.
+
+For notebooks, where the values live on the torch side, which may not import the report.
+"""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import units
+from cnnbench.costs import adding_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from cnnbench.costs import CostTotals, LayerRow
+
+# Whatever the network, 12 lines of 96 characters and a head of 7 lines: below 2,000 in all.
+_ROWS, _WIDTHS = 10, (28, 18, 18, 8, 8, 6)
+_HEADINGS = ("layer", "type", "output", "params", "MACs", "share")
+_LINE = 110
+
+
+def records(one: CostTotals, layers: Sequence[LayerRow], depth: int | None) -> list[dict[str, Any]]:
+    """Rows that add up, a plain value per column, every count raw."""
+    trains = one.backward is not None
+    return [_record(row, one.forward.macs, trains=trains) for row in adding_up(layers, depth)]
+
+
+def _record(row: LayerRow, macs: int, *, trains: bool) -> dict[str, Any]:
+    backward = row.backward if trains else None
+    return {
+        "name": row.name,
+        "type": row.type,
+        "depth": row.depth,
+        "calls": row.calls,
+        "input": row.input,
+        "output": row.output,
+        "params": row.params,
+        "macs": row.totals.macs,
+        "share": row.share(macs),
+        "flops": row.totals.flops,
+        "mult_adds": row.totals.mult_adds,
+        "elementwise_flops": row.totals.elementwise_flops,
+        "read_bytes": row.totals.read_bytes,
+        "written_bytes": row.totals.written_bytes,
+        "backward_macs": backward and backward.macs,
+        "backward_read_bytes": backward and backward.read_bytes,
+        "backward_written_bytes": backward and backward.written_bytes,
+        "activation_bytes": row.activation_bytes,
+    }
+
+
+def text(one: CostTotals, layers: Sequence[LayerRow]) -> str:
+    """Totals and the main parts of the network, in fewer than 2,000 characters."""
+    lines = ["  ".join(_fitted(row)).rstrip() for row in [_HEADINGS, *_cells(one, layers)]]
+    return "\n".join([*(_cut(line, _LINE) for line in _head(one)), "", *lines])
+
+
+def as_html(one: CostTotals, layers: Sequence[LayerRow]) -> str:
+    """The same as a table."""
+    head = "<br>".join(html.escape(_cut(line, _LINE)) for line in _head(one))
+    rows = [_html_row(_HEADINGS, "th"), *(_html_row(row, "td") for row in _cells(one, layers))]
+    return f"<div>{head}<table>{''.join(rows)}</table></div>"
+
+
+def _html_row(cells: Iterable[str], tag: str) -> str:
+    return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _head(one: CostTotals) -> list[str]:
+    shapes = ", ".join(units.shape(shape) for shape in one.input)
+    macs = f"{units.count(one.macs)} MACs ({units.count(one.inference.flops)} FLOPs)"
+    if one.training_macs is not None:
+        macs += f", {units.count(one.training_macs)} MACs per training step"
+    memory = one.memory
+    lines = [
+        f"{one.name}, {one.phase}, batch {one.batch}, input {shapes}",
+        f"{units.count(one.params)} params, {units.count(one.trainable_params)} trainable",
+        macs,
+        f"memory peak {units.size(memory.peak)}: params {units.size(memory.params)},"
+        f" activations {units.size(memory.activations)}",
+    ]
+    if one.uncounted:
+        lines.append(f"totals may be too low; operators without a rule: {_listed(one.uncounted)}")
+    return lines + list(one.assumptions[:2])
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} x{count}" for name, count in counts.items())
+
+
+def _cells(one: CostTotals, layers: Sequence[LayerRow]) -> list[tuple[str, ...]]:
+    """The first level that shows several parts; what does not fit is said."""
+    deepest = max((row.depth for row in layers), default=0)
+    levels = (adding_up(layers, depth) for depth in range(1, deepest + 1))
+    rows = next((rows for rows in levels if len(rows) > 2), adding_up(layers))
+    lines: list[tuple[str, ...]] = [
+        (
+            row.name, row.type, units.shape(row.output or ()), units.count(row.params),
+            units.count(row.totals.macs), units.percent(row.share(one.forward.macs)),
+        )
+        for row in rows[:_ROWS]
+    ]  # fmt: skip
+    rest = len(rows) - len(lines)
+    return [*lines, (f"and {units.number(rest, 'row')} more",)] if rest else lines
+
+
+def _fitted(cells: Sequence[str]) -> list[str]:
+    """Cut and padded: text to the left, numbers to the right."""
+    fitted = [_cut(cell, width) for cell, width in zip(cells, _WIDTHS, strict=False)]
+    return [
+        cell.ljust(width) if place < 3 else cell.rjust(width)
+        for place, (cell, width) in enumerate(zip(fitted, _WIDTHS, strict=False))
+    ]
+
+
+def _cut(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def footer(one: CostTotals, layers: Sequence[LayerRow]) -> tuple[str, ...]:
+    """The sizes below torchinfo's table, by its rules and in its megabytes (10^6 bytes).
+
+    Source: torchinfo 1.8, ``model_statistics.py``.
+    """
+    outputs = sum(row.activation_bytes * row.calls for row in layers if row.leaf and row.params)
+    given, params = one.memory.input, one.memory.params
+    return (
+        f"Input size (MB): {units.megabytes(given)}",
+        f"Forward/backward pass size (MB): {units.megabytes(2 * outputs)}",
+        f"Params size (MB): {units.megabytes(params)}",
+        f"Estimated Total Size (MB): {units.megabytes(given + 2 * outputs + params)}",
+        "the pass size is twice the outputs of layers with parameters, as torchinfo adds them up,"
+        f" and no peak: {one.phase} is predicted to need {units.size(one.memory.peak)}",
+    )
