@@ -186,7 +186,7 @@ def test_why_accuracy_is_not_reported_is_one_line(
 
     known, check = both(spec(tmp_path / "pictures", 1, weights), tmp_path, Colours(), Colours())
 
-    (note,) = known.notes
+    note = known.notes[0]
     assert note.startswith("--images: accuracy is not reported: ")
     assert said in note
     assert known.accuracy_top1 is check.accuracy_top1 is None
