@@ -72,22 +72,9 @@ def compute(
             enter(f"rounding {precision}")
             others[precision] = passes.rounded(precision)
         moved = {precision: one for precision, one in others.items() if one is not None}
-        rounding = {
-            precision: differences(
-                *((first, one.answers) if one is exact else (one.answers, first))
-            )
-            for precision, one in moved.items()
-        }
         exactly = exact.answers if exact is not None else []
         _keep(path, {"fp32": first, "fp64": exactly}, usual.names)
-        layers = {
-            precision: inner.worst_channels(one.layers, usual.layers)
-            for precision, one in moved.items()
-        }
-        if "fp32" in moved:
-            share = passes.own_share
-            rounding["fp32"] = tuple(_times(one, share) for one in rounding["fp32"])
-            layers["fp32"] = {name: share * error for name, error in layers["fp32"].items()}
+        rounding, layers = _moves(usual, moved, exact, passes.own_share)
         inner.keep(path, usual.layers, layers)
     return Reference(
         repeatable=_same(first, second),
@@ -100,6 +87,26 @@ def compute(
         picture_share=outputs.picture_share(first),
         rounding=rounding,
     )
+
+
+def _moves(
+    usual: Observed, moved: Mapping[str, Observed], exact: Observed | None, own_share: float
+) -> tuple[dict[str, tuple[Deviation, ...]], dict[str, dict[str, float]]]:
+    """How far each precision's rounding moves every output, and the worst channel of each layer."""
+    rounding = {
+        precision: differences(
+            *((usual.answers, one.answers) if one is exact else (one.answers, usual.answers))
+        )
+        for precision, one in moved.items()
+    }
+    layers = {
+        precision: inner.worst_channels(one.layers, usual.layers)
+        for precision, one in moved.items()
+    }
+    if "fp32" in moved:
+        rounding["fp32"] = tuple(_times(one, own_share) for one in rounding["fp32"])
+        layers["fp32"] = {name: own_share * error for name, error in layers["fp32"].items()}
+    return rounding, layers
 
 
 def _once_more(step: Step) -> None:

@@ -22,6 +22,8 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 def started(folder: Path, *words: str, before: str = "") -> subprocess.Popen[bytes]:
     (folder / "tmp").mkdir(exist_ok=True)
+    # Whoever runs the tests under nohup has them ignore SIGHUP.
+    before = before or "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)"
     code = f"{before}\nfrom cnnbench.cli import main; main({list(words)!r}, prog_name='cnnbench')"
     return subprocess.Popen(
         [sys.executable, "-c", code],
@@ -84,6 +86,7 @@ def test_handlers_of_others_are_left_alone() -> None:
     def theirs(*_: object) -> None: ...
 
     before = signal.signal(signal.SIGTERM, theirs)
+    hangup = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         with heard() as found:
             assert signal.getsignal(signal.SIGTERM) is theirs
@@ -92,3 +95,4 @@ def test_handlers_of_others_are_left_alone() -> None:
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGHUP, hangup)
