@@ -164,6 +164,8 @@ class ModuleStack:
     def __exit__(self, *_: object) -> None:
         for handle in self._handles:
             handle.remove()
+            # Torch leaves this behind, and would warn whoever compiles a module later.
+            torch_module._global_forward_hooks_with_kwargs.pop(handle.id, None)  # noqa: SLF001
 
     def _entered(self, module: nn.Module, args: tuple[Any, ...]) -> None:
         place = self.places.of(module, self.stack)

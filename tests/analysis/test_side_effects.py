@@ -36,6 +36,7 @@ def state_of(module):
 
 def global_hooks():
     torch_module = torch.nn.modules.module
+    assert not torch_module._has_any_global_hook()
     return len(torch_module._global_forward_hooks), len(torch_module._global_forward_pre_hooks)
 
 

@@ -96,6 +96,8 @@ def start(repo: Path, *words: str, path: Path | None = None) -> subprocess.Popen
         [sys.executable, "-m", "cnnbench", "ab", *words],
         cwd=repo, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # Whoever runs the tests under nohup has them ignore it.
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ MEASURED = [
     ("Lightning-AI/pytorch-lightning#7642", "lazy layers",
      lambda: nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(5)), "ok ok",
      7776 + 2 * 144 * 5),
-    ("1adrianb/pytorch-estimate-flops#7", "quantised layers", quantised, "ok failed", 0),
+    ("1adrianb/pytorch-estimate-flops#7", "quantised layers", quantised, "ok failed", 1536),
     ("TylerYep/torchinfo#152", "an output that one mode cannot make",
      lambda: Net(lambda net, x: net.conv(x).numpy(force=True)), "ok failed", 7776),
     ("facebookresearch/fvcore#121", "tensors as plain attributes",
