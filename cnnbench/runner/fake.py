@@ -154,7 +154,8 @@ def _report(request: requests.ReportCost) -> CostReport:
     )  # fmt: skip
     layer = LayerRow(
         "conv", "Conv2d", 1, True, 1, shape, out, (3, 3), (2, 2), (1, 1), (1, 1), 1, size, size,
-        size, 0, 0, inside, inside if training else none, size, Field((3.0, 3.0), (2.0, 2.0), (0.5, 0.5)),
+        size, 0, 0, inside, inside if training else none, size,
+        Field((3.0, 3.0), (2.0, 2.0), (0.5, 0.5)),
     )  # fmt: skip
     op = OpRow(
         "aten.convolution.default", "conv", "forward", "contraction", size, 0, 0, size, size, out
