@@ -8,15 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from cnnbench.analysis.meta import on_meta
+from cnnbench.analysis.meta import Twins, on_meta
 from cnnbench.errors import CnnbenchError, Unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from cnnbench.analysis.passes import Arguments
 
 
@@ -31,25 +28,6 @@ def tensors_in(value: Any) -> list[Tensor]:
     return found
 
 
-class _Twins(TorchFunctionMode):
-    """Make ``copy.deepcopy`` of a tensor return its twin."""
-
-    def __init__(self, twin: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._twin = twin
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        if func is Tensor.__deepcopy__:
-            return self._twin(args[0])
-        return func(*args, **(kwargs or {}))
-
-
 def twins(given: Arguments, *, real: bool) -> Arguments:
     """Copies of the inputs, because a network may write into them; on meta unless ``real``.
 
@@ -57,7 +35,7 @@ def twins(given: Arguments, *, real: bool) -> Arguments:
         Unsupported: something among them cannot be copied, or has no form on meta.
     """
     try:
-        with torch.inference_mode(mode=False), _Twins(_clone if real else on_meta):
+        with torch.inference_mode(mode=False), Twins(_clone if real else on_meta):
             return copy.deepcopy(given)
     except CnnbenchError:
         raise

@@ -208,8 +208,12 @@ def on_meta(tensor: Tensor) -> Tensor:
     return twin.requires_grad_(tensor.requires_grad)
 
 
-class _Copying(TorchFunctionMode):
-    """Make ``copy.deepcopy`` of a tensor attribute return its meta twin instead of its data."""
+class Twins(TorchFunctionMode):
+    """Make ``copy.deepcopy`` of a tensor return its twin."""
+
+    def __init__(self, twin: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._twin = twin
 
     def __torch_function__(
         self,
@@ -219,7 +223,7 @@ class _Copying(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         if func is Tensor.__deepcopy__:
-            return on_meta(args[0])
+            return self._twin(args[0])
         return func(*args, **(kwargs or {}))
 
 
@@ -233,7 +237,7 @@ def copy_to_meta(module: nn.Module) -> nn.Module:
     with torch.inference_mode(mode=False):
         for tensor in _tensors(module):
             memo.setdefault(id(tensor), on_meta(tensor))
-        with _Copying(), _parameters_too():
+        with Twins(on_meta), _parameters_too():
             return _deepcopy(module, memo)
 
 

@@ -46,7 +46,7 @@ def audible(spec: Spec) -> bool:
     return plain and workload.phase == "inference" and not workload.is_layer
 
 
-class Listener:
+class LayerListener:
     """Takes the signatures of layers while it is entered, of the calls that it is told to.
 
     Args:
@@ -62,7 +62,7 @@ class Listener:
         self._heard: dict[str, list[Tensor]] = {}
         self.listening = False
 
-    def __enter__(self) -> Listener:
+    def __enter__(self) -> LayerListener:
         self._handles = [
             part.register_forward_hook(functools.partial(self._look, name))
             for name, part in _layers(self._module, "")

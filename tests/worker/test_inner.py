@@ -136,14 +136,14 @@ def test_layers_are_judged_only_where_they_are_called_one_by_one() -> None:
 
 def test_attention_keeps_its_fast_path() -> None:
     module = nn.Sequential(nn.Conv2d(3, 4, 1), nn.TransformerEncoderLayer(8, 2))
-    with inner.Listener(module):
+    with inner.LayerListener(module):
         assert module[0]._forward_hooks
         assert not any(part._forward_hooks for part in module[1].modules())
 
 
 def test_calls_that_do_not_count_leave_nothing_and_others_a_number_per_channel() -> None:
     module = nn.Conv2d(3, 5, 1)
-    heard = inner.Listener(module)
+    heard = inner.LayerListener(module)
     with heard:
         module(torch.ones(4, 3, 2, 2))
         assert not heard.signatures()
