@@ -14,7 +14,7 @@ import copy
 import functools
 import random
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,10 +90,11 @@ def measure(
         runs = [
             _round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)
         ]
+        checks = {player.spec.id: _checked_again(own, player, plan.seed) for player in players}
     notes = (*own.notes, *_training_note(module))
     records = tuple(
         _record(
-            spec, where, own, tuple(one[spec.id] for one in runs if spec.id in one),
+            spec, where, own, _judged(runs, spec.id, checks),
             failures.get(spec.id), notes,
         )
         for spec in specs
@@ -224,6 +225,12 @@ class _Own:
         step.own = lambda: self._given
         return step
 
+    def check(self, spec: Spec, step: build.Step, seed: int, *first: Any) -> Check:
+        """What a step answers, against the reference if there is one."""
+        if self.reference is None:
+            return Check("unchecked", reason=self.no_reference)
+        return checking.check(spec, step, seed, self.path, self.reference, *first)
+
     def look(self, specs: Sequence[Spec], seed: int) -> None:
         """Find out the reference and the cost; what cannot be had is a note, as in a run."""
         spec = specs[0].plain
@@ -277,9 +284,7 @@ def _player(own: _Own, spec: Spec, kind: Kind, plan: Plan, enter: Callable[[str]
     torch.manual_seed(plan.seed)
     first, result = sampling.timed(step.call, kind)
     enter("check")
-    check = Check("unchecked", reason=own.no_reference)
-    if own.reference is not None:
-        check = checking.check(spec, step, plan.seed, own.path, own.reference, result)
+    check = own.check(spec, step, plan.seed, result)
     enter("warm up")
     warm = sampling.warm_up(step.call, kind, plan.warm_up)
     flags |= kind.notes() | {"remarks": remarks.remarks(spec, step)}
@@ -318,6 +323,22 @@ def _round(
         )
         for player in players
     }
+
+
+def _checked_again(own: _Own, player: _Player, seed: int) -> Check:
+    """The worse of a mode's checks before and after it was sampled."""
+    modes.set_flags(player.spec.mode, player.spec.threads)
+    try:
+        return checking.worse(player.check, own.check(player.spec, player.step, seed))
+    except Exception as error:  # noqa: BLE001 - what was measured must not be lost
+        return Check("unchecked", reason=f"no check after the measurement: {said(error)}")
+
+
+def _judged(
+    runs: Sequence[dict[str, Run]], key: str, checks: Mapping[str, Check]
+) -> tuple[Run, ...]:
+    """The runs of a mode, all of which its two checks are about."""
+    return tuple(replace(one[key], check=checks[key]) for one in runs if key in one)
 
 
 def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -> Slice:

@@ -25,6 +25,7 @@ from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
     calibration,
     convolution,
+    inner,
     inputs,
     modes,
     optimizers,
@@ -291,9 +292,13 @@ def _training(
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Norms instead of gradients: as informative for a comparison, and small enough to keep.
-        norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
-        return [loss, torch.stack(norms)] if norms else [loss]
+        # Two numbers instead of each gradient: its norm, and a projection that sees its signs and
+        # places. As informative for a comparison, and small enough to keep.
+        found = [outputs.comparable(p.grad) for p in trainable if p.grad is not None]
+        if not found:
+            return [loss]
+        sides = [inner.projection(one) for one in found]
+        return [loss, torch.stack([one.norm() for one in found]), torch.stack(sides)]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
     return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)

@@ -33,6 +33,8 @@ Signatures = dict[str, Tensor]
 
 # Samples of a batch that are looked at; faults of the others show in the output.
 _ROWS = 2
+# Signs are kept up to this length.
+_LONGEST = 1 << 16
 _CONTRACTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.modules.conv._ConvTransposeNd)  # noqa: SLF001
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # Whoever listens inside these keeps them from taking their fast path.
@@ -111,6 +113,17 @@ def _signature(values: Tensor) -> Tensor:
 def _signs(count: int) -> Tensor:
     generator = torch.Generator().manual_seed(count)
     return torch.randint(0, 2, (count,), generator=generator).double() * 2 - 1
+
+
+def projection(values: Tensor) -> Tensor:
+    """A scalar: the values on random signs, which has about their norm."""
+    flat = values.flatten()
+    columns = max(1, min(flat.numel(), _LONGEST))
+    if flat.numel() > columns:
+        flat = nn.functional.pad(flat, (0, -flat.numel() % columns))
+    # Signs of rows and columns: vectors of as many signs as values would be too long to keep.
+    rows = flat.view(-1, columns) @ _signs(columns).to(flat)
+    return rows @ _signs(len(rows)).to(flat)
 
 
 def worst_channels(got: Signatures, usual: Signatures) -> dict[str, float]:

@@ -318,14 +318,14 @@ def test_training_compares_the_loss_and_every_gradients_norm(tmp_path: Path) -> 
         return build.built(of, 0)
 
     known = references.compute(training, step, 0, path, precisions=["bf16"])
-    loss, norms = references.observed(training, step(training), 0).answers
+    loss, norms, sides = references.observed(training, step(training), 0).answers
     half = spec("bf16", "training")
     narrow = references.observed(half, step(half), 0).answers
 
-    assert norms.shape == (PICTURES, 10)
-    assert checking.compare(training, [loss, norms], path, known).status == "ok"
+    assert norms.shape == sides.shape == (PICTURES, 10)
+    assert checking.compare(training, [loss, norms, sides], path, known).status == "ok"
     assert checking.compare(half, narrow, path, known).status == "ok"
-    assert checking.compare(training, [loss, norms * 0], path, known).status == "wrong"
+    assert checking.compare(training, [loss, norms * 0, sides], path, known).status == "wrong"
 
 
 class Shrink(torch.nn.Module):

@@ -189,3 +189,15 @@ def test_a_layer_that_rounding_blurs_is_not_judged(known: tuple[Path, Reference]
 
     assert inner.worst(heard, path, "bf16", 1e-3, 0.25).layer == "body.1"
     assert inner.worst(heard, path, "bf16", 1e-3, 1e-6) == inner.Worst()
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, (1 << 16) + 5])
+def test_a_projection_has_the_scale_of_the_norm_and_sees_signs_and_places(count: int) -> None:
+    values = torch.randn(count, generator=torch.Generator().manual_seed(1)).double()
+
+    found = float(inner.projection(values))
+
+    assert abs(found) <= 4 * float(values.norm()) or not count
+    assert float(inner.projection(-values)) == -found
+    if count > 1:
+        assert float(inner.projection(values.flip(0))) != pytest.approx(found)
