@@ -27,7 +27,7 @@ from cnnbench import analysis, store
 from cnnbench.architectures import variants
 from cnnbench.asking import INPUTS
 from cnnbench.errors import CnnbenchError, UsageError
-from cnnbench.facts import Check
+from cnnbench.facts import Check, worse
 from cnnbench.inputs import TypedInput, read_all, text_of
 from cnnbench.record import Cost, Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
@@ -329,7 +329,7 @@ def _checked_again(own: _Own, player: _Player, seed: int) -> Check:
     """The worse of a mode's checks before and after it was sampled."""
     modes.set_flags(player.spec.mode, player.spec.threads)
     try:
-        return checking.worse(player.check, own.check(player.spec, player.step, seed))
+        return worse(player.check, own.check(player.spec, player.step, seed))
     except Exception as error:  # noqa: BLE001 - what was measured must not be lost
         return Check("unchecked", reason=f"no check after the measurement: {said(error)}")
 

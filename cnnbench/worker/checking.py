@@ -177,11 +177,6 @@ def _differ_in_number(got: Joined, fp32: Joined, batch: int) -> bool:
     )
 
 
-def worse(one: Check, other: Check) -> Check:
-    """The worse of two checks of one step; the first if they are alike."""
-    return max((one, other), key=lambda check: check.severity)
-
-
 def _judge(
     spec: Spec, found: tuple[Deviation, ...], fp32: Joined, known: Reference, roundoff: float
 ) -> tuple[str, str]:

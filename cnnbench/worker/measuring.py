@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.facts import Check
+from cnnbench.facts import Check, worse
 from cnnbench.record import Part, Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
@@ -66,7 +66,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         # (CUDA graphs record on the second), keep what the first found, or change their input.
         if request.round == 0 or spec.mode.compiler != "eager":
             talk.enter("check again")
-            check = checking.worse(check, _check_again(spec, step, request))
+            check = worse(check, _check_again(spec, step, request))
         in_parts, notes = _parts(step, device, estimate, talk)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}

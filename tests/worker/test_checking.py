@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.facts import Check, Deviation, Reference
+from cnnbench.facts import Check, Deviation, Reference, worse
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
 from cnnbench.worker import reference as references
@@ -359,9 +359,9 @@ def test_subnormal_activations_are_counted_and_their_first_layer_named(
     [("ok", "wrong", "wrong"), ("loose", "ok", "loose"), ("unchecked", "ok", "unchecked")],
 )
 def test_the_worse_of_two_checks_counts(one: str, other: str, worst: str) -> None:
-    assert checking.worse(Check(one), Check(other)).status == worst
-    assert checking.worse(Check(other), Check(one)).status == worst
-    assert checking.worse(Check("ok", reason="first"), Check("ok")).reason == "first"
+    assert worse(Check(one), Check(other)).status == worst
+    assert worse(Check(other), Check(one)).status == worst
+    assert worse(Check("ok", reason="first"), Check("ok")).reason == "first"
 
 
 class Draws(nn.Module):
