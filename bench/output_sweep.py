@@ -55,7 +55,7 @@ def size(entry: CatalogueEntry, most: float) -> tuple[int, ...]:
 
 def workload(entry: CatalogueEntry, shape: tuple[int, ...]) -> Workload:
     """A network on such pictures; detectors are told, or they would enlarge them again."""
-    if shape == entry.input or entry.task != "detection" or "_fpn" not in entry.name:
+    if shape == entry.input or "_fpn" not in entry.name:
         return Workload(entry.name, 1, shape)
     side = str(shape[-1])
     return Workload(entry.name, 1, shape, arguments=(("max_size", side), ("min_size", side)))
