@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from cnnbench import analysis, store
+from cnnbench import analysis, architectures, store
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.facts import Check, worse
 from cnnbench.named import AUTO
 from cnnbench.record import Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
-from cnnbench.spec import Device, Spec
+from cnnbench.spec import Device, Spec, Workload
 from cnnbench.worker import (
     build,
     environment,
@@ -119,6 +119,17 @@ def cost(
             real=real,
             loss=work.objective(0) if counted else None,
         )
+
+
+def cost_of_name(name: str, work: objects.Work, *, real: bool) -> analysis.Analysis:
+    """Count a model by its name; see ``cnnbench.cost``."""
+    with randomness.left_alone():
+        shape = architectures.resolve(name).input
+        workload = Workload(
+            name, 1, shape, work.phase,
+            optimizer=work.optimizer, settings=tuple(work.settings().items()),
+        )  # fmt: skip
+        return build.counted(workload, 0, real=real)
 
 
 def _players(

@@ -336,3 +336,11 @@ def test_cost_takes_the_same_losses(module: nn.Module) -> None:
     ]
 
     assert len({*found}) == 1
+
+
+def test_cost_takes_names_too() -> None:
+    found = cnnbench.cost("lenet", phase="training")
+
+    assert (found.macs, found.batch, found.phase) == (cnnbench.cost("lenet").macs, 1, "training")
+    with pytest.raises(UsageError, match="counted with its own input"):
+        cnnbench.cost("lenet", torch.ones(1))
