@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import warnings
 from dataclasses import replace
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -375,7 +376,9 @@ def test_real_tensors_are_run() -> None:
         def forward(self, x: Any) -> torch.Tensor:
             return (x.tensor if isinstance(x, Once) else x.dequantize()) * 2
 
-    whole = torch.quantize_per_tensor(torch.ones(1, 4), 0.1, 0, torch.quint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = torch.quantize_per_tensor(torch.ones(1, 4), 0.1, 0, torch.quint8)
     for given in (whole, Once(torch.ones(1, 4))):
         with pytest.raises(UsageError, match=r"pass real=True"):
             cnnbench.cost(Net(), given)
