@@ -324,6 +324,7 @@ OTHERS: Mapping[str, Other] = {
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
     "in a shell: cnnbench cost {}": Other((), "test_python_names_a_command_that_works"),
     "{} {}; install it with: pip install {}": Other((), "test_what_is_to_be_installed_is_declared"),
+    "raise --timeout": Other(("conv", "selftest"), "the fake worker hangs for networks alone"),
     # What a table says about times: they are measured again, with another command line.
     "(--wait 10m)": Other(_MEASURING, "how quiet a machine is cannot be commanded"),
     "measure more rounds (--rounds": Other(_AGAIN[:3], "more rounds never fail"),
