@@ -185,12 +185,15 @@ def measure(
     kwargs: Mapping[str, Any] | None = None,
     modes: str | Sequence[str] = "eager",
     device: str = "cpu",
+    phase: Phase = "inference",
+    optimizer: Optimizer = OPTIMIZERS[0],
+    loss: str | Callable[..., Any] | None = None,
     **plan: Any,
 ) -> Results:
     """Measure a module object in this very process, e.g. in a notebook.
 
-    The module is copied for every mode and never changed; it is measured in evaluation mode, as
-    the command does. Random state and flags are left as they were. A mode that fails is a row.
+    The module is copied for every mode and never changed; inference is measured in evaluation mode,
+    as the command does. Random state and flags are left as they were. A mode that fails is a row.
     Slices of the modes alternate as they do between workers; what needs a process of its own (peak
     memory, fresh rounds) is "not measured".
 
@@ -201,6 +204,10 @@ def measure(
         kwargs: its keyword arguments.
         modes: mode texts; the output of each is compared with fp32 eager.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
+        phase: ``inference``, ``training`` or ``finetune``.
+        optimizer: of a phase that trains, one of ``spec.OPTIMIZERS``.
+        loss: what a training step minimises: one of ``named.LOSSES``, or a function ``output ->
+            scalar`` or ``output, inputs -> scalar``; what fits the output if not given.
         plan: how to measure, by those fields of ``plan.Plan`` that ``plan.IN_PROCESS`` names:
             ``rounds`` (repetitions in this process), ``slices``, ``slice_seconds``,
             ``turn_budget``, ``least_turns``, ``warm_up_calls``, ``warm_up_seconds``,
@@ -209,11 +216,6 @@ def measure(
     Raises:
         CnnbenchError: the request is wrong, or no mode could be measured.
     """
-    if "phase" in plan:
-        raise UsageError(
-            "measure times inference only; for training steps name what makes the network:"
-            " cnnbench.run('package.module:factory', phase='training')"
-        )
     chosen = _plan(plan)
     for name in plan:
         if name not in IN_PROCESS:
@@ -224,7 +226,8 @@ def measure(
     from cnnbench import inprocess
 
     words, arguments = _held(axes.asking("mode"), modes), (inputs, dict(kwargs or {}))
-    return Results((inprocess.measure(module, arguments, words, device, chosen),))
+    work = inprocess.work(phase, optimizer, loss)
+    return Results((inprocess.measure(module, arguments, work, words, device, chosen),))
 
 
 def cost(
@@ -234,7 +237,7 @@ def cost(
     phase: Phase = "inference",
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
-    loss: Callable[[Any], Any] | None = None,
+    loss: str | Callable[..., Any] | None = None,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -245,8 +248,8 @@ def cost(
         phase: ``inference``, ``training`` or ``finetune``.
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
         real: run a copy on the real tensors, for networks that look at values.
-        loss: ``module output -> scalar`` for phases that train; without it, every differentiable
-            output gets a gradient.
+        loss: of a phase that trains, as for ``measure``; without it, every differentiable output
+            gets a gradient.
 
     Returns:
         An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
@@ -261,8 +264,9 @@ def cost(
         )
     from cnnbench import inprocess
 
-    arguments = (inputs, dict(kwargs or {}))
-    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real, loss=loss)
+    arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)
+    counted = loss is not None
+    found: Analysis = inprocess.cost(module, arguments, work, real=real, counted=counted)
     return found
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnbench import analysis, architectures
-from cnnbench.architectures import losses, variants
+from cnnbench.architectures import losses, own_losses, variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
@@ -25,6 +25,7 @@ from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
     calibration,
     convolution,
+    inner,
     inputs,
     modes,
     optimizers,
@@ -233,7 +234,7 @@ def resolve(workload: Workload) -> Architecture:
 def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.Loss:
     """The training loss of that name; for an architecture's task, if it has no other name."""
     if ":" in name:
-        return losses.Loss(name, losses.users(name), seed)
+        return losses.Loss(name, own_losses.users(name), seed)
     usual = TASKS[architecture.task].loss
     return losses.Loss(name, usual if name == AUTO else losses.NAMED[name], seed)
 
@@ -254,7 +255,8 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
     else:
-        made = _training(spec, architecture, module, given, seed)
+        loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
+        made = training(spec, module, given, loss)
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
         made.own = functools.partial(inputs.made, architecture, spec.workload, seed, dtype=dtype)
@@ -279,21 +281,23 @@ def _prepared(
     return module, given, {"own_dtype": own, "dtype": modes.described(module)}
 
 
-def _training(
-    spec: Spec, architecture: Architecture, module: nn.Module, given: Given, seed: int
-) -> Step:
+def training(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
+    """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
     module, given, types = _prepared(spec, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
-    loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
     function = modes.compiled(spec.mode, module)
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Norms instead of gradients: as informative for a comparison, and small enough to keep.
-        norms = [p.grad.double().norm() for p in trainable if p.grad is not None]
-        return [loss, torch.stack(norms)] if norms else [loss]
+        # Few numbers instead of each gradient: its norm, and sums that see its signs and places. As
+        # informative for a comparison, and small enough to keep.
+        found = [outputs.comparable(p.grad) for p in trainable if p.grad is not None]
+        if not found:
+            return [loss]
+        norms, sums = [one.norm() for one in found], [inner.sketch(one) for one in found]
+        return [loss, torch.stack(norms), torch.stack(sums)]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
     return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)

@@ -147,7 +147,7 @@ def _returned(factory: str, batch: int, seed: int) -> Given:
     """
     function = sources.attribute(factory)
     if not callable(function):
-        raise UsageError(f"'{factory}' is a {type(function).__name__}, not a function")
+        raise UsageError(f"'{factory}' is of type {type(function).__name__}, not a function")
     takes = "seed" in inspect.signature(function).parameters
     with randomness.left_alone():
         randomness.seed_everything(seed)
