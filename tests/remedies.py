@@ -339,7 +339,6 @@ OTHERS: Mapping[str, Other] = {
     # Errors of the Python API, and such as only other machines have.
     "; pass real=True (--real) to run on real": Other(("cost",), "test_real_tensors_are_run"),
     "a quantised tensor has no meta form": Other(("cost",), "test_real_tensors_are_run"),
-    "for training steps name what makes": Other((), "the call is read, see the tests of calls"),
     "drop it, or use cnnbench.run": Other((), "the call is read, see the tests of calls"),
     "cnnbench.run('{}') takes names": Other((), "the call is read, see the tests of calls"),
     "cnnbench.run with 'package.module:": Other((), "the call is read, see the tests of calls"),
