@@ -7,7 +7,6 @@ import copy
 import re
 import shlex
 import shutil
-import sys
 import tomllib
 import warnings
 from dataclasses import replace
@@ -340,22 +339,21 @@ def test_python_names_a_command_that_works() -> None:
 @pytest.mark.parametrize(
     ("line", "lacking"),
     [
-        ("report here --format html", "bokeh"),
-        ("history here --format html", "bokeh"),
-        ("report here --format markdown -o t.md --pictures", "matplotlib"),
+        ("report place/here --format html", "bokeh"),
+        ("history place/here --format html", "bokeh"),
+        ("report place/here --format markdown -o t.md --pictures", "matplotlib"),
     ],
 )
-def test_what_is_to_be_installed_is_declared(line, lacking, place, monkeypatch) -> None:
+def test_what_is_to_be_installed_is_declared(line, lacking, place, cnnbench_process) -> None:
     del place
-    for name in [*sys.modules]:
-        if name.startswith("cnnbench.report.page."):
-            monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, lacking, None)
-    told = _call(shlex.split(line))
-    remedy = INSTALL.search(told.stderr)
+    told = cnnbench_process(
+        code=f"import sys; sys.modules[{lacking!r}] = None\n"
+        f"from cnnbench.cli import main; main({shlex.split(line)!r})"
+    )
+    remedy = INSTALL.search(told.err)
 
-    assert told.exit_code == 2
-    assert remedy is not None, told.stderr
+    assert told.code == 2
+    assert remedy is not None, told.err
     assert _is_declared(remedy[1].strip("'"))
 
 
