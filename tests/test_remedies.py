@@ -327,15 +327,6 @@ def test_modes_that_advice_names_can_be_run(place: Path) -> None:
     assert (shown.exit_code, "not possible" in shown.stdout) == (0, False)
 
 
-def test_python_names_a_command_that_works() -> None:
-    with pytest.raises(UsageError) as told:
-        cnnbench.cost("lenet")
-    remedy = re.search(r"in a shell: (cnnbench .*)", str(told.value))
-
-    assert remedy is not None
-    assert _call(shlex.split(remedy[1])[1:]).exit_code == 0
-
-
 @pytest.mark.parametrize(
     ("line", "lacking"),
     [
