@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, store
+from cnnbench.costs import refuse_uncountable
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.report import FOR_PEOPLE, render
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS, Optimizer, Phase
+from cnnbench.spec import OPTIMIZERS, Device, Mode, Optimizer, Phase
 from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
@@ -235,6 +236,7 @@ def cost(
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
     loss: Callable[[Any], Any] | None = None,
+    mode: str = "eager",
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -247,22 +249,28 @@ def cost(
         real: run a copy on the real tensors, for networks that look at values.
         loss: ``module output -> scalar`` for phases that train; without it, every differentiable
             output gets a gradient.
+        mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
 
     Returns:
         An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
-        CnnbenchError: the inputs do not fit, or an operator needs values.
+        CnnbenchError: the inputs do not fit, an operator needs values, or the mode says what
+            cannot be counted.
     """
     if isinstance(module, str):
         raise UsageError(
             f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
         )
+    chosen = Mode.parse(mode, Device().kind)
+    refuse_uncountable(chosen)
     from cnnbench import inprocess
 
     arguments = (inputs, dict(kwargs or {}))
-    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real, loss=loss)
+    found: Analysis = inprocess.cost(
+        module, arguments, phase, optimizer, mode=chosen, real=real, loss=loss
+    )
     return found
 
 

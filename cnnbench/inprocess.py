@@ -108,6 +108,7 @@ def cost(
     phase: Phase,
     optimizer: Optimizer,
     *,
+    mode: Mode,
     real: bool,
     loss: Callable[[Any], Any] | None,
 ) -> analysis.Analysis:
@@ -115,6 +116,9 @@ def cost(
     given = Given(*arguments)
     with randomness.left_alone(), _copies_are_no_leaves():
         shaped = _shaped(module, given, 0)
+        if mode != Mode():
+            twin = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
+            shaped, given = modes.converted(mode, twin, given)
         return analysis.analyze(
             shaped,
             *given,
@@ -122,6 +126,8 @@ def cost(
             optimizer=optimizer,
             real=real,
             loss=_of_output(loss) if loss else None,
+            mode=mode.text,
+            autocast=modes.PRECISIONS[mode.precision].autocast,
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -20,6 +21,8 @@ from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import torch
+
     from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Arguments, Loss, Recording
 
@@ -34,6 +37,8 @@ def analyze(
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,
+    mode: str = "eager",
+    autocast: torch.dtype | None = None,
 ) -> Analysis:
     """Count everything about one workload without allocating or running it.
 
@@ -47,6 +52,8 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
+        mode: what to call the mode in which module and inputs are.
+        autocast: the precision to which forward and loss are autocast, by a CPU's rules.
 
     Raises:
         UsageError: unknown phase or optimizer.
@@ -57,12 +64,14 @@ def analyze(
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
     with _workable(wrapped, real=real) as parts:
-        inference = record(parts, arguments, training=False, meta=not real)
-        slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
+        run = functools.partial(record, parts, meta=not real, lower=autocast)
+        inference = run(arguments, training=False)
+        several = run(arguments, training=False, keep=2) if inference.assumed and not real else None
+        slopes = _slopes(inference, several) if several else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
             arguments = twins(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+            passed = run(arguments, training=True, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(wrapped).__name__,
@@ -82,6 +91,7 @@ def analyze(
             slopes=slopes,
             assumptions=_assumptions(module, inference, real=real, frozen=frozen),
             real=real,
+            mode=mode,
             recording=passed,
         )
 
@@ -147,9 +157,8 @@ def _batch(given: Arguments, recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(parts: Inventory, arguments: Arguments, one: Recording) -> tuple[Slope, ...]:
+def _slopes(one: Recording, two: Recording) -> tuple[Slope, ...]:
     """The amount that each item adds: the difference of two traces that keep one and two items."""
-    two = record(parts, arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
         Slope(layer, after[layer] - before.get(layer, 0))

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
+from cnnbench.analysis.autocast import autocast
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
@@ -73,8 +74,11 @@ def record(
     meta: bool = True,
     keep: int = 1,
     loss: Loss | None = None,
+    lower: torch.dtype | None = None,
 ) -> Recording:
     """Run one pass of a module whose mode may be changed, and record every operator.
+
+    ``lower`` is the precision to which autocast takes forward and loss; backward runs outside.
 
     Raises:
         WrongInput: a layer does not accept its input.
@@ -98,10 +102,14 @@ def record(
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         attention = fused_attention() if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), attention, stack, trace:
-            output = module(*given[0], **given[1])
-            saved = trace.live.alive_bytes()
+            with autocast(lower, meta=meta):
+                output = module(*given[0], **given[1])
+                saved = trace.live.alive_bytes()
+                if training:
+                    roots = _roots(output, (*given[0], *given[1].values()), loss)
             if training:
-                _backward(trace, output, (*given[0], *given[1].values()), loss)
+                trace.stack.begin_backward()
+                torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
     # A loss may keep targets from step to step; they are inputs of a training step.
     targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]
@@ -142,16 +150,15 @@ def _explained(trace: Trace) -> Iterator[None]:
         raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
 
 
-def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> None:
-    """Backward from a loss, or from every differentiable output with a gradient of its size."""
+def _roots(output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> list[Tensor]:
+    """Where backward begins: a loss, or every differentiable output with a gradient of its size."""
     if loss is not None:
         roots = [loss(output, inputs)]
     else:
         roots = [leaf for leaf in tensors_in(_plain(output)) if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
-    trace.stack.begin_backward()
-    torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+    return roots
 
 
 def _plain(output: Any) -> Any:

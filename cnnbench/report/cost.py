@@ -55,6 +55,7 @@ class _OperatorSum:
 _TOTALS: Columns[CostTotals] = (
     (Column("name", "model"), lambda one: one.name),
     (Column("phase", "phase"), lambda one: one.phase),
+    (Column("mode", "mode"), lambda one: one.mode),
     (Column("batch", "batch", "whole"), lambda one: one.batch),
     (Column("input", "input"), lambda one: one.input),
     (Column("params", "params", "count"), lambda one: one.params),
@@ -310,7 +311,7 @@ def _captions(found: Found) -> tuple[str, ...]:
     if len(found) != 1 or isinstance(found[0], NotCounted):
         return ()
     one = found[0].totals
-    return (f"{one.name}, {one.phase}, input {_cell(one.input)}",)
+    return (f"{one.name}, {one.phase}, mode {one.mode}, input {_cell(one.input)}",)
 
 
 def _ordered(

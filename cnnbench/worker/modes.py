@@ -190,8 +190,8 @@ def _flushes_denormals() -> bool:
     return bool((smallest / 2 == 0).item())
 
 
-def cast(value: Any, dtype: torch.dtype | None, device: str) -> Any:
-    """Inputs on the device, floating-point ones in the given dtype, if any is."""
+def cast(value: Any, dtype: torch.dtype | None, device: str | None) -> Any:
+    """Inputs on the device, floating-point ones in the given dtype, if any of these is given."""
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -229,9 +229,16 @@ def prepare(
         Unsupported: the mode would not do on this device what its words say.
     """
     refuse_impossible(mode, device)
+    # Its own method, which may move more than parameters; whatever it returns, it works in place.
+    module.to(device.text)
+    return converted(mode, module, cast(inputs, None, device.text))
+
+
+def converted(mode: Mode, module: nn.Module, inputs: Inputs) -> tuple[nn.Module, Inputs]:
+    """Module and inputs, where they are, in the mode's precision and memory format."""
     precision = PRECISIONS[mode.precision]
-    _move(module, device, precision.dtype)
-    inputs = cast(inputs, precision.dtype, device.text)
+    _retype(module, precision.dtype)
+    inputs = cast(inputs, precision.dtype, None)
     formats = MEMORY_FORMATS[mode.memory_format]
     if formats:
         inputs = pytree.tree_map_only(torch.Tensor, _restrider(formats), inputs)
@@ -286,10 +293,8 @@ class OwnTypes:
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
-def _move(module: nn.Module, device: Device, dtype: torch.dtype | None) -> None:
-    """Put a module on the device, and in a dtype if it has floating-point parameters."""
-    # Its own method, which may move more than parameters; whatever it returns, it works in place.
-    module.to(device.text)
+def _retype(module: nn.Module, dtype: torch.dtype | None) -> None:
+    """Put a module in a dtype if it has floating-point parameters."""
     if dtype is None or not dtypes(module):
         return
     if any(tensor.is_complex() for tensor in (*module.parameters(), *module.buffers())):
