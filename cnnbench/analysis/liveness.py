@@ -88,6 +88,23 @@ class Liveness:
             self._events.append((self.now, _SCRATCH, nbytes))
             self._events.append((self.now, _SCRATCH, -nbytes))
 
+    def mark(self) -> int:
+        """This moment, for ``fused``."""
+        return len(self._events)
+
+    def fused(self, since: int, nbytes: int) -> None:
+        """Note that one kernel did everything since a moment, and what it held meanwhile.
+
+        What was born and died since then never existed; what is alive are its results.
+        """
+        events = self._events[since:]
+        born = {number for _, number, change in events if change > 0}
+        inside = {number for _, number, change in events if change < 0 and number in born}
+        kept = [event for event in events if event[1] not in inside]
+        self._events[since:] = []
+        self.scratch(nbytes)
+        self._events.extend(kept)
+
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         """The numbers of these tensors' storages, for ``peaks(without=…)``."""
         keys = (tensor.untyped_storage()._cdata for tensor in tensors)  # noqa: SLF001

@@ -16,6 +16,7 @@ from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.autocast import autocast
 from cnnbench.analysis.failures import explain
+from cnnbench.analysis.fused import fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
@@ -100,8 +101,12 @@ def record(
     # Detectors take a list of pictures.
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
-        attention = fused_attention() if meta else contextlib.nullcontext()
-        with torch.set_grad_enabled(training), attention, stack, trace:
+        with (
+            torch.set_grad_enabled(training),
+            _as_on_a_cpu(trace) if meta else contextlib.nullcontext(),
+            stack,
+            trace,
+        ):
             with autocast(lower, meta=meta):
                 output = module(*given[0], **given[1])
                 saved = trace.live.alive_bytes()
@@ -132,6 +137,13 @@ def record(
     del output
     trace.live.close()
     return result
+
+
+@contextlib.contextmanager
+def _as_on_a_cpu(trace: Trace) -> Iterator[None]:
+    """Kernels that meta does not have, while a trace runs."""
+    with fused_attention(), fused_kernels(trace.live):
+        yield
 
 
 @contextlib.contextmanager
