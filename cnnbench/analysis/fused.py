@@ -14,16 +14,16 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import _VF, Tensor, nn
 from torch.nn import functional
-from torch.nn.modules import rnn
 
-from cnnbench.analysis.recurrent import inference_scratch
+from cnnbench.analysis.recurrent import Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from cnnbench.analysis.liveness import Liveness
+    from cnnbench.analysis.trace import Trace
 
 
 class _Taken(BaseException):
@@ -75,18 +75,28 @@ def _takes(kernel: str, call: Callable[[], Any]) -> bool:
             call()
     except _Taken:
         return True
-    except (_NotTaken, Exception):  # errors are raised again by the call that counts
+    except (_NotTaken, Exception):  # noqa: BLE001 - the call that counts raises it again
         return False
     return False
 
 
 def _attention_scratch(layer: nn.MultiheadAttention, query: Tensor) -> int:
     """Projections twice while their bias is added, then scores beside them, then two results."""
-    batch, length, width = query.shape
-    tokens = query.numel() * query.itemsize
-    scores = batch * layer.num_heads * length * length * query.itemsize
-    del width
+    tokens, scores = _attention_sizes(layer, query)
     return max(6 * tokens, 3 * tokens + max(scores, 2 * tokens))
+
+
+def _weights_scratch(layer: nn.MultiheadAttention, query: Tensor) -> int:
+    """The same where the scores are wanted too: they live until they have been averaged."""
+    tokens, scores = _attention_sizes(layer, query)
+    return max(
+        6 * tokens, 3 * tokens + scores + max(2 * tokens, tokens + scores // layer.num_heads)
+    )
+
+
+def _attention_sizes(layer: nn.MultiheadAttention, query: Tensor) -> tuple[int, int]:
+    batch, length, _ = query.shape
+    return query.nbytes, batch * layer.num_heads * length * length * query.itemsize
 
 
 def _encoder_scratch(layer: nn.TransformerEncoderLayer, source: Tensor) -> int:
@@ -107,7 +117,9 @@ def _watched_attention(live: Liveness) -> Callable[..., Any]:
         result = original(self, *args, **kwargs)
         if taken:
             query = args[0] if args else kwargs["query"]
-            live.fused(mark, _attention_scratch(self, query))
+            wanted = args[4] if len(args) > 4 else kwargs.get("need_weights", True)
+            held = _weights_scratch if wanted else _attention_scratch
+            live.fused(mark, held(self, query))
         return result
 
     return forward
@@ -127,26 +139,64 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
     return forward
 
 
-def _watched_lstm(live: Liveness) -> Callable[..., Any]:
-    original = rnn._VF.lstm  # noqa: SLF001
+class Regions:
+    """Calls whose backward is one kernel too: module, number, bytes held in backward."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._found: list[tuple[int, int, int]] = []
+
+    def begin(self, since: int, problem: Problem, results: Any) -> None:
+        """After the forward call of a training step."""
+        number = self._trace.live.unrolled(since, results, problem.forward(), problem.kept())
+        self._found.append((self._trace.stack.stack[-1], number, problem.backward()))
+
+    def end(self) -> None:
+        """After backward."""
+        for layer, number, nbytes in self._found:
+            places = [
+                place
+                for place, row in enumerate(self._trace.rows)
+                if row.backward and row.layer == layer
+            ]
+            if places:
+                self._trace.live.returned(number, places[0], places[-1], nbytes)
+
+
+def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
+    original = _VF.lstm
 
     def lstm(*args: Any) -> Any:
         mark = live.mark()
         result = original(*args)
-        packed = isinstance(args[1], Tensor)
-        if not packed and not torch.is_grad_enabled() and args[0].dtype is torch.float32:
-            live.fused(mark, inference_scratch(*args))
+        if _is_modelled(*args):
+            problem = Problem(*args)
+            if torch.is_grad_enabled():
+                regions.begin(mark, problem, result)
+            else:
+                live.fused(mark, problem.inference())
         return result
 
     return lstm
 
 
+def _is_modelled(*call: Any) -> bool:
+    """Neither packed sequences nor projections, and no dropout between layers."""
+    source, states = call[:2]
+    if isinstance(states, Tensor) or source.dtype is not torch.float32:
+        return False
+    drops = call[4] > 1 and call[5] > 0 and call[6]
+    mixed = torch.is_autocast_enabled("cpu")
+    return states[0].shape == states[1].shape and not drops and not mixed
+
+
 @contextlib.contextmanager
-def fused_kernels(live: Liveness) -> Iterator[None]:
+def fused_kernels(trace: Trace) -> Iterator[Regions]:
     """Tell the lifetimes of storages where a CPU would run one kernel, during a trace."""
+    live, regions = trace.live, Regions(trace)
     with _replaced(
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
-        (rnn._VF, "lstm", _watched_lstm(live)),  # noqa: SLF001
+        (_VF, "lstm", _watched_lstm(live, regions)),
     ):
-        yield
+        yield regions

@@ -101,12 +101,8 @@ def record(
     # Detectors take a list of pictures.
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
-        with (
-            torch.set_grad_enabled(training),
-            _as_on_a_cpu(trace) if meta else contextlib.nullcontext(),
-            stack,
-            trace,
-        ):
+        fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
+        with torch.set_grad_enabled(training), fused, stack, trace:
             with autocast(lower, meta=meta):
                 output = module(*given[0], **given[1])
                 saved = trace.live.alive_bytes()
@@ -142,8 +138,9 @@ def record(
 @contextlib.contextmanager
 def _as_on_a_cpu(trace: Trace) -> Iterator[None]:
     """Kernels that meta does not have, while a trace runs."""
-    with fused_attention(), fused_kernels(trace.live):
+    with fused_attention(), fused_kernels(trace) as regions:
         yield
+        regions.end()
 
 
 @contextlib.contextmanager
