@@ -11,6 +11,7 @@ Measured through the allocator's events (torch 2.14, oneDNN 3.12, x86 with AVX-5
 from __future__ import annotations
 
 import contextlib
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
     from cnnbench.analysis.liveness import Liveness
     from cnnbench.analysis.trace import Trace
+
+
+_GATES = {"gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
 
 class _Taken(BaseException):
@@ -80,32 +84,36 @@ def _takes(kernel: str, call: Callable[[], Any]) -> bool:
     return False
 
 
-def _attention_scratch(layer: nn.MultiheadAttention, query: Tensor) -> int:
-    """Projections twice while their bias is added, then scores beside them, then two results."""
-    tokens, scores = _attention_sizes(layer, query)
-    return max(6 * tokens, 3 * tokens + max(scores, 2 * tokens))
+def _attention_scratch(
+    layer: nn.MultiheadAttention, query: Tensor, *masks: Tensor | None, weights: bool
+) -> int:
+    """Projections twice while their bias is added, then scores beside them, then two results.
+
+    Masks (of scores, of padding) become numbers, the first is spread over all scores, and softmax
+    writes to new ones. Scores that are wanted live until they have been averaged.
+    """
+    tokens, heads = int(query.nbytes), layer.num_heads
+    scored = query.shape[0] * heads * query.shape[1] ** 2
+    scores = int(scored * query.itemsize)
+    given = [mask for mask in masks if mask is not None]
+    masked = sum(mask.numel() * query.itemsize for mask in given) + (scores if given else 0)
+    masked += scored if masks[0] is not None else 0
+    late = max(2 * tokens, tokens + scores // heads) + scores if weights else 2 * tokens
+    return max(6 * tokens, 3 * tokens + max(scores + masked, late))
 
 
-def _weights_scratch(layer: nn.MultiheadAttention, query: Tensor) -> int:
-    """The same where the scores are wanted too: they live until they have been averaged."""
-    tokens, scores = _attention_sizes(layer, query)
-    return max(
-        6 * tokens, 3 * tokens + scores + max(2 * tokens, tokens + scores // layer.num_heads)
-    )
-
-
-def _attention_sizes(layer: nn.MultiheadAttention, query: Tensor) -> tuple[int, int]:
-    batch, length, _ = query.shape
-    return query.nbytes, batch * layer.num_heads * length * length * query.itemsize
-
-
-def _encoder_scratch(layer: nn.TransformerEncoderLayer, source: Tensor) -> int:
+def _encoder_scratch(layer: nn.TransformerEncoderLayer, attention: int, source: Tensor) -> int:
     """Attention, then the hidden features of the feed-forward part beside results of its size."""
-    tokens = source.numel() * source.itemsize
+    tokens = int(source.nbytes)
     hidden = tokens // source.shape[-1] * layer.linear1.out_features
     first = tokens if layer.norm_first else 0
-    attention = first + _attention_scratch(layer.self_attn, source)
-    return max(attention, first + 2 * tokens + hidden, first + 3 * tokens)
+    return max(first + attention, first + 2 * tokens + hidden, first + 3 * tokens)
+
+
+def _bound(function: Callable[..., Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
+    bound = inspect.signature(function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.arguments
 
 
 def _watched_attention(live: Liveness) -> Callable[..., Any]:
@@ -116,10 +124,17 @@ def _watched_attention(live: Liveness) -> Callable[..., Any]:
         mark = live.mark()
         result = original(self, *args, **kwargs)
         if taken:
-            query = args[0] if args else kwargs["query"]
-            wanted = args[4] if len(args) > 4 else kwargs.get("need_weights", True)
-            held = _weights_scratch if wanted else _attention_scratch
-            live.fused(mark, held(self, query))
+            call = _bound(original, self, *args, **kwargs)
+            live.fused(
+                mark,
+                _attention_scratch(
+                    self,
+                    call["query"],
+                    call["attn_mask"],
+                    call["key_padding_mask"],
+                    weights=call["need_weights"],
+                ),
+            )
         return result
 
     return forward
@@ -133,7 +148,15 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
         mark = live.mark()
         result = original(self, *args, **kwargs)
         if taken:
-            live.fused(mark, _encoder_scratch(self, args[0] if args else kwargs["src"]))
+            call = _bound(original, self, *args, **kwargs)
+            attention = _attention_scratch(
+                self.self_attn,
+                call["src"],
+                call["src_mask"],
+                call["src_key_padding_mask"],
+                weights=False,
+            )
+            live.fused(mark, _encoder_scratch(self, attention, call["src"]))
         return result
 
     return forward
@@ -180,6 +203,23 @@ def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
     return lstm
 
 
+def _watched_steps(live: Liveness, name: str, gates: int) -> Callable[..., Any]:
+    """Layers that a CPU runs step by step too, after it has multiplied the inputs of all steps."""
+    original = getattr(_VF, name)
+
+    def steps(*args: Any) -> Any:
+        mark = live.mark()
+        result = original(*args)
+        if not isinstance(args[1], Tensor) or args[1].dim() == 3:
+            tokens = args[0].numel() // args[0].shape[-1]
+            held = tokens * gates * args[1].shape[-1] * args[0].itemsize
+            if not torch.is_grad_enabled():
+                live.beside(mark, held)
+        return result
+
+    return steps
+
+
 def _is_modelled(*call: Any) -> bool:
     """Neither packed sequences nor projections, and no dropout between layers."""
     source, states = call[:2]
@@ -198,5 +238,6 @@ def fused_kernels(trace: Trace) -> Iterator[Regions]:
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
         (_VF, "lstm", _watched_lstm(live, regions)),
+        *((_VF, name, _watched_steps(live, name, gates)) for name, gates in _GATES.items()),
     ):
         yield regions

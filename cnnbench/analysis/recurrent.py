@@ -51,10 +51,11 @@ class Problem:
 
     def __init__(self, *call: Any) -> None:
         source, states, _, bias, layers, _, _, bidirectional, batch_first = call
-        first, second, self._width = source.shape
+        first, second, width = map(int, source.shape)
         self._batch, self._steps = (first, second) if batch_first else (second, first)
-        self._hidden, self._ways, self._layers = states[0].shape[-1], 1 + bidirectional, layers
-        self._given = source.nbytes if batch_first else 0  # copied with its steps first
+        self._width, self._hidden = width, int(states[0].shape[-1])
+        self._ways, self._layers = (2 if bidirectional else 1), int(layers)
+        self._given = int(source.nbytes) if batch_first else 0  # copied with its steps first
         self._state = 2 * self._batch * self._hidden * _FLOAT
         self._result = self._steps * self._batch * self._hidden * _FLOAT
         self._bias = 4 * self._hidden * _FLOAT if bias else 0
@@ -112,7 +113,12 @@ class Problem:
         """What lives from forward to backward, beyond the results."""
         between = (self._layers - 1) * self._ways * self._result
         workspaces = sum(self._kept_of(width) for width in self._widths()) * self._ways
-        return self._given + between + workspaces + self._layers * self._ways * self._state
+        states = self._layers * self._ways * self._state
+        return self._given + between + workspaces + states + self._halves() * self._layers
+
+    def _halves(self) -> int:
+        """Two directions keep their own results beside the copy that joins them."""
+        return 2 * self._result if self._ways == 2 else 0
 
     def forward(self) -> int:
         """The most that the layers hold in a training step's forward pass."""
@@ -122,7 +128,7 @@ class Problem:
 
     def backward(self) -> int:
         """The most that they hold in backward beyond what is kept; layers go from last to first."""
-        worst, held = 0, 0
+        worst, held = 0, self._halves() // 2  # one direction's part of the gradient
         for width in reversed(self._widths()):
             gradient = self._steps * self._batch * width * _FLOAT
             weights = 4 * self._hidden * (width + self._hidden) * _FLOAT + 2 * self._bias

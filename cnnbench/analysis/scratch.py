@@ -1,8 +1,8 @@
 """Memory that a CPU holds inside an operator, invisible to any dispatcher.
 
-Measured through the allocator's own events (torch 2.15, x86, AVX-512). In oneDNN a dense convolution
-copies its input, weight and result to blocks of 16 channels and its result back; a 1x1 convolution
-of stride 1 needs none; a small single image runs without oneDNN and unfolds its input into columns.
+Measured through the allocator's own events (torch 2.15, x86, AVX-512). In oneDNN a dense
+convolution copies its input, weight and result to blocks of 16 channels and its result back; a 1x1
+convolution of stride 1 needs none; a small single image runs without oneDNN and unfolds its input.
 Modelled to a few percent of these cases, for float32 and bfloat16; anything else counts as none.
 Batch norm's backward holds the input's gradient twice. Whole layers that are one kernel: ``fused``.
 GPUs have workspaces of their own, which are not modelled.
