@@ -102,14 +102,15 @@ class Liveness:
         """
         self._merge(since, len(self._events), nbytes)
 
-    def _merge(self, since: int, until: int, nbytes: int) -> None:
+    def _merge(self, since: int, until: int, nbytes: int, *ends: tuple[int, int, int]) -> None:
+        """One kernel in place of events: what it held, what it lets go of, then its results."""
         events = self._events[since:until]
         born = {number for _, number, change in events if change > 0}
         inside = {number for _, number, change in events if change < 0 and number in born}
         kept = [event for event in events if event[1] not in inside]
         first = events[0][0] if events else self.now
         self._events[since:until] = [
-            (first, _SCRATCH, nbytes), (first, _SCRATCH, -nbytes), *kept
+            (first, _SCRATCH, nbytes), (first, _SCRATCH, -nbytes), *ends, *kept
         ]  # fmt: skip
 
     def beside(self, since: int, nbytes: int) -> None:
@@ -136,11 +137,8 @@ class Liveness:
     def returned(self, number: int, first: int, last: int, nbytes: int) -> None:
         """Note that operators from ``first`` to ``last`` were one kernel's backward."""
         places = [i for i, event in enumerate(self._events) if first <= event[0] <= last]
-        if places:
-            self._merge(places[0], places[-1] + 1, nbytes)
-        end = next((i for i, event in enumerate(self._events) if event[0] > last), None)
-        death = (last, number, -self._kernels.pop(number))
-        self._events.insert(len(self._events) if end is None else end, death)
+        since, until = (places[0], places[-1] + 1) if places else (len(self._events),) * 2
+        self._merge(since, until, nbytes, (first, number, -self._kernels.pop(number)))
 
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         """The numbers of these tensors' storages, for ``peaks(without=…)``."""
