@@ -211,7 +211,8 @@ class TracedMemory:
         gradients: of trainable parameters, all of them.
         optimizer_state: resident in the steady state, from the second step on.
         activations: peak of everything else that the passes keep alive, without library scratch.
-        scratch: modelled amount by which oneDNN raises the peak on a CPU; to be added to ``peak``.
+        scratch: modelled amount by which what kernels hold inside raises the peak on a CPU; to be
+            added to ``peak``.
         peak: highest sum at any moment, all parts but scratch together.
         layer, op: where the peak occurs.
         activation_layer, activation_op: where the activation peak occurs.

@@ -89,7 +89,10 @@ def analyze(
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
+            assumptions=(
+                *_assumptions(module, inference, real=real, frozen=frozen),
+                *_not_known(passed, autocast),
+            ),
             real=real,
             mode=mode,
             recording=passed,
@@ -218,6 +221,22 @@ def _assumptions(
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     return (*sentences, *_left_out(untouched.count_hooks(module)))
+
+
+def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ...]:
+    """What the predicted scratch lacks."""
+    sentences = []
+    if passed.unmodelled:
+        sentences.append(
+            f"memory inside of {', '.join(passed.unmodelled)} is not known for this case: the peak"
+            " is that of single operators"
+        )
+    if autocast is not None:
+        sentences.append(
+            "what matrix products in lower precision hold inside depends on the kind of CPU and is"
+            " in no scratch"
+        )
+    return tuple(sentences)
 
 
 def _left_out(hooks: int) -> tuple[str, ...]:

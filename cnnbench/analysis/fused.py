@@ -163,11 +163,15 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
 
 
 class Regions:
-    """Calls whose backward is one kernel too: module, number, bytes held in backward."""
+    """Calls whose backward is one kernel too, and the layers of which nothing is known.
+
+    A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._found: list[tuple[int, int, int]] = []
+        self.unknown: set[str] = set()
 
     def begin(self, since: int, problem: Problem, results: Any) -> None:
         """After the forward call of a training step."""
@@ -192,7 +196,9 @@ def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
     def lstm(*args: Any) -> Any:
         mark = live.mark()
         result = original(*args)
-        if _is_modelled(*args):
+        if not _is_modelled(*args):
+            regions.unknown.add("LSTM")
+        else:
             problem = Problem(*args)
             if torch.is_grad_enabled():
                 regions.begin(mark, problem, result)
@@ -203,18 +209,20 @@ def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
     return lstm
 
 
-def _watched_steps(live: Liveness, name: str, gates: int) -> Callable[..., Any]:
+def _watched_steps(live: Liveness, regions: Regions, name: str, gates: int) -> Callable[..., Any]:
     """Layers that a CPU runs step by step too, after it has multiplied the inputs of all steps."""
     original = getattr(_VF, name)
 
     def steps(*args: Any) -> Any:
         mark = live.mark()
         result = original(*args)
-        if not isinstance(args[1], Tensor) or args[1].dim() == 3:
+        if (
+            torch.is_grad_enabled() or args[1].dim() != 3
+        ):  # sizes of a packed sequence have one axis
+            regions.unknown.add(name.partition("_")[0].upper())
+        else:
             tokens = args[0].numel() // args[0].shape[-1]
-            held = tokens * gates * args[1].shape[-1] * args[0].itemsize
-            if not torch.is_grad_enabled():
-                live.beside(mark, held)
+            live.beside(mark, tokens * gates * args[1].shape[-1] * args[0].itemsize)
         return result
 
     return steps
@@ -238,6 +246,9 @@ def fused_kernels(trace: Trace) -> Iterator[Regions]:
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
         (_VF, "lstm", _watched_lstm(live, regions)),
-        *((_VF, name, _watched_steps(live, name, gates)) for name, gates in _GATES.items()),
+        *(
+            (_VF, name, _watched_steps(live, regions, name, gates))
+            for name, gates in _GATES.items()
+        ),
     ):
         yield regions

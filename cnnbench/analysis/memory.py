@@ -4,9 +4,11 @@ The steady state is predicted: from the second training step on, optimizer state
 forward and backward run, and gradients are freed before forward (``zero_grad(set_to_none=True)``,
 torch's default).
 
-``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN
-needs on top (see ``scratch``). Not included: GPU workspaces, library caches, thread-local
-workspaces, the allocator's rounding and fragmentation, the process itself.
+``peak`` holds tensors only and is the same on every device; ``scratch`` is what kernels of a CPU
+with oneDNN hold inside, on top of it (see ``scratch`` and ``fused``). An optimizer steps one
+parameter after the other, as on a CPU; with ``foreach=True`` it holds its temporary tensors for all
+parameters at once. Not included: GPU workspaces, library caches, thread-local workspaces, the
+allocator's rounding and fragmentation, the process itself.
 """
 
 from __future__ import annotations

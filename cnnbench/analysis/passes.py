@@ -16,7 +16,7 @@ from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.autocast import autocast
 from cnnbench.analysis.failures import explain
-from cnnbench.analysis.fused import fused_kernels
+from cnnbench.analysis.fused import Regions, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
@@ -51,6 +51,7 @@ class Recording:
         at_end: bytes alive when the pass is over.
         saved: bytes alive when forward is over.
         unread_params: elements of parameters that no forward operator read.
+        unmodelled: layers that a CPU runs as one kernel whose memory is not known.
     """
 
     rows: list[Raw]
@@ -65,6 +66,7 @@ class Recording:
     at_end: int
     saved: int
     unread_params: int
+    unmodelled: tuple[str, ...] = ()
 
 
 def record(
@@ -102,7 +104,7 @@ def record(
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
-        with torch.set_grad_enabled(training), fused, stack, trace:
+        with torch.set_grad_enabled(training), fused as regions, stack, trace:
             with autocast(lower, meta=meta):
                 output = module(*given[0], **given[1])
                 saved = trace.live.alive_bytes()
@@ -129,6 +131,7 @@ def record(
         at_end=trace.live.alive_bytes(),
         saved=saved,
         unread_params=_unread(parts, trace.rows),
+        unmodelled=tuple(sorted(regions.unknown)) if regions else (),
     )
     del output
     trace.live.close()
@@ -136,10 +139,10 @@ def record(
 
 
 @contextlib.contextmanager
-def _as_on_a_cpu(trace: Trace) -> Iterator[None]:
+def _as_on_a_cpu(trace: Trace) -> Iterator[Regions]:
     """Kernels that meta does not have, while a trace runs."""
     with fused_attention(), fused_kernels(trace) as regions:
-        yield
+        yield regions
         regions.end()
 
 

@@ -63,8 +63,10 @@ def _copied_gradients(source: Tensor, weight: Tensor, groups: int) -> int:
     return copies * weight.nbytes + weight.nbytes // (inner * outer) * padding
 
 
-def _pointwise(weight: Tensor, stride: Sequence[int]) -> bool:
-    return all(size == 1 for size in weight.shape[2:]) and all(step == 1 for step in stride)
+def _pointwise(source: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
+    """Whether oneDNN needs no blocks, because it multiplies matrices; in bfloat16 it has blocks."""
+    small = all(size == 1 for size in weight.shape[2:]) and all(step == 1 for step in stride)
+    return small and source.dtype is torch.float32
 
 
 def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
@@ -97,7 +99,7 @@ def convolution(
 ) -> int:
     """Bytes beyond input and result at the worst moment of a forward convolution."""
     del bias, padding, dilation, output_padding
-    if not _modelled(source, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(source, weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, out)
@@ -125,7 +127,7 @@ def convolution_backward(
 ) -> int:
     """Bytes beyond arguments and results; the input's gradient comes first, then the weight's."""
     del bias_sizes, padding, dilation, output_padding
-    if not _modelled(source, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(source, weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, gradient)
@@ -145,7 +147,9 @@ def _weight_step(gradient: Tensor, source: Tensor, weight: Tensor, groups: int) 
     plain = groups > 1 and (not depthwise or weight.shape[-1] > 3)
     if plain or prod(weight.shape[2:]) > 100:
         return 2 * weight.nbytes
-    return max(_blocked(gradient) + _blocked(source), weight.nbytes) + weight.nbytes
+    # Gradients in bfloat16 are summed in float32 first.
+    sums = 4 * weight.numel() if weight.dtype is torch.bfloat16 else 0
+    return max(_blocked(gradient) + _blocked(source) + sums, weight.nbytes) + weight.nbytes
 
 
 def batch_norm_backward(out: Sequence[Tensor | None], gradient: Tensor, source: Tensor, /,

@@ -164,8 +164,8 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
     if memory.layer:
         yield (
-            f"memory peaks in layer '{memory.layer}'; the convolution"
-            f" library's scratch may add {units.size(memory.scratch)} on a CPU"
+            f"memory peaks in layer '{memory.layer}'; what kernels hold"
+            f" inside may add {units.size(memory.scratch)} on a CPU"
         )
 
 

@@ -7,7 +7,13 @@ import torch
 from torch import nn
 
 from cnnbench.analysis import analyze
-from tests.analysis.test_memory import ONEDNN, allocated, one_thread  # noqa: F401 - a fixture
+from tests.analysis.test_memory import (  # noqa: F401 - one is a fixture
+    ONEDNN,
+    allocated,
+    images,
+    network,
+    one_thread,
+)
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),
@@ -125,21 +131,41 @@ def test_within_one_percent_of_the_allocator(name):
     assert tensors <= 1.01 * measured
 
 
-class Mixed(nn.Sequential):
-    """Pointwise convolutions and linear layers, whose kernels need no scratch."""
-
-    def __init__(self):
-        super().__init__(
-            nn.Conv2d(16, 32, 1), nn.BatchNorm2d(32), nn.ReLU(), nn.Conv2d(32, 16, 1),
-            nn.Flatten(), nn.Linear(16 * 256, 64), nn.LayerNorm(64), nn.Linear(64, 10),
-        )  # fmt: skip
+# Kernels in bfloat16 are others where there are matrix units or no such instructions.
+BF16 = torch.cpu._is_avx512_bf16_supported() and not torch.cpu._is_amx_tile_supported()
 
 
-@pytest.mark.parametrize("phase", ["inference", "training"])
-def test_autocast_is_within_one_percent_of_the_allocator(phase):
-    _, with_scratch, measured = peaks(Mixed(), torch.zeros(8, 16, 16, 16), phase, torch.bfloat16)
+@pytest.mark.skipif(not BF16, reason="fitted to AVX-512 with bfloat16, without AMX")
+@pytest.mark.parametrize(
+    ("name", "phase"),
+    [
+        ("resnet18", "inference"),
+        ("densenet121", "inference"),
+        ("resnet18", "training"),
+        ("mobilenet_v2", "training"),
+    ],
+)
+def test_autocast_is_within_one_percent_of_the_allocator(name, phase):
+    _, with_scratch, measured = peaks(network(name), images(), phase, torch.bfloat16)
 
     assert with_scratch == pytest.approx(measured, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("make", "phase", "known"),
+    [
+        (lambda: nn.LSTM(8, 8), "training", True),
+        (lambda: nn.LSTM(8, 8, 2, dropout=0.5), "inference", True),
+        (lambda: nn.LSTM(8, 8, 2, dropout=0.5), "training", False),
+        (lambda: nn.LSTM(8, 8, proj_size=4), "inference", False),
+        (lambda: nn.GRU(8, 8), "inference", True),
+        (lambda: nn.GRU(8, 8), "training", False),
+    ],
+)
+def test_what_is_not_known_is_said(make, phase, known):
+    found = analyze(First(make()), (torch.zeros(3, 2, 8),), phase=phase)
+
+    assert any("not known" in sentence for sentence in found.assumptions) is not known
 
 
 def test_what_a_kernel_holds_is_stated_apart():
