@@ -10,6 +10,7 @@ import pytest
 
 import cnnbench
 from cnnbench import errors
+from cnnbench.spec import Mode
 
 ERRORS = {
     name: kind
@@ -106,8 +107,10 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)
 
     module = object()
-    found = cnnbench.cost(module, "input", phase="training", optimizer="adam", real=True, loss=abs)
+    found = cnnbench.cost(
+        module, "input", phase="training", optimizer="adam", real=True, loss=abs, mode="amp"
+    )
 
     assert found == "found"
-    words = {"real": True, "loss": abs}
+    words = {"mode": Mode(precision="amp=bf16"), "real": True, "loss": abs}
     assert said == [((module, (("input",), {}), "training", "adam"), words)]

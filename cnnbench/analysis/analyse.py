@@ -19,7 +19,7 @@ from cnnbench.errors import UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import torch
 
@@ -52,8 +52,7 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
-        mode: what to call the mode in which module and inputs are.
-        autocast: the precision to which forward and loss are autocast, by a CPU's rules.
+        mode, autocast: text of the mode that they are in; to what it autocasts, by a CPU's rules.
 
     Raises:
         UsageError: unknown phase or optimizer.
@@ -66,12 +65,10 @@ def analyze(
     with _workable(wrapped, real=real) as parts:
         run = functools.partial(record, parts, meta=not real, lower=autocast)
         inference = run(arguments, training=False)
-        several = run(arguments, training=False, keep=2) if inference.assumed and not real else None
-        slopes = _slopes(inference, several) if several else ()
+        slopes = _slopes(run, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            arguments = twins(given, real=real)
-            passed = run(arguments, training=True, loss=loss)
+            passed = run(twins(given, real=real), training=True, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(wrapped).__name__,
@@ -79,20 +76,13 @@ def analyze(
             optimizer=optimizer,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
-            params=sum(p.numel() for p in parts.parameters),
-            trainable_params=sum(p.numel() for p in trainable),
-            buffers=sum(b.numel() for b in parts.buffers),
+            **_elements(parts),
             auxiliary_params=inference.unread_params,
-            inference=_static(layers.totals(inference.rows), slopes),
-            forward=layers.totals(row for row in passed.rows if not row.backward),
-            backward=_backward_totals(passed) if phase != "inference" else None,
+            **_totals(inference, passed, slopes),
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
-            uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=(
-                *_assumptions(module, inference, real=real, frozen=frozen),
-                *_not_known(passed, autocast),
-            ),
+            assumptions=_assumptions(module, inference, real=real, frozen=frozen)
+            + _not_known(passed, autocast),
             real=real,
             mode=mode,
             recording=passed,
@@ -160,8 +150,19 @@ def _batch(given: Arguments, recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(one: Recording, two: Recording) -> tuple[Slope, ...]:
+def _elements(parts: Inventory) -> dict[str, int]:
+    return {
+        "params": sum(p.numel() for p in parts.parameters),
+        "trainable_params": sum(p.numel() for p in parts.parameters if p.requires_grad),
+        "buffers": sum(b.numel() for b in parts.buffers),
+    }
+
+
+def _slopes(
+    run: Callable[..., Recording], arguments: Arguments, one: Recording
+) -> tuple[Slope, ...]:
     """The amount that each item adds: the difference of two traces that keep one and two items."""
+    two = run(arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
         Slope(layer, after[layer] - before.get(layer, 0))
@@ -193,8 +194,17 @@ def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
     )
 
 
-def _backward_totals(recording: Recording) -> Totals:
-    return layers.totals(row for row in recording.rows if row.backward)
+def _totals(inference: Recording, passed: Recording, slopes: tuple[Slope, ...]) -> dict[str, Any]:
+    """Of inference and of the phase's passes, which are the same if it has no backward."""
+    backward = None
+    if passed is not inference:
+        backward = layers.totals(row for row in passed.rows if row.backward)
+    return {
+        "inference": _static(layers.totals(inference.rows), slopes),
+        "forward": layers.totals(row for row in passed.rows if not row.backward),
+        "backward": backward,
+        "uncounted": _uncounted(passed),
+    }
 
 
 def _uncounted(recording: Recording) -> dict[str, int]:

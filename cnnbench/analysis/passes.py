@@ -105,14 +105,7 @@ def record(
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), fused as regions, stack, trace:
-            with autocast(lower, meta=meta):
-                output = module(*given[0], **given[1])
-                saved = trace.live.alive_bytes()
-                if training:
-                    roots = _roots(output, (*given[0], *given[1].values()), loss)
-            if training:
-                trace.stack.begin_backward()
-                torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+            output, saved = _run(trace, given, loss, lower, training=training)
     # A loss may keep targets from step to step; they are inputs of a training step.
     targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]
@@ -160,6 +153,20 @@ def _explained(trace: Trace) -> Iterator[None]:
         ) from failure
     except Exception as error:
         raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
+
+
+def _run(
+    trace: Trace, given: Arguments, loss: Loss | None, lower: torch.dtype | None, *, training: bool
+) -> tuple[Any, int]:
+    """Forward and, in training, loss and backward; the output, and the bytes alive after forward."""
+    with autocast(lower, meta=trace.on_meta):
+        output = trace.stack.modules[0](*given[0], **given[1])
+        saved = trace.live.alive_bytes()
+        roots = _roots(output, (*given[0], *given[1].values()), loss) if training else []
+    if training:
+        trace.stack.begin_backward()
+        torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+    return output, saved
 
 
 def _roots(output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> list[Tensor]:
