@@ -52,7 +52,8 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
-        mode, autocast: text of the mode that they are in; to what it autocasts, by a CPU's rules.
+        mode: text of the mode in which module and inputs are.
+        autocast: the precision to which forward and loss are autocast, by a CPU's rules.
 
     Raises:
         UsageError: unknown phase or optimizer.
@@ -69,7 +70,6 @@ def analyze(
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
             passed = run(twins(given, real=real), training=True, loss=loss)
-        trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
@@ -79,7 +79,7 @@ def analyze(
             **_elements(parts),
             auxiliary_params=inference.unread_params,
             **_totals(inference, passed, slopes),
-            memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
+            memory=memory.predict(passed, parts.parameters, optimizer, training=phase != "inference"),
             slopes=slopes,
             assumptions=_assumptions(module, inference, real=real, frozen=frozen)
             + _not_known(passed, autocast),
@@ -150,7 +150,7 @@ def _batch(given: Arguments, recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _elements(parts: Inventory) -> dict[str, int]:
+def _elements(parts: Inventory) -> dict[str, Any]:
     return {
         "params": sum(p.numel() for p in parts.parameters),
         "trainable_params": sum(p.numel() for p in parts.parameters if p.requires_grad),

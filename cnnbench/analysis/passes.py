@@ -158,7 +158,7 @@ def _explained(trace: Trace) -> Iterator[None]:
 def _run(
     trace: Trace, given: Arguments, loss: Loss | None, lower: torch.dtype | None, *, training: bool
 ) -> tuple[Any, int]:
-    """Forward and, in training, loss and backward; the output, and the bytes alive after forward."""
+    """Forward; in training loss and backward. The output, and the bytes alive after forward."""
     with autocast(lower, meta=trace.on_meta):
         output = trace.stack.modules[0](*given[0], **given[1])
         saved = trace.live.alive_bytes()
