@@ -79,7 +79,7 @@ def analyze(
             **_elements(parts),
             auxiliary_params=inference.unread_params,
             **_totals(inference, passed, slopes),
-            memory=memory.predict(passed, parts.parameters, optimizer, training=phase != "inference"),
+            memory=memory.predict(passed, parts, optimizer, training=phase != "inference"),
             slopes=slopes,
             assumptions=_assumptions(module, inference, real=real, frozen=frozen)
             + _not_known(passed, autocast),

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from cnnbench.costs import TracedMemory
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Recording
     from cnnbench.spec import Optimizer
 
@@ -30,11 +29,11 @@ _STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
 
 def predict(
-    recording: Recording, parameters: list[nn.Parameter], optimizer: Optimizer, *, training: bool
+    recording: Recording, parts: Inventory, optimizer: Optimizer, *, training: bool
 ) -> TracedMemory:
     """Combine the parts of a recording."""
     params, buffers, inputs = recording.resident
-    trainable = [p for p in parameters if p.requires_grad]
+    trainable = [p for p in parts.parameters if p.requires_grad]
     state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
     largest = max((p.nbytes for p in trainable), default=0)
     step = recording.at_end + _STEP[optimizer] * largest if training else 0
