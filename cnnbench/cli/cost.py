@@ -16,6 +16,7 @@ from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
 from cnnbench.requests import ReportCost
+from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
 
@@ -37,6 +38,7 @@ _EPILOG = """\b
 Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
+  cnnbench cost 'timm:vit_tiny*'
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
@@ -113,9 +115,22 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
 def _ask(
     grid: Grid, rows: str | None, who: str, *, real: bool, footer: bool
 ) -> list[CostReport | NotCounted]:
-    names = suite.select(grid.models)
+    selected = suite.select(grid.models)
+    with asking(executor(who)) as pool:
+        names = timm.chosen(pool, selected)
+        requests = _requests(grid, names, rows, real=real, footer=footer)
+        answers = ask_each(pool, requests, _SECONDS)
+        return [
+            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for name, answer in zip(names, answers, strict=True)
+        ]
+
+
+def _requests(
+    grid: Grid, names: Sequence[str], rows: str | None, *, real: bool, footer: bool
+) -> list[ReportCost]:
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
-    requests = [
+    return [
         ReportCost(
             name=name,
             arguments=grid.arguments,
@@ -131,12 +146,6 @@ def _ask(
         )
         for name in names
     ]
-    with asking(executor(who)) as pool:
-        answers = ask_each(pool, requests, _SECONDS)
-        return [
-            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
-            for name, answer in zip(names, answers, strict=True)
-        ]
 
 
 def _table(
