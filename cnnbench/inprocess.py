@@ -114,7 +114,7 @@ def cost(
     """Count a module; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), _copies_are_no_leaves():
-        shaped = _shaped(module, given, 0)
+        shaped = _shaped(analysis.countable(module), given, 0)
         return analysis.analyze(
             shaped,
             *given,
