@@ -44,7 +44,10 @@ class CatalogueEntry:
             counted.
         published_macs: what the source states of ``macs``, rounded as there; of a detector with the
             boxes that its weights found in the publisher's input. ``None`` where it states nothing.
-        top1: published ImageNet top-1 accuracy in percent.
+        top1, top5: published ImageNet accuracy in percent.
+        weights: the recipe that they belong to, by the name of its weights; ``None`` where they are
+            a paper's.
+        depth: weighted layers (convolutions, products with weights) on the longest path.
         min_size: smallest height and width the network takes.
         tags: words to select by.
         source: the package the network comes from.
@@ -60,6 +63,9 @@ class CatalogueEntry:
     macs: int | None = None
     published_macs: int | None = None
     top1: float | None = None
+    top5: float | None = None
+    weights: str | None = None
+    depth: int | None = None
     min_size: int | None = None
     tags: tuple[str, ...]
     source: str

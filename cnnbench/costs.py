@@ -261,6 +261,7 @@ class CostTotals:
             the static part.
         assumptions: sentences, in order of importance.
         real: whether operators ran on real tensors.
+        depth: weighted layers (convolutions, products with weights) on the longest path.
     """
 
     name: str
@@ -280,6 +281,7 @@ class CostTotals:
     slopes: tuple[Slope, ...]
     assumptions: tuple[str, ...]
     real: bool
+    depth: int
 
     @property
     def macs(self) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 from torch.export import ExportedProgram
 
-from cnnbench.analysis import layers, memory, packed, untouched
+from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
 from cnnbench.analysis.modules import take_inventory
@@ -83,6 +83,7 @@ def analyze(
             slopes=slopes,
             assumptions=_assumptions(module, inference, real=real, frozen=frozen),
             real=real,
+            depth=weighted.depth(inference),
             recording=passed,
         )
 

@@ -12,7 +12,7 @@ from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
-from cnnbench.costs import NotCounted
+from cnnbench.costs import CostReport, NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
 from cnnbench.requests import ReportCost
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnnbench.cli.options import View
-    from cnnbench.costs import CostReport
     from cnnbench.report.table import Table
     from cnnbench.suite import Grid
 
@@ -39,6 +38,7 @@ Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
   cnnbench cost 'timm:vit_tiny*'
+  cnnbench cost resnet18 resnet50 --columns model,depth,MACs,top1,top5,weights
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
@@ -160,5 +160,9 @@ def _table(
 
 def _json(found: cost.Found, rows: str | None) -> str:
     hidden = {"layers", "ops"} - {rows}
-    shown = [{k: v for k, v in cost_to_json(one).items() if k not in hidden} for one in found]
+    facts = [
+        cost_to_json(one) | (cost.published(one.totals.name) if isinstance(one, CostReport) else {})
+        for one in found
+    ]
+    shown = [{name: of[name] for name in of if name not in hidden} for of in facts]
     return json.dumps(shown, indent=1) + "\n"

@@ -26,7 +26,10 @@ _COLUMNS = (
     Column("input", "input"),
     Column("params", "params", "count"),
     Column("macs", "MACs", "count"),
+    Column("depth", "depth", "whole"),
     Column("top1", "top-1 %", "number"),
+    Column("top5", "top-5 %", "number"),
+    Column("weights", "weights"),
     Column("paper", "paper"),
 )
 
@@ -46,7 +49,7 @@ Examples:
 @options.executor
 @options.debug
 def command(patterns: tuple[str, ...], as_json: bool, names: bool, who: str) -> None:
-    """List architectures: names, family, task, year, input, parameters, MACs, accuracy.
+    """List architectures: family, task, year, input, parameters, MACs, depth, accuracy.
 
     PATTERN is a name, a glob, tag:WORD, family:WORD, timm:NAME or a glob of timm's names. Models of
     timm are built on the meta device to count their parameters; their MACs are a matter of
@@ -90,7 +93,10 @@ def _table(chosen: list[CatalogueEntry]) -> Table:
             "x".join(map(str, entry.input)),
             entry.params,
             entry.macs,
+            entry.depth,
             entry.top1,
+            entry.top5,
+            entry.weights,
             entry.paper,
         )
         for entry in chosen

@@ -10,8 +10,8 @@ from cnnbench import catalogue
 def test_the_columns_are_names_family_task_year_input_and_numbers(cnnbench_cli) -> None:
     header = cnnbench_cli("list", "lenet").stdout.splitlines()[0]
 
-    words = ["name", "family", "task", "year", "input", "params", "MACs", "top-1", "%", "paper"]
-    assert header.split() == words
+    words = "name family task year input params MACs depth top-1 % top-5 % weights paper"
+    assert header.split() == words.split()
 
 
 def test_without_a_pattern_everything_is_listed(cnnbench_cli) -> None:
@@ -50,6 +50,22 @@ def test_macs_are_those_that_cost_counts(cnnbench_cli) -> None:
         "maskrcnn_resnet50_fpn_v2": 333_577_000_000, "r3d_18": 40_697_000_000,
         "raft_small": 47_655_000_000,
     }  # fmt: skip
+
+
+def test_accuracies_stand_beside_the_recipe_that_they_belong_to(cnnbench_cli) -> None:
+    names = ["resnet50", "vgg16", "lenet", "xception", "quantized_resnet18"]
+
+    rows = json.loads(cnnbench_cli("list", *names, "--json").stdout)
+    table = cnnbench_cli("list", "resnet50").stdout
+
+    assert [(row["top1"], row["top5"], row["weights"]) for row in rows] == [
+        (80.858, 95.434, "IMAGENET1K_V2"),
+        (71.592, 90.382, "IMAGENET1K_V1"),
+        (None, None, None),
+        (79.0, None, None),
+        (69.758, 89.078, "IMAGENET1K_V1"),
+    ]
+    assert table.splitlines()[2].split()[-4:] == ["80.9", "95.4", "IMAGENET1K_V2", rows[0]["paper"]]
 
 
 @pytest.mark.parametrize("pattern", ["tag:quick", "family:ResNet", "family:resnet", "vgg1?"])
