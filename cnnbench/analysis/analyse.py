@@ -62,8 +62,7 @@ def analyze(
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            arguments = twins(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+            passed = record(parts, twins(given, real=real), training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
         return Analysis(
             name=name or type(wrapped).__name__,
