@@ -53,12 +53,20 @@ def size(entry: CatalogueEntry, most: float) -> tuple[int, ...]:
     return shape
 
 
-def rows(name: str, shape: tuple[int, ...], texts: list[str], told: Connection) -> None:
+def workload(entry: CatalogueEntry, shape: tuple[int, ...]) -> Workload:
+    """A network on such pictures; detectors are told, or they would enlarge them again."""
+    if shape == entry.input or "_fpn" not in entry.name:
+        return Workload(entry.name, 1, shape)
+    side = str(shape[-1])
+    return Workload(entry.name, 1, shape, arguments=(("max_size", side), ("min_size", side)))
+
+
+def rows(of: Workload, texts: list[str], told: Connection) -> None:
     """Send a row for every mode of a network."""
     torch.set_num_threads(1)
     modes.set_flags(Mode(), 1)
     chosen = [Mode.parse(text, "cpu") for text in texts]
-    spec = Spec(Workload(name, 1, shape), Mode(), Device(), 1)
+    spec = Spec(of, Mode(), Device(), 1)
     with tempfile.TemporaryDirectory() as folder:
         weights, path = str(Path(folder) / "weights.npz"), Path(folder) / "reference.npz"
         architecture, module = build.construct(spec.workload, SEED)
@@ -99,7 +107,7 @@ def swept(entry: CatalogueEntry, shape: tuple[int, ...], texts: list[str], limit
     """The rows of one network, from a process of its own."""
     context = multiprocessing.get_context("fork")
     mine, its = context.Pipe(duplex=False)
-    process = context.Process(target=rows, args=(entry.name, shape, texts, its), daemon=True)
+    process = context.Process(target=rows, args=(workload(entry, shape), texts, its), daemon=True)
     process.start()
     its.close()
     until, found = time.monotonic() + limit, []

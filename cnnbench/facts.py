@@ -5,7 +5,7 @@ Frozen values that know nothing of specs, runs or files. Sizes are bytes, counts
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from cnnbench.errors import SchemaError
@@ -159,6 +159,20 @@ class Check:
     def severity(self) -> int:
         """Place of its status among all, from the best to the worst."""
         return _SEVERITY.index(self.status)
+
+    def turned_wrong(self, before: Check | None) -> bool:
+        """Whether it is wrong where another was not."""
+        return self.status == "wrong" and (before is None or before.status != "wrong")
+
+
+def worst(checks: Iterable[Check]) -> Check | None:
+    """The worst of some checks, the first of those that are alike; ``None`` if there is none."""
+    return max(checks, key=lambda check: check.severity, default=None)
+
+
+def worse(one: Check, other: Check) -> Check:
+    """The worse of two checks; the first if they are alike."""
+    return worst((one, other)) or one
 
 
 @dataclass(frozen=True)

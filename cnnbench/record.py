@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure
+from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -294,8 +294,7 @@ class Record:
     @cached_property
     def check(self) -> Check | None:
         """The worst check of all runs."""
-        checks = [run.check for run in self.runs]
-        return max(checks, key=lambda check: check.severity, default=None)
+        return worst(run.check for run in self.runs)
 
     @property
     def loss(self) -> str | None:

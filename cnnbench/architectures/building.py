@@ -71,7 +71,7 @@ def build(
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
         way = "; return its module()" if kind == "ExportedProgram" else ""
-        raise UsageError(f"'{architecture.name}' returned a {kind}, not a torch.nn.Module{way}")
+        raise UsageError(f"'{architecture.name}' returned {kind}, not a torch.nn.Module{way}")
     if variants.is_lazy(module):
         channels = own.get("in_channels", architecture.input[0])
         shape = (channels, *architecture.input[1:])

@@ -16,7 +16,7 @@ from cnnbench import metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.gate import facets
-from cnnbench.gate.facets import Difference
+from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
 from cnnbench.metrics import METRICS, Metric
@@ -115,6 +115,11 @@ class Row:
         """The name for people."""
         return self.title or self.spec
 
+    @property
+    def output_changed(self) -> bool:
+        """Whether the two sides' answers are not equally right."""
+        return any(one.facet == OUTPUT for one in self.differences)
+
     def change(self, metric: str) -> Change | None:
         """The change of one metric; ``None`` if it was not compared."""
         return next((one for one in self.changes if one.metric == metric), None)
@@ -149,9 +154,11 @@ class Comparison:
     def geometric_mean(self, metric: str) -> Estimate | None:
         """Mean ratio over the rows that have one, with the interval of its measurement.
 
-        Drift moves all rows alike, so that the mean does not make it smaller.
+        Drift moves all rows alike, so that the mean does not make it smaller. Rows in which the
+        status of the output has changed are left out: a wrong answer is no faster one.
         """
-        found = [change for row in self.rows if (change := row.change(metric)) and change.ratio]
+        rows = [row for row in self.rows if not row.output_changed]
+        found = [change for row in rows if (change := row.change(metric)) and change.ratio]
         shifts = [change.shift for change in found if change.shift is not None]
         if not found or len(shifts) < len(found):
             return None

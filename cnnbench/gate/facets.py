@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 Lines = list[str] | None
 
 
+# The facet of whether the answer is right.
+OUTPUT = "output"
+
+
 @dataclass(frozen=True)
 class Difference:
     """One thing that changed.
@@ -168,7 +172,7 @@ FACETS: tuple[Facet, ...] = (
     Facet("graphs", _compiled("graphs", "compiled graphs"), "graphs that the compiler made"),
     Facet("graph_breaks", _histogram("graph_breaks", "graph breaks"), "where the compiler gave up"),
     Facet("recompiles", _compiled("recompiles", "recompiles"), "further compilations"),
-    Facet("output", _check, "status of the output: ok, loose, wrong"),
+    Facet(OUTPUT, _check, "status of the output: ok, loose, wrong"),
 )  # fmt: skip
 
 

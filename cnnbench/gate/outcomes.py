@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cnnbench.facts import worst
 from cnnbench.gate import family
 from cnnbench.gate.rule import Decision, SequentialRule, Verdict
 from cnnbench.record import Failure, Run
@@ -85,8 +86,7 @@ class PairedOutcome:
 
     def check(self, role: str) -> Check | None:
         """The worst check of a side's processes; ``None`` if none of them ran."""
-        checks = [run.check for run in self.runs.get(role, ())]
-        return max(checks, key=lambda check: check.severity, default=None)
+        return worst(run.check for run in self.runs.get(role, ()))
 
     @property
     def decided_by(self) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics
 from cnnbench.gate.changes import BY_TIME, Change, Comparison, Row, made_up, of_pairs, unlike
-from cnnbench.gate.facets import FACETS, Difference
+from cnnbench.gate.facets import FACETS, OUTPUT, Difference
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
     from cnnbench.environment import Environment
     from cnnbench.gate.outcomes import PairedOutcome
-
-# The facet that is compared here too.
-_OUTPUT = "output"
 
 
 def comparison(
@@ -43,7 +40,7 @@ def comparison(
             changes=tuple(_changes(one).values()),
             differences=_turned_wrong(one),
             uncompared=tuple(
-                facet.name for facet in FACETS if facet.name != _OUTPUT or not _answered(one)
+                facet.name for facet in FACETS if facet.name != OUTPUT or not _answered(one)
             ),
             title=one.comparison.name,
         )
@@ -67,10 +64,10 @@ def _turned_wrong(outcome: PairedOutcome) -> tuple[Difference, ...]:
     to another precision is what was asked for.
     """
     base, head = (outcome.check(role) for role in ROLES)
-    if head is None or head.status != "wrong" or (base is not None and base.status == "wrong"):
+    if head is None or not head.turned_wrong(base):
         return ()
     before = "unchecked" if base is None else base.status
-    return (Difference(_OUTPUT, f"output: {before} -> wrong ({head.reason})"),)
+    return (Difference(OUTPUT, f"output: {before} -> wrong ({head.reason})"),)
 
 
 def _doubts(outcome: PairedOutcome) -> list[str]:
@@ -109,9 +106,9 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
 
 
 def _measured_again(row: Row, outcome: PairedOutcome) -> Row:
-    known = any(one.facet == _OUTPUT for one in row.differences)
+    known = any(one.facet == OUTPUT for one in row.differences)
     wrong = () if known else _turned_wrong(outcome)
-    open_ones = tuple(name for name in row.uncompared if not wrong or name != _OUTPUT)
+    open_ones = tuple(name for name in row.uncompared if not wrong or name != OUTPUT)
     return replace(
         row,
         changes=_fresh(row, outcome),

@@ -36,7 +36,9 @@ def captions(judgement: Judgement) -> list[str]:
     mean = comparison.geometric_mean("latency")
     if mean is not None and len(comparison.common) > 1:
         span = cells.interval(_change, mean)
-        lines.append(f"geometric mean of the latencies: {_change(mean.point)}{span}")
+        left_out = sum(row.output_changed for row in comparison.common)
+        but = f", without {units.number(left_out, 'row')} whose output changed" if left_out else ""
+        lines.append(f"geometric mean of the latencies{but}: {_change(mean.point)}{span}")
     return lines
 
 

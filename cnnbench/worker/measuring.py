@@ -1,7 +1,8 @@
 """The task that measures latency: it prepares a worker for sampling, then samples on command.
 
-It builds, warms up, checks its output and samples slices on command. When told to finish, it times
-the parts of a training step. Everything else happens before the first slice or after the last.
+It builds, checks its output, warms up and samples slices on command. When told to finish, it checks
+the output again and times the parts of a training step. Everything else happens before the first
+slice or after the last.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.facts import Check
-from cnnbench.record import Part, Run
+from cnnbench.facts import Check, worse
+from cnnbench.record import Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -53,11 +54,6 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     talk.enter("warm up")
     warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
     estimate = sampling.steady(warm or [first])
-    if spec.mode.compiler != "eager":
-        # The first call may have run code that later calls do not: CUDA graphs record on the
-        # second.
-        talk.enter("check again")
-        check = checking.worse(check, _check(spec, step, request))
     if request.round == 0 and request.reference is not None and images.given(spec.workload):
         talk.enter("every picture")
         check = agreement.complete(spec, step, Path(request.reference_path), check)
@@ -66,7 +62,14 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         talk.answer(Ready(estimate))
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
-        in_parts, notes = _parts(step, device, estimate, talk)
+        # What was timed lies between two checks: later calls may run other code than the first
+        # (CUDA graphs record on the second), keep what the first found, or change their input.
+        if request.round == 0 or spec.mode.compiler != "eager":
+            talk.enter("check again")
+            check = worse(check, _check_again(spec, step, request))
+        if step.parts is not None:
+            talk.enter("parts")
+        in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
     if step.loss is not None:
@@ -99,6 +102,15 @@ def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -
     return checking.check(spec, step, request.seed, path, known, *first)
 
 
+def _check_again(spec: Spec, step: build.Step, request: MeasureLatency) -> Check:
+    """The check after the last slice; an error must not lose the slices."""
+    try:
+        return _check(spec, step, request)
+    except Exception as error:  # noqa: BLE001 - what a network raises that has run many times
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Check("unchecked", reason=f"no check after the measurement: {said}")
+
+
 def _slices(
     step: build.Step,
     device: Kind,
@@ -123,19 +135,6 @@ def _slices(
         sampling.rest()
         talk.answer(Taken(turn))
     return slices
-
-
-def _parts(
-    step: build.Step, device: Kind, estimate: float, talk: Talk
-) -> tuple[tuple[Part, ...], dict[str, str]]:
-    """The parts of a step, or why they are missing; an error must not lose the slices."""
-    if step.parts is None:
-        return (), {}
-    talk.enter("parts")
-    try:
-        return parts.measure(step.parts, device, parts.steps(estimate)), {}
-    except Exception as error:  # noqa: BLE001 - what a network raises when taken apart
-        return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
 
 
 def _process() -> dict[str, Any]:

@@ -68,13 +68,13 @@ def compute(
         enter("reference float64")
         exact = passes.float64() if float64 else None
         others = {"fp32": passes.own(exact)}
-        for precision in precisions:
+        for precision in (one for one in precisions if one not in others):
             enter(f"rounding {precision}")
             others[precision] = passes.rounded(precision)
         moved = {precision: one for precision, one in others.items() if one is not None}
         exactly = exact.answers if exact is not None else []
         _keep(path, {"fp32": first, "fp64": exactly}, usual.names)
-        rounding, layers = _moves(usual, moved, exact, passes.own_share)
+        rounding, layers = _moves(usual, moved, exact, passes.own_share(exact))
         inner.keep(path, usual.layers, layers)
     return Reference(
         repeatable=_same(first, second),
@@ -138,7 +138,7 @@ def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     randomness.seed_everything(seed)
     before = randomness.states()
     answers, names = [], set()
-    heard = inner.LayerListener(step.module)
+    heard = inner.LayerListener(step.module, spec.workload.batch if step.selects else None)
     with heard if inner.audible(spec) else contextlib.nullcontext():
         for result in step.answers(*first):
             answers.append([outputs.comparable(one) for one in step.observe(result)])
@@ -152,6 +152,8 @@ def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     return Observed(joined, drew, heard.signatures(), known)
 
 
+# Stands for fp32 where there is no float64: small enough a rounding to be proportional to its size.
+_COARSER = "tf32"
 # Beside the network's own, the precisions that references are computed in.
 _SINGLE, _DOUBLE = Mode(precision="float32"), Mode(precision="fp64")
 # What converting a network to another type, or running it there, may raise.
@@ -206,13 +208,19 @@ class _Passes:
         """A pass that shows how far the network's own precision moves it, if there is one."""
         if self._usual is not self._spec:
             return self.rounded("fp32")
-        # Float64 is its own reference; float32 shows how much the network amplifies rounding.
-        return self._in(_SINGLE) if self._own is torch.float64 else exact
+        # Float64 is its own reference; float32 shows how much the network amplifies rounding. And
+        # where float64 is not to be had, rounding to fewer bits does.
+        if self._own is torch.float64:
+            return self._in(_SINGLE)
+        return exact or self.rounded(_COARSER)
 
-    @property
-    def own_share(self) -> float:
+    def own_share(self, exact: Observed | None) -> float:
         """The share of the deviation in that pass that the network's own precision explains."""
-        return 2.0**-29 if self._own is torch.float64 else 1.0
+        if self._own is torch.float64:
+            return 2.0**-29
+        if self._usual is not self._spec or exact is not None:
+            return 1.0
+        return PRECISIONS[Mode.precision].roundoff / PRECISIONS[_COARSER].roundoff
 
     def rounded(self, precision: str) -> Observed | None:
         """The same pass with every result rounded; ``None`` where it cannot be run that way."""

@@ -71,7 +71,7 @@ def test_scripted_exported_and_quantised_networks_are_counted(cost) -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("program", "returned a ExportedProgram, not a torch.nn.Module; return its module()"),
+        ("program", "returned ExportedProgram, not a torch.nn.Module; return its module()"),
         ("quantised", "build it with them (--real"),
         ("Branching", "uses torch.cond, which cannot be recorded"),
         ("Array", "operator Tensor.numpy has no meta form"),

@@ -17,6 +17,7 @@ from cnnbench.gate import Comparison, Judgement, Side, side_by_side, thresholds
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, SequentialRule, decide
 from cnnbench.record import Failure, Record
+from cnnbench.report import reasons
 from cnnbench.spec import Mode, Spec
 from tests import made
 
@@ -228,6 +229,17 @@ def test_a_fast_wrong_answer_is_no_improvement() -> None:
     assert row.verdict == "regression"
     assert row.reason == "structure changed: output: ok -> wrong (off by 0.4)"
     assert exit_code(wrong) == 1
+
+
+def test_a_fast_wrong_answer_is_not_in_the_mean() -> None:
+    slow = renamed(answering(Check("ok"), Check("ok"), (math.log(2),) * 3), "resnet18")
+    fast = answering(Check("ok"), Check("wrong", 0.4, reason="off by 0.4"))
+
+    both = by_ab_with_outputs(slow, fast)
+
+    assert both.comparison.geometric_mean("latency").point == pytest.approx(2)
+    (line,) = [one for one in reasons.captions(both) if "geometric mean" in one]
+    assert "without 1 row whose output changed: +100 %" in line
 
 
 @pytest.mark.parametrize(

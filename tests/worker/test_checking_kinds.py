@@ -113,3 +113,34 @@ def test_how_many_are_found_depends_on_the_picture_and_may_differ(tmp_path: Path
 
     assert check.status == "unchecked"
     assert "another number of detections" in check.reason
+
+
+def insisting(y: Tensor) -> Tensor:
+    """Scores in float32 or not at all."""
+    if y.dtype is not torch.float32:
+        raise RuntimeError("expected scalar type Float")
+    return y
+
+
+def test_a_network_that_refuses_float64_is_judged_all_the_same(tmp_path: Path) -> None:
+    right, known = judged(tmp_path, insisting, lambda y: insisting(y) * (1 + 1e-7))
+    wrong, _ = judged(tmp_path, insisting, lambda y: insisting(y) * 1.001)
+
+    assert known.error_float64 is None
+    assert 0 < known.rounding["fp32"][0].whole < 1e-5
+    assert (right.status, wrong.status) == ("ok", "wrong")
+
+
+def test_gradients_of_the_wrong_sign_or_place_are_wrong(tmp_path: Path) -> None:
+    spec = Spec.parse("lenet/training-b2-3x32x32/eager/cpu-t1")
+    path = tmp_path / "reference.npz"
+    known = references.compute(spec, lambda of: build.built(of, 0), 0, path)
+
+    def status(fault: Callable[[Tensor], Tensor]) -> str:
+        step = build.built(spec, 0)
+        next(step.module.parameters()).register_hook(fault)
+        return checking.check(spec, step, 0, path, known).status
+
+    assert status(lambda grad: grad) == "ok"
+    assert status(lambda grad: -grad) == "wrong"
+    assert status(lambda grad: grad.flip(0)) == "wrong"

@@ -11,7 +11,7 @@ from cnnbench.plan import Plan
 from cnnbench.record import Run
 from cnnbench.requests import Finish, MeasureLatency, Taken, TakeSlice
 from cnnbench.spec import Mode, Spec
-from cnnbench.worker import build, measuring, modes
+from cnnbench.worker import build, checking, measuring, modes
 from cnnbench.worker import reference as references
 from cnnbench.worker.devices import Cpu
 
@@ -59,7 +59,8 @@ def test_tensors_move_between_turns_on_command_and_the_run_says_how_often() -> N
 
 def request(spec: str, **more: Any) -> MeasureLatency:
     plan = Plan(warm_up_calls=2, warm_up_seconds=0.0)
-    return MeasureLatency.planned(Spec.parse(spec), plan, round=3, ensemble="e", **more)
+    more = {"round": 3, "ensemble": "e"} | more
+    return MeasureLatency.planned(Spec.parse(spec), plan, **more)
 
 
 def measured(spec: str, **more: Any) -> Talk:
@@ -87,7 +88,9 @@ def test_a_training_run_has_its_parts_after_the_slices() -> None:
     assert talk.phases[-2:] == ["parts", "remarks"]
 
 
-def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch) -> None:
+# The check calls four times; the second fault sets in after it, while the step is timed.
+@pytest.mark.parametrize(("mode", "right"), [("compile", 1), ("eager", 6)])
+def test_what_was_timed_is_checked_again(tmp_path, monkeypatch, mode: str, right: int) -> None:
     name = "lenet/inference-b2-3x32x32/{}/cpu-t1"
     path = tmp_path / "reference.npz"
     plain = Spec.parse(name.format("eager"))
@@ -99,17 +102,34 @@ def test_a_compiled_mode_is_checked_again_when_it_is_warm(tmp_path, monkeypatch)
         # Right at first and wrong ever after, as a graph that was recorded with other inputs.
         def function(*given: torch.Tensor) -> torch.Tensor:
             calls.append(1)
-            return module(*given) * (1.0 if len(calls) == 1 else 2.0)
+            return module(*given) * (1.0 if len(calls) <= right else 2.0)
 
         return function
 
     monkeypatch.setattr(modes, "compiled", stale)
-    given = {"reference": reference, "reference_path": str(path)}
+    given = {"reference": reference, "reference_path": str(path), "round": 0}
 
-    compiled = measured(name.format("compile"), **given)
+    talk = measured(name.format(mode), **given)
 
-    assert "check again" in compiled.phases
-    assert compiled.run.check.status == "wrong"
+    assert talk.phases.index("check again") > talk.phases.index("measure")
+    assert talk.run.check.status == "wrong"
+
+
+def test_a_check_that_fails_after_the_measurement_loses_no_slice(tmp_path, monkeypatch) -> None:
+    path, spec = tmp_path / "reference.npz", "lenet/inference-b2-3x32x32/eager/cpu-t1"
+    modes.set_flags(Mode(), 1)
+    known = references.compute(Spec.parse(spec), lambda of: build.built(of, 0), 0, path)
+    answers = iter([checking.check])
+
+    def once(*given: Any) -> Any:
+        return next(answers)(*given)
+
+    monkeypatch.setattr(measuring.checking, "check", once)
+    run = measured(spec, reference=known, reference_path=str(path), round=0).run
+
+    assert len(run.slices) == 2
+    assert run.check.status == "unchecked"
+    assert "no check after the measurement" in run.check.reason
 
 
 @pytest.mark.parametrize(("cold", "iterations"), [(True, 1), (False, None)])

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from cnnbench import stats, units
 from cnnbench.errors import WorkerError
+from cnnbench.facts import worst
 from cnnbench.gate import family
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
@@ -74,6 +75,12 @@ class _Progress:
     @property
     def confirming(self) -> bool:
         return self.first is not None
+
+    @property
+    def turned_wrong(self) -> bool:
+        base = worst(one.base.check for one in self.pair_runs)
+        head = worst(one.head.check for one in self.pair_runs)
+        return head is not None and head.turned_wrong(base)
 
 
 class PairedSession:
@@ -237,10 +244,12 @@ class PairedSession:
         return _outcome(progress, decision)
 
     def _spent(self, progress: _Progress) -> bool:
-        """Whether another pair would be beyond the budget."""
+        """Whether another pair would be beyond the budget, or of no interest."""
         count = len(progress.pairs)
-        enough = count >= progress.comparison.rule.least
-        return enough and progress.spent * (count + 1) / count > self._budget
+        if count < progress.comparison.rule.least:
+            return False
+        # How fast a wrong answer is need not be known any better.
+        return progress.turned_wrong or progress.spent * (count + 1) / count > self._budget
 
     def _take_longer(self, progress: _Progress, decision: Decision) -> None:
         """More slices, once, if the first pairs say that their noise cannot be resolved."""

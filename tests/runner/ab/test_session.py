@@ -42,6 +42,7 @@ class Noise:
     pools: int = 0
     guest: bool = False
     build_seconds: float = 0.0
+    check: Check = Check("unchecked")  # noqa: RUF009 - frozen
     name: str = "noise"
 
     @contextmanager
@@ -86,7 +87,7 @@ class Worker:
             return {"turn": turn}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
-        return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, Check("unchecked")))
+        return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, owner.check))
 
     def close(self, *, force: bool = False) -> int | None:
         return 0
@@ -395,3 +396,14 @@ def test_names_of_comparisons_are_short_where_only_the_mode_differs() -> None:
         == "lenet/inference-b1-3x32x32/eager -> bf16/cpu-t1"
     )
     assert PairedComparison(eager, other, FIVE).name == f"{eager.id} -> {other.id}"
+
+
+def test_how_fast_a_wrong_answer_is_is_not_found_out_any_better() -> None:
+    # So noisy that the pairs go on until the budget is spent.
+    noise = {"factor": lambda pair, turn: (1.0, 1.2)[pair % 2]}
+
+    right = measured(Noise(**noise))
+    wrong = measured(Noise(**noise, check=Check("wrong", reason="off")))
+
+    assert [len(one.pairs) for one in wrong] == [FIVE.least]
+    assert len(right[0].pairs) > FIVE.least
