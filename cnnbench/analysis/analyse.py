@@ -7,8 +7,9 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from torch.export import ExportedProgram
 
-from cnnbench.analysis import layers, memory, untouched
+from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
 from cnnbench.analysis.modules import take_inventory
@@ -60,7 +61,7 @@ def analyze(
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
-    _check(module, phase, optimizer)
+    module = _checked(module, phase, optimizer)
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
     with _workable(wrapped, real=real) as parts:
@@ -85,6 +86,7 @@ def analyze(
             + _not_known(passed, autocast),
             real=real,
             mode=mode,
+            depth=weighted.depth(inference),
             recording=passed,
         )
 
@@ -93,18 +95,34 @@ def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
     return module if real else settled(module, *twins(given, real=False))
 
 
-def _check(module: Any, phase: str, optimizer: str) -> None:
-    if not isinstance(module, nn.Module):
+def countable(given: Any) -> nn.Module:
+    """The module to count: what was given, or that of an exported program.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(given, ExportedProgram):
+        return given.module()
+    if isinstance(given, type):
         raise UsageError(
-            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
-            " call a function in the forward of one"
+            f"only a torch.nn.Module can be counted, not the class {given.__name__}; make one of it"
         )
+    if not isinstance(given, nn.Module):
+        way = "call it in the forward of one" if callable(given) else "pass the network itself"
+        raise UsageError(
+            f"only a torch.nn.Module can be counted, not {type(given).__name__}; {way}"
+        )
+    return given
+
+
+def _checked(given: Any, phase: str, optimizer: str) -> nn.Module:
     for kind, value, known in (
         ("phase", phase, PHASES),
         ("optimizer", optimizer, OPTIMIZERS),
     ):
         if value not in known:
             raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
+    return countable(given)
 
 
 @contextlib.contextmanager
@@ -114,6 +132,9 @@ def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
     for child in twin.modules():
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
+        for name, part in child.named_children():
+            if (plain := getattr(part, "_orig_mod", None)) is not None:  # of torch.compile
+                setattr(child, name, plain)
     with untouched.random_numbers(module):
         yield take_inventory(twin)
 
@@ -230,6 +251,8 @@ def _assumptions(
             )
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
+    if holders := packed.layers(module):
+        sentences.append(f"params leaves out the packed weights of quantised layers ({holders})")
     return (*sentences, *_left_out(untouched.count_hooks(module)))
 
 

@@ -195,17 +195,30 @@ def on_meta(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
         kind: Any = type(tensor)
         return kind(requires_grad=tensor.requires_grad, device=META, dtype=tensor.data.dtype)  # type: ignore[no-any-return]
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        raise Unsupported(
-            f"a tensor of layout {tensor.layout} cannot be counted; pass a dense one"
-            " (to_dense(), to_padded_tensor())"
-        )
+    refuse_unless_dense(tensor)
     if tensor.is_quantized:
         raise Unsupported("a quantised tensor has no meta form; pass real=True (--real)")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, requires_grad=tensor.requires_grad)
     return twin.requires_grad_(tensor.requires_grad)
+
+
+def refuse_unless_dense(tensor: Tensor) -> None:
+    """Refuse tensors whose elements do not lie in one storage.
+
+    Raises:
+        Unsupported: it is nested or sparse.
+    """
+    if tensor.is_nested:
+        raise Unsupported(
+            "a nested tensor cannot be counted; pass a dense one: tensor.to_padded_tensor(0.0)"
+        )
+    if tensor.layout is not torch.strided:
+        raise Unsupported(
+            f"a tensor of layout {tensor.layout} cannot be counted; pass a dense one:"
+            " tensor.to_dense()"
+        )
 
 
 class Twins(TorchFunctionMode):
@@ -271,6 +284,8 @@ def settled(module: nn.Module, args: Any, kwargs: Any) -> nn.Module:
 def copy_real(module: nn.Module) -> nn.Module:
     """A twin that can run: parameters alias the originals' values, buffers are copies."""
     memo: dict[int, Any] = {}
+    for tensor in _tensors(module):
+        refuse_unless_dense(tensor)
     for parameter in nn.Module.parameters(module):
         alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
         memo[id(parameter)] = alias
