@@ -9,7 +9,7 @@ from torch import nn
 
 from cnnbench.analysis import layers, memory, untouched
 from cnnbench.analysis.arguments import tensors_in, twins
-from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
+from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
 from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
@@ -107,12 +107,13 @@ def _check(module: Any, phase: str, optimizer: str) -> None:
 @contextlib.contextmanager
 def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
     """A twin that may be run and changed, and random numbers that are put back afterwards."""
-    twin = copy_real(module) if real else copy_to_meta(module)
-    for child in twin.modules():
+    with without_collector():
+        parts = take_inventory(copy_real(module) if real else copy_to_meta(module))
+    for child in parts.modules:
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
     with untouched.random_numbers(module):
-        yield take_inventory(twin)
+        yield parts
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:

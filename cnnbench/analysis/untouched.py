@@ -12,27 +12,31 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+
+from cnnbench.analysis.copies import modules_of, tensors_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, MutableMapping
+    from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+
+    from torch import nn
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 
 
-def _functions(module: nn.Module) -> Iterator[tuple[MutableMapping[int, Any], int]]:
+def _functions(modules: Iterable[nn.Module]) -> Iterator[tuple[MutableMapping[int, Any], int]]:
     """Hooks that are functions; objects and methods were copied with their state, and may run."""
-    for child in module.modules():
+    for module in modules:
+        attributes = module.__dict__
         for name in _HOOKS:
-            hooks: MutableMapping[int, Any] = getattr(child, name, None) or {}
-            for key in [key for key, hook in hooks.items() if isinstance(hook, _FUNCTIONS)]:
-                yield hooks, key
+            if hooks := attributes.get(name):
+                for key in [key for key, hook in hooks.items() if isinstance(hook, _FUNCTIONS)]:
+                    yield hooks, key
 
 
 def count_hooks(module: nn.Module) -> int:
     """How many hooks a twin leaves out."""
-    return sum(1 for _ in _functions(module))
+    return sum(1 for _ in _functions(modules_of(module)))
 
 
 def detach(twin: nn.Module, copies: Mapping[int, Any]) -> None:
@@ -42,9 +46,10 @@ def detach(twin: nn.Module, copies: Mapping[int, Any]) -> None:
         twin: the copied module.
         copies: ``id(original)`` -> copy, as ``copy.deepcopy`` keeps them.
     """
-    for hooks, key in list(_functions(twin)):
+    modules = modules_of(twin)
+    for hooks, key in list(_functions(modules)):
         del hooks[key]
-    for child in twin.modules():
+    for child in modules:
         attributes = child.__dict__
         for name, value in attributes.items():
             if isinstance(value, types.FunctionType) and value.__closure__:
@@ -77,7 +82,7 @@ def _content(cell: types.CellType) -> Any:
 @contextlib.contextmanager
 def random_numbers(module: nn.Module) -> Iterator[None]:
     """Put torch's and Python's random state back afterwards, on every device of the module."""
-    devices = {tensor.get_device() for tensor in nn.Module.parameters(module) if tensor.is_cuda}
+    devices = {tensor.get_device() for tensor in tensors_of(module) if tensor.is_cuda}
     state = random.getstate()
     try:
         with torch.random.fork_rng(devices=sorted(devices)):
