@@ -82,7 +82,7 @@ def row(name: str, limit: float) -> dict[str, Any]:
         except TooSlow:
             found |= {f"{key}_failed": f"took longer than {limit:.0f} s"}
         except Exception as error:  # noqa: BLE001 - that is what is asked
-            found |= {f"{key}_failed": _said(error)}
+            found |= {f"{key}_failed": said(error)}
     return found
 
 
@@ -118,7 +118,7 @@ def theirs(module: nn.Module, given: inputs.Given) -> dict[str, Any]:
     return {"macs": sum(by_operator.values()), "operators": by_operator}
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
     """An error in a line, without the folders in which a library was built."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {re.sub(r'/[^ ]*/', '', first)}"[:300]

@@ -56,7 +56,7 @@ def analyze(
     _check(module, phase, optimizer)
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
-    with _workable(wrapped, real=real) as parts:
+    with without_collector(), _workable(wrapped, real=real) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
@@ -64,6 +64,7 @@ def analyze(
             arguments = twins(given, real=real)
             passed = record(parts, arguments, training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
+        counted = layers.totals(inference.rows)
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
@@ -74,9 +75,9 @@ def analyze(
             trainable_params=sum(p.numel() for p in trainable),
             buffers=sum(b.numel() for b in parts.buffers),
             auxiliary_params=inference.unread_params,
-            inference=_static(layers.totals(inference.rows), slopes),
-            forward=layers.totals(row for row in passed.rows if not row.backward),
-            backward=_backward_totals(passed) if phase != "inference" else None,
+            inference=_static(counted, slopes),
+            forward=counted if passed is inference else _totals(passed, backward=False),
+            backward=_totals(passed, backward=True) if phase != "inference" else None,
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
@@ -107,8 +108,7 @@ def _check(module: Any, phase: str, optimizer: str) -> None:
 @contextlib.contextmanager
 def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
     """A twin that may be run and changed, and random numbers that are put back afterwards."""
-    with without_collector():
-        parts = take_inventory(copy_real(module) if real else copy_to_meta(module))
+    parts = take_inventory(copy_real(module) if real else copy_to_meta(module))
     for child in parts.modules:
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
@@ -182,8 +182,8 @@ def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
     )
 
 
-def _backward_totals(recording: Recording) -> Totals:
-    return layers.totals(row for row in recording.rows if row.backward)
+def _totals(recording: Recording, *, backward: bool) -> Totals:
+    return layers.totals(row for row in recording.rows if row.backward is backward)
 
 
 def _uncounted(recording: Recording) -> dict[str, int]:
