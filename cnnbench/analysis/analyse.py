@@ -34,6 +34,7 @@ def analyze(
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,
+    own: bool = False,
 ) -> Analysis:
     """Count everything about one workload without allocating or running it.
 
@@ -47,6 +48,7 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
+        own: the module was built on meta for this call alone: it is changed, and no twin is made.
 
     Raises:
         UsageError: unknown phase or optimizer.
@@ -56,7 +58,8 @@ def analyze(
     _check(module, phase, optimizer)
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
-    with without_collector(), _workable(wrapped, real=real) as parts:
+    hooks = untouched.count_hooks(module)
+    with without_collector(), _workable(wrapped, real=real, own=own) as parts:
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
@@ -81,7 +84,7 @@ def analyze(
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
             uncounted=_uncounted(passed),
             slopes=slopes,
-            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
+            assumptions=_assumptions(inference, real=real, frozen=frozen, hooks=hooks),
             real=real,
             recording=passed,
         )
@@ -106,9 +109,13 @@ def _check(module: Any, phase: str, optimizer: str) -> None:
 
 
 @contextlib.contextmanager
-def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
-    """A twin that may be run and changed, and random numbers that are put back afterwards."""
-    parts = take_inventory(copy_real(module) if real else copy_to_meta(module))
+def _workable(module: nn.Module, *, real: bool, own: bool) -> Iterator[Inventory]:
+    """What may be run and changed, and random numbers that are put back afterwards."""
+    if own and not real:
+        untouched.detach(twin := module, {})
+    else:
+        twin = copy_real(module) if real else copy_to_meta(module)
+    parts = take_inventory(twin)
     for child in parts.modules:
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
@@ -195,7 +202,7 @@ def _uncounted(recording: Recording) -> dict[str, int]:
 
 
 def _assumptions(
-    module: nn.Module, inference: Recording, *, real: bool, frozen: str | None
+    inference: Recording, *, real: bool, frozen: str | None, hooks: int
 ) -> tuple[str, ...]:
     sentences = []
     if inference.assumed:
@@ -209,7 +216,7 @@ def _assumptions(
             )
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
-    return (*sentences, *_left_out(untouched.count_hooks(module)))
+    return (*sentences, *_left_out(hooks))
 
 
 def _left_out(hooks: int) -> tuple[str, ...]:

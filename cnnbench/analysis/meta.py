@@ -174,11 +174,15 @@ def _move_leftovers(module: nn.Module) -> None:
             for name, value in space.items():
                 if value is not None and not value.is_meta:
                     space[name] = _twin(value, memo)
-        # Plain attributes that are tensors; a parameter cannot be one.
+        # Plain attributes that are tensors or hold some; a parameter cannot be one.
         attributes = child.__dict__
-        found = [name for name, value in attributes.items() if type(value) is Tensor]
-        for name in found:
-            attributes[name] = _twin(attributes[name], memo)
+        for name, value in attributes.items():
+            if type(value) is Tensor:
+                attributes[name] = _twin(value, memo)
+            elif type(value) in (list, tuple) and any(type(item) is Tensor for item in value):
+                attributes[name] = type(value)(
+                    _twin(item, memo) if type(item) is Tensor else item for item in value
+                )
 
 
 def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:

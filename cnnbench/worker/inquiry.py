@@ -111,6 +111,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             real=request.real,
             loss=build.loss_of(architecture, 0, workload.setting("loss", AUTO)),
             name=request.name,
+            own=not request.real,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error

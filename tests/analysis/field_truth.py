@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -159,27 +160,24 @@ def judge(network: nn.Module, shape: tuple[int, ...]) -> Verdict:
 
 
 def _compared(network: nn.Module, shape: tuple[int, ...], field: Field) -> Verdict:
-    kinds = []
+    kinds, every = [], functools.cache(lambda: truths(network, shape, whole=True))
     for axis, truth in enumerate(truths(network, shape)):
         said = tuple(
             None if one is None else one[axis] for one in (field.size, field.stride, field.centre)
         )
         kind = _kind(said, truth)
         if kind == "wrong" and said[0] is not None and said[0] > truth.size:
-            kind = _of_all(network, shape, axis, said[0])
+            # The widest elements of a long period may be few.
+            right = every()[axis].size == said[0]
+            kind = "right" if right else _of_longer(network, shape, axis, said[0])
         if kind == "wrong":
             return Verdict(kind, f"axis {axis}: said {said}, is {truth.size} {truth}: {network}")
         kinds.append(kind)
     return Verdict(max(kinds, key=("right", "everything", "beyond the picture").index))
 
 
-def _of_all(network: nn.Module, shape: tuple[int, ...], axis: int, said: float) -> str:
-    """The widest elements of a long period may be few, or only exist cut off by a border.
-
-    Such a border is moved away: the picture becomes longer, and all ratios of sizes stay.
-    """
-    if truths(network, shape, whole=True)[axis].size == said:
-        return "right"
+def _of_longer(network: nn.Module, shape: tuple[int, ...], axis: int, said: float) -> str:
+    """The widest elements may only exist where a border cuts them off; so it is moved away."""
     longer = stretched(network, shape, axis)
     if longer is None:
         return "beyond the picture"
