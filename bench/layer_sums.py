@@ -5,8 +5,8 @@ architecture of the catalogue and N evenly spread names of timm on meta, in infe
 training at batch 2, and adds up the tables of layers at every depth and the table of operators: all
 columns that are counts, forward and backward. Nothing is timed.
 
-Writes ``sums.jsonl`` (a line per name and phase; a second call goes on where the first ended) and
-``report.md``.
+Writes ``sums.jsonl`` (a line per name and phase; a second call goes on where the first ended, and
+tries again what took too long) and ``report.md``.
 """
 
 from __future__ import annotations
@@ -116,8 +116,11 @@ def report(found: list[dict[str, Any]]) -> str:
 def _names(timm_names: int) -> list[str]:
     import timm
 
-    own, theirs = [one.name for one in catalogue.entries()], timm.list_models()
-    return own + [f"timm:{theirs[i * len(theirs) // timm_names]}" for i in range(timm_names)]
+    theirs = timm.list_models()
+    some = [f"timm:{theirs[i * len(theirs) // timm_names]}" for i in range(timm_names)]
+    # Those that have to run, to train, need the most arithmetic.
+    own = sorted(catalogue.entries(), key=lambda one: one.macs)
+    return [*(one.name for one in own), *some]
 
 
 def main() -> None:
@@ -133,6 +136,7 @@ def main() -> None:
     gc.freeze()
     path = given.folder / "sums.jsonl"
     kept = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    kept = [row for row in kept if not row.get("failed", "").startswith("took longer")]
     done = {(row["model"], row["phase"]) for row in kept}
     names = given.models.split(",") if given.models else _names(given.timm)
     # Receptive fields are not asked about, and take most of the time.

@@ -111,8 +111,10 @@ def theirs(module: nn.Module, given: inputs.Given) -> dict[str, Any]:
         torch.Tensor, lambda tensor: tensor.to("meta"), (given.args, dict(given.kwargs))
     )
     counter = FlopCounterMode(display=False)
+    # It fails where a parameter is the input of a module, as class tokens are, and has a gradient.
+    module.eval().requires_grad_(requires_grad=False)
     with torch.no_grad(), counter:
-        module.eval()(*args, **kwargs)
+        module(*args, **kwargs)
     flops = counter.get_flop_counts().get("Global", {})
     by_operator = {str(key).rpartition(".")[2]: count // 2 for key, count in flops.items()}
     return {"macs": sum(by_operator.values()), "operators": by_operator}

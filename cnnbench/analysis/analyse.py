@@ -9,6 +9,7 @@ from torch import nn
 
 from cnnbench.analysis import layers, memory, untouched
 from cnnbench.analysis.arguments import tensors_in, twins
+from cnnbench.analysis.copies import tensors_of
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
 from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
@@ -119,7 +120,7 @@ def _workable(module: nn.Module, *, real: bool, own: bool) -> Iterator[Inventory
     for child in parts.modules:
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
-    with untouched.random_numbers(module):
+    with untouched.random_numbers(tensors_of(module)):
         yield parts
 
 

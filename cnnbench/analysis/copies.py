@@ -8,7 +8,6 @@ Whatever is not that simple is left to ``copy.deepcopy``, with the same memo.
 from __future__ import annotations
 
 import copy
-import copyreg
 import types
 from collections import OrderedDict
 from functools import lru_cache
@@ -60,7 +59,7 @@ def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
         return copy.deepcopy(module, memo)
     twin = memo[id(module)] = kind.__new__(kind)
     attributes = twin.__dict__
-    for name, value in module.__getstate__().items():
+    for name, value in module.__getstate__().items():  # type: ignore[no-untyped-call]
         attributes[name] = value if type(value) in _ATOMS else _held(value, memo)
     return twin
 
@@ -91,7 +90,7 @@ _WAYS = ("__reduce_ex__", "__reduce__", "__getstate__", "__new__")
 
 
 @lru_cache(maxsize=4096)
-def _is_plain(kind: type[nn.Module]) -> bool:
+def _is_plain(kind: Any) -> bool:
     """Whether a class is copied attribute by attribute.
 
     What torch's own layers do to a restored state concerns states that older versions have saved.
@@ -100,5 +99,4 @@ def _is_plain(kind: type[nn.Module]) -> bool:
     given = any(hasattr(kind, name) for name in ("__deepcopy__", "__getnewargs__",
                                                  "__getnewargs_ex__"))  # fmt: skip
     restored: str = kind.__setstate__.__module__
-    slots = copyreg._slotnames(kind)  # type: ignore[attr-defined] # noqa: SLF001
-    return not own and not given and not slots and restored.startswith("torch.nn.modules.")
+    return not own and not given and restored.startswith("torch.nn.modules.")

@@ -36,7 +36,8 @@ class Seen(NamedTuple):
 def seen(tensor: Tensor, storage: UntypedStorage | None = None) -> Seen:
     """A tensor, whose storage may be at hand already."""
     key = (storage or tensor.untyped_storage())._cdata  # noqa: SLF001
-    return Seen(key, tensor.shape, tensor.stride(), tensor.storage_offset())
+    # What a named tuple does itself, in half the time.
+    return tuple.__new__(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
 
 
 class Taken:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.analysis.copies import modules_of, tensors_of
+from cnnbench.analysis.copies import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
-    from torch import nn
+    from torch import Tensor, nn
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -80,9 +80,9 @@ def _content(cell: types.CellType) -> Any:
 
 
 @contextlib.contextmanager
-def random_numbers(module: nn.Module) -> Iterator[None]:
-    """Put torch's and Python's random state back afterwards, on every device of the module."""
-    devices = {tensor.get_device() for tensor in tensors_of(module) if tensor.is_cuda}
+def random_numbers(tensors: Iterable[Tensor]) -> Iterator[None]:
+    """Put torch's and Python's random state back afterwards, on every device of the tensors."""
+    devices = {tensor.get_device() for tensor in tensors if tensor.is_cuda}
     state = random.getstate()
     try:
         with torch.random.fork_rng(devices=sorted(devices)):
