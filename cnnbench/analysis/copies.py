@@ -54,10 +54,11 @@ def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     found: nn.Module | None = memo.get(id(module))
     if found is not None:
         return found
-    kind = type(module)
+    kind: Any = type(module)
     if not _is_plain(kind):
         return copy.deepcopy(module, memo)
-    twin = memo[id(module)] = kind.__new__(kind)
+    twin: nn.Module = kind.__new__(kind)
+    memo[id(module)] = twin
     attributes = twin.__dict__
     for name, value in module.__getstate__().items():  # type: ignore[no-untyped-call]
         attributes[name] = value if type(value) in _ATOMS else _held(value, memo)
