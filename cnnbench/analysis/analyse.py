@@ -19,7 +19,9 @@ from cnnbench.errors import UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from torch import Tensor
 
     from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Arguments, Loss, Recording
@@ -49,37 +51,33 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
-        own: the module was built on meta for this call alone: it is changed, and no twin is made.
+        own: built on meta for this call alone, so that it may be changed: no twin is made.
 
     Raises:
-        UsageError: unknown phase or optimizer.
-        WrongInput: a layer does not accept its input.
+        UsageError: unknown phase or optimizer; ``WrongInput``: a layer does not accept its input.
         Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
     _check(module, phase, optimizer)
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
-    hooks = untouched.count_hooks(module)
-    with without_collector(), _workable(wrapped, real=real, own=own) as parts:
+    with without_collector(), _workable(wrapped, real=real, own=own) as (parts, hooks):
         inference = record(parts, arguments, training=False, meta=not real)
         slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            arguments = twins(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
+            passed = record(parts, twins(given, real=real), training=True, meta=not real, loss=loss)
         trainable = [p for p in parts.parameters if p.requires_grad]
-        counted = layers.totals(inference.rows)
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
-            params=sum(p.numel() for p in parts.parameters),
-            trainable_params=sum(p.numel() for p in trainable),
-            buffers=sum(b.numel() for b in parts.buffers),
+            params=_elements(parts.parameters),
+            trainable_params=_elements(trainable),
+            buffers=_elements(parts.buffers),
             auxiliary_params=inference.unread_params,
-            inference=_static(counted, slopes),
+            inference=_static(counted := layers.totals(inference.rows), slopes),
             forward=counted if passed is inference else _totals(passed, backward=False),
             backward=_totals(passed, backward=True) if phase != "inference" else None,
             memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
@@ -89,6 +87,10 @@ def analyze(
             real=real,
             recording=passed,
         )
+
+
+def _elements(tensors: Iterable[Tensor]) -> int:
+    return sum(tensor.numel() for tensor in tensors)
 
 
 def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
@@ -110,8 +112,12 @@ def _check(module: Any, phase: str, optimizer: str) -> None:
 
 
 @contextlib.contextmanager
-def _workable(module: nn.Module, *, real: bool, own: bool) -> Iterator[Inventory]:
-    """What may be run and changed, and random numbers that are put back afterwards."""
+def _workable(module: nn.Module, *, real: bool, own: bool) -> Iterator[tuple[Inventory, int]]:
+    """What may be run and changed, without hooks that are functions, and how many it had.
+
+    Random numbers are put back afterwards.
+    """
+    hooks = untouched.count_hooks(module)
     if own and not real:
         untouched.detach(twin := module, {})
     else:
@@ -121,7 +127,7 @@ def _workable(module: nn.Module, *, real: bool, own: bool) -> Iterator[Inventory
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
     with untouched.random_numbers(tensors_of(module)):
-        yield parts
+        yield parts, hooks
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:
