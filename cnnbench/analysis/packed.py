@@ -22,11 +22,11 @@ _LAYERS = (
 )  # fmt: skip
 
 
-def layers(module: nn.Module) -> int:
-    """How many modules in a network hold packed weights."""
+def layers(modules: Iterable[nn.Module]) -> int:
+    """How many of a network's modules hold packed weights."""
     return sum(
         any(hasattr(child, one) for one in _HOLDERS)
-        for child in module.modules()
+        for child in modules
         if type(child).__module__.startswith(_HOME)
         # A part of a layer, which has the same attribute.
         and not type(child).__name__.endswith("PackedParams")

@@ -27,7 +27,7 @@ def count(architecture: Architecture, **arguments: Any) -> analysis.Analysis:
     """Count one sample in inference, of what ``arguments`` to the builder make."""
     module = analysis.build_on_meta(functools.partial(architecture.build, **arguments))
     given = TASKS[architecture.task].inputs(1, architecture.input, torch.Generator())
-    return analysis.analyze(module, given)
+    return analysis.analyze(module, given, own=True)
 
 
 def row(architecture: Architecture) -> dict[str, Any]:

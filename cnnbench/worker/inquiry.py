@@ -125,6 +125,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             name=request.name,
             mode=mode.text,
             autocast=modes.PRECISIONS[mode.precision].autocast,
+            own=not request.real,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error
