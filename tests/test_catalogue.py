@@ -79,9 +79,11 @@ DEPTHS = {
     **{f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)},
     **{f"preact_resnet{depth}": depth for depth in (18, 34, 50, 101, 152, 200)},
     **{f"resnet{depth}_cifar": depth for depth in (20, 32, 44, 56, 110)},
+    **{f"plain{depth}_cifar": depth for depth in (20, 56)},
     **{f"densenet{depth}": depth for depth in (121, 161, 169, 201)},
     "lenet": 5, "lenet5_tanh": 5, "alexnet": 8, "alexnet_2012": 8, "zfnet": 8,
-    "googlenet": 22, "mobilenet_v1_100": 28, "wide_resnet50_2": 50, "bit_resnet152x4": 152,
+    "googlenet": 22, "googlenet_2014": 22, "vgg16_c": 16, "resnet18_lecture_cifar": 18,
+    "mobilenet_v1_100": 28, "wide_resnet50_2": 50, "bit_resnet152x4": 152,
     "vit_b_16": 1 + 12 * 4 + 1,
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ FAMILIES = (
     "vgg",
     "nin",
     "zfnet",
-    "googlenet_cifar",
+    "googlenet",
     "xception",
     "mobilenet_v1",
     "resnet",

@@ -48,11 +48,26 @@ def _shortcut(width_in: int, width: int, stride: int) -> nn.Module:
     return nn.Sequential(*conv_norm(width_in, width, 1, stride))
 
 
-def basic_layers(width_in: int, width: int, stride: int = 1) -> list[nn.Module]:
+class IdentityBlock(nn.Module):
+    """x + layers(x), and nothing behind the sum."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to the same shape."""
+        out: Tensor = self.layers(x)
+        return out + x
+
+
+def basic_layers(
+    width_in: int, width: int, stride: int = 1, *, bias: bool = False
+) -> list[nn.Module]:
     """Return two 3x3 convolutions."""
     return [
-        *(*conv_norm(width_in, width, 3, stride, 1), nn.ReLU()),
-        *conv_norm(width, width, 3, 1, 1),
+        *(*conv_norm(width_in, width, 3, stride, 1, bias=bias), nn.ReLU()),
+        *conv_norm(width, width, 3, 1, 1, bias=bias),
     ]
 
 
@@ -67,9 +82,10 @@ def bottleneck_layers(
     ]
 
 
-def stem(in_channels: int) -> list[nn.Module]:
+def stem(in_channels: int, *, bias: bool = False) -> list[nn.Module]:
     """Return conv1 of table 1 and the max-pool behind it: a quarter of the size, 64 maps."""
-    return [*conv_norm(in_channels, 64, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
+    convolution = conv_norm(in_channels, 64, 7, 2, 3, bias=bias)
+    return [*convolution, nn.ReLU(), nn.MaxPool2d(3, 2, padding=1)]
 
 
 def head(width: int, num_classes: int) -> list[nn.Module]:
@@ -122,20 +138,54 @@ def resnet18_lecture(num_classes: int = 1000, in_channels: int = 3) -> nn.Module
 
 
 @register(
+    "resnet18_lecture_cifar",
+    family="ResNet",
+    task="classification",
+    year=2015,
+    paper="lecture network: arXiv:1512.03385, table 1, written with lazy layers for 32x32",
+    input=(3, 32, 32),
+    params=11_184_650,
+    min_size=1,
+    tags=("lecture", "cifar"),
+    notes="what torch's convolutions have by default: a bias, and no batch norm on the shortcut",
+)
+def resnet18_lecture_cifar(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
+    """ResNet-18 with biases and bare 1x1 shortcuts; logits (N, classes)."""
+    layers = stem(in_channels, bias=True)
+    width_in = 64
+    for width in (64, 128, 256, 512):
+        for stride in (1 if width == 64 else 2, 1):
+            grows = width_in != width
+            shortcut = nn.Conv2d(width_in, width, 1, stride) if grows else nn.Identity()
+            layers.append(Residual(basic_layers(width_in, width, stride, bias=True), shortcut))
+            width_in = width
+    return nn.Sequential(*layers, *head(width_in, num_classes))
+
+
+@register(
     "residual_block_net",
     family="ResNet",
     task="classification",
     year=2015,
-    paper="lecture network: one basic block of arXiv:1512.03385 on n maps of 24x24, 751 classes",
+    paper="lecture network: a block of 1x1 and 3x3 on n maps of 24x24, fc 751",
     input=(64, 24, 24),
-    min_size=1,
+    params=27_726_703,
+    min_size=24,
     tags=("lecture", "small"),
-    notes="the lecture leaves the number of maps open (64 here) and prints no count",
+    notes="the lecture leaves the number of maps open: 64 here",
 )
 def residual_block_net(num_classes: int = 751, in_channels: int = 64) -> nn.Module:
-    """One residual block that keeps its shape, mean over the map, fc; logits (N, classes)."""
-    block = Residual(basic_layers(in_channels, in_channels), nn.Identity())
-    return nn.Sequential(block, *head(in_channels, num_classes))
+    """One residual block that keeps its shape, flatten, fc; logits (N, classes).
+
+    The lecture's block has no batch norm, and its last ReLU stands before the sum.
+    """
+    block = IdentityBlock(
+        [
+            *(nn.Conv2d(in_channels, in_channels, 1), nn.ReLU()),
+            *(nn.Conv2d(in_channels, in_channels, 3, padding=1), nn.ReLU()),
+        ]
+    )
+    return nn.Sequential(block, nn.Flatten(), nn.Linear(in_channels * 24 * 24, num_classes))
 
 
 for _depth in (18, 34, 50, 101, 152):

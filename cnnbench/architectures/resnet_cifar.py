@@ -30,7 +30,9 @@ class PaddedShortcut(nn.Module):
         return functional.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, self.before, self.after))
 
 
-def resnet_cifar(num_classes: int = 10, in_channels: int = 3, *, depth: int = 20) -> nn.Module:
+def resnet_cifar(
+    num_classes: int = 10, in_channels: int = 3, *, depth: int = 20, skip: bool = True
+) -> nn.Module:
     """3x3 stem, three stages of (depth - 2)/6 blocks of 16, 32, 64 maps; logits (N, classes)."""
     layers: list[nn.Module] = [*conv_norm(in_channels, 16, 3, 1, 1), nn.ReLU()]
     width_in = 16
@@ -38,7 +40,8 @@ def resnet_cifar(num_classes: int = 10, in_channels: int = 3, *, depth: int = 20
         for _ in range((depth - 2) // 6):
             shrinks = width_in != width
             shortcut = PaddedShortcut(width_in, width) if shrinks else nn.Identity()
-            layers.append(Residual(basic_layers(width_in, width, 2 if shrinks else 1), shortcut))
+            convolutions = basic_layers(width_in, width, 2 if shrinks else 1)
+            layers.append(Residual(convolutions, shortcut if skip else None))
             width_in = width
     return nn.Sequential(*layers, *head(width_in, num_classes))
 
@@ -59,6 +62,23 @@ for _depth, _params in (
             paper="arXiv:1512.03385, section 4.2 and table 6 (option A)",
             input=(3, 32, 32),
             build=functools.partial(resnet_cifar, depth=_depth),
+            params=_params,
+            min_size=1,
+            tags=("lecture", "cifar"),
+        )
+    )
+
+# Shortcuts of option A have no parameters, so the plain twins have as many.
+for _depth, _params in ((20, 269_722), (56, 853_018)):
+    add(
+        Architecture(
+            name=f"plain{_depth}_cifar",
+            family="Plain network",
+            task="classification",
+            year=2015,
+            paper="arXiv:1512.03385, figure 1: the ResNet of this depth without shortcuts",
+            input=(3, 32, 32),
+            build=functools.partial(resnet_cifar, depth=_depth, skip=False),
             params=_params,
             min_size=1,
             tags=("lecture", "cifar"),

@@ -24,7 +24,7 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 
 # The attributes under which auxiliary heads live: torchvision's GoogLeNet, Inception v3 and
-# segmentation models, and GoogLeNet for CIFAR here.
+# segmentation models, and GoogLeNet here.
 AUXILIARY = ("aux1", "aux2", "AuxLogits", "aux_classifier", "after_4a", "after_4d")
 
 

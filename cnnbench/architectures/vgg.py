@@ -1,8 +1,8 @@
 """VGG's convolutions, and the VGG for 32x32 images that lectures show layer by layer.
 
 Paper: Simonyan & Zisserman 2014 (arXiv:1409.1556), table 1. Blocks of 3x3 convolutions with bias, a
-2x2 max-pool behind each. VGG-11 to VGG-19 as classifiers come from torchvision; column D (VGG-16)
-is here for the networks that are built on it.
+2x2 max-pool behind each. VGG-11 to VGG-19 as classifiers (A, B, D, E) come from torchvision; column
+C is here, and column D (VGG-16) for the networks that are built on it.
 """
 
 from __future__ import annotations
@@ -57,4 +57,35 @@ def vgg_cifar(num_classes: int = 10, in_channels: int = 3) -> nn.Module:
         nn.ReLU(),
         nn.Dropout(0.5),
         nn.Linear(512, num_classes),
+    )
+
+
+@register(
+    "vgg16_c",
+    family="VGG",
+    task="classification",
+    year=2014,
+    paper="arXiv:1409.1556, table 1 C; the exact count of table 2's 134 million",
+    input=(3, 224, 224),
+    params=133_638_952,
+    min_size=32,
+    tags=("lecture", "imagenet"),
+)
+def vgg16_c(num_classes: int = 1000, in_channels: int = 3) -> nn.Module:
+    """VGG-16 with a 1x1 convolution as the third of blocks 3 to 5; logits (N, classes).
+
+    As in torchvision's VGG, maps of other sizes are averaged to 7x7.
+    """
+    layers: list[nn.Module] = []
+    for convolutions, width in VGG16:
+        layers += block(in_channels, width, 2)
+        if convolutions > 2:
+            layers += [nn.Conv2d(width, width, 1), nn.ReLU()]
+        layers.append(nn.MaxPool2d(2))
+        in_channels = width
+    return nn.Sequential(
+        *(*layers, nn.AdaptiveAvgPool2d(7), nn.Flatten()),
+        *(nn.Linear(512 * 7 * 7, 4096), nn.ReLU(), nn.Dropout(0.5)),
+        *(nn.Linear(4096, 4096), nn.ReLU(), nn.Dropout(0.5)),
+        nn.Linear(4096, num_classes),
     )

@@ -100,12 +100,14 @@ def test_highway_gates_start_nearly_closed():
     [
         *((f"plain{depth}", depth) for depth in (18, 34, 50, 101, 152)),
         *((f"resnet{depth}_cifar", depth) for depth in (20, 32, 44, 56, 110)),
+        *((f"plain{depth}_cifar", depth) for depth in (20, 56)),
         ("densenet40_cifar", 40),
         ("densenet100_cifar", 100),
         ("densenet_bc100_cifar", 100),
         ("overfeat_fast", 8),
         ("zfnet", 8),
         ("vgg_cifar", 11),
+        ("vgg16_c", 16),
     ],
 )
 def test_names_and_papers_count_convolutions_and_linear_layers(name, layers):

@@ -31,6 +31,7 @@ ROUNDED = [
     ("highway_cifar", 2.3, 1e6),
     ("nasnet_mobile", 5.3, 1e6),
     ("efficientnet_l2", 480, 1e6),
+    ("vgg16_c", 134, 1e6),
 ]
 
 SEEDS = {

@@ -35,7 +35,7 @@ def trainable(module: nn.Module) -> list[str]:
         ("bit_resnet152x4", ["56"]),
         ("inception_v3", ["fc", "AuxLogits.fc"]),
         ("googlenet", ["fc", "aux1.fc2", "aux2.fc2"]),
-        ("googlenet_cifar", ["to_end.7", "after_4a.6", "after_4d.6"]),
+        ("googlenet_cifar", ["to_end.7", "after_4a.5", "after_4d.5"]),
     ],
 )
 def test_the_head_is_found(name, heads):
@@ -105,7 +105,7 @@ def test_what_cannot_be_replaced_says_so(change, module, message):
         change(module, 5)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "inception_v3", "googlenet_cifar"])
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3", "googlenet_cifar", "googlenet_2014"])
 def test_auxiliary_heads_run_in_training_and_not_in_inference(name):
     module = built(name)
     images = torch.empty(2, *CATALOGUE[name].input, device="meta")
