@@ -54,6 +54,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "bias_adds": one.inference.bias_adds,
         "elementwise_flops": dict(one.inference.elementwise),
         "macs_per_sample": one.macs // max(one.batch, 1),
+        "forward_macs": one.forward_macs,
         "training_macs": one.training_macs,
         "read_bytes": one.inference.read_bytes,
         "written_bytes": one.inference.written_bytes,

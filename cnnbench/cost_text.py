@@ -72,8 +72,11 @@ def _html_row(cells: Iterable[str], tag: str) -> str:
 def _head(one: CostTotals) -> list[str]:
     shapes = ", ".join(units.shape(shape) for shape in one.input)
     macs = f"{units.count(one.macs)} MACs ({units.count(one.inference.flops)} FLOPs)"
-    if one.training_macs is not None:
-        macs += f", {units.count(one.training_macs)} MACs per training step"
+    if one.forward_macs is not None and one.training_macs is not None:
+        macs += (
+            f" in inference, {units.count(one.training_macs)} MACs per training step,"
+            f" {units.count(one.forward_macs)} of them forward"
+        )
     memory = one.memory
     lines = [
         f"{one.name}, {one.phase}, mode {one.mode}, batch {one.batch}, input {shapes}",

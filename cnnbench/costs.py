@@ -309,6 +309,14 @@ class CostTotals:
         return self.inference.macs
 
     @property
+    def forward_macs(self) -> int | None:
+        """Multiply-accumulates of a training step's forward pass, ``None`` for inference.
+
+        More than ``macs`` where heads run in training only.
+        """
+        return self.forward.macs if self.backward is not None else None
+
+    @property
     def training_macs(self) -> int | None:
         """Multiply-accumulates of forward and backward, ``None`` for inference."""
         return self.forward.macs + self.backward.macs if self.backward is not None else None

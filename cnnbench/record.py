@@ -57,8 +57,9 @@ class Cost:
         trainable_params: those with ``requires_grad``.
         buffers: elements of all buffers.
         param_bytes, buffer_bytes, input_bytes: their sizes.
-        macs: multiply-accumulates of contractions, forward.
-        training_macs: the same for forward and backward.
+        macs: multiply-accumulates of contractions in one inference pass.
+        training_macs: the same for forward and backward of a training step, where auxiliary heads
+            run as well.
         bias_adds: additions of biases, the difference to "mult-adds" as torchinfo and lectures
             print them.
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).

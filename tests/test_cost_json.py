@@ -43,13 +43,14 @@ def test_totals_have_stable_names_in_a_stable_order() -> None:
 
     assert " ".join(found) == (
         "name phase optimizer mode batch input params trainable_params auxiliary_params buffers"
-        " macs flops mult_adds bias_adds elementwise_flops macs_per_sample training_macs read_bytes"
-        " written_bytes arithmetic_intensity activation_peak_bytes memory_peak_bytes memory"
-        " uncounted complete macs_per_item assumptions method real depth"
+        " macs flops mult_adds bias_adds elementwise_flops macs_per_sample forward_macs"
+        " training_macs read_bytes written_bytes arithmetic_intensity activation_peak_bytes"
+        " memory_peak_bytes memory uncounted complete macs_per_item assumptions method real depth"
     )
     assert (found["trainable_params"], found["auxiliary_params"], found["buffers"]) == (8, 1, 7)
     assert (found["flops"], found["mult_adds"], found["macs_per_sample"]) == (200, 110, 50)
-    assert (found["training_macs"], found["arithmetic_intensity"]) == (300, INTENSITY)
+    assert (found["forward_macs"], found["training_macs"]) == (100, 300)
+    assert found["arithmetic_intensity"] == INTENSITY
     assert (found["activation_peak_bytes"], found["memory_peak_bytes"]) == (6, 8)
     assert (found["input"], found["complete"]) == ([[2, 3, 8, 8]], False)
 

@@ -29,7 +29,7 @@ def test_the_text_has_totals_and_parts() -> None:
     text = cost_text.text(TOTALS, (LAYER,))
 
     assert text.splitlines()[0] == "net, training, mode eager, batch 2, input 2x3x8x8"
-    assert "100 MACs (200 FLOPs), 300 MACs per training step" in text
+    assert "100 MACs (200 FLOPs) in inference, 300 MACs per training step, 100 of them" in text
     assert text.splitlines()[-1].split() == [
         "conv", "Conv2d", "2x4", "5", "25", "25.0", "%",
     ]  # fmt: skip

@@ -67,6 +67,7 @@ _TOTALS: Columns[CostTotals] = (
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count"), lambda one: one.inference.flops),
     (Column("mult_adds", "mult-adds", "count"), lambda one: one.inference.mult_adds),
+    (Column("forward_macs", "forward MACs", "count"), lambda one: one.forward_macs),
     (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
     (Column("activation_peak_bytes", "activations", "bytes"), lambda one: one.memory.activations),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
@@ -104,6 +105,8 @@ _LAYERS: Columns[_LayerShare] = (
     (Column("backward_written_bytes", "backward written", "bytes"),
      lambda one: one.backward(one.row.backward.written_bytes)),
 )  # fmt: skip
+# Columns of totals that count the inference pass whatever the phase.
+_INFERENCE = frozenset({"macs", "flops", "mult_adds"})
 # Facts of the catalogue.
 _PUBLISHED = frozenset({"top1", "top5", "weights"})
 # Too wide for a terminal: shown in CSV, and where somebody asks for them.
@@ -159,12 +162,29 @@ def totals(found: Found) -> Table:
         for i, (column, _) in enumerate(_TOTALS)
         if column.name in _PUBLISHED or any(row[i] not in (None, "") for row in rows)
     ]
+    trains = any(isinstance(one, CostReport) and one.totals.backward for one in found)
     return Table(
-        columns=tuple(_TOTALS[i][0] for i in keep),
+        columns=tuple(_of_pass(_TOTALS[i][0], trains=trains) for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
-        captions=("MACs: multiply-accumulates of the whole batch; FLOPs are twice that",),
+        captions=(
+            "MACs: multiply-accumulates of the whole batch; FLOPs are twice that",
+            *((_PASSES,) if trains else ()),
+        ),
         notes=notes(found),
     )
+
+
+_PASSES = (
+    "forward MACs: of a training step, with heads that run in training only;"
+    " training MACs: forward and backward"
+)
+
+
+def _of_pass(column: Column, *, trains: bool) -> Column:
+    """The column, whose heading says which pass it counts where a phase has several."""
+    if trains and column.name in _INFERENCE:
+        return replace(column, title=f"inference {column.title}")
+    return column
 
 
 def _totals(one: CostReport | NotCounted) -> tuple[Any, ...]:
@@ -327,8 +347,9 @@ def _is_empty(table: Table, place: int) -> bool:
 
 def _named(word: str, columns: Sequence[Column]) -> Column:
     """The column of a name or of the heading that tables print."""
+    asked = word.casefold()
     for column in columns:
-        if word.casefold() in (column.name.casefold(), column.title.casefold()):
+        if asked == column.title.casefold() or asked.replace("-", "_") == column.name.casefold():
             return column
     names = [column.name for column in columns]
     raise UnknownName("column", word, names, f"(columns: {', '.join(names)})")

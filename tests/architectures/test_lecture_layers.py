@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from cnnbench import architectures
+from cnnbench.analysis import analyze
 from cnnbench.architectures.meta import on_meta
 
 CATALOGUE = architectures.catalogue()
@@ -74,3 +75,14 @@ def test_the_tables_add_up_to_the_networks():
         total = sum(parameter.numel() for parameter in on_meta(CATALOGUE[name].build).parameters())
 
         assert sum(int(line["params"]) for line in expected(name)) + missing == total
+
+
+def test_a_training_step_counts_the_heads_that_only_it_runs():
+    architecture = CATALOGUE["googlenet_cifar"]
+    module = on_meta(architecture.build)
+    totals = analyze(module, (torch.empty(1, 3, 32, 32, device="meta"),), phase="training")
+    heads = [4 * 512 * 128, 512 * 1024, 1024 * 10, 4 * 528 * 128, 512 * 1024, 1024 * 10]
+
+    assert totals.macs == 32_288_768
+    assert totals.forward_macs == 32_288_768 + sum(heads) == 33_890_304
+    assert totals.training_macs == 33_890_304 + 65_372_160

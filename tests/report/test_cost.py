@@ -147,6 +147,19 @@ def test_totals_keep_raw_numbers_and_every_input_shape() -> None:
     assert column(table, "input") == ["2x3x8x8, 2x1"]
 
 
+def test_headings_of_a_training_phase_say_which_pass_they_count() -> None:
+    trained = replace(TOTALS, phase="training", forward=Totals(3, 130, 10), backward=Totals(4, 250))
+    table = cost.totals([replace(REPORT, totals=trained)])
+    asked = cost.only(table, ["name", "MACs", "mult-adds", "forward MACs", "training_macs"])
+
+    assert [one.title for one in asked.columns] == [
+        "model", "inference MACs", "inference mult-adds", "forward MACs", "training MACs",
+    ]  # fmt: skip
+    assert asked.rows == (("net", 100, 110, 130, 380),)
+    assert "heads that run in training only" in table.captions[-1]
+    assert "forward_macs" not in [one.name for one in cost.totals([REPORT]).columns]
+
+
 def test_a_crosscheck_says_where_the_difference_is() -> None:
     agrees = CrossCheck("one", 5, 5)
     gap = CrosscheckDifference("norm", 0, 2, "counts norms")
