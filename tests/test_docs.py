@@ -41,7 +41,12 @@ def in_order(shown: str, output: str) -> bool:
     return re.fullmatch("(?:.*\n)*".join(parts), output) is not None
 
 
-LECTURE = console_examples((ROOT / "docs" / "lecture.md").read_text(encoding="utf8"))
+LECTURE_PAGE = (ROOT / "docs" / "lecture.md").read_text(encoding="utf8")
+LECTURE = console_examples(LECTURE_PAGE)
+# Rows of the table of claims: what is counted, and the command that counts it.
+CLAIMS = re.findall(
+    r"^\| [^|]+ \| ([^|]+) \| [^|]+ \| `(cnnbench [^`]+)` \|$", LECTURE_PAGE, flags=re.MULTILINE
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -76,6 +81,27 @@ def test_the_lectures_tables_are_what_the_commands_print(line: str, shown: str) 
     assert result.exit_code == 0, result.output
     output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
     assert in_order(shown, output), result.stdout
+
+
+@pytest.mark.parametrize(
+    ("counted", "line"),
+    [pytest.param(*row, marks=[pytest.mark.torch] if " cost " in row[1] else []) for row in CLAIMS],
+)
+def test_every_figure_of_a_claim_is_what_its_command_prints(counted: str, line: str) -> None:
+    figures = re.findall(r"\d[\d.]*", re.sub(r"(?<=\d),(?=\d{3})", "", counted))
+
+    result = CliRunner().invoke(main, shlex.split(line)[1:])
+
+    assert result.exit_code == 0, result.output
+    assert figures
+    assert set(figures) <= set(re.findall(r"\d[\d.]*", result.stdout)), result.stdout
+
+
+def test_every_claim_of_the_lecture_has_its_command() -> None:
+    section = LECTURE_PAGE.partition("## Claims on slides")[2].partition("\n## ")[0]
+
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    assert len(rows) == 1 + len(CLAIMS) > 15
 
 
 def test_only_the_lectures_tables_show_outputs_because_only_they_are_compared() -> None:

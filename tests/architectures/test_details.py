@@ -84,6 +84,9 @@ def test_work_of_rcnn_grows_with_regions_and_that_of_fast_rcnn_with_the_image():
     # Sixteen times VGG-16 but for the last layer, which has 21 classes and box offsets instead.
     assert regions / 16 == pytest.approx(vgg16, rel=1e-3)
     assert image < regions / 2
+    # Of 2,000 regions, as in the papers: the shared convolutions are the part that does not grow.
+    each = 25_088 * 4_096 + 4_096**2 + 4_096 * 5 * 21
+    assert round(2_000 * regions / 16 / (image - 16 * each + 2_000 * each)) == 88
 
 
 def test_highway_gates_start_nearly_closed():
