@@ -77,6 +77,9 @@ class Silent:
     def working(self, what: str, done: int, total: int) -> None:
         """Ignored."""
 
+    def first(self, records: Sequence[Record]) -> None:
+        """Ignored."""
+
     def finished(self, record: Record) -> None:
         """Ignored."""
 

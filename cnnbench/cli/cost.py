@@ -14,7 +14,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import NotCounted
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
-from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
+from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
@@ -96,8 +96,8 @@ def command(
         view.write(_json(found, rows))
     else:
         table = _table(found, rows, depth, sort, top)
-        shown = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
-        view.write(render(cost.with_footer(shown, found) if footer else shown, view.kind))
+        table = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
+        view.show(cost.with_footer(table, found) if footer else table)
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
