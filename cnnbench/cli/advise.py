@@ -17,7 +17,7 @@ from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, StoreError, UsageError
 from cnnbench.plan import Plan
 from cnnbench.report import usability
-from cnnbench.report.budget import fits, summed
+from cnnbench.report.budget import fits, to_dict
 from cnnbench.report.conclusions import affordable
 from cnnbench.report.overview import overview
 from cnnbench.report.table import entries, summary
@@ -96,7 +96,7 @@ def command(
     rows = entries([store.read(out)])
     data = _json(evidence, findings, out, rows)
     if within:
-        data["within"] = [summed(fit) for fit in fits(rows, within)]
+        data["within"] = [to_dict(fit) for fit in fits(rows, within)]
     text = json.dumps(data, indent=1) + "\n"
     keep(text, out / "advice.json")
     also(text if as_json else _words(findings, rows, within))

@@ -13,7 +13,16 @@ from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
-from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, terminal
+from cnnbench.report import (
+    FOR_PEOPLE,
+    FORMATS,
+    PAGES,
+    answering,
+    comparison,
+    markdown,
+    page,
+    terminal,
+)
 from cnnbench.report.budget import fits
 from cnnbench.report.overview import opening
 from cnnbench.report.remarks import remarks, with_remarks
@@ -40,6 +49,7 @@ Examples:
   cnnbench report results/RUN --format html --baseline results/OLD -o report.html
   cnnbench report results/RUN --format markdown -o table.md --pictures
   cnnbench report results/A results/B --format csv
+  cnnbench report results/RUN --format answers --under 20ms
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
   cnnbench report results/RUN --lab
@@ -56,9 +66,13 @@ Columns go by their names and by their headings.
 """
 
 
+# The format that holds no rows, but what follows from them.
+_ANSWERS = "answers"
+
+
 @click.command(epilog=_EPILOG)
 @options.runs()
-@options.view([*FORMATS, *PAGES])
+@options.view([*FORMATS, *PAGES, _ANSWERS])
 @options.within()
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
@@ -106,8 +120,9 @@ def command(
 
     "table" and "markdown" begin with a row per network and what follows from the figures; --wide,
     or the second part of Markdown, has every row. "latex" is for people too; "csv" and "json" have
-    one tidy row per spec and every metric with its unit; "html" is an offline page with tables and
-    plots. --under, --memory and --top1 show what fits, the best first, and what is left out.
+    one tidy row per spec and every metric with its unit; "answers" is JSON of what follows from the
+    figures; "html" is an offline page with tables and plots. --under, --memory and --top1 show what
+    fits, the best first, and what is left out.
     """
     selection = Selection(columns, sort, group_by, condition)
     if metric is not None and field is None:
@@ -118,32 +133,47 @@ def command(
         raise UsageError("--pictures needs --format markdown -o FILE")
     shapes = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
     _refuse_beside(selection, [name for name, asked in shapes.items() if asked], view.kind)
-    if within and (lab or scaling or field is not None):
-        raise UsageError(
-            "--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot"
-        )
+    own = lab or scaling or field is not None
+    _refuse_shapes(view, selection, within, own=own)
     read = stored.read(runs)
     if lab:
         view.write(_lab(read, view.kind))
         return
     found = entries(read)
     kept = keep(found, condition)
-    brief = not columns and not scaling and field is None
-    if brief and (view.kind == "markdown" or (view.kind == "table" and not wide())):
+    drawn = kept if pictures else ()
+    if view.kind == _ANSWERS:
+        view.write(answering.render(kept, within))
+    elif not columns and not own and _opens(view, within):
         tables = opening(found, selection, within, kind=view.kind, width=width(view.output))
-        _show(tables, read, view, colour, kept if pictures else ())
-        return
-    if within:
-        found = kept = [one for fit in fits(kept, within) for one in fit.fitting]
-    if scaling or field is not None:
-        table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
-        table = explained(table, found, kept, condition)
+        _show(tables, read, view, colour, drawn)
     else:
-        table = rows_of(found, selection, people=view.kind in FOR_PEOPLE or view.kind in PAGES)
-    if view.kind in PAGES:
-        view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
-        return
-    _show([table], read, view, colour, kept if pictures else ())
+        if within:
+            found = kept = [one for fit in fits(kept, within) for one in fit.fitting]
+        if scaling or field is not None:
+            table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
+            table = explained(table, found, kept, condition)
+        else:
+            table = rows_of(found, selection, people=view.kind in FOR_PEOPLE or view.kind in PAGES)
+        if view.kind in PAGES:
+            view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
+        else:
+            _show([table], read, view, colour, drawn)
+
+
+def _opens(view: View, within: Budget) -> bool:
+    """Whether the answers come first: not where every row is asked for."""
+    return view.kind == "markdown" or (view.kind == "table" and (not wide() or bool(within)))
+
+
+def _refuse_shapes(view: View, selection: Selection, within: Budget, *, own: bool) -> None:
+    """Refuse options of rows where there are none; ``own``: a table with rows of its own."""
+    if view.kind == _ANSWERS and (own or selection != Selection(filter=selection.filter)):
+        raise UsageError("--format answers has no rows; only --filter and limits go with it")
+    if within and own:
+        raise UsageError(
+            "--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot"
+        )
 
 
 def _show(

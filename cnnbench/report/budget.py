@@ -179,8 +179,8 @@ def _order(entry: Entry) -> tuple[float, float]:
     return -(answers.accuracy(entry) or 0.0), _seconds(entry)
 
 
-def summed(fit: Fit) -> dict[str, Any]:
-    """An answer as JSON: ids of specs."""
+def to_dict(fit: Fit) -> dict[str, Any]:
+    """An answer for JSON: ids of specs."""
     return {
         "budget": asdict(fit.budget),
         "setting": fit.setting,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 WIDTH = 80
 # One network in more modes has a row for each.
 _FEW_MODES = 2
-# Above so many rows a reader of Markdown needs parts.
+# Above this number of rows a reader of Markdown needs parts.
 _MANY = 50
 # What is said of rows begins with these, the most urgent first.
 _URGENT = {"failed": 0, "wrong": 1, "loose": 2, "unchecked": 3}

@@ -103,7 +103,7 @@ class Group:
         (self.rounds,) = rounds
 
     def drop(self, limit: float | None) -> None:
-        """Give up what is clearly slower than so many seconds per call.
+        """Give up what clearly takes more seconds per call.
 
         The reference mode stays as long as another mode does, which is compared with it.
         """
