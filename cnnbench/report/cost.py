@@ -23,6 +23,7 @@ from cnnbench.costs import (
 from cnnbench.errors import UnknownName
 from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import Column, Table
+from cnnbench.spec import Mode
 
 Found = Sequence[CostReport | NotCounted]
 Row = TypeVar("Row")
@@ -56,6 +57,7 @@ class _OperatorSum:
 _TOTALS: Columns[CostTotals] = (
     (Column("name", "model"), lambda one: one.name),
     (Column("phase", "phase", detail=1), lambda one: one.phase),
+    (Column("mode", "mode"), lambda one: _unusual(one)),
     (Column("batch", "batch", "whole"), lambda one: one.batch),
     (Column("input", "input"), lambda one: one.input),
     (Column("params", "params", "count"), lambda one: one.params),
@@ -165,8 +167,8 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
     if memory.layer:
         yield (
-            f"memory peaks in layer '{memory.layer}'; the convolution"
-            f" library's scratch may add {units.size(memory.scratch)} on a CPU"
+            f"memory peaks in layer '{memory.layer}'; what kernels hold"
+            f" inside may add {units.size(memory.scratch)} on a CPU"
         )
 
 
@@ -313,7 +315,13 @@ def _captions(found: Found) -> tuple[str, ...]:
     if len(found) != 1 or isinstance(found[0], NotCounted):
         return ()
     one = found[0].totals
-    return (f"{one.name}, {one.phase}, input {_cell(one.input)}",)
+    mode = f"mode {one.mode}, " if _unusual(one) else ""
+    return (f"{one.name}, {one.phase}, {mode}input {_cell(one.input)}",)
+
+
+def _unusual(one: CostTotals) -> str:
+    """The mode, where it is not the plain one."""
+    return "" if one.mode == Mode().text else one.mode
 
 
 def _ordered(

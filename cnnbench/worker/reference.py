@@ -26,8 +26,9 @@ from torch import nn
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import inner, modes, outputs, randomness
-from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
+from cnnbench.worker.modes import PRECISIONS, coarsest
 from cnnbench.worker.outputs import Joined
+from cnnbench.worker.own_types import OwnTypes
 from cnnbench.worker.rounding import Rounded, rounder
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     randomness.seed_everything(seed)
     before = randomness.states()
     answers, names = [], set()
-    heard = inner.LayerListener(step.module)
+    heard = inner.LayerListener(step.module, spec.workload.batch if step.selects else None)
     with heard if inner.audible(spec) else contextlib.nullcontext():
         for result in step.answers(*first):
             answers.append([outputs.comparable(one) for one in step.observe(result)])
