@@ -67,6 +67,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "assumptions": list(one.assumptions),
         "method": METHOD,
         "real": one.real,
+        "depth": one.depth,
     }
 
 

@@ -279,6 +279,7 @@ class CostTotals:
             the static part.
         assumptions: sentences, in order of importance.
         real: whether operators ran on real tensors.
+        depth: weighted layers (convolutions, products with weights) on the longest path.
         mode: the mode in which it was counted, as text.
     """
 
@@ -299,6 +300,7 @@ class CostTotals:
     slopes: tuple[Slope, ...]
     assumptions: tuple[str, ...]
     real: bool
+    depth: int
     mode: str = "eager"
 
     @property

@@ -46,6 +46,7 @@ from cnnbench.worker.inputs import Given
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cnnbench.architectures.losses import Loss
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
     from cnnbench.spec import Optimizer, Phase
@@ -119,10 +120,11 @@ def cost(
     """Count a module, its loss only where one was ``counted``; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), objects.copies_are_no_leaves():
-        shaped = objects.shaped(module, given, 0)
+        shaped = objects.shaped(analysis.countable(module), given, 0)
         if mode != Mode():
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
-        return _analysed(shaped, given, work, mode, real=real, counted=counted)
+        loss = work.objective(0) if counted else None
+        return _analysed(shaped, given, work, mode, real=real, loss=loss)
 
 
 def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
@@ -136,11 +138,19 @@ def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> an
 
         module = make() if real else analysis.build_on_meta(make)
         given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
-        return _analysed(module, given, work, mode, real=real, counted=True)
+        usual = work.loss == AUTO
+        loss = build.loss_of(architecture, 0) if usual else work.objective(0)
+        return _analysed(module, given, work, mode, real=real, loss=loss)
 
 
 def _analysed(
-    module: nn.Module, given: Given, work: objects.Work, mode: Mode, *, real: bool, counted: bool
+    module: nn.Module,
+    given: Given,
+    work: objects.Work,
+    mode: Mode,
+    *,
+    real: bool,
+    loss: Loss | None,
 ) -> analysis.Analysis:
     if mode != Mode():
         module, given = modes.converted(mode, module, given)
@@ -150,7 +160,7 @@ def _analysed(
         phase=work.phase,
         optimizer=work.optimizer,
         real=real,
-        loss=work.objective(0) if counted else None,
+        loss=loss,
         mode=mode.text,
         autocast=modes.PRECISIONS[mode.precision].autocast,
     )

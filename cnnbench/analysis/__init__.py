@@ -9,7 +9,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 ``layers`` and ``result`` make tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
-from cnnbench.analysis.analyse import analyze
+from cnnbench.analysis.analyse import analyze, countable
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput, remedy
 from cnnbench.analysis.meta import build_on_meta, copy_to_meta
@@ -25,6 +25,7 @@ __all__ = [
     "build_on_meta",
     "convolutions",
     "copy_to_meta",
+    "countable",
     "has_one_mode",
     "register_rule",
     "remedy",

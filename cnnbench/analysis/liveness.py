@@ -64,9 +64,8 @@ class Liveness:
                 total += storage.nbytes()
         return total
 
-    def born(self, tensor: Tensor) -> None:
-        """Note a result; views of known storages are free."""
-        storage = tensor.untyped_storage()
+    def born(self, storage: UntypedStorage) -> None:
+        """Note a result's storage; views of known ones are free."""
         key = storage._cdata  # noqa: SLF001
         if key in self._alive or key in self._resident:
             return

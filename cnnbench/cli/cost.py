@@ -12,10 +12,11 @@ from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
-from cnnbench.costs import NotCounted, refuse_uncountable
+from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.requests import ReportCost
+from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
 from cnnbench.spec import Device
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnnbench.cli.options import View
-    from cnnbench.costs import CostReport
     from cnnbench.plan import Plan
     from cnnbench.report.table import Table
     from cnnbench.spec import Mode
@@ -39,6 +39,8 @@ Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
   cnnbench cost resnet50 --mode amp=bf16 --phase training
+  cnnbench cost 'timm:vit_tiny*'
+  cnnbench cost resnet18 resnet50 --columns model,depth,MACs,top1,top5,weights
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
@@ -118,10 +120,23 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
 def _ask(
     grid: Grid, rows: str | None, plan: Plan, who: str, *, real: bool, footer: bool
 ) -> list[CostReport | NotCounted]:
-    names = suite.select(grid.models)
+    selected = suite.select(grid.models)
+    with asking(executor(who)) as pool:
+        names = timm.chosen(pool, selected)
+        requests = _requests(grid, names, rows, real=real, footer=footer)
+        answers = ask_each(pool, requests, plan.timeout)
+        return [
+            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for name, answer in zip(names, answers, strict=True)
+        ]
+
+
+def _requests(
+    grid: Grid, names: Sequence[str], rows: str | None, *, real: bool, footer: bool
+) -> list[ReportCost]:
     mode = _mode(grid)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
-    requests = [
+    return [
         ReportCost(
             name=name,
             arguments=grid.arguments,
@@ -138,12 +153,6 @@ def _ask(
         )
         for name in names
     ]
-    with asking(executor(who)) as pool:
-        answers = ask_each(pool, requests, plan.timeout)
-        return [
-            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
-            for name, answer in zip(names, answers, strict=True)
-        ]
 
 
 def _mode(grid: Grid) -> Mode:
@@ -167,5 +176,9 @@ def _table(
 
 def _json(found: cost.Found, rows: str | None) -> str:
     hidden = {"layers", "ops"} - {rows}
-    shown = [{k: v for k, v in cost_to_json(one).items() if k not in hidden} for one in found]
+    facts = [
+        cost_to_json(one) | (cost.published(one.totals.name) if isinstance(one, CostReport) else {})
+        for one in found
+    ]
+    shown = [{name: of[name] for name in of if name not in hidden} for of in facts]
     return json.dumps(shown, indent=1) + "\n"

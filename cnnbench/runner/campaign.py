@@ -21,6 +21,7 @@ from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
 from cnnbench.requests import CountImages, FindCode, Fits, Resolve
+from cnnbench.runner import timm
 from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
@@ -88,6 +89,7 @@ def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process
     modes = None if grid.device is None else suite.modes(grid.modes, grid.device)
     who = executor(who) if isinstance(who, str) else who
     with asking(who) as pool:
+        grid = replace(grid, models=timm.chosen(pool, grid.models))
         return _work_out(grid, plan or Plan(), who, pool, modes)
 
 

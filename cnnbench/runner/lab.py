@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine, suite
+from cnnbench.catalogue import is_glob
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
@@ -130,7 +131,9 @@ def changed(job: Job, specs: Sequence[Spec]) -> Job:
 
 
 def _check_names(order: LabOrder) -> None:
-    if order.model is not None and suite.select((order.model,)) != (order.model,):
+    if order.model is not None and (
+        is_glob(order.model) or suite.select((order.model,)) != (order.model,)
+    ):
         raise UsageError(f"--from-model takes one model, not '{order.model}'")
     for name in order.implementations:
         if name not in (ALL, NONE):

@@ -223,6 +223,7 @@ def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
         optimizer=workload.optimizer,
         real=real,
         loss=loss_of(found[0], seed, workload.setting("loss", AUTO)),
+        own=not real,
     )
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
-from cnnbench.architectures import sources
+from cnnbench.architectures import export, sources
 from cnnbench.architectures.meta import on_meta
 from cnnbench.asking import INPUT_FACTORY
 from cnnbench.axes import sample_shape
+from cnnbench.catalogue import Accepted
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.named import AUTO
-from cnnbench.requests import Accepted
 from cnnbench.spec import Device, Mode, Workload, arguments_of
 from cnnbench.worker import build, inputs, memory, modes
 
@@ -42,6 +42,16 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
         architecture = replace(architecture, input=tuple(first.shape[1:]) or (1,), min_size=None)
     _refuse_other_than_modules(architecture, workload)
     talk.answer(Accepted(architecture.input, architecture.min_size))
+
+
+def list_timm(request: requests.ListTimm, talk: Talk) -> None:
+    """Which of timm's models a pattern selects; timm is imported here and not before."""
+    talk.enter("import")
+    found = []
+    for name in sources.timm_names(request.pattern):
+        talk.enter(f"build of {name}")
+        found.append(export.of_timm(sources.from_timm(name), built=request.built))
+    talk.answer(tuple(found))
 
 
 def find_code(request: requests.FindCode, talk: Talk) -> None:
@@ -115,6 +125,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             name=request.name,
             mode=mode.text,
             autocast=modes.PRECISIONS[mode.precision].autocast,
+            own=not request.real,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error
