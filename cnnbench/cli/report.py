@@ -15,6 +15,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
+from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling as curves
 from cnnbench.report.selection import Selection, explained, keep
@@ -191,7 +192,9 @@ def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChang
 def _rows(found: Sequence[Entry], selection: Selection, kind: str) -> Table:
     if selection.group_by is None and kind == "markdown" and len(found) > _MANY:
         selection = replace(selection, group_by="family")
-    return rows_of(found, selection, people=kind in FOR_PEOPLE or kind in PAGES)
+    if kind in PAGES:
+        return measurements(found, selection)
+    return rows_of(found, selection, people=kind in FOR_PEOPLE)
 
 
 def _pivot(found: Sequence[Entry], field: str, metric: str) -> Table:
