@@ -52,12 +52,12 @@ def render(
     made, absent = sections(found)
     verdicts = usability.lines(found)
     changed = context.changes(compared)
-    said = [*context.verdicts(compared), *conclusions(found)]
+    said = conclusions(found)
     limits = [one for one in said if one.mark == "warn"]
     return html(
         Document(
             heading=heading(found),
-            sentences=[one for one in said if one.mark != "warn"],
+            sentences=[*context.verdicts(compared), *(s for s in said if s.mark != "warn")],
             warnings=[*limits, *(Sentence(line, "warn") for line in remarks)],
             remedies=remedies(found),
             offers=offers(found),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import units
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
-from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
+from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
-from cnnbench.stats import Estimate
+from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,11 +120,12 @@ def changes(found: Sequence[PageChange]) -> Section | None:
     columns = (Column("spec", "spec"), Column("metric", "metric"),
                Column("ratio", "new over old", "ratio"), Column("verdict", "verdict"))  # fmt: skip
     rows = tuple((one.spec, one.metric, one.ratio, one.verdict) for one in order)
-    drawn = [one for one in order if one.ratio is not None][:_MOST_CHANGES]
+    drawn = [one for one in order if one.ratio is not None and one.ratio != _SAME][:_MOST_CHANGES]
     plot = Points(
         PlotAxis("new over old", log=True),
-        PlotAxis("", rows=tuple(f"{one.spec}, {one.metric}" for one in drawn)),
+        PlotAxis("", rows=tuple(f"{one.metric}: {one.spec}" for one in drawn)),
         tuple(_change(one, -place) for place, one in enumerate(drawn)),
+        (Line("as before", (1.0, 1.0), (0.5, 0.5 - len(drawn)), dashed=True),),
         groups=("improvement", "regression", "inconclusive", "unchanged"),
         grey="unchanged",
     )
@@ -140,6 +141,9 @@ def changes(found: Sequence[PageChange]) -> Section | None:
         whole=True,
     )
 
+
+# What was counted and is the same needs no mark.
+_SAME = exact(1.0)
 
 # Rows of a plot that somebody reads; the largest ratios come first.
 _MOST_CHANGES = 60

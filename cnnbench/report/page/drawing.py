@@ -129,7 +129,8 @@ def _points(plot: Points, title: str) -> str:
     body = "".join(
         (*_across(plot.x, x, height), *_down(plot.y, y, height),
          *(_line(plot, line, index, x, y, height) for index, line in enumerate(plot.lines)),
-         *_marks(plot, x, y, height), *_names(plot, x, y, height))
+         *_marks(plot, x, y, height), *_names(plot, x, y, height),
+         *_line_names(plot, x, y, height))
     )  # fmt: skip
     side = "" if plot.y.rows else f'<p class="side">{text(plot.y.title)}</p>'
     foot = f'<p class="foot">{text(plot.x.title)}</p>'
@@ -175,11 +176,20 @@ def _line(plot: Points, line: Line, index: int, x: _Scale, y: _Scale, height: fl
     places = _places(plot, line.xs, line.ys, x, y, height)
     dashed = " dashed" if line.dashed else ""
     pieces = "".join(_piece(a, b) for a, b in itertools.pairwise(places))
-    name = ""
-    if len(plot.lines) > 1 and places:
-        at, top = places[0]
-        name = f'<text class="nm" x="{at}" y="{float(top) - 5:.1f}">{text(line.name)}</text>'
-    return f'<g class="line{dashed}" style="--c:{paint}">{pieces}{name}</g>'
+    return f'<g class="line{dashed}" style="--c:{paint}">{pieces}</g>'
+
+
+def _line_names(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[str]:
+    """The names of several lines where they begin; that of a single one is in the legend."""
+    some = [line for line in plot.lines if line.xs] if len(plot.lines) > 1 else []
+    xs = plot.x.scaled([line.xs[0] for line in some])
+    ys = plot.y.scaled([line.ys[0] for line in some])
+    named = [
+        labels.Named(x.share(a), height * (1 - y.share(b)), line.name, 0.0)
+        for a, b, line in zip(xs, ys, some, strict=True)
+    ]
+    for one, spot in zip(named, labels.place(named, _NARROW, height), strict=True):
+        yield _label(one, spot)
 
 
 def _piece(a: tuple[str, str], b: tuple[str, str]) -> str:
@@ -236,11 +246,14 @@ def _names(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[str]:
     kinds = (("wide", _WIDE, [one.label for one in some]),
              ("narrow", _NARROW, [str(n) for n in range(1, len(some) + 1)]))  # fmt: skip
     for kind, widths, texts in kinds:
-        named = [labels.Named(*where, name) for where, name in zip(at, texts, strict=True)]
+        named = [
+            labels.Named(*where, name, one.size / 2)
+            for where, name, one in zip(at, texts, some, strict=True)
+        ]
         spots = labels.place(named, widths, height)
         yield f'<g class="{kind}">'
         for one, name, spot in zip(some, named, spots, strict=True):
-            yield _label(one, name, spot)
+            yield _label(name, spot, one.data)
         yield "</g>"
 
 
@@ -248,14 +261,16 @@ def _labelled(plot: Points) -> list[PlotPoint]:
     return sorted((one for one in plot.points if one.label), key=lambda one: one.x)
 
 
-def _label(one: PlotPoint, name: labels.Named, spot: labels.PlacedLabel) -> str:
+def _label(
+    name: labels.Named, spot: labels.PlacedLabel, data: Sequence[tuple[str, str]] = ()
+) -> str:
     # A nested svg has its origin at the mark, so that distances from it can be in screen units.
-    data = "".join(f' data-{key}="{text(value)}"' for key, value in one.data if key != "tip")
+    network = "".join(f' data-n="{text(value)}"' for key, value in data if key == "n")
     right, down = labels.end(name, spot)
     leader = f'<line x2="{right:.0f}" y2="{down:.0f}"/>' if spot.far else ""
     return (
         f'<svg class="label" overflow="visible" x="{_percent(name.across)}" y="{name.down:.1f}"'
-        f'{data}>{leader}<text x="{spot.right:.0f}" y="{spot.down:.0f}" dy="4">'
+        f'{network}>{leader}<text x="{spot.right:.0f}" y="{spot.down:.0f}" dy="4">'
         f"{text(name.text)}</text></svg>"
     )
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 # A letter's width at the size in which names are written, and the height of a line.
 _LETTER, _LINE = 6.1, 13.0
-# Room between a name and its mark, and around a mark.
-_GAP, _MARK = 7.0, 5.0
+# Room between a name and its mark.
+_GAP = 2.0
 # How far from its mark a name may go.
 _ROUNDS, _STEP, _TURNS = 26, 8.0, 40
 
@@ -33,11 +33,13 @@ class Named:
         across: its place, as a share of the width.
         down: its place from the top, in screen units.
         text: the name.
+        radius: of the mark.
     """
 
     across: float
     down: float
     text: str
+    radius: float = 5.0
 
     @property
     def wide(self) -> float:
@@ -106,21 +108,22 @@ def _free(
 
 def _spots(one: Named) -> Iterator[PlacedLabel]:
     """Left above first, which is free beside a front; then right below; then farther away."""
-    half = one.wide / 2
-    for right, down in ((-half - _GAP, -4), (half + _GAP, 4), (-half, -_LINE), (half, _LINE)):
+    half, gap = one.wide / 2, one.radius + _GAP
+    above = one.radius + _LINE / 2 + 1
+    for right, down in ((-half - gap, -4), (half + gap, 4), (-half, -above), (half, above)):
         yield PlacedLabel(right, down, False)
     for ring in range(1, _ROUNDS):
         for turn in range(_TURNS):
             # From straight left over the top to the right, then below.
             angle = math.pi + math.tau * turn / _TURNS
             right, down = math.cos(angle), math.sin(angle)
-            away = _GAP + ring * _STEP
+            away = gap + ring * _STEP
             yield PlacedLabel(right * (away + half), down * (away + _LINE / 2), True)
 
 
 def _around(one: Named, width: float) -> Frame:
     x = one.across * width
-    return x - _MARK, one.down - _MARK, x + _MARK, one.down + _MARK
+    return x - one.radius, one.down - one.radius, x + one.radius, one.down + one.radius
 
 
 def _frame(one: Named, spot: PlacedLabel, width: float) -> Frame:

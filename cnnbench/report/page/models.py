@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers, cells
-from cnnbench.report.page.offers import MOST, TIME, offers
+from cnnbench.report.page.offers import TIME, offers
 from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
+# A page with more plots of one kind than this is read by nobody.
+MOST = 4
 # More names than this would lie on top of each other.
 _NAMED = 25
 
@@ -31,6 +33,7 @@ def accuracy(found: Sequence[Entry]) -> Section | None:
     made = offers(found)
     if not made:
         return None
+    shown = {offer.setting for offer in made}
     ahead = {(one.run, one.record.id) for offer in made for one in offer.fit.front}
     columns = (Column("setting", "measured as"), Column("model", "model"), Column("mode", "mode"),
                Column("top1", "top-1 %", "number"), TIME,
@@ -44,7 +47,7 @@ def accuracy(found: Sequence[Entry]) -> Section | None:
             "yes" if (one.entry.run, one.entry.record.id) in ahead else "no",
         )
         for where, some in answers.candidates(found).items()
-        if len(some) > 1
+        if where in shown
         for one in sorted(some, key=lambda one: one.seconds.point)
     )
     return Section(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from cnnbench.report.table import Entry
 
 TIME = Column("latency", "latency", "seconds")
-# A page with more plots of one kind than this is read by nobody.
-MOST = 4
+# Settings to choose among.
+_MOST = 12
 _HEIGHT = 520
 _FRONT, _REST = "on the front", "not on the front"
 
@@ -57,10 +57,12 @@ class Offer:
 
 
 def offers(found: Sequence[Entry]) -> list[Offer]:
-    """The settings with at least two candidates, those with the most first."""
-    candidates = [pair for pair in answers.candidates(found).items() if len(pair[1]) > 1]
-    largest = sorted(candidates, key=lambda pair: -len(pair[1]))[:MOST]
-    return [_offer(setting, [one.entry for one in some]) for setting, some in largest]
+    """The settings with at least two networks of known accuracy, those with the most first."""
+    settings = {where: [one.entry for one in some]
+                for where, some in answers.candidates(found).items()}  # fmt: skip
+    several = [pair for pair in settings.items() if len(set(map(_network, pair[1]))) > 1]
+    largest = sorted(several, key=lambda pair: -len(pair[1]))[:_MOST]
+    return [_offer(setting, some) for setting, some in largest]
 
 
 def _offer(setting: str, some: Sequence[Entry]) -> Offer:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # One line per section: heading for when it is absent -> entries to section, and what it needs.
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Accuracy against latency": (
-        models.accuracy, "two measurements of networks with a published accuracy"),
+        models.accuracy, "two networks with a published accuracy"),
     "Does a mode pay?": (
         modes.strips, "a workload in two modes, one of them plain eager"),
     "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
