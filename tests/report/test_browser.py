@@ -136,7 +136,7 @@ def test_cards_are_what_the_program_picks(opened, entries, latency, seconds, mod
     opened.limit()
 
     wanted = [one and tip(one)[0] for one in picks(fit).values()]
-    assert shown == [one or "nothing within the budget" for one in wanted]
+    assert shown == [one or "nothing within these limits" for one in wanted]
 
 
 def test_cards_do_not_change_by_themselves(opened, address, browser) -> None:

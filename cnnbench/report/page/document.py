@@ -136,7 +136,9 @@ def trust(quality: str) -> Markup:
     if kind not in _TRUST:
         return Markup("")
     name, sign = _TRUST[kind]
-    return Markup('<span class="t {}" data-tip="{}">{}</span>').format(name, quality, sign)
+    # A quality of one word says no more than the mark; in a large table that is most of its size.
+    tip = Markup(' data-tip="{}"').format(quality) if "(" in quality else ""
+    return Markup('<b class="t {}"{}>{}</b>').format(name, tip, sign)
 
 
 def _source(loader: Environment, name: str) -> str:

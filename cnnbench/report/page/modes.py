@@ -15,7 +15,7 @@ from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cnnbench.report.answers import ModeAnswer
 
@@ -60,8 +60,8 @@ def best(found: Sequence[Entry]) -> Section | None:
     )
 
 
-# Strips that somebody looks at; a mode with more workloads comes first.
-_MOST_STRIPS = 8
+# Strips that somebody looks at; a mode with more workloads comes first. And marks in one.
+_MOST_STRIPS, _MOST_MARKS = 8, 400
 
 
 def strips(found: Sequence[Entry]) -> Section | None:
@@ -84,7 +84,8 @@ def strips(found: Sequence[Entry]) -> Section | None:
         "Each mark is a network, by its speed-up over plain eager. It pays where the whole interval"
         " lies above 1, and costs where it lies below; level is known to differ by little. The"
         " error is shared among all modes tried. A ring was measured in one round, which decides"
-        " nothing. Networks whose output is wrong or loose are left out.",
+        f" nothing. Of more than {_MOST_MARKS}, marks at equal steps are drawn. Networks whose"
+        " output is wrong or loose are left out.",
         Table(columns, rows),
         tuple((f"{one.mode}: {_tally(pairs)}", _strip(pairs, name)) for one, pairs in largest),
     )
@@ -120,7 +121,7 @@ def _strip(pairs: Sequence[tuple[Entry, str]], name: Callable[[Entry], str]) -> 
     return Points(
         PlotAxis("networks, the largest speed-up first", ranks=True),
         PlotAxis("times as fast as eager", log=True),
-        tuple(_stripped(place, *pair, name) for place, pair in enumerate(pairs)),
+        tuple(_stripped(place, *pairs[place], name) for place in _places(len(pairs))),
         (Line("as fast as eager", ends, (1.0, 1.0), dashed=True),),
         interval="y",
         groups=_PAY,
@@ -128,6 +129,13 @@ def _strip(pairs: Sequence[tuple[Entry, str]], name: Callable[[Entry], str]) -> 
         height=130,
         calm=len(pairs) > _MOST_LINES,
     )
+
+
+def _places(count: int) -> Iterable[int]:
+    """All of some places, or at most as many at equal steps as can be seen."""
+    if count <= _MOST_MARKS:
+        return range(count)
+    return (round(n * (count - 1) / (_MOST_MARKS - 1)) for n in range(_MOST_MARKS))
 
 
 def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str]) -> PlotPoint:

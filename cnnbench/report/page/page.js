@@ -321,7 +321,7 @@ class Budget {
     const who = other?.tip.split("\n").slice(0, 3).join(", ");
     place.textContent = other === undefined ? "" : `Not picked: ${who}: ${other.w}.`;
     [...cards.querySelectorAll(".card")].forEach((card, index) => {
-      const lines = found[index]?.tip.split("\n") ?? ["nothing within the budget"];
+      const lines = found[index]?.tip.split("\n") ?? ["nothing within these limits"];
       card.querySelector(".who").textContent = lines[0];
       card.querySelector(".facts").textContent = lines.slice(1).join(" · ");
     });
