@@ -84,8 +84,8 @@ def strips(found: Sequence[Entry]) -> Section | None:
         "Each mark is a network, by its speed-up over plain eager. It pays where the whole interval"
         " lies above 1, and costs where it lies below; level is known to differ by little. The"
         " error is shared among all modes tried. A ring was measured in one round, which decides"
-        f" nothing. Of more than {_MOST_MARKS}, marks at equal steps are drawn. Networks whose"
-        " output is wrong or loose are left out.",
+        " nothing. Networks whose output is wrong or loose are left out; with more than"
+        f" {_MOST_MARKS} networks, marks at equal steps are drawn.",
         Table(columns, rows),
         tuple((f"{one.mode}: {_tally(pairs)}", _strip(pairs, name)) for one, pairs in largest),
     )
@@ -112,7 +112,8 @@ def _tally(pairs: Sequence[tuple[Entry, str]]) -> str:
     """``pays 17 · costs 14 · unknown 122 (100 with one round)``."""
     counts = {word: sum(one.startswith(word) for _, one in pairs) for word in _PAY}
     once = sum(word == _ONCE for _, word in pairs)
-    text = " · ".join(f"{word} {count}" for word, count in counts.items() if count)
+    shown = [f"{word} {count}" for word, count in counts.items() if count or word != "level"]
+    text = " · ".join(shown)
     return text + (f" ({once} with one round)" if once else "")
 
 
