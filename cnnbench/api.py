@@ -3,82 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, store
+from cnnbench.bar import Bar
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
-from cnnbench.report import FOR_PEOPLE, render
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.results import Results
 from cnnbench.runner import campaign
 from cnnbench.spec import OPTIMIZERS, Optimizer, Phase
-from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pandas as pd
-
     from cnnbench.analysis import Analysis
     from cnnbench.asking import Asking
-    from cnnbench.record import Record
-    from cnnbench.report.table import Entry
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
-
-
-@dataclass(frozen=True)
-class Results:
-    """Records of one or more runs, and their tables.
-
-    Attributes:
-        runs: as they were read from disk.
-    """
-
-    runs: tuple[StoredRun, ...]
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Every record, run after run."""
-        return tuple(record for run in self.runs for record in run.records)
-
-    @property
-    def entries(self) -> list[Entry]:
-        """Every record with its context."""
-        return entries(self.runs)
-
-    def frame(self) -> pd.DataFrame:
-        """One tidy row per spec; columns as in the CSV report."""
-        from cnnbench.report.pivot import frame
-
-        return frame(self.entries)
-
-    def pivot(self, field: str = "mode", metric: str = "latency") -> str:
-        """Markdown with one row per workload and one column per value of ``field``."""
-        from cnnbench.report.pivot import pivot
-
-        return render(pivot(self.entries, field, metric), "markdown")
-
-    def report(self, kind: str = "table") -> str:
-        """The report in a format: ``table``, ``markdown``, ``latex``, ``csv`` or ``json``."""
-        view = summary if kind in FOR_PEOPLE else tidy
-        return render(view(self.entries), kind)
-
-    def __str__(self) -> str:
-        return self.report()
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def working(self, what: str, done: int, total: int) -> None:
-        """Ignored."""
-
-    def finished(self, record: Record) -> None:
-        """Ignored."""
 
 
 def run(
@@ -115,7 +59,7 @@ def run(
         threads: CPU threads, one number or several; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
-        watcher: told of progress.
+        watcher: told of progress; a bar of tqdm on a terminal and in a notebook if not given.
         executor: ``process``, or ``fake`` to try things out.
         more: values of further axes (``axes.settings``), and how to measure, by fields of
             ``plan.Plan``: ``rounds`` (fresh starts of all workers), ``slices`` (turns in a round),
@@ -146,7 +90,8 @@ def run(
 def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
     name = store.new_run_name()
     path = Path(out) if out is not None else Path("results") / name
-    return Results((campaign.start(job, path, watcher or Silent(), name),))
+    with closing(Bar()) if watcher is None else nullcontext(watcher) as told:
+        return Results((campaign.start(job, path, told, name),))
 
 
 def _held(asking: Asking, given: Any) -> Any:
@@ -185,12 +130,15 @@ def measure(
     kwargs: Mapping[str, Any] | None = None,
     modes: str | Sequence[str] = "eager",
     device: str = "cpu",
+    phase: Phase = "inference",
+    optimizer: Optimizer = OPTIMIZERS[0],
+    loss: str | Callable[..., Any] | None = None,
     **plan: Any,
 ) -> Results:
     """Measure a module object in this very process, e.g. in a notebook.
 
-    The module is copied for every mode and never changed; it is measured in evaluation mode, as
-    the command does. Random state and flags are left as they were. A mode that fails is a row.
+    The module is copied for every mode and never changed; inference is measured in evaluation mode,
+    as the command does. Random state and flags are left as they were. A mode that fails is a row.
     Slices of the modes alternate as they do between workers; what needs a process of its own (peak
     memory, fresh rounds) is "not measured".
 
@@ -201,6 +149,10 @@ def measure(
         kwargs: its keyword arguments.
         modes: mode texts; the output of each is compared with fp32 eager.
         device: ``cpu``, ``cuda`` or ``cuda:1``.
+        phase: ``inference``, ``training`` or ``finetune``.
+        optimizer: of a phase that trains, one of ``spec.OPTIMIZERS``.
+        loss: what a training step minimises: one of ``named.LOSSES``, or a function ``output ->
+            scalar`` or ``output, inputs -> scalar``; what fits the output if not given.
         plan: how to measure, by those fields of ``plan.Plan`` that ``plan.IN_PROCESS`` names:
             ``rounds`` (repetitions in this process), ``slices``, ``slice_seconds``,
             ``turn_budget``, ``least_turns``, ``warm_up_calls``, ``warm_up_seconds``,
@@ -209,11 +161,6 @@ def measure(
     Raises:
         CnnbenchError: the request is wrong, or no mode could be measured.
     """
-    if "phase" in plan:
-        raise UsageError(
-            "measure times inference only; for training steps name what makes the network:"
-            " cnnbench.run('package.module:factory', phase='training')"
-        )
     chosen = _plan(plan)
     for name in plan:
         if name not in IN_PROCESS:
@@ -224,7 +171,8 @@ def measure(
     from cnnbench import inprocess
 
     words, arguments = _held(axes.asking("mode"), modes), (inputs, dict(kwargs or {}))
-    return Results((inprocess.measure(module, arguments, words, device, chosen),))
+    work = inprocess.work(phase, optimizer, loss)
+    return Results((inprocess.measure(module, arguments, work, words, device, chosen),))
 
 
 def cost(
@@ -234,19 +182,20 @@ def cost(
     phase: Phase = "inference",
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
-    loss: Callable[[Any], Any] | None = None,
+    loss: str | Callable[..., Any] | None = None,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
     Args:
-        module: a ``torch.nn.Module``, on any device.
+        module: a ``torch.nn.Module``, on any device; or the name of a model as ``run`` takes it,
+            counted with its own input at batch 1.
         inputs: its positional arguments; only their shapes and types are used.
         kwargs: its keyword arguments.
         phase: ``inference``, ``training`` or ``finetune``.
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
         real: run a copy on the real tensors, for networks that look at values.
-        loss: ``module output -> scalar`` for phases that train; without it, every differentiable
-            output gets a gradient.
+        loss: of a phase that trains, as for ``measure``; without it, every differentiable output
+            gets a gradient.
 
     Returns:
         An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
@@ -255,15 +204,17 @@ def cost(
     Raises:
         CnnbenchError: the inputs do not fit, or an operator needs values.
     """
-    if isinstance(module, str):
-        raise UsageError(
-            f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
-        )
     from cnnbench import inprocess
 
-    arguments = (inputs, dict(kwargs or {}))
-    found: Analysis = inprocess.cost(module, arguments, phase, optimizer, real=real, loss=loss)
+    arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)
+    counted = loss is not None
+    if isinstance(module, str):
+        if inputs or kwargs:
+            raise UsageError(f"'{module}' is counted with its own input; give the module itself")
+        named: Analysis = inprocess.cost_of_name(module, work, real=real)
+        return named
+    found: Analysis = inprocess.cost(module, arguments, work, real=real, counted=counted)
     return found
 
 
-__all__ = ["Results", "cost", "load", "measure", "run"]
+__all__ = ["cost", "load", "measure", "run"]

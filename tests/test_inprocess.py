@@ -20,6 +20,7 @@ import cnnbench
 from cnnbench import inprocess, store
 from cnnbench.errors import UsageError
 from cnnbench.plan import IN_PROCESS, Plan
+from cnnbench.spec import OPTIMIZERS
 
 FAST = {"rounds": 2, "slices": 2, "slice_seconds": 0.002, "warm_up_calls": 2, "warm_up_seconds": 0}
 
@@ -76,7 +77,8 @@ def test_what_a_plan_says_is_used_as_far_as_is_promised(module: nn.Module, monke
     # Writing the plan down reads every field.
     monkeypatch.setattr(store, "manifest", lambda run, *_: store.Manifest(run, "", (), {}, ""))
     Watched.read.clear()
-    inprocess.measure(module, ((torch.randn(2, 3, 8, 8),), {}), ["eager"], "cpu", plan)
+    given, work = ((torch.randn(2, 3, 8, 8),), {}), inprocess.work("inference", OPTIMIZERS[0], None)
+    inprocess.measure(module, given, work, ["eager"], "cpu", plan)
 
     assert Watched.read & {field.name for field in dataclasses.fields(Plan)} == {*IN_PROCESS}
 
@@ -261,3 +263,84 @@ def test_the_caller_finds_everything_as_it_was(
     assert all(torch.equal(values[key], one) for key, one in module.state_dict().items())
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in module.modules())
     assert inputs.grad is None
+
+
+def squared(output: torch.Tensor, inputs: object) -> torch.Tensor:
+    return output.square().mean()
+
+
+@pytest.mark.parametrize(
+    ("loss", "said"),
+    [
+        (None, "cross entropy"),
+        ("mse", "MSE"),
+        (squared, "squared"),
+        (lambda output: output.sum(), "<lambda>"),
+    ],
+)
+def test_training_steps_of_an_object_are_measured_as_the_command_does(module, loss, said) -> None:
+    state = copy.deepcopy(module.state_dict())
+
+    results = cnnbench.measure(
+        module, torch.randn(2, 3, 8, 8), modes="eager,bf16", phase="training", optimizer="adam",
+        loss=loss, **FAST,
+    )  # fmt: skip
+
+    for record in results.records:
+        assert record.failure is None
+        assert record.spec.workload.phase == "training"
+        assert record.spec.workload.optimizer == "adam"
+        assert said in record.loss
+        assert [part.name for part in record.runs[0].parts] == [
+            "forward", "loss", "backward", "optimizer",
+        ]  # fmt: skip
+        assert record.check.status in {"ok", "loose"}
+        assert record.cost.macs == 2 * 4 * 6 * 6 * 27
+        assert record.notes[0].startswith("measured in the caller's process")
+    assert all(torch.equal(state[key], value) for key, value in module.state_dict().items())
+    assert all(one.grad is None for one in module.parameters())
+    assert not module.training
+
+
+def test_only_the_new_head_of_an_object_is_fine_tuned(module: nn.Module) -> None:
+    module.append(nn.Linear(4 * 6 * 6, 5))
+    given = torch.randn(2, 3, 8, 8)
+
+    (full,) = cnnbench.measure(module, given, phase="training", **FAST).records
+    (head,) = cnnbench.measure(module, given, phase="finetune", **FAST).records
+
+    assert head.failure is None
+    assert (head.cost.trainable_params, full.cost.trainable_params) == (725, 845)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"phase": "trainin"}, "did you mean training"),
+        ({"loss": "mse"}, "add phase='training'"),
+        ({"optimizer": "adam"}, "add phase='training'"),
+        ({"phase": "training", "loss": "mes"}, "did you mean mse"),
+        ({"phase": "training", "loss": 3}, "not a name or a function"),
+    ],
+)
+def test_what_a_step_is_to_do_is_read_before_anything_is_measured(module, given, said) -> None:
+    for of in (cnnbench.measure, cnnbench.cost):
+        with pytest.raises(UsageError, match=said):
+            of(module, torch.randn(2, 3, 8, 8), **given)
+
+
+def test_cost_takes_the_same_losses(module: nn.Module) -> None:
+    found = [
+        cnnbench.cost(module, torch.randn(2, 3, 8, 8), phase="training", loss=one).macs
+        for one in (squared, lambda output: output.sum(), "mse", None)
+    ]
+
+    assert len({*found}) == 1
+
+
+def test_cost_takes_names_too() -> None:
+    found = cnnbench.cost("lenet", phase="training")
+
+    assert (found.macs, found.batch, found.phase) == (cnnbench.cost("lenet").macs, 1, "training")
+    with pytest.raises(UsageError, match="counted with its own input"):
+        cnnbench.cost("lenet", torch.ones(1))

@@ -67,7 +67,10 @@ def explain(
 
 
 # What torch says of a failure whose reason is not the shape -> what is wrong and what helps.
+_TYPES = "its weights and what it gets are of different types; convert one of them"
 _KNOWN = {
+    "should be the same": _TYPES,
+    "must have the same dtype": _TYPES,
     "Expected more than 1 value per channel when training": "batch norm needs more than one value"
     " per channel in training; use --batch 2 or a larger input",
 }

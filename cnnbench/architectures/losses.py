@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils._python_dispatch import _disable_current_modes
 
-from cnnbench.architectures import sources
 from cnnbench.errors import CnnbenchError, UsageError
 
 Inputs = tuple[Any, ...]
@@ -259,13 +258,13 @@ def _everywhere(name: str, of: Callable[[Tensor, Inputs, Targets], Term | None])
     def terms(output: Any, inputs: Inputs, targets: Targets) -> list[Term]:
         heads = _floating(output)
         if not heads:
-            raise UsageError(f"no loss fits an output of {_shape(output)}; give --loss {FORM}")
+            raise UsageError(f"no loss fits an output of {shape(output)}; give --loss {FORM}")
         found = []
         for head, leaf in heads:
             term = of(leaf, inputs, targets)
             if term is None:
                 raise UsageError(
-                    f"--loss {name} does not fit an output of {_shape(leaf)};"
+                    f"--loss {name} does not fit an output of {shape(leaf)};"
                     f" leave it out, or give --loss {FORM}"
                 )
             aux = any(part.startswith("aux") for part in head.split("."))
@@ -276,10 +275,10 @@ def _everywhere(name: str, of: Callable[[Tensor, Inputs, Targets], Term | None])
     return terms
 
 
-FORM = "package.module:function, which takes (output, inputs)"
+FORM = "package.module:function, which takes (output, inputs) or (output)"
 
 
-def _shape(value: Any) -> str:
+def shape(value: Any) -> str:
     """``float32[8,10]``; the type of what is no tensor and holds none."""
     found = [leaf for _, leaf in _leaves(value, "", set())]
     texts = [
@@ -298,28 +297,6 @@ NAMED: dict[str, Terms] = {
     "bce": _everywhere("bce", _bce),
     "reconstruction": _everywhere("reconstruction", _reconstruction),
 }
-
-
-def users(name: str) -> Terms:
-    """The user's ``package.module:function``; of a class, one object is made, without arguments.
-
-    Raises:
-        UsageError: there is no such function.
-    """
-    function = sources.attribute(name)
-    if isinstance(function, type):
-        function = function()
-    if not callable(function):
-        raise UsageError(f"--loss '{name}' is a {type(function).__name__}, not a function")
-
-    def terms(output: Any, inputs: Inputs, _targets: Targets) -> list[Term]:
-        value = function(output, inputs)
-        if not isinstance(value, Tensor) or value.dim():
-            found = _shape(value) if isinstance(value, Tensor) else type(value).__name__
-            raise UsageError(f"--loss {name} returned {found}, not a scalar tensor")
-        return [Term(name, value)]
-
-    return terms
 
 
 # --- Losses of the tasks of catalogued networks.

@@ -74,7 +74,7 @@ def _as_architecture(name: str, target: Any, source: str) -> Architecture:
         return replace(target, name=name, source=source)
     if not callable(target) or (hasattr(target, "forward") and not isinstance(target, type)):
         kind = type(target).__name__
-        raise UsageError(f"'{name}' is a {kind}, not a function or class that makes a network")
+        raise UsageError(f"'{name}' is of type {kind}, not a function or class of networks")
     return Architecture(
         name=name,
         family="user",

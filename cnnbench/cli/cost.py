@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
     from cnnbench.cli.options import View
     from cnnbench.costs import CostReport
+    from cnnbench.plan import Plan
     from cnnbench.report.table import Table
     from cnnbench.suite import Grid
-
-_SECONDS = 600.0
 
 # What a static count does not depend on.
 _COUNTED = {"loss", INPUTS, INPUT_FACTORY}
@@ -61,6 +60,7 @@ Examples:
 @click.option(
     "--real", is_flag=True, help="Run on real tensors, for networks whose shapes depend on values."
 )
+@options.plan("timeout")
 @options.view(FORMATS)
 @options.executor
 @options.debug
@@ -73,6 +73,7 @@ def command(
     columns: tuple[str, ...],
     footer: bool,
     real: bool,
+    plan: Plan,
     view: View,
     who: str,
 ) -> None:
@@ -85,10 +86,10 @@ def command(
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"
     if columns and as_json:
-        raise UsageError("--columns and JSON are mutually exclusive: JSON has every column")
+        raise UsageError("JSON has every column, so --columns would do nothing; drop --columns")
     if footer and view.kind not in FOR_PEOPLE:
         raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
-    found = _ask(grid, rows, who, real=real, footer=footer)
+    found = _ask(grid, rows, plan, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if failed and len(found) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
@@ -111,7 +112,7 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
 
 
 def _ask(
-    grid: Grid, rows: str | None, who: str, *, real: bool, footer: bool
+    grid: Grid, rows: str | None, plan: Plan, who: str, *, real: bool, footer: bool
 ) -> list[CostReport | NotCounted]:
     names = suite.select(grid.models)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
@@ -132,7 +133,7 @@ def _ask(
         for name in names
     ]
     with asking(executor(who)) as pool:
-        answers = ask_each(pool, requests, _SECONDS)
+        answers = ask_each(pool, requests, plan.timeout)
         return [
             NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
             for name, answer in zip(names, answers, strict=True)

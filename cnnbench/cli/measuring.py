@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -110,7 +111,7 @@ def _continue(path: Path) -> str:
     if not (path / store.MANIFEST).exists():
         return ""
     allow = trust.options(store.planned(path), path)
-    return f"; continue with: cnnbench run --resume {path}{allow}"
+    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{allow}"
 
 
 def refuse_failed(stored: StoredRun) -> None:

@@ -25,7 +25,7 @@ from cnnbench.requests import (
 )
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import SECONDS, ask, tell
+from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.reference import ask_reference, narrow
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class Passes:
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
             request = ProbeCeilings(device=first.device.text, threads=first.threads)
-            self._group.ceilings.append(ask(self._pool, request, SECONDS))
+            self._group.ceilings.append(ask(self._pool, request, self._plan.timeout))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 

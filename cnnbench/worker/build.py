@@ -7,7 +7,7 @@ computes the same thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnbench import analysis, architectures
-from cnnbench.architectures import losses, variants
+from cnnbench.architectures import losses, own_losses, variants
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
@@ -79,6 +79,7 @@ class Step:
         types: floating-point types of the module in words (``modes.described``), its own under
             ``own_dtype`` and those in the mode under ``dtype``, for a run's flags.
         unusual: what is unusual about its calls, known after the first.
+        changed: flags that code of the network changed while it was built, and that were put back.
         own: those of its own picture, as they were before the first call.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
@@ -94,6 +95,7 @@ class Step:
     others: Callable[[], Iterator[Given]] = lambda: iter(())
     types: Mapping[str, str] = field(default_factory=dict)
     unusual: Callable[[], list[str]] = list
+    changed: Sequence[str] = ()
     overwrites: bool = False
     own: Callable[[], Given] | None = None
 
@@ -195,10 +197,10 @@ def built(spec: Spec, seed: int, weights: str | None = None) -> Step:
     return step(spec, architecture, module, seed)
 
 
-def counted(workload: Workload, seed: int) -> analysis.Analysis:
+def counted(workload: Workload, seed: int, *, real: bool = False) -> analysis.Analysis:
     """A workload counted on the meta device; on real tensors if its values decide what it does."""
     try:
-        return _counted(workload, seed, real=False)
+        return _counted(workload, seed, real=real)
     except Unsupported:
         return _counted(workload, seed, real=True)
 
@@ -234,7 +236,7 @@ def resolve(workload: Workload) -> Architecture:
 def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.Loss:
     """The training loss of that name; for an architecture's task, if it has no other name."""
     if ":" in name:
-        return losses.Loss(name, losses.users(name), seed)
+        return losses.Loss(name, own_losses.users(name), seed)
     usual = TASKS[architecture.task].loss
     return losses.Loss(name, usual if name == AUTO else losses.NAMED[name], seed)
 
@@ -251,11 +253,14 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     """The iteration that a spec times; compilation happens on its first call."""
     dtype = inputs.dtype_for(module)
     given = inputs.made(architecture, spec.workload, seed, dtype=dtype)
+    changed = modes.put_back()
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
     else:
-        made = _training(spec, architecture, module, given, seed)
+        loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
+        made = training(spec, module, given, loss)
+    made.changed = changed
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
         made.own = functools.partial(inputs.made, architecture, spec.workload, seed, dtype=dtype)
@@ -280,25 +285,23 @@ def _prepared(
     return module, given, {"own_dtype": own, "dtype": modes.described(module)}
 
 
-def _training(
-    spec: Spec, architecture: Architecture, module: nn.Module, given: Given, seed: int
-) -> Step:
+def training(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
+    """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
     module, given, types = _prepared(spec, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
-    loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
     function = modes.compiled(spec.mode, module)
     step = _TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
-        # Two numbers instead of each gradient: its norm, and a projection that sees its signs and
-        # places. As informative for a comparison, and small enough to keep.
+        # Few numbers instead of each gradient: its norm, and sums that see its signs and places. As
+        # informative for a comparison, and small enough to keep.
         found = [outputs.comparable(p.grad) for p in trainable if p.grad is not None]
         if not found:
             return [loss]
-        sides = [inner.projection(one) for one in found]
-        return [loss, torch.stack([one.norm() for one in found]), torch.stack(sides)]
+        norms, sums = [one.norm() for one in found], [inner.sketch(one) for one in found]
+        return [loss, torch.stack(norms), torch.stack(sums)]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
     return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 # limits are wide; a fault is thousands of roundings and more.
 _NARROW = (2.0, 3.0)
 _FULL = (16.0, 160.0)
+# Kernels of a backward pass round inside as well: gradients of 24 architectures were 0.4 to 1.5
+# times as far off as the simulation said, those of tiny networks up to 4.7 times.
+_NARROW_TRAINING = (3.0, 6.0)
 # Rounding explains at least so many roundoffs, even where the simulation happened to show none.
 _LEAST_ROUNDOFFS = 4
 # The same of the worst channel of any layer, which is the largest of thousands of numbers.
@@ -45,6 +48,7 @@ _LAYER_NARROW, _LAYER_FULL = 6.0, 1000.0
 # Where rounding alone moves this much of what depends on the picture, nothing can be judged: three
 # times as much is nearly 1, what an answer that ignores the picture is off.
 _BLIND = 0.3
+_EXCHANGES = "detections are chosen by sorting scores, so a rounding can exchange them"
 _OVERWRITES = "the network writes into its input, so later calls see other values than were checked"
 # Single layers, and networks without float64: ten times the limit is wrong.
 _WRONG, _NEVER_OK, _ALWAYS_WRONG = 10, 0.3, 0.9
@@ -138,7 +142,8 @@ def compare(
     fp32, fp64 = references.kept(path, "fp32"), references.kept(path, "fp64")
     if not fp32:
         return Check("unchecked", reason="the output holds no tensor, so nothing was compared")
-    if _differ_in_number(got, fp32, spec.workload.batch):
+    sound = not any(outputs.is_senseless(one) for one in got)
+    if sound and _differ_in_number(got, fp32, spec.workload.batch, selects=selects):
         return Check("unchecked", reason="another number of detections than fp32 eager found")
     found = references.differences(got, fp32) if len(got) == len(fp32) else ()
     if convolution.judged_alone(spec) and fp64:
@@ -146,9 +151,9 @@ def compare(
     else:
         status, reason = _judge(spec, found, fp32, known, roundoff)
     error, top1 = references.relative(got, fp32), _top1(got, fp32)
-    if selects and status in {"loose", "wrong"} and math.isfinite(error):
-        status = "unchecked"
-        reason += "; detections are chosen by sorting scores, so a rounding can exchange them"
+    explained = all(one.whole is not None for one in known.rounding.get(spec.mode.precision, ()))
+    if selects and sound and status != "ok":
+        status, reason = "unchecked", f"{reason}; {_EXCHANGES}" if explained else _EXCHANGES
     exact = references.relative(got, fp64) if fp64 else math.inf
     return Check(
         status=status,
@@ -165,11 +170,13 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _differ_in_number(got: Joined, fp32: Joined, batch: int) -> bool:
+def _differ_in_number(got: Joined, fp32: Joined, batch: int, *, selects: bool) -> bool:
     """Whether outputs differ in nothing but how much there is, which the values decide."""
     apart = [(a, b) for a, b in zip(got, fp32, strict=False) if a.shape != b.shape]
     if not apart or len(got) != len(fp32):
         return False
+    if selects:
+        return True
     if all(outputs.is_counted(b, batch, PICTURES) for _, b in apart):
         return True
     return len(fp32) > 1 and all(
@@ -195,10 +202,11 @@ def _judge(
     ]
     if centred and min(centred) > _BLIND:
         return "unchecked", _blind(_named(spec), min(centred))
+    narrow = _NARROW if spec.workload.phase == "inference" else _NARROW_TRAINING
     verdicts = [
         verdict
         for one, expected, usual in zip(found, explained, fp32, strict=True)
-        for verdict in _verdicts(roundoff, one, expected, usual)
+        for verdict in _verdicts(roundoff, narrow, one, expected, usual)
     ]
     if not verdicts:
         moved = min(one.whole for one in explained if one.whole is not None)
@@ -207,7 +215,11 @@ def _judge(
 
 
 def _verdicts(
-    roundoff: float, found: Deviation, expected: Deviation, usual: Tensor
+    roundoff: float,
+    limits: tuple[float, float],
+    found: Deviation,
+    expected: Deviation,
+    usual: Tensor,
 ) -> Iterator[tuple[float, str]]:
     """How many limits an output is off, in all and in what depends on the picture, and why."""
     exact = outputs.is_exact(usual)
@@ -223,7 +235,7 @@ def _verdicts(
         explained = max(other, least)
         name = "share of unequal elements" if exact else f"relative error {what}"
         reason = f"{name} {mine:.1e}, rounding explains {explained:.1e}"
-        yield _limits(mine / explained, _NARROW if narrow else _FULL), reason
+        yield _limits(mine / explained, limits if narrow else _FULL), reason
 
 
 def _limits(times: float, limits: tuple[float, float]) -> float:

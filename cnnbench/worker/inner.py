@@ -33,8 +33,12 @@ Signatures = dict[str, Tensor]
 
 # Samples of a batch that are looked at; faults of the others show in the output.
 _ROWS = 2
-# Signs are kept up to this length.
-_LONGEST = 1 << 16
+# Ends the names of layers that are called once for all regions; and how far exchanged regions, of
+# many, may move their norms in any case.
+REGIONS = ", over all regions"
+_EXCHANGED = 0.05
+# Of a sketch.
+_SUMS, _ROWS_OF_SUMS = 32, 256
 _CONTRACTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.modules.conv._ConvTransposeNd)  # noqa: SLF001
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 # Whoever listens inside these keeps them from taking their fast path.
@@ -53,13 +57,16 @@ class LayerListener:
 
     Args:
         module: the network.
+        samples: in a call, where the network chooses regions by sorting scores: a layer with
+            another number of rows answers for regions, in an order that rounding may change.
 
     Attributes:
         listening: whether the present call counts.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, samples: int | None = None) -> None:
         self._module = module
+        self._samples = samples
         self._handles: list[Any] = []
         self._heard: dict[str, list[Tensor]] = {}
         self.listening = False
@@ -80,8 +87,11 @@ class LayerListener:
             return
         last = isinstance(part, nn.Linear)
         if output.dim() >= 2 and output.numel():
-            channels_second = output.movedim(-1, 1) if last else output
-            self._heard.setdefault(name, []).append(_signature(channels_second[:_ROWS].detach()))
+            values = (output.movedim(-1, 1) if last else output).detach()
+            if self._samples is None or len(values) == self._samples:
+                self._heard.setdefault(name, []).append(_signature(values[:_ROWS]))
+            else:
+                self._heard.setdefault(name + REGIONS, []).append(_norms(values))
 
     def signatures(self) -> Signatures:
         """Those of every layer that answered."""
@@ -109,21 +119,30 @@ def _signature(values: Tensor) -> Tensor:
     return flat.double() @ signs / math.sqrt(flat.shape[2])
 
 
+def _norms(values: Tensor) -> Tensor:
+    """(N, C, …) -> (1, C): the root mean square of each channel, whatever the order of rows."""
+    axes = [axis for axis in range(values.dim()) if axis != 1]
+    return values.double().square().mean(axes).sqrt()[None]
+
+
 @functools.lru_cache(maxsize=64)
 def _signs(count: int) -> Tensor:
     generator = torch.Generator().manual_seed(count)
     return torch.randint(0, 2, (count,), generator=generator).double() * 2 - 1
 
 
-def projection(values: Tensor) -> Tensor:
-    """A scalar: the values on random signs, which has about their norm."""
+def sketch(values: Tensor) -> Tensor:
+    """(32,): sums of the values with random signs, which have about their norm together.
+
+    Charikar, Chen, Farach-Colton 2002, "Finding frequent items in data streams"; few enough numbers
+    to keep, and enough of them that their distance from others is that of the values.
+    """
     flat = values.flatten()
-    columns = max(1, min(flat.numel(), _LONGEST))
-    if flat.numel() > columns:
-        flat = nn.functional.pad(flat, (0, -flat.numel() % columns))
-    # Signs of rows and columns: vectors of as many signs as values would be too long to keep.
-    rows = flat.view(-1, columns) @ _signs(columns).to(flat)
-    return rows @ _signs(len(rows)).to(flat)
+    block = _SUMS * _ROWS_OF_SUMS
+    blocks = nn.functional.pad(flat, (0, -flat.numel() % block)).view(-1, _ROWS_OF_SUMS, _SUMS)
+    # Signs of blocks and of rows in them: one for every value would be too many to keep.
+    sums = _signs(_ROWS_OF_SUMS).to(flat) @ blocks
+    return _signs(len(sums)).to(flat) @ sums
 
 
 def worst_channels(got: Signatures, usual: Signatures) -> dict[str, float]:
@@ -186,10 +205,12 @@ def worst(got: Signatures, path: Path, precision: str, least: float, most: float
         least: that rounding explains at least.
         most: of which more would hide any fault, so that such a layer is not judged.
     """
+    if not got:
+        return Worst()
     usual, explained = _kept(path, precision)
     errors = worst_channels(got, usual)
     known = {
-        name: max(explained[name], least)
+        name: max(explained[name], least, _EXCHANGED if name.endswith(REGIONS) else 0.0)
         for name in errors
         if explained.get(name, math.inf) <= most
     }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench.facts import Check, worse
-from cnnbench.record import Part, Run
+from cnnbench.record import Run
 from cnnbench.requests import Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -67,7 +67,9 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         if request.round == 0 or spec.mode.compiler != "eager":
             talk.enter("check again")
             check = worse(check, _check_again(spec, step, request))
-        in_parts, notes = _parts(step, device, estimate, talk)
+        if step.parts is not None:
+            talk.enter("parts")
+        in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
     if step.loss is not None:
@@ -133,19 +135,6 @@ def _slices(
         sampling.rest()
         talk.answer(Taken(turn))
     return slices
-
-
-def _parts(
-    step: build.Step, device: Kind, estimate: float, talk: Talk
-) -> tuple[tuple[Part, ...], dict[str, str]]:
-    """The parts of a step, or why they are missing; an error must not lose the slices."""
-    if step.parts is None:
-        return (), {}
-    talk.enter("parts")
-    try:
-        return parts.measure(step.parts, device, parts.steps(estimate)), {}
-    except Exception as error:  # noqa: BLE001 - what a network raises when taken apart
-        return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
 
 
 def _process() -> dict[str, Any]:

@@ -93,7 +93,32 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
     _set_switches(implementations.implementation(name).flags)
-    return flags()
+    found = flags()
+    _last[:] = [(mode, threads, cudnn_benchmark, found)]
+    return found
+
+
+# What ``set_flags`` was last asked for, and what the flags were then.
+_last: list[tuple[Mode, int, bool, dict[str, Any]]] = []
+
+
+def put_back() -> list[str]:
+    """Set the flags again that code of a network has changed since ``set_flags``.
+
+    Returns:
+        What had been changed: ``threads 1 -> 7``.
+    """
+    if not _last:
+        return []
+    mode, threads, cudnn_benchmark, before = _last[0]
+    now = flags()
+    changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
+    if changed:
+        torch.use_deterministic_algorithms(before["deterministic"])
+        torch.set_flush_denormal(before["flush_denormal"])
+        torch.backends.mkldnn.enabled = before["mkldnn"]  # type: ignore[assignment]
+        set_flags(mode, threads, cudnn_benchmark=cudnn_benchmark)
+    return changed
 
 
 def _set_fp32(precision: str) -> None:

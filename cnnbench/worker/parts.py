@@ -40,6 +40,18 @@ def measure(parts: Parts, device: Kind, count: int) -> tuple[Part, ...]:
     )
 
 
+def tried(
+    parts: Parts | None, device: Kind, estimate: float
+) -> tuple[tuple[Part, ...], dict[str, str]]:
+    """The parts, and a flag that says why they are missing; an error must not lose the slices."""
+    if parts is None:
+        return (), {}
+    try:
+        return measure(parts, device, steps(estimate)), {}
+    except Exception as error:  # noqa: BLE001 - what a network raises when taken apart
+        return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
+
+
 def _step(parts: Parts, device: Kind) -> tuple[int, int, int, int]:
     forward, loss, backward, optimizer = (
         timed(part, device)[0]

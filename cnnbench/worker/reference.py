@@ -138,7 +138,7 @@ def observed(spec: Spec, step: Step, seed: int, *first: Any) -> Observed:
     randomness.seed_everything(seed)
     before = randomness.states()
     answers, names = [], set()
-    heard = inner.LayerListener(step.module)
+    heard = inner.LayerListener(step.module, spec.workload.batch if step.selects else None)
     with heard if inner.audible(spec) else contextlib.nullcontext():
         for result in step.answers(*first):
             answers.append([outputs.comparable(one) for one in step.observe(result)])

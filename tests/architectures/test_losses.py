@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnbench import named
-from cnnbench.architectures import losses
+from cnnbench.architectures import losses, own_losses
 from cnnbench.architectures.losses import Loss
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.errors import UsageError
@@ -164,7 +164,7 @@ nothing = 3
 def own(tmp_path, monkeypatch):
     (tmp_path / "own_losses.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
-    return lambda name: Loss(f"own_losses:{name}", losses.users(f"own_losses:{name}"), 0)
+    return lambda name: Loss(f"own_losses:{name}", own_losses.users(f"own_losses:{name}"), 0)
 
 
 def test_the_loss_of_the_user(own) -> None:
@@ -185,7 +185,7 @@ def test_the_loss_of_the_user(own) -> None:
         ("number", "own_losses:number returned float, not a scalar tensor"),
         ("fails", "the loss failed, not the network: own_losses:fails: RuntimeError"),
         ("detached", "nothing to train: the loss .own_losses:detached. depends on no trainable"),
-        ("nothing", "own_losses:nothing' is a int, not a function"),
+        ("nothing", "own_losses:nothing' is of type int, not a function"),
         ("absent", "'own_losses' has no 'absent'"),
     ],
 )

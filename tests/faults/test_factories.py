@@ -33,7 +33,7 @@ AT_IMPORT = {
     "ends_early": "import os; os._exit(7)",
 }
 SAID = {
-    "ways:number": "returned a int, not a torch.nn.Module",
+    "ways:number": "returned int, not a torch.nn.Module",
     "ways:needs": "missing a required argument: 'width'",
     "ways:leaves": "SystemExit: 0",
     "ways:ends": "exited with status 0 without an answer",

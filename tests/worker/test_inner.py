@@ -23,6 +23,7 @@ from cnnbench.worker.inputs import Given
 
 WORKLOAD = Workload("object:Many", 2, (3, 12, 12))
 CHANNELS = 96
+GIVEN = torch.randn(2, 30, 8, generator=torch.Generator().manual_seed(3))
 
 
 def spec(mode: str = "eager") -> Spec:
@@ -191,13 +192,49 @@ def test_a_layer_that_rounding_blurs_is_not_judged(known: tuple[Path, Reference]
     assert inner.worst(heard, path, "bf16", 1e-3, 1e-6) == inner.Worst()
 
 
-@pytest.mark.parametrize("count", [0, 1, 7, (1 << 16) + 5])
-def test_a_projection_has_the_scale_of_the_norm_and_sees_signs_and_places(count: int) -> None:
+class Regions(nn.Module):
+    """The likeliest of many regions in order of their scores, and a layer for all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.score, self.layer = nn.Linear(8, 1), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        regions = x.reshape(-1, 8)
+        return self.layer(regions[self.score(regions)[:, 0].argsort(descending=True)])
+
+
+def test_layers_of_regions_are_judged_whatever_the_order(tmp_path: Path) -> None:
+    of, path = Spec(Workload("object:Regions", 2, (30, 8)), Mode(), Device(), 1), tmp_path / "r.npz"
+
+    def heard(change: Callable[[Tensor], Tensor] = lambda out: out) -> inner.Signatures:
+        module = Regions()
+        module.score.register_forward_hook(lambda m, i, out: change(out))
+        made = build.inference(of, module, Given.of(GIVEN.sin()))
+        made.others = lambda: [Given.of(GIVEN)]
+        made.selects = True
+        return references.observed(of, made, 0).layers
+
+    usual = heard()
+    assert list(usual) == [f"{name}{inner.REGIONS}" for name in ("score", "layer")]
+    inner.keep(path, usual, {"fp32": dict.fromkeys(usual, 0.0)})
+
+    turned = inner.worst(heard(lambda out: out.flip(0)), path, "fp32", 1e-7, 0.25)
+    assert turned.times < 1
+
+    lost = {name: one * 0 for name, one in usual.items()}
+    assert inner.worst(lost, path, "fp32", 1e-7, 0.25).times > 6
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 31, 5000, (1 << 16) + 5])
+def test_a_sketch_has_the_scale_of_the_values_and_sees_signs_and_places(count: int) -> None:
     values = torch.randn(count, generator=torch.Generator().manual_seed(1)).double()
 
-    found = float(inner.projection(values))
+    found = inner.sketch(values)
 
-    assert abs(found) <= 4 * float(values.norm()) or not count
-    assert float(inner.projection(-values)) == -found
+    assert found.shape == (32,)
+    assert float(found.norm()) == pytest.approx(float(values.norm()), rel=0.4)
+    assert inner.sketch(-values).tolist() == (-found).tolist()
     if count > 1:
-        assert float(inner.projection(values.flip(0))) != pytest.approx(found)
+        assert not inner.sketch(values.flip(0)).allclose(found)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cnnbench.spec import Device, Mode, Spec, Workload
-from cnnbench.worker import build, measuring, modes, parts
+from cnnbench.worker import build, modes, parts
 from cnnbench.worker.devices import Cpu
 
 NAMES = ["forward", "loss", "backward", "optimizer"]
@@ -20,11 +20,6 @@ def _flags_restored():
     with modes.restored():
         modes.set_flags(Mode(), 1)
         yield
-
-
-class Silent:
-    def enter(self, phase: str) -> None:
-        assert phase == "parts"
 
 
 def made(spec: Spec) -> build.Step:
@@ -70,7 +65,7 @@ def test_inference_has_no_parts() -> None:
     step = made(replace(SPEC, workload=replace(SPEC.workload, phase="inference")))
 
     assert step.parts is None
-    assert measuring._parts(step, Cpu(), 0.001, Silent()) == ((), {})
+    assert parts.tried(step.parts, Cpu(), 0.001) == ((), {})
 
 
 def test_each_part_is_timed_in_every_step() -> None:
@@ -103,7 +98,7 @@ def test_a_step_that_cannot_be_taken_apart_loses_its_parts_alone() -> None:
 
     step = replace(made(SPEC), parts=build.Parts(broken, *([None] * 3)))
 
-    found, notes = measuring._parts(step, Cpu(), 0.001, Silent())
+    found, notes = parts.tried(step.parts, Cpu(), 0.001)
 
     assert found == ()
     assert notes == {"parts": "not measured: RuntimeError: graph was freed"}

@@ -118,6 +118,7 @@ def _library() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
         raise Unsupported(
-            f"pictures need {error.name}; install it with: pip install 'cnnbench[pictures]'"
+            f"pictures need {missing}; install it with: pip install 'cnnbench[pictures]'"
         ) from None
