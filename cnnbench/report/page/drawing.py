@@ -176,7 +176,7 @@ def _line(plot: Points, line: Line, index: int, x: _Scale, y: _Scale, height: fl
     places = _places(plot, line.xs, line.ys, x, y, height)
     dashed = " dashed" if line.dashed else ""
     pieces = "".join(_piece(a, b) for a, b in itertools.pairwise(places))
-    return f'<g class="line{dashed}" style="--c:{paint}">{pieces}</g>'
+    return f'<g class="line{dashed}" style="color:{paint}">{pieces}</g>'
 
 
 def _line_names(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[str]:
@@ -212,7 +212,7 @@ def _marks(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[str]:
         line = f'<g class="line">{"".join(joined)}</g>' if plot.joined else ""
         grey = " grey" if number is None else ""
         yield (f'<g class="group{grey}" data-g="{index}" data-name="{text(name)}"'
-               f' style="--c:{colour(number)}">{line}{"".join(drawn)}</g>')  # fmt: skip
+               f' style="color:{colour(number)}">{line}{"".join(drawn)}</g>')  # fmt: skip
 
 
 def _mark(
@@ -287,11 +287,15 @@ def _legend(plot: Points) -> str:
         return ""
     order = sorted(enumerate(groups), key=lambda pair: pair[1][1] is None)
     items = [
-        f'<li data-g="{index}" style="--c:{colour(number)}">{text(name)}</li>'
+        f'<li data-g="{index}">{_dot(number)}{text(name)}</li>'
         for index, (name, number, _) in order
     ]
-    items += [f'<li class="stroke" style="--c:{colour(-1)}">{text(name)}</li>' for name in single]
+    items += [f'<li class="stroke">{_dot(-1)}{text(name)}</li>' for name in single]
     return f'<ul class="legend">{"".join(items)}</ul>'
+
+
+def _dot(number: int | None) -> str:
+    return f'<i style="color:{colour(number)}"></i>'
 
 
 def _boxes(plot: Boxes, title: str) -> str:
@@ -318,11 +322,11 @@ def _box(box: Box, top: float, scale: _Scale) -> str:
     tip = text("\n".join(box.tip)).replace("\n", "&#10;")
     mid = top + 4
     return (
-        f'<g class="m box" style="--c:{colour(0)}" data-tip="{tip}">'
+        f'<g class="m box" style="color:{colour(0)}" data-tip="{tip}">'
         f'<line class="w" x1="{_percent(low)}" x2="{_percent(high)}" y1="{mid}" y2="{mid}"/>'
         f'<rect x="{_percent(first)}" width="{_percent(max(third - first, 0.001))}" y="{top}"'
         f' height="8"/><line class="mid" x1="{_percent(middle)}" x2="{_percent(middle)}"'
-        f' y1="{top - 1}" y2="{top + 9}" style="--c:{colour(1)}"/></g>'
+        f' y1="{top - 1}" y2="{top + 9}" style="color:{colour(1)}"/></g>'
     )
 
 
