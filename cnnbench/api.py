@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, store
 from cnnbench.bar import Bar
+from cnnbench.costs import refuse_uncountable
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.results import Results
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS, Optimizer, Phase
+from cnnbench.spec import OPTIMIZERS, Device, Mode, Optimizer, Phase
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
@@ -183,6 +184,7 @@ def cost(
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
     loss: str | Callable[..., Any] | None = None,
+    mode: str = "eager",
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -196,24 +198,29 @@ def cost(
         real: run a copy on the real tensors, for networks that look at values.
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
             gets a gradient.
+        mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
 
     Returns:
         An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
-        CnnbenchError: the inputs do not fit, or an operator needs values.
+        CnnbenchError: the inputs do not fit, an operator needs values, or the mode says what
+            cannot be counted.
     """
+    chosen = Mode.parse(mode, Device().kind)
+    refuse_uncountable(chosen)
     from cnnbench import inprocess
 
     arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)
-    counted = loss is not None
+    found: Analysis
     if isinstance(module, str):
         if inputs or kwargs:
             raise UsageError(f"'{module}' is counted with its own input; give the module itself")
-        named: Analysis = inprocess.cost_of_name(module, work, real=real)
-        return named
-    found: Analysis = inprocess.cost(module, arguments, work, real=real, counted=counted)
+        found = inprocess.cost_of_name(module, work, mode=chosen, real=real)
+    else:
+        counted = loss is not None
+        found = inprocess.cost(module, arguments, work, mode=chosen, real=real, counted=counted)
     return found
 
 

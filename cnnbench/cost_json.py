@@ -41,6 +41,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "name": one.name,
         "phase": one.phase,
         "optimizer": one.optimizer,
+        "mode": one.mode,
         "batch": one.batch,
         "input": encode(one.input),
         "params": one.params,

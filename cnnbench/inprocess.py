@@ -25,10 +25,12 @@ from cnnbench.named import AUTO
 from cnnbench.record import Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
-from cnnbench.spec import Device, Spec, Workload
+from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import (
     build,
+    copies,
     environment,
+    inputs,
     modes,
     objects,
     parts,
@@ -106,30 +108,52 @@ def work(phase: Phase, optimizer: Optimizer, loss: Any) -> objects.Work:
 
 
 def cost(
-    module: nn.Module, arguments: Arguments, work: objects.Work, *, real: bool, counted: bool
+    module: nn.Module,
+    arguments: Arguments,
+    work: objects.Work,
+    *,
+    mode: Mode,
+    real: bool,
+    counted: bool,
 ) -> analysis.Analysis:
     """Count a module, its loss only where one was ``counted``; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), objects.copies_are_no_leaves():
-        return analysis.analyze(
-            objects.shaped(module, given, 0),
-            *given,
-            phase=work.phase,
-            optimizer=work.optimizer,
-            real=real,
-            loss=work.objective(0) if counted else None,
-        )
+        shaped = objects.shaped(module, given, 0)
+        if mode != Mode():
+            shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
+        return _analysed(shaped, given, work, mode, real=real, counted=counted)
 
 
-def cost_of_name(name: str, work: objects.Work, *, real: bool) -> analysis.Analysis:
+def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
     """Count a model by its name; see ``cnnbench.cost``."""
     with randomness.left_alone():
-        shape = architectures.resolve(name).input
-        workload = Workload(
-            name, 1, shape, work.phase,
-            optimizer=work.optimizer, settings=tuple(work.settings().items()),
-        )  # fmt: skip
-        return build.counted(workload, 0, real=real)
+        architecture = architectures.resolve(name)
+        workload = Workload(name, 1, architecture.input, work.phase, optimizer=work.optimizer)
+
+        def make() -> nn.Module:
+            return build.made(architecture, workload)
+
+        module = make() if real else analysis.build_on_meta(make)
+        given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+        return _analysed(module, given, work, mode, real=real, counted=True)
+
+
+def _analysed(
+    module: nn.Module, given: Given, work: objects.Work, mode: Mode, *, real: bool, counted: bool
+) -> analysis.Analysis:
+    if mode != Mode():
+        module, given = modes.converted(mode, module, given)
+    return analysis.analyze(
+        module,
+        *given,
+        phase=work.phase,
+        optimizer=work.optimizer,
+        real=real,
+        loss=work.objective(0) if counted else None,
+        mode=mode.text,
+        autocast=modes.PRECISIONS[mode.precision].autocast,
+    )
 
 
 def _players(

@@ -175,6 +175,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     Attributes:
         batch: samples.
         phase, optimizer: words of a workload.
+        mode: text of the mode in which it is counted.
         real: run on real tensors.
         rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
@@ -182,6 +183,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     batch: int
     phase: Phase
     optimizer: Optimizer
+    mode: str = "eager"
     real: bool = False
     rows: bool = False
     crosscheck: bool = False

@@ -10,6 +10,7 @@ import pytest
 
 import cnnbench
 from cnnbench import errors
+from cnnbench.spec import Mode
 
 ERRORS = {
     name: kind
@@ -112,8 +113,10 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)
 
     module = object()
-    found = cnnbench.cost(module, "input", phase="training", optimizer="adam", real=True, loss=abs)
+    found = cnnbench.cost(
+        module, "input", phase="training", optimizer="adam", real=True, loss=abs, mode="amp"
+    )
 
     assert found == "found"
-    work, words = ("training", "adam", abs), {"real": True, "counted": True}
-    assert said == [((module, (("input",), {}), work), words)]
+    more = {"mode": Mode(precision="amp=bf16"), "real": True, "counted": True}
+    assert said == [((module, (("input",), {}), ("training", "adam", abs)), more)]

@@ -69,12 +69,12 @@ def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
     reason = NO_GAIN[choice.verdict]
     other = choice.foremost
     change = None if other is None else metrics.speedup(other, choice.baseline)
-    if other is None or change is None or choice.verdict not in _REMEDIES:
+    if other is None or change is None or not choice.undecided:
         return "stay", "use", f"stay with eager ({took}): {reason}"
     count = len(choice.tried)
     best = f"the fastest of {count} other modes, {mode_of(other)}," if count > 1 else mode_of(other)
     remedy = _REMEDIES[choice.verdict]
-    text = f"{reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
+    text = f"cannot tell today: {reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
     return choice.verdict, "use", text
 
 

@@ -12,7 +12,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 from cnnbench.analysis.analyse import analyze
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput, remedy
-from cnnbench.analysis.meta import build_on_meta
+from cnnbench.analysis.meta import build_on_meta, copy_to_meta
 from cnnbench.analysis.modules import has_one_mode, set_training
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
@@ -24,6 +24,7 @@ __all__ = [
     "analyze",
     "build_on_meta",
     "convolutions",
+    "copy_to_meta",
     "has_one_mode",
     "register_rule",
     "remedy",

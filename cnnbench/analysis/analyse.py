@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -18,7 +19,9 @@ from cnnbench.errors import UsageError
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    import torch
 
     from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Arguments, Loss, Recording
@@ -34,6 +37,8 @@ def analyze(
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,
+    mode: str = "eager",
+    autocast: torch.dtype | None = None,
 ) -> Analysis:
     """Count everything about one workload without allocating or running it.
 
@@ -47,6 +52,8 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
+        mode: text of the mode in which module and inputs are.
+        autocast: the precision to which forward and loss are autocast, by a CPU's rules.
 
     Raises:
         UsageError: unknown phase or optimizer.
@@ -57,31 +64,27 @@ def analyze(
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
     with _workable(wrapped, real=real) as parts:
-        inference = record(parts, arguments, training=False, meta=not real)
-        slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
+        run = functools.partial(record, parts, meta=not real, lower=autocast)
+        inference = run(arguments, training=False)
+        slopes = _slopes(run, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            arguments = twins(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
-        trainable = [p for p in parts.parameters if p.requires_grad]
+            passed = run(twins(given, real=real), training=True, loss=loss)
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
-            params=sum(p.numel() for p in parts.parameters),
-            trainable_params=sum(p.numel() for p in trainable),
-            buffers=sum(b.numel() for b in parts.buffers),
+            **_elements(parts),
             auxiliary_params=inference.unread_params,
-            inference=_static(layers.totals(inference.rows), slopes),
-            forward=layers.totals(row for row in passed.rows if not row.backward),
-            backward=_backward_totals(passed) if phase != "inference" else None,
-            memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
-            uncounted=_uncounted(passed),
+            **_totals(inference, passed, slopes),
+            memory=memory.predict(passed, parts, optimizer, training=phase != "inference"),
             slopes=slopes,
-            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
+            assumptions=_assumptions(module, inference, real=real, frozen=frozen)
+            + _not_known(passed, autocast),
             real=real,
+            mode=mode,
             recording=passed,
         )
 
@@ -147,9 +150,19 @@ def _batch(given: Arguments, recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(parts: Inventory, arguments: Arguments, one: Recording) -> tuple[Slope, ...]:
+def _elements(parts: Inventory) -> dict[str, Any]:
+    return {
+        "params": sum(p.numel() for p in parts.parameters),
+        "trainable_params": sum(p.numel() for p in parts.parameters if p.requires_grad),
+        "buffers": sum(b.numel() for b in parts.buffers),
+    }
+
+
+def _slopes(
+    run: Callable[..., Recording], arguments: Arguments, one: Recording
+) -> tuple[Slope, ...]:
     """The amount that each item adds: the difference of two traces that keep one and two items."""
-    two = record(parts, arguments, training=False, keep=2)
+    two = run(arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
         Slope(layer, after[layer] - before.get(layer, 0))
@@ -181,8 +194,17 @@ def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
     )
 
 
-def _backward_totals(recording: Recording) -> Totals:
-    return layers.totals(row for row in recording.rows if row.backward)
+def _totals(inference: Recording, passed: Recording, slopes: tuple[Slope, ...]) -> dict[str, Any]:
+    """Of inference and of the phase's passes, which are the same if it has no backward."""
+    backward = None
+    if passed is not inference:
+        backward = layers.totals(row for row in passed.rows if row.backward)
+    return {
+        "inference": _static(layers.totals(inference.rows), slopes),
+        "forward": layers.totals(row for row in passed.rows if not row.backward),
+        "backward": backward,
+        "uncounted": _uncounted(passed),
+    }
 
 
 def _uncounted(recording: Recording) -> dict[str, int]:
@@ -209,6 +231,22 @@ def _assumptions(
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     return (*sentences, *_left_out(untouched.count_hooks(module)))
+
+
+def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ...]:
+    """What the predicted scratch lacks."""
+    sentences = []
+    if passed.unmodelled:
+        sentences.append(
+            f"memory inside of {', '.join(passed.unmodelled)} is not known for this case: the peak"
+            " is that of single operators"
+        )
+    if autocast is not None:
+        sentences.append(
+            "what matrix products in lower precision hold inside depends on the kind of CPU and is"
+            " in no scratch"
+        )
+    return tuple(sentences)
 
 
 def _left_out(hooks: int) -> tuple[str, ...]:

@@ -12,12 +12,13 @@ from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
-from cnnbench.costs import NotCounted
+from cnnbench.costs import NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
-from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
+from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.requests import ReportCost
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
+from cnnbench.spec import Device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,16 +27,18 @@ if TYPE_CHECKING:
     from cnnbench.costs import CostReport
     from cnnbench.plan import Plan
     from cnnbench.report.table import Table
+    from cnnbench.spec import Mode
     from cnnbench.suite import Grid
 
 # What a static count does not depend on.
 _COUNTED = {"loss", INPUTS, INPUT_FACTORY}
-_NOT_COUNTED = ("mode", "device", "threads", *(axes.settings().keys() - _COUNTED))
+_NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _EPILOG = """\b
 Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
+  cnnbench cost resnet50 --mode amp=bf16 --phase training
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
@@ -97,8 +100,8 @@ def command(
         view.write(_json(found, rows))
     else:
         table = _table(found, rows, depth, sort, top)
-        shown = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
-        view.write(render(cost.with_footer(shown, found) if footer else shown, view.kind))
+        table = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
+        view.show(cost.with_footer(table, found) if footer else table)
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
@@ -115,6 +118,7 @@ def _ask(
     grid: Grid, rows: str | None, plan: Plan, who: str, *, real: bool, footer: bool
 ) -> list[CostReport | NotCounted]:
     names = suite.select(grid.models)
+    mode = _mode(grid)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
     requests = [
         ReportCost(
@@ -125,6 +129,7 @@ def _ask(
             batch=batch,
             phase=phase,
             optimizer=optimizer,
+            mode=mode.text,
             settings=grid.kept(phase),
             real=real,
             rows=footer or rows in {"layers", "ops"},
@@ -138,6 +143,15 @@ def _ask(
             NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
             for name, answer in zip(names, answers, strict=True)
         ]
+
+
+def _mode(grid: Grid) -> Mode:
+    """The one mode that was asked for; autocast and types as on a CPU."""
+    modes = suite.modes(grid.modes, Device())
+    if len(modes) > 1:
+        raise UsageError(f"--mode takes one mode, not {', '.join(one.text for one in modes)}")
+    refuse_uncountable(modes[0])
+    return modes[0]
 
 
 def _table(

@@ -9,19 +9,19 @@ import click
 
 from cnnbench import catalogue
 from cnnbench.cli import options
-from cnnbench.report import render
+from cnnbench.cli.output import shown
 from cnnbench.report.table import Column, Table
 
 _COLUMNS = (
     Column("name", "name"),
-    Column("family", "family"),
-    Column("task", "task"),
+    Column("family", "family", detail=1),
+    Column("task", "task", detail=2),
     Column("year", "year", "whole"),
-    Column("input", "input"),
+    Column("input", "input", detail=0),
     Column("params", "params", "count"),
     Column("macs", "MACs", "count"),
     Column("top1", "top-1 %", "number"),
-    Column("paper", "paper"),
+    Column("paper", "paper", detail=3),
 )
 
 _EPILOG = """\b
@@ -36,6 +36,7 @@ Examples:
 @options.names("patterns", "[PATTERN…]", required=False)
 @options.as_json
 @click.option("--names", is_flag=True, help="Print only the names, one per line.")
+@options.wide
 @options.debug
 def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
     """List architectures: names, family, task, year, input, parameters, MACs, accuracy.
@@ -48,7 +49,7 @@ def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
     elif names:
         click.echo("\n".join(entry.name for entry in chosen))
     else:
-        click.echo(render(_table(chosen), "table"), nl=False)
+        click.echo(shown(_table(chosen)), nl=False)
 
 
 def _table(chosen: list[catalogue.CatalogueEntry]) -> Table:

@@ -12,7 +12,7 @@ from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, UsageError
-from cnnbench.report import FORMATS, render
+from cnnbench.report import FORMATS
 from cnnbench.report.table import Column, Table, column
 from cnnbench.runner import campaign, capacity
 from cnnbench.spec import Spec
@@ -97,7 +97,10 @@ def command(
             output.say(text)
 
     found = list(capacity.find(job, limit, up_to, within / 100, say))
-    view.write(_json(found) if view.kind == "json" else render(_table(found), view.kind))
+    if view.kind == "json":
+        view.write(_json(found))
+    else:
+        view.show(_table(found))
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(

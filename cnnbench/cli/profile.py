@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import keep, say
+from cnnbench.cli.output import keep, say, shown
 from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
@@ -58,6 +58,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @options.wait
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(
     grid: Grid,
@@ -101,10 +102,10 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
     layers = tables.layers(found, depth, top, tables.roof_of(found))
     # A compiled mode has none: the lines that say so stand without a table.
     layers = layers if layers.rows else replace(layers, columns=())
-    click.echo(render(layers, "table"))
+    click.echo(shown(layers))
     for table in (tables.operators(found, top), tables.kernels(found, top)):
         if table.rows:
-            click.echo(render(table, "table"))
+            click.echo(shown(table))
     if found.trace is not None and found.trace.memory_bytes:
         peak = units.size(found.trace.memory_peak_bytes)
         click.echo(f"memory: up to {peak} more during a step than before it")

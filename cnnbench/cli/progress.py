@@ -18,6 +18,8 @@ from cnnbench.cli.output import say
 from cnnbench.inert import line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
     from cnnbench.gate.rule import Decision
     from cnnbench.record import Record
@@ -51,6 +53,19 @@ class Progress:
             self._line(f"{self._done}/{self._total} specs{left}  {line(what)}", end="")
         else:
             self._line(f"[{done}/{total}{left}] {line(what)}")
+
+    def first(self, records: Sequence[Record]) -> None:
+        """On a terminal, write a first answer in a line per workload; later rounds refine it."""
+        if self._quiet or not self._moving:
+            return
+        times: dict[str, list[str]] = {}
+        for record in records:
+            time_of, work = metrics.shown(record), record.spec.workload
+            if time_of is not None:
+                text = f"{record.spec.mode.text} {units.seconds(time_of.point)}"
+                times.setdefault(f"{work.model}, batch {work.batch}", []).append(text)
+        for name, some in times.items():
+            self._line(f"{line(name)}: {line(', '.join(some))} (first round)")
 
     def finished(self, record: Record) -> None:
         """Write one line per record, which stays."""

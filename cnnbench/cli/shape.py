@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench.cli import options
+from cnnbench.cli.output import shown
 from cnnbench.cli.parameters import Numbers, Shape
 from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
-from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -246,7 +246,7 @@ def _layers(layers: tuple[FormulaCost, ...], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_facts(layer) for layer in layers], indent=1))
         return
-    click.echo(render(Table(_COLUMNS, tuple(map(_row, layers))), "table"), nl=False)
+    click.echo(shown(Table(_COLUMNS, tuple(map(_row, layers)))), nl=False)
 
 
 def _comparison(found: ShapeComparison, *, as_json: bool) -> None:
@@ -271,4 +271,4 @@ def _comparison(found: ShapeComparison, *, as_json: bool) -> None:
             f"params: a {found.params[0]}, b {found.params[1]}: {found.params_ratio:.3g} times",
         ),
     )
-    click.echo(render(table, "table"), nl=False)
+    click.echo(shown(table), nl=False)

@@ -6,8 +6,8 @@ Times that are disturbed or from one round are not recommended, but what they wo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
 from cnnbench.choice import eligible
@@ -177,3 +177,15 @@ def _seconds(entry: Entry) -> float:
 def _order(entry: Entry) -> tuple[float, float]:
     """The most accurate first, then the fastest."""
     return -(answers.accuracy(entry) or 0.0), _seconds(entry)
+
+
+def to_dict(fit: Fit) -> dict[str, Any]:
+    """An answer for JSON: ids of specs."""
+    return {
+        "budget": asdict(fit.budget),
+        "setting": fit.setting,
+        "best": None if fit.best is None else fit.best.record.id,
+        "front": [one.record.id for one in fit.front],
+        "fitting": [one.record.id for one in fit.fitting],
+        "left_out": {why: [one.record.id for one in some] for why, some in fit.left_out.items()},
+    }

@@ -52,7 +52,7 @@ def conclusions(found: Sequence[Entry], budget: Budget | None = None) -> list[Se
     return [
         *_fake(found),
         *_extent(found),
-        *_budget(found, budget),
+        *affordable(found, budget),
         *_fastest(found),
         *_modes(found),
         *by_mode(found),
@@ -66,7 +66,7 @@ def brief(found: Sequence[Entry], budget: Budget | None = None) -> list[Sentence
     modes = list(by_mode(found))
     if budget:
         # Who asks for one network is not told about the modes of all.
-        return [*_budget(found, budget), *_trust(found)]
+        return [*affordable(found, budget), *_trust(found)]
     return [*(modes or _modes(found)), *_fastest(found), *_trust(found)]
 
 
@@ -75,7 +75,8 @@ def _trust(found: Sequence[Entry]) -> Iterable[Sentence]:
     yield from (*_failures(found), *_wrong(found), *_usability(found), *_awake(found))
 
 
-def _budget(found: Sequence[Entry], budget: Budget | None) -> Iterable[Sentence]:
+def affordable(found: Sequence[Entry], budget: Budget | None) -> Iterable[Sentence]:
+    """What fits a budget, what is nearly as good, and what is left out."""
     if budget:
         some = fits(found, budget)
         for fit in some:
@@ -324,7 +325,7 @@ def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
     """What became of the times of disturbed measurements."""
     awake = sum(isinstance(entry.latency, Awake) for entry in found)
     if not awake:
-        return "their times are too long"
+        return "their times are too long" if disturbed > 1 else "its time is too long"
     left = disturbed - awake
     rest = f"; the times of the other {left} are too long" if left else ""
     return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"

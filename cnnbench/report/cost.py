@@ -21,7 +21,9 @@ from cnnbench.costs import (
     adding_up,
 )
 from cnnbench.errors import UnknownName
+from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import Column, Table
+from cnnbench.spec import Mode
 
 Found = Sequence[CostReport | NotCounted]
 Row = TypeVar("Row")
@@ -54,15 +56,16 @@ class _OperatorSum:
 
 _TOTALS: Columns[CostTotals] = (
     (Column("name", "model"), lambda one: one.name),
-    (Column("phase", "phase"), lambda one: one.phase),
+    (Column("phase", "phase", detail=1), lambda one: one.phase),
+    (Column("mode", "mode"), lambda one: _unusual(one)),
     (Column("batch", "batch", "whole"), lambda one: one.batch),
     (Column("input", "input"), lambda one: one.input),
     (Column("params", "params", "count"), lambda one: one.params),
-    (Column("trainable_params", "trainable", "count"), lambda one: one.trainable_params),
-    (Column("buffers", "buffers", "count"), lambda one: one.buffers),
+    (Column("trainable_params", "trainable", "count", detail=2), lambda one: one.trainable_params),
+    (Column("buffers", "buffers", "count", detail=3), lambda one: one.buffers),
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count"), lambda one: one.inference.flops),
-    (Column("mult_adds", "mult-adds", "count"), lambda one: one.inference.mult_adds),
+    (Column("mult_adds", "mult-adds", "count", detail=2), lambda one: one.inference.mult_adds),
     (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
     (Column("activation_peak_bytes", "activations", "bytes"), lambda one: one.memory.activations),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
@@ -72,21 +75,22 @@ _TOTALS: Columns[CostTotals] = (
 _LAYERS: Columns[_LayerShare] = (
     (Column("name", "layer"), lambda one: one.row.name),
     (Column("type", "type"), lambda one: one.row.type),
-    (Column("depth", "depth", "whole"), lambda one: one.row.depth),
+    (Column("depth", "depth", "whole", detail=2), lambda one: one.row.depth),
     (Column("kernel", "kernel"), lambda one: one.row.kernel),
-    (Column("stride", "stride"), lambda one: one.row.stride),
-    (Column("groups", "groups", "whole"), lambda one: one.row.groups),
-    (Column("input", "input"), lambda one: one.row.input),
+    (Column("stride", "stride", detail=1), lambda one: one.row.stride),
+    (Column("groups", "groups", "whole", detail=2), lambda one: one.row.groups),
+    (Column("input", "input", detail=1), lambda one: one.row.input),
     (Column("output", "output"), lambda one: one.row.output),
     (Column("params", "params", "whole"), lambda one: one.row.params),
-    (Column("mult_adds", "mult-adds", "whole"), lambda one: one.row.totals.mult_adds),
+    (Column("mult_adds", "mult-adds", "whole", detail=2), lambda one: one.row.totals.mult_adds),
     (Column("macs", "MACs", "whole"), lambda one: one.row.totals.macs),
     (Column("backward_macs", "backward MACs", "whole"),
      lambda one: one.backward(one.row.backward.macs)),
     (Column("share", "share", "fraction"), lambda one: one.share),
-    (Column("activation_bytes", "activation", "bytes"), lambda one: one.row.activation_bytes),
-    (Column("field", "receptive field"), lambda one: one.row.field),
-    (Column("calls", "calls", "whole"), lambda one: one.row.calls),
+    (Column("activation_bytes", "activation", "bytes", detail=1),
+     lambda one: one.row.activation_bytes),
+    (Column("field", "receptive field", detail=1), lambda one: one.row.field),
+    (Column("calls", "calls", "whole", detail=3), lambda one: one.row.calls),
     (Column("flops", "FLOPs", "whole"), lambda one: one.row.totals.flops),
     (Column("elementwise_flops", "element-wise FLOPs", "whole"),
      lambda one: one.row.totals.elementwise_flops),
@@ -163,8 +167,8 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
     if memory.layer:
         yield (
-            f"memory peaks in layer '{memory.layer}'; the convolution"
-            f" library's scratch may add {units.size(memory.scratch)} on a CPU"
+            f"memory peaks in layer '{memory.layer}'; what kernels hold"
+            f" inside may add {units.size(memory.scratch)} on a CPU"
         )
 
 
@@ -284,9 +288,10 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
         for place, column in enumerate(columns)
         if not for_people or (column.name not in _ON_REQUEST and not _is_empty(table, place))
     ]
+    shown = tuple(columns[place] for place in chosen)
     return replace(
         table,
-        columns=tuple(columns[place] for place in chosen),
+        columns=tuple(replace(one, detail=STAYS) for one in shown) if words else shown,
         rows=tuple(tuple(row[place] for place in chosen) for row in table.rows),
     )
 
@@ -310,7 +315,13 @@ def _captions(found: Found) -> tuple[str, ...]:
     if len(found) != 1 or isinstance(found[0], NotCounted):
         return ()
     one = found[0].totals
-    return (f"{one.name}, {one.phase}, input {_cell(one.input)}",)
+    mode = f"mode {one.mode}, " if _unusual(one) else ""
+    return (f"{one.name}, {one.phase}, {mode}input {_cell(one.input)}",)
+
+
+def _unusual(one: CostTotals) -> str:
+    """The mode, where it is not the plain one."""
+    return "" if one.mode == Mode().text else one.mode
 
 
 def _ordered(

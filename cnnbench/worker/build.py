@@ -197,10 +197,10 @@ def built(spec: Spec, seed: int, weights: str | None = None) -> Step:
     return step(spec, architecture, module, seed)
 
 
-def counted(workload: Workload, seed: int, *, real: bool = False) -> analysis.Analysis:
+def counted(workload: Workload, seed: int) -> analysis.Analysis:
     """A workload counted on the meta device; on real tensors if its values decide what it does."""
     try:
-        return _counted(workload, seed, real=real)
+        return _counted(workload, seed, real=False)
     except Unsupported:
         return _counted(workload, seed, real=True)
 

@@ -16,8 +16,8 @@ from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.named import AUTO
 from cnnbench.requests import Accepted
-from cnnbench.spec import Workload, arguments_of
-from cnnbench.worker import build, inputs, memory
+from cnnbench.spec import Device, Mode, Workload, arguments_of
+from cnnbench.worker import build, inputs, memory, modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,6 +101,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
     given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+    mode = Mode.parse(request.mode, Device().kind)
+    module, given = modes.converted(mode, module, given)
     talk.enter("count")
     try:
         found = analysis.analyze(
@@ -111,6 +113,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             real=request.real,
             loss=build.loss_of(architecture, 0, workload.setting("loss", AUTO)),
             name=request.name,
+            mode=mode.text,
+            autocast=modes.PRECISIONS[mode.precision].autocast,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error

@@ -118,3 +118,13 @@ def test_what_holds_back_is_said_with_its_mode() -> None:
         _line(AdviceFinding("bound", "limit", "memory: moves", "eager")) == "eager: memory: moves"
     )
     assert _line(AdviceFinding("use", "use", "use compile", "compile")) == "use compile"
+
+
+def test_a_budget_is_answered_in_words_and_in_json(cnnbench_cli) -> None:
+    words = ["advise", "lenet", "--executor", "fake", "-q", "--under", "5ms"]
+    text = " ".join(cnnbench_cli(*words, "--out", "a").stdout.split())
+    (found,) = json.loads(cnnbench_cli(*words, "--out", "b", "--json").stdout)["within"]
+
+    assert "Under 5.00 ms: lenet in channels_last (4.02 ms, 40.9 MiB) is the only one" in text
+    assert found["best"] == "lenet/inference-b1-3x32x32/channels_last/cpu-t2"
+    assert found["budget"] == {"seconds": 0.005, "memory": None, "top1": None}

@@ -95,6 +95,9 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
         (["lenet", "--columns", "name,mac"], "did you mean macs"),
         (["lenet", "--layers", "--columns", "speed"], "columns: name, type, depth, kernel"),
+        (["lenet", "--mode", "compile+amp"], "mode 'compile+amp=bf16' cannot be counted"),
+        (["lenet", "--mode", "amp=bf17"], "'amp=bf17'"),
+        (["lenet", "--mode", "all"], "--mode takes one mode"),
         (["lenet", "--footer", "--json"], "--footer goes with tables"),
         (["lenet", "--columns", "name", "--json"], "so --columns would do nothing; drop --columns"),
     ],
@@ -105,3 +108,28 @@ def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> N
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_the_mode_is_said_in_json_in_tables_and_in_captions() -> None:
+    (facts,) = json.loads(cost("lenet", "--mode", "amp", "--json").stdout)
+
+    assert facts["mode"] == "amp=bf16"
+    assert "amp=bf16" in cost("lenet", "--mode", "amp").stdout
+    assert "mode amp=bf16" in cost("lenet", "--mode", "amp", "--layers").stdout
+    assert json.loads(cost("lenet", "--json").stdout)[0]["mode"] == "eager"
+
+
+@pytest.mark.torch
+def test_a_mode_is_counted_by_a_real_worker() -> None:
+    words = ["cost", "lenet", "--batch", "2", "--json"]
+    modes = [[], ["--mode", "amp=bf16"], ["--mode", "channels_last+bf16"]]
+    (eager,), (mixed,), (half,) = (
+        json.loads(CliRunner().invoke(main, [*words, *mode]).stdout) for mode in modes
+    )
+
+    assert (mixed["mode"], half["mode"]) == ("amp=bf16", "channels_last+bf16")
+    assert eager["macs"] == mixed["macs"] == half["macs"]
+    assert half["memory_peak_bytes"] < 0.6 * eager["memory_peak_bytes"]
+    # Weights in float32, and a copy of each in bfloat16.
+    assert mixed["memory"]["params"] == eager["memory"]["params"] == 2 * half["memory"]["params"]
+    assert mixed["activation_peak_bytes"] > half["memory"]["params"]

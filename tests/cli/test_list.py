@@ -8,7 +8,7 @@ from cnnbench import catalogue
 
 
 def test_the_columns_are_names_family_task_year_input_and_numbers(cnnbench_cli) -> None:
-    header = cnnbench_cli("list", "lenet").stdout.splitlines()[0]
+    header = cnnbench_cli("list", "lenet", "--wide").stdout.splitlines()[0]
 
     words = ["name", "family", "task", "year", "input", "params", "MACs", "top-1", "%", "paper"]
     assert header.split() == words
@@ -24,7 +24,7 @@ def test_the_count_stands_below(cnnbench_cli) -> None:
     text = cnnbench_cli("list", "resnet*").stdout
 
     number = len(catalogue.select(["resnet*"]))
-    assert text.splitlines()[-1] == f"{number} architectures"
+    assert f"{number} architectures" in text.splitlines()
     assert number > 3
 
 
