@@ -220,7 +220,7 @@ def _mark(
 ) -> str:
     data = "".join(f' data-{name}="{text(value)}"' for name, value in one.data)
     tip = text("\n".join(one.tip)).replace("\n", "&#10;")
-    look = " hollow" if one.hollow else ""
+    look = " hollow" * one.hollow + " spare" * one.spare
     whisker = ""
     if one.ends is not None:
         calm = " calm" if plot.calm else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import units
@@ -86,14 +86,25 @@ def _rival(fit: Fit) -> str:
 
 
 def _plot(fit: Fit, some: Sequence[Entry], best: Collection[str]) -> Points:
-    """Accuracy against latency, a mark per network; the names of those that nothing beats."""
+    """Accuracy against latency, a mark per network; the names of those that nothing beats.
+
+    Its other modes are spare: within limits, another one may be the mode to use.
+    """
     front = sorted(fit.front, key=_seconds)
     ahead = {one.record.id for one in front}
+    shown = _one_each(fit, some)
     line = Line("front", tuple(map(_seconds, front)), tuple(map(_top1, front)))
     return Points(
         PlotAxis("latency of a call, ms", log=True, scale=1e3),
         PlotAxis("ImageNet top-1, %"),
-        tuple(_point(one, best, front=one.record.id in ahead) for one in _one_each(fit, some)),
+        (
+            *(_point(one, best, front=one.record.id in ahead) for one in shown),
+            *(
+                replace(_point(one, best, front=False), spare=True)
+                for one in some
+                if all(one is not other for other in shown)
+            ),
+        ),
         (line,) if front else (),
         groups=(_FRONT, _REST),
         grey=_REST,

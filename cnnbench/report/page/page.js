@@ -181,7 +181,7 @@ class Pins {
   // A name beside the marks that have none.
   labels() {
     for (const old of document.querySelectorAll(".label.pinned")) old.remove();
-    for (const mark of document.querySelectorAll("#accuracy .m.pin, #strips .m.pin")) {
+    for (const mark of document.querySelectorAll("#accuracy .m.pin:not(.spare), #strips .m.pin")) {
       const svg = mark.ownerSVGElement, circle = mark.querySelector("circle");
       const named = [...svg.querySelectorAll(".wide .label")];
       if (named.some((one) => one.dataset.n === mark.dataset.n)) continue;
@@ -239,7 +239,8 @@ class Budget {
     plot.marks = [...plot.querySelectorAll("[data-t]")].map((element) => {
       const { n, o, t, a, m, p, b, w, tip } = element.dataset;
       const number = (value) => (value === undefined ? undefined : Number(value));
-      return { element, n, o, t: number(t), a: number(a), m: number(m), p: number(p), b, w, tip };
+      const spare = element.classList.contains("spare");
+      return { element, spare, n, o, t: number(t), a: number(a), m: number(m), p: number(p), b, w, tip };
     });
     const area = plot.querySelector(".area");
     const line = document.createElement("div");
@@ -284,7 +285,7 @@ class Budget {
       plot.hidden = plot.dataset.setting !== setting || mode !== limits.o;
       if (!plot.hidden) this.dim(plot, limits);
     }
-    const mine = this.plots.filter((one) => one.dataset.setting === setting && one.dataset.mode);
+    const mine = this.plots.filter((one) => one.dataset.setting === setting && !one.dataset.mode);
     const some = mine.flatMap((one) => one.marks).filter((one) => within(one, limits));
     for (const cards of this.cards) {
       cards.hidden = cards.dataset.setting !== setting;
@@ -298,10 +299,14 @@ class Budget {
 
   dim(plot, limits) {
     const out = new Set();
+    const chosen = new Map(fitting(plot.marks.filter((one) => within(one, limits)))
+      .map((one) => [one.n, one]));
     for (const one of plot.marks) {
-      const away = !within(one, limits);
+      const away = !within(one, limits), use = chosen.get(one.n);
+      const hidden = use === undefined ? one.spare : use !== one;
       one.element.classList.toggle("out", away);
-      if (away) out.add(one.n);
+      one.element.classList.toggle("spare", hidden);
+      if (!one.spare && (away || hidden)) out.add(one.n);
     }
     for (const label of plot.querySelectorAll(".label")) {
       label.classList.toggle("out", out.has(label.dataset.n));

@@ -54,6 +54,7 @@ class PlotPoint:
         label: written beside it, for the few that readers look for.
         hollow: drawn as a ring: it rests on one round.
         data: names and values for the page's script.
+        spare: not shown until the script finds that it stands in for another.
     """
 
     x: float
@@ -66,6 +67,7 @@ class PlotPoint:
     label: str = ""
     hollow: bool = False
     data: tuple[tuple[str, str], ...] = ()
+    spare: bool = False
 
     @property
     def ends(self) -> tuple[float, float] | None:

@@ -98,7 +98,8 @@ def _points(plot: Points) -> Figure:
             legend.append((mark, line.name))
         else:
             _write(axes, xs[0], ys[0], line.name)
-    groups = plot.painted
+    seen = [(group, n, [one for one in some if not one.spare]) for group, n, some in plot.painted]
+    groups = [shown for shown in seen if shown[-1]]
     for group, number, some in groups:
         legend.append((_group(axes, plot, some, number), group))
         if plot.joined and len(groups) > _LEGEND:
