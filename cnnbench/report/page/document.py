@@ -109,8 +109,12 @@ def _is_off(column: Column, table: Table) -> bool:
 
 
 def _columns(table: Table) -> str:
-    """Rules that name the cells of a card on a phone, and that hide a column."""
-    rules = []
+    """Rules that name the cells of a card on a phone, align numbers, and hide a column."""
+    rules = [
+        f"#all td:nth-child({number}){{text-align:right}}"
+        for number, column in enumerate(table.columns, 1)
+        if cells.numeric(column)
+    ]
     for number, column in enumerate(table.columns, 1):
         rules.append(
             f"@media screen and (max-width:640px){{#all td:nth-child({number})::before"
