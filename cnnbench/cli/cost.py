@@ -56,7 +56,8 @@ Examples:
 @click.option("--cross-check", "rows", flag_value="crosschecks",
               help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
-@click.option("--sort", metavar="COLUMN", help="Sort layers or operators by a column.")
+@click.option("--sort", metavar="[-]COLUMN",
+              help="Sort layers or operators; numbers, and with - text, descending.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows.")
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
 @click.option("--footer", is_flag=True, help="Close with the sizes that torchinfo prints.")

@@ -31,6 +31,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(as_json: bool, who: str) -> None:
     """Say what this machine offers, and what will spoil a measurement.

@@ -328,11 +328,12 @@ def _ordered(
     rows: Sequence[Row], columns: Columns[Row], sort: str | None, top: int | None
 ) -> Sequence[Row]:
     if sort is not None:
-        by = dict(columns)[_named(sort, [column for column, _ in columns])]
+        name = sort.removeprefix("-")
+        by = dict(columns)[_named(name, [column for column, _ in columns])]
         numbers = all(isinstance(by(row), (int, float, type(None))) for row in rows)
         # Numbers from large to small, because that is what one looks for; text as in a dictionary.
         rows = sorted(rows, key=lambda row: (by(row) or 0) if numbers else str(by(row)),
-                      reverse=numbers)  # fmt: skip
+                      reverse=numbers or name != sort)  # fmt: skip
     return rows if top is None else rows[:top]
 
 

@@ -23,8 +23,8 @@ def overview(found: Sequence[Series]) -> Table:
     kind = metric.kind if metric is not None else "number"
     columns = (
         Column("spec", "spec"),
-        Column("runs", "runs", "whole"),
-        Column("first", "first", kind),
+        Column("runs", "runs", "whole", detail=1),
+        Column("first", "first", kind, detail=2),
         Column("last", "last", kind),
         Column("change", "last/first", "change"),
         Column("steps", "steps", "whole"),

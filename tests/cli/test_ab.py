@@ -17,6 +17,7 @@ from cnnbench.errors import WorkerDied
 from cnnbench.report import FORMATS
 from cnnbench.runner.ab import session
 from cnnbench.runner.fake import FakeWorker
+from tests import made
 from tests.made import commit, repository
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def test_a_side_that_fails_leaves_the_others_judged(ab, monkeypatch) -> None:
     assert "unchanged" in result.stdout
     assert (
         "alexnet/inference-b1-3x224x224/eager/cpu-t1: latency: failed, head: build: the worker"
-        in result.stdout
+        in made.flat(result.stdout)
     )
     failed = {r.id.split("/")[0]: r.failure for r in store.read(Path("out/head")).records}
     assert failed["alexnet"].kind == "died"
@@ -157,7 +158,7 @@ def test_whatever_happens_to_a_worker_is_exit_code_3(ab, model: str) -> None:
     result = ab("lenet", model)
 
     assert result.exit_code == 3
-    assert "head: build: " in result.stdout
+    assert "head: build: " in made.flat(result.stdout)
 
 
 def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
@@ -168,7 +169,7 @@ def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
     result = ab(*words, "--strict")
     assert result.exit_code == 4
     assert "inconclusive" in result.stdout
-    assert "the interval is too wide" in result.stdout
+    assert "the interval is too wide" in made.flat(result.stdout)
 
 
 def test_revisions_are_named_with_their_commits(ab, repo: Path) -> None:
@@ -314,7 +315,7 @@ def test_a_neighbour_and_what_it_cost_stand_beside_the_verdict(ab, monkeypatch) 
         return replace(finish(*words), waited=2, off_cpu=0.25)
 
     monkeypatch.setattr(session, "_outcome", waited)
-    result = ab("eager", "eager", "--models", "lenet")
+    result = ab("eager", "eager", "--models", "lenet", "--wide")
 
     assert "the time spent waiting for it is excluded (2 of" in result.stdout
     assert "no core" in result.stdout
