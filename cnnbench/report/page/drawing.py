@@ -86,7 +86,7 @@ class _Scale:
         for steps in ((1, 2, 5), (1, 3), (1,)):
             some = [step * 10.0**power for power in powers for step in steps]
             inside = [value for value in some if low <= value <= high]
-            if len(inside) <= 8:
+            if len(inside) <= 9:
                 break
         return inside if len(inside) >= 3 else _linear(low, high)
 
