@@ -95,7 +95,7 @@ def html(page: Document) -> str:
         off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
         downloads=[_download(name, text) for name, text in page.downloads.items()],
         style=_source(loader, "page.css"),
-        script=_source(loader, "page.js"),
+        script="".join(_source(loader, name) for name in ("limits.js", "page.js")),
     )
 
 
