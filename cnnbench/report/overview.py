@@ -195,7 +195,7 @@ def _without_empty(columns: Sequence[Column], rows: Sequence[tuple[str, ...]]) -
 
 
 def _of_modes(network: _Network) -> Table:
-    """Of a single network a row per mode."""
+    """A row per mode, for a single network."""
     rows = [
         (
             _mode(one.record), marks.time(one), network.gain(one), _peak_of(one),
