@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 import pytest
 
+from cnnbench.facts import Check
 from cnnbench.report import page
 from cnnbench.report.page import context, palette
 from cnnbench.report.page.sections import SECTIONS, sections
@@ -262,6 +263,61 @@ def test_a_speed_up_that_is_not_sure_stands_in_brackets(eager, noisy) -> None:
 
     assert [one.text for one in heat.squares] == ["1.0", "(2.0)"]
     assert "2.00x [" in heat.squares[1].tip[2]
+
+
+def test_a_strip_per_mode_counts_where_it_pays(everything, eager, noisy) -> None:
+    ((title, strip),) = section(everything, "strips").plots
+    ((vague, _),) = section(of(eager, noisy), "strips").plots
+
+    assert title == "compile: pays 4 · costs 0 · unknown 0"
+    assert [one.y for one in strip.points] == pytest.approx([30 / 18] * 4)
+    assert (strip.lines[0].ys, strip.x.ranks) == ((1.0, 1.0), True)
+    assert vague.endswith(": pays 0 · costs 0 · unknown 1")
+
+
+def test_a_strip_of_thousands_draws_the_ends_and_equal_steps() -> None:
+    modes = (("eager", 10.0), ("compile", 5.0))
+    found = of(
+        *(named(f"net{n}", mode, time + n / 1e3) for n in range(900) for mode, time in modes)
+    )
+
+    ((title, strip),) = section(found, "strips").plots
+
+    assert title.startswith("compile: pays 900 ")
+    assert len(strip.points) == 400
+    assert {strip.points[0].x, strip.points[-1].x} == {0.0, 899.0}
+
+
+def test_a_mode_whose_outputs_are_all_wrong_has_no_strip() -> None:
+    wrong = named("net", "compile", 5, check=Check("wrong", 1.0, 1e-7, 1.0))
+    found = of(named("net", "eager", 10), wrong)
+
+    assert not [one for one in sections(found)[0] if one.name == "strips"]
+
+
+def test_the_rows_with_the_largest_gains_come_first() -> None:
+    times = (("slow", 9.0), ("fast", 2.0), ("middle", 5.0))
+    found = of(*(named(model, mode, time) for model, gain in times
+                 for mode, time in (("eager", 10.0), ("compile", gain))))  # fmt: skip
+
+    ((_, heat),) = section(found, "speedups").plots
+
+    assert heat.rows == ("fast", "middle", "slow")
+
+
+def test_the_summary_begins_with_the_verdicts_of_a_comparison(eager) -> None:
+    found = [
+        context.PageChange(made.EAGER, "latency", Estimate(1.2, 1.1, 1.3), "regression"),
+        *[context.PageChange(made.EAGER, "params", Estimate(1.0, 1.0, 1.0), "unchanged")] * 2,
+    ]
+
+    text = page.render(of(eager), summary(of(eager)), (), found)
+
+    first, second = Reader(text).texts["li"][:2]
+    assert first == f"Compared with the older run, 1 regression: {made.EAGER} latency 1.20x."
+    assert second == "Compared with the older run, 2 unchanged."
+    drawn = context.changes(found).plots[0][1]
+    assert drawn.y.rows == (f"latency: {made.EAGER}",)
 
 
 def test_the_lab_is_a_heat_map_of_its_own(everything) -> None:

@@ -67,9 +67,9 @@ _MOST_STRIPS, _MOST_MARKS = 8, 400
 def strips(found: Sequence[Entry]) -> Section | None:
     """A strip per mode: its speed-ups in order, and in how many workloads it pays."""
     modes = answers.by_mode(one for one in found if not _of_lab(one))
-    if not modes:
+    told = [(one, pairs) for one in modes if (pairs := _told(one))]
+    if not told:
         return None
-    told = [(one, _told(one)) for one in modes]
     name = answers.names([entry for _, pairs in told for entry, _ in pairs])
     columns = (Column("mode", "mode"), Column("workload", "workload"), _RATIO,
                Column("pay", "does it pay"))  # fmt: skip
