@@ -328,7 +328,9 @@ OTHERS: Mapping[str, Other] = {
     "(cnnbench run --modes …)": Other((), "test_modes_that_advice_names_can_be_run"),
     "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
-    "{} {}; install it with: pip install {}": Other((), "test_what_is_to_be_installed_is_declared"),
+    "pictures need {}; install it with: pip install": Other(
+        (), "test_what_is_to_be_installed_is_declared"
+    ),
     "raise --timeout": Other(("conv", "selftest"), "the fake worker hangs for networks alone"),
     # What a table says about times: they are measured again, with another command line.
     "(--wait 10m)": Other(_MEASURING, "how quiet a machine is cannot be commanded"),

@@ -25,6 +25,7 @@ from cnnbench.report import (
 )
 from cnnbench.report.budget import fits
 from cnnbench.report.overview import opening
+from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling as curves
 from cnnbench.report.selection import Selection, explained, keep
@@ -154,7 +155,7 @@ def command(
             table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
             table = explained(table, found, kept, condition)
         else:
-            table = rows_of(found, selection, people=view.kind in FOR_PEOPLE or view.kind in PAGES)
+            table = _rows(found, selection, view.kind)
         if view.kind in PAGES:
             view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
         else:
@@ -249,6 +250,12 @@ def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChang
     return comparison.changes(
         [gate.judge(gate.compare(old, gate.side_of(run)), limits) for run in runs]
     )
+
+
+def _rows(found: Sequence[Entry], selection: Selection, kind: str) -> Table:
+    if kind in PAGES:
+        return measurements(found, selection)
+    return rows_of(found, selection, people=kind in FOR_PEOPLE)
 
 
 def _pivot(found: Sequence[Entry], field: str, metric: str) -> Table:

@@ -145,16 +145,20 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
+    modes = {entry.record.spec.mode.text for entry in found}
+    fine = sum(1 for entry in found if entry.record.failure is None)
+    yield Sentence(
+        f"{measured(found)} in {units.number(len(modes), 'mode')}:"
+        f" {units.number(len(found), 'spec')}, {fine} of them measured."
+    )
+
+
+def measured(found: Sequence[Entry]) -> str:
+    """How many networks and convolutions there are."""
     models = {(work.model, work.is_layer) for one in found if (work := one.record.spec.workload)}
     lab = sum(layer for _, layer in models)
     counted = [(len(models) - lab, "network"), (lab, "convolution")]
-    what = " and ".join(units.number(count, noun) for count, noun in counted if count)
-    modes = {entry.record.spec.mode.text for entry in found}
-    measured = sum(1 for entry in found if entry.record.failure is None)
-    yield Sentence(
-        f"{what} in {units.number(len(modes), 'mode')}:"
-        f" {units.number(len(found), 'spec')}, {measured} of them measured."
-    )
+    return " and ".join(units.number(count, noun) for count, noun in counted if count)
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -298,11 +302,12 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
             )
 
 
-_USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
+# What a run is good for -> how a reader should take it.
+USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
 
 
 def _usability(found: Sequence[Entry]) -> Iterable[Sentence]:
-    marks = [_USABILITY[one.use] for one in usability.by_run(found).values()]
+    marks = [USABILITY[one.use] for one in usability.by_run(found).values()]
     for line, mark in zip(usability.lines(found), marks, strict=True):
         yield Sentence(f"{line[:1].upper()}{line[1:]}.", mark)
 

@@ -114,13 +114,16 @@ def _tests(text: str) -> list[tuple[Condition, Cell]]:
     return [(one, table[one.column]) for one in conditions]
 
 
-def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
+def view(
+    found: Sequence[Entry], wanted: Selection, *, people: bool, also: Sequence[str] = ()
+) -> Table:
     """The table that a selection of the entries makes.
 
     Args:
         found: all entries.
         wanted: what to show of it.
         people: intervals beside numbers and what all rows share above them; otherwise tidy.
+        also: columns beyond those that the format shows by itself, where a row has a value.
 
     Raises:
         UsageError: not a filter.
@@ -128,7 +131,7 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     """
     rows, groups = chosen_rows(found, wanted)
     if not wanted.columns:
-        table = (summary if people else tidy)(rows)
+        table = _beside((summary if people else tidy)(rows), rows, also)
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
@@ -138,6 +141,22 @@ def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
     if people:
         table = explained(table, found, rows, wanted.filter)
     return replace(table, groups=groups)
+
+
+def _beside(table: Table, rows: Sequence[Entry], names: Sequence[str]) -> Table:
+    """The table with more columns, behind those that compare times; none without a value."""
+    have = [column.name for column in table.columns]
+    more = chosen(rows, _distinct([name for name in names if name not in have], people=True))
+    keep = [n for n in range(len(more.columns)) if any(row[n] is not None for row in more.rows)]
+    at = have.index("speedup") + 1 if "speedup" in have else len(have)
+    return replace(
+        table,
+        columns=(*table.columns[:at], *(more.columns[n] for n in keep), *table.columns[at:]),
+        rows=tuple(
+            (*row[:at], *(extra[n] for n in keep), *row[at:])
+            for row, extra in zip(table.rows, more.rows, strict=True)
+        ),
+    )
 
 
 def chosen_rows(

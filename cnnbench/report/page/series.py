@@ -12,6 +12,7 @@ from cnnbench.report import csv
 from cnnbench.report import history as shown
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.document import Document, html
+from cnnbench.report.page.heading import Heading
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def page(found: Sequence[Series]) -> str:
     )
     return html(
         Document(
-            title=f"cnnbench: {name} over runs",
+            heading=Heading(f"{name} over runs"),
             sentences=sentences,
             # Its notes are the sentences.
             table=replace(overview, notes=()),
