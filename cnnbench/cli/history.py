@@ -80,8 +80,9 @@ def command(
     if view.kind == _PAGE:
         view.write(page.over_runs(found))
         return
-    every = points or view.kind in {"csv", "json"}
-    view.write(render((shown.points if every else shown.overview)(found), view.kind))
+    exact = view.kind in {"csv", "json"}
+    table = shown.points(found, exact=exact) if points or exact else shown.overview(found)
+    view.write(render(table, view.kind))
 
 
 def _runs(places: Iterable[Path]) -> list[Path]:
