@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -91,8 +92,15 @@ def _say(text: str, *, quiet: bool) -> None:
 
 
 @contextmanager
-def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+def interruptible(
+    progress: Progress, path: Path, resuming: str | None = None
+) -> Iterator[Progress]:
     """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
+
+    Args:
+        progress: to close in the end.
+        path: the directory.
+        resuming: with what options it is resumed already, a blank before each.
 
     Raises:
         Interrupted: by the user.
@@ -100,17 +108,17 @@ def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
     try:
         yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted{_continue(path)}") from None
+        raise Interrupted(f"interrupted{_continue(path, resuming)}") from None
     finally:
         progress.close()
 
 
-def _continue(path: Path) -> str:
+def _continue(path: Path, resuming: str | None) -> str:
     """How to go on with a run, if it has begun; from its file, so models may need permission."""
     if not (path / store.MANIFEST).exists():
         return ""
-    allow = trust.options(store.planned(path), path)
-    return f"; continue with: cnnbench run --resume {path}{allow}"
+    options = trust.options(store.planned(path), path) if resuming is None else resuming
+    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{options}"
 
 
 def refuse_failed(stored: StoredRun) -> None:
