@@ -111,14 +111,19 @@ def cost(
     """Count a module, its loss only where one was ``counted``; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), objects.copies_are_no_leaves():
-        return analysis.analyze(
-            objects.shaped(module, given, 0),
-            *given,
-            phase=work.phase,
-            optimizer=work.optimizer,
-            real=real,
-            loss=work.objective(0) if counted else None,
-        )
+        try:
+            return analysis.analyze(
+                objects.shaped(module, given, 0),
+                *given,
+                phase=work.phase,
+                optimizer=work.optimizer,
+                real=real,
+                loss=work.objective(0) if counted else None,
+            )
+        except CnnbenchError as error:
+            if hint := objects.hint(given):
+                raise UsageError(f"{error}{hint}") from error
+            raise
 
 
 def _players(
@@ -138,7 +143,8 @@ def _players(
         except Exception as error:
             if not players and spec is specs[-1]:
                 told = str(error) if isinstance(error, CnnbenchError) else said(error)
-                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}") from error
+                hint = own.hint
+                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}{hint}") from error
             own_error = isinstance(error, CnnbenchError)
             word = "unsupported" if own_error else "error"
             failures[spec.id] = Failure(phases[-1], word, said(error))

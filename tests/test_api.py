@@ -211,3 +211,20 @@ def test_several_optimizers_are_several_specs_and_inference_has_none(tmp_path) -
     assert [record.spec.workload.id for record in found.records] == [
         "lenet/inference-b1-3x32x32", "lenet/training-b1-3x32x32", "lenet/training-adam-b1-3x32x32",
     ]  # fmt: skip
+
+
+def own_loss(output, inputs):
+    return output.sum()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"phase": "training", "loss": own_loss}, r"^loss: .* write 'tests\.test_api:own_loss'"),
+        ({"phase": "training", "loss": lambda out: out}, r"write 'package\.module:function'"),
+        ({"input_factory": own_loss}, r"^input_factory: .*does not reach worker processes"),
+    ],
+)
+def test_what_workers_cannot_get_says_what_to_write(more, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        cnnbench.run("lenet", executor="fake", **more)

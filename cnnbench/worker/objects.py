@@ -105,6 +105,13 @@ def _copied(given: Given) -> Given:
     return Given(*pytree.tree_map(twin, given))
 
 
+def hint(given: Given) -> str:
+    """What to try if a module does not take its inputs; empty if nothing suggests itself."""
+    if not any(isinstance(one, dict) for one in given.args):
+        return ""
+    return "; a dict was given as one input: kwargs=... passes its entries by name"
+
+
 def training_note(module: nn.Module, work: Work) -> tuple[str, ...]:
     """The command puts every network into evaluation mode for inference, and so do we."""
     if work.phase != "inference" or not any(part.training for part in module.modules()):
@@ -171,6 +178,11 @@ class Own:
         self.cost: Cost | None = None
         self.notes: tuple[str, ...] = ()
         self.no_reference = ""
+
+    @property
+    def hint(self) -> str:
+        """What to try if the module does not take its inputs."""
+        return hint(self._given)
 
     def step(self, spec: Spec) -> build.Step:
         """A step on a copy of the module and of its inputs."""
