@@ -48,7 +48,7 @@ def extent(job: Job) -> str:
     return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
-def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:
+def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> str:
     """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
 
     Args:
@@ -56,6 +56,9 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         who: measures.
         wait: seconds at most until it is quiet; ``None`` does not wait.
         quiet: say nothing.
+
+    Returns:
+        What is wrong with the machine; empty if nothing is.
     """
     # A CUDA device is fed by one thread.
     threads = max((one.threads if one.device.kind == "cpu" else 1 for one in specs), default=1)
@@ -65,6 +68,7 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         # Who has waited needs no advice to wait.
         advice = f"; {found.fix}" if wait is None else ""
         _say(f"{waited}{found.what}{advice}", quiet=quiet)
+    return "" if found is None else found.what
 
 
 def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
