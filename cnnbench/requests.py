@@ -129,10 +129,14 @@ class Describe(Request[Environment], task="describe"):
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a model takes: the shape of one sample; its smallest height and width, if known."""
+    """What a model takes: the shape of one sample; its smallest height and width, if known.
+
+    ``assumed`` says that nobody has told the shape of this network of the user's.
+    """
 
     input: tuple[int, ...]
     min_size: int | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures import sources
 from cnnbench.architectures.meta import on_meta
-from cnnbench.asking import INPUT_FACTORY
-from cnnbench.axes import sample_shape
+from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.axes import assumed, sample_shape
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.named import AUTO
@@ -41,7 +41,15 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
         first = inputs.made(architecture, workload, 0).tensors[0]
         architecture = replace(architecture, input=tuple(first.shape[1:]) or (1,), min_size=None)
     _refuse_other_than_modules(architecture, workload)
-    talk.answer(Accepted(architecture.input, architecture.min_size))
+    talk.answer(
+        Accepted(architecture.input, architecture.min_size, _assumed(architecture, request))
+    )
+
+
+def _assumed(architecture: Architecture, request: requests.ModelRequest[Any]) -> bool:
+    """Whether the shape is only a guess: of a builder of the user's, with none told."""
+    told = request.shape is not None or {INPUTS, INPUT_FACTORY} & {*request.settings}
+    return architecture.family == sources.USERS and not told
 
 
 def find_code(request: requests.FindCode, talk: Talk) -> None:
@@ -114,6 +122,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error
+    if _assumed(architecture, request):
+        found = replace(found, assumptions=(assumed(workload), *found.assumptions))
     report = found.report(rows=request.rows)
     if request.crosscheck:
         talk.enter("cross-check")
