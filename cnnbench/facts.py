@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 
 from cnnbench.errors import SchemaError
 
+# Said of the cost of a network that read values, as control flow does, where real ones were used.
+BRANCH = "counted for the branch that these values took"
+
 
 @dataclass(frozen=True)
 class Structure:

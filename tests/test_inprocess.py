@@ -273,7 +273,7 @@ def squared(output: torch.Tensor, inputs: object) -> torch.Tensor:
     ("loss", "said"),
     [
         (None, "cross entropy"),
-        ("mse", "MSE"),
+        ("mse", "MSE against random numbers"),
         (squared, "squared"),
         (lambda output: output.sum(), "<lambda>"),
     ],

@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 from cnnbench.analysis import layers, memory, untouched
 from cnnbench.analysis.arguments import tensors_in, twins
+from cnnbench.analysis.dynamic import ASSUMED, SCALAR
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
 from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
 from cnnbench.errors import UsageError
+from cnnbench.facts import BRANCH
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
@@ -196,19 +199,28 @@ def _uncounted(recording: Recording) -> dict[str, int]:
 def _assumptions(
     module: nn.Module, inference: Recording, *, real: bool, frozen: str | None
 ) -> tuple[str, ...]:
-    sentences = []
+    sentences = [*(_by_values(inference) if real else ())]
     if inference.assumed:
         names = ", ".join(sorted(inference.assumed))
-        if real:
-            sentences.append(f"results of {names} depend on values: counts hold for this input")
-        else:
-            sentences.append(
-                f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
-                "or False for every value that is read; macs is the static part"
-            )
+        sentences.append(
+            f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
+            "or False for every value that is read; macs is the static part"
+        )
+    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+        sentences.append("scripted: its layers cannot be told apart")
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     return (*sentences, *_left_out(untouched.count_hooks(module)))
+
+
+def _by_values(inference: Recording) -> Iterator[str]:
+    """What real tensors decided, so that other values may give other counts."""
+    ran = {row.plan.name: row.plan.operator for row in inference.rows}
+    if SCALAR in ran:
+        yield BRANCH
+    names = sorted(ran[name] for name in ASSUMED.keys() & ran.keys())
+    if names:
+        yield f"results of {', '.join(names)} depend on values: counts hold for this input"
 
 
 def _left_out(hooks: int) -> tuple[str, ...]:

@@ -286,6 +286,10 @@ def out(usual: str | None = "results/TIME-ID") -> Decorator:
                         help=f"Run directory.{default}")  # fmt: skip
 
 
+# What else the formats are called.
+_ALSO = {"text": "table"}
+
+
 def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
     """``--format``, ``--output`` and, where there is JSON, ``--json``; the command gets a ``view``.
 
@@ -308,6 +312,7 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         )
 
     def make(given: dict[str, Any]) -> View:
+        given |= {"kind": _ALSO.get(given["kind"], given["kind"])}
         kind = "json" if given.get("as_json") else given["kind"]
         source = click.get_current_context().get_parameter_source("kind")
         if kind != given["kind"] and source is ParameterSource.COMMANDLINE:

@@ -145,6 +145,7 @@ class Passes:
         try:
             request = CountCost.planned(members[0].spec, self._plan)
             shared.cost = ask(self._pool, request, self._plan.timeout)
+            shared.notes += shared.cost.doubts
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
 

@@ -89,16 +89,16 @@ def fits(request: requests.Fits, talk: Talk) -> None:
 
 
 def _refuse_other_than_modules(architecture: Architecture, workload: Workload) -> None:
-    """Raise early if a factory does not return a module.
+    """Raise early if a factory raises, or does not return a module.
 
-    Any other error belongs in the rows of its specs.
+    What cannot be built on the meta device may still be built: only the second error counts.
     """
     try:
         on_meta(build.made, architecture, workload)
     except CnnbenchError:
         raise
-    except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
-        return
+    except BaseException:  # noqa: BLE001 - it is the user's code
+        build.made(architecture, workload)
 
 
 def report_cost(request: requests.ReportCost, talk: Talk) -> None:

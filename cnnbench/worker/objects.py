@@ -225,7 +225,7 @@ class Own:
             except Exception as error:  # noqa: BLE001 - an optional figure stops nothing
                 self.notes = (f"static cost not known: {said(error)}",)
             else:
-                self.notes = ()
+                self.notes = self.cost.doubts
                 return
 
     def _analysis(self, *, real: bool) -> analysis.Analysis:

@@ -76,3 +76,31 @@ def test_cost_tells_it_too(cnnbench_process) -> None:
 
     assert f"mynets:plain: {SAID}\n" in without.out, without.err
     assert "assumed" not in with_one.out
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("networks")
+def test_a_scripted_network_says_why_its_layers_hold_nothing(cnnbench_process) -> None:
+    done = cnnbench_process("cost", "mynets:scripted", "--layers", "--input", "3x8x8")
+    plain = cnnbench_process("cost", "mynets:plain", "--layers", "--input", "3x8x8")
+
+    assert done.out.count("scripted: its layers cannot be told apart") == 1, done.err
+    assert "scripted" not in plain.out
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("networks")
+def test_a_branch_that_values_decide_is_told(cnnbench_process) -> None:
+    words = ("--input", "3x8x8", "--device", "cpu", "--threads", "1", "--quiet", "--modes", "eager")
+    counted = cnnbench_process("cost", "mynets:Branches", "--real", "--input", "3x8x8")
+    run = cnnbench_process("run", "--models", "mynets:Branches", *words, "--rounds", "1")
+    plain = cnnbench_process("cost", "mynets:plain", "--real", "--input", "3x8x8")
+    code = (
+        "import torch, cnnbench, mynets; found = cnnbench.measure(mynets.Branches(),"
+        " torch.randn(1, 3, 8, 8), rounds=1, slices=1, slice_seconds=0.01); print(found)"
+    )
+    measured = cnnbench_process(code=code)
+
+    for done in (counted, run, measured):
+        assert "counted for the branch that these values took" in done.out, done.err
+    assert "branch" not in plain.out
