@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import version
 
 if TYPE_CHECKING:
-    from cnnbench.api import Results, cost, load, measure, run
+    from cnnbench.api import cost, load, measure, run
     from cnnbench.errors import (
         CnnbenchError,
         Incomparable,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         WorkerRaised,
         WorkerTimeout,
     )
+    from cnnbench.results import Results
 
 __version__ = version.VERSION
 
@@ -58,14 +59,15 @@ __all__ = [
     "run",
 ]
 
-_OF_THE_API = {"Results", "cost", "load", "measure", "run"}
+_HOMES = dict.fromkeys(("cost", "load", "measure", "run"), "cnnbench.api")
+_HOMES["Results"] = "cnnbench.results"
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name on first use (PEP 562), so that importing the package costs nothing."""
     if name not in __all__:
         raise AttributeError(f"module 'cnnbench' has no attribute '{name}'")
-    home = "cnnbench.api" if name in _OF_THE_API else "cnnbench.errors"
+    home = _HOMES.get(name, "cnnbench.errors")
     return getattr(importlib.import_module(home), name)
 
 

@@ -4,82 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from dataclasses import dataclass
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, store
+from cnnbench.bar import Bar
+from cnnbench.costs import refuse_uncountable
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
-from cnnbench.report import FOR_PEOPLE, render
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.results import Results
 from cnnbench.runner import campaign
-from cnnbench.spec import OPTIMIZERS, Optimizer, Phase
-from cnnbench.store import StoredRun
+from cnnbench.spec import OPTIMIZERS, Device, Mode, Optimizer, Phase
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    import pandas as pd
-
     from cnnbench.analysis import Analysis
     from cnnbench.asking import Asking
-    from cnnbench.record import Record
-    from cnnbench.report.table import Entry
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
-
-
-@dataclass(frozen=True)
-class Results:
-    """Records of one or more runs, and their tables.
-
-    Attributes:
-        runs: as they were read from disk.
-    """
-
-    runs: tuple[StoredRun, ...]
-
-    @property
-    def records(self) -> tuple[Record, ...]:
-        """Every record, run after run."""
-        return tuple(record for run in self.runs for record in run.records)
-
-    @property
-    def entries(self) -> list[Entry]:
-        """Every record with its context."""
-        return entries(self.runs)
-
-    def frame(self) -> pd.DataFrame:
-        """One tidy row per spec; columns as in the CSV report."""
-        from cnnbench.report.pivot import frame
-
-        return frame(self.entries)
-
-    def pivot(self, field: str = "mode", metric: str = "latency") -> str:
-        """Markdown with one row per workload and one column per value of ``field``."""
-        from cnnbench.report.pivot import pivot
-
-        return render(pivot(self.entries, field, metric), "markdown")
-
-    def report(self, kind: str = "table") -> str:
-        """The report in a format: ``table``, ``markdown``, ``latex``, ``csv`` or ``json``."""
-        view = summary if kind in FOR_PEOPLE else tidy
-        return render(view(self.entries), kind)
-
-    def __str__(self) -> str:
-        return self.report()
-
-
-class Silent:
-    """A watcher that says nothing."""
-
-    def working(self, what: str, done: int, total: int) -> None:
-        """Ignored."""
-
-    def finished(self, record: Record) -> None:
-        """Ignored."""
 
 
 def run(
@@ -116,7 +61,7 @@ def run(
         threads: CPU threads, one number or several; the cores this process may use if not given.
         arguments: keyword arguments of the models' builders.
         out: the run directory; a new one under ``results/`` if not given.
-        watcher: told of progress.
+        watcher: told of progress; a bar of tqdm on a terminal and in a notebook if not given.
         executor: ``process``, or ``fake`` to try things out.
         more: values of further axes (``axes.settings``), and how to measure, by fields of
             ``plan.Plan``: ``rounds`` (fresh starts of all workers), ``slices`` (turns in a round),
@@ -147,7 +92,8 @@ def run(
 def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:
     name = store.new_run_name()
     path = Path(out) if out is not None else Path("results") / name
-    return Results((campaign.start(job, path, watcher or Silent(), name),))
+    with closing(Bar()) if watcher is None else nullcontext(watcher) as told:
+        return Results((campaign.start(job, path, told, name),))
 
 
 def _held(asking: Asking, given: Any) -> Any:
@@ -294,12 +240,14 @@ def cost(
     optimizer: Optimizer = OPTIMIZERS[0],
     real: bool = False,
     loss: str | Callable[..., Any] | None = None,
+    mode: str = "eager",
     **more: Any,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
     Args:
-        module: a ``torch.nn.Module``, on any device.
+        module: a ``torch.nn.Module``, on any device; or the name of a model as ``run`` takes it,
+            counted with its own input at batch 1.
         inputs: its positional arguments; only their shapes and types are used.
         kwargs: its keyword arguments.
         phase: ``inference``, ``training`` or ``finetune``.
@@ -307,6 +255,7 @@ def cost(
         real: run a copy on the real tensors, for networks that look at values.
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
             gets a gradient.
+        mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
         more: refused, with what to write instead.
 
     Returns:
@@ -314,19 +263,24 @@ def cost(
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
-        CnnbenchError: the inputs do not fit, or an operator needs values.
+        CnnbenchError: the inputs do not fit, an operator needs values, or the mode says what
+            cannot be counted.
     """
-    if isinstance(module, str):
-        raise UsageError(
-            f"cost takes a module object, not a name; in a shell: cnnbench cost {module}"
-        )
+    chosen = Mode.parse(mode, Device().kind)
+    refuse_uncountable(chosen)
     _refuse("cost", module, more, _arguments(cost))
     from cnnbench import inprocess
 
     arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)
-    counted = loss is not None
-    found: Analysis = inprocess.cost(module, arguments, work, real=real, counted=counted)
+    found: Analysis
+    if isinstance(module, str):
+        if inputs or kwargs:
+            raise UsageError(f"'{module}' is counted with its own input; give the module itself")
+        found = inprocess.cost_of_name(module, work, mode=chosen, real=real)
+    else:
+        counted = loss is not None
+        found = inprocess.cost(module, arguments, work, mode=chosen, real=real, counted=counted)
     return found
 
 
-__all__ = ["Results", "cost", "load", "measure", "run"]
+__all__ = ["cost", "load", "measure", "run"]

@@ -23,9 +23,13 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "cnnbench.architectures"
 
 
-@dataclass(frozen=True)
+# What names of timm's models begin with; its models are a worker's business too.
+TIMM = "timm:"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
-    """One row of the catalogue.
+    """One row of the catalogue, or what timm says of a model of its own.
 
     Attributes:
         name: unique, what every command takes.
@@ -34,12 +38,16 @@ class CatalogueEntry:
         year: of the paper.
         paper: author, title or arXiv number, and the table the numbers come from.
         input: shape of one sample without the batch axis.
-        params: parameters as built by default, with every auxiliary head.
+        params: parameters as built by default, with every auxiliary head; ``None`` if not counted.
         macs: multiply-accumulates of one sample in inference, counted as ``cnnbench cost`` does; of
-            a detector the part that does not depend on how many boxes it finds.
+            a detector the part that does not depend on how many boxes it finds; ``None`` if not
+            counted.
         published_macs: what the source states of ``macs``, rounded as there; of a detector with the
             boxes that its weights found in the publisher's input. ``None`` where it states nothing.
-        top1: published ImageNet top-1 accuracy in percent.
+        top1, top5: published ImageNet accuracy in percent.
+        weights: the recipe that they belong to, by the name of its weights; ``None`` where they are
+            a paper's.
+        depth: weighted layers (convolutions, products with weights) on the longest path.
         min_size: smallest height and width the network takes.
         tags: words to select by.
         source: the package the network comes from.
@@ -48,16 +56,31 @@ class CatalogueEntry:
     name: str
     family: str
     task: str
-    year: int | None
+    year: int | None = None
     paper: str
     input: tuple[int, ...]
-    params: int
-    macs: int
-    published_macs: int | None
-    top1: float | None
-    min_size: int | None
+    params: int | None = None
+    macs: int | None = None
+    published_macs: int | None = None
+    top1: float | None = None
+    top5: float | None = None
+    weights: str | None = None
+    depth: int | None = None
+    min_size: int | None = None
     tags: tuple[str, ...]
     source: str
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What a model takes: the shape of one sample; its smallest height and width, if known.
+
+    ``assumed`` says that nobody has told the shape of this network of the user's.
+    """
+
+    input: tuple[int, ...]
+    min_size: int | None = None
+    assumed: bool = False
 
 
 @functools.cache
@@ -86,6 +109,11 @@ def entry(name: str) -> CatalogueEntry:
     if name not in rows:
         raise UnknownName("architecture", name, rows, hint="(see 'cnnbench list')")
     return rows[name]
+
+
+def is_glob(name: str) -> bool:
+    """Whether a name is a pattern."""
+    return any(mark in name for mark in "*?[")
 
 
 def _having(kind: str, word: str) -> list[str]:
@@ -124,7 +152,8 @@ def select(patterns: Iterable[str]) -> tuple[str, ...]:
 
     A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
     ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) and names
-    of entry points are no part of the catalogue and pass through as they are.
+    of entry points are no part of the catalogue and pass through as they are, timm's globs too:
+    what those select is known where timm is.
 
     Raises:
         UnknownName: a pattern selects nothing; the message suggests the closest names.

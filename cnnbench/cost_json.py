@@ -41,6 +41,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "name": one.name,
         "phase": one.phase,
         "optimizer": one.optimizer,
+        "mode": one.mode,
         "batch": one.batch,
         "input": encode(one.input),
         "params": one.params,
@@ -66,6 +67,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "assumptions": list(one.assumptions),
         "method": METHOD,
         "real": one.real,
+        "depth": one.depth,
     }
 
 

@@ -76,7 +76,7 @@ def _head(one: CostTotals) -> list[str]:
         macs += f", {units.count(one.training_macs)} MACs per training step"
     memory = one.memory
     lines = [
-        f"{one.name}, {one.phase}, batch {one.batch}, input {shapes}",
+        f"{one.name}, {one.phase}, mode {one.mode}, batch {one.batch}, input {shapes}",
         f"{units.count(one.params)} params, {units.count(one.trainable_params)} trainable",
         macs,
         f"memory peak {units.size(memory.peak)}: params {units.size(memory.params)},"

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from cnnbench.errors import UsageError
+from cnnbench.spec import Mode
+
 Shape = tuple[int, ...]
 
 
@@ -208,7 +211,8 @@ class TracedMemory:
         gradients: of trainable parameters, all of them.
         optimizer_state: resident in the steady state, from the second step on.
         activations: peak of everything else that the passes keep alive, without library scratch.
-        scratch: modelled amount by which oneDNN raises the peak on a CPU; to be added to ``peak``.
+        scratch: modelled amount by which what kernels hold inside raises the peak on a CPU; to be
+            added to ``peak``.
         peak: highest sum at any moment, all parts but scratch together.
         layer, op: where the peak occurs.
         activation_layer, activation_op: where the activation peak occurs.
@@ -241,6 +245,20 @@ class Slope:
 METHOD = "cnnbench.analysis"
 
 
+def refuse_uncountable(mode: Mode) -> None:
+    """Refuse a mode that says what no count of operators knows.
+
+    Raises:
+        UsageError: it names a compiler or an implementation of convolutions.
+    """
+    if mode.compiler != Mode().compiler or mode.implementation:
+        countable = replace(mode, compiler=Mode().compiler, implementation="")
+        raise UsageError(
+            f"mode '{mode.text}' cannot be counted: compilers and implementations decide what"
+            f" they do when they run; count mode '{countable.text}'"
+        )
+
+
 @dataclass(frozen=True)
 class CostTotals:
     """What a module and its inputs cost, known without running it; totals of the whole batch.
@@ -261,6 +279,8 @@ class CostTotals:
             the static part.
         assumptions: sentences, in order of importance.
         real: whether operators ran on real tensors.
+        depth: weighted layers (convolutions, products with weights) on the longest path.
+        mode: the mode in which it was counted, as text.
     """
 
     name: str
@@ -280,6 +300,8 @@ class CostTotals:
     slopes: tuple[Slope, ...]
     assumptions: tuple[str, ...]
     real: bool
+    depth: int
+    mode: str = "eager"
 
     @property
     def macs(self) -> int:

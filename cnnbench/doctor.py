@@ -114,7 +114,10 @@ _WAIT = "--wait 10m waits for quiet before measuring"
 # holds up the others, so that a call takes as long as the unluckiest of them.
 _HARDSHIP = {
     False: ("times a little too long, even where waiting for a core is taken out", ""),
-    True: ("times too long and wide intervals", "; with --threads 1 the waiting can be taken out"),
+    True: (
+        "times too long and wide intervals",
+        "; started anew with --threads 1, the waiting can be taken out",
+    ),
 }
 
 
@@ -128,7 +131,8 @@ def _too_many(now: CoreUse | None, threads: int) -> MachineFinding | None:
     if now is None or threads <= now.limit:
         return None
     what = f"{threads} threads share {_cores(now.limit)}, so expect long and uneven times"
-    return MachineFinding("too_many", what, f"use --threads {machine.threads_for(now.limit)}")
+    fix = f"start anew with --threads {machine.threads_for(now.limit)}"
+    return MachineFinding("too_many", what, fix)
 
 
 def _cores(count: float) -> str:

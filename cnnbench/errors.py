@@ -35,6 +35,10 @@ class CnnbenchError(Exception):
 
     exit_code = 1
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows of it: the line that is meant for people, and no traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class UsageError(CnnbenchError):
     """The request itself is wrong."""

@@ -14,6 +14,11 @@ from cnnbench.errors import SchemaError
 BRANCH = "counted for the branch that these values took"
 
 
+def doubts(assumptions: Iterable[str]) -> tuple[str, ...]:
+    """What of the assumptions of a count a reader of its record must know."""
+    return tuple(one for one in assumptions if one == BRANCH)
+
+
 @dataclass(frozen=True)
 class Structure:
     """The structure of a step: exact, without a clock, from an untimed pass in a separate process.

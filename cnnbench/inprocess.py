@@ -18,17 +18,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from cnnbench import analysis, store
+from cnnbench import analysis, architectures, store
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.facts import Check, worse
 from cnnbench.named import AUTO
 from cnnbench.record import Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
-from cnnbench.spec import Device, Spec
+from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import (
     build,
+    copies,
     environment,
+    inputs,
     modes,
     objects,
     parts,
@@ -44,6 +46,7 @@ from cnnbench.worker.inputs import Given
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from cnnbench.architectures.losses import Loss
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
     from cnnbench.spec import Optimizer, Phase
@@ -106,24 +109,66 @@ def work(phase: Phase, optimizer: Optimizer, loss: Any) -> objects.Work:
 
 
 def cost(
-    module: nn.Module, arguments: Arguments, work: objects.Work, *, real: bool, counted: bool
+    module: nn.Module,
+    arguments: Arguments,
+    work: objects.Work,
+    *,
+    mode: Mode,
+    real: bool,
+    counted: bool,
 ) -> analysis.Analysis:
     """Count a module, its loss only where one was ``counted``; see ``cnnbench.cost``."""
     given = Given(*arguments)
     with randomness.left_alone(), objects.copies_are_no_leaves():
+        shaped = objects.shaped(analysis.countable(module), given, 0)
+        if mode != Mode():
+            shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
+        loss = work.objective(0) if counted else None
         try:
-            return analysis.analyze(
-                objects.shaped(module, given, 0),
-                *given,
-                phase=work.phase,
-                optimizer=work.optimizer,
-                real=real,
-                loss=work.objective(0) if counted else None,
-            )
+            return _analysed(shaped, given, work, mode, real=real, loss=loss)
         except CnnbenchError as error:
             if hint := objects.hint(given):
                 raise UsageError(f"{error}{hint}") from error
             raise
+
+
+def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
+    """Count a model by its name; see ``cnnbench.cost``."""
+    with randomness.left_alone():
+        architecture = architectures.resolve(name)
+        workload = Workload(name, 1, architecture.input, work.phase, optimizer=work.optimizer)
+
+        def make() -> nn.Module:
+            return build.made(architecture, workload)
+
+        module = make() if real else analysis.build_on_meta(make)
+        given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+        usual = work.loss == AUTO
+        loss = build.loss_of(architecture, 0) if usual else work.objective(0)
+        return _analysed(module, given, work, mode, real=real, loss=loss)
+
+
+def _analysed(
+    module: nn.Module,
+    given: Given,
+    work: objects.Work,
+    mode: Mode,
+    *,
+    real: bool,
+    loss: Loss | None,
+) -> analysis.Analysis:
+    if mode != Mode():
+        module, given = modes.converted(mode, module, given)
+    return analysis.analyze(
+        module,
+        *given,
+        phase=work.phase,
+        optimizer=work.optimizer,
+        real=real,
+        loss=loss,
+        mode=mode.text,
+        autocast=modes.PRECISIONS[mode.precision].autocast,
+    )
 
 
 def _players(

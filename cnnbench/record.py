@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import BRANCH, Algorithm, Ceilings, Check, Reference, Structure, worst
+from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -92,11 +92,6 @@ class Cost:
     auxiliary_params: int | None = None
     macs_per_item: Mapping[str, int] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
-
-    @property
-    def doubts(self) -> tuple[str, ...]:
-        """What a reader of a record must know of its counts."""
-        return tuple(one for one in self.assumptions if one == BRANCH)
 
     @property
     def flops(self) -> int:

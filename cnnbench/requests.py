@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
+from cnnbench.catalogue import Accepted, CatalogueEntry
 from cnnbench.codec import decode, encode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
@@ -127,18 +128,6 @@ class Describe(Request[Environment], task="describe"):
     """Where workers run."""
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """What a model takes: the shape of one sample; its smallest height and width, if known.
-
-    ``assumed`` says that nobody has told the shape of this network of the user's.
-    """
-
-    input: tuple[int, ...]
-    min_size: int | None = None
-    assumed: bool = False
-
-
 @dataclass(frozen=True, kw_only=True)
 class Resolve(ModelRequest[Accepted], task="resolve"):
     """What a model outside the catalogue takes; within ``memory_limit`` bytes, if there is one."""
@@ -151,6 +140,14 @@ class FindCode(Request[bool], task="find_code"):
     """Whether there is a function ``package.module:function`` of the user's; an error if not."""
 
     name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListTimm(Request[tuple[CatalogueEntry, ...]], task="list_timm"):
+    """Models of timm that a name or glob selects; ``built``: each is built to count parameters."""
+
+    pattern: str
+    built: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,6 +176,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     Attributes:
         batch: samples.
         phase, optimizer: words of a workload.
+        mode: text of the mode in which it is counted.
         real: run on real tensors.
         rows, crosscheck: with rows per layer and operator; with what other counters say.
     """
@@ -186,6 +184,7 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
     batch: int
     phase: Phase
     optimizer: Optimizer
+    mode: str = "eager"
     real: bool = False
     rows: bool = False
     crosscheck: bool = False
@@ -373,10 +372,10 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
-    Describe, Resolve, FindCode, Fits, CountImages, CountCost, ReportCost, ComputeReference,
-    MeasureMemory, MeasureLatency, TraceStep, TimeLayers, ListPrimitives, CountLayers,
-    MeasureClock, TryBatch, ProbeCeilings, ExtractLayers, DescribeAlgorithm, CheckApplicability,
-    TakeStructure, TakeSlice, Finish,
+    Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
+    ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers, ListPrimitives,
+    CountLayers, MeasureClock, TryBatch, ProbeCeilings, ExtractLayers, DescribeAlgorithm,
+    CheckApplicability, TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 
 

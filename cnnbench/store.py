@@ -14,6 +14,7 @@ import gc
 import json
 import os
 import secrets
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +117,9 @@ class Writer:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._file)
-            raise StoreError(f"{path}: another cnnbench is writing to this run") from None
+            raise StoreError(
+                f"{path}: another cnnbench is writing to this run; wait until it has ended"
+            ) from None
         self._close_torn_line()
 
     def __enter__(self) -> Writer:
@@ -242,8 +245,9 @@ def refuse_full(path: Path) -> None:
         raise StoreError(f"{path}: {error.strerror}") from error
     if full:
         run = (path / MANIFEST).exists()
-        hint = f"continue it with cnnbench run --resume {path}, or" if run else "so"
-        holds = "another run" if (path / MANIFEST).exists() else "other files"
+        again = f"cnnbench run --resume {shlex.quote(str(path))}"
+        hint = f"continue it with {again}, or" if run else "so"
+        holds = "another run" if run else "other files"
         raise StoreError(f"{path} holds {holds}; {hint} choose another --out")
 
 

@@ -6,6 +6,7 @@ Knows the catalogue, not how anything is built or measured.
 from __future__ import annotations
 
 import itertools
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import (
+    LAYER_PREFIX,
     OPTIMIZERS,
     PHASES,
     SENSIBLE_MODES,
@@ -140,10 +142,15 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
         UnknownName: a pattern that matches nothing.
     """
     if not patterns:
-        raise UsageError("no model given; try --models quick")
+        raise UsageError("no model given; name one, a pattern, or quick")
     for name in patterns:
         if is_layer(name):
-            raise UsageError(f"'{name}' is a single layer; measure it with cnnbench conv --layer")
+            layer = name.removeprefix(LAYER_PREFIX)
+            whole = layer if layer.startswith("n") else f"n1c64h56w56-{layer}"
+            raise UsageError(
+                f"'{name}' is a single layer; measure it, with its input, by cnnbench conv"
+                f" --layer {shlex.quote(whole)}"
+            )
     return catalogue.select(patterns)
 
 

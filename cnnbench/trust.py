@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes
+from cnnbench.catalogue import TIMM
 from cnnbench.errors import UsageError
 from cnnbench.spec import Spec, is_layer
 
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 
 OPTION = "--allow"
 
-_TIMM, _IMPORTED = "timm:", "imported:"
+_IMPORTED = "imported:"
 _PATH = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _FACTORY = re.compile(rf"({_PATH}):({_PATH})", flags=re.ASCII)
 # Without the prefixes and addresses that have timm load a network from a hub or a directory.
-_OF_TIMM = rf"{_TIMM}\w[\w.-]*"
+_OF_TIMM = rf"{TIMM}\w[\w.-]*"
 _OFFERED = re.compile(rf"{_PATH}:{_PATH}|{_OF_TIMM}|\w[\w.-]*", flags=re.ASCII)
 # A text that is a choice between variants; not a path, an address or a command.
 _WORD = re.compile(r"[\w.+-]{0,64}", flags=re.ASCII)

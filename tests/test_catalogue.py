@@ -73,6 +73,34 @@ def test_an_entry_has_its_facts():
     assert "imagenet" in row.tags
 
 
+# The depth that is part of a name, or that its paper states.
+DEPTHS = {
+    **{f"vgg{depth}": depth for depth in (11, 13, 16, 19)},
+    **{f"resnet{depth}": depth for depth in (18, 34, 50, 101, 152)},
+    **{f"preact_resnet{depth}": depth for depth in (18, 34, 50, 101, 152, 200)},
+    **{f"resnet{depth}_cifar": depth for depth in (20, 32, 44, 56, 110)},
+    **{f"densenet{depth}": depth for depth in (121, 161, 169, 201)},
+    "lenet": 5, "lenet5_tanh": 5, "alexnet": 8, "alexnet_2012": 8, "zfnet": 8,
+    "googlenet": 22, "mobilenet_v1_100": 28, "wide_resnet50_2": 50, "bit_resnet152x4": 152,
+    "vit_b_16": 1 + 12 * 4 + 1,
+}  # fmt: skip
+
+
+def test_depths_are_those_of_the_names_and_papers():
+    known = {row.name: row.depth for row in catalogue.entries()}
+
+    assert {name: known[name] for name in DEPTHS} == DEPTHS
+    assert all(depth is not None and depth > 0 for depth in known.values())
+
+
+def test_an_accuracy_of_trained_weights_has_their_name_and_one_of_a_paper_has_none():
+    rows = catalogue.entries()
+
+    assert {row.source for row in rows if row.weights} == {"torchvision"}
+    assert all((row.top5 is None) == (row.weights is None) for row in rows)
+    assert all(row.top1 < row.top5 < 100 for row in rows if row.top1 and row.top5)
+
+
 def test_every_entry_is_complete():
     for row in catalogue.entries():
         assert row.family

@@ -23,7 +23,7 @@ SUMS = Totals(3, 100, 10, 40, 8, {"activation": 6})
 TOTALS = CostTotals(
     "net", "training", "sgd", 2, ((2, 3, 8, 8),), 9, 8, 7, 1, SUMS, SUMS, Totals(4, 200),
     TracedMemory(1, 2, 3, 4, 5, 6, 7, 8, "a", "b", "c", "d", 9), {"odd": 1}, (), ("guessed",),
-    False,
+    False, 7,
 )  # fmt: skip
 LAYER = LayerRow(
     "conv", "Conv2d", 1, True, 1, (2, 3), (2, 4), (3, 3), None, None, None, 1, 5, 5, 5, 0, 0,
@@ -42,10 +42,10 @@ def test_totals_have_stable_names_in_a_stable_order() -> None:
     found = cost_to_json(CostReport(TOTALS))
 
     assert " ".join(found) == (
-        "name phase optimizer batch input params trainable_params auxiliary_params buffers macs"
-        " flops mult_adds bias_adds elementwise_flops macs_per_sample training_macs read_bytes"
+        "name phase optimizer mode batch input params trainable_params auxiliary_params buffers"
+        " macs flops mult_adds bias_adds elementwise_flops macs_per_sample training_macs read_bytes"
         " written_bytes arithmetic_intensity activation_peak_bytes memory_peak_bytes memory"
-        " uncounted complete macs_per_item assumptions method real"
+        " uncounted complete macs_per_item assumptions method real depth"
     )
     assert (found["trainable_params"], found["auxiliary_params"], found["buffers"]) == (8, 1, 7)
     assert (found["flops"], found["mult_adds"], found["macs_per_sample"]) == (200, 110, 50)

@@ -28,7 +28,7 @@ def test_the_text_is_short_whatever_the_network_and_says_what_it_leaves_out() ->
 def test_the_text_has_totals_and_parts() -> None:
     text = cost_text.text(TOTALS, (LAYER,))
 
-    assert text.splitlines()[0] == "net, training, batch 2, input 2x3x8x8"
+    assert text.splitlines()[0] == "net, training, mode eager, batch 2, input 2x3x8x8"
     assert "100 MACs (200 FLOPs), 300 MACs per training step" in text
     assert text.splitlines()[-1].split() == [
         "conv", "Conv2d", "2x4", "5", "25", "25.0", "%",

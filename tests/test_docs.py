@@ -18,7 +18,7 @@ PAGES = sorted((ROOT / "docs").rglob("*.md"))
 RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json"))
 # Commands that measure; in a test they pretend to.
 MEASURING = {
-    "run", "ab", "doctor", "cost", "check", "profile", "advise", "selftest", "max-batch",
+    "run", "ab", "doctor", "cost", "list", "check", "profile", "advise", "selftest", "max-batch",
     "conv",
 }  # fmt: skip
 

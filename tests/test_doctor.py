@@ -155,5 +155,5 @@ def test_more_threads_than_cores_are_named_but_not_waited_for() -> None:
     finding = doctor.quick(CoreUse(0.0, 2), 4)
 
     assert finding is not None
-    assert (finding.name, finding.fix) == ("too_many", "use --threads 2")
+    assert (finding.name, finding.fix) == ("too_many", "start anew with --threads 2")
     assert doctor.quick(CoreUse(0.0, 2), 2) is None

@@ -375,3 +375,31 @@ def test_a_dict_that_is_taken_is_one_input() -> None:
     results = cnnbench.measure(TakesADict(), {"a": torch.ones(2, 4)}, **FAST)
 
     assert [one.status for one in results.records] == ["ok"]
+
+
+def test_cost_takes_names_too() -> None:
+    found = cnnbench.cost("lenet", phase="training")
+
+    assert (found.macs, found.batch, found.phase) == (cnnbench.cost("lenet").macs, 1, "training")
+    with pytest.raises(UsageError, match="counted with its own input"):
+        cnnbench.cost("lenet", torch.ones(1))
+
+
+def test_hooks_of_a_copy_work_on_the_copy() -> None:
+    class Features(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.kept: list[torch.Tensor] = []
+            self.layer = nn.Conv2d(3, 4, 3)
+            self.layer.register_forward_hook(lambda m, given, out: self.kept.append(out))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.layer(x)
+            return self.kept.pop().mean((2, 3))
+
+    module = Features().eval()
+
+    (record,) = cnnbench.measure(module, torch.randn(1, 3, 8, 8), **FAST).records
+
+    assert (record.status, record.cost.macs) == ("ok", 4 * 36 * 27)
+    assert module.kept == []

@@ -364,6 +364,15 @@ def beside(name: str, share: float, rounds: int = 3) -> Record:
     return replace(one, runs=tuple(replace(run, slices=slices) for run in one.runs))
 
 
+def test_nobody_waits_longer_than_there_is_time() -> None:
+    run = made.run(0, [10.0])
+    late = replace(run, slices=Slices.of([Slice(0, 1, (10**7,), run_delay_ns=12 * 10**6)]))
+
+    found = metrics.run_delay(replace(made.record(ALONE, [[10]]), runs=(late,)))
+
+    assert found.point == 1
+
+
 def test_the_awake_latency_is_the_time_without_waiting() -> None:
     one = beside(ALONE, 0.5)
 

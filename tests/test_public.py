@@ -10,6 +10,7 @@ import pytest
 
 import cnnbench
 from cnnbench import errors
+from cnnbench.spec import Mode
 
 ERRORS = {
     name: kind
@@ -85,15 +86,18 @@ def test_an_object_goes_through_the_door_with_all_that_was_said(monkeypatch, fak
         said.append(words)
         return fake_run.runs[0]
 
-    monkeypatch.setitem(sys.modules, "cnnbench.inprocess", SimpleNamespace(measure=measure))
+    door = SimpleNamespace(measure=measure, work=lambda *words: words)
+    monkeypatch.setitem(sys.modules, "cnnbench.inprocess", door)
     monkeypatch.setattr(cnnbench, "inprocess", sys.modules["cnnbench.inprocess"], raising=False)
 
     found = cnnbench.measure(
-        "module", "input", kwargs={"mask": 1}, modes="eager,bf16", device="cuda:1", rounds=2
-    )
+        "module", "input", kwargs={"mask": 1}, modes="eager,bf16", device="cuda:1", rounds=2,
+        phase="training", optimizer="adam", loss=abs,
+    )  # fmt: skip
 
-    ((module, arguments, modes, device, plan),) = said
+    ((module, arguments, work, modes, device, plan),) = said
     assert (module, arguments) == ("module", (("input",), {"mask": 1}))
+    assert work == ("training", "adam", abs)
     assert (modes, device) == (("eager", "bf16"), "cuda:1")
     assert plan.rounds == 2
     assert found.records == fake_run.records
@@ -101,13 +105,18 @@ def test_an_object_goes_through_the_door_with_all_that_was_said(monkeypatch, fak
 
 def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     said = []
-    door = SimpleNamespace(cost=lambda *words, **more: said.append((words, more)) or "found")
+    door = SimpleNamespace(
+        cost=lambda *words, **more: said.append((words, more)) or "found",
+        work=lambda *words: words,
+    )
     monkeypatch.setitem(sys.modules, "cnnbench.inprocess", door)
     monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)
 
     module = object()
-    found = cnnbench.cost(module, "input", phase="training", optimizer="adam", real=True, loss=abs)
+    found = cnnbench.cost(
+        module, "input", phase="training", optimizer="adam", real=True, loss=abs, mode="amp"
+    )
 
     assert found == "found"
-    words = {"real": True, "loss": abs}
-    assert said == [((module, (("input",), {}), "training", "adam"), words)]
+    more = {"mode": Mode(precision="amp=bf16"), "real": True, "counted": True}
+    assert said == [((module, (("input",), {}), ("training", "adam", abs)), more)]

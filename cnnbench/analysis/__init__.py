@@ -9,10 +9,10 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 ``layers`` and ``result`` make tables of it. Knows nothing of architectures, benchmarks or text.
 """
 
-from cnnbench.analysis.analyse import analyze
+from cnnbench.analysis.analyse import analyze, countable
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput, remedy
-from cnnbench.analysis.meta import build_on_meta
+from cnnbench.analysis.meta import build_on_meta, copy_to_meta
 from cnnbench.analysis.modules import has_one_mode, set_training
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
@@ -24,6 +24,8 @@ __all__ = [
     "analyze",
     "build_on_meta",
     "convolutions",
+    "copy_to_meta",
+    "countable",
     "has_one_mode",
     "register_rule",
     "remedy",

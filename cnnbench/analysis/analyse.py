@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.export import ExportedProgram
 
-from cnnbench.analysis import layers, memory, untouched
+from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
+from cnnbench.analysis.copies import tensors_of
 from cnnbench.analysis.dynamic import ASSUMED, SCALAR
-from cnnbench.analysis.meta import copy_real, copy_to_meta, settled
+from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
 from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
-from cnnbench.errors import UsageError
+from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import BRANCH
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Arguments, Loss, Recording
@@ -37,6 +41,9 @@ def analyze(
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,
+    mode: str = "eager",
+    autocast: torch.dtype | None = None,
+    own: bool = False,
 ) -> Analysis:
     """Count everything about one workload without allocating or running it.
 
@@ -50,41 +57,38 @@ def analyze(
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
+        mode: text of the mode in which module and inputs are.
+        autocast: the precision to which forward and loss are autocast, by a CPU's rules.
+        own: built on meta for this call alone, so that it may be changed: no twin is made.
 
     Raises:
-        UsageError: unknown phase or optimizer.
-        WrongInput: a layer does not accept its input.
+        UsageError: unknown phase or optimizer; ``WrongInput``: a layer does not accept its input.
         Unsupported: an operator needs values without ``real``, or the module cannot be copied.
     """
-    _check(module, phase, optimizer)
+    hooks = untouched.count_hooks(module := _checked(module, phase, optimizer), real=real)
     arguments = twins(given := (tuple(inputs), dict(kwargs or {})), real=real)
     wrapped = _shaped(getattr(module, "_orig_mod", module), given, real=real)  # of torch.compile
-    with _workable(wrapped, real=real) as parts:
-        inference = record(parts, arguments, training=False, meta=not real)
-        slopes = _slopes(parts, arguments, inference) if inference.assumed and not real else ()
+    with without_collector(), _workable(wrapped, hooks, real=real, own=own) as parts:
+        run = functools.partial(record, parts, meta=not real, lower=autocast)
+        inference = run(arguments, training=False)
+        slopes = _slopes(run, arguments, inference) if inference.assumed and not real else ()
         passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
         if phase != "inference":
-            arguments = twins(given, real=real)
-            passed = record(parts, arguments, training=True, meta=not real, loss=loss)
-        trainable = [p for p in parts.parameters if p.requires_grad]
+            passed = run(twins(given, real=real), training=True, loss=loss)
         return Analysis(
             name=name or type(wrapped).__name__,
             phase=phase,
             optimizer=optimizer,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
-            params=sum(p.numel() for p in parts.parameters),
-            trainable_params=sum(p.numel() for p in trainable),
-            buffers=sum(b.numel() for b in parts.buffers),
+            **_elements(parts),
             auxiliary_params=inference.unread_params,
-            inference=_static(layers.totals(inference.rows), slopes),
-            forward=layers.totals(row for row in passed.rows if not row.backward),
-            backward=_backward_totals(passed) if phase != "inference" else None,
-            memory=memory.predict(passed, trainable, optimizer, training=phase != "inference"),
-            uncounted=_uncounted(passed),
-            slopes=slopes,
-            assumptions=_assumptions(module, inference, real=real, frozen=frozen),
+            **_totals(inference, passed, slopes),
+            memory=memory.predict(passed, parts, optimizer, training=phase != "inference"),
+            assumptions=_assumptions(parts, inference, passed, real, frozen, hooks, autocast),
             real=real,
+            mode=mode,
+            depth=weighted.depth(inference),
             recording=passed,
         )
 
@@ -93,29 +97,68 @@ def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
     return module if real else settled(module, *twins(given, real=False))
 
 
-def _check(module: Any, phase: str, optimizer: str) -> None:
-    if not isinstance(module, nn.Module):
+def countable(given: Any) -> nn.Module:
+    """The module to count: what was given, or that of an exported program.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if isinstance(given, ExportedProgram):
+        return given.module()
+    if isinstance(given, type):
         raise UsageError(
-            f"only a torch.nn.Module can be counted, not {type(module).__name__};"
-            " call a function in the forward of one"
+            f"only a torch.nn.Module can be counted, not the class {given.__name__}; make one of it"
         )
+    if not isinstance(given, nn.Module):
+        way = "call it in the forward of one" if callable(given) else "pass the network itself"
+        raise UsageError(
+            f"only a torch.nn.Module can be counted, not {type(given).__name__}; {way}"
+        )
+    return given
+
+
+def _checked(given: Any, phase: str, optimizer: str) -> nn.Module:
     for kind, value, known in (
         ("phase", phase, PHASES),
         ("optimizer", optimizer, OPTIMIZERS),
     ):
         if value not in known:
             raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
+    return countable(given)
 
 
 @contextlib.contextmanager
-def _workable(module: nn.Module, *, real: bool) -> Iterator[Inventory]:
-    """A twin that may be run and changed, and random numbers that are put back afterwards."""
-    twin = copy_real(module) if real else copy_to_meta(module)
-    for child in twin.modules():
+def _workable(module: nn.Module, hooks: int, *, real: bool, own: bool) -> Iterator[Inventory]:
+    """What may be run and changed, without its ``hooks`` that are functions.
+
+    Random numbers are put back afterwards.
+
+    Raises:
+        Unsupported: it fails on meta, perhaps for want of its hooks.
+    """
+    if own and not real:
+        untouched.detach(twin := module, {})
+    else:
+        twin = copy_real(module) if real else copy_to_meta(module)
+    parts = take_inventory(twin)
+    compiled = False
+    for child in parts.modules:
         if isinstance(child, nn.TransformerEncoder):
             child.use_nested_tensor = False  # padding counts as dense
-    with untouched.random_numbers(module):
-        yield take_inventory(twin)
+        for name, part in child.named_children():
+            if (plain := getattr(part, "_orig_mod", None)) is not None:  # of torch.compile
+                setattr(child, name, plain)
+                compiled = True
+    with untouched.random_numbers(tensors_of(module)):
+        try:
+            yield take_inventory(twin) if compiled else parts
+        except WrongInput as error:
+            if not hooks or real:
+                raise
+            raise Unsupported(
+                f"{error}; {_left_out(hooks)[0]}: pass real=True (--real), which calls those that"
+                " reach the network alone"
+            ) from error
 
 
 def _freeze(parts: Inventory, inference: Recording) -> str | None:
@@ -150,9 +193,19 @@ def _batch(given: Arguments, recording: Recording) -> int:
     return 1 if image else tensors[0].shape[0]
 
 
-def _slopes(parts: Inventory, arguments: Arguments, one: Recording) -> tuple[Slope, ...]:
+def _elements(parts: Inventory) -> dict[str, Any]:
+    return {
+        "params": sum(p.numel() for p in parts.parameters),
+        "trainable_params": sum(p.numel() for p in parts.parameters if p.requires_grad),
+        "buffers": sum(b.numel() for b in parts.buffers),
+    }
+
+
+def _slopes(
+    run: Callable[..., Recording], arguments: Arguments, one: Recording
+) -> tuple[Slope, ...]:
     """The amount that each item adds: the difference of two traces that keep one and two items."""
-    two = record(parts, arguments, training=False, keep=2)
+    two = run(arguments, training=False, keep=2)
     before, after = _per_layer(one), _per_layer(two)
     return tuple(
         Slope(layer, after[layer] - before.get(layer, 0))
@@ -184,8 +237,20 @@ def _static(totals: Totals, slopes: tuple[Slope, ...]) -> Totals:
     )
 
 
-def _backward_totals(recording: Recording) -> Totals:
-    return layers.totals(row for row in recording.rows if row.backward)
+def _totals(inference: Recording, passed: Recording, slopes: tuple[Slope, ...]) -> dict[str, Any]:
+    """Those of inference and of the phase's passes, which are one if it has no backward."""
+    forward = counted = layers.totals(inference.rows)
+    backward = None
+    if passed is not inference:
+        forward = layers.totals(row for row in passed.rows if not row.backward)
+        backward = layers.totals(row for row in passed.rows if row.backward)
+    return {
+        "inference": _static(counted, slopes),
+        "forward": forward,
+        "backward": backward,
+        "uncounted": _uncounted(passed),
+        "slopes": slopes,
+    }
 
 
 def _uncounted(recording: Recording) -> dict[str, int]:
@@ -197,7 +262,13 @@ def _uncounted(recording: Recording) -> dict[str, int]:
 
 
 def _assumptions(
-    module: nn.Module, inference: Recording, *, real: bool, frozen: str | None
+    parts: Inventory,
+    inference: Recording,
+    passed: Recording,
+    real: bool,
+    frozen: str | None,
+    hooks: int,
+    autocast: torch.dtype | None,
 ) -> tuple[str, ...]:
     sentences = [*(_by_values(inference) if real else ())]
     if inference.assumed:
@@ -206,11 +277,29 @@ def _assumptions(
             f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
             "or False for every value that is read; macs is the static part"
         )
-    if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+    if any(isinstance(part, torch.jit.ScriptModule) for part in parts.modules):
         sentences.append("scripted: its layers cannot be told apart")
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
-    return (*sentences, *_left_out(untouched.count_hooks(module)))
+    if holders := packed.layers(parts.modules):
+        sentences.append(f"params leaves out the packed weights of quantised layers ({holders})")
+    return (*sentences, *_left_out(hooks), *_not_known(passed, autocast))
+
+
+def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ...]:
+    """What the predicted scratch lacks."""
+    sentences = []
+    if passed.unmodelled:
+        sentences.append(
+            f"memory inside of {', '.join(passed.unmodelled)} is not known for this case: the peak"
+            " is that of single operators"
+        )
+    if autocast is not None:
+        sentences.append(
+            "what matrix products in lower precision hold inside depends on the kind of CPU and is"
+            " in no scratch"
+        )
+    return tuple(sentences)
 
 
 def _by_values(inference: Recording) -> Iterator[str]:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from cnnbench.analysis.meta import Twins, on_meta
+from cnnbench.analysis.meta import Twins, on_meta, refuse_unless_dense
 from cnnbench.errors import CnnbenchError, Unsupported
 
 if TYPE_CHECKING:
@@ -46,4 +46,5 @@ def twins(given: Arguments, *, real: bool) -> Arguments:
 
 
 def _clone(tensor: Tensor) -> Tensor:
+    refuse_unless_dense(tensor)
     return tensor.detach().clone().requires_grad_(tensor.requires_grad)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from cnnbench.analysis.autocast import lowered
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -54,6 +56,7 @@ def _fused(
             scale=scale,
             **({"enable_gqa": True} if enable_gqa else {}),
         )
+    query, key, value, attn_mask = lowered((query, key, value, attn_mask))
     if attn_mask is not None and attn_mask.dtype == torch.bool:
         attn_mask = torch.zeros_like(attn_mask, dtype=query.dtype)
     kernel: Any = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default  # noqa: SLF001

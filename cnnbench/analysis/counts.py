@@ -216,25 +216,6 @@ def affine_grid(out: Tensor, theta: Tensor, /, *_: Any) -> int:
     return out.numel() * theta.shape[-1]
 
 
-def packed(out: Tensor, /, *arguments: Any, **_: Any) -> int:
-    """Quantised layers, whose weight is packed: one row of it for every result."""
-    weight = _unpacked(arguments)
-    return out.numel() * (weight.numel() // weight.shape[0])
-
-
-def packed_transposed(out: Tensor, source: Tensor, /, *arguments: Any, **_: Any) -> int:
-    """Quantised transposed convolutions: one row for every element of the input."""
-    del out
-    weight = _unpacked(arguments)
-    return source.numel() * (weight.numel() // weight.shape[0])
-
-
-def _unpacked(arguments: Sequence[Any]) -> Tensor:
-    holder = next(item for item in arguments if hasattr(item, "unpack"))
-    weight: Tensor = holder.unpack()[0]
-    return weight
-
-
 def deformable(out: Tensor, source: Tensor, weight: Tensor, /, *_: Any) -> int:
     """Deformable convolution: the contraction only, not the sampling (Dai et al. 2017)."""
     del source

@@ -38,9 +38,8 @@ def explain(
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     if isinstance(error, (LookupError, AttributeError, NameError)):
         reason = f"{type(error).__name__}: {reason}"
-    for fragments, sentence in _HOPELESS:
-        if any(fragment in str(error) for fragment in fragments):
-            return Unsupported(f"{layer} {sentence} ({reason})")
+    if (sentence := _hopeless(str(error), reason)) is not None:
+        return Unsupported(f"{layer} {sentence}")
     if _needs_values(error):
         culprit = operator or _operator_in(reason)
         if real:
@@ -67,7 +66,10 @@ def explain(
 
 
 # What torch says of a failure whose reason is not the shape -> what is wrong and what helps.
+_TYPES = "its weights and what it gets are of different types; convert one of them"
 _KNOWN = {
+    "should be the same": _TYPES,
+    "must have the same dtype": _TYPES,
     "Expected more than 1 value per channel when training": "batch norm needs more than one value"
     " per channel in training; use --batch 2 or a larger input",
 }
@@ -78,19 +80,40 @@ def remedy(reason: str) -> str | None:
     return next((text for sign, text in _KNOWN.items() if sign in reason), None)
 
 
-# Parts of messages, and what to do about it, whatever the tensors are.
-_HOPELESS = (
-    (("Found no NVIDIA driver", "not compiled with CUDA", "No CUDA GPUs are available"),
-     "asks for a device that is not here; create tensors on the device of the input (x.device)"),
-    (("BatchedTensorImpl",),
-     "runs under torch.vmap, whose tensors cannot be followed; call it on the whole batch"),
-    (("HigherOrderOperator",),
-     "uses torch.cond, flex_attention or the like, which cannot be recorded; count the network with"
-     " plain operators in its place"),
-    (("access storage of", "aten::_to_sparse", "aten::sparse", "SparseCPU", "NestedTensor"),
-     "works on sparse or nested tensors, whose storage cannot be followed; convert them with"
-     " to_dense() or to_padded_tensor() first"),
-)  # fmt: skip
+# What messages say, and what to do about it, whatever the tensors are.
+_HOPELESS = {
+    r"Found no NVIDIA driver|not compiled with CUDA|No CUDA GPUs are available"
+    r"|arguments from the '(?:CUDA|MPS|XPU|HPU|XLA)' backend":
+        "asks for a device that is not here; create tensors on the device of the input (x.device)"
+        " ({reason})",
+    r"BatchedTensorImpl":
+        "runs under torch.vmap, whose tensors cannot be followed; call it on the whole batch",
+    r"of TensorWrapper":
+        "runs under torch.func.grad or the like, whose tensors cannot be followed; call the module"
+        " itself: phase training counts its backward pass",
+    r"FlexAttention|HigherOrderOperator flex_attention":
+        "uses flex_attention, which cannot be recorded; count the network with"
+        " scaled_dot_product_attention in its place",
+    r"HigherOrderOperator cond":
+        "uses torch.cond, which cannot be recorded; count the network with a plain call of one of"
+        " the branches in its place",
+    r"HigherOrderOperator (\w+)":
+        "uses torch's {0}, which cannot be recorded; count the network with plain operators in its"
+        " place",
+    r"NestedTensor|prim::layout|jagged":
+        "works on nested tensors, whose storage cannot be followed; convert them with"
+        " to_padded_tensor(0.0) first",
+    r"access storage of|aten::_to_sparse|aten::sparse|from the 'Sparse":
+        "works on sparse tensors, whose storage cannot be followed; use dense ones (to_dense())",
+}  # fmt: skip
+
+
+def _hopeless(message: str, reason: str) -> str | None:
+    """What cannot be followed and what to count in its place; the first sign decides."""
+    for sign, sentence in _HOPELESS.items():
+        if match := re.search(sign, message):
+            return sentence.format(*match.groups(), reason=reason)
+    return None
 
 
 def _needs_values(error: Exception) -> bool:
@@ -100,6 +123,8 @@ def _needs_values(error: Exception) -> bool:
 def _operator_in(reason: str) -> str:
     if ".item()" in reason:
         return "aten._local_scalar_dense (Tensor.item)"
+    if "to numpy" in reason:
+        return "Tensor.numpy"
     words = reason.replace("'", " ").split()
     return next((word for word in words if "::" in word or "aten." in word), "unknown")
 

@@ -49,6 +49,9 @@ class Liveness:
         # (operator, storage number, signed bytes): replayed for any subset of storages
         self._events: list[tuple[int, int, int]] = []
         self._births = 0
+        # Storages that a kernel does not have, and what kernels keep by number.
+        self._void: set[int] = set()
+        self._kernels: dict[int, int] = {}
 
     def resident(self, tensors: Iterable[Tensor]) -> int:
         """Declare storages that live all the time; returns their bytes, each once."""
@@ -61,9 +64,8 @@ class Liveness:
                 total += storage.nbytes()
         return total
 
-    def born(self, tensor: Tensor) -> None:
-        """Note a result; views of known storages are free."""
-        storage = tensor.untyped_storage()
+    def born(self, storage: UntypedStorage) -> None:
+        """Note a result's storage; views of known ones are free."""
         key = storage._cdata  # noqa: SLF001
         if key in self._alive or key in self._resident:
             return
@@ -88,6 +90,55 @@ class Liveness:
             self._events.append((self.now, _SCRATCH, nbytes))
             self._events.append((self.now, _SCRATCH, -nbytes))
 
+    def mark(self) -> int:
+        """The present moment, for ``fused`` and ``unrolled``."""
+        return len(self._events)
+
+    def fused(self, since: int, nbytes: int) -> None:
+        """Note that one kernel did everything since a moment, and what it held meanwhile.
+
+        What was born and died since then never existed; what is alive are its results.
+        """
+        self._merge(since, len(self._events), nbytes)
+
+    def _merge(self, since: int, until: int, nbytes: int, *ends: tuple[int, int, int]) -> None:
+        """One kernel in place of events: what it held, what it lets go of, then its results."""
+        events = self._events[since:until]
+        born = {number for _, number, change in events if change > 0}
+        inside = {number for _, number, change in events if change < 0 and number in born}
+        kept = [event for event in events if event[1] not in inside]
+        first = events[0][0] if events else self.now
+        self._events[since:until] = [
+            (first, _SCRATCH, nbytes), (first, _SCRATCH, -nbytes), *ends, *kept
+        ]  # fmt: skip
+
+    def beside(self, since: int, nbytes: int) -> None:
+        """Note what was held since a moment beside everything else, and is not held any more."""
+        self._events.insert(since, (self.now, _SCRATCH, nbytes))
+        self._events.append((self.now, _SCRATCH, -nbytes))
+
+    def unrolled(self, since: int, results: Iterable[Tensor], nbytes: int, kept: int) -> int:
+        """The same of a kernel that keeps memory of its own for backward, instead of tensors.
+
+        Returns:
+            What ``returned`` is to be told once backward is over.
+        """
+        known = self.numbers(results)
+        born = {number for _, number, change in self._events[since:] if change > 0}
+        self._void |= born - known
+        self.fused(since, nbytes)
+        number = self._births
+        self._births += 1
+        self._kernels[number] = kept
+        self._events.append((self.now, number, kept))
+        return number
+
+    def returned(self, number: int, first: int, last: int, nbytes: int) -> None:
+        """Note that operators from ``first`` to ``last`` were one kernel's backward."""
+        places = [i for i, event in enumerate(self._events) if first <= event[0] <= last]
+        since, until = (places[0], places[-1] + 1) if places else (len(self._events),) * 2
+        self._merge(since, until, nbytes, (first, number, -self._kernels.pop(number)))
+
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         """The numbers of these tensors' storages, for ``peaks(without=…)``."""
         keys = (tensor.untyped_storage()._cdata for tensor in tensors)  # noqa: SLF001
@@ -95,7 +146,9 @@ class Liveness:
 
     def alive_bytes(self) -> int:
         """Bytes alive now, residents apart."""
-        return sum(life.nbytes for life in self._alive.values())
+        lives = self._alive.values()
+        own = sum(life.nbytes for life in lives if life.number not in self._void)
+        return own + sum(self._kernels.values())
 
     def peaks(self, without: frozenset[int] = frozenset()) -> tuple[Peak, Peak]:
         """Highest sum over time of some storages, without and with libraries' scratch."""
@@ -104,7 +157,7 @@ class Liveness:
         for op, number, change in self._events:
             if number == _SCRATCH:
                 held += change
-            elif number not in without:
+            elif number not in without and number not in self._void:
                 total += change
                 if total > highest:
                     highest, where = total, op

@@ -4,9 +4,11 @@ The steady state is predicted: from the second training step on, optimizer state
 forward and backward run, and gradients are freed before forward (``zero_grad(set_to_none=True)``,
 torch's default).
 
-``peak`` holds tensors only and is the same on every device; ``scratch`` is what a CPU with oneDNN
-needs on top (see ``scratch``). Not included: GPU workspaces, library caches, thread-local
-workspaces, the allocator's rounding and fragmentation, the process itself.
+``peak`` holds tensors only and is the same on every device; ``scratch`` is what kernels of a CPU
+with oneDNN hold inside, on top of it (see ``scratch`` and ``fused``). An optimizer steps one
+parameter after the other, as on a CPU; with ``foreach=True`` it holds its temporary tensors for all
+parameters at once. Not included: GPU workspaces, library caches, thread-local workspaces, the
+allocator's rounding and fragmentation, the process itself.
 """
 
 from __future__ import annotations
@@ -16,8 +18,7 @@ from typing import TYPE_CHECKING
 from cnnbench.costs import TracedMemory
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Recording
     from cnnbench.spec import Optimizer
 
@@ -28,10 +29,11 @@ _STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
 
 def predict(
-    recording: Recording, trainable: list[nn.Parameter], optimizer: Optimizer, *, training: bool
+    recording: Recording, parts: Inventory, optimizer: Optimizer, *, training: bool
 ) -> TracedMemory:
     """Combine the parts of a recording."""
     params, buffers, inputs = recording.resident
+    trainable = [p for p in parts.parameters if p.requires_grad]
     state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
     largest = max((p.nbytes for p in trainable), default=0)
     step = recording.at_end + _STEP[optimizer] * largest if training else 0

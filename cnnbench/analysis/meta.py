@@ -8,7 +8,6 @@ compute their widths and schedules with them.
 from __future__ import annotations
 
 import contextlib
-import copy
 import gc
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,7 @@ from torch.nn.modules import batchnorm, conv
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
+from cnnbench.analysis.copies import copied, modules_of, tensors_of
 from cnnbench.analysis.untouched import detach
 from cnnbench.errors import Unsupported
 
@@ -168,17 +168,21 @@ def _first_line(error: BaseException) -> str:
 def _move_leftovers(module: nn.Module) -> None:
     """Move what the builder created from values (index buffers, schedules) to meta, in place."""
     memo: dict[int, Tensor] = {}
-    for child in module.modules():
+    for child in modules_of(module):
         spaces: tuple[dict[str, Any], ...] = (child._parameters, child._buffers)  # noqa: SLF001
         for space in spaces:
             for name, value in space.items():
                 if value is not None and not value.is_meta:
                     space[name] = _twin(value, memo)
-        # Plain attributes that are tensors; a parameter cannot be one.
+        # Plain attributes that are tensors or hold some; a parameter cannot be one.
         attributes = child.__dict__
-        found = [name for name, value in attributes.items() if type(value) is Tensor]
-        for name in found:
-            attributes[name] = _twin(attributes[name], memo)
+        for name, value in attributes.items():
+            if type(value) is Tensor:
+                attributes[name] = _twin(value, memo)
+            elif type(value) in (list, tuple) and any(type(item) is Tensor for item in value):
+                attributes[name] = type(value)(
+                    _twin(item, memo) if type(item) is Tensor else item for item in value
+                )
 
 
 def _twin(tensor: Tensor, memo: dict[int, Tensor]) -> Tensor:
@@ -195,17 +199,30 @@ def on_meta(tensor: Tensor) -> Tensor:
     if is_lazy(tensor):
         kind: Any = type(tensor)
         return kind(requires_grad=tensor.requires_grad, device=META, dtype=tensor.data.dtype)  # type: ignore[no-any-return]
-    if tensor.layout is not torch.strided or tensor.is_nested:
-        raise Unsupported(
-            f"a tensor of layout {tensor.layout} cannot be counted; pass a dense one"
-            " (to_dense(), to_padded_tensor())"
-        )
+    refuse_unless_dense(tensor)
     if tensor.is_quantized:
         raise Unsupported("a quantised tensor has no meta form; pass real=True (--real)")
     twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(twin, requires_grad=tensor.requires_grad)
     return twin.requires_grad_(tensor.requires_grad)
+
+
+def refuse_unless_dense(tensor: Tensor) -> None:
+    """Refuse tensors whose elements do not lie in one storage.
+
+    Raises:
+        Unsupported: it is nested or sparse.
+    """
+    if tensor.is_nested:
+        raise Unsupported(
+            "a nested tensor cannot be counted; pass a dense one: tensor.to_padded_tensor(0.0)"
+        )
+    if tensor.layout is not torch.strided:
+        raise Unsupported(
+            f"a tensor of layout {tensor.layout} cannot be counted; pass a dense one:"
+            " tensor.to_dense()"
+        )
 
 
 class Twins(TorchFunctionMode):
@@ -235,10 +252,11 @@ def copy_to_meta(module: nn.Module) -> nn.Module:
     """
     memo: dict[int, Any] = {}
     with torch.inference_mode(mode=False):
-        for tensor in _tensors(module):
-            memo.setdefault(id(tensor), on_meta(tensor))
+        for tensor in tensors_of(module):
+            if id(tensor) not in memo:
+                memo[id(tensor)] = on_meta(tensor)
         with Twins(on_meta), _parameters_too():
-            return _deepcopy(module, memo)
+            return _apart(module, memo)
 
 
 @contextlib.contextmanager
@@ -246,12 +264,12 @@ def _parameters_too() -> Iterator[None]:
     """Copies of parameters that no registration leads to (of modules in a list) are on meta too."""
     original = nn.Parameter.__deepcopy__
 
-    def copied(parameter: nn.Parameter, memo: dict[int, Any]) -> Any:
+    def twin(parameter: nn.Parameter, memo: dict[int, Any]) -> Any:
         if id(parameter) not in memo:
             memo[id(parameter)] = on_meta(parameter)
         return memo[id(parameter)]
 
-    nn.Parameter.__deepcopy__ = copied  # type: ignore[method-assign,assignment]
+    nn.Parameter.__deepcopy__ = twin  # type: ignore[method-assign,assignment]
     try:
         yield
     finally:
@@ -260,7 +278,7 @@ def _parameters_too() -> Iterator[None]:
 
 def settled(module: nn.Module, args: Any, kwargs: Any) -> nn.Module:
     """The module; a twin on meta that has seen its input, if some layer waits for one (lazy)."""
-    if not any(map(is_lazy, _tensors(module))):
+    if not any(map(is_lazy, tensors_of(module))):
         return module
     twin = copy_to_meta(module)
     with torch.no_grad():
@@ -271,25 +289,21 @@ def settled(module: nn.Module, args: Any, kwargs: Any) -> nn.Module:
 def copy_real(module: nn.Module) -> nn.Module:
     """A twin that can run: parameters alias the originals' values, buffers are copies."""
     memo: dict[int, Any] = {}
-    for parameter in nn.Module.parameters(module):
-        alias = nn.Parameter(parameter.detach(), requires_grad=parameter.requires_grad)
-        memo[id(parameter)] = alias
-    return _deepcopy(module, memo)
+    for tensor in tensors_of(module):
+        refuse_unless_dense(tensor)
+        if isinstance(tensor, nn.Parameter) and id(tensor) not in memo:
+            alias = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+            memo[id(tensor)] = alias
+    return _apart(module, memo, real=True)
 
 
-def _tensors(module: nn.Module) -> Iterator[Tensor]:
-    # Networks may override these methods, for their optimizers.
-    yield from nn.Module.parameters(module)
-    yield from nn.Module.buffers(module)
-
-
-def _deepcopy(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+def _apart(module: nn.Module, memo: dict[int, Any], *, real: bool = False) -> nn.Module:
     try:
-        twin = copy.deepcopy(module, memo)
+        twin = copied(module, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
         raise Unsupported(
             f"{type(module).__name__} cannot be copied, and the original is never touched: "
             f"{_first_line(error)}"
         ) from error
-    detach(twin, memo)
+    detach(twin, memo, real=real)
     return twin

@@ -176,7 +176,7 @@ class ModuleStack:
         if place is None or self.in_backward:
             return
         self.calls[place] += 1
-        first = first_tensor(args)
+        first = args[0] if args and isinstance(args[0], Tensor) else first_tensor(args)
         if first is not None:
             self.inputs[place] = first.shape
 

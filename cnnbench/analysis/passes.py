@@ -14,7 +14,9 @@ from torch import Tensor
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
+from cnnbench.analysis.autocast import autocast
 from cnnbench.analysis.failures import explain
+from cnnbench.analysis.fused import Regions, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
@@ -49,6 +51,7 @@ class Recording:
         at_end: bytes alive when the pass is over.
         saved: bytes alive when forward is over.
         unread_params: elements of parameters that no forward operator read.
+        unmodelled: layers that a CPU runs as one kernel whose memory is not known.
     """
 
     rows: list[Raw]
@@ -63,6 +66,7 @@ class Recording:
     at_end: int
     saved: int
     unread_params: int
+    unmodelled: tuple[str, ...] = ()
 
 
 def record(
@@ -73,8 +77,11 @@ def record(
     meta: bool = True,
     keep: int = 1,
     loss: Loss | None = None,
+    lower: torch.dtype | None = None,
 ) -> Recording:
     """Run one pass of a module whose mode may be changed, and record every operator.
+
+    ``lower`` is the precision to which autocast takes forward and loss; backward runs outside.
 
     Raises:
         WrongInput: a layer does not accept its input.
@@ -96,12 +103,9 @@ def record(
     # Detectors take a list of pictures.
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
-        attention = fused_attention() if meta else contextlib.nullcontext()
-        with torch.set_grad_enabled(training), attention, stack, trace:
-            output = module(*given[0], **given[1])
-            saved = trace.live.alive_bytes()
-            if training:
-                _backward(trace, output, (*given[0], *given[1].values()), loss)
+        fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
+        with torch.set_grad_enabled(training), fused as regions, stack, trace:
+            output, saved = _run(trace, given, loss, lower, training=training)
     # A loss may keep targets from step to step; they are inputs of a training step.
     targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]
@@ -120,10 +124,19 @@ def record(
         at_end=trace.live.alive_bytes(),
         saved=saved,
         unread_params=_unread(parts, trace.rows),
+        unmodelled=tuple(sorted(regions.unknown)) if regions else (),
     )
     del output
     trace.live.close()
     return result
+
+
+@contextlib.contextmanager
+def _as_on_a_cpu(trace: Trace) -> Iterator[Regions]:
+    """Kernels that meta does not have, while a trace runs."""
+    with fused_attention(), fused_kernels(trace) as regions:
+        yield regions
+        regions.end()
 
 
 @contextlib.contextmanager
@@ -142,16 +155,29 @@ def _explained(trace: Trace) -> Iterator[None]:
         raise explain(error, trace.stack, trace.stack.failed_in(error), real=real) from error
 
 
-def _backward(trace: Trace, output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> None:
-    """Backward from a loss, or from every differentiable output with a gradient of its size."""
+def _run(
+    trace: Trace, given: Arguments, loss: Loss | None, lower: torch.dtype | None, *, training: bool
+) -> tuple[Any, int]:
+    """Forward; in training loss and backward. The output, and the bytes alive after forward."""
+    with autocast(lower, meta=trace.on_meta):
+        output = trace.stack.modules[0](*given[0], **given[1])
+        saved = trace.live.alive_bytes()
+        roots = _roots(output, (*given[0], *given[1].values()), loss) if training else []
+    if training:
+        trace.stack.begin_backward()
+        torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+    return output, saved
+
+
+def _roots(output: Any, inputs: tuple[Any, ...], loss: Loss | None) -> list[Tensor]:
+    """Where backward begins: a loss, or every differentiable output with a gradient of its size."""
     if loss is not None:
         roots = [loss(output, inputs)]
     else:
         roots = [leaf for leaf in tensors_in(_plain(output)) if leaf.requires_grad]
     if not roots:
         raise Unsupported("nothing to train: no output depends on a trainable parameter")
-    trace.stack.begin_backward()
-    torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+    return roots
 
 
 def _plain(output: Any) -> Any:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cnnbench.costs import LayerRow, OpRow
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Analysis(CostTotals):
     """Everything known of a module and its inputs without running it.
 

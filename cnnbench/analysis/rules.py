@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.analysis import counts, elementwise, layer_shapes, operators, shapes
+from cnnbench.analysis import counts, elementwise, layer_shapes, operators, packed, shapes
 from cnnbench.analysis.elementwise import per_input, per_result
 from cnnbench.analysis.traffic import MOVING
 
@@ -70,14 +70,6 @@ def _bias_of_deformable(
     return out.numel() if bias is not None else 0
 
 
-_PACKED = (
-    *(f"conv{axes}d{suffix}" for axes in (1, 2, 3)
-      for suffix in ("", "_relu", "_add", "_add_relu", "_dynamic")),
-    *(f"linear{suffix}" for suffix in (
-        "", "_relu", "_leaky_relu", "_tanh", "_dynamic", "_relu_dynamic", "_dynamic_fp16",
-        "_relu_dynamic_fp16")),
-)  # fmt: skip
-
 _CONTRACTIONS = {
     "aten::convolution": Rule(
         "contraction", counts.convolution, _bias_of_convolution, shape=layer_shapes.convolution
@@ -114,12 +106,7 @@ _CONTRACTIONS = {
     "aten::_cdist_forward": Rule("contraction", counts.distances),
     "aten::_cdist_backward": Rule("contraction", counts.distances_backward),
     "aten::affine_grid_generator": Rule("contraction", counts.affine_grid),
-    **{f"quantized::{name}": Rule("contraction", counts.packed) for name in _PACKED},
-    **{
-        f"quantized::conv_transpose{axes}d{suffix}": Rule("contraction", counts.packed_transposed)
-        for axes in (1, 2, 3)
-        for suffix in ("", "_dynamic")
-    },
+    **{name: Rule("contraction", count) for name, count in packed.COUNTS.items()},
     "torchvision::deform_conv2d": Rule("contraction", counts.deformable, _bias_of_deformable),
     "torchvision::_deform_conv2d_backward": Rule("contraction", counts.deformable_backward),
 }

@@ -1,9 +1,10 @@
-"""Memory that oneDNN holds inside a convolution on the CPU, invisible to any dispatcher.
+"""Memory that a CPU holds inside an operator, invisible to any dispatcher.
 
-Measured through the allocator's own events (torch 2.15, x86, AVX-512): a dense convolution copies
-its input, weight and result to blocks of 16 channels and its result back; a 1x1 convolution of
-stride 1 needs none; a small single image runs without oneDNN and unfolds its input into columns.
+Measured through the allocator's own events (torch 2.15, x86, AVX-512). In oneDNN a dense
+convolution copies its input, weight and result to blocks of 16 channels and its result back; a 1x1
+convolution of stride 1 needs none; a small single image runs without oneDNN and unfolds its input.
 Modelled to a few percent of these cases, for float32 and bfloat16; anything else counts as none.
+Batch norm's backward holds the input's gradient twice. Whole layers that are one kernel: ``fused``.
 GPUs have workspaces of their own, which are not modelled.
 """
 
@@ -62,8 +63,10 @@ def _copied_gradients(source: Tensor, weight: Tensor, groups: int) -> int:
     return copies * weight.nbytes + weight.nbytes // (inner * outer) * padding
 
 
-def _pointwise(weight: Tensor, stride: Sequence[int]) -> bool:
-    return all(size == 1 for size in weight.shape[2:]) and all(step == 1 for step in stride)
+def _pointwise(source: Tensor, weight: Tensor, stride: Sequence[int]) -> bool:
+    """Whether oneDNN needs no blocks, because it multiplies matrices; in bfloat16 it has blocks."""
+    small = all(size == 1 for size in weight.shape[2:]) and all(step == 1 for step in stride)
+    return small and source.dtype is torch.float32
 
 
 def _unfolds(source: Tensor, weight: Tensor, groups: int) -> bool:
@@ -96,7 +99,7 @@ def convolution(
 ) -> int:
     """Bytes beyond input and result at the worst moment of a forward convolution."""
     del bias, padding, dilation, output_padding
-    if not _modelled(source, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(source, weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, out)
@@ -124,7 +127,7 @@ def convolution_backward(
 ) -> int:
     """Bytes beyond arguments and results; the input's gradient comes first, then the weight's."""
     del bias_sizes, padding, dilation, output_padding
-    if not _modelled(source, transposed) or _pointwise(weight, stride):
+    if not _modelled(source, transposed) or _pointwise(source, weight, stride):
         return 0
     if _unfolds(source, weight, groups):
         return _columns(source, weight, gradient)
@@ -144,10 +147,20 @@ def _weight_step(gradient: Tensor, source: Tensor, weight: Tensor, groups: int) 
     plain = groups > 1 and (not depthwise or weight.shape[-1] > 3)
     if plain or prod(weight.shape[2:]) > 100:
         return 2 * weight.nbytes
-    return max(_blocked(gradient) + _blocked(source), weight.nbytes) + weight.nbytes
+    # Gradients in bfloat16 are summed in float32 first.
+    sums = 4 * weight.numel() if weight.dtype is torch.bfloat16 else 0
+    return max(_blocked(gradient) + _blocked(source) + sums, weight.nbytes) + weight.nbytes
+
+
+def batch_norm_backward(out: Sequence[Tensor | None], gradient: Tensor, source: Tensor, /,
+                        *_: Any) -> int:  # fmt: skip
+    """The input's gradient a second time, whatever the layout."""
+    del out, gradient
+    return source.nbytes
 
 
 SCRATCH: dict[str, Callable[..., int]] = {
+    "aten::native_batch_norm_backward": batch_norm_backward,
     "aten::convolution": convolution,
     "aten::convolution_backward": convolution_backward,
 }

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 from cnnbench.analysis.assembled import written
 from cnnbench.analysis.reach import NotFollowed
 from cnnbench.analysis.tracked import Tracked, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from torch import UntypedStorage
 
 
 class Seen(NamedTuple):
@@ -28,14 +33,38 @@ class Seen(NamedTuple):
         return self._replace(strides=tuple(stride if size > 1 else 0 for size, stride in pairs))
 
 
-def seen(value: Any) -> Any:
-    """Arguments of an operator with each tensor, one list deep, as what was seen."""
-    if isinstance(value, Tensor):
-        key = value.untyped_storage()._cdata  # noqa: SLF001
-        return Seen(key, value.shape, value.stride(), int(value.storage_offset()))
-    if type(value) in (list, tuple):
-        return [seen(item) for item in value]
-    return value
+def seen(tensor: Tensor, storage: UntypedStorage | None = None) -> Seen:
+    """A tensor, whose storage may be at hand already."""
+    key = (storage or tensor.untyped_storage())._cdata  # noqa: SLF001
+    # What a named tuple does itself, in half the time.
+    return tuple.__new__(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
+
+
+class Taken:
+    """What operators took: keys of storages, and bytes of the elements that were addressed."""
+
+    __slots__ = ("keys", "nbytes")
+
+    def __init__(self) -> None:
+        self.keys: list[int] = []
+        self.nbytes = 0
+
+    def each(self, arguments: Iterable[Any]) -> list[Any]:
+        """Note the tensors among arguments, one list deep; returns each as what was seen."""
+        return [
+            self._one(item) if isinstance(item, Tensor)
+            else self.each(item) if type(item) in (list, tuple)
+            else item
+            for item in arguments
+        ]  # fmt: skip
+
+    def _one(self, tensor: Tensor) -> Seen:
+        storage = tensor.untyped_storage()
+        found = seen(tensor, storage)
+        self.keys.append(found.key)
+        # An expanded tensor addresses more elements than it has.
+        self.nbytes += min(tensor.nbytes, storage.nbytes())
+        return found
 
 
 class Storage:

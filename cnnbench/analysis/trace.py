@@ -21,7 +21,7 @@ from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
 from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
-from cnnbench.analysis.storages import Seen, seen
+from cnnbench.analysis.storages import Seen, Taken, seen
 from cnnbench.analysis.traffic import TRAFFIC
 
 if TYPE_CHECKING:
@@ -166,8 +166,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 args = tree_map_only(Tensor, _to_meta, args)
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError, IndexError, ValueError, TypeError) as error:
-            seen = [tuple(item.shape) for item in args if isinstance(item, Tensor)]
-            raise OperatorFailed(plan.operator, seen, error) from error
+            given = [tuple(item.shape) for item in args if isinstance(item, Tensor)]
+            raise OperatorFailed(plan.operator, given, error) from error
 
     def _record(
         self, plan: TracePlan, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any
@@ -176,14 +176,12 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plan.outs:
             kwargs = {name: value for name, value in kwargs.items() if name not in plan.outs}
         self.live.now = self.stack.now = number = len(self.rows)
-        reads, read_bytes = _touched(args)
-        if kwargs:
-            more, more_bytes = _touched(kwargs.values())
-            reads, read_bytes = reads + more, read_bytes + more_bytes
-        results = [out] if isinstance(out, Tensor) else _tensors_of(out)
-        for item in results:
-            self.live.born(item)
-        written = sum(item.nbytes for item in results)
+        backward = self.stack.in_backward
+        taken = Taken()
+        arguments = taken.each(args)
+        keywords = taken.each(kwargs.values()) if kwargs else []
+        writes, results, written = self._born(out)
+        read_bytes = taken.nbytes
         if rule.kind == "view":
             read_bytes = written = 0
         elif plan.traffic is not None:
@@ -191,7 +189,6 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if plan.scratch is not None:
             self.live.scratch(plan.scratch(out, *args, **kwargs))
         self.live.now = number + 1
-        backward = self.stack.in_backward
         self.rows.append(
             Raw(
                 plan,
@@ -202,33 +199,24 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 rule.flops(out, *args, **kwargs) if rule.flops is not None else 0,
                 read_bytes,
                 written,
-                tuple(reads),
-                tuple(item.untyped_storage()._cdata for item in results),  # noqa: SLF001
+                tuple(taken.keys),
+                writes,
                 results[0].shape if results else (),
-                [] if backward else seen(args),
-                []
-                if backward
-                else [seen(one) for one in kwargs.values() if isinstance(one, Tensor)],
-                [] if backward else [seen(one) for one in results],
+                [] if backward else arguments,
+                [] if backward else [one for one in keywords if type(one) is Seen],
+                [] if backward else results,
             )
         )
 
-
-def _touched(arguments: Any) -> tuple[list[int], int]:
-    """Keys and bytes of the tensors among arguments, one list deep."""
-    keys: list[int] = []
-    nbytes = 0
-    for item in arguments:
-        if isinstance(item, Tensor):
+    def _born(self, out: Any) -> tuple[tuple[int, ...], list[Seen], int]:
+        """Keys of the results' storages, the results, and their bytes."""
+        nbytes, results = 0, []
+        for item in [out] if isinstance(out, Tensor) else _tensors_of(out):
             storage = item.untyped_storage()
-            keys.append(storage._cdata)  # noqa: SLF001
-            # An expanded tensor addresses more elements than it has.
-            nbytes += min(item.nbytes, storage.nbytes())
-        elif type(item) in (list, tuple):
-            more, more_bytes = _touched(item)
-            keys += more
-            nbytes += more_bytes
-    return keys, nbytes
+            self.live.born(storage)
+            results.append(seen(item, storage))
+            nbytes += item.nbytes
+        return tuple([one.key for one in results]), results, nbytes
 
 
 def _tensors_of(out: Any) -> list[Tensor]:

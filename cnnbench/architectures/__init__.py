@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench.architectures import registry, sources
 from cnnbench.architectures.building import build, check_size, smallest_size
+from cnnbench.catalogue import TIMM
 from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def resolve(name: str) -> Architecture:
         Unsupported: ``timm:NAME`` without timm.
         UsageError: ``package.module:factory`` cannot be imported or called.
     """
-    if name.startswith(sources.TIMM):
+    if name.startswith(TIMM):
         return sources.from_timm(name)
     if ":" in name:
         return sources.from_factory(name)

@@ -70,7 +70,8 @@ def build(
     module = architecture.build(**own)
     if not isinstance(module, nn.Module):
         kind = type(module).__name__
-        raise UsageError(f"'{architecture.name}' returned {kind}, not a torch.nn.Module")
+        way = "; return its module()" if kind == "ExportedProgram" else ""
+        raise UsageError(f"'{architecture.name}' returned {kind}, not a torch.nn.Module{way}")
     if variants.is_lazy(module):
         channels = own.get("in_channels", architecture.input[0])
         shape = (channels, *architecture.input[1:])

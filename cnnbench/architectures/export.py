@@ -17,6 +17,7 @@ import torchvision
 from cnnbench import analysis
 from cnnbench.architectures import catalogue
 from cnnbench.architectures.tasks import TASKS
+from cnnbench.catalogue import CatalogueEntry
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -26,7 +27,7 @@ def count(architecture: Architecture, **arguments: Any) -> analysis.Analysis:
     """Count one sample in inference, of what ``arguments`` to the builder make."""
     module = analysis.build_on_meta(functools.partial(architecture.build, **arguments))
     given = TASKS[architecture.task].inputs(1, architecture.input, torch.Generator())
-    return analysis.analyze(module, given)
+    return analysis.analyze(module, given, own=True)
 
 
 def row(architecture: Architecture) -> dict[str, Any]:
@@ -43,10 +44,37 @@ def row(architecture: Architecture) -> dict[str, Any]:
         "macs": counted.macs,
         "published_macs": architecture.macs,
         "top1": architecture.top1,
+        "top5": architecture.top5,
+        "weights": architecture.weights,
+        "depth": counted.depth,
         "min_size": architecture.min_size,
         "tags": list(architecture.tags),
         "source": architecture.source.split()[0],
     }
+
+
+def of_timm(architecture: Architecture, *, built: bool) -> CatalogueEntry:
+    """Return what is known of a model of timm's; parameters only if it is to be built."""
+    return CatalogueEntry(
+        name=architecture.name,
+        family=architecture.family,
+        task=architecture.task,
+        paper=architecture.paper,
+        input=architecture.input,
+        params=_params(architecture) if built else None,
+        min_size=architecture.min_size,
+        tags=architecture.tags,
+        source=architecture.source,
+    )
+
+
+def _params(architecture: Architecture) -> int | None:
+    """Return the parameters of a network, or None if it cannot be built here."""
+    try:
+        module = analysis.build_on_meta(architecture.build)
+    except Exception:  # noqa: BLE001 - it is another package's code; one model costs only its own
+        return None
+    return sum(one.numel() for one in module.parameters())
 
 
 def text() -> str:

@@ -27,7 +27,8 @@ class Architecture:
         paper: author, title or arXiv number, and the table the numbers come from.
         params: the published parameter count, exact; an executable claim about ``build(**claim)``.
         macs: published multiply-accumulates of one input sample at ``input``, if stated.
-        top1: published ImageNet top-1 accuracy in percent.
+        top1, top5: published ImageNet accuracy in percent.
+        weights: name of the weights that they belong to; ``None`` where they are a paper's.
         min_size: smallest height and width the network accepts.
         tags: words to select by.
         source: where code and numbers come from ("cnnbench", "torchvision", "timm", "user").
@@ -46,6 +47,8 @@ class Architecture:
     params: int | None = None
     macs: int | None = None
     top1: float | None = None
+    top5: float | None = None
+    weights: str | None = None
     min_size: int | None = None
     tags: tuple[str, ...] = ()
     source: str = "cnnbench"

@@ -6,6 +6,7 @@ builder's result is checked when it is called.
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import importlib
 import importlib.metadata
@@ -13,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.architectures.registry import Architecture
+from cnnbench.catalogue import TIMM, is_glob
 from cnnbench.errors import UnknownName, Unsupported, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-TIMM = "timm:"
 ENTRY_POINTS = "cnnbench.architectures"
 # The default input of a network from an unknown source.
 # The family of what a builder of the user's makes, which tells nothing of its input.
@@ -35,6 +36,26 @@ def _timm() -> ModuleType:
     except ImportError as error:
         message = "'timm:' names need timm, which is not installed; pip install 'cnnbench[timm]'"
         raise Unsupported(message) from error
+
+
+def timm_names(pattern: str) -> list[str]:
+    """Return the names that ``timm:NAME`` or a glob selects, in timm's own order.
+
+    A glob with a dot selects among names with the tag of their weights (``timm:resnet50.*``), any
+    other among architectures.
+
+    Raises:
+        Unsupported: timm is not installed.
+        UnknownName: it selects nothing; the message offers the closest names.
+    """
+    timm, wanted = _timm(), pattern.removeprefix(TIMM)
+    if not is_glob(wanted):
+        return [pattern]
+    names = timm.list_models(pretrained="." in wanted)
+    found = [f"{TIMM}{name}" for name in names if fnmatch.fnmatchcase(name, wanted)]
+    if not found:
+        raise UnknownName("timm model", wanted, names)
+    return found
 
 
 def _build_timm(model: str, **arguments: Any) -> nn.Module:
@@ -76,7 +97,7 @@ def _as_architecture(name: str, target: Any, source: str) -> Architecture:
         return replace(target, name=name, source=source)
     if not callable(target) or (hasattr(target, "forward") and not isinstance(target, type)):
         kind = type(target).__name__
-        raise UsageError(f"'{name}' is a {kind}, not a function or class that makes a network")
+        raise UsageError(f"'{name}' is of type {kind}, not a function or class of networks")
     return Architecture(
         name=name,
         family=USERS,

@@ -94,7 +94,7 @@ def build(name: str, **arguments: Any) -> nn.Module:
 
 def facts(name: str, *, task: str, shape: tuple[int, ...], tags: tuple[str, ...]) -> Architecture:
     """Return one of torchvision's models with the facts of its default weights."""
-    meta = models.get_model_weights(name).DEFAULT.meta
+    meta, recipe = models.get_model_weights(name).DEFAULT.meta, _recipe(name)
     family, year, paper = _family(name)
     return Architecture(
         name=name,
@@ -106,7 +106,9 @@ def facts(name: str, *, task: str, shape: tuple[int, ...], tags: tuple[str, ...]
         paper=paper,
         params=int(meta["num_params"]),
         macs=round(meta["_ops"] * 1e9),
-        top1=_top1(meta),
+        top1=_accuracy(recipe, 1),
+        top5=_accuracy(recipe, 5),
+        weights=recipe.name if _accuracy(recipe, 1) is not None else None,
         min_size=int(meta["min_size"][0]) if "min_size" in meta else None,
         tags=(*tags, "torchvision"),
         source=f"torchvision {torchvision.__version__.split('+')[0]}",
@@ -120,10 +122,14 @@ def _size(name: str, shape: tuple[int, ...]) -> dict[str, int]:
     return {"image_size": shape[-1]} if name.startswith("vit_") else {}
 
 
-def _top1(meta: dict[str, Any]) -> float | None:
-    if "unquantized" in meta:
-        meta = meta["unquantized"].meta
-    accuracy = meta["_metrics"].get("ImageNet-1K", {}).get("acc@1")
+def _recipe(name: str) -> Any:
+    """Return the default weights; of a quantizable model, the float weights that it is made of."""
+    weights = models.get_model_weights(name).DEFAULT
+    return weights.meta.get("unquantized", weights)
+
+
+def _accuracy(recipe: Any, k: int) -> float | None:
+    accuracy = recipe.meta["_metrics"].get("ImageNet-1K", {}).get(f"acc@{k}")
     return None if accuracy is None else float(accuracy)
 
 

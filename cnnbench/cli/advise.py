@@ -14,7 +14,7 @@ from cnnbench.cli import measuring, options
 from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
-from cnnbench.errors import SomeFailed, StoreError, UsageError
+from cnnbench.errors import SomeFailed, UsageError
 from cnnbench.plan import Plan
 from cnnbench.report import render, usability
 from cnnbench.report.table import entries, summary
@@ -77,10 +77,7 @@ def command(
     name = store.new_run_name()
     out = out or Path("results") / name
     if (out / store.MANIFEST).exists():
-        raise StoreError(
-            f"{out} holds another run; choose another --out (to measure what is missing there:"
-            f" cnnbench run --resume {out})"
-        )
+        store.refuse_full(out)
     measuring.before(job.specs, job.executor, wait, quiet=quiet)
     with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
         evidence = measure(job, untried, out, progress, name)

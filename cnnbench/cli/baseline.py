@@ -22,6 +22,7 @@ from cnnbench.runner.source import source
 
 if TYPE_CHECKING:
     from cnnbench.gate.baseline import Baseline
+    from cnnbench.plan import Plan
     from cnnbench.suite import Grid
 
 _EPILOG = """\b
@@ -57,6 +58,7 @@ def command() -> None:
 @command.command()
 @click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @options.grid(modes="eager")
+@options.plan("timeout")
 @options.output("baseline.json")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @options.executor
@@ -67,6 +69,7 @@ def save(
     /,
     run: Path | None,
     grid: Grid,
+    plan: Plan,
     output: Path,
     force: bool,
     who: str,
@@ -83,14 +86,16 @@ def save(
         raise UsageError("'cnnbench baseline save' needs either a run or --models")
     if run is not None:
         options.refuse_others(ctx, _BESIDE_RUN, f"{run} already defines what was measured")
-    made = _structure(grid, who) if run is None else baseline.of_run(store.read(run), source())
+        made = baseline.of_run(store.read(run), source())
+    else:
+        made = _structure(grid, plan, who)
     baseline.write(output, made)
     _say(output, made)
 
 
-def _structure(grid: Grid, who: str) -> Baseline:
+def _structure(grid: Grid, plan: Plan, who: str) -> Baseline:
     """A baseline file of the structure of models; nothing is timed."""
-    job = campaign.prepare(grid, who=who)
+    job = campaign.prepare(grid, plan, who)
     specs = [spec for spec in job.specs if spec.id not in job.impossible]
     found = again.inspect(specs, job.plan, who)
     for record in found.records:

@@ -55,6 +55,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.force
 @verdicts.destinations
 @options.view(FORMATS)
+@options.plan_option("timeout")
 @options.out()
 @options.allow
 @options.quiet
@@ -70,6 +71,7 @@ def command(
     force: bool,
     to: Destinations,
     view: View,
+    timeout: float | None,
     out: Path | None,
     allowed: tuple[str, ...],
     quiet: bool,
@@ -88,6 +90,8 @@ def command(
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     if run is not None and allowed:
         raise UsageError(f"{run} is measured already, so nothing is built; drop --allow")
+    if run is not None and timeout is not None:
+        raise UsageError(f"{run} is measured already, so nothing takes time; drop --timeout")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
@@ -98,7 +102,7 @@ def command(
         with heard:
             found = checking.with_now(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
-                executor=who, allowed=allowed,
+                executor=who, timeout=timeout, allowed=allowed,
             )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
     verdicts.show(judgement, view, to, "check")

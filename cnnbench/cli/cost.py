@@ -12,31 +12,35 @@ from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
-from cnnbench.costs import NotCounted
+from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
 from cnnbench.requests import ReportCost
+from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
+from cnnbench.spec import Device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from cnnbench.cli.options import View
-    from cnnbench.costs import CostReport
+    from cnnbench.plan import Plan
     from cnnbench.report.table import Table
+    from cnnbench.spec import Mode
     from cnnbench.suite import Grid
-
-_SECONDS = 600.0
 
 # What a static count does not depend on.
 _COUNTED = {"loss", INPUTS, INPUT_FACTORY}
-_NOT_COUNTED = ("mode", "device", "threads", *(axes.settings().keys() - _COUNTED))
+_NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _EPILOG = """\b
 Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
+  cnnbench cost resnet50 --mode amp=bf16 --phase training
+  cnnbench cost 'timm:vit_tiny*'
+  cnnbench cost resnet18 resnet50 --columns model,depth,MACs,top1,top5,weights
   cnnbench cost vgg16 --layers --sort params --top 5
   cnnbench cost googlenet --layers --depth 1
   cnnbench cost alexnet --layers --columns name,output,params,macs
@@ -61,6 +65,7 @@ Examples:
 @click.option(
     "--real", is_flag=True, help="Run on real tensors, for networks whose shapes depend on values."
 )
+@options.plan("timeout")
 @options.view(FORMATS)
 @options.executor
 @options.debug
@@ -73,6 +78,7 @@ def command(
     columns: tuple[str, ...],
     footer: bool,
     real: bool,
+    plan: Plan,
     view: View,
     who: str,
 ) -> None:
@@ -85,10 +91,10 @@ def command(
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"
     if columns and as_json:
-        raise UsageError("--columns and JSON are mutually exclusive: JSON has every column")
+        raise UsageError("JSON has every column, so --columns would do nothing; drop --columns")
     if footer and view.kind not in FOR_PEOPLE:
         raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
-    found = _ask(grid, rows, who, real=real, footer=footer)
+    found = _ask(grid, rows, plan, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if failed and len(found) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
@@ -111,11 +117,25 @@ def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence
 
 
 def _ask(
-    grid: Grid, rows: str | None, who: str, *, real: bool, footer: bool
+    grid: Grid, rows: str | None, plan: Plan, who: str, *, real: bool, footer: bool
 ) -> list[CostReport | NotCounted]:
-    names = suite.select(grid.models)
+    selected = suite.select(grid.models)
+    with asking(executor(who)) as pool:
+        names = timm.chosen(pool, selected)
+        requests = _requests(grid, names, rows, real=real, footer=footer)
+        answers = ask_each(pool, requests, plan.timeout)
+        return [
+            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for name, answer in zip(names, answers, strict=True)
+        ]
+
+
+def _requests(
+    grid: Grid, names: Sequence[str], rows: str | None, *, real: bool, footer: bool
+) -> list[ReportCost]:
+    mode = _mode(grid)
     (batch,), (phase,), (optimizer,) = grid.batches, grid.phases, grid.optimizers
-    requests = [
+    return [
         ReportCost(
             name=name,
             arguments=grid.arguments,
@@ -124,6 +144,7 @@ def _ask(
             batch=batch,
             phase=phase,
             optimizer=optimizer,
+            mode=mode.text,
             settings=grid.kept(phase),
             real=real,
             rows=footer or rows in {"layers", "ops"},
@@ -131,12 +152,15 @@ def _ask(
         )
         for name in names
     ]
-    with asking(executor(who)) as pool:
-        answers = ask_each(pool, requests, _SECONDS)
-        return [
-            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
-            for name, answer in zip(names, answers, strict=True)
-        ]
+
+
+def _mode(grid: Grid) -> Mode:
+    """The one mode that was asked for; autocast and types as on a CPU."""
+    modes = suite.modes(grid.modes, Device())
+    if len(modes) > 1:
+        raise UsageError(f"--mode takes one mode, not {', '.join(one.text for one in modes)}")
+    refuse_uncountable(modes[0])
+    return modes[0]
 
 
 def _table(
@@ -151,5 +175,9 @@ def _table(
 
 def _json(found: cost.Found, rows: str | None) -> str:
     hidden = {"layers", "ops"} - {rows}
-    shown = [{k: v for k, v in cost_to_json(one).items() if k not in hidden} for one in found]
+    facts = [
+        cost_to_json(one) | (cost.published(one.totals.name) if isinstance(one, CostReport) else {})
+        for one in found
+    ]
+    shown = [{name: of[name] for name in of if name not in hidden} for of in facts]
     return json.dumps(shown, indent=1) + "\n"

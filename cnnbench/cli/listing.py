@@ -1,9 +1,10 @@
-"""``cnnbench list``: the architectures of the catalogue. Imports no torch."""
+"""``cnnbench list``: the architectures of the catalogue, and timm's. Imports no torch."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,11 @@ from cnnbench import catalogue
 from cnnbench.cli import options
 from cnnbench.report import render
 from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.catalogue import CatalogueEntry
 
 _COLUMNS = (
     Column("name", "name"),
@@ -20,7 +26,10 @@ _COLUMNS = (
     Column("input", "input"),
     Column("params", "params", "count"),
     Column("macs", "MACs", "count"),
+    Column("depth", "depth", "whole"),
     Column("top1", "top-1 %", "number"),
+    Column("top5", "top-5 %", "number"),
+    Column("weights", "weights"),
     Column("paper", "paper"),
 )
 
@@ -29,6 +38,7 @@ Examples:
   cnnbench list
   cnnbench list 'resnet*' tag:mobile
   cnnbench list family:VGG --json
+  cnnbench list 'timm:vit_tiny*'
 """
 
 
@@ -36,13 +46,16 @@ Examples:
 @options.names("patterns", "[PATTERN…]", required=False)
 @options.as_json
 @click.option("--names", is_flag=True, help="Print only the names, one per line.")
+@options.executor
 @options.debug
-def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
-    """List architectures: names, family, task, year, input, parameters, MACs, accuracy.
+def command(patterns: tuple[str, ...], as_json: bool, names: bool, who: str) -> None:
+    """List architectures: family, task, year, input, parameters, MACs, depth, accuracy.
 
-    PATTERN is a name, a glob, tag:WORD or family:WORD.
+    PATTERN is a name, a glob, tag:WORD, family:WORD, timm:NAME or a glob of timm's names. Models of
+    timm are built on the meta device to count their parameters; their MACs are a matter of
+    'cnnbench cost'.
     """
-    chosen = [catalogue.entry(name) for name in catalogue.select(patterns or ("all",))]
+    chosen = _entries(catalogue.select(patterns or ("all",)), who, built=not names)
     if as_json:
         click.echo(json.dumps([asdict(entry) for entry in chosen], indent=1))
     elif names:
@@ -51,7 +64,26 @@ def command(patterns: tuple[str, ...], as_json: bool, names: bool) -> None:
         click.echo(render(_table(chosen), "table"), nl=False)
 
 
-def _table(chosen: list[catalogue.CatalogueEntry]) -> Table:
+def _entries(names: tuple[str, ...], who: str, *, built: bool) -> list[CatalogueEntry]:
+    """The rows of names; only timm's need a worker."""
+    offered = [name for name in names if name.startswith(catalogue.TIMM)]
+    listed = _of_timm(offered, who, built=built) if offered else {}
+    rows = [row for name in names for row in listed.get(name) or (catalogue.entry(name),)]
+    return [*{row.name: row for row in rows}.values()]
+
+
+def _of_timm(
+    patterns: Sequence[str], who: str, *, built: bool
+) -> dict[str, tuple[CatalogueEntry, ...]]:
+    from cnnbench.runner import timm
+    from cnnbench.runner.executor import executor
+    from cnnbench.runner.inquiry import asking
+
+    with asking(executor(who)) as pool:
+        return {one: timm.listed(pool, one, built=built) for one in patterns}
+
+
+def _table(chosen: list[CatalogueEntry]) -> Table:
     rows = [
         (
             entry.name,
@@ -61,7 +93,10 @@ def _table(chosen: list[catalogue.CatalogueEntry]) -> Table:
             "x".join(map(str, entry.input)),
             entry.params,
             entry.macs,
+            entry.depth,
             entry.top1,
+            entry.top5,
+            entry.weights,
             entry.paper,
         )
         for entry in chosen

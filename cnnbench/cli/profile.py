@@ -55,6 +55,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
 @options.out("profiles/SPEC-TIME-ID")
+@options.wait
 @options.as_json
 @options.executor
 @options.debug
@@ -68,6 +69,7 @@ def command(
     stacks: bool,
     no_roof: bool,
     out: Path | None,
+    wait: float | None,
     as_json: bool,
     who: str,
 ) -> None:
@@ -80,7 +82,7 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
-    busy = measuring.before(job.specs, job.executor, None, quiet=as_json)
+    busy = measuring.before(job.specs, job.executor, wait, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name
     passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)

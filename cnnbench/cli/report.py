@@ -144,7 +144,9 @@ def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None
         return
     first = tables[0]
     if kind in PAGES:
-        raise UsageError(f"--{first} cannot be combined with --format {kind}, which has its own")
+        raise UsageError(
+            f"--{first} cannot be combined with --format {kind}, which has its own; drop one"
+        )
     if tables == ["scaling", "pivot"]:
         raise UsageError("--scaling and --pivot are mutually exclusive; keep one")
     given = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from cnnbench import store, trust
 from cnnbench.cli import measuring, options
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
-_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "wait", "as_json", "quiet",
-                  "debug")  # fmt: skip
+_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wait", "as_json",
+                  "quiet", "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -90,7 +91,9 @@ def command(
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
-        how = Resuming(retry_failed, plan.budget, allowed)
+        limited = ctx.get_parameter_source("timeout") is ParameterSource.COMMANDLINE
+        timeout = plan.timeout if limited else None
+        how = Resuming(retry_failed, plan.budget, timeout, allowed)
         left = _left(resume, how, wait, quiet=quiet)
         stored = _resume(resume, left, how, quiet=quiet)
         new = left > 0
@@ -122,6 +125,7 @@ class Resuming:
 
     retry_failed: bool
     budget: float | None
+    timeout: float | None
     allowed: tuple[str, ...]
 
     @property
@@ -146,8 +150,9 @@ def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
     progress = Progress(total=left, quiet=quiet)
     with measuring.interruptible(progress, path, how.options):
         return campaign.resume(
-            path, progress, retry_failed=how.retry_failed, budget=how.budget, allowed=how.allowed
-        )
+            path, progress, retry_failed=how.retry_failed, budget=how.budget, timeout=how.timeout,
+            allowed=how.allowed,
+        )  # fmt: skip
 
 
 def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,6 @@ from cnnbench import machine, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say
 from cnnbench.errors import SomeFailed
-from cnnbench.plan import Plan
 from cnnbench.report import render
 from cnnbench.report.table import FAKE, Column, Table
 from cnnbench.runner import selftest
@@ -22,6 +21,7 @@ from cnnbench.runner.executor import executor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnnbench.plan import Plan
     from cnnbench.runner.selftest import Report, SelfTest
 
 _WRITERS: dict[str, Callable[[float], str]] = {
@@ -49,13 +49,13 @@ Exit code 3 means that a figure is out of bounds: do not trust this machine toda
     "--quick", is_flag=True, help="Three short rounds: half the time, half the resolution."
 )
 @options.plan_option("rounds", type=click.IntRange(min=2))
-@options.plan_option("seed", default=Plan.seed)
+@options.plan("seed", "timeout")
 @options.threads
 @options.as_json
 @options.executor
 @options.debug
 def command(
-    quick: bool, rounds: int | None, seed: int, threads: int | None, as_json: bool, who: str
+    quick: bool, rounds: int | None, plan: Plan, threads: int | None, as_json: bool, who: str
 ) -> None:
     """Test cnnbench itself on this machine, in less than two minutes.
 
@@ -63,8 +63,8 @@ def command(
     sleep, memory that is held briefly, and a planted wrong output. The last line is the smallest
     difference that can be detected here today.
     """
-    few = Plan(rounds=rounds or 3, slices=4, seed=seed)
-    plan = few if quick else Plan(rounds=rounds or Plan.rounds, seed=seed)
+    few = replace(plan, rounds=rounds or 3, slices=4)
+    plan = few if quick else replace(plan, rounds=rounds or plan.rounds)
     report = selftest.check(
         executor(who),
         plan,

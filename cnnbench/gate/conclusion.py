@@ -31,4 +31,5 @@ def conclude(judgement: Judgement, *, strict: bool = False) -> None:
     if strict and unsure:
         raise Inconclusive(f"{unsure} of {total} specs are inconclusive")
     if strict and judgement.count("incomparable"):
-        raise Incomparable("timing was not judged: " + "; ".join(judgement.comparison.unlike))
+        why = "; ".join(judgement.comparison.unlike)
+        raise Incomparable(f"timing was not judged: {why}; judge it in any case with --force")

@@ -130,7 +130,9 @@ def spread(record: Record) -> Estimate | None:
 
 def run_delay(record: Record) -> Estimate | None:
     """Share of the sampled time that the process was ready to run but had no core."""
-    return _share_of_slices(record, "run_delay_ns")
+    share = _share_of_slices(record, "run_delay_ns")
+    # The kernel counts from just before the first sample of a slice to just after its last.
+    return share and stats.exact(min(share.point, 1.0))
 
 
 def steal(record: Record) -> Estimate | None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, TypeVar
 
-from cnnbench import cost_text, units
+from cnnbench import catalogue, cost_text, units
 from cnnbench.costs import (
     CostReport,
     CostTotals,
@@ -22,6 +23,7 @@ from cnnbench.costs import (
 )
 from cnnbench.errors import UnknownName
 from cnnbench.report.table import Column, Table
+from cnnbench.spec import Mode
 
 Found = Sequence[CostReport | NotCounted]
 Row = TypeVar("Row")
@@ -55,8 +57,10 @@ class _OperatorSum:
 _TOTALS: Columns[CostTotals] = (
     (Column("name", "model"), lambda one: one.name),
     (Column("phase", "phase"), lambda one: one.phase),
+    (Column("mode", "mode"), lambda one: _unusual(one)),
     (Column("batch", "batch", "whole"), lambda one: one.batch),
     (Column("input", "input"), lambda one: one.input),
+    (Column("depth", "depth", "whole"), lambda one: one.depth),
     (Column("params", "params", "count"), lambda one: one.params),
     (Column("trainable_params", "trainable", "count"), lambda one: one.trainable_params),
     (Column("buffers", "buffers", "count"), lambda one: one.buffers),
@@ -67,6 +71,9 @@ _TOTALS: Columns[CostTotals] = (
     (Column("activation_peak_bytes", "activations", "bytes"), lambda one: one.memory.activations),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
     (Column("uncounted", "uncounted"), lambda one: one.uncounted),
+    (Column("top1", "top-1 %", "number"), lambda one: published(one.name)["top1"]),
+    (Column("top5", "top-5 %", "number"), lambda one: published(one.name)["top5"]),
+    (Column("weights", "weights"), lambda one: published(one.name)["weights"]),
 )
 
 _LAYERS: Columns[_LayerShare] = (
@@ -97,6 +104,8 @@ _LAYERS: Columns[_LayerShare] = (
     (Column("backward_written_bytes", "backward written", "bytes"),
      lambda one: one.backward(one.row.backward.written_bytes)),
 )  # fmt: skip
+# Facts of the catalogue.
+_PUBLISHED = frozenset({"top1", "top5", "weights"})
 # Too wide for a terminal: shown in CSV, and where somebody asks for them.
 _ON_REQUEST = frozenset(
     {"flops", "elementwise_flops", "read_bytes", "written_bytes", "backward_read_bytes",
@@ -128,10 +137,28 @@ _CHECKS = (
 )
 
 
+def published(name: str) -> dict[str, Any]:
+    """What a network's publisher states of its accuracy, and of which weights; ``None``: nothing.
+
+    Stated of the network as it is built by default.
+    """
+    known = _entries().get(name)
+    return {fact: getattr(known, fact, None) for fact in sorted(_PUBLISHED)}
+
+
+@cache
+def _entries() -> Mapping[str, catalogue.CatalogueEntry]:
+    return {one.name: one for one in catalogue.entries()}
+
+
 def totals(found: Found) -> Table:
     """One row per model; a note marks a total that may be too low."""
     rows = [_totals(one) for one in found]
-    keep = [i for i in range(len(_TOTALS)) if any(row[i] not in (None, "") for row in rows)]
+    keep = [
+        i
+        for i, (column, _) in enumerate(_TOTALS)
+        if column.name in _PUBLISHED or any(row[i] not in (None, "") for row in rows)
+    ]
     return Table(
         columns=tuple(_TOTALS[i][0] for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
@@ -163,8 +190,8 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
     if memory.layer:
         yield (
-            f"memory peaks in layer '{memory.layer}'; the convolution"
-            f" library's scratch may add {units.size(memory.scratch)} on a CPU"
+            f"memory peaks in layer '{memory.layer}'; what kernels hold"
+            f" inside may add {units.size(memory.scratch)} on a CPU"
         )
 
 
@@ -282,7 +309,8 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
     chosen = [columns.index(_named(word, columns)) for word in words] or [
         place
         for place, column in enumerate(columns)
-        if not for_people or (column.name not in _ON_REQUEST and not _is_empty(table, place))
+        if not for_people
+        or not (column.name in _ON_REQUEST | _PUBLISHED or _is_empty(table, place))
     ]
     return replace(
         table,
@@ -310,7 +338,13 @@ def _captions(found: Found) -> tuple[str, ...]:
     if len(found) != 1 or isinstance(found[0], NotCounted):
         return ()
     one = found[0].totals
-    return (f"{one.name}, {one.phase}, input {_cell(one.input)}",)
+    mode = f"mode {one.mode}, " if _unusual(one) else ""
+    return (f"{one.name}, {one.phase}, {mode}input {_cell(one.input)}",)
+
+
+def _unusual(one: CostTotals) -> str:
+    """The mode, where it is not the plain one."""
+    return "" if one.mode == Mode().text else one.mode
 
 
 def _ordered(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from cnnbench.gate.rule import VERDICTS
 from cnnbench.inert import inert
-from cnnbench.report import markdown
-from cnnbench.report.comparison import summary
-from cnnbench.report.reasons import counts, details
+from cnnbench.report import pull_request
+from cnnbench.report.reasons import details
 
 if TYPE_CHECKING:
     from cnnbench.gate import Judged, Judgement
@@ -74,8 +73,7 @@ def step_summary(judgement: Judgement, command: str) -> str:
 def _page(judgement: Judgement, command: str) -> str:
     # By this line a job finds the comment that it wrote before, to edit instead of adding one.
     marker = f"<!-- cnnbench {command} -->"
-    title = f"### cnnbench {command}: {markdown.escape(counts(judgement))}"
-    return f"{marker}\n{title}\n\n{markdown.render(summary([judgement]))}"
+    return f"{marker}\n{pull_request.page(judgement, command)}"
 
 
 def _cut(text: str, limit: int) -> str:

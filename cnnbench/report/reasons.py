@@ -73,8 +73,14 @@ def _how(judgement: Judgement) -> list[str]:
 def counts(judgement: Judgement) -> str:
     """``12 specs: 1 regression, 11 unchanged``."""
     found = {one: judgement.count(one) for one in VERDICTS}
-    parts = [f"{count} {one}" for one, count in found.items() if count]
+    parts = [_counted(count, one) for one, count in found.items() if count]
     return f"{units.number(len(judgement.rows), 'spec')}: {', '.join(parts)}"
+
+
+def _counted(count: int, verdict: str) -> str:
+    """``2 regressions``, ``2 unchanged``."""
+    nouns = {"regression", "improvement"}
+    return units.number(count, verdict) if verdict in nouns else f"{count} {verdict}"
 
 
 def notes(judgement: Judgement) -> list[str]:
@@ -226,16 +232,34 @@ def sentence(finding: MetricVerdict) -> str:
 
 
 def _amount(change: Change) -> str:
-    ratio = change.ratio
-    assert ratio is not None  # noqa: S101 - asked by the caller
-    of = "pairs" if change.how == "paired" else "rounds"
-    text = f"{_change(ratio.point)}{cells.interval(_change, ratio, of)}"
+    text = _amount_alone(change)
     kind = metrics.metric(change.metric).kind
     if change.old is None or change.new is None or kind not in _UNITS:
         return text
     write, mark = _UNITS[kind], "" if change.awake is None else cells.AWAKE
     was, now = (write(one.point) for one in change.shown if one is not None)
     return f"{was}{mark} -> {now}{mark}, {text}"
+
+
+def _amount_alone(change: Change) -> str:
+    ratio = change.ratio
+    assert ratio is not None  # noqa: S101 - asked by the caller
+    of = "pairs" if change.how == "paired" else "rounds"
+    return f"{_change(ratio.point)}{cells.interval(_change, ratio, of)}"
+
+
+def in_numbers(change: Change) -> tuple[str | None, str | None, str | None]:
+    """Before, after, and the change with its interval; ``None`` for what is not known."""
+    write = _UNITS.get(metrics.metric(change.metric).kind, units.significant)
+    before, after = (None if one is None else write(one.point) for one in (change.old, change.new))
+    if change.ratio is None:
+        return before, after, None
+    of = "pairs" if change.how == "paired" else "rounds"
+    return (
+        before,
+        after,
+        f"{_change(change.ratio.point)}{cells.interval(_change, change.ratio, of)}",
+    )
 
 
 def _change(ratio: float) -> str:

@@ -21,8 +21,9 @@ from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
 from cnnbench.requests import CountImages, FindCode, Fits, Resolve
+from cnnbench.runner import timm
 from cnnbench.runner.executor import AnyPool, Executor, executor
-from cnnbench.runner.inquiry import SECONDS, ask, ask_each, asking, describe
+from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
@@ -97,6 +98,7 @@ def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process
     modes = None if grid.device is None else suite.modes(grid.modes, grid.device)
     who = executor(who) if isinstance(who, str) else who
     with asking(who) as pool:
+        grid = replace(grid, models=timm.chosen(pool, grid.models))
         return _work_out(grid, plan or Plan(), who, pool, modes)
 
 
@@ -106,7 +108,7 @@ def _work_out(
     environment = describe(pool)
     device = here(grid.device, environment)
     _refuse_idle_options(plan, device)
-    _refuse_images(pool, grid)
+    _refuse_images(pool, grid, plan.timeout)
     modes = modes or suite.modes(grid.modes, device)
     limit = plan.memory_limit or memory_limit(device)
     outside, bad = facts_outside(pool, grid, plan.timeout, limit)
@@ -142,13 +144,13 @@ def _refuse_idle_options(plan: Plan, device: Device) -> None:
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 
 
-def _refuse_images(pool: AnyPool, grid: Grid) -> None:
+def _refuse_images(pool: AnyPool, grid: Grid, seconds: float) -> None:
     """Refuse a directory without a picture that can be read; a worker looks, as it will later."""
     for directory in grid.settings.get("images", ()):
         if directory == NO_IMAGES:
             continue
         try:
-            ask(pool, CountImages(directory=directory), SECONDS)
+            ask(pool, CountImages(directory=directory), seconds)
         except WorkerError as error:
             if error.kind != "unsupported":
                 raise
@@ -258,11 +260,12 @@ def resume(
     *,
     retry_failed: bool = False,
     budget: float | None = None,
+    timeout: float | None = None,
     allowed: Sequence[str] = (),
 ) -> StoredRun:
     """Measure what a run still lacks, with its own plan; on request, failed specs again.
 
-    A budget counts anew, and in seconds; the run's own if none is given.
+    A budget counts anew, and in seconds; it and the time limit are the run's own if not given.
 
     Raises:
         StoreError: not a run directory.
@@ -282,7 +285,7 @@ def resume(
             f"{path} was started in another environment (different: {changed}); start a new run"
         )
     plan = decode(Plan, dict(stored.manifest.plan), "plan")
-    plan = replace(plan, budget=budget or plan.budget)
+    plan = replace(plan, budget=budget or plan.budget, timeout=timeout or plan.timeout)
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:

@@ -7,6 +7,7 @@ decides.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -99,6 +100,7 @@ def with_now(
     timing: bool = True,
     out: Path | None = None,
     executor: str = "process",
+    timeout: float | None = None,
     allowed: Sequence[str] = (),
 ) -> Comparison:
     """The current code, measured here, against a baseline file or run.
@@ -110,6 +112,7 @@ def with_now(
         timing: measure times too, not only what networks are made of.
         out: directory of the new run.
         executor: the executor's name.
+        timeout: seconds of one step of a worker; as of what is kept if not given.
         allowed: models that may be built although they are not the user's own.
 
     Raises:
@@ -120,6 +123,7 @@ def with_now(
     if not specs:
         raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
+    plan = replace(plan, timeout=timeout or plan.timeout)
     now = again.inspect(specs, plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
@@ -144,7 +148,8 @@ def _remedy(old: Kept, run: Path | None = None) -> str:
     if old.source is None:
         return ""
     how = "" if run is not None else ", where RUN is a new run of these specs"
-    return f"cnnbench baseline update {old.path} {run or 'RUN'} --replace{how}"
+    paths = shlex.join(map(str, (old.path, run or "RUN")))
+    return f"cnnbench baseline update {paths} --replace{how}"
 
 
 def _beside(

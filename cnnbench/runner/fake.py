@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import requests
+from cnnbench.catalogue import TIMM, Accepted, CatalogueEntry, is_glob
 from cnnbench.codec import encode
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.conv.problem import of_workload
@@ -34,7 +36,6 @@ from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference, Structure
 from cnnbench.record import Cost, Memory, Run
 from cnnbench.requests import (
-    Accepted,
     Fitted,
     MeasureLatency,
     Ready,
@@ -150,7 +151,7 @@ def _report(request: requests.ReportCost) -> CostReport:
     totals = CostTotals(
         request.name, request.phase, request.optimizer, request.batch, (shape,), size, size, 0, 0,
         inside, inside, inside if training else None, memory, {}, (),
-        ("made up by the fake executor",), request.real,
+        ("made up by the fake executor",), request.real, 1, request.mode,
     )  # fmt: skip
     layer = LayerRow(
         "conv", "Conv2d", 1, True, 1, shape, out, (3, 3), (2, 2), (1, 1), (1, 1), 1, size, size,
@@ -166,6 +167,19 @@ def _report(request: requests.ReportCost) -> CostReport:
         (op,) if request.rows else None,
         (CrossCheck("fake", size, size),) if request.crosscheck else None,
     )
+
+
+def _timm(pattern: str) -> tuple[CatalogueEntry, ...]:
+    """Two models for a glob, itself for a name."""
+    ends = ("_a", "_b") if is_glob(pattern) else ("",)
+    names = [TIMM + re.sub(r"[^\w.-]", "", pattern.removeprefix(TIMM)) + end for end in ends]
+    return tuple(
+        CatalogueEntry(
+            name=name, family="made up", task="any", paper="", input=(3, 224, 224),
+            params=_digest(name) % 1_000_000, tags=("timm",), source="fake",
+        )
+        for name in names
+    )  # fmt: skip
 
 
 def _ceilings(request: requests.ProbeCeilings) -> Ceilings:
@@ -299,6 +313,7 @@ ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
     requests.FindCode: lambda _: True,
+    requests.ListTimm: lambda request: _timm(request.pattern),
     requests.Fits: lambda _: {},
     requests.CountImages: lambda _: 1,
     requests.CountCost: lambda request: _cost(_spec(request)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cnnbench.errors import SchemaError, WorkerError, WorkerRaised
+from cnnbench.errors import SchemaError, WorkerError, WorkerRaised, WorkerTimeout
 from cnnbench.requests import Answer, Describe, Request
 from cnnbench.scratch import scratch_directory
 
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from cnnbench.runner.executor import AnyPool, AnyWorker, Executor
 
 _DESCRIBE_SECONDS = 120.0
-# For questions that no plan limits.
-SECONDS = 300.0
 
 
 def tell(worker: AnyWorker, request: Request[Answer], timeout: float) -> Answer:
@@ -74,4 +72,10 @@ def describe(pool: AnyPool) -> Environment:
     Raises:
         WorkerError: no worker can be started at all.
     """
-    return ask(pool, Describe(), _DESCRIBE_SECONDS)
+    try:
+        return ask(pool, Describe(), _DESCRIBE_SECONDS)
+    except WorkerTimeout:
+        # No option gives it more time; a look at a machine takes a second.
+        raise WorkerError(
+            f"no description of this machine within {_DESCRIBE_SECONDS:g} s; is a device stuck?"
+        ) from None

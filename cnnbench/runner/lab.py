@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine, suite
+from cnnbench.catalogue import is_glob
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
@@ -107,13 +108,13 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
         device = campaign.here(order.grid.device, environment)
         found = None
         if order.model is not None:
-            found = inquiry.ask(pool, ExtractLayers(name=order.model), inquiry.SECONDS)
+            found = inquiry.ask(pool, ExtractLayers(name=order.model), plan.timeout)
         layers = order.layers + (found.layers if found is not None else ())
         if not layers:
             raise UsageError(f"{order.model} has no two-dimensional convolution")
         shape = _shape(order, pool, plan.timeout)
         specs = tuple(dict.fromkeys(_specs(order, layers, device, shape)))
-        impossible = _impossible(order, plan.rounds, pool, specs)
+        impossible = _impossible(order, plan, pool, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
     limit = plan.memory_limit or campaign.memory_limit(device)
     plan = replace(plan, memory_limit=limit).within_budget(len(specs))
@@ -130,7 +131,9 @@ def changed(job: Job, specs: Sequence[Spec]) -> Job:
 
 
 def _check_names(order: LabOrder) -> None:
-    if order.model is not None and suite.select((order.model,)) != (order.model,):
+    if order.model is not None and (
+        is_glob(order.model) or suite.select((order.model,)) != (order.model,)
+    ):
         raise UsageError(f"--from-model takes one model, not '{order.model}'")
     for name in order.implementations:
         if name not in (ALL, NONE):
@@ -231,13 +234,14 @@ def _macs(spec: Spec) -> int:
 
 
 def _impossible(
-    order: LabOrder, rounds: int, pool: AnyPool, specs: Sequence[Spec]
+    order: LabOrder, plan: Plan, pool: AnyPool, specs: Sequence[Spec]
 ) -> dict[str, str]:
     """Specs that are impossible, or too slow unless they were named."""
     ours = {spec.id: spec for spec in specs if spec.workload.is_layer}
-    found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), inquiry.SECONDS)
+    found = inquiry.ask(pool, CheckApplicability(specs=tuple(ours)), plan.timeout)
     reasons = {
-        name: found[name].reason or _slow(order, rounds, ours[name], found[name]) for name in ours
+        name: found[name].reason or _slow(order, plan.rounds, ours[name], found[name])
+        for name in ours
     }
     return {name: reason for name, reason in reasons.items() if reason}
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cnnbench import machine
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
+from cnnbench.facts import doubts
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
     ComputeReference,
@@ -25,7 +26,7 @@ from cnnbench.requests import (
 )
 from cnnbench.runner import schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
-from cnnbench.runner.inquiry import SECONDS, ask, tell
+from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.reference import ask_reference, narrow
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ class Passes:
         try:
             request = CountCost.planned(members[0].spec, self._plan)
             shared.cost = ask(self._pool, request, self._plan.timeout)
-            shared.notes += shared.cost.doubts
+            shared.notes += doubts(shared.cost.assumptions)
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
 
@@ -156,7 +157,7 @@ class Passes:
         self._step(f"{self._group.title}: ceilings of the machine")
         try:
             request = ProbeCeilings(device=first.device.text, threads=first.threads)
-            self._group.ceilings.append(ask(self._pool, request, SECONDS))
+            self._group.ceilings.append(ask(self._pool, request, self._plan.timeout))
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 

@@ -19,7 +19,7 @@ from cnnbench.errors import SomeFailed, Unsupported, UsageError, WorkerError
 from cnnbench.profile import Profile
 from cnnbench.requests import CountLayers, ListPrimitives, ProbeCeilings, TimeLayers, TraceStep
 from cnnbench.runner import campaign
-from cnnbench.runner.inquiry import SECONDS, ask, asking
+from cnnbench.runner.inquiry import ask, asking
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -150,7 +150,7 @@ class _Asker:
         """Probe the ceilings; drop them if threads had to wait, because they would be too low."""
         try:
             request = ProbeCeilings(device=spec.device.text, threads=spec.threads)
-            probed = ask(self._pool, request, SECONDS)
+            probed = ask(self._pool, request, self._timeout)
         except WorkerError as error:
             self._note(f"ceilings not measured: {error}", failed="ceilings")
             return

@@ -7,7 +7,7 @@ computes the same thing.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,6 +79,7 @@ class Step:
         types: floating-point types of the module in words (``modes.described``), its own under
             ``own_dtype`` and those in the mode under ``dtype``, for a run's flags.
         unusual: what is unusual about its calls, known after the first.
+        changed: flags that code of the network changed while it was built, and that were put back.
         own: those of its own picture, as they were before the first call.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
@@ -94,6 +95,7 @@ class Step:
     others: Callable[[], Iterator[Given]] = lambda: iter(())
     types: Mapping[str, str] = field(default_factory=dict)
     unusual: Callable[[], list[str]] = list
+    changed: Sequence[str] = ()
     overwrites: bool = False
     own: Callable[[], Given] | None = None
 
@@ -221,6 +223,7 @@ def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
         optimizer=workload.optimizer,
         real=real,
         loss=loss_of(found[0], seed, workload.setting("loss", AUTO)),
+        own=not real,
     )
 
 
@@ -251,12 +254,14 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
     """The iteration that a spec times; compilation happens on its first call."""
     dtype = inputs.dtype_for(module)
     given = inputs.made(architecture, spec.workload, seed, dtype=dtype)
+    changed = modes.put_back()
     if spec.workload.phase == "inference":
         made = inference(spec, module, given)
         made.selects = TASKS[architecture.task].selects
     else:
         loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
         made = training(spec, module, given, loss)
+    made.changed = changed
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
         made.own = functools.partial(inputs.made, architecture, spec.workload, seed, dtype=dtype)

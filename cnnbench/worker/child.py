@@ -107,8 +107,7 @@ def _limit_memory(limit: int) -> None:
 
 def said(error: BaseException) -> str:
     """An error in one line, with its class if it is not ours."""
-    text = str(error).strip().splitlines()
-    first = text[0] if text else ""
+    first = _first_words(error)
     own = isinstance(error, CnnbenchError)
     message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
     if not own and (known := analysis.remedy(first)) is not None:
@@ -116,10 +115,32 @@ def said(error: BaseException) -> str:
     return message
 
 
+# What TorchScript's interpreter says first, whatever has happened; the reason comes last.
+_SCRIPT = "The following operation failed in the TorchScript interpreter"
+
+
+def _first_words(error: BaseException) -> str:
+    """The line of an error that says what happened."""
+    try:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    except Exception as own:  # noqa: BLE001 - it is the user's class
+        return f"its text cannot be read ({type(own).__name__})"
+    if not lines:
+        return ""
+    return lines[-1] if lines[0].startswith(_SCRIPT) else lines[0]
+
+
+def _details(error: BaseException) -> str:
+    try:
+        return "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
+    except Exception:  # noqa: BLE001 - it is the user's class
+        return ""
+
+
 def _report(channel: Channel, phase: str, error: BaseException) -> None:
     message, own = said(error), isinstance(error, CnnbenchError)
     kind = "out_of_memory" if is_out_of_memory(error) else "unsupported" if own else "error"
-    details = "".join(traceback.format_exception(error))[-_DETAILS_LENGTH:]
+    details = _details(error)
     try:
         channel.send(
             {

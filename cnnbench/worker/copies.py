@@ -6,9 +6,10 @@ import copy
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from cnnbench.analysis import untouched
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -31,14 +32,19 @@ def copied(value: Value, name: str = "") -> Value:
         Unsupported: it holds something that cannot be copied.
     """
     try:
+        copies: dict[int, Any] = {}
         with _Values():
-            return copy.deepcopy(value)
+            made = copy.deepcopy(value, copies)
     except (TypeError, RuntimeError, AttributeError) as error:
         said = next(iter(str(error).splitlines()), type(error).__name__)
         raise Unsupported(
             f"{name or type(value).__name__} cannot be copied, and the original is never touched"
             f" ({said}); cnnbench.run with 'package.module:factory' builds it where it is measured"
         ) from error
+    if isinstance(made, nn.Module):
+        # Functions are not copied: a hook on the copy would work on what is the caller's.
+        untouched.rebind(made, copies)
+    return made
 
 
 class _Values(TorchFunctionMode):

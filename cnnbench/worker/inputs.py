@@ -154,6 +154,23 @@ def _returned(factory: str, batch: int, seed: int) -> Given:
         found = _arranged(function(batch, **({"seed": seed} if takes else {})))
     if not found.tensors:
         raise UsageError(f"'{factory}' returned no tensor, but inputs of a network are wanted")
+    # Samples along the first axis, or the second, as of sequences.
+    if not any(batch in tensor.shape[:2] for tensor in found.tensors):
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in found.tensors)
+        raise UsageError(
+            f"'{factory}' was asked for a batch of {batch} and returned {shapes}; make as many"
+            " samples as its first argument says"
+        )
+    return _detached(found)
+
+
+def _detached(given: Given) -> Given:
+    """Without the graphs that made them, through which no step can go twice."""
+
+    def leaf(tensor: Tensor) -> Tensor:
+        return tensor if tensor.is_leaf else tensor.detach().requires_grad_(tensor.requires_grad)
+
+    found: Given = pytree.tree_map_only(Tensor, leaf, given)
     return found
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
-from cnnbench.architectures import sources
+from cnnbench.architectures import export, sources
 from cnnbench.architectures.meta import on_meta
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.axes import assumed, sample_shape
+from cnnbench.catalogue import Accepted
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
 from cnnbench.named import AUTO
-from cnnbench.requests import Accepted
-from cnnbench.spec import Workload, arguments_of
-from cnnbench.worker import build, inputs, memory
+from cnnbench.spec import Device, Mode, Workload, arguments_of
+from cnnbench.worker import build, inputs, memory, modes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,16 @@ def _assumed(architecture: Architecture, request: requests.ModelRequest[Any]) ->
     """Whether the shape is only a guess: of a builder of the user's, with none told."""
     told = request.shape is not None or {INPUTS, INPUT_FACTORY} & {*request.settings}
     return architecture.family == sources.USERS and not told
+
+
+def list_timm(request: requests.ListTimm, talk: Talk) -> None:
+    """Which of timm's models a pattern selects; timm is imported here and not before."""
+    talk.enter("import")
+    found = []
+    for name in sources.timm_names(request.pattern):
+        talk.enter(f"build of {name}")
+        found.append(export.of_timm(sources.from_timm(name), built=request.built))
+    talk.answer(tuple(found))
 
 
 def find_code(request: requests.FindCode, talk: Talk) -> None:
@@ -109,6 +119,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
     given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
+    mode = Mode.parse(request.mode, Device().kind)
+    module, given = modes.converted(mode, module, given)
     talk.enter("count")
     try:
         found = analysis.analyze(
@@ -119,6 +131,9 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             real=request.real,
             loss=build.loss_of(architecture, 0, workload.setting("loss", AUTO)),
             name=request.name,
+            mode=mode.text,
+            autocast=modes.PRECISIONS[mode.precision].autocast,
+            own=not request.real,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error

@@ -38,7 +38,7 @@ def layers(request: ExtractLayers, talk: Talk) -> None:
     module = analysis.build_on_meta(construct)
     talk.enter("layers")
     given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
-    talk.answer(extract(analysis.analyze(module, *given, name=request.name)))
+    talk.answer(extract(analysis.analyze(module, *given, name=request.name, own=True)))
 
 
 def extract(found: analysis.Analysis) -> Extraction:
@@ -87,7 +87,7 @@ def suite_of(name: str) -> Suite:
     architecture = architectures.resolve(GENERATED[name])
     module = analysis.build_on_meta(functools.partial(architectures.build, architecture))
     given = inputs.made(architecture, Workload(name, 1, architecture.input), 0)
-    found = extract(analysis.analyze(module, *given))
+    found = extract(analysis.analyze(module, *given, own=True))
     shape = "x".join(map(str, architecture.input))
     home = architecture.source.split()[0]
     return Suite(

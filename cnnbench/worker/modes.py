@@ -93,7 +93,32 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
     _set_switches(implementations.implementation(name).flags)
-    return flags()
+    found = flags()
+    _last[:] = [(mode, threads, cudnn_benchmark, found)]
+    return found
+
+
+# What ``set_flags`` was last asked for, and what the flags were then.
+_last: list[tuple[Mode, int, bool, dict[str, Any]]] = []
+
+
+def put_back() -> list[str]:
+    """Set the flags again that code of a network has changed since ``set_flags``.
+
+    Returns:
+        What had been changed: ``threads 1 -> 7``.
+    """
+    if not _last:
+        return []
+    mode, threads, cudnn_benchmark, before = _last[0]
+    now = flags()
+    changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
+    if changed:
+        torch.use_deterministic_algorithms(before["deterministic"])
+        torch.set_flush_denormal(before["flush_denormal"])
+        torch.backends.mkldnn.enabled = before["mkldnn"]  # type: ignore[assignment]
+        set_flags(mode, threads, cudnn_benchmark=cudnn_benchmark)
+    return changed
 
 
 def _set_fp32(precision: str) -> None:
@@ -190,8 +215,8 @@ def _flushes_denormals() -> bool:
     return bool((smallest / 2 == 0).item())
 
 
-def cast(value: Any, dtype: torch.dtype | None, device: str) -> Any:
-    """Inputs on the device, floating-point ones in the given dtype, if any is."""
+def cast(value: Any, dtype: torch.dtype | None, device: str | None) -> Any:
+    """Inputs on the device, floating-point ones in the given dtype, if any of these is given."""
 
     def move(tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(device, dtype if tensor.is_floating_point() else None)
@@ -229,9 +254,16 @@ def prepare(
         Unsupported: the mode would not do on this device what its words say.
     """
     refuse_impossible(mode, device)
+    # Its own method, which may move more than parameters; whatever it returns, it works in place.
+    module.to(device.text)
+    return converted(mode, module, cast(inputs, None, device.text))
+
+
+def converted(mode: Mode, module: nn.Module, inputs: Inputs) -> tuple[nn.Module, Inputs]:
+    """Module and inputs, where they are, in the mode's precision and memory format."""
     precision = PRECISIONS[mode.precision]
-    _move(module, device, precision.dtype)
-    inputs = cast(inputs, precision.dtype, device.text)
+    _retype(module, precision.dtype)
+    inputs = cast(inputs, precision.dtype, None)
     formats = MEMORY_FORMATS[mode.memory_format]
     if formats:
         inputs = pytree.tree_map_only(torch.Tensor, _restrider(formats), inputs)
@@ -262,34 +294,12 @@ def described(module: nn.Module) -> str:
     return " and ".join(str(one).removeprefix("torch.") for one in dtypes(module))
 
 
-class OwnTypes:
-    """Remembers the types of a module's tensors, to be put back after a conversion."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self._module = module
-        self._parameters = [(p, p.dtype) for p in module.parameters()]
-        self._buffers = {name: buffer.dtype for name, buffer in module.named_buffers()}
-
-    def restore(self) -> None:
-        """Give every tensor its type again; values that a wider type held exactly come back."""
-        for parameter, dtype in self._parameters:
-            if parameter.dtype is not dtype:
-                parameter.data = parameter.data.to(dtype)
-        for name, buffer in list(self._module.named_buffers()):
-            dtype = self._buffers.get(name, buffer.dtype)
-            if buffer.dtype is not dtype:
-                owner, _, field = name.rpartition(".")
-                setattr(self._module.get_submodule(owner), field, buffer.to(dtype))
-
-
 # Complex numbers of the reals that they are computed with; narrower ones have no kernels.
 _COMPLEX = {torch.float32: torch.complex64, torch.float64: torch.complex128}
 
 
-def _move(module: nn.Module, device: Device, dtype: torch.dtype | None) -> None:
-    """Put a module on the device, and in a dtype if it has floating-point parameters."""
-    # Its own method, which may move more than parameters; whatever it returns, it works in place.
-    module.to(device.text)
+def _retype(module: nn.Module, dtype: torch.dtype | None) -> None:
+    """Put a module in a dtype if it has floating-point parameters."""
     if dtype is None or not dtypes(module):
         return
     if any(tensor.is_complex() for tensor in (*module.parameters(), *module.buffers())):

@@ -20,7 +20,7 @@ from cnnbench import analysis, named
 from cnnbench.architectures import losses, own_losses, variants
 from cnnbench.asking import INPUTS
 from cnnbench.errors import UsageError
-from cnnbench.facts import Check
+from cnnbench.facts import Check, doubts
 from cnnbench.inputs import TypedInput, read_all, text_of
 from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS, PHASES, Mode, Optimizer, Phase, Spec, Workload, one_of
@@ -225,7 +225,7 @@ class Own:
             except Exception as error:  # noqa: BLE001 - an optional figure stops nothing
                 self.notes = (f"static cost not known: {said(error)}",)
             else:
-                self.notes = self.cost.doubts
+                self.notes = doubts(self.cost.assumptions)
                 return
 
     def _analysis(self, *, real: bool) -> analysis.Analysis:

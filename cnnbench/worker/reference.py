@@ -26,8 +26,9 @@ from torch import nn
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import inner, modes, outputs, randomness
-from cnnbench.worker.modes import PRECISIONS, OwnTypes, coarsest
+from cnnbench.worker.modes import PRECISIONS, coarsest
 from cnnbench.worker.outputs import Joined
+from cnnbench.worker.own_types import OwnTypes
 from cnnbench.worker.rounding import Rounded, rounder
 
 if TYPE_CHECKING:

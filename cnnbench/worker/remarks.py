@@ -36,6 +36,7 @@ def remarks(spec: Spec, step: Step) -> list[str]:
         lambda: memory_format(spec.mode, step),
         lambda: precision(spec, step),
         step.unusual,
+        lambda: global_flags(step),
     )
     found: list[str] = []
     for part in parts:
@@ -43,6 +44,18 @@ def remarks(spec: Spec, step: Step) -> list[str]:
             found += part()
         except Exception:  # noqa: BLE001, S112 - a network may fail when it is looked at; no remark
             continue
+    return found
+
+
+def global_flags(step: Step) -> list[str]:
+    """What code of the network has changed of the flags that the row promises."""
+    built, called = step.changed, modes.put_back()
+    found = [f"the network's code set {', '.join(built)}, which was set back"] if built else []
+    if called:
+        found.append(
+            f"the network sets {', '.join(called)} whenever it is called, so its times are not"
+            " those of what the row says"
+        )
     return found
 
 

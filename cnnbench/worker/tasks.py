@@ -122,6 +122,7 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.Describe: describe,
     requests.Resolve: inquiry.resolve,
     requests.FindCode: inquiry.find_code,
+    requests.ListTimm: inquiry.list_timm,
     requests.Fits: inquiry.fits,
     requests.CountImages: count_images,
     requests.CountCost: count_cost,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,8 @@ from torch.nn import functional
 
 from cnnbench.analysis import analyze
 from cnnbench.costs import Field
+from tests.analysis.random_networks import Call
+from tests.analysis.stretching import stretched
 
 # Below this part of the largest gradient is rounding, as of a bilinear tap whose weight is zero.
 ROUNDING = 1e-12
@@ -37,8 +40,18 @@ class _SpreadPool(nn.Module):
 
 
 def differentiable(network: nn.Module) -> nn.Module:
-    """A twin in float64 whose weights are positive, and whose maxima are sums."""
+    """A twin in float64 whose weights are positive, whose maxima are sums, and without seams.
+
+    What wraps around (circular padding, rotations) is nothing in the twin, because a seam is a
+    border: no gradient says on which side of the picture a field continues. No field is cut off by
+    a border, and no place beyond one is read.
+    """
     twin = copy.deepcopy(network).double().eval()
+    for child in twin.modules():
+        if getattr(child, "padding_mode", "") == "circular":
+            child.padding_mode = "zeros"
+        if isinstance(child, Call) and child.seamless is not None:
+            child.function = child.seamless
     for parent in list(twin.modules()):
         for name, child in list(parent.named_children()):
             if type(child) in (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d):
@@ -134,6 +147,7 @@ def judge(network: nn.Module, shape: tuple[int, ...]) -> Verdict:
     network.eval()
     try:
         with torch.no_grad():
+            network(torch.ones(shape))
             out = differentiable(network)(torch.ones(shape, dtype=torch.float64))
     except (RuntimeError, ValueError, AssertionError):
         return Verdict("does not run")
@@ -146,7 +160,7 @@ def judge(network: nn.Module, shape: tuple[int, ...]) -> Verdict:
 
 
 def _compared(network: nn.Module, shape: tuple[int, ...], field: Field) -> Verdict:
-    kinds = []
+    kinds, every = [], functools.cache(lambda: truths(network, shape, whole=True))
     for axis, truth in enumerate(truths(network, shape)):
         said = tuple(
             None if one is None else one[axis] for one in (field.size, field.stride, field.centre)
@@ -154,12 +168,20 @@ def _compared(network: nn.Module, shape: tuple[int, ...], field: Field) -> Verdi
         kind = _kind(said, truth)
         if kind == "wrong" and said[0] is not None and said[0] > truth.size:
             # The widest elements of a long period may be few.
-            every = truths(network, shape, whole=True)[axis]
-            kind = "right" if (every.high - every.low + 1 == said[0]).any() else kind
+            right = every()[axis].size == said[0]
+            kind = "right" if right else _of_longer(network, shape, axis, said[0])
         if kind == "wrong":
             return Verdict(kind, f"axis {axis}: said {said}, is {truth.size} {truth}: {network}")
         kinds.append(kind)
     return Verdict(max(kinds, key=("right", "everything", "beyond the picture").index))
+
+
+def _of_longer(network: nn.Module, shape: tuple[int, ...], axis: int, said: float) -> str:
+    """The widest elements may only exist where a border cuts them off; so it is moved away."""
+    longer = stretched(network, shape, axis)
+    if longer is None:
+        return "beyond the picture"
+    return "right" if truths(*longer, whole=True)[axis].size == said else "wrong"
 
 
 def _kind(said: tuple[float | None, ...], truth: Truth) -> str:

@@ -17,17 +17,42 @@ SIZES = {1: 240, 2: 56, 3: 18}
 
 
 class Call(nn.Module):
-    """A function of the input and of some modules, with a name to report."""
+    """A function of the input and of some modules, with a name to report.
 
-    def __init__(self, name: str, function: Callable[..., torch.Tensor], *parts: nn.Module) -> None:
+    Attributes:
+        seamless: the same function where what wraps around is nothing, if it wraps around.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., torch.Tensor],
+        *parts: nn.Module,
+        seamless: Callable[..., torch.Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.name, self.function, self.parts = name, function, nn.ModuleList(parts)
+        self.seamless = seamless
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.function(x, *self.parts)
 
     def extra_repr(self) -> str:
         return self.name
+
+
+class Resized(nn.Module):
+    """Interpolation; ``size`` may be changed afterwards."""
+
+    def __init__(self, to: dict[str, object], options: dict[str, object]) -> None:
+        super().__init__()
+        self.size, self.scale, self.options = to.get("size"), to.get("scale_factor"), options
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.interpolate(x, self.size, self.scale, **self.options)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, scale={self.scale}, {self.options}"
 
 
 @dataclass
@@ -108,7 +133,7 @@ def _resize(net: Drawn) -> nn.Module:
         if net.axes == 2:
             options["antialias"] = net.one(False, True)
     to = {"scale_factor": net.one(0.5, 1.5, 2.0)} if net.one(0, 1) else {"size": net.each(8, 24)}
-    return Call(f"{to} {options}", lambda x: functional.interpolate(x, **to, **options))
+    return Resized(to, options)
 
 
 def _sliced(net: Drawn) -> nn.Module:
@@ -124,13 +149,18 @@ def _flipped(net: Drawn) -> nn.Module:
 
 def _rolled(net: Drawn) -> nn.Module:
     by, dims = net.each(-3, 3), tuple(range(2, net.axes + 2))
-    return Call(f"roll {by}", lambda x: x.roll(by, dims))
+    moved = [margin for shift in reversed(by) for margin in (shift, -shift)]
+    return Call(f"roll {by}", lambda x: x.roll(by, dims),
+                seamless=lambda x: functional.pad(x, moved))  # fmt: skip
 
 
 def _padded(net: Drawn) -> nn.Module:
     mode = net.one("constant", "reflect", "replicate", "circular")
     margins = [net.number(-1 if mode == "constant" else 0, 2) for _ in range(2 * net.axes)]
-    return Call(f"pad {margins} {mode}", lambda x: functional.pad(x, margins, mode))
+    seamless = (lambda x: functional.pad(x, margins)) if mode == "circular" else None
+    return Call(
+        f"pad {margins} {mode}", lambda x: functional.pad(x, margins, mode), seamless=seamless
+    )
 
 
 def _shuffled(net: Drawn) -> nn.Module:

@@ -204,6 +204,19 @@ def test_a_batch_of_one_in_training_is_offered_a_batch_of_two():
     assert analyze(network, (torch.ones(2, 3, 4, 4),), phase="training").batch == 2
 
 
+# torch's meta kernels of matrix products do not look at types.
+@pytest.mark.parametrize(
+    ("layer", "real"),
+    [(nn.Conv2d(3, 4, 3), False), (nn.Sequential(nn.Flatten(), nn.Linear(75, 2)), True)],
+)
+def test_another_type_is_not_called_another_shape(layer: nn.Module, real: bool):
+    with pytest.raises(UsageError, match="of different types; convert one of them") as caught:
+        analyze(layer, (torch.ones(1, 3, 5, 5).half(),), real=real)
+
+    assert "expected" not in str(caught.value).partition("(")[0]
+    assert analyze(layer.half(), (torch.ones(1, 3, 5, 5).half(),)).macs
+
+
 @pytest.mark.parametrize("given", [5, "lenet", len])
 def test_only_modules_can_be_counted(given):
     with pytest.raises(UsageError, match=r"only a torch\.nn\.Module"):

@@ -12,6 +12,7 @@ from torch import nn
 from torchvision import models
 
 from cnnbench.analysis import analyze, build_on_meta
+from cnnbench.errors import Unsupported
 
 
 def state_of(module):
@@ -234,3 +235,30 @@ def test_modules_made_under_inference_mode():
         module = nn.Linear(4, 3)
 
     assert analyze(module, (torch.zeros(2, 4),)).macs == 24
+
+
+class Features(nn.Module):
+    """Reads what a hook that closes over it has kept."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = []
+        self.layer = nn.Conv2d(3, 4, 3)
+        self.layer.register_forward_hook(lambda module, given, out: self.kept.append(out))
+
+    def forward(self, x):
+        self.kept.clear()
+        self.layer(x)
+        return self.kept[0].mean()
+
+
+def test_hooks_that_reach_the_network_alone_are_called_on_a_real_twin():
+    module, given = Features(), (torch.ones(1, 3, 5, 5),)
+
+    with pytest.raises(Unsupported, match=r"1 hooks .* not called: pass real=True"):
+        analyze(module, given)
+    analysis = analyze(module, given, real=True)
+
+    assert analysis.macs == 4 * 9 * 27
+    assert not analysis.assumptions
+    assert module.kept == []

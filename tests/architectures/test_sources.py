@@ -87,8 +87,8 @@ def test_an_architecture_of_the_users_keeps_its_facts(nets):
     ("name", "message"),
     [
         ("mynets_for_test:nope", "has no 'nope'"),
-        ("mynets_for_test:a_number", "is a int, not a function"),
-        ("mynets_for_test:a_network", "is a Linear, not a function"),
+        ("mynets_for_test:a_number", "is of type int, not a function"),
+        ("mynets_for_test:a_network", "is of type Linear, not a function"),
         ("no_such_module_for_test:net", "no module 'no_such_module_for_test'"),
         ("mynets_for_test.sub:net", "no module 'mynets_for_test.sub'"),
         ("broken_for_test:net", "needs a_package_that_is_missing"),
@@ -105,7 +105,7 @@ def test_what_cannot_be_imported_is_one_line(nets, name, message):
 
 @pytest.mark.parametrize(
     ("attribute", "message"),
-    [("returns_text", "returned a str"), ("needs_width", "missing a required argument: 'width'")],
+    [("returns_text", "returned str"), ("needs_width", "missing a required argument: 'width'")],
 )
 def test_what_cannot_be_built_is_one_line(nets, attribute, message):
     architecture = architectures.resolve(f"{nets}:{attribute}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cnnbench.requests import Accepted, Resolve
+from cnnbench.catalogue import Accepted
+from cnnbench.requests import Resolve
 from cnnbench.runner import fake
 
 SAID = "no --input given: 3x224x224 assumed"

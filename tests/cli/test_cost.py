@@ -32,6 +32,43 @@ def test_json_is_a_list_with_one_object_per_model_and_every_promised_field() -> 
     assert all(one["flops"] == 2 * one["macs"] for one in facts)
 
 
+def test_published_accuracies_and_their_recipe_are_columns_for_those_who_ask() -> None:
+    words = ("resnet18", "lenet", "--columns", "model,top-1 %,top5,weights", "--format", "csv")
+
+    usual, asked = cost("resnet18").stdout, cost(*words).stdout.split()
+    facts = json.loads(cost("resnet18", "lenet", "--json").stdout)
+
+    assert "top-1" not in usual
+    assert asked[1:] == ["resnet18,69.758,89.078,IMAGENET1K_V1", "lenet,,,"]
+    assert [(one["top1"], one["top5"], one["weights"]) for one in facts] == [
+        (69.758, 89.078, "IMAGENET1K_V1"), (None, None, None),
+    ]  # fmt: skip
+
+
+@pytest.mark.torch
+def test_depth_is_in_weighted_layers() -> None:
+    words = ["cost", "resnet18", "googlenet", "--columns", "model,depth", "--format", "csv"]
+
+    done = CliRunner().invoke(main, words)
+
+    assert done.stdout.split() == ["name,depth", "resnet18,18", "googlenet,22"]
+
+
+@pytest.mark.torch
+def test_a_glob_of_timms_names_is_a_row_per_model() -> None:
+    pytest.importorskip("timm")
+
+    done = CliRunner().invoke(main, ["cost", "timm:vit_tiny_patch16_?24", "lenet", "--json"])
+
+    # 196 patches of 16x16, then a class token: a block has 12 squares of its width in weights, and
+    # two products of all tokens with all tokens.
+    width, tokens = 192, 196 + 1
+    block = tokens * 12 * width**2 + 2 * tokens**2 * width
+    macs = 196 * 3 * 16**2 * width + 12 * block + 1000 * width
+    found = [(one["name"], one["macs"]) for one in json.loads(done.stdout)]
+    assert found == [("timm:vit_tiny_patch16_224", macs), ("lenet", 651_720)]
+
+
 @pytest.mark.parametrize("kind", ["table", "csv", "markdown", "json"])
 @pytest.mark.parametrize("view", [[], ["--layers"], ["--ops"], ["--cross-check"]])
 def test_every_view_in_every_format(kind: str, view: list[str]) -> None:
@@ -95,8 +132,11 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "-o", "no/such/folder/file"], "no/such/folder"),
         (["lenet", "--columns", "name,mac"], "did you mean macs"),
         (["lenet", "--layers", "--columns", "speed"], "columns: name, type, depth, kernel"),
+        (["lenet", "--mode", "compile+amp"], "mode 'compile+amp=bf16' cannot be counted"),
+        (["lenet", "--mode", "amp=bf17"], "'amp=bf17'"),
+        (["lenet", "--mode", "all"], "--mode takes one mode"),
         (["lenet", "--footer", "--json"], "--footer goes with tables"),
-        (["lenet", "--columns", "name", "--json"], "--columns and JSON are mutually exclusive"),
+        (["lenet", "--columns", "name", "--json"], "so --columns would do nothing; drop --columns"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> None:
@@ -105,3 +145,28 @@ def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str) -> N
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_the_mode_is_said_in_json_in_tables_and_in_captions() -> None:
+    (facts,) = json.loads(cost("lenet", "--mode", "amp", "--json").stdout)
+
+    assert facts["mode"] == "amp=bf16"
+    assert "amp=bf16" in cost("lenet", "--mode", "amp").stdout
+    assert "mode amp=bf16" in cost("lenet", "--mode", "amp", "--layers").stdout
+    assert json.loads(cost("lenet", "--json").stdout)[0]["mode"] == "eager"
+
+
+@pytest.mark.torch
+def test_a_mode_is_counted_by_a_real_worker() -> None:
+    words = ["cost", "lenet", "--batch", "2", "--json"]
+    modes = [[], ["--mode", "amp=bf16"], ["--mode", "channels_last+bf16"]]
+    (eager,), (mixed,), (half,) = (
+        json.loads(CliRunner().invoke(main, [*words, *mode]).stdout) for mode in modes
+    )
+
+    assert (mixed["mode"], half["mode"]) == ("amp=bf16", "channels_last+bf16")
+    assert eager["macs"] == mixed["macs"] == half["macs"]
+    assert half["memory_peak_bytes"] < 0.6 * eager["memory_peak_bytes"]
+    # Weights in float32, and a copy of each in bfloat16.
+    assert mixed["memory"]["params"] == eager["memory"]["params"] == 2 * half["memory"]["params"]
+    assert mixed["activation_peak_bytes"] > half["memory"]["params"]

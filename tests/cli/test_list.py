@@ -10,8 +10,8 @@ from cnnbench import catalogue
 def test_the_columns_are_names_family_task_year_input_and_numbers(cnnbench_cli) -> None:
     header = cnnbench_cli("list", "lenet").stdout.splitlines()[0]
 
-    words = ["name", "family", "task", "year", "input", "params", "MACs", "top-1", "%", "paper"]
-    assert header.split() == words
+    words = "name family task year input params MACs depth top-1 % top-5 % weights paper"
+    assert header.split() == words.split()
 
 
 def test_without_a_pattern_everything_is_listed(cnnbench_cli) -> None:
@@ -52,6 +52,22 @@ def test_macs_are_those_that_cost_counts(cnnbench_cli) -> None:
     }  # fmt: skip
 
 
+def test_accuracies_stand_beside_the_recipe_that_they_belong_to(cnnbench_cli) -> None:
+    names = ["resnet50", "vgg16", "lenet", "xception", "quantized_resnet18"]
+
+    rows = json.loads(cnnbench_cli("list", *names, "--json").stdout)
+    table = cnnbench_cli("list", "resnet50").stdout
+
+    assert [(row["top1"], row["top5"], row["weights"]) for row in rows] == [
+        (80.858, 95.434, "IMAGENET1K_V2"),
+        (71.592, 90.382, "IMAGENET1K_V1"),
+        (None, None, None),
+        (79.0, None, None),
+        (69.758, 89.078, "IMAGENET1K_V1"),
+    ]
+    assert table.splitlines()[2].split()[-4:] == ["80.9", "95.4", "IMAGENET1K_V2", rows[0]["paper"]]
+
+
 @pytest.mark.parametrize("pattern", ["tag:quick", "family:ResNet", "family:resnet", "vgg1?"])
 def test_patterns_choose(cnnbench_cli, pattern: str) -> None:
     result = cnnbench_cli("list", pattern, "--names")
@@ -65,7 +81,7 @@ def test_patterns_choose(cnnbench_cli, pattern: str) -> None:
         ("resnet19", "unknown architecture 'resnet19'; did you mean resnet1"),
         ("tag:quik", "unknown tag 'quik'; did you mean quick?"),
         ("family:vgggg", "unknown family 'vgggg'; did you mean VGG?"),
-        ("timm:resnet50d", "unknown architecture 'timm:resnet50d'"),
+        ("pkg.nets:tiny", "unknown architecture 'pkg.nets:tiny'"),
     ],
 )
 def test_an_unknown_name_is_one_line(cnnbench_cli, pattern: str, text: str) -> None:
@@ -73,3 +89,71 @@ def test_an_unknown_name_is_one_line(cnnbench_cli, pattern: str, text: str) -> N
 
     assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert text in result.stderr
+
+
+# Input and parameters; the larger picture has more places, each with 192 numbers.
+VIT_TINY = {
+    "timm:vit_tiny_patch16_224": ([3, 224, 224], 5_717_416),
+    "timm:vit_tiny_patch16_384": ([3, 384, 384], 5_717_416 + (24**2 - 14**2) * 192),
+}
+
+
+@pytest.mark.torch
+def test_a_glob_of_timms_names_lists_their_inputs_and_parameters(cnnbench_cli) -> None:
+    pytest.importorskip("timm")
+
+    rows = json.loads(cnnbench_cli("list", "timm:vit_tiny_patch16_*4", "lenet", "--json").stdout)
+
+    *found, last = [(row["name"], row["input"], row["params"]) for row in rows]
+    assert found == [(name, *facts) for name, facts in VIT_TINY.items()]
+    assert last[0] == "lenet"
+    assert {(row["macs"], row["top1"]) for row in rows[:-1]} == {(None, None)}
+
+
+@pytest.mark.torch
+def test_names_of_timm_are_printed_once_without_building(cnnbench_cli) -> None:
+    pytest.importorskip("timm")
+
+    done = cnnbench_cli("list", "timm:vit_tiny_patch16_224", "timm:vit_tiny_patch16_??4", "--names")
+
+    assert done.stdout.split() == list(VIT_TINY)
+
+
+@pytest.mark.torch
+def test_a_glob_with_a_dot_selects_among_names_with_the_tag_of_their_weights(cnnbench_cli) -> None:
+    pytest.importorskip("timm")
+
+    rows = json.loads(cnnbench_cli("list", "timm:resnet50.a[13]_in1k", "--json").stdout)
+
+    assert [(row["name"], row["input"]) for row in rows] == [
+        ("timm:resnet50.a1_in1k", [3, 224, 224]),
+        ("timm:resnet50.a3_in1k", [3, 160, 160]),
+    ]
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("command", [["list"], ["cost"], ["run", "--models"]])
+@pytest.mark.parametrize(
+    ("pattern", "text"),
+    [
+        ("timm:resnt50*", "unknown timm model 'resnt50*'; did you mean resnet50"),
+        ("timm:resnet5d", "unknown timm model 'resnet5d'; did you mean resnet50d"),
+    ],
+)
+def test_what_timm_does_not_have_is_one_line_with_the_nearest(
+    cnnbench_cli, command: list[str], pattern: str, text: str
+) -> None:
+    pytest.importorskip("timm")
+
+    done = cnnbench_cli(*command, pattern)
+
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert text in done.stderr.splitlines()[-1]
+
+
+def test_a_name_of_timm_asks_a_worker_and_others_do_not(cnnbench_cli) -> None:
+    made_up = cnnbench_cli("list", "timm:any*", "--names", "--executor", "fake")
+    nobody = cnnbench_cli("list", "lenet", "--names", "--executor", "no such executor")
+
+    assert made_up.stdout.split() == ["timm:any_a", "timm:any_b"]
+    assert nobody.stdout == "lenet\n"

@@ -107,6 +107,14 @@ def test_all_models_are_the_whole_catalogue(run) -> None:
     assert len(found) == len(catalogue.entries())
 
 
+def test_a_glob_of_timms_names_is_read_by_a_worker(run) -> None:
+    found = specs(
+        run("--dry-run", "--json", "--modes", "eager", models="timm:vit_*,lenet,timm:vit_*")
+    )
+
+    assert [one.partition("/")[0] for one in found] == ["timm:vit__a", "timm:vit__b", "lenet"]
+
+
 def test_a_dry_run_shows_the_grid_and_a_rough_time_and_leaves_nothing(run, tmp_path) -> None:
     result = run("--dry-run", "--size", "40", models="lenet,alexnet")
 

@@ -50,7 +50,7 @@ def test_a_busy_machine_is_told_in_one_line_before_measuring(cnnbench_cli, machi
     assert [line for line in lines if "busy" in line] == [lines[0]]
     assert lines[0] == (
         f"{TOLD}, so expect times too long and wide intervals; --wait 10m waits for quiet before"
-        " measuring; with --threads 1 the waiting can be taken out"
+        " measuring; started anew with --threads 1, the waiting can be taken out"
     )
 
 

@@ -38,7 +38,7 @@ def layer(name: str, depth: int, *, leaf: bool, macs: int, calls: int = 1) -> La
 
 TOTALS = CostTotals(
     "net", "inference", "sgd", 2, ((2, 3, 8, 8), (2, 1)), 9, 9, 0, 0, Totals(3, 100, 10),
-    Totals(3, 100, 10), None, MEMORY, {}, (), (), False,
+    Totals(3, 100, 10), None, MEMORY, {}, (), (), False, 7,
 )  # fmt: skip
 REPORT = CostReport(
     TOTALS,

@@ -82,3 +82,11 @@ class Decides(nn.Module):
         if answer.sum() > 0:
             answer = answer * 2
         return answer * answer.mean().item()
+
+
+def four(batch: int) -> Tensor:
+    return torch.rand(4, 8)
+
+
+def with_a_graph(batch: int) -> Tensor:
+    return torch.rand(batch, 8, requires_grad=True) * 2

@@ -36,6 +36,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.Describe()],
         [requests.Resolve(name="bad_networks:fine")],
         [requests.FindCode(name="bad_networks:fine")],
+        [requests.ListTimm(pattern="timm:vit_tiny_*", built=True)],
         [requests.Fits(shapes={"lenet": (3, 32, 32)})],
         [requests.CountImages(directory=str(folder))],
         [requests.CountCost.planned(SPEC, PLAN)],
@@ -153,6 +154,8 @@ def reference(pools, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Re
     [*((kind.task, True) for kind in REQUESTS if kind.key == "task"), ("measure", False)],
 )
 def test_both_answer_alike(pools, reference, task: str, checked: bool) -> None:
+    if task == requests.ListTimm.task:
+        pytest.importorskip("timm")
     folder, known = reference
     conversation = conversations(folder, known if checked else None)[task]
     real, fake = (answers(pool, conversation) for pool in pools)

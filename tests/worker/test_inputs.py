@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,6 +83,23 @@ def test_a_function_leaves_the_generators_alone() -> None:
 def test_a_function_that_makes_no_inputs_is_refused(function: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         made(workload("Two", input_factory=f"{HERE}:{function}"))
+
+
+def test_a_function_that_makes_another_batch_is_refused() -> None:
+    for batch in (2, 4):
+        asked = replace(workload("Two", input_factory=f"{HERE}:four"), batch=batch)
+        if batch == 4:
+            assert made(asked).tensors[0].shape == (4, 8)
+            continue
+        with pytest.raises(UsageError, match=r"asked for a batch of 2 and returned \(4, 8\)"):
+            made(asked)
+
+
+def test_inputs_keep_no_graph_that_made_them() -> None:
+    (found,) = made(workload("Two", input_factory=f"{HERE}:with_a_graph")).tensors
+
+    assert found.is_leaf
+    assert found.requires_grad
 
 
 @pytest.mark.parametrize("name", CASES)

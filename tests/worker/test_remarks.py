@@ -87,3 +87,45 @@ def test_what_the_compiler_left_out(
     counters: Mapping[str, Mapping[str, int]], disabled: str, lines: list[str]
 ) -> None:
     assert remarks.compiler_words("default", counters, disabled=disabled) == lines
+
+
+class Greedy(nn.Module):
+    """Takes the threads that it likes in every call."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch.set_num_threads(2)
+        return x * 2
+
+
+def test_flags_that_a_network_sets_are_set_back_and_said(monkeypatch, tmp_path) -> None:
+    (tmp_path / "greedy_nets.py").write_text(
+        "import torch\n"
+        "torch.set_num_threads(3)\n"
+        "def net():\n"
+        "    torch.set_num_threads(5)\n"
+        "    torch.use_deterministic_algorithms(True)\n"
+        "    return torch.nn.Conv2d(3, 4, 3)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    modes.set_flags(Mode(), 1)
+
+    step = build.built(Spec(Workload("greedy_nets:net", 1, (3, 8, 8)), Mode(), Device(), 1), 0)
+
+    assert torch.get_num_threads() == 1
+    assert not torch.are_deterministic_algorithms_enabled()
+    (line,) = remarks.global_flags(step)
+    assert line == (
+        "the network's code set threads 1 -> 5, deterministic False -> True, which was set back"
+    )
+
+
+def test_flags_that_a_network_sets_in_every_call_make_its_times_untrue() -> None:
+    modes.set_flags(Mode(), 1)
+    spec = Spec(Workload("mine:net", 1, (3, 8, 8)), Mode(), Device(), 1)
+    step = build.inference(spec, Greedy(), Given.of(torch.rand(1, 3, 8, 8)))
+    step.call()
+
+    (line,) = remarks.remarks(spec, step)
+
+    assert "threads 1 -> 2 whenever it is called" in line
+    assert torch.get_num_threads() == 1

@@ -115,8 +115,9 @@ def _library(what: str = "an HTML page needs", package: str = "") -> Iterator[No
     try:
         yield
     except ImportError as error:
+        missing = (error.name or "").partition(".")[0]
         raise Unsupported(
-            f"{what} {error.name}; install it with: pip install {package or error.name}"
+            f"{what} {missing}; install it with: pip install {package or missing}"
         ) from None
 
 

@@ -1,0 +1,90 @@
+"""A judgement as the Markdown that a pull request shows: what is wrong first, the rest folded.
+
+A line with the verdict, a table for each spec that is not simply fine, what to do if that was
+meant. Below, folded, every spec and how it was measured.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cnnbench import units
+from cnnbench.gate.rule import VERDICTS
+from cnnbench.report import markdown
+from cnnbench.report.comparison import summary
+from cnnbench.report.reasons import counts, details, in_numbers
+from cnnbench.report.table import Column, Table
+
+if TYPE_CHECKING:
+    from cnnbench.gate import Judged, Judgement, MetricVerdict
+
+_FINE = {"unchanged", "improvement", "added"}
+# Specs with a table of their own; beyond that nobody scrolls.
+_TABLES = 20
+_COLUMNS = (
+    Column("metric", "metric", "text"),
+    Column("verdict", "verdict", "text"),
+    Column("before", "before"),
+    Column("after", "after"),
+    Column("change", "change"),
+    Column("limit", "limit", "fraction"),
+)
+
+
+def page(judgement: Judgement, command: str) -> str:
+    """Markdown of a judgement.
+
+    Args:
+        judgement: what is shown.
+        command: that judged, such as ``check``.
+    """
+    told = sorted(
+        (one for one in judgement.rows if one.verdict not in _FINE),
+        key=lambda one: VERDICTS.index(one.verdict),
+    )
+    parts = [f"### cnnbench {command}: {markdown.escape(counts(judgement))}"]
+    parts += map(_spec, told[:_TABLES])
+    if len(told) > _TABLES:
+        parts.append(f"And {units.number(len(told) - _TABLES, 'spec')} more, in the table below.")
+    if judgement.comparison.remedy and judgement.count("regression"):
+        parts.append(_if_meant(judgement.comparison.remedy))
+    everything = f"All {units.number(len(judgement.rows), 'spec')}, and how they were compared"
+    parts.append(_folded(everything, markdown.render(summary([judgement]))))
+    return "\n\n".join(parts) + "\n"
+
+
+def _spec(judged: Judged) -> str:
+    """What became of a spec: a table of its metrics, then what changed in its structure."""
+    title = f"**{judged.verdict}: {markdown.escape(judged.row.name)}**"
+    numbers = [one for one in judged.findings if one.change is not None]
+    numbers.sort(key=lambda one: VERDICTS.index(one.verdict))
+    shown = {one.metric for one in numbers}
+    lines = [one for one in details(judged) if one.partition(":")[0] not in shown]
+    if not numbers and not lines:
+        lines = [judged.reason or judged.verdict]
+    table = Table(_COLUMNS, tuple(map(_cells, numbers)) if numbers else ())
+    reasons = [one.reason for one in numbers if one.reason]
+    notes = [*dict.fromkeys(reasons), *lines]
+    listed = "\n".join(f"- {markdown.escape(line)}" for line in notes)
+    return "\n\n".join(filter(None, (title, _table(table), listed)))
+
+
+def _table(table: Table) -> str:
+    return markdown.render(table).rstrip("\n") if table.rows else ""
+
+
+def _cells(finding: MetricVerdict) -> tuple[str | float | None, ...]:
+    change = finding.change
+    assert change is not None  # noqa: S101 - asked by the caller
+    return (finding.metric, finding.verdict, *in_numbers(change), finding.limit)
+
+
+def _if_meant(remedy: str) -> str:
+    """The command in a block, whose button copies it; what is to be known of it behind it."""
+    command, _, rest = remedy.partition(", where ")
+    where = f"\n\n(where {markdown.escape(rest)})" if rest else ""
+    return f"If this was meant:\n\n```sh\n{markdown.plain(command)}\n```{where}"
+
+
+def _folded(title: str, body: str) -> str:
+    return f"<details><summary>{markdown.escape(title)}</summary>\n\n{body}\n</details>"

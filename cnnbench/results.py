@@ -1,0 +1,111 @@
+"""What the Python API returns: records of runs, as tables, frames and plots.
+
+Short where a notebook shows it: the whole is in ``frame()``, ``report()`` and ``records``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from cnnbench import units
+from cnnbench.errors import UnknownName, UsageError
+from cnnbench.report import FOR_PEOPLE, render
+from cnnbench.report.table import entries, summary, tidy
+from cnnbench.store import StoredRun
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+    from cnnbench.record import Record
+    from cnnbench.report.table import Entry
+
+
+@dataclass(frozen=True)
+class Results:
+    """Records of one or more runs, and their tables.
+
+    Attributes:
+        runs: as they were read from disk.
+    """
+
+    runs: tuple[StoredRun, ...]
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, key: str | tuple[str, ...]) -> Results:
+        """The part whose model, mode or id is ``key``; of several keys the part that has them all.
+
+        Raises:
+            UnknownName: there is none.
+        """
+        found, wanted = self, (key,) if isinstance(key, str) else key
+        for one in wanted:
+            found = found._part(one)
+        return found
+
+    def _part(self, key: str) -> Results:
+        runs = [
+            replace(run, records=some)
+            for run in self.runs
+            if (some := tuple(one for one in run.records if key in _names(one)))
+        ]
+        if not runs:
+            known = dict.fromkeys(name for one in self.records for name in _names(one)[:2])
+            raise UnknownName("model or mode", key, list(known))
+        return Results(tuple(runs))
+
+    @property
+    def record(self) -> Record:
+        """The only record.
+
+        Raises:
+            UsageError: there are more, or none.
+        """
+        if len(self) != 1:
+            raise UsageError(
+                f"there are {len(self)} records; choose one, as by results['MODEL', 'MODE'].record"
+            )
+        return self.records[0]
+
+    @property
+    def records(self) -> tuple[Record, ...]:
+        """Every record, run after run."""
+        return tuple(record for run in self.runs for record in run.records)
+
+    @property
+    def entries(self) -> list[Entry]:
+        """Every record with its context."""
+        return entries(self.runs)
+
+    def frame(self) -> pd.DataFrame:
+        """One tidy row per spec; columns as in the CSV report."""
+        from cnnbench.report.pivot import frame
+
+        return frame(self.entries)
+
+    def pivot(self, field: str = "mode", metric: str = "latency") -> str:
+        """Markdown with one row per workload and one column per value of ``field``."""
+        from cnnbench.report.pivot import pivot
+
+        return render(pivot(self.entries, field, metric), "markdown")
+
+    def report(self, kind: str = "table") -> str:
+        """The report in a format: ``table``, ``markdown``, ``latex``, ``csv`` or ``json``."""
+        view = summary if kind in FOR_PEOPLE else tidy
+        return render(view(self.entries), kind)
+
+    def __str__(self) -> str:
+        return self.report()
+
+
+def _names(record: Record) -> tuple[str, ...]:
+    """What a record goes by: model, mode, id."""
+    spec = record.spec
+    return units.readable(spec.workload.model), spec.mode.text, spec.workload.architecture, spec.id

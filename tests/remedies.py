@@ -1,0 +1,352 @@
+"""The table of remedies: command lines that go wrong, and what their own messages say to do.
+
+Every message of the package that names a remedy has a case here, or stands in ``NOT_RUN`` with a
+reason; ``tests/test_remedies.py`` runs the cases and sees to it that no message is missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+RUN = "run --models lenet --device cpu --rounds 2 --out kept"
+LAYER = "n1c4h8w8-k4-3x3-p1"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A wrong command line, what is said of it, and what comes of doing as told.
+
+    Attributes:
+        said: part of the message as the source has it; ``{}`` is what is filled in.
+        line: the command line that goes wrong.
+        take: where what is printed names the remedy, as a regular expression; its group is ``run``
+            for another command, ``put`` for an option that is added or replaced, ``drop`` for one
+            that is taken away.
+        fill: what a user fills in -> with what.
+        before: command lines that are run first.
+        code: the exit code of the wrong line.
+        then: the exit code of the right one.
+        shows: what it prints then, as a regular expression; without, only that the message is gone.
+    """
+
+    said: str
+    line: str
+    take: str
+    fill: Mapping[str, str] = field(default_factory=dict)
+    before: tuple[str, ...] = ()
+    code: int = 2
+    then: int = 0
+    shows: str = ""
+
+
+def _runs(path: str) -> str:
+    return rf"(?P<run>cnnbench run --resume '{path}'), or"
+
+
+_HOLDS, _GO_ON = "{} holds {}; {} choose another --out", "continue it with {}, or"
+_FULL = ('run --models lenet --rounds 2 --out "a run"',)
+_OTHER = {"--out": "--out other"}
+_SLOW = "no answer within {} s; raise --timeout"
+_MORE = {"take": r"raise (?P<put>--timeout)", "fill": {"--timeout": "--timeout 15m"}}
+_HANGS = "fake:hangs"
+_KEPT = (RUN, "baseline save kept -o base.json")
+_BASE = "check --baseline base.json"
+
+FILES_AND_RUNS = (
+    *(
+        Case(_HOLDS, f'{line} --out "a run"', r"choose another (?P<put>--out)", _OTHER, _FULL)
+        for line in (
+            "run --models alexnet --rounds 2",
+            "advise lenet",
+            f"conv --layer {LAYER} --rounds 2",
+            "profile lenet",
+            "import bench.json",
+            "ab lenet lenet",
+        )
+    ),
+    Case("cnnbench run --resume {}", 'run --models lenet --out "a run"', _runs("a run"),
+         before=_FULL),
+    Case(_GO_ON, 'advise lenet --out "a run"', _runs("a run"), before=_FULL),
+    Case("{} goes with --resume DIR", "run --retry-failed", r"with (?P<put>--resume DIR)",
+         {"DIR": "kept"}, (RUN,)),
+    Case("{} goes with --resume DIR", "run --allow lenet", r"with (?P<put>--resume DIR)",
+         {"DIR": "kept"}, (RUN,)),
+    Case("{}; drop {}", "run --resume kept --batch 2", r"drop (?P<drop>--batch)", before=(RUN,)),
+    Case("{}; drop {}", "baseline save kept --batch 2", r"drop (?P<drop>--batch)", before=(RUN,)),
+    Case("{} exists; add to it with 'cnnbench baseline update', or use --force",
+         "baseline save kept -o base.json", r"or use (?P<put>--force)", before=_KEPT),
+    Case("{} exists; add to it with 'cnnbench baseline update', or use --force",
+         "baseline save kept -o base.json", r"with '(?P<run>cnnbench baseline update)'",
+         {"update": "update base.json kept"}, _KEPT),
+    Case("'cnnbench baseline save' needs either a run or --models", "baseline save",
+         r"or (?P<put>--models)", {"--models": "--models lenet"}),
+    Case("'cnnbench baseline save' needs either a run or --models", "baseline save",
+         r"'(?P<run>cnnbench baseline save)' needs either a run", {"save": "save kept"}, (RUN,)),
+    Case("{}: not a baseline file; make one with 'cnnbench baseline save'",
+         "baseline show other.json", r"with '(?P<run>cnnbench baseline save)'",
+         {"save": "save kept"}, (RUN,)),
+    Case("not be combined; use --replace, or save a separate baseline file",
+         "baseline update elsewhere.json kept", r"use (?P<put>--replace)",
+         before=(RUN, "baseline save elsewhere -o elsewhere.json"), code=5),
+    Case("if you trust it, add{}", "run --resume kept --retry-failed", r"add (?P<put>--allow \S+)",
+         before=("run --models fake:raises,lenet --rounds 2 --out kept",), then=3),
+    Case("if you trust it, add{}", f"{_BASE} --structure-only", r"add (?P<put>--allow \S+)",
+         before=("run --models fake:net --rounds 2 --out kept", _KEPT[1])),
+)  # fmt: skip
+
+GATE = (
+    Case("--structure-only keeps no run; drop --out", f"{_BASE} --structure-only --out o",
+         r"drop (?P<drop>--out)", before=_KEPT),
+    Case("{} is measured already, so nothing is kept; drop --out", f"{_BASE} kept --out o",
+         r"drop (?P<drop>--out)", before=_KEPT),
+    Case("{} is measured already, so nothing is built; drop --allow", f"{_BASE} kept --allow x",
+         r"drop (?P<drop>--allow)", before=_KEPT),
+    Case("{} is measured already, so nothing takes time; drop --timeout",
+         f"{_BASE} kept --timeout 9", r"drop (?P<drop>--timeout)", before=_KEPT),
+    Case("timing was not judged: {}; judge it in any case with --force",
+         "compare elsewhere here -t latency=50% --strict", r"with (?P<put>--force)", code=5,
+         then=4),
+    Case("timing was not judged: {}; judge it in any case with --force",
+         "check --baseline elsewhere here -t latency=50% --strict", r"with (?P<put>--force)",
+         code=5, then=4),
+    Case("measured at different times; use 'cnnbench ab' to measure side by side",
+         "compare here slower -t latency=3% --strict", r"use '(?P<run>cnnbench ab)'",
+         {"ab": "ab eager channels_last --models lenet"}, code=4),
+    Case("cnnbench baseline update {} --replace{}",
+         'check --baseline "a base.json" "larger here"',
+         r"if the change is intended: (?P<run>cnnbench .*? --replace)",
+         before=('baseline save here -o "a base.json"',), code=1),
+    Case("--replace{}", "check --baseline base.json --structure-only",
+         r"if the change is intended: (?P<run>cnnbench .*? --replace), where RUN is",
+         {"RUN": "kept"}, ("baseline save larger -o base.json", RUN), code=1),
+    Case("name the networks of the repository: --models package.module:factory",
+         "ab main HEAD --repo repo", r"(?P<put>--models package\.module:factory)",
+         {"package.module:factory": "nets:tiny"}),
+    Case("BASE and HEAD are {}s already; drop --{}s", "ab lenet alexnet --models lenet",
+         r"drop (?P<drop>--models)"),
+    Case("BASE and HEAD are {}s already; drop --{}s", "ab eager amp=bf16 --modes eager",
+         r"drop (?P<drop>--modes)"),
+    Case("this is not a git repository; see --repo", "ab rev:main rev:HEAD --models lenet",
+         r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
+    Case("'{}' is a working tree, but this is not a git repository; see --repo",
+         "ab . . --models lenet", r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
+)  # fmt: skip
+
+REPORTS = (
+    Case("--metric needs --pivot FIELD", "report kept --metric latency",
+         r"needs (?P<put>--pivot FIELD)", {"FIELD": "mode"}, (RUN,)),
+    Case("--baseline needs --format html; for a table use cnnbench compare",
+         "report slower --baseline here", r"needs (?P<put>--format html);"),
+    Case("--baseline needs --format html; for a table use cnnbench compare",
+         "report slower --baseline here", r"use (?P<run>cnnbench compare)",
+         {"compare": "compare here slower"}),
+    Case("--pictures needs --format markdown -o FILE", "report kept --pictures",
+         r"needs (?P<put>--format markdown -o FILE)", {"FILE": "table.md"}, (RUN,)),
+    Case("--{} cannot be combined with --format {}, which has its own; drop one",
+         "report kept --scaling --format html", r"(?P<drop>--scaling) cannot", before=(RUN,)),
+    Case("--{} cannot be combined with --format {}, which has its own; drop one",
+         "report kept --scaling --format html", r"with (?P<drop>--format) html", before=(RUN,)),
+    Case("--scaling and --pivot are mutually exclusive; keep one",
+         "report kept --scaling --pivot mode", r"(?P<drop>--scaling) and", before=(RUN,)),
+    Case("--{} cannot be combined with --{}; drop one", "report kept --pivot mode --sort latency",
+         r"(?P<drop>--sort) cannot", before=(RUN,)),
+    Case("--{} cannot be combined with --{}; drop one", "report kept --pivot mode --sort latency",
+         r"with (?P<drop>--pivot);", before=(RUN,)),
+    Case("--lab: these runs contain no single layers; measure some with cnnbench conv",
+         "report kept --lab", r"with (?P<run>cnnbench conv)", {"conv": f"conv --layer {LAYER}"},
+         (RUN,)),
+    Case("--json and --format {} contradict each other; keep one",
+         "report kept --json --format csv", r"(?P<drop>--json) and", before=(RUN,)),
+    Case("--json and --format {} contradict each other; keep one",
+         "report kept --json --format csv", r"and (?P<drop>--format) csv", before=(RUN,)),
+)  # fmt: skip
+
+LINES = (
+    Case("--{} goes with {}", "cost lenet --depth 1", r"with (?P<put>--layers)"),
+    Case("--{} goes with {}", "cost lenet --sort macs", r"or (?P<put>--ops)"),
+    Case("so --columns would do nothing; drop --columns", "cost lenet --columns macs --json",
+         r"drop (?P<drop>--columns)"),
+    Case("--model-arg {} is given twice; keep one", "cost lenet --model-arg a=1 --model-arg a=2",
+         r"(?P<drop>--model-arg) a is"),
+    Case("a layer's cost needs both --in CxHxW and --out-channels N",
+         "shape conv --in 28 --kernel 3 --out-channels 8", r"both (?P<put>--in CxHxW)",
+         {"CxHxW": "3x28x28"}),
+    Case("a layer's cost needs both --in CxHxW and --out-channels N",
+         "shape conv --in 3x28x28 --kernel 3", r"and (?P<put>--out-channels N)", {"N": "8"}),
+    Case("no model given; use --models NAME,…", "max-batch", r"use (?P<put>--models NAME,…)",
+         {"NAME,…": "lenet"}),
+    Case("no model given; name one, a pattern, or quick", "cost ,", r"(?P<run>quick)",
+         {"quick": "cost quick"}),
+    Case("--apply changes a model; name it with --from-model MODEL", "conv --apply --rounds 2",
+         r"with (?P<put>--from-model MODEL)", {"MODEL": "lenet"}),
+    Case("--suite, --layer and --from-model are mutually exclusive; keep one",
+         f"conv --suite smoke --layer {LAYER} --rounds 2", r"(?P<drop>--suite), "),
+    Case("--suite, --layer and --from-model are mutually exclusive; keep one",
+         f"conv --from-model lenet --layer {LAYER} --rounds 2", r"and (?P<drop>--from-model)"),
+    Case("left out: would take about {} s; name it with --impl to measure it",
+         "conv --layer n32c256h56w56-k256-3x3-p1 --dry-run --device cpu",
+         r"impl=direct\S+  \(not possible: left out: .*?name it with (?P<put>--impl)",
+         {"--impl": "--impl direct"}, code=0),
+    Case("one round cannot show a difference; use more --rounds or a larger --budget",
+         f"conv --layer {LAYER} --rounds 1", r"use more (?P<put>--rounds)",
+         {"--rounds": "--rounds 3"}, code=0),
+    Case("one round cannot show a difference; use more --rounds or a larger --budget",
+         f"conv --layer {LAYER} --budget 1s", r"a larger (?P<put>--budget)",
+         {"--budget": "--budget 1h"}, code=0),
+    *(
+        Case("'{}' is a single layer; measure it, with its input, by cnnbench conv --layer {}",
+             line, r"by (?P<run>cnnbench conv --layer \S+)")
+        for line in ("run --models conv:k64-3x3-p1", f"cost conv:{LAYER}",
+                     "max-batch --models conv:k64-3x3-p1", "advise conv:k64-3x3-p1")
+    ),
+    Case("--l2 cold", "run --models lenet --device cpu --l2 cold", r"(?P<drop>--l2) cold: only"),
+    Case("left out to fit the budget; raise --budget", "advise lenet --budget 1s",
+         r"raise (?P<put>--budget)", {"--budget": "--budget 1h"}, code=0),
+    Case(" (see '{} --help')", "run --nope", r"see '(?P<run>cnnbench run --help)'"),
+    Case(" (see '{} --help')", "shape conv --nope", r"see '(?P<run>cnnbench shape conv --help)'"),
+    Case("(see 'cnnbench --help')", "nope", r"see '(?P<run>cnnbench --help)'"),
+    Case("(see 'cnnbench list')", "run --models nope", r"see '(?P<run>cnnbench list)'"),
+)  # fmt: skip
+
+# The fake worker hangs however long it is given: that the limit arrives is all that can be seen.
+LIMITS = tuple(
+    Case(_SLOW, line, before=before, code=code, then=code, shows="no answer within 900 s", **_MORE)
+    for line, before, code in (
+        (f"run --models {_HANGS}", (), 3),
+        (f"run --resume kept --retry-failed --allow {_HANGS}",
+         (f"run --models {_HANGS},lenet --rounds 2 --out kept",), 3),
+        (f"ab eager channels_last --models {_HANGS}", (), 3),
+        (f"profile {_HANGS}", (), 3),
+        (f"advise {_HANGS}", (), 3),
+        (f"max-batch --models {_HANGS}", (), 3),
+        (f"baseline save --models {_HANGS}", (), 2),
+        (f"check --baseline hung --structure-only --allow {_HANGS}", (), 3),
+    )
+)  # fmt: skip
+
+CASES = FILES_AND_RUNS + GATE + REPORTS + LINES + LIMITS
+
+# Networks for the cases that need torch: tiny, each with one thing about it.
+NETS = """
+import time
+import torch
+from torch import nn
+
+def looks():
+    class Looks(nn.Module):
+        def forward(self, x):
+            return x * float(x.sum())
+    return Looks()
+
+def counts():
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, int(torch.ones(4).sum()))
+        def forward(self, x):
+            return self.layer(x)
+    return Counts()
+
+def norm():
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 2), nn.BatchNorm1d(2))
+
+class Hidden:
+    def __init__(self, tensor):
+        self._tensor = tensor
+
+def hides():
+    class Hides(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(8, 4)
+        def forward(self, x):
+            return Hidden(self.layer(x))
+    return Hides()
+
+def linear():
+    return nn.Linear(8, 4)
+
+def loss(output, inputs):
+    return getattr(output, "_tensor", output).sum()
+
+def slow():
+    time.sleep(4)
+    return nn.Linear(8, 4)
+"""
+
+WITH_TORCH = (
+    Case("has no meta form ({}); pass real=True (--real) to run it",
+         "cost nets:looks --input 3x8x8", r"\((?P<put>--real)\)"),
+    Case("built without weights ({}); build it with them (--real, or",
+         "cost nets:counts --input 8", r"\((?P<put>--real),"),
+    Case("batch norm needs more than one value per channel in training; use --batch 2",
+         "cost nets:norm --input 3x8x8 --phase training", r"use (?P<put>--batch 2)"),
+    Case("no loss fits an output of {}; give --loss {}",
+         "cost nets:hides --input 8 --phase training", r"give (?P<put>--loss \S+),",
+         {"package.module:function": "nets:loss"}),
+    Case("--loss {} does not fit an output of {}; leave it out, or give --loss {}",
+         "cost nets:linear --input 8 --phase training --loss reconstruction",
+         r"(?P<drop>--loss) reconstruction .*leave it out"),
+    Case("--loss {} does not fit an output of {}; leave it out, or give --loss {}",
+         "cost nets:linear --input 8 --phase training --loss reconstruction",
+         r"or give (?P<put>--loss \S+),", {"package.module:function": "nets:loss"}),
+    Case(_SLOW, "cost nets:slow --input 8 --timeout 1s", **_MORE),
+    Case("--device {}: torch finds {} here; use --device cpu",
+         "run --models lenet --device cuda:99 --dry-run", r"use (?P<put>--device cpu)"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Other:
+    """A message that no case of the table runs.
+
+    Attributes:
+        commands: where its options must exist.
+        why: the name of the test that runs it, or why none does.
+    """
+
+    commands: tuple[str, ...]
+    why: str
+
+
+_AGAIN = ("run", "conv", "advise", "report")
+_MEASURING = ("run", "conv", "advise", "profile", "ab")
+_NETWORK = "pip fetches what is not installed"
+_DESCRIBED = "describes; names nothing to do"
+
+OTHERS: Mapping[str, Other] = {
+    "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
+    "see 'cnnbench doctor'": Other((), "test_a_bad_figure_leads_to_doctor"),
+    "rerun with 'cnnbench --debug'": Other((), "test_an_internal_error_is_shown_whole"),
+    "(cnnbench run --modes …)": Other((), "test_modes_that_advice_names_can_be_run"),
+    "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
+    "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
+    "{} {}; install it with: pip install {}": Other((), "test_what_is_to_be_installed_is_declared"),
+    "raise --timeout": Other(("conv", "selftest"), "the fake worker hangs for networks alone"),
+    # What a table says about times: they are measured again, with another command line.
+    "(--wait 10m)": Other(_MEASURING, "how quiet a machine is cannot be commanded"),
+    "measure more rounds (--rounds": Other(_AGAIN[:3], "more rounds never fail"),
+    "with --threads 1 the waiting can": Other(_MEASURING, "waiting cannot be commanded"),
+    "--threads 1 or a quiet machine": Other(_MEASURING, "waiting cannot be commanded"),
+    "use more --rounds or a larger": Other(("advise", "conv"), "more rounds never fail"),
+    "more --rounds may decide it": Other(("advise",), "more rounds never fail"),
+    "use --threads {}, or work is": Other(_MEASURING, "no quota of a control group in a test"),
+    "unset it and say --threads": Other(_MEASURING, "a variable that is not set spoils nothing"),
+    "(ab --core {}, or taskset": Other(("ab",), "no hyperthreads in a test"),
+    "side by side: cnnbench ab.": Other((), "how to read a page, not what to do about an error"),
+    # Errors of the Python API, and such as only other machines have.
+    "; pass real=True (--real) to run on real": Other(("cost",), "test_real_tensors_are_run"),
+    "a quantised tensor has no meta form": Other(("cost",), "test_real_tensors_are_run"),
+    "drop it, or use cnnbench.run": Other((), "the call is read, see the tests of calls"),
+    "cnnbench.run('{}') takes names": Other((), "the call is read, see the tests of calls"),
+    "cnnbench.run with 'package.module:": Other((), "the call is read, see the tests of calls"),
+    "fvcore is not installed": Other((), _NETWORK),
+    "'timm:' names need timm": Other((), _NETWORK),
+    "pynvml is not installed": Other((), _NETWORK),
+    "needs the package safetensors": Other((), _NETWORK),
+    # No remedies.
+    "--conv --dir=FWD_B": Other((), "benchdnn's own options"),
+    "with --images all pictures": Other(("run",), _DESCRIBED),
+    ", every picture of --images": Other(("run",), _DESCRIBED),
+}
