@@ -51,6 +51,11 @@ def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         text = "no advice: plain eager, which modes are compared with, could not be measured"
         return (AdviceFinding("no_baseline", "use", text),)
     took = f"{units.seconds(_latency(choice.best))} per call"
+    if choice.verdict == "alone" and evidence.untried:
+        # A budget is more easily raised than a compiler installed.
+        mode, why = max(evidence.untried.items(), key=lambda one: "--budget" in one[1])
+        text = f"cannot tell: {NO_GAIN['alone']} beside eager ({took}); {mode}: {why}"
+        return (AdviceFinding("alone", "use", text),)
     if choice.gain is None:
         return (AdviceFinding(*_stay(choice, took), "eager"),)
     checked = "" if choice.best.status == "ok" else "; its output could not be checked"

@@ -10,7 +10,7 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli import measuring, options
+from cnnbench.cli import limits, measuring, options
 from cnnbench.cli.output import also, keep, paragraph, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
@@ -56,7 +56,7 @@ Examples:
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
 @options.out()
 @options.wait
-@options.within()
+@limits.within()
 @options.wide
 @options.as_json
 @options.quiet

@@ -80,8 +80,8 @@ def command(
     if view.kind == _PAGE:
         view.write(page.over_runs(found))
         return
-    every = points or view.kind in {"csv", "json"}
-    view.show((shown.points if every else shown.overview)(found))
+    exact = view.kind in {"csv", "json"}
+    view.show(shown.points(found, exact=exact) if points or exact else shown.overview(found))
 
 
 def _runs(places: Iterable[Path]) -> list[Path]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnbench.axes import Axis
     from cnnbench.cli.options import View
     from cnnbench.plan import Plan
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.capacity import Capacity
     from cnnbench.suite import Grid
 
@@ -100,7 +101,7 @@ def command(
     if view.kind == "json":
         view.write(_json(found))
     else:
-        view.show(_table(found))
+        view.show(_table(found, job))
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
@@ -108,19 +109,22 @@ def command(
         )
 
 
-def _table(found: Sequence[Capacity]) -> Table:
+def _table(found: Sequence[Capacity], job: Job) -> Table:
     specs = [Spec.parse(one.id) for one in found]
     told = [axis for axis in axes.shown() if axis.name != "batch" and _needed(axis, specs)]
     rows = [
         (*(axis.of(spec) for axis in told), *_figures(one))
         for spec, one in zip(specs, found, strict=True)
     ]
-    return Table((*map(column, told), *_COLUMNS), tuple(rows), notes=_notes(found))
+    assumed = dict.fromkeys(note for spec in specs for note in job.notes(spec))
+    return Table((*map(column, told), *_COLUMNS), tuple(rows), notes=(*_notes(found), *assumed))
 
 
 def _needed(axis: Axis, specs: Sequence[Spec]) -> bool:
-    """Whether a column is worth showing: not if every row has the default."""
-    return axis.default is None or any(axis.said(spec) for spec in specs)
+    """Whether a column is worth showing: not if every row has the default, or nothing."""
+    if axis.default is None:
+        return any(axis.of(spec) not in {None, ""} for spec in specs)
+    return any(axis.said(spec) for spec in specs)
 
 
 def _figures(one: Capacity) -> tuple[str | int | float | None, ...]:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from cnnbench.asking import Asking
     from cnnbench.axes import Axis
-    from cnnbench.report.budget import Budget
     from cnnbench.report.table import Table
 
     Command = Callable[..., Any]
@@ -290,26 +289,6 @@ wide = click.option("--wide", is_flag=True, expose_value=False, callback=_keep_w
                     help="Show every column and note, however long the lines become.")  # fmt: skip
 
 
-def within() -> Decorator:
-    """``--under``, ``--memory`` and ``--top1``; the command gets a ``within``: a ``Budget``."""
-    options: dict[str, Decorator] = {
-        "seconds": click.option("--under", "seconds", type=Quantity("seconds", "TIME", "20ms"),
-                                help="Show what takes at most this long per call, e.g. 20ms."),
-        "memory": click.option("--memory", type=Quantity("bytes", "SIZE", "200MB"),
-                               help="Show what needs at most this much memory, e.g. 200MB."),
-        "top1": click.option("--top1", type=click.FloatRange(0, 100, min_open=True),
-                             metavar="PERCENT",
-                             help="Show what has at least this published top-1 accuracy."),
-    }  # fmt: skip
-
-    def make(given: dict[str, Any]) -> Budget:
-        from cnnbench.report.budget import Budget
-
-        return Budget(**given)
-
-    return bundle("within", options, make)
-
-
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -327,6 +306,10 @@ def out(usual: str | None = "results/TIME-ID") -> Decorator:
     default = f"  [default: {usual}]" if usual is not None else ""
     return click.option("--out", type=_DIRECTORY, required=usual is None, metavar="DIR",
                         help=f"Run directory.{default}")  # fmt: skip
+
+
+# What else the formats are called.
+_ALSO = {"text": "table"}
 
 
 def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
@@ -351,6 +334,7 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         )
 
     def make(given: dict[str, Any]) -> View:
+        given |= {"kind": _ALSO.get(given["kind"], given["kind"])}
         kind = "json" if given.get("as_json") else given["kind"]
         source = click.get_current_context().get_parameter_source("kind")
         if kind != given["kind"] and source is ParameterSource.COMMANDLINE:

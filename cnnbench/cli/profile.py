@@ -83,11 +83,11 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
-    measuring.before(job.specs, job.executor, wait, quiet=as_json)
+    busy = measuring.before(job.specs, job.executor, wait, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name
     passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)
-    found = profiling.profile(job, passes)
+    found = replace(profiling.profile(job, passes), busy=busy)
     files = _keep(found, folder)
     if as_json:
         click.echo(json.dumps(tables.to_json(found, depth, tables.roof_of(found)), indent=1))

@@ -113,6 +113,7 @@ class PairProgress:
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self.judged_so_far = 0
+        self._open: dict[str, Decision] = {}
 
     def pair(self, number: int, undecided: int, total: int) -> None:
         """Write a line where a round of pairs begins."""
@@ -121,10 +122,26 @@ class PairProgress:
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         """Write a line if a regression has to be confirmed."""
         if confirming and number == 1:
-            self.say(f"{comparison.name}: seems slower; measuring again to confirm")
+            seen = _seen(self._open[comparison.name])
+            self.say(f"{comparison.name}: seems slower, {seen}; measuring again to confirm")
+
+    def looked(self, comparison: PairedComparison, decision: Decision) -> None:
+        """Remember what is known of a comparison until it has a verdict, its first look at best."""
+        known = self._open.get(comparison.name)
+        if known is None or known.verdict is None:
+            self._open[comparison.name] = decision
+
+    def interrupted(self) -> None:
+        """Write a line, quiet or not, for each comparison that was measured and has no verdict."""
+        for name, known in self._open.items():
+            after = f"interrupted after {units.number(known.pairs, 'pair')}"
+            # A first look at a regression decides nothing by itself.
+            rest = "seems slower, not confirmed" if known.verdict else "no verdict"
+            say(f"cnnbench: {name}: {after}: {_seen(known)}, {rest}")
 
     def judged(self, outcome: PairedOutcome) -> None:
         """Write a line per verdict."""
+        self._open.pop(outcome.comparison.name, None)
         self.judged_so_far += 1
         found = outcome.decision
         self.say(f"{outcome.comparison.name}: {outcome.verdict} {_seen(found)}".rstrip())

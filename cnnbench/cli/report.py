@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, gate, store
-from cnnbench.cli import options, stored
+from cnnbench.cli import limits, options, stored
 from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
@@ -74,7 +74,7 @@ _ANSWERS = "answers"
 @click.command(epilog=_EPILOG)
 @options.runs()
 @options.view([*FORMATS, *PAGES, _ANSWERS])
-@options.within()
+@limits.within()
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
               help="Sort by columns; - means descending; missing values come last.")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import store, trust
-from cnnbench.cli import measuring, options
+from cnnbench.cli import limits, measuring, options
 from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
@@ -65,7 +66,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 @options.allow
 @options.wait
 @options.dry_run
-@options.within()
+@limits.within()
 @options.wide
 @options.as_json
 @options.quiet
@@ -133,6 +134,14 @@ class Resuming:
     timeout: float | None
     allowed: tuple[str, ...]
 
+    @property
+    def options(self) -> str:
+        """The same as words of the command line, a blank before each."""
+        budget = [] if self.budget is None else ["--budget", f"{self.budget:g}"]
+        allowed = [word for one in self.allowed for word in (trust.OPTION, one)]
+        words = [*["--retry-failed"] * self.retry_failed, *budget, *allowed]
+        return "".join(f" {shlex.quote(word)}" for word in words)
+
 
 def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
@@ -144,7 +153,8 @@ def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
 
 
 def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
-    with measuring.interruptible(Progress(total=left, quiet=quiet), path) as progress:
+    progress = Progress(total=left, quiet=quiet)
+    with measuring.interruptible(progress, path, how.options):
         return campaign.resume(
             path, progress, retry_failed=how.retry_failed, budget=how.budget, timeout=how.timeout,
             allowed=how.allowed,

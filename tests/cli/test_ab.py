@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from cnnbench import metrics, store
+from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import WorkerDied
 from cnnbench.report import FORMATS
 from cnnbench.runner.ab import session
@@ -261,7 +262,27 @@ def test_ctrl_c_keeps_what_was_judged(ab, monkeypatch, tmp_path: Path) -> None:
 
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].startswith("cnnbench: interrupted; ")
+    known = [line for line in result.stderr.splitlines() if "interrupted after" in line]
+    assert re.search(r"lenet/.*: interrupted after \d+ pairs: .* % \[.*\], no verdict$", known[0])
     assert store.read(tmp_path / "out" / "base").manifest.specs
+
+
+def test_ctrl_c_says_what_seemed_slower_and_that_it_began_to_confirm(ab, monkeypatch) -> None:
+    real = PairProgress.working
+
+    def interrupts(self, comparison, number, *, confirming):
+        real(self, comparison, number, confirming=confirming)
+        if confirming and number == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PairProgress, "working", interrupts)
+    words = ("eager", "eager", "--models", "lenet", "--fake-slowdown", "0.5", "--out", "out")
+    loud, quiet = ab(*words), ab(*words[:-1], "other", "--quiet")
+
+    assert (loud.exit_code, quiet.exit_code) == (130, 130)
+    assert re.search(r"seems slower, \+\d+.* %.*; measuring again to confirm\n", loud.stderr)
+    for said in (loud.stderr, quiet.stderr):
+        assert re.search(r"interrupted after 3 pairs: \+\d.*, seems slower, not confirmed\n", said)
 
 
 def test_quiet_is_quiet(ab) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,30 @@ def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
     data = json.loads(done.stdout)
     assert (data["recommended"], data["verdict"]) == ("eager", "alone")
     assert "budget" in data["untried"]["channels_last"]
+    (use,) = [one["text"] for one in data["findings"] if one["kind"] == "use"]
+    assert "stay with eager" not in use
+    enough = re.fullmatch(
+        r"cannot tell: no other mode was measured beside eager \(.* per call\); channels_last:"
+        r" left out to fit the budget; --budget (\d+s) would be enough",
+        use,
+    )
+    assert enough is not None
+    again = json.loads(
+        cnnbench_cli("advise", "lenet", "--budget", enough[1], "--json", *FAKE).stdout
+    )
+    assert "channels_last" not in again["untried"]
+
+
+def test_a_budget_takes_rounds_before_it_takes_modes(cnnbench_cli) -> None:
+    full = cnnbench_cli("advise", "lenet", "--budget", "1h", "--out", "full", *FAKE)
+    first = json.loads(cnnbench_cli("advise", "lenet", "--budget", "1s", "--json", *FAKE).stdout)
+    listed = [why for why in first["untried"].values() if "--budget" in why]
+    most = max(int(re.findall(r"--budget (\d+)s", why)[0]) for why in listed)
+    some = cnnbench_cli("advise", "lenet", "--budget", f"{most}s", "--out", "some", *FAKE)
+
+    assert (full.exit_code, some.exit_code) == (0, 0)
+    assert store.read(Path("some")).manifest.specs == store.read(Path("full")).manifest.specs
+    assert store.read(Path("some")).manifest.plan["rounds"] == 2
 
 
 @pytest.mark.parametrize(

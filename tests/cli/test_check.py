@@ -19,6 +19,7 @@ from cnnbench.runner import inquiry
 from cnnbench.runner.ab import paired
 from cnnbench.runner.ab.session import PairedSession
 from tests import made
+from tests.cli.test_measuring import interrupt_at
 
 
 @pytest.fixture
@@ -147,6 +148,25 @@ def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_p
     assert "measuring revision" in done.stderr
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {(row["verdict"], row["how"]) for row in found} == {("unchanged", "paired")}
+
+
+def test_the_structure_is_told_first_and_shown_when_interrupted(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, '"round": 2')
+        done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake")
+
+    said = done.stderr.splitlines()
+    order = ["structure of 2 specs: 2 unchanged", "measuring revision", "interrupted after 2 pairs"]
+    places = [next(n for n, line in enumerate(said) if one in line) for one in order]
+    assert done.exit_code == 130
+    assert places == sorted(places)
+    assert said[-1] == "cnnbench: interrupted; the table above is of the structure only"
+    assert "2 specs: 2 unchanged" in done.stdout
+    assert "same" in done.stdout
 
 
 EAGER = "lenet/inference-b1-3x32x32/eager/cpu-t1"

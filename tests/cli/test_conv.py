@@ -129,7 +129,7 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
         # Pretended layers take longer than their network, from which nothing follows.
         assert one["predicted_s"] is one["predicted_gain_low"] is None
         assert one["measured_gain_low"] <= one["measured_gain"] <= one["measured_gain_high"]
-    assert cnnbench_cli("report", "kept", "--lab").stdout == done.stdout
+    assert cnnbench_cli("report", "kept", "--lab", "--wide").stdout == done.stdout
 
 
 def test_every_implementation_and_substitute_is_listed_without_torch() -> None:

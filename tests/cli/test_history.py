@@ -12,6 +12,7 @@ import pytest
 from cnnbench import store
 from cnnbench.plan import Plan
 from tests import made
+from tests.report.test_times import waiting
 
 TIMES = [10, 10.1, 9.9, 10, 10.1, 12, 12.1, 11.9, 12, 12]
 
@@ -90,3 +91,19 @@ def test_bad_input_is_one_line(cnnbench_cli, nightly, words, message) -> None:
 
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_a_disturbed_run_is_no_step_where_the_waiting_is_known(cnnbench_cli, tmp_path) -> None:
+    name = made.EAGER.replace("cpu-t2", "cpu-t1")
+    for number, share in enumerate([0.0, 0.5]):
+        made.directory(tmp_path / "runs" / f"{number}", [waiting(name, share)])
+
+    text = cnnbench_cli("history", "runs").stdout
+    points = cnnbench_cli("history", "runs", "--points").stdout
+    data = json.loads(cnnbench_cli("history", "runs", "--json").stdout)
+
+    assert "10.0 ms*" in text
+    assert "10.0 ms*" in points
+    assert "20.0 ms" not in text + points
+    assert "1 point disturbed" in text
+    assert [one["value"] for one in data] == [0.01, 0.02]

@@ -76,11 +76,11 @@ def plot(one: Series) -> Points:
     marks = tuple(
         PlotPoint(
             x=number,
-            y=point.estimate.point,
+            y=point.seen.point,
             group="runs",
-            tip=(point.run, point.created, units.significant(point.estimate.point * scale, 4)),
-            low=point.estimate.low,
-            high=point.estimate.high,
+            tip=(point.run, point.created, units.significant(point.seen.point * scale, 4)),
+            low=point.seen.low,
+            high=point.seen.high,
         )
         for number, point in enumerate(one.points, 1)
     )
@@ -97,7 +97,7 @@ def _levels(one: Series) -> Line:
     xs: list[float] = []
     ys: list[float] = []
     for first, end in itertools.pairwise(borders):
-        level = statistics.median(point.estimate.point for point in one.points[first:end])
+        level = statistics.median(point.seen.point for point in one.points[first:end])
         xs += [first + 0.5, end + 0.5]
         ys += [level, level]
     return Line("median of a level", tuple(xs), tuple(ys))
