@@ -12,11 +12,11 @@ import pytest
 
 import cnnbench
 from cnnbench.errors import UsageError
+from tests import made
 
 NETWORKS = '''
 import torch
 from torch import nn
-from tests import made
 
 
 class Colours(nn.Module):
