@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 # Rows of an output cell; and lines under it.
 _ROWS, _NOTES = 15, 12
+_WIDTH = 80
 
 
 def as_text(table: Table) -> str:
     """The beginning of a table and what is said under it."""
-    return terminal.render(_short(table)).rstrip("\n")
+    return terminal.render(_short(table), width=_WIDTH).rstrip("\n")
 
 
 def as_html(table: Table) -> str:
@@ -41,6 +42,4 @@ def _row(texts: Iterable[str], tag: str) -> str:
 def _short(table: Table) -> Table:
     left = len(table.rows) - _ROWS
     more = (f"and {units.number(left, 'row')} more: report(), frame()",) if left > 0 else ()
-    return replace(
-        table, rows=table.rows[:_ROWS], groups=(), notes=(*more, *table.notes[:_NOTES])
-    )
+    return replace(table, rows=table.rows[:_ROWS], groups=(), notes=(*more, *table.notes[:_NOTES]))

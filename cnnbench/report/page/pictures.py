@@ -5,6 +5,7 @@ The one module that knows Matplotlib, which only pictures need: ``pip install cn
 
 from __future__ import annotations
 
+import contextlib
 import io
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from cnnbench.report.page.palette import GREY, colour, ink, shade
 from cnnbench.report.page.parts import Boxes, Heat, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
@@ -56,15 +57,27 @@ def save(plot: Plot, title: str, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    with _styled():
+        figure(plot, title).savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
+    files.replace(path, data.getvalue())
+
+
+def figure(plot: Plot, title: str) -> Figure:
+    """A plot as a figure of Matplotlib, which notebooks show."""
     kinds = {Points: _points, Heat: _heat, Boxes: _boxes}
+    with _styled():
+        drawn: Figure = kinds[type(plot)](plot)  # type: ignore[operator]
+        drawn.axes[0].set_title(_lines(title, _TITLE))
+    return drawn
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
     with rc_context():
         # What a user has set for papers of their own is not for these.
         rcdefaults()
         rcParams.update(_STYLE)
-        drawn = kinds[type(plot)](plot)  # type: ignore[operator]
-        drawn.axes[0].set_title(_lines(title, _TITLE))
-        drawn.savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
-    files.replace(path, data.getvalue())
+        yield
 
 
 def _short(text: str) -> str:
