@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
-from cnnbench.analysis.copies import tensors_of
+from cnnbench.analysis.copies import modules_of, tensors_of
 from cnnbench.analysis.dynamic import ASSUMED, SCALAR
 from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
@@ -277,13 +277,31 @@ def _assumptions(
             f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
             "or False for every value that is read; macs is the static part"
         )
-    if any(isinstance(part, torch.jit.ScriptModule) for part in parts.modules):
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts.modules)
+    if scripted:
         sentences.append("scripted: its layers cannot be separated")
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     if holders := packed.layers(parts.modules):
         sentences.append(f"params leaves out the packed weights of quantised layers ({holders})")
+    if late := _made_late(parts):
+        sentences.append(f"params leaves out {late} that the network makes when it is called")
+    elif scripted and not parts.parameters and layers.totals(inference.rows).macs:
+        sentences.append("params leaves out weights that are constants: the network is frozen")
     return (*sentences, *_left_out(hooks), *_not_known(passed, autocast))
+
+
+def _made_late(parts: Inventory) -> int:
+    """Elements of parameters that were not there when the inventory was taken."""
+    now = modules_of(parts.modules[0])
+    known = {id(one) for one in parts.parameters}
+    found = {
+        id(one): one.numel()
+        for module in now
+        for one in module._parameters.values()  # noqa: SLF001 - networks may override parameters()
+        if one is not None and id(one) not in known
+    }
+    return sum(found.values())
 
 
 def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ...]:
