@@ -153,6 +153,8 @@ def _refuse(call: str, module: Any, more: Mapping[str, Any], known: Sequence[str
             raise UsageError(
                 f"{call}: '{name}' is an input of the module; pass it as kwargs={{'{name}': ...}}"
             )
+        if call == "cost" and name in {"threads", *(one.name for one in dataclasses.fields(Plan))}:
+            raise UsageError(f"cost: takes no {name}, because nothing is timed; drop it")
         if name in _INSTEAD:
             raise UsageError(f"{call}: takes no {name}; {_INSTEAD[name]}")
         if name in {field.name for field in dataclasses.fields(Plan)}:
@@ -254,7 +256,7 @@ def cost(
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
         real: run a copy on the real tensors, for networks that look at values.
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
-            gets a gradient.
+            gets a gradient; a model by name has its task's.
         mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
         more: refused, with what to write instead.
 

@@ -332,5 +332,6 @@ def _by_values(inference: Recording) -> Iterator[str]:
 
 def _left_out(hooks: int) -> tuple[str, ...]:
     """Functions reach whatever they like, so they are not called with tensors of a twin."""
-    said = f"{hooks} hooks of the module that are plain functions were not called"
+    plural = "" if hooks == 1 else "s"
+    said = f"{hooks} hook{plural} of the module, plain functions, were not called"
     return (said,) if hooks else ()

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from torch import nn
 
 ENTRY_POINTS = "cnnbench.architectures"
-# The default input of a network from an unknown source.
 # The family of what a builder of the user's makes, which tells nothing of its input.
 USERS = "user"
+# The default input of a network from an unknown source.
 _DEFAULT_INPUT = (3, 224, 224)
 
 

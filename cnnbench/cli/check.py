@@ -145,8 +145,12 @@ class _Heard:
         """
         if not isinstance(error, KeyboardInterrupt | Interrupted) or self._structure is None:
             return
-        # Not into --output: whoever reads that file expects all of it.
-        write(verdicts.text([self._structure], self._view.kind), None)
+        # Not into --output, and not as data: whoever reads those expects all of it.
+        told = verdicts.text([self._structure], "table")
+        if self._view.kind == "table":
+            write(told, None)
+        else:
+            say(told.rstrip("\n"))
         self._pairs.interrupted()
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted("interrupted; the table above is of the structure only") from None

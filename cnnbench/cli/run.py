@@ -138,8 +138,9 @@ class Resuming:
     def options(self) -> str:
         """The same as words of the command line, a blank before each."""
         budget = [] if self.budget is None else ["--budget", f"{self.budget:g}"]
+        timeout = [] if self.timeout is None else ["--timeout", f"{self.timeout:g}"]
         allowed = [word for one in self.allowed for word in (trust.OPTION, one)]
-        words = [*["--retry-failed"] * self.retry_failed, *budget, *allowed]
+        words = [*["--retry-failed"] * self.retry_failed, *budget, *timeout, *allowed]
         return "".join(f" {shlex.quote(word)}" for word in words)
 
 

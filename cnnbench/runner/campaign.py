@@ -249,6 +249,7 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
     """
     names = [spec.id for spec in job.specs]
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
+    what = replace(what, assumed=tuple(sorted(job.assumed)))
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher)
     return store.read(out)
@@ -289,7 +290,8 @@ def resume(
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
-        job = Job(specs, {}, macs, plan, environment, who)
+        guessed = frozenset(stored.manifest.assumed)
+        job = Job(specs, {}, macs, plan, environment, who, guessed)
         _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
 

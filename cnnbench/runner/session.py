@@ -139,7 +139,8 @@ class Session:
         missing = "" if hurried or finished else f"{group.rounds} of {self._plan.rounds} rounds"
         records = group.records(self._environment.fingerprint, missing)
         yield records
-        if missing and group.rounds == 1 < self._plan.rounds and not group.complete:
+        going_on = group.rounds == 1 < self._plan.rounds and not group.complete
+        if missing and going_on and hasattr(self._watcher, "first"):  # some users' have it not yet
             self._watcher.first(records)
         if (hurried or finished) and not group.reported:
             group.reported = True

@@ -26,8 +26,8 @@ from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS, PHASES, Mode, Optimizer, Phase, Spec, Workload, one_of
 from cnnbench.worker import build, checking, copies, modes, randomness
 from cnnbench.worker import reference as references
-from cnnbench.worker.child import said
 from cnnbench.worker.inputs import Given, flipped
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
