@@ -43,7 +43,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.names("patterns", "[PATTERN…]", required=False)
+@options.models("[PATTERN…]")
 @options.as_json
 @click.option("--names", is_flag=True, help="Print only the names, one per line.")
 @options.executor

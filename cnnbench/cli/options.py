@@ -52,7 +52,14 @@ def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None
     for one in ctx.command.params:
         written = ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE
         if written and one.name not in beside:
-            raise UsageError(f"{why}; drop {one.opts[0]}")
+            told = one.opts[0] if isinstance(one, click.Option) else _words(ctx, one)
+            raise UsageError(f"{why}; drop {told}")
+
+
+def _words(ctx: click.Context, argument: click.Parameter) -> str:
+    """What was written for an argument, which has no name on the command line."""
+    given = ctx.params[argument.name or ""]
+    return " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
 
 
 def bundle(
@@ -136,14 +143,43 @@ _ARGUMENTS: Mapping[str, Decorator] = {
         help="Input channels; the first layer is replaced if the builder has no such argument."),
 }  # fmt: skip
 
-# What stands where a model's option would: one model, or several.
-ONE_MODEL = click.argument("models", metavar="MODEL", callback=lambda *given: given[-1:])
-MODELS = names("models", "MODEL…")
+# How models may stand on a command line without an option: one, some, or none.
+ONE_MODEL, MODELS, ANY_MODELS = "MODEL", "MODEL…", "[MODEL…]"
+
+
+def _models(metavar: str, usual: str | None) -> dict[str, Decorator]:
+    """Models as arguments and as an option; ``_named`` takes what both were given.
+
+    The option has no default, because arguments are as good.
+    """
+    asking = axes.asking("model")
+    several = "…" in metavar
+    kind = AxisValues(asking, several=several)
+    default = f"  [default: {usual}]" if usual is not None else ""
+    option = asking.option if several else "--model"
+    return {
+        "named": names("named", metavar, required=False),
+        asking.argument: click.option(
+            option, asking.argument, type=kind, multiple=True, callback=_joined,
+            help=asking.help + default,
+        ),
+    }  # fmt: skip
+
+
+def _named(given: dict[str, Any]) -> tuple[str, ...]:
+    """The models that arguments and the option name, each once."""
+    return tuple(dict.fromkeys((*given.pop("named", ()), *(given.pop("models", None) or ()))))
+
+
+def models(metavar: str) -> Decorator:
+    """Names and patterns, for a command without a grid; it gets ``patterns``."""
+    return bundle("patterns", _models(metavar, None), _named)
 
 
 def grid(
     *,
-    models: str | Decorator | None = None,
+    models: str | None = None,
+    argument: str = "",
     modes: Usual = "eager",
     batches: Usual = "1",
     several: bool = True,
@@ -153,7 +189,8 @@ def grid(
     """An option per axis; the command gets a ``grid``.
 
     Args:
-        models: the default, ``None`` for none; or an argument instead of the option.
+        models: the default, ``None`` for none.
+        argument: how models stand on the command line without an option; empty if they do not.
         modes: the default; ``()`` for a grid without.
         batches: the default.
         several: options take lists; otherwise one value each.
@@ -161,16 +198,23 @@ def grid(
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}
+    own = {"models": models, "modes": modes, "batches": batches}
     for axis in axes.ordered():
         asking = axis.asking
         if asking is None or axis.name in without:
             continue
-        own = {"models": models, "modes": modes, "batches": batches}
         usual = own.get(asking.field, asking.usual)
-        options[asking.argument] = (
-            usual if callable(usual) else _axis(axis, asking, usual, several=several)
-        )
-    return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, _grid)
+        if asking.field == "models" and argument:
+            options |= _models(argument, models)
+        else:
+            options[asking.argument] = _axis(axis, asking, usual, several=several)
+
+    def make(given: dict[str, Any]) -> Grid:
+        if argument:
+            given["models"] = _named(given) or (() if models is None else (models,))
+        return _grid(given)
+
+    return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, make)
 
 
 def _grid(given: dict[str, Any]) -> Grid:

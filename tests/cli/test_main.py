@@ -35,8 +35,9 @@ def test_a_light_command_imports_nothing_heavy(cnnbench_process, tmp_path, words
     assert done.out.endswith("heavy: []\n")
 
 
-def test_python_m_cnnbench_is_the_command(cnnbench_process) -> None:
-    done = cnnbench_process("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_python_m_cnnbench_is_the_command(cnnbench_process, option: str) -> None:
+    done = cnnbench_process(option)
 
     assert (done.code, done.out, done.err) == (0, f"cnnbench, version {VERSION}\n", "")
     assert cnnbench.__version__ == VERSION
