@@ -16,9 +16,10 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, trust
+from cnnbench.cli import formats
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
-from cnnbench.errors import UnknownName, UsageError
+from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
 from cnnbench.suite import Grid
 
@@ -330,20 +331,19 @@ def out(usual: str | None = "results/TIME-ID") -> Decorator:
                         help=f"Run directory.{default}")  # fmt: skip
 
 
-def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
+def view(kinds: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
     """``--format``, ``--output`` and, where there is JSON, ``--json``; the command gets a ``view``.
 
     Args:
-        formats: their names.
-        usual: the default; ``None`` makes the option required.
+        kinds: their names.
+        usual: the default where no file is named after another; ``None`` makes the option required.
         what: the word for them in an error message.
     """
-    known = tuple(formats)
-    # To click a default of None is a default.
-    when: dict[str, Any] = {"required": True} if usual is None else {"default": usual}
+    known = tuple(kinds)
+    default = f"  [default: by the suffix of --output, or {usual}]" if usual is not None else ""
     options: dict[str, Decorator] = {
-        "kind": click.option("--format", "kind", metavar="FORMAT", show_default=True,
-                             help=f"One of {', '.join(known)}.", **when),
+        "kind": click.option("--format", "kind", metavar="FORMAT", required=usual is None,
+                             help=f"One of {', '.join(known)}.{default}"),
         "output": output(),
     }  # fmt: skip
     if "json" in known:
@@ -352,12 +352,12 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         )
 
     def make(given: dict[str, Any]) -> View:
-        kind = "json" if given.get("as_json") else given["kind"]
-        source = click.get_current_context().get_parameter_source("kind")
-        if kind != given["kind"] and source is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--json and --format {given['kind']} contradict each other; keep one")
-        if kind not in known:
-            raise UnknownName(what, kind, known)
+        asked = given["kind"]
+        if given.get("as_json"):
+            if asked not in {None, "json"}:
+                raise UsageError(f"--json and --format {asked} contradict each other; keep one")
+            asked = "json"
+        kind = formats.chosen(asked, usual, known, given["output"], what)
         return View(kind, given["output"])
 
     return bundle("view", options, make)
