@@ -167,6 +167,11 @@ LINES = (
     Case("--{} goes with {}", "cost lenet --sort macs", r"or (?P<put>--ops)"),
     Case("so --columns would do nothing; drop --columns", "cost lenet --columns macs --json",
          r"drop (?P<drop>--columns)"),
+    *(
+        Case("so --columns would do nothing; drop --columns", f"list lenet --columns macs {how}",
+             r"drop (?P<drop>--columns)")
+        for how in ("--json", "--names")
+    ),
     Case("--model-arg {} is given twice; keep one", "cost lenet --model-arg a=1 --model-arg a=2",
          r"(?P<drop>--model-arg) a is"),
     Case("a layer's cost needs both --in CxHxW and --out-channels N",
