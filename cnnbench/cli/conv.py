@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, store
+from cnnbench.cli import completion, measuring, options, ways
 from cnnbench.cli import lab as shown
-from cnnbench.cli import measuring, options, ways
 from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
@@ -50,7 +50,7 @@ named is measured however long it takes.
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("named", metavar="[MODEL]", required=False)
+@click.argument("named", metavar="[MODEL]", required=False, shell_complete=completion.models)
 @click.option("--suite", "suites", type=Words(), default=(),
               help=f"Layers of suites: any of {', '.join(layers.names())}.  [default: smoke]",
 )  # fmt: skip
@@ -62,6 +62,7 @@ named is measured however long it takes.
     "--from-model",
     "model",
     metavar="MODEL",
+    shell_complete=completion.models,
     help="Measure the convolutions of this network, each once; the same as MODEL.",
 )
 @click.option("--impl", type=Words(), default=lab.ALL, show_default=True,

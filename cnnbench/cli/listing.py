@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import catalogue, units
-from cnnbench.cli import options
+from cnnbench.cli import completion, options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FORMATS, render
@@ -68,8 +68,10 @@ A filter is a list of conditions, separated by spaces, which must all hold:
 @click.option("--filter", "condition", default="", metavar="CONDITIONS",
               help="List only matching rows; see below.")  # fmt: skip
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
+              shell_complete=completion.among(lambda: _KNOWN, signs="-"),
               help="Sort by columns; - means descending; missing values come last.")  # fmt: skip
 @click.option("--columns", type=Words(), default=(),
+              shell_complete=completion.among(lambda: _KNOWN),
               help=f"Show these columns, in this order: any of {', '.join(_KNOWN)}.")  # fmt: skip
 @options.view(FORMATS)
 @click.option("--names", is_flag=True, help="Print only the names, one per line.")

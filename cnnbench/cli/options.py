@@ -16,7 +16,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, trust
-from cnnbench.cli import formats
+from cnnbench.cli import completion, formats
 from cnnbench.cli.output import write
 from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
 from cnnbench.errors import UsageError
@@ -115,11 +115,13 @@ def _option(axis: Axis, asking: Asking) -> str:
 def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorator:
     names = (asking.option,) if several else (_option(axis, asking), asking.argument)
     kind = AxisValues(asking, several=several)
+    offer = completion.AXES.get(axis.name)
     if asking.repeated:
         return click.option(*names, type=kind, multiple=True, help=asking.help, callback=_joined)
     return click.option(
-        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help
-    )
+        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help,
+        shell_complete=offer,
+    )  # fmt: skip
 
 
 def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
@@ -129,7 +131,8 @@ def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
         del ctx, param
         return tuple(word for text in given for word in text.split(",") if word.strip())
 
-    return click.argument(key, metavar=metavar, nargs=-1, required=required, callback=split)
+    return click.argument(key, metavar=metavar, nargs=-1, required=required, callback=split,
+                          shell_complete=completion.models)  # fmt: skip
 
 
 _ARGUMENTS: Mapping[str, Decorator] = {
@@ -162,6 +165,7 @@ def _models(metavar: str, usual: str | None) -> dict[str, Decorator]:
         "named": names("named", metavar, required=False),
         asking.argument: click.option(
             option, asking.argument, type=kind, multiple=True, callback=_joined,
+            shell_complete=completion.models,
             help=asking.help + default,
         ),
     }  # fmt: skip
@@ -343,6 +347,7 @@ def view(kinds: Iterable[str], *, usual: str | None = "table", what: str = "form
     default = f"  [default: by the suffix of --output, or {usual}]" if usual is not None else ""
     options: dict[str, Decorator] = {
         "kind": click.option("--format", "kind", metavar="FORMAT", required=usual is None,
+                             shell_complete=completion.among(lambda: known),
                              help=f"One of {', '.join(known)}.{default}"),
         "output": output(),
     }  # fmt: skip
@@ -396,4 +401,5 @@ debug = click.option(
 def runs(metavar: str = "DIR…") -> Decorator:
     """Directories of stored runs."""
     return click.argument("runs", metavar=metavar, nargs=-1, required=True,
+                          shell_complete=completion.runs,
                           type=click.Path(path_type=Path))  # fmt: skip

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import store, trust
-from cnnbench.cli import measuring, options
+from cnnbench.cli import completion, measuring, options
 from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
@@ -57,6 +57,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
               "memory_limit", bound=_MOST_ROUNDS)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
+              shell_complete=completion.runs,
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
 @options.allow
