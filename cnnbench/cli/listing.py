@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,8 +12,9 @@ from cnnbench import catalogue, units
 from cnnbench.cli import completion, options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FORMATS, render
+from cnnbench.report import FORMATS
 from cnnbench.report.filter import parse
+from cnnbench.report.fitting import STAYS
 from cnnbench.report.selection import ordered
 from cnnbench.report.table import Column, Table
 
@@ -27,17 +28,17 @@ if TYPE_CHECKING:
 # What is shown, and may be filtered and sorted by: a column, and its value in a row.
 _CELLS: tuple[tuple[Column, Callable[[CatalogueEntry], Any]], ...] = (
     (Column("name", "name"), lambda row: row.name),
-    (Column("family", "family"), lambda row: row.family),
-    (Column("task", "task"), lambda row: row.task),
+    (Column("family", "family", detail=1), lambda row: row.family),
+    (Column("task", "task", detail=2), lambda row: row.task),
     (Column("year", "year", "whole"), lambda row: row.year),
-    (Column("input", "input"), lambda row: units.shape(row.input)),
+    (Column("input", "input", detail=0), lambda row: units.shape(row.input)),
     (Column("params", "params", "count"), lambda row: row.params),
     (Column("macs", "MACs", "count"), lambda row: row.macs),
     (Column("depth", "depth", "whole"), lambda row: row.depth),
     (Column("top1", "top-1 %", "number"), lambda row: row.top1),
-    (Column("top5", "top-5 %", "number"), lambda row: row.top5),
-    (Column("weights", "weights"), lambda row: row.weights),
-    (Column("paper", "paper"), lambda row: row.paper),
+    (Column("top5", "top-5 %", "number", detail=2), lambda row: row.top5),
+    (Column("weights", "weights", detail=3), lambda row: row.weights),
+    (Column("paper", "paper", detail=4), lambda row: row.paper),
 )
 # What is not shown unless it is asked for.
 _FURTHER: tuple[tuple[Column, Callable[[CatalogueEntry], Any]], ...] = (
@@ -104,7 +105,7 @@ def command(
     elif view.kind == "json":
         view.write(json.dumps([asdict(entry) for entry in chosen], indent=1) + "\n")
     else:
-        view.write(render(_table(chosen, columns, len(found), condition), view.kind))
+        view.show(_table(chosen, columns, len(found), condition))
 
 
 def _kept(found: list[CatalogueEntry], condition: str) -> list[CatalogueEntry]:
@@ -145,7 +146,8 @@ def _table(
     note = units.number(len(rows), "architecture")
     if found and not rows:
         note = f"none of {units.number(found, 'architecture')} matches the filter {condition}"
-    return Table(tuple(column for column, _ in cells), rows, notes=(note,))
+    shown = (column if not columns else replace(column, detail=STAYS) for column, _ in cells)
+    return Table(tuple(shown), rows, notes=(note,))
 
 
 def _shown(value: Any) -> Value:

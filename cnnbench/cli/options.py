@@ -7,8 +7,7 @@ A decorator attaches options and hands the command one typed value: ``grid`` a `
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,20 +16,22 @@ from click.core import ParameterSource
 
 from cnnbench import axes, trust
 from cnnbench.cli import completion, formats
-from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
+from cnnbench.cli.bundle import bundle
+from cnnbench.cli.output import WIDE, shown, write
+from cnnbench.cli.parameters import KeyValue, Parameter, Seconds
+from cnnbench.cli.planning import plan as plan
+from cnnbench.cli.planning import plan_option as plan_option
 from cnnbench.errors import UsageError
-from cnnbench.plan import Plan
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cnnbench.asking import Asking
     from cnnbench.axes import Axis
+    from cnnbench.cli.bundle import Decorator
+    from cnnbench.report.table import Table
 
-    Command = Callable[..., Any]
-    Decorator = Callable[[Command], Command]
     # A text, nothing at all, or whatever the grid itself takes for usual.
     Usual = str | tuple[()] | None
 
@@ -61,26 +62,6 @@ def _words(ctx: click.Context, argument: click.Parameter) -> str:
     """What was written for an argument, which has no name on the command line."""
     given = ctx.params[argument.name or ""]
     return " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
-
-
-def bundle(
-    name: str, options: Mapping[str, Decorator], make: Callable[[dict[str, Any]], Any]
-) -> Decorator:
-    """A decorator that attaches options and hands the command one value made of theirs."""
-
-    def attach(command: Command) -> Command:
-        @wraps(command)
-        def call(*args: Any, **given: Any) -> Any:
-            own = {key: given.pop(key) for key in options}
-            return command(*args, **given, **{name: make(own)})
-
-        # The last decorator stands first in the help.
-        found: Command = call
-        for option in reversed([*options.values()]):
-            found = option(found)
-        return found
-
-    return attach
 
 
 class AxisValues(Parameter):
@@ -236,65 +217,6 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
     return dict(pairs) | {name: value for name, value in short.items() if value is not None}
 
 
-# Field of a plan -> its option. A default comes from the plan that a command begins with.
-_PLAN: Mapping[str, Mapping[str, Any]] = {
-    "rounds": {
-        "type": click.IntRange(min=1),
-        "help": "Number of fresh starts of all workers; intervals need at least 2."},
-    "precision": {
-        "type": Percent(),
-        "help": "Stop once every latency and speed-up has a 95 % interval within ±PERCENT."},
-    "budget": {
-        "type": Seconds(),
-        "help": "Time for the whole run, e.g. 90s or 10m; the widest intervals get what is left."},
-    "slices": {"type": click.IntRange(min=1), "help": "Slices of each worker in a round."},
-    "seed": {"type": int, "help": "Seed for weights, inputs and turn order."},
-    "timeout": {
-        "type": Seconds(),
-        "help": "Time limit for one step of a worker, e.g. 90s or 10m."},
-    "l2": {
-        "type": click.Choice(["warm", "cold"]),
-        "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
-    "cudnn_benchmark": {
-        "is_flag": True, "help": "CUDA only: set torch.backends.cudnn.benchmark."},
-    "memory_limit": {
-        "type": Bytes(),
-        "help": "Memory limit of a CPU worker.  [default: 90 % of the free memory]"},
-}  # fmt: skip
-
-
-def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> Decorator:
-    """Options for fields of a plan; the command gets a ``plan``.
-
-    Args:
-        fields: names, in the order of the help.
-        base: the defaults.
-        bound: the default of rounds where a precision or a budget is given.
-    """
-    start = base or Plan()
-    options = {name: plan_option(name, start) for name in fields}
-
-    def make(given: dict[str, Any]) -> Plan:
-        asked = {name: one for name, one in given.items() if one is not None and one is not False}
-        if bound is not None and {"precision", "budget"} & asked.keys():
-            asked.setdefault("rounds", bound)
-        return replace(start, **asked)
-
-    return bundle("plan", options, make)
-
-
-def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
-    """The option of a single field; ``None`` if it is not given."""
-    value = getattr(base or Plan(), name)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    words = {**_PLAN[name], **more}
-    if "default" in words:
-        words["show_default"] = True
-    elif value is not None and value is not False:
-        words["help"] += f"  [default: {shown}]"
-    return click.option(f"--{name.replace('_', '-')}", **words)
-
-
 @dataclass(frozen=True)
 class View:
     """How a command shows what it found.
@@ -314,6 +236,24 @@ class View:
             StoreError: the file cannot be written.
         """
         write(text, self.output)
+
+    def show(self, table: Table) -> None:
+        """Print a table in the format, or write the file.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        write(shown(table, self.kind, self.output), self.output)
+
+
+def _keep_wide(ctx: click.Context, param: object, value: bool) -> None:
+    del param
+    ctx.meta[WIDE] = value
+
+
+# Read where lines are made; no command does.
+wide = click.option("--wide", is_flag=True, expose_value=False, callback=_keep_wide,
+                    help="Show every column and note, however long the lines become.")  # fmt: skip
 
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -365,7 +305,7 @@ def view(kinds: Iterable[str], *, usual: str | None = "table", what: str = "form
         kind = formats.chosen(asked, usual, known, given["output"], what)
         return View(kind, given["output"])
 
-    return bundle("view", options, make)
+    return lambda command: bundle("view", options, make)(wide(command))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -13,6 +13,7 @@ import pytest
 
 from cnnbench import axes, cli
 from cnnbench.cli import COMMANDS
+from tests import made
 
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
@@ -232,3 +233,12 @@ def test_a_wrong_value_of_a_second_name_is_said_of_the_option(cnnbench_cli) -> N
     done = cnnbench_cli("run", "lenet", "--batch-size", "0", "--executor", "fake")
 
     assert (done.exit_code, "Invalid value for '--batch': '0'" in done.stderr) == (2, True)
+
+
+def test_text_is_another_word_for_the_table(cnnbench_cli, tmp_path, eager) -> None:
+    run = made.directory(tmp_path / "run", [eager])
+
+    text = cnnbench_cli("report", run, "--format", "text")
+
+    assert text.exit_code == 0, text.output
+    assert text.stdout == cnnbench_cli("report", run, "--format", "table").stdout
