@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes
+from cnnbench import axes, units
 from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
@@ -103,7 +103,8 @@ def command(
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(found)} searches ended for another reason than a lack of memory"
+            f"{len(failed)} of {units.number(len(found), 'search', 'searches')} ended for another"
+            " reason than a lack of memory"
         )
 
 
