@@ -95,7 +95,7 @@ def command(
     """
     if columns and (names or view.kind == "json"):
         raise UsageError(
-            "JSON has every column and --names one, so --columns would do nothing; drop --columns"
+            "JSON has every column, names are one, so --columns would do nothing; drop --columns"
         )
     built = not names or bool(condition or sort)
     found = _entries(catalogue.select(patterns or ("all",)), who, built=built)

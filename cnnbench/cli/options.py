@@ -284,7 +284,7 @@ def view(kinds: Iterable[str], *, usual: str | None = "table", what: str = "form
         what: the word for them in an error message.
     """
     known = tuple(kinds)
-    default = f"  [default: by the suffix of --output, or {usual}]" if usual is not None else ""
+    default = f"  [default: by the suffix of -o, or {usual}]" if usual is not None else ""
     options: dict[str, Decorator] = {
         "kind": click.option("--format", "kind", metavar="FORMAT", required=usual is None,
                              shell_complete=completion.among(lambda: known),
