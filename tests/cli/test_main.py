@@ -77,6 +77,19 @@ def test_every_command_has_examples_that_call_it(cnnbench_cli, name: str) -> Non
     assert f"Examples:\n    cnnbench {name}" in result.stdout
 
 
+@pytest.mark.parametrize("columns", ["40", "80"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_shown_as_they_are_written(cnnbench_cli, monkeypatch, name, columns) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    command = main.get_command(None, name)
+    written = [line for line in command.epilog.splitlines() if line.startswith("  cnnbench ")]
+
+    shown = cnnbench_cli(name, "--help").stdout.splitlines()
+
+    assert written
+    assert [line for line in written if f"  {line}" not in shown] == []
+
+
 def leaves(command: click.Command) -> list[click.Command]:
     """A command, or those of a group."""
     if isinstance(command, click.Group):
