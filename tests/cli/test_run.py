@@ -122,7 +122,7 @@ def test_a_dry_run_shows_the_grid_and_a_rough_time_and_leaves_nothing(run, tmp_p
     assert result.exit_code == 0
     assert len(lines) == 5
     assert "(not possible: model 'alexnet' cannot take 40x40" in lines[2]
-    assert lines[-1].startswith("4 specs, 5 rounds, very roughly 0:")
+    assert lines[-1].startswith("4 specs, 5 rounds, very roughly 42 s on a small machine")
     assert list(tmp_path.iterdir()) == []
 
 
