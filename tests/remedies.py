@@ -169,6 +169,11 @@ LINES = (
     Case("--{} goes with {}", "cost lenet --sort macs", r"or (?P<put>--ops)"),
     Case("so --columns would do nothing; drop --columns", "cost lenet --columns macs --json",
          r"drop (?P<drop>--columns)"),
+    *(
+        Case("so --columns would do nothing; drop --columns", f"list lenet --columns macs {how}",
+             r"drop (?P<drop>--columns)")
+        for how in ("--json", "--names")
+    ),
     Case("--model-arg {} is given twice; keep one", "cost lenet --model-arg a=1 --model-arg a=2",
          r"(?P<drop>--model-arg) a is"),
     Case("a layer's cost needs both --in CxHxW and --out-channels N",
@@ -176,8 +181,8 @@ LINES = (
          {"CxHxW": "3x28x28"}),
     Case("a layer's cost needs both --in CxHxW and --out-channels N",
          "shape conv --in 3x28x28 --kernel 3", r"and (?P<put>--out-channels N)", {"N": "8"}),
-    Case("no model given; use --models NAME,…", "max-batch", r"use (?P<put>--models NAME,…)",
-         {"NAME,…": "lenet"}),
+    Case("{} is the model already; drop --from-model",
+         "conv lenet --from-model alexnet --rounds 2", r"drop (?P<drop>--from-model)"),
     Case("no model given; name one, a pattern, or quick", "cost ,", r"(?P<run>quick)",
          {"quick": "cost quick"}),
     Case("--apply changes a model; name it with --from-model MODEL", "conv --apply --rounds 2",

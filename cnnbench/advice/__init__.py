@@ -218,8 +218,8 @@ def _accuracy_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if check.top1_agreement is not None:
         count = check.top1_pictures or best.spec.workload.batch
         text += (
-            f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of {count}"
-            f" sample{'' if count == 1 else 's'}"
+            f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of"
+            f" {units.number(count, 'sample')}"
         )
     return (AdviceFinding("accuracy", "cost", text, mode_of(best)),)
 

@@ -52,7 +52,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
+@options.grid(argument=options.ONE_MODEL, several=False, without=("mode",))
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
 @options.out()
 @options.wait

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import gate
-from cnnbench.cli import measuring, options, stored, verdicts
+from cnnbench.cli import completion, measuring, options, stored, verdicts
 from cnnbench.cli.output import say, write
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import Interrupted, UsageError
@@ -44,7 +44,8 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+@click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
 @click.option("--baseline", "against", required=True, type=click.Path(path_type=Path),
               metavar="FILE|DIR", help="A baseline file or a run.")  # fmt: skip
 @verdicts.thresholds

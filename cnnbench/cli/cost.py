@@ -52,7 +52,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.MODELS, several=False, without=_NOT_COUNTED)
+@options.grid(argument=options.MODELS, several=False, without=_NOT_COUNTED)
 @click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",

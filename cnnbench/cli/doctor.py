@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import doctor
+from cnnbench import doctor, units
 from cnnbench.cli import options
 from cnnbench.cli.output import paragraph
 from cnnbench.codec import encode
@@ -64,7 +64,7 @@ def command(as_json: bool, who: str) -> None:
     click.echo()
     for finding in findings:
         click.echo(paragraph(f"! {finding.what}: {finding.fix}"))
-    count = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+    count = units.number(len(findings), "finding")
     click.echo(count if findings else "nothing found that spoils measuring")
 
 

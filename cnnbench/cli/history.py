@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import store
-from cnnbench.cli import options
+from cnnbench.cli import completion, options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.report import FORMATS, page
@@ -34,12 +34,26 @@ _PAGE = "html"
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metric", default="latency", show_default=True, help="Metric to show.")
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
+@click.option("--metric", default="latency", show_default=True, help="Metric to show.",
+              shell_complete=completion.metrics)  # fmt: skip
 @click.option(
-    "--model", "models", type=Words(), default="*", help="Names or globs.  [default: all]"
+    "--model",
+    "models",
+    type=Words(),
+    default="*",
+    shell_complete=completion.models,
+    help="Names or globs.  [default: all]",
 )
-@click.option("--mode", "modes", type=Words(), default="*", help="Modes or globs.  [default: all]")
+@click.option(
+    "--mode",
+    "modes",
+    type=Words(),
+    default="*",
+    shell_complete=completion.AXES["mode"],
+    help="Modes or globs.  [default: all]",
+)
 @click.option("--points", is_flag=True, help="Show one row per run instead of one per spec.")
 @options.plan_option("seed", default=0, help="Seed for the permutation test.")
 @options.view([*FORMATS, _PAGE])

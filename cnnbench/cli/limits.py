@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench.cli.options import bundle
+from cnnbench.cli.bundle import bundle
 from cnnbench.cli.parameters import Quantity
 
 if TYPE_CHECKING:
-    from cnnbench.cli.options import Decorator
+    from cnnbench.cli.bundle import Decorator
     from cnnbench.report.budget import Budget
 
 

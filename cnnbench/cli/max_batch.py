@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes
+from cnnbench import axes, units
 from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
-from cnnbench.errors import SomeFailed, UsageError
+from cnnbench.errors import SomeFailed
 from cnnbench.report import FORMATS
 from cnnbench.report.table import Column, Table, column
 from cnnbench.runner import campaign, capacity
@@ -44,14 +44,14 @@ _ENDED = {
 
 _EPILOG = """\b
 Examples:
-  cnnbench max-batch --models resnet50
-  cnnbench max-batch --models resnet18,vgg16 --modes eager,amp --device cpu --limit 2G
-  cnnbench max-batch --models mobilenet_v2 --phase training --device cuda --up-to 1024
+  cnnbench max-batch resnet50
+  cnnbench max-batch resnet18 vgg16 --modes eager,amp --device cpu --limit 2G
+  cnnbench max-batch mobilenet_v2 --phase training --device cuda --up-to 1024
 """
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(modes="eager", without=("batch",))
+@options.grid(argument=options.MODELS, modes="eager", without=("batch",))
 @click.option(
     "--limit",
     type=Bytes(),
@@ -89,8 +89,6 @@ def command(
     the limit covers all memory that the worker allocates after its start; on CUDA, what torch's
     allocator gets.
     """
-    if not grid.models:
-        raise UsageError("no model given; use --models NAME,…")
     job = campaign.prepare(grid, plan, who)
 
     def say(text: str) -> None:
@@ -105,7 +103,8 @@ def command(
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(found)} searches ended for another reason than a lack of memory"
+            f"{len(failed)} of {units.number(len(found), 'search', 'searches')} ended for another"
+            " reason than a lack of memory"
         )
 
 

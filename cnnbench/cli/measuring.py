@@ -40,11 +40,11 @@ def show_grid(job: Job, *, as_json: bool) -> None:
 def extent(job: Job) -> str:
     """The size of a job in a line."""
     specs = units.number(len(job.specs), "spec")
-    rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
+    rough = f"very roughly {units.duration(job.total_seconds)} on a small machine"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
         return f"{specs}, {most}{units.number(job.plan.rounds, 'round')}, {rough}"
-    budget = units.clock(job.plan.budget)
+    budget = units.duration(job.plan.budget)
     return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
@@ -81,13 +81,13 @@ def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
     def is_quiet() -> bool:
         found = doctor.busy(who.core_use(), threads)
         if found is not None and not seen:
-            _say(f"waiting for quiet, {units.clock(limit)} at most: {found.what}", quiet=quiet)
+            _say(f"waiting for quiet, {units.duration(limit)} at most: {found.what}", quiet=quiet)
             seen.append(found.what)
         return found is None
 
     if until_quiet(limit, is_quiet):
         return ""
-    return f"not quiet within {units.clock(limit)}, starting anyway: "
+    return f"not quiet within {units.duration(limit)}, starting anyway: "
 
 
 def _say(text: str, *, quiet: bool) -> None:
@@ -133,4 +133,5 @@ def refuse_failed(stored: StoredRun) -> None:
     """
     failed = [one for one in stored.records if one.status == "failed" and not one.refused]
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(stored.records)} specs failed; see their rows")
+        specs = units.number(len(stored.records), "spec")
+        raise SomeFailed(f"{len(failed)} of {specs} failed; see their rows")

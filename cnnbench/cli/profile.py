@@ -39,7 +39,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.ONE_MODEL, several=False)
+@options.grid(argument=options.ONE_MODEL, several=False)
 @options.plan("seed", "timeout")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
               help="Number of steps that the profiler records.")  # fmt: skip

@@ -88,7 +88,7 @@ class Progress:
         if not done:
             return ""
         passed = time.monotonic() - self._began
-        return f", about {units.clock(passed / done * (total - done))} left"
+        return f", about {units.duration(passed / done * (total - done))} left"
 
     def _line(self, text: str, end: str = "\n") -> None:
         if self._moving:

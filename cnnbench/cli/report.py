@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, gate, store
-from cnnbench.cli import limits, options, stored
+from cnnbench.cli import completion, limits, options, stored
 from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
@@ -75,15 +75,21 @@ _ANSWERS = "answers"
 @options.runs()
 @options.view([*FORMATS, *PAGES, _ANSWERS])
 @limits.within()
-@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
+@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.",
+              shell_complete=completion.columns)  # fmt: skip
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
+              shell_complete=completion.sorting,
               help="Sort by columns; - means descending; missing values come last.")  # fmt: skip
 @click.option(
-    "--group-by", metavar="COLUMN", help="One section of the table per value of a column."
+    "--group-by",
+    metavar="COLUMN",
+    shell_complete=completion.columns,
+    help="One section of the table per value of a column.",
 )
 @click.option("--filter", "condition", default="", metavar="CONDITIONS",
               help="Show only matching rows; see below.")  # fmt: skip
 @click.option("--pivot", "field", metavar="FIELD",
+              shell_complete=completion.among(axes.pivots),
               help=f"One column per value of {', '.join(axes.pivots())}.")  # fmt: skip
 @click.option("--scaling", is_flag=True,
               help="Show throughput by batch and where it saturates; needs several batches.",
@@ -91,11 +97,16 @@ _ANSWERS = "answers"
 @click.option("--lab", is_flag=True,
               help="Show runs of cnnbench conv: implementations, substitutes, advice.")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
+              shell_complete=completion.runs,
               help="With --format html: also show changes against this older run.")  # fmt: skip
 @click.option("--pictures", is_flag=True,
               help="With --format markdown -o FILE: also write the plots of the page as SVG files.",
 )  # fmt: skip
-@click.option("--metric", help="Metric that --pivot shows.  [default: latency]")
+@click.option(
+    "--metric",
+    shell_complete=completion.metrics,
+    help="Metric that --pivot shows.  [default: latency]",
+)
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
               help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import store, trust
-from cnnbench.cli import limits, measuring, options
+from cnnbench.cli import completion, limits, measuring, options
 from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
@@ -41,12 +41,12 @@ _BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wai
 _EPILOG = """\b
 Examples:
   cnnbench run
-  cnnbench run --models 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
-  cnnbench run --models all --device cuda --modes all --out results/all-cuda
-  cnnbench run --models all --budget 75m --device cpu
-  cnnbench run --models tag:mobile --max-latency 50ms --under 20ms --top1 70
-  cnnbench run --models resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
-  cnnbench run --models mynets:tiny --model-arg width=32 --size 64
+  cnnbench run 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
+  cnnbench run all --device cuda --modes all --out results/all-cuda
+  cnnbench run all --budget 75m --device cpu
+  cnnbench run tag:mobile --max-latency 50ms --under 20ms --top1 70
+  cnnbench run resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
+  cnnbench run mynets:tiny --model-arg width=32 --size 64
   cnnbench run --resume results/all-cuda
 
 \b
@@ -56,11 +56,12 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models="quick", modes="eager,channels_last")
+@options.grid(models="quick", argument=options.ANY_MODELS, modes="eager,channels_last")
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
               "cudnn_benchmark", "memory_limit", bound=_MOST_ROUNDS)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
+              shell_complete=completion.runs,
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
 @options.allow

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli import options, output
+from cnnbench.cli import output
+from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import also, say, shown, write
 from cnnbench.errors import StoreError
 from cnnbench.report import FOR_PEOPLE, comparison, github, junit
@@ -40,7 +41,7 @@ class Destinations:
 
 
 # The command gets them as one ``to``.
-destinations = options.bundle(
+destinations = bundle(
     "to",
     {
         "ci": click.option("--ci", type=click.Choice(CI),

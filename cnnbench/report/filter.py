@@ -73,8 +73,11 @@ class Condition:
     symbol: str
     values: tuple[str | float | None, ...]
 
-    def holds(self, value: Value | Estimate) -> bool:
-        """Whether a value of the column fits."""
+    def holds(self, value: Value | Estimate | tuple[str, ...]) -> bool:
+        """Whether a value of the column fits; where there are several, any, or none if negated."""
+        if isinstance(value, tuple):
+            every = all if self.symbol.startswith("!") else any
+            return every(self.holds(one) for one in value or (None,))
         if isinstance(value, Estimate):
             value = value.point
         if self.symbol in _SIZES:

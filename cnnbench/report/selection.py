@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
@@ -32,10 +32,12 @@ from cnnbench.report.table import (
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cnnbench.report.filter import Condition
     from cnnbench.report.table import Cell, Entry
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -210,15 +212,27 @@ def _cell(name: str, *, people: bool) -> Cell:
 
 
 def _ordered(found: Sequence[Entry], names: Iterable[str]) -> list[Entry]:
+    return ordered(found, names, lambda name: _cell(name, people=False)[1])
+
+
+def ordered(
+    found: Sequence[Row], names: Iterable[str], value: Callable[[str], Callable[[Row], Any]]
+) -> list[Row]:
+    """Rows in the order of their values; a name that begins with ``-`` from large to small.
+
+    Args:
+        found: the rows.
+        names: of columns; the first decides first.
+        value: how a column of that name is read off a row.
+    """
     rows = list(found)
     # The last name first: sorting is stable, so the first name has the last word.
     for name in reversed(list(names)):
-        down, plain = name.startswith("-"), name.removeprefix("-")
-        _, of = _cell(plain, people=False)
-        values = {id(entry): _sortable(of(entry)) for entry in rows}
-        present = [entry for entry in rows if values[id(entry)] is not None]
-        absent = [entry for entry in rows if values[id(entry)] is None]
-        present.sort(key=lambda entry: values[id(entry)], reverse=down)
+        of = value(name.removeprefix("-"))
+        values = {id(row): _sortable(of(row)) for row in rows}
+        present = [row for row in rows if values[id(row)] is not None]
+        absent = [row for row in rows if values[id(row)] is None]
+        present.sort(key=lambda row: values[id(row)], reverse=name.startswith("-"))
         rows = present + absent
     return rows
 

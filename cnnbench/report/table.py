@@ -361,7 +361,7 @@ def _where(environment: Environment) -> str:
     torch = hard.get("torch") or {}
     parts = [
         str(hard.get("cpu") or "unknown processor"),
-        f"{hard.get('cores_usable')} core{'' if hard.get('cores_usable') == 1 else 's'}",
+        units.number(hard.get("cores_usable", 0), "core"),
         *[str(gpu.get("name")) for gpu in hard.get("gpus") or []],
         f"torch {torch.get('version')}",
         f"Python {hard.get('python')}",
