@@ -201,7 +201,7 @@ def cost(
         mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
 
     Returns:
-        An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
+        An ``Analysis``, which prints as a short table and has ``macs``, ``params``, ``memory``,
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:

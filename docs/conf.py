@@ -7,7 +7,7 @@ module of what ``cnnbench.cost`` returns is read with torch replaced by a stand-
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cnnbench.version import VERSION
 
@@ -31,7 +31,6 @@ autodoc_mock_imports = ["torch", "torchvision", "fvcore"]
 autodoc_member_order = "bysource"
 # Names that only type checkers import cannot be resolved, so signatures stay as they are written.
 autodoc_typehints = "signature"
-autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 # Attributes in a list below their class; each of them as an entry of its own would be there twice.
 napoleon_use_ivar = True
@@ -43,6 +42,17 @@ def _offer_other_files(_: Sphinx, page: str, source: list[str]) -> None:
     source[0] = re.sub(rf"\]\(({up}[^)#]+\.md)(#[^)]*)?\)", r"](<path:\1>)", source[0])
 
 
+def _keep_names_together(*event: Any) -> None:
+    """Let one line describe several attributes: a field's name ends at its last blank otherwise."""
+    lines: list[str] = event[-1]
+    lines[:] = [
+        re.sub(r"^:ivar [^:]+:", lambda field: field[0].replace(", ", ",\u200b"), line)
+        for line in lines
+    ]
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    # After napoleon has made fields of the sections.
+    app.connect("autodoc-process-docstring", _keep_names_together, priority=900)
     app.connect("source-read", _offer_other_files)

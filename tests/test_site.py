@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import configparser
 import dataclasses
+import inspect
 import re
 import tomllib
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import pytest
 
 import cnnbench
+from cnnbench import axes
+from cnnbench.asking import CALIBRATED
+from cnnbench.costs import CostTotals, Totals
 from cnnbench.named import LOSSES
 from cnnbench.plan import IN_PROCESS, Plan, WarmUp
+from cnnbench.record import Record
+from cnnbench.results import Results
 from cnnbench.spec import DEVICE_KINDS, OPTIMIZERS, PHASES, WORDS
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +90,8 @@ def test_links_to_headings_lead_to_one(page: Path) -> None:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    directives = re.findall(r"^\.\. auto(?!module)\w+:: cnnbench\.(\w+)$", REFERENCE, flags=re.MULTILINE)
+    pattern = r"^\.\. auto(?!module)\w+:: cnnbench\.(\w+)$"
+    directives = re.findall(pattern, REFERENCE, flags=re.MULTILINE)
 
     assert sorted([*directives, "__version__"]) == sorted(cnnbench.__all__)
     assert "`cnnbench.__version__`" in REFERENCE
@@ -115,6 +123,24 @@ def test_the_other_words_of_a_spec_are_those_that_are_read() -> None:
     assert words("optimizer") == OPTIMIZERS
     assert words("loss") == LOSSES
     assert words("device") == DEVICE_KINDS
+
+
+def test_the_further_settings_of_run_are_named() -> None:
+    sentence = REFERENCE.partition("these further settings by keyword")[2]
+    asked = {name for name, axis in axes.settings().items() if axis.asking is not None}
+
+    assert set(re.findall(r"`(\w+)`", sentence)) == asked
+    assert words("weights") == (CALIBRATED, "random", "pretrained")
+
+
+@pytest.mark.parametrize("kind", [Results, Record, CostTotals, Totals])
+def test_no_property_begins_with_a_colon_because_napoleon_reads_a_type_before_it(
+    kind: type,
+) -> None:
+    found = inspect.getmembers_static(kind, lambda one: isinstance(one, property | cached_property))
+
+    assert found
+    assert [name for name, one in found if ": " in (one.__doc__ or "").partition("\n")[0]] == []
 
 
 def test_the_extra_and_the_environment_install_the_same_and_the_build_allows_no_warning() -> None:
