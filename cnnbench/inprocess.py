@@ -124,7 +124,12 @@ def cost(
         if mode != Mode():
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
         loss = work.objective(0) if counted else None
-        return _analysed(shaped, given, work, mode, real=real, loss=loss)
+        try:
+            return _analysed(shaped, given, work, mode, real=real, loss=loss)
+        except CnnbenchError as error:
+            if hint := objects.hint(given):
+                raise UsageError(f"{error}{hint}") from error
+            raise
 
 
 def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
@@ -183,7 +188,8 @@ def _players(
         except Exception as error:
             if not players and spec is specs[-1]:
                 told = str(error) if isinstance(error, CnnbenchError) else said(error)
-                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}") from error
+                hint = own.hint
+                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}{hint}") from error
             own_error = isinstance(error, CnnbenchError)
             word = "unsupported" if own_error else "error"
             failures[spec.id] = Failure(phases[-1], word, said(error))

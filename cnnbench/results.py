@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FOR_PEOPLE, render
+from cnnbench.report import FOR_PEOPLE, notebook, render
+from cnnbench.report.overview import overview
+from cnnbench.report.plots import plotted
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.store import StoredRun
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
@@ -101,8 +104,27 @@ class Results:
         view = summary if kind in FOR_PEOPLE else tidy
         return render(view(self.entries), kind)
 
+    def plot(self, what: str = "accuracy") -> Figure:
+        """A figure of Matplotlib, which notebooks show (``pip install cnnbench[pictures]``).
+
+        Args:
+            what: ``accuracy`` against latency, ``size`` (work against latency), ``modes`` (where
+                each pays) or ``speedups`` (of every network in every mode).
+
+        Raises:
+            UnknownName: no such plot.
+            UsageError: these records have nothing of the kind, or Matplotlib is missing.
+        """
+        return plotted(self.entries, what)
+
     def __str__(self) -> str:
         return self.report()
+
+    def __repr__(self) -> str:
+        return notebook.as_text(overview(self.entries, single=False))
+
+    def _repr_html_(self) -> str:
+        return notebook.as_html(overview(self.entries, width=None, single=False))
 
 
 def _names(record: Record) -> tuple[str, ...]:

@@ -86,6 +86,15 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 
+def margin(share: float) -> str:
+    """Half an interval as a share of its point, rounded up: ``±6 %``.
+
+    >>> margin(0.055), margin(0.0001), margin(0.0)
+    ('±6 %', '±1 %', '±0 %')
+    """
+    return f"±{math.ceil(100 * share)} %"
+
+
 def ratio(value: float) -> str:
     """How many times: ``1.43x``."""
     return f"{significant(value)}x"

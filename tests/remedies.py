@@ -141,6 +141,8 @@ REPORTS = (
     Case("--baseline needs --format html; for a table use cnnbench compare",
          "report slower --baseline here", r"use (?P<run>cnnbench compare)",
          {"compare": "compare here slower"}),
+    Case("--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot",
+         "report kept --scaling --under 1s", r"drop --lab, (?P<drop>--scaling)", before=(RUN,)),
     Case("--pictures needs --format markdown -o FILE", "report kept --pictures",
          r"needs (?P<put>--format markdown -o FILE)", {"FILE": "table.md"}, (RUN,)),
     Case("--{} cannot be combined with --format {}, which has its own; drop one",
@@ -186,7 +188,7 @@ LINES = (
          f"conv --from-model lenet --layer {LAYER} --rounds 2", r"and (?P<drop>--from-model)"),
     Case("left out: would take about {} s; name it with --impl to measure it",
          "conv --layer n32c256h56w56-k256-3x3-p1 --dry-run --device cpu",
-         r"impl=direct\S+  \(not possible: left out: .*?name it with (?P<put>--impl)",
+         r"impl=direct\S+\s+\(not possible: left out: .*?name it with (?P<put>--impl)",
          {"--impl": "--impl direct"}, code=0),
     Case("one round cannot show a difference; use more --rounds or a larger --budget",
          f"conv --layer {LAYER} --rounds 1", r"use more (?P<put>--rounds)",
@@ -315,14 +317,20 @@ _MEASURING = ("run", "conv", "advise", "profile", "ab")
 _NETWORK = "pip fetches what is not installed"
 _DESCRIBED = "describes; names nothing to do"
 
+_TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
+    "(--wide)": Other(_TABLES, "what was left out is no fault"),
+    "only --filter and limits go with it": Other(("report",), "they are what may stay"),
+    "slower than --max-latency": Other(("run",), "what is slower stays slower"),
     "see 'cnnbench doctor'": Other((), "test_a_bad_figure_leads_to_doctor"),
     "rerun with 'cnnbench --debug'": Other((), "test_an_internal_error_is_shown_whole"),
     "(cnnbench run --modes …)": Other((), "test_modes_that_advice_names_can_be_run"),
     "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
-    "{} {}; install it with: pip install {}": Other((), "test_what_is_to_be_installed_is_declared"),
+    "pictures need {}; install it with: pip install": Other(
+        (), "test_what_is_to_be_installed_is_declared"
+    ),
     "raise --timeout": Other(("conv", "selftest"), "the fake worker hangs for networks alone"),
     # What a table says about times: they are measured again, with another command line.
     "(--wait 10m)": Other(_MEASURING, "how quiet a machine is cannot be commanded"),

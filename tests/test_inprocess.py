@@ -273,7 +273,7 @@ def squared(output: torch.Tensor, inputs: object) -> torch.Tensor:
     ("loss", "said"),
     [
         (None, "cross entropy"),
-        ("mse", "MSE"),
+        ("mse", "MSE against random numbers"),
         (squared, "squared"),
         (lambda output: output.sum(), "<lambda>"),
     ],
@@ -336,6 +336,45 @@ def test_cost_takes_the_same_losses(module: nn.Module) -> None:
     ]
 
     assert len({*found}) == 1
+
+
+class Masked(nn.Module):
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return tokens * mask
+
+
+@pytest.mark.parametrize("call", [cnnbench.measure, cnnbench.cost])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"mask": torch.ones(2, 4)}, r"'mask' is an input of the module.*kwargs={'mask': \.\.\.}"),
+        ({"other": torch.ones(2)}, r"'other' is an input of the module"),
+        ({"threads": 1}, r"takes no threads; call torch\.set_num_threads"),
+        ({"batch": 2}, r"takes no batch; the inputs say"),
+        ({"kwarg": 2}, r"unknown .* 'kwarg'; did you mean kwargs"),
+        ({"timeout": 2}, r"timeout needs worker processes"),
+    ],
+)
+def test_what_is_no_argument_says_what_to_write(call, more: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        call(Masked(), torch.ones(2, 4), **more)
+
+
+@pytest.mark.parametrize("call", [cnnbench.measure, cnnbench.cost])
+def test_a_dict_that_is_not_taken_hints_at_keywords(call) -> None:
+    with pytest.raises(UsageError, match=r"kwargs=\.\.\. passes its entries by name"):
+        call(Masked(), {"tokens": torch.ones(2, 4), "mask": torch.ones(2, 4)})
+
+
+class TakesADict(nn.Module):
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return batch["a"] + 1
+
+
+def test_a_dict_that_is_taken_is_one_input() -> None:
+    results = cnnbench.measure(TakesADict(), {"a": torch.ones(2, 4)}, **FAST)
+
+    assert [one.status for one in results.records] == ["ok"]
 
 
 def test_cost_takes_names_too() -> None:

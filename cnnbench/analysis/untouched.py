@@ -60,6 +60,8 @@ def detach(twin: nn.Module, copies: Mapping[int, Any], *, real: bool = False) ->
 
 def rebind(twin: nn.Module, copies: Mapping[int, Any]) -> None:
     """Make functions in a twin's hooks and attributes reach the copies of what they reached."""
+    if not copies:
+        return
     modules = modules_of(twin)
     for hooks, key in list(_functions(modules)):
         if isinstance(hooks[key], types.FunctionType):

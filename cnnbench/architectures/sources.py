@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 ENTRY_POINTS = "cnnbench.architectures"
 # The default input of a network from an unknown source.
+# The family of what a builder of the user's makes, which tells nothing of its input.
+USERS = "user"
 _DEFAULT_INPUT = (3, 224, 224)
 
 
@@ -98,7 +100,7 @@ def _as_architecture(name: str, target: Any, source: str) -> Architecture:
         raise UsageError(f"'{name}' is of type {kind}, not a function or class of networks")
     return Architecture(
         name=name,
-        family="user",
+        family=USERS,
         task="any",
         input=_DEFAULT_INPUT,
         build=target,

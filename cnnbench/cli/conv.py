@@ -81,6 +81,7 @@ named is measured however long it takes.
 @options.out()
 @options.wait
 @options.dry_run
+@options.wide
 @options.as_json
 @options.quiet
 @options.executor

@@ -9,6 +9,7 @@ import click
 
 from cnnbench import doctor
 from cnnbench.cli import options
+from cnnbench.cli.output import paragraph
 from cnnbench.codec import encode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
@@ -30,6 +31,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(as_json: bool, who: str) -> None:
     """Say what this machine offers, and what will spoil a measurement.
@@ -58,10 +60,10 @@ def command(as_json: bool, who: str) -> None:
         return
     measured = [("busy now", _busy(now)), ("a core beside a busy one", _beside(pair))]
     for title, value in [*_facts(environment), *measured]:
-        click.echo(f"{title:24} {_text(value)}")
+        click.echo(paragraph(f"{title:24} {_text(value)}"))
     click.echo()
     for finding in findings:
-        click.echo(f"! {finding.what}: {finding.fix}")
+        click.echo(paragraph(f"! {finding.what}: {finding.fix}"))
     count = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
     click.echo(count if findings else "nothing found that spoils measuring")
 

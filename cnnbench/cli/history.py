@@ -12,7 +12,7 @@ from cnnbench import store
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
-from cnnbench.report import FORMATS, page, render
+from cnnbench.report import FORMATS, page
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def command(
     if view.kind == _PAGE:
         view.write(page.over_runs(found))
         return
-    every = points or view.kind in {"csv", "json"}
-    view.write(render((shown.points if every else shown.overview)(found), view.kind))
+    exact = view.kind in {"csv", "json"}
+    view.show(shown.points(found, exact=exact) if points or exact else shown.overview(found))
 
 
 def _runs(places: Iterable[Path]) -> list[Path]:

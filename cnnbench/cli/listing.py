@@ -10,7 +10,7 @@ import click
 
 from cnnbench import catalogue
 from cnnbench.cli import options
-from cnnbench.report import render
+from cnnbench.cli.output import shown
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 _COLUMNS = (
     Column("name", "name"),
-    Column("family", "family"),
-    Column("task", "task"),
+    Column("family", "family", detail=1),
+    Column("task", "task", detail=2),
     Column("year", "year", "whole"),
-    Column("input", "input"),
+    Column("input", "input", detail=0),
     Column("params", "params", "count"),
     Column("macs", "MACs", "count"),
     Column("depth", "depth", "whole"),
     Column("top1", "top-1 %", "number"),
-    Column("top5", "top-5 %", "number"),
-    Column("weights", "weights"),
-    Column("paper", "paper"),
+    Column("top5", "top-5 %", "number", detail=2),
+    Column("weights", "weights", detail=3),
+    Column("paper", "paper", detail=4),
 )
 
 _EPILOG = """\b
@@ -46,6 +46,7 @@ Examples:
 @options.names("patterns", "[PATTERN…]", required=False)
 @options.as_json
 @click.option("--names", is_flag=True, help="Print only the names, one per line.")
+@options.wide
 @options.executor
 @options.debug
 def command(patterns: tuple[str, ...], as_json: bool, names: bool, who: str) -> None:
@@ -61,7 +62,7 @@ def command(patterns: tuple[str, ...], as_json: bool, names: bool, who: str) -> 
     elif names:
         click.echo("\n".join(entry.name for entry in chosen))
     else:
-        click.echo(render(_table(chosen), "table"), nl=False)
+        click.echo(shown(_table(chosen)), nl=False)
 
 
 def _entries(names: tuple[str, ...], who: str, *, built: bool) -> list[CatalogueEntry]:

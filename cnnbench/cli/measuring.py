@@ -48,7 +48,7 @@ def extent(job: Job) -> str:
     return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
-def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:
+def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> str:
     """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
 
     Args:
@@ -56,6 +56,9 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         who: measures.
         wait: seconds at most until it is quiet; ``None`` does not wait.
         quiet: say nothing.
+
+    Returns:
+        What is wrong with the machine; empty if nothing is.
     """
     # A CUDA device is fed by one thread.
     threads = max((one.threads if one.device.kind == "cpu" else 1 for one in specs), default=1)
@@ -65,6 +68,7 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         # Who has waited needs no advice to wait.
         advice = f"; {found.fix}" if wait is None else ""
         _say(f"{waited}{found.what}{advice}", quiet=quiet)
+    return "" if found is None else found.what
 
 
 def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
@@ -92,8 +96,15 @@ def _say(text: str, *, quiet: bool) -> None:
 
 
 @contextmanager
-def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+def interruptible(
+    progress: Progress, path: Path, resuming: str | None = None
+) -> Iterator[Progress]:
     """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
+
+    Args:
+        progress: to close in the end.
+        path: the directory.
+        resuming: with what options it is resumed already, a blank before each.
 
     Raises:
         Interrupted: by the user.
@@ -101,17 +112,17 @@ def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
     try:
         yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted{_continue(path)}") from None
+        raise Interrupted(f"interrupted{_continue(path, resuming)}") from None
     finally:
         progress.close()
 
 
-def _continue(path: Path) -> str:
+def _continue(path: Path, resuming: str | None) -> str:
     """How to go on with a run, if it has begun; from its file, so models may need permission."""
     if not (path / store.MANIFEST).exists():
         return ""
-    allow = trust.options(store.planned(path), path)
-    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{allow}"
+    options = trust.options(store.planned(path), path) if resuming is None else resuming
+    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{options}"
 
 
 def refuse_failed(stored: StoredRun) -> None:

@@ -16,8 +16,8 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, trust
-from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
+from cnnbench.cli.output import WIDE, shown, write
+from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Quantity, Seconds
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.plan import Plan
 from cnnbench.suite import Grid
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from cnnbench.asking import Asking
     from cnnbench.axes import Axis
+    from cnnbench.report.table import Table
 
     Command = Callable[..., Any]
     Decorator = Callable[[Command], Command]
@@ -198,6 +199,9 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
     "budget": {
         "type": Seconds(),
         "help": "Time for the whole run, e.g. 90s or 10m; the widest intervals get what is left."},
+    "max_latency": {
+        "type": Quantity("seconds", "TIME", "50ms"),
+        "help": "After its first round, drop what is clearly slower per call, e.g. 50ms."},
     "slices": {"type": click.IntRange(min=1), "help": "Slices of each worker in a round."},
     "seed": {"type": int, "help": "Seed for weights, inputs and turn order."},
     "timeout": {
@@ -266,6 +270,24 @@ class View:
         """
         write(text, self.output)
 
+    def show(self, table: Table) -> None:
+        """Print a table in the format, or write the file.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        write(shown(table, self.kind, self.output), self.output)
+
+
+def _keep_wide(ctx: click.Context, param: object, value: bool) -> None:
+    del param
+    ctx.meta[WIDE] = value
+
+
+# Read where lines are made; no command does.
+wide = click.option("--wide", is_flag=True, expose_value=False, callback=_keep_wide,
+                    help="Show every column and note, however long the lines become.")  # fmt: skip
+
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -284,6 +306,10 @@ def out(usual: str | None = "results/TIME-ID") -> Decorator:
     default = f"  [default: {usual}]" if usual is not None else ""
     return click.option("--out", type=_DIRECTORY, required=usual is None, metavar="DIR",
                         help=f"Run directory.{default}")  # fmt: skip
+
+
+# What else the formats are called.
+_ALSO = {"text": "table"}
 
 
 def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
@@ -308,6 +334,7 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         )
 
     def make(given: dict[str, Any]) -> View:
+        given |= {"kind": _ALSO.get(given["kind"], given["kind"])}
         kind = "json" if given.get("as_json") else given["kind"]
         source = click.get_current_context().get_parameter_source("kind")
         if kind != given["kind"] and source is ParameterSource.COMMANDLINE:
@@ -316,7 +343,7 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
             raise UnknownName(what, kind, known)
         return View(kind, given["output"])
 
-    return bundle("view", options, make)
+    return lambda command: bundle("view", options, make)(wide(command))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -108,8 +108,10 @@ def _fault(entry: Entry) -> str | None:
     if entry.quality is None:
         return None
     word, time = entry.quality.split()[0], entry.latency
-    if isinstance(time, Awake):  # the waiting that disturbed it is taken out
-        word = "noisy" if time.margin is not None and time.margin > _NARROW else "clean"
+    # The waiting that disturbed it is taken out; where that leaves too little to be sure of, more
+    # rounds of the same would not help: the row's own word and remedy stand.
+    if isinstance(time, Awake) and (time.margin is None or time.margin <= _NARROW):
+        word = "clean"
     return "once" if word == "clean" and (time is None or time.margin is None) else word
 
 

@@ -8,7 +8,7 @@ from cnnbench import catalogue
 
 
 def test_the_columns_are_names_family_task_year_input_and_numbers(cnnbench_cli) -> None:
-    header = cnnbench_cli("list", "lenet").stdout.splitlines()[0]
+    header = cnnbench_cli("list", "lenet", "--wide").stdout.splitlines()[0]
 
     words = "name family task year input params MACs depth top-1 % top-5 % weights paper"
     assert header.split() == words.split()
@@ -24,7 +24,7 @@ def test_the_count_stands_below(cnnbench_cli) -> None:
     text = cnnbench_cli("list", "resnet*").stdout
 
     number = len(catalogue.select(["resnet*"]))
-    assert text.splitlines()[-1] == f"{number} architectures"
+    assert f"{number} architectures" in text.splitlines()
     assert number > 3
 
 
@@ -56,7 +56,7 @@ def test_accuracies_stand_beside_the_recipe_that_they_belong_to(cnnbench_cli) ->
     names = ["resnet50", "vgg16", "lenet", "xception", "quantized_resnet18"]
 
     rows = json.loads(cnnbench_cli("list", *names, "--json").stdout)
-    table = cnnbench_cli("list", "resnet50").stdout
+    table = cnnbench_cli("list", "resnet50", "--wide").stdout
 
     assert [(row["top1"], row["top5"], row["weights"]) for row in rows] == [
         (80.858, 95.434, "IMAGENET1K_V2"),

@@ -12,6 +12,7 @@ import pytest
 
 from cnnbench import axes, cli
 from cnnbench.cli import COMMANDS
+from tests import made
 
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
@@ -137,3 +138,12 @@ def test_two_formats_at_once_are_refused(cnnbench_cli, tmp_path) -> None:
 
     assert result.exit_code == 2
     assert "--json and --format csv contradict each other; keep one" in result.stderr
+
+
+def test_text_is_another_word_for_the_table(cnnbench_cli, tmp_path, eager) -> None:
+    run = made.directory(tmp_path / "run", [eager])
+
+    text = cnnbench_cli("report", run, "--format", "text")
+
+    assert text.exit_code == 0, text.output
+    assert text.stdout == cnnbench_cli("report", run, "--format", "table").stdout

@@ -495,3 +495,33 @@ def test_several_batches_end_with_the_curve_of_each_model(run, tmp_path: Path) -
     assert "saturates at batch" in done.stdout
     assert "| saturates at batch |" in kept
     assert "saturates" not in one.stdout + (tmp_path / "one" / "report.md").read_text("utf8")
+
+
+def test_max_latency_drops_what_is_slower_and_the_run_is_complete(cnnbench_cli) -> None:
+    words = ["run", "--models", "lenet,resnet18", "--executor", "fake", "-q", "--out", "a"]
+    done = cnnbench_cli(*words, "--max-latency", "2ms")
+    resumed = cnnbench_cli("run", "--resume", "a")
+
+    assert done.exit_code == 0
+    said = " ".join(done.stdout.split())
+    assert "2 rows: not measured further: every slice was slower than --max-latency 2.00 ms" in said
+    assert "is complete; nothing was measured" in resumed.stderr
+    refused = cnnbench_cli(*words, "--max-latency", "50")
+    assert refused.exit_code == 2
+    assert "'50' is no limit such as 50ms" in refused.stderr
+
+
+def test_a_terminal_shows_a_first_answer_of_every_workload(monkeypatch, eager, capsys) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    Progress(total=1).first([eager])
+    Progress(total=1, quiet=True).first([eager])
+
+    assert capsys.readouterr().err.count("(first round)") == 1
+
+
+def test_the_answer_to_a_budget_ends_a_run(cnnbench_cli) -> None:
+    done = cnnbench_cli("run", "--models", "resnet18,vgg16", "--executor", "fake", "-q",
+                        "--out", "a", "--under", "2ms", "--top1", "70")  # fmt: skip
+
+    assert "Under 2.00 ms, with a top-1 of 70 % or more: vgg16 in channels_last" in done.stdout

@@ -54,6 +54,16 @@ def test_a_busy_machine_is_told_in_one_line_before_measuring(cnnbench_cli, machi
     )
 
 
+def test_a_profile_of_a_busy_machine_says_so_in_its_first_lines(cnnbench_cli, machine) -> None:
+    machine(BUSY)
+
+    result = cnnbench_cli("profile", "lenet", "--threads", "2", *FAKE)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].startswith("not usable: ")
+    assert "busy" in result.stdout.splitlines()[1]
+
+
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("use", "more"), [(CALM, ()), (None, ()), (BUSY, ("--quiet",))])
 def test_otherwise_nothing_is_said(cnnbench_cli, machine, words, use, more) -> None:
