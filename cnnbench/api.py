@@ -261,7 +261,7 @@ def cost(
         more: refused, with what to write instead.
 
     Returns:
-        An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
+        An ``Analysis``, which prints as a short table and has ``macs``, ``params``, ``memory``,
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
