@@ -208,8 +208,8 @@ LINES = (
                      "max-batch --models conv:k64-3x3-p1", "advise conv:k64-3x3-p1")
     ),
     Case("--l2 cold", "run --models lenet --device cpu --l2 cold", r"(?P<drop>--l2) cold: only"),
-    Case("left out to fit the budget; raise --budget", "advise lenet --budget 1s",
-         r"raise (?P<put>--budget)", {"--budget": "--budget 1h"}, code=0),
+    Case("{}s would be enough", "advise lenet --budget 1s",
+         r"(?s).*(?P<put>--budget \d+s) would be enough", code=0),
     Case(" (see '{} --help')", "run --nope", r"see '(?P<run>cnnbench run --help)'"),
     Case(" (see '{} --help')", "shape conv --nope", r"see '(?P<run>cnnbench shape conv --help)'"),
     Case("(see 'cnnbench --help')", "nope", r"see '(?P<run>cnnbench --help)'"),
@@ -333,6 +333,15 @@ OTHERS: Mapping[str, Other] = {
     "(cnnbench run --modes …)": Other((), "test_modes_that_advice_names_can_be_run"),
     "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
+    "plot needs {}; install it with: pip install": Other((), _NETWORK),
+    "which calls those that reach the network alone": Other(
+        ("cost",), "run in Python: tests/analysis/test_side_effects.py"
+    ),
+    "or use cnnbench.measure, which measures in": Other((), "a call in a program of the user's"),
+    "no --input given: {} assumed": Other(("cost", "run"), _DESCRIBED),
+    "repeat on a quiet machine, or with more --seconds": Other(
+        ("profile",), "how quiet a machine is cannot be commanded"
+    ),
     "pictures need {}; install it with: pip install": Other(
         (), "test_what_is_to_be_installed_is_declared"
     ),

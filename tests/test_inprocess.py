@@ -351,7 +351,7 @@ class Masked(nn.Module):
         ({"other": torch.ones(2)}, r"'other' is an input of the module"),
         (
             {"threads": 1},
-            r"takes no threads(; call torch\.set_num_threads|, because nothing is timed)",
+            r"takes no threads(; call torch|, because nothing is timed)",
         ),
         ({"batch": 2}, r"takes no batch; the inputs say"),
         ({"kwarg": 2}, r"unknown .* 'kwarg'; did you mean kwargs"),

@@ -76,7 +76,7 @@ def batch(spec: Spec, step: Step) -> list[str]:
         return []
     if any(count in tensor.shape[:2] for tensor in step.given.tensors):
         return []
-    return [f"no input has {count} rows: samples/s count {count} per call all the same"]
+    return [f"no input has {count} rows: samples/s still count {count} per call"]
 
 
 def compiled_so_far() -> Counters:
