@@ -17,7 +17,7 @@ from cnnbench.report.table import entries, summary, tidy
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
     from matplotlib.figure import Figure
@@ -42,27 +42,37 @@ class Results:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 
-    def __getitem__(self, key: str | tuple[str, ...]) -> Results:
+    def __getitem__(self, key: str | int | slice | tuple[str, ...]) -> Results:
         """The part whose model, mode or id is ``key``; of several keys the part that has them all.
+
+        A number or a slice chooses by place, as in ``records``.
 
         Raises:
             UnknownName: there is none.
+            IndexError: there are fewer.
         """
+        if isinstance(key, int | slice):
+            chosen = self.records[key]
+            places = {id(one) for one in (chosen if isinstance(chosen, tuple) else (chosen,))}
+            return self._having(lambda one: id(one) in places)
         found, wanted = self, (key,) if isinstance(key, str) else key
         for one in wanted:
             found = found._part(one)
         return found
 
-    def _part(self, key: str) -> Results:
-        runs = [
+    def _having(self, wanted: Callable[[Record], bool]) -> Results:
+        return Results(tuple(
             replace(run, records=some)
             for run in self.runs
-            if (some := tuple(one for one in run.records if key in _names(one)))
-        ]
-        if not runs:
+            if (some := tuple(one for one in run.records if wanted(one)))
+        ))  # fmt: skip
+
+    def _part(self, key: str) -> Results:
+        found = self._having(lambda one: key in _names(one))
+        if not found.runs:
             known = dict.fromkeys(name for one in self.records for name in _names(one)[:2])
             raise UnknownName("model or mode", key, list(known))
-        return Results(tuple(runs))
+        return found
 
     @property
     def record(self) -> Record:

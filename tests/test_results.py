@@ -28,6 +28,14 @@ def test_parts_go_by_model_mode_and_id(results: cnnbench.Results) -> None:
     assert results[record.id].records == (record,)
 
 
+def test_a_place_is_a_part_too(results: cnnbench.Results) -> None:
+    assert results[0].record is results.records[0]
+    assert results[-1].record is results.records[-1]
+    assert results[1:3].records == results.records[1:3]
+    with pytest.raises(IndexError):
+        results[4]
+
+
 @pytest.mark.parametrize(
     ("key", "said"),
     [("lenett", "did you mean lenet"), (("lenet", "resnet18"), "unknown model or mode 'resnet18'")],

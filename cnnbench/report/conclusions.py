@@ -11,14 +11,13 @@ from cnnbench import doctor, metrics, units
 from cnnbench.choice import NO_GAIN
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, usability
-from cnnbench.report.budget import Fit, fits, memory
+from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cnnbench.record import Record
     from cnnbench.report.answers import BestMode, Candidate, ModeAnswer
-    from cnnbench.report.budget import Budget
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
@@ -162,7 +161,9 @@ def measured(found: Sequence[Entry]) -> str:
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
-    table = answers.candidates(found)
+    # What a measurement leaves in doubt is recommended nowhere.
+    sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
+    table = answers.candidates(sure)
     for where, some in table.items():
         if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:
             yield _candidate(f" ({where})" if len(table) > 1 else "", some)
