@@ -146,7 +146,7 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
             left_out.setdefault(why, []).append(entry)
     best = {one.entry.record.id for one in answers.best_modes(found)}
     within = [one for one in sure if excess(one, budget) <= 1]
-    fitting = sorted(_in_best_mode(within, best), key=_order)
+    fitting = sorted(_in_best_mode(within, best, budget.seconds), key=_order)
     points = [(_seconds(one), answers.accuracy(one) or 0.0) for one in fitting]
     front = answers.pareto(points)
     nearest = min(sure, key=lambda one: excess(one, budget), default=None)
@@ -161,13 +161,24 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     )
 
 
-def _in_best_mode(found: Iterable[Entry], best: Collection[str]) -> list[Entry]:
-    """One entry per workload: in the mode to use, or in its fastest if that one does not fit."""
+def _in_best_mode(
+    found: Iterable[Entry], best: Collection[str], limit: float | None
+) -> list[Entry]:
+    """One entry per workload: in the mode to use, or in its fastest if that one does not fit.
+
+    What stays within a limit of time with all of its interval goes before what may be beyond it.
+    """
+
+    def order(one: Entry) -> tuple[bool, bool, float]:
+        return _beyond(one, limit), one.record.id not in best, _seconds(one)
+
     groups = answers.by(found, lambda entry: (entry.run, entry.record.spec.plain.id))
-    return [
-        next((one for one in some if one.record.id in best), min(some, key=_seconds))
-        for some in groups.values()
-    ]
+    return [min(some, key=order) for some in groups.values()]
+
+
+def _beyond(entry: Entry, limit: float | None) -> bool:
+    high = None if entry.latency is None else entry.latency.high
+    return limit is not None and (high is None or high > limit)
 
 
 def _seconds(entry: Entry) -> float:

@@ -108,6 +108,15 @@ def test_the_mode_is_the_one_to_use_and_a_faster_one_only_where_that_does_not_fi
     assert modes(fit.fitting)[0] == "compile"
 
 
+def test_a_mode_that_surely_fits_goes_before_one_whose_interval_does_not() -> None:
+    wide = made.record(f"resnet18/{WORK}/eager/cpu-t2", [[12] * 3, [19] * 3, [30] * 3])
+    narrow = named("resnet18", "compile", 18)
+
+    (fit,) = budget.fits(of(wide, narrow), Budget(seconds=0.020))
+
+    assert modes(fit.fitting) == ["compile"]
+
+
 def test_one_network_needs_no_top1() -> None:
     found = of(named("lenet", "eager", 9), named("lenet", "compile", 4))
 

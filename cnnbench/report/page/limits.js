@@ -19,13 +19,15 @@ function within(one, limits) {
   return under(one.t, limits.t) && under(one.m, limits.m) && (!limits.o || one.o === limits.o);
 }
 
-// As report/budget.py fits them: of each network the mode to use, or its fastest that fits.
-function fitting(some) {
+// As report/budget.py fits them: of each network what stays within the limit with all of its
+// interval, then the mode to use, then its fastest that fits.
+function fitting(some, most) {
+  const keys = [(one) => most !== undefined && !(one.h <= most), (one) => !one.b, (one) => one.t];
   const networks = new Map();
   for (const one of some.filter((one) => one.w === undefined)) {
     const other = networks.get(one.n);
-    const better = other === undefined || (one.b && !other.b) || (!!one.b === !!other.b && one.t < other.t);
-    if (better) networks.set(one.n, one);
+    const key = other === undefined ? undefined : keys.find((of) => of(one) !== of(other));
+    if (other === undefined || (key !== undefined && key(one) < key(other))) networks.set(one.n, one);
   }
   return [...networks.values()];
 }
@@ -73,10 +75,10 @@ class Budget {
   // The numbers of a plot's marks, and the line that the reader can move.
   prepare(plot) {
     plot.marks = [...plot.querySelectorAll("[data-t]")].map((element) => {
-      const { n, o, t, a, m, p, b, w, tip } = element.dataset;
+      const { n, o, t, h, a, m, p, b, w, tip } = element.dataset;
       const number = (value) => (value === undefined ? undefined : Number(value));
       const spare = element.classList.contains("spare");
-      return { element, spare, n, o, t: number(t), a: number(a), m: number(m), p: number(p), b, w, tip };
+      return { element, spare, n, o, t: number(t), h: number(h), a: number(a), m: number(m), p: number(p), b, w, tip };
     });
     const area = plot.querySelector(".area");
     const line = document.createElement("div");
@@ -125,7 +127,7 @@ class Budget {
     const some = mine.flatMap((one) => one.marks).filter((one) => within(one, limits));
     for (const cards of this.cards) {
       cards.hidden = cards.dataset.setting !== setting;
-      if (!cards.hidden) this.fill(cards, some);
+      if (!cards.hidden) this.fill(cards, some, limits.t);
     }
     const wrong = Object.values(this.inputs).some((one) => one?.getAttribute("aria-invalid") === "true");
     const said = this.field("limit-said");
@@ -135,7 +137,7 @@ class Budget {
 
   dim(plot, limits) {
     const out = new Set();
-    const chosen = new Map(fitting(plot.marks.filter((one) => within(one, limits)))
+    const chosen = new Map(fitting(plot.marks.filter((one) => within(one, limits)), limits.t)
       .map((one) => [one.n, one]));
     for (const one of plot.marks) {
       const away = !within(one, limits), use = chosen.get(one.n);
@@ -156,8 +158,8 @@ class Budget {
     line.style.left = `calc(${left} + (100% - ${left} - ${right}) * ${at})`;
   }
 
-  fill(cards, some) {
-    const found = picks(fitting(some)), other = rival(some, found[0]);
+  fill(cards, some, most) {
+    const found = picks(fitting(some, most)), other = rival(some, found[0]);
     const place = cards.querySelector(".rival");
     const who = other?.tip.split("\n").slice(0, 3).join(", ");
     place.textContent = other === undefined ? "" : `Not picked: ${who}: ${other.w}.`;

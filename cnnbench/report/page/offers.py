@@ -151,7 +151,8 @@ def _top1(one: Entry) -> float:
 
 def _numbers(one: Entry, *, best: bool) -> tuple[tuple[str, str], ...]:
     """What the page's script compares: seconds, top-1, bytes, parameters; and the doubts."""
-    numbers = {"t": _seconds(one), "a": _top1(one), "m": memory(one), "p": parameters(one)}
+    numbers = {"t": _seconds(one), "a": _top1(one), "m": memory(one), "p": parameters(one),
+               "h": None if one.latency is None else one.latency.high}  # fmt: skip
     # All digits: a limit that is equal to a number must keep it, here and there.
     known = tuple((name, repr(value)) for name, value in numbers.items() if value is not None)
     why = doubt(one, Budget(), accuracy=True)
