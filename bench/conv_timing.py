@@ -42,7 +42,7 @@ from cnnbench.spec import Device, Spec  # noqa: E402
 from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from cnnbench.record import Record
 
@@ -134,6 +134,9 @@ class Silent:
 
     def working(self, what: str, done: int, total: int) -> None:
         """Something begins."""
+
+    def first(self, records: Sequence[Record]) -> None:
+        """Specs have had their first round."""
 
     def finished(self, record: Record) -> None:
         """A spec has its record."""

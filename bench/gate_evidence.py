@@ -31,7 +31,7 @@ from typing import Any
 
 from bench import gate_rules, gate_simulation
 from bench.gate_rules import WORKLOADS, specs_of
-from cnnbench.gate.rule import SequentialRule
+from cnnbench.gate.rule import Decision, SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.session import PairedComparison, PairedOutcome, PairedSession
@@ -103,6 +103,9 @@ class _Quiet:
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         del comparison, number, confirming
+
+    def looked(self, comparison: PairedComparison, decision: Decision) -> None:
+        del comparison, decision
 
     def judged(self, outcome: PairedOutcome) -> None:
         found = outcome.decision

@@ -27,6 +27,8 @@ from cnnbench.spec import Device  # noqa: E402
 from cnnbench.suite import Grid  # noqa: E402
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.record import Record
     from cnnbench.store import StoredRun
 
@@ -47,6 +49,9 @@ class Clock:
         del done, total
         kinds = {"reference": "reference", "static cost": "static cost", "memory": "memory"}
         self._turn(next((kinds[k] for k in kinds if what.endswith(f": {k}")), "rounds"))
+
+    def first(self, records: Sequence[Record]) -> None:
+        del records
 
     def finished(self, record: Record) -> None:
         # The next batch of specs begins with a fresh pool.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -97,12 +98,27 @@ def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Resu
 
 def _held(asking: Asking, given: Any) -> Any:
     """What a grid holds of an argument; an error names it."""
+    for one in given if isinstance(given, list | tuple | set) else (given,):
+        if callable(one):
+            raise UsageError(f"{asking.argument}: {_does_not_travel(one)}")
     try:
         return asking.held(given)
     except UnknownName:
         raise
     except UsageError as error:
         raise UsageError(f"{asking.argument}: {error}") from None
+
+
+def _does_not_travel(given: Any) -> str:
+    """Why an object cannot be what only a text can say, and what to write instead."""
+    place, name = getattr(given, "__module__", ""), getattr(given, "__qualname__", "")
+    text = "package.module:function"
+    if name.isidentifier() and place not in {"", "__main__", "builtins"}:
+        text = f"{place}:{name}"
+    return (
+        f"an object of this process does not reach worker processes; write '{text}', a text that"
+        " they can import, or use cnnbench.measure, which measures in this process"
+    )
 
 
 def _plan(given: Mapping[str, Any]) -> Plan:
@@ -112,6 +128,52 @@ def _plan(given: Mapping[str, Any]) -> Plan:
             options = [how.argument for _, how in axes.asked()]
             raise UnknownName("plan field", name, [*known, *options])
     return Plan(**given)
+
+
+# Arguments of ``run`` that ``measure`` has no use for -> what to do instead; others need workers.
+_INSTEAD = {
+    "threads": "call torch.set_num_threads before",
+    "batch": "the inputs say how large it is",
+    "size": "the inputs say how large it is",
+    "input": "give the inputs themselves",
+    "input_factory": "give the inputs themselves",
+}
+
+
+def _refuse(call: str, module: Any, more: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Say what to write in place of arguments that a call in this process does not have.
+
+    Raises:
+        UsageError: there are any.
+    """
+    for name, value in more.items():
+        if name in known:
+            continue
+        if name in _parameters(module) or hasattr(value, "dtype"):
+            raise UsageError(
+                f"{call}: '{name}' is an input of the module; pass it as kwargs={{'{name}': ...}}"
+            )
+        if call == "cost" and name in {"threads", *(one.name for one in dataclasses.fields(Plan))}:
+            raise UsageError(f"cost: takes no {name}, because nothing is timed; drop it")
+        if name in _INSTEAD:
+            raise UsageError(f"{call}: takes no {name}; {_INSTEAD[name]}")
+        if name in {field.name for field in dataclasses.fields(Plan)}:
+            raise UsageError(f"{call}: {name} needs worker processes; drop it, or use cnnbench.run")
+        raise UnknownName("plan field" if call == "measure" else "argument", name, known)
+
+
+def _arguments(call: Callable[..., Any]) -> list[str]:
+    """Names that a call takes by keyword."""
+    found = inspect.signature(call).parameters.values()
+    return [one.name for one in found if one.kind is one.KEYWORD_ONLY]
+
+
+def _parameters(module: Any) -> Sequence[str]:
+    """Names of what the module is called with, as far as they are known."""
+    try:
+        return list(inspect.signature(module.forward).parameters)
+    except (AttributeError, TypeError, ValueError):
+        return []
 
 
 def load(*paths: str | Path) -> Results:
@@ -162,12 +224,8 @@ def measure(
     Raises:
         CnnbenchError: the request is wrong, or no mode could be measured.
     """
+    _refuse("measure", module, plan, (*sorted(IN_PROCESS), *_arguments(measure)))
     chosen = _plan(plan)
-    for name in plan:
-        if name not in IN_PROCESS:
-            raise UsageError(
-                f"measure: {name} needs worker processes; drop it, or use cnnbench.run"
-            )
     # The one door to the torch side: the caller has torch already, the module proves it.
     from cnnbench import inprocess
 
@@ -185,6 +243,7 @@ def cost(
     real: bool = False,
     loss: str | Callable[..., Any] | None = None,
     mode: str = "eager",
+    **more: Any,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
 
@@ -197,11 +256,12 @@ def cost(
         optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
         real: run a copy on the real tensors, for networks that look at values.
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
-            gets a gradient.
+            gets a gradient; a model by name has its task's.
         mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
+        more: refused, with what to write instead.
 
     Returns:
-        An ``Analysis``, which prints as a short table: ``macs``, ``params``, ``memory``,
+        An ``Analysis``, which prints as a short table and has ``macs``, ``params``, ``memory``,
         ``layers``, ``ops``, ``uncounted``, ``frame()``, ``footer()``, ``to_json()``, ``cost()``.
 
     Raises:
@@ -210,6 +270,7 @@ def cost(
     """
     chosen = Mode.parse(mode, Device().kind)
     refuse_uncountable(chosen)
+    _refuse("cost", module, more, _arguments(cost))
     from cnnbench import inprocess
 
     arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)

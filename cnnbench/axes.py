@@ -152,8 +152,9 @@ AXES: tuple[Axis, ...] = (
          asking=Asking("--batch", "batches", positive, "N", "Input samples per call.", "1")),
     Axis("input", lambda spec: spec.workload.shape_text, phrase="input {}",
          asking=Asking("--input", "input", inputs.read, "[NAME=][TYPE[<LIMIT]:]SHAPE",
-                       "Full shape of one input sample, for your own networks; again for each"
-                       " further argument: int64<1000:20, mask=bool:10, t=float32:scalar.",
+                       "Full shape of one input sample, for your own networks (3x224x224 is"
+                       " assumed without it); again for each further argument: int64<1000:20,"
+                       " mask=bool:10, t=float32:scalar.",
                        several=False, shaped=True, repeated=True)),
     Axis(INPUTS, lambda spec: inputs.canonical(spec.workload.setting(INPUTS, "")),
          phrase="inputs {}", compared=True, pivot=True, kept=True, spelled=False),
@@ -280,6 +281,11 @@ def tells(values: Iterable[AxisValue], default: AxisValue = None) -> bool:
     """Whether a column of these values says something: two different ones, not all the default."""
     found = set(values)
     return len(found) > 1 and bool(found - {None, default})
+
+
+def assumed(workload: Workload) -> str:
+    """What is said of a network of the user's that was given no shape."""
+    return f"no --input given: {workload.shape_text} assumed"
 
 
 def sample_shape(

@@ -10,6 +10,8 @@ from cnnbench import metrics, units
 from cnnbench.inert import line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.record import Record
 
 
@@ -27,6 +29,9 @@ class Bar:
         self._bar.set_description(line(what))
         if done >= total:
             self.close()
+
+    def first(self, records: Sequence[Record]) -> None:
+        """Ignored: better times follow soon."""
 
     def finished(self, record: Record) -> None:
         """Show the last result beside it."""

@@ -73,10 +73,14 @@ class CatalogueEntry:
 
 @dataclass(frozen=True)
 class Accepted:
-    """What a model takes: the shape of one sample; its smallest height and width, if known."""
+    """What a model takes: the shape of one sample; its smallest height and width, if known.
+
+    ``assumed`` says that nobody has told the shape of this network of the user's.
+    """
 
     input: tuple[int, ...]
     min_size: int | None = None
+    assumed: bool = False
 
 
 @functools.cache

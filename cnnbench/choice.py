@@ -24,8 +24,12 @@ if TYPE_CHECKING:
 
 _ELIGIBLE = {"ok", "unchecked"}
 
-# One mode compared with another: ``once`` is one round, ``apart`` is never in the same ensemble.
-Standing = Literal["faster", "slower", "unclear", "once", "apart"]
+# One mode compared with another: ``level`` is known to differ by less than ``WORTH``, ``unclear``
+# may differ by more, ``once`` is one round, ``apart`` is never in the same ensemble.
+Standing = Literal["faster", "slower", "level", "unclear", "once", "apart"]
+
+# A ratio nearer to one is not worth a mode: with an interval inside it a mode is known to be level.
+WORTH = 1.05
 
 # The result over all modes: one is faster; all are slower; no clear difference; only one round; no
 # correct output; nothing was measured beside plain eager.
@@ -53,7 +57,9 @@ def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
         return "apart"
     if ratio.low is None or ratio.high is None:
         return "once"
-    return "faster" if ratio.low > 1 else "slower" if ratio.high < 1 else "unclear"
+    if ratio.low > 1 or ratio.high < 1:
+        return "faster" if ratio.low > 1 else "slower"
+    return "level" if ratio.low > 1 / WORTH and ratio.high < WORTH else "unclear"
 
 
 def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]:
@@ -127,6 +133,12 @@ class ModeChoice:
         """The mode with the largest speed-up, clear or not."""
         return max(self.tried, key=lambda one: _ratio(one, self.baseline), default=None)
 
+    @property
+    def undecided(self) -> bool:
+        """Whether more rounds may still find a mode that is clearly faster than plain eager."""
+        standings = {self.standing(one) for one in self.tried}
+        return self.gain is None and bool(standings & {"unclear", "once"})
+
     def standing(self, record: Record) -> Standing:
         """How one of the modes compares with plain eager."""
         return standing(record, self.baseline, len(self.tried))
@@ -144,7 +156,9 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     standings = [standing(one, base, len(tried)) for one in tried]
     top = leaders([(one, base) for one in tried])
     best = min(top, key=_effort, default=base)
-    level = tuple(one for one, how in zip(tried, standings, strict=True) if how == "unclear")
+    level = tuple(
+        one for one, how in zip(tried, standings, strict=True) if how in {"level", "unclear"}
+    )
     astray = [one for one in beside if one.status == "loose"]
     count = len(tried) + len(astray)
     loose = tuple(one for one in astray if standing(one, best, count) == "faster")
@@ -155,5 +169,8 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
 def _verdict(beside: Sequence[Record], found: Sequence[Standing]) -> ModeVerdict:
     if not found:
         return "unfit" if beside else "alone"
-    order: tuple[Literal["faster", "unclear", "once"], ...] = ("faster", "unclear", "once")
-    return next((one for one in order if one in found), "slower")
+    if "faster" in found:
+        return "faster"
+    if {"unclear", "level"} & {*found}:
+        return "unclear"
+    return "once" if "once" in found else "slower"

@@ -92,12 +92,12 @@ class Totals:
 
     @property
     def flops(self) -> int:
-        """FLOPs of the contractions: two per multiply-accumulate."""
+        """FLOPs of the contractions, two per multiply-accumulate."""
         return 2 * self.macs
 
     @property
     def mult_adds(self) -> int:
-        """MACs plus bias additions: what torchinfo and many lectures print."""
+        """MACs plus bias additions, as torchinfo and many lectures print."""
         return self.macs + self.bias_adds
 
     @property

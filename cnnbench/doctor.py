@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import machine
+from cnnbench import machine, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,7 +136,7 @@ def _too_many(now: CoreUse | None, threads: int) -> MachineFinding | None:
 
 
 def _cores(count: float) -> str:
-    return f"{count:g} core{'' if count == 1 else 's'}"
+    return units.number(count, "core")
 
 
 def shared_core(found: Beside | None) -> MachineFinding | None:

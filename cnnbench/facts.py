@@ -10,6 +10,14 @@ from dataclasses import dataclass, field
 
 from cnnbench.errors import SchemaError
 
+# Said of the cost of a network that read values, as control flow does, where real ones were used.
+BRANCH = "counted for the branch that these values took"
+
+
+def doubts(assumptions: Iterable[str]) -> tuple[str, ...]:
+    """What of the assumptions of a count a reader of its record must know."""
+    return tuple(one for one in assumptions if one == BRANCH)
+
 
 @dataclass(frozen=True)
 class Structure:

@@ -28,6 +28,7 @@ from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import (
     build,
+    checking,
     copies,
     environment,
     inputs,
@@ -38,10 +39,10 @@ from cnnbench.worker import (
     remarks,
     sampling,
 )
-from cnnbench.worker.child import said
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.inputs import Given
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -88,7 +89,8 @@ def measure(
         own.look(specs, plan.seed)
         players, failures = _players(own, specs, kind, plan)
         runs = [
-            _round(players, kind, plan, f"{name}-{number}", number) for number in range(plan.rounds)
+            _round(players, failures, kind, plan, f"{name}-{number}", number)
+            for number in range(plan.rounds)
         ]
         checks = {player.spec.id: _checked_again(own, player, plan.seed) for player in players}
     notes = (*own.notes, *objects.training_note(module, work))
@@ -124,7 +126,12 @@ def cost(
         if mode != Mode():
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
         loss = work.objective(0) if counted else None
-        return _analysed(shaped, given, work, mode, real=real, loss=loss)
+        try:
+            return _analysed(shaped, given, work, mode, real=real, loss=loss)
+        except CnnbenchError as error:
+            if hint := objects.hint(given):
+                raise type(error)(f"{error}{hint}") from error
+            raise
 
 
 def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
@@ -140,7 +147,8 @@ def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> an
         given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
         usual = work.loss == AUTO
         loss = build.loss_of(architecture, 0) if usual else work.objective(0)
-        return _analysed(module, given, work, mode, real=real, loss=loss)
+        found = _analysed(module, given, work, mode, real=real, loss=loss, own=not real)
+        return replace(found, name=name)
 
 
 def _analysed(
@@ -151,6 +159,7 @@ def _analysed(
     *,
     real: bool,
     loss: Loss | None,
+    own: bool = False,
 ) -> analysis.Analysis:
     if mode != Mode():
         module, given = modes.converted(mode, module, given)
@@ -163,6 +172,7 @@ def _analysed(
         loss=loss,
         mode=mode.text,
         autocast=modes.PRECISIONS[mode.precision].autocast,
+        own=own,
     )
 
 
@@ -183,17 +193,22 @@ def _players(
         except Exception as error:
             if not players and spec is specs[-1]:
                 told = str(error) if isinstance(error, CnnbenchError) else said(error)
-                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}") from error
-            own_error = isinstance(error, CnnbenchError)
-            word = "unsupported" if own_error else "error"
-            failures[spec.id] = Failure(phases[-1], word, said(error))
+                hint = own.hint
+                raise UsageError(f"{spec.mode.text}: {phases[-1]}: {told}{hint}") from error
+            failures[spec.id] = _failure(phases[-1], error)
     return players, failures
+
+
+def _failure(phase: str, error: Exception) -> Failure:
+    word = "unsupported" if isinstance(error, CnnbenchError) else "error"
+    return Failure(phase, word, said(error))
 
 
 def _player(
     own: objects.Own, spec: Spec, kind: Kind, plan: Plan, enter: Callable[[str], None]
 ) -> _Player:
     flags = modes.set_flags(spec.mode, spec.threads)
+    before = remarks.compiled_so_far()
     built, step = sampling.timed(lambda: own.step(spec), kind)
     enter("first call")
     torch.manual_seed(plan.seed)
@@ -202,7 +217,7 @@ def _player(
     check = own.check(spec, step, plan.seed, result)
     enter("warm up")
     warm = sampling.warm_up(step.call, kind, plan.warm_up)
-    flags |= kind.notes() | {"remarks": remarks.remarks(spec, step)}
+    flags |= kind.notes() | {"remarks": remarks.remarks(spec, step, before)}
     return _Player(
         spec,
         step,
@@ -215,22 +230,31 @@ def _player(
 
 
 def _round(
-    players: list[_Player], kind: Kind, plan: Plan, ensemble: str, number: int
+    players: list[_Player],
+    failures: dict[str, Failure],
+    kind: Kind,
+    plan: Plan,
+    ensemble: str,
+    number: int,
 ) -> dict[str, Run]:
+    """One run of every mode; a mode that fails leaves the others to go on without it."""
     order = random.Random(f"{plan.seed}/{ensemble}")
     taken: dict[str, list[Slice]] = {player.spec.id: [] for player in players}
-    turns = plan.turns(max(player.estimate for player in players))
+    turns = plan.turns(max((player.estimate for player in players), default=1.0))
     probes = Probes()
     with sampling.collector_off():
         for turn in range(turns):
             for player in order.sample(players, len(players)):
                 modes.set_flags(player.spec.mode, player.spec.threads)
-                taken[player.spec.id].append(_slice(player, kind, plan, turn, probes))
-        found = {}
-        for player in players:
-            slices = Slices.of(taken[player.spec.id])
-            found[player.spec.id] = _run(player, kind, slices, ensemble, number)
-    return found
+                try:
+                    taken[player.spec.id].append(_slice(player, kind, plan, turn, probes))
+                except Exception as error:  # noqa: BLE001 - it is the user's code
+                    failures[player.spec.id] = _failure("measure", error)
+                    players.remove(player)
+        return {
+            player.spec.id: _run(player, kind, Slices.of(taken[player.spec.id]), ensemble, number)
+            for player in players
+        }
 
 
 def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int) -> Run:
@@ -253,17 +277,16 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
 def _checked_again(own: objects.Own, player: _Player, seed: int) -> Check:
     """The worse of a mode's checks before and after it was sampled."""
     modes.set_flags(player.spec.mode, player.spec.threads)
-    try:
-        return worse(player.check, own.check(player.spec, player.step, seed))
-    except Exception as error:  # noqa: BLE001 - what was measured must not be lost
-        return Check("unchecked", reason=f"no check after the measurement: {said(error)}")
+    later = checking.afterwards(lambda: own.check(player.spec, player.step, seed))
+    return worse(player.check, later)
 
 
 def _judged(
     runs: Sequence[dict[str, Run]], key: str, checks: Mapping[str, Check]
 ) -> tuple[Run, ...]:
-    """The runs of a mode, all of which its two checks are about."""
-    return tuple(replace(one[key], check=checks[key]) for one in runs if key in one)
+    """The runs of a mode, all of which its two checks are about; one that failed has one check."""
+    found = [one[key] for one in runs if key in one]
+    return tuple(replace(one, check=checks.get(key, one.check)) for one in found)
 
 
 def _slice(player: _Player, kind: Kind, plan: Plan, turn: int, probes: Probes) -> Slice:

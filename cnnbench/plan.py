@@ -61,6 +61,7 @@ class Plan:
             for all.
         ceilings: probe the machine's ceilings beside every group.
         l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
+        max_latency: seconds per call; what is clearly slower in its first round gets no other.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
     """
 
@@ -83,9 +84,12 @@ class Plan:
     ceilings: bool = False
     l2: str = "warm"
     cudnn_benchmark: bool = False
+    max_latency: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "slices", "slice_seconds", "timeout", "precision", "budget"):
+        for name in (
+            "rounds", "slices", "slice_seconds", "timeout", "precision", "budget", "max_latency",
+        ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise UsageError(f"--{name.replace('_', '-')} must be positive")

@@ -20,7 +20,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from cnnbench import stats
+from cnnbench import stats, units
 from cnnbench.facts import Ceilings
 
 
@@ -47,6 +47,10 @@ class Scope:
     def ns(self) -> float:
         """Forward and backward."""
         return self.forward_ns + self.backward_ns
+
+
+# A residual beyond this share of the step, or known no better, leaves open where the time goes.
+_WIDE = 0.25
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,20 @@ class LayerTimes:
         if len(rounds) < 2:
             return None
         return stats.t_interval(rounds, 0.95)[1] / self.end_to_end_ns
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why the layers do not explain the step; empty if they do."""
+        half, most = self.residual_half_share, max((one.ns for one in self.scopes), default=0.0)
+        share, found = most / self.end_to_end_ns, []
+        if half is not None and half > _WIDE:
+            found.append(f"the residual is known to ± {units.percent(half)} only")
+        if share > 1:
+            found.append(f"a layer takes {units.percent(share)} of the step that contains it")
+        elif abs(self.residual_share) > _WIDE:
+            residual = units.percent(self.residual_share, sign=True)
+            found.append(f"the layers and the step differ by {residual}")
+        return tuple(found)
 
     @property
     def _kept(self) -> list[tuple[int, int, int]]:
@@ -227,6 +245,7 @@ class ProfilerTrace:
 class Profile:
     """One spec's profile; a part that could not be had is ``None`` and explained in ``notes``.
 
+    ``busy`` says what else kept the cores busy before, if they were too few.
     ``ceilings`` are those of the machine, probed beside the passes; empty if they were not.
     ``failed`` names the parts that should have been there; what does not apply has a note only.
     """
@@ -240,6 +259,13 @@ class Profile:
     notes: tuple[str, ...] = ()
     ceilings: tuple[Ceilings, ...] = ()
     failed: tuple[str, ...] = ()
+    busy: str = ""
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why its times must not be used."""
+        found = () if self.layers is None else self.layers.doubts
+        return (*found, *filter(None, [self.busy]))
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,17 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.report import FOR_PEOPLE, render
+from cnnbench.report import FOR_PEOPLE, notebook, render
+from cnnbench.report.overview import overview
+from cnnbench.report.plots import plotted
 from cnnbench.report.table import entries, summary, tidy
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
+    from matplotlib.figure import Figure
 
     from cnnbench.record import Record
     from cnnbench.report.table import Entry
@@ -39,27 +42,37 @@ class Results:
     def __iter__(self) -> Iterator[Record]:
         return iter(self.records)
 
-    def __getitem__(self, key: str | tuple[str, ...]) -> Results:
+    def __getitem__(self, key: str | int | slice | tuple[str, ...]) -> Results:
         """The part whose model, mode or id is ``key``; of several keys the part that has them all.
+
+        A number or a slice chooses by place, as in ``records``.
 
         Raises:
             UnknownName: there is none.
+            IndexError: there are fewer.
         """
+        if isinstance(key, int | slice):
+            chosen = self.records[key]
+            places = {id(one) for one in (chosen if isinstance(chosen, tuple) else (chosen,))}
+            return self._having(lambda one: id(one) in places)
         found, wanted = self, (key,) if isinstance(key, str) else key
         for one in wanted:
             found = found._part(one)
         return found
 
-    def _part(self, key: str) -> Results:
-        runs = [
+    def _having(self, wanted: Callable[[Record], bool]) -> Results:
+        return Results(tuple(
             replace(run, records=some)
             for run in self.runs
-            if (some := tuple(one for one in run.records if key in _names(one)))
-        ]
-        if not runs:
+            if (some := tuple(one for one in run.records if wanted(one)))
+        ))  # fmt: skip
+
+    def _part(self, key: str) -> Results:
+        found = self._having(lambda one: key in _names(one))
+        if not found.runs:
             known = dict.fromkeys(name for one in self.records for name in _names(one)[:2])
             raise UnknownName("model or mode", key, list(known))
-        return Results(tuple(runs))
+        return found
 
     @property
     def record(self) -> Record:
@@ -101,8 +114,27 @@ class Results:
         view = summary if kind in FOR_PEOPLE else tidy
         return render(view(self.entries), kind)
 
+    def plot(self, what: str = "accuracy") -> Figure:
+        """A figure of Matplotlib, which notebooks show (``pip install cnnbench[pictures]``).
+
+        Args:
+            what: ``accuracy`` against latency, ``size`` (work against latency), ``modes`` (where
+                each pays) or ``speedups`` (of every network in every mode).
+
+        Raises:
+            UnknownName: no such plot.
+            UsageError: these records have nothing of the kind, or Matplotlib is missing.
+        """
+        return plotted(self.entries, what)
+
     def __str__(self) -> str:
         return self.report()
+
+    def __repr__(self) -> str:
+        return notebook.as_text(overview(self.entries, single=False))
+
+    def _repr_html_(self) -> str:
+        return notebook.as_html(overview(self.entries, width=None, single=False))
 
 
 def _names(record: Record) -> tuple[str, ...]:

@@ -49,6 +49,7 @@ class Manifest:
         plan: the sampling plan.
         executor: who measured.
         version: of cnnbench.
+        assumed: architectures whose input is only a guess.
     """
 
     run: str
@@ -58,6 +59,7 @@ class Manifest:
     executor: str = "process"
     version: str = VERSION
     schema: int = _SCHEMA
+    assumed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,13 @@ class Facts:
         input: shape of one sample.
         macs: of one sample, if known; for estimates of time only.
         min_size: smallest height and width it takes, if known.
+        assumed: the input is only a guess.
     """
 
     input: tuple[int, ...]
     macs: int | None = None
     min_size: int | None = None
+    assumed: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
@@ -86,6 +85,15 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 
+def margin(share: float) -> str:
+    """Half an interval as a share of its point, rounded up: ``±6 %``.
+
+    >>> margin(0.055), margin(0.0001), margin(0.0)
+    ('±6 %', '±1 %', '±0 %')
+    """
+    return f"±{math.ceil(100 * share)} %"
+
+
 def ratio(value: float) -> str:
     """How many times: ``1.43x``."""
     return f"{significant(value)}x"
@@ -130,14 +138,26 @@ def interval(
     return vague(point, low, high, rounds, of) or f"{write(low)}, {write(high)}"
 
 
-def clock(value: float) -> str:
-    """A wait, to the second: ``0:01:05``."""
-    return str(timedelta(seconds=round(value)))
+def duration(value: float) -> str:
+    """A time that somebody waits, no finer than that needs.
+
+    >>> duration(65.4), duration(951), duration(7500), duration(7200)
+    ('65 s', '16 min', '2 h 5 min', '2 h')
+    """
+    whole = round(value)
+    if whole < 90:
+        return f"{whole} s"
+    minutes = round(whole / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
-def number(count: int, noun: str) -> str:
-    """A counted noun: ``1 spec``, ``2 specs``."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
+def number(count: float, noun: str, plural: str = "") -> str:
+    """A counted noun: ``1 spec``, ``2 specs``, ``1.5 cores``."""
+    shown = f"{count:g}" if isinstance(count, float) else str(count)
+    return f"{shown} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def shape(value: tuple[int, ...]) -> str:

@@ -52,6 +52,11 @@ def run(number: int, milliseconds: Sequence[float], ensemble: str = "", **more: 
     )
 
 
+def flat(text: str) -> str:
+    """What a command says, however it is broken into lines."""
+    return " ".join(text.split())
+
+
 def record(name: str, rounds: Sequence[Sequence[float]], **more: Any) -> Record:
     """A record whose rounds hold slices of the given milliseconds per call."""
     check = more.pop("check", Check("ok", 0.0, 1e-7, 1.0))

@@ -141,6 +141,8 @@ REPORTS = (
     Case("--baseline needs --format html; for a table use cnnbench compare",
          "report slower --baseline here", r"use (?P<run>cnnbench compare)",
          {"compare": "compare here slower"}),
+    Case("--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot",
+         "report kept --scaling --under 1s", r"drop --lab, (?P<drop>--scaling)", before=(RUN,)),
     Case("--pictures needs --format markdown -o FILE", "report kept --pictures",
          r"needs (?P<put>--format markdown -o FILE)", {"FILE": "table.md"}, (RUN,)),
     Case("--{} cannot be combined with --format {}, which has its own; drop one",
@@ -167,6 +169,11 @@ LINES = (
     Case("--{} goes with {}", "cost lenet --sort macs", r"or (?P<put>--ops)"),
     Case("so --columns would do nothing; drop --columns", "cost lenet --columns macs --json",
          r"drop (?P<drop>--columns)"),
+    *(
+        Case("so --columns would do nothing; drop --columns", f"list lenet --columns macs {how}",
+             r"drop (?P<drop>--columns)")
+        for how in ("--json", "--names")
+    ),
     Case("--model-arg {} is given twice; keep one", "cost lenet --model-arg a=1 --model-arg a=2",
          r"(?P<drop>--model-arg) a is"),
     Case("a layer's cost needs both --in CxHxW and --out-channels N",
@@ -174,8 +181,8 @@ LINES = (
          {"CxHxW": "3x28x28"}),
     Case("a layer's cost needs both --in CxHxW and --out-channels N",
          "shape conv --in 3x28x28 --kernel 3", r"and (?P<put>--out-channels N)", {"N": "8"}),
-    Case("no model given; use --models NAME,…", "max-batch", r"use (?P<put>--models NAME,…)",
-         {"NAME,…": "lenet"}),
+    Case("{} is the model already; drop --from-model",
+         "conv lenet --from-model alexnet --rounds 2", r"drop (?P<drop>--from-model)"),
     Case("no model given; name one, a pattern, or quick", "cost ,", r"(?P<run>quick)",
          {"quick": "cost quick"}),
     Case("--apply changes a model; name it with --from-model MODEL", "conv --apply --rounds 2",
@@ -186,7 +193,7 @@ LINES = (
          f"conv --from-model lenet --layer {LAYER} --rounds 2", r"and (?P<drop>--from-model)"),
     Case("left out: would take about {} s; name it with --impl to measure it",
          "conv --layer n32c256h56w56-k256-3x3-p1 --dry-run --device cpu",
-         r"impl=direct\S+  \(not possible: left out: .*?name it with (?P<put>--impl)",
+         r"impl=direct\S+\s+\(not possible: left out: .*?name it with (?P<put>--impl)",
          {"--impl": "--impl direct"}, code=0),
     Case("one round cannot show a difference; use more --rounds or a larger --budget",
          f"conv --layer {LAYER} --rounds 1", r"use more (?P<put>--rounds)",
@@ -201,8 +208,8 @@ LINES = (
                      "max-batch --models conv:k64-3x3-p1", "advise conv:k64-3x3-p1")
     ),
     Case("--l2 cold", "run --models lenet --device cpu --l2 cold", r"(?P<drop>--l2) cold: only"),
-    Case("left out to fit the budget; raise --budget", "advise lenet --budget 1s",
-         r"raise (?P<put>--budget)", {"--budget": "--budget 1h"}, code=0),
+    Case("{}s would be enough", "advise lenet --budget 1s",
+         r"(?s).*(?P<put>--budget \d+s) would be enough", code=0),
     Case(" (see '{} --help')", "run --nope", r"see '(?P<run>cnnbench run --help)'"),
     Case(" (see '{} --help')", "shape conv --nope", r"see '(?P<run>cnnbench shape conv --help)'"),
     Case("(see 'cnnbench --help')", "nope", r"see '(?P<run>cnnbench --help)'"),
@@ -315,14 +322,29 @@ _MEASURING = ("run", "conv", "advise", "profile", "ab")
 _NETWORK = "pip fetches what is not installed"
 _DESCRIBED = "describes; names nothing to do"
 
+_TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
+    "(--wide)": Other(_TABLES, "what was left out is no fault"),
+    "only --filter and limits go with it": Other(("report",), "they are what may stay"),
+    "slower than --max-latency": Other(("run",), "what is slower stays slower"),
     "see 'cnnbench doctor'": Other((), "test_a_bad_figure_leads_to_doctor"),
     "rerun with 'cnnbench --debug'": Other((), "test_an_internal_error_is_shown_whole"),
     "(cnnbench run --modes …)": Other((), "test_modes_that_advice_names_can_be_run"),
     "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
-    "{} {}; install it with: pip install {}": Other((), "test_what_is_to_be_installed_is_declared"),
+    "plot needs {}; install it with: pip install": Other((), _NETWORK),
+    "which calls those that reach the network alone": Other(
+        ("cost",), "run in Python: tests/analysis/test_side_effects.py"
+    ),
+    "or use cnnbench.measure, which measures in": Other((), "a call in a program of the user's"),
+    "no --input given: {} assumed": Other(("cost", "run"), _DESCRIBED),
+    "repeat on a quiet machine, or with more --seconds": Other(
+        ("profile",), "how quiet a machine is cannot be commanded"
+    ),
+    "pictures need {}; install it with: pip install": Other(
+        (), "test_what_is_to_be_installed_is_declared"
+    ),
     "raise --timeout": Other(("conv", "selftest"), "the fake worker hangs for networks alone"),
     # What a table says about times: they are measured again, with another command line.
     "(--wait 10m)": Other(_MEASURING, "how quiet a machine is cannot be commanded"),

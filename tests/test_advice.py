@@ -72,7 +72,9 @@ def test_a_gain_whose_interval_includes_1_is_no_clear_difference() -> None:
     assert best(*records) == "eager"
     assert texts(Evidence(records), "stay") == []
     (text,) = texts(Evidence(records), "unclear")
-    assert text.startswith(f"{NO_GAIN['unclear']}: channels_last is 1.59x as fast")
+    assert text.startswith(
+        f"cannot tell today: {NO_GAIN['unclear']}: channels_last is 1.59x as fast"
+    )
     (text,) = texts(Evidence(records), "no_difference")
     assert text.endswith("no clear difference")
 
@@ -100,7 +102,7 @@ def test_one_round_has_no_interval_and_recommends_nothing() -> None:
 
     assert best(*records) == "eager"
     (text,) = texts(Evidence(records), "once")
-    assert text.startswith(f"{NO_GAIN['once']}: channels_last is 2.00x")
+    assert text.startswith(f"cannot tell today: {NO_GAIN['once']}: channels_last is 2.00x")
     assert texts(Evidence(records), "not_repeated")
 
 

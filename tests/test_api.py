@@ -151,7 +151,7 @@ PLAN: dict[str, object] = {
     "warm_up_seconds": 0.1, "warm_up_limit": 2.0, "seed": 7, "timeout": 60.0,
     "memory_limit": 1 << 30, "precision": 0.5, "budget": 3600.0, "warm_up_fewest": 1,
     "least_turns": 2, "memory_warm_calls": 1, "float64_macs": 10**9, "ceilings": True,
-    "l2": "cold", "cudnn_benchmark": True,
+    "l2": "cold", "cudnn_benchmark": True, "max_latency": 0.05,
 }  # fmt: skip
 ON_CUDA_ONLY = {"l2", "cudnn_benchmark"}
 
@@ -211,3 +211,20 @@ def test_several_optimizers_are_several_specs_and_inference_has_none(tmp_path) -
     assert [record.spec.workload.id for record in found.records] == [
         "lenet/inference-b1-3x32x32", "lenet/training-b1-3x32x32", "lenet/training-adam-b1-3x32x32",
     ]  # fmt: skip
+
+
+def own_loss(output, inputs):
+    return output.sum()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"phase": "training", "loss": own_loss}, r"^loss: .* write 'tests\.test_api:own_loss'"),
+        ({"phase": "training", "loss": lambda out: out}, r"write 'package\.module:function'"),
+        ({"input_factory": own_loss}, r"^input_factory: .*does not reach worker processes"),
+    ],
+)
+def test_what_workers_cannot_get_says_what_to_write(more, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        cnnbench.run("lenet", executor="fake", **more)

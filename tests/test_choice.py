@@ -45,6 +45,7 @@ def in_mode(mode: str, *milliseconds: float, status: str = "ok", ensemble: str =
         ((5, 5.1, 4.9), 1, "faster"),
         ((20, 20.1, 19.9), 1, "slower"),
         ((9, 10, 11), 1, "unclear"),
+        ((10, 10.01, 10), 1, "level"),
         ((5,), 1, "once"),
         ((8.0, 8.5, 9.0), 1, "faster"),
         # Two rounds, sixty ways: one degree of freedom at an error of 0.05/60.

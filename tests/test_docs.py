@@ -191,13 +191,29 @@ def test_kept_results_are_rendered_from_their_records(cnnbench_cli, run: Path, t
     assert (tmp_path / "report.csv").read_bytes() == (run / "report.csv").read_bytes()
 
 
-def test_the_readme_shows_a_kept_result_as_it_is() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf8")
-    shown = re.findall(r"<!-- (results/\S+) -->\n(.*?)\n<!-- end -->", readme, flags=re.DOTALL)
+README = (ROOT / "README.md").read_text(encoding="utf8")
+SHOWN = re.findall(
+    r"<!-- cnnbench (.+?) -->\n```text\n(.*?)\n```\n<!-- end -->", README, flags=re.DOTALL
+)
 
-    assert shown
-    for path, text in shown:
-        assert text == (ROOT / path).read_text(encoding="utf8").strip()
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        pytest.param(line, text, marks=pytest.mark.torch if line.startswith("cost") else ())
+        for line, text in SHOWN
+    ],
+    ids=[line for line, _ in SHOWN],
+)
+def test_the_readme_shows_what_its_commands_print(cnnbench_cli, line: str, text: str) -> None:
+    done = cnnbench_cli(*[str(ROOT / one) if "/" in one else one for one in shlex.split(line)])
+
+    assert done.exit_code == 0, done.output
+    assert done.stdout.rstrip("\n") == text
+
+
+def test_the_readme_shows_answers() -> None:
+    assert len(SHOWN) == 3
 
 
 def test_every_column_of_the_tidy_table_is_explained_in_its_order() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import cnnbench
-from cnnbench import inprocess, store
+from cnnbench import inprocess, machine, store
 from cnnbench.errors import UsageError
 from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.spec import OPTIMIZERS
@@ -273,7 +273,7 @@ def squared(output: torch.Tensor, inputs: object) -> torch.Tensor:
     ("loss", "said"),
     [
         (None, "cross entropy"),
-        ("mse", "MSE"),
+        ("mse", "MSE against random numbers"),
         (squared, "squared"),
         (lambda output: output.sum(), "<lambda>"),
     ],
@@ -338,6 +338,48 @@ def test_cost_takes_the_same_losses(module: nn.Module) -> None:
     assert len({*found}) == 1
 
 
+class Masked(nn.Module):
+    def forward(self, tokens: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return tokens * mask
+
+
+@pytest.mark.parametrize("call", [cnnbench.measure, cnnbench.cost])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"mask": torch.ones(2, 4)}, r"'mask' is an input of the module.*kwargs={'mask': \.\.\.}"),
+        ({"other": torch.ones(2)}, r"'other' is an input of the module"),
+        (
+            {"threads": 1},
+            r"takes no threads(; call torch|, because nothing is timed)",
+        ),
+        ({"batch": 2}, r"takes no batch; the inputs say"),
+        ({"kwarg": 2}, r"unknown .* 'kwarg'; did you mean kwargs"),
+        ({"timeout": 2}, r"timeout needs worker processes|no timeout, because nothing is timed"),
+    ],
+)
+def test_what_is_no_argument_says_what_to_write(call, more: dict[str, object], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        call(Masked(), torch.ones(2, 4), **more)
+
+
+@pytest.mark.parametrize("call", [cnnbench.measure, cnnbench.cost])
+def test_a_dict_that_is_not_taken_hints_at_keywords(call) -> None:
+    with pytest.raises(UsageError, match=r"kwargs=\.\.\. passes its entries by name"):
+        call(Masked(), {"tokens": torch.ones(2, 4), "mask": torch.ones(2, 4)})
+
+
+class TakesADict(nn.Module):
+    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        return batch["a"] + 1
+
+
+def test_a_dict_that_is_taken_is_one_input() -> None:
+    results = cnnbench.measure(TakesADict(), {"a": torch.ones(2, 4)}, **FAST)
+
+    assert [one.status for one in results.records] == ["ok"]
+
+
 def test_cost_takes_names_too() -> None:
     found = cnnbench.cost("lenet", phase="training")
 
@@ -364,3 +406,54 @@ def test_hooks_of_a_copy_work_on_the_copy() -> None:
 
     assert (record.status, record.cost.macs) == ("ok", 4 * 36 * 27)
     assert module.kept == []
+
+
+class Tires(nn.Module):
+    """Fails in bfloat16 once it has been called some times."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dtype is torch.bfloat16:
+            Tires.calls += 1
+            if Tires.calls > 9:
+                raise RuntimeError("late")
+        return x * 2
+
+
+def test_a_mode_that_fails_while_it_is_sampled_costs_its_own_row() -> None:
+    Tires.calls = 0
+
+    eager, narrow = cnnbench.measure(
+        Tires(), torch.randn(1, 3, 8, 8), modes="eager,bf16", **FAST
+    ).records
+
+    assert (eager.status, len(eager.runs)) == ("ok", 2)
+    assert narrow.failure.phase == "measure"
+    assert "late" in narrow.failure.message
+
+
+class Broken(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        torch._dynamo.graph_break()
+        return x + 1
+
+
+@pytest.mark.skipif(machine.compiler() is None, reason="needs a C++ compiler")
+def test_what_the_compiler_left_out_is_said_of_the_mode_that_it_happened_in() -> None:
+    given = torch.randn(1, 3, 4, 4)
+    (first,) = cnnbench.measure(Broken(), given, modes="compile", **FAST).records
+    (second,) = cnnbench.measure(nn.ReLU(), given, modes="compile", **FAST).records
+
+    assert any("1 graph break" in one for one in first.notes)
+    assert not any("graph break" in one for one in second.notes)
+
+
+def test_cost_by_name_is_that_of_the_command() -> None:
+    assert cnnbench.cost("lenet").name == "lenet"
+
+
+@pytest.mark.parametrize("name", ["threads", "timeout", "rounds"])
+def test_where_nothing_is_timed_nothing_about_timing_is_taken(name: str) -> None:
+    with pytest.raises(UsageError, match=f"cost: takes no {name}, because nothing is timed; drop"):
+        cnnbench.cost(nn.ReLU(), torch.ones(1), **{name: 1})

@@ -48,7 +48,7 @@ LIGHT = {
     "report": ["report", "run"],
     "report --format csv": ["report", "run", "--format", "csv"],
 }
-HEAVY = ("torch", "torchvision", "fvcore", "pandas", "numpy", "bokeh", "jinja2", "matplotlib")
+HEAVY = ("torch", "torchvision", "fvcore", "pandas", "numpy", "jinja2", "matplotlib")
 
 
 @pytest.mark.parametrize("words", LIGHT.values(), ids=LIGHT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,14 @@ def test_parts_go_by_model_mode_and_id(results: cnnbench.Results) -> None:
     record = results["resnet18", "channels_last"].record
     assert record.spec.workload.architecture == "resnet18"
     assert results[record.id].records == (record,)
+
+
+def test_a_place_is_a_part_too(results: cnnbench.Results) -> None:
+    assert results[0].record is results.records[0]
+    assert results[-1].record is results.records[-1]
+    assert results[1:3].records == results.records[1:3]
+    with pytest.raises(IndexError):
+        results[4]
 
 
 @pytest.mark.parametrize(
@@ -64,3 +73,43 @@ def test_elsewhere_it_says_nothing(results: cnnbench.Results, capsys) -> None:
     bar.close()
 
     assert capsys.readouterr() == ("", "")
+
+
+KEPT = Path(__file__).parents[1] / "results"
+
+
+@pytest.mark.parametrize("name", ["quick-cpu", "all-cpu"])
+def test_a_cell_shows_the_answers_and_stays_short(name: str) -> None:
+    results = cnnbench.load(KEPT / name)
+
+    text, html = repr(results), results._repr_html_()
+
+    assert len(text) < 3000
+    assert max(map(len, text.splitlines())) <= 80
+    assert "channels_last: faster in" in text
+    assert ("and 168 rows more" in text) is (name == "all-cpu")
+    assert html.startswith("<div><div>run 2026")
+    assert "<td>lenet</td>" in html or name == "all-cpu"
+    assert "<script" not in html
+    assert "channels_last: faster in" in html
+
+
+def test_names_are_escaped_in_a_cell(results: cnnbench.Results) -> None:
+    evil = Path("<script>alert(1)</script>")
+    named = replace(results, runs=tuple(
+        replace(one, manifest=replace(one.manifest, run=str(evil))) for one in results.runs
+    ))  # fmt: skip
+
+    assert "<script" not in named._repr_html_()
+
+
+def test_a_plot_is_a_figure_and_what_is_missing_is_said(results: cnnbench.Results) -> None:
+    pytest.importorskip("matplotlib")
+    kept = cnnbench.load(KEPT / "quick-cpu")
+
+    assert kept.plot().axes[0].get_title(loc="left")
+    assert kept.plot("modes").axes
+    with pytest.raises(UnknownName, match="did you mean accuracy"):
+        kept.plot("acuracy")
+    with pytest.raises(UsageError, match="nothing to show as 'accuracy'; there is: "):
+        results["lenet"].plot()

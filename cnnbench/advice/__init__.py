@@ -51,6 +51,11 @@ def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         text = "no advice: plain eager, which modes are compared with, could not be measured"
         return (AdviceFinding("no_baseline", "use", text),)
     took = f"{units.seconds(_latency(choice.best))} per call"
+    if choice.verdict == "alone" and evidence.untried:
+        # A budget is more easily raised than a compiler installed.
+        mode, why = max(evidence.untried.items(), key=lambda one: "--budget" in one[1])
+        text = f"cannot tell: {NO_GAIN['alone']} beside eager ({took}); {mode}: {why}"
+        return (AdviceFinding("alone", "use", text),)
     if choice.gain is None:
         return (AdviceFinding(*_stay(choice, took), "eager"),)
     checked = "" if choice.best.status == "ok" else "; its output could not be checked"
@@ -69,12 +74,12 @@ def _stay(choice: ModeChoice, took: str) -> tuple[str, str, str]:
     reason = NO_GAIN[choice.verdict]
     other = choice.foremost
     change = None if other is None else metrics.speedup(other, choice.baseline)
-    if other is None or change is None or choice.verdict not in _REMEDIES:
+    if other is None or change is None or not choice.undecided:
         return "stay", "use", f"stay with eager ({took}): {reason}"
     count = len(choice.tried)
     best = f"the fastest of {count} other modes, {mode_of(other)}," if count > 1 else mode_of(other)
     remedy = _REMEDIES[choice.verdict]
-    text = f"{reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
+    text = f"cannot tell today: {reason}: {best} is {_times(change)}, eager takes {took}; {remedy}"
     return choice.verdict, "use", text
 
 
@@ -213,8 +218,8 @@ def _accuracy_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if check.top1_agreement is not None:
         count = check.top1_pictures or best.spec.workload.batch
         text += (
-            f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of {count}"
-            f" sample{'' if count == 1 else 's'}"
+            f" (relative), top-1 agreement {units.percent(check.top1_agreement)} of"
+            f" {units.number(count, 'sample')}"
         )
     return (AdviceFinding("accuracy", "cost", text, mode_of(best)),)
 

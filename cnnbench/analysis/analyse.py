@@ -6,12 +6,14 @@ import contextlib
 import functools
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
 from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
-from cnnbench.analysis.copies import tensors_of
+from cnnbench.analysis.copies import modules_of, tensors_of
+from cnnbench.analysis.dynamic import ASSUMED, SCALAR
 from cnnbench.analysis.failures import WrongInput
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
 from cnnbench.analysis.modules import take_inventory
@@ -19,12 +21,11 @@ from cnnbench.analysis.passes import record
 from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
 from cnnbench.errors import Unsupported, UsageError
+from cnnbench.facts import BRANCH
 from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    import torch
 
     from cnnbench.analysis.modules import Inventory
     from cnnbench.analysis.passes import Arguments, Loss, Recording
@@ -269,21 +270,38 @@ def _assumptions(
     hooks: int,
     autocast: torch.dtype | None,
 ) -> tuple[str, ...]:
-    sentences = []
+    sentences = [*(_by_values(inference) if real else ())]
     if inference.assumed:
         names = ", ".join(sorted(inference.assumed))
-        if real:
-            sentences.append(f"results of {names} depend on values: counts hold for this input")
-        else:
-            sentences.append(
-                f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
-                "or False for every value that is read; macs is the static part"
-            )
+        sentences.append(
+            f"{names} depend on values: rows and memory assume one kept item per call, and 1 "
+            "or False for every value that is read; macs is the static part"
+        )
+    scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts.modules)
+    if scripted:
+        sentences.append("scripted: its layers cannot be separated")
     if frozen is not None:
         sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     if holders := packed.layers(parts.modules):
         sentences.append(f"params leaves out the packed weights of quantised layers ({holders})")
+    if late := _made_late(parts):
+        sentences.append(f"params leaves out {late} that the network makes when it is called")
+    elif scripted and not parts.parameters and layers.totals(inference.rows).macs:
+        sentences.append("params leaves out weights that are constants: the network is frozen")
     return (*sentences, *_left_out(hooks), *_not_known(passed, autocast))
+
+
+def _made_late(parts: Inventory) -> int:
+    """Elements of parameters that were not there when the inventory was taken."""
+    now = modules_of(parts.modules[0])
+    known = {id(one) for one in parts.parameters}
+    found = {
+        id(one): one.numel()
+        for module in now
+        for one in module._parameters.values()  # noqa: SLF001 - networks may override parameters()
+        if one is not None and id(one) not in known
+    }
+    return sum(found.values())
 
 
 def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ...]:
@@ -302,7 +320,18 @@ def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ..
     return tuple(sentences)
 
 
+def _by_values(inference: Recording) -> Iterator[str]:
+    """What real tensors decided, so that other values may give other counts."""
+    ran = {row.plan.name: row.plan.operator for row in inference.rows}
+    if SCALAR in ran:
+        yield BRANCH
+    names = sorted(ran[name] for name in ASSUMED.keys() & ran.keys())
+    if names:
+        yield f"results of {', '.join(names)} depend on values: counts hold for this input"
+
+
 def _left_out(hooks: int) -> tuple[str, ...]:
     """Functions reach whatever they like, so they are not called with tensors of a twin."""
-    said = f"{hooks} hooks of the module that are plain functions were not called"
+    plural = "" if hooks == 1 else "s"
+    said = f"{hooks} hook{plural} of the module, plain functions, were not called"
     return (said,) if hooks else ()

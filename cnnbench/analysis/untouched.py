@@ -39,9 +39,16 @@ def count_hooks(module: nn.Module, *, real: bool = False) -> int:
     modules = modules_of(module)
     hooks = [found[key] for found, key in _functions(modules)]
     if real and hooks:
-        own = {id(one) for child in modules for one in (child, *child.__dict__.values())}
+        own = {id(one) for child in modules for one in _held(child)}
         hooks = [hook for hook in hooks if not _keeps_to(hook, own)]
     return len(hooks)
+
+
+def _held(module: nn.Module) -> Iterator[Any]:
+    yield module
+    yield from module.__dict__.values()
+    for space in (module._parameters, module._buffers):  # noqa: SLF001
+        yield from space.values()
 
 
 def detach(twin: nn.Module, copies: Mapping[int, Any], *, real: bool = False) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 ENTRY_POINTS = "cnnbench.architectures"
+# The family of what a builder of the user's makes, which tells nothing of its input.
+USERS = "user"
 # The default input of a network from an unknown source.
 _DEFAULT_INPUT = (3, 224, 224)
 
@@ -98,7 +100,7 @@ def _as_architecture(name: str, target: Any, source: str) -> Architecture:
         raise UsageError(f"'{name}' is of type {kind}, not a function or class of networks")
     return Architecture(
         name=name,
-        family="user",
+        family=USERS,
         task="any",
         input=_DEFAULT_INPUT,
         build=target,

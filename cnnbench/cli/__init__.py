@@ -12,7 +12,9 @@ import traceback
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from cnnbench.cli import spelling
 from cnnbench.cli.output import say
 from cnnbench.cli.signals import heard
 from cnnbench.cli.streams import Streams
@@ -74,6 +76,16 @@ class Lazy(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Offer subcommands from the table, without importing any; options as click does."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=line)
+            for name, (_, line) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -176,7 +188,7 @@ _HELP = """Trustworthy CNN benchmarks on your own machine.
 \b
 Examples:
   cnnbench run                                  a quick look, on the best device
-  cnnbench run --models resnet50 --modes all    every sensible mode of one network
+  cnnbench run resnet50 --modes all             every sensible mode of one network
   cnnbench report results/RUN --pivot mode      one column per mode
 """
 
@@ -184,12 +196,15 @@ Examples:
 @click.command(
     cls=Lazy,
     help=_HELP,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": spelling.option,
+    },
     epilog="Exit codes: 0 fine, 1 regression, 2 bad input, 3 some specs failed, 4 inconclusive,"
     " 5 incomparable, 70 an internal error of cnnbench,"
     " 128+N interrupted by signal N (130 for Ctrl-C).",
 )
-@click.version_option(VERSION, prog_name="cnnbench")
+@click.version_option(VERSION, "-V", "--version", prog_name="cnnbench")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def main(debug: bool) -> None:
     """Run a subcommand."""

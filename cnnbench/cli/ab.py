@@ -150,6 +150,7 @@ def _measured(job: PairedJob, out: Path, progress: PairProgress) -> Comparison:
     try:
         return job.comparison(paired.run(job, out, progress))
     except KeyboardInterrupt:
+        progress.interrupted()
         done = progress.judged_so_far
         kept = f"; the verdicts are kept in {out}" if done else ""
         raise Interrupted(

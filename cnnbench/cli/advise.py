@@ -10,19 +10,23 @@ import click
 
 from cnnbench import store
 from cnnbench.advice import AdviceFinding, Evidence, advise
-from cnnbench.cli import measuring, options
-from cnnbench.cli.output import also, keep, say
+from cnnbench.cli import limits, measuring, options
+from cnnbench.cli.output import also, keep, paragraph, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.codec import encode
 from cnnbench.errors import SomeFailed, UsageError
 from cnnbench.plan import Plan
-from cnnbench.report import render, usability
+from cnnbench.report import usability
+from cnnbench.report.budget import fits, to_dict
+from cnnbench.report.conclusions import affordable
+from cnnbench.report.overview import overview
 from cnnbench.report.table import entries, summary
 from cnnbench.runner.advise import measure, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.budget import Budget
     from cnnbench.report.table import Entry
     from cnnbench.suite import Grid
 
@@ -42,15 +46,18 @@ Examples:
   cnnbench advise resnet50
   cnnbench advise mobilenet_v2 --device cpu --threads 4 --batch 8 --budget 5m
   cnnbench advise mynets:tiny --input 3x64x64 --phase training
+  cnnbench advise resnet18 --under 20ms --memory 200MB
   cnnbench advise lenet --json
 """
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.ONE_MODEL, several=False, without=("mode",))
+@options.grid(argument=options.ONE_MODEL, several=False, without=("mode",))
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
 @options.out()
 @options.wait
+@limits.within()
+@options.wide
 @options.as_json
 @options.quiet
 @options.executor
@@ -63,13 +70,14 @@ def command(
     as_json: bool,
     quiet: bool,
     who: str,
+    within: Budget,
 ) -> None:
     """Recommend the mode to run one model in on this machine, from measurements.
 
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
     whose output is wrong or loose is never recommended. If no mode is clearly faster than plain
-    eager, the advice says whether all are slower, the difference is not clear, or there was only
-    one round. A small budget reduces the rounds first, then the number of modes.
+    eager, the advice says whether all are slower, there is no gain worth a mode, or it cannot tell.
+    A small budget reduces the rounds first, then the number of modes.
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
@@ -83,21 +91,27 @@ def command(
         evidence = measure(job, untried, out, progress, name)
     findings = advise(evidence)
     rows = entries([store.read(out)])
-    text = json.dumps(_json(evidence, findings, out, rows), indent=1) + "\n"
+    data = _json(evidence, findings, out, rows)
+    if within:
+        data["within"] = [to_dict(fit) for fit in fits(rows, within)]
+    text = json.dumps(data, indent=1) + "\n"
     keep(text, out / "advice.json")
-    also(text if as_json else _words(findings, rows))
+    also(text if as_json else _words(findings, rows, within))
     say(f"kept in {out}: {store.RECORDS}, advice.json")
     if evidence.recommended is None:
         raise SomeFailed("plain eager could not be measured; see its row")
 
 
-def _words(findings: Sequence[AdviceFinding], rows: Sequence[Entry]) -> str:
+def _words(findings: Sequence[AdviceFinding], rows: Sequence[Entry], within: Budget) -> str:
     """The table of modes, then the findings under their titles."""
-    lines = [render(summary(rows), "table")]
+    table = summary(rows) if wide() else overview(rows, width=width(), said=False)
+    lines = [shown(table)]
     for kind, title in _TITLES.items():
         found = [_line(finding) for finding in findings if finding.kind == kind]
+        if kind == "use":
+            found += [one.text for one in affordable(rows, within)]
         if found:
-            lines += [title, *(f"  - {text}" for text in found), ""]
+            lines += [title, *(paragraph(f"  - {text}") for text in found), ""]
     return "\n".join(lines)
 
 

@@ -10,12 +10,11 @@ import click
 
 from cnnbench import metrics, store, units
 from cnnbench.cli import options
-from cnnbench.cli.output import say, write
+from cnnbench.cli.output import say, shown, write
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import baseline
 from cnnbench.inert import in_json
-from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
 from cnnbench.runner.source import source
@@ -129,6 +128,7 @@ def update(file: Path, run: Path, replace_all: bool) -> None:
 @command.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @options.as_json
+@options.wide
 @options.debug
 def show(file: Path, as_json: bool) -> None:
     """Show the content of a baseline file."""
@@ -136,7 +136,7 @@ def show(file: Path, as_json: bool) -> None:
     if as_json:
         write(in_json(json.dumps(encode(found), indent=1)) + "\n", None)
         return
-    write(render(_table(found), "table"), None)
+    write(shown(_table(found)), None)
 
 
 def _table(found: Baseline) -> Table:

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import gate
-from cnnbench.cli import measuring, options, stored, verdicts
-from cnnbench.cli.output import say
+from cnnbench.cli import completion, measuring, options, stored, verdicts
+from cnnbench.cli.output import say, write
 from cnnbench.cli.progress import PairProgress, Progress
-from cnnbench.errors import UsageError
+from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import thresholds
-from cnnbench.report import FORMATS
+from cnnbench.report import FORMATS, reasons
 from cnnbench.runner import checking
 from cnnbench.runner.checking import Listener
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.cli.options import View
     from cnnbench.cli.verdicts import Destinations
+    from cnnbench.gate import Comparison, Judgement, Threshold
 
 _EPILOG = """\b
 Examples:
@@ -41,7 +44,8 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path))
+@click.argument("run", metavar="[RUN]", required=False, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
 @click.option("--baseline", "against", required=True, type=click.Path(path_type=Path),
               metavar="FILE|DIR", help="A baseline file or a run.")  # fmt: skip
 @verdicts.thresholds
@@ -95,20 +99,59 @@ def command(
         (known,) = stored.read([run])
         found = checking.with_run(kept, run, gate.side_of(known))
     else:
-        found = checking.with_now(
-            kept, limits, _listener(quiet=quiet), timing=not structure_only, out=out,
-            executor=who, timeout=timeout, allowed=allowed,
-        )  # fmt: skip
+        heard = _Heard(limits, view, force=force, quiet=quiet)
+        with heard:
+            found = checking.with_now(
+                kept, limits, heard.listener, timing=not structure_only, out=out,
+                executor=who, timeout=timeout, allowed=allowed,
+            )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
     verdicts.show(judgement, view, to, "check")
     gate.conclude(judgement, strict=strict)
 
 
-def _listener(*, quiet: bool) -> Listener:
-    pairs = PairProgress(quiet=quiet)
-    return Listener(
-        say=pairs.say,
-        run=lambda total, path: measuring.interruptible(Progress(total=total, quiet=quiet), path),
-        pairs=pairs,
-        stored=lambda path: say(f"kept in {path}"),
-    )
+class _Heard:
+    """What a check has found so far: said as it goes, and shown if it is interrupted."""
+
+    def __init__(
+        self, limits: Sequence[Threshold], view: View, *, force: bool, quiet: bool
+    ) -> None:
+        self._limits = limits
+        self._view = view
+        self._force = force
+        self._pairs = PairProgress(quiet=quiet)
+        self._structure: Judgement | None = None
+        self.listener = Listener(
+            say=self._pairs.say,
+            structure=self._made_of,
+            run=lambda total, path: measuring.interruptible(
+                Progress(total=total, quiet=quiet), path
+            ),
+            pairs=self._pairs,
+            stored=lambda path: say(f"kept in {path}"),
+        )
+
+    def _made_of(self, found: Comparison) -> None:
+        self._structure = gate.judge(found, self._limits, force=self._force, timing=False)
+        self._pairs.say(f"structure of {reasons.counts(self._structure)}")
+
+    def __enter__(self) -> None:
+        """Begin to listen."""
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Show what is known, the exact part first, if the check does not come to its end.
+
+        Raises:
+            Interrupted: by the user.
+        """
+        if not isinstance(error, KeyboardInterrupt | Interrupted) or self._structure is None:
+            return
+        # Not into --output, and not as data: whoever reads those expects all of it.
+        told = verdicts.text([self._structure], "table")
+        if self._view.kind == "table":
+            write(told, None)
+        else:
+            say(told.rstrip("\n"))
+        self._pairs.interrupted()
+        if isinstance(error, KeyboardInterrupt):
+            raise Interrupted("interrupted; the table above is of the structure only") from None

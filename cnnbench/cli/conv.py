@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, store
+from cnnbench.cli import completion, measuring, options, ways
 from cnnbench.cli import lab as shown
-from cnnbench.cli import measuring, options, ways
 from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
@@ -39,7 +39,7 @@ Examples:
   cnnbench conv --layer n1c64h56w56-k64-3x3-p1 --impl im2col,winograd_f4 --substitutes all
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
-  cnnbench conv --from-model resnet18 --impl prepacked,im2col_nhwc --apply
+  cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
   cnnbench run --resume results/RUN
   cnnbench report results/RUN --lab
 
@@ -50,6 +50,7 @@ named is measured however long it takes.
 
 
 @click.command(epilog=_EPILOG)
+@click.argument("named", metavar="[MODEL]", required=False, shell_complete=completion.models)
 @click.option("--suite", "suites", type=Words(), default=(),
               help=f"Layers of suites: any of {', '.join(layers.names())}.  [default: smoke]",
 )  # fmt: skip
@@ -61,7 +62,8 @@ named is measured however long it takes.
     "--from-model",
     "model",
     metavar="MODEL",
-    help="Measure the convolutions of this network, each once.",
+    shell_complete=completion.models,
+    help="Measure the convolutions of this network, each once; the same as MODEL.",
 )
 @click.option("--impl", type=Words(), default=lab.ALL, show_default=True,
               help="Implementations of the same function: all, none, or names.")  # fmt: skip
@@ -81,6 +83,7 @@ named is measured however long it takes.
 @options.out()
 @options.wait
 @options.dry_run
+@options.wide
 @options.as_json
 @options.quiet
 @options.executor
@@ -89,6 +92,7 @@ def command(
     suites: tuple[str, ...],
     texts: tuple[str, ...],
     model: str | None,
+    named: str | None,
     impl: tuple[str, ...],
     substitutes: tuple[str, ...],
     dtype: tuple[str, ...],
@@ -112,16 +116,19 @@ def command(
     if listed:
         ways.show(as_json=as_json)
         return
+    if named is not None and model is not None:
+        raise UsageError(f"{named} is the model already; drop --from-model")
+    model = model or named
     if apply and model is None:
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
     chosen, problems = _layers(suites, texts, model)
-    named = tuple(dict.fromkeys(one.dtype for one in problems))
+    dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
         replace(grid, models=() if model is None else (model,)),
         chosen,
         impl,
         substitutes,
-        dtype or named or ("fp32",),
+        dtype or dtypes or ("fp32",),
     )
     found = lab.prepare(order, plan, who)
     if dry_run:

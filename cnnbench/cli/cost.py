@@ -14,7 +14,7 @@ from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
-from cnnbench.report import FOR_PEOPLE, FORMATS, cost, render
+from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.requests import ReportCost
 from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
@@ -52,13 +52,14 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.MODELS, several=False, without=_NOT_COUNTED)
+@options.grid(argument=options.MODELS, several=False, without=_NOT_COUNTED)
 @click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",
               help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
-@click.option("--sort", metavar="COLUMN", help="Sort layers or operators by a column.")
+@click.option("--sort", metavar="[-]COLUMN",
+              help="Sort layers or operators; numbers, and with - text, descending.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), help="Show only the first N rows.")
 @click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
 @click.option("--footer", is_flag=True, help="Close with the sizes that torchinfo prints.")
@@ -102,8 +103,8 @@ def command(
         view.write(_json(found, rows))
     else:
         table = _table(found, rows, depth, sort, top)
-        shown = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
-        view.write(render(cost.with_footer(shown, found) if footer else shown, view.kind))
+        table = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
+        view.show(cost.with_footer(table, found) if footer else table)
     if failed:
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import doctor
+from cnnbench import doctor, units
 from cnnbench.cli import options
+from cnnbench.cli.output import paragraph
 from cnnbench.codec import encode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
@@ -30,6 +31,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(as_json: bool, who: str) -> None:
     """Say what this machine offers, and what will spoil a measurement.
@@ -58,11 +60,11 @@ def command(as_json: bool, who: str) -> None:
         return
     measured = [("busy now", _busy(now)), ("a core beside a busy one", _beside(pair))]
     for title, value in [*_facts(environment), *measured]:
-        click.echo(f"{title:24} {_text(value)}")
+        click.echo(paragraph(f"{title:24} {_text(value)}"))
     click.echo()
     for finding in findings:
-        click.echo(f"! {finding.what}: {finding.fix}")
-    count = f"{len(findings)} finding{'s' if len(findings) > 1 else ''}"
+        click.echo(paragraph(f"! {finding.what}: {finding.fix}"))
+    count = units.number(len(findings), "finding")
     click.echo(count if findings else "nothing found that spoils measuring")
 
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import store
-from cnnbench.cli import options
+from cnnbench.cli import completion, options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
-from cnnbench.report import FORMATS, page, render
+from cnnbench.report import FORMATS, page
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -34,12 +34,26 @@ _PAGE = "html"
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--metric", default="latency", show_default=True, help="Metric to show.")
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path),
+                shell_complete=completion.runs)  # fmt: skip
+@click.option("--metric", default="latency", show_default=True, help="Metric to show.",
+              shell_complete=completion.metrics)  # fmt: skip
 @click.option(
-    "--model", "models", type=Words(), default="*", help="Names or globs.  [default: all]"
+    "--model",
+    "models",
+    type=Words(),
+    default="*",
+    shell_complete=completion.models,
+    help="Names or globs.  [default: all]",
 )
-@click.option("--mode", "modes", type=Words(), default="*", help="Modes or globs.  [default: all]")
+@click.option(
+    "--mode",
+    "modes",
+    type=Words(),
+    default="*",
+    shell_complete=completion.AXES["mode"],
+    help="Modes or globs.  [default: all]",
+)
 @click.option("--points", is_flag=True, help="Show one row per run instead of one per spec.")
 @options.plan_option("seed", default=0, help="Seed for the permutation test.")
 @options.view([*FORMATS, _PAGE])
@@ -80,8 +94,8 @@ def command(
     if view.kind == _PAGE:
         view.write(page.over_runs(found))
         return
-    every = points or view.kind in {"csv", "json"}
-    view.write(render((shown.points if every else shown.overview)(found), view.kind))
+    exact = view.kind in {"csv", "json"}
+    view.show(shown.points(found, exact=exact) if points or exact else shown.overview(found))
 
 
 def _runs(places: Iterable[Path]) -> list[Path]:

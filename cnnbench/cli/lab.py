@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import files, store
-from cnnbench.cli.output import keep
+from cnnbench.cli.output import keep, width
 from cnnbench.codec import decode, encode
 from cnnbench.conv.layers import Extraction
 from cnnbench.conv.network import changes, networks, outcomes
@@ -57,7 +57,7 @@ def text(runs: Sequence[StoredRun], kind: str) -> str:
     found = [(one, _outcomes(run, one)) for run in runs for one in found_networks(run)]
     if kind == "json":
         return lab.to_json(runs, [network.to_dict(*pair) for pair in found])
-    return lab.to_text(runs, kind, [table for pair in found for table in _tables(*pair)])
+    return lab.to_text(runs, kind, [table for pair in found for table in _tables(*pair)], width())
 
 
 def _outcomes(run: StoredRun, one: Network) -> tuple[NetworkOutcome, ...]:

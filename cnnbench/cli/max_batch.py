@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import axes
+from cnnbench import axes, units
 from cnnbench.cli import options, output
 from cnnbench.cli.parameters import Bytes
 from cnnbench.codec import encode
-from cnnbench.errors import SomeFailed, UsageError
-from cnnbench.report import FORMATS, render
+from cnnbench.errors import SomeFailed
+from cnnbench.report import FORMATS
 from cnnbench.report.table import Column, Table, column
 from cnnbench.runner import campaign, capacity
 from cnnbench.spec import Spec
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from cnnbench.axes import Axis
     from cnnbench.cli.options import View
     from cnnbench.plan import Plan
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.capacity import Capacity
     from cnnbench.suite import Grid
 
@@ -43,14 +44,14 @@ _ENDED = {
 
 _EPILOG = """\b
 Examples:
-  cnnbench max-batch --models resnet50
-  cnnbench max-batch --models resnet18,vgg16 --modes eager,amp --device cpu --limit 2G
-  cnnbench max-batch --models mobilenet_v2 --phase training --device cuda --up-to 1024
+  cnnbench max-batch resnet50
+  cnnbench max-batch resnet18 vgg16 --modes eager,amp --device cpu --limit 2G
+  cnnbench max-batch mobilenet_v2 --phase training --device cuda --up-to 1024
 """
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(modes="eager", without=("batch",))
+@options.grid(argument=options.MODELS, modes="eager", without=("batch",))
 @click.option(
     "--limit",
     type=Bytes(),
@@ -88,8 +89,6 @@ def command(
     the limit covers all memory that the worker allocates after its start; on CUDA, what torch's
     allocator gets.
     """
-    if not grid.models:
-        raise UsageError("no model given; use --models NAME,…")
     job = campaign.prepare(grid, plan, who)
 
     def say(text: str) -> None:
@@ -97,27 +96,34 @@ def command(
             output.say(text)
 
     found = list(capacity.find(job, limit, up_to, within / 100, say))
-    view.write(_json(found) if view.kind == "json" else render(_table(found), view.kind))
+    if view.kind == "json":
+        view.write(_json(found))
+    else:
+        view.show(_table(found, job))
     failed = [one for one in found if one.failed]
     if failed:
         raise SomeFailed(
-            f"{len(failed)} of {len(found)} searches ended for another reason than a lack of memory"
+            f"{len(failed)} of {units.number(len(found), 'search', 'searches')} ended for another"
+            " reason than a lack of memory"
         )
 
 
-def _table(found: Sequence[Capacity]) -> Table:
+def _table(found: Sequence[Capacity], job: Job) -> Table:
     specs = [Spec.parse(one.id) for one in found]
     told = [axis for axis in axes.shown() if axis.name != "batch" and _needed(axis, specs)]
     rows = [
         (*(axis.of(spec) for axis in told), *_figures(one))
         for spec, one in zip(specs, found, strict=True)
     ]
-    return Table((*map(column, told), *_COLUMNS), tuple(rows), notes=_notes(found))
+    assumed = dict.fromkeys(note for spec in specs for note in job.notes(spec))
+    return Table((*map(column, told), *_COLUMNS), tuple(rows), notes=(*_notes(found), *assumed))
 
 
 def _needed(axis: Axis, specs: Sequence[Spec]) -> bool:
-    """Whether a column is worth showing: not if every row has the default."""
-    return axis.default is None or any(axis.said(spec) for spec in specs)
+    """Whether a column is worth showing: not if every row has the default, or nothing."""
+    if axis.default is None:
+        return any(axis.of(spec) not in {None, ""} for spec in specs)
+    return any(axis.said(spec) for spec in specs)
 
 
 def _figures(one: Capacity) -> tuple[str | int | float | None, ...]:

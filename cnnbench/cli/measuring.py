@@ -40,15 +40,15 @@ def show_grid(job: Job, *, as_json: bool) -> None:
 def extent(job: Job) -> str:
     """The size of a job in a line."""
     specs = units.number(len(job.specs), "spec")
-    rough = f"very roughly {units.clock(job.total_seconds)} on a small machine"
+    rough = f"very roughly {units.duration(job.total_seconds)} on a small machine"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
         return f"{specs}, {most}{units.number(job.plan.rounds, 'round')}, {rough}"
-    budget = units.clock(job.plan.budget)
+    budget = units.duration(job.plan.budget)
     return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
-def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> None:
+def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> str:
     """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
 
     Args:
@@ -56,6 +56,9 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         who: measures.
         wait: seconds at most until it is quiet; ``None`` does not wait.
         quiet: say nothing.
+
+    Returns:
+        What is wrong with the machine; empty if nothing is.
     """
     # A CUDA device is fed by one thread.
     threads = max((one.threads if one.device.kind == "cpu" else 1 for one in specs), default=1)
@@ -65,6 +68,7 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         # Who has waited needs no advice to wait.
         advice = f"; {found.fix}" if wait is None else ""
         _say(f"{waited}{found.what}{advice}", quiet=quiet)
+    return "" if found is None else found.what
 
 
 def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
@@ -77,13 +81,13 @@ def _wait(who: Executor, threads: int, limit: float, *, quiet: bool) -> str:
     def is_quiet() -> bool:
         found = doctor.busy(who.core_use(), threads)
         if found is not None and not seen:
-            _say(f"waiting for quiet, {units.clock(limit)} at most: {found.what}", quiet=quiet)
+            _say(f"waiting for quiet, {units.duration(limit)} at most: {found.what}", quiet=quiet)
             seen.append(found.what)
         return found is None
 
     if until_quiet(limit, is_quiet):
         return ""
-    return f"not quiet within {units.clock(limit)}, starting anyway: "
+    return f"not quiet within {units.duration(limit)}, starting anyway: "
 
 
 def _say(text: str, *, quiet: bool) -> None:
@@ -92,8 +96,15 @@ def _say(text: str, *, quiet: bool) -> None:
 
 
 @contextmanager
-def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
+def interruptible(
+    progress: Progress, path: Path, resuming: str | None = None
+) -> Iterator[Progress]:
     """The progress of a run while it is measured into its directory; Ctrl-C says how to go on.
+
+    Args:
+        progress: to close in the end.
+        path: the directory.
+        resuming: with what options it is resumed already, a blank before each.
 
     Raises:
         Interrupted: by the user.
@@ -101,17 +112,17 @@ def interruptible(progress: Progress, path: Path) -> Iterator[Progress]:
     try:
         yield progress
     except KeyboardInterrupt:
-        raise Interrupted(f"interrupted{_continue(path)}") from None
+        raise Interrupted(f"interrupted{_continue(path, resuming)}") from None
     finally:
         progress.close()
 
 
-def _continue(path: Path) -> str:
+def _continue(path: Path, resuming: str | None) -> str:
     """How to go on with a run, if it has begun; from its file, so models may need permission."""
     if not (path / store.MANIFEST).exists():
         return ""
-    allow = trust.options(store.planned(path), path)
-    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{allow}"
+    options = trust.options(store.planned(path), path) if resuming is None else resuming
+    return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{options}"
 
 
 def refuse_failed(stored: StoredRun) -> None:
@@ -122,4 +133,5 @@ def refuse_failed(stored: StoredRun) -> None:
     """
     failed = [one for one in stored.records if one.status == "failed" and not one.refused]
     if failed:
-        raise SomeFailed(f"{len(failed)} of {len(stored.records)} specs failed; see their rows")
+        specs = units.number(len(stored.records), "spec")
+        raise SomeFailed(f"{len(failed)} of {specs} failed; see their rows")

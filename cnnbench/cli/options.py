@@ -7,8 +7,7 @@ A decorator attaches options and hands the command one typed value: ``grid`` a `
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +15,23 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, trust
-from cnnbench.cli.output import write
-from cnnbench.cli.parameters import Bytes, KeyValue, Parameter, Percent, Seconds
-from cnnbench.errors import UnknownName, UsageError
-from cnnbench.plan import Plan
+from cnnbench.cli import completion, formats
+from cnnbench.cli.bundle import bundle
+from cnnbench.cli.output import WIDE, shown, write
+from cnnbench.cli.parameters import KeyValue, Parameter, Seconds
+from cnnbench.cli.planning import plan as plan
+from cnnbench.cli.planning import plan_option as plan_option
+from cnnbench.errors import UsageError
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from cnnbench.asking import Asking
     from cnnbench.axes import Axis
+    from cnnbench.cli.bundle import Decorator
+    from cnnbench.report.table import Table
 
-    Command = Callable[..., Any]
-    Decorator = Callable[[Command], Command]
     # A text, nothing at all, or whatever the grid itself takes for usual.
     Usual = str | tuple[()] | None
 
@@ -52,27 +54,14 @@ def refuse_others(ctx: click.Context, beside: Collection[str], why: str) -> None
     for one in ctx.command.params:
         written = ctx.get_parameter_source(one.name or "") is ParameterSource.COMMANDLINE
         if written and one.name not in beside:
-            raise UsageError(f"{why}; drop {one.opts[0]}")
+            told = one.opts[0] if isinstance(one, click.Option) else _words(ctx, one)
+            raise UsageError(f"{why}; drop {told}")
 
 
-def bundle(
-    name: str, options: Mapping[str, Decorator], make: Callable[[dict[str, Any]], Any]
-) -> Decorator:
-    """A decorator that attaches options and hands the command one value made of theirs."""
-
-    def attach(command: Command) -> Command:
-        @wraps(command)
-        def call(*args: Any, **given: Any) -> Any:
-            own = {key: given.pop(key) for key in options}
-            return command(*args, **given, **{name: make(own)})
-
-        # The last decorator stands first in the help.
-        found: Command = call
-        for option in reversed([*options.values()]):
-            found = option(found)
-        return found
-
-    return attach
+def _words(ctx: click.Context, argument: click.Parameter) -> str:
+    """What was written for an argument, which has no name on the command line."""
+    given = ctx.params[argument.name or ""]
+    return " ".join(map(str, given)) if isinstance(given, tuple) else str(given)
 
 
 class AxisValues(Parameter):
@@ -107,11 +96,13 @@ def _option(axis: Axis, asking: Asking) -> str:
 def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorator:
     names = (asking.option,) if several else (_option(axis, asking), asking.argument)
     kind = AxisValues(asking, several=several)
+    offer = completion.AXES.get(axis.name)
     if asking.repeated:
         return click.option(*names, type=kind, multiple=True, help=asking.help, callback=_joined)
     return click.option(
-        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help
-    )
+        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help,
+        shell_complete=offer,
+    )  # fmt: skip
 
 
 def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
@@ -121,7 +112,8 @@ def names(key: str, metavar: str, *, required: bool = True) -> Decorator:
         del ctx, param
         return tuple(word for text in given for word in text.split(",") if word.strip())
 
-    return click.argument(key, metavar=metavar, nargs=-1, required=required, callback=split)
+    return click.argument(key, metavar=metavar, nargs=-1, required=required, callback=split,
+                          shell_complete=completion.models)  # fmt: skip
 
 
 _ARGUMENTS: Mapping[str, Decorator] = {
@@ -136,14 +128,44 @@ _ARGUMENTS: Mapping[str, Decorator] = {
         help="Input channels; the first layer is replaced if the builder has no such argument."),
 }  # fmt: skip
 
-# What stands where a model's option would: one model, or several.
-ONE_MODEL = click.argument("models", metavar="MODEL", callback=lambda *given: given[-1:])
-MODELS = names("models", "MODEL…")
+# How models may stand on a command line without an option: one, some, or none.
+ONE_MODEL, MODELS, ANY_MODELS = "MODEL", "MODEL…", "[MODEL…]"
+
+
+def _models(metavar: str, usual: str | None) -> dict[str, Decorator]:
+    """Models as arguments and as an option; ``_named`` takes what both were given.
+
+    The option has no default, because arguments are as good.
+    """
+    asking = axes.asking("model")
+    several = "…" in metavar
+    kind = AxisValues(asking, several=several)
+    default = f"  [default: {usual}]" if usual is not None else ""
+    option = asking.option if several else "--model"
+    return {
+        "named": names("named", metavar, required=False),
+        asking.argument: click.option(
+            option, asking.argument, type=kind, multiple=True, callback=_joined,
+            shell_complete=completion.models,
+            help=asking.help + default,
+        ),
+    }  # fmt: skip
+
+
+def _named(given: dict[str, Any]) -> tuple[str, ...]:
+    """The models that arguments and the option name, each once."""
+    return tuple(dict.fromkeys((*given.pop("named", ()), *(given.pop("models", None) or ()))))
+
+
+def models(metavar: str) -> Decorator:
+    """Names and patterns, for a command without a grid; it gets ``patterns``."""
+    return bundle("patterns", _models(metavar, None), _named)
 
 
 def grid(
     *,
-    models: str | Decorator | None = None,
+    models: str | None = None,
+    argument: str = "",
     modes: Usual = "eager",
     batches: Usual = "1",
     several: bool = True,
@@ -153,7 +175,8 @@ def grid(
     """An option per axis; the command gets a ``grid``.
 
     Args:
-        models: the default, ``None`` for none; or an argument instead of the option.
+        models: the default, ``None`` for none.
+        argument: how models stand on the command line without an option; empty if they do not.
         modes: the default; ``()`` for a grid without.
         batches: the default.
         several: options take lists; otherwise one value each.
@@ -161,16 +184,23 @@ def grid(
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}
+    own = {"models": models, "modes": modes, "batches": batches}
     for axis in axes.ordered():
         asking = axis.asking
         if asking is None or axis.name in without:
             continue
-        own = {"models": models, "modes": modes, "batches": batches}
         usual = own.get(asking.field, asking.usual)
-        options[asking.argument] = (
-            usual if callable(usual) else _axis(axis, asking, usual, several=several)
-        )
-    return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, _grid)
+        if asking.field == "models" and argument:
+            options |= _models(argument, models)
+        else:
+            options[asking.argument] = _axis(axis, asking, usual, several=several)
+
+    def make(given: dict[str, Any]) -> Grid:
+        if argument:
+            given["models"] = _named(given) or (() if models is None else (models,))
+        return _grid(given)
+
+    return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, make)
 
 
 def _grid(given: dict[str, Any]) -> Grid:
@@ -185,65 +215,6 @@ def _arguments(given: Mapping[str, Any]) -> dict[str, Any]:
             raise UsageError(f"--model-arg {name} is given twice; keep one")
     short = {"num_classes": given.get("classes"), "in_channels": given.get("in_channels")}
     return dict(pairs) | {name: value for name, value in short.items() if value is not None}
-
-
-# Field of a plan -> its option. A default comes from the plan that a command begins with.
-_PLAN: Mapping[str, Mapping[str, Any]] = {
-    "rounds": {
-        "type": click.IntRange(min=1),
-        "help": "Number of fresh starts of all workers; intervals need at least 2."},
-    "precision": {
-        "type": Percent(),
-        "help": "Stop once every latency and speed-up has a 95 % interval within ±PERCENT."},
-    "budget": {
-        "type": Seconds(),
-        "help": "Time for the whole run, e.g. 90s or 10m; the widest intervals get what is left."},
-    "slices": {"type": click.IntRange(min=1), "help": "Slices of each worker in a round."},
-    "seed": {"type": int, "help": "Seed for weights, inputs and turn order."},
-    "timeout": {
-        "type": Seconds(),
-        "help": "Time limit for one step of a worker, e.g. 90s or 10m."},
-    "l2": {
-        "type": click.Choice(["warm", "cold"]),
-        "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
-    "cudnn_benchmark": {
-        "is_flag": True, "help": "CUDA only: set torch.backends.cudnn.benchmark."},
-    "memory_limit": {
-        "type": Bytes(),
-        "help": "Memory limit of a CPU worker.  [default: 90 % of the free memory]"},
-}  # fmt: skip
-
-
-def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> Decorator:
-    """Options for fields of a plan; the command gets a ``plan``.
-
-    Args:
-        fields: names, in the order of the help.
-        base: the defaults.
-        bound: the default of rounds where a precision or a budget is given.
-    """
-    start = base or Plan()
-    options = {name: plan_option(name, start) for name in fields}
-
-    def make(given: dict[str, Any]) -> Plan:
-        asked = {name: one for name, one in given.items() if one is not None and one is not False}
-        if bound is not None and {"precision", "budget"} & asked.keys():
-            asked.setdefault("rounds", bound)
-        return replace(start, **asked)
-
-    return bundle("plan", options, make)
-
-
-def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
-    """The option of a single field; ``None`` if it is not given."""
-    value = getattr(base or Plan(), name)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
-    words = {**_PLAN[name], **more}
-    if "default" in words:
-        words["show_default"] = True
-    elif value is not None and value is not False:
-        words["help"] += f"  [default: {shown}]"
-    return click.option(f"--{name.replace('_', '-')}", **words)
 
 
 @dataclass(frozen=True)
@@ -266,6 +237,24 @@ class View:
         """
         write(text, self.output)
 
+    def show(self, table: Table) -> None:
+        """Print a table in the format, or write the file.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        write(shown(table, self.kind, self.output), self.output)
+
+
+def _keep_wide(ctx: click.Context, param: object, value: bool) -> None:
+    del param
+    ctx.meta[WIDE] = value
+
+
+# Read where lines are made; no command does.
+wide = click.option("--wide", is_flag=True, expose_value=False, callback=_keep_wide,
+                    help="Show every column and note, however long the lines become.")  # fmt: skip
+
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -286,20 +275,20 @@ def out(usual: str | None = "results/TIME-ID") -> Decorator:
                         help=f"Run directory.{default}")  # fmt: skip
 
 
-def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
+def view(kinds: Iterable[str], *, usual: str | None = "table", what: str = "format") -> Decorator:
     """``--format``, ``--output`` and, where there is JSON, ``--json``; the command gets a ``view``.
 
     Args:
-        formats: their names.
-        usual: the default; ``None`` makes the option required.
+        kinds: their names.
+        usual: the default where no file is named after another; ``None`` makes the option required.
         what: the word for them in an error message.
     """
-    known = tuple(formats)
-    # To click a default of None is a default.
-    when: dict[str, Any] = {"required": True} if usual is None else {"default": usual}
+    known = tuple(kinds)
+    default = f"  [default: by the suffix of -o, or {usual}]" if usual is not None else ""
     options: dict[str, Decorator] = {
-        "kind": click.option("--format", "kind", metavar="FORMAT", show_default=True,
-                             help=f"One of {', '.join(known)}.", **when),
+        "kind": click.option("--format", "kind", metavar="FORMAT", required=usual is None,
+                             shell_complete=completion.among(lambda: known),
+                             help=f"One of {', '.join(known)}.{default}"),
         "output": output(),
     }  # fmt: skip
     if "json" in known:
@@ -308,15 +297,15 @@ def view(formats: Iterable[str], *, usual: str | None = "table", what: str = "fo
         )
 
     def make(given: dict[str, Any]) -> View:
-        kind = "json" if given.get("as_json") else given["kind"]
-        source = click.get_current_context().get_parameter_source("kind")
-        if kind != given["kind"] and source is ParameterSource.COMMANDLINE:
-            raise UsageError(f"--json and --format {given['kind']} contradict each other; keep one")
-        if kind not in known:
-            raise UnknownName(what, kind, known)
+        asked = given["kind"]
+        if given.get("as_json"):
+            if asked not in {None, "json"}:
+                raise UsageError(f"--json and --format {asked} contradict each other; keep one")
+            asked = "json"
+        kind = formats.chosen(asked, usual, known, given["output"], what)
         return View(kind, given["output"])
 
-    return bundle("view", options, make)
+    return lambda command: bundle("view", options, make)(wide(command))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -352,4 +341,5 @@ debug = click.option(
 def runs(metavar: str = "DIR…") -> Decorator:
     """Directories of stored runs."""
     return click.argument("runs", metavar=metavar, nargs=-1, required=True,
+                          shell_complete=completion.runs,
                           type=click.Path(path_type=Path))  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,44 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from cnnbench.report.table import Table
+
 COLOUR = ("auto", "always", "never")
+
+
+# Where the flag --wide is kept while a command runs.
+WIDE = "cnnbench.wide"
+# The width of a line where it is not a terminal's own.
+_WIDTH = 80
+
+
+def wide() -> bool:
+    """Whether everything is to be shown, however long the lines become."""
+    context = click.get_current_context(silent=True)
+    return context is not None and bool(context.meta.get(WIDE))
+
+
+def width(output: Path | None = None) -> int | None:
+    """Characters in a line: the terminal's, or 80; ``None`` for any number with ``--wide``."""
+    if wide():
+        return None
+    terminal = output is None and sys.stdout.isatty()
+    return max(shutil.get_terminal_size().columns, 40) if terminal else _WIDTH
+
+
+def shown(table: Table, kind: str = "table", output: Path | None = None) -> str:
+    """A table in a format, as wide as lines may be."""
+    # Reports take a while to import; a help text needs none.
+    from cnnbench.report import render
+
+    return render(table, kind, width(output))
+
+
+def paragraph(text: str) -> str:
+    """A sentence in lines that end between words."""
+    from cnnbench.report.fitting import wrapped
+
+    return "\n".join(wrapped(text, width()))
 
 
 def write(text: str, output: Path | None, *, colour: bool = False) -> None:

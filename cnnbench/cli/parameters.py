@@ -129,6 +129,27 @@ class Bytes(Parameter):
         return int(match[1]) * self._UNITS[match[2]]
 
 
+class Quantity(Parameter):
+    """A figure with its unit, as the filter of a report reads it."""
+
+    def __init__(self, kind: str, name: str, example: str) -> None:
+        self._kind = kind
+        self._example = example
+        self.name = name
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read ``20ms`` or ``200MB``."""
+        if isinstance(value, float):
+            return value
+        # Reports take a while to import; a help text needs none.
+        from cnnbench.report.filter import quantity
+
+        found = quantity(str(value), self._kind)
+        if found is None or found <= 0:
+            return self.fail(f"'{value}' is no limit such as {self._example}", param, ctx)
+        return found
+
+
 class Seconds(Parameter):
     """A duration."""
 

@@ -11,7 +11,7 @@ import click
 
 from cnnbench import store, units
 from cnnbench.cli import measuring, options
-from cnnbench.cli.output import keep, say
+from cnnbench.cli.output import keep, say, shown
 from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
@@ -39,7 +39,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models=options.ONE_MODEL, several=False)
+@options.grid(argument=options.ONE_MODEL, several=False)
 @options.plan("seed", "timeout")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
               help="Number of steps that the profiler records.")  # fmt: skip
@@ -58,6 +58,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @options.wait
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(
     grid: Grid,
@@ -82,11 +83,11 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
-    measuring.before(job.specs, job.executor, wait, quiet=as_json)
+    busy = measuring.before(job.specs, job.executor, wait, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name
     passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)
-    found = profiling.profile(job, passes)
+    found = replace(profiling.profile(job, passes), busy=busy)
     files = _keep(found, folder)
     if as_json:
         click.echo(json.dumps(tables.to_json(found, depth, tables.roof_of(found)), indent=1))
@@ -101,10 +102,10 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
     layers = tables.layers(found, depth, top, tables.roof_of(found))
     # A compiled mode has none: the lines that say so stand without a table.
     layers = layers if layers.rows else replace(layers, columns=())
-    click.echo(render(layers, "table"))
+    click.echo(shown(layers))
     for table in (tables.operators(found, top), tables.kernels(found, top)):
         if table.rows:
-            click.echo(render(table, "table"))
+            click.echo(shown(table))
     if found.trace is not None and found.trace.memory_bytes:
         peak = units.size(found.trace.memory_peak_bytes)
         click.echo(f"memory: up to {peak} more during a step than before it")

@@ -18,6 +18,8 @@ from cnnbench.cli.output import say
 from cnnbench.inert import line
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
     from cnnbench.gate.rule import Decision
     from cnnbench.record import Record
@@ -52,6 +54,19 @@ class Progress:
         else:
             self._line(f"[{done}/{total}{left}] {line(what)}")
 
+    def first(self, records: Sequence[Record]) -> None:
+        """On a terminal, write a first answer in a line per workload; later rounds refine it."""
+        if self._quiet or not self._moving:
+            return
+        times: dict[str, list[str]] = {}
+        for record in records:
+            time_of, work = metrics.shown(record), record.spec.workload
+            if time_of is not None:
+                text = f"{record.spec.mode.text} {units.seconds(time_of.point)}"
+                times.setdefault(f"{work.model}, batch {work.batch}", []).append(text)
+        for name, some in times.items():
+            self._line(f"{line(name)}: {line(', '.join(some))} (first round)")
+
     def finished(self, record: Record) -> None:
         """Write one line per record, which stays."""
         self._done += 1
@@ -73,7 +88,7 @@ class Progress:
         if not done:
             return ""
         passed = time.monotonic() - self._began
-        return f", about {units.clock(passed / done * (total - done))} left"
+        return f", about {units.duration(passed / done * (total - done))} left"
 
     def _line(self, text: str, end: str = "\n") -> None:
         if self._moving:
@@ -98,6 +113,7 @@ class PairProgress:
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
         self.judged_so_far = 0
+        self._open: dict[str, Decision] = {}
 
     def pair(self, number: int, undecided: int, total: int) -> None:
         """Write a line where a round of pairs begins."""
@@ -106,10 +122,26 @@ class PairProgress:
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         """Write a line if a regression has to be confirmed."""
         if confirming and number == 1:
-            self.say(f"{comparison.name}: seems slower; measuring again to confirm")
+            seen = _seen(self._open[comparison.name])
+            self.say(f"{comparison.name}: seems slower, {seen}; measuring again to confirm")
+
+    def looked(self, comparison: PairedComparison, decision: Decision) -> None:
+        """Remember what is known of a comparison until it has a verdict, its first look at best."""
+        known = self._open.get(comparison.name)
+        if known is None or known.verdict is None:
+            self._open[comparison.name] = decision
+
+    def interrupted(self) -> None:
+        """Write a line, quiet or not, for each comparison that was measured and has no verdict."""
+        for name, known in self._open.items():
+            after = f"interrupted after {units.number(known.pairs, 'pair')}"
+            # A first look at a regression decides nothing by itself.
+            rest = "seems slower, not confirmed" if known.verdict else "no verdict"
+            say(f"cnnbench: {name}: {after}: {_seen(known)}, {rest}")
 
     def judged(self, outcome: PairedOutcome) -> None:
         """Write a line per verdict."""
+        self._open.pop(outcome.comparison.name, None)
         self.judged_so_far += 1
         found = outcome.decision
         self.say(f"{outcome.comparison.name}: {outcome.verdict} {_seen(found)}".rstrip())

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import axes, gate, store
-from cnnbench.cli import options, stored
-from cnnbench.cli.output import COLOUR, coloured, write
+from cnnbench.cli import completion, limits, options, stored
+from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
-from cnnbench.report import FOR_PEOPLE, FORMATS, PAGES, comparison, markdown, page, render, terminal
+from cnnbench.report import (
+    FOR_PEOPLE,
+    FORMATS,
+    PAGES,
+    answering,
+    comparison,
+    markdown,
+    page,
+    terminal,
+)
+from cnnbench.report.budget import fits
+from cnnbench.report.overview import opening
+from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling as curves
 from cnnbench.report.selection import Selection, explained, keep
@@ -25,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.cli.options import View
+    from cnnbench.report.budget import Budget
     from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
     from cnnbench.store import StoredRun
@@ -32,10 +44,13 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench report results/RUN
+  cnnbench report results/RUN --under 20ms --memory 200MB --top1 70
+  cnnbench report results/RUN --wide
   cnnbench report results/RUN --format html -o report.html
   cnnbench report results/RUN --format html --baseline results/OLD -o report.html
   cnnbench report results/RUN --format markdown -o table.md --pictures
   cnnbench report results/A results/B --format csv
+  cnnbench report results/RUN --format answers --under 20ms
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
   cnnbench report results/RUN --lab
@@ -47,25 +62,34 @@ A filter is a list of conditions, separated by spaces, which must all hold:
   device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
   latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
 = compares whole values, ~ searches in them, ! negates, a comma means "or",
-- stands for "not measured", quotation marks protect spaces.
+- stands for "not measured", quotation marks protect spaces; times need a unit.
+Columns go by their names and by their headings.
 """
 
-# Above so many rows a reader of Markdown needs parts.
-_MANY = 50
+
+# The format that holds no rows, but what follows from them.
+_ANSWERS = "answers"
 
 
 @click.command(epilog=_EPILOG)
 @options.runs()
-@options.view([*FORMATS, *PAGES])
-@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.")
+@options.view([*FORMATS, *PAGES, _ANSWERS])
+@limits.within()
+@click.option("--columns", type=Words(), default=(), help="Show these columns, in this order.",
+              shell_complete=completion.columns)  # fmt: skip
 @click.option("--sort", type=Words(), default=(), metavar="[-]COLUMN,…",
+              shell_complete=completion.sorting,
               help="Sort by columns; - means descending; missing values come last.")  # fmt: skip
 @click.option(
-    "--group-by", metavar="COLUMN", help="One section of the table per value of a column."
+    "--group-by",
+    metavar="COLUMN",
+    shell_complete=completion.columns,
+    help="One section of the table per value of a column.",
 )
 @click.option("--filter", "condition", default="", metavar="CONDITIONS",
               help="Show only matching rows; see below.")  # fmt: skip
 @click.option("--pivot", "field", metavar="FIELD",
+              shell_complete=completion.among(axes.pivots),
               help=f"One column per value of {', '.join(axes.pivots())}.")  # fmt: skip
 @click.option("--scaling", is_flag=True,
               help="Show throughput by batch and where it saturates; needs several batches.",
@@ -73,11 +97,16 @@ _MANY = 50
 @click.option("--lab", is_flag=True,
               help="Show runs of cnnbench conv: implementations, substitutes, advice.")  # fmt: skip
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
+              shell_complete=completion.runs,
               help="With --format html: also show changes against this older run.")  # fmt: skip
 @click.option("--pictures", is_flag=True,
               help="With --format markdown -o FILE: also write the plots of the page as SVG files.",
 )  # fmt: skip
-@click.option("--metric", help="Metric that --pivot shows.  [default: latency]")
+@click.option(
+    "--metric",
+    shell_complete=completion.metrics,
+    help="Metric that --pivot shows.  [default: latency]",
+)
 @click.option("--color", "colour", type=click.Choice(COLOUR), default="auto", show_default=True,
               help="Colour statuses and speed-ups in the terminal; auto honours NO_COLOR.",
 )  # fmt: skip
@@ -86,6 +115,7 @@ _MANY = 50
 def command(
     runs: tuple[Path, ...],
     view: View,
+    within: Budget,
     columns: tuple[str, ...],
     sort: tuple[str, ...],
     group_by: str | None,
@@ -100,8 +130,11 @@ def command(
 ) -> None:
     """Show stored runs, one or several together.
 
-    "table", "markdown" and "latex" are for people; "csv" and "json" have one tidy row per spec and
-    every metric with its unit; "html" is an offline page with tables and plots.
+    "table" and "markdown" begin with a row per network and what follows from the figures; --wide,
+    or the second part of Markdown, has every row. "latex" is for people too; "csv" and "json" have
+    one tidy row per spec and every metric with its unit; "answers" is JSON of what follows from the
+    figures; "html" is an offline page with tables and plots. --under, --memory and --top1 show what
+    fits, the best first, and what is left out.
     """
     selection = Selection(columns, sort, group_by, condition)
     if metric is not None and field is None:
@@ -110,30 +143,70 @@ def command(
         raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
     if pictures and (view.kind != "markdown" or view.output is None):
         raise UsageError("--pictures needs --format markdown -o FILE")
-    wide = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
-    _refuse_beside(selection, [name for name, asked in wide.items() if asked], view.kind)
+    shapes = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
+    _refuse_beside(selection, [name for name, asked in shapes.items() if asked], view.kind)
+    own = lab or scaling or field is not None
+    _refuse_shapes(view, selection, within, own=own)
     read = stored.read(runs)
     if lab:
         view.write(_lab(read, view.kind))
         return
     found = entries(read)
     kept = keep(found, condition)
-    if scaling or field is not None:
-        table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
-        table = explained(table, found, kept, condition)
+    drawn = kept if pictures else ()
+    if view.kind == _ANSWERS:
+        view.write(answering.render(kept, within))
+    elif not columns and not own and _opens(view, within):
+        tables = opening(found, selection, within, kind=view.kind, width=width(view.output))
+        _show(tables, read, view, colour, drawn)
     else:
-        table = _rows(found, selection, view.kind)
-    if view.kind in PAGES:
-        view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
-        return
+        if within:
+            found = kept = [one for fit in fits(kept, within) for one in fit.fitting]
+        if scaling or field is not None:
+            table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
+            table = explained(table, found, kept, condition)
+        else:
+            table = _rows(found, selection, view.kind)
+        if view.kind in PAGES:
+            view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
+        else:
+            _show([table], read, view, colour, drawn)
+
+
+def _opens(view: View, within: Budget) -> bool:
+    """Whether the answers come first: not where every row is asked for."""
+    return view.kind == "markdown" or (view.kind == "table" and (not wide() or bool(within)))
+
+
+def _refuse_shapes(view: View, selection: Selection, within: Budget, *, own: bool) -> None:
+    """Refuse options of rows where there are none; ``own``: a table with rows of its own."""
+    if view.kind == _ANSWERS and (own or selection != Selection(filter=selection.filter)):
+        raise UsageError("--format answers has no rows; only --filter and limits go with it")
+    if within and own:
+        raise UsageError(
+            "--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot"
+        )
+
+
+def _show(
+    tables: Sequence[Table],
+    runs: Sequence[StoredRun],
+    view: View,
+    colour: str,
+    drawn: Sequence[Entry] = (),
+) -> None:
+    """Write tables, with what must be known of whole runs beside the first; then pictures."""
+    first, *others = tables
     if view.kind in FOR_PEOPLE:
-        table = with_remarks(table, remarks(read))
+        first = with_remarks(first, remarks(runs))
     if view.kind == "table" and coloured(colour, view.output):
-        write(terminal.render(table, colour=True), view.output, colour=True)
+        lines = width(view.output)
+        texts = [terminal.render(one, colour=True, width=lines) for one in (first, *others)]
+        write("\n".join(texts), view.output, colour=True)
         return
-    text = render(table, view.kind)
-    if pictures and view.output is not None:
-        text += _pictures(kept, view.output)
+    text = "\n".join(shown(one, view.kind, view.output) for one in (first, *others))
+    if drawn and view.output is not None:
+        text += _pictures(drawn, view.output)
     view.write(text)
 
 
@@ -191,9 +264,9 @@ def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChang
 
 
 def _rows(found: Sequence[Entry], selection: Selection, kind: str) -> Table:
-    if selection.group_by is None and kind == "markdown" and len(found) > _MANY:
-        selection = replace(selection, group_by="family")
-    return rows_of(found, selection, people=kind in FOR_PEOPLE or kind in PAGES)
+    if kind in PAGES:
+        return measurements(found, selection)
+    return rows_of(found, selection, people=kind in FOR_PEOPLE)
 
 
 def _pivot(found: Sequence[Entry], field: str, metric: str) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,13 +11,14 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import store, trust
-from cnnbench.cli import measuring, options
-from cnnbench.cli.output import also, keep, say
+from cnnbench.cli import completion, limits, measuring, options
+from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
+from cnnbench.report.overview import opening
 from cnnbench.report.scaling import ending
-from cnnbench.report.table import entries, tidy
+from cnnbench.report.table import entries, summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
 
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.plan import Plan
-    from cnnbench.report.table import Entry
+    from cnnbench.report.budget import Budget
+    from cnnbench.report.table import Entry, Table
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 
@@ -33,16 +36,17 @@ _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
 _BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wait", "as_json",
-                  "quiet", "debug")  # fmt: skip
+                  "quiet", "seconds", "memory", "top1", "wide", "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
   cnnbench run
-  cnnbench run --models 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
-  cnnbench run --models all --device cuda --modes all --out results/all-cuda
-  cnnbench run --models all --budget 75m --device cpu
-  cnnbench run --models resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
-  cnnbench run --models mynets:tiny --model-arg width=32 --size 64
+  cnnbench run 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
+  cnnbench run all --device cuda --modes all --out results/all-cuda
+  cnnbench run all --budget 75m --device cpu
+  cnnbench run tag:mobile --max-latency 50ms --under 20ms --top1 70
+  cnnbench run resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
+  cnnbench run mynets:tiny --model-arg width=32 --size 64
   cnnbench run --resume results/all-cuda
 
 \b
@@ -52,16 +56,19 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is 
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models="quick", modes="eager,channels_last")
-@options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "l2", "cudnn_benchmark",
-              "memory_limit", bound=_MOST_ROUNDS)  # fmt: skip
+@options.grid(models="quick", argument=options.ANY_MODELS, modes="eager,channels_last")
+@options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
+              "cudnn_benchmark", "memory_limit", bound=_MOST_ROUNDS)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
+              shell_complete=completion.runs,
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
 @options.allow
 @options.wait
 @options.dry_run
+@limits.within()
+@options.wide
 @options.as_json
 @options.quiet
 @options.executor
@@ -81,6 +88,7 @@ def command(
     as_json: bool,
     quiet: bool,
     who: str,
+    within: Budget,
 ) -> None:
     """Measure models in modes: static cost, latency, memory, and whether the output is right.
 
@@ -108,7 +116,7 @@ def command(
         measuring.before(job.specs, job.executor, wait, quiet=quiet)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
-    _show(stored, as_json=as_json, new=new)
+    _show(stored, within, as_json=as_json, new=new)
 
 
 def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
@@ -127,6 +135,15 @@ class Resuming:
     timeout: float | None
     allowed: tuple[str, ...]
 
+    @property
+    def options(self) -> str:
+        """The same as words of the command line, a blank before each."""
+        budget = [] if self.budget is None else ["--budget", f"{self.budget:g}"]
+        timeout = [] if self.timeout is None else ["--timeout", f"{self.timeout:g}"]
+        allowed = [word for one in self.allowed for word in (trust.OPTION, one)]
+        words = [*["--retry-failed"] * self.retry_failed, *budget, *timeout, *allowed]
+        return "".join(f" {shlex.quote(word)}" for word in words)
+
 
 def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
@@ -138,20 +155,21 @@ def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
 
 
 def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
-    with measuring.interruptible(Progress(total=left, quiet=quiet), path) as progress:
+    progress = Progress(total=left, quiet=quiet)
+    with measuring.interruptible(progress, path, how.options):
         return campaign.resume(
             path, progress, retry_failed=how.retry_failed, budget=how.budget, timeout=how.timeout,
             allowed=how.allowed,
         )  # fmt: skip
 
 
-def _show(stored: StoredRun, *, as_json: bool, new: bool) -> None:
+def _show(stored: StoredRun, within: Budget, *, as_json: bool, new: bool) -> None:
     """Print the table; leave it in files too, unless nothing is new."""
     found = entries([stored])
     for problem in stored.problems:
         say(f"cnnbench: {problem}")
     paths = _write_reports(stored) if new else []
-    also(render(tidy(found), "json") if as_json else _ending(found, "table"))
+    also(render(tidy(found), "json") if as_json else _ending(found, "table", within))
     if new:
         say(f"kept in {stored.path}: {', '.join(paths)}")
     else:
@@ -167,5 +185,10 @@ def _write_reports(stored: StoredRun) -> list[str]:
     return [store.RECORDS, "report.csv", "report.md"]
 
 
-def _ending(found: Sequence[Entry], kind: str) -> str:
-    return "\n".join(render(table, kind) for table in ending(found))
+def _ending(found: Sequence[Entry], kind: str, within: Budget | None = None) -> str:
+    """The answers first; with --wide every row instead."""
+    if kind == "table" and wide() and not within:
+        tables: tuple[Table, ...] = (summary(found),)
+    else:
+        tables = opening(found, within=within, kind=kind, width=width())
+    return "\n".join(shown(table, kind) for table in (*tables, *ending(found)))

@@ -11,9 +11,8 @@ import click
 
 from cnnbench import machine, units
 from cnnbench.cli import options
-from cnnbench.cli.output import say
+from cnnbench.cli.output import paragraph, say, shown
 from cnnbench.errors import SomeFailed
-from cnnbench.report import render
 from cnnbench.report.table import FAKE, Column, Table
 from cnnbench.runner import selftest
 from cnnbench.runner.executor import executor
@@ -53,6 +52,7 @@ Exit code 3 means that a figure is out of bounds: do not trust this machine toda
 @options.threads
 @options.as_json
 @options.executor
+@options.wide
 @options.debug
 def command(
     quick: bool, rounds: int | None, plan: Plan, threads: int | None, as_json: bool, who: str
@@ -84,7 +84,7 @@ def _text(report: Report) -> str:
         for one in report.findings
     )
     captions = (FAKE,) if report.fake else ()
-    return f"{render(Table(_COLUMNS, rows, captions), 'table')}\n{_sentence(report)}\n"
+    return f"{shown(Table(_COLUMNS, rows, captions))}\n{paragraph(_sentence(report))}\n"
 
 
 def _sentence(report: Report) -> str:

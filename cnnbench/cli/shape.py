@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench.cli import options
+from cnnbench.cli.output import shown
 from cnnbench.cli.parameters import Numbers, Shape
 from cnnbench.conv import arithmetic
 from cnnbench.errors import UsageError
-from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ _KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, he
               help="Output channels; needed for parameters and MACs.")  # fmt: skip
 @_BIAS
 @options.as_json
+@options.wide
 def _conv(
     given: tuple[int, ...],
     kernel: int,
@@ -137,6 +138,7 @@ def _pool(
               help="Output features.")  # fmt: skip
 @_BIAS
 @options.as_json
+@options.wide
 def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
     """Calculate the parameters and MACs of a fully connected layer."""
     _layers((arithmetic.linear(features, out, bias=bias),), as_json=as_json)
@@ -154,6 +156,7 @@ def _linear(features: int, out: int, bias: bool, as_json: bool) -> None:
 )
 @_BIAS
 @options.as_json
+@options.wide
 def _bottleneck(
     given: tuple[int, ...], out: int, kernel: int, through: int, bias: bool, as_json: bool
 ) -> None:
@@ -174,6 +177,7 @@ def _bottleneck(
 )
 @_BIAS
 @options.as_json
+@options.wide
 def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json: bool) -> None:
     """Compare one large kernel with small ones of the same receptive field (VGG)."""
     found = arithmetic.stacked_small_kernels(
@@ -188,6 +192,7 @@ def _stack(given: tuple[int, ...], kernel: int, small: int, bias: bool, as_json:
 @_KERNEL
 @_BIAS
 @options.as_json
+@options.wide
 def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_json: bool) -> None:
     """Compare a convolution with depthwise plus 1x1 (MobileNet)."""
     found = arithmetic.separable(given[0], given[1:], out, kernel, bias=bias)
@@ -199,6 +204,7 @@ def _separable(given: tuple[int, ...], out: int, kernel: int, bias: bool, as_jso
 @_OUT
 @_BIAS
 @options.as_json
+@options.wide
 def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> None:
     """Compare a fully connected layer with a 1x1 convolution on the same map."""
     _comparison(arithmetic.fc_as_conv(given[0], given[1:], out, bias=bias), as_json=as_json)
@@ -210,6 +216,7 @@ def _fc_conv(given: tuple[int, ...], out: int, bias: bool, as_json: bool) -> Non
 @click.option("--hidden", type=Numbers(repeats=True), help="Widths of the hidden layers, in order.")
 @_BIAS
 @options.as_json
+@options.wide
 def _head(
     given: tuple[int, ...], classes: int, hidden: tuple[int, ...] | None, bias: bool, as_json: bool
 ) -> None:
@@ -246,7 +253,7 @@ def _layers(layers: tuple[FormulaCost, ...], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_facts(layer) for layer in layers], indent=1))
         return
-    click.echo(render(Table(_COLUMNS, tuple(map(_row, layers))), "table"), nl=False)
+    click.echo(shown(Table(_COLUMNS, tuple(map(_row, layers)))), nl=False)
 
 
 def _comparison(found: ShapeComparison, *, as_json: bool) -> None:
@@ -271,4 +278,4 @@ def _comparison(found: ShapeComparison, *, as_json: bool) -> None:
             f"params: a {found.params[0]}, b {found.params[1]}: {found.params_ratio:.3g} times",
         ),
     )
-    click.echo(render(table, "table"), nl=False)
+    click.echo(shown(table), nl=False)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli import options, output
-from cnnbench.cli.output import also, say, write
+from cnnbench.cli import output
+from cnnbench.cli.bundle import bundle
+from cnnbench.cli.output import also, say, shown, write
 from cnnbench.errors import StoreError
-from cnnbench.report import FOR_PEOPLE, comparison, github, junit, render
+from cnnbench.report import FOR_PEOPLE, comparison, github, junit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class Destinations:
 
 
 # The command gets them as one ``to``.
-destinations = options.bundle(
+destinations = bundle(
     "to",
     {
         "ci": click.option("--ci", type=click.Choice(CI),
@@ -78,7 +79,7 @@ def show(judgement: Judgement, view: View, to: Destinations, command: str) -> No
 def text(judgements: Sequence[Judgement], kind: str) -> str:
     """Judgements in a format: one row per spec for people, one per spec and metric for machines."""
     shape = comparison.summary if kind in FOR_PEOPLE else comparison.tidy
-    return render(shape(judgements), kind)
+    return shown(shape(judgements), kind)
 
 
 def _for_github(judgement: Judgement, command: str) -> None:

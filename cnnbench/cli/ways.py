@@ -8,23 +8,23 @@ from dataclasses import asdict
 import click
 
 from cnnbench import units
+from cnnbench.cli.output import shown
 from cnnbench.conv import catalogue
-from cnnbench.report import render
 from cnnbench.report.table import Column, Table
 
 _IMPLEMENTATIONS = (
     Column("name", "implementation"),
     Column("meaning", "what it does"),
     Column("layout", "works in"),
-    Column("kinds", "on"),
-    Column("dtypes", "dtypes"),
-    Column("source", "source"),
+    Column("kinds", "on", detail=1),
+    Column("dtypes", "dtypes", detail=2),
+    Column("source", "source", detail=3),
 )
 _SUBSTITUTES = (
     Column("name", "substitute"),
     Column("meaning", "what it is"),
-    Column("same", "same function"),
-    Column("source", "source"),
+    Column("same", "same function", detail=1),
+    Column("source", "source", detail=3),
 )
 
 
@@ -38,8 +38,8 @@ def show(*, as_json: bool) -> None:
         }
         click.echo(json.dumps(whole, indent=1))
         return
-    click.echo(render(_implementations(ways), "table"))
-    click.echo(render(_substitutes(others), "table"), nl=False)
+    click.echo(shown(_implementations(ways)))
+    click.echo(shown(_substitutes(others)), nl=False)
 
 
 def _implementations(ways: tuple[catalogue.ImplementationEntry, ...]) -> Table:

@@ -19,7 +19,7 @@ from cnnbench.gate import facets
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
-from cnnbench.metrics import METRICS, Metric
+from cnnbench.metrics import METRICS, Awake, Metric
 from cnnbench.record import Record
 from cnnbench.stats import Estimate, Shift
 
@@ -72,6 +72,8 @@ class Change:
         shift: what the interval is made of.
         drift: half-width in log time that the machine may have drifted between the two.
         disturbed: why an absolute time cannot be trusted.
+        awake: both without the waiting for a core, where that has spoilt one of them: people see
+            these, as in the tables of the runs, and the ratio of two sittings is theirs.
         outcome: of a comparison that was measured side by side just now: with its looks, CPU time
             and confirmation it knows more than the pairs do.
     """
@@ -85,7 +87,13 @@ class Change:
     shift: Shift | None = None
     drift: float = 0.0
     disturbed: str = ""
+    awake: tuple[Awake, Awake] | None = None
     outcome: PairedOutcome | None = None
+
+    @property
+    def shown(self) -> tuple[Estimate | None, Estimate | None]:
+        """Old and new as people see them."""
+        return (self.old, self.new) if self.awake is None else self.awake
 
 
 @dataclass(frozen=True)
@@ -264,16 +272,14 @@ def _change(metric: Metric, before: Record, after: Record, drift: float) -> Chan
         return None if old is None and new is None else Change(metric.name, old, new, "unknown")
     if not measured(metric) or min(old.point, new.point) <= 0:
         return _exact(metric, old, new)
+    awake = metrics.alike(before, after) if metric.name == "latency" else None
     if metric.name in _FOLLOWS and (speedups := metrics.log_speedups(before, after)):
-        return _paired(
-            metric.name, speedups, Change(metric.name, old, new, "paired"), before, after
-        )
-    shift = stats.shift(old, new)
+        known = Change(metric.name, old, new, "paired", awake=awake)
+        return _paired(metric.name, speedups, known, before, after)
+    shift = stats.shift(*(awake or (old, new)))
     ratio = _ratio(shift, shift.half(ALPHA))
-    # What leaves waiting out is not disturbed by it.
-    clocked = metric.name not in {"latency_awake", "cpu_time"}
-    disturbed = (_disturbed(before) or _disturbed(after)) if clocked else ""
-    return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed)
+    disturbed = _disturbed(metric, before, after, clocked=awake is None)
+    return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed, awake)
 
 
 def _exact(metric: Metric, old: Estimate, new: Estimate) -> Change:
@@ -303,7 +309,8 @@ def of_pairs(metric: str, pairs: Sequence[float], known: Change | None = None) -
     signed = tuple(_FOLLOWS[metric] * value for value in pairs)
     shift = stats.shift_of(signed)
     old, new = (known.old, known.new) if known is not None else (None, None)
-    return Change(metric, old, new, "paired", _ratio(shift, shift.half(ALPHA)), signed, shift)
+    ratio, awake = _ratio(shift, shift.half(ALPHA)), known.awake if known is not None else None
+    return Change(metric, old, new, "paired", ratio, signed, shift, awake=awake)
 
 
 def _paired(
@@ -318,9 +325,12 @@ def _paired(
     return of_pairs(metric, [value - work for value in pairs], known)
 
 
-def _disturbed(record: Record) -> str:
-    said = metrics.quality(record) or ""
-    return said if said.startswith("disturbed") else ""
+def _disturbed(metric: Metric, before: Record, after: Record, *, clocked: bool) -> str:
+    """Why a time cannot be trusted; what leaves waiting out is not disturbed by it."""
+    if metric.name in {"latency_awake", "cpu_time"}:
+        return ""
+    said = [(metrics.quality if clocked else metrics.robbed)(one) or "" for one in (before, after)]
+    return next((one for one in said if one.startswith("disturbed")), "")
 
 
 def _ratio(shift: Shift, half: float | None) -> Estimate:

@@ -39,12 +39,14 @@ class Point:
         created: UTC, ISO 8601.
         environment: fingerprint.
         estimate: of the metric.
+        seen: the same as people are shown it: without waiting for a core that has spoilt it.
     """
 
     run: str
     created: str
     environment: str
     estimate: Estimate
+    seen: Estimate
 
 
 @dataclass(frozen=True)
@@ -96,9 +98,9 @@ def series(
         for record in run.records:
             estimate = of(record) if keep(record.id) else None
             if estimate is not None:
-                point = Point(
-                    run.manifest.run, run.manifest.created, run.environment.fingerprint, estimate
-                )
+                seen = metrics.seen(metric, record) or estimate
+                name, when = run.manifest.run, run.manifest.created
+                point = Point(name, when, run.environment.fingerprint, estimate, seen)
                 found.setdefault(record.id, []).append(point)
     return [
         Series(spec, metric, tuple(points), tuple(_steps(points, seed)))
@@ -107,7 +109,7 @@ def series(
 
 
 def _steps(points: Sequence[Point], seed: int) -> list[StepChange]:
-    values = [one.estimate.point for one in points]
+    values = [one.seen.point for one in points]
     if len(values) < 2 * SMALLEST or min(values) <= 0:
         return []
     found = change_points([math.log(value) for value in values], seed)

@@ -151,4 +151,5 @@ def _estimates(outcome: PairedOutcome, metric: str) -> Change:
         for role in ROLES
     )
     of = metrics.metric(metric).of
-    return Change(metric, of(old), of(new), "unknown")
+    awake = metrics.alike(old, new) if metric == "latency" else None
+    return Change(metric, of(old), of(new), "unknown", awake=awake)

@@ -17,6 +17,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
     ERROR,
     Awake,
+    alike,
     break_even,
     cpu_time,
     faults,
@@ -29,6 +30,7 @@ from cnnbench.metrics.timing import (
     over,
     per_round,
     quality,
+    robbed,
     run_delay,
     run_seconds,
     savings,
@@ -44,10 +46,10 @@ from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
 __all__ = [
-    "ERROR", "METRICS", "Awake", "Metric", "binding", "break_even", "faults", "first_call",
+    "ERROR", "METRICS", "Awake", "Metric", "alike", "binding", "break_even", "faults", "first_call",
     "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality",
-    "roof", "run_seconds", "savings", "shown", "slice_seconds", "speedup", "spread", "steal",
-    "throughput", "waited", "work",
+    "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds", "speedup",
+    "spread", "steal", "throughput", "waited", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
@@ -371,3 +373,13 @@ def metric(name: str) -> Metric:
     if name not in table:
         raise UnknownName("metric", name, table)
     return table[name]
+
+
+def seen(name: str, record: Record) -> Estimate | None:
+    """A metric as people are shown it: latency and throughput without waiting that spoilt them."""
+    if name not in {"latency", "throughput"}:
+        return metric(name).of(record)
+    time = shown(record)
+    if time is None or name == "latency":
+        return time
+    return over(record.spec.workload.batch, time)

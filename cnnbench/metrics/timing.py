@@ -59,11 +59,24 @@ def shown(record: Record) -> Estimate | None:
 
     Where a row is disturbed by that and the waiting is known, it is taken out.
     """
-    time = latency(record)
-    awake = latency_awake(record) if waited(record) else None
-    if time is None or awake is None:
-        return time
-    return Awake(awake.point, awake.low, awake.high, awake.rounds)
+    awake = _awake(record) if waited(record) else None
+    return latency(record) if awake is None else awake
+
+
+def alike(before: Record, after: Record) -> tuple[Awake, Awake] | None:
+    """Both latencies without the waiting for a core, where that has spoilt one and both are known.
+
+    A latency by the clock beside one without waiting would compare two kinds of time.
+    """
+    if not (waited(before) or waited(after)):
+        return None
+    old, new = _awake(before), _awake(after)
+    return None if old is None or new is None else (old, new)
+
+
+def _awake(record: Record) -> Awake | None:
+    found = latency_awake(record)
+    return None if found is None else Awake(found.point, found.low, found.high, found.rounds)
 
 
 def waited(record: Record) -> bool:
@@ -190,16 +203,24 @@ def quality(record: Record) -> str | None:
     time = latency(record)
     if time is None:
         return None
-    delay, stolen, drift = run_delay(record), steal(record), machine_drift(record)
+    delay, drift = run_delay(record), machine_drift(record)
     if delay is not None and waited(record):
         return f"disturbed (no core {100 * delay.point:.0f} % of the time)"
-    if stolen is not None and stolen.point > _STOLEN:
-        return f"disturbed (the hypervisor took {100 * stolen.point:.0f} % of the machine)"
+    if stolen := robbed(record):
+        return stolen
     if time.margin is not None and time.margin > _NOISY:
         return f"noisy ({_width(time)})"
     if drift is not None and drift > _DRIFT:
         return f"noisy (the machine's speed changed by {100 * drift:.0f} % between rounds)"
     return "clean" if time.margin is not None else "clean (one round)"
+
+
+def robbed(record: Record) -> str:
+    """The word of a record that a hypervisor took too much of the machine from; empty otherwise."""
+    stolen = steal(record)
+    if stolen is None or stolen.point <= _STOLEN:
+        return ""
+    return f"disturbed (the hypervisor took {100 * stolen.point:.0f} % of the machine)"
 
 
 def _width(time: Estimate) -> str:

@@ -48,12 +48,17 @@ def _html(
 PAGES: dict[str, Callable[..., str]] = {"html": _html}
 
 
-def render(table: Table, name: str) -> str:
+def render(table: Table, name: str, width: int | None = None) -> str:
     """A table in a format.
+
+    Args:
+        table: what to show.
+        name: of the format.
+        width: of a line in plain text; ``None`` for any. Other formats take none.
 
     Raises:
         UnknownName: no such format.
     """
     if name not in FORMATS:
         raise UnknownName("format", name, FORMATS)
-    return FORMATS[name](table)
+    return terminal.render(table, width=width) if name == "table" else FORMATS[name](table)

@@ -5,6 +5,8 @@ Values only; ``conclusions`` puts them into sentences, a page draws them.
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
@@ -166,10 +168,12 @@ class BestMode:
     Attributes:
         entry: the best, as ``choice`` decides; plain eager where no other is clearly faster.
         choice: what that follows from.
+        entries: the workload in all its modes, by the id of their records.
     """
 
     entry: Entry
     choice: ModeChoice
+    entries: Mapping[str, Entry]
 
     @property
     def sure(self) -> bool:
@@ -207,4 +211,75 @@ def _best(group: Sequence[Entry]) -> BestMode | None:
     chosen = choose(entry.record for entry in table.values())
     if chosen is None or chosen.verdict == "alone":
         return None
-    return BestMode(table[chosen.best.id], chosen)
+    return BestMode(table[chosen.best.id], chosen, table)
+
+
+@dataclass(frozen=True)
+class ModeAnswer:
+    """Where one mode pays, over all workloads that were measured in it beside plain eager.
+
+    Attributes:
+        mode: its text.
+        pays: clearly faster, with an output that is fit.
+        costs: clearly slower.
+        level: tested without a gain: the difference is known to be small.
+        unclear: the interval allows a gain and a loss.
+        once: not repeated; one round shows no difference.
+        unfit: the output is loose or wrong, whatever the speed.
+        gain: the median speed-up of those that were repeated; ``None`` if none was.
+        error: the largest relative error of an output that was checked and is fit.
+    """
+
+    mode: str
+    pays: tuple[Entry, ...]
+    costs: tuple[Entry, ...]
+    level: tuple[Entry, ...]
+    unclear: tuple[Entry, ...]
+    once: tuple[Entry, ...]
+    unfit: tuple[Entry, ...]
+    gain: float | None
+    error: float | None
+
+    @property
+    def tried(self) -> int:
+        """The number of workloads."""
+        every = (self.pays, self.costs, self.level, self.unclear, self.once, self.unfit)
+        return sum(map(len, every))
+
+
+def by_mode(found: Iterable[Entry]) -> list[ModeAnswer]:
+    """An answer for every mode but plain eager, in the order of appearance."""
+    table: dict[str, dict[str, list[Entry]]] = {}
+    for best in best_modes(found):
+        for entry in best.entries.values():
+            how = _standing(entry, best.choice)
+            if how is not None:
+                table.setdefault(_mode(entry), {}).setdefault(how, []).append(entry)
+    return [_mode_answer(mode, standings) for mode, standings in table.items()]
+
+
+def _mode(entry: Entry) -> str:
+    return entry.record.spec.mode.text
+
+
+def _standing(entry: Entry, choice: ModeChoice) -> str | None:
+    """How it compares with plain eager; ``None`` if it does not."""
+    record = entry.record
+    if record is choice.baseline or record.status == "failed":
+        return None
+    how = choice.standing(record)
+    return None if how == "apart" else how if eligible(record) else "unfit"
+
+
+_STANDINGS = ("faster", "slower", "level", "unclear", "once", "unfit")
+
+
+def _mode_answer(mode: str, of: Mapping[str, Sequence[Entry]]) -> ModeAnswer:
+    pays, costs, level, unclear, once, unfit = (tuple(of.get(name, ())) for name in _STANDINGS)
+    repeated = (*pays, *costs, *level, *unclear)
+    gains = [entry.speedup.point for entry in repeated if entry.speedup is not None]
+    checks = [one.record.check for one in (*repeated, *once) if one.record.status == "ok"]
+    errors = [one.error for one in checks if one is not None and one.error is not None]
+    gain = statistics.median(gains) if gains else None
+    error = max(errors, default=None)
+    return ModeAnswer(mode, pays, costs, level, unclear, once, unfit, gain, error)

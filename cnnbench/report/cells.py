@@ -37,6 +37,13 @@ class Marked(float):
     """A number without an interval that is the point of an awake latency."""
 
 
+def point(value: Estimate | None) -> float | None:
+    """The number without its interval; that of an awake latency keeps its mark."""
+    if value is None:
+        return None
+    return Marked(value.point) if isinstance(value, Awake) else value.point
+
+
 def text(column: Column, value: Value | Estimate) -> str:
     """A value as people read it; an interval stands behind its number."""
     if value is None:

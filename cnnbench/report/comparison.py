@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.gate.facets import FACETS
-from cnnbench.report import reasons
+from cnnbench.report import cells, reasons
 from cnnbench.report.page import context
 from cnnbench.report.table import Column, Table
 
@@ -140,12 +140,13 @@ def summary(judgements: Sequence[Judgement]) -> Table:
 def _summary_cells(judged: Judged) -> list[Any]:
     row = judged.row
     time = row.change("latency")
+    was, now = time.shown if time is not None else (None, None)
     ratios = [_ratio(row.change(name)) for name in _SHOWN]
     return [
         row.name,
         judged.verdict,
-        time.old.point if time is not None and time.old is not None else None,
-        time.new.point if time is not None and time.new is not None else None,
+        cells.point(was),
+        cells.point(now),
         *ratios,
         _structure(judged),
         *_effort(time),

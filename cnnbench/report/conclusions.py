@@ -11,12 +11,13 @@ from cnnbench import doctor, metrics, units
 from cnnbench.choice import NO_GAIN
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, usability
+from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from cnnbench.record import Record
-    from cnnbench.report.answers import BestMode, Candidate
+    from cnnbench.report.answers import BestMode, Candidate, ModeAnswer
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
@@ -36,48 +37,136 @@ class Sentence:
 
 # Up to this number, each workload gets a sentence; more are counted, and a table lists them.
 _FEW = 6
+# Names in one sentence; more are counted.
+_NAMED = 4
 
 
-def conclusions(found: Sequence[Entry]) -> list[Sentence]:
-    """All sentences about the entries, the answers first."""
+def conclusions(found: Sequence[Entry], budget: Budget | None = None) -> list[Sentence]:
+    """All sentences about the entries, the answers first.
+
+    Args:
+        found: what was measured.
+        budget: what a reader can afford, which is answered first.
+    """
     return [
         *_fake(found),
         *_extent(found),
+        *affordable(found, budget),
         *_fastest(found),
         *_modes(found),
-        *_failures(found),
-        *_wrong(found),
-        *_usability(found),
-        *_awake(found),
+        *by_mode(found),
+        *_trust(found),
         *_environments(found),
     ]
 
 
+def brief(found: Sequence[Entry], budget: Budget | None = None) -> list[Sentence]:
+    """What stands under a table that has a row per workload: a mode's answer, not a workload's."""
+    modes = list(by_mode(found))
+    if budget:
+        # Who asks for one network is not told about the modes of all.
+        return [*affordable(found, budget), *_trust(found)]
+    return [*(modes or _modes(found)), *_fastest(found), *_trust(found)]
+
+
+def _trust(found: Sequence[Entry]) -> Iterable[Sentence]:
+    """How far the numbers can be relied on."""
+    yield from (*_failures(found), *_wrong(found), *_usability(found), *_awake(found))
+
+
+def affordable(found: Sequence[Entry], budget: Budget | None) -> Iterable[Sentence]:
+    """What fits a budget, what is nearly as good, and what is left out."""
+    if budget:
+        some = fits(found, budget)
+        for fit in some:
+            yield from _fit(fit, f" ({fit.setting})" if len(some) > 1 else "")
+
+
+def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
+    asked = f"{fit.budget.text[:1].upper()}{fit.budget.text[1:]}"
+    if fit.best is None:
+        nearest = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}"
+        yield Sentence(f"{asked}: nothing that was reliably measured fits{nearest}{where}.", "warn")
+    else:
+        word = "the fastest" if answers.accuracy(fit.best) is None else "the most accurate"
+        of = (
+            f"{word} of {len(fit.fitting)} that fit"
+            if len(fit.fitting) > 1
+            else "the only one that fits"
+        )
+        yield Sentence(f"{asked}: {_costing(fit.best)} is {of}{_edge(fit)}{where}.", "good")
+    others = [entry for entry in fit.front if entry is not fit.best]
+    if others:
+        yield Sentence(f"Faster, but less accurate: {_listed(list(map(_costing, others)))}.")
+    if fit.rival is not None:
+        one, why = fit.rival
+        yield Sentence(f"{_costing(one)} would be better, but is {_DOUBTED[why]}.", "warn")
+    if fit.left_out:
+        counts = ", ".join(f"{why} ({len(some)})" for why, some in fit.left_out.items())
+        yield Sentence(f"Left out although their known figures fit: {counts}.")
+
+
+_DOUBTED = {"disturbed": "disturbed", "one round only": "from one round only"}
+
+
+def _edge(fit: Fit) -> str:
+    """Where the interval of the best crosses the limit."""
+    time, limit = None if fit.best is None else fit.best.latency, fit.budget.seconds
+    if time is None or limit is None or time.high is None or time.high <= limit:
+        return ""
+    return f", though its interval reaches {units.seconds(time.high)}"
+
+
+def _listed(names: list[str]) -> str:
+    """The first of a list, and how many more there are."""
+    more = len(names) - _NAMED
+    return "; ".join([*names[:_NAMED], *([f"and {more} more"] if more > 0 else [])])
+
+
+def _costing(entry: Entry) -> str:
+    """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
+    spec, top1, peak = entry.record.spec, answers.accuracy(entry), memory(entry)
+    figures = [
+        None if top1 is None else f"{units.significant(top1)} %",
+        None if entry.latency is None else units.seconds(entry.latency.point),
+        None if peak is None else units.size(peak),
+    ]
+    name = f"{units.readable(spec.workload.model)} in {spec.mode.text}"
+    return f"{name} ({', '.join(filter(None, figures))})"
+
+
 def _fake(found: Sequence[Entry]) -> Iterable[Sentence]:
     if any(entry.environment.hard.get("fake") for entry in found):
-        yield Sentence("The fake executor was used: every number on this page is made up.", "bad")
+        yield Sentence("The fake executor was used: every number here is made up.", "bad")
 
 
 def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
-    models = {(work.model, work.is_layer) for one in found if (work := one.record.spec.workload)}
-    lab = sum(layer for _, layer in models)
-    counted = [(len(models) - lab, "network"), (lab, "convolution")]
-    what = " and ".join(units.number(count, noun) for count, noun in counted if count)
     modes = {entry.record.spec.mode.text for entry in found}
-    measured = sum(1 for entry in found if entry.record.failure is None)
+    fine = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
-        f"{what} in {units.number(len(modes), 'mode')}:"
-        f" {units.number(len(found), 'spec')}, {measured} of them measured."
+        f"{measured(found)} in {units.number(len(modes), 'mode')}:"
+        f" {units.number(len(found), 'spec')}, {fine} of them measured."
     )
 
 
+def measured(found: Sequence[Entry]) -> str:
+    """How many networks and convolutions there are."""
+    models = {(work.model, work.is_layer) for one in found if (work := one.record.spec.workload)}
+    lab = sum(layer for _, layer in models)
+    counted = [(len(models) - lab, "network"), (lab, "convolution")]
+    return " and ".join(units.number(count, noun) for count, noun in counted if count)
+
+
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
-    for where, some in answers.candidates(found).items():
+    # What a measurement leaves in doubt is recommended nowhere.
+    sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
+    table = answers.candidates(sure)
+    for where, some in table.items():
         if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:
-            yield _candidate(where, some)
+            yield _candidate(f" ({where})" if len(table) > 1 else "", some)
 
 
 def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
@@ -85,10 +174,10 @@ def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
     fast = answers.fastest_within(some)
     if fast.entry is best.entry:
         text = f"{_named(best)} is the most accurate, and no faster one comes within"
-        return Sentence(f"{text} {answers.WITHIN:g} point of its top-1 ({where}).", "good")
+        return Sentence(f"{text} {answers.WITHIN:g} point of its top-1{where}.", "good")
     return Sentence(
         f"Fastest within {answers.WITHIN:g} point of the best top-1: {_named(fast)}; the most"
-        f" accurate is {_named(best)} ({where}).",
+        f" accurate is {_named(best)}{where}.",
         "good",
     )
 
@@ -120,6 +209,36 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
     for verdict, text in NO_GAIN.items():
         if verdicts[verdict]:
             yield Sentence(f"In {verdicts[verdict]} of {len(best)} workloads {text}.")
+
+
+def by_mode(found: Sequence[Entry]) -> Iterable[Sentence]:
+    """A sentence per mode, where there are several workloads: where it pays, and what is open."""
+    if len(answers.best_modes(found)) > 1:
+        yield from map(_mode_answer, answers.by_mode(found))
+
+
+def _mode_answer(one: ModeAnswer) -> Sentence:
+    total = units.number(one.tried, "workload")
+    known = {"faster": one.pays, "slower": one.costs, "no gain": one.level}
+    open_ = {"no clear difference": one.unclear, "not repeated": one.once}
+    text = f"{', '.join(_counts(known)) or 'nothing is known'} of {total}"
+    if one.gain is not None:
+        text += f", {units.ratio(one.gain)} in the median{' of those repeated' * bool(one.once)}"
+    rest = [f"cannot tell: {', '.join(unknown)}"] if (unknown := _counts(open_)) else []
+    rest += [f"output wrong or loose in {len(one.unfit)}"] if one.unfit else []
+    if one.error is not None:
+        rest.append(f"outputs {_within(one.error)}")
+    mark = "good" if len(one.pays) == one.tried else ""
+    return Sentence(f"{one.mode}: {'; '.join([text, *rest])}.", mark)
+
+
+def _within(error: float) -> str:
+    """The largest relative error of some outputs."""
+    return f"within {units.scientific(error)}" if error else "equal"
+
+
+def _counts(of: Mapping[str, Sequence[Entry]]) -> list[str]:
+    return [f"{word} in {len(some)}" for word, some in of.items() if some]
 
 
 def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
@@ -184,11 +303,12 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
             )
 
 
-_USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
+# What a run is good for -> how a reader should take it.
+USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
 
 
 def _usability(found: Sequence[Entry]) -> Iterable[Sentence]:
-    marks = [_USABILITY[one.use] for one in usability.by_run(found).values()]
+    marks = [USABILITY[one.use] for one in usability.by_run(found).values()]
     for line, mark in zip(usability.lines(found), marks, strict=True):
         yield Sentence(f"{line[:1].upper()}{line[1:]}.", mark)
 
@@ -197,7 +317,8 @@ def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
     disturbed = sum((entry.quality or "").startswith("disturbed") for entry in found)
     if disturbed:
         total = sum(bool(entry.quality) for entry in found)
-        text = f"{disturbed} of {total} measurements were disturbed"
+        verb = "was" if disturbed == 1 else "were"
+        text = f"{disturbed} of {total} measurements {verb} disturbed"
         yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
 
 
@@ -205,7 +326,7 @@ def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
     """What became of the times of disturbed measurements."""
     awake = sum(isinstance(entry.latency, Awake) for entry in found)
     if not awake:
-        return "their times are too long"
+        return "their times are too long" if disturbed > 1 else "its time is too long"
     left = disturbed - awake
     rest = f"; the times of the other {left} are too long" if left else ""
     return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"

@@ -22,6 +22,7 @@ from cnnbench.costs import (
     adding_up,
 )
 from cnnbench.errors import UnknownName
+from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import Column, Table
 from cnnbench.spec import Mode
 
@@ -56,20 +57,23 @@ class _OperatorSum:
 
 _TOTALS: Columns[CostTotals] = (
     (Column("name", "model"), lambda one: one.name),
-    (Column("phase", "phase"), lambda one: one.phase),
+    (Column("phase", "phase", detail=1), lambda one: one.phase),
     (Column("mode", "mode"), lambda one: _unusual(one)),
-    (Column("batch", "batch", "whole"), lambda one: one.batch),
-    (Column("input", "input"), lambda one: one.input),
+    (Column("batch", "batch", "whole", detail=1), lambda one: one.batch),
+    (Column("input", "input", detail=1), lambda one: one.input),
     (Column("depth", "depth", "whole"), lambda one: one.depth),
     (Column("params", "params", "count"), lambda one: one.params),
-    (Column("trainable_params", "trainable", "count"), lambda one: one.trainable_params),
-    (Column("buffers", "buffers", "count"), lambda one: one.buffers),
+    (Column("trainable_params", "trainable", "count", detail=2), lambda one: one.trainable_params),
+    (Column("buffers", "buffers", "count", detail=3), lambda one: one.buffers),
     (Column("macs", "MACs", "count"), lambda one: one.macs),
-    (Column("flops", "FLOPs", "count"), lambda one: one.inference.flops),
-    (Column("mult_adds", "mult-adds", "count"), lambda one: one.inference.mult_adds),
-    (Column("forward_macs", "forward MACs", "count"), lambda one: one.forward_macs),
+    (Column("flops", "FLOPs", "count", detail=2), lambda one: one.inference.flops),
+    (Column("mult_adds", "mult-adds", "count", detail=2), lambda one: one.inference.mult_adds),
+    (Column("forward_macs", "forward MACs", "count", detail=1), lambda one: one.forward_macs),
     (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
-    (Column("activation_peak_bytes", "activations", "bytes"), lambda one: one.memory.activations),
+    (
+        Column("activation_peak_bytes", "activations", "bytes", detail=2),
+        lambda one: one.memory.activations,
+    ),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
     (Column("uncounted", "uncounted"), lambda one: one.uncounted),
     (Column("top1", "top-1 %", "number"), lambda one: published(one.name)["top1"]),
@@ -80,21 +84,22 @@ _TOTALS: Columns[CostTotals] = (
 _LAYERS: Columns[_LayerShare] = (
     (Column("name", "layer"), lambda one: one.row.name),
     (Column("type", "type"), lambda one: one.row.type),
-    (Column("depth", "depth", "whole"), lambda one: one.row.depth),
+    (Column("depth", "depth", "whole", detail=2), lambda one: one.row.depth),
     (Column("kernel", "kernel"), lambda one: one.row.kernel),
-    (Column("stride", "stride"), lambda one: one.row.stride),
-    (Column("groups", "groups", "whole"), lambda one: one.row.groups),
-    (Column("input", "input"), lambda one: one.row.input),
+    (Column("stride", "stride", detail=1), lambda one: one.row.stride),
+    (Column("groups", "groups", "whole", detail=2), lambda one: one.row.groups),
+    (Column("input", "input", detail=1), lambda one: one.row.input),
     (Column("output", "output"), lambda one: one.row.output),
     (Column("params", "params", "whole"), lambda one: one.row.params),
-    (Column("mult_adds", "mult-adds", "whole"), lambda one: one.row.totals.mult_adds),
+    (Column("mult_adds", "mult-adds", "whole", detail=2), lambda one: one.row.totals.mult_adds),
     (Column("macs", "MACs", "whole"), lambda one: one.row.totals.macs),
     (Column("backward_macs", "backward MACs", "whole"),
      lambda one: one.backward(one.row.backward.macs)),
     (Column("share", "share", "fraction"), lambda one: one.share),
-    (Column("activation_bytes", "activation", "bytes"), lambda one: one.row.activation_bytes),
-    (Column("field", "receptive field"), lambda one: one.row.field),
-    (Column("calls", "calls", "whole"), lambda one: one.row.calls),
+    (Column("activation_bytes", "activation", "bytes", detail=1),
+     lambda one: one.row.activation_bytes),
+    (Column("field", "receptive field", detail=1), lambda one: one.row.field),
+    (Column("calls", "calls", "whole", detail=3), lambda one: one.row.calls),
     (Column("flops", "FLOPs", "whole"), lambda one: one.row.totals.flops),
     (Column("elementwise_flops", "element-wise FLOPs", "whole"),
      lambda one: one.row.totals.elementwise_flops),
@@ -332,9 +337,10 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
         if not for_people
         or not (column.name in _ON_REQUEST | _PUBLISHED or _is_empty(table, place))
     ]
+    shown = tuple(columns[place] for place in chosen)
     return replace(
         table,
-        columns=tuple(columns[place] for place in chosen),
+        columns=tuple(replace(one, detail=STAYS) for one in shown) if words else shown,
         rows=tuple(tuple(row[place] for place in chosen) for row in table.rows),
     )
 
@@ -372,11 +378,12 @@ def _ordered(
     rows: Sequence[Row], columns: Columns[Row], sort: str | None, top: int | None
 ) -> Sequence[Row]:
     if sort is not None:
-        by = dict(columns)[_named(sort, [column for column, _ in columns])]
+        name = sort.removeprefix("-")
+        by = dict(columns)[_named(name, [column for column, _ in columns])]
         numbers = all(isinstance(by(row), (int, float, type(None))) for row in rows)
         # Numbers from large to small, because that is what one looks for; text as in a dictionary.
         rows = sorted(rows, key=lambda row: (by(row) or 0) if numbers else str(by(row)),
-                      reverse=numbers)  # fmt: skip
+                      reverse=numbers or name != sort)  # fmt: skip
     return rows if top is None else rows[:top]
 
 

@@ -9,6 +9,7 @@
 
 ``=`` compares whole values, ``~`` finds a text anywhere in one, letter case aside. Numbers take the
 units that tables show: ``latency<5ms``, ``params>=25M``, ``cpu_peak_bytes<1GiB``, ``speedup>1.2x``.
+Times need one, because nobody who writes ``latency<20`` means seconds.
 A lone ``-`` is what was not measured; no comparison of size holds for that.
 
 Knows columns and values, not records; nothing is ever evaluated.
@@ -19,13 +20,14 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from cnnbench.report.table import Column, Value
 
@@ -71,8 +73,11 @@ class Condition:
     symbol: str
     values: tuple[str | float | None, ...]
 
-    def holds(self, value: Value | Estimate) -> bool:
-        """Whether a value of the column fits."""
+    def holds(self, value: Value | Estimate | tuple[str, ...]) -> bool:
+        """Whether a value of the column fits; where there are several, any, or none if negated."""
+        if isinstance(value, tuple):
+            every = all if self.symbol.startswith("!") else any
+            return every(self.holds(one) for one in value or (None,))
         if isinstance(value, Estimate):
             value = value.point
         if self.symbol in _SIZES:
@@ -82,6 +87,19 @@ class Condition:
             )
         fits = any(self._fits(value, one) for one in self.values)
         return fits != self.symbol.startswith("!")
+
+    def nearest(self, values: Iterable[Value | Estimate]) -> Value:
+        """The value that comes nearest to fitting; ``None`` if none can be compared."""
+        points = [one.point if isinstance(one, Estimate) else one for one in values]
+        wanted = self.values[0]
+        if isinstance(wanted, float):
+            numbers = [one for one in points if isinstance(one, (int, float))]
+            return min(numbers, key=lambda one: abs(one - wanted), default=None)
+        texts = list(dict.fromkeys(one for one in points if isinstance(one, str) and one))
+        if wanted is None or not texts:
+            return None
+        within = [one for one in texts if wanted.casefold() in one.casefold()]
+        return next(iter(within or get_close_matches(wanted, texts, n=1, cutoff=0.0)), None)
 
     def _fits(self, value: Value, wanted: str | float | None) -> bool:
         if wanted is None or value is None or value == "":
@@ -135,9 +153,10 @@ class _Reader:
             raise self.fail(f"expected one of = != ~ !~ < <= > >= after '{name}'")
         self._suits(column, symbol)
         self.space()
-        values = [self.value(column, symbol)]
+        said = f"{name}{symbol}"
+        values = [self.value(column, symbol, said)]
         while self.take(re.compile(",")):
-            values.append(self.value(column, symbol))
+            values.append(self.value(column, symbol, said))
         return Condition(column.name, symbol, tuple(values))
 
     def _suits(self, column: Column, symbol: str) -> None:
@@ -146,17 +165,17 @@ class _Reader:
         if column.kind != "text" and "~" in symbol:
             raise self.fail(f"'{column.name}' is a number; use = != < <= > >=")
 
-    def value(self, column: Column, symbol: str) -> str | float | None:
+    def value(self, column: Column, symbol: str, said: str) -> str | float | None:
         start = self.at
         quote = self.text[start : start + 1]
         if quote in {"'", '"'} and quote:
-            return self._typed(self._quoted(quote), column, start)
+            return self._typed(self._quoted(quote), column, start, said)
         bare = self.take(_BARE)
         if bare is None:
             raise self.fail("expected a value")
         if bare == NOTHING and symbol in {"=", "!="}:
             return None
-        return self._typed(bare, column, start)
+        return self._typed(bare, column, start, said)
 
     def _quoted(self, quote: str) -> str:
         end = self.text.find(quote, self.at + 1)
@@ -166,16 +185,33 @@ class _Reader:
         self.at = end + 1
         return inner
 
-    def _typed(self, text: str, column: Column, start: int) -> str | float:
+    def _typed(self, text: str, column: Column, start: int, said: str) -> str | float:
         if column.kind == "text":
             return text
-        units = _UNITS.get(column.kind, {})
-        found = _NUMBER.fullmatch(text.strip())
-        if found is None or (found[2] and found[2] not in units):
+        value = quantity(text, column.kind)
+        if value is None:
             self.at = start
+            if column.kind == "seconds" and quantity(f"{text}ms", column.kind) is not None:
+                raise self.fail(f"a time needs a unit, such as {said}{text}ms")
+            units = _UNITS.get(column.kind, {})
             known = f" with one of {' '.join(units)}" if units else ""
             raise self.fail(f"'{text}' is not a number{known} to compare '{column.name}' with")
-        return float(found[1]) * units.get(found[2], 1.0)
+        return value
+
+
+def quantity(text: str, kind: str) -> float | None:
+    """A number of a kind of column with its unit; ``None`` if it is none.
+
+    >>> quantity("20ms", "seconds"), quantity("20", "seconds"), quantity("1.5GiB", "bytes")
+    (0.02, None, 1610612736.0)
+    """
+    units = _UNITS.get(kind, {})
+    found = _NUMBER.fullmatch(text.strip())
+    if found is None or (found[2] and found[2] not in units):
+        return None
+    if kind == "seconds" and not found[2] and float(found[1]):
+        return None
+    return float(found[1]) * units.get(found[2], 1.0)
 
 
 def parse(text: str, columns: Mapping[str, Column]) -> tuple[Condition, ...]:

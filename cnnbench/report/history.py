@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
+from cnnbench.report import cells
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ def overview(found: Sequence[Series]) -> Table:
     kind = metric.kind if metric is not None else "number"
     columns = (
         Column("spec", "spec"),
-        Column("runs", "runs", "whole"),
-        Column("first", "first", kind),
+        Column("runs", "runs", "whole", detail=1),
+        Column("first", "first", kind, detail=2),
         Column("last", "last", kind),
         Column("change", "last/first", "change"),
         Column("steps", "steps", "whole"),
@@ -34,9 +35,9 @@ def overview(found: Sequence[Series]) -> Table:
         (
             one.spec,
             len(one.points),
-            one.points[0].estimate.point,
-            one.points[-1].estimate.point,
-            _over(one.points[-1].estimate.point, one.points[0].estimate.point),
+            cells.point(one.points[0].seen),
+            cells.point(one.points[-1].seen),
+            _over(one.points[-1].seen.point, one.points[0].seen.point),
             len(one.steps),
             sparkline(one),
         )
@@ -56,6 +57,12 @@ def notes(found: Sequence[Series]) -> tuple[str, ...]:
     short = sum(len(one.points) < 8 for one in found)
     if short:
         lines.append(f"{short} series with fewer than 8 runs, too few to detect a step change")
+    waited = sum(point.seen != point.estimate for one in found for point in one.points)
+    if waited:
+        lines.append(
+            f"{units.number(waited, 'point')} disturbed: the time that the process waited for a"
+            f" core is taken out ({cells.AWAKE}); CSV and JSON have the clock's"
+        )
     return tuple(lines)
 
 
@@ -66,8 +73,8 @@ def _step(one: Series, step: StepChange) -> str:
     return f"step of {change} at {step.run} ({when}), p = {units.significant(step.p_value)}{where}"
 
 
-def points(found: Sequence[Series]) -> Table:
-    """One row per spec and run."""
+def points(found: Sequence[Series], *, exact: bool = True) -> Table:
+    """One row per spec and run; ``exact`` by the clock, for machines, else as people see it."""
     kind = metrics.metric(found[0].metric).kind if found else "number"
     columns = (
         Column("spec", "spec"),
@@ -86,19 +93,19 @@ def points(found: Sequence[Series]) -> Table:
         steps = {step.index: step for step in one.steps}
         for number, point in enumerate(one.points):
             step = steps.get(number)
-            estimate = point.estimate
+            estimate = point.estimate if exact else point.seen
             rows.append((
                 one.spec, one.metric, point.run, point.created, point.environment,
-                estimate.point, estimate.low, estimate.high,
+                cells.point(estimate), estimate.low, estimate.high,
                 step.ratio if step is not None else None,
                 step.p_value if step is not None else None,
             ))  # fmt: skip
-    return Table(columns, tuple(rows))
+    return Table(columns, tuple(rows), notes=() if exact else notes(found))
 
 
 def sparkline(one: Series) -> str:
     """The series as bars from its lowest to its highest value, a stroke before every step."""
-    values = [point.estimate.point for point in one.points]
+    values = [point.seen.point for point in one.points]
     low, span = min(values), max(values) - min(values)
     steps = {step.index for step in one.steps}
     bars = [

@@ -21,6 +21,11 @@ def agreement(entry: Entry) -> float | None:
     return _point(entry, "top1_agreement")
 
 
+def accuracy(entry: Entry) -> float | None:
+    """Share of the pictures whose class is the likeliest."""
+    return _point(entry, "accuracy_top1")
+
+
 def count(entry: Entry) -> float | None:
     """How many pictures were looked at."""
     return _point(entry, "top1_pictures")

@@ -318,13 +318,19 @@ def benches(runs: Sequence[StoredRun]) -> tuple[LayerResults, ...]:
     return results.layer_results(records)
 
 
-def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Table] = ()) -> str:
+def to_text(
+    runs: Sequence[StoredRun],
+    kind: str = "table",
+    extra: Sequence[Table] = (),
+    width: int | None = None,
+) -> str:
     """Records of the lab in a format: tidy for machines, else tables and advice.
 
     Args:
         runs: where they are.
         kind: a format of tables.
         extra: tables that follow those of the layers.
+        width: of a line of plain text; ``None`` for any.
     """
     found = benches(runs)
     if kind == "csv":
@@ -342,7 +348,7 @@ def to_text(runs: Sequence[StoredRun], kind: str = "table", extra: Sequence[Tabl
               tuple(advice(found))),
         *([Table((), (), ("Notes:",), remarks)] if (remarks := _remarks(read)) else []),
     ]  # fmt: skip
-    return "\n".join(render(table, kind) for table in tables if table.rows or table.notes)
+    return "\n".join(render(table, kind, width) for table in tables if table.rows or table.notes)
 
 
 def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:

@@ -22,14 +22,14 @@ _SHARES = (
     Column("call_s", "one call", "seconds"),
     Column("all_s", "all calls", "seconds"),
     Column("share", "share", "fraction"),
-    Column("where", "first in"),
+    Column("where", "first in", detail=1),
 )
 
 _OUTCOMES = (
     Column("kind", "class"),
     Column("change", "change"),
-    Column("predicted_s", "predicted", "seconds"),
-    Column("measured_s", "measured", "seconds"),
+    Column("predicted_s", "predicted", "seconds", detail=1),
+    Column("measured_s", "measured", "seconds", detail=1),
     Column("predicted_gain", "predicted gain", "ratio"),
     Column("speedup", "measured gain", "ratio"),
     Column("status", "output"),

@@ -155,6 +155,11 @@ def _closing(columns: Sequence[Column], name: str, ns: float, whole: float) -> t
 
 def _captions(profile: Profile) -> tuple[str, ...]:
     lines = []
+    if profile.doubts:
+        lines.append(
+            f"not usable: {'; '.join(profile.doubts)}; repeat on a quiet machine, or with more"
+            " --seconds"
+        )
     if profile.layers is not None:
         found = profile.layers
         lines.append(
@@ -238,6 +243,7 @@ def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None
         "profiler_overhead": None if profile.trace is None else profile.trace.overhead,
         "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,
         "layers": rows,
+        "not_usable": list(profile.doubts),
         "notes": list(profile.notes),
         "failed": list(profile.failed),
         "raw": encode(profile),

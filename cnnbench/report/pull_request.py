@@ -45,7 +45,7 @@ def page(judgement: Judgement, command: str) -> str:
     parts = [f"### cnnbench {command}: {markdown.escape(counts(judgement))}"]
     parts += map(_spec, told[:_TABLES])
     if len(told) > _TABLES:
-        parts.append(f"And {units.number(len(told) - _TABLES, 'spec')} more, in the table below.")
+        parts.append(f"And {len(told) - _TABLES} more, in the table below.")
     if judgement.comparison.remedy and judgement.count("regression"):
         parts.append(_if_meant(judgement.comparison.remedy))
     everything = f"All {units.number(len(judgement.rows), 'spec')}, and how they were compared"

@@ -96,6 +96,7 @@ def notes(judgement: Judgement) -> list[str]:
     elif missing:
         known = [one.name for one in FACETS if one.name in missing]
         lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")
+    lines += _waited(judgement)
     outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
     lines += [*_waiting(outcomes), *_resolution(outcomes)]
     if judgement.comparison.remedy and judgement.count("regression"):
@@ -150,6 +151,24 @@ def _changed(judged: Judged, told: Collection[str]) -> list[str]:
         for one in judged.row.differences
         if one.facet not in verdicts
     ]
+
+
+def _waited(judgement: Judgement) -> list[str]:
+    """Which latencies are not the clock's, and which are although something disturbed them."""
+    awake = sum(time.awake is not None for time in _times(judgement))
+    spoilt = sum(time.awake is None and bool(time.disturbed) for time in _times(judgement))
+    lines = []
+    if awake:
+        lines.append(
+            f"{cells.AWAKE} {units.number(awake, 'row')} disturbed: the time that the process"
+            " waited for a core is taken out of both latencies, as in the tables of the runs"
+        )
+    if spoilt:
+        lines.append(
+            f"{units.number(spoilt, 'row')} disturbed: latencies by the clock, because the waiting"
+            " for a core is not known of both sides"
+        )
+    return lines
 
 
 def _waiting(outcomes: Sequence[PairedOutcome]) -> list[str]:
@@ -217,8 +236,9 @@ def _amount(change: Change) -> str:
     kind = metrics.metric(change.metric).kind
     if change.old is None or change.new is None or kind not in _UNITS:
         return text
-    write = _UNITS[kind]
-    return f"{write(change.old.point)} -> {write(change.new.point)}, {text}"
+    write, mark = _UNITS[kind], "" if change.awake is None else cells.AWAKE
+    was, now = (write(one.point) for one in change.shown if one is not None)
+    return f"{was}{mark} -> {now}{mark}, {text}"
 
 
 def _amount_alone(change: Change) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import axes
 from cnnbench.report import times
-from cnnbench.report.table import RUN, Column, Table, apart, captions, column, notes, place, summary
+from cnnbench.report.table import RUN, Column, Table, apart, captions, column, notes, place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,12 +70,12 @@ def scaling(found: Sequence[Entry]) -> Table:
 
 
 def ending(found: Sequence[Entry]) -> tuple[Table, ...]:
-    """The tables that a run ends with: every row, and the curves if a workload has two batches."""
-    table, curves = summary(found), scaling(found)
+    """What a run ends with beside its rows: the curves if a workload has two batches."""
+    curves = scaling(found)
     if not any(_points(curves, row) > 1 for row in curves.rows):
-        return (table,)
+        return ()
     # What holds for the whole run stands above the first table already.
-    return table, replace(curves, captions=curves.captions[:1], notes=())
+    return (replace(curves, captions=curves.captions[:1], notes=()),)
 
 
 def _points(curves: Table, row: Sequence[Value | Estimate]) -> int:

@@ -7,19 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
 from cnnbench.report import cells, times
 from cnnbench.report.filter import parse
+from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import (
     Column,
     Table,
+    apart,
+    axes_told,
     captions,
     chosen,
     notes,
+    place,
     summary,
     summary_columns,
     tidy,
@@ -28,9 +32,12 @@ from cnnbench.report.table import (
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from cnnbench.report.filter import Condition
     from cnnbench.report.table import Cell, Entry
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -70,16 +77,27 @@ _CATALOGUE: tuple[Cell, ...] = (
 )
 
 
+# Headings of the overview -> what they are called elsewhere.
+_OVERVIEW = {"top-1": "top1", "gain": "speedup", "memory": "cpu_peak_bytes"}
+
+
 def known(*, people: bool) -> Mapping[str, Cell]:
     """Every name that may be asked for; a metric goes by its own name and by its column's.
 
-    People get intervals with their numbers where the summary has them.
+    Headings are names too, as they stand or with ``_`` for spaces. People get intervals with their
+    numbers where the summary has them.
     """
+    own = {column.name: (column, of) for column, of in summary_columns()}
     table = {column.name: (column, of) for column, of in tidy_columns()}
+    table |= {column.name: (column, of) for column, of in _CATALOGUE} | (own if people else {})
     short = {metric.name: table[metric.column] for metric in METRICS}
-    facts = {column.name: (column, of) for column, of in _CATALOGUE}
-    first = {column.name: (column, of) for column, of in summary_columns()} if people else {}
-    return short | facts | table | first
+    headings = {
+        heading: table.get(column.name, cell)
+        for cell in (*own.values(), *table.values())
+        for column, _ in (cell,)
+        for heading in (column.title, column.title.replace(" ", "_"))
+    }
+    return headings | {name: table[of] for name, of in _OVERVIEW.items()} | short | table
 
 
 def keep(found: Sequence[Entry], text: str) -> list[Entry]:
@@ -88,36 +106,71 @@ def keep(found: Sequence[Entry], text: str) -> list[Entry]:
     Raises:
         UsageError: not a filter.
     """
+    tests = _tests(text)
+    return [entry for entry in found if all(test.holds(of(entry)) for test, (_, of) in tests)]
+
+
+def _tests(text: str) -> list[tuple[Condition, Cell]]:
     table = known(people=False)
     conditions = parse(text, {name: column for name, (column, _) in table.items()})
-    tests = [(one, table[one.column][1]) for one in conditions]
-    return [entry for entry in found if all(test.holds(of(entry)) for test, of in tests)]
+    return [(one, table[one.column]) for one in conditions]
 
 
-def view(found: Sequence[Entry], wanted: Selection, *, people: bool) -> Table:
+def view(
+    found: Sequence[Entry], wanted: Selection, *, people: bool, also: Sequence[str] = ()
+) -> Table:
     """The table that a selection of the entries makes.
 
     Args:
         found: all entries.
         wanted: what to show of it.
         people: intervals beside numbers and what all rows share above them; otherwise tidy.
+        also: columns beyond those that the format shows by itself, where a row has a value.
 
     Raises:
         UsageError: not a filter.
         UnknownName: there is no such column.
     """
-    some = keep(found, wanted.filter)
-    rows, groups = _grouped(_ordered(some, wanted.sort), wanted.group_by)
+    rows, groups = chosen_rows(found, wanted)
     if not wanted.columns:
-        table = (summary if people else tidy)(rows)
+        table = _beside((summary if people else tidy)(rows), rows, also)
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
             lines = (*notes(rows), *times.remarks(rows))
-            table = replace(table, captions=captions(rows), notes=lines)
+            shared = apart(axes_told(), [[place(axis, e) for axis in axes_told()] for e in rows])[1]
+            table = replace(table, captions=(*shared, *captions(rows)), notes=lines)
     if people:
         table = explained(table, found, rows, wanted.filter)
     return replace(table, groups=groups)
+
+
+def _beside(table: Table, rows: Sequence[Entry], names: Sequence[str]) -> Table:
+    """The table with more columns, behind those that compare times; none without a value."""
+    have = [column.name for column in table.columns]
+    more = chosen(rows, _distinct([name for name in names if name not in have], people=True))
+    keep = [n for n in range(len(more.columns)) if any(row[n] is not None for row in more.rows)]
+    at = have.index("speedup") + 1 if "speedup" in have else len(have)
+    return replace(
+        table,
+        columns=(*table.columns[:at], *(more.columns[n] for n in keep), *table.columns[at:]),
+        rows=tuple(
+            (*row[:at], *(extra[n] for n in keep), *row[at:])
+            for row, extra in zip(table.rows, more.rows, strict=True)
+        ),
+    )
+
+
+def chosen_rows(
+    found: Sequence[Entry], wanted: Selection
+) -> tuple[list[Entry], tuple[tuple[str, int], ...]]:
+    """The entries that a selection keeps, in its order; heading and size of each of its groups.
+
+    Raises:
+        UsageError: not a filter.
+        UnknownName: there is no such column.
+    """
+    return _grouped(_ordered(keep(found, wanted.filter), wanted.sort), wanted.group_by)
 
 
 def explained(table: Table, found: Sequence[Entry], kept: Sequence[Entry], text: str) -> Table:
@@ -125,7 +178,21 @@ def explained(table: Table, found: Sequence[Entry], kept: Sequence[Entry], text:
     if kept:
         return table
     why = f"no row of {len(found)} matches the filter {text}" if found else "no records"
-    return replace(table, notes=(*table.notes, why))
+    near = "; ".join(_nearest(found, text))
+    return replace(table, notes=(*table.notes, f"{why}; nearest: {near}" if near else why))
+
+
+def _nearest(found: Sequence[Entry], text: str) -> list[str]:
+    """The nearest value for a condition that lets nothing through, among what the others keep."""
+    tests = _tests(text)
+    for test, (column, of) in tests:
+        others = [pair for pair in tests if pair[0] is not test]
+        some = [e for e in found if all(one.holds(fill(e)) for one, (_, fill) in others)]
+        value = test.nearest([of(entry) for entry in some])
+        if value is not None:
+            names = {metric.column: metric.name for metric in METRICS}
+            return [f"{names.get(column.name, column.name)} {cells.text(column, value)}"]
+    return []
 
 
 def _distinct(names: Sequence[str], *, people: bool) -> list[Cell]:
@@ -133,7 +200,7 @@ def _distinct(names: Sequence[str], *, people: bool) -> list[Cell]:
     table: dict[str, Cell] = {}
     for name in names:
         cell = _cell(name, people=people)
-        table.setdefault(cell[0].name, cell)
+        table.setdefault(cell[0].name, (replace(cell[0], detail=STAYS), cell[1]))
     return list(table.values())
 
 
@@ -145,15 +212,27 @@ def _cell(name: str, *, people: bool) -> Cell:
 
 
 def _ordered(found: Sequence[Entry], names: Iterable[str]) -> list[Entry]:
+    return ordered(found, names, lambda name: _cell(name, people=False)[1])
+
+
+def ordered(
+    found: Sequence[Row], names: Iterable[str], value: Callable[[str], Callable[[Row], Any]]
+) -> list[Row]:
+    """Rows in the order of their values; a name that begins with ``-`` from large to small.
+
+    Args:
+        found: the rows.
+        names: of columns; the first decides first.
+        value: how a column of that name is read off a row.
+    """
     rows = list(found)
     # The last name first: sorting is stable, so the first name has the last word.
     for name in reversed(list(names)):
-        down, plain = name.startswith("-"), name.removeprefix("-")
-        _, of = _cell(plain, people=False)
-        values = {id(entry): _sortable(of(entry)) for entry in rows}
-        present = [entry for entry in rows if values[id(entry)] is not None]
-        absent = [entry for entry in rows if values[id(entry)] is None]
-        present.sort(key=lambda entry: values[id(entry)], reverse=down)
+        of = value(name.removeprefix("-"))
+        values = {id(row): _sortable(of(row)) for row in rows}
+        present = [row for row in rows if values[id(row)] is not None]
+        absent = [row for row in rows if values[id(row)] is None]
+        present.sort(key=lambda row: values[id(row)], reverse=name.startswith("-"))
         rows = present + absent
     return rows
 

@@ -42,11 +42,13 @@ class Column:
         name: stable, for machines.
         title: for people.
         kind: ``text``, or how ``units`` writes the number.
+        detail: on a narrow terminal, columns of more detail are left out first; -1 stays.
     """
 
     name: str
     title: str
     kind: str = "text"
+    detail: int = 0
 
 
 @dataclass(frozen=True)
@@ -181,8 +183,6 @@ def _cell(axis: Axis) -> Cell:
     return column(axis), partial(place, axis)
 
 
-_SPEC: Cell = (Column("spec", "spec"), lambda e: e.record.id)
-
 _STATUS: tuple[Cell, ...] = (
     (Column("status", "status"), lambda e: e.record.status),
     (Column("error", "error"), lambda e: e.record.reason),
@@ -224,13 +224,14 @@ def tidy(found: Sequence[Entry]) -> Table:
 
 def tidy_columns() -> list[Cell]:
     """The columns for machines, in order, each with how an entry fills it."""
-    identity = [_SPEC, *map(_cell, axes.tidy()), *_STATUS]
+    spec: Cell = (Column("spec", "spec"), lambda e: e.record.id)
+    identity = [spec, *map(_cell, axes.tidy()), *_STATUS]
     return [*identity, *_metric_columns(), *_speedup_columns(), *_ORIGIN]
 
 
 def summary_columns() -> list[Cell]:
     """The columns for people, in order."""
-    return [*map(_cell, _told()), *_FIGURES]
+    return [*map(_cell, axes_told()), *_FIGURES]
 
 
 def chosen(found: Sequence[Entry], cells: Sequence[Cell]) -> Table:
@@ -283,7 +284,8 @@ def _exact(name: str) -> Callable[[Entry], Value]:
     return _part(_of(name), "point")
 
 
-def _told() -> list[Axis]:
+def axes_told() -> list[Axis]:
+    """The axes that people are told of, in order."""
     return [RUN, *axes.shown()]
 
 
@@ -311,7 +313,7 @@ _UNREMARKABLE = {None, "clean"}
 
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run prints at its end."""
-    keep, shared = apart(_told(), [[place(axis, one) for axis in _told()] for one in found])
+    keep, shared = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in found])
     figures = [
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
     ]
@@ -359,7 +361,7 @@ def _where(environment: Environment) -> str:
     torch = hard.get("torch") or {}
     parts = [
         str(hard.get("cpu") or "unknown processor"),
-        f"{hard.get('cores_usable')} core{'' if hard.get('cores_usable') == 1 else 's'}",
+        units.number(hard.get("cores_usable", 0), "core"),
         *[str(gpu.get("name")) for gpu in hard.get("gpus") or []],
         f"torch {torch.get('version')}",
         f"Python {hard.get('python')}",
@@ -371,30 +373,27 @@ def _where(environment: Environment) -> str:
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     """What each run is good for; a line for every row that is not ok and every note."""
     lines = [*usability.lines(found), *losses.lines(found)]
-    for entry in found:
-        record = entry.record
-        why = record.reason
-        if why or record.status != "ok":
-            lines.append(f"{record.id}: {record.status}: {why or 'not measured'}")
-        lines += [f"{record.id}: {note}" for note in (*_gaps(record), *record.notes)]
-        if record.reference is not None and record.reference.subnormal_share:
-            lines.append(f"{record.id}: {_subnormal(record.reference)}")
+    lines += [f"{entry.record.id}: {text}" for entry in found for text in remarks(entry)]
     return tuple(dict.fromkeys(lines))
+
+
+def remarks(entry: Entry) -> list[str]:
+    """Why a row is not ok, and its notes."""
+    record, why = entry.record, entry.record.reason
+    bad = [f"{record.status}: {why or 'not measured'}"] if why or record.status != "ok" else []
+    return [*bad, *_gaps(record), *record.notes, *_subnormal(record.reference)]
 
 
 def _gaps(record: Record) -> list[str]:
     """What a record that did not fail lacks."""
-    empty = sum(not run.slices for run in record.runs)
-    if record.failure is not None or not empty:
+    empty = 0 if record.failure is not None else sum(not run.slices for run in record.runs)
+    text = f"{empty} of {len(record.runs)} processes gave no samples and are left out"
+    return [text] if empty else []
+
+
+def _subnormal(known: Reference | None) -> list[str]:
+    if known is None or not known.subnormal_share:
         return []
-    return [f"{empty} of {len(record.runs)} processes gave no samples and are left out"]
-
-
-def _subnormal(reference: Reference) -> str:
-    share = units.percent(reference.subnormal_share or 0.0)
-    layer = reference.subnormal_layer
-    where = "" if layer is None else f", first in {layer}"
-    return (
-        f"{share} of the activations are subnormal numbers{where}, which are many times slower on"
-        " a CPU"
-    )
+    where = "" if known.subnormal_layer is None else f", first in {known.subnormal_layer}"
+    share = f"{units.percent(known.subnormal_share)} of the activations are subnormal numbers"
+    return [f"{share}{where}, which are many times slower on a CPU"]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from cnnbench.stats import Estimate
 
 # How far a speed-up may be from the ratio of the latencies beside it before a reader wonders: where
-# they point in different directions, and where rounds give one of them no interval.
+# they point in different directions, and where rounds give one of them no interval or the waiting
+# for a core is taken out of one.
 _DIRECTION, _WITHOUT_INTERVAL = math.log(1.02), math.log(1.25)
 # Rows that are named; more of them are counted.
 _NAMED = 3
@@ -63,10 +64,17 @@ def _contradictions(found: Sequence[Entry]) -> list[str]:
 
 
 def _why(entry: Entry) -> str:
-    base = entry.baseline
-    if isinstance(entry.latency, Awake) or (base and isinstance(metrics.shown(base), Awake)):
+    if _without_waiting(entry):
         return "waiting for a core is taken out of latencies, not out of slices side by side"
     return "the machine's speed changed between slices, which cancels side by side"
+
+
+def _without_waiting(entry: Entry) -> bool:
+    """Whether the waiting for a core is taken out of one of the two latencies."""
+    base = entry.baseline
+    return isinstance(entry.latency, Awake) or (
+        base is not None and isinstance(metrics.shown(base), Awake)
+    )
 
 
 def _beside(entry: Entry) -> Estimate | None:
@@ -89,7 +97,8 @@ def _contradicts(entry: Entry, ratio: Estimate) -> bool:
     apart = abs(math.log(speedup.point / ratio.point))
     if (speedup.point - 1) * (ratio.point - 1) < 0 and apart > _DIRECTION:
         return True
-    if None in (speedup.low, speedup.high, ratio.low, ratio.high):
+    # A wide interval must not hide that two kinds of time stand side by side.
+    if _without_waiting(entry) or None in (speedup.low, speedup.high, ratio.low, ratio.high):
         return apart > _WITHOUT_INTERVAL
     return not _overlap(speedup, ratio)
 

@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from cnnbench import units
 from cnnbench.metrics import Awake
 
 if TYPE_CHECKING:
@@ -70,12 +71,12 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         return Usability("usable", _clean(times, found) + _wrong(found))
     main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
     said, remedy = _FAULTS[main]
-    spoilt = f"{count} of {_number(times.total(), 'time')} {_are(times.total())} {said}"
+    spoilt = f"{count} of {units.number(times.total(), 'time')} {_are(times.total())} {said}"
     if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
-    clear = f"{told} of {_number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
+    clear = f"{told} of {units.number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
     if told >= _MOST * len(gains):
         why = f"{clear}, but {spoilt}{_wrong(found)}"
         return Usability("usable for gains only", why, f"for times, {remedy}")
@@ -85,7 +86,7 @@ def judge(found: Sequence[Entry]) -> Usability | None:
 def _wrong(found: Sequence[Entry]) -> str:
     """How many rows answer wrongly, whose times and gains are worth nothing."""
     count = sum(entry.record.status == "wrong" for entry in found)
-    return f"; {_number(count, 'row')} with a wrong output" if count else ""
+    return f"; {units.number(count, 'row')} with a wrong output" if count else ""
 
 
 def by_run(found: Sequence[Entry]) -> dict[str, Usability]:
@@ -108,8 +109,10 @@ def _fault(entry: Entry) -> str | None:
     if entry.quality is None:
         return None
     word, time = entry.quality.split()[0], entry.latency
-    if isinstance(time, Awake):  # the waiting that disturbed it is taken out
-        word = "noisy" if time.margin is not None and time.margin > _NARROW else "clean"
+    # The waiting that disturbed it is taken out; where that leaves too little to be sure of, more
+    # rounds of the same would not help: the row's own word and remedy stand.
+    if isinstance(time, Awake) and (time.margin is None or time.margin <= _NARROW):
+        word = "clean"
     return "once" if word == "clean" and (time is None or time.margin is None) else word
 
 
@@ -127,7 +130,7 @@ def _tells(gain: Estimate) -> bool:
 
 
 def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
-    text = f"{times['clean']} of {_number(times.total(), 'time')} {_are(times.total())} clean"
+    text = f"{times['clean']} of {units.number(times.total(), 'time')} {_are(times.total())} clean"
     awake = sum(_fault(entry) == "clean" and isinstance(entry.latency, Awake) for entry in found)
     if awake:
         text += f" ({awake} once the waiting for a core is taken out)"
@@ -139,10 +142,6 @@ def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
     others = [f"{times[name]} {_FAULTS[name][0]}" for name in _FAULTS if times[name]]
     few = [f"from {fewest} rounds only"] if fewest < _FEW_ROUNDS else []
     return ", ".join([text, *others, *few])
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _are(count: int) -> str:

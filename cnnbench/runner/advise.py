@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from cnnbench.spec import Spec
     from cnnbench.suite import Grid
 
-_FEWEST_ROUNDS = 3
+# How many rounds are tried where all do not fit; two are the fewest that give an interval.
+_FEWER_ROUNDS = (3, 2)
 # The share of a budget that the profile at the end may take.
 _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
@@ -58,15 +60,23 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
 
 
 def _within(job: Job, budget: float, untried: dict[str, str]) -> Job:
-    """Fewer rounds first, then fewer modes from the table's end; eager always stays."""
+    """As many modes from the table's beginning as fit, then as many rounds; eager always stays."""
     share = budget * (1 - _PROFILE_SHARE)
-    if job.total_seconds > share:
-        fewer = min(job.plan.rounds, _FEWEST_ROUNDS)
-        job = replace(job, plan=replace(job.plan, rounds=fewer))
-    while job.total_seconds > share and len(job.specs) > 1:
-        untried[job.specs[-1].mode.text] = "left out to fit the budget; raise --budget"
-        job = replace(job, specs=job.specs[:-1])
-    return job
+    if job.total_seconds <= share:
+        return job
+    shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
+    chosen = next((one for one in shorter if one.total_seconds <= share), shorter[-1])
+    for number, spec in enumerate(job.specs[len(chosen.specs) :], len(chosen.specs) + 1):
+        enough = _of(job, number, _FEWER_ROUNDS[-1]).total_seconds / (1 - _PROFILE_SHARE)
+        remedy = f"--budget {math.ceil(enough)}s would be enough"
+        untried[spec.mode.text] = f"left out to fit the budget; {remedy}"
+    return chosen
+
+
+def _of(job: Job, modes: int, rounds: int) -> Job:
+    """The job with fewer modes and rounds."""
+    plan = replace(job.plan, rounds=min(job.plan.rounds, rounds))
+    return replace(job, specs=job.specs[:modes], plan=plan)
 
 
 def measure(

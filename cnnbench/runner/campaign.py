@@ -44,7 +44,10 @@ _UNKNOWN_INPUT = (3, 224, 224)
 
 @dataclass(frozen=True)
 class Job:
-    """A prepared grid: which specs, where, how, and roughly how long."""
+    """A prepared grid: which specs, where, how, and roughly how long.
+
+    ``assumed`` holds the architectures whose input is only a guess.
+    """
 
     specs: tuple[Spec, ...]
     impossible: Mapping[str, str]
@@ -52,6 +55,12 @@ class Job:
     plan: Plan
     environment: Environment
     executor: Executor
+    assumed: frozenset[str] = frozenset()
+
+    def notes(self, spec: Spec) -> tuple[str, ...]:
+        """What must be said of a spec whatever comes out."""
+        guessed = spec.workload.architecture in self.assumed
+        return (axes.assumed(spec.workload),) if guessed else ()
 
     def seconds(self, spec: Spec) -> float:
         """A rough estimate for one spec."""
@@ -108,7 +117,8 @@ def _work_out(
     refused = _refused_shapes(pool, grid, known)
     found = suite.expand(grid, device, modes, known, refused, bad)
     plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
-    return Job(found.specs, found.impossible, found.macs, plan, environment, who)
+    guessed = frozenset(name for name, one in known.items() if one.assumed)
+    return Job(found.specs, found.impossible, found.macs, plan, environment, who, guessed)
 
 
 def here(asked: Device | None, environment: Environment) -> Device:
@@ -180,7 +190,9 @@ def facts_outside(
             bad[name] = str(answer) if own else f"model '{name}': {answer.phase}: {answer}"
             found[name] = Facts(_UNKNOWN_INPUT)
         else:
-            found[name] = Facts(answer.input, min_size=answer.min_size)
+            found[name] = Facts(
+                answer.input, min_size=answer.min_size, assumed=answer.assumed and not grid.sizes
+            )
     return found, bad
 
 
@@ -237,6 +249,7 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
     """
     names = [spec.id for spec in job.specs]
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
+    what = replace(what, assumed=tuple(sorted(job.assumed)))
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher)
     return store.read(out)
@@ -277,7 +290,8 @@ def resume(
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
-        job = Job(specs, {}, macs, plan, environment, who)
+        guessed = frozenset(stored.manifest.assumed)
+        job = Job(specs, {}, macs, plan, environment, who, guessed)
         _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
 
@@ -313,7 +327,8 @@ def _measure(
     # Closed at once if the disk takes no more, so that no worker outlives it.
     with closing(session.run(job.work)) as measured:
         for records in measured:
-            writer.append(records)
+            told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
+            writer.append(told)
     writer.settle()
 
 

@@ -60,12 +60,14 @@ class Listener:
 
     Attributes:
         say: a line about what is done and why.
+        structure: told what networks are made of, before anything is timed.
         run: the watcher of a run of that many specs in that directory, while it lasts.
         pairs: the watcher of paired comparisons.
         stored: told where a new run lies.
     """
 
     say: Callable[[str], None]
+    structure: Callable[[Comparison], None]
     run: Callable[[int, Path], AbstractContextManager[Watcher]]
     pairs: PairWatcher
     stored: Callable[[Path], None]
@@ -122,6 +124,11 @@ def with_now(
         raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
     plan = replace(plan, timeout=timeout or plan.timeout)
+    now = again.inspect(specs, plan, executor)
+    head = Side("now", now.environment, {record.id: record for record in now.records})
+    found = replace(gate.compare(old.side, head), remedy=_remedy(old))
+    if timing:
+        listener.structure(found)
     beside = _beside(old, plan, thresholds, listener, out, executor) if timing else []
     if timing and all(one.failed == "base" for one in beside):
         for one in beside[:1]:
@@ -133,9 +140,6 @@ def with_now(
             run = again.measure(specs, plan, where, watcher, executor)
         listener.stored(run.path)
         return with_run(old, run.path, gate.side_of(run))
-    now = again.inspect(specs, plan, executor)
-    head = Side("now", now.environment, {record.id: record for record in now.records})
-    found = replace(gate.compare(old.side, head), remedy=_remedy(old))
     return side_by_side.with_outcomes(found, beside)
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from cnnbench import machine
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
+from cnnbench.facts import doubts
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
     ComputeReference,
@@ -145,6 +146,7 @@ class Passes:
         try:
             request = CountCost.planned(members[0].spec, self._plan)
             shared.cost = ask(self._pool, request, self._plan.timeout)
+            shared.notes += doubts(shared.cost.assumptions)
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
 

@@ -91,7 +91,7 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
         StoreError: the folder holds something, or cannot be made.
     """
     (spec,) = job.specs
-    base = Profile(spec=spec.id, environment=job.environment.fingerprint)
+    base = Profile(spec.id, job.environment.fingerprint, notes=job.notes(spec))
     plan = job.plan
     with _folder(passes.folder), asking(job.executor) as pool:
         found = _Asker(pool, plan.timeout, base)

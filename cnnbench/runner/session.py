@@ -22,7 +22,7 @@ from cnnbench.runner.subject import groups
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from cnnbench.environment import Environment
@@ -38,6 +38,9 @@ class Watcher(Protocol):
 
     def working(self, what: str, done: int, total: int) -> None:
         """A step begins; ``done`` of ``total`` units of work are finished."""
+
+    def first(self, records: Sequence[Record]) -> None:
+        """Specs that are compared have had the first of several rounds."""
 
     def finished(self, record: Record) -> None:
         """A spec has its record; with a budget, a better one may replace it later."""
@@ -121,6 +124,7 @@ class Session:
         first, group.begun = not group.begun, True
         if first:
             passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
+            group.drop(self._plan.max_latency)
             yield
         elif group.rounds < self._plan.rounds:
             passes.round(self._token)
@@ -135,6 +139,9 @@ class Session:
         missing = "" if hurried or finished else f"{group.rounds} of {self._plan.rounds} rounds"
         records = group.records(self._environment.fingerprint, missing)
         yield records
+        going_on = group.rounds == 1 < self._plan.rounds and not group.complete
+        if missing and going_on and hasattr(self._watcher, "first"):  # some users' have it not yet
+            self._watcher.first(records)
         if (hurried or finished) and not group.reported:
             group.reported = True
             for record in records:

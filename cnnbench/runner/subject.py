@@ -9,7 +9,7 @@ import itertools
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics
+from cnnbench import metrics, units
 from cnnbench.record import UNFINISHED, Record, notes_of, with_failure
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Subject:
-    """One spec and the results about it so far."""
+    """One spec and the results about it so far; ``dropped`` says why no more are wanted."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -31,6 +31,12 @@ class Subject:
         self.algorithm: Algorithm | None = None
         self.failure: Failure | None = None
         self.notes: list[str] = []
+        self.dropped = ""
+
+    def slower_than(self, seconds: float) -> bool:
+        """Whether every slice was slower, the waiting for a core taken out where it is known."""
+        found = [run.slices.awake_seconds or run.slices.seconds for run in self.runs]
+        return any(found) and all(one > seconds for some in found for one in some)
 
 
 class Shared:
@@ -77,8 +83,8 @@ class Group:
 
     @property
     def alive(self) -> list[Subject]:
-        """The subjects that have not failed."""
-        return [one for one in self.subjects if one.failure is None]
+        """The subjects that are still measured: neither failed nor dropped."""
+        return [one for one in self.subjects if one.failure is None and not one.dropped]
 
     def members(self, workload: Workload) -> list[Subject]:
         """The living subjects of one workload."""
@@ -95,6 +101,20 @@ class Group:
                 subject.runs = list(record.runs)
                 self.ceilings = list(record.ceilings)
         (self.rounds,) = rounds
+
+    def drop(self, limit: float | None) -> None:
+        """Give up what clearly takes more seconds per call.
+
+        The reference mode stays as long as another mode does, which is compared with it.
+        """
+        if limit is None:
+            return
+        slow = {one.spec.id for one in self.alive if one.slower_than(limit)}
+        kept = [one for one in self.alive if one.spec.id not in slow]
+        needed = {one.spec.baseline.id for one in kept}
+        for one in self.alive:
+            if one.spec.id in slow - needed:
+                one.dropped = f"every slice was slower than --max-latency {units.seconds(limit)}"
 
     def records(self, environment: str, missing: str = "") -> list[Record]:
         """Its subjects in their present state, as records that are closed now.
@@ -131,6 +151,8 @@ class Group:
     def _left_out(self, subject: Subject, missing: str) -> tuple[str, ...]:
         if subject.failure is not None:
             return ()
+        if subject.dropped:
+            return (f"not measured further: {subject.dropped}",)
         if missing:
             return (f"{UNFINISHED}{missing}",)
         if self.complete:

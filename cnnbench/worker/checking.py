@@ -21,9 +21,10 @@ from cnnbench.worker import convolution, inner, modes, outputs
 from cnnbench.worker import reference as references
 from cnnbench.worker.inputs import PICTURES
 from cnnbench.worker.modes import PRECISIONS
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from torch import Tensor
@@ -81,6 +82,14 @@ def check(spec: Spec, step: Step, seed: int, path: Path, known: Reference, *firs
     if step.overwrites and found.status in {"ok", "loose"}:
         return replace(found, status="unchecked", reason=_OVERWRITES)
     return found
+
+
+def afterwards(check: Callable[[], Check]) -> Check:
+    """A check after the last slice; an error must not lose the slices."""
+    try:
+        return check()
+    except Exception as error:  # noqa: BLE001 - what a network raises that has run many times
+        return Check("unchecked", reason=f"no check after the measurement: {said(error)}")
 
 
 def _by_name(seen: references.Observed, path: Path) -> tuple[Joined, str]:

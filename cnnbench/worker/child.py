@@ -13,12 +13,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cnnbench import analysis
 from cnnbench.channel import ChannelClosed
 from cnnbench.errors import CnnbenchError
 from cnnbench.requests import Resolve, SpecRequest, parse
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.memory import status_bytes
+from cnnbench.worker.saying import said
 from cnnbench.worker.talk import Talk
 from cnnbench.worker.tasks import TASKS
 
@@ -103,31 +103,6 @@ def _limit_memory(limit: int) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = now + limit
     resource.setrlimit(resource.RLIMIT_DATA, (wanted if hard < 0 else min(wanted, hard), hard))
-
-
-def said(error: BaseException) -> str:
-    """An error in one line, with its class if it is not ours."""
-    first = _first_words(error)
-    own = isinstance(error, CnnbenchError)
-    message = first if own else f"{type(error).__name__}: {first}".rstrip(": ")
-    if not own and (known := analysis.remedy(first)) is not None:
-        message = f"{known} ({message})"
-    return message
-
-
-# What TorchScript's interpreter says first, whatever has happened; the reason comes last.
-_SCRIPT = "The following operation failed in the TorchScript interpreter"
-
-
-def _first_words(error: BaseException) -> str:
-    """The line of an error that says what happened."""
-    try:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    except Exception as own:  # noqa: BLE001 - it is the user's class
-        return f"its text cannot be read ({type(own).__name__})"
-    if not lines:
-        return ""
-    return lines[-1] if lines[0].startswith(_SCRIPT) else lines[0]
 
 
 def _details(error: BaseException) -> str:

@@ -149,19 +149,34 @@ def _returned(factory: str, batch: int, seed: int) -> Given:
     if not callable(function):
         raise UsageError(f"'{factory}' is of type {type(function).__name__}, not a function")
     takes = "seed" in inspect.signature(function).parameters
-    with randomness.left_alone():
-        randomness.seed_everything(seed)
-        found = _arranged(function(batch, **({"seed": seed} if takes else {})))
+
+    def call(count: int) -> Given:
+        with randomness.left_alone():
+            randomness.seed_everything(seed)
+            return _arranged(function(count, **({"seed": seed} if takes else {})))
+
+    found = call(batch)
     if not found.tensors:
         raise UsageError(f"'{factory}' returned no tensor, but inputs of a network are wanted")
-    # Samples along the first axis, or the second, as of sequences.
-    if not any(batch in tensor.shape[:2] for tensor in found.tensors):
-        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in found.tensors)
-        raise UsageError(
-            f"'{factory}' was asked for a batch of {batch} and returned {shapes}; make as many"
-            " samples as its first argument says"
-        )
+    # Samples are along the first axis, or the second, as of sequences; or a list has one for each.
+    if batch > 1 and not any(batch in tensor.shape[:2] for tensor in found.tensors):
+        _refuse_deaf(factory, lambda count: call(count).tensors, batch)
     return _detached(found)
+
+
+def _refuse_deaf(factory: str, call: Callable[[int], list[Tensor]], batch: int) -> None:
+    """Refuse a function that makes the same whatever batch it is asked for.
+
+    Raises:
+        UsageError: it does.
+    """
+    shapes, others = ([tuple(one.shape) for one in call(count)] for count in (batch, batch + 1))
+    if shapes == others:
+        listed = ", ".join(map(str, shapes))
+        raise UsageError(
+            f"'{factory}' was asked for a batch of {batch} and returned {listed}, as for any other;"
+            " make as many samples as its first argument says"
+        )
 
 
 def _detached(given: Given) -> Given:

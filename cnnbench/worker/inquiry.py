@@ -10,8 +10,8 @@ from cnnbench import analysis, architectures
 from cnnbench.analysis import crosscheck
 from cnnbench.architectures import export, sources
 from cnnbench.architectures.meta import on_meta
-from cnnbench.asking import INPUT_FACTORY
-from cnnbench.axes import sample_shape
+from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.axes import assumed, sample_shape
 from cnnbench.catalogue import Accepted
 from cnnbench.costs import CrossCheck
 from cnnbench.errors import CnnbenchError, Unsupported, UsageError
@@ -41,7 +41,15 @@ def resolve(request: requests.Resolve, talk: Talk) -> None:
         first = inputs.made(architecture, workload, 0).tensors[0]
         architecture = replace(architecture, input=tuple(first.shape[1:]) or (1,), min_size=None)
     _refuse_other_than_modules(architecture, workload)
-    talk.answer(Accepted(architecture.input, architecture.min_size))
+    talk.answer(
+        Accepted(architecture.input, architecture.min_size, _assumed(architecture, request))
+    )
+
+
+def _assumed(architecture: Architecture, request: requests.ModelRequest[Any]) -> bool:
+    """Whether the shape is only a guess: of a builder of the user's, with none told."""
+    told = request.shape is not None or {INPUTS, INPUT_FACTORY} & {*request.settings}
+    return architecture.family == sources.USERS and not told
 
 
 def list_timm(request: requests.ListTimm, talk: Talk) -> None:
@@ -91,16 +99,16 @@ def fits(request: requests.Fits, talk: Talk) -> None:
 
 
 def _refuse_other_than_modules(architecture: Architecture, workload: Workload) -> None:
-    """Raise early if a factory does not return a module.
+    """Raise early if a factory raises, or does not return a module.
 
-    Any other error belongs in the rows of its specs.
+    What cannot be built on the meta device may still be built: only the second error counts.
     """
     try:
         on_meta(build.made, architecture, workload)
     except CnnbenchError:
         raise
-    except BaseException:  # noqa: BLE001 - it is the user's code, and it will be run again
-        return
+    except BaseException:  # noqa: BLE001 - it is the user's code
+        build.made(architecture, workload)
 
 
 def report_cost(request: requests.ReportCost, talk: Talk) -> None:
@@ -129,6 +137,8 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error
+    if _assumed(architecture, request):
+        found = replace(found, assumptions=(assumed(workload), *found.assumptions))
     report = found.report(rows=request.rows)
     if request.crosscheck:
         talk.enter("cross-check")

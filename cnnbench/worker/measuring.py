@@ -66,7 +66,8 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         # (CUDA graphs record on the second), keep what the first found, or change their input.
         if request.round == 0 or spec.mode.compiler != "eager":
             talk.enter("check again")
-            check = worse(check, _check_again(spec, step, request))
+            later = checking.afterwards(lambda: _check(spec, step, request))
+            check = worse(check, later)
         if step.parts is not None:
             talk.enter("parts")
         in_parts, notes = parts.tried(step.parts, device, estimate)
@@ -100,15 +101,6 @@ def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -
     if known is None:
         return Check("unchecked", reason=request.no_reference)
     return checking.check(spec, step, request.seed, path, known, *first)
-
-
-def _check_again(spec: Spec, step: build.Step, request: MeasureLatency) -> Check:
-    """The check after the last slice; an error must not lose the slices."""
-    try:
-        return _check(spec, step, request)
-    except Exception as error:  # noqa: BLE001 - what a network raises that has run many times
-        said = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Check("unchecked", reason=f"no check after the measurement: {said}")
 
 
 def _slices(

@@ -191,6 +191,7 @@ def restored() -> Iterator[None]:
     try:
         yield
     finally:
+        _last.clear()
         torch.set_num_threads(threads)
         _set_switches({})
         torch.backends.cudnn.benchmark = benchmark

@@ -20,14 +20,14 @@ from cnnbench import analysis, named
 from cnnbench.architectures import losses, own_losses, variants
 from cnnbench.asking import INPUTS
 from cnnbench.errors import UsageError
-from cnnbench.facts import Check
+from cnnbench.facts import Check, doubts
 from cnnbench.inputs import TypedInput, read_all, text_of
 from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS, PHASES, Mode, Optimizer, Phase, Spec, Workload, one_of
 from cnnbench.worker import build, checking, copies, modes, randomness
 from cnnbench.worker import reference as references
-from cnnbench.worker.child import said
 from cnnbench.worker.inputs import Given, flipped
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -105,6 +105,13 @@ def _copied(given: Given) -> Given:
     return Given(*pytree.tree_map(twin, given))
 
 
+def hint(given: Given) -> str:
+    """What to try if a module does not take its inputs; empty if nothing suggests itself."""
+    if not any(isinstance(one, dict) for one in given.args):
+        return ""
+    return "; a dict was given as one input: kwargs=... passes its entries by name"
+
+
 def training_note(module: nn.Module, work: Work) -> tuple[str, ...]:
     """The command puts every network into evaluation mode for inference, and so do we."""
     if work.phase != "inference" or not any(part.training for part in module.modules()):
@@ -172,6 +179,11 @@ class Own:
         self.notes: tuple[str, ...] = ()
         self.no_reference = ""
 
+    @property
+    def hint(self) -> str:
+        """What to try if the module does not take its inputs."""
+        return hint(self._given)
+
     def step(self, spec: Spec) -> build.Step:
         """A step on a copy of the module and of its inputs."""
         copied, work = copies.copied(self._module), self._work
@@ -213,7 +225,7 @@ class Own:
             except Exception as error:  # noqa: BLE001 - an optional figure stops nothing
                 self.notes = (f"static cost not known: {said(error)}",)
             else:
-                self.notes = ()
+                self.notes = doubts(self.cost.assumptions)
                 return
 
     def _analysis(self, *, real: bool) -> analysis.Analysis:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench.record import Part
 from cnnbench.worker.sampling import timed
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from cnnbench.worker.build import Parts
@@ -49,7 +50,7 @@ def tried(
     try:
         return measure(parts, device, steps(estimate)), {}
     except Exception as error:  # noqa: BLE001 - what a network raises when taken apart
-        return (), {"parts": f"not measured: {type(error).__name__}: {error}".splitlines()[0]}
+        return (), {"parts": f"not measured: {said(error)}"}
 
 
 def _step(parts: Parts, device: Kind) -> tuple[int, int, int, int]:

@@ -9,6 +9,7 @@ remark.
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from cnnbench.asking import INPUT_FACTORY
 from cnnbench.worker import modes
 
 if TYPE_CHECKING:
@@ -29,14 +31,22 @@ if TYPE_CHECKING:
 _SWITCHES = ("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE")
 
 
-def remarks(spec: Spec, step: Step) -> list[str]:
-    """A line for every word of the mode that changed nothing, or less than it says."""
+# Counters of ``torch._dynamo.utils``: what they are about -> name -> how often.
+Counters = dict[str, dict[str, int]]
+
+
+def remarks(spec: Spec, step: Step, before: Counters | None = None) -> list[str]:
+    """A line for every word of the mode that changed nothing, or less than it says.
+
+    ``before`` is what the compiler had counted when the step was built (``compiled_so_far``).
+    """
     parts: tuple[Callable[[], list[str]], ...] = (
-        lambda: compiler(spec.mode),
+        lambda: compiler(spec.mode, before or {}),
         lambda: memory_format(spec.mode, step),
         lambda: precision(spec, step),
         step.unusual,
         lambda: global_flags(step),
+        lambda: batch(spec, step),
     )
     found: list[str] = []
     for part in parts:
@@ -59,18 +69,45 @@ def global_flags(step: Step) -> list[str]:
     return found
 
 
-def compiler(mode: Mode) -> list[str]:
-    """What the compiler left out, by its counters since the process began."""
+def batch(spec: Spec, step: Step) -> list[str]:
+    """Whether any input has a row per sample, where a function of the user's made them."""
+    count = spec.workload.batch
+    if not spec.workload.setting(INPUT_FACTORY, ""):
+        return []
+    if any(count in tensor.shape[:2] for tensor in step.given.tensors):
+        return []
+    return [f"no input has {count} rows: samples/s still count {count} per call"]
+
+
+def compiled_so_far() -> Counters:
+    """What the compiler has counted in this process; nothing if it was not imported."""
+    utils = sys.modules.get("torch._dynamo.utils")
+    return {} if utils is None else {name: dict(one) for name, one in utils.counters.items()}
+
+
+def _since(before: Counters) -> Counters:
+    now = compiled_so_far()
+    return {
+        name: {
+            key: count - before.get(name, {}).get(key, 0)
+            for key, count in one.items()
+            if count > before.get(name, {}).get(key, 0)
+        }
+        for name, one in now.items()
+    }
+
+
+def compiler(mode: Mode, before: Counters) -> list[str]:
+    """What the compiler left out, by what its counters say since ``before``."""
     if modes.COMPILERS[mode.compiler] is None:
         return []
     from torch._dynamo import config
-    from torch._dynamo.utils import counters
 
     # torch reads the second where it compiles, and the first as its own setting.
     off = [name for name in _SWITCHES if os.environ.get(name) == "1"]
     if config.disable and not off:
         off = ["torch._dynamo.config.disable"]
-    return compiler_words(mode.compiler, counters, disabled=", ".join(off))
+    return compiler_words(mode.compiler, _since(before), disabled=", ".join(off))
 
 
 def compiler_words(

@@ -126,4 +126,4 @@ def test_hooks_of_ones_own_module_are_said_to_be_left_out():
     analysis = analyze(module.to("meta"), (torch.zeros(1, 4),), own=True)
 
     assert called == []
-    assert any("1 hooks" in sentence for sentence in analysis.assumptions)
+    assert any("1 hook of" in sentence for sentence in analysis.assumptions)

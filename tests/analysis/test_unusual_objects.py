@@ -15,6 +15,7 @@ from torch.nn import functional
 from torch.nn.utils import rnn
 
 import cnnbench
+from cnnbench.analysis import analyze
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -265,3 +266,33 @@ def test_what_cannot_be_followed_is_one_line_whose_remedy_counts(case: str, real
 def test_what_is_no_module_is_refused_at_the_door(given: Any, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         cnnbench.cost(given, IMAGE)
+
+
+class Late(nn.Module):
+    """Makes its layer in its first call."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = None
+
+    def forward(self, x):
+        if self.layer is None:
+            self.layer = nn.Conv2d(x.shape[1], 4, 3).to(x)
+        return self.layer(x)
+
+
+@pytest.mark.parametrize("real", [False, True])
+def test_parameters_that_come_late_are_not_silently_left_out(real):
+    found = analyze(Late(), (torch.ones(1, 3, 5, 5),), real=real)
+
+    assert (found.params, found.macs) == (0, 4 * 9 * 27)
+    assert "params leaves out 112 that the network makes when it is called" in found.assumptions
+
+
+def test_weights_that_are_constants_are_not_silently_left_out():
+    frozen = torch.jit.freeze(torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3)).eval()))
+
+    found = analyze(frozen, (torch.ones(1, 3, 5, 5),), real=True)
+
+    assert (found.params, found.macs) == (0, 4 * 9 * 27)
+    assert any("weights that are constants" in one for one in found.assumptions)

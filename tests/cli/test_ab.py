@@ -13,10 +13,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from cnnbench import metrics, store
+from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import WorkerDied
 from cnnbench.report import FORMATS
 from cnnbench.runner.ab import session
 from cnnbench.runner.fake import FakeWorker
+from tests import made
 from tests.made import commit, repository
 
 if TYPE_CHECKING:
@@ -139,7 +141,7 @@ def test_a_side_that_fails_leaves_the_others_judged(ab, monkeypatch) -> None:
     assert "unchanged" in result.stdout
     assert (
         "alexnet/inference-b1-3x224x224/eager/cpu-t1: latency: failed, head: build: the worker"
-        in result.stdout
+        in made.flat(result.stdout)
     )
     failed = {r.id.split("/")[0]: r.failure for r in store.read(Path("out/head")).records}
     assert failed["alexnet"].kind == "died"
@@ -157,7 +159,7 @@ def test_whatever_happens_to_a_worker_is_exit_code_3(ab, model: str) -> None:
     result = ab("lenet", model)
 
     assert result.exit_code == 3
-    assert "head: build: " in result.stdout
+    assert "head: build: " in made.flat(result.stdout)
 
 
 def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
@@ -168,7 +170,7 @@ def test_strict_turns_inconclusive_into_exit_code_4(ab) -> None:
     result = ab(*words, "--strict")
     assert result.exit_code == 4
     assert "inconclusive" in result.stdout
-    assert "the interval is too wide" in result.stdout
+    assert "the interval is too wide" in made.flat(result.stdout)
 
 
 def test_revisions_are_named_with_their_commits(ab, repo: Path) -> None:
@@ -260,7 +262,27 @@ def test_ctrl_c_keeps_what_was_judged(ab, monkeypatch, tmp_path: Path) -> None:
 
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1].startswith("cnnbench: interrupted; ")
+    known = [line for line in result.stderr.splitlines() if "interrupted after" in line]
+    assert re.search(r"lenet/.*: interrupted after \d+ pairs: .* % \[.*\], no verdict$", known[0])
     assert store.read(tmp_path / "out" / "base").manifest.specs
+
+
+def test_ctrl_c_says_what_seemed_slower_and_that_it_began_to_confirm(ab, monkeypatch) -> None:
+    real = PairProgress.working
+
+    def interrupts(self, comparison, number, *, confirming):
+        real(self, comparison, number, confirming=confirming)
+        if confirming and number == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(PairProgress, "working", interrupts)
+    words = ("eager", "eager", "--models", "lenet", "--fake-slowdown", "0.5", "--out", "out")
+    loud, quiet = ab(*words), ab(*words[:-1], "other", "--quiet")
+
+    assert (loud.exit_code, quiet.exit_code) == (130, 130)
+    assert re.search(r"seems slower, \+\d+.* %.*; measuring again to confirm\n", loud.stderr)
+    for said in (loud.stderr, quiet.stderr):
+        assert re.search(r"interrupted after 3 pairs: \+\d.*, seems slower, not confirmed\n", said)
 
 
 def test_quiet_is_quiet(ab) -> None:
@@ -314,7 +336,7 @@ def test_a_neighbour_and_what_it_cost_stand_beside_the_verdict(ab, monkeypatch) 
         return replace(finish(*words), waited=2, off_cpu=0.25)
 
     monkeypatch.setattr(session, "_outcome", waited)
-    result = ab("eager", "eager", "--models", "lenet")
+    result = ab("eager", "eager", "--models", "lenet", "--wide")
 
     assert "the time spent waiting for it is excluded (2 of" in result.stdout
     assert "no core" in result.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,30 @@ def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
     data = json.loads(done.stdout)
     assert (data["recommended"], data["verdict"]) == ("eager", "alone")
     assert "budget" in data["untried"]["channels_last"]
+    (use,) = [one["text"] for one in data["findings"] if one["kind"] == "use"]
+    assert "stay with eager" not in use
+    enough = re.fullmatch(
+        r"cannot tell: no other mode was measured beside eager \(.* per call\); channels_last:"
+        r" left out to fit the budget; --budget (\d+s) would be enough",
+        use,
+    )
+    assert enough is not None
+    again = json.loads(
+        cnnbench_cli("advise", "lenet", "--budget", enough[1], "--json", *FAKE).stdout
+    )
+    assert "channels_last" not in again["untried"]
+
+
+def test_a_budget_takes_rounds_before_it_takes_modes(cnnbench_cli) -> None:
+    full = cnnbench_cli("advise", "lenet", "--budget", "1h", "--out", "full", *FAKE)
+    first = json.loads(cnnbench_cli("advise", "lenet", "--budget", "1s", "--json", *FAKE).stdout)
+    listed = [why for why in first["untried"].values() if "--budget" in why]
+    most = max(int(re.findall(r"--budget (\d+)s", why)[0]) for why in listed)
+    some = cnnbench_cli("advise", "lenet", "--budget", f"{most}s", "--out", "some", *FAKE)
+
+    assert (full.exit_code, some.exit_code) == (0, 0)
+    assert store.read(Path("some")).manifest.specs == store.read(Path("full")).manifest.specs
+    assert store.read(Path("some")).manifest.plan["rounds"] == 2
 
 
 @pytest.mark.parametrize(
@@ -118,3 +143,13 @@ def test_what_holds_back_is_said_with_its_mode() -> None:
         _line(AdviceFinding("bound", "limit", "memory: moves", "eager")) == "eager: memory: moves"
     )
     assert _line(AdviceFinding("use", "use", "use compile", "compile")) == "use compile"
+
+
+def test_a_budget_is_answered_in_words_and_in_json(cnnbench_cli) -> None:
+    words = ["advise", "lenet", "--executor", "fake", "-q", "--under", "5ms"]
+    text = " ".join(cnnbench_cli(*words, "--out", "a").stdout.split())
+    (found,) = json.loads(cnnbench_cli(*words, "--out", "b", "--json").stdout)["within"]
+
+    assert "Under 5.00 ms: lenet in channels_last (4.02 ms, 40.9 MiB) is the only one" in text
+    assert found["best"] == "lenet/inference-b1-3x32x32/channels_last/cpu-t2"
+    assert found["budget"] == {"seconds": 0.005, "memory": None, "top1": None}

@@ -19,6 +19,7 @@ from cnnbench.runner import inquiry
 from cnnbench.runner.ab import paired
 from cnnbench.runner.ab.session import PairedSession
 from tests import made
+from tests.cli.test_measuring import interrupt_at
 
 
 @pytest.fixture
@@ -51,9 +52,10 @@ def test_a_large_change_is_seen_by_a_stored_record(cnnbench_cli, baseline, slowe
     done = cnnbench_cli("check", "--baseline", baseline, slower)
 
     assert (done.exit_code, done.stderr) == (1, "cnnbench: 2 of 2 specs regressed\n")
-    assert "10.0 ms -> 30.0 ms, +200 %" in done.stdout
+    assert "10.0 ms -> 30.0 ms, +200 %" in made.flat(done.stdout)
     accept = f"cnnbench baseline update {baseline} {slower} --replace"
-    assert done.stdout.splitlines()[-1] == f"if the change is intended: {accept}"
+    # In one piece, to be copied, however long it is.
+    assert done.stdout.splitlines()[-2:] == ["if the change is intended:", f"  {accept}"]
     assert cnnbench_cli(*accept.split()[1:]).exit_code == 0
     assert cnnbench_cli("check", "--baseline", baseline, slower).exit_code == 0
 
@@ -111,7 +113,7 @@ def test_structure_only_sees_a_parameter_more(cnnbench_cli, tmp_path) -> None:
     assert done.exit_code == 1
     assert f"{name}: regression\n  params: regression, " in done.stdout
     assert "  structure changed: parameters:" in done.stdout
-    assert done.stdout.splitlines()[-1] == (
+    assert made.flat(done.stdout).endswith(
         f"if the change is intended: cnnbench baseline update {path} RUN --replace, where RUN is a"
         " new run of these specs"
     )
@@ -146,6 +148,25 @@ def test_a_recorded_revision_is_measured_beside_what_is_here(cnnbench_cli, tmp_p
     assert "measuring revision" in done.stderr
     found = [row for row in json.loads(done.stdout) if row["metric"] == "latency"]
     assert {(row["verdict"], row["how"]) for row in found} == {("unchanged", "paired")}
+
+
+def test_the_structure_is_told_first_and_shown_when_interrupted(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, '"round": 2')
+        done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake")
+
+    said = done.stderr.splitlines()
+    order = ["structure of 2 specs: 2 unchanged", "measuring revision", "interrupted after 2 pairs"]
+    places = [next(n for n, line in enumerate(said) if one in line) for one in order]
+    assert done.exit_code == 130
+    assert places == sorted(places)
+    assert said[-1] == "cnnbench: interrupted; the table above is of the structure only"
+    assert "2 specs: 2 unchanged" in done.stdout
+    assert "same" in done.stdout
 
 
 EAGER = "lenet/inference-b1-3x32x32/eager/cpu-t1"
@@ -257,7 +278,7 @@ def test_one_network_that_the_old_revision_cannot_run_is_inconclusive(
     assert done.exit_code == 0, done.stderr
     assert "4 specs: 2 inconclusive, 2 unchanged" in done.stdout
     reason = "the old revision could not be measured beside it: base: build: ImportError: gone"
-    assert done.stdout.count(f"latency: inconclusive: {reason}") == 2
+    assert made.flat(done.stdout).count(f"latency: inconclusive: {reason}") == 2
     assert cnnbench_cli(*words, "--strict").exit_code == 4
 
 

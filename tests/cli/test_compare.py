@@ -3,10 +3,12 @@ from __future__ import annotations
 import csv
 import io
 import json
+from dataclasses import replace
 
 import pytest
 
 from tests import made
+from tests.report.test_times import waiting
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def test_two_runs_side_by_side(cnnbench_cli, runs) -> None:
 
     assert done.exit_code == 0
     assert "2 specs: 1 regression, 1 unchanged" in done.stdout
-    assert "5.00 ms -> 10.0 ms, +100 %" in done.stdout
+    assert "5.00 ms -> 10.0 ms, +100 %" in made.flat(done.stdout)
 
 
 def test_a_threshold_makes_it_a_gate(cnnbench_cli, runs) -> None:
@@ -96,7 +98,7 @@ def test_stored_at_different_times_is_inconclusive_and_not_wrong(cnnbench_cli, t
     done = cnnbench_cli("compare", *paths, "-t", "latency=5%", "--strict")
 
     assert done.exit_code == 4
-    assert "smallest detectable change" in done.stdout
+    assert "smallest detectable change" in made.flat(done.stdout)
 
 
 @pytest.mark.parametrize(
@@ -135,3 +137,36 @@ except SystemExit as done:
     done = cnnbench_process(code=code)
 
     assert done.out.splitlines()[-1] == "0 False", done.err
+
+
+def test_a_disturbed_row_is_shown_and_compared_as_in_the_table_of_its_run(
+    cnnbench_cli, tmp_path
+) -> None:
+    name = made.EAGER.replace("cpu-t2", "cpu-t1")
+    calm, busy = waiting(name, 0.0), waiting(name, 0.5)
+    runs = tuple(replace(run, ensemble=f"later{run.round}") for run in busy.runs)
+    old = made.directory(tmp_path / "a", [calm])
+    new = made.directory(tmp_path / "b", [replace(busy, runs=runs)])
+
+    text = cnnbench_cli("compare", old, new, "--threshold", "latency=80%").stdout
+    data = json.loads(cnnbench_cli("compare", old, new, "--json").stdout)
+
+    assert "10.0 ms *" in cnnbench_cli("report", new).stdout
+    assert "10.0 ms*  10.0 ms*" in text
+    assert "20.0 ms" not in text
+    assert "1 row disturbed" in text
+    assert "1 spec: 1 unchanged" in text
+    (latency,) = [one for one in data if one["metric"] == "latency"]
+    assert (latency["old"], latency["new"]) == (0.01, 0.02)
+
+
+def test_a_latency_by_the_clock_beside_a_disturbed_one_says_so(cnnbench_cli, tmp_path) -> None:
+    busy = waiting(made.EAGER, 0.5)
+    runs = tuple(replace(run, ensemble=f"later{run.round}") for run in busy.runs)
+    old = made.directory(tmp_path / "a", [waiting(made.EAGER, 0.0)])
+    new = made.directory(tmp_path / "b", [replace(busy, runs=runs)])
+
+    text = cnnbench_cli("compare", old, new).stdout
+
+    assert "20.0 ms" in text
+    assert "1 row disturbed: latencies by the clock" in text

@@ -20,7 +20,7 @@ LAYER = "n1c64h56w56-k64-3x3-p1"
 
 
 def test_ways_roofs_and_advice_of_a_suite_and_a_run_that_is_kept(cnnbench_cli, tmp_path) -> None:
-    done = cnnbench_cli("conv", "--out", "kept", *FAKE)
+    done = cnnbench_cli("conv", "--out", "kept", "--wide", *FAKE)
 
     assert done.exit_code == 0, done.output
     for words in ("vs best library", "of roof", "conv:k16-1x1 on 1x8x8x8",
@@ -110,7 +110,7 @@ def test_a_layer_brings_its_batch_and_dtype(cnnbench_cli) -> None:
 
 def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
     done = cnnbench_cli("conv", "--from-model", "resnet18", "--impl", "prepacked,im2col",
-                        "--apply", "--out", "kept", *FAKE)  # fmt: skip
+                        "--apply", "--out", "kept", "--wide", *FAKE)  # fmt: skip
 
     assert done.exit_code == 0, done.output
     assert "its convolutions take" in done.stdout
@@ -129,14 +129,14 @@ def test_a_model_is_changed_and_measured_again(cnnbench_cli, tmp_path) -> None:
         # Pretended layers take longer than their network, from which nothing follows.
         assert one["predicted_s"] is one["predicted_gain_low"] is None
         assert one["measured_gain_low"] <= one["measured_gain"] <= one["measured_gain_high"]
-    assert cnnbench_cli("report", "kept", "--lab").stdout == done.stdout
+    assert cnnbench_cli("report", "kept", "--lab", "--wide").stdout == done.stdout
 
 
 def test_every_implementation_and_substitute_is_listed_without_torch() -> None:
     blocked = "import sys; sys.modules['torch'] = None; from cnnbench.cli import main; main()"
     texts = [
         subprocess.run(
-            [sys.executable, "-c", blocked, "conv", "--list", *more],
+            [sys.executable, "-c", blocked, "conv", "--list", "--wide", *more],
             capture_output=True, text=True, timeout=60, check=True,
             env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         ).stdout

@@ -7,6 +7,7 @@ import pytest
 from cnnbench.doctor import Beside
 from cnnbench.environment import Environment
 from cnnbench.quiet import CoreUse
+from tests import made
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def found(monkeypatch, hard, soft) -> None:
 def test_findings_stand_at_the_end_with_what_to_do(cnnbench_cli, monkeypatch) -> None:
     found(monkeypatch, {"cpu_quota": 2.0, "cores_usable": 8}, {"governor": "powersave"})
 
-    lines = cnnbench_cli("doctor").stdout.splitlines()
+    lines = cnnbench_cli("doctor", "--wide").stdout.splitlines()
 
     assert lines[-1] == "2 findings"
     assert [line[0] for line in lines[-3:-1]] == ["!", "!"]
@@ -77,7 +78,7 @@ def test_hyperthreads_that_look_like_cores_are_told(cnnbench_cli, monkeypatch) -
     found(monkeypatch, {}, {})
     monkeypatch.setattr("cnnbench.runner.sharing.slowest", lambda: Beside(0, 1, 0.655))
 
-    text = cnnbench_cli("doctor").stdout
+    text = made.flat(cnnbench_cli("doctor").stdout)
     data = json.loads(cnnbench_cli("doctor", "--json").stdout)
 
     assert "core 0 is 66 % as fast while core 1 works" in text

@@ -12,6 +12,7 @@ import pytest
 from cnnbench import store
 from cnnbench.plan import Plan
 from tests import made
+from tests.report.test_times import waiting
 
 TIMES = [10, 10.1, 9.9, 10, 10.1, 12, 12.1, 11.9, 12, 12]
 
@@ -35,8 +36,9 @@ def test_a_step_is_marked_in_table_and_picture(cnnbench_cli, nightly) -> None:
     done = cnnbench_cli("history", nightly, "--model", "len*", "--mode", "eager")
 
     assert done.exit_code == 0
-    assert "step of +20.0 % at night-5 (2026-01-06T00:00:00+00:00), p = 0.0" in done.stdout
-    assert "|" in done.stdout.splitlines()[4]
+    said = made.flat(done.stdout)
+    assert "step of +20.0 % at night-5 (2026-01-06T00:00:00+00:00), p = 0.0" in said
+    assert "|" in "".join(done.stdout.splitlines()[4:6])
     assert done.stdout.count(made.EAGER) == 2
 
 
@@ -58,10 +60,8 @@ def test_a_page_with_every_series_drawn(cnnbench_cli, nightly, tmp_path) -> None
 
     assert done.exit_code == 0
     assert text.count("step of +20.0 % at night-5") == 2
-    plots = re.search(r'<script type="application/json" id="plots-json">(.*?)</script>', text)
-    assert plots is not None
-    assert [one["target_id"] for one in json.loads(plots[1])] == ["plot-series-0", "plot-series-1"]
-    assert "latency, ms" in plots[1]
+    assert re.findall(r'<div class="plot" id="([^"]*)"', text) == ["plot-series-0", "plot-series-1"]
+    assert text.count('<p class="side">latency, ms</p>') == 2
     assert "default-src 'none'" in text
 
 
@@ -91,3 +91,19 @@ def test_bad_input_is_one_line(cnnbench_cli, nightly, words, message) -> None:
 
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert message in done.stderr
+
+
+def test_a_disturbed_run_is_no_step_where_the_waiting_is_known(cnnbench_cli, tmp_path) -> None:
+    name = made.EAGER.replace("cpu-t2", "cpu-t1")
+    for number, share in enumerate([0.0, 0.5]):
+        made.directory(tmp_path / "runs" / f"{number}", [waiting(name, share)])
+
+    text = cnnbench_cli("history", "runs").stdout
+    points = cnnbench_cli("history", "runs", "--points").stdout
+    data = json.loads(cnnbench_cli("history", "runs", "--json").stdout)
+
+    assert "10.0 ms*" in text
+    assert "10.0 ms*" in points
+    assert "20.0 ms" not in text + points
+    assert "1 point disturbed" in text
+    assert [one["value"] for one in data] == [0.01, 0.02]

@@ -12,6 +12,7 @@ import pytest
 
 import cnnbench
 from cnnbench.errors import UsageError
+from tests import made
 
 NETWORKS = '''
 import torch
@@ -189,7 +190,7 @@ def test_ids_and_tables_name_the_directory_only_where_it_is_given(
     seeded = cnnbench_cli(*words, "seeded", "--images", "none")
 
     assert own.exit_code == seeded.exit_code == 0, own.output + seeded.output
-    assert f"images {tmp_path / 'my, pictures'}" in own.stdout
+    assert f"images {tmp_path / 'my, pictures'}" in made.flat(own.stdout)
     assert "images" not in seeded.stdout
     ids = [cnnbench.load(tmp_path / name).records[0].id for name in ("own", "seeded")]
     assert ["-images=" in one for one in ids] == [True, False]

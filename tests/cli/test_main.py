@@ -35,8 +35,9 @@ def test_a_light_command_imports_nothing_heavy(cnnbench_process, tmp_path, words
     assert done.out.endswith("heavy: []\n")
 
 
-def test_python_m_cnnbench_is_the_command(cnnbench_process) -> None:
-    done = cnnbench_process("--version")
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_python_m_cnnbench_is_the_command(cnnbench_process, option: str) -> None:
+    done = cnnbench_process(option)
 
     assert (done.code, done.out, done.err) == (0, f"cnnbench, version {VERSION}\n", "")
     assert cnnbench.__version__ == VERSION
@@ -74,6 +75,19 @@ def test_every_command_has_examples_that_call_it(cnnbench_cli, name: str) -> Non
 
     assert result.exit_code == 0
     assert f"Examples:\n    cnnbench {name}" in result.stdout
+
+
+@pytest.mark.parametrize("columns", ["40", "80"])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_are_shown_as_they_are_written(cnnbench_cli, monkeypatch, name, columns) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    command = main.get_command(None, name)
+    written = [line for line in command.epilog.splitlines() if line.startswith("  cnnbench ")]
+
+    shown = cnnbench_cli(name, "--help").stdout.splitlines()
+
+    assert written
+    assert [line for line in written if f"  {line}" not in shown] == []
 
 
 def leaves(command: click.Command) -> list[click.Command]:

@@ -23,7 +23,8 @@ def test_a_row_says_what_fits_what_does_not_and_why(cnnbench_cli) -> None:
 def test_every_format_has_a_row_per_spec(cnnbench_cli, kind: str) -> None:
     words = ["--models", "lenet,alexnet", "--modes", "eager,amp", "--phase", "inference,training"]
 
-    text = cnnbench_cli(*FAKE, *words, "--up-to", "4", "--limit", "8G", "--format", kind).stdout
+    text = cnnbench_cli(*FAKE, *words, "--up-to", "4", "--limit", "8G", "--format", kind,
+                        "--wide").stdout  # fmt: skip
 
     assert text.count('"ended": "up_to"' if kind == "json" else "up-to reached") == 8
 

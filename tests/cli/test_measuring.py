@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -49,6 +50,29 @@ def test_ctrl_c_says_how_to_go_on(cnnbench_cli, monkeypatch, words: tuple[str, .
         "cnnbench: interrupted; continue with: cnnbench run --resume here"
     )
     assert cnnbench_cli("run", "--resume", "here", "--quiet").exit_code == 0
+
+
+def test_an_interrupted_resumption_goes_on_with_the_same_command(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    words = ("--models", "fake:raises,fake:a,fake:b", *FAKE)
+    assert cnnbench_cli("run", *words, "--out", "old one").exit_code == 3
+    command = (
+        "run",
+        "--resume",
+        "old one",
+        "--retry-failed",
+        "--budget",
+        "60",
+        "--allow",
+        "fake:*",
+    )
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, "fake:raises")
+        done = cnnbench_cli(*command, "--quiet")
+
+    assert done.exit_code == 130, done.output
+    assert done.stderr.splitlines()[-1].rpartition("cnnbench ")[2] == shlex.join(command)
 
 
 def test_a_run_that_has_not_begun_cannot_be_resumed(tmp_path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from cnnbench import axes, cli
 from cnnbench.cli import COMMANDS
+from tests import made
 
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
@@ -137,3 +139,106 @@ def test_two_formats_at_once_are_refused(cnnbench_cli, tmp_path) -> None:
 
     assert result.exit_code == 2
     assert "--json and --format csv contradict each other; keep one" in result.stderr
+
+
+WANTED = {"lenet", "vgg11"}
+
+
+@pytest.mark.parametrize(
+    "models",
+    [["lenet", "vgg11"], ["lenet,vgg11"], ["lenet", "--models", "vgg11"],
+     ["--model", "lenet,vgg11"], ["--model", "lenet", "--model", "vgg11"]],
+    ids=" ".join,
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "command", [["run", "--dry-run"], ["cost"], ["list"], ["max-batch", "--up-to", "1"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_models_are_words_or_an_option_or_both(cnnbench_cli, command, models) -> None:
+    done = cnnbench_cli(*command, *models, "--executor", "fake", "--json")
+
+    found = json.loads(done.stdout)
+    rows = found["specs"] if command[0] == "run" else found
+    key = {"run": "spec", "max-batch": "id"}.get(command[0], "name")
+    assert {row[key].partition("/")[0] for row in rows} == WANTED
+
+
+@pytest.mark.parametrize("command", ["profile", "advise"])
+@pytest.mark.parametrize(
+    "models", [["lenet"], ["--model", "lenet"], ["--models", "lenet"]], ids=" ".join
+)
+def test_one_model_is_a_word_or_an_option(cnnbench_cli, command: str, models) -> None:
+    done = cnnbench_cli(command, *models, "--device", "cpu", "--executor", "fake")
+    two = cnnbench_cli(command, *models, "alexnet", "--device", "cpu", "--executor", "fake")
+
+    assert done.exit_code == 0, done.output
+    assert (two.exit_code, two.stderr.count("\n")) == (2, 1)
+    assert "is for one model in one" in two.stderr
+
+
+def test_the_model_of_the_lab_is_a_word_or_an_option(cnnbench_cli) -> None:
+    how = ("--device", "cpu", "--dry-run", "--executor", "fake")
+
+    word = cnnbench_cli("conv", "lenet", *how)
+    option = cnnbench_cli("conv", "--from-model", "lenet", *how)
+
+    assert (word.exit_code, word.stdout) == (0, option.stdout)
+    assert "conv:" in word.stdout
+
+
+@pytest.mark.parametrize("command", ["run", "cost", "profile", "advise", "max-batch"])
+def test_without_a_word_the_default_holds_or_a_line_asks_for_a_model(cnnbench_cli, command) -> None:
+    done = cnnbench_cli(command, *["--dry-run"][command != "run" :], "--executor", "fake")
+
+    if command == "run":
+        assert "squeezenet1_1/" in done.stdout
+    else:
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr == "cnnbench: no model given; name one, a pattern, or quick\n"
+
+
+def test_a_model_beside_resume_is_refused_as_it_was_written(cnnbench_cli, fake_run) -> None:
+    del fake_run
+
+    done = cnnbench_cli("run", "lenet", "vgg11", "--resume", "run")
+
+    assert (done.exit_code, "; drop lenet vgg11\n" in done.stderr) == (2, True)
+
+
+SECOND = [
+    (["run", "lenet", "--dry-run"], "--model", "--models", "vgg11"),
+    (["run", "lenet", "--dry-run"], "--mode", "--modes", "bf16"),
+    (["run", "lenet", "--dry-run"], "--batch-size", "--batch", "3"),
+    (["run", "lenet", "--dry-run"], "--image-size", "--size", "64"),
+    (["cost", "lenet"], "--modes", "--mode", "bf16"),
+    (["cost", "lenet"], "--batch-size", "--batch", "3"),
+    (["max-batch", "lenet", "--up-to", "2"], "--mode", "--modes", "bf16"),
+]
+
+
+@pytest.mark.parametrize(("words", "second", "own", "value"), SECOND)
+def test_a_second_name_means_the_option_and_is_in_no_help(
+    cnnbench_cli, words, second: str, own: str, value: str
+) -> None:
+    results = [cnnbench_cli(*words, name, value, "--executor", "fake") for name in (own, second)]
+    text = cnnbench_cli(words[0], "--help").stdout
+
+    assert [one.exit_code for one in results] == [0, 0], results[1].stderr
+    assert results[0].stdout == results[1].stdout
+    assert own in text.split()
+    assert second not in text.split()
+
+
+def test_a_wrong_value_of_a_second_name_is_said_of_the_option(cnnbench_cli) -> None:
+    done = cnnbench_cli("run", "lenet", "--batch-size", "0", "--executor", "fake")
+
+    assert (done.exit_code, "Invalid value for '--batch': '0'" in done.stderr) == (2, True)
+
+
+def test_text_is_another_word_for_the_table(cnnbench_cli, tmp_path, eager) -> None:
+    run = made.directory(tmp_path / "run", [eager])
+
+    text = cnnbench_cli("report", run, "--format", "text")
+
+    assert text.exit_code == 0, text.output
+    assert text.stdout == cnnbench_cli("report", run, "--format", "table").stdout

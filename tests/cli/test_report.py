@@ -212,7 +212,7 @@ def test_a_long_markdown_table_is_folded_by_family(cnnbench_cli, tmp_path) -> No
         for part, _, _ in opened
     ] == [("<summary>family ResNet (32 rows)", 32, 0), ("<summary>family VGG (32 rows)", 0, 32)]
     assert [closed for _, closed, _ in opened] == ["</details>"] * 2
-    assert text.count("| eager |") == 64
+    assert text.partition("Every row")[2].count("| eager |") == 64
 
 
 def test_colour_is_for_terminals_and_on_demand(cnnbench_cli, run, monkeypatch) -> None:
@@ -387,7 +387,7 @@ def test_a_number_of_thousands_of_digits_is_no_torn_line(cnnbench_cli, run) -> N
 def test_processes_without_samples_are_no_rounds_and_are_said(cnnbench_cli, tmp_path) -> None:
     path = made.directory(tmp_path / "a", [made.record(made.EAGER, [[10, 10], [10, 10], []])])
 
-    table = cnnbench_cli("report", path).stdout
+    table = " ".join(cnnbench_cli("report", path).stdout.split())
     (row,) = csv.DictReader(io.StringIO(cnnbench_cli("report", path, "--format", "csv").stdout))
 
     assert "1 of 3 processes gave no samples and are left out" in table
@@ -443,3 +443,69 @@ def test_names_are_shown_as_written_and_ids_stay_quoted(cnnbench_cli, tmp_path, 
     (row,) = json.loads(cnnbench_cli("report", "odd", "--json").stdout)
     assert row["model"] == "モデル:test_p[10]"
     assert row["spec"].startswith(quoted)
+
+
+def test_a_budget_keeps_what_fits_in_every_format(cnnbench_cli, run) -> None:
+    said = cnnbench_cli("report", run, "--under", "7ms")
+    rows = json.loads(cnnbench_cli("report", run, "--under", "7ms", "--json").stdout)
+    wide = cnnbench_cli("report", run, "--under", "7ms", "--wide").stdout
+    markdown = cnnbench_cli("report", run, "--under", "7ms", "--format", "markdown").stdout
+
+    assert [row["mode"] for row in rows] == ["channels_last"]
+    for text in (said.stdout, markdown):
+        assert "Under 7.00 ms: lenet in channels_last (5.00 ms, 3.00 MiB) is the only one" in text
+    assert "channels_last" in wide
+    assert "amp=bf16" not in wide
+
+
+@pytest.mark.parametrize("words", [["--pivot", "mode"], ["--scaling"]])
+def test_a_budget_goes_with_rows_only(cnnbench_cli, run, words) -> None:
+    refused = cnnbench_cli("report", run, "--under", "7ms", *words)
+
+    assert refused.exit_code == 2
+    assert "--under, --memory and --top1 go with rows" in refused.stderr
+
+
+@pytest.mark.parametrize("limit", [["--under", "20"], ["--memory", "much"], ["--top1", "120"]])
+def test_a_limit_that_is_none_is_one_line(cnnbench_cli, run, limit) -> None:
+    refused = cnnbench_cli("report", run, *limit)
+
+    assert refused.exit_code == 2
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_headings_are_names_of_columns_and_the_line_that_cites_stays(cnnbench_cli, run) -> None:
+    names = "model,mode,output,gain,memory,vs_eager,peak_memory"
+    text = cnnbench_cli("report", run, "--columns", names, "--filter", "output=ok").stdout
+
+    assert text.startswith("run a, inference, batch 8, input 3x32x32, cpu, threads 2\n")
+    header = next(line for line in text.splitlines() if line.startswith("model"))
+    assert header.split() == ["model", "mode", "output", "vs", "eager", "peak", "memory"]
+    assert "amp=bf16" not in text
+
+
+def test_a_filter_that_keeps_nothing_names_the_nearest_value(cnnbench_cli, run) -> None:
+    for text, nearest in (("mode=bf16", "mode amp=bf16"), ("latency<1ms", "latency 5.00 ms")):
+        shown = cnnbench_cli("report", run, "--filter", text).stdout
+
+        assert f"matches the filter {text}; nearest: {nearest}" in " ".join(shown.split())
+
+
+def test_wide_shows_every_row(cnnbench_cli, run) -> None:
+    narrow, wide = (cnnbench_cli("report", run, *words).stdout for words in ([], ["--wide"]))
+
+    assert "vs eager" not in narrow
+    assert "vs eager" in wide
+    assert max(map(len, wide.splitlines())) > 80
+
+
+def test_answers_are_json_too(cnnbench_cli, run) -> None:
+    words = ["report", run, "--format", "answers"]
+    found = json.loads(cnnbench_cli(*words, "--under", "7ms").stdout)
+
+    assert found["within"][0]["best"].split("/")[2] == "channels_last"
+    assert [one["mode"] for one in found["modes"]] == ["channels_last"]
+    assert [name.split("/")[2] for name in found["modes"][0]["pays"]] == ["channels_last"]
+    assert any(one["text"].startswith("Under 7.00 ms: ") for one in found["conclusions"])
+    refused = cnnbench_cli(*words, "--sort", "model")
+    assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)

@@ -122,7 +122,7 @@ def test_a_dry_run_shows_the_grid_and_a_rough_time_and_leaves_nothing(run, tmp_p
     assert result.exit_code == 0
     assert len(lines) == 5
     assert "(not possible: model 'alexnet' cannot take 40x40" in lines[2]
-    assert lines[-1].startswith("4 specs, 5 rounds, very roughly 0:")
+    assert lines[-1].startswith("4 specs, 5 rounds, very roughly 42 s on a small machine")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -394,7 +394,7 @@ def test_how_long_is_left_is_told_once_something_is_done(screen: Screen) -> None
         progress.working("b", 2, 4)
 
     assert "left" not in before
-    assert "about 0:00:00 left" in screen.getvalue()
+    assert "about 0 s left" in screen.getvalue()
 
 
 TYPES = [Words(), Numbers(), Shape("3x8x8", (1, 2, 3)), KeyValue(), Bytes(), Seconds()]
@@ -443,7 +443,7 @@ def test_a_budget_that_may_not_do_is_said_beforehand(run) -> None:
     result = run("--budget", "1s", "--rounds", "1", models="lenet,alexnet,resnet18")
 
     assert result.exit_code == 0
-    assert "cnnbench: the budget may not do: 6 specs, 0:00:01 in all" in result.stderr
+    assert "cnnbench: the budget may not do: 6 specs, 1 s in all" in result.stderr
 
 
 def test_a_run_with_a_budget_has_one_row_per_spec_and_can_be_resumed(run, cnnbench_cli) -> None:
@@ -495,3 +495,33 @@ def test_several_batches_end_with_the_curve_of_each_model(run, tmp_path: Path) -
     assert "saturates at batch" in done.stdout
     assert "| saturates at batch |" in kept
     assert "saturates" not in one.stdout + (tmp_path / "one" / "report.md").read_text("utf8")
+
+
+def test_max_latency_drops_what_is_slower_and_the_run_is_complete(cnnbench_cli) -> None:
+    words = ["run", "--models", "lenet,resnet18", "--executor", "fake", "-q", "--out", "a"]
+    done = cnnbench_cli(*words, "--max-latency", "2ms")
+    resumed = cnnbench_cli("run", "--resume", "a")
+
+    assert done.exit_code == 0
+    said = " ".join(done.stdout.split())
+    assert "2 rows: not measured further: every slice was slower than --max-latency 2.00 ms" in said
+    assert "is complete; nothing was measured" in resumed.stderr
+    refused = cnnbench_cli(*words, "--max-latency", "50")
+    assert refused.exit_code == 2
+    assert "'50' is no limit such as 50ms" in refused.stderr
+
+
+def test_a_terminal_shows_a_first_answer_of_every_workload(monkeypatch, eager, capsys) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+
+    Progress(total=1).first([eager])
+    Progress(total=1, quiet=True).first([eager])
+
+    assert capsys.readouterr().err.count("(first round)") == 1
+
+
+def test_the_answer_to_a_budget_ends_a_run(cnnbench_cli) -> None:
+    done = cnnbench_cli("run", "--models", "resnet18,vgg16", "--executor", "fake", "-q",
+                        "--out", "a", "--under", "2ms", "--top1", "70")  # fmt: skip
+
+    assert "Under 2.00 ms, with a top-1 of 70 % or more: vgg16 in channels_last" in done.stdout

@@ -241,7 +241,7 @@ def test_resuming_writes_nothing_through_links(cnnbench_cli, tmp_path) -> None:
 
     assert done.exit_code == 0, done.stderr
     assert target.read_text() == "theirs"
-    assert (tmp_path / "out" / "report.md").read_text().count("lenet") == 2
+    assert (tmp_path / "out" / "report.md").read_text().count("lenet") == 3
 
 
 def test_records_are_not_appended_through_a_link(cnnbench_cli, tmp_path) -> None:

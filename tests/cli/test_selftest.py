@@ -11,7 +11,7 @@ FAKE = ("selftest", "--executor", "fake", "--threads", "1")
 
 
 def test_the_table_has_a_verdict_per_line_and_ends_with_what_can_be_seen(cnnbench_cli) -> None:
-    result = cnnbench_cli(*FAKE)
+    result = cnnbench_cli(*FAKE, "--wide")
 
     lines = result.stdout.splitlines()
     assert result.exit_code == 0

@@ -54,6 +54,16 @@ def test_a_busy_machine_is_told_in_one_line_before_measuring(cnnbench_cli, machi
     )
 
 
+def test_a_profile_of_a_busy_machine_says_so_in_its_first_lines(cnnbench_cli, machine) -> None:
+    machine(BUSY)
+
+    result = cnnbench_cli("profile", "lenet", "--threads", "2", *FAKE)
+
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1].startswith("not usable: ")
+    assert "busy" in result.stdout.splitlines()[1]
+
+
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
 @pytest.mark.parametrize(("use", "more"), [(CALM, ()), (None, ()), (BUSY, ("--quiet",))])
 def test_otherwise_nothing_is_said(cnnbench_cli, machine, words, use, more) -> None:
@@ -79,7 +89,7 @@ def test_wait_measures_as_soon_as_it_is_quiet(cnnbench_cli, machine, words) -> N
 
     assert result.exit_code == 0
     assert [line for line in result.stderr.splitlines() if "busy" in line] == [
-        "cnnbench: waiting for quiet, 0:05:00 at most: other work keeps 1.6 of 2 cores busy, so"
+        "cnnbench: waiting for quiet, 5 min at most: other work keeps 1.6 of 2 cores busy, so"
         " expect times too long and wide intervals"
     ]
     assert 0 < clock.now < 300
@@ -94,7 +104,7 @@ def test_wait_without_a_time_gives_up_after_ten_minutes_and_says_so(cnnbench_cli
     assert result.exit_code == 0
     assert clock.now == 600
     assert len(lines) == 2
-    assert lines[1].startswith("cnnbench: not quiet within 0:10:00, starting anyway: other")
+    assert lines[1].startswith("cnnbench: not quiet within 10 min, starting anyway: other")
 
 
 def test_where_nothing_is_known_of_the_cores_wait_starts_at_once(cnnbench_cli, machine) -> None:
@@ -117,7 +127,7 @@ def test_a_resumed_run_tells_it_too_and_waits(cnnbench_cli, machine, tmp_path) -
     result = cnnbench_cli("run", "--resume", "kept", "--wait", "2s")
 
     assert result.exit_code == 0
-    assert "not quiet within 0:00:02" in result.stderr
+    assert "not quiet within 2 s" in result.stderr
 
 
 def test_a_time_that_is_none_is_refused(cnnbench_cli) -> None:

@@ -18,6 +18,8 @@ from torch import nn
 def fine(): return nn.Conv2d(3, 4, 3)
 def number(): return 3
 def needs(width): return fine()
+def raises(): raise ValueError("at build")
+def no_meta(): nn.Conv2d(3, 4, 3).weight.detach().numpy(); return fine()
 def leaves(): sys.exit(0)
 def ends(): os._exit(0)
 def crashes(): ctypes.string_at(0)
@@ -35,6 +37,7 @@ AT_IMPORT = {
 SAID = {
     "ways:number": "returned int, not a torch.nn.Module",
     "ways:needs": "missing a required argument: 'width'",
+    "ways:raises": "build: ValueError: at build",
     "ways:leaves": "SystemExit: 0",
     "ways:ends": "exited with status 0 without an answer",
     "ways:crashes": "killed by SIGSEGV",
@@ -60,7 +63,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def test_each_bad_factory_costs_its_row(cnnbench_cli, here: Path) -> None:
-    good = ["ways:fine", "ways:prints", "ways:forks"]
+    good = ["ways:fine", "ways:prints", "ways:forks", "ways:no_meta"]
 
     done = cnnbench_cli("run", "--models", ",".join([*good, *SAID]), *QUICK, "--timeout", "12s")
 
@@ -69,7 +72,7 @@ def test_each_bad_factory_costs_its_row(cnnbench_cli, here: Path) -> None:
     assert {name for name, one in records.items() if one.status == "ok"} == set(good)
     for name, text in SAID.items():
         assert text in records[name].reason
-    assert "13 of 16 specs failed" in done.stderr
+    assert "14 of 18 specs failed" in done.stderr
 
 
 def test_a_loss_that_is_not_there_is_one_line(cnnbench_cli, here: Path) -> None:
@@ -78,4 +81,15 @@ def test_a_loss_that_is_not_there_is_one_line(cnnbench_cli, here: Path) -> None:
 
     assert done.exit_code == 2
     assert done.stderr == "cnnbench: 'ways:absent': 'ways' has no 'absent'\n"
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["ways:number", "ways:raises", "ways:leaves"])
+def test_a_bad_factory_alone_is_one_line(cnnbench_cli, here: Path, name: str) -> None:
+    done = cnnbench_cli("run", "--models", name, *QUICK)
+
+    assert done.exit_code == 2, done.output
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert SAID[name] in line
     assert not (here / "out").exists()

@@ -51,7 +51,7 @@ def test_a_fault_costs_one_row_that_names_phase_and_reason(tmp_path: Path) -> No
     failures = {name: records[name, "eager"].failure for name in names}
     found = {name: (f.phase, f.kind) for name, f in failures.items() if f is not None}
     assert found == {
-        "raises_in_construction": ("build", "error"),
+        "raises_in_construction": ("plan", "unsupported"),
         "RaisesInForward": ("first call", "error"),
         "Exits": ("first call", "died"),
         "ExitsPolitely": ("first call", "error"),

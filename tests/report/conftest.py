@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from cnnbench.report.table import Column, Entry, Table, entries
 from cnnbench.stats import Estimate
 from cnnbench.store import StoredRun
 from tests import made
+from tests.report.opened import EVIL, KNOWN, MODES, Opened, written
 
 # What a model, an exception or a processor's name may hold.
 HOSTILE = 'a|b\n<script>alert(1)</script>`x`*y*_z_ \x1b[31m\u202e[t](http://e) "q", =cmd()'
@@ -108,3 +110,45 @@ def every_kind() -> Table:
         ("what the numbers are numbers of",),
         ("a note",),
     )
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium here")
+    with playwright.sync_playwright() as driver:
+        # Without a graphics card, and without asking anybody for updates.
+        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        one = driver.chromium.launch(executable_path=path, args=quiet)
+        yield one
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def eighty() -> list[Entry]:
+    """Eighty networks in six modes, in a run with a hostile name; one measured in one round."""
+    names = [*KNOWN, "resnet9", *(f"net{n}" for n in range(73))]
+    records = [
+        named(name, mode, (10 + 3 * i) / (1 + j))
+        for i, name in enumerate(names)
+        for j, mode in enumerate(MODES)
+    ]
+    once = [named("convnext_tiny", mode, 30) for mode in MODES]
+    once = [type(one)(**{**vars(one), "runs": one.runs[:1]}) for one in once]
+    return of(*records, *once, run=EVIL)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, eighty) -> str:
+    return written(tmp_path_factory.mktemp("page") / "report.html", eighty)
+
+
+@pytest.fixture(scope="module", params=[(1400, 900), (420, 800)], ids=["wide", "phone"])
+def opened(request, browser, address):
+    """Opened once: loading it anew for every test is most of the time on a busy machine."""
+    wide, high = request.param
+    context = browser.new_context(viewport={"width": wide, "height": high})
+    yield Opened(context, address)
+    context.close()

@@ -210,3 +210,29 @@ def test_a_run_named_twice_is_not_told_apart_from_itself(eager, twice_as_fast) -
     (best,) = answers.best_modes([*of(eager, twice_as_fast), *of(eager, twice_as_fast)])
 
     assert (best.tried, best.equal) == (2, "")
+
+
+def test_a_mode_is_answered_over_all_workloads() -> None:
+    def twice(model: str, *times: float, **more):
+        own = [[time] * 3 for time in times]
+        eager = made.record(f"{model}/{WORK}/eager/cpu-t2", [[10] * 3] * len(own), ensemble=model)
+        other = made.record(f"{model}/{WORK}/compile/cpu-t2", own, ensemble=model, **more)
+        return eager, other
+
+    loose = Check("loose", 0.5, 0.5, 0.2, "relative error 0.5")
+    found = of(*twice("resnet18", 5, 5, 5), *twice("resnet34", 20, 20, 20),
+               *twice("resnet50", 10, 10.01, 10), *twice("vgg11", 9, 10, 11),
+               *twice("vgg13", 5), *twice("vgg16", 1, 1, 1, check=loose))  # fmt: skip
+    (answer,) = answers.by_mode(found)
+
+    assert answer.mode == "compile"
+    assert [
+        [one.record.spec.workload.model for one in some]
+        for some in (answer.pays, answer.costs, answer.level, answer.unclear, answer.once,
+                     answer.unfit)
+    ] == [["resnet18"], ["resnet34"], ["resnet50"], ["vgg11"], ["vgg13"], ["vgg16"]]  # fmt: skip
+    assert [one.text for one in conclusions(found) if one.text.startswith("compile:")] == [
+        "compile: faster in 1, slower in 1, no gain in 1 of 6 workloads, 1.00x in the median of"
+        " those repeated; cannot tell: no clear difference in 1, not repeated in 1; output wrong or"
+        " loose in 1; outputs equal."
+    ]

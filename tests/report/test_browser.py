@@ -1,82 +1,13 @@
-"""The page in a real browser: quick to open, silent, sorts, filters, shows tooltips.
+"""The page in a real browser: quick to open, silent; limits, pins, sorting, tips, paper, phones.
 
 Runs where Chromium is installed and the playwright package drives it; nothing is downloaded.
 """
 
 from __future__ import annotations
 
-import shutil
-from typing import Any
-
 import pytest
 
-from cnnbench.report import page
-from cnnbench.report.table import summary
-from tests.report.conftest import named, of
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-
-MODES = ("eager", "channels_last", "compile", "amp=bf16", "bf16", "compile+channels_last")
-EVIL = '</script><img src="http://example.invalid/x"><script>alert(1)</script>'
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as driver:
-        # Without a graphics card, and without asking anybody for updates.
-        quiet = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        one = driver.chromium.launch(executable_path=CHROMIUM, args=quiet)
-        yield one
-        one.close()
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> str:
-    """Eighty networks in six modes, in a run with a hostile name."""
-    names = ["resnet18", "resnet50", "resnet9", *(f"net{n}" for n in range(77))]
-    records = [
-        named(name, mode, (10 + i) / (1 + j))
-        for i, name in enumerate(names)
-        for j, mode in enumerate(MODES)
-    ]
-    found = of(*records, run=EVIL)
-    path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page.render(found, summary(found), (EVIL,)), encoding="utf8")
-    return path.as_uri()
-
-
-class Opened:
-    """A page with everything that it said and asked for."""
-
-    def __init__(self, context: Any, address: str) -> None:
-        self.view = context.new_page()
-        # A shared machine may leave a browser a small part of one core.
-        self.view.set_default_timeout(180_000)
-        self.requests: list[str] = []
-        self.said: list[str] = []
-        self.view.on("request", lambda one: self.requests.append(one.url))
-        self.view.on("console", lambda one: self.said.append(f"{one.type}: {one.text}"))
-        self.view.on("pageerror", lambda one: self.said.append(f"error: {one}"))
-        self.view.on("dialog", lambda one: self.said.append(f"error: dialog {one.message}"))
-        self.view.goto(address)
-
-    def drawn(self) -> Opened:
-        self.view.wait_for_selector("html[data-drawn]", state="attached")
-        return self
-
-    def column(self, index: int) -> list[str]:
-        rows = self.view.locator("#all tbody tr:visible")
-        return rows.locator(f"td:nth-child({index})").all_inner_texts()
-
-
-@pytest.fixture(scope="module")
-def opened(browser, address):
-    """Opened once: loading it anew for every test is most of the time on a busy machine."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    yield Opened(context, address).drawn()
-    context.close()
+from tests.report.opened import KNOWN, Opened, written
 
 
 def test_it_asks_for_nothing_and_reports_no_error(opened) -> None:
@@ -84,157 +15,234 @@ def test_it_asks_for_nothing_and_reports_no_error(opened) -> None:
 
     assert outside == []
     assert len([url for url in opened.requests if url.startswith("file:")]) == 1
-    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
+    assert opened.said == []
 
 
-def test_every_plot_is_drawn(opened) -> None:
-    plots = opened.view.locator(".plot")
+def test_the_first_answer_is_seen_without_scrolling_and_nothing_sticks_out(opened) -> None:
+    size = opened.view.viewport_size
+    box = opened.view.locator(".card").first.bounding_box()
 
-    assert plots.count() >= 4
-    for index in range(plots.count()):
-        box = plots.nth(index).bounding_box()
-        assert box["height"] > 100
+    assert box["y"] + box["height"] <= size["height"]
+    assert opened.view.evaluate("document.documentElement.scrollWidth") <= size["width"]
+
+
+def test_a_click_pins_a_network_everywhere_and_another_lets_it_go(opened) -> None:
+    mark = opened.view.locator("#accuracy .plot:visible .m[data-n='densenet121']:visible")
+    mark.locator("circle").click(force=True)
+
+    assert opened.view.locator("#all tr.pin").count() == 6
+    assert opened.view.locator("#strips .m.pin").count() == 5
+    assert opened.view.locator("#pins button").inner_text().startswith("densenet121")
+    opened.view.locator("#pins button").click()
+    assert opened.view.locator(".pin").count() == 0
+
+
+def test_a_row_pins_its_network(opened) -> None:
+    opened.view.locator("#filter").fill("convnext_tiny eager")
+    opened.view.locator("#all tbody tr:visible td:first-child").first.click()
+
+    assert opened.view.locator("#accuracy .plot:visible .m.pin:visible").count() == 1
+    assert "convnext_tiny" in opened.texts("#accuracy .plot:visible .label.pinned")[0]
+    opened.view.locator("#pins button").click()
+    opened.view.locator("#filter").fill("")
+    assert opened.view.locator(".label.pinned").count() == 0
+
+
+def test_pointing_at_a_mark_shows_its_numbers(opened) -> None:
+    mark = opened.view.locator("#accuracy .plot:visible .m[data-n='resnet50']:visible circle")
+    mark.scroll_into_view_if_needed()
+    mark.hover(force=True)
+
+    text = opened.view.locator("#tip").inner_text()
+    assert text.startswith("resnet50, ")
+    assert "ms" in text
+    assert "top-1" in text
+    opened.view.mouse.move(2, 2)
+    assert opened.view.locator("#tip").is_hidden()
+
+
+def test_names_of_the_front_are_all_there_and_none_lies_on_another(opened) -> None:
+    kind = ".wide" if opened.view.viewport_size["width"] > 960 else ".narrow"
+    labels = opened.view.locator(f"#accuracy .plot:visible {kind} .label text")
+    boxes = [labels.nth(n).bounding_box() for n in range(labels.count())]
+
+    front = opened.view.locator("#accuracy .plot:visible .group:not(.grey) .m:visible").count()
+    assert len(boxes) == front >= 2
+    for index, one in enumerate(boxes):
+        for other in boxes[index + 1 :]:
+            # Boxes of glyphs are a little larger than what is seen of them.
+            apart = (one["x"] + one["width"] <= other["x"] + 1
+                     or other["x"] + other["width"] <= one["x"] + 1
+                     or one["y"] + one["height"] <= other["y"] + 3
+                     or other["y"] + other["height"] <= one["y"] + 3)  # fmt: skip
+            assert apart
+
+
+def test_columns_can_be_chosen(opened) -> None:
+    index = 1 + opened.view.evaluate(
+        "[...document.querySelectorAll('#all thead th')].findIndex("
+        "head => head.dataset.name === 'params')"
+    )
+    cell = opened.view.locator(f"#all tbody tr:first-child td:nth-child({index})").first
+    before = cell.is_visible()
+    opened.view.locator("#columns summary").click()
+    opened.view.locator("#columns label", has_text="params").locator("input").click()
+
+    assert before
+    assert not cell.is_visible()
+    opened.view.locator("#columns label", has_text="params").locator("input").click()
+    opened.view.locator("#columns summary").click()
+    assert cell.is_visible()
 
 
 def test_a_click_sorts_by_size_and_another_turns_it_round(opened) -> None:
-    heads = [text.strip() for text in opened.view.locator("#all thead th").all_inner_texts()]
-    latency = heads.index("latency") + 1
+    heads = opened.texts("#all thead th")
+    latency = next(n for n, text in enumerate(heads, 1) if text.startswith("latency"))
     button = opened.view.locator(f"#all thead th:nth-child({latency}) button")
 
     button.click()
-    up = opened.column(1)[0], opened.column(2)[0]
+    up = opened.column(1)[0]
     button.click()
     down = opened.column(1)[0]
 
     # The first network is fastest in its last mode; the last is slowest in its first.
-    assert up[0] == "resnet18"
-    assert down == "net76"
+    assert (up, down) == ("resnet18", "net72")
 
 
 def test_names_are_sorted_as_people_order_them(opened) -> None:
     opened.view.locator("#all thead th:first-child button").click()
 
-    names = list(dict.fromkeys(opened.column(1)))
+    names = [name for name in dict.fromkeys(opened.column(1)) if "net" in name]
 
-    assert names[:3] == ["net0", "net1", "net2"]
-    assert names[-3:] == ["resnet9", "resnet18", "resnet50"]
+    assert names[:3] == ["densenet121", "mobilenet_v2", "net0"]
+    assert names[-4:] == ["resnet9", "resnet18", "resnet50", "squeezenet1_1"]
 
 
 def test_typing_filters_rows_and_says_how_many(opened) -> None:
     opened.view.locator("#filter").fill("resnet18 channels -compile")
 
     assert opened.column(1) == ["resnet18"]
-    assert opened.view.locator("#shown").inner_text() == "1 of 480 rows"
+    assert opened.view.locator("#shown").inner_text() == "1 of 486 rows"
     opened.view.locator("#filter").fill("")
-    assert opened.view.locator("#shown").inner_text() == "480 of 480 rows"
+    assert opened.view.locator("#shown").inner_text() == "486 of 486 rows"
 
 
-def test_pointing_at_a_field_shows_the_interval(opened) -> None:
-    plot = opened.view.locator("#plot-speedups-0")
-    plot.evaluate("element => element.scrollIntoView({block: 'start'})")
-    box = plot.bounding_box()
-    # Two moves, because the first only enters the plot.
-    for step in (0, 5):
-        opened.view.mouse.move(box["x"] + 0.6 * box["width"] + step, box["y"] + 300 + step)
+def test_the_heat_map_shows_twenty_five_rows_and_then_all(opened) -> None:
+    rows = opened.view.locator("#speedups .heat tbody tr:visible")
+    first = rows.count()
+    opened.view.locator("#speedups button.all").click()
 
-    text = opened.view.locator(".bk-tooltip-content").first.inner_text()
-
-    assert "eager" in text
-    assert "ms" in text
-    assert "output ok" in text
+    assert (first, rows.count()) == (25, 81)
+    opened.view.locator("#speedups .heat").evaluate("one => one.classList.remove('every')")
 
 
-@pytest.fixture
-def busy(browser, address):
-    """A page whose browser never finds an idle moment."""
-    context = browser.new_context(viewport={"width": 1200, "height": 900})
-    context.add_init_script("window.requestIdleCallback = () => {}")
+def test_every_plot_has_room_and_marks(opened) -> None:
+    plots = opened.view.locator(".plot:visible")
+
+    assert plots.count() >= 3
+    for index in range(plots.count()):
+        box = plots.nth(index).bounding_box()
+        assert box["height"] > 100
+        assert box["width"] <= opened.view.viewport_size["width"]
+
+
+def test_a_link_opens_what_is_folded(opened) -> None:
+    opened.view.evaluate("location.hash = '#method'")
+    opened.view.wait_for_selector("#evidence[open]", state="attached")
+
+    assert opened.view.locator("#method li").first.is_visible()
+    opened.view.evaluate("document.getElementById('evidence').open = false; location.hash = ''")
+
+
+def test_on_a_phone_every_row_is_a_card_with_the_names_of_its_cells(browser, address) -> None:
+    context = browser.new_context(viewport={"width": 420, "height": 800})
     view = Opened(context, address).view
-    view.wait_for_selector("html[data-seen]", state="attached")
-    yield view
+
+    row = view.locator("#all tbody tr").first
+    cell = row.locator("td:nth-child(2)")
+    name = cell.evaluate("one => getComputedStyle(one, '::before').content")
+    assert name == '"mode"'
+    assert row.bounding_box()["width"] < 420
+    assert cell.bounding_box()["y"] > row.locator("td").first.bounding_box()["y"] + 5
     context.close()
 
 
-DRAWN = "() => document.querySelectorAll('.plot .bk-Figure').length"
+def test_the_first_column_stays_when_the_others_scroll(browser, address) -> None:
+    context = browser.new_context(viewport={"width": 700, "height": 900})
+    view = Opened(context, address).view
+    frame = view.locator("#measurements .scroll")
+    first = view.locator("#all tbody tr td").first
+    before = first.bounding_box()["x"]
 
+    frame.evaluate("one => one.scrollBy(200, 0)")
 
-def test_a_plot_is_drawn_when_the_reader_comes_near_it(busy) -> None:
-    total = busy.locator(".plot").count()
-    before = busy.evaluate(DRAWN)
-    last = busy.locator(".plot").last
-    room = last.bounding_box()["height"]
-
-    last.scroll_into_view_if_needed()
-    busy.wait_for_selector(".plot >> nth=-1 >> .bk-Figure", state="attached")
-
-    assert before < busy.evaluate(DRAWN) <= total
-    assert before == 0  # above them stand the summary and a large table
-    # Nothing moves under the reader's eyes.
-    assert abs(last.bounding_box()["height"] - room) < 20
-
-
-def test_whoever_prints_gets_every_plot(busy) -> None:
-    busy.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    busy.wait_for_selector("html[data-drawn]", state="attached")
-
-    assert busy.evaluate(DRAWN) == busy.locator(".plot").count()
+    assert frame.evaluate("one => one.scrollLeft") > 50
+    assert first.bounding_box()["x"] == pytest.approx(before, abs=1)
+    context.close()
 
 
 def test_it_reads_without_scripts(browser, address) -> None:
     context = browser.new_context(java_script_enabled=False)
-    view = context.new_page()
-    view.set_default_timeout(180_000)
-    view.goto(address)
+    view = Opened(context, address).view
 
-    assert view.locator("#all tbody tr").count() == 480
-    assert "80 networks in 6 modes" in view.locator("#summary").inner_text()
+    assert view.locator("#all tbody tr").count() == 486
+    assert view.locator("#all tbody tr").last.locator("td").last.is_visible()
+    assert "81 networks in 6 modes" in view.locator("#summary").inner_text()
     assert not view.locator("#filter").is_visible()
+    assert view.locator("#accuracy .m circle").first.is_visible()
+    assert view.locator("#speedups .heat tbody tr").last.is_visible()
     context.close()
 
 
-def test_dark_readers_get_dark_paper_and_plots_in_grey(browser, address) -> None:
+def test_dark_readers_get_dark_paper_and_no_glaring_field(browser, address) -> None:
     context = browser.new_context(color_scheme="dark")
-    view = Opened(context, address).drawn().view
+    view = Opened(context, address).view
 
     paper = view.evaluate("getComputedStyle(document.body).backgroundColor")
-    ink = view.evaluate("Bokeh.documents[0].roots()[0].below[0].axis_label_text_color")
+    fields = view.evaluate(
+        "[...document.querySelectorAll('.heat td[class]')].map(one => "
+        "Number((/ ([.0-9]+)\\)$/.exec(getComputedStyle(one).backgroundColor) ?? [0, 0.6])[1]))"
+    )
     assert paper == "rgb(22, 24, 27)"
-    assert ink == "#9a9a9a"
+    assert fields
+    assert max(fields) <= 0.6
     context.close()
 
 
-def test_on_paper_every_table_is_open(opened) -> None:
+def test_paper_shows_every_plot_and_table_whatever_is_folded(browser, address) -> None:
+    context = browser.new_context(viewport={"width": 1000, "height": 800}, color_scheme="dark")
+    view = Opened(context, address).view
+    view.emulate_media(media="print")
+
+    assert view.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert view.locator("#accuracy .plot:visible .m circle").count() >= len(KNOWN)
+    assert view.locator("#distribution .box rect").first.is_visible()
+    assert view.locator("#environment td").first.is_visible()
+    assert not view.locator("#filter").is_visible()
+    assert len(view.pdf()) > 50_000
+    context.close()
+
+
+def test_before_paper_everything_unfolds_and_folds_again(opened) -> None:
     opened.view.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    closed = opened.view.locator("details:not([open])").count()
+    closed = opened.view.locator("details:not([open], .numbers)").count()
     opened.view.evaluate("window.dispatchEvent(new Event('afterprint'))")
 
     assert closed == 0
     assert opened.view.locator("details:not([open])").count() > 0
 
 
-def test_a_browser_that_cannot_unpack_the_library_says_so_and_sorts_all_the_same(
-    browser, address
+def test_a_page_with_every_section_is_silent_and_its_commands_can_be_copied(
+    browser, everything, tmp_path
 ) -> None:
     context = browser.new_context()
-    context.add_init_script("delete window.DecompressionStream")
-    opened = Opened(context, address)
-
-    texts = opened.view.locator(".plot").all_inner_texts()
-    assert set(texts) == {"The plot needs a newer browser; its numbers stand below."}
-    assert opened.view.locator("#shown").inner_text() == "480 of 480 rows"
-    opened.view.evaluate("window.dispatchEvent(new Event('beforeprint'))")
-    assert opened.view.locator("details:not([open])").count() == 0
-    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
-    context.close()
-
-
-def test_a_page_with_every_section_draws_every_plot(browser, everything, tmp_path) -> None:
-    path = tmp_path / "every.html"
-    path.write_text(page.render(everything, summary(everything)), encoding="utf8")
-    context = browser.new_context()
-    opened = Opened(context, path.as_uri()).drawn()
+    opened = Opened(context, written(tmp_path / "every.html", everything))
 
     assert opened.view.locator(".plot").count() >= 8
-    assert opened.view.locator(".plot > *").count() >= opened.view.locator(".plot").count()
-    assert [line for line in opened.said if not line.startswith(("info:", "log:"))] == []
+    assert opened.view.locator(".plot .m, .plot td").count() > 20
+    opened.view.evaluate("document.getElementById('warnings').open = true")
+    for block in opened.view.locator(".remedy").all():
+        block.locator("button").click()
+        assert block.locator("button").inner_text() == "copied"
+    assert opened.said == []
     context.close()

@@ -49,7 +49,7 @@ def holds(text: str, value: object) -> bool:
         ("latency<=5ms", 0.005, True),
         ("latency>200µs", 0.0003, True),
         ("latency>200us", 0.0001, False),
-        ("latency<1", 0.5, True),
+        ("latency<1s", 0.5, True),
         ("latency<5ms", None, False),
         ("latency>5ms", None, False),
         ("latency=-", None, True),
@@ -127,11 +127,11 @@ NUMBERS = st.builds(
 )
 
 
-def written(value: str | float | None) -> str:
+def written(value: str | float | None, unit: str = "") -> str:
     if value is None:
         return NOTHING
     if isinstance(value, float):
-        return repr(value)
+        return f"{value!r}{unit}"
     quote = '"' if "'" in value else "'"
     return f"{quote}{value}{quote}"
 
@@ -139,7 +139,9 @@ def written(value: str | float | None) -> str:
 @given(st.lists(TEXTS | NUMBERS, max_size=4).map(tuple))
 def test_every_filter_is_read_as_it_was_written(conditions: tuple[Condition, ...]) -> None:
     text = " ".join(
-        f"{one.column}{one.symbol}{','.join(map(written, one.values))}" for one in conditions
+        f"{one.column}{one.symbol}"
+        + ",".join(written(value, "s" * (one.column == "latency_median_s")) for value in one.values)
+        for one in conditions
     )
 
     assert parse(text, COLUMNS) == conditions
@@ -154,8 +156,8 @@ def test_any_text_is_a_filter_or_one_clear_error(text: str) -> None:
 @given(st.floats(0, 1e9), st.floats(0, 1e9))
 def test_comparisons_agree_with_arithmetic(value: float, limit: float) -> None:
     for symbol, expected in (("<", value < limit), (">=", value >= limit)):
-        assert holds(f"latency{symbol}{limit!r}", value) is expected
-        assert holds(f"latency{symbol}{limit!r}", Estimate(value)) is expected
+        assert holds(f"latency{symbol}{limit!r}s", value) is expected
+        assert holds(f"latency{symbol}{limit!r}s", Estimate(value)) is expected
 
 
 @given(TEXTS | NUMBERS, st.none() | st.text() | st.floats(0, 1e6))
@@ -164,3 +166,25 @@ def test_a_negation_is_the_opposite(one: Condition, value: object) -> None:
     if one.symbol in opposite:
         other = Condition(one.column, opposite[one.symbol], one.values)
         assert other.holds(value) is not one.holds(value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["latency<20", "latency=0.005,1", "latency_median_s>=2"])
+def test_a_time_needs_a_unit_and_the_error_says_which(text: str) -> None:
+    with pytest.raises(UsageError, match=r"a time needs a unit, such as \S+ms"):
+        parse(text, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "expected"),
+    [
+        ("latency<5ms", [0.2, 0.006, None, Estimate(0.1)], 0.006),
+        ("mode=bf16", ["eager", "amp=bf16"], "amp=bf16"),
+        ("mode=chanels_last", ["eager", "channels_last"], "channels_last"),
+        ("mode=eager", [None, ""], None),
+        ("batch=3", [1, 8], 1),
+    ],
+)
+def test_the_nearest_value_is_known(text: str, values: list[object], expected: object) -> None:
+    (condition,) = parse(text, COLUMNS)
+
+    assert condition.nearest(values) == expected

@@ -85,6 +85,34 @@ def test_what_was_not_measured_is_said() -> None:
     assert "layers cannot be told apart" in render(table, "table")
 
 
+LONG = replace(TIMES, plain_ns=(200,) * 4, timed_ns=(370,) * 4, doubled_ns=(378,) * 4)
+
+
+@pytest.mark.parametrize(
+    ("profile", "why"),
+    [
+        (replace(PROFILE, layers=LONG), "a layer takes 125 % of the step that contains it"),
+        (replace(PROFILE, layers=replace(LONG, plain_ns=(260,) * 4)), "the layers and the step"),
+        (replace(PROFILE, busy="the cores are busy"), "the cores are busy"),
+    ],
+)
+def test_a_table_that_explains_nothing_says_so_in_its_first_lines(profile, why: str) -> None:
+    first = render(tables.layers(profile), "table").splitlines()[:2]
+
+    assert first[1].startswith("not usable: ")
+    assert why in first[1]
+    assert "repeat on a quiet machine" in first[1]
+    assert tables.to_json(profile)["not_usable"] == list(profile.doubts)
+    assert "not usable" not in render(tables.layers(PROFILE), "table")
+
+
+def test_a_residual_that_is_not_known_is_one_too() -> None:
+    rounds = replace(TIMES, plain_ns=(100, 360, 900, 900), timed_ns=(370,) * 4)
+
+    (why, *_) = rounds.doubts
+    assert why.startswith("the residual is known to ± ")
+
+
 def test_json_holds_raw_numbers_under_stable_names() -> None:
     data = json.loads(json.dumps(tables.to_json(PROFILE)))
 

@@ -53,7 +53,7 @@ def test_of_very_many_the_worst_are_shown_and_the_others_counted() -> None:
     shown = pull_request.page(many, "ab").partition("<details>")[0]
 
     assert shown.count("**regression: ") == 20
-    assert "And 10 specs more, in the table below." in shown
+    assert "And 10 more, in the table below." in shown
 
 
 def test_where_all_is_well_there_is_a_line() -> None:

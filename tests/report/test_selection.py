@@ -85,7 +85,7 @@ def test_a_filter_that_nothing_fits_says_so(found) -> None:
     table = view(found, Selection(filter="batch=3"), people=True)
 
     assert table.rows == ()
-    assert table.notes == ("no row of 4 matches the filter batch=3",)
+    assert table.notes == ("no row of 4 matches the filter batch=3; nearest: batch 1",)
     for kind in ("table", "markdown", "latex"):
         assert "no row of 4 matches" in render(table, kind)
 

@@ -13,7 +13,7 @@ from tests.report.conftest import HOSTILE
 
 def made_series(values: list[float], *steps: int, metric: str = "latency", run: str = "") -> Series:
     points = tuple(
-        Point(f"{run or 'night'}-{number}", "2026-01-01", "e", Estimate(value, value, value))
+        Point(f"{run or 'night'}-{number}", "2026-01-01", "e", *[Estimate(value, value, value)] * 2)
         for number, value in enumerate(values)
     )
     found = tuple(StepChange(index, points[index].run, 1.5, 0.001, False) for index in steps)

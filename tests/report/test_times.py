@@ -141,3 +141,18 @@ def test_the_page_says_of_which_disturbed_rows_the_waiting_is_taken_out() -> Non
         "2 of 2 measurements were disturbed: the waiting for a core is taken out of the latency of"
         " 1 (marked *); the times of the other 1 are too long."
     ) in texts
+
+
+def test_two_kinds_of_time_that_differ_much_are_named_although_both_say_faster() -> None:
+    # Side by side 2.5 times as fast; without the waiting of the reference mode 1.3 times.
+    base, other = waiting(EAGER, 0.5, 13), waiting(OTHER, 0.0, 10.4)
+    wide = replace(
+        other,
+        runs=tuple(
+            replace(run, slices=waiting(OTHER, 0.0, time).runs[0].slices)
+            for run, time in zip(other.runs, (4, 10.4, 27), strict=True)
+        ),
+    )
+
+    (line,) = [one for one in remarks(of(base, wide)) if one.startswith(OTHER)]
+    assert "side by side 2.50x as fast as eager, by the latencies in this table 1.25x" in line

@@ -145,3 +145,16 @@ def test_each_of_several_runs_has_a_verdict_and_a_mark_on_the_page(tmp_path, eag
     ]  # fmt: skip
     place = [column.name for column in tidy(found).columns].index("usability")
     assert [row[place] for row in tidy(found).rows] == ["usable", "not usable"]
+
+
+def test_the_verdict_uses_the_words_of_its_rows(cnnbench_cli, tmp_path) -> None:
+    one = waiting(
+        made.record(made.EAGER.replace("cpu-t2", "cpu-t1"), [[5] * 3, [10] * 3, [20] * 3])
+    )
+    run = made.directory(tmp_path / "a-run", [one])
+
+    text = made.flat(cnnbench_cli("report", run, "--wide").stdout)
+
+    assert "disturbed (no core" in text
+    assert "1 of 1 time is disturbed; measure when the machine is quiet (--wait 10m)" in text
+    assert "noisy" not in text

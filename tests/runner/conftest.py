@@ -15,7 +15,7 @@ from cnnbench.runner.fake import FakeWorker
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -94,9 +94,13 @@ class Ear:
 
     steps: list[tuple[str, int, int]] = field(default_factory=list)
     records: list[Record] = field(default_factory=list)
+    early: list[list[str]] = field(default_factory=list)
 
     def working(self, what: str, done: int, total: int) -> None:
         self.steps.append((what, done, total))
+
+    def first(self, records: Sequence[Record]) -> None:
+        self.early.append([one.id for one in records])
 
     def finished(self, record: Record) -> None:
         self.records.append(record)

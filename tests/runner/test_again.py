@@ -21,6 +21,9 @@ class Watcher:
     def working(self, what: str, done: int, total: int) -> None:
         pass
 
+    def first(self, records) -> None:
+        pass
+
     def finished(self, record) -> None:
         self.records.append(record.id)
 

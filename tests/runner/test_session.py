@@ -486,3 +486,53 @@ def test_where_not_every_picture_could_be_looked_at_a_note_says_so(monkeypatch) 
         "--images: modes did not answer for all of the pictures: no answer within 9 s;"
         " raise --timeout",
     )
+
+
+def test_the_reference_mode_stays_as_long_as_another_mode_does() -> None:
+    # Pretended: eager takes 6.45 ms, amp=bf16 4.32 ms, channels_last 4.02 ms.
+    work = specs("eager", "channels_last", "amp=bf16")
+
+    eager, kept, dropped = measure(Trouble(), [work], max_latency=0.0042).values()
+
+    assert [one.rounds for one in (eager, kept, dropped)] == [3, 3, 1]
+    assert metrics.speedup(kept, eager) is not None
+    assert (dropped.status, dropped.memory) == ("ok", None)
+    assert dropped.notes == (
+        "not measured further: every slice was slower than --max-latency 4.20 ms",
+    )
+
+
+def test_a_workload_that_is_slow_in_every_mode_has_one_round() -> None:
+    trouble = Trouble()
+
+    records = measure(trouble, [specs("eager", "channels_last")], max_latency=0.001)
+
+    assert [one.rounds for one in records.values()] == [1, 1]
+    assert trouble.pools == 1
+    assert not any(one.what == "memory" for one in trouble.heard)
+
+
+def test_an_interrupted_run_goes_on_without_what_was_dropped() -> None:
+    work = specs("eager", "channels_last", "amp=bf16")
+    plan = Plan(rounds=3, slices=3, max_latency=0.0042)
+    first = next(Session(Trouble(), plan, Environment({}), Ear()).run([work]))
+    left = [one for one in first if one.unfinished]
+
+    session = Session(Trouble(), plan, Environment({}), Ear(), kept={one.id: one for one in left})
+    *_, last = session.run([[one.spec for one in left]])
+
+    assert [one.spec.mode.text for one in left] == ["eager", "channels_last"]
+    assert [(one.rounds, one.unfinished) for one in last] == [(3, False)] * 2
+
+
+def test_a_first_answer_is_told_after_one_round() -> None:
+    ear = Ear()
+    work = specs("eager", "channels_last")
+    session = Session(Trouble(), Plan(rounds=3, slices=1), Environment({}), ear)
+
+    list(session.run([work]))
+
+    assert ear.early == [[spec.id for spec in work]]
+    ear.early.clear()
+    list(Session(Trouble(), Plan(rounds=1, slices=1), Environment({}), ear).run([work]))
+    assert ear.early == []

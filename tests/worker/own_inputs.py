@@ -90,3 +90,11 @@ def four(batch: int) -> Tensor:
 
 def with_a_graph(batch: int) -> Tensor:
     return torch.rand(batch, 8, requires_grad=True) * 2
+
+
+def pictures(batch: int) -> tuple[list[Tensor]]:
+    return ([torch.rand(3, 8, 9) for _ in range(batch)],)
+
+
+def graph(batch: int) -> tuple[Tensor, Tensor]:
+    return torch.rand(50 * batch + 7, 16), torch.randint(50, (2, 280 * batch + 7))

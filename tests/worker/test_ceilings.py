@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from cnnbench.plan import Plan
 from cnnbench.requests import ProbeCeilings
 from cnnbench.runner import inquiry
 from cnnbench.runner.process import Processes
@@ -120,7 +121,7 @@ def test_a_quick_look_has_fewer_and_shorter_probes() -> None:
 
 def test_a_worker_answers_with_the_ceilings_of_this_machine() -> None:
     with inquiry.asking(Processes()) as pool:
-        found = inquiry.ask(pool, ProbeCeilings(device="cpu", threads=1), inquiry.SECONDS)
+        found = inquiry.ask(pool, ProbeCeilings(device="cpu", threads=1), Plan().timeout)
 
     assert set(found.flops_per_s) == {
         "float32 matmul", "float32 conv", "bfloat16 matmul", "bfloat16 conv"
@@ -137,7 +138,7 @@ def test_a_worker_answers_with_the_ceilings_of_this_machine() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_ceilings_of_a_cuda_device_know_its_precisions() -> None:
     with inquiry.asking(Processes()) as pool:
-        found = inquiry.ask(pool, ProbeCeilings(device="cuda:0", threads=1), inquiry.SECONDS)
+        found = inquiry.ask(pool, ProbeCeilings(device="cuda:0", threads=1), Plan().timeout)
 
     assert {name.split()[0] for name in found.flops_per_s} == {
         "float32", "tf32", "bfloat16", "float16"

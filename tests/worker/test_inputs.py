@@ -95,6 +95,14 @@ def test_a_function_that_makes_another_batch_is_refused() -> None:
             made(asked)
 
 
+@pytest.mark.parametrize("function", ["pictures", "graph"])
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_a_batch_need_not_be_an_axis(function: str, batch: int) -> None:
+    asked = replace(workload("Two", input_factory=f"{HERE}:{function}"), batch=batch)
+
+    assert made(asked).tensors
+
+
 def test_inputs_keep_no_graph_that_made_them() -> None:
     (found,) = made(workload("Two", input_factory=f"{HERE}:with_a_graph")).tensors
 

@@ -1,8 +1,8 @@
 """Entries -> one offline HTML page: answers, tables, plots, method, raw numbers.
 
 ``sections`` lists what a page holds; each is a table, which reads without scripts, and mostly a
-plot of it. ``figures`` alone knows the plotting library, ``document`` alone knows HTML. For
-documents that run no scripts, ``pictures`` draws the same plots into files.
+plot of it. ``drawing`` draws plots inside the page, ``document`` puts it together. For other
+documents, ``pictures`` draws the same plots into files.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from cnnbench.report import csv, json, usability
 from cnnbench.report.conclusions import Sentence, conclusions
 from cnnbench.report.markdown import Illustration
 from cnnbench.report.page import context
+from cnnbench.report.page.heading import heading
+from cnnbench.report.page.offers import offers
 from cnnbench.report.page.sections import sections
+from cnnbench.report.remedies import remedies
 from cnnbench.report.table import tidy
 
 if TYPE_CHECKING:
@@ -42,19 +45,23 @@ def render(
         table: of all of it, as the reader wished.
         remarks: what must be known of the runs.
         compared: ratios to an older measurement, if there is one.
-
-    Raises:
-        Unsupported: the plotting library is not installed.
     """
-    with _library():
-        from cnnbench.report.page.document import Document, html
+    # The library of templates takes a tenth of a second to import; only a page needs it.
+    from cnnbench.report.page.document import Document, html
+
     made, absent = sections(found)
     verdicts = usability.lines(found)
     changed = context.changes(compared)
+    said = conclusions(found)
+    limits = [one for one in said if one.mark == "warn"]
     return html(
         Document(
-            title=_title(found),
-            sentences=[*conclusions(found), *(Sentence(line, "warn") for line in remarks)],
+            heading=heading(found),
+            sentences=[*context.verdicts(compared), *(s for s in said if s.mark != "warn")],
+            warnings=[*limits, *(Sentence(line, "warn") for line in remarks)],
+            remedies=remedies(found),
+            offers=offers(found),
+            modes=list(dict.fromkeys(one.record.spec.mode.text for one in found)),
             # What a run is good for stands among the sentences.
             table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
             sections=[*([changed] if changed else []), *made],
@@ -83,7 +90,7 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
         Unsupported: the library that draws them is not installed.
         OSError: a file cannot be written.
     """
-    with _library("pictures need", "'cnnbench[pictures]'"):
+    with _library():
         from cnnbench.report.page import pictures
     if folder.is_symlink():
         raise OSError(errno.ELOOP, "a link, which nothing is written through", str(folder))
@@ -99,32 +106,19 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
 
 
 def over_runs(found: Sequence[Series]) -> str:
-    """The page of one or more series over runs, as text.
+    """The page of one or more series over runs, as text."""
+    from cnnbench.report.page import series
 
-    Raises:
-        Unsupported: the plotting library is not installed.
-    """
-    with _library():
-        from cnnbench.report.page import series
     return series.page(found)
 
 
 @contextmanager
-def _library(what: str = "an HTML page needs", package: str = "") -> Iterator[None]:
+def _library() -> Iterator[None]:
     """The import of a plotting library, which takes half a second and may not be installed."""
     try:
         yield
     except ImportError as error:
         missing = (error.name or "").partition(".")[0]
         raise Unsupported(
-            f"{what} {missing}; install it with: pip install {package or missing}"
+            f"pictures need {missing}; install it with: pip install 'cnnbench[pictures]'"
         ) from None
-
-
-def _title(found: Sequence[Entry]) -> str:
-    names = list(dict.fromkeys(entry.run for entry in found))
-    return (
-        f"cnnbench: {', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
-        if names
-        else ("cnnbench: no records")
-    )

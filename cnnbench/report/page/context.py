@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
+from cnnbench import units
+from cnnbench.report import cells
+from cnnbench.report.conclusions import Sentence
+from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
-from cnnbench.stats import Estimate
+from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,23 +120,63 @@ def changes(found: Sequence[PageChange]) -> Section | None:
     columns = (Column("spec", "spec"), Column("metric", "metric"),
                Column("ratio", "new over old", "ratio"), Column("verdict", "verdict"))  # fmt: skip
     rows = tuple((one.spec, one.metric, one.ratio, one.verdict) for one in order)
-    drawn = [one for one in order if one.ratio is not None]
-    points = tuple(
-        PlotPoint(one.ratio.point, float(-index), one.verdict,
-              (one.spec, one.metric, one.verdict), one.ratio.low, one.ratio.high)
-        for index, one in enumerate(drawn) if one.ratio is not None
-    )  # fmt: skip
+    drawn = [one for one in order if one.ratio is not None and one.ratio != _SAME][:_MOST_CHANGES]
     plot = Points(
         PlotAxis("new over old", log=True),
-        PlotAxis("spec, from the largest ratio", ranks=True),
-        points,
+        PlotAxis("", rows=tuple(f"{one.metric}: {one.spec}" for one in drawn)),
+        tuple(_change(one, -place) for place, one in enumerate(drawn)),
+        (Line("as before", (1.0, 1.0), (0.5, 0.5 - len(drawn)), dashed=True),),
+        groups=("improvement", "regression", "inconclusive", "unchanged"),
+        grey="unchanged",
     )
+    left = len(order) - len(drawn)
     return Section(
         "changes",
         "Changes",
         "The ratio of new to old with its interval; to the right of 1 is more. If the interval"
-        " includes 1, there is no clear difference.",
+        " includes 1, there is no clear difference."
+        + (f" The table holds {left} more than the plot." if left else ""),
         Table(columns, rows),
-        (("new over old", plot),) if points else (),
+        (("new over old", plot),) if drawn else (),
         whole=True,
     )
+
+
+# What was counted and is the same needs no mark.
+_SAME = exact(1.0)
+
+# Rows of a plot that somebody reads; the largest ratios come first.
+_MOST_CHANGES = 60
+
+
+def _change(one: PageChange, place: int) -> PlotPoint:
+    assert one.ratio is not None  # noqa: S101 - the others are not drawn
+    ratio = cells.text(Column("ratio", "", "ratio"), one.ratio)
+    tip = (one.spec, f"{one.metric}: {ratio}", one.verdict)
+    return PlotPoint(one.ratio.point, place, one.verdict, tip, one.ratio.low, one.ratio.high)
+
+
+# Verdict of a comparison -> how a reader should take it.
+_MARKS = {"regression": "bad", "improvement": "good", "inconclusive": "warn"}
+
+
+def verdicts(found: Sequence[PageChange]) -> list[Sentence]:
+    """A sentence per verdict of a comparison, with the names of what it is about."""
+    groups: dict[str, list[str]] = {}
+    for one in found:
+        ratio = "" if one.ratio is None else f" {units.ratio(one.ratio.point)}"
+        groups.setdefault(one.verdict, []).append(f"{one.spec} {one.metric}{ratio}")
+    order = sorted(groups, key=lambda word: (word not in _MARKS, word != "regression", word))
+    return [Sentence(_verdict(word, groups[word]), _MARKS.get(word, "")) for word in order]
+
+
+# Names in a sentence; the section lists every one.
+_NAMED = 4
+
+
+def _verdict(word: str, names: Sequence[str]) -> str:
+    head = f"Compared with the older run, {len(names)} {word}"
+    if word not in _MARKS:
+        return f"{head}."
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{head}: {'; '.join(names[:_NAMED])}{more}."

@@ -1,18 +1,17 @@
 """Sections -> one HTML file that needs nothing else: no network, and for reading no scripts.
 
-Jinja escapes every value; JSON inside the page is escaped so that no text of it can end its
-element. A policy in the page itself forbids the browser to load anything.
+Jinja escapes every value; what is made here and in ``drawing`` is escaped there. A policy in the
+page itself forbids the browser to load anything.
 """
 
 from __future__ import annotations
 
 import base64
 import gzip
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,11 +19,17 @@ from markupsafe import Markup
 from cnnbench.inert import inert
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
-from cnnbench.report.page import figures
+from cnnbench.report.page import drawing
+from cnnbench.report.page.heading import Heading
+from cnnbench.report.page.offers import Offer
 from cnnbench.report.page.parts import Section
+from cnnbench.report.remedies import Remedy
 from cnnbench.report.table import Table
 from cnnbench.stats import Estimate
 from cnnbench.version import VERSION
+
+if TYPE_CHECKING:
+    from cnnbench.report.table import Column
 
 
 @dataclass(frozen=True)
@@ -32,18 +37,21 @@ class Document:
     """The content of a page.
 
     Attributes:
-        title: of the page.
+        heading: its title, date and badge, and what stands at the foot.
         sentences: the summary.
-        captions: what the numbers are numbers of.
+        warnings: what limits the numbers.
+        remedies: commands against that.
+        offers: networks within a budget, per setting.
         table: of all entries.
         sections: in order.
         absent: a line for each section there are no data for.
         method: sentences.
         downloads: file name -> its text.
         contents: what those hold.
+        modes: that a reader can choose among.
     """
 
-    title: str
+    heading: Heading
     sentences: Sequence[Sentence]
     table: Table
     sections: Sequence[Section]
@@ -51,6 +59,10 @@ class Document:
     method: Sequence[str]
     downloads: Mapping[str, str]
     contents: str = "one row per spec, every metric with its unit, nothing rounded"
+    warnings: Sequence[Sentence] = ()
+    remedies: Sequence[Remedy] = ()
+    offers: Sequence[Offer] = ()
+    modes: Sequence[str] = ()
 
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.
@@ -72,42 +84,70 @@ def html(page: Document) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    plots = _plots(page)
     return loader.get_template("page.html").render(
         page=page,
         version=VERSION,
         grid=grid,
+        draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
+        trust=trust,
         most_rows=_MOST_ROWS,
-        plots=plots,
-        plots_json=inline_json([item for some in plots.values() for _, item in some]),
-        library=_base64(_compressed(figures.library().encode())) if any(plots.values()) else "",
+        columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
+        off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
         downloads=[_download(name, text) for name, text in page.downloads.items()],
         style=_source(loader, "page.css"),
-        script=_source(loader, "page.js"),
+        script="".join(_source(loader, name) for name in ("limits.js", "page.js")),
     )
+
+
+# Columns that are a click away, where there are more than fit.
+_OFF = {"input", "throughput", "relative_error", "measurement", "top1_agreement", "top1_pictures"}
+_FIT = 8
+
+
+def _is_off(column: Column, table: Table) -> bool:
+    return column.name in _OFF and len(table.columns) > _FIT
+
+
+def _columns(table: Table) -> str:
+    """Rules that name the cells of a card on a phone, align numbers, and hide a column."""
+    rules = [
+        f"#all td:nth-child({number}){{text-align:right}}"
+        for number, column in enumerate(table.columns, 1)
+        if cells.numeric(column)
+    ]
+    for number, column in enumerate(table.columns, 1):
+        rules.append(
+            f"@media screen and (max-width:640px){{#all td:nth-child({number})::before"
+            f"{{content:{_css(column.title)}}}}}"
+            f".scripted #all.h{number - 1} :is(td,thead th):nth-child({number}){{display:none}}"
+        )
+    return "".join(rules)
+
+
+def _css(value: str) -> str:
+    """A text as a string of a style sheet: every letter that could end it by its number."""
+    return '"' + "".join(c if c.isalnum() else f"\\{ord(c):x} " for c in _visible(value)) + '"'
+
+
+# First word of a measurement's quality -> class of its mark, and the mark.
+_TRUST = {"clean": ("clean", "\u25cf"), "once": ("once", "\u25cb"), "noisy": ("noisy", "\u2248"),
+          "disturbed": ("disturbed", "!")}  # fmt: skip
+
+
+def trust(quality: str) -> Markup:
+    """The mark that stands beside a latency; pointed at, it says why."""
+    kind = "once" if quality == "clean (one round)" else quality.partition(" ")[0]
+    if kind not in _TRUST:
+        return Markup("")
+    name, sign = _TRUST[kind]
+    # A quality of one word says no more than the mark; in a large table that is most of its size.
+    tip = Markup(' data-tip="{}"').format(quality) if "(" in quality else ""
+    return Markup('<b class="t {}"{}>{}</b>').format(name, tip, sign)
 
 
 def _source(loader: Environment, name: str) -> str:
     assert loader.loader is not None  # noqa: S101 - given above
     return loader.loader.get_source(loader, name)[0]
-
-
-def _plots(page: Document) -> dict[str, list[tuple[str, dict[str, Any]]]]:
-    """For each section, the ids of elements and the plots drawn into them."""
-    return {
-        section.name: [
-            (target := f"plot-{section.name}-{number}", figures.draw(plot, title, target))
-            for number, (title, plot) in enumerate(section.plots)
-        ]
-        for section in page.sections
-    }
-
-
-def inline_json(value: Any) -> str:
-    """JSON that stays inside the script element that holds it, whatever its texts say."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    escapes = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"}
-    return "".join(escapes.get(c, c) for c in text) if set(text) & set(escapes) else text
 
 
 def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
@@ -119,8 +159,9 @@ def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
         most: rows of a table that has no parts; the others are left out.
     """
     table = table if sortable or table.groups else replace(table, rows=table.rows[:most])
+    marked = _marked(table) if sortable else None
     rows = [
-        _row(some, values if sortable else ())
+        _row(some, values if sortable else (), marked)
         for some, values in zip(cells.texts(table), table.rows, strict=True)
     ]
     return {
@@ -129,7 +170,14 @@ def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
     }
 
 
-def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
+def _marked(table: Table) -> tuple[int, int] | None:
+    """Places of the latency, and of what says how far to trust it."""
+    names = [column.name for column in table.columns]
+    wanted = ("latency", "measurement")
+    return (names.index(wanted[0]), names.index(wanted[1])) if {*wanted} <= {*names} else None
+
+
+def _row(texts: Sequence[str], values: Sequence[Any], marked: tuple[int, int] | None) -> str:
     """A row, escaped here: by the template it would take most of the time of a large page."""
     keys = [_key(value) for value in values] or [""] * len(texts)
     # Without the end tags and quotes that HTML does not need, a fifth of the table. A line break
@@ -138,6 +186,8 @@ def _row(texts: Sequence[str], values: Sequence[Any]) -> str:
         f"<td data-v={key}>{escape(_visible(text))}" if key else f"<td>{escape(_visible(text))}"
         for text, key in zip(texts, keys, strict=True)
     ]
+    if marked is not None and values[marked[0]] is not None:
+        found[marked[0]] += str(trust(texts[marked[1]]))
     return f"<tr>{''.join(found)}"
 
 

@@ -7,18 +7,16 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
+from cnnbench.report.page.offers import TIME, offers
+from cnnbench.report.page.parts import PlotAxis, PlotPoint, Points, Section
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.answers import Candidate
     from cnnbench.report.table import Entry
     from cnnbench.stats import Estimate
 
-MILLISECONDS = PlotAxis("latency of a call, ms", log=True, scale=1e3)
-TIME = Column("latency", "latency", "seconds")
 # A page with more plots of one kind than this is read by nobody.
 MOST = 4
 # More names than this would lie on top of each other.
@@ -32,62 +30,42 @@ def time_of(estimate: Estimate) -> str:
 
 def accuracy(found: Sequence[Entry]) -> Section | None:
     """Published top-1 against measured latency, with the front of what nothing beats."""
-    candidates = {where: some for where, some in answers.candidates(found).items() if len(some) > 1}
-    if not candidates:
+    made = offers(found)
+    if not made:
         return None
+    shown = {offer.setting for offer in made}
+    ahead = {(one.run, one.record.id) for offer in made for one in offer.fit.front}
     columns = (Column("setting", "measured as"), Column("model", "model"), Column("mode", "mode"),
                Column("top1", "top-1 %", "number"), TIME,
                Column("front", "on the front"))  # fmt: skip
     rows = tuple(
-        (where, *_names(one.entry), one.top1, one.seconds, "yes" if one.front else "no")
-        for where, some in candidates.items()
+        (
+            where,
+            *_names(one.entry),
+            one.top1,
+            one.seconds,
+            "yes" if (one.entry.run, one.entry.record.id) in ahead else "no",
+        )
+        for where, some in answers.candidates(found).items()
+        if where in shown
         for one in sorted(some, key=lambda one: one.seconds.point)
     )
-    largest = sorted(candidates.items(), key=lambda pair: -len(pair[1]))[:MOST]
     return Section(
         "accuracy",
         "Accuracy against latency",
-        "Up and to the left is better. The line joins the networks that no other beats in both."
-        " Accuracy is the published ImageNet top-1 of the weights, not measured here; networks"
-        " without one, other input sizes, and wrong or loose outputs are left out.",
+        "Every network in the mode to use; up and to the left is better. The line joins the"
+        " networks that no other beats in both. Neither a ring, which was measured in one round"
+        " only, nor a disturbed measurement is on the line. Accuracy is the published ImageNet"
+        " top-1 of the weights, not measured here; networks without one, other input sizes, and"
+        " wrong or loose outputs are left out.",
         Table(columns, rows),
-        tuple((where, _candidates(some)) for where, some in largest),
+        tuple((one.setting, dict(one.plots)[""]) for one in made),
     )
 
 
 def _names(entry: Entry) -> tuple[str, str]:
     spec = entry.record.spec
     return units.readable(spec.workload.model), spec.mode.text
-
-
-def _candidates(some: Sequence[Candidate]) -> Points:
-    front = sorted((one for one in some if one.front), key=lambda one: one.seconds.point)
-    line = Line(
-        "Pareto front", tuple(one.seconds.point for one in front), tuple(one.top1 for one in front)
-    )
-    named = _spread(front)
-    points = tuple(_candidate(one, named=any(one is other for other in named)) for one in some)
-    return Points(MILLISECONDS, PlotAxis("ImageNet top-1, %"), points, (line,))
-
-
-def _spread(front: Sequence[Candidate]) -> list[Candidate]:
-    """The points of the front whose names do not overlap, at most ten."""
-    if not front:
-        return []
-    least = math.log(front[-1].seconds.point / front[0].seconds.point) / 10
-    named = [front[0]]
-    for one in front[1:]:
-        if math.log(one.seconds.point / named[-1].seconds.point) >= least > 0:
-            named.append(one)
-    return named
-
-
-def _candidate(one: Candidate, *, named: bool) -> PlotPoint:
-    model, mode = _names(one.entry)
-    tip = (f"{model}, {mode}", f"top-1 {one.top1:g} %", time_of(one.seconds))
-    seconds = one.seconds
-    label = model if named else ""
-    return PlotPoint(seconds.point, one.top1, mode, tip, seconds.low, seconds.high, label=label)
 
 
 def size(found: Sequence[Entry]) -> Section | None:

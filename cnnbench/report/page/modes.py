@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
-from cnnbench.report.page.parts import Heat, PlotAxis, PlotPoint, Points, Section, Square
+from cnnbench.report.page.offers import TIME
+from cnnbench.report.page.parts import Heat, Line, PlotAxis, PlotPoint, Points, Section, Square
 from cnnbench.report.table import Column, Entry, Table
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from cnnbench.report.answers import ModeAnswer
 
 _RATIO = Column("speedup", "vs eager", "ratio")
 
-# A picture taller than this is beyond what browsers draw, and beyond what people look at.
-_MOST_ROWS = 150
+# More rows than this are beyond what people look at.
+_MOST_ROWS = 200
 # Lines that can still be followed.
 _MOST_LINES = 40
 
@@ -57,6 +60,97 @@ def best(found: Sequence[Entry]) -> Section | None:
     )
 
 
+# Strips that somebody looks at; a mode with more workloads comes first. And marks in one.
+_MOST_STRIPS, _MOST_MARKS = 8, 400
+
+
+def strips(found: Sequence[Entry]) -> Section | None:
+    """A strip per mode: its speed-ups in order, and in how many workloads it pays."""
+    modes = answers.by_mode(one for one in found if not _of_lab(one))
+    told = [(one, pairs) for one in modes if (pairs := _told(one))]
+    if not told:
+        return None
+    name = answers.names([entry for _, pairs in told for entry, _ in pairs])
+    columns = (Column("mode", "mode"), Column("workload", "workload"), _RATIO,
+               Column("pay", "does it pay"))  # fmt: skip
+    rows = tuple(
+        (one.mode, name(entry), entry.speedup, word)
+        for one, pairs in told for entry, word in pairs
+    )  # fmt: skip
+    largest = sorted(told, key=lambda pair: -len(pair[1]))[:_MOST_STRIPS]
+    return Section(
+        "strips",
+        "Does a mode pay?",
+        "Each mark is a network, by its speed-up over plain eager. It pays where the whole interval"
+        " lies above 1, and costs where it lies below; level is known to differ by little. The"
+        " error is shared among all modes tried. A ring was measured in one round, which decides"
+        " nothing. Networks whose output is wrong or loose are left out; with more than"
+        f" {_MOST_MARKS} networks, marks at equal steps are drawn.",
+        Table(columns, rows),
+        tuple((f"{one.mode}: {_tally(pairs)}", _strip(pairs, name)) for one, pairs in largest),
+    )
+
+
+# Groups of a strip; what is not repeated, or may be either, is unknown.
+_PAY = ("pays", "costs", "level", "unknown")
+_ONCE = "unknown (one round)"
+
+
+def _told(one: ModeAnswer) -> list[tuple[Entry, str]]:
+    """Every workload with a word for what the mode does to it, the largest speed-up first."""
+    groups = {"pays": one.pays, "costs": one.costs, "level": one.level, "unknown": one.unclear,
+              _ONCE: one.once}  # fmt: skip
+    pairs = [(entry, word) for word, some in groups.items() for entry in some]
+    return sorted(pairs, key=lambda pair: -_ratio(pair[0]))
+
+
+def _ratio(entry: Entry) -> float:
+    return 0.0 if entry.speedup is None else entry.speedup.point
+
+
+def _tally(pairs: Sequence[tuple[Entry, str]]) -> str:
+    """``pays 17 · costs 14 · unknown 122 (100 with one round)``."""
+    counts = {word: sum(one.startswith(word) for _, one in pairs) for word in _PAY}
+    once = sum(word == _ONCE for _, word in pairs)
+    shown = [f"{word} {count}" for word, count in counts.items() if count or word != "level"]
+    text = " · ".join(shown)
+    return text + (f" ({once} with one round)" if once else "")
+
+
+def _strip(pairs: Sequence[tuple[Entry, str]], name: Callable[[Entry], str]) -> Points:
+    ends = (-0.5, len(pairs) - 0.5)
+    return Points(
+        PlotAxis("networks, the largest speed-up first", ranks=True),
+        PlotAxis("times as fast as eager", log=True),
+        tuple(_stripped(place, *pairs[place], name) for place in _places(len(pairs))),
+        (Line("as fast as eager", ends, (1.0, 1.0), dashed=True),),
+        interval="y",
+        groups=_PAY,
+        grey="unknown",
+        height=130,
+        calm=len(pairs) > _MOST_LINES,
+    )
+
+
+def _places(count: int) -> Iterable[int]:
+    """All of some places, or at most as many at equal steps as can be seen."""
+    if count <= _MOST_MARKS:
+        return range(count)
+    return (round(n * (count - 1) / (_MOST_MARKS - 1)) for n in range(_MOST_MARKS))
+
+
+def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str]) -> PlotPoint:
+    gain = entry.speedup
+    assert gain is not None  # noqa: S101 - what compares has one
+    tip = (f"{name(entry)}, {_mode(entry)}", f"{cells.text(_RATIO, gain)} eager: {word}",
+           cells.text(TIME, answers.latency(entry)), entry.quality or "not measured")  # fmt: skip
+    network = units.readable(entry.record.spec.workload.model)
+    return PlotPoint(
+        float(place), gain.point, word.partition(" ")[0], tip, gain.low, gain.high, size=7.0,
+        hollow=word == _ONCE, data=(("n", network),),
+    )  # fmt: skip
+
+
 def speedups(found: Sequence[Entry]) -> Section | None:
     """Heat map of networks x modes."""
     some = [one for one in found if not _of_lab(one)]
@@ -64,9 +158,10 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         some,
         "speedups",
         "Speed-up by network and mode",
-        "How many times faster than plain eager: blue is faster, orange is slower, white is no"
-        " difference. A value in brackets is no clear difference: its interval includes 1. W marks"
-        " a wrong output; an empty field failed or was not measured.",
+        "How many times faster than plain eager: blue is faster, orange is slower, pale is no"
+        " difference; the largest gains come first. A value in brackets is no clear difference:"
+        " its interval includes 1. W marks a wrong output; an empty field failed or was not"
+        " measured.",
     )
 
 
@@ -127,7 +222,11 @@ def _heat_section(
     if len(columns) < 2 or all(_mode(one) == "eager" for one in measured):
         return None
     named = list(zip(map(answers.names(found), found), map(_mode, found), found, strict=True))
-    rows = list(dict.fromkeys(row for row, _, _ in named))
+    gain: dict[str, float] = {}
+    for row, _, one in named:
+        ratio = base.ratio(one) if one.record.status != "wrong" else None
+        gain[row] = max(gain.get(row, 0.0), 0.0 if ratio is None else ratio.point)
+    rows = sorted(gain, key=lambda row: -gain[row])
     drawn = set(rows[:_MOST_ROWS])
     squares = tuple(
         _square(one, row, base)
@@ -135,7 +234,7 @@ def _heat_section(
         if row in drawn and base.ratio(one) is not None
     )
     if len(rows) > len(drawn):
-        reading += f" Drawn are the first {len(drawn)} of {len(rows)} rows."
+        reading += f" Shown are the {len(drawn)} of {len(rows)} rows with the largest gains."
     by_cell = {(row, mode): base.ratio(one) for row, mode, one in named}
     table = Table(
         (Column("workload", "workload"), *(Column(mode, mode, "ratio") for mode in columns)),
@@ -158,7 +257,7 @@ def _square(entry: Entry, row: str, base: _Beside) -> Square:
         text = f"({text})"
     if entry.record.status == "wrong":
         text += " W"
-    time = cells.text(Column("", "", "seconds"), answers.latency(entry))
+    time = cells.text(TIME, answers.latency(entry))
     tip = (row, column, f"{cells.text(_RATIO, ratio)} {base.name}", time,
            f"output {entry.record.status}, {entry.quality}")  # fmt: skip
     return Square(row, column, ratio.point, text, tip)

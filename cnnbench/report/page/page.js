@@ -1,6 +1,6 @@
 "use strict";
-// The page reads without this. It sorts and filters the large table, draws the plots, and follows
-// the reader's choice of light or dark.
+// The page reads without this. It compares the numbers that the page carries with the reader's
+// limits, sorts and filters the large table, pins networks, and shows what marks stand for.
 
 // Every word must be in the row; a word after a minus must not.
 function matches(text, query) {
@@ -22,201 +22,238 @@ function keyOf(cell) {
   return cell.dataset.v === undefined ? cell.textContent : Number(cell.dataset.v);
 }
 
-function sortBy(table, index, down) {
-  for (const body of table.tBodies) {
-    const rows = [...body.rows].filter((row) => !row.classList.contains("part"));
-    const keyed = rows.map((row) => [keyOf(row.cells[index]), row]);
-    keyed.sort((a, b) => compare(a[0], b[0], down));
-    body.append(...keyed.map((pair) => pair[1]));
+class Measurements {
+  constructor(table) {
+    this.table = table;
+    this.heads = [...table.tHead.rows[0].cells];
+    this.rows = [...table.tBodies].flatMap((body) => [...body.rows])
+      .filter((row) => !row.classList.contains("part"));
+    this.texts = this.rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" "));
+    const [t, m, cuda, o, n] = ["latency", "cpu_peak_bytes", "cuda_peak_bytes", "mode", "model"]
+      .map((name) => this.heads.findIndex((head) => head.dataset.name === name));
+    this.name = n;
+    const number = (row, at) => (at < 0 || row.cells[at].dataset.v === undefined
+      ? undefined : Number(row.cells[at].dataset.v));
+    this.numbers = this.rows.map((row) => ({
+      t: number(row, t), m: number(row, cuda) ?? number(row, m),
+      o: o < 0 ? undefined : row.cells[o].textContent,
+    }));
+    this.heads.forEach((head, index) => this.sortable(head, index));
+    this.statuses();
   }
-}
 
-function makeSortable(table) {
-  [...table.tHead.rows[0].cells].forEach((head, index) => {
+  sortable(head, index) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = head.textContent;
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const down = head.getAttribute("aria-sort") === "ascending";
-      for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
+      for (const other of this.heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
-      sortBy(table, index, down);
+      this.sort(index, down);
     });
-  });
-}
+  }
 
-function makeFilterable(table, input, shown) {
-  const rows = [...table.tBodies].flatMap((body) => [...body.rows])
-    .filter((row) => !row.classList.contains("part"));
-  const texts = new Map(rows.map((row) => [row, [...row.cells].map((c) => c.textContent).join(" ")]));
-  const apply = () => {
-    let count = 0;
-    for (const row of rows) {
-      row.hidden = !matches(texts.get(row), input.value);
-      count += !row.hidden;
+  sort(index, down) {
+    for (const body of this.table.tBodies) {
+      const rows = [...body.rows].filter((row) => !row.classList.contains("part"));
+      const keyed = rows.map((row) => [keyOf(row.cells[index]), row]);
+      keyed.sort((a, b) => compare(a[0], b[0], down));
+      body.append(...keyed.map((pair) => pair[1]));
     }
-    for (const body of table.tBodies) {
+  }
+
+  // Statuses in the colour of what they mean.
+  statuses() {
+    const index = this.heads.findIndex((head) => head.dataset.name === "status");
+    for (const row of index < 0 ? [] : this.rows) {
+      const cell = row.cells[index];
+      if (["loose", "wrong", "failed"].includes(cell.textContent)) cell.className = cell.textContent;
+    }
+  }
+
+  // Rows within limits that have the words; says how many.
+  filter(limits, words) {
+    let count = 0;
+    this.rows.forEach((row, index) => {
+      row.hidden = !within(this.numbers[index], limits) || !matches(this.texts[index], words);
+      count += !row.hidden;
+    });
+    for (const body of this.table.tBodies) {
       body.hidden = [...body.rows].every((row) => row.hidden || row.classList.contains("part"));
     }
-    shown.textContent = `${count} of ${rows.length} rows`;
-  };
-  input.addEventListener("input", apply);
-  apply();
-}
-
-// Statuses in the colour of what they mean.
-function markStatuses(table) {
-  const index = [...table.tHead.rows[0].cells].findIndex((head) => head.dataset.name === "status");
-  if (index < 0) return;
-  for (const body of table.tBodies) {
-    for (const row of body.rows) {
-      const cell = row.cells[index];
-      if (cell && ["loose", "wrong", "failed"].includes(cell.textContent)) {
-        cell.className = cell.textContent;
-      }
-    }
-  }
-}
-
-// The plotting library stands in the page as text: gzip in base64.
-let library;
-function loadLibrary() {
-  library ??= unpackLibrary();
-  return library;
-}
-
-async function unpackLibrary() {
-  const text = atob(document.getElementById("bokeh-text").textContent);
-  const packed = new Blob([Uint8Array.from(text, (c) => c.charCodeAt(0))]);
-  const stream = packed.stream().pipeThrough(new DecompressionStream("gzip"));
-  const script = document.createElement("script");
-  script.textContent = await new Response(stream).text();
-  document.head.append(script);
-  Bokeh.set_log_level("warn");
-}
-
-// Plots are drawn on a canvas, which no style sheet reaches.
-function recolour(printing) {
-  if (typeof Bokeh === "undefined") return;
-  const style = getComputedStyle(document.documentElement);
-  const ink = printing ? "#000000" : style.getPropertyValue("--plot").trim();
-  const line = printing ? "#bbbbbb" : style.getPropertyValue("--line").trim();
-  for (const plots of Bokeh.documents.map((one) => one.roots())) {
-    for (const plot of plots) {
-      plot.title.text_color = ink;
-      for (const part of [...plot.above, ...plot.below, ...plot.left, ...plot.right]) {
-        if ("axis_label" in part) {
-          part.setv({
-            axis_label_text_color: ink, major_label_text_color: ink, axis_line_color: line,
-            major_tick_line_color: line, minor_tick_line_color: null,
-          });
-        } else if ("click_policy" in part && !printing) {
-          // Drawn anew a moment later, which is too late for paper.
-          part.label_text_color = ink;
-        }
-      }
-      for (const part of plot.center) {
-        if ("grid_line_color" in part && part.grid_line_color !== null) part.grid_line_color = line;
-      }
-    }
-  }
-}
-
-// Plots near the reader's eyes are drawn first, the others when the browser has nothing to do: a
-// page with many of them answers at once, and all are there before somebody prints it.
-class Gallery {
-  constructor(items) {
-    this.waiting = new Map(items.map((item) => [document.getElementById(item.target_id), item]));
-    this.root = document.documentElement;
-    for (const [place, item] of this.waiting) {
-      // Room for it, so that nothing moves when it is drawn.
-      place.style.minHeight = `${item.doc.roots[0].attributes.height}px`;
-    }
-    this.eyes = new IntersectionObserver((seen) => this.look(seen), { rootMargin: "50%" });
+    document.getElementById("shown").textContent = `${count} of ${this.rows.length} rows`;
   }
 
-  start() {
-    for (const place of this.waiting.keys()) this.eyes.observe(place);
-  }
-
-  // The first call names every plot: after it, what can be seen is drawn.
-  async look(seen) {
-    for (const one of seen.filter((one) => one.isIntersecting)) await this.draw(one.target);
-    if (this.root.dataset.seen === undefined) {
-      this.root.dataset.seen = "";
-      this.idle();
-    }
-  }
-
-  async draw(place) {
-    const item = this.waiting.get(place);
-    if (item === undefined) return;
-    this.waiting.delete(place);
-    this.eyes.unobserve(place);
-    await loadLibrary();
-    await Bokeh.embed.embed_item(item, item.target_id);
-    recolour(false);
-    if (this.waiting.size === 0) this.root.dataset.drawn = "";
-  }
-
-  idle() {
-    const [place] = this.waiting.keys();
-    if (place === undefined) return;
-    const later = window.requestIdleCallback ?? ((call) => setTimeout(call, 50));
-    later(async () => {
-      await this.draw(place);
-      this.idle();
+  // A box per column, but for the first, which stays where it is.
+  chooser(place) {
+    this.heads.forEach((head, index) => {
+      if (index === 0) return;
+      const label = document.createElement("label"), box = document.createElement("input");
+      box.type = "checkbox";
+      box.checked = !this.table.classList.contains(`h${index}`);
+      box.addEventListener("change", () => this.table.classList.toggle(`h${index}`, !box.checked));
+      label.append(box, ` ${head.textContent}`);
+      place.append(label);
     });
   }
 
-  // Begun before printing, so that as much as can be is there.
-  all() {
-    for (const place of [...this.waiting.keys()]) this.draw(place);
+  pinnable(pins) {
+    if (this.name < 0) return;
+    const name = (row) => row.cells[this.name].textContent;
+    for (const row of this.rows) row.addEventListener("click", () => pins.toggle(name(row)));
+    pins.follow((chosen) => {
+      for (const row of this.rows) row.classList.toggle("pin", chosen.has(name(row)));
+    });
   }
 }
 
-// Width of what is printed, in the browser's pixels: 180 mm.
-const PAPER = 680;
+// Networks that the reader keeps in sight, in every plot and in the table.
+class Pins {
+  constructor() {
+    this.chosen = new Set();
+    this.followers = [];
+  }
+
+  follow(call) {
+    this.followers.push(call);
+  }
+
+  toggle(name) {
+    if (!this.chosen.delete(name)) this.chosen.add(name);
+    for (const mark of document.querySelectorAll(".m[data-n]")) {
+      mark.classList.toggle("pin", this.chosen.has(mark.dataset.n));
+    }
+    this.labels();
+    this.list();
+    for (const call of this.followers) call(this.chosen);
+  }
+
+  // A name beside the marks that have none.
+  labels() {
+    for (const old of document.querySelectorAll(".label.pinned")) old.remove();
+    for (const mark of document.querySelectorAll("#accuracy .m.pin:not(.spare), #strips .m.pin")) {
+      const svg = mark.ownerSVGElement, circle = mark.querySelector("circle");
+      const named = [...svg.querySelectorAll(".wide .label")];
+      if (named.some((one) => one.dataset.n === mark.dataset.n)) continue;
+      const text = document.createElementNS("http://www.w3.org/2000/svg", "text");
+      const left = parseFloat(circle.getAttribute("cx")) > 70;
+      text.textContent = mark.dataset.n;
+      text.setAttribute("x", left ? -9 : 9);
+      text.setAttribute("dy", 4);
+      if (left) text.style.textAnchor = "end";
+      const label = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+      label.setAttribute("class", "label pinned");
+      label.setAttribute("x", circle.getAttribute("cx"));
+      label.setAttribute("y", circle.getAttribute("cy"));
+      label.append(text);
+      svg.append(label);
+    }
+  }
+
+  list() {
+    const place = document.getElementById("pins");
+    if (place === null) return;
+    place.hidden = this.chosen.size === 0;
+    place.replaceChildren("pinned:", ...[...this.chosen].map((name) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = `${name} ✕`;
+      button.addEventListener("click", () => this.toggle(name));
+      return button;
+    }));
+  }
+}
+
+// What a mark stands for, beside the pointer; a tap shows it too.
+function tooltips() {
+  const tip = document.createElement("div");
+  tip.id = "tip";
+  tip.hidden = true;
+  document.body.append(tip);
+  const show = (event) => {
+    const of = event.target.closest?.("[data-tip]");
+    tip.hidden = of === null || of === undefined;
+    if (tip.hidden) return;
+    tip.textContent = of.dataset.tip;
+    const { offsetWidth: wide, offsetHeight: high } = tip;
+    const x = Math.min(event.clientX + 14, innerWidth - wide - 6);
+    const below = event.clientY + 14 + high < innerHeight;
+    tip.style.left = `${Math.max(6, x)}px`;
+    tip.style.top = `${below ? event.clientY + 14 : Math.max(6, event.clientY - high - 10)}px`;
+  };
+  document.addEventListener("pointerover", show);
+  document.addEventListener("click", show);
+}
+
+// A legend's entry hides and shows its group.
+function legends() {
+  for (const item of document.querySelectorAll(".legend li[data-g]")) {
+    item.addEventListener("click", () => {
+      const off = item.classList.toggle("off");
+      const plot = item.closest(".plot");
+      plot.querySelector(`.group[data-g="${item.dataset.g}"]`).style.display = off ? "none" : "";
+    });
+  }
+}
+
+function copyable(block) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "copy";
+  button.textContent = "copy";
+  button.addEventListener("click", () => {
+    getSelection().selectAllChildren(block.querySelector("code"));
+    document.execCommand("copy");
+    button.textContent = "copied";
+  });
+  block.querySelector("p").append(button);
+}
+
+// What is folded opens for a link to it, and for paper.
+function unfold() {
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) {
+      one.open = true;
+    }
+    target?.scrollIntoView();
+  };
+  window.addEventListener("hashchange", open);
+  if (location.hash !== "") open();
+  let closed = [];
+  window.addEventListener("beforeprint", () => {
+    // Numbers that a plot shows stay as the reader left them.
+    closed = [...document.querySelectorAll("details:not([open], .numbers)")];
+    for (const one of closed) one.open = true;
+  });
+  window.addEventListener("afterprint", () => {
+    for (const one of closed) one.open = false;
+  });
+}
 
 function start() {
   document.documentElement.classList.add("scripted");
   const table = document.getElementById("all");
-  if (table !== null) {
-    makeSortable(table);
-    markStatuses(table);
-    makeFilterable(table, document.getElementById("filter"), document.getElementById("shown"));
+  const measurements = table === null ? undefined : new Measurements(table);
+  const pins = new Pins();
+  measurements?.chooser(document.getElementById("columns"));
+  measurements?.pinnable(pins);
+  new Budget(measurements);
+  for (const mark of document.querySelectorAll(".m[data-n]")) {
+    mark.addEventListener("click", () => pins.toggle(mark.dataset.n));
   }
-  const plots = [...document.querySelectorAll(".plot")];
-  const gallery = drawPlots(JSON.parse(document.getElementById("plots-json").textContent));
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => recolour(false));
-  let closed = [];
-  window.addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
-    for (const one of closed) one.open = true;
-    gallery?.all();
-    for (const one of plots) one.style.zoom = Math.min(1, PAPER / one.clientWidth);
-    recolour(true);
-  });
-  window.addEventListener("afterprint", () => {
-    for (const one of closed) one.open = false;
-    for (const one of plots) one.style.zoom = "";
-    recolour(false);
-  });
-}
-
-function drawPlots(items) {
-  if (items.length === 0) return undefined;
-  if (typeof DecompressionStream === "undefined") {
-    for (const item of items) {
-      const place = document.getElementById(item.target_id);
-      place.textContent = "The plot needs a newer browser; its numbers stand below.";
-    }
-    return undefined;
+  for (const button of document.querySelectorAll("button.all")) {
+    button.addEventListener("click", () => {
+      button.closest("section").querySelector(".heat").classList.add("every");
+      button.hidden = true;
+    });
   }
-  const gallery = new Gallery(items);
-  gallery.start();
-  return gallery;
+  for (const block of document.querySelectorAll(".remedy")) copyable(block);
+  legends();
+  tooltips();
+  unfold();
 }
 
 if (typeof document === "undefined") {

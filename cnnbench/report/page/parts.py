@@ -1,6 +1,6 @@
 """What a page is made of: sections with a table and, where it helps, a plot.
 
-Frozen values without any library of plots: a plot says what is drawn, ``figures`` how.
+Frozen values: a plot says what is drawn; ``drawing`` and ``pictures`` say how.
 """
 
 from __future__ import annotations
@@ -23,12 +23,14 @@ class PlotAxis:
         log: logarithmic.
         scale: values are multiplied by it to be in the title's unit.
         ranks: values are places in an order, which nobody reads as numbers.
+        rows: names of the places 0, -1, -2, …, from the top.
     """
 
     title: str
     log: bool = False
     scale: float = 1.0
     ranks: bool = False
+    rows: tuple[str, ...] = ()
 
     def scaled(self, values: Iterable[float]) -> list[float]:
         """Values in the title's unit, with the digits that a plot has points for."""
@@ -50,6 +52,9 @@ class PlotPoint:
         low, high: ends of the interval along ``Points.interval``.
         size: diameter in screen units.
         label: written beside it, for the few that readers look for.
+        hollow: drawn as a ring: it rests on one round.
+        data: names and values for the page's script.
+        spare: not shown until the script finds that it stands in for another.
     """
 
     x: float
@@ -60,6 +65,9 @@ class PlotPoint:
     high: float | None = None
     size: float = 9.0
     label: str = ""
+    hollow: bool = False
+    data: tuple[tuple[str, str], ...] = ()
+    spare: bool = False
 
     @property
     def ends(self) -> tuple[float, float] | None:
@@ -81,7 +89,19 @@ class Line:
 
 @dataclass(frozen=True)
 class Points:
-    """Marks, their intervals along one axis (``x`` or ``y``), and lines."""
+    """Marks, their intervals along one axis, and lines.
+
+    Attributes:
+        x, y: the axes.
+        points: the marks.
+        lines: beneath them.
+        interval: the axis along which intervals lie, ``x`` or ``y``.
+        joined: the marks of a group are joined by a line.
+        groups: their order, which decides their colours; by default that of appearance.
+        grey: the group that is drawn behind the others, in grey.
+        height: of the area, in screen units.
+        calm: intervals are shown when a mark is pointed at.
+    """
 
     x: PlotAxis
     y: PlotAxis
@@ -89,6 +109,21 @@ class Points:
     lines: tuple[Line, ...] = ()
     interval: str = "x"
     joined: bool = False
+    groups: tuple[str, ...] = ()
+    grey: str = ""
+    height: int = 380
+    calm: bool = False
+
+    @property
+    def painted(self) -> list[tuple[str, int | None, list[PlotPoint]]]:
+        """Group, number of its colour, marks; the grey group, which has no number, first."""
+        known = dict.fromkeys((*self.groups, *(one.group for one in self.points)))
+        coloured = [name for name in known if name != self.grey]
+        found: dict[str, list[PlotPoint]] = {name: [] for name in (self.grey, *coloured)}
+        for one in self.points:
+            found[one.group].append(one)
+        number = {name: index for index, name in enumerate(coloured)}
+        return [(name, number.get(name), some) for name, some in found.items() if some]
 
 
 @dataclass(frozen=True)
@@ -143,6 +178,7 @@ class Section:
         table: the numbers, for those without scripts too.
         plots: each with what it is a plot of.
         whole: the table is shown however long it is: nothing else on the page holds it.
+        folded: evidence, which is opened by those who doubt.
     """
 
     name: str
@@ -151,3 +187,4 @@ class Section:
     table: Table | None = None
     plots: tuple[tuple[str, Plot], ...] = ()
     whole: bool = False
+    folded: bool = False

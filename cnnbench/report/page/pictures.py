@@ -5,6 +5,7 @@ The one module that knows Matplotlib, which only pictures need: ``pip install cn
 
 from __future__ import annotations
 
+import contextlib
 import io
 import textwrap
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from cnnbench.report.page.palette import GREY, colour, ink, shade
 from cnnbench.report.page.parts import Boxes, Heat, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cnnbench.report.page.parts import Plot, PlotAxis, PlotPoint
@@ -56,15 +57,27 @@ def save(plot: Plot, title: str, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    with _styled():
+        figure(plot, title).savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
+    files.replace(path, data.getvalue())
+
+
+def figure(plot: Plot, title: str) -> Figure:
+    """A plot as a figure of Matplotlib, which notebooks show."""
     kinds = {Points: _points, Heat: _heat, Boxes: _boxes}
+    with _styled():
+        drawn: Figure = kinds[type(plot)](plot)  # type: ignore[operator]
+        drawn.axes[0].set_title(_lines(title, _TITLE))
+    return drawn
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
     with rc_context():
         # What a user has set for papers of their own is not for these.
         rcdefaults()
         rcParams.update(_STYLE)
-        drawn = kinds[type(plot)](plot)  # type: ignore[operator]
-        drawn.axes[0].set_title(_lines(title, _TITLE))
-        drawn.savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
-    files.replace(path, data.getvalue())
+        yield
 
 
 def _short(text: str) -> str:
@@ -98,10 +111,10 @@ def _points(plot: Points) -> Figure:
             legend.append((mark, line.name))
         else:
             _write(axes, xs[0], ys[0], line.name)
-    groups = list(dict.fromkeys(point.group for point in plot.points))
-    for index, group in enumerate(groups):
-        some = [point for point in plot.points if point.group == group]
-        legend.append((_group(axes, plot, some, index), group))
+    seen = [(group, n, [one for one in some if not one.spare]) for group, n, some in plot.painted]
+    groups = [shown for shown in seen if shown[-1]]
+    for group, number, some in groups:
+        legend.append((_group(axes, plot, some, number), group))
         if plot.joined and len(groups) > _LEGEND:
             last = max(some, key=lambda one: one.x)
             _write(axes, last.x * plot.x.scale, last.y * plot.y.scale, group)
@@ -113,6 +126,8 @@ def _points(plot: Points) -> Figure:
             _plain_ticks(side)
         if axis.ranks:
             side.set_ticks([])
+        if axis.rows:
+            side.set_ticks([-place for place in range(len(axis.rows))], map(_lines, axis.rows))
     if 1 < len(legend) <= _LEGEND:
         _legend(drawn, legend)
     return drawn
@@ -149,12 +164,12 @@ def _plain_ticks(side: Any) -> None:
         side.set_minor_formatter(NullFormatter())
 
 
-def _group(axes: Any, plot: Points, some: Sequence[PlotPoint], index: int) -> Any:
+def _group(axes: Any, plot: Points, some: Sequence[PlotPoint], index: int | None) -> Any:
     paint = colour(index)
     xs = plot.x.scaled([one.x for one in some])
     ys = plot.y.scaled([one.y for one in some])
     sizes = [(one.size * _PIXEL) ** 2 for one in some]
-    mark = axes.scatter(xs, ys, s=sizes, marker=_MARKERS[index % len(_MARKERS)], color=paint,
+    mark = axes.scatter(xs, ys, s=sizes, marker=_MARKERS[(index or 0) % len(_MARKERS)], color=paint,
                         alpha=0.6, linewidths=0)  # fmt: skip
     if plot.joined:
         axes.plot(*zip(*sorted(zip(xs, ys, strict=True)), strict=True), color=paint)

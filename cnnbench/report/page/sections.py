@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.report.page import context, models, modes, timing
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 # One line per section: heading for when it is absent -> entries to section, and what it needs.
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
     "Accuracy against latency": (
-        models.accuracy, "two measurements of networks with a published accuracy"),
+        models.accuracy, "two networks with a published accuracy"),
+    "Does a mode pay?": (
+        modes.strips, "a workload in two modes, one of them plain eager"),
     "Best mode of each workload": (modes.best, "a workload in two modes, one of them plain eager"),
     "Speed-up by network and mode": (
         modes.speedups, "networks in plain eager and another mode, measured side by side"),
@@ -32,13 +35,17 @@ SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {
 }  # fmt: skip
 
 
+# Evidence, which is opened by readers who doubt; the others are answers or what went wrong.
+FOLDED = {"best", "size", "batches", "distribution", "roofline", "environment"}
+
+
 def sections(found: Sequence[Entry]) -> tuple[list[Section], list[str]]:
     """The sections with data, and a line for each section without."""
     made, absent = [], []
     for title, (make, needs) in SECTIONS.items():
         section = make(found)
         if section is not None:
-            made.append(section)
+            made.append(replace(section, folded=section.name in FOLDED))
         else:
             absent.append(f"{title}: needs {needs}.")
     return made, absent

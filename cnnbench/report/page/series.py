@@ -12,6 +12,7 @@ from cnnbench.report import csv
 from cnnbench.report import history as shown
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.document import Document, html
+from cnnbench.report.page.heading import Heading
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def page(found: Sequence[Series]) -> str:
     )
     return html(
         Document(
-            title=f"cnnbench: {name} over runs",
+            heading=Heading(f"{name} over runs"),
             sentences=sentences,
             # Its notes are the sentences.
             table=replace(overview, notes=()),
@@ -75,11 +76,11 @@ def plot(one: Series) -> Points:
     marks = tuple(
         PlotPoint(
             x=number,
-            y=point.estimate.point,
+            y=point.seen.point,
             group="runs",
-            tip=(point.run, point.created, units.significant(point.estimate.point * scale, 4)),
-            low=point.estimate.low,
-            high=point.estimate.high,
+            tip=(point.run, point.created, units.significant(point.seen.point * scale, 4)),
+            low=point.seen.low,
+            high=point.seen.high,
         )
         for number, point in enumerate(one.points, 1)
     )
@@ -96,7 +97,7 @@ def _levels(one: Series) -> Line:
     xs: list[float] = []
     ys: list[float] = []
     for first, end in itertools.pairwise(borders):
-        level = statistics.median(point.estimate.point for point in one.points[first:end])
+        level = statistics.median(point.seen.point for point in one.points[first:end])
         xs += [first + 0.5, end + 0.5]
         ys += [level, level]
     return Line("median of a level", tuple(xs), tuple(ys))

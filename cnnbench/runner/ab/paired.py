@@ -99,6 +99,7 @@ class PairedJob:
         plan: of one pair.
         environments, executors: by role.
         budget: seconds per benchmark and look.
+        notes: what must be said of them whatever comes out.
     """
 
     sides: tuple[CodeSide, CodeSide]
@@ -107,6 +108,7 @@ class PairedJob:
     environments: Mapping[str, Environment]
     executors: Mapping[str, Executor]
     budget: float
+    notes: tuple[str, ...] = ()
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
         """The outcomes as a comparison for the gate to judge."""
@@ -120,7 +122,7 @@ class PairedJob:
             (self.sides[0].text, self.sides[1].text),
             (self.environments["base"], self.environments["head"]),
             outcomes,
-            (*remarks, limits),
+            (*remarks, limits, *self.notes),
         )
 
 
@@ -163,6 +165,7 @@ def prepare(
         {"base": job.environment, "head": environment},
         executors,
         how.budget,
+        tuple(dict.fromkeys(note for spec in job.specs for note in job.notes(spec))),
     )
 
 

@@ -52,6 +52,9 @@ class PairWatcher(Protocol):
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         """A pair of workers of a comparison begins."""
 
+    def looked(self, comparison: PairedComparison, decision: Decision) -> None:
+        """A pair more is known of a comparison; its decision may have no verdict yet."""
+
     def judged(self, outcome: PairedOutcome) -> None:
         """A comparison is decided."""
 
@@ -234,6 +237,7 @@ class PairedSession:
             progress.cpu_pairs.append(pair_run.cpu_ratio)
         decision = decide(progress.pairs, rule, spent=self._spent(progress))
         decision = checked_by_cpu_time(decision, _whole(progress), rule)
+        self._watcher.looked(progress.comparison, decision)
         if decision.verdict is None:
             self._take_longer(progress, decision)
             return None

@@ -18,7 +18,7 @@ from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
 from cnnbench.facts import Check
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
-from cnnbench.gate.rule import SequentialRule
+from cnnbench.gate.rule import Decision, SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Run
 from cnnbench.runner.ab.session import PairedSession
@@ -98,6 +98,7 @@ class Ear:
     confirmed: list[str] = field(default_factory=list)
     outcomes: list[PairedOutcome] = field(default_factory=list)
     undecided: list[int] = field(default_factory=list)
+    looks: list[Decision] = field(default_factory=list)
 
     def pair(self, number: int, undecided: int, total: int) -> None:
         self.undecided.append(undecided)
@@ -105,6 +106,9 @@ class Ear:
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         if confirming and number == 1:
             self.confirmed.append(comparison.base.workload.architecture)
+
+    def looked(self, comparison: PairedComparison, decision: Decision) -> None:
+        self.looks.append(decision)
 
     def judged(self, outcome: PairedOutcome) -> None:
         self.outcomes.append(outcome)
