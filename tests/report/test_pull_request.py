@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from cnnbench import gate
 from cnnbench.facts import Check
-from cnnbench.gate import Judgement
+from cnnbench.gate import Judgement, Side, thresholds
+from cnnbench.record import Record
 from cnnbench.report import pull_request
+from cnnbench.report.reasons import details
+from tests import made
 from tests.gate.test_side_by_side import answering, by_ab_with_outputs, renamed
+from tests.report.test_times import EAGER, waiting
 
 SLOWER = (math.log(1.1), math.log(1.11), math.log(1.105))
 SAME = (0.0, 0.001, -0.001)
@@ -35,6 +40,32 @@ def test_what_is_wrong_has_a_table_of_its_own_and_the_rest_is_folded() -> None:
     assert "alexnet" not in shown
     assert "alexnet" in folded
     assert "If this was meant" not in shown + folded
+
+
+def test_two_times_are_shown_in_their_order() -> None:
+    judged = apart(made.record(EAGER, [[10]] * 3), made.record(EAGER, [[20]] * 3))
+
+    assert "| latency | regression | 10.0 ms | 20.0 ms | +100 % [" in pull_request.page(
+        judged, "ab"
+    )
+
+
+def test_beside_a_ratio_of_awake_latencies_stand_the_awake_latencies() -> None:
+    judged = apart(waiting(EAGER, 0.0), waiting(EAGER, 0.5, milliseconds=15))
+
+    shown = pull_request.page(judged, "check").partition("<details>")[0]
+
+    assert "| latency | regression | 10.0 ms\\* | 15.0 ms\\* | +50.0 % [" in shown
+    (said,) = (line for line in details(judged.rows[0]) if line.startswith("latency:"))
+    assert "10.0 ms* -> 15.0 ms*, +50.0 % [" in said
+
+
+def apart(old: Record, new: Record) -> Judgement:
+    """The judgement on two records of different sittings."""
+    runs = tuple(replace(run, ensemble=f"y{run.round}") for run in new.runs)
+    before = Side("a", made.ENVIRONMENT, {old.id: old})
+    after = Side("b", made.ENVIRONMENT, {new.id: replace(new, runs=runs)})
+    return gate.judge(gate.compare(before, after), thresholds.defaults())
 
 
 def test_what_to_do_if_it_was_meant_can_be_copied() -> None:
