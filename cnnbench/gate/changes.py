@@ -134,6 +134,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """How to keep a change that was meant.
+
+    Attributes:
+        command: that does it.
+        where: what stands for what in it; may be empty.
+    """
+
+    command: str
+    where: str = ""
+
+    @property
+    def text(self) -> str:
+        """Both on one line."""
+        return f"{self.command}, where {self.where}" if self.where else self.command
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The comparison of two sides.
 
@@ -143,7 +161,7 @@ class Comparison:
         unlike: hard facts that differ: ``name: old -> new``.
         made_up: one side was only pretended to be measured.
         remarks: how it was measured, for people.
-        remedy: what to do about a change that was meant, for people.
+        remedy: what to do about a change that was meant.
     """
 
     old: str
@@ -152,7 +170,7 @@ class Comparison:
     unlike: tuple[str, ...] = ()
     made_up: bool = False
     remarks: tuple[str, ...] = ()
-    remedy: str = ""
+    remedy: Acceptance | None = None
 
     @property
     def common(self) -> tuple[Row, ...]:

@@ -100,7 +100,7 @@ def notes(judgement: Judgement) -> list[str]:
     outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
     lines += [*_waiting(outcomes), *_resolution(outcomes)]
     if judgement.comparison.remedy and judgement.count("regression"):
-        lines.append(f"if the change is intended: {judgement.comparison.remedy}")
+        lines.append(f"if the change is intended: {judgement.comparison.remedy.text}")
     return lines
 
 
