@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes, units
+from cnnbench import axes, catalogue, units
 from cnnbench.choice import ModeChoice, choose, eligible
-from cnnbench.report.selection import fact
 from cnnbench.report.table import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
@@ -121,10 +120,10 @@ def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
 def accuracy(entry: Entry) -> float | None:
     """Published top-1 of what was measured, in percent."""
     work = entry.record.spec.workload
-    if work.phase != "inference" or work.arguments or fact(entry, "input") != work.input:
-        return None
-    found: float | None = fact(entry, "top1")
-    return found
+    row = catalogue.published(
+        work.architecture, work.input, work.phase, arguments=bool(work.arguments)
+    )
+    return None if row is None else row.top1
 
 
 def _with_front(some: Sequence[Candidate]) -> list[Candidate]:

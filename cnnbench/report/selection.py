@@ -6,7 +6,6 @@ Knows the names of columns, not how a format writes them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue
@@ -55,15 +54,9 @@ class Selection:
     filter: str = ""
 
 
-@cache
-def _facts() -> Mapping[str, catalogue.CatalogueEntry]:
-    return {one.name: one for one in catalogue.entries()}
-
-
 def fact(entry: Entry, name: str) -> Any:
     """A fact from the catalogue about an entry's architecture; ``None`` if it has none."""
-    known = _facts().get(entry.record.spec.workload.architecture)
-    return getattr(known, name) if known is not None else None
+    return getattr(catalogue.known(entry.record.spec.workload.architecture), name, None)
 
 
 # What the catalogue knows may be asked for too.
