@@ -46,6 +46,20 @@ class Budget:
         }
         return ", ".join(words.format(one) for words, one in parts.items() if one is not None)
 
+    @property
+    def words(self) -> dict[str, str]:
+        """The limits as a reader would type them into the page, exactly: ``{"t": "20 ms"}``."""
+        known = {
+            "t": None if self.seconds is None else f"{_digits(self.seconds * 1e3)} ms",
+            "m": None if self.memory is None else f"{_digits(self.memory / 1e6)} MB",
+        }
+        return {name: text for name, text in known.items() if text is not None}
+
+
+def _digits(value: float) -> str:
+    """A number without an exponent."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
+
 
 @dataclass(frozen=True)
 class Fit:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +49,7 @@ class Document:
         downloads: file name -> its text.
         contents: what those hold.
         modes: that a reader can choose among.
+        limits: field -> what stands in it when the page opens.
     """
 
     heading: Heading
@@ -63,6 +64,7 @@ class Document:
     remedies: Sequence[Remedy] = ()
     offers: Sequence[Offer] = ()
     modes: Sequence[str] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
 
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.
