@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.report import page
 from cnnbench.report.budget import Budget, fits
 from cnnbench.report.page.heading import heading
 from cnnbench.report.page.measurements import measurements
@@ -14,6 +15,7 @@ from cnnbench.report.page.offers import offers
 from cnnbench.report.picks import picks
 from cnnbench.report.remedies import remedies
 from cnnbench.report.selection import Selection
+from cnnbench.report.table import summary
 from tests import made
 from tests.report.conftest import named, of
 
@@ -150,3 +152,23 @@ def test_clean_numbers_and_made_up_ones_need_no_remedy() -> None:
 
     assert [one.command for one in remedies(clean)] == ["cnnbench doctor"]  # it has no compiler
     assert remedies(fake) == []
+
+
+def test_rows_carry_what_limits_compare_whichever_columns_are_shown() -> None:
+    slow = made.record(made.EAGER, [[10]] * 3)
+    cuda = replace(slow, id=slow.id.replace("cpu-t2", "cuda-t2"))
+
+    table = measurements(of(slow, cuda), Selection(columns=("model",)))
+    text = page.render(of(slow, cuda), table)
+
+    # On a GPU, the peak on the CPU is not the memory that a limit is about.
+    cpu, gpu = (dict(one) for one in table.data)
+    assert cpu == {"o": "eager", "t": "0.01", "m": str(3 << 20)}
+    assert gpu == {"o": "eager", "t": "0.01"}
+    assert f'<tr data-o="eager" data-t="0.01" data-m="{3 << 20}">' in text
+
+
+def test_the_page_carries_how_near_is_nearly_as_accurate(some, monkeypatch) -> None:
+    monkeypatch.setattr("cnnbench.report.page.document.WITHIN", 2.5)
+
+    assert '<section id="budget" data-near="2.5">' in page.render(some, summary(some))
