@@ -277,7 +277,9 @@ def _mode_answer(mode: str, of: Mapping[str, Sequence[Entry]]) -> ModeAnswer:
     pays, costs, level, unclear, once, unfit = (tuple(of.get(name, ())) for name in _STANDINGS)
     repeated = (*pays, *costs, *level, *unclear)
     gains = [entry.speedup.point for entry in repeated if entry.speedup is not None]
-    checks = [one.record.check for one in (*repeated, *once) if one.record.status == "ok"]
+    fit = [one.record for one in (*repeated, *once) if one.record.status == "ok"]
+    # A record's own check is the first of its worst; another process may have been further off.
+    checks = [run.check for record in fit for run in record.runs]
     errors = [one.error for one in checks if one is not None and one.error is not None]
     gain = statistics.median(gains) if gains else None
     error = max(errors, default=None)

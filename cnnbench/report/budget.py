@@ -13,7 +13,7 @@ from cnnbench import units
 from cnnbench.choice import eligible
 from cnnbench.metrics import Awake
 from cnnbench.report import answers
-from cnnbench.report.table import Entry
+from cnnbench.report.table import Cell, Column, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -123,6 +123,10 @@ def memory(entry: Entry) -> float | None:
     cuda = entry.record.spec.device.kind == "cuda"
     found = entry.estimates["cuda_memory" if cuda else "peak_memory"]
     return None if found is None else found.point
+
+
+# Under one name wherever it is shown, asked for, or filtered by.
+MEMORY: Cell = (Column("memory", "memory", "bytes"), memory)
 
 
 def excess(entry: Entry, budget: Budget) -> float:

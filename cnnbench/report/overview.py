@@ -285,7 +285,7 @@ _LATENCY: _Field = (
     lambda row: "-" if row.other is None else marks.time(row.other),
 )
 _GAIN: _Field = (Column("speedup", "gain", "ratio"), lambda row: row.gain(row.other))
-_MEMORY: _Field = (Column("peak_memory", "memory", "bytes"), _peak)
+_MEMORY: _Field = (budget.MEMORY[0], _peak)
 _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
 _AGREEMENT = Column("top1_agreement", "agreement", "share")

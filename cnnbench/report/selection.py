@@ -12,6 +12,7 @@ from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
 from cnnbench.report import cells, times
+from cnnbench.report.budget import MEMORY
 from cnnbench.report.filter import parse
 from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import (
@@ -69,7 +70,7 @@ _CATALOGUE: tuple[Cell, ...] = (
 
 
 # Headings of the overview -> what they are called elsewhere.
-_OVERVIEW = {"top-1": "top1", "gain": "speedup", "memory": "cpu_peak_bytes"}
+_OVERVIEW = {"top-1": "top1", "gain": "speedup"}
 
 
 def known(*, people: bool) -> Mapping[str, Cell]:
@@ -80,7 +81,9 @@ def known(*, people: bool) -> Mapping[str, Cell]:
     """
     own = {column.name: (column, of) for column, of in summary_columns()}
     table = {column.name: (column, of) for column, of in tidy_columns()}
-    table |= {column.name: (column, of) for column, of in _CATALOGUE} | (own if people else {})
+    table |= {column.name: (column, of) for column, of in (*_CATALOGUE, MEMORY)} | (
+        own if people else {}
+    )
     short = {metric.name: table[metric.column] for metric in METRICS}
     headings = {
         heading: table.get(column.name, cell)

@@ -515,7 +515,7 @@ def test_headings_are_names_of_columns_and_the_line_that_cites_stays(cnnbench_cl
 
     assert text.startswith("run a, inference, batch 8, input 3x32x32, cpu, threads 2\n")
     header = next(line for line in text.splitlines() if line.startswith("model"))
-    assert header.split() == ["model", "mode", "output", "vs", "eager", "peak", "memory"]
+    assert header.split() == ["model", "mode", "output", "vs", "eager", "memory", "peak", "memory"]
     assert "amp=bf16" not in text
 
 
