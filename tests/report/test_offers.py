@@ -145,6 +145,29 @@ def test_what_seems_best_but_is_uncertain_gets_a_command_that_exists(some, cnnbe
     assert done.exit_code == 0, done.output
 
 
+def test_a_remedy_measures_again_what_is_doubted_as_it_was_measured_and_no_more(
+    cnnbench_cli,
+) -> None:
+    work = "-b1-3x224x224-weights=random/"
+    found = of(*(
+        replace(record, id=record.id.replace("-b1-3x224x224/", work))
+        for record in (once(named("alexnet", "channels_last", 2)),
+                       once(named("resnet50", "compile", 5)))
+    ))  # fmt: skip
+
+    commands = [one.command for one in remedies(found) if one.command.startswith("cnnbench run")]
+
+    asked = [shlex.split(one) for one in commands]
+    modes = {
+        words[words.index("--models") + 1]: words[words.index("--modes") + 1] for words in asked
+    }
+    assert modes == {"alexnet": "eager,channels_last", "resnet50": "eager,compile"}
+    for words in asked:
+        assert words[words.index("--weights") + 1] == "random"
+        done = cnnbench_cli(*words[1:], "--dry-run", "--executor", "fake")
+        assert done.exit_code == 0, done.output
+
+
 def test_clean_numbers_and_made_up_ones_need_no_remedy() -> None:
     clean = of(named("resnet18", "eager", 10), named("resnet50", "eager", 20))
     fake = [replace(one, environment=replace(one.environment, hard={"fake": True}))
