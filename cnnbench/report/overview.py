@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cnnbench import units
@@ -63,7 +64,7 @@ class _Network:
         self.modes = {entry.record.spec.mode.text: entry for entry in found}
         self._chosen = choose(entry.record for entry in self.modes.values())
 
-    @property
+    @cached_property
     def other(self) -> Entry | None:
         """The mode beside plain eager that is shown: the one to use, or what came nearest."""
         if self._chosen is None:
@@ -72,7 +73,7 @@ class _Network:
         record = self._chosen.best if gaining else self._chosen.foremost
         return None if record is None else self.modes[record.spec.mode.text]
 
-    @property
+    @cached_property
     def use(self) -> Entry:
         """The mode to use; the first where nothing was compared."""
         return self.first if self._chosen is None else self.modes[_mode(self._chosen.best)]
