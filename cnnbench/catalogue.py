@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 # Under this group other packages offer architectures; importing one is a worker's business.
@@ -109,6 +109,34 @@ def entry(name: str) -> CatalogueEntry:
     if name not in rows:
         raise UnknownName("architecture", name, rows, hint="(see 'cnnbench list')")
     return rows[name]
+
+
+@functools.cache
+def _by_name() -> Mapping[str, CatalogueEntry]:
+    return {row.name: row for row in entries()}
+
+
+def known(name: str) -> CatalogueEntry | None:
+    """The row of a name, if the catalogue has it."""
+    return _by_name().get(name)
+
+
+def published(
+    name: str, shape: tuple[int, ...], phase: str, *, arguments: bool
+) -> CatalogueEntry | None:
+    """The row whose stated accuracy holds for what was asked for, if one does.
+
+    It is stated of inference of the network as built by default, at the row's input.
+
+    Args:
+        name: of the network.
+        shape: of one sample.
+        phase: of the workload.
+        arguments: whether the builder was given any.
+    """
+    row = known(name)
+    fits = row is not None and phase == "inference" and not arguments and row.input == shape
+    return row if fits else None
 
 
 def is_glob(name: str) -> bool:

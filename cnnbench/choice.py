@@ -12,6 +12,7 @@ never recommended, but named if it is clearly faster than what is. A ``wrong`` o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import metrics
@@ -123,12 +124,12 @@ class ModeChoice:
     tried: tuple[Record, ...]
     loose: tuple[Record, ...]
 
-    @property
+    @cached_property
     def gain(self) -> Estimate | None:
         """The speed-up of the best mode over plain eager; ``None`` if plain eager is the best."""
         return None if self.best is self.baseline else metrics.speedup(self.best, self.baseline)
 
-    @property
+    @cached_property
     def foremost(self) -> Record | None:
         """The mode with the largest speed-up, clear or not."""
         return max(self.tried, key=lambda one: _ratio(one, self.baseline), default=None)

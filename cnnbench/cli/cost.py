@@ -100,9 +100,9 @@ def command(
     if failed and len(found) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
     if as_json:
-        view.write(_json(found, rows))
+        view.write(_json(found, rows, arguments=bool(grid.arguments)))
     else:
-        table = _table(found, rows, depth, sort, top)
+        table = _table(found, rows, depth, sort, top, arguments=bool(grid.arguments))
         table = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
         view.show(cost.with_footer(table, found) if footer else table)
     if failed:
@@ -165,19 +165,28 @@ def _mode(grid: Grid) -> Mode:
 
 
 def _table(
-    found: cost.Found, rows: str | None, depth: int | None, sort: str | None, top: int | None
+    found: cost.Found,
+    rows: str | None,
+    depth: int | None,
+    sort: str | None,
+    top: int | None,
+    *,
+    arguments: bool,
 ) -> Table:
     if rows == "layers":
         return cost.layers(found, depth, sort, top)
     if rows == "ops":
         return cost.ops(found, sort, top)
-    return cost.crosschecks(found) if rows == "crosschecks" else cost.totals(found)
+    if rows == "crosschecks":
+        return cost.crosschecks(found)
+    return cost.totals(found, arguments=arguments)
 
 
-def _json(found: cost.Found, rows: str | None) -> str:
+def _json(found: cost.Found, rows: str | None, *, arguments: bool) -> str:
     hidden = {"layers", "ops"} - {rows}
     facts = [
-        cost_to_json(one) | (cost.published(one.totals.name) if isinstance(one, CostReport) else {})
+        cost_to_json(one)
+        | (cost.published(one.totals, arguments=arguments) if isinstance(one, CostReport) else {})
         for one in found
     ]
     shown = [{name: of[name] for name in of if name not in hidden} for of in facts]

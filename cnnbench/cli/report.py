@@ -24,7 +24,7 @@ from cnnbench.report import (
     terminal,
 )
 from cnnbench.report.budget import fits
-from cnnbench.report.overview import opening
+from cnnbench.report.overview import limited, opening
 from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling as curves
@@ -153,24 +153,27 @@ def command(
         return
     found = entries(read)
     kept = keep(found, condition)
-    drawn = kept if pictures else ()
+    fitting = [one for fit in fits(kept, within) for one in fit.fitting] if within else kept
+    drawn = fitting if pictures else ()
     if view.kind == _ANSWERS:
         view.write(answering.render(kept, within))
     elif not columns and not own and _opens(view, within):
         tables = opening(found, selection, within, kind=view.kind, width=width(view.output))
         _show(tables, read, view, colour, drawn)
+    elif view.kind in PAGES:
+        table = measurements(found, selection)
+        changes = _changes(read, baseline)
+        view.write(PAGES[view.kind](kept, table, remarks(read), changes, within))
     else:
-        if within:
-            found = kept = [one for fit in fits(kept, within) for one in fit.fitting]
         if scaling or field is not None:
             table = curves(kept) if field is None else _pivot(kept, field, metric or "latency")
             table = explained(table, found, kept, condition)
         else:
-            table = _rows(found, selection, view.kind)
-        if view.kind in PAGES:
-            view.write(PAGES[view.kind](kept, table, remarks(read), _changes(read, baseline)))
-        else:
-            _show([table], read, view, colour, drawn)
+            rows = fitting if within else found
+            table = rows_of(rows, selection, people=view.kind in FOR_PEOPLE)
+        if within and view.kind in FOR_PEOPLE:
+            table = limited(table, kept, within)
+        _show([table], read, view, colour, drawn)
 
 
 def _opens(view: View, within: Budget) -> bool:
@@ -261,12 +264,6 @@ def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChang
     return comparison.changes(
         [gate.judge(gate.compare(old, gate.side_of(run)), limits) for run in runs]
     )
-
-
-def _rows(found: Sequence[Entry], selection: Selection, kind: str) -> Table:
-    if kind in PAGES:
-        return measurements(found, selection)
-    return rows_of(found, selection, people=kind in FOR_PEOPLE)
 
 
 def _pivot(found: Sequence[Entry], field: str, metric: str) -> Table:

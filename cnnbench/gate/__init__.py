@@ -6,11 +6,12 @@ neither knows thresholds. ``judging`` gives verdicts, ``conclusion`` exit codes.
 
 from __future__ import annotations
 
-from cnnbench.gate.changes import Change, Comparison, Row, Side, compare, side_of
+from cnnbench.gate.changes import Acceptance, Change, Comparison, Row, Side, compare, side_of
 from cnnbench.gate.conclusion import conclude
 from cnnbench.gate.judging import Judged, Judgement, MetricVerdict, Threshold, judge
 
 __all__ = [
+    "Acceptance",
     "Change",
     "Comparison",
     "Judged",

@@ -19,7 +19,7 @@ from cnnbench.gate import facets
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
-from cnnbench.metrics import METRICS, Awake, Metric
+from cnnbench.metrics import METRICS, Metric
 from cnnbench.record import Record
 from cnnbench.stats import Estimate, Shift
 
@@ -87,13 +87,14 @@ class Change:
     shift: Shift | None = None
     drift: float = 0.0
     disturbed: str = ""
-    awake: tuple[Awake, Awake] | None = None
+    awake: tuple[Estimate, ...] | None = None
     outcome: PairedOutcome | None = None
 
     @property
     def shown(self) -> tuple[Estimate | None, Estimate | None]:
         """Old and new as people see them."""
-        return (self.old, self.new) if self.awake is None else self.awake
+        old, new = self.awake or (self.old, self.new)
+        return old, new
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,24 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Acceptance:
+    """How to keep a change that was meant.
+
+    Attributes:
+        command: that does it.
+        where: what stands for what in it; may be empty.
+    """
+
+    command: str
+    where: str = ""
+
+    @property
+    def text(self) -> str:
+        """Both on one line."""
+        return f"{self.command}, where {self.where}" if self.where else self.command
+
+
+@dataclass(frozen=True)
 class Comparison:
     """The comparison of two sides.
 
@@ -143,7 +162,7 @@ class Comparison:
         unlike: hard facts that differ: ``name: old -> new``.
         made_up: one side was only pretended to be measured.
         remarks: how it was measured, for people.
-        remedy: what to do about a change that was meant, for people.
+        remedy: what to do about a change that was meant.
     """
 
     old: str
@@ -152,7 +171,7 @@ class Comparison:
     unlike: tuple[str, ...] = ()
     made_up: bool = False
     remarks: tuple[str, ...] = ()
-    remedy: str = ""
+    remedy: Acceptance | None = None
 
     @property
     def common(self) -> tuple[Row, ...]:
@@ -272,11 +291,12 @@ def _change(metric: Metric, before: Record, after: Record, drift: float) -> Chan
         return None if old is None and new is None else Change(metric.name, old, new, "unknown")
     if not measured(metric) or min(old.point, new.point) <= 0:
         return _exact(metric, old, new)
-    awake = metrics.alike(before, after) if metric.name == "latency" else None
+    awake = metrics.alike(metric.name, (before, after))
     if metric.name in _FOLLOWS and (speedups := metrics.log_speedups(before, after)):
         known = Change(metric.name, old, new, "paired", awake=awake)
         return _paired(metric.name, speedups, known, before, after)
-    shift = stats.shift(*(awake or (old, new)))
+    was, now = awake or (old, new)
+    shift = stats.shift(was, now)
     ratio = _ratio(shift, shift.half(ALPHA))
     disturbed = _disturbed(metric, before, after, clocked=awake is None)
     return Change(metric.name, old, new, "apart", ratio, (), shift, drift, disturbed, awake)

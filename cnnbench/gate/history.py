@@ -22,6 +22,7 @@ from cnnbench.stats import Estimate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnnbench.record import Record
     from cnnbench.store import StoredRun
 
 # A side of a step has at least so many runs: one run that differs is not a step.
@@ -39,7 +40,8 @@ class Point:
         created: UTC, ISO 8601.
         environment: fingerprint.
         estimate: of the metric.
-        seen: the same as people are shown it: without waiting for a core that has spoilt it.
+        seen: the same as people are shown it: without waiting for a core, of all points, where
+            that has spoilt one and is known of all.
     """
 
     run: str
@@ -92,19 +94,29 @@ def series(
     Raises:
         UnknownName: no such metric.
     """
-    of = metrics.metric(metric).of
-    found: dict[str, list[Point]] = {}
+    metrics.metric(metric)
+    found: dict[str, list[tuple[StoredRun, Record]]] = {}
     for run in sorted(runs, key=lambda one: (one.manifest.created, one.manifest.run)):
         for record in run.records:
-            estimate = of(record) if keep(record.id) else None
-            if estimate is not None:
-                seen = metrics.seen(metric, record) or estimate
-                name, when = run.manifest.run, run.manifest.created
-                point = Point(name, when, run.environment.fingerprint, estimate, seen)
-                found.setdefault(record.id, []).append(point)
+            if keep(record.id):
+                found.setdefault(record.id, []).append((run, record))
+    told = ((spec, _points(metric, some)) for spec, some in found.items())
     return [
         Series(spec, metric, tuple(points), tuple(_steps(points, seed)))
-        for spec, points in found.items()
+        for spec, points in told
+        if points
+    ]
+
+
+def _points(metric: str, found: Sequence[tuple[StoredRun, Record]]) -> list[Point]:
+    """A point for each record that has the metric; all are without waiting, or none is."""
+    of = metrics.metric(metric).of
+    known = [(run, record, one) for run, record in found if (one := of(record)) is not None]
+    estimates = [one for _, _, one in known]
+    seen = metrics.alike(metric, [record for _, record, _ in known]) or estimates
+    return [
+        Point(run.manifest.run, run.manifest.created, run.environment.fingerprint, one, shown)
+        for (run, _, one), shown in zip(known, seen, strict=True)
     ]
 
 

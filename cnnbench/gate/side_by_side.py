@@ -151,5 +151,5 @@ def _estimates(outcome: PairedOutcome, metric: str) -> Change:
         for role in ROLES
     )
     of = metrics.metric(metric).of
-    awake = metrics.alike(old, new) if metric == "latency" else None
+    awake = metrics.alike(metric, (old, new))
     return Change(metric, of(old), of(new), "unknown", awake=awake)

@@ -7,7 +7,7 @@ directions from here.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,7 +17,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.metrics.timing import (
     ERROR,
     Awake,
-    alike,
+    all_awake,
     break_even,
     cpu_time,
     faults,
@@ -377,9 +377,24 @@ def metric(name: str) -> Metric:
 
 def seen(name: str, record: Record) -> Estimate | None:
     """A metric as people are shown it: latency and throughput without waiting that spoilt them."""
-    if name not in {"latency", "throughput"}:
-        return metric(name).of(record)
-    time = shown(record)
-    if time is None or name == "latency":
-        return time
-    return over(record.spec.workload.batch, time)
+    time = shown(record) if name in _BY_LATENCY else None
+    return metric(name).of(record) if time is None else _BY_LATENCY[name](record, time)
+
+
+def alike(name: str, records: Sequence[Record]) -> tuple[Estimate, ...] | None:
+    """A metric of several records without waiting, where that has spoilt one and is known of all.
+
+    One by the clock beside one without waiting would compare two kinds of time. ``None`` where all
+    are by the clock, and for metrics that do not follow from the latency alone.
+    """
+    times = all_awake(records) if name in _BY_LATENCY else None
+    if times is None:
+        return None
+    return tuple(_BY_LATENCY[name](*pair) for pair in zip(records, times, strict=True))
+
+
+# Metrics that follow from the latency alone, and how.
+_BY_LATENCY: Mapping[str, Callable[[Record, Estimate], Estimate]] = {
+    "latency": lambda _, time: time,
+    "throughput": lambda record, time: over(record.spec.workload.batch, time),
+}

@@ -63,15 +63,13 @@ def shown(record: Record) -> Estimate | None:
     return latency(record) if awake is None else awake
 
 
-def alike(before: Record, after: Record) -> tuple[Awake, Awake] | None:
-    """Both latencies without the waiting for a core, where that has spoilt one and both are known.
-
-    A latency by the clock beside one without waiting would compare two kinds of time.
-    """
-    if not (waited(before) or waited(after)):
+def all_awake(records: Sequence[Record]) -> list[Awake] | None:
+    """All latencies without the waiting for a core, where that has spoilt one and all are known."""
+    if not any(map(waited, records)):
         return None
-    old, new = _awake(before), _awake(after)
-    return None if old is None or new is None else (old, new)
+    found = [_awake(record) for record in records]
+    known = [one for one in found if one is not None]
+    return known if len(known) == len(found) else None
 
 
 def _awake(record: Record) -> Awake | None:

@@ -15,6 +15,7 @@ from cnnbench.report import csv, json, latex, markdown, terminal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnnbench.report.budget import Budget
     from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
 
@@ -36,15 +37,16 @@ def _html(
     table: Table,
     remarks: Sequence[str],
     compared: Sequence[PageChange] = (),
+    within: Budget | None = None,
 ) -> str:
     # The plotting library takes half a second to import; only a page needs it.
     from cnnbench.report.page import render as page
 
-    return page(found, table, remarks, compared)
+    return page(found, table, remarks, compared, within)
 
 
 # Formats that show more than one table: name -> entries, their table, what must be known beside,
-# and changes against an older run, if there is one.
+# changes against an older run, if there is one, and the limits that a reader asked for.
 PAGES: dict[str, Callable[..., str]] = {"html": _html}
 
 

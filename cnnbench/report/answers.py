@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes, units
+from cnnbench import axes, catalogue, units
 from cnnbench.choice import ModeChoice, choose, eligible
-from cnnbench.report.selection import fact
 from cnnbench.report.table import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
@@ -121,10 +120,10 @@ def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
 def accuracy(entry: Entry) -> float | None:
     """Published top-1 of what was measured, in percent."""
     work = entry.record.spec.workload
-    if work.phase != "inference" or work.arguments or fact(entry, "input") != work.input:
-        return None
-    found: float | None = fact(entry, "top1")
-    return found
+    row = catalogue.published(
+        work.architecture, work.input, work.phase, arguments=bool(work.arguments)
+    )
+    return None if row is None else row.top1
 
 
 def _with_front(some: Sequence[Candidate]) -> list[Candidate]:
@@ -278,7 +277,9 @@ def _mode_answer(mode: str, of: Mapping[str, Sequence[Entry]]) -> ModeAnswer:
     pays, costs, level, unclear, once, unfit = (tuple(of.get(name, ())) for name in _STANDINGS)
     repeated = (*pays, *costs, *level, *unclear)
     gains = [entry.speedup.point for entry in repeated if entry.speedup is not None]
-    checks = [one.record.check for one in (*repeated, *once) if one.record.status == "ok"]
+    fit = [one.record for one in (*repeated, *once) if one.record.status == "ok"]
+    # A record's own check is the first of its worst; another process may have been further off.
+    checks = [run.check for record in fit for run in record.runs]
     errors = [one.error for one in checks if one is not None and one.error is not None]
     gain = statistics.median(gains) if gains else None
     error = max(errors, default=None)

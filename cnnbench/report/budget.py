@@ -13,7 +13,7 @@ from cnnbench import units
 from cnnbench.choice import eligible
 from cnnbench.metrics import Awake
 from cnnbench.report import answers
-from cnnbench.report.table import Entry
+from cnnbench.report.table import Cell, Column, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -45,6 +45,20 @@ class Budget:
             "with a top-1 of {} % or more": None if self.top1 is None else f"{self.top1:g}",
         }
         return ", ".join(words.format(one) for words, one in parts.items() if one is not None)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The limits as a reader would type them into the page, exactly: ``{"t": "20 ms"}``."""
+        known = {
+            "t": None if self.seconds is None else f"{_digits(self.seconds * 1e3)} ms",
+            "m": None if self.memory is None else f"{_digits(self.memory / 1e6)} MB",
+        }
+        return {name: text for name, text in known.items() if text is not None}
+
+
+def _digits(value: float) -> str:
+    """A number without an exponent."""
+    return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
 @dataclass(frozen=True)
@@ -109,6 +123,10 @@ def memory(entry: Entry) -> float | None:
     cuda = entry.record.spec.device.kind == "cuda"
     found = entry.estimates["cuda_memory" if cuda else "peak_memory"]
     return None if found is None else found.point
+
+
+# Under one name wherever it is shown, asked for, or filtered by.
+MEMORY: Cell = (Column("memory", "memory", "bytes"), memory)
 
 
 def excess(entry: Entry, budget: Budget) -> float:

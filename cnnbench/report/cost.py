@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any, TypeVar
 
 from cnnbench import catalogue, cost_text, units
@@ -76,9 +75,6 @@ _TOTALS: Columns[CostTotals] = (
     ),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
     (Column("uncounted", "uncounted"), lambda one: one.uncounted),
-    (Column("top1", "top-1 %", "number"), lambda one: published(one.name)["top1"]),
-    (Column("top5", "top-5 %", "number"), lambda one: published(one.name)["top5"]),
-    (Column("weights", "weights"), lambda one: published(one.name)["weights"]),
 )
 
 _LAYERS: Columns[_LayerShare] = (
@@ -113,7 +109,11 @@ _LAYERS: Columns[_LayerShare] = (
 # Columns of totals that count the inference pass whatever the phase.
 _INFERENCE = frozenset({"macs", "flops", "mult_adds"})
 # Facts of the catalogue.
-_PUBLISHED = frozenset({"top1", "top5", "weights"})
+_PUBLISHED = {
+    "top1": Column("top1", "top-1 %", "number"),
+    "top5": Column("top5", "top-5 %", "number"),
+    "weights": Column("weights", "weights"),
+}
 # Too wide for a terminal: shown in CSV, and where somebody asks for them.
 _ON_REQUEST = frozenset(
     {"flops", "elementwise_flops", "read_bytes", "written_bytes", "backward_read_bytes",
@@ -145,31 +145,35 @@ _CHECKS = (
 )
 
 
-def published(name: str) -> dict[str, Any]:
+def published(one: CostTotals, *, arguments: bool) -> dict[str, Any]:
     """What a network's publisher states of its accuracy, and of which weights; ``None``: nothing.
 
-    Stated of the network as it is built by default.
+    Args:
+        one: what was counted.
+        arguments: whether the builder was given any.
     """
-    known = _entries().get(name)
-    return {fact: getattr(known, fact, None) for fact in sorted(_PUBLISHED)}
+    shape = one.input[0][1:] if len(one.input) == 1 else ()
+    row = catalogue.published(one.name, shape, one.phase, arguments=arguments)
+    return {fact: getattr(row, fact, None) for fact in _PUBLISHED}
 
 
-@cache
-def _entries() -> Mapping[str, catalogue.CatalogueEntry]:
-    return {one.name: one for one in catalogue.entries()}
+def totals(found: Found, *, arguments: bool = False) -> Table:
+    """One row per model; a note marks a total that may be too low.
 
-
-def totals(found: Found) -> Table:
-    """One row per model; a note marks a total that may be too low."""
-    rows = [_totals(one) for one in found]
+    Args:
+        found: what was counted.
+        arguments: whether the builders were given any.
+    """
+    rows = [_totals(one, arguments=arguments) for one in found]
+    columns = (*(column for column, _ in _TOTALS), *_PUBLISHED.values())
     keep = [
         i
-        for i, (column, _) in enumerate(_TOTALS)
+        for i, column in enumerate(columns)
         if column.name in _PUBLISHED or any(row[i] not in (None, "") for row in rows)
     ]
     trains = any(isinstance(one, CostReport) and one.totals.backward for one in found)
     return Table(
-        columns=tuple(_of_pass(_TOTALS[i][0], trains=trains) for i in keep),
+        columns=tuple(_of_pass(columns[i], trains=trains) for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
         captions=(
             "MACs: multiply-accumulates of the whole batch; FLOPs are twice that",
@@ -192,10 +196,11 @@ def _of_pass(column: Column, *, trains: bool) -> Column:
     return column
 
 
-def _totals(one: CostReport | NotCounted) -> tuple[Any, ...]:
+def _totals(one: CostReport | NotCounted, *, arguments: bool) -> tuple[Any, ...]:
     if isinstance(one, NotCounted):
-        return (one.name, *[None] * (len(_TOTALS) - 1))
-    return tuple(_cell(value(one.totals)) for _, value in _TOTALS)
+        return (one.name, *[None] * (len(_TOTALS) + len(_PUBLISHED) - 1))
+    counted = [_cell(value(one.totals)) for _, value in _TOTALS]
+    return (*counted, *published(one.totals, arguments=arguments).values())
 
 
 def notes(found: Found) -> tuple[str, ...]:
@@ -335,7 +340,7 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
         place
         for place, column in enumerate(columns)
         if not for_people
-        or not (column.name in _ON_REQUEST | _PUBLISHED or _is_empty(table, place))
+        or not (column.name in _ON_REQUEST | _PUBLISHED.keys() or _is_empty(table, place))
     ]
     shown = tuple(columns[place] for place in chosen)
     return replace(

@@ -62,30 +62,15 @@ def comment(judgement: Judgement, command: str) -> str:
         judgement: what is shown.
         command: that judged, such as ``check``.
     """
-    return _cut(_page(judgement, command), COMMENT_CHARACTERS)
+    return _page(judgement, command, COMMENT_CHARACTERS)
 
 
 def step_summary(judgement: Judgement, command: str) -> str:
     """Markdown for ``$GITHUB_STEP_SUMMARY``."""
-    return _cut(_page(judgement, command), SUMMARY_BYTES)
+    return _page(judgement, command, SUMMARY_BYTES)
 
 
-def _page(judgement: Judgement, command: str) -> str:
+def _page(judgement: Judgement, command: str, limit: int) -> str:
     # By this line a job finds the comment that it wrote before, to edit instead of adding one.
-    marker = f"<!-- cnnbench {command} -->"
-    return f"{marker}\n{pull_request.page(judgement, command)}"
-
-
-def _cut(text: str, limit: int) -> str:
-    """The text, cut at whole lines so that no table row is torn, with a note that it was cut."""
-    if len(text.encode()) <= limit:
-        return text
-    end = "\n\n(cut to the size limit of GitHub; the log of the job has all of it)\n"
-    kept: list[str] = []
-    room = limit - len(end.encode())
-    for line in text.splitlines(keepends=True):
-        room -= len(line.encode())
-        if room < 0:
-            break
-        kept.append(line)
-    return "".join(kept).rstrip("\n") + end
+    marker = f"<!-- cnnbench {command} -->\n"
+    return marker + pull_request.page(judgement, command, limit - len(marker.encode()))

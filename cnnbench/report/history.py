@@ -60,8 +60,9 @@ def notes(found: Sequence[Series]) -> tuple[str, ...]:
     waited = sum(point.seen != point.estimate for one in found for point in one.points)
     if waited:
         lines.append(
-            f"{units.number(waited, 'point')} disturbed: the time that the process waited for a"
-            f" core is taken out ({cells.AWAKE}); CSV and JSON have the clock's"
+            f"{units.number(waited, 'point')} in series with a disturbed one: the time that"
+            f" the process waited for a core is taken out ({cells.AWAKE}); CSV and JSON have the"
+            " clock's"
         )
     return tuple(lines)
 

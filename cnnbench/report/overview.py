@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cnnbench import units
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from cnnbench.record import Record
     from cnnbench.report.budget import Budget
+    from cnnbench.report.conclusions import Sentence
     from cnnbench.report.table import Entry
 
 # The width of a line where nobody says otherwise.
@@ -45,7 +47,7 @@ _URGENT = {"failed": 0, "wrong": 1, "loose": 2, "unchecked": 3}
 # Figures, which may differ between what is said of several rows alike.
 _FIGURE = re.compile(r"\d[\d.e+-]*")
 # Lines about single rows that are shown; more of them are counted.
-_LINES = 8
+_MOST_LINES = 8
 
 _ALL = Selection()
 _EVERY = "Every row with every figure:"
@@ -62,7 +64,7 @@ class _Network:
         self.modes = {entry.record.spec.mode.text: entry for entry in found}
         self._chosen = choose(entry.record for entry in self.modes.values())
 
-    @property
+    @cached_property
     def other(self) -> Entry | None:
         """The mode beside plain eager that is shown: the one to use, or what came nearest."""
         if self._chosen is None:
@@ -71,7 +73,7 @@ class _Network:
         record = self._chosen.best if gaining else self._chosen.foremost
         return None if record is None else self.modes[record.spec.mode.text]
 
-    @property
+    @cached_property
     def use(self) -> Entry:
         """The mode to use; the first where nothing was compared."""
         return self.first if self._chosen is None else self.modes[_mode(self._chosen.best)]
@@ -284,7 +286,7 @@ _LATENCY: _Field = (
     lambda row: "-" if row.other is None else marks.time(row.other),
 )
 _GAIN: _Field = (Column("speedup", "gain", "ratio"), lambda row: row.gain(row.other))
-_MEMORY: _Field = (Column("peak_memory", "memory", "bytes"), _peak)
+_MEMORY: _Field = (budget.MEMORY[0], _peak)
 _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
 _AGREEMENT = Column("top1_agreement", "agreement", "share")
@@ -316,9 +318,27 @@ def _fitting(found: Sequence[Entry], within: Budget) -> Table:
 
 
 def _sentences(found: Sequence[Entry], within: Budget | None = None) -> list[str]:
-    """The conclusions; what limits them stands out."""
+    """The conclusions, as a table shows them."""
+    return _lines(conclusions.brief(found, within))
+
+
+def _lines(some: Iterable[Sentence]) -> list[str]:
+    """Sentences as lines; what limits them stands out."""
     stands_out = {"warn": "! ", "bad": "! "}
-    return [f"{stands_out.get(one.mark, '')}{one.text}" for one in conclusions.brief(found, within)]
+    return [f"{stands_out.get(one.mark, '')}{one.text}" for one in some]
+
+
+def limited(table: Table, found: Sequence[Entry], within: Budget) -> Table:
+    """A table of what fits a budget, with what is said of that.
+
+    Args:
+        table: its rows are what fits.
+        found: all that was measured.
+        within: the budget.
+    """
+    said = _lines(conclusions.affordable(found, within))
+    # That there are no rows is said by the budget.
+    return replace(table, notes=(*said, *(table.notes if table.rows else ())))
 
 
 def _of_rows(found: Sequence[Entry]) -> list[str]:
@@ -328,8 +348,8 @@ def _of_rows(found: Sequence[Entry]) -> list[str]:
         for text in dict.fromkeys(remarks(entry)):
             rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
     lines = [*losses.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
-    more = len(lines) - _LINES
-    return [*lines[:_LINES], *([f"and {more} more lines (--wide)"] if more > 0 else [])]
+    more = len(lines) - _MOST_LINES
+    return [*lines[:_MOST_LINES], *([f"and {more} more lines (--wide)"] if more > 0 else [])]
 
 
 def _urgency(some: Sequence[tuple[Entry, str]]) -> int:
@@ -344,4 +364,4 @@ def _together(some: Sequence[tuple[Entry, str]]) -> str:
     return f"{count} rows{'' if alike else f', such as {entry.record.id}'}: {text}"
 
 
-__all__ = ["WIDTH", "opening", "overview"]
+__all__ = ["WIDTH", "limited", "opening", "overview"]

@@ -6,6 +6,8 @@ meant. Below, folded, every spec and how it was measured.
 
 from __future__ import annotations
 
+import sys
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from cnnbench import units
@@ -16,11 +18,14 @@ from cnnbench.report.reasons import counts, details, in_numbers
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
-    from cnnbench.gate import Judged, Judgement, MetricVerdict
+    from collections.abc import Sequence
+
+    from cnnbench.gate import Acceptance, Judged, Judgement, MetricVerdict
 
 _FINE = {"unchanged", "improvement", "added"}
 # Specs with a table of their own; beyond that nobody scrolls.
 _TABLES = 20
+_CUT = "(cut to the size limit of GitHub; the log of the job has all of it)"
 _COLUMNS = (
     Column("metric", "metric", "text"),
     Column("verdict", "verdict", "text"),
@@ -31,12 +36,13 @@ _COLUMNS = (
 )
 
 
-def page(judgement: Judgement, command: str) -> str:
+def page(judgement: Judgement, command: str, limit: int = sys.maxsize) -> str:
     """Markdown of a judgement.
 
     Args:
         judgement: what is shown.
         command: that judged, such as ``check``.
+        limit: bytes, at most; what is left out is cut at whole lines, so that no row is torn.
     """
     told = sorted(
         (one for one in judgement.rows if one.verdict not in _FINE),
@@ -46,11 +52,36 @@ def page(judgement: Judgement, command: str) -> str:
     parts += map(_spec, told[:_TABLES])
     if len(told) > _TABLES:
         parts.append(f"And {len(told) - _TABLES} more, in the table below.")
-    if judgement.comparison.remedy and judgement.count("regression"):
-        parts.append(_if_meant(judgement.comparison.remedy))
-    everything = f"All {units.number(len(judgement.rows), 'spec')}, and how they were compared"
-    parts.append(_folded(everything, markdown.render(summary([judgement]))))
+    remedy = judgement.comparison.remedy
+    meant = [_if_meant(remedy)] if remedy is not None and judgement.count("regression") else []
+    title = f"All {units.number(len(judgement.rows), 'spec')}, and how they were compared"
+    body = markdown.render(summary([judgement]))
+    whole = _joined(*parts, *meant, _folded(title, body))
+    return whole if _size(whole) <= limit else _within(limit, parts, meant, title, body)
+
+
+def _within(limit: int, parts: Sequence[str], meant: Sequence[str], title: str, body: str) -> str:
+    """The page, cut: first what is folded, then what is not; the fold is closed in any case."""
+    rest = (_CUT, *meant)
+    shown = _lines("\n\n".join(parts), limit - _size(_joined("", *rest)))
+    room = limit - _size(_joined(shown, *rest, _folded(title, "")))
+    folded = _lines(body, room)
+    return _joined(shown, *rest, *([_folded(title, folded)] if folded else []))
+
+
+def _lines(text: str, room: int) -> str:
+    """The first lines of a text that together have so many bytes."""
+    ends = accumulate(map(_size, text.splitlines(keepends=True)))
+    count = sum(end <= room for end in ends)
+    return "".join(text.splitlines(keepends=True)[:count]).rstrip("\n")
+
+
+def _joined(*parts: str) -> str:
     return "\n\n".join(parts) + "\n"
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def _spec(judged: Judged) -> str:
@@ -79,11 +110,10 @@ def _cells(finding: MetricVerdict) -> tuple[str | float | None, ...]:
     return (finding.metric, finding.verdict, *in_numbers(change), finding.limit)
 
 
-def _if_meant(remedy: str) -> str:
+def _if_meant(remedy: Acceptance) -> str:
     """The command in a block, whose button copies it; what is to be known of it behind it."""
-    command, _, rest = remedy.partition(", where ")
-    where = f"\n\n(where {markdown.escape(rest)})" if rest else ""
-    return f"If this was meant:\n\n```sh\n{markdown.plain(command)}\n```{where}"
+    where = f"\n\n(where {markdown.escape(remedy.where)})" if remedy.where else ""
+    return f"If this was meant:\n\n```sh\n{markdown.plain(remedy.command)}\n```{where}"
 
 
 def _folded(title: str, body: str) -> str:

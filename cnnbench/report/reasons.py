@@ -100,7 +100,7 @@ def notes(judgement: Judgement) -> list[str]:
     outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
     lines += [*_waiting(outcomes), *_resolution(outcomes)]
     if judgement.comparison.remedy and judgement.count("regression"):
-        lines.append(f"if the change is intended: {judgement.comparison.remedy}")
+        lines.append(f"if the change is intended: {judgement.comparison.remedy.text}")
     return lines
 
 
@@ -232,34 +232,21 @@ def sentence(finding: MetricVerdict) -> str:
 
 
 def _amount(change: Change) -> str:
-    text = _amount_alone(change)
-    kind = metrics.metric(change.metric).kind
-    if change.old is None or change.new is None or kind not in _UNITS:
-        return text
-    write, mark = _UNITS[kind], "" if change.awake is None else cells.AWAKE
-    was, now = (write(one.point) for one in change.shown if one is not None)
-    return f"{was}{mark} -> {now}{mark}, {text}"
-
-
-def _amount_alone(change: Change) -> str:
-    ratio = change.ratio
-    assert ratio is not None  # noqa: S101 - asked by the caller
-    of = "pairs" if change.how == "paired" else "rounds"
-    return f"{_change(ratio.point)}{cells.interval(_change, ratio, of)}"
+    before, after, ratio = in_numbers(change)
+    known = None not in (before, after) and metrics.metric(change.metric).kind in _UNITS
+    return f"{before} -> {after}, {ratio}" if known else str(ratio)
 
 
 def in_numbers(change: Change) -> tuple[str | None, str | None, str | None]:
     """Before, after, and the change with its interval; ``None`` for what is not known."""
     write = _UNITS.get(metrics.metric(change.metric).kind, units.significant)
-    before, after = (None if one is None else write(one.point) for one in (change.old, change.new))
+    mark = "" if change.awake is None else cells.AWAKE
+    before, after = (None if one is None else f"{write(one.point)}{mark}" for one in change.shown)
     if change.ratio is None:
         return before, after, None
     of = "pairs" if change.how == "paired" else "rounds"
-    return (
-        before,
-        after,
-        f"{_change(change.ratio.point)}{cells.interval(_change, change.ratio, of)}",
-    )
+    span = cells.interval(_change, change.ratio, of)
+    return before, after, f"{_change(change.ratio.point)}{span}"
 
 
 def _change(ratio: float) -> str:

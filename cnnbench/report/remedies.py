@@ -6,13 +6,14 @@ import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import doctor, units
+from cnnbench import axes, doctor, units
 from cnnbench.report import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnnbench.report.table import Entry
+    from cnnbench.spec import Spec
 
 # More networks than this are a run of their own, which is planned with care.
 _MOST = 40
@@ -50,15 +51,34 @@ def _again(found: Sequence[Entry]) -> Iterator[Remedy]:
         if doubtful and len(doubtful) <= _MOST:
             count = units.number(len(doubtful), "network")
             why = f"When it is quiet, measure again what seems best but is uncertain ({count})"
-            yield Remedy(why, _command(doubtful))
+            yield from (Remedy(why, _command(*pair)) for pair in _together(doubtful))
 
 
-def _command(some: Sequence[Entry]) -> str:
-    specs = [one.record.spec for one in some]
+def _together(some: Sequence[Entry]) -> list[tuple[list[Spec], list[str]]]:
+    """Specs that one command can name, with their modes: no model in a mode that nobody doubts."""
+    workloads: dict[Spec, list[str]] = {}
+    for spec in (one.record.spec for one in some):
+        workloads.setdefault(spec.plain, []).append(spec.mode.text)
+    groups: dict[tuple[object, ...], tuple[list[Spec], list[str]]] = {}
+    for spec, modes in workloads.items():
+        alike = (frozenset(modes), *_options(spec))
+        groups.setdefault(alike, ([], modes))[0].append(spec)
+    return list(groups.values())
+
+
+def _command(specs: Sequence[Spec], modes: Sequence[str]) -> str:
     models = ",".join(dict.fromkeys(units.readable(spec.workload.model) for spec in specs))
-    modes = ",".join(dict.fromkeys(("eager", *(spec.mode.text for spec in specs))))
-    one = specs[0]
-    words = ["cnnbench", "run", "--models", models, "--modes", modes,
-             "--batch", str(one.workload.batch), "--device", one.device.text,
-             "--threads", str(one.threads), "--rounds", str(_ROUNDS), "--wait", "10m"]  # fmt: skip
+    words = ["cnnbench", "run", "--models", models,
+             "--modes", ",".join(dict.fromkeys(("eager", *modes))), *_options(specs[0]),
+             "--rounds", str(_ROUNDS), "--wait", "10m"]  # fmt: skip
     return shlex.join(words)
+
+
+def _options(spec: Spec) -> tuple[str, ...]:
+    """Every other axis as it was measured; accuracies are of networks at their own size."""
+    told = [
+        (axis.asking.option, axis.of(spec))
+        for axis in axes.AXES
+        if axis.asking is not None and axis.compared and (axis.default is None or axis.said(spec))
+    ]
+    return tuple(str(word) for pair in told if pair[1] is not None for word in pair)

@@ -6,13 +6,13 @@ Knows the names of columns, not how a format writes them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
 from cnnbench.report import cells, times
+from cnnbench.report.budget import MEMORY
 from cnnbench.report.filter import parse
 from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import (
@@ -57,15 +57,9 @@ class Selection:
     filter: str = ""
 
 
-@cache
-def _facts() -> Mapping[str, catalogue.CatalogueEntry]:
-    return {one.name: one for one in catalogue.entries()}
-
-
 def fact(entry: Entry, name: str) -> Any:
     """A fact from the catalogue about an entry's architecture; ``None`` if it has none."""
-    known = _facts().get(entry.record.spec.workload.architecture)
-    return getattr(known, name) if known is not None else None
+    return getattr(catalogue.known(entry.record.spec.workload.architecture), name, None)
 
 
 # What the catalogue knows may be asked for too.
@@ -78,7 +72,7 @@ _CATALOGUE: tuple[Cell, ...] = (
 
 
 # Headings of the overview -> what they are called elsewhere.
-_OVERVIEW = {"top-1": "top1", "gain": "speedup", "memory": "cpu_peak_bytes"}
+_OVERVIEW = {"top-1": "top1", "gain": "speedup"}
 
 
 def known(*, people: bool) -> Mapping[str, Cell]:
@@ -89,7 +83,9 @@ def known(*, people: bool) -> Mapping[str, Cell]:
     """
     own = {column.name: (column, of) for column, of in summary_columns()}
     table = {column.name: (column, of) for column, of in tidy_columns()}
-    table |= {column.name: (column, of) for column, of in _CATALOGUE} | (own if people else {})
+    table |= {column.name: (column, of) for column, of in (*_CATALOGUE, MEMORY)} | (
+        own if people else {}
+    )
     short = {metric.name: table[metric.column] for metric in METRICS}
     headings = {
         heading: table.get(column.name, cell)

@@ -62,6 +62,7 @@ class Table:
         captions: lines that hold for all rows.
         notes: lines that explain single rows; an indented one belongs to the one before it.
         groups: heading and number of rows of each part, in order; formats for people show them.
+        data: of each row what a page's script compares; empty elsewhere.
     """
 
     columns: tuple[Column, ...]
@@ -69,6 +70,7 @@ class Table:
     captions: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     groups: tuple[tuple[str, int], ...] = ()
+    data: tuple[tuple[tuple[str, str], ...], ...] = ()
 
     @property
     def parts(self) -> list[tuple[str, int, int]]:
@@ -385,7 +387,6 @@ def remarks(entry: Entry) -> list[str]:
 
 
 def _gaps(record: Record) -> list[str]:
-    """What a record that did not fail lacks."""
     empty = 0 if record.failure is not None else sum(not run.slices for run in record.runs)
     text = f"{empty} of {len(record.runs)} processes gave no samples and are left out"
     return [text] if empty else []

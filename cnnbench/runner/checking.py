@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import gate, store, trust
 from cnnbench.codec import decode
 from cnnbench.errors import UsageError
-from cnnbench.gate import Comparison, Side, baseline, judging, side_by_side
+from cnnbench.gate import Acceptance, Comparison, Side, baseline, judging, side_by_side
 from cnnbench.gate.baseline import Source
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
@@ -143,13 +143,13 @@ def with_now(
     return side_by_side.with_outcomes(found, beside)
 
 
-def _remedy(old: Kept, run: Path | None = None) -> str:
+def _remedy(old: Kept, run: Path | None = None) -> Acceptance | None:
     """How to update the baseline file after an intended change."""
     if old.source is None:
-        return ""
-    how = "" if run is not None else ", where RUN is a new run of these specs"
+        return None
+    where = "" if run is not None else "RUN is a new run of these specs"
     paths = shlex.join(map(str, (old.path, run or "RUN")))
-    return f"cnnbench baseline update {paths} --replace{how}"
+    return Acceptance(f"cnnbench baseline update {paths} --replace", where)
 
 
 def _beside(

@@ -144,7 +144,8 @@ def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
 
 def _report(request: requests.ReportCost) -> CostReport:
     size = _digest(request.name) % 1_000_000
-    shape, out = (request.batch, 3, 224, 224), (request.batch, 8, 112, 112)
+    shape = (request.batch, *(request.shape or (3, *(request.size or (224, 224)))))
+    out = (request.batch, 8, 112, 112)
     inside, none = Totals(1, size, 0, size, size), Totals()
     training = request.phase != "inference"
     memory = TracedMemory(size, 0, size, 0, 0, size, 0, 3 * size, "conv", "conv", "conv", "conv", 0)

@@ -45,6 +45,21 @@ def test_published_accuracies_and_their_recipe_are_columns_for_those_who_ask() -
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("--size", "64"), ("--model-arg", "num_classes=10"), ("--phase", "training"),
+     ("--input", "3x224x256")],
+)  # fmt: skip
+def test_an_accuracy_is_of_the_network_as_published_alone(words: tuple[str, str]) -> None:
+    columns = ("--columns", "top1,top5,weights", "--format", "csv")
+
+    asked = cost("resnet18", *words, *columns).stdout.split()
+    (facts,) = json.loads(cost("resnet18", *words, "--json").stdout)
+
+    assert asked == ["top1,top5,weights", ",,"]
+    assert {facts[name] for name in ("top1", "top5", "weights")} == {None}
+
+
 @pytest.mark.torch
 def test_depth_is_in_weighted_layers() -> None:
     words = ["cost", "resnet18", "googlenet", "--columns", "model,depth", "--format", "csv"]

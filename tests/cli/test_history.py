@@ -105,5 +105,5 @@ def test_a_disturbed_run_is_no_step_where_the_waiting_is_known(cnnbench_cli, tmp
     assert "10.0 ms*" in text
     assert "10.0 ms*" in points
     assert "20.0 ms" not in text + points
-    assert "1 point disturbed" in text
+    assert "2 points in series with a disturbed one" in text
     assert [one["value"] for one in data] == [0.01, 0.02]

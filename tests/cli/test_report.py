@@ -458,6 +458,41 @@ def test_a_budget_keeps_what_fits_in_every_format(cnnbench_cli, run) -> None:
     assert "amp=bf16" not in wide
 
 
+def test_a_page_opens_with_the_limits_and_keeps_every_row(cnnbench_cli, run) -> None:
+    words = ["report", run, "--format", "html", "--memory", "200MB"]
+    fits, none = (cnnbench_cli(*words, "--under", text).stdout for text in ("7ms", "1us"))
+
+    assert "Under 7.00 ms, in 191 MiB: lenet in channels_last" in fits
+    assert "nothing that was reliably measured fits; the nearest is lenet in" in none
+    for text, limit in ((fits, "7 ms"), (none, "0.001 ms")):
+        assert re.search(rf'id="limit-t"[^>]*value="{limit}"', text)
+        assert re.search(r'id="limit-m"[^>]*value="200 MB"', text)
+        assert "There are no records" not in text
+        assert "<td>eager" in text
+        assert 'id="strips"' in text
+
+
+@pytest.mark.parametrize("words", [["--columns", "model,mode"], ["--wide"]])
+def test_beside_chosen_columns_a_budget_says_what_fits(cnnbench_cli, run, words) -> None:
+    fits, none = (cnnbench_cli("report", run, "--under", text, *words) for text in ("7ms", "1us"))
+
+    assert "lenet in channels_last (5.00 ms, 3.00 MiB) is the only one" in made.flat(fits.stdout)
+    assert "! Under 1.00 µs: nothing that was reliably measured fits" in made.flat(none.stdout)
+    assert "no records" not in none.stdout
+
+
+def test_pictures_are_of_what_fits(cnnbench_cli, run, monkeypatch) -> None:
+    drawn = []
+    monkeypatch.setattr(
+        "cnnbench.report.page.illustrations", lambda found, _: drawn.extend(found) or []
+    )
+
+    words = ["--under", "7ms", "--format", "markdown", "-o", "table.md", "--pictures"]
+    assert cnnbench_cli("report", run, *words).exit_code == 0
+
+    assert [one.record.spec.mode.text for one in drawn] == ["channels_last"]
+
+
 @pytest.mark.parametrize("words", [["--pivot", "mode"], ["--scaling"]])
 def test_a_budget_goes_with_rows_only(cnnbench_cli, run, words) -> None:
     refused = cnnbench_cli("report", run, "--under", "7ms", *words)
@@ -480,7 +515,7 @@ def test_headings_are_names_of_columns_and_the_line_that_cites_stays(cnnbench_cl
 
     assert text.startswith("run a, inference, batch 8, input 3x32x32, cpu, threads 2\n")
     header = next(line for line in text.splitlines() if line.startswith("model"))
-    assert header.split() == ["model", "mode", "output", "vs", "eager", "peak", "memory"]
+    assert header.split() == ["model", "mode", "output", "vs", "eager", "memory", "peak", "memory"]
     assert "amp=bf16" not in text
 
 

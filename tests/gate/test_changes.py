@@ -15,6 +15,7 @@ from cnnbench.metrics import METRICS
 from cnnbench.record import Record
 from cnnbench.slices import Slice, Slices
 from tests import made
+from tests.report.test_times import EAGER, waiting
 
 
 def side(*records: Record, name: str = "a", **more: object) -> Side:
@@ -252,3 +253,15 @@ def test_a_stored_run_is_a_side(tmp_path, eager) -> None:
 
     assert list(gate.side_of(run).records) == [made.EAGER]
     assert gate.side_of(run).name == "run"
+
+
+def test_throughput_agrees_with_latency_where_waiting_is_taken_out() -> None:
+    old, new = waiting(EAGER, 0.0), waiting(EAGER, 0.5)
+    apart = replace(new, runs=tuple(replace(run, ensemble=f"y{run.round}") for run in new.runs))
+
+    found = row(old, apart)
+    time, rate = found.change("latency"), found.change("throughput")
+
+    assert (time.ratio.point, rate.ratio.point) == pytest.approx((1, 1), rel=1e-4)
+    assert [one.point for one in rate.shown] == pytest.approx([800, 800], rel=1e-4)
+    assert rate.new.point == pytest.approx(400, rel=1e-4)

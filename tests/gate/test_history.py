@@ -16,6 +16,7 @@ from cnnbench.gate import history
 from cnnbench.plan import Plan
 from cnnbench.store import StoredRun
 from tests import made
+from tests.report.test_times import EAGER, waiting
 
 
 def run(number: int, milliseconds: float, environment: Environment = made.ENVIRONMENT) -> StoredRun:
@@ -134,3 +135,19 @@ def test_a_metric_that_is_zero_has_no_steps() -> None:
     (one,) = history.series(runs, "error", lambda _: True)
 
     assert (len(one.points), one.steps) == (10, ())
+
+
+def test_a_series_does_not_mix_two_kinds_of_time() -> None:
+    times = [(0.5, 10.0), (0.0, 10.0), (0.04, 10.0)]
+    runs = [replace(run(number, 1), records=(waiting(EAGER, *one),))
+            for number, one in enumerate(times)]  # fmt: skip
+    # Of two threads, the waiting is not known.
+    unknown = [replace(one, records=(replace(one.records[0], id=made.EAGER),)) for one in runs]
+
+    for metric, factor in (("latency", 0.001), ("throughput", None)):
+        (awake,) = history.series(runs, metric, lambda _: True)
+        (clock,) = history.series(unknown, metric, lambda _: True)
+
+        expected = 10 * factor if factor else 8 / 0.01
+        assert [one.seen.point for one in awake.points] == pytest.approx([expected] * 3, rel=1e-4)
+        assert [one.seen for one in clock.points] == [one.estimate for one in clock.points]

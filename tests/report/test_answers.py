@@ -236,3 +236,15 @@ def test_a_mode_is_answered_over_all_workloads() -> None:
         " those repeated; cannot tell: no clear difference in 1, not repeated in 1; output wrong or"
         " loose in 1; outputs equal."
     ]
+
+
+def test_the_error_of_a_mode_is_the_largest_of_all_processes() -> None:
+    plain, other = (made.record(name, [[time]] * 3) for name, time in
+                    ((made.EAGER, 10), (made.CHANNELS_LAST, 5)))  # fmt: skip
+    errors = (1e-7, 3e-6, 2e-7)
+    runs = tuple(replace(run, check=Check("ok", error))
+                 for run, error in zip(other.runs, errors, strict=True))  # fmt: skip
+
+    (found,) = answers.by_mode(of(plain, replace(other, runs=runs)))
+
+    assert found.error == 3e-6

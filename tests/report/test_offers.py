@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.report import page
 from cnnbench.report.budget import Budget, fits
 from cnnbench.report.page.heading import heading
 from cnnbench.report.page.measurements import measurements
@@ -14,6 +15,7 @@ from cnnbench.report.page.offers import offers
 from cnnbench.report.picks import picks
 from cnnbench.report.remedies import remedies
 from cnnbench.report.selection import Selection
+from cnnbench.report.table import summary
 from tests import made
 from tests.report.conftest import named, of
 
@@ -143,6 +145,29 @@ def test_what_seems_best_but_is_uncertain_gets_a_command_that_exists(some, cnnbe
     assert done.exit_code == 0, done.output
 
 
+def test_a_remedy_measures_again_what_is_doubted_as_it_was_measured_and_no_more(
+    cnnbench_cli,
+) -> None:
+    work = "-b1-3x224x224-weights=random/"
+    found = of(*(
+        replace(record, id=record.id.replace("-b1-3x224x224/", work))
+        for record in (once(named("alexnet", "channels_last", 2)),
+                       once(named("resnet50", "compile", 5)))
+    ))  # fmt: skip
+
+    commands = [one.command for one in remedies(found) if one.command.startswith("cnnbench run")]
+
+    asked = [shlex.split(one) for one in commands]
+    modes = {
+        words[words.index("--models") + 1]: words[words.index("--modes") + 1] for words in asked
+    }
+    assert modes == {"alexnet": "eager,channels_last", "resnet50": "eager,compile"}
+    for words in asked:
+        assert words[words.index("--weights") + 1] == "random"
+        done = cnnbench_cli(*words[1:], "--dry-run", "--executor", "fake")
+        assert done.exit_code == 0, done.output
+
+
 def test_clean_numbers_and_made_up_ones_need_no_remedy() -> None:
     clean = of(named("resnet18", "eager", 10), named("resnet50", "eager", 20))
     fake = [replace(one, environment=replace(one.environment, hard={"fake": True}))
@@ -150,3 +175,23 @@ def test_clean_numbers_and_made_up_ones_need_no_remedy() -> None:
 
     assert [one.command for one in remedies(clean)] == ["cnnbench doctor"]  # it has no compiler
     assert remedies(fake) == []
+
+
+def test_rows_carry_what_limits_compare_whichever_columns_are_shown() -> None:
+    slow = made.record(made.EAGER, [[10]] * 3)
+    cuda = replace(slow, id=slow.id.replace("cpu-t2", "cuda-t2"))
+
+    table = measurements(of(slow, cuda), Selection(columns=("model",)))
+    text = page.render(of(slow, cuda), table)
+
+    # On a GPU, the peak on the CPU is not the memory that a limit is about.
+    cpu, gpu = (dict(one) for one in table.data)
+    assert cpu == {"o": "eager", "t": "0.01", "m": str(3 << 20)}
+    assert gpu == {"o": "eager", "t": "0.01"}
+    assert f'<tr data-o="eager" data-t="0.01" data-m="{3 << 20}">' in text
+
+
+def test_the_page_carries_how_near_is_nearly_as_accurate(some, monkeypatch) -> None:
+    monkeypatch.setattr("cnnbench.report.page.document.WITHIN", 2.5)
+
+    assert '<section id="budget" data-near="2.5">' in page.render(some, summary(some))

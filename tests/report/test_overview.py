@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cnnbench import choice
 from cnnbench.facts import Check
 from cnnbench.report import terminal
 from cnnbench.report.budget import Budget
@@ -163,3 +164,18 @@ def test_markdown_has_every_row_after_the_answers() -> None:
 
 def test_nothing_at_all_is_a_table_too() -> None:
     assert overview(of()).rows == ()
+
+
+def test_the_mode_that_came_nearest_is_found_once_however_many_cells_name_it(monkeypatch) -> None:
+    found = of(*(named(model, mode, 10) for model in ("resnet18", "resnet50")
+                 for mode in ("eager", "channels_last", "compile")))  # fmt: skip
+    asked, ratio = [], choice._ratio
+    monkeypatch.setattr(choice, "_ratio", lambda *pair: asked.append(pair) or ratio(*pair))
+
+    overview(found, width=None, said=False)
+    few = len(asked)
+    asked.clear()
+    overview(found, width=1, said=False)
+
+    assert few
+    assert len(asked) == few

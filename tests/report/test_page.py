@@ -396,7 +396,7 @@ def test_the_page_sorts_and_filters_as_it_says() -> None:
     script = Path(page.__file__).with_name("page.js")
     code = f"""
 const {{ matches, compare }} = require({json.dumps(str(script))});
-const {{ limitOf, within, fitting, rival, picks }} =
+const {{ limitOf, numbersOf, within, fitting, rival, picks }} =
   require({json.dumps(str(script.with_name("limits.js")))});
 const assert = require("node:assert");
 assert(matches("resnet18 compile ok", "RESNET comp"));
@@ -417,7 +417,10 @@ const [a, b, c, d] = [{{ n: "x", t: 3, a: 70, b: "1" }}, {{ n: "x", t: 2, a: 70 
   {{ n: "y", t: 1, a: 69.5, p: 4 }}, {{ n: "z", t: 1, a: 90, w: "one round only" }}];
 assert.deepEqual(fitting([a, b, c, d]), [a, c]);
 assert.deepEqual(fitting([b, c, d]), [b, c]);
-assert.deepEqual(picks([a, c]), [a, c, c]);
+assert.deepEqual(picks([a, c], 1), [a, c, c]);
+assert.deepEqual(picks([a, c], 0), [a, a, a]);
+const row = numbersOf({{ dataset: {{ o: "eager", t: "0.5" }} }});
+assert.deepEqual([row.t, row.m, row.o], [0.5, undefined, "eager"]);
 assert.equal(rival([a, d], a), d);
 assert.equal(rival([a, c], a), undefined);
 """

@@ -10,7 +10,7 @@ import pytest
 from cnnbench import gate
 from cnnbench.environment import Environment
 from cnnbench.facts import Structure
-from cnnbench.gate import Judgement, Side, side_by_side
+from cnnbench.gate import Acceptance, Judgement, Side, side_by_side
 from cnnbench.gate.thresholds import defaults
 from cnnbench.report import reasons
 from cnnbench.stats import t_interval
@@ -90,11 +90,11 @@ def test_times_that_were_measured_side_by_side_do_not_mind_other_software() -> N
 
 
 def test_how_to_accept_a_change_is_said_once_and_only_where_something_regressed(judgement) -> None:
-    remedy = "cnnbench baseline update b.json results/new --replace"
+    remedy = Acceptance("cnnbench baseline update b.json RUN --replace", "RUN is a new run")
     asked = replace(judgement, comparison=replace(judgement.comparison, remedy=remedy))
     calm = side_by_side.with_outcomes(asked.comparison, [outcome(CALM)])
 
-    assert reasons.notes(asked)[-1] == f"if the change is intended: {remedy}"
+    assert reasons.notes(asked)[-1] == f"if the change is intended: {remedy.text}"
     assert "meant" not in " ".join(reasons.notes(judgement))
     assert "meant" not in " ".join(reasons.notes(gate.judge(calm, defaults())))
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cnnbench.errors import UnknownName
+from cnnbench.record import Memory
 from cnnbench.report import FORMATS, render
+from cnnbench.report.overview import overview
 from cnnbench.report.selection import Selection, fact, keep, known, view
 from cnnbench.report.table import Column, Table, summary, tidy
 from cnnbench.stats import Estimate
@@ -117,3 +121,21 @@ def test_every_known_column_fills_every_format(found) -> None:
     assert all(isinstance(one, Column) for one in table.columns)
     for kind in FORMATS:
         assert "channels" in render(table, kind)
+
+
+def test_memory_is_that_of_the_device_that_computes_wherever_it_is_named() -> None:
+    cpu = made.record(made.EAGER, [[10]] * 3)
+    gpu = replace(
+        cpu,
+        id=cpu.id.replace("cpu-t2", "cuda-t2"),
+        memory=Memory(cpu_peak_bytes=1 << 20, cuda_allocated_bytes=8 << 20),
+    )
+    found = of(cpu, gpu)
+
+    table = view(found, Selection(columns=("memory",)), people=False)
+
+    assert [row[0] for row in table.rows] == [3 << 20, 8 << 20]
+    assert [column.name for column in table.columns] == ["memory"]
+    assert [one.record.id for one in keep(found, "memory<4MiB")] == [cpu.id]
+    (shown,) = (one for one in overview(found, width=None).columns if one.title == "memory")
+    assert shown.name == "memory"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.gate.history import Series
+    from cnnbench.report.budget import Budget
     from cnnbench.report.page.context import PageChange
     from cnnbench.report.table import Entry, Table
 
@@ -37,6 +38,7 @@ def render(
     table: Table,
     remarks: Sequence[str] = (),
     compared: Sequence[PageChange] = (),
+    within: Budget | None = None,
 ) -> str:
     """The page as text.
 
@@ -45,6 +47,7 @@ def render(
         table: of all of it, as the reader wished.
         remarks: what must be known of the runs.
         compared: ratios to an older measurement, if there is one.
+        within: the limits that the page opens with; the reader may change them.
     """
     # The library of templates takes a tenth of a second to import; only a page needs it.
     from cnnbench.report.page.document import Document, html
@@ -52,7 +55,7 @@ def render(
     made, absent = sections(found)
     verdicts = usability.lines(found)
     changed = context.changes(compared)
-    said = conclusions(found)
+    said = conclusions(found, within)
     limits = [one for one in said if one.mark == "warn"]
     return html(
         Document(
@@ -61,6 +64,7 @@ def render(
             warnings=[*limits, *(Sentence(line, "warn") for line in remarks)],
             remedies=remedies(found),
             offers=offers(found),
+            limits={} if within is None else within.words,
             modes=list(dict.fromkeys(one.record.spec.mode.text for one in found)),
             # What a run is good for stands among the sentences.
             table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import gzip
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from cnnbench.inert import inert
 from cnnbench.report import cells
+from cnnbench.report.answers import WITHIN
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page import drawing
 from cnnbench.report.page.heading import Heading
@@ -49,6 +50,7 @@ class Document:
         downloads: file name -> its text.
         contents: what those hold.
         modes: that a reader can choose among.
+        limits: field -> what stands in it when the page opens.
     """
 
     heading: Heading
@@ -63,6 +65,7 @@ class Document:
     remedies: Sequence[Remedy] = ()
     offers: Sequence[Offer] = ()
     modes: Sequence[str] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
 
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.
@@ -91,6 +94,7 @@ def html(page: Document) -> str:
         draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
         trust=trust,
         most_rows=_MOST_ROWS,
+        near=f"{WITHIN:g}",
         columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
         off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
         downloads=[_download(name, text) for name, text in page.downloads.items()],
@@ -158,11 +162,13 @@ def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
         sortable: cells carry the number that they are sorted by.
         most: rows of a table that has no parts; the others are left out.
     """
-    table = table if sortable or table.groups else replace(table, rows=table.rows[:most])
+    table = table if sortable or table.groups else replace(table, rows=table.rows[:most], data=())
     marked = _marked(table) if sortable else None
     rows = [
-        _row(some, values if sortable else (), marked)
-        for some, values in zip(cells.texts(table), table.rows, strict=True)
+        _row(some, values if sortable else (), marked, data)
+        for some, values, data in zip(
+            cells.texts(table), table.rows, table.data or [()] * len(table.rows), strict=True
+        )
     ]
     return {
         "header": [(column.title, cells.numeric(column), column.name) for column in table.columns],
@@ -177,7 +183,12 @@ def _marked(table: Table) -> tuple[int, int] | None:
     return (names.index(wanted[0]), names.index(wanted[1])) if {*wanted} <= {*names} else None
 
 
-def _row(texts: Sequence[str], values: Sequence[Any], marked: tuple[int, int] | None) -> str:
+def _row(
+    texts: Sequence[str],
+    values: Sequence[Any],
+    marked: tuple[int, int] | None,
+    data: Sequence[tuple[str, str]],
+) -> str:
     """A row, escaped here: by the template it would take most of the time of a large page."""
     keys = [_key(value) for value in values] or [""] * len(texts)
     # Without the end tags and quotes that HTML does not need, a fifth of the table. A line break
@@ -188,7 +199,8 @@ def _row(texts: Sequence[str], values: Sequence[Any], marked: tuple[int, int] | 
     ]
     if marked is not None and values[marked[0]] is not None:
         found[marked[0]] += str(trust(texts[marked[1]]))
-    return f"<tr>{''.join(found)}"
+    numbers = "".join(f' data-{name}="{escape(_visible(value))}"' for name, value in data)
+    return f"<tr{numbers}>{''.join(found)}"
 
 
 def _visible(text: str) -> str:

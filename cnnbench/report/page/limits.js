@@ -13,6 +13,13 @@ function limitOf(text, units) {
   return unit === undefined ? NaN : Number(found[1].replace(",", ".")) * unit;
 }
 
+// What a mark or a row carries to be compared; undefined is not measured.
+function numbersOf({ dataset: { n, o, b, w, tip, ...rest } }) {
+  const number = (value) => (value === undefined ? undefined : Number(value));
+  const [t, h, a, m, p] = [rest.t, rest.h, rest.a, rest.m, rest.p].map(number);
+  return { n, o, t, h, a, m, p, b, w, tip };
+}
+
 // Whether numbers are within limits; what was not measured is within none.
 function within(one, limits) {
   const under = (value, most) => most === undefined || (value !== undefined && value <= most);
@@ -39,8 +46,8 @@ function rival(some, best) {
   return found !== undefined && (best === undefined || order(found, best) < 0) ? found : undefined;
 }
 
-// As report/picks.py, in its order: most accurate, fastest and smallest within a point.
-function picks(some) {
+// As report/picks.py, in its order: most accurate, fastest and smallest within some points.
+function picks(some, points) {
   if (some.length === 0) return [undefined, undefined, undefined];
   const first = (list, ...keys) => list.reduce((best, one) => {
     const key = keys.find((of) => of(one) !== of(best));
@@ -48,7 +55,7 @@ function picks(some) {
   });
   const t = (one) => one.t, a = (one) => -one.a, p = (one) => one.p ?? Infinity;
   const top = Math.max(...some.map((one) => one.a));
-  const near = some.filter((one) => one.a >= top - 1);
+  const near = some.filter((one) => one.a >= top - points);
   return [first(some, a, t), first(near, t), first(near, p, t)];
 }
 
@@ -57,6 +64,7 @@ class Budget {
   constructor(measurements) {
     this.measurements = measurements;
     this.inputs = { t: this.field("limit-t"), m: this.field("limit-m"), o: this.field("limit-o") };
+    this.points = Number(this.field("budget")?.dataset.near);
     this.setting = this.field("setting");
     this.words = this.field("filter");
     this.plots = [...document.querySelectorAll("#accuracy .plot")];
@@ -74,12 +82,8 @@ class Budget {
 
   // The numbers of a plot's marks, and the line that the reader can move.
   prepare(plot) {
-    plot.marks = [...plot.querySelectorAll("[data-t]")].map((element) => {
-      const { n, o, t, h, a, m, p, b, w, tip } = element.dataset;
-      const number = (value) => (value === undefined ? undefined : Number(value));
-      const spare = element.classList.contains("spare");
-      return { element, spare, n, o, t: number(t), h: number(h), a: number(a), m: number(m), p: number(p), b, w, tip };
-    });
+    plot.marks = [...plot.querySelectorAll("[data-t]")].map((element) => (
+      { element, spare: element.classList.contains("spare"), ...numbersOf(element) }));
     const area = plot.querySelector(".area");
     const line = document.createElement("div");
     line.className = "limit";
@@ -159,7 +163,7 @@ class Budget {
   }
 
   fill(cards, some, most) {
-    const found = picks(fitting(some, most)), other = rival(some, found[0]);
+    const found = picks(fitting(some, most), this.points), other = rival(some, found[0]);
     const place = cards.querySelector(".rival");
     const who = other?.tip.split("\n").slice(0, 3).join(", ");
     place.textContent = other === undefined ? "" : `Not picked: ${who}: ${other.w}.`;
@@ -172,5 +176,5 @@ class Budget {
 }
 
 if (typeof document === "undefined") {
-  module.exports = { limitOf, within, fitting, rival, picks };
+  module.exports = { limitOf, numbersOf, within, fitting, rival, picks };
 }

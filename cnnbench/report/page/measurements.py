@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.report import selection
-from cnnbench.report.page.offers import offers
+from cnnbench.report.page.offers import compared, offers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,9 @@ def measurements(found: Sequence[Entry], wanted: Selection) -> Table:
     """
     rows = found if wanted.sort else front_first(found)
     table = selection.view(rows, wanted, people=True, also=("top1",))
+    # Limits hold whichever columns are shown.
+    data = tuple(map(compared, selection.chosen_rows(rows, wanted)[0]))
+    table = replace(table, data=data)
     return table if wanted.columns else _named_first(table)
 
 

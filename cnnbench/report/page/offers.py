@@ -13,7 +13,7 @@ from cnnbench.report.picks import parameters, picks
 from cnnbench.report.table import Column
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from cnnbench.report.table import Entry
 
@@ -150,19 +150,31 @@ def _top1(one: Entry) -> float:
 
 
 def _numbers(one: Entry, *, best: bool) -> tuple[tuple[str, str], ...]:
-    """What the page's script compares: seconds, top-1, bytes, parameters; and the doubts."""
-    numbers = {"t": _seconds(one), "a": _top1(one), "m": memory(one), "p": parameters(one),
-               "h": None if one.latency is None else one.latency.high}  # fmt: skip
-    # All digits: a limit that is equal to a number must keep it, here and there.
-    known = tuple((name, repr(value)) for name, value in numbers.items() if value is not None)
+    """What the page's script knows of a mark: name, accuracy, parameters, and the doubts too."""
     why = doubt(one, Budget(), accuracy=True)
     return (
         ("n", _network(one)),
-        ("o", _mode(one)),
-        *known,
+        *compared(one),
+        *_known({"a": _top1(one), "p": parameters(one), "h": _high(one)}),
         *((("b", "1"),) if best else ()),
         *((("w", why),) if why else ()),
     )
+
+
+def _high(one: Entry) -> float | None:
+    return None if one.latency is None else one.latency.high
+
+
+def compared(one: Entry) -> tuple[tuple[str, str], ...]:
+    """What the page's script compares with limits: mode, seconds and bytes, where known."""
+    time = one.latency
+    numbers = {"t": None if time is None else time.point, "m": memory(one)}
+    return ("o", _mode(one)), *_known(numbers)
+
+
+def _known(numbers: Mapping[str, float | None]) -> list[tuple[str, str]]:
+    # All digits: a limit that is equal to a number must keep it, here and there.
+    return [(name, repr(value)) for name, value in numbers.items() if value is not None]
 
 
 def tip(one: Entry) -> tuple[str, ...]:

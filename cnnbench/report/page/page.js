@@ -29,15 +29,8 @@ class Measurements {
     this.rows = [...table.tBodies].flatMap((body) => [...body.rows])
       .filter((row) => !row.classList.contains("part"));
     this.texts = this.rows.map((row) => [...row.cells].map((cell) => cell.textContent).join(" "));
-    const [t, m, cuda, o, n] = ["latency", "cpu_peak_bytes", "cuda_peak_bytes", "mode", "model"]
-      .map((name) => this.heads.findIndex((head) => head.dataset.name === name));
-    this.name = n;
-    const number = (row, at) => (at < 0 || row.cells[at].dataset.v === undefined
-      ? undefined : Number(row.cells[at].dataset.v));
-    this.numbers = this.rows.map((row) => ({
-      t: number(row, t), m: number(row, cuda) ?? number(row, m),
-      o: o < 0 ? undefined : row.cells[o].textContent,
-    }));
+    this.name = this.heads.findIndex((head) => head.dataset.name === "model");
+    this.numbers = this.rows.map((row) => numbersOf(row));
     this.heads.forEach((head, index) => this.sortable(head, index));
     this.statuses();
   }
