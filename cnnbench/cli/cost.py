@@ -15,6 +15,7 @@ from cnnbench.cost_json import cost_to_json
 from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost
+from cnnbench.report.crosschecks import crosschecks
 from cnnbench.requests import ReportCost
 from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
@@ -178,7 +179,7 @@ def _table(
     if rows == "ops":
         return cost.ops(found, sort, top)
     if rows == "crosschecks":
-        return cost.crosschecks(found)
+        return crosschecks(found)
     return cost.totals(found, arguments=arguments)
 
 

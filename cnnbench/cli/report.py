@@ -137,10 +137,7 @@ def command(
     fits, the best first, and what is left out.
     """
     selection = Selection(columns, sort, group_by, condition)
-    if metric is not None and field is None:
-        raise UsageError("--metric needs --pivot FIELD")
-    if baseline is not None and view.kind not in PAGES:
-        raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
+    _refuse_alone(view, metric if field is None else None, baseline)
     if pictures and (view.kind != "markdown" or view.output is None):
         raise UsageError("--pictures needs --format markdown -o FILE")
     shapes = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
@@ -174,6 +171,14 @@ def command(
         if within and view.kind in FOR_PEOPLE:
             table = limited(table, kept, within)
         _show([table], read, view, colour, drawn)
+
+
+def _refuse_alone(view: View, metric: str | None, baseline: Path | None) -> None:
+    """Refuse what goes with something else that is missing."""
+    if metric is not None:
+        raise UsageError("--metric needs --pivot FIELD")
+    if baseline is not None and view.kind not in PAGES:
+        raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
 
 
 def _opens(view: View, within: Budget) -> bool:

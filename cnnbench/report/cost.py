@@ -1,4 +1,4 @@
-"""Static cost -> tables: totals of models, layers of a network, operators, cross-checks.
+"""Static cost -> tables: totals of models, layers of a network, operators.
 
 Knows nothing of how it was counted.
 """
@@ -13,7 +13,6 @@ from cnnbench import catalogue, cost_text, units
 from cnnbench.costs import (
     CostReport,
     CostTotals,
-    CrossCheck,
     Field,
     LayerRow,
     NotCounted,
@@ -134,15 +133,6 @@ _OPS: Columns[_OperatorSum] = (
     (Column("arithmetic_intensity", "FLOPs/byte", "number"),
      lambda one: one.sums.arithmetic_intensity),
 )  # fmt: skip
-
-_CHECKS = (
-    Column("name", "model"),
-    Column("tool", "tool"),
-    Column("operators", "operators"),
-    Column("ours", "our MACs", "whole"),
-    Column("theirs", "their MACs", "whole"),
-    Column("reason", "because the tool"),
-)
 
 
 def published(one: CostTotals, *, arguments: bool) -> dict[str, Any]:
@@ -289,25 +279,6 @@ def with_footer(table: Table, found: Found) -> Table:
         for line in cost_text.footer(one.totals, one.layers or ())
     ]
     return replace(table, notes=(*table.notes, *notes))
-
-
-def crosschecks(found: Found) -> Table:
-    """A row per tool that agrees, and per group of operators in which it does not."""
-    checked = [one for one in found if isinstance(one, CostReport)]
-    rows = [row for one in checked for check in one.crosschecks or () for row in _lines(one, check)]
-    return Table(_CHECKS, tuple(rows), notes=notes(found))
-
-
-def _lines(one: CostReport, check: CrossCheck) -> list[tuple[Any, ...]]:
-    name, tool = one.name, check.tool
-    if check.error:
-        return [(name, tool, "", None, None, check.error)]
-    differs = "differs" if check.explained else "differs, unexplained"
-    verdict = differs if check.differences else "agrees"
-    return [
-        (name, tool, "all", check.ours, check.theirs, verdict),
-        *((name, tool, d.operators, d.ours, d.theirs, d.reason) for d in check.differences),
-    ]
 
 
 def _table(

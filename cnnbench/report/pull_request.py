@@ -70,7 +70,7 @@ def _within(limit: int, parts: Sequence[str], meant: Sequence[str], title: str, 
 
 
 def _lines(text: str, room: int) -> str:
-    """The first lines of a text that together have so many bytes."""
+    """The first lines of a text that together have at most that many bytes."""
     ends = accumulate(map(_size, text.splitlines(keepends=True)))
     count = sum(end <= room for end in ends)
     return "".join(text.splitlines(keepends=True)[:count]).rstrip("\n")

@@ -22,6 +22,7 @@ from cnnbench.costs import (
 )
 from cnnbench.errors import UnknownName
 from cnnbench.report import cost
+from cnnbench.report.crosschecks import crosschecks
 
 OP = OpRow("conv", "", "forward", "contraction", 100, 10, 0, 30, 10, ())
 MEMORY = TracedMemory(0, 0, 0, 0, 0, 0, 0, 0, "", "", "", "", 0)
@@ -128,7 +129,7 @@ def test_what_is_not_counted_assumed_or_failed_is_said_in_every_view() -> None:
         cost.totals([doubtful, failed]),
         cost.layers([doubtful, failed], None, None, None),
         cost.ops([doubtful, failed], None, None),
-        cost.crosschecks([doubtful, failed]),
+        crosschecks([doubtful, failed]),
     )
 
     for table in tables:
@@ -166,7 +167,7 @@ def test_a_crosscheck_says_where_the_difference_is() -> None:
     differs = CrossCheck("two", 5, 7, (gap,))
     cannot = CrossCheck("three", error="cannot trace")
 
-    table = cost.crosschecks([replace(REPORT, crosschecks=(agrees, differs, cannot))])
+    table = crosschecks([replace(REPORT, crosschecks=(agrees, differs, cannot))])
 
     assert column(table, "tool") == ["one", "two", "two", "three"]
     assert column(table, "reason") == ["agrees", "differs", "counts norms", "cannot trace"]
