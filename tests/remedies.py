@@ -113,7 +113,7 @@ GATE = (
     Case("measured at different times; use 'cnnbench ab' to measure side by side",
          "compare here slower -t latency=3% --strict", r"use '(?P<run>cnnbench ab)'",
          {"ab": "ab eager channels_last --models lenet"}, code=4),
-    Case("cnnbench baseline update {} --replace{}",
+    Case("cnnbench baseline update {} --replace",
          'check --baseline "a base.json" "larger here"',
          r"if the change is intended: (?P<run>cnnbench .*? --replace)",
          before=('baseline save here -o "a base.json"',), code=1),
