@@ -90,6 +90,7 @@ RECURRENT = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("case", RECURRENT)
 @pytest.mark.parametrize("steps", [1, 5])
 @pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
