@@ -125,13 +125,18 @@ def cost(
         shaped = objects.shaped(analysis.countable(module), given, 0)
         if mode != Mode():
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
-        loss = work.objective(0) if counted else None
+        loss = _apart(work).objective(0) if counted else None
         try:
             return _analysed(shaped, given, work, mode, real=real, loss=loss)
         except CnnbenchError as error:
             if hint := objects.hint(given):
                 raise type(error)(f"{error}{hint}") from error
             raise
+
+
+def _apart(work: objects.Work) -> objects.Work:
+    """Work whose loss leaves the caller's modules alone."""
+    return work if isinstance(work.loss, str) else replace(work, loss=analysis.apart(work.loss))
 
 
 def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:

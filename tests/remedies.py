@@ -334,6 +334,7 @@ OTHERS: Mapping[str, Other] = {
     "started anew with --threads 1": Other(_MEASURING, "test_a_busy_machine_is_waited_for"),
     "start anew with --threads {}": Other(_MEASURING, "test_fewer_threads_are_taken"),
     "plot needs {}; install it with: pip install": Other((), _NETWORK),
+    "leave real=True out": Other((), "run in Python: tests/analysis/test_failures.py"),
     "which calls those that reach the network alone": Other(
         ("cost",), "run in Python: tests/analysis/test_side_effects.py"
     ),

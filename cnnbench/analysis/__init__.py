@@ -12,6 +12,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 from cnnbench.analysis.analyse import analyze, countable
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput, remedy
+from cnnbench.analysis.foreign import apart
 from cnnbench.analysis.meta import build_on_meta, copy_to_meta
 from cnnbench.analysis.modules import has_one_mode, set_training
 from cnnbench.analysis.result import Analysis
@@ -22,6 +23,7 @@ __all__ = [
     "Convolution",
     "WrongInput",
     "analyze",
+    "apart",
     "build_on_meta",
     "convolutions",
     "copy_to_meta",

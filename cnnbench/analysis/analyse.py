@@ -14,7 +14,7 @@ from cnnbench.analysis import layers, memory, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
 from cnnbench.analysis.copies import modules_of, tensors_of
 from cnnbench.analysis.dynamic import ASSUMED, SCALAR
-from cnnbench.analysis.failures import WrongInput
+from cnnbench.analysis.failures import WrongInput, failed
 from cnnbench.analysis.meta import copy_real, copy_to_meta, settled, without_collector
 from cnnbench.analysis.modules import take_inventory
 from cnnbench.analysis.passes import record
@@ -153,8 +153,14 @@ def _workable(module: nn.Module, hooks: int, *, real: bool, own: bool) -> Iterat
         try:
             yield take_inventory(twin) if compiled else parts
         except WrongInput as error:
-            if not hooks or real:
+            if not hooks:
                 raise
+            if real:
+                raise Unsupported(
+                    f"{_left_out(hooks)[0]}, because they reach more than the network, whose"
+                    f" forward fails without them ({failed(error)}); keep what they collect in an"
+                    " attribute of the module"
+                ) from error
             raise Unsupported(
                 f"{error}; {_left_out(hooks)[0]}: pass real=True (--real), which calls those that"
                 " reach the network alone"

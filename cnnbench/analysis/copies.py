@@ -13,6 +13,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import nn
 
 if TYPE_CHECKING:
@@ -79,6 +80,13 @@ def _held(value: Any, memo: dict[int, Any]) -> Any:
         for key, item in value.items():
             name = key if type(key) in _ATOMS else _held(key, memo)
             found[name] = item if type(item) in _ATOMS else _held(item, memo)
+        return found
+    if kind is list:
+        found = memo[number] = []
+        found += [item if type(item) in _ATOMS else _held(item, memo) for item in value]
+        return found
+    if kind is torch.Generator:  # torch's own way fails on meta
+        found = memo[number] = value.clone_state()
         return found
     if kind is tuple and all(type(item) in _ATOMS for item in value):
         return value

@@ -35,13 +35,19 @@ def explain(
     """Turn an exception from inside a trace into ours; it was raised at the place ``index``."""
     name, module = stack.names[index], stack.modules[index]
     layer = f"layer '{name}' ({type(module).__name__})" if name else type(module).__name__
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    if isinstance(error, (LookupError, AttributeError, NameError)):
-        reason = f"{type(error).__name__}: {reason}"
+    reason = _reason(error)
     if (sentence := _hopeless(str(error), reason)) is not None:
         return Unsupported(f"{layer} {sentence}")
+    culprit = operator or _operator_in(reason)
+    if isinstance(error, NotImplementedError) and not culprit and not _NO_META.search(str(error)):
+        return UsageError(f"{layer} raises NotImplementedError: {reason}")
     if _needs_values(error):
-        culprit = operator or _operator_in(reason)
+        if real and any(parameter.is_meta for parameter in stack.modules[0].parameters()):
+            return UsageError(
+                f"{layer} is on meta, where tensors have no values ({reason}); leave real=True out"
+            )
+        if not culprit:
+            return _without_an_operator(layer, reason, real=real)
         if real:
             return Unsupported(
                 f"{layer} cannot be analysed: operator {culprit} cannot run where operators are"
@@ -63,6 +69,17 @@ def explain(
     parts = [f"expected {expected}" if expected else "", f"got {tuple(got)}" if got else ""]
     facts = ", ".join(part for part in parts if part)
     return WrongInput(f"{layer} does not take this input{': ' + facts if facts else ''} ({reason})")
+
+
+def _reason(error: BaseException) -> str:
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    named = isinstance(error, (LookupError, AttributeError, NameError))
+    return f"{type(error).__name__}: {reason}" if named else reason
+
+
+def failed(error: CnnbenchError) -> str:
+    """What was raised inside of a trace, before it was explained."""
+    return _reason(error.__cause__ or error)
 
 
 # What torch says of a failure whose reason is not the shape -> what is wrong and what helps.
@@ -116,17 +133,30 @@ def _hopeless(message: str, reason: str) -> str | None:
     return None
 
 
+def _without_an_operator(layer: str, reason: str, *, real: bool) -> CnnbenchError:
+    """What failed between operators, for want of values or while they are recorded."""
+    if real:
+        return Unsupported(
+            f"{layer} cannot run where operators are recorded ({reason}); count the network"
+            " without it"
+        )
+    return Unsupported(
+        f"{layer} cannot be analysed without values ({reason}); pass real=True (--real) to run on"
+        " real tensors"
+    )
+
+
 def _needs_values(error: Exception) -> bool:
     return isinstance(error, NotImplementedError) or bool(_NO_META.search(str(error)))
 
 
-def _operator_in(reason: str) -> str:
+def _operator_in(reason: str) -> str | None:
     if ".item()" in reason:
         return "aten._local_scalar_dense (Tensor.item)"
     if "to numpy" in reason:
         return "Tensor.numpy"
     words = reason.replace("'", " ").split()
-    return next((word for word in words if "::" in word or "aten." in word), "unknown")
+    return next((word for word in words if "::" in word or "aten." in word), None)
 
 
 def _expected(module: nn.Module) -> str:

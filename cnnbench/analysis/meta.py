@@ -292,15 +292,16 @@ def copy_real(module: nn.Module) -> nn.Module:
     for tensor in tensors_of(module):
         refuse_unless_dense(tensor)
         if isinstance(tensor, nn.Parameter) and id(tensor) not in memo:
-            alias = nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
-            memo[id(tensor)] = alias
+            # Autograd does not take tensors of inference mode, but copies of them.
+            value = tensor.clone() if tensor.is_inference() else tensor
+            memo[id(tensor)] = nn.Parameter(value.detach(), requires_grad=tensor.requires_grad)
     return _apart(module, memo, real=True)
 
 
 def _apart(module: nn.Module, memo: dict[int, Any], *, real: bool = False) -> nn.Module:
     try:
         twin = copied(module, memo)
-    except (TypeError, RuntimeError, AttributeError) as error:
+    except (TypeError, RuntimeError, AttributeError, SystemError) as error:
         raise Unsupported(
             f"{type(module).__name__} cannot be copied, and the original is never touched: "
             f"{_first_line(error)}"

@@ -16,6 +16,7 @@ from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.autocast import autocast
 from cnnbench.analysis.failures import explain
+from cnnbench.analysis.foreign import gradients_kept
 from cnnbench.analysis.fused import Regions, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
@@ -105,7 +106,8 @@ def record(
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
         with torch.set_grad_enabled(training), fused as regions, stack, trace:
-            output, saved = _run(trace, given, loss, lower, training=training)
+            own = [*parts.parameters, *tensors]
+            output, saved = _run(trace, given, loss, lower, own=own, training=training)
     # A loss may keep targets from step to step; they are inputs of a training step.
     targets = trace.live.resident(getattr(loss, "targets", ()))
     gradients = [p.grad for p in parts.parameters if p.is_leaf and p.grad is not None]
@@ -156,16 +158,26 @@ def _explained(trace: Trace) -> Iterator[None]:
 
 
 def _run(
-    trace: Trace, given: Arguments, loss: Loss | None, lower: torch.dtype | None, *, training: bool
+    trace: Trace,
+    given: Arguments,
+    loss: Loss | None,
+    lower: torch.dtype | None,
+    *,
+    own: list[Tensor],
+    training: bool,
 ) -> tuple[Any, int]:
-    """Forward; in training loss and backward. The output, and the bytes alive after forward."""
+    """Forward; in training loss and backward. The output, and the bytes alive after forward.
+
+    Gradients stay with ``own`` tensors alone.
+    """
     with autocast(lower, meta=trace.on_meta):
         output = trace.stack.modules[0](*given[0], **given[1])
         saved = trace.live.alive_bytes()
         roots = _roots(output, (*given[0], *given[1].values()), loss) if training else []
     if training:
         trace.stack.begin_backward()
-        torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
+        with gradients_kept(roots, own):
+            torch.autograd.backward(roots, [torch.ones_like(root) for root in roots])
     return output, saved
 
 

@@ -121,7 +121,8 @@ def _results(
 
 
 def _field(tracked: Tracked | None) -> Field | None:
-    if tracked is None:
+    # Where there is no element, nothing is read.
+    if tracked is None or 0 in tracked.factors:
         return None
     reaches = [one for one in tracked.reaches if one is not None]
     if len(reaches) < len(tracked.reaches):

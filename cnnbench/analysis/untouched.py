@@ -12,13 +12,14 @@ import types
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from cnnbench.analysis.copies import modules_of
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator, Mapping, MutableMapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType)
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
@@ -72,12 +73,12 @@ def rebind(twin: nn.Module, copies: Mapping[int, Any]) -> None:
     modules = modules_of(twin)
     for hooks, key in list(_functions(modules)):
         if isinstance(hooks[key], types.FunctionType):
-            hooks[key] = _rebound(hooks[key], copies)
+            hooks[key] = rebound(hooks[key], copies)
     for child in modules:
         attributes = child.__dict__
         for name, value in attributes.items():
             if isinstance(value, types.FunctionType) and value.__closure__:
-                attributes[name] = _rebound(value, copies)
+                attributes[name] = rebound(value, copies)
 
 
 def _keeps_to(hook: Any, own: Container[int]) -> bool:
@@ -89,7 +90,14 @@ def _keeps_to(hook: Any, own: Container[int]) -> bool:
     )
 
 
-def _rebound(function: types.FunctionType, copies: Mapping[int, Any]) -> types.FunctionType:
+def modules_closed_over(function: types.FunctionType) -> list[nn.Module]:
+    """The modules that a function reaches by its closure."""
+    contents = [_content(cell) for cell in function.__closure__ or ()]
+    return [one for one in contents if isinstance(one, nn.Module)]
+
+
+def rebound(function: types.FunctionType, copies: Mapping[int, Any]) -> types.FunctionType:
+    """A function that closes over the copies of what it closed over."""
     cells = function.__closure__ or ()
     contents = [_content(cell) for cell in cells]
     if not any(id(content) in copies for content in contents):

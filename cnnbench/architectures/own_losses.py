@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnnbench.architectures import losses, sources
 from cnnbench.errors import UsageError
@@ -48,12 +48,19 @@ def own(where: str, name: str, function: Callable[..., Any]) -> losses.Terms:
     return terms
 
 
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
 def _takes_inputs(function: Callable[..., Any]) -> bool:
-    """Whether a loss can be called with the inputs too; what has no signature is."""
+    """Whether a loss takes the inputs too: two of its parameters have to be given, or all are.
+
+    What has no signature (``torch.mean``) has options behind its first one.
+    """
+    call = function.forward if isinstance(function, nn.Module) else function
     try:
-        inspect.signature(function).bind(None, ())
-    except TypeError:
+        parameters = inspect.signature(call).parameters.values()
+    except (TypeError, ValueError):
         return False
-    except ValueError:
-        pass
-    return True
+    any_number = any(one.kind is one.VAR_POSITIONAL for one in parameters)
+    needed = [one for one in parameters if one.kind in _POSITIONAL and one.default is one.empty]
+    return any_number or len(needed) > 1

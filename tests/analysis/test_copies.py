@@ -127,3 +127,29 @@ def test_hooks_of_ones_own_module_are_said_to_be_left_out():
 
     assert called == []
     assert any("1 hook of" in sentence for sentence in analysis.assumptions)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_generators_of_random_numbers_are_copied(real):
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + torch.rand(4, generator=self.source[0]).to(x.device)
+
+    network = Noisy(4, 4)
+    generator = torch.Generator().manual_seed(1)
+    network.generator, network.source = generator, [generator]
+    before = generator.get_state()
+
+    assert analyze(network, (torch.zeros(2, 4),), real=real).macs == 32
+    assert torch.equal(generator.get_state(), before)
+    twin = copied(network, {})
+    assert twin.source[0] is twin.generator
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_tensors_of_inference_mode_can_be_trained_in_a_copy(real):
+    with torch.inference_mode():
+        network = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4))
+        given = torch.zeros(2, 4)
+
+    assert analyze(network, (given,), phase="training", real=real).backward.macs == 32

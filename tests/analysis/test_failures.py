@@ -240,3 +240,39 @@ def test_an_encoder_with_padding_counts_as_dense(real):
     analysis = analyze(Padded(), (torch.ones(2, 5, 8), padding), real=real)
 
     assert analysis.macs == 2 * 2 * (5 * 4 * 64 + 5 * 5 * 16 + 5 * 2 * 8 * 16)
+
+
+def _not_for_this(self, x):
+    raise NotImplementedError("only causal masks")
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_what_the_network_does_not_implement_is_no_operator(real):
+    with pytest.raises(UsageError, match=r"Calling raises NotImplementedError: only") as refused:
+        analyze(Calling(_not_for_this), (torch.ones(2, 4),), real=real)
+
+    assert "operator" not in str(refused.value)
+    assert "real=True" not in str(refused.value)
+
+
+def test_a_module_on_meta_is_counted_without_real():
+    module = nn.Sequential(nn.Linear(4, 4).to("meta"))
+
+    with pytest.raises(UsageError, match=r"on meta.*; leave real=True out"):
+        analyze(module, (torch.ones(2, 4),), real=True)
+
+    assert analyze(module, (torch.ones(2, 4),)).macs == 32
+
+
+def test_where_no_operator_failed_none_is_named():
+    weight = torch.ones(4, requires_grad=True)
+
+    def loss(output, inputs):
+        return (output * weight).sum()
+
+    with pytest.raises(Unsupported, match=r"values \(.*; pass real=True") as refused:
+        analyze(nn.Linear(4, 4), (torch.ones(2, 4),), phase="training", loss=loss)
+
+    assert "operator" not in str(refused.value)
+    real = analyze(nn.Linear(4, 4), (torch.ones(2, 4),), phase="training", loss=loss, real=True)
+    assert (real.macs, weight.grad) == (32, None)

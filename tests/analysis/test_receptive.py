@@ -176,3 +176,32 @@ def test_training_is_followed_as_inference():
     found = analyze(network, (torch.zeros(2, 4, 32, 32),), phase="training").layers[0].field
 
     assert found.size == (5, 5)
+
+
+EMPTY = {
+    "no pictures": (lambda net, x: net.conv(x[:0]), None),
+    "no channels beside": (lambda net, x: net.conv(torch.cat([x[:, :0], x], 1)), (3, 3)),
+    "no rows above": (lambda net, x: net.conv(torch.cat([x[:, :, :0], x], 2)), (3, 3)),
+    "no columns": (lambda net, x: net.conv(x)[..., 6:].sum(), (3, 3)),
+    "a mean over nothing": (lambda net, x: net.conv(x)[:, :, :0].mean((2, 3)), (3, 3)),
+    "the result": (lambda net, x: net.conv(x)[:, :, :0].mT.flip(2) + 1, (3, 3)),
+}
+
+
+@pytest.mark.parametrize("case", EMPTY)
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_tensors_without_elements_have_no_field(case, real):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 3)
+
+        def forward(self, x):
+            return EMPTY[case][0](self, x)
+
+    analysis = analyze(Net(), (torch.zeros(2, 4, 8, 8),), real=real)
+    (row,) = [one for one in analysis.layers if one.name == "conv"]
+
+    assert (row.field and row.field.size) == EMPTY[case][1]
+    assert "conv" in repr(analysis)
+    assert analysis.to_json()

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torchvision import models
 
+import cnnbench
 from cnnbench.analysis import analyze, build_on_meta
 from cnnbench.errors import Unsupported
 
@@ -273,3 +274,57 @@ def test_hooks_that_are_called_are_not_said_to_be_left_out():
 
     assert any("sum" in row.name for row in analysis.ops)
     assert not analysis.assumptions
+
+
+def test_hooks_that_reach_more_than_the_network_are_named_as_the_cause():
+    layer, kept = nn.Linear(4, 4), []
+    layer.register_forward_hook(lambda module, given, out: kept.append(out))
+
+    class Reading(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            self.layer(x)
+            return kept[0]
+
+    with pytest.raises(Unsupported, match=r"^1 hook of .*not called, .*IndexError") as refused:
+        analyze(Reading(), (torch.ones(2, 4),), real=True)
+
+    assert "does not take" not in str(refused.value)
+
+
+SHARED = nn.Parameter(torch.ones(4))
+
+
+class Criterion(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.norm, self.weight = nn.BatchNorm1d(4), nn.Parameter(torch.ones(4))
+
+    def forward(self, output):
+        return (self.norm(output) * self.weight * SHARED).square().sum()
+
+
+LOSSES = {
+    "a module": lambda criterion: criterion,
+    "a method": lambda criterion: criterion.forward,
+    "a closure": lambda criterion: lambda output: criterion(output),
+}
+
+
+@pytest.mark.parametrize("case", LOSSES)
+def test_a_loss_keeps_its_gradients_and_its_state(case):
+    criterion, before = Criterion(), torch.full((4,), 7.0)
+    SHARED.grad = before
+    state = copy.deepcopy(criterion.state_dict())
+
+    cnnbench.cost(
+        nn.Linear(4, 4), torch.rand(3, 4), phase="training", loss=LOSSES[case](criterion), real=True
+    )
+
+    assert SHARED.grad is before
+    assert before.tolist() == [7.0] * 4
+    assert [one.grad for one in criterion.parameters()] == [None] * 3
+    assert all(torch.equal(state[name], one) for name, one in criterion.state_dict().items())

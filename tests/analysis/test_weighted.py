@@ -79,3 +79,32 @@ def test_depth_of_layers(module, shape, depth):
         given.append(torch.zeros(2, 4))
 
     assert analyze(module, tuple(given)).depth == depth
+
+
+RECURRENT = {
+    "lstm": (nn.LSTM(4, 4, 2), 2),
+    "lstm of two directions": (nn.LSTM(4, 4, 2, bidirectional=True), 2),
+    "lstm with projections": (nn.LSTM(4, 4, proj_size=2), 1),
+    "gru": (nn.GRU(4, 4), 1),
+    "rnn": (nn.RNN(4, 4, 3), 3),
+}
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
+@pytest.mark.parametrize("case", RECURRENT)
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_steps_of_a_recurrent_module_add_no_depth(case, steps, real):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.inner = nn.Linear(4, 4), RECURRENT[case][0]
+            self.after = nn.LazyLinear(3)
+
+        def forward(self, x):
+            return self.after(self.inner(self.before(x))[0])
+
+    network, given = Net(), torch.zeros(steps, 2, 4)
+    network(given)
+
+    assert analyze(network, (given,), real=real).depth == 1 + RECURRENT[case][1] + 1

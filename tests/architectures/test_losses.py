@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -193,3 +194,36 @@ def test_the_loss_of_the_user(own) -> None:
 def test_what_is_wrong_with_a_loss_is_said_of_the_loss(own, name: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         own(name)(made(4, 3, 8, 8), INPUTS)
+
+
+class Criterion(torch.nn.Module):
+    def forward(self, output):
+        return output.sum()
+
+
+class Supervised(torch.nn.Module):
+    def forward(self, output, inputs):
+        return output.sum() * len(inputs)
+
+
+SUMS = {
+    "a module": Criterion(),
+    "a module that takes both": Supervised(),
+    "a function": lambda output: output.sum(),
+    "a function of both": lambda output, inputs: output.sum() * len(inputs),
+    "an option": lambda output, scale=1.0: output.sum() * scale,
+    "a keyword": lambda output, *, scale=1.0: output.sum() * scale,
+    "any number": lambda *given: given[0].sum() * len(given[1]),
+    "a partial function": functools.partial(lambda output, inputs: output.sum(), inputs=()),
+    "written in C": torch.sum,
+    "a method": Tensor.sum,
+}
+
+
+@pytest.mark.parametrize("case", SUMS)
+def test_a_loss_gets_what_it_asks_for(case: str) -> None:
+    output = made(4, 10)
+
+    assert own_losses.own("the loss", "sum", SUMS[case])(output, INPUTS, ())[0].value == (
+        output.sum()
+    )
