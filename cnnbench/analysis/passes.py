@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
-from cnnbench.analysis.autocast import autocast
+from cnnbench.analysis.autocast import DEVICE, followed
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.fused import Regions, fused_kernels
 from cnnbench.analysis.liveness import Peak
@@ -52,6 +52,7 @@ class Recording:
         saved: bytes alive when forward is over.
         unread_params: elements of parameters that no forward operator read.
         unmodelled: layers that a CPU runs as one kernel whose memory is not known.
+        lowered: whether autocast took something on meta to a lower precision.
     """
 
     rows: list[Raw]
@@ -67,6 +68,7 @@ class Recording:
     saved: int
     unread_params: int
     unmodelled: tuple[str, ...] = ()
+    lowered: bool = False
 
 
 def record(
@@ -125,6 +127,7 @@ def record(
         saved=saved,
         unread_params=_unread(parts, trace.rows),
         unmodelled=tuple(sorted(regions.unknown)) if regions else (),
+        lowered=regions.lowered if regions else False,
     )
     del output
     trace.live.close()
@@ -134,9 +137,10 @@ def record(
 @contextlib.contextmanager
 def _as_on_a_cpu(trace: Trace) -> Iterator[Regions]:
     """Kernels that meta does not have, while a trace runs."""
-    with fused_attention(), fused_kernels(trace) as regions:
+    with fused_attention(), fused_kernels(trace) as regions, followed() as casts:
         yield regions
         regions.end()
+        regions.lowered = casts.used
 
 
 @contextlib.contextmanager
@@ -159,7 +163,8 @@ def _run(
     trace: Trace, given: Arguments, loss: Loss | None, lower: torch.dtype | None, *, training: bool
 ) -> tuple[Any, int]:
     """Forward; in training loss and backward. The output, and the bytes alive after forward."""
-    with autocast(lower, meta=trace.on_meta):
+    region = torch.autocast(DEVICE, dtype=lower) if lower else contextlib.nullcontext()
+    with region:
         output = trace.stack.modules[0](*given[0], **given[1])
         saved = trace.live.alive_bytes()
         roots = _roots(output, (*given[0], *given[1].values()), loss) if training else []
