@@ -205,10 +205,34 @@ def both_copied(out: Any, gradient: Tensor, source: Tensor, /, *_: Any) -> int:
     return first_copied(out, gradient) + first_copied(out, source)
 
 
+def _format(tensor: Tensor) -> torch.memory_format | None:
+    """The layout in which group norm takes an activation as it is."""
+    layouts = {4: torch.channels_last, 5: torch.channels_last_3d}
+    if tensor.is_contiguous():
+        return torch.contiguous_format
+    layout = layouts.get(tensor.dim())
+    return layout if layout and tensor.is_contiguous(memory_format=layout) else None
+
+
+def group_norm(out: Any, source: Tensor, /, *_: Any) -> int:
+    """A copy of an input of any other layout."""
+    del out
+    return 0 if _format(source) else source.nbytes
+
+
+def group_norm_backward(out: Any, gradient: Tensor, source: Tensor, /, *_: Any) -> int:
+    """The same, and a copy of a gradient whose layout is not that of the input."""
+    del out
+    same = gradient.is_contiguous(memory_format=_format(source) or torch.contiguous_format)
+    return group_norm(None, source) + (0 if same else gradient.nbytes)
+
+
 SCRATCH: dict[str, Callable[..., int]] = {
     "aten::native_batch_norm_backward": batch_norm_backward,
     "aten::convolution": convolution,
     "aten::convolution_backward": convolution_backward,
+    "aten::native_group_norm": group_norm,
+    "aten::native_group_norm_backward": group_norm_backward,
     "aten::native_layer_norm": first_copied,
     "aten::native_layer_norm_backward": both_copied,
     "aten::_softmax": first_copied,

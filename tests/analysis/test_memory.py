@@ -240,6 +240,7 @@ COPIED = {
     "both narrow": (nn.Conv2d(4, 4, 3), (2, 4, 32, 32)),
     "no whole blocks": (nn.Conv2d(16, 20, 3), (2, 16, 32, 32)),
     "layer norm": (Transposed(nn.LayerNorm(16)), (2, 16, 32, 32)),
+    "group norm": (Transposed(nn.GroupNorm(4, 1024)), (2, 16, 32, 32)),
     "softmax": (Transposed(nn.Softmax(-1)), (2, 16, 32, 32)),
 }
 
