@@ -4,6 +4,7 @@ Measured through the allocator's own events (torch 2.15, x86, AVX-512). In oneDN
 convolution copies its input, weight and result to blocks of 16 channels and its result back; a 1x1
 convolution of stride 1 needs none; a small single image runs without oneDNN and unfolds its input.
 Modelled to a few percent of these cases, for float32 and bfloat16; anything else counts as none.
+Norms and softmax copy an input that is not contiguous.
 Batch norm's backward holds the input's gradient twice. Whole layers that are one kernel: ``fused``.
 GPUs have workspaces of their own, which are not modelled.
 """
