@@ -318,7 +318,7 @@ def _not_known(passed: Recording, autocast: torch.dtype | None) -> tuple[str, ..
             f"memory inside of {', '.join(passed.unmodelled)} is not known for this case: the peak"
             " is that of single operators"
         )
-    if autocast is not None:
+    if autocast is not None or passed.lowered:
         sentences.append(
             "what matrix products in lower precision hold inside depends on the kind of CPU and is"
             " in no scratch"

@@ -3,6 +3,7 @@
 The casts have to happen above autograd and inside composite operators, as torch's do, so they are
 registered with the dispatcher, under the autocast key of a backend that torch itself has no kernels
 for. What is cast to what is that of a CPU, and which operators are concerned torch is asked for.
+Whether casts happen is up to torch's own state, so that regions inside of networks count too.
 
 Source: torch, ``aten/src/ATen/autocast_mode.cpp``.
 """
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map_only
+
+from cnnbench.analysis.stand_ins import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -130,37 +133,78 @@ def _key() -> Any:
     return getattr(torch._C.DispatchKey, _KEY)  # noqa: SLF001
 
 
-@contextlib.contextmanager
-def _registered() -> Iterator[None]:
-    """Kernels under the borrowed key; operators without one pass as if it were not there."""
-    casts = _Casts()
-    make: Any = torch.library.Library
-    others, own = (make(name, "IMPL") for name in ("_", "aten"))
-    try:
+class Followed:
+    """Whether a trace has been in a region of autocast, and the kernels that it got there."""
+
+    def __init__(self) -> None:
+        self.used = False
+        self.casts = _Casts()
+        self._libraries: list[Any] = []
+
+    def synchronise(self) -> None:
+        """Turn the casts on or off as torch's own are, which networks may change."""
+        inside = torch.is_autocast_enabled(DEVICE)
+        if inside and not self.used:
+            self.used = True
+            self._register()
+        torch.set_autocast_enabled(_BACKEND, inside and self.used)
+        torch._C._dispatch_tls_set_dispatch_key_included(_key(), inside)  # type: ignore[attr-defined]  # noqa: SLF001
+
+    def _register(self) -> None:
+        """Kernels under the borrowed key; operators without one pass as if it were not there."""
+        make: Any = torch.library.Library
+        self._libraries = [make(name, "IMPL") for name in ("_", "aten")]
+        others, own = self._libraries
         others.fallback(torch.library.fallthrough_kernel, _KEY)
         for name in treated():
-            own.impl(name, _kernel(name, casts), _KEY)
-        yield
-    finally:
-        casts.forget()
-        own._destroy()  # noqa: SLF001
-        others._destroy()  # noqa: SLF001
+            own.impl(name, _kernel(name, self.casts), _KEY)
+
+    def close(self) -> None:
+        """Leave nothing in torch."""
+        torch.set_autocast_enabled(_BACKEND, False)
+        torch._C._dispatch_tls_set_dispatch_key_included(_key(), False)  # type: ignore[attr-defined]  # noqa: SLF001
+        self.casts.forget()
+        for library in reversed(self._libraries):
+            library._destroy()  # noqa: SLF001
+
+
+def _known(device_type: Any) -> Any:
+    """The device by whose rules is computed: networks ask for that of their input."""
+    return DEVICE if device_type == "meta" else device_type
+
+
+def _renaming(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        named = {name: _known(value) for name, value in kwargs.items()}
+        return original(*(_known(value) for value in args), **named)
+
+    return call
+
+
+def _then(original: Callable[..., Any], after: Callable[[], None]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        after()
+        return result
+
+    return call
 
 
 @contextlib.contextmanager
-def autocast(dtype: torch.dtype | None, *, meta: bool) -> Iterator[None]:
-    """The region in which a step computes in this type; without a type nothing changes."""
-    if dtype is None:
-        yield
-        return
-    with torch.autocast(DEVICE, dtype=dtype):  # which networks may ask for
-        if not meta:
-            yield
-            return
-        before = torch.is_autocast_enabled(_BACKEND)
-        with _registered(), torch._C._IncludeDispatchKeyGuard(_key()):  # noqa: SLF001
-            torch.set_autocast_enabled(_BACKEND, True)
-            try:
-                yield
-            finally:
-                torch.set_autocast_enabled(_BACKEND, before)
+def followed() -> Iterator[Followed]:
+    """Tensors on meta are cast where torch would cast those of a CPU, around it or in a network."""
+    state, region = Followed(), torch.autocast
+    asked = ("is_autocast_enabled", "get_autocast_dtype")
+    try:
+        state.synchronise()
+        with replaced(
+            (region, "__init__", _renaming(region.__init__)),
+            (region, "__enter__", _then(region.__enter__, state.synchronise)),
+            (region, "__exit__", _then(region.__exit__, state.synchronise)),
+            (torch, "clear_autocast_cache", _then(torch.clear_autocast_cache, state.casts.forget)),
+            (torch.amp, "is_autocast_available", _renaming(torch.amp.is_autocast_available)),
+            *((torch, name, _renaming(getattr(torch, name))) for name in asked),
+        ):
+            yield state
+    finally:
+        state.close()

@@ -19,6 +19,7 @@ from torch import _VF, Tensor, nn
 from torch.nn import functional
 
 from cnnbench.analysis.recurrent import Problem
+from cnnbench.analysis.stand_ins import replaced
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,21 +46,6 @@ def _raising(error: type[BaseException]) -> Callable[..., Any]:
     return stop
 
 
-@contextlib.contextmanager
-def _replaced(*stand_ins: tuple[Any, str, Any]) -> Iterator[None]:
-    before = [(owner, name, vars(owner).get(name)) for owner, name, _ in stand_ins]
-    try:
-        for owner, name, value in stand_ins:
-            setattr(owner, name, value)
-        yield
-    finally:
-        for owner, name, value in before:
-            if value is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, value)
-
-
 def _takes(kernel: str, call: Callable[[], Any]) -> bool:
     """Whether torch would call a kernel, if meta were a device that has it."""
     if torch.is_grad_enabled():
@@ -69,7 +55,7 @@ def _takes(kernel: str, call: Callable[[], Any]) -> bool:
     try:
         with (
             torch._C._DisableTorchDispatch(),  # type: ignore[attr-defined]  # noqa: SLF001
-            _replaced(
+            replaced(
                 (registered, "_privateuse1_backend_name", "meta"),
                 (torch, kernel, _raising(_Taken)),
                 (functional, "multi_head_attention_forward", stopped),
@@ -172,6 +158,7 @@ class Regions:
         self._trace = trace
         self._found: list[tuple[int, int, int]] = []
         self.unknown: set[str] = set()
+        self.lowered = False
 
     def begin(self, since: int, problem: Problem, results: Any) -> None:
         """After the forward call of a training step."""
@@ -238,13 +225,25 @@ def _is_modelled(*call: Any) -> bool:
     return states[0].shape == states[1].shape and not drops and not mixed
 
 
+def _watched_convolution(regions: Regions) -> Callable[..., Any]:
+    original = nn.modules.conv._ConvNd.__call__  # noqa: SLF001
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.transposed or len(self.kernel_size) == 1:
+            regions.unknown.add(type(self).__name__)
+        return original(self, *args, **kwargs)
+
+    return call
+
+
 @contextlib.contextmanager
 def fused_kernels(trace: Trace) -> Iterator[Regions]:
     """Tell the lifetimes of storages where a CPU would run one kernel, during a trace."""
     live, regions = trace.live, Regions(trace)
-    with _replaced(
+    with replaced(
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
+        (nn.modules.conv._ConvNd, "__call__", _watched_convolution(regions)),  # noqa: SLF001
         (_VF, "lstm", _watched_lstm(live, regions)),
         *(
             (_VF, name, _watched_steps(live, regions, name, gates))

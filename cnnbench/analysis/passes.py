@@ -14,7 +14,7 @@ from torch import Tensor
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
-from cnnbench.analysis.autocast import autocast
+from cnnbench.analysis.autocast import DEVICE, followed
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.foreign import gradients_kept
 from cnnbench.analysis.fused import Regions, fused_kernels
@@ -53,6 +53,7 @@ class Recording:
         saved: bytes alive when forward is over.
         unread_params: elements of parameters that no forward operator read.
         unmodelled: layers that a CPU runs as one kernel whose memory is not known.
+        lowered: whether autocast took something on meta to a lower precision.
     """
 
     rows: list[Raw]
@@ -68,6 +69,7 @@ class Recording:
     saved: int
     unread_params: int
     unmodelled: tuple[str, ...] = ()
+    lowered: bool = False
 
 
 def record(
@@ -127,6 +129,7 @@ def record(
         saved=saved,
         unread_params=_unread(parts, trace.rows),
         unmodelled=tuple(sorted(regions.unknown)) if regions else (),
+        lowered=regions.lowered if regions else False,
     )
     del output
     trace.live.close()
@@ -136,9 +139,10 @@ def record(
 @contextlib.contextmanager
 def _as_on_a_cpu(trace: Trace) -> Iterator[Regions]:
     """Kernels that meta does not have, while a trace runs."""
-    with fused_attention(), fused_kernels(trace) as regions:
+    with fused_attention(), fused_kernels(trace) as regions, followed() as casts:
         yield regions
         regions.end()
+        regions.lowered = casts.used
 
 
 @contextlib.contextmanager
@@ -170,7 +174,8 @@ def _run(
 
     Gradients stay with ``own`` tensors alone.
     """
-    with autocast(lower, meta=trace.on_meta):
+    region = torch.autocast(DEVICE, dtype=lower) if lower else contextlib.nullcontext()
+    with region:
         output = trace.stack.modules[0](*given[0], **given[1])
         saved = trace.live.alive_bytes()
         roots = _roots(output, (*given[0], *given[1].values()), loss) if training else []

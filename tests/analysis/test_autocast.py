@@ -123,8 +123,8 @@ def test_types_are_those_of_the_real_device(name, given):
         expected = types(call, real, torch.autocast("cpu", dtype=torch.bfloat16))
     except (RuntimeError, NotImplementedError):
         pytest.skip("the CPU does not compute that")
-    with fused_attention():
-        found = types(call, meta, autocast.autocast(torch.bfloat16, meta=True))
+    with fused_attention(), autocast.followed():
+        found = types(call, meta, torch.autocast("cpu", dtype=torch.bfloat16))
 
     assert found == expected
 
@@ -179,7 +179,49 @@ def test_a_network_may_leave_the_region_for_a_while():
     assert op.written_bytes == 4 * 4 * 4
 
 
+class Region(nn.Module):
+    """A convolution and a linear layer in a region of their own; a third layer outside."""
+
+    def __init__(self, device_type):
+        super().__init__()
+        self.inner = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Flatten(1), nn.Linear(4 * 36, 16))
+        self.outer, self.device_type = nn.Linear(16, 4), device_type
+
+    def forward(self, x):
+        with torch.autocast(self.device_type or x.device.type, torch.bfloat16):
+            assert torch.get_autocast_dtype(self.device_type or x.device.type) is torch.bfloat16
+            y = self.inner(self.inner[0](x).relu().new_zeros(x.shape) + x)
+        assert not torch.is_autocast_enabled(self.device_type or x.device.type)
+        return self.outer(y.float())
+
+
+@pytest.mark.parametrize("phase", ["inference", "training"])
+@pytest.mark.parametrize("device_type", ["cpu", None])
+def test_a_region_inside_of_a_network_is_followed(device_type, phase):
+    module, x = Region(device_type), torch.zeros(2, 4, 8, 8)
+
+    meta, real = (analyze(module, (x,), phase=phase, real=real) for real in (False, True))
+
+    # C++ does not say which argument is cast first.
+    assert sorted((op.name, op.written_bytes) for op in meta.ops) == sorted(
+        (op.name, op.written_bytes) for op in real.ops
+    )
+    assert meta.memory.activations == real.memory.activations
+    assert any("lower precision" in sentence for sentence in meta.assumptions)
+
+
+def test_a_region_around_the_count_is_followed():
+    module, x = nn.Conv2d(4, 4, 3), torch.zeros(2, 4, 8, 8)
+    with torch.autocast("cpu", torch.bfloat16):
+        meta, real = (analyze(module, (x,), real=real) for real in (False, True))
+
+    assert meta.memory.activations == real.memory.activations
+    assert sorted(op.written_bytes for op in meta.ops) == [4 * 2, 4 * 36 * 2, 2 * 4 * 36 * 2, 1024]
+    assert len(real.ops) == 4
+
+
 def test_nothing_is_left_in_torch():
+    before = torch.is_autocast_enabled
     memory_of("amp=bf16", "training")
     with pytest.raises(Exception, match="3"):
         analyze(nn.Linear(3, 3), (torch.zeros(1, 4),), autocast=torch.bfloat16)
@@ -187,6 +229,8 @@ def test_nothing_is_left_in_torch():
     has = torch._C._dispatch_has_kernel_for_dispatch_key
     assert not any(has(f"aten::{name}", "AutocastIPU") for name in autocast.treated())
     assert not torch.is_autocast_enabled("ipu")
+    assert not torch._C._dispatch_tls_is_dispatch_key_included(torch._C.DispatchKey.AutocastIPU)
+    assert torch.is_autocast_enabled is before
     assert not torch.is_autocast_enabled("cpu")
 
 

@@ -221,3 +221,49 @@ def test_attention_does_not_keep_scores():
 
     scores = 2 * 512 * 512 * 4
     assert memory.activations < scores / 4
+
+
+class Transposed(nn.Module):
+    """A layer over channels as the last axis, which are not contiguous."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.flatten(2).transpose(1, 2))
+
+
+COPIED = {
+    "narrow result": (nn.Conv2d(1, 6, 5), (16, 1, 28, 28)),
+    "narrow source": (nn.Conv2d(6, 16, 5), (16, 6, 14, 14)),
+    "both narrow": (nn.Conv2d(4, 4, 3), (2, 4, 32, 32)),
+    "no whole blocks": (nn.Conv2d(16, 20, 3), (2, 16, 32, 32)),
+    "layer norm": (Transposed(nn.LayerNorm(16)), (2, 16, 32, 32)),
+    "group norm": (Transposed(nn.GroupNorm(4, 1024)), (2, 16, 32, 32)),
+    "softmax": (Transposed(nn.Softmax(-1)), (2, 16, 32, 32)),
+}
+
+
+@pytest.mark.skipif(not ONEDNN, reason="other kernels have other scratch")
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", COPIED)
+def test_copies_inside_of_kernels(name):
+    module, shape = COPIED[name]
+    x = torch.zeros(shape)
+    memory = analyze(module, (x,)).memory
+    resident = memory.params + memory.buffers + memory.input
+
+    with torch.no_grad():
+        module(x)
+        peak = allocated(lambda: module(x))
+
+    assert memory.peak + memory.scratch - resident == pytest.approx(peak, rel=0.005)
+
+
+def test_convolutions_whose_scratch_is_not_known_are_named():
+    module = nn.Sequential(nn.ConvTranspose2d(4, 4, 2), nn.Flatten(2), nn.Conv1d(4, 4, 3))
+
+    (sentence,) = analyze(module, (torch.zeros(1, 4, 8, 8),)).assumptions
+
+    assert "inside of Conv1d, ConvTranspose2d is not known" in sentence
