@@ -128,12 +128,17 @@ def record(
         at_end=trace.live.alive_bytes(),
         saved=saved,
         unread_params=_unread(parts, trace.rows),
-        unmodelled=tuple(sorted(regions.unknown)) if regions else (),
-        lowered=regions.lowered if regions else False,
+        **_of_regions(regions),
     )
     del output
     trace.live.close()
     return result
+
+
+def _of_regions(regions: Regions | None) -> dict[str, Any]:
+    if regions is None:
+        return {}
+    return {"unmodelled": tuple(sorted(regions.unknown)), "lowered": regions.lowered}
 
 
 @contextlib.contextmanager
