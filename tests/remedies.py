@@ -117,7 +117,7 @@ GATE = (
          'check --baseline "a base.json" "larger here"',
          r"if the change is intended: (?P<run>cnnbench .*? --replace)",
          before=('baseline save here -o "a base.json"',), code=1),
-    Case("--replace{}", "check --baseline base.json --structure-only",
+    Case("baseline update {} --replace", "check --baseline base.json --structure-only",
          r"if the change is intended: (?P<run>cnnbench .*? --replace), where RUN is",
          {"RUN": "kept"}, ("baseline save larger -o base.json", RUN), code=1),
     Case("name the networks of the repository: --models package.module:factory",
