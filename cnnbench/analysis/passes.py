@@ -94,8 +94,7 @@ def record(
     if any(getattr(child, "training", training) is not training for child in parts.modules):
         set_training(module, training=training)
     stack = ModuleStack(parts)
-    trace = Trace(stack, meta=meta, keep=keep)
-    tensors = tensors_in(given)
+    trace, tensors = Trace(stack, meta=meta, keep=keep), tensors_in(given)
     with _explained(trace):
         resident = (
             trace.live.resident(parts.parameters),
