@@ -13,6 +13,7 @@ from cnnbench.report.table import Column, Table, summary, tidy
 from cnnbench.stats import Estimate
 from tests import made
 from tests.report.conftest import of
+from tests.report.test_times import waiting
 
 
 def column(table: Table, name: str) -> list[object]:
@@ -139,3 +140,11 @@ def test_memory_is_that_of_the_device_that_computes_wherever_it_is_named() -> No
     assert [one.record.id for one in keep(found, "memory<4MiB")] == [cpu.id]
     (shown,) = (one for one in overview(found, width=None).columns if one.title == "memory")
     assert shown.name == "memory"
+
+
+def test_a_filter_means_the_latency_that_tables_show() -> None:
+    found = of(waiting(made.EAGER.replace("cpu-t2", "cpu-t1"), 0.5))
+
+    assert keep(found, "latency<15ms") == found
+    assert keep(found, "latency>15ms") == []
+    assert keep(found, "latency_median_s>15ms") == found  # by the clock
