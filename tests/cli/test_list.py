@@ -207,7 +207,7 @@ def test_nothing_that_fits_is_said_and_one_is_no_plural(cnnbench_cli) -> None:
     none = cnnbench_cli("list", "resnet*", "--filter", "top1>99").stdout.splitlines()
     one = cnnbench_cli("list", "lenet").stdout.splitlines()
 
-    assert "none of 11 architectures matches the filter top1>99" in none
+    assert "none of 12 architectures matches the filter top1>99" in none
     assert "1 architecture" in one
 
 
