@@ -210,7 +210,7 @@ def main() -> None:
             kept += new
             file.writelines(json.dumps(row) + "\n" for row in new)
             file.flush()
-            took = units.clock(time.monotonic() - began)
+            took = units.duration(time.monotonic() - began)
             print(f"{entry.name} {new[0]['input']}: {took}:",
                   dict(Counter(row["status"] for row in new)), flush=True)  # fmt: skip
     (given.folder / "sweep.md").write_text(report(kept), encoding="utf8")
