@@ -72,7 +72,7 @@ class _Player:
 def measure(
     module: nn.Module,
     arguments: Arguments,
-    work: objects.Work,
+    work: objects.StepWork,
     texts: Sequence[str],
     device: str,
     plan: Plan,
@@ -105,15 +105,15 @@ def measure(
     return store.StoredRun(Path(name), what, where, records)
 
 
-def work(phase: Phase, optimizer: Optimizer, loss: Any) -> objects.Work:
+def work(phase: Phase, optimizer: Optimizer, loss: Any) -> objects.StepWork:
     """What a step is to do; a loss that fits the output, if none is given."""
-    return objects.Work(phase, optimizer, AUTO if loss is None else loss)
+    return objects.StepWork(phase, optimizer, AUTO if loss is None else loss)
 
 
 def cost(
     module: nn.Module,
     arguments: Arguments,
-    work: objects.Work,
+    work: objects.StepWork,
     *,
     mode: Mode,
     real: bool,
@@ -134,12 +134,12 @@ def cost(
             raise
 
 
-def _apart(work: objects.Work) -> objects.Work:
+def _apart(work: objects.StepWork) -> objects.StepWork:
     """Work whose loss leaves the caller's modules alone."""
     return work if isinstance(work.loss, str) else replace(work, loss=analysis.apart(work.loss))
 
 
-def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> analysis.Analysis:
+def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -> analysis.Analysis:
     """Count a model by its name; see ``cnnbench.cost``."""
     with randomness.left_alone():
         architecture = architectures.resolve(name)
@@ -159,7 +159,7 @@ def cost_of_name(name: str, work: objects.Work, *, mode: Mode, real: bool) -> an
 def _analysed(
     module: nn.Module,
     given: Given,
-    work: objects.Work,
+    work: objects.StepWork,
     mode: Mode,
     *,
     real: bool,

@@ -148,7 +148,7 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
     return forward
 
 
-class Regions:
+class FusedCalls:
     """Calls whose backward is one kernel too, and the layers of which nothing is known.
 
     A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward.
@@ -177,7 +177,7 @@ class Regions:
                 self._trace.live.returned(number, places[0], places[-1], nbytes)
 
 
-def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
+def _watched_lstm(live: Liveness, regions: FusedCalls) -> Callable[..., Any]:
     original = _VF.lstm
 
     def lstm(*args: Any) -> Any:
@@ -196,7 +196,9 @@ def _watched_lstm(live: Liveness, regions: Regions) -> Callable[..., Any]:
     return lstm
 
 
-def _watched_steps(live: Liveness, regions: Regions, name: str, gates: int) -> Callable[..., Any]:
+def _watched_steps(
+    live: Liveness, regions: FusedCalls, name: str, gates: int
+) -> Callable[..., Any]:
     """Layers that a CPU runs step by step too, after it has multiplied the inputs of all steps."""
     original = getattr(_VF, name)
 
@@ -225,7 +227,7 @@ def _is_modelled(*call: Any) -> bool:
     return states[0].shape == states[1].shape and not drops and not mixed
 
 
-def _watched_convolution(regions: Regions) -> Callable[..., Any]:
+def _watched_convolution(regions: FusedCalls) -> Callable[..., Any]:
     original = nn.modules.conv._ConvNd.__call__  # noqa: SLF001
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -237,9 +239,9 @@ def _watched_convolution(regions: Regions) -> Callable[..., Any]:
 
 
 @contextlib.contextmanager
-def fused_kernels(trace: Trace) -> Iterator[Regions]:
+def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
     """Tell the lifetimes of storages where a CPU would run one kernel, during a trace."""
-    live, regions = trace.live, Regions(trace)
+    live, regions = trace.live, FusedCalls(trace)
     with replaced(
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),

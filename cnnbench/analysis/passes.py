@@ -17,7 +17,7 @@ from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.autocast import DEVICE, followed
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.foreign import gradients_kept
-from cnnbench.analysis.fused import Regions, fused_kernels
+from cnnbench.analysis.fused import FusedCalls, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
@@ -134,14 +134,14 @@ def record(
     return result
 
 
-def _of_regions(regions: Regions | None) -> dict[str, Any]:
+def _of_regions(regions: FusedCalls | None) -> dict[str, Any]:
     if regions is None:
         return {}
     return {"unmodelled": tuple(sorted(regions.unknown)), "lowered": regions.lowered}
 
 
 @contextlib.contextmanager
-def _as_on_a_cpu(trace: Trace) -> Iterator[Regions]:
+def _as_on_a_cpu(trace: Trace) -> Iterator[FusedCalls]:
     """Kernels that meta does not have, while a trace runs."""
     with fused_attention(), fused_kernels(trace) as regions, followed() as casts:
         yield regions

@@ -40,7 +40,7 @@ def seen(tensor: Tensor, storage: UntypedStorage | None = None) -> Seen:
     return tuple.__new__(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
 
 
-class Taken:
+class TakenTensors:
     """What operators took: keys of storages, and bytes of the elements that were addressed."""
 
     __slots__ = ("keys", "nbytes")

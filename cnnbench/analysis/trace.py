@@ -21,7 +21,7 @@ from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
 from cnnbench.analysis.meta import META
 from cnnbench.analysis.scratch import SCRATCH
-from cnnbench.analysis.storages import Seen, Taken, seen
+from cnnbench.analysis.storages import Seen, TakenTensors, seen
 from cnnbench.analysis.traffic import TRAFFIC
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             kwargs = {name: value for name, value in kwargs.items() if name not in plan.outs}
         self.live.now = self.stack.now = number = len(self.rows)
         backward = self.stack.in_backward
-        taken = Taken()
+        taken = TakenTensors()
         arguments = taken.each(args)
         keywords = taken.each(kwargs.values()) if kwargs else []
         writes, results, written = self._born(out)

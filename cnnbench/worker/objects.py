@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Work:
+class StepWork:
     """What a step of a module is to do, as ``cnnbench.measure`` is asked.
 
     Attributes:
@@ -112,7 +112,7 @@ def hint(given: Given) -> str:
     return "; a dict was given as one input: kwargs=... passes its entries by name"
 
 
-def training_note(module: nn.Module, work: Work) -> tuple[str, ...]:
+def training_note(module: nn.Module, work: StepWork) -> tuple[str, ...]:
     """The command puts every network into evaluation mode for inference, and so do we."""
     if work.phase != "inference" or not any(part.training for part in module.modules()):
         return ()
@@ -120,7 +120,7 @@ def training_note(module: nn.Module, work: Work) -> tuple[str, ...]:
 
 
 def specs(
-    module: nn.Module, given: Given, work: Work, texts: Sequence[str], device: Device
+    module: nn.Module, given: Given, work: StepWork, texts: Sequence[str], device: Device
 ) -> list[Spec]:
     """A spec per mode.
 
@@ -170,7 +170,9 @@ def _settings(given: Given) -> dict[str, str]:
 class Own:
     """A module and its inputs, of which every step gets a copy, and what is known of both."""
 
-    def __init__(self, module: nn.Module, given: Given, work: Work, seed: int, path: Path) -> None:
+    def __init__(
+        self, module: nn.Module, given: Given, work: StepWork, seed: int, path: Path
+    ) -> None:
         self._module, self._given = module, given
         self._work, self._seed = work, seed
         self.path = path

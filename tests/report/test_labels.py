@@ -7,12 +7,12 @@ import random
 
 import pytest
 
-from cnnbench.report.page.labels import Named, place
+from cnnbench.report.page.labels import PlotName, place
 
 WIDTHS = (840.0, 1000.0, 1250.0)
 
 
-def frame(one: Named, spot, width: float):
+def frame(one: PlotName, spot, width: float):
     x, y = one.across * width + spot.right, one.down + spot.down
     return x - one.wide / 2, y - 6.5, x + one.wide / 2, y + 6.5
 
@@ -25,12 +25,14 @@ def overlaps(names, spots, width: float) -> int:
     )
 
 
-def a_front(count: int) -> list[Named]:
+def a_front(count: int) -> list[PlotName]:
     """A steep front, as crowded as that of two hundred networks."""
     dice = random.Random(0)
     xs = sorted(dice.random() ** 2 for _ in range(count))
     return [
-        Named(0.05 + 0.9 * x, 480 - 400 * x**0.4, f"some_network_v{n}_large"[: dice.randint(8, 23)])
+        PlotName(
+            0.05 + 0.9 * x, 480 - 400 * x**0.4, f"some_network_v{n}_large"[: dice.randint(8, 23)]
+        )
         for n, x in enumerate(xs)
     ]
 
@@ -52,13 +54,13 @@ def test_no_name_lies_on_another_at_any_width_nor_outside(count: int) -> None:
 
 
 def test_a_mark_by_itself_has_its_name_at_its_left_without_a_line() -> None:
-    (spot,) = place([Named(0.5, 100, "resnet18")], WIDTHS, 500)
+    (spot,) = place([PlotName(0.5, 100, "resnet18")], WIDTHS, 500)
 
     assert spot.right < 0
     assert not spot.far
 
 
 def test_where_there_is_no_room_at_all_there_is_a_name_all_the_same() -> None:
-    names = [Named(0.5, 10, "x" * 200)] * 3
+    names = [PlotName(0.5, 10, "x" * 200)] * 3
 
     assert len(place(names, (300.0,), 20)) == 3

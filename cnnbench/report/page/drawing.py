@@ -185,7 +185,7 @@ def _line_names(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[s
     xs = plot.x.scaled([line.xs[0] for line in some])
     ys = plot.y.scaled([line.ys[0] for line in some])
     named = [
-        labels.Named(x.share(a), height * (1 - y.share(b)), line.name, 0.0)
+        labels.PlotName(x.share(a), height * (1 - y.share(b)), line.name, 0.0)
         for a, b, line in zip(xs, ys, some, strict=True)
     ]
     for one, spot in zip(named, labels.place(named, _NARROW, height), strict=True):
@@ -247,7 +247,7 @@ def _names(plot: Points, x: _Scale, y: _Scale, height: float) -> Iterator[str]:
              ("narrow", _NARROW, [str(n) for n in range(1, len(some) + 1)]))  # fmt: skip
     for kind, widths, texts in kinds:
         named = [
-            labels.Named(*where, name, one.size / 2)
+            labels.PlotName(*where, name, one.size / 2)
             for where, name, one in zip(at, texts, some, strict=True)
         ]
         spots = labels.place(named, widths, height)
@@ -262,7 +262,7 @@ def _labelled(plot: Points) -> list[PlotPoint]:
 
 
 def _label(
-    name: labels.Named, spot: labels.PlacedLabel, data: Sequence[tuple[str, str]] = ()
+    name: labels.PlotName, spot: labels.PlacedLabel, data: Sequence[tuple[str, str]] = ()
 ) -> str:
     # A nested svg has its origin at the mark, so that distances from it can be in screen units.
     network = "".join(f' data-n="{text(value)}"' for key, value in data if key == "n")

@@ -26,7 +26,7 @@ Frame = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
-class Named:
+class PlotName:
     """A mark with a name.
 
     Attributes:
@@ -61,7 +61,7 @@ class PlacedLabel:
     far: bool
 
 
-def place(names: Sequence[Named], widths: Sequence[float], height: float) -> list[PlacedLabel]:
+def place(names: Sequence[PlotName], widths: Sequence[float], height: float) -> list[PlacedLabel]:
     """A place for every name.
 
     Args:
@@ -87,7 +87,7 @@ def place(names: Sequence[Named], widths: Sequence[float], height: float) -> lis
 
 
 def _free(
-    one: Named, widths: Sequence[float], height: float,
+    one: PlotName, widths: Sequence[float], height: float,
     taken: Sequence[Sequence[Frame]], lines: Sequence[Sequence[Frame]], *, strict: bool,
 ) -> Iterator[PlacedLabel]:  # fmt: skip
     """The places that nothing else has taken at any width, the nearest first.
@@ -106,7 +106,7 @@ def _free(
             yield spot
 
 
-def _spots(one: Named) -> Iterator[PlacedLabel]:
+def _spots(one: PlotName) -> Iterator[PlacedLabel]:
     """Left above first, which is free beside a front; then right below; then farther away."""
     half, gap = one.wide / 2, one.radius + _GAP
     above = one.radius + _LINE / 2 + 1
@@ -121,23 +121,23 @@ def _spots(one: Named) -> Iterator[PlacedLabel]:
             yield PlacedLabel(right * (away + half), down * (away + _LINE / 2), True)
 
 
-def _around(one: Named, width: float) -> Frame:
+def _around(one: PlotName, width: float) -> Frame:
     x = one.across * width
     return x - one.radius, one.down - one.radius, x + one.radius, one.down + one.radius
 
 
-def _frame(one: Named, spot: PlacedLabel, width: float) -> Frame:
+def _frame(one: PlotName, spot: PlacedLabel, width: float) -> Frame:
     x, y, half = one.across * width + spot.right, one.down + spot.down, one.wide / 2
     return x - half, y - _LINE / 2, x + half, y + _LINE / 2
 
 
-def _leader(one: Named, spot: PlacedLabel, width: float) -> Frame:
+def _leader(one: PlotName, spot: PlacedLabel, width: float) -> Frame:
     x = one.across * width
     right, down = end(one, spot)
     return x, one.down, x + right, one.down + down
 
 
-def end(one: Named, spot: PlacedLabel) -> tuple[float, float]:
+def end(one: PlotName, spot: PlacedLabel) -> tuple[float, float]:
     """Where the line from the mark meets the name, from the mark."""
     right = min(max(0.0, spot.right - one.wide / 2), spot.right + one.wide / 2)
     down = spot.down + (_LINE / 2 if spot.down < -_LINE / 2 else -_LINE / 2) * (
@@ -154,7 +154,7 @@ def _overlap(a: Frame, b: Frame) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _blocked(one: Named, spot: PlacedLabel, width: float, others: Sequence[Frame]) -> bool:
+def _blocked(one: PlotName, spot: PlacedLabel, width: float, others: Sequence[Frame]) -> bool:
     line, own = _leader(one, spot, width), _around(one, width)
     return any(_crosses(line, other) for other in others if other != own)
 
