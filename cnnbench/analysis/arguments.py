@@ -40,7 +40,7 @@ def twins(given: Arguments, *, real: bool) -> Arguments:
     except CnnbenchError:
         raise
     except Exception as error:  # whatever a container of the user's raises
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        reason = next(iter(str(error).splitlines()), type(error).__name__).partition(". ")[0]
         hint = "" if real else "; pass real=True (--real) to run on real tensors"
         raise Unsupported(f"the inputs cannot be copied ({reason}){hint}") from error
 

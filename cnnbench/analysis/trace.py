@@ -162,8 +162,8 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if stand_in is not None and _any_meta(args):
                 self.assumed[plan.operator] = self.assumed.get(plan.operator, 0) + 1
                 return stand_in(self._keep, *args, **kwargs)
-            if _is_mixed(args):
-                args = tree_map_only(Tensor, _to_meta, args)
+            if _is_mixed((*args, *kwargs.values())):  # ``out=`` is a keyword
+                args, kwargs = tree_map_only(Tensor, _to_meta, (args, kwargs))
             return func(*args, **kwargs)
         except (RuntimeError, NotImplementedError, IndexError, ValueError, TypeError) as error:
             given = [tuple(item.shape) for item in args if isinstance(item, Tensor)]

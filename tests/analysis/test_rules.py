@@ -82,6 +82,17 @@ def test_results_may_be_given(function, macs, real):
     assert analysis.uncounted == {}
 
 
+@pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
+def test_results_may_be_given_that_forward_makes_itself(real):
+    def chain(x):
+        out = torch.empty(4, 4)
+        torch.mm(x, x, out=out)
+        torch.add(out, x, out=out)
+        return torch.mm(out, x)
+
+    assert analyze(Calling(chain), (torch.ones(4, 4),), real=real).macs == 2 * 64
+
+
 def test_spectral_norm_can_be_trained():
     conv = nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 8, 3))
 
