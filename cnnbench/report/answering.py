@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cnnbench.report.answers import ModeAnswer
     from cnnbench.report.budget import Budget
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 _STANDINGS = ("pays", "costs", "level", "unclear", "once", "unfit")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes, catalogue, units
+from cnnbench import axes, units
 from cnnbench.choice import ModeChoice, choose, eligible
-from cnnbench.report.table import RUN, Entry, hoisted, place
+from cnnbench.report.entry import Entry, compared, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -27,16 +27,6 @@ Key = TypeVar("Key")
 WITHIN = 1.0
 
 
-def setting(entry: Entry) -> str:
-    """The axes that must be equal for latencies of different networks to be comparable."""
-    said = (hoisted(axis, {place(axis, entry)}) for axis in _compared())
-    return ", ".join(filter(None, said))
-
-
-def _compared() -> list[Axis]:
-    return [axis for axis in (*axes.AXES, RUN) if axis.compared]
-
-
 def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
     """The names of workloads: the model, and what else differs between them."""
     parts = differing(found)
@@ -48,7 +38,7 @@ def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     """The axes other than model and mode in which entries differ, and their values in words."""
     parts: dict[str, Callable[[Entry], str]] = {
         axis.name: partial(_words, axis)
-        for axis in _compared()
+        for axis in compared()
         if axes.tells({place(axis, one) for one in found}, axis.default)
     }
     # One network at two sizes is told apart by the size; another size of another network is not.
@@ -78,12 +68,7 @@ def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[En
 
 def trusted(entry: Entry) -> bool:
     """Whether the time of an entry can be shown: it was measured and its output is not wrong."""
-    return entry.record.status in {"ok", "loose", "unchecked"} and latency(entry) is not None
-
-
-def latency(entry: Entry) -> Estimate | None:
-    """Seconds per call, without the waiting for a core where that has spoilt them."""
-    return entry.latency
+    return entry.record.status in {"ok", "loose", "unchecked"} and entry.latency is not None
 
 
 @dataclass(frozen=True)
@@ -111,19 +96,10 @@ def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
     """
     known: dict[str, list[Candidate]] = {}
     for entry in found:
-        top1, time = accuracy(entry), latency(entry)
+        top1, time = entry.top1, entry.latency
         if top1 is not None and time is not None and eligible(entry.record):
-            known.setdefault(setting(entry), []).append(Candidate(entry, top1, time))
+            known.setdefault(entry.setting, []).append(Candidate(entry, top1, time))
     return {name: _with_front(some) for name, some in known.items()}
-
-
-def accuracy(entry: Entry) -> float | None:
-    """Published top-1 of what was measured, in percent."""
-    work = entry.record.spec.workload
-    row = catalogue.published(
-        work.architecture, work.input, work.phase, arguments=bool(work.arguments)
-    )
-    return None if row is None else row.top1
 
 
 def _with_front(some: Sequence[Candidate]) -> list[Candidate]:

@@ -13,7 +13,8 @@ from cnnbench import units
 from cnnbench.choice import eligible
 from cnnbench.metrics import Awake
 from cnnbench.report import answers
-from cnnbench.report.table import Cell, Column, Entry
+from cnnbench.report.entry import Entry
+from cnnbench.report.table import Cell, Column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -109,7 +110,7 @@ def doubt(entry: Entry, budget: Budget, *, accuracy: bool) -> str | None:
     time = entry.latency
     if not eligible(entry.record):
         return _REASONS[0]
-    if (accuracy or budget.top1 is not None) and answers.accuracy(entry) is None:
+    if (accuracy or budget.top1 is not None) and entry.top1 is None:
         return _REASONS[1]
     if budget.memory is not None and memory(entry) is None:
         return _REASONS[2]
@@ -131,7 +132,7 @@ MEMORY: Cell = (Column("memory", "memory", "bytes"), memory)
 
 def excess(entry: Entry, budget: Budget) -> float:
     """By which factor the worst of the known figures misses the budget; at most 1 if it fits."""
-    time, top1, peak = entry.latency, answers.accuracy(entry), memory(entry)
+    time, top1, peak = entry.latency, entry.top1, memory(entry)
     found = [0.0]
     if budget.seconds is not None and time is not None:
         found.append(time.point / budget.seconds)
@@ -147,13 +148,13 @@ def fits(found: Iterable[Entry], budget: Budget) -> list[Fit]:
     measured = [entry for entry in found if entry.latency is not None]
     return [
         _fit(some, budget, setting)
-        for setting, some in answers.by(measured, answers.setting).items()
+        for setting, some in answers.by(measured, lambda entry: entry.setting).items()
     ]
 
 
 def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     networks = {entry.record.spec.workload.model for entry in found}
-    accuracy = len(networks) > 1 and any(answers.accuracy(one) is not None for one in found)
+    accuracy = len(networks) > 1 and any(one.top1 is not None for one in found)
     sure: list[Entry] = []
     left_out: dict[str, list[Entry]] = {}
     for entry in found:
@@ -165,7 +166,7 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     best = {one.entry.record.id for one in answers.best_modes(found)}
     within = [one for one in sure if excess(one, budget) <= 1]
     fitting = sorted(_in_best_mode(within, best, budget.seconds), key=_order)
-    points = [(_seconds(one), answers.accuracy(one) or 0.0) for one in fitting]
+    points = [(_seconds(one), one.top1 or 0.0) for one in fitting]
     front = answers.pareto(points)
     nearest = min(sure, key=lambda one: excess(one, budget), default=None)
     return Fit(
@@ -205,7 +206,7 @@ def _seconds(entry: Entry) -> float:
 
 def _order(entry: Entry) -> tuple[float, float]:
     """The most accurate first, then the fastest."""
-    return -(answers.accuracy(entry) or 0.0), _seconds(entry)
+    return -(entry.top1 or 0.0), _seconds(entry)
 
 
 def to_dict(fit: Fit) -> dict[str, Any]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnnbench.record import Record
     from cnnbench.report.answers import BestMode, Candidate, ModeAnswer
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 
@@ -88,7 +88,7 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
         nearest = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}"
         yield Sentence(f"{asked}: nothing that was reliably measured fits{nearest}{where}.", "warn")
     else:
-        word = "the fastest" if answers.accuracy(fit.best) is None else "the most accurate"
+        word = "the fastest" if fit.best.top1 is None else "the most accurate"
         of = (
             f"{word} of {len(fit.fitting)} that fit"
             if len(fit.fitting) > 1
@@ -125,7 +125,7 @@ def _listed(names: list[str]) -> str:
 
 def _costing(entry: Entry) -> str:
     """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
-    spec, top1, peak = entry.record.spec, answers.accuracy(entry), memory(entry)
+    spec, top1, peak = entry.record.spec, entry.top1, memory(entry)
     figures = [
         None if top1 is None else f"{units.significant(top1)} %",
         None if entry.latency is None else units.seconds(entry.latency.point),

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnbench.choice import ModeChoice
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Table
 
 _VAGUE = "wide"
 # What stands behind a latency or a gain -> what it says.

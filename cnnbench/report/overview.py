@@ -15,18 +15,10 @@ from cnnbench.choice import choose
 from cnnbench.report import answers, budget, cells, conclusions, images, losses, marks, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
+from cnnbench.report.entry import place
 from cnnbench.report.fitting import GAP, least
 from cnnbench.report.selection import Selection, chosen_rows, explained, view
-from cnnbench.report.table import (
-    Column,
-    Table,
-    apart,
-    axes_told,
-    captions,
-    column,
-    place,
-    remarks,
-)
+from cnnbench.report.table import Column, Table, apart, axes_told, captions, column, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
     from cnnbench.record import Record
     from cnnbench.report.budget import Budget
     from cnnbench.report.conclusions import Sentence
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 # The width of a line where nobody says otherwise.
 WIDTH = 80
@@ -255,7 +247,7 @@ def _gain_in(mode: str) -> _Field:
 
 
 def _accuracy(row: _Network) -> str:
-    top1 = answers.accuracy(row.first)
+    top1 = row.first.top1
     return NOT_MEASURED if top1 is None else units.significant(top1)
 
 

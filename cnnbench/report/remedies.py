@@ -12,7 +12,7 @@ from cnnbench.report import answers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.spec import Spec
 
 # More networks than this are a run of their own, which is planned with care.

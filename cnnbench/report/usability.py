@@ -16,7 +16,7 @@ from cnnbench.metrics import Awake
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 Use = Literal["usable", "usable for gains only", "not usable"]

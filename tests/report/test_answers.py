@@ -9,7 +9,7 @@ from cnnbench.choice import NO_GAIN
 from cnnbench.facts import Check
 from cnnbench.report import answers
 from cnnbench.report.conclusions import conclusions
-from cnnbench.report.table import entries
+from cnnbench.report.entry import entries
 from cnnbench.store import StoredRun
 from tests import made
 from tests.report.conftest import WORK, named, of, trained
@@ -180,7 +180,7 @@ def test_workloads_are_named_by_what_tells_them_apart() -> None:
         "lenet, training, optimizer momentum, batch 8, 3x32x32",
         "lenet, training, optimizer adamw, batch 8, 3x32x32",
     }  # fmt: skip
-    assert len({answers.setting(one) for one in found}) == 2
+    assert len({one.setting for one in found}) == 2
 
 
 def test_a_substitute_is_no_mode_of_the_layer_nor_its_own_best() -> None:

@@ -18,9 +18,10 @@ import pytest
 
 from cnnbench.facts import Check
 from cnnbench.report import page
+from cnnbench.report.entry import Entry
 from cnnbench.report.page import context, palette
 from cnnbench.report.page.sections import SECTIONS, sections
-from cnnbench.report.table import Entry, summary, tidy
+from cnnbench.report.table import summary, tidy
 from cnnbench.stats import Estimate
 from tests import made
 from tests.report.conftest import HOSTILE, named, of

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from cnnbench.gate.history import Series
     from cnnbench.report.budget import Budget
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
 
 
 def render(

@@ -16,7 +16,7 @@ from cnnbench.stats import Estimate, exact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def failures(found: Sequence[Entry]) -> Section | None:

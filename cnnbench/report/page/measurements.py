@@ -11,8 +11,9 @@ from cnnbench.report.page.offers import compared, offers
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.entry import Entry
     from cnnbench.report.selection import Selection
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
 
 
 def measurements(found: Sequence[Entry], wanted: Selection) -> Table:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
+from cnnbench.report.entry import Entry
 from cnnbench.report.page.offers import TIME
 from cnnbench.report.page.parts import Heat, Line, PlotAxis, PlotPoint, Points, Section, Square
-from cnnbench.report.table import Column, Entry, Table
+from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str])
     gain = entry.speedup
     assert gain is not None  # noqa: S101 - what compares has one
     tip = (f"{name(entry)}, {_mode(entry)}", f"{cells.text(_RATIO, gain)} eager: {word}",
-           cells.text(TIME, answers.latency(entry)), entry.quality or "not measured")  # fmt: skip
+           cells.text(TIME, entry.latency), entry.quality or "not measured")  # fmt: skip
     network = units.readable(entry.record.spec.workload.model)
     return PlotPoint(
         float(place), gain.point, word.partition(" ")[0], tip, gain.low, gain.high, size=7.0,
@@ -257,7 +258,7 @@ def _square(entry: Entry, row: str, base: _Beside) -> Square:
         text = f"({text})"
     if entry.record.status == "wrong":
         text += " W"
-    time = cells.text(TIME, answers.latency(entry))
+    time = cells.text(TIME, entry.latency)
     tip = (row, column, f"{cells.text(_RATIO, ratio)} {base.name}", time,
            f"output {entry.record.status}, {entry.quality}")  # fmt: skip
     return Square(row, column, ratio.point, text, tip)
@@ -284,7 +285,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
     for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
             batch, rate = one.record.spec.workload.batch, one.throughput
-            rows.append((key, batch, rate, answers.latency(one)))
+            rows.append((key, batch, rate, one.latency))
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))

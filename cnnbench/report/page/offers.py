@@ -15,7 +15,7 @@ from cnnbench.report.table import Column
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 TIME = Column("latency", "latency", "seconds")
 # Settings to choose among.
@@ -146,7 +146,7 @@ def _seconds(one: Entry) -> float:
 
 
 def _top1(one: Entry) -> float:
-    return answers.accuracy(one) or 0.0
+    return one.top1 or 0.0
 
 
 def _numbers(one: Entry, *, best: bool) -> tuple[tuple[str, str], ...]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cnnbench.facts import Ceilings
     from cnnbench.record import Run
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 # Rows of boxes that fit on a page.
 _MOST = 24
@@ -24,7 +24,7 @@ _FIVE = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def distribution(found: Sequence[Entry]) -> Section | None:
     """Every process's samples as a box, the widest measurements first."""
-    timed = [one for one in found if answers.latency(one) is not None and one.record.runs]
+    timed = [one for one in found if one.latency is not None and one.record.runs]
     if not timed:
         return None
     name = answers.names(timed)
@@ -56,7 +56,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
 
 
 def _margin(entry: Entry) -> float:
-    time = answers.latency(entry)
+    time = entry.latency
     return time.margin or 0.0 if time is not None else 0.0
 
 
@@ -71,7 +71,7 @@ def _five(run: Run) -> tuple[float, float, float, float, float] | None:
 
 
 def _box(label: str, run: Run, five: tuple[float, float, float, float, float], entry: Entry) -> Box:
-    time = answers.latency(entry)
+    time = entry.latency
     middle = time.point if time is not None else five[2]
     low, first, mid, third, high = (value / middle for value in five)
     tip = (label, f"round {run.round}", f"median {units.seconds(five[2])}",
@@ -88,7 +88,7 @@ def roofline(found: Sequence[Entry]) -> Section | None:
     name = answers.names([one for one, _ in placed])
     rows, points = [], []
     for one, (flops, moved, how) in placed:
-        time = answers.latency(one)
+        time = one.latency
         assert time is not None  # noqa: S101 - trusted entries have one
         label = f"{name(one)}, {one.record.spec.mode.text}"
         rate, intensity = flops / time.point, flops / moved
