@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from cnnbench import axes, units
 from cnnbench.choice import ModeChoice, choose, eligible
-from cnnbench.report.entry import Entry, compared, place
+from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], st
     return lambda one: ", ".join(text for of in (_model, *others) if (text := of(one)))
 
 
-def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
+@once
+def differing(found: Sequence[Entry]) -> Mapping[str, Callable[[Entry], str]]:
     """The axes other than model and mode in which entries differ, and their values in words."""
     parts: dict[str, Callable[[Entry], str]] = {
         axis.name: partial(_words, axis)
@@ -88,7 +89,8 @@ class Candidate:
     front: bool = False
 
 
-def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
+@once
+def candidates(found: Sequence[Entry]) -> Mapping[str, Sequence[Candidate]]:
     """Candidates by setting: those whose accuracy is known for exactly what was measured.
 
     An accuracy is published for one input size and for the builder's defaults; other sizes and
@@ -166,7 +168,8 @@ class BestMode:
         return len(self.choice.tried) + 1
 
 
-def best_modes(found: Iterable[Entry]) -> list[BestMode]:
+@once
+def best_modes(found: Sequence[Entry]) -> Sequence[BestMode]:
     """One per workload, device and threads, if it was measured in another mode than plain eager."""
     groups = by(
         (entry for entry in found if _against_itself(entry)),
@@ -222,7 +225,8 @@ class ModeAnswer:
         return sum(map(len, every))
 
 
-def by_mode(found: Iterable[Entry]) -> list[ModeAnswer]:
+@once
+def by_mode(found: Sequence[Entry]) -> Sequence[ModeAnswer]:
     """An answer for every mode but plain eager, in the order of appearance."""
     table: dict[str, dict[str, list[Entry]]] = {}
     for best in best_modes(found):

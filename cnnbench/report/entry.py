@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
-from typing import TYPE_CHECKING
+from functools import cache, cached_property, wraps
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cnnbench import axes, catalogue, metrics
 from cnnbench.axes import Axis
@@ -20,10 +20,12 @@ from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cnnbench.axes import AxisValue
     from cnnbench.store import StoredRun
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,31 @@ class Entry:
             work.architecture, work.input, work.phase, arguments=bool(work.arguments)
         )
         return None if row is None else row.top1
+
+    @cached_property
+    def answers(self) -> dict[object, tuple[Sequence[Entry], Any]]:
+        """What was asked by ``once`` of entries that begin with this one; it goes with them."""
+        return {}
+
+
+def once(ask: Callable[[Sequence[Entry]], Answer]) -> Callable[[Iterable[Entry]], Answer]:
+    """A question about some entries that is answered once, however many parts of a report ask it.
+
+    The answer is shared, so it must not be changed.
+    """
+
+    @wraps(ask)
+    def asked(found: Iterable[Entry]) -> Answer:
+        some = tuple(found)
+        if not some:
+            return ask(some)
+        known, key = some[0].answers, (ask, *map(id, some))
+        if key not in known:
+            known[key] = some, ask(some)  # kept, so that no other entry gets one of their ids
+        answer: Answer = known[key][1]
+        return answer
+
+    return asked
 
 
 def entries(runs: Sequence[StoredRun]) -> list[Entry]:

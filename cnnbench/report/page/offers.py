@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.report import answers, cells
 from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
+from cnnbench.report.entry import Entry, once
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points
 from cnnbench.report.picks import parameters, picks
 from cnnbench.report.table import Column
@@ -15,7 +16,6 @@ from cnnbench.report.table import Column
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cnnbench.report.entry import Entry
 
 TIME = Column("latency", "latency", "seconds")
 # Settings to choose among.
@@ -56,7 +56,8 @@ class Offer:
     rival: str
 
 
-def offers(found: Sequence[Entry]) -> list[Offer]:
+@once
+def offers(found: Sequence[Entry]) -> Sequence[Offer]:
     """The settings with at least two networks of known accuracy, those with the most first."""
     settings = {where: [one.entry for one in some]
                 for where, some in answers.candidates(found).items()}  # fmt: skip
