@@ -277,6 +277,14 @@ class Record:
         values = () if self.failure is not None else self.round_seconds
         return stats.geometric(values) if values else None
 
+    @cached_property
+    def beside(self) -> dict[int, tuple[Record, Sequence[tuple[Run, float]]]]:
+        """Other records by ``id``, and what is known of the rounds in which both took turns.
+
+        Filled by ``metrics``, because every statement about a mode begins with it.
+        """
+        return {}
+
     @property
     def unfinished(self) -> bool:
         """Whether its run was to measure further rounds of it and was ended before."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
@@ -160,7 +161,7 @@ def _metric_columns() -> list[Cell]:
     for metric in METRICS:
         names = (metric.column, *(metric.interval or ()))
         for name, part in zip(names, ("point", "low", "high"), strict=False):
-            columns.append((Column(name, name, metric.kind), _part(_of(metric.name), part)))
+            columns.append((Column(name, name, metric.kind), _exact(metric.name, part)))
     return columns
 
 
@@ -191,9 +192,16 @@ def _of(name: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: entry.estimates[name]
 
 
-def _exact(name: str) -> Callable[[Entry], Value]:
-    """A metric without uncertainty as a bare number."""
-    return _part(_of(name), "point")
+def _exact(name: str, part: str = "point") -> Callable[[Entry], Value]:
+    """A metric without its uncertainty, or another part of it, as a bare number."""
+    metrics.metric(name)
+    of = attrgetter(part)
+
+    def value(entry: Entry) -> Value:
+        estimate = entry.estimates[name]
+        return None if estimate is None else of(estimate)
+
+    return value
 
 
 def axes_told() -> list[Axis]:
@@ -220,14 +228,14 @@ _FIGURES: tuple[Cell, ...] = (
 )
 
 # A column that holds nothing else says nothing.
-_UNREMARKABLE = {None, "clean"}
+_UNREMARKABLE = (None, "clean")
 
 
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run prints at its end."""
     keep, shared = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in found])
     figures = [
-        cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
+        cell for cell in _FIGURES if any(cell[1](entry) not in _UNREMARKABLE for entry in found)
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
     lines = (*notes(found), *times.remarks(found))

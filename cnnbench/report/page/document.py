@@ -10,6 +10,7 @@ import base64
 import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -138,6 +139,7 @@ _TRUST = {"clean": ("clean", "\u25cf"), "once": ("once", "\u25cb"), "noisy": ("n
           "disturbed": ("disturbed", "!")}  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def trust(quality: str) -> Markup:
     """The mark that stands beside a latency; pointed at, it says why."""
     kind = "once" if quality == "clean (one round)" else quality.partition(" ")[0]
