@@ -1,9 +1,7 @@
 """The record of a measurement: environment, cost, runs, failure.
 
-Frozen values that know nothing of files or tables.
-
-Inside, times are integer nanoseconds as the clock gave them, sizes are bytes, counts are counts.
-Statistics are computed on reading (``stats``, ``metrics``), never stored.
+Frozen values that know nothing of files or tables. Times are integer nanoseconds as the clock gave
+them, sizes are bytes. Statistics are computed on reading (``stats``, ``metrics``), never stored.
 
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
@@ -25,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
@@ -279,10 +277,7 @@ class Record:
 
     @cached_property
     def beside(self) -> dict[int, tuple[Record, Sequence[tuple[Run, float]]]]:
-        """Other records by ``id``, and what is known of the rounds in which both took turns.
-
-        Filled by ``metrics``, because every statement about a mode begins with it.
-        """
+        """What ``metrics`` found of rounds in which it took turns with another, by its ``id``."""
         return {}
 
     @property
@@ -334,8 +329,7 @@ class Record:
 
 def to_json(record: Record) -> dict[str, Any]:
     """A record as plain JSON types."""
-    data: dict[str, Any] = encode(record)
-    return data
+    return cast("dict[str, Any]", encode(record))
 
 
 def run_from_json(data: Any) -> Run:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes, units
+from cnnbench import axes
 from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
@@ -56,7 +56,7 @@ def _words(axis: Axis, one: Entry) -> str:
 
 
 def _model(one: Entry) -> str:
-    return units.readable(one.record.spec.workload.model)
+    return one.network
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
@@ -238,7 +238,7 @@ def by_mode(found: Sequence[Entry]) -> Sequence[ModeAnswer]:
 
 
 def _mode(entry: Entry) -> str:
-    return entry.record.spec.mode.text
+    return entry.mode
 
 
 def _standing(entry: Entry, choice: ModeChoice) -> str | None:

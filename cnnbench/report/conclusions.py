@@ -144,7 +144,7 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
-    modes = {entry.record.spec.mode.text for entry in found}
+    modes = {entry.mode for entry in found}
     fine = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
         f"{measured(found)} in {units.number(len(modes), 'mode')}:"
@@ -165,7 +165,7 @@ def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
     sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
     table = answers.candidates(sure)
     for where, some in table.items():
-        if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:
+        if len({one.entry.network for one in some}) > 1:
             yield _candidate(f" ({where})" if len(table) > 1 else "", some)
 
 
@@ -196,7 +196,7 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
         others = [of for name, of in parts.items() if name != "batch"]
         yield from (Sentence(_mode(one, others), "good" if one.sure else "") for one in best)
         return
-    wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
+    wins = Counter(one.entry.mode for one in best if one.sure)
     gains = [gain.point for one in best if (gain := one.choice.gain) is not None]
     if gains:
         listed = ", ".join(f"{mode} ({count})" for mode, count in wins.most_common())
@@ -293,9 +293,7 @@ def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
     for status, mark in (("wrong", "bad"), ("loose", "warn")):
-        modes = Counter(
-            entry.record.spec.mode.text for entry in found if entry.record.status == status
-        )
+        modes = Counter(entry.mode for entry in found if entry.record.status == status)
         if modes:
             listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
             yield Sentence(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cnnbench import axes, catalogue, metrics
+from cnnbench import axes, catalogue, metrics, units
 from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
@@ -46,6 +46,16 @@ class Entry:
     baseline: Record | None
     environment: Environment
     judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
+
+    @cached_property
+    def network(self) -> str:
+        """Its model, by the name that people know."""
+        return units.readable(self.record.spec.workload.model)
+
+    @property
+    def mode(self) -> str:
+        """Its mode, as it is asked for."""
+        return self.record.spec.mode.text
 
     @property
     def usability(self) -> Usability | None:

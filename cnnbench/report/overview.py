@@ -53,7 +53,7 @@ class _Network:
 
     def __init__(self, found: Sequence[Entry]) -> None:
         self.first = found[0]
-        self.modes = {entry.record.spec.mode.text: entry for entry in found}
+        self.modes = {entry.mode: entry for entry in found}
         self._chosen = choose(entry.record for entry in self.modes.values())
 
     @cached_property
@@ -271,7 +271,7 @@ def _cost(name: str, title: str) -> _Field:
 _TOP1: _Field = (Column("top1", "top-1", "number"), _accuracy)
 _OTHER: _Field = (
     Column("other", "best other"),
-    lambda row: "-" if row.other is None else row.other.record.spec.mode.text,
+    lambda row: "-" if row.other is None else row.other.mode,
 )
 _LATENCY: _Field = (
     Column("latency", "its time", "seconds"),
@@ -295,7 +295,7 @@ def _fitting(found: Sequence[Entry], within: Budget) -> Table:
     rows = [
         (
             *(of(_Network([entry])) for _, of in names),
-            entry.record.spec.mode.text,
+            entry.mode,
             marks.time(entry),
             _accuracy(_Network([entry])),
             _peak(_Network([entry])),

@@ -74,7 +74,7 @@ def size(found: Sequence[Entry]) -> Section | None:
     groups = {
         where: some
         for where, some in answers.by(plain, lambda one: one.setting).items()
-        if len({units.readable(one.record.spec.workload.model) for one in some}) > 1
+        if len({one.network for one in some}) > 1
     }
     if not groups:
         return None
@@ -82,7 +82,7 @@ def size(found: Sequence[Entry]) -> Section | None:
                Column("params", "params", "count"), Column("macs", "MACs", "count"), TIME,
                Column("rate", "GMAC/s", "number"))  # fmt: skip
     rows = tuple(
-        (where, units.readable(one.record.spec.workload.model), _count(one, "params"),
+        (where, one.network, _count(one, "params"),
          _count(one, "macs"), one.latency, _rate(one) / 1e9)
         for where, some in groups.items() for one in some
     )  # fmt: skip
@@ -99,7 +99,7 @@ def size(found: Sequence[Entry]) -> Section | None:
 
 
 def _plain(entry: Entry) -> bool:
-    eager = entry.record.spec.mode.text == "eager"
+    eager = entry.mode == "eager"
     return eager and answers.trusted(entry) and _count(entry, "macs") > 0
 
 
@@ -128,7 +128,7 @@ def _bubble(entry: Entry, most: float, *, named: bool) -> PlotPoint:
     time = entry.latency
     assert time is not None  # noqa: S101 - entries without one were left out
     params = _count(entry, "params")
-    name = units.readable(entry.record.spec.workload.model)
+    name = entry.network
     tip = (name, f"{units.count(params)} parameters", f"{units.count(_count(entry, 'macs'))} MACs",
            time_of(time))  # fmt: skip
     # Area, not diameter, is what people compare.

@@ -46,7 +46,7 @@ def best(found: Sequence[Entry]) -> Section | None:
                Column("verdict", "faster than eager"), Column("equal", "no clear difference from"),
                Column("tried", "modes tried", "whole"))  # fmt: skip
     rows = tuple(
-        (one.entry.record.spec.workload.id, one.entry.record.spec.mode.text, one.entry.speedup,
+        (one.entry.record.spec.workload.id, one.entry.mode, one.entry.speedup,
          _VERDICTS[one.choice.verdict], one.equal or None, one.tried)
         for one in chosen
     )  # fmt: skip
@@ -145,7 +145,7 @@ def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str])
     assert gain is not None  # noqa: S101 - what compares has one
     tip = (f"{name(entry)}, {_mode(entry)}", f"{cells.text(_RATIO, gain)} eager: {word}",
            cells.text(TIME, entry.latency), entry.quality or "not measured")  # fmt: skip
-    network = units.readable(entry.record.spec.workload.model)
+    network = entry.network
     return PlotPoint(
         float(place), gain.point, word.partition(" ")[0], tip, gain.low, gain.high, size=7.0,
         hollow=word == _ONCE, data=(("n", network),),
@@ -246,7 +246,7 @@ def _heat_section(
 
 
 def _mode(entry: Entry) -> str:
-    return entry.record.spec.mode.text
+    return entry.mode
 
 
 def _square(entry: Entry, row: str, base: _Beside) -> Square:
@@ -268,7 +268,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
     """Throughput by batch."""
     some = [one for one in found if answers.trusted(one)]
     name = answers.names(some, batch=False)
-    groups = answers.by(some, lambda one: f"{name(one)}, {one.record.spec.mode.text}")
+    groups = answers.by(some, lambda one: f"{name(one)}, {one.mode}")
     groups = {
         key: group
         for key, group in groups.items()

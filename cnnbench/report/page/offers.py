@@ -135,11 +135,11 @@ def _point(one: Entry, best: Collection[str], *, front: bool) -> PlotPoint:
 
 
 def _network(one: Entry) -> str:
-    return units.readable(one.record.spec.workload.model)
+    return one.network
 
 
 def _mode(one: Entry) -> str:
-    return one.record.spec.mode.text
+    return one.mode
 
 
 def _seconds(one: Entry) -> float:

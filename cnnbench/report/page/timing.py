@@ -31,7 +31,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
     widest = sorted(timed, key=_margin, reverse=True)[:_MOST]
     rows, boxes = [], []
     for one in widest:
-        label = f"{name(one)}, {one.record.spec.mode.text}"
+        label = f"{name(one)}, {one.mode}"
         for run in one.record.runs:
             five = _five(run)
             if five is not None:
@@ -90,13 +90,13 @@ def roofline(found: Sequence[Entry]) -> Section | None:
     for one, (flops, moved, how) in placed:
         time = one.latency
         assert time is not None  # noqa: S101 - trusted entries have one
-        label = f"{name(one)}, {one.record.spec.mode.text}"
+        label = f"{name(one)}, {one.mode}"
         rate, intensity = flops / time.point, flops / moved
         peak = _best(one.record.ceilings, one.record.spec.mode.precision)
         rows.append((label, intensity, rate / 1e9, rate / peak if peak else None, how))
         tip = (label, f"{units.significant(intensity)} FLOPs per byte",
                f"{units.count(rate)}FLOP/s", how)  # fmt: skip
-        points.append(PlotPoint(intensity, rate, one.record.spec.mode.text, tip))
+        points.append(PlotPoint(intensity, rate, one.mode, tip))
     columns = (Column("row", "workload and mode"), Column("intensity", "FLOPs/byte", "number"),
                Column("gflops", "GFLOP/s", "number"), Column("share", "of the FLOP/s ceiling",
                "fraction"), Column("bytes", "bytes are"))  # fmt: skip
