@@ -15,15 +15,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import metrics
+from cnnbench import flaws, metrics
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.stats import Estimate
-
-_ELIGIBLE = {"ok", "unchecked"}
 
 # One mode compared with another: ``level`` is known to differ by less than ``WORTH``, ``unclear``
 # may differ by more, ``once`` is one round, ``apart`` is never in the same ensemble.
@@ -48,7 +46,7 @@ NO_GAIN: Mapping[ModeVerdict, str] = {
 
 def eligible(record: Record) -> bool:
     """Whether a mode was measured and its output is good enough to recommend it."""
-    return record.status in _ELIGIBLE and metrics.latency(record) is not None
+    return flaws.fit(record)
 
 
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes
+from cnnbench import axes, flaws
 from cnnbench.choice import ModeChoice, choose, eligible
 from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
@@ -69,7 +69,7 @@ def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[En
 
 def trusted(entry: Entry) -> bool:
     """Whether the time of an entry can be shown: it was measured and its output is not wrong."""
-    return entry.record.status in {"ok", "loose", "unchecked"} and entry.latency is not None
+    return entry.flaw not in {flaws.FAILED, flaws.WRONG, flaws.UNMEASURED}
 
 
 @dataclass(frozen=True)

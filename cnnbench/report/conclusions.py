@@ -99,14 +99,11 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     if others:
         yield Sentence(f"Faster, but less accurate: {_listed(list(map(_costing, others)))}.")
     if fit.rival is not None:
-        one, why = fit.rival
-        yield Sentence(f"{_costing(one)} would be better, but is {_DOUBTED[why]}.", "warn")
+        one, flaw = fit.rival
+        yield Sentence(f"{_costing(one)} would be better, but is {flaw.said}.", "warn")
     if fit.left_out:
         counts = ", ".join(f"{why} ({len(some)})" for why, some in fit.left_out.items())
         yield Sentence(f"Left out although their known figures fit: {counts}.")
-
-
-_DOUBTED = {"disturbed": "disturbed", "one round only": "from one round only"}
 
 
 def _edge(fit: Fit) -> str:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from functools import cache, cached_property, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cnnbench import axes, catalogue, metrics, units
+from cnnbench import axes, catalogue, flaws, metrics, units
 from cnnbench.axes import Axis
 from cnnbench.environment import Environment
-from cnnbench.metrics import METRICS
+from cnnbench.metrics import METRICS, Awake
 from cnnbench.record import Record
 from cnnbench.report import usability
 from cnnbench.report.usability import Usability
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from cnnbench.axes import AxisValue
+    from cnnbench.flaws import Flaw
     from cnnbench.store import StoredRun
 
 Answer = TypeVar("Answer")
@@ -94,6 +95,20 @@ class Entry:
     def quality(self) -> str | None:
         """The quality of the measurement itself, in words."""
         return metrics.quality(self.record)
+
+    @cached_property
+    def flaw(self) -> Flaw | None:
+        """Why it cannot be believed, or not wholly: its weightiest flaw."""
+        return flaws.flaw(self.record)
+
+    @property
+    def trust(self) -> str:
+        """How far it can be believed, in words."""
+        if self.flaw is None and isinstance(self.latency, Awake):
+            return "clean once the waiting for a core is taken out"
+        if self.flaw is None or self.flaw in flaws.OF_TIMES:
+            return self.quality or "not measured"
+        return self.flaw.name
 
     @cached_property
     def places(self) -> Mapping[str, AxisValue]:

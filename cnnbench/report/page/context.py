@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
+from cnnbench import flaws, units
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
@@ -24,7 +24,7 @@ def failures(found: Sequence[Entry]) -> Section | None:
     bad = [
         one
         for one in found
-        if one.record.status in {"failed", "wrong", "loose"} and not one.record.refused
+        if one.flaw in {flaws.FAILED, flaws.WRONG, flaws.LOOSE} and not one.record.refused
     ]
     if not bad:
         return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, units
+from cnnbench import flaws, metrics, units
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
 from cnnbench.report.entry import Entry
@@ -144,7 +144,7 @@ def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str])
     gain = entry.speedup
     assert gain is not None  # noqa: S101 - what compares has one
     tip = (f"{name(entry)}, {_mode(entry)}", f"{cells.text(_RATIO, gain)} eager: {word}",
-           cells.text(TIME, entry.latency), entry.quality or "not measured")  # fmt: skip
+           cells.text(TIME, entry.latency), entry.trust)  # fmt: skip
     network = entry.network
     return PlotPoint(
         float(place), gain.point, word.partition(" ")[0], tip, gain.low, gain.high, size=7.0,
@@ -161,8 +161,8 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         "Speed-up by network and mode",
         "How many times faster than plain eager: blue is faster, orange is slower, pale is no"
         " difference; the largest gains come first. A value in brackets is no clear difference:"
-        " its interval includes 1. W marks a wrong output; an empty field failed or was not"
-        " measured.",
+        f" its interval includes 1. {flaws.WRONG.mark} marks a wrong output; an empty field failed"
+        " or was not measured.",
     )
 
 
@@ -195,7 +195,8 @@ def library(found: Sequence[Entry]) -> Section | None:
         "Convolutions against the best library implementation",
         "As above, but against the fastest correct implementation of the library in the same dtype:"
         " its default, channels_last, its native kernels, or weights reordered beforehand. If a"
-        " whole row is orange, the library at its best is the fastest. W marks a wrong output.",
+        f" whole row is orange, the library at its best is the fastest. {flaws.WRONG.mark} marks a"
+        " wrong output.",
         _Beside("the best library implementation", lambda one: ratios[one.run, one.record.id]),
     )
 
@@ -256,8 +257,8 @@ def _square(entry: Entry, row: str, base: _Beside) -> Square:
     low, high = ratio.low, ratio.high
     if low is None or high is None or (low < 1 < high):
         text = f"({text})"
-    if entry.record.status == "wrong":
-        text += " W"
+    if entry.flaw is flaws.WRONG:
+        text += f" {entry.flaw.mark}"
     time = cells.text(TIME, entry.latency)
     tip = (row, column, f"{cells.text(_RATIO, ratio)} {base.name}", time,
            f"output {entry.record.status}, {entry.quality}")  # fmt: skip

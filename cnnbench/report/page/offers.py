@@ -21,6 +21,8 @@ TIME = Column("latency", "latency", "seconds")
 # Settings to choose among.
 _MOST = 12
 _HEIGHT = 520
+# Under what names a row carries its flaw, and what more there is to say of it.
+FLAW, WHY = "f", "why"
 _FRONT, _REST = "on the front", "not on the front"
 
 
@@ -82,8 +84,8 @@ def _rival(fit: Fit) -> str:
     """As the page's script says it when limits change."""
     if fit.rival is None:
         return ""
-    one, why = fit.rival
-    return f"Not picked: {', '.join(tip(one)[:3])}: {why}."
+    one, flaw = fit.rival
+    return f"Not picked: {', '.join(tip(one)[:3])}: {flaw.name}."
 
 
 def _plot(fit: Fit, some: Sequence[Entry], best: Collection[str]) -> Points:
@@ -187,5 +189,5 @@ def tip(one: Entry) -> tuple[str, ...]:
         cells.text(TIME, one.latency),
         "memory not measured" if used is None else f"{units.size(used)} at peak",
         *([] if size is None else [f"{units.count(size)} parameters"]),
-        one.quality or "not measured",
+        one.trust,
     )
