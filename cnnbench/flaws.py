@@ -48,8 +48,8 @@ DISTURBED = Flaw(
     (("--rounds", "5"), ("--wait", "10m")),
 )  # fmt: skip
 ONCE = Flaw(
-    "one round only", "o", "from one round only", True, "measure more rounds (--rounds 5)",
-    (("--rounds", "5"),),
+    "one round only", "o", "of one round, which has no interval", True,
+    "measure more rounds (--rounds 5)", (("--rounds", "5"),),
 )  # fmt: skip
 UNCHECKED = Flaw("output not checked", "?")
 NOISY = Flaw(

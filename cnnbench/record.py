@@ -322,9 +322,8 @@ class Record:
     @cached_property
     def status(self) -> str:
         """``ok``, ``loose``, ``wrong``, ``unchecked``, or ``failed``."""
-        if self.failure is not None or self.check is None:
-            return "failed"
-        return self.check.status
+        check = None if self.failure is not None else self.check
+        return "failed" if check is None else check.status
 
 
 def to_json(record: Record) -> dict[str, Any]:
