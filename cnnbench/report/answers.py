@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from cnnbench import axes, flaws
-from cnnbench.choice import ModeChoice, choose, eligible
+from cnnbench.choice import STANDINGS, ModeChoice, Standing, choose, eligible
 from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
 
@@ -198,8 +198,8 @@ class ModeAnswer:
 
     Attributes:
         mode: its text.
-        pays: clearly faster, with an output that is fit.
-        costs: clearly slower.
+        faster: clearly faster, with an output that is fit.
+        slower: clearly slower.
         level: tested without a gain: the difference is known to be small.
         unclear: the interval allows a gain and a loss.
         once: not repeated; one round shows no difference.
@@ -209,8 +209,8 @@ class ModeAnswer:
     """
 
     mode: str
-    pays: tuple[Entry, ...]
-    costs: tuple[Entry, ...]
+    faster: tuple[Entry, ...]
+    slower: tuple[Entry, ...]
     level: tuple[Entry, ...]
     unclear: tuple[Entry, ...]
     once: tuple[Entry, ...]
@@ -221,14 +221,18 @@ class ModeAnswer:
     @property
     def tried(self) -> int:
         """The number of workloads."""
-        every = (self.pays, self.costs, self.level, self.unclear, self.once, self.unfit)
-        return sum(map(len, every))
+        return sum(map(len, self.standings.values()))
+
+    @property
+    def standings(self) -> Mapping[Standing, tuple[Entry, ...]]:
+        """The workloads by how the mode stands there, in the order in which that is told."""
+        return {how: getattr(self, how) for how in STANDINGS if how != "apart"}
 
 
 @once
 def by_mode(found: Sequence[Entry]) -> Sequence[ModeAnswer]:
     """An answer for every mode but plain eager, in the order of appearance."""
-    table: dict[str, dict[str, list[Entry]]] = {}
+    table: dict[str, dict[Standing, list[Entry]]] = {}
     for best in best_modes(found):
         for entry in best.entries.values():
             how = _standing(entry, best.choice)
@@ -241,26 +245,23 @@ def _mode(entry: Entry) -> str:
     return entry.mode
 
 
-def _standing(entry: Entry, choice: ModeChoice) -> str | None:
+def _standing(entry: Entry, choice: ModeChoice) -> Standing | None:
     """How it compares with plain eager; ``None`` if it does not."""
     record = entry.record
     if record is choice.baseline or record.status == "failed":
         return None
     how = choice.standing(record)
-    return None if how == "apart" else how if eligible(record) else "unfit"
+    return None if how == "apart" else how
 
 
-_STANDINGS = ("faster", "slower", "level", "unclear", "once", "unfit")
-
-
-def _mode_answer(mode: str, of: Mapping[str, Sequence[Entry]]) -> ModeAnswer:
-    pays, costs, level, unclear, once, unfit = (tuple(of.get(name, ())) for name in _STANDINGS)
-    repeated = (*pays, *costs, *level, *unclear)
+def _mode_answer(mode: str, of: Mapping[Standing, Sequence[Entry]]) -> ModeAnswer:
+    some = {how: tuple(of.get(how, ())) for how in STANDINGS if how != "apart"}
+    repeated = [one for how in some if how not in {"once", "unfit"} for one in some[how]]
     gains = [entry.speedup.point for entry in repeated if entry.speedup is not None]
-    fit = [one.record for one in (*repeated, *once) if one.record.status == "ok"]
+    fit = [one.record for one in (*repeated, *some["once"]) if one.record.status == "ok"]
     # A record's own check is the first of its worst; another process may have been further off.
     checks = [run.check for record in fit for run in record.runs]
     errors = [one.error for one in checks if one is not None and one.error is not None]
     gain = statistics.median(gains) if gains else None
     error = max(errors, default=None)
-    return ModeAnswer(mode, pays, costs, level, unclear, once, unfit, gain, error)
+    return ModeAnswer(mode, **some, gain=gain, error=error)

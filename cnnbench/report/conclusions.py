@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
-from cnnbench.choice import NO_GAIN
+from cnnbench.choice import NO_GAIN, STANDINGS
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, usability
 from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
@@ -216,16 +216,17 @@ def by_mode(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 def _mode_answer(one: ModeAnswer) -> Sentence:
     total = units.number(one.tried, "workload")
-    known = {"faster": one.pays, "slower": one.costs, "no gain": one.level}
-    open_ = {"no clear difference": one.unclear, "not repeated": one.once}
+    of = {STANDINGS[how]: some for how, some in one.standings.items() if how != "unfit"}
+    known = {words.text: some for words, some in of.items() if not words.open}
+    open_ = {words.text: some for words, some in of.items() if words.open}
     text = f"{', '.join(_counts(known)) or 'nothing is known'} of {total}"
     if one.gain is not None:
         text += f", {units.ratio(one.gain)} in the median{' of those repeated' * bool(one.once)}"
     rest = [f"cannot tell: {', '.join(unknown)}"] if (unknown := _counts(open_)) else []
-    rest += [f"output wrong or loose in {len(one.unfit)}"] if one.unfit else []
+    rest += _counts({STANDINGS["unfit"].text: one.unfit})
     if one.error is not None:
         rest.append(f"outputs {_within(one.error)}")
-    mark = "good" if len(one.pays) == one.tried else ""
+    mark = "good" if len(one.faster) == one.tried else ""
     return Sentence(f"{one.mode}: {'; '.join([text, *rest])}.", mark)
 
 

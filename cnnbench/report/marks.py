@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cnnbench import flaws, units
-from cnnbench.choice import eligible
+from cnnbench.choice import STANDINGS
 from cnnbench.metrics import Awake
 from cnnbench.report import cells
 
@@ -21,8 +21,7 @@ _VAGUE = "wide"
 _MEANINGS: Mapping[str, str] = {
     **{one.mark: one.name for one in flaws.FLAWS if one.mark},
     cells.AWAKE: "waiting for a core taken out",
-    "+": "clearly faster",
-    "-": "clearly slower",
+    **{words.mark: f"clearly {words.text}" for words in (STANDINGS["faster"], STANDINGS["slower"])},
     _VAGUE: "interval beyond a factor of two",
 }
 
@@ -46,15 +45,13 @@ def gain(entry: Entry, chosen: ModeChoice | None) -> str:
         return cells.NOT_MEASURED
     text = units.ratio(change.point)
     if change.low is None or change.high is None:
-        return f"{text} {flaws.ONCE.mark}"
+        return f"{text} {STANDINGS['once'].mark}"
     if chosen is not None and entry.record is chosen.baseline:
         return text + " " * len(" ±1 % +")
     if units.vague(change.point, change.low, change.high, change.rounds):
         return f"{text} {_VAGUE}"
     # What answers wrongly is not said to gain anything.
-    fit = chosen if eligible(entry.record) else None
-    how = None if fit is None else fit.standing(entry.record)
-    mark = {"faster": "+", "slower": "-"}.get(how or "", " ")
+    mark = " " if chosen is None else STANDINGS[chosen.standing(entry.record)].mark
     return f"{text} {units.margin(change.margin or 0.0)} {mark}"
 
 

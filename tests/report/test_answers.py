@@ -228,7 +228,7 @@ def test_a_mode_is_answered_over_all_workloads() -> None:
     assert answer.mode == "compile"
     assert [
         [one.record.spec.workload.model for one in some]
-        for some in (answer.pays, answer.costs, answer.level, answer.unclear, answer.once,
+        for some in (answer.faster, answer.slower, answer.level, answer.unclear, answer.once,
                      answer.unfit)
     ] == [["resnet18"], ["resnet34"], ["resnet50"], ["vgg11"], ["vgg13"], ["vgg16"]]  # fmt: skip
     assert [one.text for one in conclusions(found) if one.text.startswith("compile:")] == [

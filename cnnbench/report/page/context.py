@@ -127,7 +127,7 @@ def changes(found: Sequence[PageChange]) -> Section | None:
         tuple(_change(one, -place) for place, one in enumerate(drawn)),
         (Line("as before", (1.0, 1.0), (0.5, 0.5 - len(drawn)), dashed=True),),
         groups=("improvement", "regression", "inconclusive", "unchanged"),
-        grey="unchanged",
+        grey=("unchanged",),
     )
     left = len(order) - len(drawn)
     return Section(

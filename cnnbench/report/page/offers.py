@@ -110,7 +110,7 @@ def _plot(fit: Fit, some: Sequence[Entry], best: Collection[str]) -> Points:
         ),
         (line,) if front else (),
         groups=(_FRONT, _REST),
-        grey=_REST,
+        grey=(_REST,),
         height=_HEIGHT,
         calm=True,
     )
