@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import metrics
+from cnnbench import flaws, metrics
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
@@ -23,11 +23,37 @@ if TYPE_CHECKING:
 
     from cnnbench.stats import Estimate
 
-_ELIGIBLE = {"ok", "unchecked"}
-
 # One mode compared with another: ``level`` is known to differ by less than ``WORTH``, ``unclear``
-# may differ by more, ``once`` is one round, ``apart`` is never in the same ensemble.
-Standing = Literal["faster", "slower", "level", "unclear", "once", "apart"]
+# may differ by more, ``once`` is one round, ``unfit`` has an output that is not to be used whatever
+# its speed, ``apart`` is never in the same ensemble.
+Standing = Literal["faster", "slower", "level", "unclear", "once", "unfit", "apart"]
+
+
+@dataclass(frozen=True)
+class StandingWords:
+    """How a standing is said, wherever it is.
+
+    Attributes:
+        text: in words.
+        mark: the sign behind a speed-up.
+        open: more rounds may still decide it.
+    """
+
+    text: str
+    mark: str = " "
+    open: bool = False
+
+
+# In the order in which they are told.
+STANDINGS: Mapping[Standing, StandingWords] = {
+    "faster": StandingWords("faster", "+"),
+    "slower": StandingWords("slower", "-"),
+    "level": StandingWords("no gain"),
+    "unclear": StandingWords("no clear difference", open=True),
+    "once": StandingWords("not repeated", flaws.ONCE.mark, open=True),
+    "unfit": StandingWords("output wrong or loose"),
+    "apart": StandingWords("not measured beside eager"),
+}
 
 # A ratio nearer to one is not worth a mode: with an interval inside it a mode is known to be level.
 WORTH = 1.05
@@ -48,7 +74,7 @@ NO_GAIN: Mapping[ModeVerdict, str] = {
 
 def eligible(record: Record) -> bool:
     """Whether a mode was measured and its output is good enough to recommend it."""
-    return record.status in _ELIGIBLE and metrics.latency(record) is not None
+    return flaws.fit(record)
 
 
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
@@ -138,11 +164,12 @@ class ModeChoice:
     def undecided(self) -> bool:
         """Whether more rounds may still find a mode that is clearly faster than plain eager."""
         standings = {self.standing(one) for one in self.tried}
-        return self.gain is None and bool(standings & {"unclear", "once"})
+        return self.gain is None and any(STANDINGS[one].open for one in standings)
 
     def standing(self, record: Record) -> Standing:
         """How one of the modes compares with plain eager."""
-        return standing(record, self.baseline, len(self.tried))
+        found = standing(record, self.baseline, len(self.tried))
+        return found if found == "apart" or eligible(record) else "unfit"
 
 
 def choose(records: Iterable[Record]) -> ModeChoice | None:

@@ -29,7 +29,10 @@ def inert(text: str, keep: str = "") -> str:
         keep: such characters that stay.
     """
     # Most texts are plain, and there are many.
-    if text.isprintable():
+    rest = text
+    for one in keep:
+        rest = rest.replace(one, "")
+    if rest.isprintable():
         return text
     return "".join(c if _plain(c) or c in keep else " " if c.isspace() else "" for c in text)
 

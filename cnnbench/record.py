@@ -1,9 +1,7 @@
 """The record of a measurement: environment, cost, runs, failure.
 
-Frozen values that know nothing of files or tables.
-
-Inside, times are integer nanoseconds as the clock gave them, sizes are bytes, counts are counts.
-Statistics are computed on reading (``stats``, ``metrics``), never stored.
+Frozen values that know nothing of files or tables. Times are integer nanoseconds as the clock gave
+them, sizes are bytes. Statistics are computed on reading (``stats``, ``metrics``), never stored.
 
 Schema history (a schema is never edited, only superseded; a file of each stays in tests/schemas/):
 
@@ -25,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
@@ -277,6 +275,11 @@ class Record:
         values = () if self.failure is not None else self.round_seconds
         return stats.geometric(values) if values else None
 
+    @cached_property
+    def beside(self) -> dict[int, tuple[Record, Sequence[tuple[Run, float]]]]:
+        """What ``metrics`` found of rounds in which it took turns with another, by its ``id``."""
+        return {}
+
     @property
     def unfinished(self) -> bool:
         """Whether its run was to measure further rounds of it and was ended before."""
@@ -319,15 +322,13 @@ class Record:
     @cached_property
     def status(self) -> str:
         """``ok``, ``loose``, ``wrong``, ``unchecked``, or ``failed``."""
-        if self.failure is not None or self.check is None:
-            return "failed"
-        return self.check.status
+        check = None if self.failure is not None else self.check
+        return "failed" if check is None else check.status
 
 
 def to_json(record: Record) -> dict[str, Any]:
     """A record as plain JSON types."""
-    data: dict[str, Any] = encode(record)
-    return data
+    return cast("dict[str, Any]", encode(record))
 
 
 def run_from_json(data: Any) -> Run:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FOR_PEOPLE, notebook, render
+from cnnbench.report.entry import entries
 from cnnbench.report.overview import overview
 from cnnbench.report.plots import plotted
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.report.table import summary, tidy
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from cnnbench.record import Record
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 @dataclass(frozen=True)

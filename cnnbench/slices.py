@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat, starmap
 from typing import Any, cast, overload
 
 from cnnbench.errors import SchemaError
@@ -181,12 +181,18 @@ class Slices(Sequence[Slice]):
     @cached_property
     def awake_seconds(self) -> tuple[float, ...] | None:
         """Seconds per call of each slice without waiting for a core; ``None`` if one lacks it."""
-        return _all(one.awake_seconds for one in self)
+        if self.run_delay_ns is None:
+            return None if self.turn else ()
+        counted = self.cpu_ns or repeat(None)
+        columns = zip(self.ns, self.iterations, counted, self.run_delay_ns, strict=False)
+        return _all(starmap(_awake_seconds, columns))
 
     @property
     def cpu_seconds(self) -> tuple[float, ...] | None:
         """CPU seconds per call of each slice; ``None`` if one lacks it."""
-        return _all(one.cpu_seconds for one in self)
+        if self.cpu_ns is None:
+            return None if self.turn else ()
+        return _all(map(_cpu_seconds, self.ns, self.iterations, self.cpu_ns))
 
     @cached_property
     def sampled_ns(self) -> int:

@@ -176,7 +176,7 @@ def test_pivots_curves_filters_and_sentences_keep_it_apart(dummies) -> None:
     assert len(wide.rows) == 4
     assert len(scaling(found).rows) == 4
     assert len(keep(found, "dummy=b")) == 4
-    assert len({answers.setting(one) for one in found}) == 4
+    assert len({one.setting for one in found}) == 4
     assert {answers.names(found, batch=False)(one) for one in found} == {
         "lenet, dummy a",
         "lenet, dummy b",

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from cnnbench import store
 from cnnbench.errors import SchemaError, StoreError
 from cnnbench.plan import Plan
-from cnnbench.report.table import entries, tidy
+from cnnbench.report.entry import entries
+from cnnbench.report.table import tidy
 from tests import made
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.advice import limits
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
-from cnnbench.choice import NO_GAIN, choose, standing
+from cnnbench.choice import NO_GAIN, STANDINGS, choose, standing
 from cnnbench.spec import WORDS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _MEMORY_CHANGE = 0.05
 
-_EDGE = "no clear difference"
+_EDGE = STANDINGS["unclear"].text
 _LOOSE = "its output differs more than its precision explains"
 
 
@@ -135,7 +135,7 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
         return "failed", f"failed in {record.failure.phase}: {record.failure.message}"
     change, how = metrics.speedup(record, choice.baseline), choice.standing(record)
     if change is None:
-        return "not_compared", "not measured beside eager"
+        return "not_compared", STANDINGS["apart"].text
     if record.status == "wrong":
         reason = record.check.reason if record.check is not None else ""
         return "wrong", f"its output is wrong ({reason}), so its speed does not count"
@@ -150,7 +150,9 @@ def _verdict(record: Record, choice: ModeChoice) -> tuple[str, str]:
     if how == "slower":
         return "slower", _times(change)
     if how == "once":
-        return "not_repeated", f"{_times(change)}, not significant"
+        return "not_repeated", f"{_times(change)}: {STANDINGS['once'].text}"
+    if how == "level":
+        return "level", f"{_times(change)}: {STANDINGS[how].text}"
     # Alone it would be clear; its interval says so.
     alone = standing(record, choice.baseline) == "faster"
     chance = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, roofline, units
+from cnnbench import flaws, metrics, roofline, units
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
 from cnnbench.choice import standing
 from cnnbench.profile import Layer, LayerCost, layer_rows
@@ -208,8 +208,8 @@ def subnormals(evidence: Evidence) -> tuple[AdviceFinding, ...]:
 def disturbed(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """Rule: the machine is too noisy for small gains."""
     baseline = evidence.baseline
-    quality = None if baseline is None else metrics.quality(baseline)
-    if quality is None or quality.startswith("clean"):
+    if baseline is None or flaws.of_time(baseline) not in {flaws.DISTURBED, flaws.NOISY}:
         return ()
+    quality = metrics.quality(baseline)
     text = f"the machine: the measurement of eager is {quality}; small gains need a quieter machine"
     return (AdviceFinding("disturbed", "limit", text),)

@@ -50,7 +50,13 @@ def tensors_of(module: nn.Module) -> Iterator[Tensor]:
             yield from (tensor for tensor in space.values() if tensor is not None)
 
 
-def copied(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
+def refusal(what: str, error: BaseException) -> str:
+    """What is said of something that cannot be copied."""
+    said = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return f"{what} cannot be copied, and the original is never touched ({said})"
+
+
+def twin_of(module: nn.Module, memo: dict[int, Any]) -> nn.Module:
     """A copy; ``memo`` holds ``id(original)`` -> copy of what has one already."""
     found: nn.Module | None = memo.get(id(module))
     if found is not None:
@@ -91,7 +97,7 @@ def _held(value: Any, memo: dict[int, Any]) -> Any:
     if kind is tuple and all(type(item) in _ATOMS for item in value):
         return value
     if isinstance(value, nn.Module):
-        return copied(value, memo)
+        return twin_of(value, memo)
     return copy.deepcopy(value, memo)
 
 

@@ -43,7 +43,7 @@ def _pointwise(outs: Sequence[Shape], *arguments: Any) -> Results:
     return [joined(known, outs[0])]
 
 
-def _copied(outs: Sequence[Shape], target: Operand, source: Any, *_: Any) -> Results:
+def _filled(outs: Sequence[Shape], target: Operand, source: Any, *_: Any) -> Results:
     del target
     known = isinstance(source, Operand) and source.tracked is not None
     return [source.tracked.expanded(outs[0]) if known else None]
@@ -217,7 +217,7 @@ _SEVERAL: dict[FieldRule, str] = {
     _pointwise: "clone _to_copy contiguous lift_fresh where masked_fill _prelu_kernel "
     "hardswish gelu mish threshold lt le gt ge eq ne tril triu conj_physical "
     "log_sigmoid_forward complex polar _conj resolve_conj max.other min.other",
-    _copied: "copy fill",
+    _filled: "copy fill",
     _constant: "empty_like zeros_like ones_like full_like rand_like randn_like new_empty new_zeros "
     "new_ones new_full new_empty_strided zero bernoulli uniform normal random randint_like",
     _cat: "cat",

@@ -18,7 +18,7 @@ from torch.nn.modules import batchnorm, conv
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from cnnbench.analysis.copies import copied, modules_of, tensors_of
+from cnnbench.analysis.copies import modules_of, refusal, tensors_of, twin_of
 from cnnbench.analysis.untouched import detach
 from cnnbench.errors import Unsupported
 
@@ -300,11 +300,8 @@ def copy_real(module: nn.Module) -> nn.Module:
 
 def _apart(module: nn.Module, memo: dict[int, Any], *, real: bool = False) -> nn.Module:
     try:
-        twin = copied(module, memo)
+        twin = twin_of(module, memo)
     except (TypeError, RuntimeError, AttributeError, SystemError) as error:
-        raise Unsupported(
-            f"{type(module).__name__} cannot be copied, and the original is never touched: "
-            f"{_first_line(error)}"
-        ) from error
+        raise Unsupported(refusal(type(module).__name__, error)) from error
     detach(twin, memo, real=real)
     return twin

@@ -136,7 +136,7 @@ def is_lazy(module: nn.Module) -> bool:
     return any(lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
-def copied(module: nn.Module) -> nn.Module:
+def copy_of_lazy(module: nn.Module) -> nn.Module:
     """A copy of a module with lazy layers, whose buffers ``copy.deepcopy`` alone refuses."""
     empty: Any = UninitializedBuffer  # whose annotations lack its arguments
     memo: dict[int, Any] = {

@@ -19,15 +19,16 @@ from cnnbench.plan import Plan
 from cnnbench.report import usability
 from cnnbench.report.budget import fits, to_dict
 from cnnbench.report.conclusions import affordable
+from cnnbench.report.entry import entries
 from cnnbench.report.overview import overview
-from cnnbench.report.table import entries, summary
+from cnnbench.report.table import summary
 from cnnbench.runner.advise import measure, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.budget import Budget
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.suite import Grid
 
 _TITLES = {

@@ -12,8 +12,8 @@ from cnnbench.cli import options, stored, verdicts
 from cnnbench.errors import UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import FORMATS, PAGES, comparison
+from cnnbench.report.entry import entries
 from cnnbench.report.remarks import remarks
-from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ import click
 from cnnbench import units
 from cnnbench.cli import options, stored
 from cnnbench.cli.output import say
+from cnnbench.report.entry import entries
 from cnnbench.report.exporting import EXPORTS, export
-from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
     from pathlib import Path

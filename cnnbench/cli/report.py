@@ -24,21 +24,22 @@ from cnnbench.report import (
     terminal,
 )
 from cnnbench.report.budget import fits
+from cnnbench.report.entry import entries
 from cnnbench.report.overview import limited, opening
 from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.scaling import scaling as curves
 from cnnbench.report.selection import Selection, explained, keep
 from cnnbench.report.selection import view as rows_of
-from cnnbench.report.table import entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.cli.options import View
     from cnnbench.report.budget import Budget
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
     from cnnbench.store import StoredRun
 
 _EPILOG = """\b

@@ -16,9 +16,10 @@ from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
+from cnnbench.report.entry import entries
 from cnnbench.report.overview import opening
 from cnnbench.report.scaling import ending
-from cnnbench.report.table import entries, summary, tidy
+from cnnbench.report.table import summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
 
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
     from cnnbench.plan import Plan
     from cnnbench.report.budget import Budget
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Table
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import metrics, stats
+from cnnbench import flaws, metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.gate import facets
@@ -349,8 +349,8 @@ def _disturbed(metric: Metric, before: Record, after: Record, *, clocked: bool) 
     """Why a time cannot be trusted; what leaves waiting out is not disturbed by it."""
     if metric.name in {"latency_awake", "cpu_time"}:
         return ""
-    said = [(metrics.quality if clocked else metrics.robbed)(one) or "" for one in (before, after)]
-    return next((one for one in said if one.startswith("disturbed")), "")
+    said = (flaws.disturbance(one, clocked=clocked) for one in (before, after))
+    return next(filter(None, said), "")
 
 
 def _ratio(shift: Shift, half: float | None) -> Estimate:

@@ -304,8 +304,15 @@ def savings(record: Record, baseline: Record) -> list[float]:
     ]
 
 
-def _side_by_side(record: Record, baseline: Record) -> list[tuple[Run, float]]:
-    """The reference mode's run and the log-ratio, for each ensemble with both."""
+def _side_by_side(record: Record, baseline: Record) -> Sequence[tuple[Run, float]]:
+    """The reference mode's run and the log-ratio, for each ensemble with both; computed once."""
+    known = record.beside
+    if id(baseline) not in known:
+        known[id(baseline)] = baseline, _compared(record, baseline)
+    return known[id(baseline)][1]
+
+
+def _compared(record: Record, baseline: Record) -> list[tuple[Run, float]]:
     if record.failure is not None or baseline.failure is not None:
         return []
     others = {run.ensemble: run for run in baseline.runs}

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnnbench.report.budget import Budget
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
 
 # One line per format: name -> table to text.
 FORMATS: dict[str, Callable[[Table], str]] = {

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
     from cnnbench.report.answers import ModeAnswer
     from cnnbench.report.budget import Budget
-    from cnnbench.report.table import Entry
-
-_STANDINGS = ("pays", "costs", "level", "unclear", "once", "unfit")
+    from cnnbench.report.entry import Entry
 
 
 def render(found: Sequence[Entry], within: Budget) -> str:
@@ -31,5 +29,7 @@ def render(found: Sequence[Entry], within: Budget) -> str:
 
 
 def _mode(one: ModeAnswer) -> dict[str, Any]:
-    ids = {name: [entry.record.id for entry in getattr(one, name)] for name in _STANDINGS}
+    ids: dict[str, list[str]] = {
+        how: [entry.record.id for entry in some] for how, some in one.standings.items()
+    }
     return {"mode": one.mode, **ids, "median_gain": one.gain, "largest_error": one.error}

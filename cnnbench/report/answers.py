@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench import axes, catalogue, units
-from cnnbench.choice import ModeChoice, choose, eligible
-from cnnbench.report.table import RUN, Entry, hoisted, place
+from cnnbench import axes, flaws
+from cnnbench.choice import STANDINGS, ModeChoice, Standing, choose, eligible
+from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -27,16 +27,6 @@ Key = TypeVar("Key")
 WITHIN = 1.0
 
 
-def setting(entry: Entry) -> str:
-    """The axes that must be equal for latencies of different networks to be comparable."""
-    said = (hoisted(axis, {place(axis, entry)}) for axis in _compared())
-    return ", ".join(filter(None, said))
-
-
-def _compared() -> list[Axis]:
-    return [axis for axis in (*axes.AXES, RUN) if axis.compared]
-
-
 def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], str]:
     """The names of workloads: the model, and what else differs between them."""
     parts = differing(found)
@@ -44,11 +34,12 @@ def names(found: Sequence[Entry], *, batch: bool = True) -> Callable[[Entry], st
     return lambda one: ", ".join(text for of in (_model, *others) if (text := of(one)))
 
 
-def differing(found: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
+@once
+def differing(found: Sequence[Entry]) -> Mapping[str, Callable[[Entry], str]]:
     """The axes other than model and mode in which entries differ, and their values in words."""
     parts: dict[str, Callable[[Entry], str]] = {
         axis.name: partial(_words, axis)
-        for axis in _compared()
+        for axis in compared()
         if axes.tells({place(axis, one) for one in found}, axis.default)
     }
     # One network at two sizes is told apart by the size; another size of another network is not.
@@ -65,7 +56,7 @@ def _words(axis: Axis, one: Entry) -> str:
 
 
 def _model(one: Entry) -> str:
-    return units.readable(one.record.spec.workload.model)
+    return one.network
 
 
 def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[Entry]]:
@@ -78,12 +69,7 @@ def by(found: Iterable[Entry], key: Callable[[Entry], Key]) -> dict[Key, list[En
 
 def trusted(entry: Entry) -> bool:
     """Whether the time of an entry can be shown: it was measured and its output is not wrong."""
-    return entry.record.status in {"ok", "loose", "unchecked"} and latency(entry) is not None
-
-
-def latency(entry: Entry) -> Estimate | None:
-    """Seconds per call, without the waiting for a core where that has spoilt them."""
-    return entry.latency
+    return entry.flaw not in {flaws.FAILED, flaws.WRONG, flaws.UNMEASURED}
 
 
 @dataclass(frozen=True)
@@ -103,7 +89,8 @@ class Candidate:
     front: bool = False
 
 
-def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
+@once
+def candidates(found: Sequence[Entry]) -> Mapping[str, Sequence[Candidate]]:
     """Candidates by setting: those whose accuracy is known for exactly what was measured.
 
     An accuracy is published for one input size and for the builder's defaults; other sizes and
@@ -111,19 +98,10 @@ def candidates(found: Sequence[Entry]) -> dict[str, list[Candidate]]:
     """
     known: dict[str, list[Candidate]] = {}
     for entry in found:
-        top1, time = accuracy(entry), latency(entry)
+        top1, time = entry.top1, entry.latency
         if top1 is not None and time is not None and eligible(entry.record):
-            known.setdefault(setting(entry), []).append(Candidate(entry, top1, time))
+            known.setdefault(entry.setting, []).append(Candidate(entry, top1, time))
     return {name: _with_front(some) for name, some in known.items()}
-
-
-def accuracy(entry: Entry) -> float | None:
-    """Published top-1 of what was measured, in percent."""
-    work = entry.record.spec.workload
-    row = catalogue.published(
-        work.architecture, work.input, work.phase, arguments=bool(work.arguments)
-    )
-    return None if row is None else row.top1
 
 
 def _with_front(some: Sequence[Candidate]) -> list[Candidate]:
@@ -190,7 +168,8 @@ class BestMode:
         return len(self.choice.tried) + 1
 
 
-def best_modes(found: Iterable[Entry]) -> list[BestMode]:
+@once
+def best_modes(found: Sequence[Entry]) -> Sequence[BestMode]:
     """One per workload, device and threads, if it was measured in another mode than plain eager."""
     groups = by(
         (entry for entry in found if _against_itself(entry)),
@@ -219,8 +198,8 @@ class ModeAnswer:
 
     Attributes:
         mode: its text.
-        pays: clearly faster, with an output that is fit.
-        costs: clearly slower.
+        faster: clearly faster, with an output that is fit.
+        slower: clearly slower.
         level: tested without a gain: the difference is known to be small.
         unclear: the interval allows a gain and a loss.
         once: not repeated; one round shows no difference.
@@ -230,8 +209,8 @@ class ModeAnswer:
     """
 
     mode: str
-    pays: tuple[Entry, ...]
-    costs: tuple[Entry, ...]
+    faster: tuple[Entry, ...]
+    slower: tuple[Entry, ...]
     level: tuple[Entry, ...]
     unclear: tuple[Entry, ...]
     once: tuple[Entry, ...]
@@ -242,13 +221,18 @@ class ModeAnswer:
     @property
     def tried(self) -> int:
         """The number of workloads."""
-        every = (self.pays, self.costs, self.level, self.unclear, self.once, self.unfit)
-        return sum(map(len, every))
+        return sum(map(len, self.standings.values()))
+
+    @property
+    def standings(self) -> Mapping[Standing, tuple[Entry, ...]]:
+        """The workloads by how the mode stands there, in the order in which that is told."""
+        return {how: getattr(self, how) for how in STANDINGS if how != "apart"}
 
 
-def by_mode(found: Iterable[Entry]) -> list[ModeAnswer]:
+@once
+def by_mode(found: Sequence[Entry]) -> Sequence[ModeAnswer]:
     """An answer for every mode but plain eager, in the order of appearance."""
-    table: dict[str, dict[str, list[Entry]]] = {}
+    table: dict[str, dict[Standing, list[Entry]]] = {}
     for best in best_modes(found):
         for entry in best.entries.values():
             how = _standing(entry, best.choice)
@@ -258,29 +242,26 @@ def by_mode(found: Iterable[Entry]) -> list[ModeAnswer]:
 
 
 def _mode(entry: Entry) -> str:
-    return entry.record.spec.mode.text
+    return entry.mode
 
 
-def _standing(entry: Entry, choice: ModeChoice) -> str | None:
+def _standing(entry: Entry, choice: ModeChoice) -> Standing | None:
     """How it compares with plain eager; ``None`` if it does not."""
     record = entry.record
     if record is choice.baseline or record.status == "failed":
         return None
     how = choice.standing(record)
-    return None if how == "apart" else how if eligible(record) else "unfit"
+    return None if how == "apart" else how
 
 
-_STANDINGS = ("faster", "slower", "level", "unclear", "once", "unfit")
-
-
-def _mode_answer(mode: str, of: Mapping[str, Sequence[Entry]]) -> ModeAnswer:
-    pays, costs, level, unclear, once, unfit = (tuple(of.get(name, ())) for name in _STANDINGS)
-    repeated = (*pays, *costs, *level, *unclear)
+def _mode_answer(mode: str, of: Mapping[Standing, Sequence[Entry]]) -> ModeAnswer:
+    some = {how: tuple(of.get(how, ())) for how in STANDINGS if how != "apart"}
+    repeated = [one for how in some if how not in {"once", "unfit"} for one in some[how]]
     gains = [entry.speedup.point for entry in repeated if entry.speedup is not None]
-    fit = [one.record for one in (*repeated, *once) if one.record.status == "ok"]
+    fit = [one.record for one in (*repeated, *some["once"]) if one.record.status == "ok"]
     # A record's own check is the first of its worst; another process may have been further off.
     checks = [run.check for record in fit for run in record.runs]
     errors = [one.error for one in checks if one is not None and one.error is not None]
     gain = statistics.median(gains) if gains else None
     error = max(errors, default=None)
-    return ModeAnswer(mode, pays, costs, level, unclear, once, unfit, gain, error)
+    return ModeAnswer(mode, **some, gain=gain, error=error)

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
-from cnnbench.choice import eligible
-from cnnbench.metrics import Awake
+from cnnbench import flaws, units
 from cnnbench.report import answers
-from cnnbench.report.table import Cell, Column, Entry
+from cnnbench.report.entry import Entry
+from cnnbench.report.table import Cell, Column
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
+
+    from cnnbench.flaws import Flaw
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,22 @@ class Fit:
     nearest: Entry | None
 
     @property
-    def rival(self) -> tuple[Entry, str] | None:
+    def rival(self) -> tuple[Entry, Flaw] | None:
         """What would be better but is left out because of how it was measured, and why it is."""
-        some = [(one, why) for why in _DOUBTS for one in self.left_out.get(why, ())]
+        some = [(one, flaw) for flaw in _DOUBTS for one in self.left_out.get(flaw.name, ())]
         found = min(some, key=lambda pair: _order(pair[0]), default=None)
         better = found and (self.best is None or _order(found[0]) < _order(self.best))
         return found if better else None
 
 
 # Why an entry is not recommended: what another measurement may change, and what it will not.
-_DOUBTS = ("disturbed", "one round only")
-_REASONS = ("output wrong or loose", "no top-1 known", "memory not measured", *_DOUBTS)
+_WITHHELD = [one for one in flaws.FLAWS if one.withheld]
+_DOUBTS = [one for one in _WITHHELD if one in flaws.OF_TIMES]
+_NO_TOP1, _NO_MEMORY = "no top-1 known", "memory not measured"
+_REASONS = (
+    *(one.name for one in _WITHHELD if one not in _DOUBTS), _NO_TOP1, _NO_MEMORY,
+    *(one.name for one in _DOUBTS),
+)  # fmt: skip
 
 
 def doubt(entry: Entry, budget: Budget, *, accuracy: bool) -> str | None:
@@ -106,16 +112,13 @@ def doubt(entry: Entry, budget: Budget, *, accuracy: bool) -> str | None:
         budget: figures that it limits have to be known.
         accuracy: whether networks are compared by it.
     """
-    time = entry.latency
-    if not eligible(entry.record):
-        return _REASONS[0]
-    if (accuracy or budget.top1 is not None) and answers.accuracy(entry) is None:
-        return _REASONS[1]
-    if budget.memory is not None and memory(entry) is None:
-        return _REASONS[2]
-    if (entry.quality or "").startswith("disturbed") and not isinstance(time, Awake):
-        return _DOUBTS[0]
-    return _DOUBTS[1] if time is None or time.low is None else None
+    flaw = entry.flaw if entry.flaw is not None and entry.flaw.withheld else None
+    found = {
+        None if flaw is None else flaw.name,
+        _NO_TOP1 if (accuracy or budget.top1 is not None) and entry.top1 is None else None,
+        _NO_MEMORY if budget.memory is not None and memory(entry) is None else None,
+    }
+    return next((why for why in _REASONS if why in found), None)
 
 
 def memory(entry: Entry) -> float | None:
@@ -131,7 +134,7 @@ MEMORY: Cell = (Column("memory", "memory", "bytes"), memory)
 
 def excess(entry: Entry, budget: Budget) -> float:
     """By which factor the worst of the known figures misses the budget; at most 1 if it fits."""
-    time, top1, peak = entry.latency, answers.accuracy(entry), memory(entry)
+    time, top1, peak = entry.latency, entry.top1, memory(entry)
     found = [0.0]
     if budget.seconds is not None and time is not None:
         found.append(time.point / budget.seconds)
@@ -147,13 +150,13 @@ def fits(found: Iterable[Entry], budget: Budget) -> list[Fit]:
     measured = [entry for entry in found if entry.latency is not None]
     return [
         _fit(some, budget, setting)
-        for setting, some in answers.by(measured, answers.setting).items()
+        for setting, some in answers.by(measured, lambda entry: entry.setting).items()
     ]
 
 
 def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     networks = {entry.record.spec.workload.model for entry in found}
-    accuracy = len(networks) > 1 and any(answers.accuracy(one) is not None for one in found)
+    accuracy = len(networks) > 1 and any(one.top1 is not None for one in found)
     sure: list[Entry] = []
     left_out: dict[str, list[Entry]] = {}
     for entry in found:
@@ -165,7 +168,7 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     best = {one.entry.record.id for one in answers.best_modes(found)}
     within = [one for one in sure if excess(one, budget) <= 1]
     fitting = sorted(_in_best_mode(within, best, budget.seconds), key=_order)
-    points = [(_seconds(one), answers.accuracy(one) or 0.0) for one in fitting]
+    points = [(_seconds(one), one.top1 or 0.0) for one in fitting]
     front = answers.pareto(points)
     nearest = min(sure, key=lambda one: excess(one, budget), default=None)
     return Fit(
@@ -205,7 +208,7 @@ def _seconds(entry: Entry) -> float:
 
 def _order(entry: Entry) -> tuple[float, float]:
     """The most accurate first, then the fastest."""
-    return -(answers.accuracy(entry) or 0.0), _seconds(entry)
+    return -(entry.top1 or 0.0), _seconds(entry)
 
 
 def to_dict(fit: Fit) -> dict[str, Any]:

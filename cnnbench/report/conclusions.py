@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import doctor, metrics, units
-from cnnbench.choice import NO_GAIN
+from cnnbench.choice import NO_GAIN, STANDINGS
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, usability
 from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cnnbench.record import Record
     from cnnbench.report.answers import BestMode, Candidate, ModeAnswer
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 
@@ -88,7 +88,7 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
         nearest = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}"
         yield Sentence(f"{asked}: nothing that was reliably measured fits{nearest}{where}.", "warn")
     else:
-        word = "the fastest" if answers.accuracy(fit.best) is None else "the most accurate"
+        word = "the fastest" if fit.best.top1 is None else "the most accurate"
         of = (
             f"{word} of {len(fit.fitting)} that fit"
             if len(fit.fitting) > 1
@@ -99,14 +99,11 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     if others:
         yield Sentence(f"Faster, but less accurate: {_listed(list(map(_costing, others)))}.")
     if fit.rival is not None:
-        one, why = fit.rival
-        yield Sentence(f"{_costing(one)} would be better, but is {_DOUBTED[why]}.", "warn")
+        one, flaw = fit.rival
+        yield Sentence(f"{_costing(one)} would be better, but is {flaw.said}.", "warn")
     if fit.left_out:
         counts = ", ".join(f"{why} ({len(some)})" for why, some in fit.left_out.items())
         yield Sentence(f"Left out although their known figures fit: {counts}.")
-
-
-_DOUBTED = {"disturbed": "disturbed", "one round only": "from one round only"}
 
 
 def _edge(fit: Fit) -> str:
@@ -125,7 +122,7 @@ def _listed(names: list[str]) -> str:
 
 def _costing(entry: Entry) -> str:
     """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
-    spec, top1, peak = entry.record.spec, answers.accuracy(entry), memory(entry)
+    spec, top1, peak = entry.record.spec, entry.top1, memory(entry)
     figures = [
         None if top1 is None else f"{units.significant(top1)} %",
         None if entry.latency is None else units.seconds(entry.latency.point),
@@ -144,7 +141,7 @@ def _extent(found: Sequence[Entry]) -> Iterable[Sentence]:
     if not found:
         yield Sentence("There are no records to show.", "bad")
         return
-    modes = {entry.record.spec.mode.text for entry in found}
+    modes = {entry.mode for entry in found}
     fine = sum(1 for entry in found if entry.record.failure is None)
     yield Sentence(
         f"{measured(found)} in {units.number(len(modes), 'mode')}:"
@@ -165,7 +162,7 @@ def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
     sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
     table = answers.candidates(sure)
     for where, some in table.items():
-        if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:
+        if len({one.entry.network for one in some}) > 1:
             yield _candidate(f" ({where})" if len(table) > 1 else "", some)
 
 
@@ -196,7 +193,7 @@ def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
         others = [of for name, of in parts.items() if name != "batch"]
         yield from (Sentence(_mode(one, others), "good" if one.sure else "") for one in best)
         return
-    wins = Counter(one.entry.record.spec.mode.text for one in best if one.sure)
+    wins = Counter(one.entry.mode for one in best if one.sure)
     gains = [gain.point for one in best if (gain := one.choice.gain) is not None]
     if gains:
         listed = ", ".join(f"{mode} ({count})" for mode, count in wins.most_common())
@@ -219,16 +216,17 @@ def by_mode(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 def _mode_answer(one: ModeAnswer) -> Sentence:
     total = units.number(one.tried, "workload")
-    known = {"faster": one.pays, "slower": one.costs, "no gain": one.level}
-    open_ = {"no clear difference": one.unclear, "not repeated": one.once}
+    of = {STANDINGS[how]: some for how, some in one.standings.items() if how != "unfit"}
+    known = {words.text: some for words, some in of.items() if not words.open}
+    open_ = {words.text: some for words, some in of.items() if words.open}
     text = f"{', '.join(_counts(known)) or 'nothing is known'} of {total}"
     if one.gain is not None:
         text += f", {units.ratio(one.gain)} in the median{' of those repeated' * bool(one.once)}"
     rest = [f"cannot tell: {', '.join(unknown)}"] if (unknown := _counts(open_)) else []
-    rest += [f"output wrong or loose in {len(one.unfit)}"] if one.unfit else []
+    rest += _counts({STANDINGS["unfit"].text: one.unfit})
     if one.error is not None:
         rest.append(f"outputs {_within(one.error)}")
-    mark = "good" if len(one.pays) == one.tried else ""
+    mark = "good" if len(one.faster) == one.tried else ""
     return Sentence(f"{one.mode}: {'; '.join([text, *rest])}.", mark)
 
 
@@ -293,9 +291,7 @@ def _failures(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
     for status, mark in (("wrong", "bad"), ("loose", "warn")):
-        modes = Counter(
-            entry.record.spec.mode.text for entry in found if entry.record.status == status
-        )
+        modes = Counter(entry.mode for entry in found if entry.record.status == status)
         if modes:
             listed = ", ".join(f"{mode} ({count})" for mode, count in modes.most_common())
             yield Sentence(

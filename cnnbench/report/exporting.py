@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from cnnbench.environment import Environment
     from cnnbench.record import Record
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cnnbench.asking import NO_IMAGES
 
 if TYPE_CHECKING:
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def directory(entry: Entry) -> str | None:

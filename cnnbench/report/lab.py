@@ -15,15 +15,17 @@ from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
 from cnnbench.inert import in_json
 from cnnbench.report import cells, render, times, usability
+from cnnbench.report.entry import entries
 from cnnbench.report.json import render as to_list
-from cnnbench.report.table import Column, Table, captions, entries, notes
+from cnnbench.report.table import Column, Table, captions, notes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from cnnbench.conv.results import Advice, ConvResult, LayerResults, SubstituteResult
     from cnnbench.record import Record
-    from cnnbench.report.table import Entry, Value
+    from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Value
     from cnnbench.stats import Estimate
     from cnnbench.store import StoredRun
 

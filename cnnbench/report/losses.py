@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def captions(found: Sequence[Entry]) -> list[str]:

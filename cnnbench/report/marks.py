@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench import units
-from cnnbench.choice import eligible
+from cnnbench import flaws, units
+from cnnbench.choice import STANDINGS
 from cnnbench.metrics import Awake
 from cnnbench.report import cells
 
@@ -13,19 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from cnnbench.choice import ModeChoice
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Table
 
 _VAGUE = "wide"
 # What stands behind a latency or a gain -> what it says.
 _MEANINGS: Mapping[str, str] = {
-    "x": "output wrong",
-    "?": "output loose or not checked",
-    "!": "disturbed",
+    **{one.mark: one.name for one in flaws.FLAWS if one.mark},
     cells.AWAKE: "waiting for a core taken out",
-    "o": "one round",
-    "~": "interval over 10 %",
-    "+": "clearly faster",
-    "-": "clearly slower",
+    **{words.mark: f"clearly {words.text}" for words in (STANDINGS["faster"], STANDINGS["slower"])},
     _VAGUE: "interval beyond a factor of two",
 }
 
@@ -34,21 +30,12 @@ def time(entry: Entry) -> str:
     """A latency with its mark; where there is none, why."""
     if entry.latency is None:
         return "not applicable" if entry.record.refused else entry.record.status
-    return f"{units.seconds(entry.latency.point)} {_of_time(entry)}"
+    awake = cells.AWAKE if isinstance(entry.latency, Awake) else " "
+    return f"{units.seconds(entry.latency.point)}{awake}{_sign(entry)}"
 
 
-def _of_time(entry: Entry) -> str:
-    """What limits how far a latency can be relied on: the worst alone."""
-    record, estimate, quality = entry.record, entry.latency, entry.quality or ""
-    if record.status != "ok":
-        return "?" if record.status in {"loose", "unchecked"} else "x"
-    if isinstance(estimate, Awake):
-        return cells.AWAKE
-    if quality.startswith("disturbed"):
-        return "!"
-    if estimate is None or estimate.low is None:
-        return "o"
-    return "~" if quality.startswith("noisy") else " "
+def _sign(entry: Entry) -> str:
+    return " " if entry.flaw is None else entry.flaw.mark
 
 
 def gain(entry: Entry, chosen: ModeChoice | None) -> str:
@@ -58,25 +45,26 @@ def gain(entry: Entry, chosen: ModeChoice | None) -> str:
         return cells.NOT_MEASURED
     text = units.ratio(change.point)
     if change.low is None or change.high is None:
-        return f"{text} o"
+        return f"{text} {STANDINGS['once'].mark}"
     if chosen is not None and entry.record is chosen.baseline:
         return text + " " * len(" ±1 % +")
     if units.vague(change.point, change.low, change.high, change.rounds):
         return f"{text} {_VAGUE}"
     # What answers wrongly is not said to gain anything.
-    fit = chosen if eligible(entry.record) else None
-    how = None if fit is None else fit.standing(entry.record)
-    mark = {"faster": "+", "slower": "-"}.get(how or "", " ")
+    mark = " " if chosen is None else STANDINGS[chosen.standing(entry.record)].mark
     return f"{text} {units.margin(change.margin or 0.0)} {mark}"
 
 
 def legend(table: Table) -> list[str]:
     """What the marks mean that a table uses, in at most one line."""
-    last = {
-        str(value).rpartition(" ")[-1]
+    shown = [
+        (one.kind, str(value))
         for row in table.rows
         for one, value in zip(table.columns, row, strict=True)
-        if one.kind in {"ratio", "seconds"} and " " in str(value)
-    }
+        if " " in str(value)
+    ]
+    last = {text.rpartition(" ")[-1] for kind, text in shown if kind == "ratio"}
+    # A latency ends with two signs: what it is, and how far to trust it.
+    last |= {sign for kind, text in shown if kind == "seconds" for sign in text[-2:]}
     used = [f"{mark} {text}" for mark, text in _MEANINGS.items() if mark in last]
     return [", ".join(used)] if used else []

@@ -15,18 +15,10 @@ from cnnbench.choice import choose
 from cnnbench.report import answers, budget, cells, conclusions, images, losses, marks, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
+from cnnbench.report.entry import place
 from cnnbench.report.fitting import GAP, least
 from cnnbench.report.selection import Selection, chosen_rows, explained, view
-from cnnbench.report.table import (
-    Column,
-    Table,
-    apart,
-    axes_told,
-    captions,
-    column,
-    place,
-    remarks,
-)
+from cnnbench.report.table import Column, Table, apart, axes_told, captions, column, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +26,7 @@ if TYPE_CHECKING:
     from cnnbench.record import Record
     from cnnbench.report.budget import Budget
     from cnnbench.report.conclusions import Sentence
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 # The width of a line where nobody says otherwise.
 WIDTH = 80
@@ -61,7 +53,7 @@ class _Network:
 
     def __init__(self, found: Sequence[Entry]) -> None:
         self.first = found[0]
-        self.modes = {entry.record.spec.mode.text: entry for entry in found}
+        self.modes = {entry.mode: entry for entry in found}
         self._chosen = choose(entry.record for entry in self.modes.values())
 
     @cached_property
@@ -255,7 +247,7 @@ def _gain_in(mode: str) -> _Field:
 
 
 def _accuracy(row: _Network) -> str:
-    top1 = answers.accuracy(row.first)
+    top1 = row.first.top1
     return NOT_MEASURED if top1 is None else units.significant(top1)
 
 
@@ -279,7 +271,7 @@ def _cost(name: str, title: str) -> _Field:
 _TOP1: _Field = (Column("top1", "top-1", "number"), _accuracy)
 _OTHER: _Field = (
     Column("other", "best other"),
-    lambda row: "-" if row.other is None else row.other.record.spec.mode.text,
+    lambda row: "-" if row.other is None else row.other.mode,
 )
 _LATENCY: _Field = (
     Column("latency", "its time", "seconds"),
@@ -303,7 +295,7 @@ def _fitting(found: Sequence[Entry], within: Budget) -> Table:
     rows = [
         (
             *(of(_Network([entry])) for _, of in names),
-            entry.record.spec.mode.text,
+            entry.mode,
             marks.time(entry),
             _accuracy(_Network([entry])),
             _peak(_Network([entry])),

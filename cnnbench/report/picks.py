@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench.report import answers
 from cnnbench.report.answers import WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from cnnbench.report.budget import Fit
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def parameters(entry: Entry) -> float | None:
@@ -38,7 +37,7 @@ _NEAR: Mapping[str, Callable[[Entry], tuple[float, ...]]] = {
 
 def picks(fit: Fit) -> dict[str, Entry | None]:
     """An entry under each heading; ``None`` where nothing fits."""
-    top = 0.0 if fit.best is None else answers.accuracy(fit.best) or 0.0
-    near = [one for one in fit.fitting if (answers.accuracy(one) or 0.0) >= top - WITHIN]
+    top = 0.0 if fit.best is None else fit.best.top1 or 0.0
+    near = [one for one in fit.fitting if (one.top1 or 0.0) >= top - WITHIN]
     found = {heading: min(near, key=key, default=None) for heading, key in _NEAR.items()}
     return {"Most accurate": fit.best} | found

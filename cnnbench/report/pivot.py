@@ -11,12 +11,13 @@ from cnnbench.errors import UnknownName
 from cnnbench.metrics import Awake
 from cnnbench.report import times
 from cnnbench.report.cells import Marked
-from cnnbench.report.table import RUN, Column, Table, captions, notes, tidy
+from cnnbench.report.entry import RUN
+from cnnbench.report.table import Column, Table, captions, notes, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def frame(found: Sequence[Entry]) -> pd.DataFrame:

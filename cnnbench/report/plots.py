@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.parts import Section
-    from cnnbench.report.table import Entry
 
 PLOTS: Mapping[str, Callable[[Sequence[Entry]], Section | None]] = {
     "accuracy": models.accuracy,

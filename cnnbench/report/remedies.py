@@ -12,13 +12,11 @@ from cnnbench.report import answers
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.spec import Spec
 
 # More networks than this are a run of their own, which is planned with care.
 _MOST = 40
-# With fewer rounds, an interval is wide by the small number alone.
-_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -47,30 +45,42 @@ def _again(found: Sequence[Entry]) -> Iterator[Remedy]:
     """Measure anew what is, or may be, among the best, where its time is doubtful."""
     for some in answers.candidates(found).values():
         front = answers.pareto([(one.seconds.point, one.top1) for one in some])
-        doubtful = [some[n].entry for n in sorted(front) if some[n].entry.quality != "clean"]
+        doubtful = [some[n].entry for n in sorted(front) if _options_of([some[n].entry])]
         if doubtful and len(doubtful) <= _MOST:
             count = units.number(len(doubtful), "network")
             why = f"When it is quiet, measure again what seems best but is uncertain ({count})"
-            yield from (Remedy(why, _command(*pair)) for pair in _together(doubtful))
+            yield from (Remedy(why, _command(*some)) for some in _together(doubtful))
 
 
-def _together(some: Sequence[Entry]) -> list[tuple[list[Spec], list[str]]]:
-    """Specs that one command can name, with their modes: no model in a mode that nobody doubts."""
-    workloads: dict[Spec, list[str]] = {}
-    for spec in (one.record.spec for one in some):
-        workloads.setdefault(spec.plain, []).append(spec.mode.text)
-    groups: dict[tuple[object, ...], tuple[list[Spec], list[str]]] = {}
-    for spec, modes in workloads.items():
-        alike = (frozenset(modes), *_options(spec))
-        groups.setdefault(alike, ([], modes))[0].append(spec)
+def _options_of(some: Sequence[Entry]) -> dict[str, str]:
+    """What the flaws of some entries ask of one command; of several numbers of rounds the most."""
+    found: dict[str, str] = {}
+    for name, value in (pair for one in some if one.flaw is not None for pair in one.flaw.options):
+        found[name] = max(found.get(name, ""), value, key=lambda text: (len(text), text))
+    return dict(sorted(found.items()))
+
+
+def _together(some: Sequence[Entry]) -> list[tuple[list[Spec], list[Entry]]]:
+    """Specs that one command can name, with entries: no model in a mode that nobody doubts."""
+    workloads: dict[Spec, list[Entry]] = {}
+    for one in some:
+        workloads.setdefault(one.record.spec.plain, []).append(one)
+    groups: dict[tuple[object, ...], tuple[list[Spec], list[Entry]]] = {}
+    for spec, those in workloads.items():
+        alike = (frozenset(one.mode for one in those), *_options(spec))
+        specs, found = groups.setdefault(alike, ([], []))
+        specs.append(spec)
+        found += those
     return list(groups.values())
 
 
-def _command(specs: Sequence[Spec], modes: Sequence[str]) -> str:
+def _command(specs: Sequence[Spec], some: Sequence[Entry]) -> str:
+    modes = [one.mode for one in some]
+    asked = [word for pair in _options_of(some).items() for word in pair]
     models = ",".join(dict.fromkeys(units.readable(spec.workload.model) for spec in specs))
     words = ["cnnbench", "run", "--models", models,
              "--modes", ",".join(dict.fromkeys(("eager", *modes))), *_options(specs[0]),
-             "--rounds", str(_ROUNDS), "--wait", "10m"]  # fmt: skip
+             *asked]  # fmt: skip
     return shlex.join(words)
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from cnnbench import axes
 from cnnbench.report import times
-from cnnbench.report.table import RUN, Column, Table, apart, captions, column, notes, place
+from cnnbench.report.entry import RUN, place
+from cnnbench.report.table import Column, Table, apart, captions, column, notes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from cnnbench.report.table import Entry, Value
+    from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Value
     from cnnbench.stats import Estimate
 
 # Throughput that is this close to the best is as good as the best.

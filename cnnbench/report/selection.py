@@ -13,6 +13,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.metrics import METRICS
 from cnnbench.report import cells, times
 from cnnbench.report.budget import MEMORY
+from cnnbench.report.entry import place
 from cnnbench.report.filter import parse
 from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import (
@@ -23,7 +24,6 @@ from cnnbench.report.table import (
     captions,
     chosen,
     notes,
-    place,
     summary,
     summary_columns,
     tidy,
@@ -34,8 +34,9 @@ from cnnbench.stats import Estimate
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from cnnbench.report.entry import Entry
     from cnnbench.report.filter import Condition
-    from cnnbench.report.table import Cell, Entry
+    from cnnbench.report.table import Cell
 
 Row = TypeVar("Row")
 

@@ -8,25 +8,24 @@ beside their number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import cache, cached_property, partial
+from dataclasses import dataclass, replace
+from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
-from cnnbench.axes import Axis
-from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
-from cnnbench.record import Record
 from cnnbench.report import images, losses, times, usability
-from cnnbench.report.usability import Usability
-from cnnbench.stats import Estimate, exact
+from cnnbench.report.entry import RUN, Entry, hoisted, place
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
+    from cnnbench.axes import Axis
+    from cnnbench.environment import Environment
     from cnnbench.facts import Reference
-    from cnnbench.store import StoredRun
+    from cnnbench.record import Record
 
 # Where nothing was measured, no reader may think that it was.
 FAKE = "FAKE EXECUTOR: every number here is made up"
@@ -82,94 +81,6 @@ class Table:
             found.append((heading, start, start + count))
             start += count
         return found
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A record with its context.
-
-    Attributes:
-        record: itself.
-        run: name of its run.
-        baseline: plain eager on the same workload, device and threads in the same run, if there is
-            one.
-        environment: where it was measured.
-        judge: its run, asked once however many rows it has.
-    """
-
-    record: Record
-    run: str
-    baseline: Record | None
-    environment: Environment
-    judge: Callable[[], Usability | None] = field(default=lambda: None, compare=False, repr=False)
-
-    @property
-    def usability(self) -> Usability | None:
-        """What its whole run is good for, whichever rows are shown."""
-        return self.judge()
-
-    @cached_property
-    def estimates(self) -> Mapping[str, Estimate | None]:
-        """Every metric by its name, computed once however many tables ask."""
-        return {metric.name: metric.of(self.record) for metric in METRICS}
-
-    @cached_property
-    def latency(self) -> Estimate | None:
-        """Seconds per call as people are shown them; ``metrics.Awake`` where they wait no more."""
-        return metrics.shown(self.record)
-
-    @property
-    def throughput(self) -> Estimate | None:
-        """Samples per second at that latency."""
-        time = self.latency
-        return None if time is None else metrics.over(self.record.spec.workload.batch, time)
-
-    @cached_property
-    def speedup(self) -> Estimate | None:
-        """The speed-up over the reference mode; exactly one for that mode itself."""
-        if self.baseline is not None and self.record.id == self.baseline.id:
-            return exact(1.0) if self.estimates["latency"] is not None else None
-        return metrics.speedup(self.record, self.baseline)
-
-    @cached_property
-    def break_even(self) -> Estimate | None:
-        """Calls after which a compiled mode, by itself against eager, has paid for compiling."""
-        return metrics.break_even(self.record, self.baseline)
-
-    @cached_property
-    def quality(self) -> str | None:
-        """The quality of the measurement itself, in words."""
-        return metrics.quality(self.record)
-
-
-def entries(runs: Sequence[StoredRun]) -> list[Entry]:
-    """Every record of the runs with its reference mode."""
-    return [entry for run in runs for entry in _entries(run)]
-
-
-def _entries(run: StoredRun) -> list[Entry]:
-    table = {record.id: record for record in run.records}
-    found: list[Entry] = []
-    judge = cache(lambda: usability.judge(found))
-    for record in run.records:
-        baseline = table.get(record.spec.baseline.id)
-        found.append(Entry(record, run.manifest.run, baseline, run.environment, judge))
-    return found
-
-
-# Entries are told apart by the axes of their specs, and by this one, which no spec has.
-RUN = Axis("run", lambda _: None, phrase="run {}", compared=True)
-
-
-def place(axis: Axis, entry: Entry) -> Value:
-    """The value that an entry has on an axis."""
-    return entry.run if axis is RUN else axis.of(entry.record.spec)
-
-
-def hoisted(axis: Axis, values: Collection[Value]) -> str:
-    """The words for an axis on which all entries agree; empty for a default."""
-    one = next(iter(values)) if len(values) == 1 else None
-    return "" if one in {None, axis.default} else axis.phrase.format(one)
 
 
 # A column and how an entry fills it.
@@ -250,7 +161,7 @@ def _metric_columns() -> list[Cell]:
     for metric in METRICS:
         names = (metric.column, *(metric.interval or ()))
         for name, part in zip(names, ("point", "low", "high"), strict=False):
-            columns.append((Column(name, name, metric.kind), _part(_of(metric.name), part)))
+            columns.append((Column(name, name, metric.kind), _exact(metric.name, part)))
     return columns
 
 
@@ -281,9 +192,16 @@ def _of(name: str) -> Callable[[Entry], Estimate | None]:
     return lambda entry: entry.estimates[name]
 
 
-def _exact(name: str) -> Callable[[Entry], Value]:
-    """A metric without uncertainty as a bare number."""
-    return _part(_of(name), "point")
+def _exact(name: str, part: str = "point") -> Callable[[Entry], Value]:
+    """A metric without its uncertainty, or another part of it, as a bare number."""
+    metrics.metric(name)
+    of = attrgetter(part)
+
+    def value(entry: Entry) -> Value:
+        estimate = entry.estimates[name]
+        return None if estimate is None else of(estimate)
+
+    return value
 
 
 def axes_told() -> list[Axis]:
@@ -310,14 +228,14 @@ _FIGURES: tuple[Cell, ...] = (
 )
 
 # A column that holds nothing else says nothing.
-_UNREMARKABLE = {None, "clean"}
+_UNREMARKABLE = (None, "clean")
 
 
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run prints at its end."""
     keep, shared = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in found])
     figures = [
-        cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
+        cell for cell in _FIGURES if any(cell[1](entry) not in _UNREMARKABLE for entry in found)
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
     lines = (*notes(found), *times.remarks(found))

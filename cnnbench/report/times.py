@@ -12,7 +12,7 @@ from cnnbench.report import cells
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 # How far a speed-up may be from the ratio of the latencies beside it before a reader wonders: where

@@ -10,14 +10,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import units
+from cnnbench import flaws, units
 from cnnbench.metrics import Awake
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.flaws import Flaw
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
+
+# The weightiest where as many times have one flaw as another: quiet first, then more rounds.
+_FAULTS = (flaws.DISTURBED, flaws.NOISY, flaws.ONCE)
+_CLEAN = "clean"
 
 Use = Literal["usable", "usable for gains only", "not usable"]
 
@@ -50,14 +55,6 @@ class Usability:
         return f"{self.use}: {self.why}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-# Why a time is not fit -> how that is said of some, and what to do.
-_FAULTS: Mapping[str, tuple[str, str]] = {
-    "disturbed": ("disturbed", "measure when the machine is quiet (--wait 10m)"),
-    "noisy": ("noisy", "measure more rounds (--rounds 10)"),
-    "once": ("of one round, which has no interval", "measure more rounds (--rounds 5)"),
-}
-
-
 def judge(found: Sequence[Entry]) -> Usability | None:
     """The verdict on all rows of a run; ``None`` if its numbers are made up."""
     if any(entry.environment.hard.get("fake") for entry in found):
@@ -67,12 +64,12 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         return Usability("not usable", "nothing was measured")
     gains = [gain for entry in found if (gain := _gain(entry)) is not None]
     told = sum(map(_tells, gains))
-    if times["clean"] >= _MOST * times.total():
+    if times[_CLEAN] >= _MOST * times.total():
         return Usability("usable", _clean(times, found) + _wrong(found))
-    main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
-    said, remedy = _FAULTS[main]
-    spoilt = f"{count} of {units.number(times.total(), 'time')} {_are(times.total())} {said}"
-    if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
+    main = max(_FAULTS, key=lambda one: times[one])
+    count, remedy = times[main], main.remedy
+    spoilt = f"{count} of {units.number(times.total(), 'time')} {_are(times.total())} {main.said}"
+    if main is flaws.DISTURBED and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
@@ -104,16 +101,11 @@ def lines(found: Sequence[Entry]) -> list[str]:
     ]
 
 
-def _fault(entry: Entry) -> str | None:
+def _fault(entry: Entry) -> Flaw | str | None:
     """``clean``, or why a row's time is not fit; ``None`` if it has no time."""
-    if entry.quality is None:
+    if entry.latency is None:
         return None
-    word, time = entry.quality.split()[0], entry.latency
-    # The waiting that disturbed it is taken out; where that leaves too little to be sure of, more
-    # rounds of the same would not help: the row's own word and remedy stand.
-    if isinstance(time, Awake) and (time.margin is None or time.margin <= _NARROW):
-        word = "clean"
-    return "once" if word == "clean" and (time is None or time.margin is None) else word
+    return flaws.of_time(entry.record) or _CLEAN
 
 
 def _gain(entry: Entry) -> Estimate | None:
@@ -129,17 +121,17 @@ def _tells(gain: Estimate) -> bool:
     return gain.margin <= _NARROW or gain.low > 1 or gain.high < 1
 
 
-def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
-    text = f"{times['clean']} of {units.number(times.total(), 'time')} {_are(times.total())} clean"
-    awake = sum(_fault(entry) == "clean" and isinstance(entry.latency, Awake) for entry in found)
+def _clean(times: Counter[Flaw | str], found: Sequence[Entry]) -> str:
+    text = f"{times[_CLEAN]} of {units.number(times.total(), 'time')} {_are(times.total())} clean"
+    awake = sum(_fault(entry) == _CLEAN and isinstance(entry.latency, Awake) for entry in found)
     if awake:
         text += f" ({awake} once the waiting for a core is taken out)"
     fewest = min(
         time.rounds
         for entry in found
-        if _fault(entry) == "clean" and (time := entry.latency) is not None
+        if _fault(entry) == _CLEAN and (time := entry.latency) is not None
     )
-    others = [f"{times[name]} {_FAULTS[name][0]}" for name in _FAULTS if times[name]]
+    others = [f"{times[one]} {one.said}" for one in _FAULTS if times[one]]
     few = [f"from {fewest} rounds only"] if fewest < _FEW_ROUNDS else []
     return ", ".join([text, *others, *few])
 

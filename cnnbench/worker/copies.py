@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnbench.analysis import untouched
+from cnnbench.analysis.copies import refusal
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def copied(value: Value, name: str = "") -> Value:
         with _Values():
             made = copy.deepcopy(value, copies)
     except (TypeError, RuntimeError, AttributeError) as error:
-        said = next(iter(str(error).splitlines()), type(error).__name__)
+        why = refusal(name or type(value).__name__, error)
         raise Unsupported(
-            f"{name or type(value).__name__} cannot be copied, and the original is never touched"
-            f" ({said}); cnnbench.run with 'package.module:factory' builds it where it is measured"
+            f"{why}; cnnbench.run with 'package.module:factory' builds it where it is measured"
         ) from error
     if isinstance(made, nn.Module):
         # Functions are not copied: a hook on the copy would work on what is the caller's.

@@ -91,12 +91,12 @@ def shaped(module: nn.Module, given: Given, seed: int) -> nn.Module:
         return module
     randomness.seed_everything(seed)
     try:
-        return variants.materialise(variants.copied(module), *_copied(given))
+        return variants.materialise(variants.copy_of_lazy(module), *_twins(given))
     except (RuntimeError, TypeError, ValueError) as error:
         raise UsageError(f"its lazy layers do not take these inputs: {error}") from error
 
 
-def _copied(given: Given) -> Given:
+def _twins(given: Given) -> Given:
     """Twins of all tensors, wherever in a caller's graph they are."""
 
     def twin(leaf: Any) -> Any:
@@ -195,9 +195,9 @@ class Own:
         analysis.set_training(copied, training=work.phase != "inference")
         with copies_are_no_leaves():
             if work.phase == "inference":
-                step = build.inference(spec, copied, _copied(self._given))
+                step = build.inference(spec, copied, _twins(self._given))
             else:
-                given, loss = _copied(self._given), work.objective(self._seed)
+                given, loss = _twins(self._given), work.objective(self._seed)
                 step = build.training(spec, copied, given, loss)
         step.others = functools.partial(flipped, self._given)
         step.own = lambda: self._given

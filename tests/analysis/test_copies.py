@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 
 from cnnbench.analysis import analyze, build_on_meta
-from cnnbench.analysis.copies import copied, modules_of, tensors_of
+from cnnbench.analysis.copies import modules_of, tensors_of, twin_of
 
 pytestmark = pytest.mark.torch
 
@@ -49,7 +49,7 @@ def shape_of(value):
 def test_a_copy_has_what_a_deep_copy_has_and_shares_nothing():
     original = Odd()
 
-    twin = copied(original, {})
+    twin = twin_of(original, {})
 
     assert shape_of(twin) == shape_of(copy.deepcopy(original))
     assert twin.same is twin.cache is twin.inner[0].cache
@@ -65,7 +65,7 @@ def test_what_was_compiled_is_left_behind_as_by_a_deep_copy():
     original = nn.Linear(2, 2)
     original._compiled_call_impl = lambda *_: None
 
-    assert copied(original, {})._compiled_call_impl is None
+    assert twin_of(original, {})._compiled_call_impl is None
 
 
 class WithAWay(nn.Linear):
@@ -83,7 +83,7 @@ class WithState(nn.Linear):
 def test_modules_that_say_how_they_are_copied_are_asked():
     network = nn.Sequential(WithAWay(1, 1), WithState(1, 1))
 
-    twin = copied(network, {})
+    twin = twin_of(network, {})
 
     assert type(twin[0]) is nn.Identity
     assert twin[1].came == "by state"
@@ -142,7 +142,7 @@ def test_generators_of_random_numbers_are_copied(real):
 
     assert analyze(network, (torch.zeros(2, 4),), real=real).macs == 32
     assert torch.equal(generator.get_state(), before)
-    twin = copied(network, {})
+    twin = twin_of(network, {})
     assert twin.source[0] is twin.generator
 
 

@@ -540,7 +540,7 @@ def test_answers_are_json_too(cnnbench_cli, run) -> None:
 
     assert found["within"][0]["best"].split("/")[2] == "channels_last"
     assert [one["mode"] for one in found["modes"]] == ["channels_last"]
-    assert [name.split("/")[2] for name in found["modes"][0]["pays"]] == ["channels_last"]
+    assert [name.split("/")[2] for name in found["modes"][0]["faster"]] == ["channels_last"]
     assert any(one["text"].startswith("Under 7.00 ms: ") for one in found["conclusions"])
     refused = cnnbench_cli(*words, "--sort", "model")
     assert (refused.exit_code, len(refused.stderr.splitlines())) == (2, 1)

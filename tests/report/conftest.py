@@ -9,7 +9,8 @@ import pytest
 from cnnbench import store
 from cnnbench.facts import Algorithm, Ceilings, Structure
 from cnnbench.record import Failure
-from cnnbench.report.table import Column, Entry, Table, entries
+from cnnbench.report.entry import Entry, entries
+from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 from cnnbench.store import StoredRun
 from tests import made

@@ -11,7 +11,7 @@ from cnnbench.report.selection import Selection
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 MODES = ("eager", "channels_last", "compile", "amp=bf16", "bf16", "compile+channels_last")
 EVIL = '</script><img src="http://example.invalid/x"><script>alert(1)</script>'

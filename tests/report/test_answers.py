@@ -9,7 +9,7 @@ from cnnbench.choice import NO_GAIN
 from cnnbench.facts import Check
 from cnnbench.report import answers
 from cnnbench.report.conclusions import conclusions
-from cnnbench.report.table import entries
+from cnnbench.report.entry import entries
 from cnnbench.store import StoredRun
 from tests import made
 from tests.report.conftest import WORK, named, of, trained
@@ -180,7 +180,7 @@ def test_workloads_are_named_by_what_tells_them_apart() -> None:
         "lenet, training, optimizer momentum, batch 8, 3x32x32",
         "lenet, training, optimizer adamw, batch 8, 3x32x32",
     }  # fmt: skip
-    assert len({answers.setting(one) for one in found}) == 2
+    assert len({one.setting for one in found}) == 2
 
 
 def test_a_substitute_is_no_mode_of_the_layer_nor_its_own_best() -> None:
@@ -228,7 +228,7 @@ def test_a_mode_is_answered_over_all_workloads() -> None:
     assert answer.mode == "compile"
     assert [
         [one.record.spec.workload.model for one in some]
-        for some in (answer.pays, answer.costs, answer.level, answer.unclear, answer.once,
+        for some in (answer.faster, answer.slower, answer.level, answer.unclear, answer.once,
                      answer.unfit)
     ] == [["resnet18"], ["resnet34"], ["resnet50"], ["vgg11"], ["vgg13"], ["vgg16"]]  # fmt: skip
     assert [one.text for one in conclusions(found) if one.text.startswith("compile:")] == [

@@ -15,7 +15,8 @@ import pytest
 
 from cnnbench.record import Record, Run
 from cnnbench.report import cells, render
-from cnnbench.report.table import Entry, summary, tidy
+from cnnbench.report.entry import Entry
+from cnnbench.report.table import summary, tidy
 from cnnbench.slices import Slice, Slices
 from tests import made
 

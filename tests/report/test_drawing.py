@@ -97,7 +97,7 @@ def test_every_named_mark_has_a_name_a_number_and_its_place_in_the_key() -> None
 def test_grey_marks_lie_behind_and_stand_last_in_the_legend() -> None:
     points = [PlotPoint(1, 1, name, ("t",)) for name in ("front", "rest")]
 
-    found = drawn(*points, groups=("front", "rest"), grey="rest")
+    found = drawn(*points, groups=("front", "rest"), grey=("rest",))
 
     groups = [attrs["data-name"] for attrs in all_of(found, "g", "group")]
     assert groups == ["rest", "front"]

@@ -53,7 +53,7 @@ def test_models_are_rows_and_modes_are_columns() -> None:
         (gained("resnet18", "compile", 9, 10, 11.5), "10.0 ms ~", "0.989x ±32 %"),
         (gained("resnet18", "compile", 1, 10, 90), "10.0 ms ~", "1.04x wide"),
         (gained("resnet18", "compile", 5, 5, 5, check=Check("wrong", 1, 1, 0, "no")),
-         "5.00 ms x", "2.00x ±0 %"),
+         "5.00 ms W", "2.00x ±0 %"),
         (gained("resnet18", "compile", 5, 5, 5, check=Check("unchecked", None, None, None, "no")),
          "5.00 ms ?", "2.00x ±0 % +"),
     ],

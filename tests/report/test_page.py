@@ -18,9 +18,10 @@ import pytest
 
 from cnnbench.facts import Check
 from cnnbench.report import page
+from cnnbench.report.entry import Entry
 from cnnbench.report.page import context, palette
 from cnnbench.report.page.sections import SECTIONS, sections
-from cnnbench.report.table import Entry, summary, tidy
+from cnnbench.report.table import summary, tidy
 from cnnbench.stats import Estimate
 from tests import made
 from tests.report.conftest import HOSTILE, named, of
@@ -269,10 +270,10 @@ def test_a_strip_per_mode_counts_where_it_pays(everything, eager, noisy) -> None
     ((title, strip),) = section(everything, "strips").plots
     ((vague, _),) = section(of(eager, noisy), "strips").plots
 
-    assert title == "compile: pays 4 · costs 0 · unknown 0"
+    assert title == "compile: faster 4 · slower 0"
     assert [one.y for one in strip.points] == pytest.approx([30 / 18] * 4)
     assert (strip.lines[0].ys, strip.x.ranks) == ((1.0, 1.0), True)
-    assert vague.endswith(": pays 0 · costs 0 · unknown 1")
+    assert vague.endswith(": faster 0 · slower 0 · no clear difference 1")
 
 
 def test_a_strip_of_thousands_draws_the_ends_and_equal_steps() -> None:
@@ -283,7 +284,7 @@ def test_a_strip_of_thousands_draws_the_ends_and_equal_steps() -> None:
 
     ((title, strip),) = section(found, "strips").plots
 
-    assert title.startswith("compile: pays 900 ")
+    assert title.startswith("compile: faster 900 ")
     assert len(strip.points) == 400
     assert {strip.points[0].x, strip.points[-1].x} == {0.0, 899.0}
 

@@ -8,7 +8,8 @@ from cnnbench.facts import Check, Reference
 from cnnbench.metrics import METRICS
 from cnnbench.record import Failure
 from cnnbench.report.cells import texts
-from cnnbench.report.table import Entry, summary, tidy
+from cnnbench.report.entry import Entry
+from cnnbench.report.table import summary, tidy
 from tests import made
 from tests.report.conftest import of
 

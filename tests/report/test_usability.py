@@ -11,7 +11,8 @@ from cnnbench import store
 from cnnbench.facts import Check
 from cnnbench.report import usability
 from cnnbench.report.conclusions import conclusions
-from cnnbench.report.table import entries, tidy
+from cnnbench.report.entry import entries
+from cnnbench.report.table import tidy
 from cnnbench.slices import Slice, Slices
 from tests import made
 from tests.report.conftest import of

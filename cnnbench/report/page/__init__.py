@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from cnnbench.gate.history import Series
     from cnnbench.report.budget import Budget
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
 
 
 def render(
@@ -65,7 +66,7 @@ def render(
             remedies=remedies(found),
             offers=offers(found),
             limits={} if within is None else within.words,
-            modes=list(dict.fromkeys(one.record.spec.mode.text for one in found)),
+            modes=list(dict.fromkeys(one.mode for one in found)),
             # What a run is good for stands among the sentences.
             table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
             sections=[*([changed] if changed else []), *made],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import units
+from cnnbench import flaws, units
 from cnnbench.report import cells
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points, Section
@@ -16,7 +16,7 @@ from cnnbench.stats import Estimate, exact
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 
 def failures(found: Sequence[Entry]) -> Section | None:
@@ -24,7 +24,7 @@ def failures(found: Sequence[Entry]) -> Section | None:
     bad = [
         one
         for one in found
-        if one.record.status in {"failed", "wrong", "loose"} and not one.record.refused
+        if one.flaw in {flaws.FAILED, flaws.WRONG, flaws.LOOSE} and not one.record.refused
     ]
     if not bad:
         return None
@@ -127,7 +127,7 @@ def changes(found: Sequence[PageChange]) -> Section | None:
         tuple(_change(one, -place) for place, one in enumerate(drawn)),
         (Line("as before", (1.0, 1.0), (0.5, 0.5 - len(drawn)), dashed=True),),
         groups=("improvement", "regression", "inconclusive", "unchanged"),
-        grey="unchanged",
+        grey=("unchanged",),
     )
     left = len(order) - len(drawn)
     return Section(

@@ -10,19 +10,21 @@ import base64
 import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from cnnbench import flaws
 from cnnbench.inert import inert
 from cnnbench.report import cells
 from cnnbench.report.answers import WITHIN
 from cnnbench.report.conclusions import Sentence
 from cnnbench.report.page import drawing
 from cnnbench.report.page.heading import Heading
-from cnnbench.report.page.offers import Offer
+from cnnbench.report.page.offers import FLAW, WHY, Offer
 from cnnbench.report.page.parts import Section
 from cnnbench.report.remedies import Remedy
 from cnnbench.report.table import Table
@@ -93,6 +95,7 @@ def html(page: Document) -> str:
         grid=grid,
         draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
         trust=trust,
+        flaws=list(_FLAWS),
         most_rows=_MOST_ROWS,
         near=f"{WITHIN:g}",
         columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
@@ -133,20 +136,23 @@ def _css(value: str) -> str:
     return '"' + "".join(c if c.isalnum() else f"\\{ord(c):x} " for c in _visible(value)) + '"'
 
 
-# First word of a measurement's quality -> class of its mark, and the mark.
-_TRUST = {"clean": ("clean", "\u25cf"), "once": ("once", "\u25cb"), "noisy": ("noisy", "\u2248"),
-          "disturbed": ("disturbed", "!")}  # fmt: skip
+_FLAWS = {one.name: one for one in flaws.FLAWS if one.mark}
 
 
-def trust(quality: str) -> Markup:
-    """The mark that stands beside a latency; pointed at, it says why."""
-    kind = "once" if quality == "clean (one round)" else quality.partition(" ")[0]
-    if kind not in _TRUST:
-        return Markup("")
-    name, sign = _TRUST[kind]
-    # A quality of one word says no more than the mark; in a large table that is most of its size.
-    tip = Markup(' data-tip="{}"').format(quality) if "(" in quality else ""
-    return Markup('<b class="t {}"{}>{}</b>').format(name, tip, sign)
+@lru_cache(maxsize=4096)
+def trust(name: str, why: str = "") -> Markup:
+    """The sign of a flaw that stands beside a latency; pointed at, it says why.
+
+    Args:
+        name: of the flaw; nothing for none.
+        why: more than the flaw says.
+    """
+    if name not in _FLAWS:
+        return Markup('<b class="t"></b>')
+    flaw = _FLAWS[name]
+    kind = "held" if flaw.withheld else "told"
+    tip = Markup(' data-tip="{}"').format(why or name)
+    return Markup('<b class="t {}"{}>{}</b>').format(kind, tip, flaw.mark)
 
 
 def _source(loader: Environment, name: str) -> str:
@@ -176,17 +182,16 @@ def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
     }
 
 
-def _marked(table: Table) -> tuple[int, int] | None:
-    """Places of the latency, and of what says how far to trust it."""
+def _marked(table: Table) -> int | None:
+    """The place of the latency, behind which stands how far to trust it."""
     names = [column.name for column in table.columns]
-    wanted = ("latency", "measurement")
-    return (names.index(wanted[0]), names.index(wanted[1])) if {*wanted} <= {*names} else None
+    return names.index("latency") if "latency" in names else None
 
 
 def _row(
     texts: Sequence[str],
     values: Sequence[Any],
-    marked: tuple[int, int] | None,
+    marked: int | None,
     data: Sequence[tuple[str, str]],
 ) -> str:
     """A row, escaped here: by the template it would take most of the time of a large page."""
@@ -197,9 +202,12 @@ def _row(
         f"<td data-v={key}>{escape(_visible(text))}" if key else f"<td>{escape(_visible(text))}"
         for text, key in zip(texts, keys, strict=True)
     ]
-    if marked is not None and values[marked[0]] is not None:
-        found[marked[0]] += str(trust(texts[marked[1]]))
-    numbers = "".join(f' data-{name}="{escape(_visible(value))}"' for name, value in data)
+    if marked is not None and values[marked] is not None:
+        known = dict(data)
+        found[marked] += str(trust(known.get(FLAW, ""), known.get(WHY, "")))
+    numbers = "".join(
+        f' data-{name}="{escape(_visible(value))}"' for name, value in data if name != WHY
+    )
     return f"<tr{numbers}>{''.join(found)}"
 
 

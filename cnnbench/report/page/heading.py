@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from cnnbench import axes, units
 from cnnbench.report import conclusions, usability
-from cnnbench.report.table import hoisted, place
+from cnnbench.report.entry import hoisted, place
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.environment import Environment
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.report.usability import Use
 
 # The worst verdict first; a page of several runs is as good as its worst.

@@ -9,10 +9,11 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 # A letter's width at the size in which names are written, and the height of a line.
 _LETTER, _LINE = 6.1, 13.0
@@ -41,7 +42,7 @@ class PlotName:
     text: str
     radius: float = 5.0
 
-    @property
+    @cached_property
     def wide(self) -> float:
         """Screen units that the name takes."""
         return _LETTER * len(self.text)
@@ -94,16 +95,25 @@ def _free(
 
     ``strict``: no line between a mark and its name crosses anything either.
     """
+    crowd = list(zip(widths, taken, lines, strict=True))
     for spot in _spots(one):
-        frames = [_frame(one, spot, width) for width in widths]
-        if all(
-            _inside(frame, width, height)
-            and not any(_overlap(frame, other) for other in others)
-            and not (strict and any(_crosses(line, frame) for line in drawn))
-            and not (strict and spot.far and _blocked(one, spot, width, others))
-            for frame, width, others, drawn in zip(frames, widths, taken, lines, strict=True)
-        ):
+        if all(_fits(one, spot, height, *there, strict=strict) for there in crowd):
             yield spot
+
+
+def _fits(
+    one: PlotName, spot: PlacedLabel, height: float,
+    width: float, taken: Sequence[Frame], lines: Sequence[Frame], *, strict: bool,
+) -> bool:  # fmt: skip
+    """Whether nothing at one width has taken a place; what is cheap to tell is asked first."""
+    frame = _frame(one, spot, width)
+    if not _inside(frame, width, height) or _near(frame, taken):
+        return False
+    if not strict:
+        return True
+    if any(_crosses(line, frame) for line in lines):
+        return False
+    return not (spot.far and _blocked(one, spot, width, taken))
 
 
 def _spots(one: PlotName) -> Iterator[PlacedLabel]:
@@ -150,13 +160,18 @@ def _inside(frame: Frame, width: float, height: float) -> bool:
     return frame[0] >= 0 and frame[1] >= 0 and frame[2] <= width and frame[3] <= height
 
 
-def _overlap(a: Frame, b: Frame) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+def _near(frame: Frame, others: Iterable[Frame]) -> list[Frame]:
+    """Those of some frames that one overlaps."""
+    left, top, right, bottom = frame
+    return [b for b in others if b[0] < right and left < b[2] and b[1] < bottom and top < b[3]]
 
 
 def _blocked(one: PlotName, spot: PlacedLabel, width: float, others: Sequence[Frame]) -> bool:
     line, own = _leader(one, spot, width), _around(one, width)
-    return any(_crosses(line, other) for other in others if other != own)
+    x, y = sorted((line[0], line[2])), sorted((line[1], line[3]))
+    # A straight line has no width, so that what it touches overlaps what is a little wider.
+    around = x[0] - _GAP, y[0] - _GAP, x[1] + _GAP, y[1] + _GAP
+    return any(_crosses(line, other) for other in _near(around, others) if other != own)
 
 
 def _crosses(line: Frame, frame: Frame) -> bool:

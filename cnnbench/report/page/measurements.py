@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench.report import selection
-from cnnbench.report.page.offers import compared, offers
+from cnnbench.report.page.offers import FLAW, WHY, compared, offers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.report.entry import Entry
     from cnnbench.report.selection import Selection
-    from cnnbench.report.table import Entry, Table
+    from cnnbench.report.table import Table
 
 
 def measurements(found: Sequence[Entry], wanted: Selection) -> Table:
@@ -25,9 +26,15 @@ def measurements(found: Sequence[Entry], wanted: Selection) -> Table:
     rows = found if wanted.sort else front_first(found)
     table = selection.view(rows, wanted, people=True, also=("top1",))
     # Limits hold whichever columns are shown.
-    data = tuple(map(compared, selection.chosen_rows(rows, wanted)[0]))
+    data = tuple(map(_data, selection.chosen_rows(rows, wanted)[0]))
     table = replace(table, data=data)
     return table if wanted.columns else _named_first(table)
+
+
+def _data(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """What a row carries: what limits are compared with, and its flaw."""
+    flaw = () if entry.flaw is None else ((FLAW, entry.flaw.name), (WHY, entry.trust))
+    return (*compared(entry), *flaw)
 
 
 def _named_first(table: Table) -> Table:

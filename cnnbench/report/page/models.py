@@ -14,7 +14,7 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
     from cnnbench.stats import Estimate
 
 # A page with more plots of one kind than this is read by nobody.
@@ -73,8 +73,8 @@ def size(found: Sequence[Entry]) -> Section | None:
     plain = [one for one in found if _plain(one)]
     groups = {
         where: some
-        for where, some in answers.by(plain, answers.setting).items()
-        if len({units.readable(one.record.spec.workload.model) for one in some}) > 1
+        for where, some in answers.by(plain, lambda one: one.setting).items()
+        if len({one.network for one in some}) > 1
     }
     if not groups:
         return None
@@ -82,8 +82,8 @@ def size(found: Sequence[Entry]) -> Section | None:
                Column("params", "params", "count"), Column("macs", "MACs", "count"), TIME,
                Column("rate", "GMAC/s", "number"))  # fmt: skip
     rows = tuple(
-        (where, units.readable(one.record.spec.workload.model), _count(one, "params"),
-         _count(one, "macs"), answers.latency(one), _rate(one) / 1e9)
+        (where, one.network, _count(one, "params"),
+         _count(one, "macs"), one.latency, _rate(one) / 1e9)
         for where, some in groups.items() for one in some
     )  # fmt: skip
     largest = sorted(groups.items(), key=lambda pair: -len(pair[1]))[:MOST]
@@ -99,7 +99,7 @@ def size(found: Sequence[Entry]) -> Section | None:
 
 
 def _plain(entry: Entry) -> bool:
-    eager = entry.record.spec.mode.text == "eager"
+    eager = entry.mode == "eager"
     return eager and answers.trusted(entry) and _count(entry, "macs") > 0
 
 
@@ -109,7 +109,7 @@ def _count(entry: Entry, name: str) -> float:
 
 
 def _rate(entry: Entry) -> float:
-    time = answers.latency(entry)
+    time = entry.latency
     return _count(entry, "macs") / time.point if time is not None else math.nan
 
 
@@ -125,10 +125,10 @@ def _bubbles(some: Sequence[Entry]) -> Points:
 
 
 def _bubble(entry: Entry, most: float, *, named: bool) -> PlotPoint:
-    time = answers.latency(entry)
+    time = entry.latency
     assert time is not None  # noqa: S101 - entries without one were left out
     params = _count(entry, "params")
-    name = units.readable(entry.record.spec.workload.model)
+    name = entry.network
     tip = (name, f"{units.count(params)} parameters", f"{units.count(_count(entry, 'macs'))} MACs",
            time_of(time))  # fmt: skip
     # Area, not diameter, is what people compare.

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, units
+from cnnbench import flaws, metrics, units
+from cnnbench.choice import STANDINGS
 from cnnbench.conv import results
 from cnnbench.report import answers, cells
+from cnnbench.report.entry import Entry
 from cnnbench.report.page.offers import TIME
 from cnnbench.report.page.parts import Heat, Line, PlotAxis, PlotPoint, Points, Section, Square
-from cnnbench.report.table import Column, Entry, Table
+from cnnbench.report.table import Column, Table
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from cnnbench.choice import Standing
     from cnnbench.report.answers import ModeAnswer
 
 _RATIO = Column("speedup", "vs eager", "ratio")
@@ -27,13 +31,8 @@ _MOST_ROWS = 200
 _MOST_LINES = 40
 
 
-_VERDICTS = {
-    "faster": "yes",
-    "slower": "no",
-    "unclear": "no clear difference",
-    "once": "one round only",
-    "unfit": "no correct output",
-}
+# The result over all modes of a workload -> the words for it.
+_VERDICTS: Mapping[str, str] = {how: words.text for how, words in STANDINGS.items()}
 
 
 def best(found: Sequence[Entry]) -> Section | None:
@@ -42,10 +41,10 @@ def best(found: Sequence[Entry]) -> Section | None:
     if not chosen:
         return None
     columns = (Column("workload", "workload"), Column("mode", "best mode"), _RATIO,
-               Column("verdict", "faster than eager"), Column("equal", "no clear difference from"),
+               Column("verdict", "against eager"), Column("equal", "no clear difference from"),
                Column("tried", "modes tried", "whole"))  # fmt: skip
     rows = tuple(
-        (one.entry.record.spec.workload.id, one.entry.record.spec.mode.text, one.entry.speedup,
+        (one.entry.record.spec.workload.id, one.entry.mode, one.entry.speedup,
          _VERDICTS[one.choice.verdict], one.equal or None, one.tried)
         for one in chosen
     )  # fmt: skip
@@ -72,35 +71,30 @@ def strips(found: Sequence[Entry]) -> Section | None:
         return None
     name = answers.names([entry for _, pairs in told for entry, _ in pairs])
     columns = (Column("mode", "mode"), Column("workload", "workload"), _RATIO,
-               Column("pay", "does it pay"))  # fmt: skip
+               Column("standing", "how it stands"))  # fmt: skip
     rows = tuple(
-        (one.mode, name(entry), entry.speedup, word)
-        for one, pairs in told for entry, word in pairs
+        (one.mode, name(entry), entry.speedup, STANDINGS[how].text)
+        for one, pairs in told for entry, how in pairs
     )  # fmt: skip
     largest = sorted(told, key=lambda pair: -len(pair[1]))[:_MOST_STRIPS]
     return Section(
         "strips",
         "Does a mode pay?",
-        "Each mark is a network, by its speed-up over plain eager. It pays where the whole interval"
-        " lies above 1, and costs where it lies below; level is known to differ by little. The"
-        " error is shared among all modes tried. A ring was measured in one round, which decides"
-        " nothing. Networks whose output is wrong or loose are left out; with more than"
-        f" {_MOST_MARKS} networks, marks at equal steps are drawn.",
+        "Each mark is a network, by its speed-up over plain eager. A mode pays where it is faster,"
+        " the whole interval above 1; it is slower where that lies below; no gain is known to"
+        " differ by little. The error is shared among all modes tried. A ring is not repeated,"
+        " which decides nothing. Networks whose output is wrong or loose are left out; with more"
+        f" than {_MOST_MARKS} networks, marks at equal steps are drawn.",
         Table(columns, rows),
         tuple((f"{one.mode}: {_tally(pairs)}", _strip(pairs, name)) for one, pairs in largest),
     )
 
 
-# Groups of a strip; what is not repeated, or may be either, is unknown.
-_PAY = ("pays", "costs", "level", "unknown")
-_ONCE = "unknown (one round)"
-
-
-def _told(one: ModeAnswer) -> list[tuple[Entry, str]]:
-    """Every workload with a word for what the mode does to it, the largest speed-up first."""
-    groups = {"pays": one.pays, "costs": one.costs, "level": one.level, "unknown": one.unclear,
-              _ONCE: one.once}  # fmt: skip
-    pairs = [(entry, word) for word, some in groups.items() for entry in some]
+def _told(one: ModeAnswer) -> list[tuple[Entry, Standing]]:
+    """Every workload with how the mode stands there, the largest speed-up first."""
+    pairs = [
+        (entry, how) for how, some in one.standings.items() if how != "unfit" for entry in some
+    ]
     return sorted(pairs, key=lambda pair: -_ratio(pair[0]))
 
 
@@ -108,16 +102,17 @@ def _ratio(entry: Entry) -> float:
     return 0.0 if entry.speedup is None else entry.speedup.point
 
 
-def _tally(pairs: Sequence[tuple[Entry, str]]) -> str:
-    """``pays 17 · costs 14 · unknown 122 (100 with one round)``."""
-    counts = {word: sum(one.startswith(word) for _, one in pairs) for word in _PAY}
-    once = sum(word == _ONCE for _, word in pairs)
-    shown = [f"{word} {count}" for word, count in counts.items() if count or word != "level"]
-    text = " · ".join(shown)
-    return text + (f" ({once} with one round)" if once else "")
+def _tally(pairs: Sequence[tuple[Entry, Standing]]) -> str:
+    """``faster 17 · slower 14 · no clear difference 22 · not repeated 100``."""
+    counts = Counter(how for _, how in pairs)
+    return " · ".join(
+        f"{words.text} {counts[how]}"
+        for how, words in STANDINGS.items()
+        if counts[how] or how in {"faster", "slower"}
+    )
 
 
-def _strip(pairs: Sequence[tuple[Entry, str]], name: Callable[[Entry], str]) -> Points:
+def _strip(pairs: Sequence[tuple[Entry, Standing]], name: Callable[[Entry], str]) -> Points:
     ends = (-0.5, len(pairs) - 0.5)
     return Points(
         PlotAxis("networks, the largest speed-up first", ranks=True),
@@ -125,8 +120,8 @@ def _strip(pairs: Sequence[tuple[Entry, str]], name: Callable[[Entry], str]) -> 
         tuple(_stripped(place, *pairs[place], name) for place in _places(len(pairs))),
         (Line("as fast as eager", ends, (1.0, 1.0), dashed=True),),
         interval="y",
-        groups=_PAY,
-        grey="unknown",
+        groups=tuple(words.text for words in STANDINGS.values()),
+        grey=tuple(words.text for words in STANDINGS.values() if words.open),
         height=130,
         calm=len(pairs) > _MOST_LINES,
     )
@@ -139,15 +134,16 @@ def _places(count: int) -> Iterable[int]:
     return (round(n * (count - 1) / (_MOST_MARKS - 1)) for n in range(_MOST_MARKS))
 
 
-def _stripped(place: int, entry: Entry, word: str, name: Callable[[Entry], str]) -> PlotPoint:
+def _stripped(place: int, entry: Entry, how: Standing, name: Callable[[Entry], str]) -> PlotPoint:
     gain = entry.speedup
     assert gain is not None  # noqa: S101 - what compares has one
+    word = STANDINGS[how].text
     tip = (f"{name(entry)}, {_mode(entry)}", f"{cells.text(_RATIO, gain)} eager: {word}",
-           cells.text(TIME, answers.latency(entry)), entry.quality or "not measured")  # fmt: skip
-    network = units.readable(entry.record.spec.workload.model)
+           cells.text(TIME, entry.latency), entry.trust)  # fmt: skip
+    network = entry.network
     return PlotPoint(
-        float(place), gain.point, word.partition(" ")[0], tip, gain.low, gain.high, size=7.0,
-        hollow=word == _ONCE, data=(("n", network),),
+        float(place), gain.point, word, tip, gain.low, gain.high, size=7.0,
+        hollow=how == "once", data=(("n", network),),
     )  # fmt: skip
 
 
@@ -160,8 +156,8 @@ def speedups(found: Sequence[Entry]) -> Section | None:
         "Speed-up by network and mode",
         "How many times faster than plain eager: blue is faster, orange is slower, pale is no"
         " difference; the largest gains come first. A value in brackets is no clear difference:"
-        " its interval includes 1. W marks a wrong output; an empty field failed or was not"
-        " measured.",
+        f" its interval includes 1. {flaws.WRONG.mark} marks a wrong output; an empty field failed"
+        " or was not measured.",
     )
 
 
@@ -194,7 +190,8 @@ def library(found: Sequence[Entry]) -> Section | None:
         "Convolutions against the best library implementation",
         "As above, but against the fastest correct implementation of the library in the same dtype:"
         " its default, channels_last, its native kernels, or weights reordered beforehand. If a"
-        " whole row is orange, the library at its best is the fastest. W marks a wrong output.",
+        f" whole row is orange, the library at its best is the fastest. {flaws.WRONG.mark} marks a"
+        " wrong output.",
         _Beside("the best library implementation", lambda one: ratios[one.run, one.record.id]),
     )
 
@@ -245,7 +242,7 @@ def _heat_section(
 
 
 def _mode(entry: Entry) -> str:
-    return entry.record.spec.mode.text
+    return entry.mode
 
 
 def _square(entry: Entry, row: str, base: _Beside) -> Square:
@@ -255,9 +252,9 @@ def _square(entry: Entry, row: str, base: _Beside) -> Square:
     low, high = ratio.low, ratio.high
     if low is None or high is None or (low < 1 < high):
         text = f"({text})"
-    if entry.record.status == "wrong":
-        text += " W"
-    time = cells.text(TIME, answers.latency(entry))
+    if entry.flaw is flaws.WRONG:
+        text += f" {entry.flaw.mark}"
+    time = cells.text(TIME, entry.latency)
     tip = (row, column, f"{cells.text(_RATIO, ratio)} {base.name}", time,
            f"output {entry.record.status}, {entry.quality}")  # fmt: skip
     return Square(row, column, ratio.point, text, tip)
@@ -267,7 +264,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
     """Throughput by batch."""
     some = [one for one in found if answers.trusted(one)]
     name = answers.names(some, batch=False)
-    groups = answers.by(some, lambda one: f"{name(one)}, {one.record.spec.mode.text}")
+    groups = answers.by(some, lambda one: f"{name(one)}, {one.mode}")
     groups = {
         key: group
         for key, group in groups.items()
@@ -284,7 +281,7 @@ def batches(found: Sequence[Entry]) -> Section | None:
     for number, (key, group) in enumerate(groups.items()):
         for one in sorted(group, key=lambda one: one.record.spec.workload.batch):
             batch, rate = one.record.spec.workload.batch, one.throughput
-            rows.append((key, batch, rate, answers.latency(one)))
+            rows.append((key, batch, rate, one.latency))
             if rate is not None and number < _MOST_LINES:
                 tip = (key, f"batch {batch}", cells.text(columns[2], rate))
                 points.append(PlotPoint(batch, rate.point, key, tip, rate.low, rate.high))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.report import answers, cells
 from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
+from cnnbench.report.entry import Entry, once
 from cnnbench.report.page.parts import Line, PlotAxis, PlotPoint, Points
 from cnnbench.report.picks import parameters, picks
 from cnnbench.report.table import Column
@@ -15,12 +16,13 @@ from cnnbench.report.table import Column
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cnnbench.report.table import Entry
 
 TIME = Column("latency", "latency", "seconds")
 # Settings to choose among.
 _MOST = 12
 _HEIGHT = 520
+# Under what names a row carries its flaw, and what more there is to say of it.
+FLAW, WHY = "f", "why"
 _FRONT, _REST = "on the front", "not on the front"
 
 
@@ -56,7 +58,8 @@ class Offer:
     rival: str
 
 
-def offers(found: Sequence[Entry]) -> list[Offer]:
+@once
+def offers(found: Sequence[Entry]) -> Sequence[Offer]:
     """The settings with at least two networks of known accuracy, those with the most first."""
     settings = {where: [one.entry for one in some]
                 for where, some in answers.candidates(found).items()}  # fmt: skip
@@ -81,8 +84,8 @@ def _rival(fit: Fit) -> str:
     """As the page's script says it when limits change."""
     if fit.rival is None:
         return ""
-    one, why = fit.rival
-    return f"Not picked: {', '.join(tip(one)[:3])}: {why}."
+    one, flaw = fit.rival
+    return f"Not picked: {', '.join(tip(one)[:3])}: {flaw.name}."
 
 
 def _plot(fit: Fit, some: Sequence[Entry], best: Collection[str]) -> Points:
@@ -107,7 +110,7 @@ def _plot(fit: Fit, some: Sequence[Entry], best: Collection[str]) -> Points:
         ),
         (line,) if front else (),
         groups=(_FRONT, _REST),
-        grey=_REST,
+        grey=(_REST,),
         height=_HEIGHT,
         calm=True,
     )
@@ -134,11 +137,11 @@ def _point(one: Entry, best: Collection[str], *, front: bool) -> PlotPoint:
 
 
 def _network(one: Entry) -> str:
-    return units.readable(one.record.spec.workload.model)
+    return one.network
 
 
 def _mode(one: Entry) -> str:
-    return one.record.spec.mode.text
+    return one.mode
 
 
 def _seconds(one: Entry) -> float:
@@ -146,7 +149,7 @@ def _seconds(one: Entry) -> float:
 
 
 def _top1(one: Entry) -> float:
-    return answers.accuracy(one) or 0.0
+    return one.top1 or 0.0
 
 
 def _numbers(one: Entry, *, best: bool) -> tuple[tuple[str, str], ...]:
@@ -186,5 +189,5 @@ def tip(one: Entry) -> tuple[str, ...]:
         cells.text(TIME, one.latency),
         "memory not measured" if used is None else f"{units.size(used)} at peak",
         *([] if size is None else [f"{units.count(size)} parameters"]),
-        one.quality or "not measured",
+        one.trust,
     )

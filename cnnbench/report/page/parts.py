@@ -98,7 +98,7 @@ class Points:
         interval: the axis along which intervals lie, ``x`` or ``y``.
         joined: the marks of a group are joined by a line.
         groups: their order, which decides their colours; by default that of appearance.
-        grey: the group that is drawn behind the others, in grey.
+        grey: the groups that are drawn behind the others, in grey.
         height: of the area, in screen units.
         calm: intervals are shown when a mark is pointed at.
     """
@@ -110,16 +110,16 @@ class Points:
     interval: str = "x"
     joined: bool = False
     groups: tuple[str, ...] = ()
-    grey: str = ""
+    grey: tuple[str, ...] = ()
     height: int = 380
     calm: bool = False
 
     @property
     def painted(self) -> list[tuple[str, int | None, list[PlotPoint]]]:
-        """Group, number of its colour, marks; the grey group, which has no number, first."""
+        """Group, number of its colour, marks; the grey ones, which have no number, first."""
         known = dict.fromkeys((*self.groups, *(one.group for one in self.points)))
-        coloured = [name for name in known if name != self.grey]
-        found: dict[str, list[PlotPoint]] = {name: [] for name in (self.grey, *coloured)}
+        coloured = [name for name in known if name not in self.grey]
+        found: dict[str, list[PlotPoint]] = {name: [] for name in (*self.grey, *coloured)}
         for one in self.points:
             found[one.group].append(one)
         number = {name: index for index, name in enumerate(coloured)}

@@ -10,8 +10,8 @@ from cnnbench.report.page import context, models, modes, timing
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnnbench.report.entry import Entry
     from cnnbench.report.page.parts import Section
-    from cnnbench.report.table import Entry
 
 # One line per section: heading for when it is absent -> entries to section, and what it needs.
 SECTIONS: dict[str, tuple[Callable[[Sequence[Entry]], Section | None], str]] = {

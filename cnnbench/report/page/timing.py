@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cnnbench.facts import Ceilings
     from cnnbench.record import Run
-    from cnnbench.report.table import Entry
+    from cnnbench.report.entry import Entry
 
 # Rows of boxes that fit on a page.
 _MOST = 24
@@ -24,14 +24,14 @@ _FIVE = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def distribution(found: Sequence[Entry]) -> Section | None:
     """Every process's samples as a box, the widest measurements first."""
-    timed = [one for one in found if answers.latency(one) is not None and one.record.runs]
+    timed = [one for one in found if one.latency is not None and one.record.runs]
     if not timed:
         return None
     name = answers.names(timed)
     widest = sorted(timed, key=_margin, reverse=True)[:_MOST]
     rows, boxes = [], []
     for one in widest:
-        label = f"{name(one)}, {one.record.spec.mode.text}"
+        label = f"{name(one)}, {one.mode}"
         for run in one.record.runs:
             five = _five(run)
             if five is not None:
@@ -56,7 +56,7 @@ def distribution(found: Sequence[Entry]) -> Section | None:
 
 
 def _margin(entry: Entry) -> float:
-    time = answers.latency(entry)
+    time = entry.latency
     return time.margin or 0.0 if time is not None else 0.0
 
 
@@ -71,7 +71,7 @@ def _five(run: Run) -> tuple[float, float, float, float, float] | None:
 
 
 def _box(label: str, run: Run, five: tuple[float, float, float, float, float], entry: Entry) -> Box:
-    time = answers.latency(entry)
+    time = entry.latency
     middle = time.point if time is not None else five[2]
     low, first, mid, third, high = (value / middle for value in five)
     tip = (label, f"round {run.round}", f"median {units.seconds(five[2])}",
@@ -88,15 +88,15 @@ def roofline(found: Sequence[Entry]) -> Section | None:
     name = answers.names([one for one, _ in placed])
     rows, points = [], []
     for one, (flops, moved, how) in placed:
-        time = answers.latency(one)
+        time = one.latency
         assert time is not None  # noqa: S101 - trusted entries have one
-        label = f"{name(one)}, {one.record.spec.mode.text}"
+        label = f"{name(one)}, {one.mode}"
         rate, intensity = flops / time.point, flops / moved
         peak = _best(one.record.ceilings, one.record.spec.mode.precision)
         rows.append((label, intensity, rate / 1e9, rate / peak if peak else None, how))
         tip = (label, f"{units.significant(intensity)} FLOPs per byte",
                f"{units.count(rate)}FLOP/s", how)  # fmt: skip
-        points.append(PlotPoint(intensity, rate, one.record.spec.mode.text, tip))
+        points.append(PlotPoint(intensity, rate, one.mode, tip))
     columns = (Column("row", "workload and mode"), Column("intensity", "FLOPs/byte", "number"),
                Column("gflops", "GFLOP/s", "number"), Column("share", "of the FLOP/s ceiling",
                "fraction"), Column("bytes", "bytes are"))  # fmt: skip
