@@ -157,7 +157,7 @@ class FusedCalls:
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
         self._found: list[tuple[int, int, int]] = []
-        self.unknown: set[str] = set()
+        self.unknown = trace.unmodelled
         self.lowered = False
 
     def begin(self, since: int, problem: Problem, results: Any) -> None:
@@ -227,17 +227,6 @@ def _is_modelled(*call: Any) -> bool:
     return states[0].shape == states[1].shape and not drops and not mixed
 
 
-def _watched_convolution(regions: FusedCalls) -> Callable[..., Any]:
-    original = nn.modules.conv._ConvNd.__call__  # noqa: SLF001
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.transposed or len(self.kernel_size) == 1:
-            regions.unknown.add(type(self).__name__)
-        return original(self, *args, **kwargs)
-
-    return call
-
-
 @contextlib.contextmanager
 def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
     """Tell the lifetimes of storages where a CPU would run one kernel, during a trace."""
@@ -245,7 +234,6 @@ def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
     with replaced(
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
-        (nn.modules.conv._ConvNd, "__call__", _watched_convolution(regions)),  # noqa: SLF001
         (_VF, "lstm", _watched_lstm(live, regions)),
         *(
             (_VF, name, _watched_steps(live, regions, name, gates))
