@@ -193,7 +193,9 @@ def _forward(sizes: _Sizes) -> int:
         return max(min(sizes.columns(source.itemsize) + sums, _CACHE), result.nbytes)
     if sizes.groups > 1:
         block = _BLOCK if sizes.depthwise else 1  # others are whole blocks
-        copies = _padded(source, block) + weight.nbytes // weight.shape[0] * _filled(weight.shape[0], block)
+        copies = _padded(source, block) + weight.nbytes // weight.shape[0] * _filled(
+            weight.shape[0], block
+        )
         wide = _padded(result, block)
     else:
         whole = weight.shape[1] >= _BLOCK

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from cnnbench.analysis.trace import Trace
 
 
-_GATES = {"gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-
-
 class _Taken(BaseException):
     """Torch has come to the point where it calls the kernel."""
 
@@ -196,27 +193,6 @@ def _watched_lstm(live: Liveness, regions: FusedCalls) -> Callable[..., Any]:
     return lstm
 
 
-def _watched_steps(
-    live: Liveness, regions: FusedCalls, name: str, gates: int
-) -> Callable[..., Any]:
-    """Layers that a CPU runs step by step too, after it has multiplied the inputs of all steps."""
-    original = getattr(_VF, name)
-
-    def steps(*args: Any) -> Any:
-        mark = live.mark()
-        result = original(*args)
-        if (
-            torch.is_grad_enabled() or args[1].dim() != 3
-        ):  # sizes of a packed sequence have one axis
-            regions.unknown.add(name.partition("_")[0].upper())
-        else:
-            tokens = args[0].numel() // args[0].shape[-1]
-            live.beside(mark, tokens * gates * args[1].shape[-1] * args[0].itemsize)
-        return result
-
-    return steps
-
-
 def _is_modelled(*call: Any) -> bool:
     """Neither packed sequences nor projections, and no dropout between layers."""
     source, states = call[:2]
@@ -235,9 +211,5 @@ def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
         (_VF, "lstm", _watched_lstm(live, regions)),
-        *(
-            (_VF, name, _watched_steps(live, regions, name, gates))
-            for name, gates in _GATES.items()
-        ),
     ):
         yield regions

@@ -112,11 +112,6 @@ class Liveness:
             (first, _SCRATCH, nbytes), (first, _SCRATCH, -nbytes), *ends, *kept
         ]  # fmt: skip
 
-    def beside(self, since: int, nbytes: int) -> None:
-        """Note what was held since a moment beside everything else, and is not held any more."""
-        self._events.insert(since, (self.now, _SCRATCH, nbytes))
-        self._events.append((self.now, _SCRATCH, -nbytes))
-
     def unrolled(self, since: int, results: Iterable[Tensor], nbytes: int, kept: int) -> int:
         """The same of a kernel that keeps memory of its own for backward, instead of tensors.
 

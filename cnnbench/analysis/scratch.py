@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+
 def batch_norm_backward(out: Sequence[Tensor | None], gradient: Tensor, source: Tensor, /,
                         *_: Any) -> int:  # fmt: skip
     """The input's gradient a second time, whatever the layout."""

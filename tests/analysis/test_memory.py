@@ -253,7 +253,7 @@ COPIED = {
     "depthwise": (grouped(20, 20, 3), (2, 20, 32, 32)),
     "wide depthwise": (grouped(24, 24, 7), (2, 24, 32, 32)),
     "depthwise that multiplies": (grouped(16, 16, 3, 32), (2, 16, 32, 32)),
-    "wide kernel": (nn.Conv2d(3, 192, 16, 16), (2, 3, 64, 64)),
+    "wide kernel": (nn.Conv2d(3, 192, 16, 16), (8, 3, 128, 128)),
     "strided": (nn.Conv2d(32, 32, 3, 2), (4, 32, 33, 33)),
     "sampled": (nn.Conv2d(48, 16, 1, 2), (4, 48, 32, 32)),
     "1x1 of many images": (nn.Conv2d(32, 64, 1), (16, 32, 16, 16)),
