@@ -1,7 +1,7 @@
 """Memory that a CPU holds inside of a convolution: copies in blocks of channels, columns of images.
 
-Measured through the allocator's own events (torch 2.14, oneDNN 3.12, x86 with AVX-512, one thread).
-In oneDNN a convolution copies its input, weight and result to blocks of 16 channels (of 8 or 4 where
+Measured through the allocator's own events (torch 2.14, oneDNN 3.12, x86, AVX-512, one thread). In
+oneDNN a convolution copies its input, weight and result to blocks of 16 channels (of 8 or 4 where
 groups are no multiples of 16) and its result back. What has no blocks is multiplied as a matrix of
 columns: groups of other sizes, depthwise layers that multiply channels, gradients of weights in
 groups below 8 and of wide kernels. Without oneDNN torch itself unfolds small single images and
@@ -193,9 +193,8 @@ def _forward(sizes: _Sizes) -> int:
         return max(min(sizes.columns(source.itemsize) + sums, _CACHE), result.nbytes)
     if sizes.groups > 1:
         block = _BLOCK if sizes.depthwise else 1  # others are whole blocks
-        copies = _padded(source, block) + weight.nbytes // weight.shape[0] * _filled(
-            weight.shape[0], block
-        )
+        copied = weight.nbytes // weight.shape[0] * _filled(weight.shape[0], block)
+        copies = _padded(source, block) + copied
         wide = _padded(result, block)
     else:
         whole = weight.shape[1] >= _BLOCK

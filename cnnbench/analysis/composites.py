@@ -22,7 +22,8 @@ from cnnbench.analysis.stand_ins import replaced
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    # From a step's input, multiplied already, and the hidden state, multiplied and not, to the next.
+    # From a step's input, multiplied already, and the hidden state, multiplied and not, to the
+    # next state.
     Cell = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 _linear = functional.linear

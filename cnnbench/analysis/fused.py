@@ -148,30 +148,32 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
 class FusedCalls:
     """Calls whose backward is one kernel too, and the layers of which nothing is known.
 
-    A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward.
+    A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward,
+    and its result, which it needs there.
     """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._found: list[tuple[int, int, int]] = []
+        self._found: list[tuple[int, int, int, frozenset[int]]] = []
         self.unknown = trace.unmodelled
         self.lowered = False
 
     def begin(self, since: int, problem: Problem, results: Any) -> None:
         """After the forward call of a training step."""
         number = self._trace.live.unrolled(since, results, problem.forward(), problem.kept())
-        self._found.append((self._trace.stack.stack[-1], number, problem.backward()))
+        known = self._trace.live.numbers(results[:1])
+        self._found.append((self._trace.stack.stack[-1], number, problem.backward(), known))
 
     def end(self) -> None:
         """After backward."""
-        for layer, number, nbytes in self._found:
+        for layer, number, nbytes, known in self._found:
             places = [
                 place
                 for place, row in enumerate(self._trace.rows)
                 if row.backward and row.layer == layer
             ]
             if places:
-                self._trace.live.returned(number, places[0], places[-1], nbytes)
+                self._trace.live.returned(number, places[0], places[-1], nbytes, known)
 
 
 def _watched_lstm(live: Liveness, regions: FusedCalls) -> Callable[..., Any]:
