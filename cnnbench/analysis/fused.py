@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from cnnbench.analysis.trace import Trace
 
 
-_GATES = {"gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
-
-
 class _Taken(BaseException):
     """Torch has come to the point where it calls the kernel."""
 
@@ -151,30 +148,32 @@ def _watched_encoder(live: Liveness) -> Callable[..., Any]:
 class FusedCalls:
     """Calls whose backward is one kernel too, and the layers of which nothing is known.
 
-    A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward.
+    A call: its module, its number for ``Liveness.returned``, the bytes that it holds in backward,
+    and its result, which it needs there.
     """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._found: list[tuple[int, int, int]] = []
-        self.unknown: set[str] = set()
+        self._found: list[tuple[int, int, int, frozenset[int]]] = []
+        self.unknown = trace.unmodelled
         self.lowered = False
 
     def begin(self, since: int, problem: Problem, results: Any) -> None:
         """After the forward call of a training step."""
         number = self._trace.live.unrolled(since, results, problem.forward(), problem.kept())
-        self._found.append((self._trace.stack.stack[-1], number, problem.backward()))
+        known = self._trace.live.numbers(results[:1])
+        self._found.append((self._trace.stack.stack[-1], number, problem.backward(), known))
 
     def end(self) -> None:
         """After backward."""
-        for layer, number, nbytes in self._found:
+        for layer, number, nbytes, known in self._found:
             places = [
                 place
                 for place, row in enumerate(self._trace.rows)
                 if row.backward and row.layer == layer
             ]
             if places:
-                self._trace.live.returned(number, places[0], places[-1], nbytes)
+                self._trace.live.returned(number, places[0], places[-1], nbytes, known)
 
 
 def _watched_lstm(live: Liveness, regions: FusedCalls) -> Callable[..., Any]:
@@ -196,27 +195,6 @@ def _watched_lstm(live: Liveness, regions: FusedCalls) -> Callable[..., Any]:
     return lstm
 
 
-def _watched_steps(
-    live: Liveness, regions: FusedCalls, name: str, gates: int
-) -> Callable[..., Any]:
-    """Layers that a CPU runs step by step too, after it has multiplied the inputs of all steps."""
-    original = getattr(_VF, name)
-
-    def steps(*args: Any) -> Any:
-        mark = live.mark()
-        result = original(*args)
-        if (
-            torch.is_grad_enabled() or args[1].dim() != 3
-        ):  # sizes of a packed sequence have one axis
-            regions.unknown.add(name.partition("_")[0].upper())
-        else:
-            tokens = args[0].numel() // args[0].shape[-1]
-            live.beside(mark, tokens * gates * args[1].shape[-1] * args[0].itemsize)
-        return result
-
-    return steps
-
-
 def _is_modelled(*call: Any) -> bool:
     """Neither packed sequences nor projections, and no dropout between layers."""
     source, states = call[:2]
@@ -227,17 +205,6 @@ def _is_modelled(*call: Any) -> bool:
     return states[0].shape == states[1].shape and not drops and not mixed
 
 
-def _watched_convolution(regions: FusedCalls) -> Callable[..., Any]:
-    original = nn.modules.conv._ConvNd.__call__  # noqa: SLF001
-
-    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.transposed or len(self.kernel_size) == 1:
-            regions.unknown.add(type(self).__name__)
-        return original(self, *args, **kwargs)
-
-    return call
-
-
 @contextlib.contextmanager
 def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
     """Tell the lifetimes of storages where a CPU would run one kernel, during a trace."""
@@ -245,11 +212,6 @@ def fused_kernels(trace: Trace) -> Iterator[FusedCalls]:
     with replaced(
         (nn.MultiheadAttention, "forward", _watched_attention(live)),
         (nn.TransformerEncoderLayer, "forward", _watched_encoder(live)),
-        (nn.modules.conv._ConvNd, "__call__", _watched_convolution(regions)),  # noqa: SLF001
         (_VF, "lstm", _watched_lstm(live, regions)),
-        *(
-            (_VF, name, _watched_steps(live, regions, name, gates))
-            for name, gates in _GATES.items()
-        ),
     ):
         yield regions

@@ -112,11 +112,6 @@ class Liveness:
             (first, _SCRATCH, nbytes), (first, _SCRATCH, -nbytes), *ends, *kept
         ]  # fmt: skip
 
-    def beside(self, since: int, nbytes: int) -> None:
-        """Note what was held since a moment beside everything else, and is not held any more."""
-        self._events.insert(since, (self.now, _SCRATCH, nbytes))
-        self._events.append((self.now, _SCRATCH, -nbytes))
-
     def unrolled(self, since: int, results: Iterable[Tensor], nbytes: int, kept: int) -> int:
         """The same of a kernel that keeps memory of its own for backward, instead of tensors.
 
@@ -133,11 +128,21 @@ class Liveness:
         self._events.append((self.now, number, kept))
         return number
 
-    def returned(self, number: int, first: int, last: int, nbytes: int) -> None:
-        """Note that operators from ``first`` to ``last`` were one kernel's backward."""
+    def returned(
+        self, number: int, first: int, last: int, nbytes: int, results: frozenset[int]
+    ) -> None:
+        """Note that operators from ``first`` to ``last`` were one kernel's backward.
+
+        It needs the ``results`` of its forward call, so that they die no earlier.
+        """
         places = [i for i, event in enumerate(self._events) if first <= event[0] <= last]
         since, until = (places[0], places[-1] + 1) if places else (len(self._events),) * 2
-        self._merge(since, until, nbytes, (first, number, -self._kernels.pop(number)))
+        early = [event for event in self._events[:since] if event[1] in results and event[2] < 0]
+        ends = [(first, number, -self._kernels.pop(number))]
+        ends += [(first, one, change) for _, one, change in early]
+        self._merge(since, until, nbytes, *ends)
+        for event in early:
+            self._events.remove(event)
 
     def numbers(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         """The numbers of these tensors' storages, for ``peaks(without=…)``."""

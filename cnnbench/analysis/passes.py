@@ -15,6 +15,7 @@ from torch import Tensor
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
 from cnnbench.analysis.autocast import DEVICE, followed
+from cnnbench.analysis.composites import composites
 from cnnbench.analysis.failures import explain
 from cnnbench.analysis.foreign import gradients_kept
 from cnnbench.analysis.fused import FusedCalls, fused_kernels
@@ -143,7 +144,12 @@ def _of_regions(regions: FusedCalls | None) -> dict[str, Any]:
 @contextlib.contextmanager
 def _as_on_a_cpu(trace: Trace) -> Iterator[FusedCalls]:
     """Kernels that meta does not have, while a trace runs."""
-    with fused_attention(), fused_kernels(trace) as regions, followed() as casts:
+    with (
+        fused_attention(),
+        composites(trace.unmodelled),
+        fused_kernels(trace) as regions,
+        followed() as casts,
+    ):
         yield regions
         regions.end()
         regions.lowered = casts.used

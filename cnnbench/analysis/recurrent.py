@@ -34,7 +34,7 @@ def _workspace(steps: int, batch: int, width: int, hidden: int) -> int:
     states = 2 * (steps + 1) * batch
     return (
         _pages(states * _leading(max(width, hidden)))
-        + _pages(states * _lines(hidden))
+        + _pages(states * hidden)
         + _pages(batch * _leading(hidden))
         + _pages(batch * _leading(4 * hidden) * (steps if batch == 1 else 1))
         + _REST
@@ -88,7 +88,7 @@ class Problem:
         return (
             _pages(steps * batch * _leading(4 * hidden))
             + 3 * _pages(states * _leading(max(width, hidden)))
-            + 2 * _pages(states * _lines(hidden))
+            + 2 * _pages(states * hidden)
             + _pages(steps * batch * _leading(hidden))
         )
 

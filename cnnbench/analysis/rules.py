@@ -311,6 +311,7 @@ _ARITHMETIC = {
 _DATA = {f"aten::{name}": Rule("data") for name in MOVING}
 _DATA["aten::clone"] = Rule("data", shape=shapes.clone)
 _DATA["aten::cat"] = Rule("data", shape=shapes.cat)
+_DATA["aten::stack"] = Rule("data", shape=shapes.stack)
 _DATA["aten::empty"] = Rule("data", shape=shapes.empty)
 _DATA["aten::roll"] = Rule("data", shape=shapes.roll)
 # Views that torch hides from autograd, or that it declares without aliasing.

@@ -228,6 +228,21 @@ def cat(tensors: Sequence[Tensor], axis: int = 0) -> Any:
     return fresh(shape, head.dtype)
 
 
+def stack(tensors: Sequence[Tensor], axis: int = 0) -> Any:
+    """Contiguous tensors of one shape and type along a new axis."""
+    head = tensors[0]
+    shape = list(head.shape)
+    if not -len(shape) - 1 <= axis <= len(shape) or 1 in shape:
+        return NotImplemented
+    for tensor in tensors:
+        if tensor.dtype is not head.dtype or tensor.shape != head.shape or not tensor.is_meta:
+            return NotImplemented
+        if not tensor.is_contiguous() or not tensor.numel():
+            return NotImplemented
+    shape.insert(axis % (len(shape) + 1), len(tensors))
+    return fresh(shape, head.dtype)
+
+
 def empty(
     size: Sequence[int],
     *,

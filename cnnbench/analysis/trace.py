@@ -16,6 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
 from cnnbench.analysis import operators, rules, shapes
+from cnnbench.analysis.blocked import named
 from cnnbench.analysis.dynamic import assumed
 from cnnbench.analysis.field_table import field_rule
 from cnnbench.analysis.liveness import Liveness
@@ -39,7 +40,7 @@ class TracePlan:
     rule: rules.Rule
     shape: Callable[..., Any] | None
     field: Callable[..., Any] | None
-    scratch: Callable[..., int] | None
+    scratch: Callable[..., int | None] | None
     traffic: Callable[[Any, Sequence[Any]], tuple[int, int]] | None
     outs: tuple[str, ...]
     composite: bool
@@ -117,6 +118,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live = Liveness()
         self.rows: list[Raw] = []
         self.assumed: dict[str, int] = {}
+        self.unmodelled: set[str] = set()
         self.on_meta = meta
         self._keep = keep
         self._plans: dict[OpOverload, TracePlan] = {}
@@ -187,7 +189,11 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         elif plan.traffic is not None:
             read_bytes, written = plan.traffic(out, args)
         if plan.scratch is not None:
-            self.live.scratch(plan.scratch(out, *args, **kwargs))
+            held = plan.scratch(out, *args, **kwargs)
+            if held is None:
+                self.unmodelled.add(named(self.stack.modules[self.stack.stack[-1]], args))
+            else:
+                self.live.scratch(held)
         self.live.now = number + 1
         self.rows.append(
             Raw(

@@ -32,6 +32,17 @@ class First(nn.Module):
         return self.layer(x)[0]
 
 
+class Transposed(nn.Module):
+    """A layer over the second of three axes."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x):
+        return self.layer(x.transpose(1, 2))
+
+
 class Attention(nn.Module):
     def __init__(self, heads, masked=None, **call):
         super().__init__()
@@ -93,8 +104,20 @@ CASES = {
         lambda: nn.Sequential(nn.Linear(64, 50), First(nn.LSTM(50, 70)), nn.Linear(70, 10)),
         STEPS, "training",
     ),
-    "gru": (lambda: First(nn.GRU(64, 96, batch_first=True)), STEPS, "inference"),
-    "rnn": (lambda: First(nn.RNN(64, 96)), STEPS, "inference"),
+    "lstm of odd width": (lambda: First(nn.LSTM(64, 20)), STEPS, "inference"),
+    "lstm of odd width in training": (lambda: First(nn.LSTM(64, 20)), STEPS, "training"),
+    **{
+        f"{name}, {phase}": (make, STEPS, phase)
+        for phase in ("inference", "training")
+        for name, make in {
+            "gru": lambda: First(nn.GRU(64, 96, batch_first=True)),
+            "gru, both ways": lambda: First(nn.GRU(64, 96, 2, bidirectional=True)),
+            "gru without biases": lambda: First(nn.GRU(64, 96, 2, bias=False)),
+            "rnn": lambda: First(nn.RNN(64, 96)),
+            "rnn with relu": lambda: First(nn.RNN(64, 96, 2, nonlinearity="relu")),
+            "linear on a transposed input": lambda: Transposed(nn.Linear(40, 48)),
+        }.items()
+    },
     "batch norms in training": (normed, (8, 16, 32, 32), "training"),
     "batch norms in training, channels last": (
         lambda: normed().to(memory_format=torch.channels_last), (8, 16, 32, 32), "training"
@@ -159,7 +182,7 @@ def test_autocast_is_within_one_percent_of_the_allocator(name, phase):
         (lambda: nn.LSTM(8, 8, 2, dropout=0.5), "training", False),
         (lambda: nn.LSTM(8, 8, proj_size=4), "inference", False),
         (lambda: nn.GRU(8, 8), "inference", True),
-        (lambda: nn.GRU(8, 8), "training", False),
+        (lambda: nn.GRU(8, 8, 2, dropout=0.5), "training", True),
     ],
 )
 def test_what_is_not_known_is_said(make, phase, known):

@@ -291,6 +291,13 @@ def test_cat(tensor, count, data):
 
 
 @FAST
+@given(tensor=tensors(), count=st.integers(1, 3), data=st.data())
+def test_stack(tensor, count, data):
+    axis = data.draw(st.integers(-tensor.dim() - 1, tensor.dim()))
+    check(shapes.stack, aten.stack.default, [tensor] * count, axis)
+
+
+@FAST
 @given(tensor=tensors())
 def test_copies(tensor):
     check(shapes.clone, aten.clone.default, tensor)
@@ -321,7 +328,7 @@ def test_every_shape_rule_is_tested_here():
     tested = {
         "pointwise", "compared", "binary", "convolution", "convolution_backward", "batch_norm",
         "batch_norm_backward", "layer_norm", "mm", "bmm", "addmm", "mean", "vector_norm", "cat",
-        "clone", "roll", "pointwise_backward", "empty",
+        "clone", "roll", "pointwise_backward", "empty", "stack",
     }  # fmt: skip
 
     assert used == tested
