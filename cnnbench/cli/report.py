@@ -62,7 +62,8 @@ A filter is a list of conditions, separated by spaces, which must all hold:
   device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
   latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
 = compares whole values, ~ searches in them, ! negates, a comma means "or",
-- stands for "not measured", quotation marks protect spaces; times need a unit.
+- stands for "not measured", quotation marks protect spaces; times and sizes need a
+unit.
 Columns go by their names and by their headings.
 """
 
