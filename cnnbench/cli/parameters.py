@@ -165,7 +165,7 @@ class Bytes(Parameter):
             _no_figure(value, needs if _without_unit(value) else no, param, ctx)
         unit = match[2]
         base = 1000 if unit in {"kb", "mb", "gb"} else 1024
-        return int(match[1]) * base ** "bkmg".index(unit[0])
+        return int(match[1]) * int(base ** "bkmg".index(unit[0]))
 
 
 class Quantity(Parameter):

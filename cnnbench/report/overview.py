@@ -16,6 +16,7 @@ from cnnbench.report import answers, budget, cells, conclusions, images, losses,
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.fitting import GAP, least
+from cnnbench.report.rows import remarks
 from cnnbench.report.selection import Selection, chosen_rows, explained, view
 from cnnbench.report.table import (
     Column,
@@ -25,7 +26,6 @@ from cnnbench.report.table import (
     captions,
     column,
     place,
-    remarks,
 )
 
 if TYPE_CHECKING:
@@ -345,7 +345,7 @@ def _of_rows(found: Sequence[Entry]) -> list[str]:
     """What is said of single rows; of many the same once, with their number."""
     rows: dict[str, list[tuple[Entry, str]]] = {}
     for entry in found:
-        for text in dict.fromkeys(remarks(entry)):
+        for text in dict.fromkeys(remarks(entry.record)):
             rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
     lines = [*losses.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
     more = len(lines) - _MOST_LINES
