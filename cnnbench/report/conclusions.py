@@ -318,18 +318,28 @@ def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
     if disturbed:
         total = sum(bool(entry.quality) for entry in found)
         verb = "was" if disturbed == 1 else "were"
-        text = f"{disturbed} of {total} measurements {verb} disturbed"
+        these = "this 1 measurement" if total == 1 else f"these {total} measurements"
+        text = f"{disturbed} of {these} {verb} disturbed"
         yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
 
 
 def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
     """What became of the times of disturbed measurements."""
-    awake = sum(isinstance(entry.latency, Awake) for entry in found)
+    awake = [time for entry in found if isinstance(time := entry.latency, Awake)]
     if not awake:
         return "their times are too long" if disturbed > 1 else "its time is too long"
-    left = disturbed - awake
-    rest = f"; the times of the other {left} are too long" if left else ""
-    return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"
+    left, vague = disturbed - len(awake), sum(map(_is_vague, awake))
+    few = "it" if disturbed == 1 else "all" if not left else str(len(awake))
+    text = f"the waiting for a core is taken out of the latency of {few}"
+    if vague:
+        text += f", {'which stays' if disturbed == 1 else f'{vague} of which stay'} uncertain"
+    rest = "time of the other one is" if left == 1 else f"times of the other {left} are"
+    return text + (f"; the {rest} too long" if left else "")
+
+
+def _is_vague(time: Estimate) -> bool:
+    """Whether an interval leaves a time unfit, as ``usability`` counts it."""
+    return time.margin is not None and time.margin > usability.NARROW
 
 
 def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:

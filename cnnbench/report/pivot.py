@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -62,12 +63,8 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         )
         for row in index
     ]
-    return Table(
-        columns=(*columns, *(column for column, _, _ in parts)),
-        rows=tuple(rows),
-        captions=captions(found),
-        notes=(*notes(found), *times.remarks(found)),
-    )
+    table = Table((*columns, *(column for column, _, _ in parts)), tuple(rows), captions(found))
+    return replace(table, notes=(*notes(found), *times.remarks(found, table)))
 
 
 def _keys(data: pd.DataFrame, field: str) -> list[str]:

@@ -140,7 +140,7 @@ def view(
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
-            lines = (*notes(rows), *times.remarks(rows))
+            lines = (*notes(rows), *times.remarks(rows, table))
             shared = apart(axes_told(), [[place(axis, e) for axis in axes_told()] for e in rows])[1]
             table = replace(table, captions=(*shared, *captions(rows)), notes=lines)
     if people:

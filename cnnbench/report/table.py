@@ -319,7 +319,7 @@ def summary(found: Sequence[Entry]) -> Table:
         cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
-    lines = (*notes(found), *times.remarks(found))
+    lines = (*notes(found), *times.remarks(found, table))
     return replace(table, captions=(*shared, *captions(found)), notes=lines)
 
 

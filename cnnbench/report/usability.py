@@ -25,7 +25,7 @@ Use = Literal["usable", "usable for gains only", "not usable"]
 # row is misled too often.
 _MOST = 0.8
 # The bound at which a single time counts as noisy, so that gains are held to no less.
-_NARROW = 0.10
+NARROW = 0.10
 # An interval over two rounds rests on one difference; it is correct, but luck can make it narrow.
 _FEW_ROUNDS = 3
 
@@ -50,9 +50,10 @@ class Usability:
         return f"{self.use}: {self.why}" + (f"; {self.remedy}" if self.remedy else "")
 
 
-# Why a time is not fit -> how that is said of some, and what to do.
+# Why a time is not fit -> how that is said of some, and what to do. Of the measurements that were
+# disturbed, those whose waiting is taken out may be fit, so that the two are told apart in words.
 _FAULTS: Mapping[str, tuple[str, str]] = {
-    "disturbed": ("disturbed", "measure when the machine is quiet (--wait 10m)"),
+    "disturbed": ("too disturbed to be used", "measure when the machine is quiet (--wait 10m)"),
     "noisy": ("noisy", "measure more rounds (--rounds 10)"),
     "once": ("of one round, which has no interval", "measure more rounds (--rounds 5)"),
 }
@@ -71,12 +72,12 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         return Usability("usable", _clean(times, found) + _wrong(found))
     main, count = max(((name, times[name]) for name in _FAULTS), key=lambda one: one[1])
     said, remedy = _FAULTS[main]
-    spoilt = f"{count} of {units.number(times.total(), 'time')} {_are(times.total())} {said}"
+    spoilt = f"{_so_many(count, times.total(), 'time')} {said}"
     if main == "disturbed" and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
-    clear = f"{told} of {units.number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
+    clear = f"{_so_many(told, len(gains), 'gain')} clear or within 10 %"
     if told >= _MOST * len(gains):
         why = f"{clear}, but {spoilt}{_wrong(found)}"
         return Usability("usable for gains only", why, f"for times, {remedy}")
@@ -111,7 +112,7 @@ def _fault(entry: Entry) -> str | None:
     word, time = entry.quality.split()[0], entry.latency
     # The waiting that disturbed it is taken out; where that leaves too little to be sure of, more
     # rounds of the same would not help: the row's own word and remedy stand.
-    if isinstance(time, Awake) and (time.margin is None or time.margin <= _NARROW):
+    if isinstance(time, Awake) and (time.margin is None or time.margin <= NARROW):
         word = "clean"
     return "once" if word == "clean" and (time is None or time.margin is None) else word
 
@@ -126,11 +127,11 @@ def _tells(gain: Estimate) -> bool:
     """Whether a speed-up's interval is narrow, or clear of no change."""
     if gain.margin is None or gain.low is None or gain.high is None:
         return False
-    return gain.margin <= _NARROW or gain.low > 1 or gain.high < 1
+    return gain.margin <= NARROW or gain.low > 1 or gain.high < 1
 
 
 def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
-    text = f"{times['clean']} of {units.number(times.total(), 'time')} {_are(times.total())} clean"
+    text = f"{_so_many(times['clean'], times.total(), 'time')} clean"
     awake = sum(_fault(entry) == "clean" and isinstance(entry.latency, Awake) for entry in found)
     if awake:
         text += f" ({awake} once the waiting for a core is taken out)"
@@ -144,5 +145,7 @@ def _clean(times: Counter[str], found: Sequence[Entry]) -> str:
     return ", ".join([text, *others, *few])
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _so_many(count: int, total: int, noun: str) -> str:
+    """``1 of 4 times is``."""
+    verb = "is" if (count or total) == 1 else "are"
+    return f"{count} of {units.number(total, noun)} {verb}"
