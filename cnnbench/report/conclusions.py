@@ -101,9 +101,26 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     if fit.rival is not None:
         one, why = fit.rival
         yield Sentence(f"{_costing(one)} would be better, but is {_DOUBTED[why]}.", "warn")
-    if fit.left_out:
-        counts = ", ".join(f"{why} ({len(some)})" for why, some in fit.left_out.items())
+    if counts := ", ".join(_left_out(fit)):
         yield Sentence(f"Left out although their known figures fit: {counts}.")
+
+
+def _left_out(fit: Fit) -> Iterable[str]:
+    """Why networks are left out, and how many; not those that fit in another mode.
+
+    Modes are counted where there is one network only.
+    """
+    every = [*fit.fitting, *(one for some in fit.left_out.values() for one in some)]
+    alone = len(set(map(_network, every))) == 1
+    used = set() if alone else set(map(_network, fit.fitting))
+    for why, some in fit.left_out.items():
+        count = len(some) if alone else len(set(map(_network, some)) - used)
+        if count:
+            yield f"{why} ({units.number(count, 'mode' if alone else 'network')})"
+
+
+def _network(entry: Entry) -> tuple[str, str]:
+    return entry.run, entry.record.spec.plain.id
 
 
 _DOUBTED = {"disturbed": "disturbed", "one round only": "from one round only"}
