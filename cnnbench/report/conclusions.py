@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnbench import doctor, metrics, units
 from cnnbench.choice import NO_GAIN
 from cnnbench.metrics import Awake
-from cnnbench.report import answers, usability
+from cnnbench.report import answers, images, usability
 from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def _costing(entry: Entry) -> str:
     """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
     spec, top1, peak = entry.record.spec, answers.accuracy(entry), memory(entry)
     figures = [
-        None if top1 is None else f"{units.significant(top1)} %",
+        None if top1 is None else _published(entry, top1),
         None if entry.latency is None else units.seconds(entry.latency.point),
         None if peak is None else units.size(peak),
     ]
@@ -203,7 +203,13 @@ def _named(one: Candidate) -> str:
     spec = one.entry.record.spec
     time = units.seconds(one.seconds.point)
     name = units.readable(spec.workload.model)
-    return f"{name} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
+    return f"{name} in {spec.mode.text} ({_published(one.entry, one.top1)}, {time})"
+
+
+def _published(entry: Entry, top1: float) -> str:
+    """A published accuracy, called so where the user's own stands beside it."""
+    word = "" if images.accuracy(entry) is None else "published "
+    return f"{word}{units.significant(top1)} %"
 
 
 def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
