@@ -9,7 +9,7 @@ import click
 
 from cnnbench import axes, gate, store
 from cnnbench.cli import completion, limits, options, stored
-from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
+from cnnbench.cli.output import COLOUR, coloured, say, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
@@ -24,6 +24,7 @@ from cnnbench.report import (
     terminal,
 )
 from cnnbench.report.budget import fits
+from cnnbench.report.conclusions import rows_left_out
 from cnnbench.report.overview import limited, opening
 from cnnbench.report.page.measurements import measurements
 from cnnbench.report.remarks import remarks, with_remarks
@@ -68,8 +69,9 @@ Columns go by their names and by their headings.
 """
 
 
-# The format that holds no rows, but what follows from them.
+# The format that holds no rows, but what follows from them; and those that hold rows alone.
 _ANSWERS = "answers"
+_TIDY = FORMATS.keys() - FOR_PEOPLE
 
 
 @click.command(epilog=_EPILOG)
@@ -151,7 +153,11 @@ def command(
         return
     found = entries(read)
     kept = keep(found, condition)
-    fitting = [one for fit in fits(kept, within) for one in fit.fitting] if within else kept
+    answers = fits(kept, within) if within else []
+    fitting = [one for fit in answers for one in fit.fitting] if within else kept
+    if within and view.kind in _TIDY:
+        # Rows alone do not tell that there were more.
+        say(rows_left_out(answers, kept))
     drawn = fitting if pictures else ()
     if view.kind == _ANSWERS:
         view.write(answering.render(kept, within))

@@ -458,6 +458,20 @@ def test_a_budget_keeps_what_fits_in_every_format(cnnbench_cli, run) -> None:
     assert "amp=bf16" not in wide
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_rows_alone_say_on_stderr_what_was_left_out(cnnbench_cli, run, kind) -> None:
+    words = ["report", run, "--format", kind]
+    limited, whole, people = (
+        cnnbench_cli(*words[:3], kind, *more) if kind else None
+        for kind, more in ((kind, ["--under", "7ms"]), (kind, []), ("table", ["--under", "7ms"]))
+    )
+
+    (line,) = limited.stderr.splitlines()
+    assert line.startswith("1 of 3 rows: a network each, in the mode to use, under 7.00 ms")
+    assert (whole.stderr, people.stderr) == ("", "")
+    assert "rows:" not in limited.stdout
+
+
 def test_a_page_opens_with_the_limits_and_keeps_every_row(cnnbench_cli, run) -> None:
     words = ["report", run, "--format", "html", "--memory", "200MB"]
     fits, none = (cnnbench_cli(*words, "--under", text).stdout for text in ("7ms", "1us"))
