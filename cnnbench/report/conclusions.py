@@ -11,7 +11,7 @@ from cnnbench import doctor, metrics, units
 from cnnbench.choice import NO_GAIN
 from cnnbench.metrics import Awake
 from cnnbench.report import answers, images, usability
-from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
+from cnnbench.report.budget import Budget, Fit, fits, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -111,6 +111,7 @@ def _left_out(fit: Fit) -> Iterable[str]:
     Modes are counted where there is one network only.
     """
     every = [*fit.fitting, *(one for some in fit.left_out.values() for one in some)]
+    every += [] if fit.nearest is None else [fit.nearest]
     alone = len(set(map(_network, every))) == 1
     used = set() if alone else set(map(_network, fit.fitting))
     for why, some in fit.left_out.items():
@@ -189,8 +190,8 @@ def measured(found: Sequence[Entry]) -> str:
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
-    # What a measurement leaves in doubt is recommended nowhere.
-    sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
+    # As a budget without limits answers: in the mode to use, and nothing that is in doubt.
+    sure = [one for fit in fits(found, Budget()) for one in fit.fitting]
     table = answers.candidates(sure)
     for where, some in table.items():
         if len({units.readable(one.entry.record.spec.workload.model) for one in some}) > 1:

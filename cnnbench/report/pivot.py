@@ -49,7 +49,9 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         title = axis.phrase.format("none" if value == "" else value)
         parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
         if field == "mode" and value != "eager" and metric.name == "latency":
-            parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
+            parts.append(
+                (Column(f"speedup:{value}", "vs eager", "ratio", detail=1), "speedup", value)
+            )
     cells = {key: _cells(data, keys, field, key) for key in {part[1] for part in parts}}
     awake = _cells(data, keys, field, "awake")
     index = data[keys].drop_duplicates().itertuples(index=False, name=None)

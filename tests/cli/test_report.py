@@ -474,7 +474,7 @@ def test_a_page_opens_with_the_limits_and_keeps_every_row(cnnbench_cli, run) -> 
     words = ["report", run, "--format", "html", "--memory", "200MB"]
     fits, none = (cnnbench_cli(*words, "--under", text).stdout for text in ("7ms", "1us"))
 
-    assert "Under 7.00 ms, in 191 MiB: lenet in channels_last" in fits
+    assert "Under 7.00 ms, in 200 MB: lenet in channels_last" in fits
     assert "nothing that was reliably measured fits; the nearest is lenet in" in none
     for text, limit in ((fits, "7 ms"), (none, "0.001 ms")):
         assert re.search(rf'id="limit-t"[^>]*value="{limit}"', text)
