@@ -153,11 +153,7 @@ def command(
         return
     found = entries(read)
     kept = keep(found, condition)
-    answers = fits(kept, within) if within else []
-    fitting = [one for fit in answers for one in fit.fitting] if within else kept
-    if within and view.kind in _TIDY:
-        # Rows alone do not tell that there were more.
-        say(rows_left_out(answers, kept))
+    fitting = _fitting(kept, within, view.kind) if within else kept
     drawn = fitting if pictures else ()
     if view.kind == _ANSWERS:
         view.write(answering.render(kept, within))
@@ -186,6 +182,14 @@ def _refuse_alone(view: View, metric: str | None, baseline: Path | None) -> None
         raise UsageError("--metric needs --pivot FIELD")
     if baseline is not None and view.kind not in PAGES:
         raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
+
+
+def _fitting(kept: Sequence[Entry], within: Budget, kind: str) -> list[Entry]:
+    """What fits the limits; rows alone do not tell that there were more, so that this is said."""
+    answers = fits(kept, within)
+    if kind in _TIDY:
+        say(rows_left_out(answers, kept))
+    return [one for fit in answers for one in fit.fitting]
 
 
 def _opens(view: View, within: Budget) -> bool:
