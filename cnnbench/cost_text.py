@@ -6,6 +6,8 @@ For notebooks, where the values live on the torch side, which may not import the
 from __future__ import annotations
 
 import html
+import itertools
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
@@ -16,10 +18,13 @@ if TYPE_CHECKING:
 
     from cnnbench.costs import CostTotals, LayerRow
 
-# Whatever the network, 12 lines of 96 characters and a head of 7 lines: below 2,000 in all.
-_ROWS, _WIDTHS = 10, (28, 18, 18, 8, 8, 6)
+# Whatever the network, below 2,000 characters in all: there are fewer rows where names are long.
+_ROWS, _CHARACTERS = 10, 700
 _HEADINGS = ("layer", "type", "output", "params", "MACs", "share")
-_LINE = 110
+# Of texts one below the other; a longer name has a line of its own. The columns that yield first.
+_LINE, _NAME, _YIELDING = 80, 28, ("type", "output")
+# Things that are listed, and characters of a sentence.
+_LISTED, _SENTENCE = 5, 240
 
 
 def records(one: CostTotals, layers: Sequence[LayerRow], depth: int | None) -> list[dict[str, Any]]:
@@ -54,13 +59,13 @@ def _record(row: LayerRow, macs: int, *, trains: bool) -> dict[str, Any]:
 
 def text(one: CostTotals, layers: Sequence[LayerRow]) -> str:
     """Totals and the main parts of the network, in fewer than 2,000 characters."""
-    lines = ["  ".join(_fitted(row)).rstrip() for row in [_HEADINGS, *_cells(one, layers)]]
-    return "\n".join([*(_cut(line, _LINE) for line in _head(one)), "", *lines])
+    head = [line for said in _head(one) for line in _wrapped(said)]
+    return "\n".join([*head, "", *_laid_out(_cells(one, layers))])
 
 
 def as_html(one: CostTotals, layers: Sequence[LayerRow]) -> str:
     """The same as a table."""
-    head = "<br>".join(html.escape(_cut(line, _LINE)) for line in _head(one))
+    head = "<br>".join(html.escape(line) for line in _head(one))
     rows = [_html_row(_HEADINGS, "th"), *(_html_row(row, "td") for row in _cells(one, layers))]
     return f"<div>{head}<table>{''.join(rows)}</table></div>"
 
@@ -70,7 +75,7 @@ def _html_row(cells: Iterable[str], tag: str) -> str:
 
 
 def _head(one: CostTotals) -> list[str]:
-    shapes = ", ".join(units.shape(shape) for shape in one.input)
+    shapes = _listed([units.shape(shape) for shape in one.input])
     macs = f"{units.count(one.macs)} MACs ({units.count(one.inference.flops)} FLOPs)"
     if one.forward_macs is not None and one.training_macs is not None:
         macs += (
@@ -86,12 +91,20 @@ def _head(one: CostTotals) -> list[str]:
         f" activations {units.size(memory.activations)}",
     ]
     if one.uncounted:
-        lines.append(f"totals may be too low; operators without a rule: {_listed(one.uncounted)}")
-    return lines + list(one.assumptions[:2])
+        lines.append(f"totals may be too low; operators without a rule: {_counts(one.uncounted)}")
+    return lines + [
+        textwrap.shorten(said, _SENTENCE, placeholder=" …") for said in one.assumptions[:2]
+    ]
 
 
-def _listed(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} x{count}" for name, count in counts.items())
+def _counts(counts: Mapping[str, int]) -> str:
+    return _listed([f"{name} x{count}" for name, count in counts.items()])
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = len(names) - _LISTED
+    return ", ".join([*names[:_LISTED], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _cells(one: CostTotals, layers: Sequence[LayerRow]) -> list[tuple[str, ...]]:
@@ -99,28 +112,54 @@ def _cells(one: CostTotals, layers: Sequence[LayerRow]) -> list[tuple[str, ...]]
     deepest = max((row.depth for row in layers), default=0)
     levels = (adding_up(layers, depth) for depth in range(1, deepest + 1))
     rows = next((rows for rows in levels if len(rows) > 2), adding_up(layers))
-    lines: list[tuple[str, ...]] = [
-        (
+    lines: list[tuple[str, ...]] = []
+    for row in rows[:_ROWS]:
+        cells = (
             row.name, row.type, units.shape(row.output or ()), units.count(row.params),
             units.count(row.totals.macs), units.percent(row.share(one.forward.macs)),
-        )
-        for row in rows[:_ROWS]
-    ]  # fmt: skip
+        )  # fmt: skip
+        if lines and sum(map(len, (*itertools.chain(*lines), *cells))) > _CHARACTERS:
+            break
+        lines.append(cells)
     rest = len(rows) - len(lines)
     return [*lines, (f"and {units.number(rest, 'row')} more",)] if rest else lines
 
 
-def _fitted(cells: Sequence[str]) -> list[str]:
-    """Cut and padded: text to the left, numbers to the right."""
-    fitted = [_cut(cell, width) for cell, width in zip(cells, _WIDTHS, strict=False)]
-    return [
-        cell.ljust(width) if place < 3 else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(fitted, _WIDTHS, strict=False))
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _LINE, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _laid_out(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Texts to the left, numbers to the right; nothing is cut, but a column may be left out."""
+    kept = list(_HEADINGS)
+    for name in (*_YIELDING, ""):
+        table = [_HEADINGS, *rows]
+        widths = {of: _width([row[n] for row in table if len(row) > 1], n)
+                  for n, of in enumerate(_HEADINGS) if of in kept}  # fmt: skip
+        if not name or sum(widths.values()) + 2 * len(widths) - 2 <= _LINE:
+            break
+        kept.remove(name)
+    lines = [line for row in table for line in _lines(row, widths)]
+    gone = [name for name in _HEADINGS if name not in kept]
+    return [*lines, *([f"not shown: {', '.join(gone)}"] if gone else [])]
+
+
+def _width(texts: Sequence[str], place: int) -> int:
+    longest = max(map(len, texts))
+    return min(longest, _NAME) if place == 0 else longest
+
+
+def _lines(row: Sequence[str], widths: Mapping[str, int]) -> list[str]:
+    if len(row) == 1 or len(row[0]) > widths[_HEADINGS[0]]:
+        return [row[0], *(_lines(("", *row[1:]), widths) if len(row) > 1 else ())]
+    cells = dict(zip(_HEADINGS, row, strict=True))
+    padded = [
+        cells[name].ljust(width) if name in _HEADINGS[:3] else cells[name].rjust(width)
+        for name, width in widths.items()
     ]
-
-
-def _cut(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 1] + "…"
+    return ["  ".join(padded).rstrip()]
 
 
 def footer(one: CostTotals, layers: Sequence[LayerRow]) -> tuple[str, ...]:

@@ -44,7 +44,8 @@ WRONG = Flaw("output wrong", "W", withheld=True)
 LOOSE = Flaw("output loose", "L", withheld=True)
 UNMEASURED = Flaw("not measured", withheld=True)
 DISTURBED = Flaw(
-    "disturbed", "!", "disturbed", True, "measure when the machine is quiet (--wait 10m)",
+    "disturbed", "!", "too disturbed to be used", True,
+    "measure when the machine is quiet (--wait 10m)",
     (("--rounds", "5"), ("--wait", "10m")),
 )  # fmt: skip
 ONCE = Flaw(
@@ -64,7 +65,7 @@ OF_TIMES = (DISTURBED, ONCE, NOISY)
 _OF_STATUS = {"failed": FAILED, "wrong": WRONG, "loose": LOOSE, "unchecked": UNCHECKED}
 _OF_QUALITY = {"disturbed": DISTURBED, "noisy": NOISY}
 # The bound at which a time by the clock is noisy, so that one without waiting is held to no less.
-_NARROW = 0.10
+NARROW = 0.10
 
 
 def flaw(record: Record) -> Flaw | None:
@@ -89,7 +90,7 @@ def of_time(record: Record) -> Flaw | None:
     found = _OF_QUALITY.get(word.partition(" ")[0])
     # The waiting that disturbed it is taken out; where that leaves too little to be sure of, more
     # rounds of the same would not help.
-    if isinstance(time, Awake) and (time.margin is None or time.margin <= _NARROW):
+    if isinstance(time, Awake) and (time.margin is None or time.margin <= NARROW):
         found = None
     return ONCE if found is None and time.margin is None else found
 

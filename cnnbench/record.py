@@ -182,11 +182,11 @@ class Memory:
     """Peak memory of one step, from a separate pass and process.
 
     Attributes:
-        resident_bytes: memory that is live before the step: parameters, buffers, input, gradients,
-            optimizer state.
+        resident_bytes: memory that lives through the step: parameters, buffers, input, optimizer
+            state.
         cpu_peak_bytes: resident plus the allocator's peak within the step.
-        cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc
-            caching off.
+        cpu_high_water_bytes: resident, and gradients that the step finds and clears, plus the
+            growth of the process's high-water mark, malloc caching off.
         cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching
             allocator.
         cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.

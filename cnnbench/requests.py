@@ -280,6 +280,10 @@ class TakeSlice(Command[Taken], task="slice"):
     move: bool = False
 
 
+# The phase of a worker after the last slice, in which its output is checked once more.
+AGAIN = "check again"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Finish(Command[Run], task="finish"):
     """After the last slice: what was sampled."""

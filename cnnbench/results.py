@@ -14,6 +14,7 @@ from cnnbench.report import FOR_PEOPLE, notebook, render
 from cnnbench.report.entry import entries
 from cnnbench.report.overview import overview
 from cnnbench.report.plots import plotted
+from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.table import summary, tidy
 from cnnbench.store import StoredRun
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from cnnbench.record import Record
     from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Table
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,13 @@ class Results:
     """Records of one or more runs, and their tables.
 
     Attributes:
-        runs: as they were read from disk.
+        runs: as they were read from disk; of a part, with its records only.
+        whole: the runs that these are a part of: a part keeps what its records are compared with,
+            and the verdict on its whole run; empty where these are whole.
     """
 
     runs: tuple[StoredRun, ...]
+    whole: tuple[StoredRun, ...] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -62,11 +67,12 @@ class Results:
         return found
 
     def _having(self, wanted: Callable[[Record], bool]) -> Results:
-        return Results(tuple(
+        runs = tuple(
             replace(run, records=some)
             for run in self.runs
             if (some := tuple(one for one in run.records if wanted(one)))
-        ))  # fmt: skip
+        )
+        return Results(runs, self._whole)
 
     def _part(self, key: str) -> Results:
         found = self._having(lambda one: key in _names(one))
@@ -95,8 +101,17 @@ class Results:
 
     @property
     def entries(self) -> list[Entry]:
-        """Every record with its context."""
-        return entries(self.runs)
+        """Every record with its context, as a report that is filtered has them."""
+        places = {id(one) for one in self.records}
+        return [entry for entry in entries(self._whole) if id(entry.record) in places]
+
+    @property
+    def _whole(self) -> tuple[StoredRun, ...]:
+        return self.whole or self.runs
+
+    def _with_remarks(self, table: Table) -> Table:
+        """The table with what must be known of the runs beside it."""
+        return with_remarks(table, remarks(self._whole))
 
     def frame(self) -> pd.DataFrame:
         """One tidy row per spec; columns as in the CSV report."""
@@ -112,8 +127,9 @@ class Results:
 
     def report(self, kind: str = "table") -> str:
         """The report in a format: ``table``, ``markdown``, ``latex``, ``csv`` or ``json``."""
-        view = summary if kind in FOR_PEOPLE else tidy
-        return render(view(self.entries), kind)
+        if kind not in FOR_PEOPLE:
+            return render(tidy(self.entries), kind)
+        return render(self._with_remarks(summary(self.entries)), kind)
 
     def plot(self, what: str = "accuracy") -> Figure:
         """A figure of Matplotlib, which notebooks show (``pip install cnnbench[pictures]``).
@@ -132,10 +148,12 @@ class Results:
         return self.report()
 
     def __repr__(self) -> str:
-        return notebook.as_text(overview(self.entries, single=False))
+        return notebook.as_text(self._with_remarks(overview(self.entries, single=False)))
 
     def _repr_html_(self) -> str:
-        return notebook.as_html(overview(self.entries, width=None, single=False))
+        return notebook.as_html(
+            self._with_remarks(overview(self.entries, width=None, single=False))
+        )
 
 
 def _names(record: Record) -> tuple[str, ...]:

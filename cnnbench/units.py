@@ -85,6 +85,15 @@ def percent(fraction: float, *, sign: bool = False) -> str:
     return f"{round(value, digits) + 0.0:{'+' if sign else ''}.{digits}f} %"
 
 
+def share(fraction: float) -> str:
+    """A share as a sentence says it: one that is there is not said to be zero.
+
+    >>> share(0.25), share(0.0002), share(0.0)
+    ('25.0 %', 'under 0.1 %', '0.0 %')
+    """
+    return "under 0.1 %" if 0 < fraction < 0.0005 else percent(fraction)
+
+
 def margin(share: float) -> str:
     """Half an interval as a share of its point, rounded up: ``±6 %``.
 

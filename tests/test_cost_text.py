@@ -22,7 +22,23 @@ def test_the_text_is_short_whatever_the_network_and_says_what_it_leaves_out() ->
 
     assert len(text) < 2000
     assert "totals may be too low" in text
-    assert "and 390 rows more" in text
+    assert "library.operator_4 x4, and 85 more" in text
+    shown = text.count("part" * 20)
+    assert f"and {400 - shown} rows more" in text
+    assert "T" * 90 not in text
+    assert text.splitlines()[-1] == "not shown: type"
+
+
+def test_no_name_is_cut_and_lines_fit_the_window() -> None:
+    name = "features.denseblock1.denselayer1.norm_relu_conv"
+    rows = [replace(LAYER, name=name, type="DeformConvolution2d"), replace(LAYER, name="head")]
+
+    lines = cost_text.text(TOTALS, rows).splitlines()
+
+    assert name in lines
+    assert any("DeformConvolution2d" in line for line in lines)
+    assert "…" not in "".join(lines)
+    assert max(map(len, lines)) <= 80
 
 
 def test_the_text_has_totals_and_parts() -> None:

@@ -8,9 +8,15 @@ from pathlib import Path
 import pytest
 
 import cnnbench
+from cnnbench import store
 from cnnbench.api import run
 from cnnbench.bar import Bar
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.report import usability
+from cnnbench.report.conclusions import conclusions
+from cnnbench.report.pivot import frame
+from cnnbench.report.selection import keep
+from cnnbench.report.table import entries
 
 
 @pytest.fixture
@@ -92,6 +98,32 @@ def test_a_cell_shows_the_answers_and_stays_short(name: str) -> None:
     assert "<td>lenet</td>" in html or name == "all-cpu"
     assert "<script" not in html
     assert "channels_last: faster in" in html
+
+
+@pytest.mark.parametrize(
+    ("key", "condition"),
+    [("lenet", "model=lenet"), ("channels_last", "mode=channels_last"),
+     (("resnet18", "amp=bf16"), "model=resnet18 mode=amp=bf16")],
+)  # fmt: skip
+def test_a_part_is_judged_and_compared_as_a_filtered_report(key, condition: str) -> None:
+    part = cnnbench.load(KEPT / "modes-cpu")[key]
+    kept = keep(entries([store.read(KEPT / "modes-cpu")]), condition)
+
+    assert [one.record for one in part.entries] == [one.record for one in kept]
+    assert [one.speedup for one in part.entries] == [one.speedup for one in kept]
+    assert conclusions(part.entries) == conclusions(kept)
+    assert part.frame().to_csv() == frame(kept).to_csv()
+    (line,) = usability.lines(part.entries)
+    assert "7 of 12 times" in line
+
+
+def test_a_part_of_a_part_and_of_what_is_incomplete_keep_what_is_known(results) -> None:
+    (one,) = results.runs
+    broken = cnnbench.Results((replace(one, problems=("records.jsonl: torn",)),))
+
+    assert "torn" in broken["lenet"]["eager"].report()
+    assert "torn" in repr(broken["lenet"])
+    assert broken["lenet"]["channels_last"].entries[0].speedup is not None
 
 
 def test_names_are_escaped_in_a_cell(results: cnnbench.Results) -> None:

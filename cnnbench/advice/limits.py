@@ -116,7 +116,7 @@ def _of_macs(layer: Layer, rows: tuple[Layer, ...]) -> str:
     total = sum(row.macs or 0 for row in rows)
     if not total or layer.macs is None:
         return ""
-    return f" and does {units.percent(layer.macs / total)} of the MACs"
+    return f" and does {units.share(layer.macs / total)} of the MACs"
 
 
 def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:

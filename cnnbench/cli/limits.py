@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench.cli.bundle import bundle
-from cnnbench.cli.parameters import Quantity
+from cnnbench.cli.parameters import Accuracy, Quantity
 
 if TYPE_CHECKING:
     from cnnbench.cli.bundle import Decorator
@@ -21,8 +21,7 @@ def within() -> Decorator:
                                 help="Show what takes at most this long per call, e.g. 20ms."),
         "memory": click.option("--memory", type=Quantity("bytes", "SIZE", "200MB"),
                                help="Show what needs at most this much memory, e.g. 200MB."),
-        "top1": click.option("--top1", type=click.FloatRange(0, 100, min_open=True),
-                             metavar="PERCENT",
+        "top1": click.option("--top1", type=Accuracy(),
                              help="Show what has at least this published top-1 accuracy."),
     }  # fmt: skip
 

@@ -15,7 +15,7 @@ from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FORMATS
 from cnnbench.report.filter import parse
 from cnnbench.report.fitting import STAYS
-from cnnbench.report.selection import ordered
+from cnnbench.report.ordering import ordered
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -12,7 +12,7 @@ from cnnbench import asking
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 
 if TYPE_CHECKING:
@@ -112,21 +112,60 @@ class KeyValue(Parameter):
             return self.fail(f"'{text}' is neither JSON nor a plain word", param, ctx)
 
 
+# A figure in the units of a kind -> the words for it, and options that take one; of these the first
+# that a command has is the one that was meant.
+_KINDS: Mapping[re.Pattern[str], tuple[str, tuple[str, ...]]] = {
+    re.compile(r"[\d.]+ ?([nuµm]?s|m|min|h)"): ("a time", ("--under", "--max-latency")),
+    re.compile(r"[\d.]+ ?([kmgt]?i?b|[kmgt])", re.IGNORECASE): (
+        "an amount of memory",
+        ("--memory", "--memory-limit", "--limit"),
+    ),
+    re.compile(r"[\d.]+ ?%"): ("a percentage", ("--top1",)),
+}
+
+
+def _no_figure(value: Any, otherwise: str, param: Any, ctx: Any) -> NoReturn:
+    """Refuse a figure; one of another kind is told the option that takes it.
+
+    Raises:
+        BadParameter: always.
+    """
+    text = str(value).strip()
+    kinds = [told for pattern, told in _KINDS.items() if pattern.fullmatch(text)]
+    own = {*param.opts} if param is not None else set()
+    known = {name for one in ctx.command.params for name in one.opts} if ctx is not None else set()
+    for what, options in kinds:
+        place = next((one for one in options if one in known), None)
+        if own & {*options} or place is None:
+            continue
+        written = text.replace(" ", "")
+        otherwise = f"'{text}' is {what}; give it as {place} {written}"
+        break
+    raise click.BadParameter(otherwise, ctx=ctx, param=param)
+
+
+def _without_unit(value: Any) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?|\.\d+", str(value).strip()) is not None
+
+
 class Bytes(Parameter):
-    """A size in bytes with an optional unit."""
+    """A size in bytes, with its unit; K, M and G alone are powers of two."""
 
     name = "SIZE"
 
-    _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}  # noqa: RUF012 - never changed
-
     def convert(self, value: Any, param: Any, ctx: Any) -> int:
-        """Read ``512M``, ``2GiB`` or a number of bytes."""
+        """Read ``512M``, ``2GiB`` or ``2GB``."""
         if isinstance(value, int):
             return value
-        match = re.fullmatch(r"(\d+)\s*([kmg]?)(?:i?b)?", str(value).strip().lower())
+        text = str(value).strip().lower()
+        match = re.fullmatch(r"(\d+)\s*(b|[kmg](?:i?b)?)", text)
         if match is None or int(match[1]) == 0:
-            return self.fail(f"'{value}' is not a size such as 2G or 512M", param, ctx)
-        return int(match[1]) * self._UNITS[match[2]]
+            needs = f"'{value}' needs a unit, such as {text}M"
+            no = f"'{value}' is not a size such as 2G or 512M"
+            _no_figure(value, needs if _without_unit(value) else no, param, ctx)
+        unit = match[2]
+        base = 1000 if unit in {"kb", "mb", "gb"} else 1024
+        return int(match[1]) * int(base ** "bkmg".index(unit[0]))
 
 
 class Quantity(Parameter):
@@ -146,8 +185,29 @@ class Quantity(Parameter):
 
         found = quantity(str(value), self._kind)
         if found is None or found <= 0:
-            return self.fail(f"'{value}' is no limit such as {self._example}", param, ctx)
+            unit = self._example.lstrip("0123456789")
+            needs = f"'{value}' needs a unit, such as {str(value).strip()}{unit}"
+            no = f"'{value}' is no limit such as {self._example}"
+            _no_figure(value, needs if _without_unit(value) else no, param, ctx)
         return found
+
+
+class Accuracy(Parameter):
+    """Percent of what is answered rightly."""
+
+    name = "PERCENT"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """Read ``75`` or ``75%``."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)", str(value).strip())
+        percent = float(match[1]) if match is not None else 0.0
+        if match is not None and 0 < percent < 1 and not match[2]:
+            self.fail(f"'{value}' is a share; in percent it is {100 * percent:g}", param, ctx)
+        if not 0 < percent <= 100:
+            _no_figure(value, f"'{value}' is no percentage such as 75", param, ctx)
+        return percent
 
 
 class Seconds(Parameter):
@@ -163,5 +223,6 @@ class Seconds(Parameter):
             return value
         match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smh]?)", str(value).strip())
         if match is None or float(match[1]) == 0:
-            return self.fail(f"'{value}' is not a time such as 90s or 5m", param, ctx)
+            no = f"'{value}' is not a time such as 90s or 5m"
+            _no_figure(value, no, param, ctx)
         return float(match[1]) * self._UNITS[match[2]]

@@ -9,7 +9,7 @@ import click
 
 from cnnbench import axes, gate, store
 from cnnbench.cli import completion, limits, options, stored
-from cnnbench.cli.output import COLOUR, coloured, shown, wide, width, write
+from cnnbench.cli.output import COLOUR, coloured, say, shown, wide, width, write
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
 from cnnbench.gate import thresholds
@@ -24,6 +24,7 @@ from cnnbench.report import (
     terminal,
 )
 from cnnbench.report.budget import fits
+from cnnbench.report.conclusions import rows_left_out
 from cnnbench.report.entry import entries
 from cnnbench.report.overview import limited, opening
 from cnnbench.report.page.measurements import measurements
@@ -63,13 +64,15 @@ A filter is a list of conditions, separated by spaces, which must all hold:
   device=cpu  mode=eager,compile  model~resnet  status!=ok  batch>=8
   latency<5ms  params>25M  peak_memory<1GiB  speedup>1.2x  top1=-
 = compares whole values, ~ searches in them, ! negates, a comma means "or",
-- stands for "not measured", quotation marks protect spaces; times need a unit.
+- stands for "not measured", quotation marks protect spaces; times and sizes need a
+unit.
 Columns go by their names and by their headings.
 """
 
 
-# The format that holds no rows, but what follows from them.
+# The format that holds no rows, but what follows from them; and those that hold rows alone.
 _ANSWERS = "answers"
+_TIDY = FORMATS.keys() - FOR_PEOPLE
 
 
 @click.command(epilog=_EPILOG)
@@ -151,7 +154,7 @@ def command(
         return
     found = entries(read)
     kept = keep(found, condition)
-    fitting = [one for fit in fits(kept, within) for one in fit.fitting] if within else kept
+    fitting = _fitting(kept, within, view.kind) if within else kept
     drawn = fitting if pictures else ()
     if view.kind == _ANSWERS:
         view.write(answering.render(kept, within))
@@ -180,6 +183,14 @@ def _refuse_alone(view: View, metric: str | None, baseline: Path | None) -> None
         raise UsageError("--metric needs --pivot FIELD")
     if baseline is not None and view.kind not in PAGES:
         raise UsageError("--baseline needs --format html; for a table use cnnbench compare")
+
+
+def _fitting(kept: Sequence[Entry], within: Budget, kind: str) -> list[Entry]:
+    """What fits the limits; rows alone do not tell that there were more, so that this is said."""
+    answers = fits(kept, within)
+    if kind in _TIDY:
+        say(rows_left_out(answers, kept))
+    return [one for fit in answers for one in fit.fitting]
 
 
 def _opens(view: View, within: Budget) -> bool:

@@ -39,10 +39,10 @@ class Budget:
 
     @property
     def text(self) -> str:
-        """``under 20 ms, in 191 MiB, with a top-1 of 75 % or more``."""
+        """``under 20.0 ms, in 200 MB, with a top-1 of 75 % or more``."""
         parts = {
             "under {}": None if self.seconds is None else units.seconds(self.seconds),
-            "in {}": None if self.memory is None else units.size(self.memory),
+            "in {}": None if self.memory is None else _typed(self.memory),
             "with a top-1 of {} % or more": None if self.top1 is None else f"{self.top1:g}",
         }
         return ", ".join(words.format(one) for words, one in parts.items() if one is not None)
@@ -55,6 +55,15 @@ class Budget:
             "m": None if self.memory is None else f"{_digits(self.memory / 1e6)} MB",
         }
         return {name: text for name, text in known.items() if text is not None}
+
+
+def _typed(size: float) -> str:
+    """A limit of memory in the unit that it is a short number of, as it was most likely typed."""
+    ways = [f"{size / factor:g} {unit}" for unit, factor in _SIZES.items() if size >= factor]
+    return min([units.size(size), *ways], key=len)
+
+
+_SIZES = {"GiB": 1 << 30, "MiB": 1 << 20, "KiB": 1 << 10, "GB": 1e9, "MB": 1e6, "kB": 1e3}
 
 
 def _digits(value: float) -> str:

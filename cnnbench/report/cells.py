@@ -44,6 +44,11 @@ def point(value: Estimate | None) -> float | None:
     return Marked(value.point) if isinstance(value, Awake) else value.point
 
 
+def marked(table: Table) -> bool:
+    """Whether a number of the table bears the mark of an awake latency."""
+    return any(isinstance(value, Awake | Marked) for row in table.rows for value in row)
+
+
 def text(column: Column, value: Value | Estimate) -> str:
     """A value as people read it; an interval stands behind its number."""
     if value is None:

@@ -7,11 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import doctor, metrics, units
+from cnnbench import doctor, flaws, metrics, units
 from cnnbench.choice import NO_GAIN, STANDINGS
 from cnnbench.metrics import Awake
-from cnnbench.report import answers, usability
-from cnnbench.report.budget import Budget, Fit, doubt, fits, memory
+from cnnbench.report import answers, images, usability
+from cnnbench.report.budget import Budget, Fit, fits, memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -101,9 +101,38 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     if fit.rival is not None:
         one, flaw = fit.rival
         yield Sentence(f"{_costing(one)} would be better, but is {flaw.said}.", "warn")
-    if fit.left_out:
-        counts = ", ".join(f"{why} ({len(some)})" for why, some in fit.left_out.items())
+    if counts := ", ".join(_left_out(fit)):
         yield Sentence(f"Left out although their known figures fit: {counts}.")
+
+
+def _left_out(fit: Fit) -> Iterable[str]:
+    """Why networks are left out, and how many; not those that fit in another mode.
+
+    Modes are counted where there is one network only.
+    """
+    every = [*fit.fitting, *(one for some in fit.left_out.values() for one in some)]
+    every += [] if fit.nearest is None else [fit.nearest]
+    alone = len(set(map(_network, every))) == 1
+    used = set() if alone else set(map(_network, fit.fitting))
+    for why, some in fit.left_out.items():
+        count = len(some) if alone else len(set(map(_network, some)) - used)
+        if count:
+            yield f"{why} ({units.number(count, 'mode' if alone else 'network')})"
+
+
+def _network(entry: Entry) -> tuple[str, str]:
+    return entry.run, entry.record.spec.plain.id
+
+
+def rows_left_out(some: Sequence[Fit], found: Sequence[Entry]) -> str:
+    """What a table of rows that fit a budget says nothing of, in a line."""
+    count = sum(len(fit.fitting) for fit in some)
+    asked = some[0].budget.text if some else "within the limits"
+    text = (
+        f"{count} of {units.number(len(found), 'row')}: a network each, in the mode to use, {asked}"
+    )
+    reasons = [why for fit in some for why in _left_out(fit)]
+    return text + (f"; left out although known figures fit: {', '.join(reasons)}" * bool(reasons))
 
 
 def _edge(fit: Fit) -> str:
@@ -124,7 +153,7 @@ def _costing(entry: Entry) -> str:
     """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
     spec, top1, peak = entry.record.spec, entry.top1, memory(entry)
     figures = [
-        None if top1 is None else f"{units.significant(top1)} %",
+        None if top1 is None else _published(entry, top1),
         None if entry.latency is None else units.seconds(entry.latency.point),
         None if peak is None else units.size(peak),
     ]
@@ -158,8 +187,8 @@ def measured(found: Sequence[Entry]) -> str:
 
 
 def _fastest(found: Sequence[Entry]) -> Iterable[Sentence]:
-    # What a measurement leaves in doubt is recommended nowhere.
-    sure = [one for one in found if doubt(one, Budget(), accuracy=True) is None]
+    # As a budget without limits answers: in the mode to use, and nothing that is in doubt.
+    sure = [one for fit in fits(found, Budget()) for one in fit.fitting]
     table = answers.candidates(sure)
     for where, some in table.items():
         if len({one.entry.network for one in some}) > 1:
@@ -183,7 +212,13 @@ def _named(one: Candidate) -> str:
     spec = one.entry.record.spec
     time = units.seconds(one.seconds.point)
     name = units.readable(spec.workload.model)
-    return f"{name} in {spec.mode.text} ({units.significant(one.top1)} %, {time})"
+    return f"{name} in {spec.mode.text} ({_published(one.entry, one.top1)}, {time})"
+
+
+def _published(entry: Entry, top1: float) -> str:
+    """A published accuracy, called so where the user's own stands beside it."""
+    word = "" if images.accuracy(entry) is None else "published "
+    return f"{word}{units.significant(top1)} %"
 
 
 def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -314,18 +349,28 @@ def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
     if disturbed:
         total = sum(bool(entry.quality) for entry in found)
         verb = "was" if disturbed == 1 else "were"
-        text = f"{disturbed} of {total} measurements {verb} disturbed"
+        these = "this 1 measurement" if total == 1 else f"these {total} measurements"
+        text = f"{disturbed} of {these} {verb} disturbed"
         yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
 
 
 def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
     """What became of the times of disturbed measurements."""
-    awake = sum(isinstance(entry.latency, Awake) for entry in found)
+    awake = [time for entry in found if isinstance(time := entry.latency, Awake)]
     if not awake:
         return "their times are too long" if disturbed > 1 else "its time is too long"
-    left = disturbed - awake
-    rest = f"; the times of the other {left} are too long" if left else ""
-    return f"the waiting for a core is taken out of the latency of {awake} (marked *){rest}"
+    left, vague = disturbed - len(awake), sum(map(_is_vague, awake))
+    few = "it" if disturbed == 1 else "all" if not left else str(len(awake))
+    text = f"the waiting for a core is taken out of the latency of {few}"
+    if vague:
+        text += f", {'which stays' if disturbed == 1 else f'{vague} of which stay'} uncertain"
+    rest = "time of the other one is" if left == 1 else f"times of the other {left} are"
+    return text + (f"; the {rest} too long" if left else "")
+
+
+def _is_vague(time: Estimate) -> bool:
+    """Whether an interval leaves a time unfit, as ``usability`` counts it."""
+    return time.margin is not None and time.margin > flaws.NARROW
 
 
 def _environments(found: Sequence[Entry]) -> Iterable[Sentence]:

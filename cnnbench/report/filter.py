@@ -9,7 +9,8 @@
 
 ``=`` compares whole values, ``~`` finds a text anywhere in one, letter case aside. Numbers take the
 units that tables show: ``latency<5ms``, ``params>=25M``, ``cpu_peak_bytes<1GiB``, ``speedup>1.2x``.
-Times need one, because nobody who writes ``latency<20`` means seconds.
+Times and sizes need one, because nobody who writes ``latency<20`` means seconds, or with
+``memory<200`` bytes.
 A lone ``-`` is what was not measured; no comparison of size holds for that.
 
 Knows columns and values, not records; nothing is ever evaluated.
@@ -56,6 +57,8 @@ _UNITS: Mapping[str, Mapping[str, float]] = {
     "fraction": {"%": 0.01},
     "ratio": {"x": 1.0},
 }
+# Kind of a column whose numbers mean nothing without a unit -> what they are, and a usual unit.
+_NEEDED: Mapping[str, tuple[str, str]] = {"seconds": ("a time", "ms"), "bytes": ("a size", "MB")}
 
 
 @dataclass(frozen=True)
@@ -191,8 +194,9 @@ class _Reader:
         value = quantity(text, column.kind)
         if value is None:
             self.at = start
-            if column.kind == "seconds" and quantity(f"{text}ms", column.kind) is not None:
-                raise self.fail(f"a time needs a unit, such as {said}{text}ms")
+            what, unit = _NEEDED.get(column.kind, ("", ""))
+            if what and quantity(f"{text}{unit}", column.kind) is not None:
+                raise self.fail(f"{what} needs a unit, such as {said}{text}{unit}")
             units = _UNITS.get(column.kind, {})
             known = f" with one of {' '.join(units)}" if units else ""
             raise self.fail(f"'{text}' is not a number{known} to compare '{column.name}' with")
@@ -209,7 +213,7 @@ def quantity(text: str, kind: str) -> float | None:
     found = _NUMBER.fullmatch(text.strip())
     if found is None or (found[2] and found[2] not in units):
         return None
-    if kind == "seconds" and not found[2] and float(found[1]):
+    if kind in _NEEDED and not found[2] and float(found[1]):
         return None
     return float(found[1]) * units.get(found[2], 1.0)
 

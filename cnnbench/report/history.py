@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
@@ -44,25 +45,26 @@ def overview(found: Sequence[Series]) -> Table:
         for one in found
     ]
     name = metric.name if metric is not None else ""
-    return Table(columns, tuple(rows), (f"{name} over runs; | marks a step",), notes(found))
+    table = Table(columns, tuple(rows), (f"{name} over runs; | marks a step",))
+    return replace(table, notes=notes(found, marked=cells.marked(table)))
 
 
 def _over(new: float, old: float) -> float | None:
     return new / old if old else None
 
 
-def notes(found: Sequence[Series]) -> tuple[str, ...]:
-    """A line per step."""
+def notes(found: Sequence[Series], *, marked: bool) -> tuple[str, ...]:
+    """A line per step, and of what the values are; ``marked``: those in the table bear a mark."""
     lines = [f"{one.spec}: {_step(one, step)}" for one in found for step in one.steps]
     short = sum(len(one.points) < 8 for one in found)
     if short:
         lines.append(f"{short} series with fewer than 8 runs, too few to detect a step change")
     waited = sum(point.seen != point.estimate for one in found for point in one.points)
     if waited:
+        mark = f" ({cells.AWAKE})" if marked else ""
         lines.append(
-            f"{units.number(waited, 'point')} in series with a disturbed one: the time that"
-            f" the process waited for a core is taken out ({cells.AWAKE}); CSV and JSON have the"
-            " clock's"
+            f"{units.number(waited, 'point')} in series with a disturbed one: the time that the"
+            f" process waited for a core is taken out{mark}; CSV and JSON have the clock's"
         )
     return tuple(lines)
 
@@ -101,7 +103,8 @@ def points(found: Sequence[Series], *, exact: bool = True) -> Table:
                 step.ratio if step is not None else None,
                 step.p_value if step is not None else None,
             ))  # fmt: skip
-    return Table(columns, tuple(rows), notes=() if exact else notes(found))
+    table = Table(columns, tuple(rows))
+    return table if exact else replace(table, notes=notes(found, marked=cells.marked(table)))
 
 
 def sparkline(one: Series) -> str:

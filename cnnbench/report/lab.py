@@ -348,8 +348,8 @@ def to_text(
         *extra,
         Table((), (), ("Recommendations and their gains, with intervals over rounds:",),
               tuple(advice(found))),
-        *([Table((), (), ("Notes:",), remarks)] if (remarks := _remarks(read)) else []),
     ]  # fmt: skip
+    tables.append(Table((), (), ("Notes:",), _remarks(read, tables)))
     return "\n".join(render(table, kind, width) for table in tables if table.rows or table.notes)
 
 
@@ -358,10 +358,10 @@ def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
     return [e for e in found if e.record.spec.workload.is_layer]
 
 
-def _remarks(found: Sequence[Entry]) -> tuple[str, ...]:
+def _remarks(found: Sequence[Entry], tables: Sequence[Table]) -> tuple[str, ...]:
     """Why a row is not ok, beyond what the tables already say."""
     some = [entry for entry in found if not entry.record.refused]
-    return (*notes(some), *times.remarks(some))
+    return (*notes(some), *times.remarks(some, *tables))
 
 
 def to_json(runs: Sequence[StoredRun], networks: Sequence[dict[str, Any]] = ()) -> str:

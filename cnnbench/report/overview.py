@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from cnnbench import units
@@ -17,8 +17,9 @@ from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.entry import place
 from cnnbench.report.fitting import GAP, least
+from cnnbench.report.rows import remarks
 from cnnbench.report.selection import Selection, chosen_rows, explained, view
-from cnnbench.report.table import Column, Table, apart, axes_told, captions, column, remarks
+from cnnbench.report.table import Column, Table, apart, axes_told, captions, column
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -138,7 +139,10 @@ def overview(
     alone = len(rows) == 1 and len(rows[0].modes) > _FEW_MODES
     table = _of_modes(rows[0]) if alone else _laid_out(found, rows, width)
     parts = tuple((heading, len(some)) for heading, some in sections) if groups else ()
-    notes = (*marks.legend(table), *(_sentences(found) if said else ()))
+    legend = [*marks.legend(table)]
+    if not alone:
+        legend += images.legend({column.name for column in table.columns}, found)
+    notes = (*legend, *(_sentences(found) if said else ()))
     notes += tuple(_of_rows(found)) if single and said else ()
     return replace(table, captions=head, notes=notes, groups=parts)
 
@@ -215,15 +219,20 @@ def _layouts(found: Sequence[Entry], rows: Sequence[_Network]) -> Iterable[list[
     modes = list(dict.fromkeys(mode for row in rows for mode in row.modes))
     modes.sort(key=lambda mode: mode != "eager")
     others = [mode for mode in modes if mode != "eager"]
-    names, figures = _names(found), [_TOP1, *map(_in_mode, modes)]
+    names, eager = _names(found), _in_mode("eager")
+    own = any(_own(row, ends=False) != NOT_MEASURED for row in rows)
+    top1s = [_OWN_WITH_ENDS, _OWN] if own else [_TOP1]
     best = [_OTHER, _GAIN] if len(others) > 1 else [_GAIN]
     gains = [field for mode in others for field in (_in_mode(mode), _gain_in(mode))]
-    yield [*names, _TOP1, _in_mode("eager"), *gains, *best[:-1], _MEMORY, *_COSTS]
-    yield [*names, *figures, *best, _MEMORY]
-    narrow = [*names, _TOP1, _in_mode("eager"), _OTHER, _LATENCY, _GAIN, _MEMORY]
-    yield narrow
-    yield [field for field in narrow if field is not _MEMORY]
-    yield [field for field in narrow if field not in (_MEMORY, _TOP1)]
+    narrow = [eager, _OTHER, _LATENCY, _GAIN]
+    for fields in (
+        [eager, *gains, *best[:-1], _AGREES, _MEMORY, *_COSTS],
+        [*map(_in_mode, modes), *best, _AGREES, _MEMORY],
+        [*narrow, _AGREES, _MEMORY],
+        [*narrow, _AGREES],
+    ):
+        yield from ([*names, top1, *fields] for top1 in top1s)
+    yield [*names, *narrow]
     yield [*names, _OTHER, _GAIN]
 
 
@@ -251,6 +260,10 @@ def _accuracy(row: _Network) -> str:
     return NOT_MEASURED if top1 is None else units.significant(top1)
 
 
+def _own(row: _Network, *, ends: bool) -> str:
+    return images.percent(row.modes.get("eager", row.first), ends=ends) or NOT_MEASURED
+
+
 def _peak(row: _Network) -> str:
     return _peak_of(row.use)
 
@@ -269,6 +282,14 @@ def _cost(name: str, title: str) -> _Field:
 
 
 _TOP1: _Field = (Column("top1", "top-1", "number"), _accuracy)
+_AGREEMENT = Column(images.AGREEMENT, "agreement", "share")
+_OWN, _OWN_WITH_ENDS = (
+    (Column(images.OWN, "your top-1", "number"), partial(_own, ends=ends)) for ends in (False, True)
+)
+_AGREES: _Field = (
+    _AGREEMENT,
+    lambda row: "-" if row.other is None else cells.text(_AGREEMENT, images.agreement(row.other)),
+)
 _OTHER: _Field = (
     Column("other", "best other"),
     lambda row: "-" if row.other is None else row.other.mode,
@@ -281,7 +302,6 @@ _GAIN: _Field = (Column("speedup", "gain", "ratio"), lambda row: row.gain(row.ot
 _MEMORY: _Field = (budget.MEMORY[0], _peak)
 _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
-_AGREEMENT = Column("top1_agreement", "agreement", "share")
 _COSTS = [_cost("params", "params"), _cost("macs", "MACs")]
 
 
@@ -337,7 +357,7 @@ def _of_rows(found: Sequence[Entry]) -> list[str]:
     """What is said of single rows; of many the same once, with their number."""
     rows: dict[str, list[tuple[Entry, str]]] = {}
     for entry in found:
-        for text in dict.fromkeys(remarks(entry)):
+        for text in dict.fromkeys(remarks(entry.record)):
             rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
     lines = [*losses.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
     more = len(lines) - _MOST_LINES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -49,7 +50,9 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         title = axis.phrase.format("none" if value == "" else value)
         parts.append((Column(f"{metric.column}:{value}", title, metric.kind), metric.column, value))
         if field == "mode" and value != "eager" and metric.name == "latency":
-            parts.append((Column(f"speedup:{value}", "vs eager", "ratio"), "speedup", value))
+            parts.append(
+                (Column(f"speedup:{value}", "vs eager", "ratio", detail=1), "speedup", value)
+            )
     cells = {key: _cells(data, keys, field, key) for key in {part[1] for part in parts}}
     awake = _cells(data, keys, field, "awake")
     index = data[keys].drop_duplicates().itertuples(index=False, name=None)
@@ -63,12 +66,8 @@ def pivot(found: Sequence[Entry], field: str, name: str = "latency") -> Table:
         )
         for row in index
     ]
-    return Table(
-        columns=(*columns, *(column for column, _, _ in parts)),
-        rows=tuple(rows),
-        captions=captions(found),
-        notes=(*notes(found), *times.remarks(found)),
-    )
+    table = Table((*columns, *(column for column, _, _ in parts)), tuple(rows), captions(found))
+    return replace(table, notes=(*notes(found), *times.remarks(found, table)))
 
 
 def _keys(data: pd.DataFrame, field: str) -> list[str]:

@@ -65,7 +65,7 @@ def _how(judgement: Judgement) -> list[str]:
     if drifts:
         lines.append(
             f"latency measured at different times; {_INTERVAL} over rounds, and the verdict"
-            f" allows for {units.percent(max(drifts))} of machine drift on top of it"
+            f" allows for {units.share(max(drifts))} of machine drift on top of it"
         )
     return lines
 

@@ -6,7 +6,7 @@ Knows the names of columns, not how a format writes them.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue
 from cnnbench.errors import UnknownName
@@ -16,6 +16,7 @@ from cnnbench.report.budget import MEMORY
 from cnnbench.report.entry import place
 from cnnbench.report.filter import parse
 from cnnbench.report.fitting import STAYS
+from cnnbench.report.ordering import ordered
 from cnnbench.report.table import (
     Column,
     Table,
@@ -29,16 +30,13 @@ from cnnbench.report.table import (
     tidy,
     tidy_columns,
 )
-from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.report.entry import Entry
     from cnnbench.report.filter import Condition
     from cnnbench.report.table import Cell
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -141,7 +139,7 @@ def view(
     else:
         table = chosen(rows, _distinct(wanted.columns, people=people))
         if people:
-            lines = (*notes(rows), *times.remarks(rows))
+            lines = (*notes(rows), *times.remarks(rows, table))
             shared = apart(axes_told(), [[place(axis, e) for axis in axes_told()] for e in rows])[1]
             table = replace(table, captions=(*shared, *captions(rows)), notes=lines)
     if people:
@@ -217,34 +215,6 @@ def _cell(name: str, *, people: bool) -> Cell:
 
 def _ordered(found: Sequence[Entry], names: Iterable[str]) -> list[Entry]:
     return ordered(found, names, lambda name: _cell(name, people=False)[1])
-
-
-def ordered(
-    found: Sequence[Row], names: Iterable[str], value: Callable[[str], Callable[[Row], Any]]
-) -> list[Row]:
-    """Rows in the order of their values; a name that begins with ``-`` from large to small.
-
-    Args:
-        found: the rows.
-        names: of columns; the first decides first.
-        value: how a column of that name is read off a row.
-    """
-    rows = list(found)
-    # The last name first: sorting is stable, so the first name has the last word.
-    for name in reversed(list(names)):
-        of = value(name.removeprefix("-"))
-        values = {id(row): _sortable(of(row)) for row in rows}
-        present = [row for row in rows if values[id(row)] is not None]
-        absent = [row for row in rows if values[id(row)] is None]
-        present.sort(key=lambda row: values[id(row)], reverse=name.startswith("-"))
-        rows = present + absent
-    return rows
-
-
-def _sortable(value: Any) -> Any:
-    if isinstance(value, Estimate):
-        return value.point
-    return value.casefold() if isinstance(value, str) else value
 
 
 def _grouped(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
 from cnnbench.metrics import METRICS
-from cnnbench.report import images, losses, times, usability
+from cnnbench.report import images, losses, rows, times, usability
 from cnnbench.report.entry import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from cnnbench.axes import Axis
     from cnnbench.environment import Environment
-    from cnnbench.facts import Reference
-    from cnnbench.record import Record
 
 # Where nothing was measured, no reader may think that it was.
 FAKE = "FAKE EXECUTOR: every number here is made up"
@@ -238,7 +236,7 @@ def summary(found: Sequence[Entry]) -> Table:
         cell for cell in _FIGURES if any(cell[1](entry) not in _UNREMARKABLE for entry in found)
     ]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
-    lines = (*notes(found), *times.remarks(found))
+    lines = (*notes(found), *times.remarks(found, table))
     return replace(table, captions=(*shared, *captions(found)), notes=lines)
 
 
@@ -293,26 +291,7 @@ def _where(environment: Environment) -> str:
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     """What each run is good for; a line for every row that is not ok and every note."""
     lines = [*usability.lines(found), *losses.lines(found)]
-    lines += [f"{entry.record.id}: {text}" for entry in found for text in remarks(entry)]
+    lines += [
+        f"{entry.record.id}: {text}" for entry in found for text in rows.remarks(entry.record)
+    ]
     return tuple(dict.fromkeys(lines))
-
-
-def remarks(entry: Entry) -> list[str]:
-    """Why a row is not ok, and its notes."""
-    record, why = entry.record, entry.record.reason
-    bad = [f"{record.status}: {why or 'not measured'}"] if why or record.status != "ok" else []
-    return [*bad, *_gaps(record), *record.notes, *_subnormal(record.reference)]
-
-
-def _gaps(record: Record) -> list[str]:
-    empty = 0 if record.failure is not None else sum(not run.slices for run in record.runs)
-    text = f"{empty} of {len(record.runs)} processes gave no samples and are left out"
-    return [text] if empty else []
-
-
-def _subnormal(known: Reference | None) -> list[str]:
-    if known is None or not known.subnormal_share:
-        return []
-    where = "" if known.subnormal_layer is None else f", first in {known.subnormal_layer}"
-    share = f"{units.percent(known.subnormal_share)} of the activations are subnormal numbers"
-    return [f"{share}{where}, which are many times slower on a CPU"]

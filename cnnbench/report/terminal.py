@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -59,7 +60,8 @@ def _same(header: Sequence[str], body: Sequence[Sequence[str]], fitting: Fitting
 
 
 def _left_out(header: Sequence[str], fitting: Fitting) -> list[str]:
-    found = [header[i] for i in fitting.left_out]
+    counts = Counter(header[i] for i in fitting.left_out)
+    found = [f"{name} ({count} columns)" if count > 1 else name for name, count in counts.items()]
     return [f"{MORE}: {', '.join(found)}"] if found else []
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.report.entry import Entry
+    from cnnbench.report.table import Table
     from cnnbench.stats import Estimate
 
 # How far a speed-up may be from the ratio of the latencies beside it before a reader wonders: where
@@ -23,20 +24,29 @@ _DIRECTION, _WITHOUT_INTERVAL = math.log(1.02), math.log(1.25)
 _NAMED = 3
 
 
-def remarks(found: Sequence[Entry]) -> list[str]:
-    """A line for each kind of row whose time needs one."""
-    return [*_disturbed(found), *_contradictions(found)]
+def remarks(found: Sequence[Entry], *tables: Table) -> list[str]:
+    """A line for each kind of row whose time needs one.
+
+    Args:
+        found: the rows.
+        tables: what is shown of them; what none of these shows is not explained.
+    """
+    names = {column.name.partition(":")[0] for table in tables for column in table.columns}
+    both = "speedup" in names and any(name.startswith("latency") for name in names)
+    lines = _disturbed(found, marked=any(map(cells.marked, tables)))
+    return [*lines, *(_contradictions(found) if both else [])]
 
 
-def _disturbed(found: Sequence[Entry]) -> list[str]:
+def _disturbed(found: Sequence[Entry], *, marked: bool) -> list[str]:
     waited = [one for one in found if one.latency is not None and metrics.waited(one.record)]
     awake = sum(isinstance(one.latency, Awake) for one in waited)
     left = len(waited) - awake
     lines = []
     if awake:
+        mark = f"{cells.AWAKE} " if marked else ""
         lines.append(
-            f"{cells.AWAKE} {_rows(awake)} disturbed: the time that the process waited for a core"
-            " is taken out of latency and samples/s"
+            f"{mark}{_rows(awake)} disturbed: the time that the process waited for a core is taken"
+            " out of latency and samples/s"
         )
     if left:
         lines.append(

@@ -29,8 +29,6 @@ Use = Literal["usable", "usable for gains only", "not usable"]
 # Rows that are not fit are marked one by one; with more than one in five, a reader who picks any
 # row is misled too often.
 _MOST = 0.8
-# The bound at which a single time counts as noisy, so that gains are held to no less.
-_NARROW = 0.10
 # An interval over two rounds rests on one difference; it is correct, but luck can make it narrow.
 _FEW_ROUNDS = 3
 
@@ -68,12 +66,12 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         return Usability("usable", _clean(times, found) + _wrong(found))
     main = max(_FAULTS, key=lambda one: times[one])
     count, remedy = times[main], main.remedy
-    spoilt = f"{count} of {units.number(times.total(), 'time')} {_are(times.total())} {main.said}"
+    spoilt = f"{_so_many(count, times.total(), 'time')} {main.said}"
     if main is flaws.DISTURBED and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
-    clear = f"{told} of {units.number(len(gains), 'gain')} {_are(len(gains))} clear or within 10 %"
+    clear = f"{_so_many(told, len(gains), 'gain')} clear or within 10 %"
     if told >= _MOST * len(gains):
         why = f"{clear}, but {spoilt}{_wrong(found)}"
         return Usability("usable for gains only", why, f"for times, {remedy}")
@@ -118,11 +116,11 @@ def _tells(gain: Estimate) -> bool:
     """Whether a speed-up's interval is narrow, or clear of no change."""
     if gain.margin is None or gain.low is None or gain.high is None:
         return False
-    return gain.margin <= _NARROW or gain.low > 1 or gain.high < 1
+    return gain.margin <= flaws.NARROW or gain.low > 1 or gain.high < 1
 
 
 def _clean(times: Counter[Flaw | str], found: Sequence[Entry]) -> str:
-    text = f"{times[_CLEAN]} of {units.number(times.total(), 'time')} {_are(times.total())} clean"
+    text = f"{_so_many(times[_CLEAN], times.total(), 'time')} clean"
     awake = sum(_fault(entry) == _CLEAN and isinstance(entry.latency, Awake) for entry in found)
     if awake:
         text += f" ({awake} once the waiting for a core is taken out)"
@@ -136,5 +134,7 @@ def _clean(times: Counter[Flaw | str], found: Sequence[Entry]) -> str:
     return ", ".join([text, *others, *few])
 
 
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"
+def _so_many(count: int, total: int, noun: str) -> str:
+    """``1 of 4 times is``."""
+    verb = "is" if (count or total) == 1 else "are"
+    return f"{count} of {units.number(total, noun)} {verb}"

@@ -41,7 +41,12 @@ class Found:
 
 
 def measure(
-    specs: Sequence[Spec], plan: Plan, out: Path, watcher: Watcher, who: str = "process"
+    specs: Sequence[Spec],
+    plan: Plan,
+    out: Path,
+    watcher: Watcher,
+    who: str = "process",
+    inspected: Sequence[Record] = (),
 ) -> StoredRun:
     """Measure a run of given specs.
 
@@ -51,6 +56,7 @@ def measure(
         out: the run's directory.
         watcher: told of progress.
         who: the executor's name.
+        inspected: what ``inspect`` found of them, which is not measured once more.
 
     Raises:
         StoreError: the directory cannot be used.
@@ -58,10 +64,11 @@ def measure(
     chosen = executor(who)
     with asking(chosen) as pool:
         environment = describe(pool)
-    known = suite.facts([spec.workload.architecture for spec in specs])
-    macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
+    facts = suite.facts([spec.workload.architecture for spec in specs])
+    macs = {spec.id: suite.rough_macs(spec.workload, facts) for spec in specs}
     job = Job(tuple(specs), {}, macs, _here(plan, specs[0]), environment, chosen)
-    return campaign.start(job, out, watcher, store.new_run_name())
+    known = {record.id: record for record in inspected if record.failure is None}
+    return campaign.start(job, out, watcher, store.new_run_name(), known)
 
 
 def inspect(specs: Sequence[Spec], plan: Plan, who: str = "process") -> Found:

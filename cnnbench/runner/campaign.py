@@ -235,7 +235,13 @@ def _refused_shapes(
     return found
 
 
-def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> StoredRun:
+def start(
+    job: Job,
+    out: Path,
+    watcher: Watcher,
+    name: str | None = None,
+    known: Mapping[str, Record] | None = None,
+) -> StoredRun:
     """Begin a run and measure all of it.
 
     Args:
@@ -243,6 +249,7 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
         out: its directory.
         watcher: told of progress.
         name: of the run; made up if the directory has a name of the user's own.
+        known: what is known of specs already, by id: their memory and structure are kept.
 
     Raises:
         StoreError: the directory cannot be used.
@@ -251,7 +258,7 @@ def start(job: Job, out: Path, watcher: Watcher, name: str | None = None) -> Sto
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
     what = replace(what, assumed=tuple(sorted(job.assumed)))
     with store.create(out, what, job.environment) as writer:
-        _measure(job, writer, watcher)
+        _measure(job, writer, watcher, known)
     return store.read(out)
 
 

@@ -137,7 +137,7 @@ def with_now(
             out = out / "alone" if out is not None else None
         where = out or Path("results") / store.new_run_name()
         with listener.run(len(specs), where) as watcher:
-            run = again.measure(specs, plan, where, watcher, executor)
+            run = again.measure(specs, plan, where, watcher, executor, now.records)
         listener.stored(run.path)
         return with_run(old, run.path, gate.side_of(run))
     return side_by_side.with_outcomes(found, beside)

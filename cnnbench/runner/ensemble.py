@@ -10,12 +10,13 @@ exactly one works and the others sleep.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import WorkerError, WorkerRaised
+from cnnbench.facts import Check, worse
 from cnnbench.record import Failure, Run
-from cnnbench.requests import Finish, TakeSlice
+from cnnbench.requests import AGAIN, Finish, TakeSlice
 from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import StarterDied
 
@@ -53,6 +54,16 @@ def failure(error: WorkerError) -> Failure:
     )
 
 
+def _unfinished(worker: AnyWorker, lost: Outcome) -> Outcome:
+    """The slices of a worker that was lost after the last of them; what it left undone is said."""
+    if isinstance(lost, Run):
+        return lost
+    run = Finish.read(worker.kept)
+    what = "no check" if worker.phase == AGAIN else f"lost in '{worker.phase}'"
+    late = Check("unchecked", reason=f"{what} after the measurement: {lost.message}")
+    return replace(run, check=late if run.check is None else worse(run.check, late))
+
+
 class Ensemble:
     """The workers of one workload in one round."""
 
@@ -82,10 +93,13 @@ class Ensemble:
             for name in self._shuffled(list(self._workers)):
                 self._ask(name, TakeSlice(turn=turn, seconds=self._plan.slice_seconds))
         for name in list(self._workers):
+            worker = self._workers[name]
             result = self._ask(name, Finish())
             if result is not None:
                 self._outcomes[name] = result
                 self._workers.pop(name).close()
+            elif worker.kept is not None:
+                self._outcomes[name] = _unfinished(worker, self._outcomes[name])
         return self._outcomes
 
     def _shuffled(self, items: Sequence[Any]) -> list[Any]:

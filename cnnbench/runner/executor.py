@@ -24,6 +24,8 @@ class AnyWorker(Protocol):
     """Does one task."""
 
     phase: str
+    # Its answer as far as it is known, where it has sent one before it is done.
+    kept: Any
 
     def ask(self, message: Message, timeout: float) -> Any:
         """Send a message and wait for its result; raises a ``WorkerError``."""

@@ -62,6 +62,7 @@ class FakeWorker:
     def __init__(self, who: Fake | None = None) -> None:
         self._who = who or Fake()
         self.phase = "start"
+        self.kept = None
         self._request: requests.Request[Any] = requests.Describe()
         self._slices: list[Slice] = []
 

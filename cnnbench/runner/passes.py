@@ -224,6 +224,8 @@ class Passes:
     def _memory(self, subject: Subject) -> None:
         """Peak memory, then the structure of the step from the same process."""
         self._step(f"{subject.spec.id}: memory", 1)
+        if subject.memory is not None and subject.structure is not None:
+            return
         cache = self._compile_cache(subject.spec)
         request = MeasureMemory.planned(
             subject.spec, self._plan, compile_cache=cache, weights=self._weights(subject.spec)

@@ -87,6 +87,7 @@ class Worker:
         self._open = True
         self._status: int | None = None
         self.phase = "start"
+        self.kept: Any = None
 
     def ask(self, message: Message, timeout: float) -> Any:
         """Send a message and wait for its result.
@@ -119,6 +120,8 @@ class Worker:
             answer = self._channel.receive(max(0.0, deadline - time.monotonic()))
             if "phase" in answer:
                 self.phase = answer["phase"]
+            elif "kept" in answer:
+                self.kept = answer["kept"]
             elif "error" in answer:
                 error = answer["error"]
                 self.phase = error["phase"]

@@ -91,7 +91,7 @@ class Group:
         return [one for one in self.alive if one.spec.workload == workload]
 
     def go_on(self, kept: Mapping[str, Record]) -> None:
-        """Take over the rounds that an earlier session kept, if all its subjects have as many."""
+        """Take over what is known: the rounds, if all subjects have as many, memory, structure."""
         found = [kept.get(one.spec.id) for one in self.subjects]
         rounds = {len({run.round for run in one.runs}) if one else 0 for one in found}
         if len(rounds) > 1:
@@ -99,6 +99,7 @@ class Group:
         for subject, record in zip(self.subjects, found, strict=True):
             if record is not None:
                 subject.runs = list(record.runs)
+                subject.memory, subject.structure = record.memory, record.structure
                 self.ceilings = list(record.ceilings)
         (self.rounds,) = rounds
 

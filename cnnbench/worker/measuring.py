@@ -7,6 +7,7 @@ slice or after the last.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 
 from cnnbench.facts import Check, worse
 from cnnbench.record import Run
-from cnnbench.requests import Ready, Taken, TakeSlice
+from cnnbench.requests import AGAIN, Ready, Taken, TakeSlice
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
 from cnnbench.worker import (
@@ -62,12 +63,24 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         talk.answer(Ready(estimate))
         placement = Placement(step)
         slices = _slices(step, device, estimate, probes, placement, talk)
+        timed = Run(
+            round=request.round,
+            ensemble=request.ensemble,
+            slices=Slices.of(slices),
+            warmup_ns=(first, *warm),
+            build_ns=built,
+            check=check,
+            flags=flags | device.notes() | _process() | {"moves": placement.moves, **step.types},
+            compile_cache=cache,
+            process_peak_bytes=memory.status_bytes("VmHWM"),
+        )
         # What was timed lies between two checks: later calls may run other code than the first
         # (CUDA graphs record on the second), keep what the first found, or change their input.
         if request.round == 0 or spec.mode.compiler != "eager":
-            talk.enter("check again")
+            talk.keep(timed)
+            talk.enter(AGAIN)
             later = checking.afterwards(lambda: _check(spec, step, request))
-            check = worse(check, later)
+            timed = replace(timed, check=worse(check, later))
         if step.parts is not None:
             talk.enter("parts")
         in_parts, notes = parts.tried(step.parts, device, estimate)
@@ -75,25 +88,9 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
     if step.loss is not None:
         said["loss"] = step.loss.description
-    talk.answer(
-        Run(
-            round=request.round,
-            ensemble=request.ensemble,
-            slices=Slices.of(slices),
-            warmup_ns=(first, *warm),
-            build_ns=built,
-            check=check,
-            flags=flags
-            | device.notes()
-            | notes
-            | _process()
-            | said
-            | {"moves": placement.moves, **step.types},
-            compile_cache=cache,
-            process_peak_bytes=memory.status_bytes("VmHWM"),
-            parts=in_parts,
-        )
-    )
+    flags = {**timed.flags, **notes, **said}
+    peak = memory.status_bytes("VmHWM")
+    talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))
 
 
 def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -> Check:

@@ -57,6 +57,10 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
         step.call()
     device.synchronize()
     resident = storage_bytes(step.resident())
+    # A training step clears the gradients of the one before first. The allocator's peak counts from
+    # after that, because the profiler sees no blocks that are older than itself; the kernel's count
+    # starts with them.
+    before = storage_bytes([*step.resident(), *_gradients(step)])
     missing: dict[str, str] = {}
     growth = high_water_growth(step.call)
     if growth is None:
@@ -66,7 +70,7 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
     return Memory(
         resident_bytes=resident,
         cpu_peak_bytes=resident + allocator_peak(step.call) if on_cpu else None,
-        cpu_high_water_bytes=resident + growth if on_cpu and growth is not None else None,
+        cpu_high_water_bytes=before + growth if on_cpu and growth is not None else None,
         missing=missing if on_cpu else _missing_on_device(peaks, device),
         **peaks,
     )
@@ -79,6 +83,10 @@ def _missing_on_device(peaks: dict[str, int], device: Kind) -> dict[str, str]:
         "cuda_workspace_bytes": "this build of torch cannot make cuBLAS give its workspace back",
     }
     return {name: reason for name, reason in reasons.items() if name not in peaks}
+
+
+def _gradients(step: Step) -> list[torch.Tensor]:
+    return [one.grad for one in step.module.parameters() if one.grad is not None]
 
 
 def storage_bytes(tensors: Iterable[torch.Tensor]) -> int:

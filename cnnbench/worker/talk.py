@@ -34,6 +34,11 @@ class Talk:
         self._stay_alone()
         self._channel.send({"result": encode(result)})
 
+    def keep(self, result: Any) -> None:
+        """Send the answer as far as it is known, for the case that this process dies before it."""
+        self._stay_alone()
+        self._channel.send({"kept": encode(result)})
+
     def next(self) -> Request[Any]:
         """Wait, asleep, for the next command."""
         self._stay_alone()

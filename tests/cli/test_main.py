@@ -15,6 +15,8 @@ try:
 except SystemExit as end:
     assert not end.code, end.code
 heavy = {{"torch", "torchvision", "pandas", "numpy", "fvcore"}}
+if "list" in {words}:  # what answers, which only runs need, is a third of its time
+    heavy |= {{"cnnbench.report.answers", "cnnbench.report.budget", "cnnbench.choice"}}
 print("heavy:", sorted(heavy & set(sys.modules)))
 """
 

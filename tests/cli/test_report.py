@@ -458,11 +458,23 @@ def test_a_budget_keeps_what_fits_in_every_format(cnnbench_cli, run) -> None:
     assert "amp=bf16" not in wide
 
 
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_rows_alone_say_on_stderr_what_was_left_out(cnnbench_cli, run, kind) -> None:
+    limited = cnnbench_cli("report", run, "--format", kind, "--under", "7ms")
+    whole = cnnbench_cli("report", run, "--format", kind)
+    people = cnnbench_cli("report", run, "--under", "7ms")
+
+    (line,) = limited.stderr.splitlines()
+    assert line.startswith("1 of 3 rows: a network each, in the mode to use, under 7.00 ms")
+    assert (whole.stderr, people.stderr) == ("", "")
+    assert "rows:" not in limited.stdout
+
+
 def test_a_page_opens_with_the_limits_and_keeps_every_row(cnnbench_cli, run) -> None:
     words = ["report", run, "--format", "html", "--memory", "200MB"]
     fits, none = (cnnbench_cli(*words, "--under", text).stdout for text in ("7ms", "1us"))
 
-    assert "Under 7.00 ms, in 191 MiB: lenet in channels_last" in fits
+    assert "Under 7.00 ms, in 200 MB: lenet in channels_last" in fits
     assert "nothing that was reliably measured fits; the nearest is lenet in" in none
     for text, limit in ((fits, "7 ms"), (none, "0.001 ms")):
         assert re.search(rf'id="limit-t"[^>]*value="{limit}"', text)

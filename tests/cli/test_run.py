@@ -412,7 +412,7 @@ def test_any_text_is_a_value_or_a_usage_error(kind: Any, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("512M", 512 << 20), ("2GiB", 2 << 30), ("1k", 1024), ("77", 77), ("1 gb", 1 << 30)],
+    [("512M", 512 << 20), ("2GiB", 2 << 30), ("1k", 1024), ("77B", 77), ("1 gb", 10**9)],
 )
 def test_sizes_are_read(text: str, value: int) -> None:
     assert Bytes().convert(text, None, None) == value
@@ -508,7 +508,7 @@ def test_max_latency_drops_what_is_slower_and_the_run_is_complete(cnnbench_cli) 
     assert "is complete; nothing was measured" in resumed.stderr
     refused = cnnbench_cli(*words, "--max-latency", "50")
     assert refused.exit_code == 2
-    assert "'50' is no limit such as 50ms" in refused.stderr
+    assert "'50' needs a unit, such as 50ms" in refused.stderr
 
 
 def test_a_terminal_shows_a_first_answer_of_every_workload(monkeypatch, eager, capsys) -> None:

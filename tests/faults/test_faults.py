@@ -64,6 +64,15 @@ def test_a_fault_costs_one_row_that_names_phase_and_reason(tmp_path: Path) -> No
     assert "SIGKILL" in failures["Killed"].message
 
 
+def test_a_process_that_dies_in_the_second_check_keeps_its_slices(tmp_path: Path) -> None:
+    record = measure(tmp_path, "DiesInTheSecondCheck")["DiesInTheSecondCheck", "eager"]
+
+    assert (record.failure, record.status, record.rounds) == (None, "unchecked", 1)
+    assert record.latency is not None
+    assert sum(len(run.slices) for run in record.runs) >= 2
+    assert "no check after the measurement: the worker process was killed by" in record.reason
+
+
 def test_an_output_that_cannot_be_read_is_never_called_right(tmp_path: Path) -> None:
     records = measure(tmp_path, "RaisesInCheck", "Uncheckable", modes="eager,bf16")
 

@@ -29,8 +29,8 @@ def models(found) -> list[str]:
     return [entry.record.spec.workload.model for entry in found]
 
 
-def once(model: str, milliseconds: float):
-    return made.record(f"{model}/{WORK}/eager/cpu-t2", [[milliseconds] * 3])
+def once(model: str, milliseconds: float, mode: str = "eager"):
+    return made.record(f"{model}/{WORK}/{mode}/cpu-t2", [[milliseconds] * 3])
 
 
 # resnet18 69.8 %, resnet50 80.9 %, mobilenet_v2 72.2 %, vgg11 69.0 %
@@ -91,10 +91,48 @@ def test_what_one_more_round_may_change_is_said() -> None:
         "resnet50 in eager (80.9 %, 10.0 ms, 3.00 MiB) would be better, but is of one round, which"
         " has no interval."
     ) in said
-    assert "Left out although their known figures fit: one round only (1)." in said
+    assert "Left out although their known figures fit: one round only (1 network)." in said
     # What would not be better changes nothing.
     worse = of(named("resnet50", "eager", 9), once("resnet18", 10))
     assert not any("would be better" in text for text in texts(worse, seconds=0.020))
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (20e6, "in 20 MB"),
+        (10 * MIB, "in 10 MiB"),
+        (1.5e9, "in 1.5 GB"),
+        (123_456_789, "in 118 MiB"),
+    ],
+)
+def test_a_limit_is_repeated_in_the_unit_that_it_was_given_in(size: float, said: str) -> None:
+    assert Budget(memory=size).text == said
+
+
+def test_the_most_accurate_is_named_in_the_mode_that_a_budget_names() -> None:
+    # compile seems a little faster, but not clearly: eager stays, here and there.
+    times = [[9] * 3, [10] * 3, [10.9] * 3]
+    compiled = made.record(f"resnet50/{WORK}/compile/cpu-t2", times, ensemble="resnet50")
+    found = of(named("resnet50", "eager", 10), compiled, named("resnet18", "eager", 9.995))
+
+    (line,) = [one.text for one in conclusions.conclusions(found) if "most accurate" in one.text]
+    assert "resnet50 in eager" in line
+    assert any("resnet50 in eager" in text for text in texts(found, top1=75))
+
+
+def test_networks_are_left_out_and_not_their_rows() -> None:
+    modes = ("eager", "compile", "channels_last")
+    unknown = [named(name, mode, 9) for name in ("lenet", "cifar_cnn") for mode in modes]
+    partly = [named("resnet18", "eager", 9), once("resnet18", 8, "compile")]
+
+    said = texts(of(*unknown, *partly), seconds=0.020)
+    alone = texts(of(once("lenet", 9), once("lenet", 8, "compile")), seconds=0.020)
+
+    assert "Left out although their known figures fit: no top-1 known (2 networks)." in said
+    assert "Left out although their known figures fit: one round only (2 modes)." in alone
+    slow = texts(of(*unknown[:3], named("resnet18", "eager", 90)), seconds=0.020)
+    assert "Left out although their known figures fit: no top-1 known (1 network)." in slow
 
 
 def test_the_mode_is_the_one_to_use_and_a_faster_one_only_where_that_does_not_fit() -> None:

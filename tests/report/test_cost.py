@@ -21,7 +21,7 @@ from cnnbench.costs import (
     TracedMemory,
 )
 from cnnbench.errors import UnknownName
-from cnnbench.report import cost
+from cnnbench.report import cost, render
 from cnnbench.report.crosschecks import crosschecks
 
 OP = OpRow("conv", "", "forward", "contraction", 100, 10, 0, 30, 10, ())
@@ -88,6 +88,15 @@ def test_columns_go_by_name_or_heading_and_wide_ones_are_shown_on_request() -> N
     assert "read_bytes" in [one.name for one in cost.only(table, [], for_people=False).columns]
     with pytest.raises(UnknownName, match=r"columns: name, type, depth, .*written_bytes"):
         cost.only(table, ["speed"])
+
+
+def test_on_a_narrow_line_the_share_stays_longest() -> None:
+    trained = replace(REPORT, totals=replace(TOTALS, backward=TOTALS.forward))
+    table = cost.only(cost.layers([trained], None, None, None), (), for_people=True)
+
+    for width in (80, 60, 40, 30):
+        lines = render(table, "table", width).splitlines()
+        assert any(line.startswith("layer ") and "share" in line for line in lines)
 
 
 def test_layers_are_sorted_from_large_to_small_and_cut() -> None:

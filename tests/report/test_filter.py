@@ -174,6 +174,12 @@ def test_a_time_needs_a_unit_and_the_error_says_which(text: str) -> None:
         parse(text, COLUMNS)
 
 
+def test_a_size_needs_a_unit_and_zero_does_not() -> None:
+    with pytest.raises(UsageError, match=r"a size needs a unit, such as peak<200MB"):
+        parse("peak<200", COLUMNS)
+    assert holds("peak>0", 1)
+
+
 @pytest.mark.parametrize(
     ("text", "values", "expected"),
     [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cnnbench import choice
@@ -118,6 +120,39 @@ def test_rows_of_which_the_same_is_said_are_counted() -> None:
 
     assert f"4 rows, such as resnet18/{WORK}/eager/cpu-t2: took 0 s" in notes
     assert f"lenet/{WORK}/eager/cpu-t2: alone" in notes
+
+
+def pictured(model: str, mode: str, milliseconds: float, right: float | None, agree: float):
+    """On the user's own 200 pictures."""
+    check = Check("ok", 0.0, 1e-7, agree, top1_pictures=200, accuracy_top1=right)
+    one = named(model, mode, milliseconds, check=check)
+    return replace(one, id=one.id.replace(f"/{mode}/", f"-images=%2Fmine/{mode}/"))
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_answers_to_the_users_own_pictures_stand_in_the_overview(labelled: bool) -> None:
+    found = of(
+        *(
+            pictured(model, mode, time, right if labelled else None, agree)
+            for model, right in (("resnet18", 0.65), ("resnet50", 0.8))
+            for mode, time, agree in (("eager", 9, 1.0), ("amp=bf16", 5, 0.96))
+        )
+    )
+
+    narrow, wide = (overview(found, width=width) for width in (80, None))
+
+    title, other = ("your top-1", "top-1") if labelled else ("top-1", "your top-1")
+    for table in (narrow, wide):
+        assert title in titles(table)
+        assert other not in titles(table)
+        shown = dict(zip(titles(table), rows(table)[0], strict=True))
+        assert shown["agreement"] == "96.0 %"
+        assert shown[title].startswith("65.0 [58, 71]" if labelled else "69.8")
+        told = " ".join(table.notes)
+        assert "of the mode beside eager" in told
+        assert ("right answers to your 200 pictures" in told) is labelled
+        assert ("published 80.9 %" in told) is labelled
+    assert max(map(len, terminal.render(narrow, width=80).splitlines())) <= 80
 
 
 def test_failures_come_first_and_many_lines_are_cut() -> None:

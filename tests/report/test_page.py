@@ -17,6 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from cnnbench.facts import Check
+from cnnbench.metrics import Awake
 from cnnbench.report import page
 from cnnbench.report.entry import Entry
 from cnnbench.report.page import context, palette
@@ -25,6 +26,7 @@ from cnnbench.report.table import summary, tidy
 from cnnbench.stats import Estimate
 from tests import made
 from tests.report.conftest import HOSTILE, named, of
+from tests.report.test_times import waiting
 
 VOID = {"meta", "link", "input", "br", "col", "img", "hr"}
 
@@ -356,6 +358,18 @@ def test_a_box_holds_the_samples_of_one_process(everything) -> None:
 
     assert {box.group for box in plot.boxes} == {"round 0", "round 1", "round 2"}
     assert all(box.numbers == pytest.approx((1, 1, 1, 1, 1)) for box in plot.boxes)
+
+
+def test_boxes_of_a_disturbed_row_are_of_one_kind_of_time_and_name_it() -> None:
+    disturbed = of(waiting(made.EAGER.replace("cpu-t2", "cpu-t1"), 0.5))
+    assert isinstance(disturbed[0].latency, Awake)
+
+    one = section(disturbed, "distribution")
+    ((_, plot),) = one.plots
+
+    assert all(box.numbers == pytest.approx((1, 1, 1, 1, 1)) for box in plot.boxes)
+    assert "by the clock" in plot.axis.title
+    assert "All times are the clock's" in one.reading
 
 
 def test_the_roofline_has_its_roofs_and_places_work_under_them(everything) -> None:

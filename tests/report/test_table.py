@@ -198,6 +198,15 @@ def test_subnormal_numbers_are_named_with_their_layer() -> None:
     assert "first in" not in other
 
 
+@pytest.mark.parametrize(("share", "said"), [(2e-4, "under 0.1 % of the"), (4e-6, None)])
+def test_a_share_that_rounds_to_zero_is_not_said_to_be_zero(share, said) -> None:
+    found = Reference(True, 1e-7, share, False)
+    notes = summary(of(made.record(made.EAGER, [[1] * 3], reference=found))).notes
+
+    told = [line.partition(": ")[2] for line in notes if "subnormal" in line]
+    assert [line[: len(said or "")] for line in told] == ([said] if said else [])
+
+
 def test_accuracy_and_agreement_are_shown_where_pictures_are_the_users() -> None:
     check = Check("ok", top1_agreement=1.0, top1_pictures=12, accuracy_top1=0.0)
     own = made.record(made.EAGER.replace("/eager", "-images=%2Fmine/eager"), [[1.0]], check=check)

@@ -50,3 +50,17 @@ def test_no_line_ends_in_a_blank(found) -> None:
     lines = terminal.render(summary(found)).splitlines()
 
     assert [line for line in lines if line != line.rstrip()] == []
+
+
+def test_columns_with_one_heading_are_counted_where_they_are_left_out() -> None:
+    columns = (
+        Column("name", "name"),
+        *(Column(f"gain:{n}", "vs eager", detail=1) for n in range(3)),
+        Column("last", "last"),
+    )
+    table = Table(columns, (("a", "1" * 30, "2" * 30, "3" * 30, "here"),))
+
+    text = terminal.render(table, width=40)
+
+    assert "here" in text
+    assert text.endswith("not shown (--wide): vs eager (3 columns)\n")

@@ -11,8 +11,10 @@ from cnnbench.record import Record
 from cnnbench.report import cells, render
 from cnnbench.report.conclusions import conclusions
 from cnnbench.report.pivot import pivot
+from cnnbench.report.scaling import scaling
+from cnnbench.report.selection import Selection, view
 from cnnbench.report.table import Column, summary, tidy
-from cnnbench.report.times import remarks
+from cnnbench.report.times import remarks as remarks_of
 from cnnbench.slices import Slice, Slices
 from tests import made
 from tests.report.conftest import of
@@ -32,6 +34,10 @@ def waiting(name: str, share: float, milliseconds: float = 10) -> Record:
     return replace(one, runs=tuple(replace(run, slices=slices) for run in one.runs))
 
 
+def remarks(found) -> list[str]:
+    return remarks_of(found, summary(found))
+
+
 def row(found, name: str) -> dict[str, str]:
     table = summary(found)
     texts = cells.texts(table)[[one.record.id for one in found].index(name)]
@@ -49,6 +55,19 @@ def test_a_disturbed_row_of_one_thread_shows_the_awake_latency_with_a_mark() -> 
         "* 1 row is disturbed: the time that the process waited for a core is taken out of latency"
         " and samples/s",
     )
+
+
+def test_a_mark_is_explained_where_it_stands_and_nowhere_else() -> None:
+    found = of(waiting(EAGER, 0.5), waiting(OTHER, 0.01))
+
+    for columns, marked in ((("model", "latency"), True), (("model", "samples/s"), False)):
+        table = view(found, Selection(columns=columns), people=True)
+        assert cells.marked(table) is marked
+        assert any(line.startswith("* ") for line in table.notes) is marked
+        assert any("1 row is disturbed" in line for line in table.notes)
+    for table in (pivot(found, "mode", "params"), scaling(found), summary(found)):
+        assert any(line.startswith("* ") for line in table.notes) is cells.marked(table)
+    assert not [line for line in conclusions(found) if "*" in line.text]
 
 
 def test_machines_get_both_latencies() -> None:
@@ -138,9 +157,20 @@ def test_the_page_says_of_which_disturbed_rows_the_waiting_is_taken_out() -> Non
     texts = [one.text for one in conclusions(found)]
 
     assert (
-        "2 of 2 measurements were disturbed: the waiting for a core is taken out of the latency of"
-        " 1 (marked *); the times of the other 1 are too long."
+        "2 of these 2 measurements were disturbed: the waiting for a core is taken out of the"
+        " latency of 1; the time of the other one is too long."
     ) in texts
+
+
+def test_disturbed_measurements_and_times_too_disturbed_to_be_used_add_up() -> None:
+    names = [EAGER.replace("-b8-", f"-b{n}-") for n in (1, 2, 3)]
+    found = of(*(waiting(name, 0.5) for name in names), waiting(made.EAGER, 0.5))
+
+    texts = " ".join(one.text for one in conclusions(found))
+
+    assert "4 of these 4 measurements were disturbed" in texts
+    assert "taken out of the latency of 3; the time of the other one is too long" in texts
+    assert "1 of 4 times is too disturbed to be used" in texts
 
 
 def test_two_kinds_of_time_that_differ_much_are_named_although_both_say_faster() -> None:

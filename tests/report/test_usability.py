@@ -48,7 +48,10 @@ def test_disturbed_times_leave_gains_that_are_clear(eager, twice_as_fast) -> Non
     found = judge(waiting(eager), waiting(twice_as_fast))
 
     assert found.use == "usable for gains only"
-    assert found.why == "1 of 1 gain is clear or within 10 %, but 2 of 2 times are disturbed"
+    assert (
+        found.why
+        == "1 of 1 gain is clear or within 10 %, but 2 of 2 times are too disturbed to be used"
+    )
     assert found.remedy == (
         "for times, measure when the machine is quiet (--wait 10m);"
         " with --threads 1 the waiting can be taken out"
@@ -59,7 +62,9 @@ def test_disturbed_times_without_gains_worth_using_are_not_usable(eager, noisy) 
     found = judge(waiting(eager), waiting(noisy))
 
     assert found.use == "not usable"
-    assert found.why.endswith("disturbed, and only 0 of 1 gain is clear or within 10 %")
+    assert found.why.endswith(
+        "too disturbed to be used, and only 0 of 1 gain is clear or within 10 %"
+    )
     assert judge(waiting(eager)).use == "not usable"
 
 
@@ -89,7 +94,10 @@ def test_waiting_that_is_taken_out_and_wrong_outputs_are_counted(eager) -> None:
 def test_one_row_in_five_may_be_unfit_and_is_counted(eager) -> None:
     others = [replace(eager, id=eager.id.replace("-b8-", f"-b{n}-")) for n in range(1, 5)]
 
-    assert judge(waiting(eager), *others).text == "usable: 4 of 5 times are clean, 1 disturbed"
+    assert (
+        judge(waiting(eager), *others).text
+        == "usable: 4 of 5 times are clean, 1 too disturbed to be used"
+    )
     assert judge(waiting(eager), *others[1:]).use == "not usable"
 
 
@@ -157,5 +165,8 @@ def test_the_verdict_uses_the_words_of_its_rows(cnnbench_cli, tmp_path) -> None:
     text = made.flat(cnnbench_cli("report", run, "--wide").stdout)
 
     assert "disturbed (no core" in text
-    assert "1 of 1 time is disturbed; measure when the machine is quiet (--wait 10m)" in text
+    assert (
+        "1 of 1 time is too disturbed to be used; measure when the machine is quiet (--wait 10m)"
+        in text
+    )
     assert "noisy" not in text

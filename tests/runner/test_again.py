@@ -102,3 +102,29 @@ def test_a_structure_is_asked_for_as_a_run_asks_for_it(monkeypatch, tmp_path) ->
     assert asked[:2] == asked[2:]
     assert asked[1]["cudnn_benchmark"] is True
     assert (asked[1]["warm_calls"], asked[1]["memory_limit"]) == (1, 1 << 30)
+
+
+def test_what_was_inspected_is_not_measured_once_more(monkeypatch, tmp_path) -> None:
+    asked: list[str] = []
+
+    def ask(self, message, timeout):
+        what = message.get("task") or message["do"]
+        if what in {"memory", "structure"}:
+            asked.append(what)
+            if broken and what == "structure":
+                raise WorkerDied("the worker process was killed")
+        return answer(self, message, timeout)
+
+    answer = FakeWorker.ask
+    monkeypatch.setattr(FakeWorker, "ask", ask)
+    specs, plan = [Spec.parse(made.EAGER), Spec.parse(made.CHANNELS_LAST)], Plan(rounds=2)
+    for broken in (False, True):
+        asked.clear()
+        found = again.inspect(specs, plan, "fake").records
+        broken_before, broken = broken, False
+        run = again.measure(specs, plan, tmp_path / f"{broken_before}", Watcher(), "fake", found)
+
+        # What could not be had before is tried again.
+        assert asked == ["memory", "structure"] * (4 if broken_before else 2)
+        assert all(one.memory is not None and one.structure is not None for one in run.records)
+        assert all(one.rounds == 2 for one in run.records)

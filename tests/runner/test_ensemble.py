@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Run
 from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
+from cnnbench.runner.fake import FakeWorker
 from cnnbench.runner.process import StarterDied
 from tests.runner.conftest import Heard, Trouble, specs
 
@@ -135,3 +138,33 @@ def test_a_failure_keeps_what_the_process_wrote() -> None:
     assert failure(error) == Failure(
         "start", "died", "killed by SIGSEGV", "Fatal Python error: Segmentation fault"
     )
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [("check again", "no check after the measurement: "),
+     ("parts", "lost in 'parts' after the measurement: ")],
+)  # fmt: skip
+def test_a_worker_that_is_lost_after_its_last_slice_keeps_its_slices(
+    monkeypatch, phase: str, said: str
+) -> None:
+    whole = measure(Trouble())
+    ask = FakeWorker.ask
+
+    def dies(self: FakeWorker, message: dict[str, Any], timeout: float) -> Any:
+        answer = ask(self, message, timeout)
+        if message.get("do") == "finish" and "channels_last" in self._request.spec:
+            self.kept, self.phase = answer | {"check": {"status": "ok"}}, phase
+            raise WorkerDied("the worker process was killed by SIGKILL")
+        return answer
+
+    monkeypatch.setattr(FakeWorker, "ask", dies)
+    outcomes = measure(Trouble())
+
+    for name, run in outcomes.items():
+        assert isinstance(run, Run)
+        assert len(run.slices) == len(whole[name].slices)
+        lost = "channels_last" in name
+        assert run.check is not None
+        assert run.check.status == "unchecked"
+        assert (run.check.reason == f"{said}the worker process was killed by SIGKILL") is lost

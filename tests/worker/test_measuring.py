@@ -22,6 +22,7 @@ class Talk:
     def __init__(self, slices: int = 2) -> None:
         self.phases: list[str] = []
         self.answers: list[Any] = []
+        self.kept: list[Any] = []
         turns = [TakeSlice(turn=turn, seconds=0.002) for turn in range(slices)]
         self._commands = iter([*turns, Finish()])
 
@@ -30,6 +31,9 @@ class Talk:
 
     def answer(self, result: Any) -> None:
         self.answers.append(result)
+
+    def keep(self, result: Any) -> None:
+        self.kept.append(result)
 
     def next(self) -> Any:
         return next(self._commands)
@@ -115,6 +119,9 @@ def test_what_was_timed_is_checked_again(tmp_path, monkeypatch, mode: str) -> No
     measuring.measure(request(name.format(mode), **given), talk)
 
     assert found == ["ok", "wrong"]
+    # What a death in the second check would leave: the same slices, and the first check.
+    (before,) = talk.kept
+    assert (before.slices, before.check.status) == (talk.run.slices, "ok")
     assert talk.phases.index("check again") > talk.phases.index("measure")
     assert talk.run.check.status == "wrong"
 

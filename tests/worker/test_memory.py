@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from cnnbench.worker import memory
+from cnnbench.spec import Spec
+from cnnbench.worker import build, memory
 from cnnbench.worker.build import Step
 from cnnbench.worker.devices import Cpu
 from cnnbench.worker.inputs import Given
@@ -74,6 +75,10 @@ def _both_methods(pipe) -> None:
     call = held_for_a_moment(64 * MIB)
     call()
     pipe.send((caching_off, memory.high_water_growth(call), memory.allocator_peak(call)))
+    spec = Spec.parse("resnet18/training-adam-b2-3x32x32/eager/cpu-t1")
+    found = memory.measure(build.built(spec, seed=0), Cpu())
+    cost = build.counted(spec.workload, seed=0)
+    pipe.send((found.cpu_high_water_bytes, found.cpu_peak_bytes, cost.memory.peak))
 
 
 def test_two_independent_methods_agree_within_two_percent() -> None:
@@ -82,11 +87,15 @@ def test_two_independent_methods_agree_within_two_percent() -> None:
     process = multiprocessing.get_context("spawn").Process(target=_both_methods, args=(theirs,))
     process.start()
     caching_off, high_water, allocator = ours.recv()
+    measured, counted, predicted = ours.recv()
     process.join()
 
     if not caching_off or high_water is None:
         pytest.skip("this system has no mallopt or does not reset VmHWM")
     assert abs(high_water - allocator) <= 0.02 * allocator
+    # Gradients and what an optimizer makes for a moment are in all figures, or in none.
+    assert measured == pytest.approx(counted, rel=0.05)
+    assert predicted == pytest.approx(counted, rel=0.05)
 
 
 @pytest.mark.parametrize(

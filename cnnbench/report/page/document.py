@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -72,6 +73,8 @@ class Document:
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.
 _MOST_ROWS = 300
+# More notes about single rows than these are sheet after sheet of paper.
+_MOST_NOTES = 40
 
 # Larger files are compressed, so that the page stays small.
 _PLAIN = 200_000
@@ -96,7 +99,10 @@ def html(page: Document) -> str:
         draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
         trust=trust,
         flaws=list(_FLAWS),
+        command=command,
+        unbroken=unbroken,
         most_rows=_MOST_ROWS,
+        most_notes=_MOST_NOTES,
         near=f"{WITHIN:g}",
         columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
         off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
@@ -122,6 +128,11 @@ def _columns(table: Table) -> str:
         for number, column in enumerate(table.columns, 1)
         if cells.numeric(column)
     ]
+    rules += [
+        f"@media print{{#all td:nth-child({number}){{white-space:nowrap}}}}"
+        for number, column in enumerate(table.columns, 1)
+        if cells.numeric(column) and not _has_ends(table, number - 1)
+    ]
     for number, column in enumerate(table.columns, 1):
         rules.append(
             f"@media screen and (max-width:640px){{#all td:nth-child({number})::before"
@@ -129,6 +140,11 @@ def _columns(table: Table) -> str:
             f".scripted #all.h{number - 1} :is(td,thead th):nth-child({number}){{display:none}}"
         )
     return "".join(rules)
+
+
+def _has_ends(table: Table, place: int) -> bool:
+    """Whether an interval stands behind a number of a column, which makes it long."""
+    return any(isinstance(row[place], Estimate) for row in table.rows)
 
 
 def _css(value: str) -> str:
@@ -153,6 +169,34 @@ def trust(name: str, why: str = "") -> Markup:
     kind = "held" if flaw.withheld else "told"
     tip = Markup(' data-tip="{}"').format(why or name)
     return Markup('<b class="t {}"{}>{}</b>').format(kind, tip, flaw.mark)
+
+
+# An option, which a browser would break behind its hyphens; and the longest word of a command that
+# is kept in one line.
+_OPTION, _LONG = re.compile(r"--[a-z][\w-]*"), 60
+
+
+def unbroken(text: str) -> Markup:
+    """A sentence whose options are never broken into two lines; it is copied as it is."""
+    return Markup(_in_one_piece(escape(_visible(text))))  # noqa: S704 - escaped before
+
+
+def _in_one_piece(escaped: str) -> str:
+    if "--" not in escaped:
+        return escaped
+    return _OPTION.sub(lambda found: f'<span class="u">{found[0]}</span>', escaped)
+
+
+def command(text: str) -> Markup:
+    """A command that is broken between its words, and a long list behind its commas."""
+    words = [
+        Markup("<wbr>").join(
+            Markup('<span class="u">{}</span>').format(part)
+            for part in ([word] if len(word) <= _LONG else re.split(r"(?<=,)", word))
+        )
+        for word in _visible(text).split(" ")
+    ]
+    return Markup(" ").join(words)
 
 
 def _source(loader: Environment, name: str) -> str:
@@ -199,7 +243,9 @@ def _row(
     # Without the end tags and quotes that HTML does not need, a fifth of the table. A line break
     # would be part of the last cell.
     found = [
-        f"<td data-v={key}>{escape(_visible(text))}" if key else f"<td>{escape(_visible(text))}"
+        f"<td data-v={key}>{escape(_visible(text))}"
+        if key
+        else f"<td>{_in_one_piece(escape(_visible(text)))}"
         for text, key in zip(texts, keys, strict=True)
     ]
     if marked is not None and values[marked] is not None:

@@ -298,23 +298,36 @@ def _dot(number: int | None) -> str:
     return f'<i style="color:{colour(number)}"></i>'
 
 
+# A plot of rows is cut in pieces that fit a sheet of paper.
+_SHEET = 720
+
+
 def _boxes(plot: Boxes, title: str) -> str:
     rows = list(dict.fromkeys(box.row for box in plot.boxes))
-    groups = list(dict.fromkeys(box.group for box in plot.boxes))
-    tall = 20 + 11 * len(groups)
+    tall = 20 + 11 * len({box.group for box in plot.boxes})
     scale = _Scale.over([end for box in plot.boxes for end in (box.numbers[0], box.numbers[-1])] +
                         [1.0], log=True)  # fmt: skip
+    each = max(1, _SHEET // tall)
+    pieces = [rows[place : place + each] for place in range(0, len(rows), each)]
+    foot = f'<p class="foot">{text(plot.axis.title)}</p>'
+    return "".join(_rows(plot, title, some, tall, scale) for some in pieces) + foot
+
+
+def _rows(plot: Boxes, title: str, rows: Sequence[str], tall: int, scale: _Scale) -> str:
+    """Some rows of boxes with an axis of their own."""
+    groups = list(dict.fromkeys(box.group for box in plot.boxes))
     height = tall * len(rows)
     one = _percent(scale.share(1))
     body = [*_across(plot.axis, scale, height)]
     body.append(f'<line class="one" x1="{one}" x2="{one}" y1="0" y2="{height}"/>')
-    for index, name in enumerate(rows):
-        body.append(f'<text class="row" x="0" y="{tall * index + 13}">{text(name)}</text>')
+    places = {name: tall * index for index, name in enumerate(rows)}
+    for name, top in places.items():
+        body.append(f'<text class="row" x="0" y="{top + 13}">{text(name)}</text>')
     for box in plot.boxes:
-        top = tall * rows.index(box.row) + 18 + 11 * groups.index(box.group)
-        body.append(_box(box, top, scale))
-    foot = f'<p class="foot">{text(plot.axis.title)}</p>'
-    return _frame(title, height, "".join(body), scale, left=False) + foot
+        if box.row in places:
+            top = places[box.row] + 18 + 11 * groups.index(box.group)
+            body.append(_box(box, top, scale))
+    return _frame(title, height, "".join(body), scale, left=False)
 
 
 def _box(box: Box, top: float, scale: _Scale) -> str:

@@ -24,7 +24,7 @@ _FIVE = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 def distribution(found: Sequence[Entry]) -> Section | None:
     """Every process's samples as a box, the widest measurements first."""
-    timed = [one for one in found if one.latency is not None and one.record.runs]
+    timed = [one for one in found if one.record.latency is not None and one.record.runs]
     if not timed:
         return None
     name = answers.names(timed)
@@ -43,20 +43,21 @@ def distribution(found: Sequence[Entry]) -> Section | None:
     columns = (Column("row", "workload and mode"), Column("round", "process"),
                *(Column(f"p{q:g}", f"{100 * q:g} %", "seconds") for q in _FIVE),
                Column("samples", "samples", "whole"))  # fmt: skip
-    axis = PlotAxis("time of a call over the row's median")
+    axis = PlotAxis("time of a call over the row's latency, both by the clock")
     return Section(
         "distribution",
         "Latency by process",
         "One box per process: the middle half of its samples, whiskers from 5 % to 95 %. Where the"
         " boxes of a row lie apart, the processes differ: samples from one process are correlated,"
-        f" so intervals are taken over processes and not over samples.{shown}",
+        " so intervals are taken over processes and not over samples. All times are the clock's,"
+        f" waiting for a core included, in disturbed rows too.{shown}",
         Table(columns, tuple(rows)),
         (("samples of each process", Boxes(axis, tuple(boxes))),),
     )
 
 
 def _margin(entry: Entry) -> float:
-    time = entry.latency
+    time = entry.record.latency
     return time.margin or 0.0 if time is not None else 0.0
 
 
@@ -71,7 +72,8 @@ def _five(run: Run) -> tuple[float, float, float, float, float] | None:
 
 
 def _box(label: str, run: Run, five: tuple[float, float, float, float, float], entry: Entry) -> Box:
-    time = entry.latency
+    # Samples are the clock's, and so is what they are compared with.
+    time = entry.record.latency
     middle = time.point if time is not None else five[2]
     low, first, mid, third, high = (value / middle for value in five)
     tip = (label, f"round {run.round}", f"median {units.seconds(five[2])}",
