@@ -62,6 +62,7 @@ _TOTALS: Columns[CostTotals] = (
     (Column("depth", "depth", "whole"), lambda one: one.depth),
     (Column("params", "params", "count"), lambda one: one.params),
     (Column("trainable_params", "trainable", "count", detail=2), lambda one: one.trainable_params),
+    (Column("trained", "trained"), lambda one: one.trained),
     (Column("buffers", "buffers", "count", detail=3), lambda one: one.buffers),
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count", detail=2), lambda one: one.inference.flops),
@@ -107,6 +108,9 @@ _LAYERS: Columns[_LayerShare] = (
 )  # fmt: skip
 # Columns of totals that count the inference pass whatever the phase.
 _INFERENCE = frozenset({"macs", "flops", "mult_adds"})
+# What is trained of networks that train as a whole, and details of columns where they do not.
+_WHOLE = ("", "everything")
+_OF_A_PART = {"trainable_params": 0, "depth": 2}
 # Facts of the catalogue.
 _PUBLISHED = {
     "top1": Column("top1", "top-1 %", "number"),
@@ -156,14 +160,16 @@ def totals(found: Found, *, arguments: bool = False) -> Table:
     """
     rows = [_totals(one, arguments=arguments) for one in found]
     columns = (*(column for column, _ in _TOTALS), *_PUBLISHED.values())
+    partly = any(isinstance(one, CostReport) and one.totals.trained not in _WHOLE for one in found)
     keep = [
         i
         for i, column in enumerate(columns)
-        if column.name in _PUBLISHED or any(row[i] not in (None, "") for row in rows)
+        if column.name in _PUBLISHED
+        or (any(row[i] not in (None, "") for row in rows) and (partly or column.name != "trained"))
     ]
     trains = any(isinstance(one, CostReport) and one.totals.backward for one in found)
     return Table(
-        columns=tuple(_of_pass(columns[i], trains=trains) for i in keep),
+        columns=tuple(_of_pass(columns[i], trains=trains, partly=partly) for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
         captions=(
             "MACs: multiply-accumulates of the whole batch; FLOPs are twice that",
@@ -179,8 +185,13 @@ _PASSES = (
 )
 
 
-def _of_pass(column: Column, *, trains: bool) -> Column:
-    """The column, whose heading says which pass it counts where a phase has several."""
+def _of_pass(column: Column, *, trains: bool, partly: bool) -> Column:
+    """The column, whose heading says which pass it counts where a phase has several.
+
+    Where a part is trained (``partly``), how large it is matters more than how deep the network is.
+    """
+    if partly and column.name in _OF_A_PART:
+        return replace(column, detail=_OF_A_PART[column.name])
     if trains and column.name in _INFERENCE:
         return replace(column, title=f"inference {column.title}")
     return column

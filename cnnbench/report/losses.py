@@ -1,27 +1,51 @@
-"""What training steps minimise: a caption where all do the same, else a line per row."""
+"""What training steps minimise, and what they train: a caption where all do the same, else lines."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnnbench import axes, units
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.record import Record
     from cnnbench.report.table import Entry
+
+_EVERYTHING = "everything"
 
 
 def captions(found: Sequence[Entry]) -> list[str]:
-    """The one loss of all rows that train."""
-    known = _known(found)
-    return [f"loss of training steps: {loss}" for loss in known] if len(known) == 1 else []
+    """The one loss of all rows that train, and the one part that all train, if it is a part."""
+    losses, parts = _known(found, "loss"), _known(found, "trained")
+    lines = [f"loss of training steps: {loss}" for loss in losses] if len(losses) == 1 else []
+    if len(parts) == 1 and parts != {_EVERYTHING}:
+        lines.append(f"trained: {parts.pop()}; everything else is frozen")
+    return lines
 
 
 def lines(found: Sequence[Entry]) -> list[str]:
-    """The loss of every row that trains, where they differ."""
-    if len(_known(found)) < 2:
-        return []
-    return [f"{e.record.id}: loss: {e.record.loss}" for e in found if e.record.loss]
+    """What every row that trains minimises and trains, where they differ."""
+    many = {name: len(_known(found, name)) > 1 for name in ("loss", "trained")}
+    losses = [
+        f"{one.record.id}: loss: {said}"
+        for one in found
+        if many["loss"] and (said := one.record.told("loss"))
+    ]
+    parts = [
+        f"{_place(one.record)}: {said}"
+        for one in found
+        if many["trained"] and (said := one.record.told("trained"))
+    ]
+    return [*dict.fromkeys(parts), *losses]
 
 
-def _known(found: Sequence[Entry]) -> set[str]:
-    return {e.record.loss for e in found if e.record.loss}
+def _place(record: Record) -> str:
+    """A network and what was asked to be trained; modes have that in common."""
+    work = record.spec.workload
+    asked = axes.settings()["train"].said(record.spec) or work.phase
+    return f"{units.readable(work.model)}, {asked}"
+
+
+def _known(found: Sequence[Entry], name: str) -> set[str]:
+    return {said for one in found if (said := one.record.told(name))}

@@ -73,8 +73,6 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
-    if step.loss is not None:
-        said["loss"] = step.loss.description
     talk.answer(
         Run(
             round=request.round,
@@ -88,6 +86,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             | notes
             | _process()
             | said
+            | step.said
             | {"moves": placement.moves, **step.types},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
