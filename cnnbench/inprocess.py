@@ -129,7 +129,9 @@ def cost(
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
         loss = _apart(work).objective(0) if counted else None
         try:
-            return _analysed(shaped, given, work, mode, real=real, loss=loss)
+            wants = any(one.requires_grad for one in given.tensors)
+            what = replace(work.training, inputs=wants)
+            return _analysed(shaped, given, work, mode, real=real, loss=loss, training=what)
         except CnnbenchError as error:
             if hint := objects.hint(given):
                 raise type(error)(f"{error}{hint}") from error
@@ -157,7 +159,16 @@ def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -
         given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
         usual = work.loss == AUTO
         loss = build.loss_of(architecture, 0) if usual else work.objective(0)
-        found = _analysed(module, given, work, mode, real=real, loss=loss, own=not real, training=build.training_of(architecture, workload))
+        found = _analysed(
+            module,
+            given,
+            work,
+            mode,
+            real=real,
+            loss=loss,
+            own=not real,
+            training=build.training_of(architecture, workload),
+        )
         return replace(found, name=name)
 
 
@@ -169,8 +180,8 @@ def _analysed(
     *,
     real: bool,
     loss: Loss | None,
+    training: Training,
     own: bool = False,
-    training: Training | None = None,
 ) -> analysis.Analysis:
     if mode != Mode():
         module, given = modes.converted(mode, module, given)
@@ -184,7 +195,7 @@ def _analysed(
         mode=mode.text,
         autocast=modes.PRECISIONS[mode.precision].autocast,
         own=own,
-        trained=(training or work.training).choose,
+        trained=training.choose,
     )
 
 

@@ -33,21 +33,24 @@ class Training:
     Attributes:
         text: as ``trained.read`` leaves it.
         finetune: it is the phase of that name, whose usual is the head.
-        users: the network is the user's own; what it froze itself then stays frozen by default.
+        users: the network is the user's own; what it froze itself, if that is a part, is then what
+            stays frozen in fine-tuning.
         new: arguments of the builder that have made a layer anew, of ``CLASSES`` and ``CHANNELS``.
+        inputs: these want gradients, so that there is something to do without a parameter.
     """
 
     text: str = trained.AUTO
     finetune: bool = False
     users: bool = False
-    new: Collection[str] = ()
+    new: tuple[str, ...] = ()
+    inputs: bool = False
 
     def choose(self, module: nn.Module) -> str:
         """Set ``requires_grad`` of every parameter; returns what is trained, in words.
 
         Raises:
             UnknownName: a pattern matches nothing.
-            UsageError: there are not so many stages.
+            UsageError: there are not so many stages, or nothing is left to train.
             Unsupported: there is no layer that could be the head.
         """
         wanted, parameters = trained.parse(self.text), _parameters(module)
@@ -56,6 +59,8 @@ class Training:
             for one in parameters.values():
                 if one.requires_grad is not (id(one) in chosen):  # a copy's need not be leaves
                     one.requires_grad_(id(one) in chosen)
+        if not self.inputs and not any(one.requires_grad for one in parameters.values()):
+            raise nothing(module)
         return described(module)
 
     def own(self, module: nn.Module) -> bool:
@@ -63,8 +68,8 @@ class Training:
         word = trained.parse(self.text).word
         if word != trained.AUTO:
             return word == trained.OWN
-        frozen = not all(one.requires_grad for one in _parameters(module).values())
-        return not self.finetune or (self.users and frozen)
+        flags = {one.requires_grad for one in _parameters(module).values()}
+        return not self.finetune or (self.users and len(flags) > 1)
 
     def _chosen(
         self, module: nn.Module, wanted: trained.Wanted, parameters: Mapping[str, nn.Parameter]

@@ -110,7 +110,7 @@ _LAYERS: Columns[_LayerShare] = (
 _INFERENCE = frozenset({"macs", "flops", "mult_adds"})
 # What is trained of networks that train as a whole, and details of columns where they do not.
 _WHOLE = ("", "everything")
-_OF_A_PART = {"trainable_params": 0, "depth": 2}
+_OF_A_PART = {"trainable_params": 0, "depth": 2, "macs": 1}
 # Facts of the catalogue.
 _PUBLISHED = {
     "top1": Column("top1", "top-1 %", "number"),
@@ -186,12 +186,9 @@ _PASSES = (
 
 
 def _of_pass(column: Column, *, trains: bool, partly: bool) -> Column:
-    """The column, whose heading says which pass it counts where a phase has several.
-
-    Where a part is trained (``partly``), how large it is matters more than how deep the network is.
-    """
-    if partly and column.name in _OF_A_PART:
-        return replace(column, detail=_OF_A_PART[column.name])
+    """The column; its heading says which pass it counts, its detail what matters of a part."""
+    if partly:
+        column = replace(column, detail=_OF_A_PART.get(column.name, column.detail))
     if trains and column.name in _INFERENCE:
         return replace(column, title=f"inference {column.title}")
     return column

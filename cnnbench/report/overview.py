@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.choice import choose
-from cnnbench.report import answers, budget, cells, conclusions, images, losses, marks, usability
+from cnnbench.report import answers, budget, cells, conclusions, images, marks, training, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.fitting import GAP, least
@@ -219,13 +219,21 @@ def _width(table: Table) -> int:
 
 
 def _layouts(found: Sequence[Entry], rows: Sequence[_Network]) -> Iterable[list[_Field]]:
-    """From wide to narrow: every mode with its gain, every mode, the best of them."""
+    """From wide to narrow: every mode with its gain, every mode, the best of them.
+
+    Where rows differ in what is trained, that is what they are compared by, modes come second.
+    """
     modes = list(dict.fromkeys(mode for row in rows for mode in row.modes))
     modes.sort(key=lambda mode: mode != "eager")
     others = [mode for mode in modes if mode != "eager"]
     names, figures = _names(found), [_TOP1, *map(_in_mode, modes)]
     best = [_OTHER, _GAIN] if len(others) > 1 else [_GAIN]
     gains = [field for mode in others for field in (_in_mode(mode), _gain_in(mode))]
+    if "train" in answers.differing(found):
+        parts = [*names, *_PARTS]
+        yield [*parts, _in_mode("eager"), *gains, *best[:-1], _MEMORY]
+        yield [*parts, *map(_in_mode, modes), _MEMORY]
+        yield [*parts, _in_mode("eager"), _MEMORY]
     yield [*names, _TOP1, _in_mode("eager"), *gains, *best[:-1], _MEMORY, *_COSTS]
     yield [*names, *figures, *best, _MEMORY]
     narrow = [*names, _TOP1, _in_mode("eager"), _OTHER, _LATENCY, _GAIN, _MEMORY]
@@ -291,6 +299,7 @@ _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
 _AGREEMENT = Column("top1_agreement", "agreement", "share")
 _COSTS = [_cost("params", "params"), _cost("macs", "MACs")]
+_PARTS = [_cost("trainable_params", "trainable"), _cost("training_macs", "training MACs")]
 
 
 def _fitting(found: Sequence[Entry], within: Budget) -> Table:
@@ -347,7 +356,7 @@ def _of_rows(found: Sequence[Entry]) -> list[str]:
     for entry in found:
         for text in dict.fromkeys(remarks(entry)):
             rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
-    lines = [*losses.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
+    lines = [*training.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], *([f"and {more} more lines (--wide)"] if more > 0 else [])]
 

@@ -1,4 +1,4 @@
-"""Remarks about whole runs, beyond their rows."""
+"""Remarks about whole runs, and about single records."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from cnnbench import units
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from cnnbench.facts import Reference
+    from cnnbench.record import Record
     from cnnbench.report.table import Table
     from cnnbench.store import StoredRun
 
@@ -56,3 +58,19 @@ def _of(run: StoredRun) -> list[str]:
 def with_remarks(table: Table, lines: Sequence[str]) -> Table:
     """The table with the sentences before its notes."""
     return replace(table, notes=(*lines, *table.notes))
+
+
+def of_runs(record: Record) -> list[str]:
+    """Processes of a record that gave nothing."""
+    empty = 0 if record.failure is not None else sum(not run.slices for run in record.runs)
+    text = f"{empty} of {len(record.runs)} processes gave no samples and are left out"
+    return [text] if empty else []
+
+
+def of_numbers(known: Reference | None) -> list[str]:
+    """Numbers in the reference that a CPU is slow with."""
+    if known is None or not known.subnormal_share:
+        return []
+    where = "" if known.subnormal_layer is None else f", first in {known.subnormal_layer}"
+    share = f"{units.percent(known.subnormal_share)} of the activations are subnormal numbers"
+    return [f"{share}{where}, which are many times slower on a CPU"]

@@ -18,14 +18,14 @@ from cnnbench.axes import Axis
 from cnnbench.environment import Environment
 from cnnbench.metrics import METRICS
 from cnnbench.record import Record
-from cnnbench.report import images, losses, times, usability
+from cnnbench.report import images, times, training, usability
+from cnnbench.report.remarks import of_numbers, of_runs
 from cnnbench.report.usability import Usability
 from cnnbench.stats import Estimate, exact
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from cnnbench.facts import Reference
     from cnnbench.store import StoredRun
 
 # Where nothing was measured, no reader may think that it was.
@@ -301,7 +301,9 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
+    (Column("trainable_params", "trainable", "count"), training.trainable),
     (Column("macs", "MACs", "count"), _exact("macs")),
+    (Column("training_macs", "training MACs", "count"), training.macs),
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
     (Column("accuracy_top1", "accuracy", "share"), _of("accuracy_top1")),
@@ -349,7 +351,7 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
             f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
             " vs eager: from slices measured side by side"
         )
-    return tuple(dict.fromkeys([*lines, *losses.captions(found)]))
+    return tuple(dict.fromkeys([*lines, *training.captions(found)]))
 
 
 def _span(counts: set[int]) -> str:
@@ -376,7 +378,7 @@ def _where(environment: Environment) -> str:
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     """What each run is good for; a line for every row that is not ok and every note."""
-    lines = [*usability.lines(found), *losses.lines(found)]
+    lines = [*usability.lines(found), *training.lines(found)]
     lines += [f"{entry.record.id}: {text}" for entry in found for text in remarks(entry)]
     return tuple(dict.fromkeys(lines))
 
@@ -385,18 +387,4 @@ def remarks(entry: Entry) -> list[str]:
     """Why a row is not ok, and its notes."""
     record, why = entry.record, entry.record.reason
     bad = [f"{record.status}: {why or 'not measured'}"] if why or record.status != "ok" else []
-    return [*bad, *_gaps(record), *record.notes, *_subnormal(record.reference)]
-
-
-def _gaps(record: Record) -> list[str]:
-    empty = 0 if record.failure is not None else sum(not run.slices for run in record.runs)
-    text = f"{empty} of {len(record.runs)} processes gave no samples and are left out"
-    return [text] if empty else []
-
-
-def _subnormal(known: Reference | None) -> list[str]:
-    if known is None or not known.subnormal_share:
-        return []
-    where = "" if known.subnormal_layer is None else f", first in {known.subnormal_layer}"
-    share = f"{units.percent(known.subnormal_share)} of the activations are subnormal numbers"
-    return [f"{share}{where}, which are many times slower on a CPU"]
+    return [*bad, *of_runs(record), *record.notes, *of_numbers(record.reference)]

@@ -252,14 +252,14 @@ def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.L
 def training_of(architecture: Architecture, workload: Workload) -> training.Training:
     """What a workload is to train of its network."""
     arguments = workload.keywords
-    new = {name for name in (training.CLASSES, training.CHANNELS) if name in arguments}
+    new = [name for name in (training.CLASSES, training.CHANNELS) if name in arguments]
     if arguments.get(training.CHANNELS) == architecture.input[0]:
-        new.discard(training.CHANNELS)
+        new.remove(training.CHANNELS)
     return training.Training(
         workload.setting("train", trained.AUTO),
         finetune=workload.phase == "finetune",
         users=architecture.family == sources.USERS,
-        new=new,
+        new=tuple(new),
     )
 
 

@@ -1,4 +1,4 @@
-"""What training steps minimise, and what they train: a caption where all do the same, else lines."""
+"""What training steps minimise, and what they train: a caption where all agree, else lines."""
 
 from __future__ import annotations
 
@@ -15,12 +15,33 @@ if TYPE_CHECKING:
 _EVERYTHING = "everything"
 
 
+def trainable(entry: Entry) -> float | None:
+    """Parameters that a step trains, where that was asked for; elsewhere they are all."""
+    return _count(entry, "trainable_params")
+
+
+def macs(entry: Entry) -> float | None:
+    """Multiply-accumulates of such a step, forward and backward."""
+    return _count(entry, "training_macs")
+
+
+def _count(entry: Entry, name: str) -> float | None:
+    found = entry.estimates[name] if asked(entry.record) else None
+    return None if found is None else found.point
+
+
+def asked(record: Record) -> bool:
+    """Whether a record was asked to train something in particular."""
+    said = axes.settings()["train"].said(record.spec)
+    return bool(said) or record.spec.workload.phase == "finetune"
+
+
 def captions(found: Sequence[Entry]) -> list[str]:
     """The one loss of all rows that train, and the one part that all train, if it is a part."""
     losses, parts = _known(found, "loss"), _known(found, "trained")
     lines = [f"loss of training steps: {loss}" for loss in losses] if len(losses) == 1 else []
     if len(parts) == 1 and parts != {_EVERYTHING}:
-        lines.append(f"trained: {parts.pop()}; everything else is frozen")
+        lines.append(f"training steps train: {parts.pop()}")
     return lines
 
 
