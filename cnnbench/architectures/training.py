@@ -20,7 +20,7 @@ from cnnbench.errors import UnknownName, Unsupported, UsageError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-# A description names so many parts.
+# Most parts that a description names.
 _NAMED_PARTS = 4
 
 CLASSES, CHANNELS = "num_classes", "in_channels"
@@ -50,7 +50,7 @@ class Training:
 
         Raises:
             UnknownName: a pattern matches nothing.
-            UsageError: there are not so many stages, or nothing is left to train.
+            UsageError: there are fewer stages, or nothing is left to train.
             Unsupported: there is no layer that could be the head.
         """
         wanted, parameters = trained.parse(self.text), _parameters(module)
@@ -262,5 +262,5 @@ def nothing(module: nn.Module) -> UsageError:
         return Unsupported(f"nothing to train: {type(module).__name__} has no parameters")
     return UsageError(
         f"nothing to train: all {count:,} parameters of {type(module).__name__} are frozen;"
-        " --train head, all or a name (train= in Python) chooses some"
+        " choose some, such as --train head"
     )

@@ -186,7 +186,7 @@ def grid(
         modes: the default; ``()`` for a grid without.
         batches: the default.
         several: options take lists; otherwise one value each.
-        swept: names of axes that take lists all the same.
+        swept: names of axes that still take lists.
         without: names of axes that the command does not ask for.
         arguments: ask for arguments of the builders too.
     """
