@@ -106,7 +106,9 @@ def measure(
     return store.StoredRun(Path(name), what, where, records)
 
 
-def work(phase: Phase, optimizer: Optimizer, loss: Any, train: str | None) -> objects.StepWork:
+def work(
+    phase: Phase, optimizer: Optimizer, loss: Any, train: str | None = None
+) -> objects.StepWork:
     """What a step is to do; a loss that fits the output, if none is given."""
     loss = AUTO if loss is None else loss
     return objects.StepWork(phase, optimizer, loss, trained.AUTO if train is None else train)

@@ -99,7 +99,7 @@ def command(
         raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
     found = _ask(grid, rows, plan, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
-    if failed and len(found) == 1:
+    if len(failed) == len(found) and len(set(failed)) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
     if as_json:
         view.write(_json(found, rows, arguments=bool(grid.arguments)))

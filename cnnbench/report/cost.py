@@ -164,8 +164,7 @@ def totals(found: Found, *, arguments: bool = False) -> Table:
     keep = [
         i
         for i, column in enumerate(columns)
-        if column.name in _PUBLISHED
-        or (any(row[i] not in (None, "") for row in rows) and (partly or column.name != "trained"))
+        if column.name in _PUBLISHED or any(row[i] not in (None, "") for row in rows)
     ]
     trains = any(isinstance(one, CostReport) and one.totals.backward for one in found)
     return Table(
@@ -330,9 +329,9 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
 
 
 def _is_empty(table: Table, place: int) -> bool:
-    return bool(table.rows) and table.columns[place].name.startswith("backward") and all(
-        row[place] is None for row in table.rows
-    )  # fmt: skip
+    name, values = table.columns[place].name, {row[place] for row in table.rows}
+    idle = (name.startswith("backward"), {None}), (name == "trained", {None, *_WHOLE})
+    return bool(values) and any(one and values <= nothing for one, nothing in idle)
 
 
 def _named(word: str, columns: Sequence[Column]) -> Column:
