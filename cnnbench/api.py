@@ -196,6 +196,7 @@ def measure(
     phase: Phase = "inference",
     optimizer: Optimizer = OPTIMIZERS[0],
     loss: str | Callable[..., Any] | None = None,
+    train: str | None = None,
     **plan: Any,
 ) -> Results:
     """Measure a module object in this very process, e.g. in a notebook.
@@ -216,6 +217,9 @@ def measure(
         optimizer: of a phase that trains, one of ``spec.OPTIMIZERS``.
         loss: what a training step minimises: one of ``named.LOSSES``, or a function ``output ->
             scalar`` or ``output, inputs -> scalar``; what fits the output if not given.
+        train: what of a phase that trains: ``head``, ``last=N``, ``all``, ``own``, or names and
+            globs of modules and parameters, joined by commas; without it what has
+            ``requires_grad``, and for ``finetune`` the head if nothing is frozen.
         plan: how to measure, by those fields of ``plan.Plan`` that ``plan.IN_PROCESS`` names:
             ``rounds`` (repetitions in this process), ``slices``, ``slice_seconds``,
             ``turn_budget``, ``least_turns``, ``warm_up_calls``, ``warm_up_seconds``,
@@ -230,7 +234,7 @@ def measure(
     from cnnbench import inprocess
 
     words, arguments = _held(axes.asking("mode"), modes), (inputs, dict(kwargs or {}))
-    work = inprocess.work(phase, optimizer, loss)
+    work = inprocess.work(phase, optimizer, loss, train)
     return Results((inprocess.measure(module, arguments, work, words, device, chosen),))
 
 
@@ -243,6 +247,7 @@ def cost(
     real: bool = False,
     loss: str | Callable[..., Any] | None = None,
     mode: str = "eager",
+    train: str | None = None,
     **more: Any,
 ) -> Analysis:
     """Count a module object without running it; it is left exactly as it was.
@@ -258,6 +263,7 @@ def cost(
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
             gets a gradient; a model by name has its task's.
         mode: precision and memory format, ``amp=bf16`` or ``channels_last+bf16``, as on a CPU.
+        train: what of a phase that trains, as for ``measure``.
         more: refused, with what to write instead.
 
     Returns:
@@ -273,7 +279,7 @@ def cost(
     _refuse("cost", module, more, _arguments(cost))
     from cnnbench import inprocess
 
-    arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss)
+    arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss, train)
     found: Analysis
     if isinstance(module, str):
         if inputs or kwargs:

@@ -30,6 +30,7 @@ class Asking:
             path of a file.
         shaped: a value is numbers joined by x, and in Python a tuple of them.
         repeated: the option may be given again; everything together is one value of the axis.
+        commas: a comma is part of a value; several are asked for by giving the option again.
     """
 
     option: str
@@ -41,6 +42,7 @@ class Asking:
     several: bool = True
     shaped: bool = False
     repeated: bool = False
+    commas: bool = False
 
     @property
     def argument(self) -> str:
@@ -74,7 +76,8 @@ class Asking:
 
     def _texts(self, given: Any) -> list[str]:
         if isinstance(given, str):
-            return given.split(",") if self.several or self.repeated else [given]
+            listed = self.repeated or (self.several and not self.commas)
+            return given.split(",") if listed else [given]
         ones = [*given] if isinstance(given, Iterable) else [given]
         if self.shaped and isinstance(given, Iterable) and all(isinstance(n, int) for n in ones):
             ones = [tuple(ones)]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import inputs, named, units
+from cnnbench import inputs, named, trained, units
 from cnnbench.asking import (
     CALIBRATED,
     IMAGES_SECONDS,
@@ -187,6 +187,13 @@ AXES: tuple[Axis, ...] = (
                    f"For training and finetune: any of {', '.join(named.LOSSES)}, or your own:"
                    " package.module:function, called with (output, inputs).", named.AUTO),
             recorded=True, trains=True, code=True),
+    setting("train", trained.AUTO,
+            Asking("--train", "", trained.read, "WHAT",
+                   "What training and finetune train: head, last=N (the head and the last N stages"
+                   " before it), all, own (what the network itself says), or names and globs of"
+                   " modules and parameters, joined by commas; again for a row each.",
+                   trained.AUTO, commas=True),
+            recorded=True, trains=True),
     setting("images", NO_IMAGES,
             Asking("--images", "", images, "DIR",
                    "A directory of your pictures, flat or with one folder per class, in place of"

@@ -46,6 +46,7 @@ def _totals(one: CostTotals) -> dict[str, Any]:
         "input": encode(one.input),
         "params": one.params,
         "trainable_params": one.trainable_params,
+        "trained": one.trained or None,
         "auxiliary_params": one.auxiliary_params,
         "buffers": one.buffers,
         "macs": one.macs,

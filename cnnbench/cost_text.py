@@ -85,7 +85,8 @@ def _head(one: CostTotals) -> list[str]:
     memory = one.memory
     lines = [
         f"{one.name}, {one.phase}, mode {one.mode}, batch {one.batch}, input {shapes}",
-        f"{units.count(one.params)} params, {units.count(one.trainable_params)} trainable",
+        f"{units.count(one.params)} params, {units.count(one.trainable_params)} trainable"
+        + (f": {one.trained}" if one.trained else ""),
         macs,
         f"memory peak {units.size(memory.peak)}: params {units.size(memory.params)},"
         f" activations {units.size(memory.activations)}",

@@ -281,6 +281,7 @@ class CostTotals:
         real: whether operators ran on real tensors.
         depth: weighted layers (convolutions, products with weights) on the longest path.
         mode: the mode in which it was counted, as text.
+        trained: which part a training step trains, in words; empty for inference, or if not told.
     """
 
     name: str
@@ -302,6 +303,7 @@ class CostTotals:
     real: bool
     depth: int
     mode: str = "eager"
+    trained: str = ""
 
     @property
     def macs(self) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from cnnbench import analysis, architectures, store
+from cnnbench import analysis, architectures, store, trained
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.facts import Check, worse
 from cnnbench.named import AUTO
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.architectures.losses import Loss
+    from cnnbench.architectures.training import Training
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
     from cnnbench.spec import Optimizer, Phase
@@ -105,9 +106,12 @@ def measure(
     return store.StoredRun(Path(name), what, where, records)
 
 
-def work(phase: Phase, optimizer: Optimizer, loss: Any) -> objects.StepWork:
+def work(
+    phase: Phase, optimizer: Optimizer, loss: Any, train: str | None = None
+) -> objects.StepWork:
     """What a step is to do; a loss that fits the output, if none is given."""
-    return objects.StepWork(phase, optimizer, AUTO if loss is None else loss)
+    loss = AUTO if loss is None else loss
+    return objects.StepWork(phase, optimizer, loss, trained.AUTO if train is None else train)
 
 
 def cost(
@@ -127,7 +131,9 @@ def cost(
             shaped = copies.copied(shaped) if real else analysis.copy_to_meta(shaped)
         loss = _apart(work).objective(0) if counted else None
         try:
-            return _analysed(shaped, given, work, mode, real=real, loss=loss)
+            wants = any(one.requires_grad for one in given.tensors)
+            what = replace(work.training, inputs=wants)
+            return _analysed(shaped, given, work, mode, real=real, loss=loss, training=what)
         except CnnbenchError as error:
             if hint := objects.hint(given):
                 raise type(error)(f"{error}{hint}") from error
@@ -143,7 +149,10 @@ def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -
     """Count a model by its name; see ``cnnbench.cost``."""
     with randomness.left_alone():
         architecture = architectures.resolve(name)
-        workload = Workload(name, 1, architecture.input, work.phase, optimizer=work.optimizer)
+        workload = Workload(
+            name, 1, architecture.input, work.phase, optimizer=work.optimizer,
+            settings=tuple(sorted(work.settings().items())),
+        )  # fmt: skip
 
         def make() -> nn.Module:
             return build.made(architecture, workload)
@@ -152,7 +161,16 @@ def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -
         given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
         usual = work.loss == AUTO
         loss = build.loss_of(architecture, 0) if usual else work.objective(0)
-        found = _analysed(module, given, work, mode, real=real, loss=loss, own=not real)
+        found = _analysed(
+            module,
+            given,
+            work,
+            mode,
+            real=real,
+            loss=loss,
+            own=not real,
+            training=build.training_of(architecture, workload),
+        )
         return replace(found, name=name)
 
 
@@ -164,6 +182,7 @@ def _analysed(
     *,
     real: bool,
     loss: Loss | None,
+    training: Training,
     own: bool = False,
 ) -> analysis.Analysis:
     if mode != Mode():
@@ -178,6 +197,7 @@ def _analysed(
         mode=mode.text,
         autocast=modes.PRECISIONS[mode.precision].autocast,
         own=own,
+        trained=training.choose,
     )
 
 
@@ -266,7 +286,6 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
     step = player.step
     modes.set_flags(player.spec.mode, player.spec.threads)
     in_parts, notes = parts.tried(step.parts, kind, player.estimate)
-    loss = {} if step.loss is None else {"loss": step.loss.description}
     return Run(
         round=number,
         ensemble=ensemble,
@@ -274,7 +293,7 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
         warmup_ns=tuple(player.warmup),
         build_ns=player.build_ns,
         check=player.check,
-        flags=player.flags | {**step.types} | notes | loss,
+        flags=player.flags | {**step.types} | notes | step.said,
         parts=in_parts,
     )
 

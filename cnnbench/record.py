@@ -300,10 +300,9 @@ class Record:
         """The worst check of all runs."""
         return worst(run.check for run in self.runs)
 
-    @property
-    def loss(self) -> str | None:
-        """What its training step minimises, in words; ``None`` without training."""
-        said = (run.flags["loss"] for run in self.runs if "loss" in run.flags)
+    def told(self, name: str) -> str | None:
+        """A word of its training step, ``loss`` or ``trained``; ``None`` where nobody said."""
+        said = (run.flags[name] for run in self.runs if name in run.flags)
         return next(map(str, said), None)
 
     @property
@@ -379,11 +378,11 @@ def from_json(data: Any) -> Record:
 def lean(record: Record) -> Record:
     """The record without what no report looks at, which is half of its memory.
 
-    Flags but the loss, and the calls of the warm-up after the first.
+    Flags but those that reports tell, and the calls of the warm-up after the first.
     """
     return _with(record, runs=tuple([
         _with(run, warmup_ns=run.warmup_ns[:1],
-              flags={"loss": run.flags["loss"]} if "loss" in run.flags else {})
+              flags={k: v for k, v in run.flags.items() if k in {"loss", "trained"}})
         for run in record.runs
     ]))  # fmt: skip
 

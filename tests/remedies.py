@@ -274,6 +274,9 @@ def hides():
 def linear():
     return nn.Linear(8, 4)
 
+def frozen():
+    return nn.Linear(8, 4).requires_grad_(False)
+
 def loss(output, inputs):
     return getattr(output, "_tensor", output).sum()
 
@@ -298,6 +301,8 @@ WITH_TORCH = (
     Case("--loss {} does not fit an output of {}; leave it out, or give --loss {}",
          "cost nets:linear --input 8 --phase training --loss reconstruction",
          r"or give (?P<put>--loss \S+),", {"package.module:function": "nets:loss"}),
+    Case("nothing to train: all {} parameters of {} are frozen; choose some, such as --train head",
+         "cost nets:frozen --input 8 --phase training", r"such as (?P<put>--train head)"),
     Case(_SLOW, "cost nets:slow --input 8 --timeout 1s", **_MORE),
     Case("--device {}: torch finds {} here; use --device cpu",
          "run --models lenet --device cuda:99 --dry-run", r"use (?P<put>--device cpu)"),

@@ -42,8 +42,8 @@ def test_totals_have_stable_names_in_a_stable_order() -> None:
     found = cost_to_json(CostReport(TOTALS))
 
     assert " ".join(found) == (
-        "name phase optimizer mode batch input params trainable_params auxiliary_params buffers"
-        " macs flops mult_adds bias_adds elementwise_flops macs_per_sample forward_macs"
+        "name phase optimizer mode batch input params trainable_params trained auxiliary_params"
+        " buffers macs flops mult_adds bias_adds elementwise_flops macs_per_sample forward_macs"
         " training_macs read_bytes written_bytes arithmetic_intensity activation_peak_bytes"
         " memory_peak_bytes memory uncounted complete macs_per_item assumptions method real depth"
     )

@@ -290,7 +290,7 @@ def test_training_steps_of_an_object_are_measured_as_the_command_does(module, lo
         assert record.failure is None
         assert record.spec.workload.phase == "training"
         assert record.spec.workload.optimizer == "adam"
-        assert said in record.loss
+        assert said in record.told("loss")
         assert [part.name for part in record.runs[0].parts] == [
             "forward", "loss", "backward", "optimizer",
         ]  # fmt: skip
@@ -311,6 +311,40 @@ def test_only_the_new_head_of_an_object_is_fine_tuned(module: nn.Module) -> None
 
     assert head.failure is None
     assert (head.cost.trainable_params, full.cost.trainable_params) == (725, 845)
+    assert (head.told("trained"), full.told("trained")) == ("4", "everything")
+
+
+@pytest.mark.parametrize(
+    ("phase", "train", "trains"),
+    [("training", None, 841), ("finetune", None, 841), ("finetune", "0.bias,head", 729)],
+)
+def test_measuring_and_counting_train_the_same_part_of_an_object(
+    module: nn.Module, phase, train, trains: int
+) -> None:
+    module.append(nn.Linear(4 * 6 * 6, 5))
+    module[0].bias.requires_grad_(requires_grad=False)
+    given = torch.randn(2, 3, 8, 8)
+
+    (record,) = cnnbench.measure(module, given, phase=phase, train=train, **FAST).records
+    counted = cnnbench.cost(module, given, phase=phase, train=train)
+
+    assert record.failure is None
+    assert record.cost.trainable_params == counted.trainable_params == trains
+    assert record.told("trained") == counted.trained
+    assert record.spec.workload.setting("train", "auto") == (train or "auto")
+    assert not module[0].bias.requires_grad
+
+
+def test_an_object_with_nothing_to_train_is_one_line(module: nn.Module) -> None:
+    module.requires_grad_(requires_grad=False)
+    given = torch.randn(2, 3, 8, 8)
+
+    for of in (cnnbench.measure, cnnbench.cost):
+        with pytest.raises(UsageError, match=r"nothing to train: all \d+ parameters"):
+            of(module, given, phase="training")
+    # The gradient of an input costs something, whatever is frozen.
+    wants = given.clone().requires_grad_()
+    assert cnnbench.cost(module, wants, phase="training").backward.macs == 2 * 4 * 6 * 6 * 27
 
 
 @pytest.mark.parametrize(
@@ -319,6 +353,8 @@ def test_only_the_new_head_of_an_object_is_fine_tuned(module: nn.Module) -> None
         ({"phase": "trainin"}, "did you mean training"),
         ({"loss": "mse"}, "add phase='training'"),
         ({"optimizer": "adam"}, "add phase='training'"),
+        ({"train": "head"}, "add phase='training'"),
+        ({"phase": "training", "train": "head,all"}, "exclude each other"),
         ({"phase": "training", "loss": "mes"}, "did you mean mse"),
         ({"phase": "training", "loss": 3}, "not a name or a function"),
     ],

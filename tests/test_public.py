@@ -92,12 +92,12 @@ def test_an_object_goes_through_the_door_with_all_that_was_said(monkeypatch, fak
 
     found = cnnbench.measure(
         "module", "input", kwargs={"mask": 1}, modes="eager,bf16", device="cuda:1", rounds=2,
-        phase="training", optimizer="adam", loss=abs,
+        phase="training", optimizer="adam", loss=abs, train="head",
     )  # fmt: skip
 
     ((module, arguments, work, modes, device, plan),) = said
     assert (module, arguments) == ("module", (("input",), {"mask": 1}))
-    assert work == ("training", "adam", abs)
+    assert work == ("training", "adam", abs, "head")
     assert (modes, device) == (("eager", "bf16"), "cuda:1")
     assert plan.rounds == 2
     assert found.records == fake_run.records
@@ -114,9 +114,10 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
 
     module = object()
     found = cnnbench.cost(
-        module, "input", phase="training", optimizer="adam", real=True, loss=abs, mode="amp"
-    )
+        module, "input", phase="training", optimizer="adam", real=True, loss=abs, mode="amp",
+        train="head",
+    )  # fmt: skip
 
     assert found == "found"
     more = {"mode": Mode(precision="amp=bf16"), "real": True, "counted": True}
-    assert said == [((module, (("input",), {}), ("training", "adam", abs)), more)]
+    assert said == [((module, (("input",), {}), ("training", "adam", abs, "head")), more)]

@@ -14,9 +14,9 @@ from cnnbench.bar import Bar
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import usability
 from cnnbench.report.conclusions import conclusions
+from cnnbench.report.entry import entries
 from cnnbench.report.pivot import frame
 from cnnbench.report.selection import keep
-from cnnbench.report.table import entries
 
 
 @pytest.fixture

@@ -44,6 +44,7 @@ def analyze(
     mode: str = "eager",
     autocast: torch.dtype | None = None,
     own: bool = False,
+    trained: Callable[[nn.Module], str] | None = None,
 ) -> Analysis:
     """Count everything about one workload without allocating or running it.
 
@@ -51,8 +52,7 @@ def analyze(
         module: on meta (``build_on_meta``) or anywhere; left exactly as it was.
         inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
         kwargs: its keyword arguments.
-        phase: ``training`` and ``finetune`` add a backward pass; the latter freezes all but the
-            last layer that multiplies, unless something is frozen already.
+        phase: ``training`` and ``finetune`` add a backward pass.
         optimizer: whose state the memory prediction includes.
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
@@ -60,6 +60,7 @@ def analyze(
         mode: text of the mode in which module and inputs are.
         autocast: the precision to which forward and loss are autocast, by a CPU's rules.
         own: built on meta for this call alone, so that it may be changed: no twin is made.
+        trained: in training, freezes parts of the twin, and says in words what is left to train.
 
     Raises:
         UsageError: unknown phase or optimizer; ``WrongInput``: a layer does not accept its input.
@@ -72,25 +73,23 @@ def analyze(
         run = functools.partial(record, parts, meta=not real, lower=autocast)
         inference = run(arguments, training=False)
         slopes = _slopes(run, arguments, inference) if inference.assumed and not real else ()
-        passed, frozen = inference, _freeze(parts, inference) if phase == "finetune" else None
-        if phase != "inference":
+        passed, trains = inference, phase != "inference"
+        told = trained(parts.modules[0]) if trained is not None and trains else ""
+        if trains:
             passed = run(twins(given, real=real), training=True, loss=loss)
         return Analysis(
             name=name or type(wrapped).__name__,
-            phase=phase,
-            optimizer=optimizer,
+            phase=phase, optimizer=optimizer, mode=mode, trained=told, real=real,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
             **_elements(parts),
             auxiliary_params=inference.unread_params,
             **_totals(inference, passed, slopes),
-            memory=memory.predict(passed, parts, optimizer, training=phase != "inference"),
-            assumptions=_assumptions(parts, inference, passed, real, frozen, hooks, autocast),
-            real=real,
-            mode=mode,
+            memory=memory.predict(passed, parts, optimizer, training=trains),
+            assumptions=_assumptions(parts, inference, passed, real, hooks, autocast),
             depth=weighted.depth(inference),
             recording=passed,
-        )
+        )  # fmt: skip
 
 
 def _shaped(module: nn.Module, given: Arguments, *, real: bool) -> nn.Module:
@@ -165,23 +164,6 @@ def _workable(module: nn.Module, hooks: int, *, real: bool, own: bool) -> Iterat
                 f"{error}; {_left_out(hooks)[0]}: pass real=True (--real), which calls those that"
                 " reach the network alone"
             ) from error
-
-
-def _freeze(parts: Inventory, inference: Recording) -> str | None:
-    """Freeze all but the last layer with MACs; ``None`` if the network already has frozen parts."""
-    if not all(p.requires_grad for p in parts.parameters):
-        return None
-    stack = inference.stack
-    heads = [
-        row.layer
-        for row in inference.rows
-        if row.macs and any(True for _ in stack.modules[row.layer].parameters(recurse=False))
-    ]
-    if not heads:
-        return None
-    parts.modules[0].requires_grad_(requires_grad=False)
-    stack.modules[heads[-1]].requires_grad_(requires_grad=True)
-    return stack.names[heads[-1]]
 
 
 def _batch(given: Arguments, recording: Recording) -> int:
@@ -272,7 +254,6 @@ def _assumptions(
     inference: Recording,
     passed: Recording,
     real: bool,
-    frozen: str | None,
     hooks: int,
     autocast: torch.dtype | None,
 ) -> tuple[str, ...]:
@@ -286,8 +267,6 @@ def _assumptions(
     scripted = any(isinstance(part, torch.jit.ScriptModule) for part in parts.modules)
     if scripted:
         sentences.append("scripted: its layers cannot be separated")
-    if frozen is not None:
-        sentences.append(f"fine-tuning: everything but layer '{frozen}' is frozen")
     if holders := packed.layers(parts.modules):
         sentences.append(f"params leaves out the packed weights of quantised layers ({holders})")
     if late := _made_late(parts):

@@ -1,4 +1,4 @@
-"""Variants of a network: other numbers of classes or channels, transfer learning.
+"""Variants of a network: other numbers of classes or channels, no auxiliary heads.
 
 Each function changes a finished module in place, using only its structure. It works for networks of
 torchvision, timm and users, and raises where it cannot.
@@ -36,7 +36,8 @@ def _replace(module: nn.Module, path: str, layer: nn.Module) -> None:
     setattr(module.get_submodule(parent), name, layer.to(weight.device, weight.dtype))
 
 
-def _is_auxiliary(path: str) -> bool:
+def is_auxiliary(path: str) -> bool:
+    """Whether a path leads into an auxiliary head."""
     return any(part in AUXILIARY for part in path.split("."))
 
 
@@ -52,12 +53,18 @@ def head(module: nn.Module) -> str:
         Unsupported: there is neither.
     """
     for kinds in ((nn.Linear,), _CONVOLUTIONS):
-        paths = [path for path in _layers(module, kinds) if path and not _is_auxiliary(path)]
+        paths = [path for path in _layers(module, kinds) if path and not is_auxiliary(path)]
         if paths:
             return paths[-1]
     raise Unsupported(
         f"{type(module).__name__} has no last layer whose number of classes could be changed"
     )
+
+
+def first(module: nn.Module) -> str:
+    """Return the path of the first convolution or, without one, linear layer; empty without."""
+    kinds: tuple[tuple[type[nn.Module], ...], ...] = (_CONVOLUTIONS, (nn.Linear,))
+    return next((path for some in kinds for path in _layers(module, some)), "")
 
 
 def _resized(layer: nn.Module, num_classes: int) -> nn.Module:
@@ -107,17 +114,6 @@ def heads(module: nn.Module) -> list[str]:
         if path.rpartition(".")[2] in AUXILIARY:
             found.append(f"{path}.{head(child)}")
     return found
-
-
-def freeze_backbone(module: nn.Module) -> nn.Module:
-    """Turn the network into its transfer-learning form: only the classifiers keep gradients.
-
-    Batch norm still updates its statistics in training mode, as in PyTorch's own tutorial.
-    """
-    module.requires_grad_(requires_grad=False)
-    for path in heads(module):
-        module.get_submodule(path).requires_grad_(requires_grad=True)
-    return module
 
 
 def without_auxiliary(module: nn.Module) -> nn.Module:

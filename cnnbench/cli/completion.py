@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import asking, catalogue, named, store
+from cnnbench import asking, catalogue, named, store, trained
 from cnnbench.spec import DEVICE_KINDS, OPTIMIZERS, PHASES, WORDS
 
 if TYPE_CHECKING:
@@ -80,4 +80,5 @@ AXES: dict[str, Offer] = {
     "optimizer": among(lambda: OPTIMIZERS),
     "weights": among(lambda: [asking.CALIBRATED, asking.RANDOM, asking.PRETRAINED]),
     "loss": among(lambda: named.LOSSES),
+    "train": among(lambda: trained.WORDS),
 }

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import axes, suite, units
+from cnnbench import axes, suite, trained, units
 from cnnbench.asking import INPUT_FACTORY, INPUTS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 # What a static count does not depend on.
-_COUNTED = {"loss", INPUTS, INPUT_FACTORY}
+_COUNTED = {"loss", "train", INPUTS, INPUT_FACTORY}
 _NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _EPILOG = """\b
@@ -40,6 +40,7 @@ Examples:
   cnnbench cost resnet50
   cnnbench cost 'resnet*' --batch 8 --phase training --optimizer adam
   cnnbench cost resnet50 --mode amp=bf16 --phase training
+  cnnbench cost resnet18 --phase training --train head --train last=1 --train all
   cnnbench cost 'timm:vit_tiny*'
   cnnbench cost resnet18 resnet50 --columns model,depth,MACs,top1,top5,weights
   cnnbench cost vgg16 --layers --sort params --top 5
@@ -53,7 +54,7 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(argument=options.MODELS, several=False, without=_NOT_COUNTED)
+@options.grid(argument=options.MODELS, several=False, swept=("train",), without=_NOT_COUNTED)
 @click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",
@@ -98,7 +99,7 @@ def command(
         raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
     found = _ask(grid, rows, plan, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
-    if failed and len(found) == 1:
+    if len(failed) == len(found) and len(set(failed)) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
     if as_json:
         view.write(_json(found, rows, arguments=bool(grid.arguments)))
@@ -127,8 +128,8 @@ def _ask(
         requests = _requests(grid, names, rows, real=real, footer=footer)
         answers = ask_each(pool, requests, plan.timeout)
         return [
-            NotCounted(name, str(answer)) if isinstance(answer, WorkerError) else answer
-            for name, answer in zip(names, answers, strict=True)
+            NotCounted(of.name, str(answer)) if isinstance(answer, WorkerError) else answer
+            for of, answer in zip(requests, answers, strict=True)
         ]
 
 
@@ -147,13 +148,20 @@ def _requests(
             phase=phase,
             optimizer=optimizer,
             mode=mode.text,
-            settings=grid.kept(phase),
+            settings=dict(axes.chosen(settings, phase)),
             real=real,
             rows=footer or rows in {"layers", "ops"},
             crosscheck=rows == "crosschecks",
         )
         for name in names
+        for settings in _settings(grid)
     ]
+
+
+def _settings(grid: Grid) -> list[dict[str, Any]]:
+    """One value of every setting, for each part that is to be trained."""
+    first = {name: values[0] for name, values in grid.settings.items()}
+    return [first | {"train": one} for one in grid.settings.get("train", (trained.AUTO,))]
 
 
 def _mode(grid: Grid) -> Mode:

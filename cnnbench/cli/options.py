@@ -70,7 +70,8 @@ class AxisValues(Parameter):
     def __init__(self, asking: Asking, *, several: bool) -> None:
         self._asking = asking
         self._several = several and asking.several
-        self.name = f"{asking.metavar},…" if self._several else asking.metavar
+        listed = self._several and not asking.commas
+        self.name = f"{asking.metavar},…" if listed else asking.metavar
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
         """Every value once, in order; alone if the axis takes one only."""
@@ -99,6 +100,10 @@ def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorat
     offer = completion.AXES.get(axis.name)
     if asking.repeated:
         return click.option(*names, type=kind, multiple=True, help=asking.help, callback=_joined)
+    if asking.commas and several:
+        told = f"{asking.help}  [default: {usual}]" if usual else asking.help
+        return click.option(*names, type=kind, multiple=True, help=told, callback=_joined,
+                            shell_complete=offer)  # fmt: skip
     return click.option(
         *names, type=kind, default=usual, show_default=bool(usual), help=asking.help,
         shell_complete=offer,
@@ -169,6 +174,7 @@ def grid(
     modes: Usual = "eager",
     batches: Usual = "1",
     several: bool = True,
+    swept: Collection[str] = (),
     without: Collection[str] = (),
     arguments: bool = True,
 ) -> Decorator:
@@ -180,6 +186,7 @@ def grid(
         modes: the default; ``()`` for a grid without.
         batches: the default.
         several: options take lists; otherwise one value each.
+        swept: names of axes that still take lists.
         without: names of axes that the command does not ask for.
         arguments: ask for arguments of the builders too.
     """
@@ -193,7 +200,9 @@ def grid(
         if asking.field == "models" and argument:
             options |= _models(argument, models)
         else:
-            options[asking.argument] = _axis(axis, asking, usual, several=several)
+            options[asking.argument] = _axis(
+                axis, asking, usual, several=several or axis.name in swept
+            )
 
     def make(given: dict[str, Any]) -> Grid:
         if argument:

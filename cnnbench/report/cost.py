@@ -62,6 +62,7 @@ _TOTALS: Columns[CostTotals] = (
     (Column("depth", "depth", "whole"), lambda one: one.depth),
     (Column("params", "params", "count"), lambda one: one.params),
     (Column("trainable_params", "trainable", "count", detail=2), lambda one: one.trainable_params),
+    (Column("trained", "trained"), lambda one: one.trained),
     (Column("buffers", "buffers", "count", detail=3), lambda one: one.buffers),
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count", detail=2), lambda one: one.inference.flops),
@@ -108,6 +109,9 @@ _LAYERS: Columns[_LayerShare] = (
 )  # fmt: skip
 # Columns of totals that count the inference pass whatever the phase.
 _INFERENCE = frozenset({"macs", "flops", "mult_adds"})
+# What is trained of networks that train as a whole, and details of columns where they do not.
+_WHOLE = ("", "everything")
+_OF_A_PART = {"trainable_params": 0, "depth": 2, "macs": 1}
 # Facts of the catalogue.
 _PUBLISHED = {
     "top1": Column("top1", "top-1 %", "number"),
@@ -157,6 +161,7 @@ def totals(found: Found, *, arguments: bool = False) -> Table:
     """
     rows = [_totals(one, arguments=arguments) for one in found]
     columns = (*(column for column, _ in _TOTALS), *_PUBLISHED.values())
+    partly = any(isinstance(one, CostReport) and one.totals.trained not in _WHOLE for one in found)
     keep = [
         i
         for i, column in enumerate(columns)
@@ -164,7 +169,7 @@ def totals(found: Found, *, arguments: bool = False) -> Table:
     ]
     trains = any(isinstance(one, CostReport) and one.totals.backward for one in found)
     return Table(
-        columns=tuple(_of_pass(columns[i], trains=trains) for i in keep),
+        columns=tuple(_of_pass(columns[i], trains=trains, partly=partly) for i in keep),
         rows=tuple(tuple(row[i] for i in keep) for row in rows),
         captions=(
             "MACs: multiply-accumulates of the whole batch; FLOPs are twice that",
@@ -180,8 +185,10 @@ _PASSES = (
 )
 
 
-def _of_pass(column: Column, *, trains: bool) -> Column:
-    """The column, whose heading says which pass it counts where a phase has several."""
+def _of_pass(column: Column, *, trains: bool, partly: bool) -> Column:
+    """The column; its heading says which pass it counts, its detail what matters of a part."""
+    if partly:
+        column = replace(column, detail=_OF_A_PART.get(column.name, column.detail))
     if trains and column.name in _INFERENCE:
         return replace(column, title=f"inference {column.title}")
     return column
@@ -323,9 +330,9 @@ def only(table: Table, words: Sequence[str], *, for_people: bool = True) -> Tabl
 
 
 def _is_empty(table: Table, place: int) -> bool:
-    return bool(table.rows) and table.columns[place].name.startswith("backward") and all(
-        row[place] is None for row in table.rows
-    )  # fmt: skip
+    name, values = table.columns[place].name, {row[place] for row in table.rows}
+    idle = (name.startswith("backward"), {None}), (name == "trained", {None, *_WHOLE})
+    return bool(values) and any(one and values <= nothing for one, nothing in idle)
 
 
 def _named(word: str, columns: Sequence[Column]) -> Column:

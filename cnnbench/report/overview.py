@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.choice import choose
-from cnnbench.report import answers, budget, cells, conclusions, images, losses, marks, usability
+from cnnbench.report import answers, budget, cells, conclusions, images, marks, training, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.entry import place
@@ -215,7 +215,10 @@ def _width(table: Table) -> int:
 
 
 def _layouts(found: Sequence[Entry], rows: Sequence[_Network]) -> Iterable[list[_Field]]:
-    """From wide to narrow: every mode with its gain, every mode, the best of them."""
+    """From wide to narrow: every mode with its gain, every mode, the best of them.
+
+    Where rows differ in what is trained, that is what they are compared by, modes come second.
+    """
     modes = list(dict.fromkeys(mode for row in rows for mode in row.modes))
     modes.sort(key=lambda mode: mode != "eager")
     others = [mode for mode in modes if mode != "eager"]
@@ -225,6 +228,11 @@ def _layouts(found: Sequence[Entry], rows: Sequence[_Network]) -> Iterable[list[
     best = [_OTHER, _GAIN] if len(others) > 1 else [_GAIN]
     gains = [field for mode in others for field in (_in_mode(mode), _gain_in(mode))]
     narrow = [eager, _OTHER, _LATENCY, _GAIN]
+    if "train" in answers.differing(found):
+        parts = [*names, *_PARTS]
+        yield [*parts, eager, *gains, *best[:-1], _MEMORY]
+        yield [*parts, *map(_in_mode, modes), _MEMORY]
+        yield [*parts, eager, _MEMORY]
     for fields in (
         [eager, *gains, *best[:-1], _AGREES, _MEMORY, *_COSTS],
         [*map(_in_mode, modes), *best, _AGREES, _MEMORY],
@@ -303,6 +311,7 @@ _MEMORY: _Field = (budget.MEMORY[0], _peak)
 _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
 _COSTS = [_cost("params", "params"), _cost("macs", "MACs")]
+_PARTS = [_cost("trainable_params", "trainable"), _cost("training_macs", "training MACs")]
 
 
 def _fitting(found: Sequence[Entry], within: Budget) -> Table:
@@ -359,7 +368,7 @@ def _of_rows(found: Sequence[Entry]) -> list[str]:
     for entry in found:
         for text in dict.fromkeys(remarks(entry.record)):
             rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
-    lines = [*losses.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
+    lines = [*training.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
     more = len(lines) - _MOST_LINES
     return [*lines[:_MOST_LINES], *([f"and {more} more lines (--wide)"] if more > 0 else [])]
 

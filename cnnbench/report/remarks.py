@@ -1,4 +1,4 @@
-"""Remarks about whole runs, beyond their rows."""
+"""Remarks about whole runs, and about single records."""
 
 from __future__ import annotations
 

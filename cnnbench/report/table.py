@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
 from cnnbench.metrics import METRICS
-from cnnbench.report import images, losses, rows, times, usability
+from cnnbench.report import images, rows, times, training, usability
 from cnnbench.report.entry import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
 
@@ -108,7 +108,9 @@ _ORIGIN: tuple[Cell, ...] = (
      lambda e: _finite(e.record.reference.subnormal_share if e.record.reference else None)),
     (Column("weights", "weights"),
      lambda e: e.record.reference.weights if e.record.reference else None),
-    (Column("loss", "loss"), lambda e: e.record.loss),
+    (Column("loss", "loss"), lambda e: e.record.told("loss")),
+    _cell(axes.settings()["train"]),
+    (Column("trained", "trained"), lambda e: e.record.told("trained")),
     (Column("images", "images"), images.directory),
     (Column("notes", "notes"), lambda e: "; ".join(e.record.notes)),
     (Column("run", "run"), lambda e: e.run),
@@ -215,7 +217,9 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
+    (Column("trainable_params", "trainable", "count"), training.trainable),
     (Column("macs", "MACs", "count"), _exact("macs")),
+    (Column("training_macs", "training MACs", "count"), training.macs),
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
     (Column("relative_error", "rel. error", "error"), _exact("error")),
     (Column("accuracy_top1", "accuracy", "share"), _of("accuracy_top1")),
@@ -263,7 +267,7 @@ def captions(found: Sequence[Entry]) -> tuple[str, ...]:
             f"latency: median over {_span(counts - {0})}, 95 % interval over rounds;"
             " vs eager: from slices measured side by side"
         )
-    return tuple(dict.fromkeys([*lines, *losses.captions(found)]))
+    return tuple(dict.fromkeys([*lines, *training.captions(found)]))
 
 
 def _span(counts: set[int]) -> str:
@@ -290,7 +294,7 @@ def _where(environment: Environment) -> str:
 
 def notes(found: Sequence[Entry]) -> tuple[str, ...]:
     """What each run is good for; a line for every row that is not ok and every note."""
-    lines = [*usability.lines(found), *losses.lines(found)]
+    lines = [*usability.lines(found), *training.lines(found)]
     lines += [
         f"{entry.record.id}: {text}" for entry in found for text in rows.remarks(entry.record)
     ]

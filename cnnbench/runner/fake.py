@@ -154,6 +154,7 @@ def _report(request: requests.ReportCost) -> CostReport:
         request.name, request.phase, request.optimizer, request.batch, (shape,), size, size, 0, 0,
         inside, inside, inside if training else None, memory, {}, (),
         ("made up by the fake executor",), request.real, 1, request.mode,
+        request.settings.get("train", "everything") if training else "",
     )  # fmt: skip
     layer = LayerRow(
         "conv", "Conv2d", 1, True, 1, shape, out, (3, 3), (2, 2), (1, 1), (1, 1), 1, size, size,

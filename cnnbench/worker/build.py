@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from cnnbench import analysis, architectures
-from cnnbench.architectures import losses, own_losses, variants
+from cnnbench import analysis, architectures, trained
+from cnnbench.architectures import losses, own_losses, sources, training
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
@@ -39,7 +39,7 @@ from cnnbench.worker.inputs import Given, tensors
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.spec import Phase, Spec, Workload
+    from cnnbench.spec import Spec, Workload
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Step:
         optimizer: present in training phases.
         parts: the same iteration in parts, in training phases.
         loss: what it minimises, in training phases.
+        trained: which part of the network it trains, in words (``architectures.training``).
         selects: what is observed is chosen by sorting scores (``tasks.Task``).
         others: arguments like ``given``, of other pictures.
         types: floating-point types of the module in words (``modes.described``), its own under
@@ -91,6 +92,7 @@ class Step:
     optimizer: torch.optim.Optimizer | None = None
     parts: Parts | None = None
     loss: losses.Loss | None = None
+    trained: str = ""
     selects: bool = False
     others: Callable[[], Iterator[Given]] = lambda: iter(())
     types: Mapping[str, str] = field(default_factory=dict)
@@ -131,6 +133,12 @@ class Step:
             for tensor, values in zip(self.given.tensors, pictures, strict=True):
                 tensor.copy_(values)
 
+    @property
+    def said(self) -> dict[str, str]:
+        """What a run's flags keep of a training step."""
+        loss = self.loss
+        return {} if loss is None else {"loss": loss.description, "trained": self.trained}
+
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
         found = [*self.module.parameters(), *self.module.buffers(), *self.given.tensors]
@@ -154,8 +162,8 @@ def construct(
     module = made(architecture, workload)
     modes.refuse_compiled(module)
     loaded.load(workload, architecture, module)
-    if workload.phase == "finetune":
-        with_new_head(module)
+    if workload.phase != "inference":
+        prepare(module, training_of(architecture, workload))
     if weights is not None:
         loaded.calibrate(module, weights)
     analysis.set_training(module, training=workload.phase != "inference")
@@ -214,16 +222,15 @@ def _counted(workload: Workload, seed: int, *, real: bool) -> analysis.Analysis:
         return module
 
     module = make() if real else analysis.build_on_meta(make)
-    # The module has been prepared for fine-tuning already: frozen parameters stay frozen.
-    phase: Phase = "inference" if workload.phase == "inference" else "training"
     return analysis.analyze(
         module,
         *inputs.made(found[0], workload, seed, dtype=inputs.dtype_for(module)),
-        phase=phase,
+        phase=workload.phase,
         optimizer=workload.optimizer,
         real=real,
         loss=loss_of(found[0], seed, workload.setting("loss", AUTO)),
         own=not real,
+        trained=training.described,
     )
 
 
@@ -242,10 +249,25 @@ def loss_of(architecture: Architecture, seed: int, name: str = AUTO) -> losses.L
     return losses.Loss(name, usual if name == AUTO else losses.NAMED[name], seed)
 
 
-def with_new_head(module: nn.Module) -> None:
-    """Freeze everything but the classifiers and reinitialise those: the usual transfer learning."""
-    variants.freeze_backbone(module)
-    for path in variants.heads(module):
+def training_of(architecture: Architecture, workload: Workload) -> training.Training:
+    """What a workload is to train of its network."""
+    arguments = workload.keywords
+    new = [name for name in (training.CLASSES, training.CHANNELS) if name in arguments]
+    if arguments.get(training.CHANNELS) == architecture.input[0]:
+        new.remove(training.CHANNELS)
+    return training.Training(
+        workload.setting("train", trained.AUTO),
+        finetune=workload.phase == "finetune",
+        users=architecture.family == sources.USERS,
+        new=tuple(new),
+    )
+
+
+def prepare(module: nn.Module, what: training.Training) -> None:
+    """Freeze what is not to be trained; fine-tuning begins with new heads, as is usual."""
+    new_heads = what.finetune and not what.own(module)
+    what.choose(module)
+    for path in training.heads(module) if new_heads else ():
         # Linear layers and convolutions all have it, but nn.Module does not say so.
         getattr(module.get_submodule(path), "reset_parameters", lambda: None)()
 
@@ -260,7 +282,7 @@ def step(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -
         made.selects = TASKS[architecture.task].selects
     else:
         loss = loss_of(architecture, seed, spec.workload.setting("loss", AUTO))
-        made = training(spec, module, given, loss)
+        made = training_step(spec, module, given, loss)
     made.changed = changed
     if not is_conv(spec.workload.architecture):
         made.others = functools.partial(inputs.others, architecture, spec.workload, seed, dtype)
@@ -286,11 +308,13 @@ def _prepared(
     return module, given, {"own_dtype": own, "dtype": modes.described(module)}
 
 
-def training(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
+def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
     """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
     module, given, types = _prepared(spec, module, given)
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not trainable:
+        raise training.nothing(module)
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
     function = modes.compiled(spec.mode, module)
     step = _TrainingStep(spec, function, given, optimizer, loss)
@@ -305,7 +329,8 @@ def training(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> 
         return [loss, torch.stack(norms), torch.stack(sums)]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    return Step(step.call, observe, module, given, optimizer, parts, loss, types=types)
+    told = training.described(module)
+    return Step(step.call, observe, module, given, optimizer, parts, loss, told, types=types)
 
 
 class _TrainingStep:

@@ -116,6 +116,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     architecture, workload, construct = prepared(
         request, talk, batch=request.batch, phase=request.phase
     )
+    training = build.training_of(architecture, workload)
     make = construct if request.real else functools.partial(analysis.build_on_meta, construct)
     module = make()
     given = inputs.made(architecture, workload, 0, dtype=inputs.dtype_for(module))
@@ -134,6 +135,7 @@ def report_cost(request: requests.ReportCost, talk: Talk) -> None:
             mode=mode.text,
             autocast=modes.PRECISIONS[mode.precision].autocast,
             own=not request.real,
+            trained=training.choose,
         )
     except UsageError as error:
         raise _with_smallest(architecture, workload.input, error) from error

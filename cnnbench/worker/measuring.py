@@ -70,7 +70,11 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags | device.notes() | _process() | {"moves": placement.moves, **step.types},
+            flags=flags
+            | device.notes()
+            | _process()
+            | step.said
+            | {"moves": placement.moves, **step.types},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
         )
@@ -86,8 +90,6 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
-    if step.loss is not None:
-        said["loss"] = step.loss.description
     flags = {**timed.flags, **notes, **said}
     peak = memory.status_bytes("VmHWM")
     talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor, get_num_threads, nn
 from torch.utils import _pytree as pytree
 
-from cnnbench import analysis, named
-from cnnbench.architectures import losses, own_losses, variants
+from cnnbench import analysis, axes, named, trained
+from cnnbench.architectures import losses, own_losses, training, variants
 from cnnbench.asking import INPUTS
 from cnnbench.errors import UsageError
 from cnnbench.facts import Check, doubts
@@ -46,11 +46,13 @@ class StepWork:
         phase: one of ``spec.PHASES``.
         optimizer: of a phase that trains.
         loss: a name, or a function ``output, inputs -> scalar tensor``.
+        train: which part of it, as ``trained.read`` takes it.
     """
 
     phase: Phase = "inference"
     optimizer: Optimizer = OPTIMIZERS[0]
     loss: str | Callable[..., Any] = AUTO
+    train: str = trained.AUTO
 
     def __post_init__(self) -> None:
         one_of("phase", self.phase, PHASES)
@@ -59,8 +61,12 @@ class StepWork:
             named.loss(self.loss)
         elif not callable(self.loss):
             raise UsageError(f"loss is {type(self.loss).__name__}, not a name or a function")
-        if self.phase == "inference" and (self.loss != AUTO or self.optimizer != OPTIMIZERS[0]):
-            raise UsageError("inference has no loss and no optimizer; add phase='training'")
+        object.__setattr__(self, "train", trained.read(self.train))
+        asked = (self.loss, self.optimizer, self.train)
+        if self.phase == "inference" and asked != (AUTO, OPTIMIZERS[0], trained.AUTO):
+            raise UsageError(
+                "inference has no loss, no optimizer and nothing to train; add phase='training'"
+            )
 
     def objective(self, seed: int) -> losses.Loss:
         """The loss, with targets of its own."""
@@ -70,11 +76,15 @@ class StepWork:
         name = getattr(self.loss, "__qualname__", type(self.loss).__name__)
         return losses.Loss(name, own_losses.own("the loss", name, self.loss), seed)
 
+    @property
+    def training(self) -> training.Training:
+        """What of a module of the caller's is to be trained."""
+        return training.Training(self.train, finetune=self.phase == "finetune", users=True)
+
     def settings(self) -> dict[str, str]:
         """What an id says of it; a function of the caller's has no text there."""
-        if not isinstance(self.loss, str) or self.loss == AUTO:
-            return {}
-        return {"loss": self.loss}
+        loss = {"loss": self.loss} if isinstance(self.loss, str) else {}
+        return dict(axes.chosen(loss | {"train": self.train}, self.phase))
 
 
 @contextlib.contextmanager
@@ -189,16 +199,16 @@ class Own:
     def step(self, spec: Spec) -> build.Step:
         """A step on a copy of the module and of its inputs."""
         copied, work = copies.copied(self._module), self._work
-        if work.phase == "finetune":
+        if work.phase != "inference":
             randomness.seed_everything(self._seed)
-            build.with_new_head(copied)
+            build.prepare(copied, work.training)
         analysis.set_training(copied, training=work.phase != "inference")
         with copies_are_no_leaves():
             if work.phase == "inference":
                 step = build.inference(spec, copied, _twins(self._given))
             else:
                 given, loss = _twins(self._given), work.objective(self._seed)
-                step = build.training(spec, copied, given, loss)
+                step = build.training_step(spec, copied, given, loss)
         step.others = functools.partial(flipped, self._given)
         step.own = lambda: self._given
         return step
@@ -236,4 +246,5 @@ class Own:
         return analysis.analyze(
             self._module, *self._given,
             phase=work.phase, optimizer=work.optimizer, real=real, loss=loss,
+            trained=work.training.choose,
         )  # fmt: skip

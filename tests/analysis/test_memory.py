@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torchvision import models
 
 from cnnbench.analysis import analyze
+from cnnbench.architectures.training import Training
 
 # Those that are quick to train; all eight of the study at full size are in
 # bench/analysis_memory.py.
@@ -95,6 +96,22 @@ def test_within_one_percent_of_a_dispatch_tracker(name, phase):
             module(image)
 
     assert predicted(module, phase)[0] == pytest.approx(tracker.peak, rel=0.01)
+
+
+@pytest.mark.parametrize("text", ["head", "last=1", "head,conv1"])
+def test_what_is_frozen_needs_no_gradients_and_fewer_activations(text):
+    module, image = network("resnet18"), images()
+    memory = analyze(
+        module, (image,), phase="training", optimizer="sgd", trained=Training(text).choose
+    ).memory
+    Training(text).choose(module.train())
+    tracker = Tracker([*module.parameters(), *module.buffers(), image])
+    with tracker:
+        step(module, image)
+
+    resident = memory.params + memory.buffers + memory.input
+    assert memory.peak - resident == pytest.approx(tracker.peak, rel=0.01)
+    assert memory.gradients == sum(p.nbytes for p in module.parameters() if p.requires_grad)
 
 
 def allocated(call):

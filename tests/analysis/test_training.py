@@ -10,8 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from cnnbench.analysis import analyze, build_on_meta
+from cnnbench.architectures.training import Training
 from cnnbench.errors import Unsupported, UsageError
 
 CONVS = {
@@ -98,17 +100,82 @@ def test_an_input_that_wants_a_gradient_costs_one_more():
     assert analyze(conv, (image,), phase="training").training_macs == 3 * 36 * 4 * 27
 
 
-def test_fine_tuning_trains_the_last_layer_only():
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10))
+# conv1 (new or not), conv2, fc: which of their gradients a step needs.
+NETWORK = ((3, 8), (8, 6), (6 * 4 * 4, 10))
+PARTS = [
+    ("head", ["w2"]),
+    ("last=1", ["w2", "x2", "w1"]),
+    ("0", ["x2", "x1", "w0"]),
+    ("head,0", ["w2", "x2", "x1", "w0"]),
+    ("2.bias", ["x2"]),
+    ("all", ["w2", "x2", "w1", "x1", "w0"]),
+]
 
-    analysis = analyze(network, (torch.zeros(2, 3, 8, 8),), phase="finetune")
 
-    assert analysis.training_macs == analysis.macs + 2 * 144 * 10
-    assert analysis.trainable_params == 1450
-    assert "'2'" in analysis.assumptions[0]
+def three_layers() -> nn.Sequential:
+    (first, second), (_, third), (flat, classes) = NETWORK
+    return nn.Sequential(
+        nn.Conv2d(first, second, 3, padding=1), nn.BatchNorm2d(second),
+        nn.Conv2d(second, third, 3, stride=2, padding=1), nn.ReLU(), nn.Flatten(),
+        nn.Linear(flat, classes),
+    )  # fmt: skip
 
 
-def test_fine_tuning_respects_what_is_frozen_already():
+@pytest.mark.parametrize(("text", "gradients"), PARTS)
+def test_backward_reaches_down_to_the_first_layer_that_is_trained(text, gradients) -> None:
+    network, image = three_layers(), torch.randn(2, 3, 8, 8)
+    macs = (2 * 64 * 3 * 8 * 9, 2 * 16 * 8 * 6 * 9, 2 * 96 * 10)
+
+    found = analyze(
+        network, (image,), phase="training", trained=Training(text).choose,
+        loss=lambda output, _: output.sum(),
+    )  # fmt: skip
+
+    assert found.macs == sum(macs)
+    assert found.backward.macs == sum(macs[int(name[1])] for name in gradients)
+    # As torch counts a real step, two FLOPs per multiply-accumulate.
+    Training(text).choose(network.train())
+    with FlopCounterMode(display=False) as counter:
+        network(image).sum().backward()
+    assert counter.get_total_flops() == 2 * found.training_macs
+    assert sorted(name for name, one in network.named_parameters() if one.grad is not None) == (
+        sorted(name for name, one in network.named_parameters() if one.requires_grad)
+    )
+    assert found.trainable_params == sum(
+        one.numel() for one in network.parameters() if one.requires_grad
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("resnet18", "last=1"), ("resnet18", "head,conv1"), ("mobilenet_v2", "last=2")],
+)
+def test_networks_trained_in_part_as_torch_counts_them(name: str, text: str) -> None:
+    from torchvision import models
+
+    module = build_on_meta(lambda: models.get_model(name, weights=None))
+    image = torch.empty(2, 3, 64, 64, device="meta")
+
+    found = analyze(module, (image,), phase="training", trained=Training(text).choose)
+
+    Training(text).choose(module.train())
+    with FlopCounterMode(display=False) as counter:
+        module(image).sum().backward()
+    assert counter.get_total_flops() == 2 * found.training_macs
+
+
+def test_a_module_is_left_as_it_was() -> None:
+    network = three_layers()
+
+    found = analyze(
+        network, (torch.zeros(2, 3, 8, 8),), phase="training", trained=Training("head").choose
+    )
+
+    assert (found.trained, found.trainable_params) == ("5", 970)
+    assert all(one.requires_grad for one in network.parameters())
+
+
+def test_what_is_frozen_already_stays_frozen():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(144, 10))
     network[2].requires_grad_(requires_grad=False)
 

@@ -1,4 +1,4 @@
-"""Transfer learning, auxiliary heads, other classes and channels in finished networks."""
+"""Auxiliary heads, other classes and channels in finished networks."""
 
 from __future__ import annotations
 
@@ -16,10 +16,6 @@ CATALOGUE = architectures.catalogue()
 
 def built(name: str, **arguments) -> nn.Module:
     return on_meta(architectures.build, CATALOGUE[name], **arguments)
-
-
-def trainable(module: nn.Module) -> list[str]:
-    return [path for path, parameter in module.named_parameters() if parameter.requires_grad]
 
 
 @pytest.mark.parametrize(
@@ -40,34 +36,6 @@ def trainable(module: nn.Module) -> list[str]:
 )
 def test_the_head_is_found(name, heads):
     assert variants.heads(built(name)) == heads
-
-
-def test_transfer_learning_trains_the_head_alone():
-    module = variants.freeze_backbone(built("resnet18", num_classes=5))
-
-    assert trainable(module) == ["fc.weight", "fc.bias"]
-    assert module.fc.out_features == 5
-
-
-def test_transfer_learning_trains_auxiliary_heads_as_well():
-    module = variants.freeze_backbone(built("inception_v3", num_classes=5))
-
-    assert trainable(module) == [
-        "AuxLogits.fc.weight", "AuxLogits.fc.bias", "fc.weight", "fc.bias"
-    ]  # fmt: skip
-
-
-def test_a_frozen_backbone_takes_a_training_step():
-    module = variants.freeze_backbone(architectures.build(CATALOGUE["cifar_cnn"], num_classes=3))
-    before = {path: parameter.clone() for path, parameter in module.named_parameters()}
-
-    module(torch.randn(2, 3, 32, 32)).sum().backward()
-    torch.optim.SGD([p for p in module.parameters() if p.requires_grad], lr=0.1).step()
-
-    changed = [
-        path for path, parameter in module.named_parameters() if (parameter != before[path]).any()
-    ]
-    assert changed == trainable(module)
 
 
 @pytest.mark.parametrize("name", ["resnet18", "squeezenet1_1", "googlenet", "vit_b_16"])

@@ -80,6 +80,46 @@ def test_fine_tuning_trains_the_last_layer_alone() -> None:
     assert with_gradient == ["11.weight", "11.bias"]
 
 
+@pytest.mark.parametrize(
+    ("phase", "text", "trains"),
+    [
+        ("training", "last=1", ["9.weight", "9.bias", "11.weight", "11.bias"]),
+        ("training", "0", ["0.weight", "0.bias"]),
+        ("finetune", "*.bias", ["0.bias", "3.bias", "7.bias", "9.bias", "11.bias"]),
+    ],
+)
+def test_a_step_updates_what_is_to_be_trained_and_says_so(phase, text, trains) -> None:
+    workload = replace(SPEC.workload, phase=phase, settings=(("train", text),))
+    step = made(replace(SPEC, workload=workload))
+    step.call()
+
+    with_gradient = [name for name, p in step.module.named_parameters() if p.grad is not None]
+    (group,) = step.optimizer.param_groups
+    assert with_gradient == trains
+    assert [id(one) for one in group["params"]] == [
+        id(one) for name, one in step.module.named_parameters() if name in trains
+    ]
+    assert step.said["trained"] == {"last=1": "9, 11", "0": "0"}.get(
+        text, ", ".join(trains[:4]) + " and 1 more"
+    )
+    counted = build.counted(workload, 0)
+    assert counted.trained == step.said["trained"]
+    assert counted.trainable_params == sum(one.numel() for one in group["params"])
+
+
+def test_a_first_layer_for_other_channels_is_new_and_trained_with_the_head() -> None:
+    arguments = (("in_channels", "1"),)
+    workload = replace(
+        SPEC.workload, architecture="resnet18", input=(1, 32, 32), phase="finetune",
+        arguments=arguments,
+    )  # fmt: skip
+
+    assert build.counted(workload, 0).trained == "conv1, fc"
+    # The channels that it has anyway make nothing new.
+    usual = replace(workload, input=(3, 32, 32), arguments=(("in_channels", "3"),))
+    assert build.counted(usual, 0).trained == "fc"
+
+
 def test_what_lives_before_a_training_step_includes_the_optimisers_state() -> None:
     step = made(of("training"))
     step.call()
