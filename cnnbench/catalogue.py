@@ -139,6 +139,22 @@ def published(
     return row if fits else None
 
 
+# The task of networks that take regions of an image as an input.
+_REGIONS = "regions"
+
+
+def takes_regions(name: str) -> bool:
+    """Whether regions of an image are an input of a network; so of any that is not known here."""
+    row = known(name)
+    return row is None or row.task == _REGIONS
+
+
+def without_regions(name: str) -> str:
+    """What is said of a network that is given a number of regions and takes none."""
+    takers = ", ".join(row.name for row in entries() if row.task == _REGIONS)
+    return f"model '{name}' takes no regions as an input; drop --regions, or choose {takers}"
+
+
 def is_glob(name: str) -> bool:
     """Whether a name is a pattern."""
     return any(mark in name for mark in "*?[")

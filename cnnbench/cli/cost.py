@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import axes, suite, units
-from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 # What a static count does not depend on.
-_COUNTED = {"loss", INPUTS, INPUT_FACTORY}
+_COUNTED = {"loss", INPUTS, INPUT_FACTORY, REGIONS}
 _NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _EPILOG = """\b
@@ -48,6 +48,7 @@ Examples:
   cnnbench cost vgg16 --layers --footer
   cnnbench cost vit_b_16 --ops
   cnnbench cost resnet50 mobilenet_v2 --cross-check
+  cnnbench cost rcnn_vgg16 fast_rcnn_vgg16 --regions 2000
   cnnbench cost tag:lecture --format json
 """
 
