@@ -66,11 +66,19 @@ _TOTALS: Columns[CostTotals] = (
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count", detail=2), lambda one: one.inference.flops),
     (Column("mult_adds", "mult-adds", "count", detail=2), lambda one: one.inference.mult_adds),
+    (
+        Column("elementwise_flops", "element-wise FLOPs", "count"),
+        lambda one: one.inference.elementwise_flops,
+    ),
     (Column("forward_macs", "forward MACs", "count", detail=1), lambda one: one.forward_macs),
     (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
     (
         Column("activation_peak_bytes", "activations", "bytes", detail=2),
         lambda one: one.memory.activations,
+    ),
+    (
+        Column("saved_bytes", "kept for backward", "bytes"),
+        lambda one: one.memory.saved if one.backward is not None else None,
     ),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
     (Column("uncounted", "uncounted"), lambda one: one.uncounted),
@@ -106,7 +114,7 @@ _LAYERS: Columns[_LayerShare] = (
      lambda one: one.backward(one.row.backward.written_bytes)),
 )  # fmt: skip
 # Columns of totals that count the inference pass whatever the phase.
-_INFERENCE = frozenset({"macs", "flops", "mult_adds"})
+_INFERENCE = frozenset({"macs", "flops", "mult_adds", "elementwise_flops"})
 # Facts of the catalogue.
 _PUBLISHED = {
     "top1": Column("top1", "top-1 %", "number"),
@@ -116,7 +124,7 @@ _PUBLISHED = {
 # Too wide for a terminal: shown in CSV, and where somebody asks for them.
 _ON_REQUEST = frozenset(
     {"flops", "elementwise_flops", "read_bytes", "written_bytes", "backward_read_bytes",
-     "backward_written_bytes"}
+     "backward_written_bytes", "saved_bytes"}
 )  # fmt: skip
 
 _OPS: Columns[_OperatorSum] = (
