@@ -183,6 +183,8 @@ LINES = (
          "shape conv --in 3x28x28 --kernel 3", r"and (?P<put>--out-channels N)", {"N": "8"}),
     Case("{} is the model already; drop --from-model",
          "conv lenet --from-model alexnet --rounds 2", r"drop (?P<drop>--from-model)"),
+    Case("--train-eval counts both modes; drop --phase",
+         "cost lenet --train-eval --phase training", r"drop (?P<drop>--phase)"),
     Case("takes no regions as an input; drop --regions, or choose {}",
          "run --models lenet --regions 20 --rounds 2", r"drop (?P<drop>--regions)"),
     Case("no model given; name one, a pattern, or quick", "cost ,", r"(?P<run>quick)",
