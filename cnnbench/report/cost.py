@@ -201,12 +201,12 @@ def _totals(one: CostReport | NotCounted, *, arguments: bool) -> tuple[Any, ...]
     return (*counted, *published(one.totals, arguments=arguments).values())
 
 
-def notes(found: Found) -> tuple[str, ...]:
-    """Notes on each model: what was not counted, what was assumed, what failed."""
-    return tuple(f"{one.name}: {sentence}" for one in found for sentence in _sentences(one))
+def notes(found: Found, *, memory: bool = True) -> tuple[str, ...]:
+    """Notes on each model: what was not counted, what was assumed, what failed, and its peak."""
+    return tuple(f"{one.name}: {said}" for one in found for said in _sentences(one, memory))
 
 
-def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
+def _sentences(one: CostReport | NotCounted, peak: bool) -> Iterable[str]:
     if isinstance(one, NotCounted):
         yield one.error
         return
@@ -216,7 +216,7 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
     yield from counted.assumptions
     for slope in counted.slopes:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
-    if memory.layer:
+    if peak and memory.layer:
         yield (
             f"memory peaks in layer '{memory.layer}'; what kernels hold"
             f" inside may add {units.size(memory.scratch)} on a CPU"

@@ -106,7 +106,9 @@ def train_eval(pairs: Sequence[Pair]) -> Table:
         name = [after.name] if many else []
         rows += [(*name, *vars(row).values()) for row in by_type(before, after)]
     columns = (*([Column("model", "model")] if many else []), *_COLUMNS)
-    return Table(columns, tuple(rows), _captions(pairs), notes([after for _, after in pairs]))
+    return Table(
+        columns, tuple(rows), _captions(pairs), notes([after for _, after in pairs], memory=False)
+    )
 
 
 def _captions(pairs: Sequence[Pair]) -> tuple[str, ...]:
