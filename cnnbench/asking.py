@@ -139,6 +139,10 @@ def weights(text: str) -> str:
 # Settings that say what a network is called with; see worker/inputs.py.
 INPUTS, INPUT_FACTORY = "inputs", "input_factory"
 
+# The setting that says how many regions of an image go into a network that takes regions, and the
+# usual number; see architectures/tasks.py.
+REGIONS, USUAL_REGIONS = "regions", 16
+
 # No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
 NO_IMAGES = "none"
 MOST_IMAGES = 1000

@@ -22,6 +22,8 @@ from cnnbench.asking import (
     INPUTS,
     MOST_IMAGES,
     NO_IMAGES,
+    REGIONS,
+    USUAL_REGIONS,
     Asking,
     images,
     positive,
@@ -163,6 +165,10 @@ AXES: tuple[Axis, ...] = (
                    "Your function of the batch size (and seed, if it has one) that returns the"
                    " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
                    several=False), spelled=False, code=True),
+    setting(REGIONS, USUAL_REGIONS,
+            Asking("--regions", "", positive, "N",
+                   "Regions of each image for networks that take them as an input (R-CNN, Fast"
+                   " R-CNN).", str(USUAL_REGIONS)), kind="whole", spelled=False),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,
          asking=Asking("--size", "sizes", size, "SIZE",
                        "Input height and width instead of each network's own, e.g. 160,224x192.",

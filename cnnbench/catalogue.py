@@ -26,6 +26,14 @@ ENTRY_POINTS = "cnnbench.architectures"
 # What names of timm's models begin with; its models are a worker's business too.
 TIMM = "timm:"
 
+# What names of networks begin with that differ in nothing but their activation function, and the
+# functions; what each of them is stands in architectures/activations.py.
+ACTIVATION = "activation:"
+ACTIVATIONS = (
+    "identity", "relu", "relu_in_place", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish",
+    "hardswish", "tanh", "sigmoid", "maxout",
+)  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class CatalogueEntry:
@@ -100,11 +108,22 @@ def entries() -> tuple[CatalogueEntry, ...]:
 
 
 def entry(name: str) -> CatalogueEntry:
-    """The row of a name.
+    """The row of a name, or what is known of a network for an activation function.
 
     Raises:
         UnknownName: there is none; the message suggests the closest names.
     """
+    if name.startswith(ACTIVATION) and name.removeprefix(ACTIVATION) in ACTIVATIONS:
+        return CatalogueEntry(
+            name=name,
+            family="Activation",
+            task="classification",
+            paper="",
+            input=(3, 32, 32),
+            min_size=4,
+            tags=(),
+            source="cnnbench",
+        )
     rows = {row.name: row for row in entries()}
     if name not in rows:
         raise UnknownName("architecture", name, rows, hint="(see 'cnnbench list')")
@@ -139,6 +158,22 @@ def published(
     return row if fits else None
 
 
+# The task of networks that take regions of an image as an input.
+_REGIONS = "regions"
+
+
+def takes_regions(name: str) -> bool:
+    """Whether regions of an image are an input of a network; so of any that is not known here."""
+    row = known(name)
+    return row is None or row.task == _REGIONS
+
+
+def without_regions(name: str) -> str:
+    """What is said of a network that is given a number of regions and takes none."""
+    takers = ", ".join(row.name for row in entries() if row.task == _REGIONS)
+    return f"model '{name}' takes no regions as an input; drop --regions, or choose {takers}"
+
+
 def is_glob(name: str) -> bool:
     """Whether a name is a pattern."""
     return any(mark in name for mark in "*?[")
@@ -159,10 +194,19 @@ def _having(kind: str, word: str) -> list[str]:
     return found
 
 
+def _activations(word: str) -> list[str]:
+    found = [f"{ACTIVATION}{one}" for one in ACTIVATIONS if fnmatch.fnmatchcase(one, word)]
+    if not found:
+        raise UnknownName("activation function", word, ACTIVATIONS)
+    return found
+
+
 def _match(pattern: str) -> list[str]:
     kind, colon, word = pattern.partition(":")
     if colon and kind in {"tag", "family"}:
         return _having(kind, word)
+    if pattern.startswith(ACTIVATION):
+        return _activations(word)
     if colon:
         return [pattern]
     if pattern == "all":
@@ -178,10 +222,10 @@ def _match(pattern: str) -> list[str]:
 def select(patterns: Iterable[str]) -> tuple[str, ...]:
     """The names that the patterns select, in their order, each once.
 
-    A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all`` or
-    ``quick``. Other names with a colon (``timm:resnet50d``, ``package.module:factory``) and names
-    of entry points are no part of the catalogue and pass through as they are, timm's globs too:
-    what those select is known where timm is.
+    A pattern is a name, a glob (``resnet*``), ``tag:mobile``, ``family:ResNet``, ``all``,
+    ``quick`` or ``activation:*``. Other names with a colon (``timm:resnet50d``,
+    ``package.module:factory``) and names of entry points are no part of the catalogue and pass
+    through as they are, timm's globs too: what those select is known where timm is.
 
     Raises:
         UnknownName: a pattern selects nothing; the message suggests the closest names.

@@ -13,7 +13,7 @@ AUTO = LOSSES[0]
 
 _CODE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
 # Names with a colon that are of a library, a layer or an object in memory.
-_OTHERS = ("timm:", "conv:", "object:")
+_OTHERS = ("timm:", "conv:", "object:", "activation:")
 
 
 def is_code(text: str) -> bool:

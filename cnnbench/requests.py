@@ -21,6 +21,7 @@ from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
+from cnnbench.gradients import Gradients
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
@@ -191,6 +192,14 @@ class ReportCost(ModelRequest[CostReport], task="cost"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TakeGradients(ModelRequest[Gradients], task="gradients"):
+    """Gradients at initialisation; ``seed`` is that of weights, inputs and targets."""
+
+    batch: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeReference(SpecRequest[Reference], task="reference"):
     """The outputs that modes are compared with.
 
@@ -211,12 +220,7 @@ class ComputeReference(SpecRequest[Reference], task="reference"):
 
 @dataclass(frozen=True, kw_only=True)
 class MeasureMemory(SpecRequest[Memory], task="memory"):
-    """Peak memory of one step; ``TakeStructure`` may follow.
-
-    Attributes:
-        warm_calls: calls before one is looked at.
-        compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
-    """
+    """Peak memory of a step after ``warm_calls``; ``compile_cache`` as in ``MeasureLatency``."""
 
     warm_calls: int = 2
     compile_cache: str | None = None
@@ -377,9 +381,9 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
-    ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers, ListPrimitives,
-    CountLayers, MeasureClock, TryBatch, ProbeCeilings, ExtractLayers, DescribeAlgorithm,
-    CheckApplicability, TakeStructure, TakeSlice, Finish,
+    TakeGradients, ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers,
+    ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, ExtractLayers,
+    DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cnnbench import axes, catalogue, inputs, machine
-from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.spec import (
@@ -215,6 +215,7 @@ def expand(
         for workload in _workloads(grid, name, shape):
             named = (name, *axes.callables(workload))
             reason = next((why for one, why in (bad or {}).items() if one in named), misfit)
+            reason = reason or _without_regions(workload)
             for threads, mode in itertools.product(counts, chosen):
                 spec = Spec(workload, mode, device, threads)
                 specs.append(spec)
@@ -260,6 +261,12 @@ def _impossible(name: str, shape: tuple[int, ...], facts: Facts) -> str:
         return ""
     given = "x".join(map(str, shape[-2:]))
     return f"model '{name}' cannot take {given}; the smallest it takes is {smallest}x{smallest}"
+
+
+def _without_regions(workload: Workload) -> str:
+    name = workload.architecture
+    asked = workload.setting(REGIONS, "") and not catalogue.takes_regions(name)
+    return catalogue.without_regions(name) if asked else ""
 
 
 def rough_macs(workload: Workload, known: Mapping[str, Facts]) -> int:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes
-from cnnbench.catalogue import TIMM
+from cnnbench.catalogue import ACTIVATION, ACTIVATIONS, TIMM
 from cnnbench.errors import UsageError
 from cnnbench.spec import Spec, is_layer
 
@@ -39,6 +39,7 @@ _PATH = r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*"
 _FACTORY = re.compile(rf"({_PATH}):({_PATH})", flags=re.ASCII)
 # Without the prefixes and addresses that have timm load a network from a hub or a directory.
 _OF_TIMM = rf"{TIMM}\w[\w.-]*"
+_OF_OURS = rf"{ACTIVATION}(?:{'|'.join(ACTIVATIONS)})"
 _OFFERED = re.compile(rf"{_PATH}:{_PATH}|{_OF_TIMM}|\w[\w.-]*", flags=re.ASCII)
 # A text that is a choice between variants; not a path, an address or a command.
 _WORD = re.compile(r"[\w.+-]{0,64}", flags=re.ASCII)
@@ -106,7 +107,7 @@ def _refused(found: Iterable[Spec], file: Path, allowed: Sequence[str]) -> dict[
 
 
 def _why_not(name: str, file: Path) -> str:
-    if is_layer(name) or ":" not in name or re.fullmatch(_OF_TIMM, name, flags=re.ASCII):
+    if is_layer(name) or ":" not in name or re.fullmatch(f"{_OF_TIMM}|{_OF_OURS}", name, re.ASCII):
         return ""
     if name.startswith(_IMPORTED):
         return "a result of another tool cannot be measured here"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 import subprocess
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from cnnbench.cli import COMMANDS, main
 from cnnbench.report.table import tidy
@@ -19,7 +20,7 @@ RUNS = sorted(path.parent for path in (ROOT / "results").glob("*/manifest.json")
 # Commands that measure; in a test they pretend to.
 MEASURING = {
     "run", "ab", "doctor", "cost", "list", "check", "profile", "advise", "selftest", "max-batch",
-    "conv",
+    "conv", "gradients",
 }  # fmt: skip
 
 
@@ -65,18 +66,23 @@ def test_every_console_line_of_the_documentation_runs(
         assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
+def _marks(line: str) -> list[pytest.MarkDecorator]:
+    """Formulas and the catalogue need no torch."""
+    return [] if shlex.split(line)[1] in {"shape", "list"} else [pytest.mark.torch]
+
+
+@functools.cache
+def _done(line: str) -> Result:
+    """A command of the page; several places show one."""
+    return CliRunner().invoke(main, shlex.split(line)[1:])
+
+
 @pytest.mark.parametrize(
     ("line", "shown"),
-    [
-        pytest.param(
-            line, shown, marks=[pytest.mark.torch] if line.startswith("cnnbench cost") else []
-        )
-        for line, shown in LECTURE
-        if shown
-    ],
+    [pytest.param(line, shown, marks=_marks(line)) for line, shown in LECTURE if shown],
 )
 def test_the_lectures_tables_are_what_the_commands_print(line: str, shown: str) -> None:
-    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    result = _done(line)
 
     assert result.exit_code == 0, result.output
     output = "".join(f"{line.rstrip()}\n" for line in result.stdout.splitlines())
@@ -85,12 +91,12 @@ def test_the_lectures_tables_are_what_the_commands_print(line: str, shown: str) 
 
 @pytest.mark.parametrize(
     ("counted", "line"),
-    [pytest.param(*row, marks=[pytest.mark.torch] if " cost " in row[1] else []) for row in CLAIMS],
+    [pytest.param(*row, marks=_marks(row[1])) for row in CLAIMS],
 )
 def test_every_figure_of_a_claim_is_what_its_command_prints(counted: str, line: str) -> None:
     figures = re.findall(r"\d[\d.]*", re.sub(r"(?<=\d),(?=\d{3})", "", counted))
 
-    result = CliRunner().invoke(main, shlex.split(line)[1:])
+    result = _done(line)
 
     assert result.exit_code == 0, result.output
     assert figures
@@ -101,7 +107,7 @@ def test_every_claim_of_the_lecture_has_its_command() -> None:
     section = LECTURE_PAGE.partition("## Claims on slides")[2].partition("\n## ")[0]
 
     rows = [line for line in section.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + len(CLAIMS) > 15
+    assert len(rows) == 1 + len(CLAIMS) > 28
 
 
 def test_only_the_lectures_tables_show_outputs_because_only_they_are_compared() -> None:

@@ -88,6 +88,7 @@ def refused(file: Path, *names: str, allowed: tuple[str, ...] = ()) -> str:
         "an_entry_point",
         "timm:resnet18",
         "conv:k64-3x3-p1",
+        "activation:leaky_relu",
         "pkg.nets:tiny",
         "pkg.nets:Outer",
         "pkg.nets:Outer.Inner",
@@ -110,6 +111,7 @@ def test_the_users_own_and_what_is_known_is_built(tree: Path, name: str) -> None
     [
         ("subprocess:getoutput", "'subprocess' lies outside"),
         ("os:system", "'os' lies outside"),
+        ("activation:system", "'activation' lies outside"),
         ("torch.hub:load", "'torch.hub' lies outside"),
         ("pip._internal:main", "'pip._internal' lies outside"),
         ("pkg.gone:tiny", "'pkg.gone' lies outside"),

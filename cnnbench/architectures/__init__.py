@@ -10,9 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from cnnbench.architectures import registry, sources
+from cnnbench.architectures import activations, registry, sources
 from cnnbench.architectures.building import build, check_size, smallest_size
-from cnnbench.catalogue import TIMM
+from cnnbench.catalogue import ACTIVATION, TIMM
 from cnnbench.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -63,8 +63,8 @@ def catalogue() -> dict[str, Architecture]:
 def resolve(name: str) -> Architecture:
     """Return the architecture of a name.
 
-    A name is an entry of the catalogue, ``timm:NAME``, the name of an entry point in the group
-    ``cnnbench.architectures``, or ``package.module:factory``.
+    A name is an entry of the catalogue, ``timm:NAME``, ``activation:NAME``, the name of an entry
+    point in the group ``cnnbench.architectures``, or ``package.module:factory``.
 
     Raises:
         UnknownName: nothing has this name; the message offers the closest names.
@@ -73,6 +73,8 @@ def resolve(name: str) -> Architecture:
     """
     if name.startswith(TIMM):
         return sources.from_timm(name)
+    if name.startswith(ACTIVATION):
+        return activations.architecture(name)
     if ":" in name:
         return sources.from_factory(name)
     table = catalogue()

@@ -15,10 +15,13 @@ from torch import Tensor
 from cnnbench.architectures import losses
 from cnnbench.architectures.losses import Inputs
 from cnnbench.architectures.pictures import photographs, pictures
+from cnnbench.asking import USUAL_REGIONS
 
-# Objects in each image of a detection target, and regions in each image of an R-CNN.
+# Objects in each image of a detection target.
 OBJECTS = 8
-REGIONS = 16
+
+# (batch, sample_shape, generator) -> the positional arguments of a module.
+Maker = Callable[[int, tuple[int, ...], torch.Generator], Inputs]
 
 
 @dataclass(frozen=True)
@@ -33,12 +36,14 @@ class Task:
             takes other inputs (detection takes its targets); otherwise None.
         selects: outputs in inference are chosen by sorting scores, so rounding can exchange one for
             another.
+        regions: ``inputs`` for a number of regions of each image, where regions are an input.
     """
 
-    inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs]
+    inputs: Maker
     loss: losses.Terms
-    training_inputs: Callable[[int, tuple[int, ...], torch.Generator], Inputs] | None = None
+    training_inputs: Maker | None = None
     selects: bool = False
+    regions: Callable[[int], Maker] | None = None
 
 
 def _images(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
@@ -62,7 +67,7 @@ def _boxes(count: int, sample: tuple[int, ...], generator: torch.Generator) -> T
     return torch.cat([start * size, (start + extent) * size], dim=1)
 
 
-def _with_targets(*kinds: str) -> Callable[[int, tuple[int, ...], torch.Generator], Inputs]:
+def _with_targets(*kinds: str) -> Maker:
     """Return a function that makes images and their targets: boxes, labels, and the kinds named."""
 
     def inputs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
@@ -96,10 +101,14 @@ def _image_pair(batch: int, sample: tuple[int, ...], generator: torch.Generator)
     return first, second
 
 
-def _images_and_regions(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
-    """Return (N, C, H, W) images and (N, REGIONS, 4) boxes in pixels."""
-    (images,) = _images(batch, sample, generator)
-    return images, torch.stack([_boxes(REGIONS, sample, generator) for _ in range(batch)])
+def _images_and_regions(regions: int) -> Maker:
+    """Return a function that makes (N, C, H, W) images and (N, regions, 4) boxes in pixels."""
+
+    def inputs(batch: int, sample: tuple[int, ...], generator: torch.Generator) -> Inputs:
+        (images,) = _images(batch, sample, generator)
+        return images, torch.stack([_boxes(regions, sample, generator) for _ in range(batch)])
+
+    return inputs
 
 
 TASKS: dict[str, Task] = {
@@ -114,6 +123,8 @@ TASKS: dict[str, Task] = {
     ),
     "keypoints": Task(_photographs, losses.detection, _with_targets("keypoints"), selects=True),
     "optical_flow": Task(_image_pair, losses.flow),
-    "regions": Task(_images_and_regions, losses.regions),
+    "regions": Task(
+        _images_and_regions(USUAL_REGIONS), losses.regions, regions=_images_and_regions
+    ),
     "layer": Task(_noise, losses.layer),
 }

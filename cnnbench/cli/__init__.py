@@ -47,6 +47,10 @@ COMMANDS = {
     ),
     "conv": ("cnnbench.cli.conv", "Compare implementations of convolutions, and substitutes."),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
+    "gradients": (
+        "cnnbench.cli.gradients",
+        "Show how large the gradients of a network's layers are at its first step.",
+    ),
     "shape": ("cnnbench.cli.shape", "Calculate output sizes, parameters and MACs of layers."),
     "list": ("cnnbench.cli.listing", "List the architectures of the catalogue."),
     "doctor": (

@@ -40,7 +40,8 @@ def _models() -> list[str]:
     rows = catalogue.entries()
     tags = sorted({f"tag:{tag}" for row in rows for tag in row.tags})
     families = sorted({f"family:{row.family}" for row in rows if " " not in row.family})
-    return ["all", "quick", *(row.name for row in rows), *tags, *families]
+    functions = [f"{catalogue.ACTIVATION}{one}" for one in catalogue.ACTIVATIONS]
+    return ["all", "quick", *(row.name for row in rows), *tags, *families, *functions]
 
 
 def _columns() -> list[str]:

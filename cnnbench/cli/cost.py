@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import axes, suite, trained, units
-from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.cli import options
 from cnnbench.cli.parameters import Words
 from cnnbench.cost_json import cost_to_json
@@ -16,11 +17,12 @@ from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.report.crosschecks import crosschecks
+from cnnbench.report.train_eval import counted, to_json, train_eval
 from cnnbench.requests import ReportCost
 from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask_each, asking
-from cnnbench.spec import Device
+from cnnbench.spec import PHASES, Device
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,8 +34,10 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 # What a static count does not depend on.
-_COUNTED = {"loss", "train", INPUTS, INPUT_FACTORY}
+_COUNTED = {"loss", "train", INPUTS, INPUT_FACTORY, REGIONS}
 _NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
+
+_TRAIN_EVAL = "train_eval"
 
 _EPILOG = """\b
 Examples:
@@ -49,6 +53,8 @@ Examples:
   cnnbench cost vgg16 --layers --footer
   cnnbench cost vit_b_16 --ops
   cnnbench cost resnet50 mobilenet_v2 --cross-check
+  cnnbench cost mnist_cnn --train-eval --batch 32
+  cnnbench cost rcnn_vgg16 fast_rcnn_vgg16 --regions 2000
   cnnbench cost tag:lecture --format json
 """
 
@@ -59,6 +65,9 @@ Examples:
 @click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
 @click.option("--cross-check", "rows", flag_value="crosschecks",
               help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
+@click.option("--train-eval", "rows", flag_value=_TRAIN_EVAL,
+              help="A row per type of layer: its forward pass in evaluation and in training.",
+)  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
 @click.option("--sort", metavar="[-]COLUMN",
               help="Sort layers or operators; numbers, and with - text, descending.")  # fmt: skip
@@ -97,14 +106,27 @@ def command(
         raise UsageError("JSON has every column, so --columns would do nothing; drop --columns")
     if footer and view.kind not in FOR_PEOPLE:
         raise UsageError(f"--footer goes with tables for people, not {view.kind}; JSON has memory")
+    evaluated: list[CostReport | NotCounted] = []
+    if rows == _TRAIN_EVAL:
+        if grid.phases != PHASES[:1]:
+            raise UsageError("--train-eval counts both modes; drop --phase")
+        evaluated = _ask(grid, rows, plan, who, real=real, footer=footer)
+        grid = replace(grid, phases=("training",))
     found = _ask(grid, rows, plan, who, real=real, footer=footer)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if len(failed) == len(found) and len(set(failed)) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
-    if as_json:
+    pairs = [*zip(evaluated, found, strict=False)]
+    if as_json and pairs:
+        view.write(_dumped([to_json(*pair) for pair in counted(pairs)]))
+    elif as_json:
         view.write(_json(found, rows, arguments=bool(grid.arguments)))
     else:
-        table = _table(found, rows, depth, sort, top, arguments=bool(grid.arguments))
+        table = (
+            train_eval(pairs)
+            if pairs
+            else _table(found, rows, depth, sort, top, arguments=bool(grid.arguments))
+        )
         table = cost.only(table, columns, for_people=view.kind in FOR_PEOPLE)
         view.show(cost.with_footer(table, found) if footer else table)
     if failed:
@@ -150,7 +172,7 @@ def _requests(
             mode=mode.text,
             settings=dict(axes.chosen(settings, phase)),
             real=real,
-            rows=footer or rows in {"layers", "ops"},
+            rows=footer or rows in {"layers", "ops", _TRAIN_EVAL},
             crosscheck=rows == "crosschecks",
         )
         for name in names
@@ -199,4 +221,8 @@ def _json(found: cost.Found, rows: str | None, *, arguments: bool) -> str:
         for one in found
     ]
     shown = [{name: of[name] for name in of if name not in hidden} for of in facts]
-    return json.dumps(shown, indent=1) + "\n"
+    return _dumped(shown)
+
+
+def _dumped(facts: list[dict[str, Any]]) -> str:
+    return json.dumps(facts, indent=1) + "\n"

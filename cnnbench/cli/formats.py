@@ -30,7 +30,7 @@ def chosen(
         UnknownName: the command has no such format.
         UsageError: the file is named after another one, or the terminal could not show it.
     """
-    suffix = _suffix(output) if FORMATS.keys() & set(known) else None
+    suffix = _suffix(output, known) if FORMATS.keys() & set(known) else None
     kind = spelling.kind(asked) if asked is not None else suffix or usual or ""
     if kind not in known:
         raise UnknownName(what, kind, known)
@@ -41,7 +41,7 @@ def chosen(
     return kind
 
 
-def _suffix(output: Path | None) -> str | None:
+def _suffix(output: Path | None, known: Collection[str]) -> str | None:
     """The format that a file is named after; other suffixes say nothing."""
     kind = spelling.kind(output.suffix.lower().removeprefix(".")) if output is not None else ""
-    return kind if kind in FORMATS or kind in PAGES else None
+    return kind if kind in FORMATS or kind in PAGES or kind in known else None

@@ -17,7 +17,7 @@ from click.core import ParameterSource
 from cnnbench import axes, trust
 from cnnbench.cli import completion, formats
 from cnnbench.cli.bundle import bundle
-from cnnbench.cli.output import WIDE, shown, write
+from cnnbench.cli.output import WIDE, shown, write, write_picture
 from cnnbench.cli.parameters import KeyValue, Parameter, Seconds
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cnnbench.asking import Asking
     from cnnbench.axes import Axis
     from cnnbench.cli.bundle import Decorator
+    from cnnbench.report.page.parts import Plot
     from cnnbench.report.table import Table
 
     # A text, nothing at all, or whatever the grid itself takes for usual.
@@ -176,6 +177,7 @@ def grid(
     several: bool = True,
     swept: Collection[str] = (),
     without: Collection[str] = (),
+    fixed: Mapping[str, Any] | None = None,
     arguments: bool = True,
 ) -> Decorator:
     """An option per axis; the command gets a ``grid``.
@@ -188,6 +190,7 @@ def grid(
         several: options take lists; otherwise one value each.
         swept: names of axes that still take lists.
         without: names of axes that the command does not ask for.
+        fixed: argument of an axis that is not asked for -> what the grid holds all the same.
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}
@@ -207,7 +210,7 @@ def grid(
     def make(given: dict[str, Any]) -> Grid:
         if argument:
             given["models"] = _named(given) or (() if models is None else (models,))
-        return _grid(given)
+        return _grid(given | dict(fixed or {}))
 
     return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, make)
 
@@ -245,6 +248,19 @@ class View:
             StoreError: the file cannot be written.
         """
         write(text, self.output)
+
+    def draw(self, plot: Plot, title: str) -> None:
+        """Write a plot into the file, as the picture that the format names.
+
+        Raises:
+            Unsupported: the library that draws is not installed.
+            StoreError: the file cannot be written.
+        """
+        # The plotting library takes half a second to import.
+        from cnnbench.report.page import picture
+
+        assert self.output is not None  # noqa: S101 - commands refuse pictures for a terminal
+        write_picture(picture(plot, title, self.kind), self.output)
 
     def show(self, table: Table) -> None:
         """Print a table in the format, or write the file.

@@ -91,10 +91,19 @@ def keep(text: str, path: Path) -> None:
     _written(files.replace, path, text)
 
 
-def _written(how: Callable[[Path, bytes], None], path: Path, text: str) -> None:
+def write_picture(data: bytes, output: Path) -> None:
+    """Write the file that a user named.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    _written(files.write_named, output, data)
+
+
+def _written(how: Callable[[Path, bytes], None], path: Path, data: str | bytes) -> None:
     try:
         # Half of a surrogate pair, which JSON may hold, has no encoding.
-        how(path, text.encode("utf8", "replace"))
+        how(path, data.encode("utf8", "replace") if isinstance(data, str) else data)
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
 

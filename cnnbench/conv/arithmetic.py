@@ -1,4 +1,4 @@
-"""Layer arithmetic by formula: output sizes, parameters, MACs, classic comparisons.
+"""Layer arithmetic by formula: output sizes, parameters, MACs.
 
 Pure functions of whole numbers; no torch. MACs are multiply-accumulates of one sample without
 biases; ``bias_adds`` are additions of biases, and ``mult_adds`` their sum, which is what many
@@ -11,7 +11,6 @@ arXiv:1603.07285.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import prod
 
 from cnnbench.errors import UsageError
@@ -46,41 +45,24 @@ class FormulaCost:
         return 2 * self.macs
 
 
-@dataclass(frozen=True)
-class ShapeComparison:
-    """Two stacks of layers that compute a feature map of the same shape."""
-
-    title: str
-    left: tuple[FormulaCost, ...]
-    right: tuple[FormulaCost, ...]
-
-    @property
-    def macs(self) -> tuple[int, int]:
-        """MACs of the two stacks."""
-        return sum(layer.macs for layer in self.left), sum(layer.macs for layer in self.right)
-
-    @property
-    def params(self) -> tuple[int, int]:
-        """Parameters of the two stacks."""
-        return sum(layer.params for layer in self.left), sum(layer.params for layer in self.right)
-
-    @property
-    def macs_ratio(self) -> float:
-        """MACs of the left stack divided by those of the right one."""
-        left, right = self.macs
-        return left / right if right else float("inf")
-
-    @property
-    def params_ratio(self) -> float:
-        """Parameters of the left stack divided by those of the right one."""
-        left, right = self.params
-        return left / right if right else float("inf")
-
-
 def _at_least(minimum: int, **values: int) -> None:
     for name, value in values.items():
         if value < minimum:
             raise UsageError(f"{name} must be at least {minimum}, not {value}")
+
+
+def _check_groups(channels: int, out_channels: int, groups: int) -> None:
+    _at_least(1, groups=groups)
+    if channels % groups or out_channels % groups:
+        raise UsageError(
+            f"{groups} groups do not divide both {channels} input channels and"
+            f" {out_channels} output channels"
+        )
+
+
+def _times(kernel: int, size: tuple[int, ...]) -> str:
+    """A kernel of as many axes as a map: ``3x3``."""
+    return "x".join([str(kernel)] * len(size))
 
 
 def conv_output(
@@ -179,19 +161,15 @@ def conv(
     Raises:
         UsageError: a value out of range, or channels that groups do not divide.
     """
-    _at_least(1, channels=channels, out_channels=out_channels, groups=groups)
-    if channels % groups or out_channels % groups:
-        raise UsageError(
-            f"{groups} groups do not divide both {channels} input channels and"
-            f" {out_channels} output channels"
-        )
+    _at_least(1, channels=channels, out_channels=out_channels)
+    _check_groups(channels, out_channels, groups)
     spatial = tuple(
         conv_output(n, kernel, stride=stride, padding=padding, dilation=dilation) for n in size
     )
     per_result = channels // groups * kernel ** len(size)
     positions = out_channels * prod(spatial)
     return FormulaCost(
-        name or f"conv {'x'.join([str(kernel)] * len(size))}, {channels} to {out_channels}",
+        name or f"conv {_times(kernel, size)}, {channels} to {out_channels}",
         (out_channels, *spatial),
         out_channels * per_result + (out_channels if bias else 0),
         positions * per_result,
@@ -219,95 +197,83 @@ def pool(
     *,
     stride: int | None = None,
     padding: int = 0,
+    ceil: bool = False,
 ) -> FormulaCost:
-    """Pooling: no parameters and no multiply-accumulates, only a shape."""
-    spatial = tuple(pool_output(n, kernel, stride=stride, padding=padding) for n in size)
-    return FormulaCost(f"pool {kernel}", (channels, *spatial), 0, 0, 0)
+    """Pooling of every channel by itself: no parameters, no multiply-accumulates, only a shape.
+
+    Raises:
+        UsageError: as ``pool_output``.
+    """
+    spatial = tuple(pool_output(n, kernel, stride=stride, padding=padding, ceil=ceil) for n in size)
+    return FormulaCost(f"pool {_times(kernel, size)}", (channels, *spatial), 0, 0, 0)
 
 
-def bottleneck(
+def transposed_output(
+    size: int,
+    kernel: int,
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+) -> int:
+    """Output size of a transposed convolution: ``(n - 1) s - 2p + d(k - 1) + output_padding + 1``.
+
+    The convolution of the same kernel, stride and padding turns the result back into ``size``.
+
+    >>> transposed_output(14, 4, stride=2, padding=1)
+    28
+
+    Raises:
+        UsageError: a value out of range, or nothing is left of the output.
+    """
+    _at_least(1, size=size, kernel=kernel, stride=stride, dilation=dilation)
+    _at_least(0, padding=padding, output_padding=output_padding)
+    if output_padding >= max(stride, dilation):
+        raise UsageError(
+            f"output padding {output_padding} must be smaller than stride {stride} or dilation"
+            f" {dilation}"
+        )
+    found = (size - 1) * stride - 2 * padding + dilation * (kernel - 1) + output_padding + 1
+    if found < 1:
+        raise UsageError(f"padding {padding} leaves nothing of the output; use a smaller padding")
+    return found
+
+
+def transposed(
     channels: int,
     size: tuple[int, ...],
     out_channels: int,
     kernel: int,
-    width: int,
     *,
+    stride: int = 1,
+    padding: int = 0,
+    output_padding: int = 0,
+    dilation: int = 1,
+    groups: int = 1,
     bias: bool = True,
-) -> ShapeComparison:
-    """A ``kernel`` convolution directly, against one after a 1x1 bottleneck of ``width`` maps.
+) -> FormulaCost:
+    """A transposed convolution of one sample: ``numel(in) Cout/g prod(k)`` MACs.
 
-    Source: Szegedy et al., "Going Deeper with Convolutions", arXiv:1409.4842, section 4.
-    """
-    padding = same_padding(kernel)
-    direct = conv(channels, size, out_channels, kernel, padding=padding, bias=bias)
-    first = conv(channels, size, width, 1, bias=bias)
-    second = conv(width, size, out_channels, kernel, padding=padding, bias=bias)
-    return ShapeComparison(
-        f"direct against a 1x1 bottleneck of {width}", (direct,), (first, second)
-    )
-
-
-def stacked_small_kernels(
-    channels: int, size: tuple[int, ...], *, kernel: int = 7, small: int = 3, bias: bool = True
-) -> ShapeComparison:
-    """One large kernel against as many small ones as cover the same receptive field.
-
-    Source: Simonyan and Zisserman, arXiv:1409.1556, section 2.3: three 3x3 against one 7x7 of equal
-    width.
+    Every element of the input is multiplied with a whole kernel, also where padding cuts the result
+    off. Arguments are those of ``conv``; ``output_padding`` is added to the output at one end.
 
     Raises:
-        UsageError: small kernels do not add up to the large one.
+        UsageError: a value out of range, or channels that groups do not divide.
     """
-    if small < 2 or (kernel - 1) % (small - 1):
-        raise UsageError(f"kernels of {small} do not stack to a receptive field of {kernel}")
-    count = (kernel - 1) // (small - 1)
-    large = conv(channels, size, channels, kernel, padding=same_padding(kernel), bias=bias)
-    little = conv(channels, size, channels, small, padding=same_padding(small), bias=bias)
-    return ShapeComparison(f"one {kernel}x{kernel} against {count} of {small}x{small}", (large,),
-                      (little,) * count)  # fmt: skip
-
-
-def separable(
-    channels: int, size: tuple[int, ...], out_channels: int, kernel: int, *, bias: bool = True
-) -> ShapeComparison:
-    """A convolution against depthwise plus 1x1 (Howard et al., arXiv:1704.04861, section 3.1)."""
-    padding = same_padding(kernel)
-    direct = conv(channels, size, out_channels, kernel, padding=padding, bias=bias)
-    depthwise = conv(channels, size, channels, kernel, padding=padding, groups=channels, bias=bias)
-    pointwise = conv(channels, size, out_channels, 1, bias=bias)
-    return ShapeComparison("direct against depthwise separable", (direct,), (depthwise, pointwise))
-
-
-def fc_as_conv(
-    channels: int, size: tuple[int, ...], out_features: int, *, bias: bool = True
-) -> ShapeComparison:
-    """A fully connected layer on a flattened map, against a 1x1 convolution that keeps the map."""
-    full = linear(channels * prod(size), out_features, bias=bias)
-    return ShapeComparison(
-        "fully connected against 1x1 convolution",
-        (full,),
-        (conv(channels, size, out_features, 1, bias=bias),),
-    )
-
-
-def fc_head_against_global_pooling(
-    channels: int,
-    size: tuple[int, ...],
-    classes: int,
-    hidden: tuple[int, ...] = (),
-    *,
-    bias: bool = True,
-) -> ShapeComparison:
-    """Fully connected layers on the flattened map, against global average pooling and one layer.
-
-    Source: Lin, Chen, Yan, "Network In Network", arXiv:1312.4400, section 3.2.
-    """
-    widths = (channels * prod(size), *hidden, classes)
-    pairs = pairwise(widths)
-    layers = tuple(linear(taken, given, bias=bias) for taken, given in pairs)
-    gap = FormulaCost("global average pooling", (channels,), 0, 0, 0)
-    return ShapeComparison(
-        "fully connected head against global average pooling",
-        layers,
-        (gap, linear(channels, classes, bias=bias)),
+    _at_least(1, channels=channels, out_channels=out_channels)
+    _check_groups(channels, out_channels, groups)
+    spatial = tuple(
+        transposed_output(n, kernel, stride=stride, padding=padding,
+                          output_padding=output_padding, dilation=dilation)
+        for n in size
+    )  # fmt: skip
+    per_input = out_channels // groups * kernel ** len(size)
+    positions = out_channels * prod(spatial)
+    return FormulaCost(
+        f"transposed {_times(kernel, size)}, {channels} to {out_channels}",
+        (out_channels, *spatial),
+        channels * per_input + (out_channels if bias else 0),
+        channels * prod(size) * per_input,
+        positions if bias else 0,
     )

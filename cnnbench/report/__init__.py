@@ -51,6 +51,10 @@ def _html(
 PAGES: dict[str, Callable[..., str]] = {"html": _html}
 
 
+# Formats of a plot by itself, drawn by Matplotlib; each is a suffix of a file.
+PICTURES = ("svg", "png", "pdf")
+
+
 def render(table: Table, name: str, width: int | None = None) -> str:
     """A table in a format.
 

@@ -67,11 +67,19 @@ _TOTALS: Columns[CostTotals] = (
     (Column("macs", "MACs", "count"), lambda one: one.macs),
     (Column("flops", "FLOPs", "count", detail=2), lambda one: one.inference.flops),
     (Column("mult_adds", "mult-adds", "count", detail=2), lambda one: one.inference.mult_adds),
+    (
+        Column("elementwise_flops", "element-wise FLOPs", "count"),
+        lambda one: one.inference.elementwise_flops,
+    ),
     (Column("forward_macs", "forward MACs", "count", detail=1), lambda one: one.forward_macs),
     (Column("training_macs", "training MACs", "count"), lambda one: one.training_macs),
     (
         Column("activation_peak_bytes", "activations", "bytes", detail=2),
         lambda one: one.memory.activations,
+    ),
+    (
+        Column("saved_bytes", "kept for backward", "bytes"),
+        lambda one: one.memory.saved if one.backward is not None else None,
     ),
     (Column("memory_peak_bytes", "peak memory", "bytes"), lambda one: one.memory.peak),
     (Column("uncounted", "uncounted"), lambda one: one.uncounted),
@@ -108,7 +116,7 @@ _LAYERS: Columns[_LayerShare] = (
      lambda one: one.backward(one.row.backward.written_bytes)),
 )  # fmt: skip
 # Columns of totals that count the inference pass whatever the phase.
-_INFERENCE = frozenset({"macs", "flops", "mult_adds"})
+_INFERENCE = frozenset({"macs", "flops", "mult_adds", "elementwise_flops"})
 # What is trained of networks that train as a whole, and details of columns where they do not.
 _WHOLE = ("", "everything")
 _OF_A_PART = {"trainable_params": 0, "depth": 2, "macs": 1}
@@ -121,7 +129,7 @@ _PUBLISHED = {
 # Too wide for a terminal: shown in CSV, and where somebody asks for them.
 _ON_REQUEST = frozenset(
     {"flops", "elementwise_flops", "read_bytes", "written_bytes", "backward_read_bytes",
-     "backward_written_bytes"}
+     "backward_written_bytes", "saved_bytes"}
 )  # fmt: skip
 
 _OPS: Columns[_OperatorSum] = (
@@ -201,12 +209,12 @@ def _totals(one: CostReport | NotCounted, *, arguments: bool) -> tuple[Any, ...]
     return (*counted, *published(one.totals, arguments=arguments).values())
 
 
-def notes(found: Found) -> tuple[str, ...]:
-    """Notes on each model: what was not counted, what was assumed, what failed."""
-    return tuple(f"{one.name}: {sentence}" for one in found for sentence in _sentences(one))
+def notes(found: Found, *, memory: bool = True) -> tuple[str, ...]:
+    """Notes on each model: what was not counted, what was assumed, what failed, and its peak."""
+    return tuple(f"{one.name}: {said}" for one in found for said in _sentences(one, memory))
 
 
-def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
+def _sentences(one: CostReport | NotCounted, peak: bool) -> Iterable[str]:
     if isinstance(one, NotCounted):
         yield one.error
         return
@@ -216,7 +224,7 @@ def _sentences(one: CostReport | NotCounted) -> Iterable[str]:
     yield from counted.assumptions
     for slope in counted.slopes:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
-    if memory.layer:
+    if peak and memory.layer:
         yield (
             f"memory peaks in layer '{memory.layer}'; what kernels hold"
             f" inside may add {units.size(memory.scratch)} on a CPU"

@@ -34,6 +34,7 @@ from cnnbench.costs import (
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference, Structure
+from cnnbench.gradients import Gradients, LayerGradient
 from cnnbench.record import Cost, Memory, Run
 from cnnbench.requests import (
     Fitted,
@@ -170,6 +171,13 @@ def _report(request: requests.ReportCost) -> CostReport:
         (op,) if request.rows else None,
         (CrossCheck("fake", size, size),) if request.crosscheck else None,
     )
+
+
+def _gradients(request: requests.TakeGradients) -> Gradients:
+    size = 1 + _digest(request.name) % 1000
+    layers = [LayerGradient(f"conv{n}", "Conv2d", size, size / 2**n, size) for n in range(4)]
+    return Gradients(request.name, request.batch, request.seed, (3, 32, 32), "made up",
+                     tuple(layers))  # fmt: skip
 
 
 def _timm(pattern: str) -> tuple[CatalogueEntry, ...]:
@@ -321,6 +329,7 @@ ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.CountImages: lambda _: 1,
     requests.CountCost: lambda request: _cost(_spec(request)),
     requests.ReportCost: _report,
+    requests.TakeGradients: _gradients,
     requests.ComputeReference: lambda _: Reference(True, 1e-7, 0.0, False),
     requests.MeasureMemory: lambda request: _memory(_spec(request)),
     requests.MeasureLatency: lambda request: Ready(_seconds(_spec(request))),

@@ -17,7 +17,8 @@ from torch.utils import _pytree as pytree
 from cnnbench.architectures import sources
 from cnnbench.architectures.pictures import photographs, pictures
 from cnnbench.architectures.tasks import TASKS
-from cnnbench.asking import INPUT_FACTORY, INPUTS
+from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
+from cnnbench.catalogue import without_regions
 from cnnbench.errors import UsageError
 from cnnbench.inputs import USUAL_LIMIT, read_all
 from cnnbench.worker import images, modes, randomness
@@ -108,6 +109,10 @@ def made(
 
 def _of_task(architecture: Architecture, workload: Workload) -> Callable[..., tuple[Any, ...]]:
     task = TASKS[architecture.task]
+    if count := workload.setting(REGIONS, ""):
+        if task.regions is None:
+            raise UsageError(without_regions(architecture.name))
+        return task.regions(int(count))
     if workload.phase != "inference" and task.training_inputs is not None:
         return task.training_inputs
     return task.inputs

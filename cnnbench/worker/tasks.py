@@ -34,6 +34,7 @@ from cnnbench.worker import (
 from cnnbench.worker import reference as references
 from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
+from cnnbench.worker.gradients import gradients
 from cnnbench.worker.layer_times import layer_times
 from cnnbench.worker.primitives import primitives
 from cnnbench.worker.profile import layer_costs, trace
@@ -127,6 +128,7 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.CountImages: count_images,
     requests.CountCost: count_cost,
     requests.ReportCost: inquiry.report_cost,
+    requests.TakeGradients: gradients,
     requests.ComputeReference: reference,
     requests.MeasureMemory: peak_memory,
     requests.MeasureLatency: measuring.measure,

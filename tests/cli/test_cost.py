@@ -185,3 +185,47 @@ def test_a_mode_is_counted_by_a_real_worker() -> None:
     # Weights in float32, and a copy of each in bfloat16.
     assert mixed["memory"]["params"] == eager["memory"]["params"] == 2 * half["memory"]["params"]
     assert mixed["activation_peak_bytes"] > half["memory"]["params"]
+
+
+@pytest.mark.torch
+def test_batch_norm_and_dropout_cost_more_in_training_and_types_add_up(cnnbench_cli) -> None:
+    words = ("cost", "mnist_cnn", "--batch", "4", "--json")
+    (both,) = json.loads(cnnbench_cli(*words, "--train-eval").stdout)
+    (before,) = json.loads(cnnbench_cli(*words).stdout)
+    (after,) = json.loads(cnnbench_cli(*words, "--phase", "training", "--layers").stdout)
+
+    types = {one["type"]: one for one in both["types"]}
+    assert (both["batch"], both["input"]) == (4, [[4, 1, 28, 28]])
+    for name in ("Dropout", "Dropout2d"):
+        assert (types[name]["eval_flops"], types[name]["eval_bytes"]) == (0, 0)
+        assert types[name]["train_bytes"] > 0
+    norm = types["BatchNorm2d"]
+    assert norm["train_flops"] > 3 * norm["eval_flops"] > 0
+    for name in ("Conv2d", "Linear", "ReLU", "MaxPool2d"):
+        assert types[name]["eval_flops"] == types[name]["train_flops"]
+    assert types["Conv2d"]["layers"] == 2
+    done = 2 * before["macs"] + before["bias_adds"] + sum(before["elementwise_flops"].values())
+    assert sum(one["eval_flops"] for one in both["types"]) == done
+    root = after["layers"][0]
+    moved = root["read_bytes"] + root["written_bytes"]
+    assert sum(one["train_bytes"] for one in both["types"]) == moved
+    backward = root["backward_read_bytes"] + root["backward_written_bytes"]
+    assert sum(one["backward_bytes"] for one in both["types"]) == backward
+
+
+def test_types_of_several_networks_stand_in_one_narrow_table() -> None:
+    shown = cost("lenet", "alexnet", "--train-eval").stdout
+    columns = cost(
+        "lenet", "--train-eval", "--columns", "type,eval_flops", "--format", "csv"
+    ).stdout
+
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "\nlenet  " in shown
+    assert "\nalexnet  " in shown
+    assert columns.splitlines()[0] == "type,eval_flops"
+
+
+def test_both_modes_leave_no_choice_of_a_phase() -> None:
+    done = cost("lenet", "--train-eval", "--phase", "training")
+
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)

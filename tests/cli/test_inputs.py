@@ -74,3 +74,26 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_regions_are_part_of_the_id_and_16_go_without_saying(cnnbench_cli) -> None:
+    done = cnnbench_cli(
+        "run", "--models", "rcnn_vgg16", "--regions", "16,2000", "--device", "cpu",
+        "--threads", 1, "--dry-run", "--modes", "eager",
+    )  # fmt: skip
+
+    assert [line for line in done.stdout.splitlines() if line.startswith("rcnn")] == [
+        "rcnn_vgg16/inference-b1-3x600x600/eager/cpu-t1",
+        "rcnn_vgg16/inference-b1-3x600x600-regions=2000/eager/cpu-t1",
+    ]
+
+
+def test_a_network_without_regions_is_a_row_that_says_so(cnnbench_cli) -> None:
+    words = ("--models", "lenet,fast_rcnn_vgg16", "--regions", 300, "--device", "cpu")
+    alone = cnnbench_cli("run", "--models", "lenet", "--regions", 300)
+    both = cnnbench_cli("run", *words, "--dry-run")
+
+    assert (alone.exit_code, alone.stderr.count("\n")) == (2, 1)
+    assert "takes no regions as an input" in alone.stderr
+    assert "lenet" in both.stdout
+    assert both.stdout.count("not possible") == both.stdout.count("lenet/")

@@ -226,3 +226,14 @@ def test_a_wrong_column_or_filter_is_one_line(cnnbench_cli, words: list[str], sa
 
     assert (done.exit_code, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert said in done.stderr
+
+
+def test_networks_for_activation_functions_are_listed_where_they_are_asked_for(
+    cnnbench_cli,
+) -> None:
+    shown = cnnbench_cli("list", "activation:*relu*", "--names")
+
+    assert shown.output.split() == [
+        f"activation:{name}" for name in ("relu", "relu_in_place", "leaky_relu", "prelu")
+    ]
+    assert "activation:" not in cnnbench_cli("list", "--names").output

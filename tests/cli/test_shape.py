@@ -26,6 +26,8 @@ def shape(text: str) -> str:
         ("pool --in 112 --kernel 3 --stride 2 --ceil", "56"),
         ("pool --in 2 --kernel 3 --stride 2 --ceil", "1"),
         ("pool --in 28 --kernel 2", "14"),
+        ("transposed --in 14 --kernel 4 --stride 2 --padding 1", "28"),
+        ("transposed --in 7x8 --kernel 3 --stride 2 --output-padding 1", "16x18"),
     ],
 )
 def test_output_sizes(words: str, size: str) -> None:
@@ -40,6 +42,30 @@ def test_a_layers_parameters_and_macs() -> None:
     assert layer["params"] == 64 * 3 * 49
     assert layer["macs"] == 64 * 112 * 112 * 3 * 49
     assert layer["bias_adds"] == 0
+
+
+def test_pooling_of_a_whole_map() -> None:
+    (layer,) = json.loads(shape("pool --in 64x112x112 --kernel 3 --stride 2 --padding 1 --json"))
+
+    assert (layer["name"], layer["output"]) == ("pool 3x3", [64, 56, 56])
+    assert (layer["params"], layer["macs"]) == (0, 0)
+
+
+def test_the_matrices_of_a_convolution() -> None:
+    words = "im2col --in 64x56x56 --out-channels 64 --kernel 3 --padding 1 --groups 4"
+    found = json.loads(shape(f"{words} --json"))
+
+    assert (found["patches"]["rows"], found["patches"]["columns"]) == (144, 3136)
+    assert found["patches"]["bytes"] == 4 * 144 * 3136
+    assert (found["expansion"], found["macs"]) == (9, 4 * 16 * 144 * 3136)
+    assert "for each of 4 groups" in shape(words)
+
+
+def test_what_is_equal_is_not_called_one_time_as_much() -> None:
+    text = shape("fc-conv --in 512x1x1 --out-channels 10")
+
+    assert "MACs: a 5120, b 5120: equal" in text
+    assert "times" not in text
 
 
 def test_a_fully_connected_layer() -> None:
@@ -67,6 +93,8 @@ def test_the_bottleneck_of_the_lecture() -> None:
         ("separable --in 32x112x112 --out-channels 64 --kernel 3 --no-bias", 9 * 64 / (9 + 64)),
         ("fc-conv --in 512x7x7 --out-channels 4096 --no-bias", 1.0),
         ("head --in 512x7x7 --classes 1000 --no-bias", 49.0),
+        ("transposed --in 8x4x4 --out-channels 4 --kernel 2 --stride 2", 16 / 64),
+        ("inception --in 4x8x8 --maps 1,1,1,1,1,1 --no-bias", 35 * 4 / (4 + 4 + 9 + 4 + 25 + 4)),
     ],
 )
 def test_classic_comparisons(words: str, ratio: float) -> None:
@@ -96,6 +124,9 @@ def test_a_comparison_for_people_shows_both_ways_and_the_ratio() -> None:
         ("conv --in 28 --kernel 3 --out-channels 4", "--in CxHxW"),
         ("conv --in 3x28x28 --kernel 3 --out-channels 4 --groups 2", "groups"),
         ("stack --in 64x56x56 --kernel 6", "stack"),
+        ("inception --in 192x28x28 --maps 64,96,128", "six numbers"),
+        ("transposed --in 28 --kernel 3 --out-channels 4", "--in CxHxW"),
+        ("transposed --in 1 --kernel 1 --padding 1", "smaller padding"),
         ("cone --in 3", "cone"),
         ("conv --in 3x --kernel 5", "3x"),
     ],

@@ -23,43 +23,6 @@ def test_alexnet_stem():
     assert arithmetic.pool_output(55, 3, stride=2) == 27
 
 
-def test_inception_bottleneck_of_the_lecture():
-    comparison = arithmetic.bottleneck(480, (14, 14), 48, 5, 16, bias=False)
-
-    assert comparison.left[0].macs == 14 * 14 * 48 * 5 * 5 * 480 == 112_896_000
-    assert comparison.macs[1] == 14 * 14 * 16 * 480 + 14 * 14 * 48 * 25 * 16 == 5_268_480
-    assert comparison.macs_ratio == pytest.approx(21.43, abs=0.01)
-    assert comparison.left[0].output == comparison.right[-1].output == (48, 14, 14)
-
-
-def test_three_3x3_against_7x7():
-    comparison = arithmetic.stacked_small_kernels(64, (56, 56), bias=False)
-
-    assert comparison.params == (49 * 64 * 64, 27 * 64 * 64)
-    assert comparison.params_ratio == pytest.approx(49 / 27)
-    assert len(comparison.right) == 3
-
-
-def test_separable():
-    comparison = arithmetic.separable(32, (112, 112), 64, 3, bias=False)
-
-    assert 1 / comparison.macs_ratio == pytest.approx(1 / 64 + 1 / 9)
-
-
-def test_fc_against_1x1():
-    comparison = arithmetic.fc_as_conv(512, (1, 1), 10)
-
-    assert comparison.params == (5130, 5130)
-    assert arithmetic.fc_as_conv(512, (7, 7), 10).params == (250_890, 5130)
-
-
-def test_vgg_head_against_global_pooling():
-    comparison = arithmetic.fc_head_against_global_pooling(512, (7, 7), 1000, (4096, 4096))
-
-    assert comparison.params == (123_642_856, 513_000)
-    assert comparison.right[-1].output == (1000,)
-
-
 def test_nin_first_layer_of_the_lecture():
     layer = arithmetic.conv(3, (32, 32), 192, 5, padding=2)
 
@@ -72,6 +35,8 @@ def test_pool_has_no_cost():
     layer = arithmetic.pool(64, (112, 112), 3, stride=2, padding=1)
 
     assert (layer.output, layer.params, layer.mult_adds) == ((64, 56, 56), 0, 0)
+    assert arithmetic.pool(64, (112, 112), 3, stride=2).output == (64, 55, 55)
+    assert arithmetic.pool(64, (112, 112), 3, stride=2, ceil=True).output == (64, 56, 56)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +48,9 @@ def test_pool_has_no_cost():
         (lambda: arithmetic.pool_output(4, 2, padding=2), "more than half"),
         (lambda: arithmetic.conv(6, (4, 4), 8, 3, groups=4), "groups"),
         (lambda: arithmetic.same_padding(4), "no symmetric padding"),
-        (lambda: arithmetic.stacked_small_kernels(8, (8, 8), kernel=6), "do not stack"),
+        (lambda: arithmetic.transposed_output(1, 1, padding=1), "leaves nothing"),
+        (lambda: arithmetic.transposed_output(4, 3, output_padding=1), "must be smaller"),
+        (lambda: arithmetic.transposed(6, (4, 4), 8, 3, groups=4), "groups"),
         (lambda: arithmetic.linear(0, 1), "features"),
     ],
 )
@@ -96,13 +63,6 @@ def test_no_torch():
     code = "import sys; sys.modules['torch'] = None; import cnnbench.conv.arithmetic"
 
     subprocess.run([sys.executable, "-c", code], check=True)
-
-
-def test_ratio_without_a_denominator():
-    free = arithmetic.pool(1, (2, 2), 2)
-    comparison = arithmetic.ShapeComparison("", (arithmetic.linear(2, 2),), (free,))
-
-    assert comparison.macs_ratio == comparison.params_ratio == float("inf")
 
 
 GEOMETRY = {
@@ -150,3 +110,23 @@ def test_pool_sizes_are_torchs(size, kernel, stride, padding, dilation, ceil):
     ours = result(lambda: arithmetic.pool_output(size, kernel, **window, ceil=ceil))
     if ours is not None:
         assert pool(source).shape[-1] == ours
+
+
+@pytest.mark.torch
+@settings(max_examples=100, deadline=None)
+@given(**GEOMETRY, output_padding=st.integers(0, 2), groups=st.integers(1, 2))
+def test_transposed_convolutions_are_torchs(
+    size, kernel, stride, padding, dilation, output_padding, groups
+):
+    import torch
+
+    given = {"stride": stride, "padding": padding, "dilation": dilation,
+             "output_padding": output_padding, "groups": groups}  # fmt: skip
+    source = torch.empty(1, 4, size, size)
+    layer = torch.nn.ConvTranspose2d(4, 6, kernel, **given)
+
+    expected = result(lambda: tuple(layer(source).shape[1:]))
+    ours = result(lambda: arithmetic.transposed(4, (size, size), 6, kernel, **given))
+    assert (ours and ours.output) == (expected if expected and min(expected) > 0 else None)
+    if ours is not None:
+        assert ours.params == sum(one.numel() for one in layer.parameters())

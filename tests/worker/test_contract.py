@@ -41,6 +41,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.CountImages(directory=str(folder))],
         [requests.CountCost.planned(SPEC, PLAN)],
         [requests.ReportCost(name="bad_networks:fine", rows=True, crosscheck=True, **counted)],
+        [requests.TakeGradients(name="bad_networks:fine", batch=2, seed=0, shape=(3, 16, 16))],
         [requests.ComputeReference.planned(SPEC, PLAN, reference_path=path, float64=True)],
         [requests.MeasureMemory.planned(SPEC, PLAN), requests.TakeStructure()],
         [

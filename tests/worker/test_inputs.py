@@ -55,6 +55,32 @@ def test_typed_inputs_have_their_types_shapes_and_ranges() -> None:
     assert int(image.max()) > 100
 
 
+@pytest.mark.parametrize("name", ["rcnn_vgg16", "fast_rcnn_vgg16"])
+def test_networks_for_regions_get_as_many_as_are_asked_for(name: str) -> None:
+    usual = Workload(name, 2, (3, 32, 48))
+    asked = replace(usual, settings=(("regions", "5"),))
+
+    boxes = [inputs.made(build.resolve(of), of, 0).args[1] for of in (usual, asked)]
+
+    assert [one.shape for one in boxes] == [(2, 16, 4), (2, 5, 4)]
+    assert bool((boxes[1] <= torch.tensor([48, 32, 48, 32])).all())
+
+
+@pytest.mark.parametrize("name", ["lenet", "fasterrcnn_resnet50_fpn"])
+def test_other_networks_refuse_regions_and_the_message_names_those_that_take_them(name) -> None:
+    asked = Workload(name, 1, (3, 64, 64), settings=(("regions", "5"),))
+
+    with pytest.raises(UsageError, match=rf"'{name}' takes no regions.* fast_rcnn_vgg16, rcnn_vgg"):
+        inputs.made(build.resolve(asked), asked, 0)
+
+
+def test_an_r_cnn_costs_as_much_more_as_it_has_more_regions() -> None:
+    asked = [Workload("rcnn_vgg16", 1, (3, 64, 64), settings=(("regions", n),)) for n in ("1", "3")]
+    one, three = (build.counted(of, 0).cost().macs for of in asked)
+
+    assert three == 3 * one > 15_000_000_000
+
+
 def test_scalars_are_one_number_per_sample() -> None:
     assert made(workload("Two", inputs="int64<1000:scalar")).args[0].shape == (3,)
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cnnbench.report.budget import Budget
     from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
+    from cnnbench.report.page.parts import Plot
     from cnnbench.report.table import Table
 
 
@@ -108,6 +109,17 @@ def illustrations(found: Sequence[Entry], folder: Path) -> list[Illustration]:
             head = ("", "") if number else (section.title, section.reading)
             drawn.append(Illustration(*head, title, f"{folder.name}/{path.name}"))
     return drawn
+
+
+def picture(plot: Plot, title: str, kind: str) -> bytes:
+    """A plot as a file of one of ``report.PICTURES``.
+
+    Raises:
+        Unsupported: the library that draws it is not installed.
+    """
+    with _library():
+        from cnnbench.report.page import pictures
+    return pictures.content(plot, title, kind)
 
 
 def over_runs(found: Sequence[Series]) -> str:

@@ -57,9 +57,23 @@ def save(plot: Plot, title: str, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
+    files.replace(path, content(plot, title))
+
+
+# Formats, and what of the day and the program is left out of their files.
+_DATED: dict[str, dict[str, None]] = {
+    "svg": {"Date": None},
+    "png": {"Software": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+def content(plot: Plot, title: str, kind: str = "svg") -> bytes:
+    """A plot as the content of a file; equal plots give equal files."""
     with _styled():
-        figure(plot, title).savefig(data := io.BytesIO(), format="svg", metadata={"Date": None})
-    files.replace(path, data.getvalue())
+        figure(plot, title).savefig(data := io.BytesIO(), format=kind, dpi=150,
+                                    metadata=_DATED[kind])  # fmt: skip
+    return data.getvalue()
 
 
 def figure(plot: Plot, title: str) -> Figure:
