@@ -12,8 +12,8 @@ LOSSES = ("auto", "cross_entropy", "mse", "l1", "bce", "reconstruction")
 AUTO = LOSSES[0]
 
 _CODE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-# Names with a colon that are of a library, a layer or an object in memory.
-_OTHERS = ("timm:", "conv:", "object:")
+# Names with a colon that are of a library, a layer, a pipeline or an object in memory.
+_OTHERS = ("timm:", "conv:", "input:", "object:")
 
 
 def is_code(text: str) -> bool:

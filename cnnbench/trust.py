@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes
+from cnnbench import axes, recipes
 from cnnbench.catalogue import TIMM
 from cnnbench.errors import UsageError
 from cnnbench.spec import Spec, is_layer
@@ -106,7 +106,8 @@ def _refused(found: Iterable[Spec], file: Path, allowed: Sequence[str]) -> dict[
 
 
 def _why_not(name: str, file: Path) -> str:
-    if is_layer(name) or ":" not in name or re.fullmatch(_OF_TIMM, name, flags=re.ASCII):
+    ours = is_layer(name) or recipes.is_pipeline(name) or ":" not in name
+    if ours or re.fullmatch(_OF_TIMM, name, flags=re.ASCII):
         return ""
     if name.startswith(_IMPORTED):
         return "a result of another tool cannot be measured here"

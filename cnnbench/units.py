@@ -154,6 +154,15 @@ def duration(value: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
+def span(value: float) -> str:
+    """A time that is seconds for some and hours for others.
+
+    >>> span(7.25), span(89.0), span(5400)
+    ('7.25 s', '89.0 s', '1 h 30 min')
+    """
+    return seconds(value) if value < 90 else duration(value)
+
+
 def number(count: float, noun: str, plural: str = "") -> str:
     """A counted noun: ``1 spec``, ``2 specs``, ``1.5 cores``."""
     shown = f"{count:g}" if isinstance(count, float) else str(count)
