@@ -129,7 +129,8 @@ class Epoch:
     Attributes:
         steps: batches, the last of which may be smaller and counts as a whole one.
         seconds: what they take by the clock; ``None`` where it does not follow.
-        limit: what decides: the step, the input, both in turn; or why nothing follows.
+        limit: what decides: the step, the input, the sum of both; or the lack of cores, for which
+            nothing follows.
     """
 
     steps: int
@@ -137,7 +138,7 @@ class Epoch:
     limit: str
 
 
-STEP, INPUT, IN_TURN = "the step", "the input", "both in turn"
+STEP, INPUT, IN_TURN, CROWDED = "step", "input", "sum", "cores"
 
 
 def epoch(network: Record, pipeline: Record | None, pictures: int, cores: int | None) -> Epoch:
@@ -165,7 +166,7 @@ def epoch(network: Record, pipeline: Record | None, pictures: int, cores: int | 
         return Epoch(steps, _positive(stats.total([step, made])), IN_TURN)
     busy = network.spec.threads + workers
     if network.spec.device.kind == "cpu" and cores is not None and busy > cores:
-        return Epoch(steps, None, f"{busy} threads and workers on {cores} cores")
+        return Epoch(steps, None, CROWDED)
     return _slower(steps, stats.geometric(step), stats.geometric(made))
 
 

@@ -148,9 +148,10 @@ def _show(
         say(f"cnnbench: {problem}")
     runs = [new, *beside]
     keep(reported.to_text(runs, "markdown", pictures), new.path / "report.md")
+    keep(reported.to_text(runs, "csv"), new.path / "report.csv")
     kind = "json" if as_json else "table"
     also(reported.to_text(runs, kind, pictures, width()))
-    say(f"kept in {new.path}: {store.RECORDS}, report.md")
+    say(f"kept in {new.path}: {store.RECORDS}, report.csv, report.md")
 
 
 _LISTED = (

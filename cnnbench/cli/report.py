@@ -143,21 +143,15 @@ def command(
     fits, the best first, and what is left out.
     """
     selection = Selection(columns, sort, group_by, condition)
-    _refuse_alone(view, metric if field is None else None, baseline)
-    if pictures and (view.kind != "markdown" or view.output is None):
-        raise UsageError("--pictures needs --format markdown -o FILE")
-    epochs = dataset is not None and not pipelines
-    shapes = {"lab": lab, "pipelines": pipelines, "dataset": epochs, "scaling": scaling,
-              "pivot": field is not None, "pictures": pictures}  # fmt: skip
+    _refuse_alone(view, metric if field is None else None, baseline, pictures=pictures)
+    shapes = {"lab": lab, "pipelines": pipelines, "dataset": dataset and not pipelines,
+              "scaling": scaling, "pivot": field is not None, "pictures": pictures}  # fmt: skip
     _refuse_beside(selection, [name for name, asked in shapes.items() if asked], view.kind)
-    own = lab or pipelines or epochs or scaling or field is not None
+    own = any(asked for name, asked in shapes.items() if name != "pictures")
     _refuse_shapes(view, selection, within, own=own)
     read = stored.read(runs)
-    if lab or pipelines:
-        view.write(_lab(read, view.kind) if lab else _pipelines(read, view, dataset))
-        return
-    if dataset is not None:
-        view.show(_epochs(read, view, dataset))
+    if lab or pipelines or dataset:
+        view.write(_lab(read, view.kind) if lab else _fed(read, view, dataset, pipelines))
         return
     found = entries(read)
     kept = keep(found, condition)
@@ -184,8 +178,10 @@ def command(
         _show([table], read, view, colour, drawn)
 
 
-def _refuse_alone(view: View, metric: str | None, baseline: Path | None) -> None:
+def _refuse_alone(view: View, metric: str | None, baseline: Path | None, *, pictures: bool) -> None:
     """Refuse what goes with something else that is missing."""
+    if pictures and (view.kind != "markdown" or view.output is None):
+        raise UsageError("--pictures needs --format markdown -o FILE")
     if metric is not None:
         raise UsageError("--metric needs --pivot FIELD")
     if baseline is not None and view.kind not in PAGES:
@@ -277,17 +273,15 @@ def _lab(runs: Sequence[StoredRun], kind: str) -> str:
     return lab.text(runs, kind)
 
 
-def _pipelines(runs: Sequence[StoredRun], view: View, dataset: int | None) -> str:
-    """The tables of input pipelines, which choose their own rows and columns."""
-    from cnnbench.report import pipelines
-
-    return pipelines.to_text(runs, view.kind, dataset, width(view.output))
-
-
-def _epochs(runs: Sequence[StoredRun], view: View, dataset: int) -> Table:
+def _fed(runs: Sequence[StoredRun], view: View, dataset: int | None, pipelines: bool) -> str:
+    """The tables of input pipelines, or of epochs, which choose their own rows and columns."""
     from cnnbench.report import epochs
+    from cnnbench.report import pipelines as whole
 
-    return epochs.to_table(runs, dataset, people=view.kind in FOR_PEOPLE)
+    if pipelines or dataset is None:
+        return whole.to_text(runs, view.kind, dataset, width(view.output))
+    table = epochs.to_table(runs, dataset, people=view.kind in FOR_PEOPLE)
+    return shown(table, view.kind, view.output)
 
 
 def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChange]:

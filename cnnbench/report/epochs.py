@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import feeding, recipes
+from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import Column, Table, apart, axes_told, captions, column, entries, place
 
 if TYPE_CHECKING:
@@ -24,12 +25,23 @@ _BACKENDS = {"pil": "PIL", "tensor": "tensors"}
 _NAMES = {mode: name for name, mode in recipes.BACKENDS.items()}
 
 _FIGURES = (
-    Column("input", "input"),
+    Column("fed_by", "fed by"),
     Column("workers", "workers", "whole"),
-    Column("steps", "steps", "whole"),
-    Column("epoch", "epoch", "span"),
-    Column("limit", "decided by"),
+    Column("steps", "steps", "whole", 2),
+    Column("epoch", "epoch", "span", STAYS),
+    Column("limit", "decided by", detail=STAYS),
 )
+
+
+# Axes that the rows tell by what feeds a network.
+_TOLD_BESIDE = {"input", "workers"}
+_NONE = "no network was measured, so there is no epoch"
+# What decides -> a line that explains it, where a row says so.
+_WHY = {
+    feeding.IN_TURN: "sum: without workers, batches are made and used in turn",
+    feeding.CROWDED: "cores: the network's threads and the workers are more than the cores here and"
+    " would take them from each other, so nothing follows",
+}
 
 
 def backend(record: Record) -> str:
@@ -76,7 +88,7 @@ def pairs(found: Sequence[Entry]) -> list[Pair]:
 def table(found: Sequence[Entry], pictures: int) -> Table:
     """For people: axes on which all networks agree stand in the caption."""
     some = pairs(found)
-    told = axes_told()
+    told = [axis for axis in axes_told() if axis.name not in _TOLD_BESIDE]
     keep, shared = apart(told, [[place(axis, entry) for axis in told] for entry, _ in some])
     rows = tuple(
         (*(place(axis, entry) for axis in keep), *_figures(entry, pipeline, pictures))
@@ -84,16 +96,18 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
     )
     head = f"an epoch of {pictures:,} pictures, from the times of steps and batches"
     columns = (*map(column, keep if some else ()), *_FIGURES)
-    left = () if some else ("no network was measured, so there is no epoch",)
+    decided = {row[-1] for row in rows}
+    left = [line for limit, line in _WHY.items() if limit in decided]
+    left += [] if some else [_NONE]
     machine = captions([entry for entry, _ in some])[:1]
-    return Table(columns, rows, (*shared, *machine, head), left)
+    return Table(columns, rows, (*shared, *machine, head), tuple(left))
 
 
 def _figures(entry: Entry, pipeline: Record | None, pictures: int) -> tuple[Any, ...]:
     found = _epoch(entry, pipeline, pictures)
     made, workers = "", None
     if pipeline is not None:
-        made = f"{recipe(pipeline)} on {backend(pipeline)}"
+        made = f"{recipe(pipeline)}, {backend(pipeline)}"
         workers = recipes.workers(pipeline.spec.workload)
     return (made or None, workers, found.steps, found.seconds, found.limit)
 

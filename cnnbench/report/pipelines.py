@@ -18,7 +18,7 @@ from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, entries, notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from cnnbench.feeding import Feeding
     from cnnbench.record import Record
@@ -50,8 +50,8 @@ def to_text(
     if not mine:
         raise UsageError("these runs contain no input pipelines; measure some with cnnbench input")
     fed = feeding.feedings([one.record for one in found])
-    if kind == "json":
-        return to_json(found, fed, pictures)
+    if kind in _MACHINES:
+        return _MACHINES[kind](found, fed, pictures)
     tables = [rates(mine), *shares([one.record for one in mine])]
     if networks := [one for one in found if epochs.is_network(one.record)]:
         lines = [*map(sentence, fed)]
@@ -72,7 +72,7 @@ _RATES = (
     Column("batch", "batch", "whole", 1),
     Column("rate", "pictures/s", "rate"),
     Column("speedup", "vs PIL", "ratio"),
-    Column("status", "output"),
+    Column("status", "output", detail=2),
 )
 
 
@@ -149,9 +149,9 @@ def _with(write: Any, one: Estimate) -> str:
 
 def sentence(one: Feeding) -> str:
     """What a network needs, what a pipeline gives it, and whether that is enough."""
-    needs, gives = units.rate(one.needs.point), units.rate(one.gives.point)
+    needs, gives = units.significant(one.needs.point), units.significant(one.gives.point)
     return (
-        f"{_called(one.network)} needs {needs}; {_made_by(one)}, gives {gives}:"
+        f"{_called(one.network)} needs {needs} pictures/s; {_made_by(one)}, gives {gives}:"
         f" {_with(units.ratio, one.ratio)} of that, {_told(one)}"
     )
 
@@ -245,3 +245,12 @@ def _steps(record: Record) -> dict[str, dict[str, float]]:
         name: {"seconds_per_picture": share * _per_picture(record), "share": share}
         for name, share in feeding.shares(record).items()
     }
+
+
+# Formats for machines, and how each is written.
+_MACHINES: dict[str, Callable[[Sequence[Entry], Sequence[Feeding], int | None], str]] = {
+    "csv": lambda found, *_: render(
+        tidy([one for one in found if feeding.is_pipeline(one.record)]), "csv"
+    ),
+    "json": to_json,
+}
