@@ -88,7 +88,7 @@ def loop(case: Case, steps: int) -> float:
             return transform(_opened(pictures[index % len(pictures)])), index % 10
 
     architecture = architectures.resolve(case.network)
-    network = architectures.build(architecture, lambda _: ()).train()
+    network = architectures.build(architecture).train()
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
     loss = nn.CrossEntropyLoss()
     loader = DataLoader(Pictures(), case.batch, shuffle=True, num_workers=case.workers)
