@@ -22,7 +22,7 @@ from cnnbench.errors import Unsupported
 from cnnbench.recipes import BACKENDS
 from cnnbench.worker.sampling import Pace
 from cnnbench.worker.scenes import scenes
-from cnnbench.worker.transforms import OF_BATCHES, TRANSFORMS
+from cnnbench.worker.transforms import OF_BATCHES, TRANSFORMS, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -52,6 +52,7 @@ class Pipeline:
         self, recipe: Recipe, backend: str, batch: int, seed: int, steps: Sequence[str]
     ) -> None:
         self._batch = batch
+        self.decoder = decoder(backend) if "decode" in (*recipe.before, *steps) else None
         self.each, self.whole = _apart({s: TRANSFORMS[s](recipe, backend) for s in steps})
         self.pictures = scenes(recipe.source, seed)
         self._given: list[Any] = [*self.pictures]

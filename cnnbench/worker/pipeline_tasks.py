@@ -43,7 +43,7 @@ def refer(request: ComputeReference, talk: Talk) -> None:
     talk.enter("build")
     built = pipeline.made(spec.plain, request.seed)
     talk.enter("reference")
-    first, second = (_first(built, request.seed) for _ in range(2))
+    first, second = (first_batch(built, request.seed) for _ in range(2))
     with Path(request.reference_path).open("wb") as file:
         np.savez(file, *[one.numpy() for one in first])
     same = all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
@@ -101,7 +101,7 @@ def _nothing() -> None:
     """Pictures are somewhere else on every call, so that none need be moved."""
 
 
-def _first(made: Pipeline, seed: int) -> list[Tensor]:
+def first_batch(made: Pipeline, seed: int) -> list[Tensor]:
     """The first batch, always with the same random numbers."""
     made.restart()
     torch.manual_seed(seed)
@@ -113,7 +113,7 @@ def _check(made: Pipeline, request: MeasureLatency) -> Check:
         return Check("unchecked", reason=request.no_reference)
     with np.load(request.reference_path, allow_pickle=False) as kept:
         usual = [torch.from_numpy(kept[name]) for name in kept.files]
-    return judge(_first(made, request.seed), usual)
+    return judge(first_batch(made, request.seed), usual)
 
 
 def judge(found: Sequence[Tensor], usual: Sequence[Tensor]) -> Check:
@@ -138,4 +138,5 @@ def _parts(made: Pipeline, estimate: float) -> tuple[Part, ...]:
 def _about(made: Pipeline) -> dict[str, Any]:
     """What the pictures are."""
     sizes = [len(one) if isinstance(one, bytes) else one.nbytes for one in made.pictures]
-    return {"pictures": len(sizes), "picture_bytes": round(sum(sizes) / len(sizes))}
+    said = {"pictures": len(sizes), "picture_bytes": round(sum(sizes) / len(sizes))}
+    return said if made.decoder is None else {**said, "decoder": made.decoder}

@@ -7,6 +7,7 @@ the step before it returned: a picture, behind ``collate`` a batch of pictures a
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 from torchvision import io as files
 from torchvision.transforms import v2
+from torchvision.transforms.v2 import functional
 
 from cnnbench.recipes import IMAGENET
 
@@ -30,10 +32,21 @@ _PADDING = 4
 CLASSES = 10
 
 
+def decoder(backend: str) -> str:
+    """Whose decoder of JPEG a back end uses here: torchvision has one until it is removed."""
+    own = backend == "tensor" and hasattr(files, "decode_jpeg")
+    return "torchvision" if own else "PIL"
+
+
 def _decode(_: Recipe, backend: str) -> Step:
-    if backend == "pil":
+    if decoder(backend) == "PIL":
         # Opening reads the header only; converting decodes, as torchvision's loader does.
-        return lambda data: Image.open(io.BytesIO(data)).convert("RGB")
+        def opened(data: bytes) -> Any:
+            return Image.open(io.BytesIO(data)).convert("RGB")
+
+        return opened if backend == "pil" else lambda data: functional.pil_to_tensor(opened(data))
+    # Said on every call, from the version that announces the removal.
+    warnings.filterwarnings("ignore", "The image decoding", DeprecationWarning)
     return lambda data: files.decode_jpeg(
         torch.frombuffer(bytearray(data), dtype=torch.uint8), mode=files.ImageReadMode.RGB
     )
