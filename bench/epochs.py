@@ -4,7 +4,9 @@ A prediction is made of the times of steps and of batches, each measured by itse
 training loop, with torch's ``DataLoader`` over generated pictures of the data set's size, does the
 work: as many steps as fit into some seconds, after a few that are not timed. Prediction and loop
 take turns, because the machine is not the same an hour later; the ratio of a turn's two times is
-what is reported, and the load beside it.
+what is reported, and the load beside it. Slices of 60 ms between other work dodge much of what a
+loop of ten seconds has to wait for, so where one process does everything, the ratio is also given
+with the waiting for a core taken out of both.
 
     python -m bench.epochs results/epochs --turns 5
 """
@@ -23,7 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from cnnbench import feeding, recipes, store
+from cnnbench import feeding, metrics, recipes, store
 
 _WARM = 5
 _LEAST_STEPS = 12
@@ -50,7 +52,7 @@ CASES = (
 )
 
 
-def predicted(case: Case, folder: Path) -> tuple[float, float, float]:
+def predicted(case: Case, folder: Path) -> dict[str, float]:
     """Seconds per step of an epoch as the tool says, and of the step and the batch alone."""
     words = (
         "input", "--recipe", case.recipe, "--backend", "pil", "--workers", str(case.workers),
@@ -59,15 +61,19 @@ def predicted(case: Case, folder: Path) -> tuple[float, float, float]:
     )  # fmt: skip
     subprocess.run([sys.executable, "-m", "cnnbench", *words], check=True, capture_output=True)
     (one,) = feeding.feedings(store.read(folder).records)
-    steps = 1000
-    epoch = feeding.epoch(one.network, one.pipeline, steps * case.batch, os.cpu_count())
+    pair, steps = (one.network, one.pipeline), 1000
+    epoch = feeding.epoch(*pair, steps * case.batch, os.cpu_count())
     assert epoch.seconds is not None
-    step, made = one.network.round_seconds[0], one.pipeline.round_seconds[0]
-    return epoch.seconds.point / steps, step, made
+    step, made = (record.round_seconds[0] for record in pair)
+    said = {"predicted_s": epoch.seconds.point / steps, "step_s": step, "batch_s": made}
+    if not case.workers:
+        awake = [metrics.latency_awake(record) for record in pair]
+        said["predicted_awake_s"] = sum(found.point for found in awake if found is not None)
+    return said
 
 
-def loop(case: Case, steps: int) -> float:
-    """Seconds per step of a training loop as people write it, without anything of ours in it."""
+def loop(case: Case, steps: int) -> tuple[float, float]:
+    """Seconds per step, and how many of them it waited for a core, of a training loop as people write it, without anything of ours in it."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
@@ -93,14 +99,19 @@ def loop(case: Case, steps: int) -> float:
     optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9)
     loss = nn.CrossEntropyLoss()
     loader = DataLoader(Pictures(), case.batch, shuffle=True, num_workers=case.workers)
-    begun = 0.0
+    begun = waited = 0.0
     for number, (given, classes) in enumerate(loader):
         if number == _WARM:
-            begun = time.perf_counter()
+            begun, waited = time.perf_counter(), _waited()
         optimizer.zero_grad()
         loss(network(given), classes).backward()
         optimizer.step()
-    return (time.perf_counter() - begun) / steps
+    return (time.perf_counter() - begun) / steps, (_waited() - waited) / steps
+
+
+def _waited() -> float:
+    """Seconds for which this thread was ready to run but had no core, as the kernel counts them."""
+    return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
 
 
 def _opened(picture: Any) -> Any:
@@ -135,17 +146,20 @@ _TRANSFORMS: dict[str, Any] = {
 def turn(case: Case, seconds: float) -> dict[str, float]:
     """One prediction and one loop."""
     with tempfile.TemporaryDirectory() as folder:
-        said, step, made = predicted(case, Path(folder) / "run")
-    steps = max(_LEAST_STEPS, round(seconds / said))
+        said = predicted(case, Path(folder) / "run")
+    steps = max(_LEAST_STEPS, round(seconds / said["predicted_s"]))
     load = os.getloadavg()[0]
     words = (case.network, case.recipe, str(case.batch), str(case.workers), str(steps))
     done = subprocess.run(
         [sys.executable, "-m", "bench.epochs", "--loop", *words],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
-    took = float(done.stdout)
-    return {"predicted_s": said, "took_s": took, "step_s": step, "batch_s": made, "steps": steps,
-            "ratio": took / said, "load": load}  # fmt: skip
+    took, waited = map(float, done.stdout.split())
+    found = {**said, "took_s": took, "waited_s": waited, "steps": steps, "load": load}
+    found["ratio"] = took / said["predicted_s"]
+    if "predicted_awake_s" in said:
+        found["ratio_awake"] = (took - waited) / said["predicted_awake_s"]
+    return found
 
 
 def main() -> None:
@@ -159,7 +173,7 @@ def main() -> None:
     if given.loop:
         network, recipe, *numbers = given.loop
         batch, workers, steps = map(int, numbers)
-        print(loop(Case(network, recipe, batch, workers), steps))
+        print(*loop(Case(network, recipe, batch, workers), steps))
         return
     found: dict[Case, list[dict[str, float]]] = {case: [] for case in CASES}
     for _ in range(given.turns):
@@ -181,22 +195,29 @@ def _keep(found: dict[Case, list[dict[str, float]]], out: Path) -> None:
 
 def _table(found: dict[Case, list[dict[str, float]]]) -> str:
     head = (
-        "| network | recipe | batch | workers | predicted per step | took | took / predicted"
-        " (median of turns) | every turn | load |\n|---|---|---|---|---|---|---|---|---|\n"
-    )
-    return head + "".join(_line(case, turns) for case, turns in found.items() if turns)
+        "| network | recipe | batch | workers | predicted per step | took | took / predicted |"
+        " every turn | without waiting | every turn | load |\n|"
+    ) + "---|" * 11
+    return f"{head}\n" + "".join(_line(case, turns) for case, turns in found.items() if turns)
 
 
 def _line(case: Case, turns: list[dict[str, float]]) -> str:
-    said, took, ratio, load = (
-        statistics.median(one[name] for one in turns)
-        for name in ("predicted_s", "took_s", "ratio", "load")
+    """Medians of turns; what one process does not do alone has no ratio without waiting."""
+    said, took, load = (
+        statistics.median(one[name] for one in turns) for name in ("predicted_s", "took_s", "load")
     )
-    every = ", ".join(f"{one['ratio']:.2f}" for one in turns)
     return (
         f"| {case.network} | {case.recipe} | {case.batch} | {case.workers} |"
-        f" {1e3 * said:.1f} ms | {1e3 * took:.1f} ms | {ratio:.3f} | {every} | {load:.1f} |\n"
+        f" {1e3 * said:.1f} ms | {1e3 * took:.1f} ms | {_ratios(turns, 'ratio')} |"
+        f" {_ratios(turns, 'ratio_awake')} | {load:.1f} |\n"
     )
+
+
+def _ratios(turns: list[dict[str, float]], name: str) -> str:
+    values = [one[name] for one in turns if name in one]
+    if not values:
+        return "- | -"
+    return f"{statistics.median(values):.3f} | {', '.join(f'{one:.2f}' for one in values)}"
 
 
 if __name__ == "__main__":

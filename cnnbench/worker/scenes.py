@@ -8,6 +8,7 @@ disk or a network file system takes is not measured.
 
 from __future__ import annotations
 
+import functools
 import io
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,13 @@ _QUALITY = 90
 _MEAN, _CONTRAST, _OWN = 0.45, 0.2, 0.3
 
 
-def scenes(source: Source, seed: int) -> list[bytes | npt.NDArray[np.uint8]]:
+@functools.lru_cache(maxsize=4)
+def scenes(source: Source, seed: int) -> tuple[bytes | npt.NDArray[np.uint8], ...]:
     """Pictures of a source: JPEG files, or arrays (H, W, C) of bytes, (H, W) of one channel."""
     draw = np.random.default_rng(seed)
     count = _LARGE if source.encoded else _SMALL
     made = [_scene(source.shape, draw) for _ in range(count)]
-    return [_encoded(one) for one in made] if source.encoded else [*made]
+    return tuple(map(_encoded, made)) if source.encoded else tuple(made)
 
 
 def _scene(shape: tuple[int, int, int], draw: np.random.Generator) -> npt.NDArray[np.uint8]:
