@@ -73,7 +73,10 @@ def predicted(case: Case, folder: Path) -> dict[str, float]:
 
 
 def loop(case: Case, steps: int) -> tuple[float, float]:
-    """Seconds per step, and how many of them it waited for a core, of a training loop as people write it, without anything of ours in it."""
+    """Seconds per step of a training loop as people write it, and how many of them it waited.
+
+    Nothing of ours is in the loop but the pictures and the network.
+    """
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, Dataset

@@ -22,7 +22,7 @@ from cnnbench.errors import Unsupported
 from cnnbench.recipes import BACKENDS
 from cnnbench.worker.sampling import Pace
 from cnnbench.worker.scenes import scenes
-from cnnbench.worker.transforms import OF_BATCHES, TRANSFORMS, decoder
+from cnnbench.worker.transforms import CLASSES, OF_BATCHES, TRANSFORMS, decoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -56,72 +56,78 @@ class Pipeline:
         self.each, self.whole = _apart({s: TRANSFORMS[s](recipe, backend) for s in steps})
         self.pictures = scenes(recipe.source, seed)
         self._given: list[Any] = [*self.pictures]
+        # Nanoseconds of each step while steps are timed.
+        self._taken: dict[str, int] | None = None
         torch.manual_seed(seed)
         each, whole = _apart({s: TRANSFORMS[s](recipe, backend) for s in recipe.before})
         if each:
-            self._given = [_through(each.values(), one) for one in self._given]
+            self._given = [self._through(each, one) for one in self._given]
         self._batches: Any = None
         if whole:
-            some = itertools.islice(itertools.cycle(self._given), batch)
-            self._batches = _through(whole.values(), [*some])
+            some = [self._given[index % len(self)] for index in range(batch)]
+            self._batches = self._through(whole, [*map(_with_class, some, range(batch))])
+        self._pairs = recipe.whole
         self.restart()
 
     def restart(self) -> None:
         """Go back to the first picture."""
-        self._round = itertools.cycle(self._given)
+        self._place = 0
 
     def __len__(self) -> int:
         """Number of different pictures."""
         return len(self._given)
 
     def picture(self, index: int) -> Any:
-        """A picture, through all that is done to single ones."""
-        return _through(self.each.values(), self._given[index % len(self._given)])
+        """A picture, through all that is done to single ones, with its class if it has a batch."""
+        made = self._through(self.each, self._given[index % len(self._given)])
+        return _with_class(made, index) if self._pairs else made
 
     def together(self, pictures: list[Any]) -> Any:
         """A batch of pictures, through all that is done to batches."""
-        return _through(self.whole.values(), pictures)
+        return self._through(self.whole, pictures)
 
     def __call__(self) -> Any:
         """The next batch; of a recipe that ends before one, a list of pictures."""
         if self._batches is not None:
             return self.together(self._batches)
-        some = itertools.islice(self._round, self._batch)
-        return self.together([_through(self.each.values(), one) for one in some])
+        self._place += self._batch
+        return self.together([*map(self.picture, range(self._place - self._batch, self._place))])
 
-    def parts(self) -> dict[str, int]:
-        """Make the next batch, and say for how many nanoseconds each step was at work on it.
+    def parts(self, call: Callable[[], Any]) -> dict[str, int]:
+        """For how many nanoseconds each step is at work in a call that makes a batch with it.
 
-        What is left of the batch's time is ``rest``, so that they add up to it.
+        What is left of the call's time is ``rest``, so that they add up to it.
         """
-        clock, taken = time.perf_counter_ns, dict.fromkeys((*self.each, *self.whole), 0)
-        begun = clock()
+        taken = dict.fromkeys((*self.each, *self.whole), 0)
+        self._taken = taken
+        begun = time.perf_counter_ns()
+        try:
+            call()
+            total = time.perf_counter_ns() - begun
+        finally:
+            self._taken = None
+        return {**taken, REST: total - sum(taken.values())}
 
-        def timed(steps: Mapping[str, Step], value: Any) -> Any:
-            for name, step in steps.items():
-                start = clock()
+    def _through(self, steps: Mapping[str, Step], value: Any) -> Any:
+        if self._taken is None:
+            for step in steps.values():
                 value = step(value)
-                taken[name] += clock() - start
             return value
+        for name, step in steps.items():
+            start = time.perf_counter_ns()
+            value = step(value)
+            self._taken[name] += time.perf_counter_ns() - start
+        return value
 
-        made = self._batches
-        if made is None:
-            some = itertools.islice(self._round, self._batch)
-            made = [timed(self.each, one) for one in some]
-        timed(self.whole, made)
-        return {**taken, REST: clock() - begun - sum(taken.values())}
+
+def _with_class(picture: Any, index: int) -> tuple[Any, int]:
+    return picture, index % CLASSES
 
 
 def _apart(steps: dict[str, Step]) -> tuple[dict[str, Step], dict[str, Step]]:
     """The steps on single pictures, and those from ``collate`` on, which take a batch."""
     whole = {name: one for name, one in steps.items() if name in OF_BATCHES or name == "collate"}
     return {name: one for name, one in steps.items() if name not in whole}, whole
-
-
-def _through(steps: Any, value: Any) -> Any:
-    for step in steps:
-        value = step(value)
-    return value
 
 
 def made(spec: Spec, seed: int) -> Pipeline:
@@ -173,31 +179,41 @@ _OF_THE_TAKER = ("pin", "copy")
 
 @contextmanager
 def running(pipeline: Pipeline, spec: Spec) -> Iterator[tuple[Callable[[], Any], Pace]]:
-    """What makes the next batch of a pipeline, by workers if the spec has any, and its pace.
+    """What makes the next batch of a pipeline as a training loop gets it, and its pace.
 
-    Workers are forked: this process was forked before it started any threads.
+    Whole batches come from a loader, with workers if the spec has any. Workers are forked: this
+    process was forked before it started any threads.
     """
-    workers = recipes.workers(spec.workload)
-    if not workers:
+    if not recipes.of_workload(spec.workload).whole:
         yield pipeline, Pace()
         return
-    last = [pipeline.whole.pop(name) for name in _OF_THE_TAKER if name in pipeline.whole]
+    workers = recipes.workers(spec.workload)
+    last = [
+        pipeline.whole.pop(name) for name in _OF_THE_TAKER if workers and name in pipeline.whole
+    ]
+    ahead: dict[str, Any] = {"prefetch_factor": _PREFETCH, "multiprocessing_context": "fork"}
     loader: DataLoader[Any] = DataLoader(
         _Pictures(pipeline),
         batch_sampler=_Endless(spec.workload.batch),
         num_workers=workers,
         collate_fn=pipeline.together,
-        pin_memory=spec.device.kind == "cuda",
-        prefetch_factor=_PREFETCH,
-        multiprocessing_context="fork",
+        pin_memory=workers > 0 and spec.device.kind == "cuda",
+        **(ahead if workers else {}),
     )
     batches: Any = iter(loader)
-    # Batches are made ahead until they are told to stop; nothing public tells them.
-    stop: Callable[[], None] = batches._shutdown_workers  # noqa: SLF001
+
+    def following() -> Any:
+        batch = next(batches)
+        for step in last[1:]:
+            batch = step(batch)
+        return batch
+
     try:
-        yield lambda: _through(last[1:], next(batches)), Pace(_PREFETCH * workers, workers)
+        yield following, Pace(_PREFETCH * workers, max(workers, 1))
     finally:
-        stop()
+        if workers:
+            # Batches are made ahead until they are told to stop; nothing public tells them.
+            batches._shutdown_workers()  # noqa: SLF001
 
 
 def answers(result: Any) -> list[Tensor]:

@@ -24,7 +24,7 @@ from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Cpu, open_device
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -81,7 +81,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             talk.answer(Ready(estimate))
             taken = measuring.slices(call, clock, estimate, probes, talk, _nothing, pace)
             talk.enter("parts")
-            apart = () if pace.ahead else _parts(made, estimate)
+            apart = () if pace.ahead else _parts(made, call, estimate)
     talk.answer(
         Run(
             round=request.round,
@@ -129,9 +129,9 @@ def judge(found: Sequence[Tensor], usual: Sequence[Tensor]) -> Check:
     return Check("ok", error) if error <= _OK else Check("loose", error, reason=reason)
 
 
-def _parts(made: Pipeline, estimate: float) -> tuple[Part, ...]:
+def _parts(made: Pipeline, call: Callable[[], Any], estimate: float) -> tuple[Part, ...]:
     """Each step of the recipe in several batches, by clock readings around it."""
-    taken = [made.parts() for _ in range(parts.steps(estimate))]
+    taken = [made.parts(call) for _ in range(parts.steps(estimate))]
     return tuple(Part(name, tuple(one[name] for one in taken)) for name in taken[0])
 
 

@@ -1,7 +1,7 @@
 """What each word of a recipe does: torchvision's v2 transforms, on pictures of PIL or on tensors.
 
 One table; its keys are the words of ``recipes.RECIPES`` (a test compares them). A step takes what
-the step before it returned: a picture, behind ``collate`` a batch of pictures and classes.
+the step before it returned: a picture, behind ``collate`` a batch ``[pictures, classes]``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from PIL import Image
+from torch.utils.data import default_collate
 from torchvision import io as files
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
@@ -78,13 +79,8 @@ def _auto_augment(recipe: Recipe, _: str) -> Step:
     return found
 
 
-def collate(pictures: list[Any]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Pictures (C, H, W) -> (N, C, H, W) and a class of each."""
-    return torch.stack(pictures), torch.arange(len(pictures)) % CLASSES
-
-
-def _on_device(batch: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    found = tuple(one.to("cuda", non_blocking=True) for one in batch)
+def _on_device(batch: list[torch.Tensor]) -> list[torch.Tensor]:
+    found = [one.to("cuda", non_blocking=True) for one in batch]
     torch.cuda.current_stream().synchronize()
     return found
 
@@ -107,10 +103,10 @@ TRANSFORMS: dict[str, Callable[[Recipe, str], Step]] = {
     "to_float": _to_float,
     "normalize": _normalize,
     "random_erasing": lambda *_: v2.RandomErasing(),
-    "collate": lambda *_: collate,
+    "collate": lambda *_: default_collate,
     "mixup": lambda *_: v2.MixUp(num_classes=CLASSES),
     "cutmix": lambda *_: v2.CutMix(num_classes=CLASSES),
-    "pin": lambda *_: lambda batch: tuple(one.pin_memory() for one in batch),
+    "pin": lambda *_: lambda batch: [one.pin_memory() for one in batch],
     "copy": lambda *_: _on_device,
 }
 
