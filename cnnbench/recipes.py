@@ -80,7 +80,7 @@ class Recipe:
         return "collate" in self.steps
 
     def workload(self, batch: int, workers: int = 0) -> Workload:
-        """So many pictures per call, made by so many processes."""
+        """What makes ``batch`` pictures per call, with ``workers`` processes or none."""
         settings = ((WORKERS, str(workers)),) if workers else ()
         return Workload(PREFIX + self.name, batch, self.shape, settings=settings)
 

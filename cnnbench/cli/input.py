@@ -45,7 +45,7 @@ Examples:
   cnnbench report results/RUN --pipelines --dataset imagenet
 
 \b
-A rate is that of one core, without workers, or of a loader with so many workers. Networks train
+A rate is that of one core, without workers, or of a loader with workers. Networks train
 unless --phase says otherwise.
 """
 

@@ -79,7 +79,7 @@ class Pictures(Parameter):
     name = "NAME|N"
 
     def convert(self, value: Any, param: Any, ctx: Any) -> Any:
-        """Of a data set by its name, or a number."""
+        """Read the name of a data set, or a number."""
         try:
             return recipes.training_pictures(str(value))
         except UsageError as error:
