@@ -38,7 +38,8 @@ class Pace:
     """How calls follow each other where other processes work ahead of them.
 
     Attributes:
-        ahead: the number of calls that find their result ready; they are made before a slice, untimed.
+        ahead: the number of calls that find their result ready; they are made before a slice and
+            not timed.
         together: results come in such bursts, so that a sample holds a multiple of them.
     """
 
