@@ -146,6 +146,17 @@ _TRANSFORMS: dict[str, Any] = {
 }
 
 
+_HEAD = """# Epochs: predicted, and taken by a plain training loop
+
+`python -m bench.epochs`, on {cores} cores: networks train with one thread, on pictures of PIL.
+Every turn is a prediction from the times of the step and of a batch, followed by a loop of some
+seconds. Ratios are medians of turns; "without waiting" takes the time for which the process had
+no core out of both, which is known where one process does everything. With a worker, the network
+and the worker need a core each; where the load leaves them less, the prediction does not hold.
+The load is that of the minute before the loop.
+"""
+
+
 def turn(case: Case, seconds: float) -> dict[str, float]:
     """One prediction and one loop."""
     with tempfile.TemporaryDirectory() as folder:
@@ -193,7 +204,8 @@ def _keep(found: dict[Case, list[dict[str, float]]], out: Path) -> None:
     rows = [asdict(case) | one for case, turns in found.items() for one in turns]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     (out / "turns.jsonl").write_text(lines, encoding="utf8")
-    (out / "report.md").write_text(_table(found), encoding="utf8")
+    head = _HEAD.format(cores=os.cpu_count())
+    (out / "report.md").write_text(f"{head}\n{_table(found)}", encoding="utf8")
 
 
 def _table(found: dict[Case, list[dict[str, float]]]) -> str:

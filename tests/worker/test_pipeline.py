@@ -165,3 +165,16 @@ def test_a_pipeline_goes_round_its_pictures() -> None:
 
     assert torch.equal(made.picture(0)[0], made.picture(len(made))[0])
     assert isinstance(made.pictures, Sequence)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("workers", [0, 1])
+def test_on_cuda_a_batch_ends_up_on_the_device(workers: int) -> None:
+    recipe = recipes.recipe("cifar-eval")
+    on_cuda = replace(spec(recipe, workers=workers), device=Device("cuda", 0))
+    made = pipeline.made(on_cuda, SEED)
+
+    with pipeline.running(made, on_cuda) as (call, _):
+        pictures, classes = call()
+
+    assert pictures.device.type == classes.device.type == "cuda"
