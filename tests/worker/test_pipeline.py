@@ -168,6 +168,7 @@ def test_a_pipeline_goes_round_its_pictures() -> None:
 
 
 @pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("workers", [0, 1])
 def test_on_cuda_a_batch_ends_up_on_the_device(workers: int) -> None:
     recipe = recipes.recipe("cifar-eval")
