@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import inputs, named, trained, units
+from cnnbench import inputs, named, recipes, trained, units
 from cnnbench.asking import (
     CALIBRATED,
     IMAGES_SECONDS,
@@ -135,6 +135,15 @@ def _optimizer_of(spec: Spec) -> str | None:
     return None if spec.workload.phase == "inference" else spec.workload.optimizer
 
 
+def _workers_of(spec: Spec) -> int | None:
+    """Processes that make batches; a network has none."""
+    if recipes.is_pipeline(spec.workload.architecture):
+        return recipes.workers(spec.workload)
+    if spec.workload.setting(recipes.WORKERS, ""):
+        raise UsageError(f"{spec.id}: a network has no workers")
+    return None
+
+
 # In the order in which tables for people show them.
 AXES: tuple[Axis, ...] = (
     Axis("model", lambda spec: units.readable(spec.workload.model), always=True,
@@ -183,6 +192,8 @@ AXES: tuple[Axis, ...] = (
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
                        "Words joined with +; 'all' is the sensible set for the device.", "eager")),
+    Axis(recipes.WORKERS, _workers_of, kind="whole", phrase="workers {}", default=0, compared=True,
+         pivot=True, kept=True, spelled=False),
     setting("weights", CALIBRATED,
             Asking("--weights", "", weights, "WEIGHTS",
                    "calibrated (so that outputs depend on the picture), random, pretrained (of"

@@ -12,8 +12,8 @@ LOSSES = ("auto", "cross_entropy", "mse", "l1", "bce", "reconstruction")
 AUTO = LOSSES[0]
 
 _CODE = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
-# Names with a colon that are of a library, a layer or an object in memory.
-_OTHERS = ("timm:", "conv:", "object:", "activation:")
+# Names with a colon that are of a library, a layer, a pipeline, a family or an object in memory.
+_OTHERS = ("timm:", "conv:", "input:", "object:", "activation:")
 
 
 def is_code(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import axes, catalogue, inputs, machine
+from cnnbench import axes, catalogue, inputs, machine, recipes
 from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
@@ -150,6 +150,11 @@ def select(patterns: Sequence[str]) -> tuple[str, ...]:
             raise UsageError(
                 f"'{name}' is a single layer; measure it, with its input, by cnnbench conv"
                 f" --layer {shlex.quote(whole)}"
+            )
+        if recipes.is_pipeline(name):
+            raise UsageError(
+                f"'{name}' is an input pipeline; measure it by cnnbench input"
+                f" --recipe {shlex.quote(name.removeprefix(recipes.PREFIX))}"
             )
     return catalogue.select(patterns)
 

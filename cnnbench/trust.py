@@ -22,7 +22,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes
+from cnnbench import axes, recipes
 from cnnbench.catalogue import ACTIVATION, ACTIVATIONS, TIMM
 from cnnbench.errors import UsageError
 from cnnbench.spec import Spec, is_layer
@@ -107,7 +107,8 @@ def _refused(found: Iterable[Spec], file: Path, allowed: Sequence[str]) -> dict[
 
 
 def _why_not(name: str, file: Path) -> str:
-    if is_layer(name) or ":" not in name or re.fullmatch(f"{_OF_TIMM}|{_OF_OURS}", name, re.ASCII):
+    ours = is_layer(name) or recipes.is_pipeline(name) or ":" not in name
+    if ours or re.fullmatch(f"{_OF_TIMM}|{_OF_OURS}", name, re.ASCII):
         return ""
     if name.startswith(_IMPORTED):
         return "a result of another tool cannot be measured here"

@@ -163,6 +163,19 @@ def duration(value: float) -> str:
     return f"{hours} h {rest} min" if rest else f"{hours} h"
 
 
+_SPANS = ((3600.0, "h"), (60.0, "min"), (1.0, "s"))
+
+
+def span(value: float) -> str:
+    """A time that is seconds for some and hours for others, with three digits like any figure.
+
+    >>> span(7.25), span(89.0), span(5000), span(54000)
+    ('7.25 s', '89.0 s', '83.3 min', '15.0 h')
+    """
+    factor, unit = next((one for one in _SPANS if value >= 1.5 * one[0]), _SPANS[-1])
+    return f"{significant(value / factor)} {unit}"
+
+
 def number(count: float, noun: str, plural: str = "") -> str:
     """A counted noun: ``1 spec``, ``2 specs``, ``1.5 cores``."""
     shown = f"{count:g}" if isinstance(count, float) else str(count)

@@ -46,6 +46,10 @@ COMMANDS = {
         "Recommend a mode: its gain, its cost, and what limits the model.",
     ),
     "conv": ("cnnbench.cli.conv", "Compare implementations of convolutions, and substitutes."),
+    "input": (
+        "cnnbench.cli.input",
+        "Measure input pipelines, and whether they keep up with a network.",
+    ),
     "cost": ("cnnbench.cli.cost", "Count parameters, MACs and memory, in total or per layer."),
     "gradients": (
         "cnnbench.cli.gradients",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import asking, catalogue, named, store, trained
+from cnnbench import recipes as table
 from cnnbench.spec import DEVICE_KINDS, OPTIMIZERS, PHASES, WORDS
 
 if TYPE_CHECKING:
@@ -67,7 +68,13 @@ def runs(ctx: object, param: object, typed: str) -> list[str]:
     return found or [f"{one}/" for one in there]
 
 
+def _recipes() -> list[str]:
+    return ["all", *(one.name for one in table.RECIPES)]
+
+
 models = among(_models)
+recipes = among(_recipes)
+datasets = among(lambda: [one.name for one in table.SOURCES])
 columns = among(_columns)
 sorting = among(_columns, signs="-")
 metrics = among(_metrics)

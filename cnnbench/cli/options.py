@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from cnnbench import axes, trust
+from cnnbench import axes, recipes, trust
 from cnnbench.cli import completion, formats
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import WIDE, shown, write, write_picture
-from cnnbench.cli.parameters import KeyValue, Parameter, Seconds
+from cnnbench.cli.parameters import KeyValue, Parameter, Pictures, Seconds
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
 from cnnbench.errors import UsageError
@@ -339,6 +339,11 @@ threads = click.option(
     "--threads", type=AxisValues(axes.asking("threads"), several=False),
     help=axes.asking("threads").help,
     callback=lambda *given: given[-1][0] if given[-1] else None,
+)  # fmt: skip
+dataset = click.option(
+    "--dataset", type=Pictures(), shell_complete=completion.datasets,
+    help=f"Show how long an epoch takes: of {', '.join(one.name for one in recipes.SOURCES)}, or of"
+         " N pictures.",
 )  # fmt: skip
 dry_run = click.option(
     "--dry-run", is_flag=True, help="Show what would be measured, without measuring."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from cnnbench import asking
+from cnnbench import asking, recipes
 from cnnbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,6 +69,19 @@ class Shape(Parameter):
             return value
         try:
             return asking.shape(str(value), self._example, self._lengths)
+        except UsageError as error:
+            return self.fail(str(error), param, ctx)
+
+
+class Pictures(Parameter):
+    """The number of pictures in an epoch."""
+
+    name = "NAME|N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        """Read the name of a data set, or a number."""
+        try:
+            return recipes.training_pictures(str(value))
         except UsageError as error:
             return self.fail(str(error), param, ctx)
 

@@ -56,6 +56,7 @@ Examples:
   cnnbench report results/RUN --pivot mode
   cnnbench report results/RUN --scaling
   cnnbench report results/RUN --lab
+  cnnbench report results/RUN --dataset cifar10
   cnnbench report results/RUN --filter 'mode~compile latency<5ms' --sort -speedup
   cnnbench report results/RUN --columns model,mode,latency,top1 --group-by family
 
@@ -100,6 +101,9 @@ _TIDY = FORMATS.keys() - FOR_PEOPLE
 )  # fmt: skip
 @click.option("--lab", is_flag=True,
               help="Show runs of cnnbench conv: implementations, substitutes, advice.")  # fmt: skip
+@click.option("--pipelines", is_flag=True,
+              help="Show runs of cnnbench input: rates, steps, what networks need.")  # fmt: skip
+@options.dataset
 @click.option("--baseline", type=click.Path(path_type=Path), metavar="DIR",
               shell_complete=completion.runs,
               help="With --format html: also show changes against this older run.")  # fmt: skip
@@ -127,6 +131,8 @@ def command(
     field: str | None,
     scaling: bool,
     lab: bool,
+    pipelines: bool,
+    dataset: int | None,
     baseline: Path | None,
     pictures: bool,
     metric: str | None,
@@ -141,16 +147,15 @@ def command(
     fits, the best first, and what is left out.
     """
     selection = Selection(columns, sort, group_by, condition)
-    _refuse_alone(view, metric if field is None else None, baseline)
-    if pictures and (view.kind != "markdown" or view.output is None):
-        raise UsageError("--pictures needs --format markdown -o FILE")
-    shapes = {"lab": lab, "scaling": scaling, "pivot": field is not None, "pictures": pictures}
+    _refuse_alone(view, metric if field is None else None, baseline, pictures=pictures)
+    shapes = {"lab": lab, "pipelines": pipelines, "dataset": dataset and not pipelines,
+              "scaling": scaling, "pivot": field is not None, "pictures": pictures}  # fmt: skip
     _refuse_beside(selection, [name for name, asked in shapes.items() if asked], view.kind)
-    own = lab or scaling or field is not None
+    own = any(asked for name, asked in shapes.items() if name != "pictures")
     _refuse_shapes(view, selection, within, own=own)
     read = stored.read(runs)
-    if lab:
-        view.write(_lab(read, view.kind))
+    if lab or pipelines or dataset:
+        view.write(_lab(read, view.kind) if lab else _fed(read, view, dataset, pipelines))
         return
     found = entries(read)
     kept = keep(found, condition)
@@ -177,8 +182,10 @@ def command(
         _show([table], read, view, colour, drawn)
 
 
-def _refuse_alone(view: View, metric: str | None, baseline: Path | None) -> None:
+def _refuse_alone(view: View, metric: str | None, baseline: Path | None, *, pictures: bool) -> None:
     """Refuse what goes with something else that is missing."""
+    if pictures and (view.kind != "markdown" or view.output is None):
+        raise UsageError("--pictures needs --format markdown -o FILE")
     if metric is not None:
         raise UsageError("--metric needs --pivot FIELD")
     if baseline is not None and view.kind not in PAGES:
@@ -204,7 +211,8 @@ def _refuse_shapes(view: View, selection: Selection, within: Budget, *, own: boo
         raise UsageError("--format answers has no rows; only --filter and limits go with it")
     if within and own:
         raise UsageError(
-            "--under, --memory and --top1 go with rows; drop --lab, --scaling, --pivot"
+            "--under, --memory and --top1 go with rows; drop --lab, --pipelines, --dataset,"
+            " --scaling, --pivot"
         )
 
 
@@ -246,11 +254,15 @@ def _refuse_beside(selection: Selection, wide: Sequence[str], kind: str) -> None
         "columns": selection.columns,
         "sort": selection.sort,
         "group-by": selection.group_by,
-        "filter": first == "lab" and selection.filter,
+        "filter": first in _OWN_ROWS and selection.filter,
     }
     others = [name for name, value in given.items() if value]
-    for name in (*others, *(wide[1:] if first == "lab" else ())):
+    for name in (*others, *(wide[1:] if first in _OWN_ROWS else ())):
         raise UsageError(f"--{name} cannot be combined with --{first}; drop one")
+
+
+# These choose their own rows.
+_OWN_ROWS = {"lab", "pipelines", "dataset"}
 
 
 def _pictures(found: Sequence[Entry], output: Path) -> str:
@@ -271,6 +283,17 @@ def _lab(runs: Sequence[StoredRun], kind: str) -> str:
     from cnnbench.cli import lab
 
     return lab.text(runs, kind)
+
+
+def _fed(runs: Sequence[StoredRun], view: View, dataset: int | None, pipelines: bool) -> str:
+    """The tables of input pipelines, or of epochs, which choose their own rows and columns."""
+    from cnnbench.report import epochs
+    from cnnbench.report import pipelines as whole
+
+    if pipelines or dataset is None:
+        return whole.to_text(runs, view.kind, dataset, width(view.output))
+    table = epochs.to_table(runs, dataset, people=view.kind in FOR_PEOPLE)
+    return shown(table, view.kind, view.output)
 
 
 def _changes(runs: Sequence[StoredRun], baseline: Path | None) -> list[PageChange]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import TYPE_CHECKING
 
-from cnnbench import stats, units
+from cnnbench import recipes, stats, units
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ def waited(record: Record) -> bool:
 
 
 def _of_one_thread(record: Record) -> bool:
-    return record.spec.device.kind == "cpu" and record.spec.threads == 1
+    """Not where workers make batches: nobody counts their waiting."""
+    spec = record.spec
+    return spec.device.kind == "cpu" and spec.threads == 1 and not recipes.alone(spec.workload)
 
 
 def _over_rounds(record: Record, of: Callable[[Run], float | None]) -> Estimate | None:

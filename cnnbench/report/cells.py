@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _WRITERS: dict[str, Callable[[float], str]] = {
     "seconds": units.seconds,
+    "span": units.span,
     "bytes": units.size,
     "count": units.count,
     "rate": units.significant,

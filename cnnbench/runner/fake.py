@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import requests
+from cnnbench import recipes, requests
 from cnnbench.catalogue import TIMM, Accepted, CatalogueEntry, is_glob
 from cnnbench.codec import encode
 from cnnbench.conv.layers import ConvLayer, Extraction
@@ -35,7 +35,7 @@ from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference, Structure
 from cnnbench.gradients import Gradients, LayerGradient
-from cnnbench.record import Cost, Memory, Run
+from cnnbench.record import Cost, Memory, Part, Run
 from cnnbench.requests import (
     Fitted,
     MeasureLatency,
@@ -124,7 +124,16 @@ class FakeWorker:
             build_ns=first,
             check=_check(self._spec, request),
             flags={} if self._spec.workload.phase == "inference" else {"loss": "made up"},
+            parts=_parts(self._spec),
         )
+
+
+def _parts(spec: Spec) -> tuple[Part, ...]:
+    """The steps of a pipeline without workers, each of the same time; a network has none."""
+    if not recipes.is_pipeline(spec.workload.architecture) or recipes.alone(spec.workload):
+        return ()
+    names = (*recipes.of_workload(spec.workload).steps, "rest")
+    return tuple(Part(name, (round(_seconds(spec) * 1e9 / len(names)),)) for name in names)
 
 
 def _trouble(spec: Spec, timeout: float) -> WorkerError | None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cnnbench import recipes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -78,6 +80,7 @@ def ensembles(group: Group, needs: Sequence[int], room: int | None) -> list[list
 
     All of an ensemble are in memory at once. Where they do not fit, every ensemble holds the
     reference modes of its members again, so that speed-ups still come from neighbouring slices.
+    Pipelines whose workers read ahead would work in the turns of others, so each has its own.
 
     Args:
         group: what is measured side by side.
@@ -85,6 +88,8 @@ def ensembles(group: Group, needs: Sequence[int], room: int | None) -> list[list
         room: bytes available; ``None`` if unknown.
     """
     alive = group.alive
+    if any(recipes.alone(one.spec.workload) for one in alive):
+        return [[one] for one in alive]
     if room is None or sum(needs) <= room or len(alive) < 2:
         return [alive] if alive else []
     need = {one.spec.id: bytes_of for one, bytes_of in zip(alive, needs, strict=True)}

@@ -32,10 +32,17 @@ from cnnbench.worker import (
 from cnnbench.worker.counters import Probes
 from cnnbench.worker.devices import Kind, open_device
 from cnnbench.worker.placement import Placement
+from cnnbench.worker.sampling import Pace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from cnnbench.requests import MeasureLatency
     from cnnbench.worker.talk import Talk
+
+
+# Every call does its own work.
+_UNHURRIED = Pace()
 
 
 def measure(request: MeasureLatency, talk: Talk) -> None:
@@ -62,17 +69,17 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     with sampling.collector_off():
         talk.answer(Ready(estimate))
         placement = Placement(step)
-        slices = _slices(step, device, estimate, probes, placement, talk)
+        taken = slices(step.call, device, estimate, probes, talk, placement.move)
         timed = Run(
             round=request.round,
             ensemble=request.ensemble,
-            slices=Slices.of(slices),
+            slices=Slices.of(taken),
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
             flags=flags
             | device.notes()
-            | _process()
+            | process()
             | step.said
             | {"moves": placement.moves, **step.types},
             compile_cache=cache,
@@ -102,32 +109,47 @@ def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -
     return checking.check(spec, step, request.seed, path, known, *first)
 
 
-def _slices(
-    step: build.Step,
+def slices(
+    call: Callable[[], Any],
     device: Kind,
     estimate: float,
     probes: Probes,
-    placement: Placement,
     talk: Talk,
+    move: Callable[[], None],
+    pace: Pace = _UNHURRIED,
 ) -> list[Slice]:
-    slices: list[Slice] = []
+    """Sample a call on command, until told something else.
+
+    Args:
+        call: one iteration.
+        device: where it runs.
+        estimate: seconds of a warm call.
+        probes: run after every slice.
+        talk: brings the commands.
+        move: moves what the call works on to other memory.
+        pace: how calls follow each other.
+    """
+    taken: list[Slice] = []
     while isinstance(command := talk.next(), TakeSlice):
-        if not slices:
+        if not taken:
             talk.enter("measure")
         if command.move:
-            placement.move()
+            move()
         turn, seconds = command.turn, command.seconds
-        iterations = 1 if device.cold else sampling.calls_per_sample(estimate, seconds)
-        slices.append(
-            sampling.take_slice(step.call, device, turn, iterations, seconds, estimate, probes)
+        many = sampling.calls_per_sample(estimate, seconds, pace.together)
+        iterations = 1 if device.cold else many
+        taken.append(
+            sampling.take_slice(
+                call, device, turn, iterations, seconds, estimate, probes, pace.ahead
+            )
         )
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
         # worker must not begin while they do.
         sampling.rest()
         talk.answer(Taken(turn))
-    return slices
+    return taken
 
 
-def _process() -> dict[str, Any]:
+def process() -> dict[str, Any]:
     """The settings of this process while it was sampled."""
     return {"collector": False, "process_threads": memory.status_number("Threads")}

@@ -7,9 +7,11 @@ readings; counters are read around the samples of a slice, never inside.
 from __future__ import annotations
 
 import gc
+import math
 import statistics
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.slices import Slice
@@ -29,6 +31,20 @@ _SAMPLES_PER_SLICE = 64
 # twice as long, and calls some milliseconds later are still a few per cent slower. The calls of the
 # first ``_SETTLING_SECONDS`` are not timed; longer calls are hardly affected.
 _SETTLING_SECONDS = 10e-3
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How calls follow each other where other processes work ahead of them.
+
+    Attributes:
+        ahead: the number of calls that find their result ready; they are made before a slice and
+            not timed.
+        together: results come in such bursts, so that a sample holds a multiple of them.
+    """
+
+    ahead: int = 0
+    together: int = 1
 
 
 def warm_up(call: Callable[[], Any], device: Kind, plan: WarmUp, first_ns: int = 0) -> list[int]:
@@ -70,9 +86,13 @@ def steady(warmup: list[int]) -> float:
     return statistics.median(warmup[len(warmup) // 2 :]) / 1e9
 
 
-def calls_per_sample(estimate: float, seconds: float) -> int:
-    """Number of calls in one sample, given the seconds of a call and of a slice."""
-    return max(1, int(seconds / _SAMPLES_PER_SLICE / max(estimate, 1e-9)))
+def calls_per_sample(estimate: float, seconds: float, together: int = 1) -> int:
+    """Number of calls in one sample, given the seconds of a call and of a slice.
+
+    A multiple of the calls that come ``together``.
+    """
+    fitting = max(1, int(seconds / _SAMPLES_PER_SLICE / max(estimate, 1e-9)))
+    return math.ceil(fitting / together) * together
 
 
 @contextmanager
@@ -88,15 +108,16 @@ def collector_off() -> Iterator[None]:
         gc.unfreeze()
 
 
-def settle(call: Callable[[], Any], device: Kind, estimate: float) -> None:
+def settle(call: Callable[[], Any], device: Kind, estimate: float, least: int = 0) -> None:
     """Untimed calls, until the caches are those of a call that follows another.
 
     Args:
         call: one iteration.
         device: where it runs.
         estimate: seconds of a warm call.
+        least: calls in any case.
     """
-    for _ in range(int(_SETTLING_SECONDS / max(estimate, 1e-9))):
+    for _ in range(max(least, int(_SETTLING_SECONDS / max(estimate, 1e-9)))):
         call()
     device.synchronize()
 
@@ -109,10 +130,11 @@ def take_slice(
     seconds: float,
     estimate: float,
     probes: Probes | None = None,
+    ahead: int = 0,
 ) -> Slice:
     """Sample for one turn, note what the system did meanwhile, then run the calibration probes."""
     if not device.cold:
-        settle(call, device, estimate)
+        settle(call, device, estimate, ahead)
     before = Counters.read()
     samples = device.samples(call, iterations, seconds, estimate)
     witnesses: dict[str, Any] = Counters.read().since(before)

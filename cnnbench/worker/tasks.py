@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench import requests
+from cnnbench import recipes, requests
 from cnnbench.asking import CALIBRATED, RANDOM
 from cnnbench.spec import Spec
 from cnnbench.worker import (
@@ -28,6 +28,7 @@ from cnnbench.worker import (
     measuring,
     memory,
     modes,
+    pipeline_tasks,
     structure,
     weights,
 )
@@ -67,6 +68,9 @@ def count_cost(request: requests.CountCost, talk: Talk) -> None:
 def reference(request: requests.ComputeReference, talk: Talk) -> None:
     """The fp32 eager and float64 outputs of a workload, written to the scratch directory."""
     spec = Spec.parse(request.spec)
+    if recipes.is_pipeline(spec.workload.architecture):
+        pipeline_tasks.refer(request, talk)
+        return
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
     talk.enter("build")
@@ -97,6 +101,12 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
         path = Path(request.reference_path)
         found = agreement.refer(spec, architecture, step(spec), path, found)
     talk.answer(found)
+
+
+def latency(request: requests.MeasureLatency, talk: Talk) -> None:
+    """Time of a call, of a network or of an input pipeline."""
+    pipeline = recipes.is_pipeline(Spec.parse(request.spec).workload.architecture)
+    (pipeline_tasks if pipeline else measuring).measure(request, talk)
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
@@ -131,7 +141,7 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.TakeGradients: gradients,
     requests.ComputeReference: reference,
     requests.MeasureMemory: peak_memory,
-    requests.MeasureLatency: measuring.measure,
+    requests.MeasureLatency: latency,
     requests.TraceStep: trace,
     requests.TimeLayers: layer_times,
     requests.ListPrimitives: primitives,

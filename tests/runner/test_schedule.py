@@ -163,3 +163,12 @@ def test_a_substitute_is_in_the_group_of_what_it_stands_for() -> None:
 
     assert [len(group.subjects) for group in found] == [3, 1]
     assert len(found[0].shared) == 3
+
+
+def test_pipelines_whose_workers_read_ahead_never_work_in_the_turns_of_others() -> None:
+    ids = [f"input:mnist/inference-b8-1x28x28{workers}/{mode}/cpu-t1"
+             for workers in ("", "-workers=2") for mode in ("eager", "impl=tensor")]  # fmt: skip
+    together, apart = groups([*map(Spec.parse, ids)])
+
+    assert schedule.ensembles(together, [10, 10], None) == [together.subjects]
+    assert schedule.ensembles(apart, [10, 10], None) == [[one] for one in apart.subjects]

@@ -49,6 +49,16 @@ def test_warm_up_ends_when_it_should(clock: Clock, seconds: float, calls: int) -
     assert set(taken) == {round(seconds * 1e9)}
 
 
+def test_a_sample_holds_whole_bursts_and_none_is_ready_before_a_slice(clock: Clock) -> None:
+    assert sampling.calls_per_sample(1e-4, 0.06) == 9
+    assert sampling.calls_per_sample(1e-4, 0.06, together=4) == 12
+    assert sampling.calls_per_sample(1.0, 0.06, together=4) == 4
+
+    sampling.settle(clock.work(1.0), Cpu(), 1.0, least=5)
+
+    assert clock.calls == 5
+
+
 def test_what_a_timed_call_returns_comes_back(clock: Clock) -> None:
     nanoseconds, result = sampling.timed(clock.work(0.5), Cpu())
 

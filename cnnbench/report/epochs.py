@@ -1,0 +1,147 @@
+"""How long an epoch of a data set takes with each network, and what decides it: a table.
+
+A network has a row for its step alone, as if batches were there, and one for every pipeline that
+was measured and makes what it takes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from cnnbench import feeding, recipes
+from cnnbench.report.entry import entries, place
+from cnnbench.report.fitting import STAYS
+from cnnbench.report.table import Column, Table, apart, axes_told, captions, column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cnnbench.feeding import Epoch
+    from cnnbench.record import Record
+    from cnnbench.report.entry import Entry
+    from cnnbench.store import StoredRun
+
+# What pictures of a pipeline are held in, for people.
+_BACKENDS = {"pil": "PIL", "tensor": "tensors"}
+_NAMES = {mode: name for name, mode in recipes.BACKENDS.items()}
+
+_FIGURES = (
+    Column("fed_by", "fed by"),
+    Column("workers", "workers", "whole"),
+    Column("steps", "steps", "whole", 2),
+    Column("epoch", "epoch", "span", STAYS),
+    Column("limit", "decided by", detail=STAYS),
+)
+
+
+# Axes that the rows tell by what feeds a network.
+_TOLD_BESIDE = {"input", "workers"}
+_NONE = "no network was measured, so there is no epoch"
+# What decides -> a line that explains it, where a row says so.
+_WHY = {
+    feeding.IN_TURN: "sum: without workers, batches are made and used in turn",
+    feeding.CROWDED: "cores: the network's threads and the workers are more than the cores here and"
+    " would take them from each other, so nothing follows",
+}
+
+
+def backend(record: Record) -> str:
+    """What a pipeline's pictures are held in, for people."""
+    return _BACKENDS.get(_NAMES.get(record.spec.mode, ""), record.spec.mode.text)
+
+
+def recipe(record: Record) -> str:
+    """The name of a pipeline's recipe."""
+    return record.spec.workload.architecture.removeprefix(recipes.PREFIX)
+
+
+def is_network(record: Record) -> bool:
+    """Whether a record is of something that pictures are made for."""
+    return not feeding.is_pipeline(record) and not record.spec.workload.is_layer
+
+
+def to_table(runs: Sequence[StoredRun], pictures: int, *, people: bool) -> Table:
+    """A row per network and pipeline of some runs.
+
+    Args:
+        runs: where they are.
+        pictures: of the data set.
+        people: intervals stand beside their numbers; otherwise columns hold their ends.
+    """
+    found = entries(runs)
+    return table(found, pictures) if people else tidy(found, pictures)
+
+
+Pair = tuple["Entry", "Record | None"]
+
+
+def pairs(found: Sequence[Entry]) -> list[Pair]:
+    """Every measured network by itself and with each pipeline that feeds it."""
+    fed = feeding.feedings([one.record for one in found])
+    return [
+        (entry, pipeline)
+        for entry in found
+        if is_network(entry.record) and entry.latency is not None
+        for pipeline in (None, *(one.pipeline for one in fed if one.network is entry.record))
+    ]
+
+
+def table(found: Sequence[Entry], pictures: int) -> Table:
+    """For people: axes on which all networks agree stand in the caption."""
+    some = pairs(found)
+    told = [axis for axis in axes_told() if axis.name not in _TOLD_BESIDE]
+    keep, shared = apart(told, [[place(axis, entry) for axis in told] for entry, _ in some])
+    rows = tuple(
+        (*(place(axis, entry) for axis in keep), *_figures(entry, pipeline, pictures))
+        for entry, pipeline in some
+    )
+    head = f"an epoch of {pictures:,} pictures, from the times of steps and batches"
+    columns = (*map(column, keep if some else ()), *_FIGURES)
+    decided = {row[-1] for row in rows}
+    left = [line for limit, line in _WHY.items() if limit in decided]
+    left += [] if some else [_NONE]
+    machine = captions([entry for entry, _ in some])[:1]
+    return Table(columns, rows, (*shared, *machine, head), tuple(left))
+
+
+def _figures(entry: Entry, pipeline: Record | None, pictures: int) -> tuple[Any, ...]:
+    found = _epoch(entry, pipeline, pictures)
+    made, workers = "", None
+    if pipeline is not None:
+        made = f"{recipe(pipeline)}, {backend(pipeline)}"
+        workers = recipes.workers(pipeline.spec.workload)
+    return (made or None, workers, found.steps, found.seconds, found.limit)
+
+
+def _epoch(entry: Entry, pipeline: Record | None, pictures: int) -> Epoch:
+    cores = entry.environment.hard.get("cores_usable")
+    known = cores if isinstance(cores, int) else None
+    return feeding.epoch(entry.record, pipeline, pictures, known)
+
+
+# Columns for machines, in order.
+TIDY = ("network", "pipeline", "workers", "pictures", "steps", "epoch_s", "epoch_low_s",
+        "epoch_high_s", "decided_by")  # fmt: skip
+
+
+def tidy(found: Sequence[Entry], pictures: int) -> Table:
+    """For machines: ids and numbers as they are."""
+    columns = tuple(Column(name, name, "number") for name in TIDY)
+    rows = [_row(entry, pipeline, pictures) for entry, pipeline in pairs(found)]
+    return Table(columns, tuple(tuple(row[name] for name in TIDY) for row in rows))
+
+
+def _row(entry: Entry, pipeline: Record | None, pictures: int) -> dict[str, Any]:
+    epoch = _epoch(entry, pipeline, pictures)
+    time = epoch.seconds
+    return {
+        "network": entry.record.id,
+        "pipeline": None if pipeline is None else pipeline.id,
+        "workers": None if pipeline is None else recipes.workers(pipeline.spec.workload),
+        "pictures": pictures,
+        "steps": epoch.steps,
+        "epoch_s": None if time is None else time.point,
+        "epoch_low_s": None if time is None else time.low,
+        "epoch_high_s": None if time is None else time.high,
+        "decided_by": epoch.limit,
+    }
