@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError
+from cnnbench.gate.bisected import Commit
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
@@ -42,6 +43,36 @@ def is_past(repo: Path, name: str) -> bool:
     found = commit(repo, name)
     words = ("merge-base", "--is-ancestor", str(found), "HEAD")
     return found is not None and _git(repo, *words).returncode == 0
+
+
+def line(repo: Path, good: str, bad: str) -> tuple[Commit, ...]:
+    """The commits from one to a later one along first parents, both ends included, oldest first.
+
+    What a merge brought in counts as one commit, the merge.
+
+    Raises:
+        UsageError: the first is not on that line.
+    """
+    form = "--format=%H%x00%P%x00%s"
+    # As the user's configuration may not change it.
+    plain = ("-c", "log.showSignature=false")
+    done = _git(
+        repo, *plain, "log", "--first-parent", "--reverse", "-z", form, f"{good}..{bad}", "--"
+    )
+    fields = done.stdout.removesuffix("\0").split("\0") if done.stdout else []
+    rows = [fields[place : place + 3] for place in range(0, len(fields), 3)]
+    if not rows or done.returncode != 0:
+        raise UsageError(f"no commit lies after {good[:9]} up to {bad[:9]}; is their order right?")
+    before = rows[0][1].partition(" ")[0]
+    if before != good:
+        raise UsageError(f"{good[:9]} is not among the first parents of {bad[:9]}{_fork(before)}")
+    told = _git(repo, *plain, "log", "-1", "--format=%s", good, "--").stdout.strip()
+    return (Commit(good, told), *(Commit(sha, subject) for sha, _, subject in rows))
+
+
+def _fork(before: str) -> str:
+    """Where the two lines part, as the end of a sentence."""
+    return f"; the last one in both histories is {before[:9]}" if before else ""
 
 
 def names(repo: Path) -> list[str]:

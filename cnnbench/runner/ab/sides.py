@@ -234,6 +234,17 @@ def opened(
         yield found[0], found[1]
 
 
+@contextmanager
+def at(what: Named, repo: Path) -> Iterator[CodeSide]:
+    """One revision alone, checked out; the checkout is gone when the context ends.
+
+    Raises:
+        UsageError: it cannot be checked out.
+    """
+    with ExitStack() as stack:
+        yield CodeSide(ROLES[1], what, _origin(what, repo, stack))
+
+
 def _origin(what: Named, repo: Path | None, stack: ExitStack) -> Origin:
     if repo is None or what.kind not in {"rev", "worktree"}:
         return Origin()
