@@ -19,7 +19,7 @@ from cnnbench.gate import bisected
 from cnnbench.inert import in_json
 from cnnbench.report import bisection
 from cnnbench.runner.ab import pair, paired, sides
-from cnnbench.runner.bisect import search, state
+from cnnbench.runner.bisect import question, state
 from cnnbench.runner.bisect.search import Bisecting, Listener
 from cnnbench.runner.executor import executor
 from cnnbench.runner.fake import Fake
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cnnbench.gate.bisected import Bisection
     from cnnbench.runner.ab.paired import Maker, PairedPlan
     from cnnbench.runner.ab.sides import CodeSide
-    from cnnbench.runner.bisect.search import Question
+    from cnnbench.runner.bisect.question import Question
     from cnnbench.runner.bisect.state import State
     from cnnbench.suite import Grid
 
@@ -103,13 +103,13 @@ def command(
     in your checkout.
     """
     progress = PairProgress(quiet=quiet)
-    asked = search.question(good, bad, pairing.repository(repo))
+    asked = question.question(good, bad, pairing.repository(repo))
     maker = _maker(asked, who, fake_culprit, fake_slowdown)
     folder = resume or out or Path("results") / f"bisect-{store.new_run_name()}"
     with pair.pinned(core):
         if resume is not None:
             options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from DIR")
-            begun = search.resumed(resume, asked, maker, allowed)
+            begun = question.resumed(resume, asked, maker, allowed)
         elif allowed:
             raise UsageError(f"{trust.OPTION} goes with --resume DIR")
         else:
@@ -118,7 +118,11 @@ def command(
         if begun.timed:
             specs = list(map(Spec.parse, begun.specs))
             measuring.before(specs, executor(begun.executor), wait, quiet=quiet)
-        found = _found(Bisecting(asked, begun, folder, _listener(progress), maker), asked, folder)
+        listener = Listener(progress.say, progress)
+        try:
+            found = Bisecting(asked, begun, folder, listener, maker).run()
+        except KeyboardInterrupt:
+            raise Interrupted(f"interrupted{_continue(asked, begun, folder, allowed)}") from None
     also(_text(found, view.kind), view.output)
     say(f"kept in {folder}: {state.NAME} and the runs of every comparison")
     bisected.conclude(found)
@@ -138,11 +142,7 @@ def _begun(
     for line in paired.notices(models, both, asked.repo):
         progress.say(line)
     grid = replace(grid, models=models, modes=modes)
-    return search.prepare(asked, grid, how, maker, timed=timed)
-
-
-def _listener(progress: PairProgress) -> Listener:
-    return Listener(progress.say, progress)
+    return question.prepare(asked, grid, how, maker, timed=timed)
 
 
 def _maker(asked: Question, who: str, culprit: str | None, slowdown: float) -> Maker:
@@ -161,12 +161,12 @@ def _maker(asked: Question, who: str, culprit: str | None, slowdown: float) -> M
     return pretended
 
 
-def _found(job: Bisecting, asked: Question, folder: Path) -> Bisection:
-    try:
-        return job.run()
-    except KeyboardInterrupt:
-        words = shlex.join([*asked.names, "--resume", str(folder)])
-        raise Interrupted(f"interrupted; continue with: cnnbench bisect {words}") from None
+def _continue(asked: Question, begun: State, folder: Path, allowed: Sequence[str]) -> str:
+    """How to go on with a bisection; what its file names may need permission."""
+    given = [word for one in allowed for word in (trust.OPTION, one)]
+    words = shlex.join([*asked.names, "--resume", str(folder), *given])
+    more = trust.options(begun.specs, folder / state.NAME, allowed)
+    return f"; continue with: cnnbench bisect {words}{more}"
 
 
 def _text(found: Bisection, kind: str) -> str:

@@ -108,7 +108,7 @@ class Bisection:
         """Why no commit is named; empty if one is."""
         if self.search is None or self.culprit is not None:
             return ""
-        if self.search.repeated:
+        if self.search.contradictory:
             return "measurements contradict each other"
         if self.search.bad - self.search.good == 1:
             return "slower than GOOD, but not clearly slower than the commit before it"

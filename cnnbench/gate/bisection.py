@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from cnnbench.errors import SchemaError
 from cnnbench.gate import family
 from cnnbench.gate.rule import Verdict
 
@@ -64,6 +65,11 @@ class Step:
     pairs: int = 0
     seconds: float = 0.0
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        shares = [one for one in (self.estimate, self.low, self.high) if one is not None]
+        if not all(map(math.isfinite, (*shares, self.seconds))):
+            raise SchemaError(f"comparison of {self.place} with {self.against}: not a number")
 
 
 def halvings(last: int) -> int:
@@ -130,9 +136,14 @@ class Search:
         return more + (self.confirmed is None and self.bad > 1)
 
     @property
+    def contradictory(self) -> bool:
+        """Whether measurements contradict each other, again after they were repeated."""
+        return self.repeated > _REPEATS
+
+    @property
     def next(self) -> tuple[int, int] | None:
         """The place to measure and the one to measure it against; ``None`` if this is the end."""
-        if self.repeated > _REPEATS or self.decided >= allowed(self.last):
+        if self.contradictory or self.decided >= allowed(self.last):
             return None
         if self.bad - self.good == 1:
             # The first commit after GOOD has been compared with the one before it already.
@@ -143,7 +154,7 @@ class Search:
     @property
     def named(self) -> int | None:
         """The place of the commit that made it slower; ``None`` if it is not certain."""
-        if self.bad - self.good > 1 or self.repeated > _REPEATS:
+        if self.bad - self.good > 1 or self.contradictory:
             return None
         return self.bad if not self.good or self.confirmed == "regression" else None
 
