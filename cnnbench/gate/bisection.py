@@ -208,7 +208,7 @@ def _middle(places: Sequence[int], suspects: Sequence[int]) -> int | None:
 
 
 def clearest(steps: Sequence[Step]) -> Step | None:
-    """Of the comparisons of BAD with GOOD, the slower spec that is so most clearly."""
+    """The spec whose BAD is slower than GOOD most clearly, as its comparison."""
     slower = [one for one in steps if one.verdict == "regression" and one.low is not None]
     return max(slower, key=lambda one: one.low or 0.0, default=None)
 

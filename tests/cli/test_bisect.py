@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from click.testing import Result
 
 LAST = 6
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def out_of(repo: Path, *words: str) -> str:
@@ -66,7 +67,8 @@ def test_the_commit_is_named_first_and_its_evidence_below(bisect, line: Path) ->
     shown = made.flat(result.stdout)
     assert f"main ({out_of(line, 'rev-parse', 'main')[:9]}): 6 commits after GOOD" in shown
     assert re.search(
-        rf"{merged} \(bring it in\) made it slower: \+\d+\.\d % \[.*\] against the commit bef", shown
+        rf"{merged} \(bring it in\) made it slower: \+\d+\.\d % \[.*\] against the commit bef",
+        shown,
     )
     assert shown.index("made it slower") < shown.index("against GOOD verdict")
     assert "structure: the same at both ends" in shown
@@ -175,9 +177,13 @@ def test_an_older_commit_that_did_less_is_said_to_have_a_later_one_beside_it(
     merged = out_of(line, "rev-parse", "merged")[:9]
     assert result.exit_code == 0
     assert re.search(rf"{merged} \(bring it in\) made it slower: \+(9|10)\.\d %", shown), shown
-    assert re.search(
-        rf"main is slower still, by \+\d\d\.\d % .* cnnbench bisect {merged} main", shown
+    remedy = re.search(
+        rf"main is slower still, by \+\d\d\.\d % .* (cnnbench bisect {merged} main)", shown
     )
+    assert remedy is not None
+    rest = bisect(*shlex.split(remedy[1])[2:], *WHAT[:-1], "rest", "--fake-culprit", "main")
+    assert rest.exit_code == 0
+    assert f"{last[:9]} (another) made it slower" in made.flat(rest.stdout)
 
 
 def test_ctrl_c_says_how_to_go_on_and_that_works(bisect, monkeypatch, tmp_path: Path) -> None:
@@ -257,3 +263,24 @@ def test_a_directory_that_holds_something_is_not_written_to(bisect, tmp_path: Pa
 
     assert result.exit_code == 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["precious"]
+
+
+def test_the_examples_of_the_documentation_run(cnnbench_cli, tmp_path: Path, monkeypatch) -> None:
+    text = (DOCS / "commands" / "bisect.md").read_text(encoding="utf8")
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).splitlines()
+    path = repository(tmp_path / "repo", {"mypkg/nets.py": "tiny = None\n"}, tag="v1.0")
+    for place in range(3):
+        commit(path, {"mypkg/nets.py": f"tiny = {place}\n"})
+    monkeypatch.chdir(path)
+
+    assert len(lines) == 4
+    for number, line in enumerate(lines):
+        words = shlex.split(line.replace("bisect-TIME-ID", "0"))
+        out = () if "--resume" in words else ("--out", f"results/{number}")
+        slower = ("--fake-culprit", "main~1")
+        result = cnnbench_cli(*words[1:], *out, *slower, "--executor", "fake")
+
+        # What is made of pretended layers is the same everywhere.
+        expected = 2 if "--structure-only" in words else 0
+        assert (words[0], result.exit_code) == ("cnnbench", expected), f"{line}\n{result.output}"

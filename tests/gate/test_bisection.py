@@ -152,9 +152,7 @@ def test_measurements_that_contradict_each_other_again_name_nothing() -> None:
 
 
 def test_an_answer_that_is_not_clearly_slower_than_the_one_before_it_is_not_named() -> None:
-    found, _ = searched(
-        32, lambda *at: "inconclusive" if at == (20, 19) else slower_from(20)(*at)
-    )
+    found, _ = searched(32, lambda *at: "inconclusive" if at == (20, 19) else slower_from(20)(*at))
 
     assert (found.good, found.bad, found.named) == (19, 20, None)
 

@@ -57,9 +57,9 @@ def question(good: str, bad: str, repo: Path | None) -> Question:
     Raises:
         UsageError: not revisions, or the first is not among the first parents of the second.
     """
-    both = [sides.named(f"rev:{word.removeprefix('rev:')}", repo) for word in (good, bad)]
     if repo is None:
-        raise UsageError("a bisection needs a git repository; see --repo")
+        raise UsageError("this is not a git repository; see --repo")
+    both = [sides.named(f"rev:{word.removeprefix('rev:')}", repo) for word in (good, bad)]
     return Question(repo, (good, bad), revisions.line(repo, both[0].commit, both[1].commit))
 
 
