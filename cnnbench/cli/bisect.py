@@ -26,6 +26,8 @@ from cnnbench.runner.fake import Fake
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.cli.options import View
     from cnnbench.gate.bisected import Bisection
     from cnnbench.runner.ab.paired import Maker, PairedPlan
