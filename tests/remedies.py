@@ -330,6 +330,7 @@ OTHERS: Mapping[str, Other] = {
     "; continue with: cnnbench bisect": Other(("bisect",), "run in tests/cli/test_bisect.py"),
     "it so: cnnbench bisect {} {}": Other(("bisect",), "run in tests/cli/test_bisect.py"),
     "more lines (--json has all)": Other(("bisect",), "what was left out is no fault"),
+    "--unshallow --tags {}": Other((), "git's own options, run in tests/cli/test_shallow.py"),
     "(--wide)": Other(_TABLES, "what was left out is no fault"),
     "only --filter and limits go with it": Other(("report",), "they are what may stay"),
     "slower than --max-latency": Other(("run",), "what is slower stays slower"),

@@ -49,19 +49,16 @@ def bisect(repo: Path, *words: str) -> dict[str, object]:
 
 
 @pytest.mark.slow
-def test_a_loop_is_found_by_the_clock_and_the_layer_after_it_only_by_the_structure(
-    tmp_path: Path,
-) -> None:
+def test_a_loop_that_no_structure_shows_is_found_by_the_clock(tmp_path: Path) -> None:
     path = repository(tmp_path / "repo", net(), tag="v1")
     commit(path, net(loop=60_000))
-    commit(path, net(loop=60_000, convs=5))
 
     found = bisect(path, "--threshold", "50%", "--slices", "3")
 
     assert found["culprit"]["place"] == 1  # type: ignore[index]
-    (change,) = found["structure"]  # type: ignore[misc]
-    assert [one["place"] for one in change["commits"]] == [2]
-    assert {one["verdict"] for one in found["steps"]} == {"regression"}  # type: ignore[attr-defined]
+    assert found["structure"] == []
+    (step,) = found["steps"]  # type: ignore[misc]
+    assert (step["verdict"], step["low"] > 0.5) == ("regression", True)
 
 
 def test_a_layer_is_found_without_a_clock_beside_a_commit_that_does_not_import(
@@ -69,13 +66,12 @@ def test_a_layer_is_found_without_a_clock_beside_a_commit_that_does_not_import(
 ) -> None:
     path = repository(tmp_path / "repo", net(), tag="v1")
     commit(path, {"nets.py": "import layers_that_are_missing\n"})
-    commit(path, net())
     commit(path, net(convs=5))
 
     found = bisect(path, "--structure-only")
 
     (change,) = found["structure"]  # type: ignore[misc]
-    assert [one["place"] for one in change["commits"]] == [3]
+    assert [one["place"] for one in change["commits"]] == [1, 2]
     texts = [one["text"] for told in change["differences"].values() for one in told]
     assert any("operators: aten::conv2d" in one and "5 -> 6" in one for one in texts), texts
     assert found["steps"] == []

@@ -141,7 +141,11 @@ def _unknown(word: str, prefix: str, repo: Path | None) -> UnknownName:
         "model": [entry.name for entry in catalogue.entries()],
         "mode": [one.text for one in WORDS],
     }
-    where = "this is not a git repository; see --repo" if repo is None else f"repository {repo}"
+    where = (
+        "this is not a git repository; see --repo"
+        if repo is None
+        else f"repository {repo}{revisions.fetching(repo, word)}"
+    )
     if prefix == "rev":
         return UnknownName("revision", word, tables["rev"], f"({where})")
     if prefix:
