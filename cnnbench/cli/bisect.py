@@ -141,8 +141,9 @@ def _begun(
 ) -> State:
     both = (asked.named(0), asked.named(len(asked.commits) - 1))
     models, modes = paired.selection(grid.models, grid.modes, both)
-    for line in paired.notices(models, both, asked.repo):
-        progress.say(line)
+    same = paired.ours(models, both, asked.repo)
+    if same:
+        progress.say(same)
     grid = replace(grid, models=models, modes=modes)
     return question.prepare(asked, grid, how, maker, timed=timed)
 

@@ -372,16 +372,14 @@ def selection(
 
 def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
     """Notices for a user about the meaning of the result."""
-    found = sides.notices(*both, repo)
-    same = _ours(models, both, repo)
-    if same:
-        found.append(f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions")
-    return found
+    same = ours(models, both, repo)
+    return [*sides.notices(*both, repo), *([same] if same else [])]
 
 
-def _ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Models that belong to cnnbench and not to the revisions that are compared."""
+def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> str:
+    """That models belong to cnnbench and not to the revisions compared; empty if none does."""
     if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
-        return []
+        return ""
     selected = suite.select(models)
-    return [name for name in selected if name not in suite.outside(selected)]
+    same = [name for name in selected if name not in suite.outside(selected)]
+    return f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions" * bool(same)

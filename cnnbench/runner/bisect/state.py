@@ -7,6 +7,7 @@ Data only: which commits are checked out is said on the command line, what may b
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import files, store
 from cnnbench.codec import decode, encode
-from cnnbench.errors import SchemaError, StoreError
+from cnnbench.errors import SchemaError, StoreError, UsageError
 from cnnbench.gate.bisection import Step
+from cnnbench.gate.rule import SequentialRule
+from cnnbench.plan import Plan
 from cnnbench.record import Record, from_json, to_json
 
 if TYPE_CHECKING:
@@ -121,8 +124,11 @@ def read(folder: Path) -> State:
         raise SchemaError(f"{path}: not a bisection of cnnbench")
     if data.get("schema") != _SCHEMA:
         raise SchemaError(f"{path}: schema {data.get('schema')} is not known to this version")
-    found = decode(State, data, str(path))
-    wrong = _wrong(found)
+    try:
+        found = decode(State, data, "state")
+        wrong = _wrong(found)
+    except UsageError as error:
+        raise SchemaError(f"{path}: {error}") from None
     if wrong:
         raise SchemaError(f"{path}: {wrong}")
     return found
@@ -133,6 +139,10 @@ def _wrong(state: State) -> str:
     last = len(state.commits) - 1
     if last < 1 or not all(map(_HASH.fullmatch, state.commits)):
         return "commits: expected two hashes or more"
+    if not state.specs or not 0 < state.budget < math.inf:
+        return "expected a spec or more, and a budget above zero"
+    decode(Plan, dict(state.plan), "plan")
+    SequentialRule(state.threshold, least=state.least, most=state.most)
     if not state.looked.keys() <= {*state.commits}:
         return "looked: a commit that is not on the line"
     for step in state.steps:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench.codec import encode
 from cnnbench.errors import StoreError
 from cnnbench.gate.bisection import Step
 from cnnbench.gate.rule import VERDICTS
 from cnnbench.runner.bisect import state
 from cnnbench.runner.bisect.state import Looked, State
-from tests import made
+from tests import made, mutated
 
 COMMITS = tuple(f"{number:040x}" for number in range(6))
 RECORD = made.record(made.EAGER, [])
@@ -81,6 +83,12 @@ STEP = {"place": 5, "against": 0, "spec": made.EAGER, "verdict": "regression"}
         (change(looked={"main": {"reason": "x"}}), "not on the line"),
         (change(looked={COMMITS[0]: {"records": [{"id": "x"}]}}), "no schema number"),
         (change(specs=[made.BF16], steps=[]), "records of other specs"),
+        (change(least=1), "1 to 10 pairs"),
+        (change(threshold=-1.0), "must be above zero"),
+        (change(budget=-1.0), "a budget above zero"),
+        (change(specs=[], steps=[], looked={}), "expected a spec or more"),
+        (change(plan={"slices": 0}), "must be positive"),
+        (change(plan={"slice": 1}), "slice"),
         (change(steps=[STEP | {"place": 6}]), "a comparison of what is not compared"),
         (change(steps=[STEP | {"against": 5}]), "a comparison of what is not compared"),
         (change(steps=[STEP | {"spec": made.BF16}]), "a comparison of what is not compared"),
@@ -99,6 +107,22 @@ def test_a_file_that_is_none_of_ours_is_refused_in_one_line(
     with pytest.raises(StoreError, match=said) as error:
         state.read(tmp_path)
     assert "\n" not in str(error.value)
+
+
+@given(st.integers(0, 1 << 30))
+def test_nonsense_is_refused_in_one_line_or_read(tmp_path_factory: Any, seed: int) -> None:
+    folder, dice = tmp_path_factory.mktemp("nonsense"), random.Random(seed)
+    data, told = mutated.mutated(dice, json.loads(json.dumps(encode(STATE))))
+    (folder / state.NAME).write_bytes(mutated.bytes_of(dice, data))
+
+    said = str(folder)
+    try:
+        state.read(folder)
+    except StoreError as error:
+        said = str(error)
+
+    assert said.startswith(str(folder)), told
+    assert "\n" not in said.replace("a\nb", "")
 
 
 def test_what_is_no_file_at_all_is_refused(tmp_path: Path) -> None:
