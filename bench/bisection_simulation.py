@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bench.gate_simulation import verdict
 from cnnbench.gate import bisection
@@ -23,6 +23,8 @@ from cnnbench.stats import wilson
 
 LAST = 32
 SMALLEST, LARGEST = 0.05, 0.10
+# As the command has it by default.
+MOST = 20
 NOISE = (0.005, 0.01, 0.015, 0.02, 0.03, 0.05)
 
 
@@ -73,7 +75,7 @@ def outcome(world: World, rule: SequentialRule) -> tuple[str, int]:
 
 def row(noise: float, outliers: bool, histories: int, seed: int) -> str:
     """One line of the table."""
-    rule = replace(SequentialRule(0.05), alpha=bisection.error(LAST))
+    rule = SequentialRule(0.05, bisection.error(LAST), most=MOST)
     chance = random.Random(f"{seed} {noise} {outliers}")
     counts: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
     pairs = 0
@@ -119,6 +121,7 @@ def main() -> None:
     print(
         f"{options.histories} histories of {LAST} commits per row with one that costs"
         f" {100 * SMALLEST:.0f} to {100 * LARGEST:.0f} %, and as many without; threshold 5 %,"
+        f" 3 to {MOST} pairs,"
         f" {100 * bisection.error(LAST):.2f} % per look, seed {options.seed}; shares in %\n"
     )
     print(table(options.histories, options.seed))

@@ -46,7 +46,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (w
 @click.command(epilog=_EPILOG)
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
 @options.grid(modes=())
-@pairing.how
+@pairing.how()
 @pairing.core
 @click.option("--python-a", metavar="PATH", help="Python interpreter for BASE.")
 @click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")

@@ -59,7 +59,8 @@ _BESIDE_RESUME = (
 @click.argument("good")
 @click.argument("bad")
 @options.grid(modes="eager")
-@pairing.how
+# Its looks are stricter than those of ab, and a commit that stays open costs more than pairs.
+@pairing.how("3..20")
 @click.option("--structure-only", is_flag=True,
               help="Find where the structure changed; nothing is timed.")  # fmt: skip
 @pairing.core

@@ -41,13 +41,12 @@ class Range(Parameter):
 
 # Fields of a pair's plan that are asked for.
 _PLAN = ("seed", "timeout", "l2", "cudnn_benchmark")
-_OPTIONS: Mapping[str, Decorator] = {
+_THRESHOLD: Mapping[str, Decorator] = {
     "threshold": click.option(
         "--threshold", type=Percent(most=10.0), default="5%", show_default=True,
         help="Largest acceptable slowdown; the verdict switches at half of it."),
-    "pairs": click.option(
-        "--pairs", type=Range(), default="3..10", show_default=True,
-        help="Number of pairs at the first look, and the most before the last."),
+}  # fmt: skip
+_PAIRED: Mapping[str, Decorator] = {
     "slices": options.plan_option(
         "slices", default=PairedPlan.plan.slices, type=click.IntRange(min=3)),
     "budget": options.plan_option(
@@ -58,14 +57,22 @@ _OPTIONS: Mapping[str, Decorator] = {
 
 
 def _how(given: dict[str, Any]) -> PairedPlan:
-    asked = {name: given[name] for name in _PLAN if given[name] not in {None, False}}
+    asked = {name: one for name in _PLAN if (one := given[name]) is not None and one is not False}
     least, most = given["pairs"]
     rule = SequentialRule(given["threshold"], least=least, most=most)
     plan = replace(PairedPlan.plan, slices=given["slices"], **asked)
     return PairedPlan(rule, plan, given["budget"])
 
 
-how = bundle("how", _OPTIONS, _how)
+def how(pairs: str = "3..10") -> Decorator:
+    """The options; ``pairs`` is the default of that one."""
+    option = click.option(
+        "--pairs", type=Range(), default=pairs, show_default=True,
+        help="Number of pairs at the first look, and the most before the last.",
+    )  # fmt: skip
+    return bundle("how", {**_THRESHOLD, "pairs": option, **_PAIRED}, _how)
+
+
 core = click.option("--core", type=click.IntRange(min=0), help="Pin everything to this core.")
 repo = click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
                     help="Git repository of the revisions.  [default: the current one]",

@@ -15,6 +15,7 @@ import pytest
 from cnnbench.errors import SomeFailed, WorkerDied
 from cnnbench.gate.bisected import Bisection, Commit
 from cnnbench.gate.bisection import allowed
+from cnnbench.gate.rule import SequentialRule
 from cnnbench.runner import fake
 from cnnbench.runner.ab import revisions
 from cnnbench.runner.ab.paired import PairedPlan
@@ -32,6 +33,8 @@ COMMITS = tuple(Commit(f"{number:040x}", f"change {number}") for number in range
 PLACES = {one.sha: place for place, one in enumerate(COMMITS)}
 # The standard deviation of a pair's log-ratio: what small networks showed on a shared machine.
 NOISE = 0.01
+# What the command line takes if nothing else is said.
+RULE = SequentialRule(0.05, most=20)
 
 
 @dataclass
@@ -128,7 +131,7 @@ def bisect(tmp_path: Path) -> Callable[..., Bisection]:
             begun = question.resumed(folder, asked, history, ("*",))
         else:
             grid = Grid(("lenet",), threads=(1,), **more)
-            begun = question.prepare(asked, grid, PairedPlan(), history, timed=timed)
+            begun = question.prepare(asked, grid, PairedPlan(RULE), history, timed=timed)
         listener = Listener(lambda _: None, Ear())
         return Bisecting(asked, begun, folder, listener, history).run()
 
