@@ -328,7 +328,9 @@ _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
     "; continue with: cnnbench bisect": Other(("bisect",), "run in tests/cli/test_bisect.py"),
-    "it so: cnnbench bisect {} {}": Other(("bisect",), "run in tests/cli/test_bisect.py"),
+    "--resume measures the inconclusive": Other(
+        ("bisect",), "run in tests/runner/bisect/test_search.py"
+    ),
     "more lines (--json has all)": Other(("bisect",), "what was left out is no fault"),
     "--unshallow --tags {}": Other((), "git's own options, run in tests/cli/test_shallow.py"),
     "(--wide)": Other(_TABLES, "what was left out is no fault"),

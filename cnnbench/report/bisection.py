@@ -113,8 +113,8 @@ def _rest(found: Bisection) -> list[str]:
     if there is None or ends is None or None in ends or (ends[0] or 0.0) >= (ends[1] or 0.0):
         return []
     return [
-        f"{found.names[1]} is slower still, by {_amount(there)} against GOOD; a later commit made"
-        f" it so: cnnbench bisect {culprit.short} {found.names[1]}"
+        f"{found.names[1]} is slower still, by {_amount(there)} against GOOD; to find the later"
+        f" commit that made it so, give {culprit.short} as GOOD"
     ]
 
 

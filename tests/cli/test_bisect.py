@@ -178,10 +178,12 @@ def test_an_older_commit_that_did_less_is_said_to_have_a_later_one_beside_it(
     assert result.exit_code == 0
     assert re.search(rf"{merged} \(bring it in\) made it slower: \+(9|10)\.\d %", shown), shown
     remedy = re.search(
-        rf"main is slower still, by \+\d\d\.\d % .* (cnnbench bisect {merged} main)", shown
+        r"main is slower still, by \+\d\d\.\d % .* commit that made it so, give (\w+) as GOOD",
+        shown,
     )
     assert remedy is not None
-    rest = bisect(*shlex.split(remedy[1])[2:], *WHAT[:-1], "rest", "--fake-culprit", "main")
+    assert remedy[1] == merged
+    rest = bisect(merged, "main", *WHAT[:-1], "rest", "--fake-culprit", "main")
     assert rest.exit_code == 0
     assert f"{last[:9]} (another) made it slower" in made.flat(rest.stdout)
 
