@@ -95,7 +95,9 @@ def _answer(found: Bisection) -> str:
         return f"{culprit.short} ({culprit.subject}) made it slower{amount}"
     first, last = found.commits[found.search.good + 1], found.commits[found.search.bad]
     count = found.search.bad - found.search.good
-    which = last.short if count == 1 else f"one of {count} commits, {first.short} to {last.short},"
+    if count == 1:
+        return f"{last.short} may have made it slower: it is {found.open_because}"
+    which = f"one of {count} commits, {first.short} to {last.short},"
     return f"{which} made it slower; which is open: {found.open_because}"
 
 

@@ -44,6 +44,7 @@ class History:
     slower: Callable[[int], float] = lambda place: 0.0
     layers: Callable[[int], int] = lambda place: 4
     broken: frozenset[int] = frozenset()
+    dead: frozenset[int] = frozenset()
     noise: float = NOISE
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     measured: list[int] = field(default_factory=list)
@@ -91,6 +92,8 @@ class Worker(FakeWorker):
         if message.get("task") in {"analyze", "measure"} and place in history.broken:
             self.phase = "build"
             raise WorkerDied("no such layer")
+        if message.get("task") == "describe" and place in history.dead:
+            raise WorkerDied("the interpreter does not start")
         if message.get("task") == "measure":
             history.measured.append(place)
         answer = super().ask(message, timeout)
@@ -215,6 +218,28 @@ def test_commits_that_do_not_build_are_skipped_and_end_in_a_range_beside_the_cul
     assert beside.culprit is None
     assert beside.between == (17, 21)
     assert set(beside.skipped) == {18, 19, 20}
+
+
+def test_a_commit_whose_workers_do_not_start_is_skipped_too(bisect) -> None:
+    timed = bisect(History(slower_from(20, 0.1), dead=frozenset({16})), 1)
+    looked = bisect(History(layers=lambda place: 4 + (place >= 20), dead=frozenset({16})), 2, False)
+
+    assert (timed.culprit, looked.culprit) == (COMMITS[20], None)
+    assert "the interpreter does not start" in timed.skipped[16]
+    assert looked.skipped == {16: "the interpreter does not start"}
+    assert [(one.after, one.upto) for one in looked.changes] == [(19, 20)]
+
+
+def test_what_it_is_compared_with_cannot_fail_any_more(bisect) -> None:
+    def dies(place: int) -> float:
+        # GOOD could be measured before.
+        if place == 0 and LAST in history.measured and 16 in history.measured:
+            history.broken = frozenset({0})
+        return 0.1 * (place >= 9)
+
+    history = History(dies)
+    with pytest.raises(SomeFailed, match=r"^good \(000000000\): base: build: no such layer"):
+        bisect(history)
 
 
 @pytest.mark.parametrize(("place", "name"), [(0, "good"), (LAST, "bad")])
