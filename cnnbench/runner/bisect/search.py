@@ -144,9 +144,12 @@ class Bisecting:
         with sides.at(self._asked.named(place), self._asked.repo) as side:
             try:
                 who = paired.executor_of(side, self._who)
-                return Looked.of(again.inspect(self._specs, self._plan, who).records)
+                records = again.inspect(self._specs, self._plan, who).records
             except WorkerError as error:
                 return Looked(reason=str(error))
+        # What is not known would pass for the same.
+        lost = _lost(self._known.get(0) or (), records)
+        return Looked(reason=lost) if lost else Looked.of(records)
 
     def _preflight(self) -> None:
         """Compare BAD with GOOD in every spec; the one that is slower most clearly is followed."""
@@ -260,6 +263,14 @@ class Bisecting:
             lines = {spec: told for spec, told in lines.items() if told}
             found.append(StructureChange(after, upto, lines))
         return found
+
+
+def _lost(good: Sequence[Record], records: Sequence[Record]) -> str:
+    """Why the structure of a spec cannot be had although GOOD has one; empty if all can."""
+    for before, one in zip(good, records, strict=False):
+        if one.failure is None and before.structure is not None and one.structure is None:
+            return "; ".join(one.notes) or "structure not measured"
+    return ""
 
 
 def _differ(old: Sequence[Record], new: Sequence[Record]) -> bool:

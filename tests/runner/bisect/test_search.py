@@ -45,6 +45,7 @@ class History:
     layers: Callable[[int], int] = lambda place: 4
     broken: frozenset[int] = frozenset()
     dead: frozenset[int] = frozenset()
+    crashing: frozenset[int] = frozenset()
     noise: float = NOISE
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     measured: list[int] = field(default_factory=list)
@@ -96,6 +97,8 @@ class Worker(FakeWorker):
             raise WorkerDied("the interpreter does not start")
         if message.get("task") == "measure":
             history.measured.append(place)
+        if message.get("task") in {"memory", "measure"} and place in history.crashing:
+            raise WorkerDied("its forward pass crashes")
         answer = super().ask(message, timeout)
         if message.get("do") == "structure":
             answer["operators"] = {"aten::conv2d": history.layers(place)}
@@ -228,6 +231,16 @@ def test_a_commit_whose_workers_do_not_start_is_skipped_too(bisect) -> None:
     assert "the interpreter does not start" in timed.skipped[16]
     assert looked.skipped == {16: "the interpreter does not start"}
     assert [(one.after, one.upto) for one in looked.changes] == [(19, 20)]
+
+
+def test_a_structure_that_cannot_be_had_is_not_taken_for_the_same(bisect) -> None:
+    levels = lambda place: 4 + (place >= 20)  # noqa: E731
+    found = bisect(History(layers=levels, crashing=frozenset({16, 19, 20})), 1, False)
+
+    assert [(one.after, one.upto) for one in found.changes] == [(18, 21)]
+    assert found.skipped[16] == "memory not measured: its forward pass crashes"
+    with pytest.raises(SomeFailed, match=r"^bad .*: memory not measured: its forward pass"):
+        bisect(History(crashing=frozenset({LAST})), 2)
 
 
 def test_what_it_is_compared_with_cannot_fail_any_more(bisect) -> None:
