@@ -100,6 +100,20 @@ def test_json_names_the_commit_and_every_step(bisect, line: Path) -> None:
     assert verdicts[before, data["good"]["commit"]] == "unchanged"
 
 
+def test_of_several_specs_the_clearest_is_followed(bisect) -> None:
+    result = bisect("v1", "main", "--models", "net:net,net:other", *WHAT[2:], "--json",
+                    "--fake-culprit", "merged")  # fmt: skip
+    data = json.loads(result.stdout)
+    last = data["bad"]["commit"]
+
+    ends = [one for one in data["steps"] if one["commit"] == last]
+    assert {one["spec"].partition("/")[0] for one in ends} == {"net:net", "net:other"}
+    clearest = max(ends, key=lambda one: one["low"])
+    assert data["spec"] == clearest["spec"]
+    assert {one["spec"] for one in data["steps"] if one["commit"] != last} == {data["spec"]}
+    assert data["culprit"]["place"] == 4
+
+
 def test_markdown_goes_to_a_file(bisect, tmp_path: Path) -> None:
     result = bisect(*NAMED, "-o", "found.md")
 
