@@ -129,6 +129,8 @@ GATE = (
          r"drop (?P<drop>--modes)"),
     Case("this is not a git repository; see --repo", "ab rev:main rev:HEAD --models lenet",
          r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
+    Case("this is not a git repository; see --repo", "bisect main~1 main --models nets:tiny",
+         r"see (?P<put>--repo)", {"--repo": "--repo repo"}, shows="nothing to bisect", then=2),
     Case("'{}' is a working tree, but this is not a git repository; see --repo",
          "ab . . --models lenet", r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
 )  # fmt: skip
@@ -343,13 +345,19 @@ class Other:
 
 
 _AGAIN = ("run", "conv", "advise", "report")
-_MEASURING = ("run", "conv", "advise", "profile", "ab")
+_MEASURING = ("run", "conv", "advise", "profile", "ab", "bisect")
 _NETWORK = "pip fetches what is not installed"
 _DESCRIBED = "describes; names nothing to do"
 
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
+    "; continue with: cnnbench bisect": Other(("bisect",), "run in tests/cli/test_bisect.py"),
+    "--resume measures the inconclusive": Other(
+        ("bisect",), "run in tests/runner/bisect/test_search.py"
+    ),
+    "more lines (--json has all)": Other(("bisect",), "what was left out is no fault"),
+    "--unshallow --tags {}": Other((), "git's own options, run in tests/cli/test_shallow.py"),
     "(--wide)": Other(_TABLES, "what was left out is no fault"),
     "only --filter and limits go with it": Other(("report",), "they are what may stay"),
     "slower than --max-latency": Other(("run",), "what is slower stays slower"),

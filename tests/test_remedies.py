@@ -58,6 +58,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "other.json").write_text("{}")
     test_imported.file(folder / "bench.json", 1.0)
     made.repository(folder / "repo", {"nets.py": "tiny = None\n"})
+    made.commit(folder / "repo", {"nets.py": "tiny = 1\n"})
     return folder
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from cnnbench import gate, store
-from cnnbench.cli import measuring, options, verdicts
+from cnnbench.cli import measuring, options, pairing, verdicts
 from cnnbench.cli.output import say
-from cnnbench.cli.parameters import Parameter, Percent
 from cnnbench.cli.progress import PairProgress
-from cnnbench.errors import Interrupted, UsageError
+from cnnbench.errors import Interrupted
 from cnnbench.gate import Threshold
-from cnnbench.gate.rule import SequentialRule
 from cnnbench.report import FORMATS
-from cnnbench.runner.ab import pair, paired, revisions, sides
-from cnnbench.runner.ab.paired import PairedPlan
+from cnnbench.runner.ab import pair, paired, sides
 
 if TYPE_CHECKING:
     from cnnbench.cli.options import View
     from cnnbench.cli.verdicts import Destinations
     from cnnbench.gate import Comparison
-    from cnnbench.plan import Plan
-    from cnnbench.runner.ab.paired import PairedJob
+    from cnnbench.runner.ab.paired import PairedJob, PairedPlan
     from cnnbench.suite import Grid
 
 _EPILOG = """\b
@@ -48,40 +43,14 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (w
 """
 
 
-class Range(Parameter):
-    """A range of whole numbers, such as ``3..10``."""
-
-    name = "N..N"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        """Read ``3..10`` or ``5``."""
-        if isinstance(value, tuple):
-            return value
-        match = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", str(value).strip())
-        least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 2 <= least <= most:
-            self.fail(f"'{value}' is not a range such as 3..10; the least allowed is 2", param, ctx)
-        return least, most
-
-
 @click.command(epilog=_EPILOG)
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
 @options.grid(modes=())
-@click.option("--threshold", type=Percent(most=10.0), default="5%", show_default=True,
-              help="Largest acceptable slowdown; the verdict switches at half of it.",
-)  # fmt: skip
-@click.option("--pairs", type=Range(), default="3..10", show_default=True,
-              help="Number of pairs at the first look, and the most before the last.")  # fmt: skip
-@options.plan_option("slices", default=PairedPlan.plan.slices, type=click.IntRange(min=3))
-@options.plan_option("budget", default=f"{PairedPlan.budget:g}",
-                     help="Time per benchmark; the same again to confirm a regression.",
-)  # fmt: skip
-@click.option("--core", type=click.IntRange(min=0), help="Pin everything to this core.")
+@pairing.how()
+@pairing.core
 @click.option("--python-a", metavar="PATH", help="Python interpreter for BASE.")
 @click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")
-@click.option("--repo", type=click.Path(path_type=Path, file_okay=False, exists=True),
-              help="Git repository of the revisions.  [default: the current one]")  # fmt: skip
-@options.plan("seed", "timeout", "l2", "cudnn_benchmark")
+@pairing.repo
 @verdicts.strict
 @verdicts.destinations
 @options.view(FORMATS)
@@ -96,11 +65,7 @@ class Range(Parameter):
 def command(
     words: tuple[str, ...],
     grid: Grid,
-    plan: Plan,
-    threshold: float,
-    pairs: tuple[int, int],
-    slices: int,
-    budget: float,
+    how: PairedPlan,
     core: int | None,
     python_a: str | None,
     python_b: str | None,
@@ -122,24 +87,20 @@ def command(
     it is reported. If BASE and HEAD are models or modes, they replace --models or --modes; the
     defaults are quick and eager.
     """
-    where = revisions.repository(repo or Path.cwd())
-    if repo is not None and where is None:
-        raise UsageError(f"--repo {repo}: not a git repository")
+    where = pairing.repository(repo)
     pythons = (python_a, python_b)
     both = sides.pair(words, where, pythons=any(pythons))
     models, modes = paired.selection(grid.models, grid.modes, both)
     grid = replace(grid, models=models, modes=modes)
     for line in paired.notices(models, both, where):
         say(f"cnnbench: {line}")
-    rule = SequentialRule(threshold, least=pairs[0], most=pairs[1])
-    how = PairedPlan(rule, replace(plan, slices=slices), budget)
     out = out or Path("results") / f"ab-{store.new_run_name()}"
     with pair.pinned(core), sides.opened(both, where, pythons) as opened:
         job = paired.prepare(opened, grid, how, who, fake_slowdown)
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)
         found = _measured(job, out, PairProgress(quiet=quiet))
-    limits = [Threshold("latency", threshold), Threshold("output", 0, asked=False)]
+    limits = [Threshold("latency", how.rule.threshold), Threshold("output", 0, asked=False)]
     judgement = gate.judge(found, limits)
     verdicts.show(judgement, view, to, "ab")
     say(f"kept in {out}: base, head, {paired.VERDICTS}")

@@ -10,6 +10,9 @@ all comparisons, if every one of them had changed by just half the threshold. Fo
 chance is far smaller still. At 1 %, the handful of pairs that ends a look would seldom be clear
 enough for a long list, and real regressions would end as "inconclusive".
 
+A search that makes one comparison after another (``bisection``) knows beforehand how many it may
+need, and takes an equal share of ``ERROR`` for each of them (Bonferroni).
+
 The family is the comparisons, not the metrics: latency and throughput of a comparison are the same
 pairs, so that a threshold on one more of them takes nothing from the others.
 """
@@ -19,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import TYPE_CHECKING, TypeVar
 
-from cnnbench.gate.rule import p_value
+from cnnbench.gate.rule import ALPHA, p_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,6 +33,11 @@ Name = TypeVar("Name", bound=Hashable)
 
 MANY = 50
 ERROR = 0.05
+
+
+def share(comparisons: int) -> float:
+    """One-sided error of each look where at most ``comparisons`` decide together (Bonferroni)."""
+    return min(ALPHA, ERROR / comparisons)
 
 
 def unproven(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cnnbench.facts import Structure
     from cnnbench.plan import Plan
-    from cnnbench.runner.executor import AnyPool
+    from cnnbench.runner.executor import AnyPool, Executor
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
@@ -71,9 +71,18 @@ def measure(
     return campaign.start(job, out, watcher, store.new_run_name(), known)
 
 
-def inspect(specs: Sequence[Spec], plan: Plan, who: str = "process") -> Found:
-    """Cost and structure of given specs; a spec that fails has a record that says so."""
-    with asking(executor(who)) as pool:
+def inspect(specs: Sequence[Spec], plan: Plan, who: Executor | str = "process") -> Found:
+    """Cost and structure of given specs; a spec that fails has a record that says so.
+
+    Args:
+        specs: what to look at.
+        plan: time limit and seed; its memory limit is that of this machine.
+        who: looks, or its name.
+
+    Raises:
+        WorkerError: no worker can be started at all.
+    """
+    with asking(executor(who) if isinstance(who, str) else who) as pool:
         environment = describe(pool)
         costs: dict[str, Cost | WorkerError] = {}
         records = []

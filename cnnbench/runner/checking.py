@@ -129,17 +129,21 @@ def with_now(
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
     if timing:
         listener.structure(found)
-    beside = _beside(old, plan, thresholds, listener, out, executor) if timing else []
+    beside, why = _beside(old, plan, thresholds, listener, out, executor) if timing else ([], "")
     if timing and all(one.failed == "base" for one in beside):
         for one in beside[:1]:
-            listener.say(f"{one.decision.reason}; {_BY_THE_RECORD}")
+            why = f"{one.decision.reason}; {_BY_THE_RECORD}"
             # What the pairs left is in ``out`` already.
             out = out / "alone" if out is not None else None
+        if why:
+            listener.say(why)
         where = out or Path("results") / store.new_run_name()
         with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor, now.records)
         listener.stored(run.path)
-        return with_run(old, run.path, gate.side_of(run))
+        measured = with_run(old, run.path, gate.side_of(run))
+        # Not only said on the way: it is why the limits are wide.
+        return replace(measured, remarks=(*measured.remarks, *([why] if why else [])))
     return side_by_side.with_outcomes(found, beside)
 
 
@@ -159,35 +163,34 @@ def _beside(
     listener: Listener,
     out: Path | None,
     executor: str,
-) -> list[PairedOutcome]:
+) -> tuple[list[PairedOutcome], str]:
     """The revision of the baseline file and the head, measured side by side.
 
-    Empty if that revision cannot be rebuilt or does not start: then the stored record decides, less
-    precisely.
+    Empty, with the reason, if that revision cannot be rebuilt or does not start: then the stored
+    record decides, less precisely.
     """
     repo = revisions.repository(Path.cwd())
     source = old.source or Source()
     lacking = _cannot_rebuild(source, repo)
     if repo is None or source.revision is None or lacking:
-        listener.say(f"{lacking}; {_BY_THE_RECORD}")
-        return []
+        return [], f"{lacking}; {_BY_THE_RECORD}"
     rules = _rules(old.side, thresholds)
     if not rules:
-        return []
+        return [], ""
     listener.say(
         f"measuring revision {source.revision[:12]} of the baseline file and the current code"
         " side by side"
     )
     try:
-        return paired.remeasure(
+        found = paired.remeasure(
             list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
             PairedPlan(plan=_conditions(plan)), listener.pairs, out, executor,
         )  # fmt: skip
     except BrokenSide as error:
         if error.role != "base":
             raise
-        listener.say(f"{error}; {_BY_THE_RECORD}")
-        return []
+        return [], f"{error}; {_BY_THE_RECORD}"
+    return found, ""
 
 
 def _conditions(kept: Plan) -> Plan:
@@ -209,11 +212,12 @@ def _cannot_rebuild(source: Source, repo: Path | None) -> str:
         return "the baseline file was measured with uncommitted changes"
     if repo is None:
         return "this is not a git repository"
+    name = f"revision {source.revision[:12]} of the baseline file"
     if not revisions.commit(repo, source.revision):
-        return f"revision {source.revision[:12]} of the baseline file is not in this repository"
+        return f"{name} is not in this repository{revisions.fetching(repo)}"
     # A file may name any commit, that of a stranger's pull request too; HEAD is the user's choice.
     if not revisions.is_past(repo, source.revision):
-        return f"revision {source.revision[:12]} of the baseline file is not in HEAD's history"
+        return f"{name} is not in HEAD's history{revisions.fetching(repo)}"
     return ""
 
 

@@ -433,7 +433,8 @@ except SystemExit as done:
 def test_the_commands_of_the_workflow_examples_parse() -> None:
     page = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf8")
     blocks = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    lines = [line for block in blocks for line in re.findall(r"cnnbench ((?:check|ab) .*)", block)]
+    typed = r"(?:cnnbench|command:)"
+    lines = [line for block in blocks for line in re.findall(rf"{typed} ((?:check|ab) .*)", block)]
 
     assert [line.split()[0] for line in lines] == ["check", "ab", "check", "ab"]
     for line in lines:

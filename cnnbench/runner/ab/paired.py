@@ -5,7 +5,7 @@ Connects sides, campaign, session and store; ``cnnbench ab`` and ``cnnbench chec
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cnnbench.gate import Comparison
@@ -145,7 +145,7 @@ def prepare(
     Raises:
         UsageError: something in the grid is wrong or not possible on the base's side.
     """
-    executors = {side.role: _executor(side, executor, slowdown) for side in both}
+    executors = {side.role: executor_of(side, executor, slowdown) for side in both}
     job = _prepared(both[0], _asked(grid, both[0].named), how.plan, executors["base"])
     if both[1].named.kind in {"model", "mode"}:
         other = _prepared(both[1], _asked(grid, both[1].named), how.plan, executors["head"])
@@ -169,7 +169,20 @@ def prepare(
     )
 
 
-def _executor(side: CodeSide, name: str, slowdown: float) -> Executor:
+# The executor of a side, made for it.
+Maker = Callable[[CodeSide], Executor]
+
+
+def executor_of(side: CodeSide, name: Maker | str, slowdown: float = 0.0) -> Executor:
+    """The executor of a side, by name or as it is made.
+
+    Args:
+        side: open.
+        name: ``process`` or ``fake``, or what makes it.
+        slowdown: of the fake executor's head.
+    """
+    if not isinstance(name, str):
+        return name(side)
     if name == "fake":
         return Fake(side.role, slowdown if side.role == "head" else 0.0)
     return Processes(side.origin)
@@ -308,7 +321,7 @@ def remeasure(
     how: PairedPlan,
     watcher: PairWatcher,
     out: Path | None = None,
-    executor: str = "process",
+    executor: Maker | str = "process",
     slowdown: float = 0.0,
 ) -> list[PairedOutcome]:
     """Measure specs now: a recorded revision, e.g. of a baseline file, against another one.
@@ -321,7 +334,7 @@ def remeasure(
         how: how pairs are measured; its own rule is not used.
         watcher: told of progress.
         out: where to keep the runs and verdicts; ``None`` keeps nothing.
-        executor: ``process`` or ``fake``.
+        executor: ``process`` or ``fake``, or what makes the executor of a side.
         slowdown: by which the fake executor's head is slower.
 
     Raises:
@@ -331,7 +344,7 @@ def remeasure(
     both = sides.pair(words, repo, pythons=False)
     comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
     with sides.opened(both, repo, (None, None)) as opened:
-        executors = {side.role: _executor(side, executor, slowdown) for side in opened}
+        executors = {side.role: executor_of(side, executor, slowdown) for side in opened}
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
         limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
@@ -359,16 +372,14 @@ def selection(
 
 def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
     """Notices for a user about the meaning of the result."""
-    found = sides.notices(*both, repo)
-    same = _ours(models, both, repo)
-    if same:
-        found.append(f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions")
-    return found
+    same = ours(models, both, repo)
+    return [*sides.notices(*both, repo), *([same] if same else [])]
 
 
-def _ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Models that belong to cnnbench and not to the revisions that are compared."""
+def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> str:
+    """That models belong to cnnbench and not to the revisions compared; empty if none does."""
     if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
-        return []
+        return ""
     selected = suite.select(models)
-    return [name for name in selected if name not in suite.outside(selected)]
+    same = [name for name in selected if name not in suite.outside(selected)]
+    return f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions" * bool(same)

@@ -6,6 +6,7 @@ Knows git and folders; nothing of networks or measuring.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from contextlib import contextmanager
@@ -13,11 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError
+from cnnbench.gate.bisected import Commit
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+# A name with a number of generations behind it, such as HEAD~2 or main^.
+_ANCESTOR = re.compile(r"(.+?)((?:[~^][0-9]{0,4})+)")
+_GENERATIONS = re.compile(r"([~^])([0-9]*)")
+_HASH = re.compile(r"[0-9a-f]{40}")
+# What may stand in a command that is offered.
+_PLAIN = re.compile(r"[\w./-]+", flags=re.ASCII)
 # How the names of worktrees begin.
 _NAME = "cnnbench-"
 
@@ -37,11 +45,80 @@ def commit(repo: Path, name: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def is_shallow(repo: Path) -> bool:
+    """Whether a clone holds only the latest part of the history, as CI systems fetch it."""
+    return _git(repo, "rev-parse", "--is-shallow-repository").stdout.strip() == "true"
+
+
+def fetching(repo: Path, name: str = "") -> str:
+    """How to fetch what a shallow clone lacks, as the end of a sentence; empty if it is whole.
+
+    Args:
+        repo: the clone.
+        name: of a commit that it does not have; without, all of the history is lacking.
+    """
+    if not is_shallow(repo):
+        return ""
+    return f"; this clone is shallow: git fetch {_what_to_fetch(repo, name)}"
+
+
+def _what_to_fetch(repo: Path, name: str) -> str:
+    """The least that brings a commit of that name: some generations, one tip, or everything."""
+    remotes = _git(repo, "remote").stdout.split()
+    remote = "origin" if "origin" in remotes or not remotes else remotes[0]
+    base = _ANCESTOR.fullmatch(name)
+    tip = commit(repo, base[1]) if base else None
+    generations = sum(
+        int(count or 1) if kind == "~" else 1
+        for kind, count in _GENERATIONS.findall(base[2] if base else "")
+    )
+    if base is not None and tip is not None:
+        return f"--deepen={generations} {remote} {tip}"
+    owner, slash, branch = (base[1] if base else name).partition("/")
+    if slash and owner in remotes and _PLAIN.fullmatch(branch):
+        depth = f"--depth={1 + generations}"
+        return f"{depth} {owner} {branch}:refs/remotes/{owner}/{branch}"
+    if _HASH.fullmatch(name):
+        return f"--depth=1 {remote} {name}"
+    return f"--unshallow --tags {remote}"
+
+
 def is_past(repo: Path, name: str) -> bool:
     """Whether a commit is HEAD or in its history."""
     found = commit(repo, name)
     words = ("merge-base", "--is-ancestor", str(found), "HEAD")
     return found is not None and _git(repo, *words).returncode == 0
+
+
+def line(repo: Path, good: str, bad: str) -> tuple[Commit, ...]:
+    """The commits from one to a later one along first parents, both ends included, oldest first.
+
+    What a merge brought in counts as one commit, the merge.
+
+    Raises:
+        UsageError: the first is not on that line.
+    """
+    form = "--format=%H%x00%P%x00%s"
+    # As the user's configuration may not change it.
+    plain = ("-c", "log.showSignature=false")
+    done = _git(
+        repo, *plain, "log", "--first-parent", "--reverse", "-z", form, f"{good}..{bad}", "--"
+    )
+    fields = done.stdout.removesuffix("\0").split("\0") if done.stdout else []
+    rows = [fields[place : place + 3] for place in range(0, len(fields), 3)]
+    if not rows or done.returncode != 0:
+        raise UsageError(f"no commit lies after {good[:9]} up to {bad[:9]}; is their order right?")
+    before = rows[0][1].partition(" ")[0]
+    if before != good:
+        why = fetching(repo) or _fork(before)
+        raise UsageError(f"{good[:9]} is not among the first parents of {bad[:9]}{why}")
+    told = _git(repo, *plain, "log", "-1", "--format=%s", good, "--").stdout.strip()
+    return (Commit(good, told), *(Commit(sha, subject) for sha, _, subject in rows))
+
+
+def _fork(before: str) -> str:
+    """Where the two lines part, as the end of a sentence."""
+    return f"; the last one in both histories is {before[:9]}" if before else ""
 
 
 def names(repo: Path) -> list[str]:

@@ -141,7 +141,11 @@ def _unknown(word: str, prefix: str, repo: Path | None) -> UnknownName:
         "model": [entry.name for entry in catalogue.entries()],
         "mode": [one.text for one in WORDS],
     }
-    where = "this is not a git repository; see --repo" if repo is None else f"repository {repo}"
+    where = (
+        "this is not a git repository; see --repo"
+        if repo is None
+        else f"repository {repo}{revisions.fetching(repo, word)}"
+    )
     if prefix == "rev":
         return UnknownName("revision", word, tables["rev"], f"({where})")
     if prefix:
@@ -232,6 +236,17 @@ def opened(
             origin = replace(_origin(what, repo, stack), python=python)
             found.append(CodeSide(role, what, origin))
         yield found[0], found[1]
+
+
+@contextmanager
+def at(what: Named, repo: Path) -> Iterator[CodeSide]:
+    """One revision alone, checked out; the checkout is gone when the context ends.
+
+    Raises:
+        UsageError: it cannot be checked out.
+    """
+    with ExitStack() as stack:
+        yield CodeSide(ROLES[1], what, _origin(what, repo, stack))
 
 
 def _origin(what: Named, repo: Path | None, stack: ExitStack) -> Origin:
