@@ -5,7 +5,7 @@ Knows nothing of how it was counted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -13,13 +13,13 @@ from cnnbench import catalogue, cost_text, units
 from cnnbench.costs import (
     CostReport,
     CostTotals,
-    Field,
     LayerRow,
     NotCounted,
     Totals,
     adding_up,
 )
 from cnnbench.errors import UnknownName
+from cnnbench.report.cost_cells import cell, counts
 from cnnbench.report.fitting import STAYS
 from cnnbench.report.table import Column, Table
 from cnnbench.spec import Mode
@@ -205,7 +205,7 @@ def _of_pass(column: Column, *, trains: bool, partly: bool) -> Column:
 def _totals(one: CostReport | NotCounted, *, arguments: bool) -> tuple[Any, ...]:
     if isinstance(one, NotCounted):
         return (one.name, *[None] * (len(_TOTALS) + len(_PUBLISHED) - 1))
-    counted = [_cell(value(one.totals)) for _, value in _TOTALS]
+    counted = [cell(value(one.totals)) for _, value in _TOTALS]
     return (*counted, *published(one.totals, arguments=arguments).values())
 
 
@@ -220,7 +220,7 @@ def _sentences(one: CostReport | NotCounted, peak: bool) -> Iterable[str]:
         return
     counted, memory = one.totals, one.totals.memory
     if counted.uncounted:
-        yield f"totals may be too low; operators without a rule: {_counts(counted.uncounted)}"
+        yield f"totals may be too low; operators without a rule: {counts(counted.uncounted)}"
     yield from counted.assumptions
     for slope in counted.slopes:
         yield f"each item adds {slope.macs} MACs in {slope.layer}"
@@ -307,7 +307,7 @@ def _table(
     """The rows of every model under each other, with the model's name if there are several."""
     many = len(found) > 1
     lines = [
-        (*([one.name] if many else []), *(_cell(value(row)) for _, value in columns))
+        (*([one.name] if many else []), *(cell(value(row)) for _, value in columns))
         for one in found
         if isinstance(one, CostReport)
         for row in _ordered(rows(one), columns, sort, top)
@@ -358,7 +358,7 @@ def _captions(found: Found) -> tuple[str, ...]:
         return ()
     one = found[0].totals
     mode = f"mode {one.mode}, " if _unusual(one) else ""
-    return (f"{one.name}, {one.phase}, {mode}input {_cell(one.input)}",)
+    return (f"{one.name}, {one.phase}, {mode}input {cell(one.input)}",)
 
 
 def _unusual(one: CostTotals) -> str:
@@ -377,30 +377,3 @@ def _ordered(
         rows = sorted(rows, key=lambda row: (by(row) or 0) if numbers else str(by(row)),
                       reverse=numbers or name != sort)  # fmt: skip
     return rows if top is None else rows[:top]
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, Field):
-        return _field(value)
-    if isinstance(value, Mapping):
-        return _counts(value)
-    if isinstance(value, tuple):
-        nested = value and isinstance(value[0], tuple)
-        return ", ".join(map(_shape, value)) if nested else _shape(value)
-    return value
-
-
-def _field(value: Field) -> str:
-    if not value.known:
-        return "not known"
-    if value.size is None:
-        return "everything"
-    return _shape(["all" if size is None else f"{size:g}" for size in value.size])
-
-
-def _shape(value: Sequence[Any]) -> str:
-    return "x".join(map(str, value))
-
-
-def _counts(value: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} x{count}" for name, count in value.items())
