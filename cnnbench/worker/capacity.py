@@ -7,7 +7,6 @@ the share of it that torch's allocator may use.
 
 from __future__ import annotations
 
-import os
 import resource
 from typing import TYPE_CHECKING
 
@@ -35,7 +34,7 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
     """Build a spec and run two steps; any answer means that it fits."""
     spec = Spec.parse(request.spec)
     # A pool of compiling processes would use part of the memory that is being tested.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    modes.compile_here(spec.mode)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     _limit(spec.device, request.device_limit)

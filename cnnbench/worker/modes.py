@@ -169,6 +169,7 @@ def flags() -> dict[str, Any]:
         "interop_threads": torch.get_num_interop_threads(),
         "cuda_matmul_fp32": torch.backends.cuda.matmul.fp32_precision,
         "cudnn_conv_fp32": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn_rnn_fp32": torch.backends.cudnn.rnn.fp32_precision,  # type: ignore[attr-defined]
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
         "cudnn_depthwise_kernel": getattr(torch.backends.cudnn, "depthwise_kernel", None),
@@ -373,9 +374,40 @@ def compile_cache(folder: str | None) -> str | None:
         return None
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-    # Compile in this process: the processes of a pool would still be starting when sampling begins.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
     return "warm" if warm else "cold"
+
+
+# With these processes the compiler of a CUDA device tries kernels, hundreds of them.
+_POOL = 8
+
+
+def compile_here(mode: Mode, device: Device | None = None) -> None:
+    """Have the compiler work in this process, unless the user's environment says otherwise.
+
+    The processes of a pool would still be starting when sampling begins. Where many kernels are
+    compiled to find the fastest, for max-autotune on a CUDA ``device``, there is a pool
+    nevertheless, which ``done_compiling`` ends.
+    """
+    if COMPILERS[mode.compiler] is None or _THREADS in os.environ:
+        return
+    from torch._inductor import config
+
+    many = mode.compiler == "max-autotune" and device is not None and device.kind == "cuda"
+    # The variable would come too late: torch has read it before this process was forked.
+    config.compile_threads = min(_POOL, machine.usable_cores()) if many else 1
+
+
+_THREADS = "TORCHINDUCTOR_COMPILE_THREADS"
+
+
+def done_compiling(mode: Mode) -> None:
+    """End the pool that the first call compiled with; what follows is compiled here."""
+    if COMPILERS[mode.compiler] is None or "torch._inductor.async_compile" not in sys.modules:
+        return
+    from torch._inductor import async_compile, config
+
+    async_compile.shutdown_compile_workers()
+    config.compile_threads = 1
 
 
 def autocast(mode: Mode, device: Device) -> contextlib.AbstractContextManager[Any]:

@@ -7,6 +7,7 @@ the same device whatever ``CUDA_VISIBLE_DEVICES`` numbers it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,14 @@ class Driver:
         self.reason = ""
         self._nvml: Any = None
         self._device: Any = None
+        # What clocks and temperature are asked of: of an instance (MIG), the GPU that it is part of.
+        self._board: Any = None
         try:
             import pynvml
 
             pynvml.nvmlInit()
-            self._device = pynvml.nvmlDeviceGetHandleByUUID(_full(uuid))
+            self._device = _handle(pynvml, uuid)
+            self._board = _board(pynvml, self._device)
             self._nvml = pynvml
         except ImportError:
             self.reason = "pynvml is not installed (pip install 'cnnbench[gpu]')"
@@ -59,10 +63,10 @@ class Driver:
         if self._nvml is None:
             return {}
         ask: dict[str, Callable[[], Any]] = {
-            "sm_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._device, _GRAPHICS_CLOCK),
-            "memory_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._device, _MEMORY_CLOCK),
+            "sm_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._board, _GRAPHICS_CLOCK),
+            "memory_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._board, _MEMORY_CLOCK),
             "temperature_c": lambda: self._nvml.nvmlDeviceGetTemperature(
-                self._device, _TEMPERATURE
+                self._board, _TEMPERATURE
             ),
             "throttle": self._throttle,
         }
@@ -73,7 +77,7 @@ class Driver:
         # Called "throttle reasons" before driver 535.
         question = getattr(self._nvml, "nvmlDeviceGetCurrentClocksEventReasons", None)
         question = question or self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons
-        mask = int(question(self._device))
+        mask = int(question(self._board))
         return [name for bit, name in _REASONS.items() if mask & bit]
 
     def process_bytes(self) -> int | None:
@@ -94,6 +98,38 @@ class Driver:
             return None
 
 
-def _full(uuid: str) -> str:
-    """The UUID with NVML's prefix, which torch leaves out."""
-    return uuid if uuid.startswith(("GPU-", "MIG-")) else f"GPU-{uuid}"
+# NVML's prefixes, which torch leaves out: of a GPU, and of an instance that is a part of one.
+_PREFIXES = ("GPU-", "MIG-")
+
+
+def _handle(nvml: Any, uuid: str) -> Any:
+    """NVML's handle of the device that torch names by this UUID.
+
+    Raises:
+        Exception: of NVML's, which says why there is none.
+    """
+    names = [uuid] if uuid.startswith(_PREFIXES) else [f"{prefix}{uuid}" for prefix in _PREFIXES]
+    for name in names[:-1]:
+        with contextlib.suppress(Exception):
+            return nvml.nvmlDeviceGetHandleByUUID(name)
+    return nvml.nvmlDeviceGetHandleByUUID(names[-1])
+
+
+def _board(nvml: Any, device: Any) -> Any:
+    """The GPU of an instance; any other device itself."""
+    try:
+        return nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(device)
+    except Exception:  # noqa: BLE001 - no instance, or an NVML that knows of none
+        return device
+
+
+def driver_version() -> str | None:
+    """The version of NVIDIA's driver, by itself; ``None`` if it cannot be asked."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        said = pynvml.nvmlSystemGetDriverVersion()
+    except Exception:  # noqa: BLE001 - no package, no driver, no permission
+        return None
+    return said.decode() if isinstance(said, bytes) else str(said)

@@ -49,6 +49,7 @@ def trace(request: TraceStep, talk: Talk) -> None:
     """The task: profile some steps of a spec."""
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
+    modes.compile_here(spec.mode)
     device = open_device(spec.device)
     talk.enter("build")
     step = build.built(spec, request.seed)

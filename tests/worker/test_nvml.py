@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cnnbench.worker.nvml import Driver
+from cnnbench.worker.nvml import Driver, driver_version
 
 
 class NotSupported(Exception):
@@ -67,6 +67,48 @@ def test_the_device_is_found_by_its_uuid(install, uuid: str) -> None:
     Driver(uuid)
 
     assert asked == ["GPU-12-34"]
+
+
+def test_a_part_of_a_gpu_is_found_by_its_own_name_and_has_the_clocks_of_the_whole(install) -> None:
+    def find(uuid: str) -> str:
+        return uuid if uuid.startswith("MIG-") else refuse()
+
+    def clock(device: str, kind: int) -> int:
+        assert device == "the whole"
+        return {0: 1980, 2: 2619}[kind]
+
+    def processes(device: str) -> list[SimpleNamespace]:
+        assert device == "MIG-12-34"
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=7)]
+
+    install(
+        package(
+            nvmlDeviceGetHandleByUUID=find,
+            nvmlDeviceGetDeviceHandleFromMigDeviceHandle=lambda _device: "the whole",
+            nvmlDeviceGetClockInfo=clock,
+            nvmlDeviceGetComputeRunningProcesses=processes,
+        )
+    )
+
+    driver = Driver("12-34")
+
+    assert driver.reason == ""
+    assert driver.state()["sm_mhz"] == 1980
+    assert driver.process_bytes() == 7
+
+
+@pytest.mark.parametrize("said", ["580.65.06", b"580.65.06"])
+def test_the_driver_knows_its_version(install, said: str | bytes) -> None:
+    install(package(nvmlSystemGetDriverVersion=lambda: said))
+
+    assert driver_version() == "580.65.06"
+
+
+@pytest.mark.parametrize("module", [None, package(), package(nvmlInit=refuse)])
+def test_a_version_that_cannot_be_asked_for_is_not_known(install, module) -> None:
+    install(module)
+
+    assert driver_version() is None
 
 
 def test_an_older_driver_calls_the_reasons_otherwise(install) -> None:
