@@ -274,7 +274,7 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
         warmup_ns=tuple(player.warmup),
         build_ns=player.build_ns,
         check=player.check,
-        flags=player.flags | {**step.types} | notes | loss,
+        flags=player.flags | {**step.types, **step.facts()} | notes | loss,
         parts=in_parts,
     )
 

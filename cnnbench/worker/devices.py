@@ -245,7 +245,7 @@ _SAYS_SO = (
     "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED",
 )  # fmt: skip
 # What libraries say too where no memory was left for their handle or workspace: cuDNN passes over
-# every algorithm whose workspace it does not get. It may mean something else; a full device decides.
+# every algorithm whose workspace it does not get. It may mean something else, so the device is asked.
 _MAY_SAY_SO = (
     "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED", "unable to find an engine",
     "Unable to find a valid cuDNN algorithm",

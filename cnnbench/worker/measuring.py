@@ -90,7 +90,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             | notes
             | _process()
             | said
-            | {"moves": placement.moves, **step.types},
+            | {"moves": placement.moves, **step.types, **step.facts()},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             parts=in_parts,

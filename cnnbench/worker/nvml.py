@@ -41,7 +41,7 @@ class Driver:
         self.reason = ""
         self._nvml: Any = None
         self._device: Any = None
-        # What clocks and temperature are asked of: of an instance (MIG), the GPU that it is part of.
+        # What clocks and temperature are asked of: for an instance (MIG), the GPU around it.
         self._board: Any = None
         try:
             import pynvml
