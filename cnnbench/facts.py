@@ -114,6 +114,22 @@ class Ceilings:
 
 
 @dataclass(frozen=True)
+class Room:
+    """The memory of a CUDA device as a process finds it that has done nothing there yet.
+
+    Attributes:
+        free_bytes: free beside this process.
+        process_bytes: what such a process takes without a tensor; ``None`` if the driver does not
+            say.
+        one_process: only one process at a time may use the device.
+    """
+
+    free_bytes: int
+    process_bytes: int | None = None
+    one_process: bool = False
+
+
+@dataclass(frozen=True)
 class Applicability:
     """Why a spec of a single layer cannot be, or what it does.
 

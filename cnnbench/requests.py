@@ -20,7 +20,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
@@ -354,6 +354,13 @@ class ProbeCeilings(Request[Ceilings], task="ceilings"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskRoom(Request[Room], task="room"):
+    """What of the memory of a CUDA ``device`` is free."""
+
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractLayers(ModelRequest[Extraction], task="layers"):
     """The convolutions of a network, each once with its count."""
 
@@ -374,7 +381,7 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers, ListPrimitives,
-    CountLayers, MeasureClock, TryBatch, ProbeCeilings, ExtractLayers, DescribeAlgorithm,
+    CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom, ExtractLayers, DescribeAlgorithm,
     CheckApplicability, TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 

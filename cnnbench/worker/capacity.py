@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from cnnbench.requests import Fitted
-from cnnbench.spec import Spec
+from cnnbench.spec import Device, Spec
 from cnnbench.worker import build, memory, modes
-from cnnbench.worker.devices import open_device
+from cnnbench.worker.devices import Cuda, open_device
 
 if TYPE_CHECKING:
-    from cnnbench.requests import TryBatch
-    from cnnbench.spec import Device
+    from cnnbench.requests import AskRoom, TryBatch
     from cnnbench.worker.talk import Talk
 
 # The optimiser's state is made at the end of the first step and lives through the second.
@@ -51,6 +50,14 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
                 raise MemoryError(f"{error} ({left >> 20} MiB left under the limit)") from error
             raise
     talk.answer(Fitted(spec.workload.batch))
+
+
+def room(request: AskRoom, talk: Talk) -> None:
+    """What of a CUDA device's memory is free."""
+    talk.enter("memory of the device")
+    device = Device.parse(request.device)
+    open_device(device)
+    talk.answer(Cuda(device.index).room())
 
 
 def _left() -> int | None:

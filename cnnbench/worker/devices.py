@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from cnnbench.errors import Unsupported, UsageError
+from cnnbench.facts import Room
 from cnnbench.worker.nvml import Driver
 
 if TYPE_CHECKING:
@@ -192,6 +193,11 @@ class Cuda:
         clear()
         return before - torch.cuda.memory_allocated(self._index)
 
+    def room(self) -> Room:
+        """What of the device's memory is free."""
+        free, _ = torch.cuda.mem_get_info(self._index)
+        return Room(free, self._driver.process_bytes(), self._driver.one_process())
+
     def state(self) -> dict[str, Any]:
         """The driver's values."""
         return self._driver.state()
@@ -245,7 +251,7 @@ _SAYS_SO = (
     "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED",
 )  # fmt: skip
 # What libraries say too where no memory was left for their handle or workspace: cuDNN passes over
-# every algorithm whose workspace it does not get. It may mean something else, so the device is asked.
+# every algorithm whose workspace it does not get. It may mean something else; the device is asked.
 _MAY_SAY_SO = (
     "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED", "unable to find an engine",
     "Unable to find a valid cuDNN algorithm",

@@ -27,6 +27,9 @@ _REASONS = {
     0x100: "display_clocks",
 }
 
+# Compute modes (nvml.h): one thread or process may have a context; 0 is any number, 2 none.
+_EXCLUSIVE = (1, 3)
+
 _GRAPHICS_CLOCK, _MEMORY_CLOCK, _TEMPERATURE = 0, 2, 0
 
 
@@ -65,9 +68,7 @@ class Driver:
         ask: dict[str, Callable[[], Any]] = {
             "sm_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._board, _GRAPHICS_CLOCK),
             "memory_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._board, _MEMORY_CLOCK),
-            "temperature_c": lambda: self._nvml.nvmlDeviceGetTemperature(
-                self._board, _TEMPERATURE
-            ),
+            "temperature_c": lambda: self._nvml.nvmlDeviceGetTemperature(self._board, _TEMPERATURE),
             "throttle": self._throttle,
         }
         answers = {name: self._answer(question) for name, question in ask.items()}
@@ -79,6 +80,13 @@ class Driver:
         question = question or self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons
         mask = int(question(self._board))
         return [name for bit, name in _REASONS.items() if mask & bit]
+
+    def one_process(self) -> bool:
+        """Whether only one process at a time may use the device; not, if it cannot be asked."""
+        if self._nvml is None:
+            return False
+        mode = self._answer(lambda: self._nvml.nvmlDeviceGetComputeMode(self._board))
+        return mode in _EXCLUSIVE
 
     def process_bytes(self) -> int | None:
         """Memory of this process on the device, with its context and libraries.

@@ -20,6 +20,7 @@ from cnnbench.worker import (
     algorithm,
     applicability,
     build,
+    capacity,
     ceilings,
     environment,
     images,
@@ -32,7 +33,6 @@ from cnnbench.worker import (
     weights,
 )
 from cnnbench.worker import reference as references
-from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import layer_times
 from cnnbench.worker.primitives import primitives
@@ -136,8 +136,9 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.ListPrimitives: primitives,
     requests.CountLayers: layer_costs,
     requests.MeasureClock: instrument,
-    requests.TryBatch: try_batch,
+    requests.TryBatch: capacity.try_batch,
     requests.ProbeCeilings: ceilings.ceilings,
+    requests.AskRoom: capacity.room,
     requests.ExtractLayers: layers.layers,
     requests.DescribeAlgorithm: algorithm.algorithm,
     requests.CheckApplicability: applicability.applicability,

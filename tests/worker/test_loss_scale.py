@@ -129,4 +129,3 @@ def test_other_precisions_have_no_scale(precision: str) -> None:
 
     assert made.facts() == {}
     assert LossScale("cpu", enabled=False).found
-

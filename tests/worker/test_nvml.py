@@ -97,6 +97,13 @@ def test_a_part_of_a_gpu_is_found_by_its_own_name_and_has_the_clocks_of_the_whol
     assert driver.process_bytes() == 7
 
 
+@pytest.mark.parametrize(("mode", "one"), [(0, False), (1, True), (3, True), (refuse, False)])
+def test_a_device_for_one_process_is_told_from_others(install, mode, one: bool) -> None:
+    install(package(nvmlDeviceGetComputeMode=mode if callable(mode) else lambda _device: mode))
+
+    assert Driver("1").one_process() is one
+
+
 @pytest.mark.parametrize("said", ["580.65.06", b"580.65.06"])
 def test_the_driver_knows_its_version(install, said: str | bytes) -> None:
     install(package(nvmlSystemGetDriverVersion=lambda: said))
