@@ -300,7 +300,8 @@ WITH_TORCH = (
          r"or give (?P<put>--loss \S+),", {"package.module:function": "nets:loss"}),
     Case(_SLOW, "cost nets:slow --input 8 --timeout 1s", **_MORE),
     Case("--device {}: torch finds {} here; use --device cpu",
-         "run --models lenet --device cuda:99 --dry-run", r"use (?P<put>--device cpu)"),
+         "run --models lenet --device cuda:99 --rounds 1 --slices 2",
+         r"use (?P<put>--device cpu)"),
 )  # fmt: skip
 
 

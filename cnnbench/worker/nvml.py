@@ -9,6 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import statistics
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -29,6 +32,9 @@ _REASONS = {
 
 # Compute modes (nvml.h): one thread or process may have a context; 0 is any number, 2 none.
 _EXCLUSIVE = (1, 3)
+
+# The driver samples every sixth of a second to every second.
+_LOOK_BACK_US = 1_000_000
 
 _GRAPHICS_CLOCK, _MEMORY_CLOCK, _TEMPERATURE = 0, 2, 0
 
@@ -59,7 +65,7 @@ class Driver:
             self.reason = f"the driver cannot be asked: {error}"
 
     def state(self) -> dict[str, Any]:
-        """Clocks in MHz, temperature in degrees Celsius, reasons for a lower clock, if known.
+        """Clocks in MHz, temperature in degrees Celsius, reasons for a lower clock, other users.
 
         The clocks are those of this moment, so call it right after the work.
         """
@@ -70,6 +76,7 @@ class Driver:
             "memory_mhz": lambda: self._nvml.nvmlDeviceGetClockInfo(self._board, _MEMORY_CLOCK),
             "temperature_c": lambda: self._nvml.nvmlDeviceGetTemperature(self._board, _TEMPERATURE),
             "throttle": self._throttle,
+            "others_busy": self._others_busy,
         }
         answers = {name: self._answer(question) for name, question in ask.items()}
         return {name: answer for name, answer in answers.items() if answer is not None}
@@ -80,6 +87,21 @@ class Driver:
         question = question or self._nvml.nvmlDeviceGetCurrentClocksThrottleReasons
         mask = int(question(self._board))
         return [name for bit, name in _REASONS.items() if mask & bit]
+
+    def _others_busy(self) -> float | None:
+        """The share of the last second that processes but our own kept the device busy.
+
+        ``None`` if the driver shows no process that we know, as in some containers: which are our
+        own is not known then.
+        """
+        since = time.time_ns() // 1000 - _LOOK_BACK_US
+        found = self._nvml.nvmlDeviceGetProcessUtilization(self._board, since)
+        busy: dict[int, list[int]] = {}
+        for one in found:
+            busy.setdefault(one.pid, []).append(one.smUtil)
+        shares = {pid: statistics.fmean(some) / 100 for pid, some in busy.items()}
+        ours = {pid for pid in shares if _is_ours(pid)}
+        return sum(share for pid, share in shares.items() if pid not in ours) if ours else None
 
     def one_process(self) -> bool:
         """Whether only one process at a time may use the device; not, if it cannot be asked."""
@@ -104,6 +126,18 @@ class Driver:
             return question()
         except Exception:  # noqa: BLE001 - "not supported" is an exception, of a class of its own
             return None
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether a process is this one or a worker beside it: of the same starter, or parent."""
+    try:
+        if os.getsid(pid) == os.getsid(0):
+            return True
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf8", errors="replace")
+    except OSError:
+        return False
+    # The name before it may hold anything, parentheses too.
+    return int(status.rpartition(")")[2].split()[1]) == os.getppid()
 
 
 # NVML's prefixes, which torch leaves out: of a GPU, and of an instance that is a part of one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -95,6 +96,40 @@ def test_a_part_of_a_gpu_is_found_by_its_own_name_and_has_the_clocks_of_the_whol
     assert driver.reason == ""
     assert driver.state()["sm_mhz"] == 1980
     assert driver.process_bytes() == 7
+
+
+def used(*shares: tuple[int, int]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(pid=pid, smUtil=percent) for pid, percent in shares]
+
+
+@pytest.mark.parametrize(
+    ("found", "share"),
+    [
+        (used((os.getpid(), 90)), 0.0),
+        # Two samples of one process are two moments; init is nobody of ours.
+        (used((os.getpid(), 90), (1, 20), (1, 40)), 0.3),
+        # Whose they are is not known where not even this process is seen.
+        (used((1, 40)), None),
+    ],
+)
+def test_who_else_keeps_the_device_busy(install, found, share: float | None) -> None:
+    install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+    assert Driver("1").state().get("others_busy") == pytest.approx(share)
+
+
+def test_workers_beside_this_one_are_no_others(install) -> None:
+    beside = subprocess.Popen(["sleep", "60"])
+    apart = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        found = used((os.getpid(), 50), (beside.pid, 30), (apart.pid, 7))
+        install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+        assert Driver("1").state()["others_busy"] == pytest.approx(0.07)
+    finally:
+        for one in (beside, apart):
+            one.kill()
+            one.wait()
 
 
 @pytest.mark.parametrize(("mode", "one"), [(0, False), (1, True), (3, True), (refuse, False)])
