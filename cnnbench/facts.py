@@ -37,6 +37,8 @@ class Structure:
         graph_breaks: reason -> times that the compiler gave up within the step.
         recompiles: further compilations of something compiled before.
         missing: name of each figure that could not be had -> why.
+        device_ns: how long a CUDA device had any kernel or copy of the step to do, in one call, by
+            the profiler; the one figure with a clock, so it makes no structure another.
     """
 
     operators: Mapping[str, int] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Structure:
     graph_breaks: Mapping[str, int] = field(default_factory=dict)
     recompiles: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    device_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

@@ -317,6 +317,23 @@ def test_a_clock_that_changes_makes_times_noisy_even_if_they_agree() -> None:
     assert metrics.quality(on_gpu([slow[0], *fast[1:]], fast)) == "clean"
 
 
+@pytest.mark.parametrize(
+    ("device_ns", "share", "bound"),
+    [(9_000_000, 0.9, False), (1_000_000, 0.1, True), (12_000_000, 1.0, False),
+     (None, None, False)],
+)  # fmt: skip
+def test_a_gpu_that_waits_for_its_host_is_launch_bound(device_ns, share, bound: bool) -> None:
+    record = replace(on_gpu([{}], [{}]), structure=Structure(device_ns=device_ns))
+    found = metrics.metric("gpu_busy").of(record)
+
+    assert (found and found.point) == (share and pytest.approx(share))
+    assert metrics.gpu.launch_bound(record) is bound
+
+
+def test_the_time_of_kernels_makes_no_other_structure() -> None:
+    assert Structure(device_ns=1) == Structure(device_ns=2) == Structure()
+
+
 def test_faults_are_counted_per_call() -> None:
     record = with_slices(made.record(made.EAGER, [[10.0, 10.0]]), minor_faults=12)
 

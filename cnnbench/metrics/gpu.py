@@ -1,4 +1,4 @@
-"""What a GPU's driver said beside the samples: slowed down, shared, at another clock.
+"""How a GPU was measured: whether it had work, was slowed down, shared, or at another clock.
 
 The driver was asked right after every slice; what it did not say is not judged.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import stats
+from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,29 @@ _OFTEN, _SHARED, _CLOCK = 0.05, 0.05, 0.05
 def trouble(record: Record) -> str:
     """Why the times of a record are too long or uneven, in a word and its reason; or nothing."""
     return _slowed(record) or _shared(record) or _uneven(record)
+
+
+def busy(record: Record) -> Estimate | None:
+    """Share of a step in which the GPU had anything to do: its kernels' time over the latency.
+
+    With the interval of the latency; the kernels are those of one call, in another process.
+    """
+    time, step = record.latency, record.structure
+    if time is None or step is None or step.device_ns is None:
+        return None
+    share = step.device_ns / 1e9
+    low, high = (None if end is None else min(1.0, share / end) for end in (time.high, time.low))
+    return Estimate(min(1.0, share / time.point), low, high, time.rounds)
+
+
+# With less than this to do, the GPU waits for the host, which launches kernel after kernel.
+_LAUNCH_BOUND = 0.5
+
+
+def launch_bound(record: Record) -> bool:
+    """Whether the time is that of the host's launching rather than of the GPU's work."""
+    found = busy(record)
+    return found is not None and found.point < _LAUNCH_BOUND
 
 
 def _states(record: Record) -> Iterator[dict[str, Any]]:

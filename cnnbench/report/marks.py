@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.choice import eligible
-from cnnbench.metrics import Awake
+from cnnbench.metrics import Awake, gpu
 from cnnbench.report import cells
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ _MEANINGS: Mapping[str, str] = {
     cells.AWAKE: "waiting for a core taken out",
     "o": "one round",
     "~": "interval over 10 %",
+    "L": "launch-bound",
     "+": "clearly faster",
     "-": "clearly slower",
     _VAGUE: "interval beyond a factor of two",
@@ -48,7 +49,9 @@ def _of_time(entry: Entry) -> str:
         return "!"
     if estimate is None or estimate.low is None:
         return "o"
-    return "~" if quality.startswith("noisy") else " "
+    if quality.startswith("noisy"):
+        return "~"
+    return "L" if gpu.launch_bound(record) else " "
 
 
 def gain(entry: Entry, chosen: ModeChoice | None) -> str:

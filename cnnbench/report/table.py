@@ -297,6 +297,7 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
     (Column("throughput", "samples/s", "rate"), _part(lambda e: e.throughput, "point")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
+    (Column("gpu_busy_share", "GPU busy", "fraction"), _exact("gpu_busy")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
     (Column("macs", "MACs", "count"), _exact("macs")),
@@ -316,9 +317,7 @@ _UNREMARKABLE = {None, "clean"}
 def summary(found: Sequence[Entry]) -> Table:
     """The table that a run prints at its end."""
     keep, shared = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in found])
-    figures = [
-        cell for cell in _FIGURES if not {cell[1](entry) for entry in found} <= _UNREMARKABLE
-    ]
+    figures = [one for one in _FIGURES if not {one[1](row) for row in found} <= _UNREMARKABLE]
     table = chosen(found, [*map(_cell, keep if found else ()), *figures])
     lines = (*notes(found), *times.remarks(found))
     return replace(table, captions=(*shared, *captions(found)), notes=lines)
