@@ -190,8 +190,7 @@ class Memory:
         cpu_peak_bytes: resident plus the allocator's peak within the step.
         cpu_high_water_bytes: resident plus the growth of the process's high-water mark, malloc
             caching off.
-        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching
-            allocator.
+        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: of CUDA's own allocator.
         cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.
         cuda_process_bytes: memory of the process on the device as the driver counts it.
         minor_faults: page faults of one step with malloc caching as it usually is.
