@@ -118,7 +118,7 @@ class Ceilings:
 
 @dataclass(frozen=True)
 class Room:
-    """The memory of a CUDA device as a process finds it that has done nothing there yet.
+    """The memory of a device as a process finds it that has done nothing there yet.
 
     Attributes:
         free_bytes: free beside this process.

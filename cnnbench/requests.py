@@ -355,7 +355,7 @@ class ProbeCeilings(Request[Ceilings], task="ceilings"):
 
 @dataclass(frozen=True, kw_only=True)
 class AskRoom(Request[Room], task="room"):
-    """What of the memory of a CUDA ``device`` is free."""
+    """What of the memory of a ``device`` is free."""
 
     device: str
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from cnnbench import machine
+from cnnbench.facts import Room
 from cnnbench.requests import Fitted
 from cnnbench.spec import Device, Spec
 from cnnbench.worker import build, memory, modes
@@ -53,11 +55,13 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
 
 
 def room(request: AskRoom, talk: Talk) -> None:
-    """What of a CUDA device's memory is free."""
+    """What of a device's memory is free; on the CPU, of the host's."""
     talk.enter("memory of the device")
-    device = Device.parse(request.device)
-    open_device(device)
-    talk.answer(Cuda(device.index).room())
+    device = open_device(Device.parse(request.device))
+    if isinstance(device, Cuda):
+        talk.answer(device.room())
+    else:
+        talk.answer(Room(machine.memory_available() or 0))
 
 
 def _left() -> int | None:
