@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cnnbench import store
+from cnnbench.metrics import gpu
 from cnnbench.record import Record
 
 TINY, GREEDY, ASSERTING = (f"pretended_nets:{name}" for name in ("tiny", "greedy", "asserting"))
@@ -66,35 +66,31 @@ def test_run_measures_what_can_be_and_says_of_the_rest_how_it_ended(cnnbench_cli
     assert any("gpu_busy_share" in str(row) for row in (data if isinstance(data, list) else [data]))
 
 
-def test_training_in_float16_is_right_and_keeps_its_scale(cnnbench_cli, tmp_path) -> None:
+def test_training_in_float16_on_a_hot_gpu_for_one_process(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("PRETENDED_CUDA_THROTTLE", str(0x40))
+    monkeypatch.setenv("PRETENDED_CUDA_MODE", "3")
+
     result = cnnbench_cli(
         "run", "--models", TINY, *SHORT, *QUICK, "--phase", "training", "--batch", "4",
         "--modes", "eager,channels_last+amp=fp16", "--out", "out",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
-    half = records(tmp_path / "out")[TINY, "channels_last+amp=fp16"]
+    found = records(tmp_path / "out")
+    half = found[TINY, "channels_last+amp=fp16"]
     assert half.status == "ok", half.reason
     assert half.runs[0].flags["loss_scale"] > 0
     assert half.runs[0].flags["steps_skipped"] == 0
     assert {part.name for part in half.runs[0].parts} >= {"forward", "backward", "optimizer"}
-
-
-def test_a_hot_gpu_for_one_process_is_said(cnnbench_cli, tmp_path, monkeypatch) -> None:
-    monkeypatch.setenv("PRETENDED_CUDA_THROTTLE", str(0x40))
-    monkeypatch.setenv("PRETENDED_CUDA_MODE", "3")
-
-    result = cnnbench_cli(
-        "run", "--models", TINY, *SHORT, *QUICK, "--modes", "eager,tf32", "--out", "out"
-    )
-
-    assert result.exit_code == 0, result.output
-    found = records(tmp_path / "out")
     ensembles = [run.ensemble for record in found.values() for run in record.runs]
     assert len(set(ensembles)) == len(ensembles) == 2
-    assert all("compute mode of the GPU" in " ".join(one.notes) for one in found.values())
-    wide = cnnbench_cli("report", "out", "--format", "csv").stdout
-    assert "slowed down by heat in 100 % of the slices" in wide
+    for record in found.values():
+        assert "compute mode of the GPU" in " ".join(record.notes)
+        assert gpu.trouble(record) == (
+            "disturbed (the GPU was slowed down by heat in 100 % of the slices)"
+        )
 
 
 def test_max_batch_ends_at_the_devices_memory(cnnbench_cli, monkeypatch) -> None:
@@ -114,7 +110,7 @@ def test_max_batch_ends_at_the_devices_memory(cnnbench_cli, monkeypatch) -> None
 
 def test_profile_times_layers_by_events_and_keeps_a_trace(cnnbench_cli, tmp_path) -> None:
     result = cnnbench_cli(
-        "profile", TINY, *SHORT, "--seconds", "0.1s", "--steps", "1", "--no-roof", "--quiet",
+        "profile", TINY, *SHORT, "--seconds", "0.1s", "--steps", "1", "--no-roof",
         "--out", "out",
     )  # fmt: skip
 
@@ -130,7 +126,7 @@ def test_advise_ends_with_advice(cnnbench_cli, tmp_path, monkeypatch) -> None:
     # Compiling for the CPU says nothing of what compiling for a device would do.
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
 
-    result = cnnbench_cli("advise", TINY, *SHORT, "--rounds", "1", "--quiet", "--out", "out")
+    result = cnnbench_cli("advise", TINY, *SHORT, "--rounds", "2", "--out", "out")
 
     assert result.exit_code == 0, result.output
     found = records(tmp_path / "out")
@@ -142,22 +138,24 @@ def test_advise_ends_with_advice(cnnbench_cli, tmp_path, monkeypatch) -> None:
 def test_ab_of_two_modes_has_a_verdict(cnnbench_cli, tmp_path) -> None:
     result = cnnbench_cli(
         "ab", "mode:eager", "mode:channels_last", "--models", TINY, *SHORT, "--pairs", "2..2",
-        "--slices", "2", "--json", "--quiet", "--out", "out", "--threshold", "1000",
+        "--slices", "3", "--json", "--out", "out", "--threshold", "99%",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
     assert "cuda:0" in result.stdout
 
 
-def test_conv_compares_implementations(cnnbench_cli, tmp_path) -> None:
+def test_conv_compares_implementations(cnnbench_cli, tmp_path, monkeypatch) -> None:
+    # Too little for the probes of a GPU's ceilings, which a CPU takes long for.
+    monkeypatch.setenv("PRETENDED_CUDA_BYTES", str(128 << 20))
+
     result = cnnbench_cli(
         "conv", "--layer", "n1c4h8w8-k4-3x3-p1", "--impl", "im2col,cudnn_benchmark", "--device",
         "cuda", "--threads", "1", "--modes", "eager", *QUICK, "--out", "out",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
-    statuses: dict[str, Any] = {
-        mode: record.status for (_, mode), record in records(tmp_path / "out").items()
-    }
-    assert set(statuses.values()) == {"ok"}
-    assert len(statuses) >= 3
+    found = records(tmp_path / "out")
+    assert len(found) == 3
+    assert {one.status for one in found.values()} == {"ok"}
+    assert any("ceilings not known" in note for one in found.values() for note in one.notes)

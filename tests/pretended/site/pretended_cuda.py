@@ -12,6 +12,7 @@ Knows nothing of cnnbench.
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import os
@@ -215,7 +216,9 @@ def install(torch) -> None:
 
 def _add_kernels(path: Path) -> None:
     """A kernel beneath every operator that calls no other, and memory that is the device's."""
-    trace = json.loads(path.read_text(encoding="utf8"))
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rt", encoding="utf8") as file:
+        trace = json.load(file)
     events = trace["traceEvents"]
     spoken = [one for one in events if one.get("ph") == "X" and one.get("cat") == "cpu_op"]
     spoken.sort(key=lambda one: (str(one.get("tid")), one["ts"], -one["dur"]))
@@ -233,4 +236,5 @@ def _add_kernels(path: Path) -> None:
         if one.get("name") == "[memory]":
             one["args"]["Device Type"] = 1
     trace["traceEvents"] = [*events, *kernels]
-    path.write_text(json.dumps(trace), encoding="utf8")
+    with opened(path, "wt", encoding="utf8") as file:
+        json.dump(trace, file)
