@@ -17,6 +17,8 @@ from cnnbench.record import Record
 
 TINY, GREEDY, ASSERTING = (f"pretended_nets:{name}" for name in ("tiny", "greedy", "asserting"))
 SHORT = ("--device", "cuda", "--input", "3x16x16", "--threads", "1")
+# No tensor is as large as the probes of a GPU's ceilings, which a CPU takes long for.
+SMALL = ("PRETENDED_CUDA_LARGEST", str(16 << 20))
 QUICK = ("--rounds", "1", "--slices", "2", "--quiet")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pretended_cuda")]
@@ -125,6 +127,7 @@ def test_profile_times_layers_by_events_and_keeps_a_trace(cnnbench_cli, tmp_path
 def test_advise_ends_with_advice(cnnbench_cli, tmp_path, monkeypatch) -> None:
     # Compiling for the CPU says nothing of what compiling for a device would do.
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    monkeypatch.setenv(*SMALL)
 
     result = cnnbench_cli("advise", TINY, *SHORT, "--rounds", "2", "--out", "out")
 
@@ -146,9 +149,7 @@ def test_ab_of_two_modes_has_a_verdict(cnnbench_cli, tmp_path) -> None:
 
 
 def test_conv_compares_implementations(cnnbench_cli, tmp_path, monkeypatch) -> None:
-    # Too little for the probes of a GPU's ceilings, which a CPU takes long for.
-    monkeypatch.setenv("PRETENDED_CUDA_BYTES", str(128 << 20))
-
+    monkeypatch.setenv(*SMALL)
     result = cnnbench_cli(
         "conv", "--layer", "n1c4h8w8-k4-3x3-p1", "--impl", "im2col,cudnn_benchmark", "--device",
         "cuda", "--threads", "1", "--modes", "eager", *QUICK, "--out", "out",

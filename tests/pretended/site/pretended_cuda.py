@@ -22,6 +22,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 TOTAL = int(os.environ.get("PRETENDED_CUDA_BYTES", 8 << 30))
+# Of a single tensor; a test that needs no more keeps probes of a GPU's ceilings from a CPU.
+LARGEST = int(os.environ.get("PRETENDED_CUDA_LARGEST", TOTAL))
 UUID = "5f2c0000-1111-2222-3333-444455556666"
 # What a context of the real driver takes.
 CONTEXT = 400 << 20
@@ -45,7 +47,7 @@ class Allocator:
             return
         entry = self._known.get(key)
         if entry is None:
-            if self.held + size > self.limit:
+            if self.held + size > self.limit or size > LARGEST:
                 raise error(
                     f"CUDA out of memory. Tried to allocate {size / 2**20:.2f} MiB. GPU 0 has a"
                     f" total capacity of {TOTAL / 2**30:.2f} GiB"
