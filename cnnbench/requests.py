@@ -239,11 +239,10 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     """Prepare to be sampled; ``TakeSlice`` follows any number of times, then ``Finish``.
 
     Attributes:
-        round, ensemble: of the ``Run`` that will be answered.
+        round, ensemble: of the answer.
         warm_up: how long.
         l2: second-level cache of a CUDA device before a sample: ``warm`` or ``cold``.
-        reference: what is known of the outputs to compare with; ``None``: the output is not
-            checked, because of ``no_reference``.
+        reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
     """
@@ -267,12 +266,9 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlice(Command[Taken], task="slice"):
-    """Sample for one turn.
+    """Sample for one ``turn``, for ``seconds``, at least one call.
 
-    Attributes:
-        turn: its number in the round.
-        seconds: how long, at least one call.
-        move: move the tensors to other memory first.
+    ``move``: move the tensors to other memory first.
     """
 
     turn: int

@@ -16,7 +16,7 @@ from cnnbench import machine
 from cnnbench.facts import Room
 from cnnbench.requests import Fitted
 from cnnbench.spec import Device, Spec
-from cnnbench.worker import build, memory, modes
+from cnnbench.worker import build, compiling, memory, modes
 from cnnbench.worker.devices import Cuda, open_device
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
     """Build a spec and run two steps; any answer means that it fits."""
     spec = Spec.parse(request.spec)
     # A pool of compiling processes would use part of the memory that is being tested.
-    modes.compile_here(spec.mode)
+    compiling.compile_here(spec.mode)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     _limit(spec.device, request.device_limit)

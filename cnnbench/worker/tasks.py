@@ -22,6 +22,7 @@ from cnnbench.worker import (
     build,
     capacity,
     ceilings,
+    compiling,
     environment,
     images,
     inquiry,
@@ -105,8 +106,8 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     """
     spec = Spec.parse(request.spec)
     memory.stop_malloc_caching()
-    modes.compile_cache(request.compile_cache)
-    modes.compile_here(spec.mode)
+    compiling.compile_cache(request.compile_cache)
+    compiling.compile_here(spec.mode)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (memory pass)")

@@ -9,7 +9,7 @@ from torch import nn
 from cnnbench import machine
 from cnnbench.errors import Unsupported
 from cnnbench.spec import MODE_AXES, WORDS, Device, Mode
-from cnnbench.worker import modes
+from cnnbench.worker import compiling, modes
 
 TABLES = {
     "compiler": modes.COMPILERS,
@@ -236,7 +236,7 @@ def test_a_pool_of_compilers_only_where_many_kernels_are_tried(
 ) -> None:
     monkeypatch.setattr(machine, "usable_cores", lambda: 3)
 
-    modes.compile_here(Mode(compiler), device)
+    compiling.compile_here(Mode(compiler), device)
 
     assert inductor.compile_threads == threads
 
@@ -246,7 +246,7 @@ def test_the_users_own_number_of_compilers_counts(
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "16")
 
-    modes.compile_here(Mode("default"), Device())
+    compiling.compile_here(Mode("default"), Device())
 
     assert inductor.compile_threads == 16
 
@@ -257,8 +257,8 @@ def test_the_pool_has_ended_before_the_warm_up(inductor, monkeypatch: pytest.Mon
     ended: list[str] = []
     monkeypatch.setattr(async_compile, "shutdown_compile_workers", lambda: ended.append("pool"))
 
-    modes.done_compiling(Mode())
+    compiling.done_compiling(Mode())
     assert (ended, inductor.compile_threads) == ([], 16)
 
-    modes.done_compiling(Mode("max-autotune"))
+    compiling.done_compiling(Mode("max-autotune"))
     assert (ended, inductor.compile_threads) == (["pool"], 1)
