@@ -37,6 +37,8 @@ class Structure:
         graph_breaks: reason -> times that the compiler gave up within the step.
         recompiles: further compilations of something compiled before.
         missing: name of each figure that could not be had -> why.
+        device_ns: how long a CUDA device had any kernel or copy of the step to do, in one call, by
+            the profiler; the one figure with a clock, so it makes no structure another.
     """
 
     operators: Mapping[str, int] = field(default_factory=dict)
@@ -49,6 +51,7 @@ class Structure:
     graph_breaks: Mapping[str, int] = field(default_factory=dict)
     recompiles: int | None = None
     missing: Mapping[str, str] = field(default_factory=dict)
+    device_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,22 @@ class Ceilings:
     def __post_init__(self) -> None:
         if not all(size.isdecimal() for size in self.bytes_per_s):
             raise SchemaError("bytes_per_s has a size that is not a number of bytes")
+
+
+@dataclass(frozen=True)
+class Room:
+    """The memory of a device as a process finds it that has done nothing there yet.
+
+    Attributes:
+        free_bytes: free beside this process.
+        process_bytes: what such a process takes without a tensor; ``None`` if the driver does not
+            say.
+        one_process: only one process at a time may use the device.
+    """
+
+    free_bytes: int
+    process_bytes: int | None = None
+    one_process: bool = False
 
 
 @dataclass(frozen=True)

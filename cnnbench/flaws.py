@@ -56,9 +56,11 @@ UNCHECKED = Flaw("output not checked", "?")
 NOISY = Flaw(
     "noisy", "~", "noisy", False, "measure more rounds (--rounds 10)", (("--rounds", "10"),)
 )
+# The GPU waited for its host for most of a step, so a mode's effect on its work hardly shows.
+LAUNCH_BOUND = Flaw("launch-bound", "H", "launch-bound")
 
 # The weightiest first: of several, a record has the first.
-FLAWS = (FAILED, WRONG, LOOSE, UNMEASURED, DISTURBED, ONCE, UNCHECKED, NOISY)
+FLAWS = (FAILED, WRONG, LOOSE, UNMEASURED, DISTURBED, ONCE, UNCHECKED, NOISY, LAUNCH_BOUND)
 # What is the matter with a time; the others are of the output, or there is no time.
 OF_TIMES = (DISTURBED, ONCE, NOISY)
 
@@ -70,7 +72,7 @@ NARROW = 0.10
 
 def flaw(record: Record) -> Flaw | None:
     """The weightiest flaw of a record; ``None`` if there is none."""
-    found = {of_output(record), of_time(record)}
+    found = {of_output(record), of_time(record), _of_host(record)}
     return next((one for one in FLAWS if one in found), None)
 
 
@@ -93,6 +95,10 @@ def of_time(record: Record) -> Flaw | None:
     if isinstance(time, Awake) and (time.margin is None or time.margin <= NARROW):
         found = None
     return ONCE if found is None and time.margin is None else found
+
+
+def _of_host(record: Record) -> Flaw | None:
+    return LAUNCH_BOUND if metrics.gpu.launch_bound(record) else None
 
 
 def fit(record: Record) -> bool:

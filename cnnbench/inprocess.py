@@ -40,7 +40,7 @@ from cnnbench.worker import (
     sampling,
 )
 from cnnbench.worker.counters import Probes
-from cnnbench.worker.devices import Kind, open_device
+from cnnbench.worker.devices import Kind, is_out_of_memory, open_device
 from cnnbench.worker.inputs import Given
 from cnnbench.worker.saying import said
 
@@ -225,7 +225,8 @@ def _players(
 
 
 def _failure(phase: str, error: Exception) -> Failure:
-    word = "unsupported" if isinstance(error, CnnbenchError) else "error"
+    own = "unsupported" if isinstance(error, CnnbenchError) else "error"
+    word = "out_of_memory" if is_out_of_memory(error) else own
     return Failure(phase, word, said(error))
 
 
@@ -293,7 +294,7 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
         warmup_ns=tuple(player.warmup),
         build_ns=player.build_ns,
         check=player.check,
-        flags=player.flags | {**step.types} | notes | step.said,
+        flags=player.flags | {**step.types, **step.facts()} | notes | step.said,
         parts=in_parts,
     )
 

@@ -28,13 +28,17 @@ _INSTRUCTION_SETS = (
 # ever recorded.
 _PREFIXES = (
     "OMP_", "KMP_", "GOMP_", "MKL_", "DNNL_", "ONEDNN_", "OPENBLAS_", "ATEN_", "TORCH", "PYTORCH_",
-    "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
+    "CUDA_", "CUBLAS_", "CUDNN_", "NVIDIA_TF32_OVERRIDE", "MALLOC_", "LD_PRELOAD", "GLIBC_TUNABLES",
 )  # fmt: skip
+
+# Which of the machine's GPUs are seen, by number or UUID: another one of the same kind, as the next
+# container gets, computes as fast. What kind they are is a fact of its own.
+_CHOICES = ("CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER")
 
 # Paths of files, which do not affect computation; two users of one machine differ in these.
 _PLACES = ("_HOME", "_DIR", "_PATH")
 
-# NVIDIA_API_KEY begins like the others; results are published.
+# Results are published.
 _SECRET = ("KEY", "TOKEN", "SECRET", "PASSWORD", "CREDENTIAL")
 
 
@@ -216,5 +220,5 @@ def variables() -> dict[str, str]:
     except OSError:
         pairs = list(os.environ.items())
     named = [pair for pair in sorted(pairs) if pair[0].startswith(_PREFIXES)]
-    wanted = [pair for pair in named if not pair[0].endswith(_PLACES)]
+    wanted = [pair for pair in named if not pair[0].endswith(_PLACES) and pair[0] not in _CHOICES]
     return {name: value for name, value in wanted if not any(word in name for word in _SECRET)}

@@ -131,21 +131,51 @@ class Plan:
 # take as much again or more, and what is left narrows intervals.
 _FIRST_SHARE = 0.25
 
-# Rough costs for --dry-run and the clock, in seconds on a small machine; never used for a result.
-_IMPORT, _PREPARE, _COMPILE = 5.0, 0.6, 25.0
-_MACS_PER_SECOND = 3e10
+_IMPORT, _MACS_PER_SECOND = 5.0, 3e10
 
 
-def rough_seconds(plan: Plan, macs: float, *, compiles: bool) -> float:
+@dataclass(frozen=True)
+class _Rough:
+    """Rough costs for --dry-run and the clock, never used for a result.
+
+    Attributes:
+        macs: multiply-accumulates per second of float32.
+        prepare: seconds until a worker has built its network; on CUDA with a context and the
+            libraries' kernels.
+        compile: seconds that a compiler takes; and with ``tuning``, which tries many kernels.
+    """
+
+    macs: float
+    prepare: float
+    compile: float
+    tuning: float
+
+
+# By kind of device: a small machine, and a GPU of a workstation.
+_ROUGH = {
+    "cpu": _Rough(_MACS_PER_SECOND, 0.6, 25.0, 25.0),
+    "cuda": _Rough(3e12, 3.0, 30.0, 300.0),
+}
+
+
+def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str = "cpu") -> float:
     """Roughly how long one spec will take, all passes and rounds, without imports.
 
     With a budget: for its first answer.
+
+    Args:
+        plan: how it is measured.
+        macs: of a call.
+        compiler: of its mode.
+        kind: of its device.
     """
-    call = macs / _MACS_PER_SECOND
+    cost = _ROUGH[kind]
+    call = macs / cost.macs
     warm = max(plan.warm_up_seconds, min(plan.warm_up_calls * call, plan.warm_up_limit))
-    one_round = _PREPARE + warm + plan.turns(call) * max(plan.slice_seconds, call)
-    memory = _PREPARE + 5 * call
-    return _rounds(plan) * one_round + memory + (_COMPILE if compiles else 0)
+    one_round = cost.prepare + warm + plan.turns(call) * max(plan.slice_seconds, call)
+    memory = cost.prepare + 5 * call
+    compiling = {"eager": 0.0, "max-autotune": cost.tuning}.get(compiler, cost.compile)
+    return _rounds(plan) * one_round + memory + compiling
 
 
 def rough_starts(plan: Plan) -> float:

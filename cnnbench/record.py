@@ -16,6 +16,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
   weights, its pictures and how far rounding moves its outputs.
 * 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
   reference its accuracy and notes.
+* 7: adds, optional, to a structure how long a CUDA device had work.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 6
+SCHEMA = 7
 
 
 @dataclass(frozen=True)
@@ -187,8 +188,7 @@ class Memory:
         cpu_peak_bytes: resident plus the allocator's peak within the step.
         cpu_high_water_bytes: resident, and gradients that the step finds and clears, plus the
             growth of the process's high-water mark, malloc caching off.
-        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: peaks of the CUDA caching
-            allocator.
+        cuda_allocated_bytes, cuda_requested_bytes, cuda_reserved_bytes: of CUDA's own allocator.
         cuda_workspace_bytes: what libraries hold beyond the tensors at the peak.
         cuda_process_bytes: memory of the process on the device as the driver counts it.
         minor_faults: page faults of one step with malloc caching as it usually is.
@@ -215,8 +215,7 @@ class Failure:
         phase: what the worker was doing.
         kind: one word: ``error``, ``out_of_memory``, ``timeout``, ``died``, …
         message: one line.
-        details: the end of the traceback or of what the process wrote, for ``--debug`` and the
-            report.
+        details: the end of the traceback or of what the process wrote.
     """
 
     phase: str
@@ -352,7 +351,9 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5), lambda data: data) | {3: _runs_in_columns}
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6), lambda data: data) | {
+    3: _runs_in_columns
+}
 
 
 def from_json(data: Any) -> Record:

@@ -20,7 +20,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure
 from cnnbench.gradients import Gradients
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
@@ -243,11 +243,10 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     """Prepare to be sampled; ``TakeSlice`` follows any number of times, then ``Finish``.
 
     Attributes:
-        round, ensemble: of the ``Run`` that will be answered.
+        round, ensemble: of the answer.
         warm_up: how long.
         l2: second-level cache of a CUDA device before a sample: ``warm`` or ``cold``.
-        reference: what is known of the outputs to compare with; ``None``: the output is not
-            checked, because of ``no_reference``.
+        reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
     """
@@ -271,12 +270,9 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlice(Command[Taken], task="slice"):
-    """Sample for one turn.
+    """Sample for one ``turn``, for ``seconds``, at least one call.
 
-    Attributes:
-        turn: its number in the round.
-        seconds: how long, at least one call.
-        move: move the tensors to other memory first.
+    ``move``: move the tensors to other memory first.
     """
 
     turn: int
@@ -362,6 +358,13 @@ class ProbeCeilings(Request[Ceilings], task="ceilings"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AskRoom(Request[Room], task="room"):
+    """What of the memory of a ``device`` is free."""
+
+    device: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExtractLayers(ModelRequest[Extraction], task="layers"):
     """The convolutions of a network, each once with its count."""
 
@@ -382,7 +385,7 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     TakeGradients, ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers,
-    ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, ExtractLayers,
+    ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom, ExtractLayers,
     DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 

@@ -37,6 +37,7 @@ TORCH_SIDE = (
     "architectures",
     "faults",
     "implementations",
+    "pretended",
     "worker",
     "test_inprocess.py",
 )

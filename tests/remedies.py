@@ -327,7 +327,8 @@ WITH_TORCH = (
          "cost nets:frozen --input 8 --phase training", r"such as (?P<put>--train head)"),
     Case(_SLOW, "cost nets:slow --input 8 --timeout 1s", **_MORE),
     Case("--device {}: torch finds {} here; use --device cpu",
-         "run --models lenet --device cuda:99 --dry-run", r"use (?P<put>--device cpu)"),
+         "run --models lenet --device cuda:99 --rounds 1 --slices 2",
+         r"use (?P<put>--device cpu)"),
 )  # fmt: skip
 
 

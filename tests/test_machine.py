@@ -159,6 +159,17 @@ def test_variables_are_recorded_by_an_allow_list(monkeypatch) -> None:
     }
 
 
+def test_which_gpus_are_seen_makes_no_other_environment_and_tf32_does(monkeypatch) -> None:
+    environ = b"\0".join(
+        [b"NVIDIA_VISIBLE_DEVICES=GPU-5f2c", b"NVIDIA_DRIVER_CAPABILITIES=compute,utility",
+         b"NVIDIA_REQUIRE_CUDA=cuda>=12", b"CUDA_VISIBLE_DEVICES=GPU-5f2c",
+         b"CUDA_DEVICE_ORDER=PCI_BUS_ID", b"CUDA_LAUNCH_BLOCKING=1", b"NVIDIA_TF32_OVERRIDE=0", b""]
+    )  # fmt: skip
+    monkeypatch.setattr(Path, "read_bytes", lambda self: environ)
+
+    assert machine.variables() == {"CUDA_LAUNCH_BLOCKING": "1", "NVIDIA_TF32_OVERRIDE": "0"}
+
+
 def test_the_allocator_is_named_with_what_changes_it_and_not_where_it_lies(monkeypatch) -> None:
     environ = b"OMP_NUM_THREADS=2\0MALLOC_MMAP_MAX_=0\0LD_PRELOAD=/home/someone/libtcmalloc.so.4\0"
     monkeypatch.setattr(Path, "read_bytes", lambda self: environ)

@@ -271,6 +271,69 @@ def test_a_machine_that_changes_its_speed_is_noisy_even_if_the_network_is_not() 
     assert "speed changed by 30 %" in metrics.quality(changed)
 
 
+def on_gpu(*rounds: Sequence[dict[str, Any]]) -> Record:
+    """10 ms in every slice, beside which the driver said something."""
+    record = made.record(
+        "lenet/inference-b8-3x32x32/eager/cuda:0-t2", [[10.0] * len(rounds[0])] * len(rounds)
+    )
+    runs = [
+        replace(run, slices=Slices.of(
+            replace(one, device=state) for one, state in zip(run.slices, states, strict=True)
+        ))
+        for run, states in zip(record.runs, rounds, strict=True)
+    ]  # fmt: skip
+    return replace(record, runs=tuple(runs))
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        ([{"sm_mhz": 1980, "throttle": []}] * 4, "clean"),
+        # At its power limit a GPU may be wherever the network runs.
+        ([{"sm_mhz": 1980, "throttle": ["power_cap", "idle"]}] * 4, "clean"),
+        ([{"throttle": ["thermal_software"]}, *[{"throttle": []}] * 3],
+         "disturbed (the GPU was slowed down by heat in 25 % of the slices)"),
+        ([{"throttle": ["thermal_hardware", "power_brake"]}] * 4,
+         "disturbed (the GPU was slowed down by heat and its power supply in 100 % of the slices)"),
+        ([{"others_busy": 0.4}, {"others_busy": 0.2}, {}, {}],
+         "disturbed (other processes kept the GPU busy 30 % of the time)"),
+        ([{"others_busy": 0.01}] * 4, "clean"),
+        ([{}] * 4, "clean"),
+        # What a file holds may be anything.
+        ([{"throttle": "hot", "others_busy": "x", "sm_mhz": None}] * 4, "clean"),
+    ],
+)  # fmt: skip
+def test_a_gpu_that_is_slowed_down_or_shared_is_a_disturbed_measurement(states, said: str) -> None:
+    assert metrics.quality(on_gpu(states, states)) == said
+
+
+def test_a_clock_that_changes_makes_times_noisy_even_if_they_agree() -> None:
+    fast, slow = [{"sm_mhz": 1980}] * 3, [{"sm_mhz": 1500}] * 3
+
+    said = "noisy (the GPU's clock went from 1500 to 1980 MHz)"
+    assert metrics.quality(on_gpu(fast, slow)) == said
+    assert metrics.quality(on_gpu([fast[0], slow[0], slow[0]])) == said
+    # One slice of many says nothing about a round.
+    assert metrics.quality(on_gpu([slow[0], *fast[1:]], fast)) == "clean"
+
+
+@pytest.mark.parametrize(
+    ("device_ns", "share", "bound"),
+    [(9_000_000, 0.9, False), (1_000_000, 0.1, True), (12_000_000, 1.0, False),
+     (None, None, False)],
+)  # fmt: skip
+def test_a_gpu_that_waits_for_its_host_is_launch_bound(device_ns, share, bound: bool) -> None:
+    record = replace(on_gpu([{}], [{}]), structure=Structure(device_ns=device_ns))
+    found = metrics.metric("gpu_busy").of(record)
+
+    assert (found and found.point) == (share and pytest.approx(share))
+    assert metrics.gpu.launch_bound(record) is bound
+
+
+def test_the_time_of_kernels_makes_no_other_structure() -> None:
+    assert Structure(device_ns=1) == Structure(device_ns=2) == Structure()
+
+
 def test_faults_are_counted_per_call() -> None:
     record = with_slices(made.record(made.EAGER, [[10.0, 10.0]]), minor_faults=12)
 

@@ -37,11 +37,11 @@ def test_fewer_slices_than_three_are_kept() -> None:
 
 
 def test_rough_times_grow_with_work_rounds_and_compiling() -> None:
-    base = planning.rough_seconds(Plan(), 1e9, compiles=False)
+    base = planning.rough_seconds(Plan(), 1e9)
 
-    assert planning.rough_seconds(Plan(), 1e12, compiles=False) > base
-    assert planning.rough_seconds(Plan(rounds=9), 1e9, compiles=False) > base
-    assert planning.rough_seconds(Plan(), 1e9, compiles=True) > base
+    assert planning.rough_seconds(Plan(), 1e12) > base
+    assert planning.rough_seconds(Plan(rounds=9), 1e9) > base
+    assert planning.rough_seconds(Plan(), 1e9, compiler="default") > base
     assert planning.rough_starts(Plan(rounds=6)) == 2 * planning.rough_starts(Plan(rounds=3))
 
 
@@ -58,3 +58,16 @@ def test_a_budget_leaves_quick_networks_alone_and_shortens_slow_ones() -> None:
 
 def test_without_a_budget_a_plan_stays_as_it_is() -> None:
     assert Plan().within_budget(7) == Plan()
+
+
+def test_a_gpu_computes_faster_and_takes_longer_to_begin_and_to_tune() -> None:
+    def rough(macs: float, compiler: str = "eager") -> tuple[float, float]:
+        cpu, cuda = (
+            planning.rough_seconds(Plan(), macs, compiler=compiler, kind=kind)
+            for kind in ("cpu", "cuda")
+        )
+        return cpu, cuda
+
+    assert rough(1e6)[0] < rough(1e6)[1]
+    assert rough(1e12)[0] > rough(1e12)[1]
+    assert rough(1e9, "max-autotune")[1] > rough(1e9, "reduce-overhead")[1] > rough(1e9)[1]

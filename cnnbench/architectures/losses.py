@@ -128,7 +128,7 @@ class Loss:
         except (CnnbenchError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:
-            if "memory" in str(error):
+            if any(sign in str(error) for sign in ("memory", "ALLOC_FAILED")):
                 raise
             raise UsageError(
                 f"the loss failed, not the network: {self.name}: {_said(error)}"

@@ -40,7 +40,9 @@ def show_grid(job: Job, *, as_json: bool) -> None:
 def extent(job: Job) -> str:
     """The size of a job in a line."""
     specs = units.number(len(job.specs), "spec")
-    rough = f"very roughly {units.duration(job.total_seconds)} on a small machine"
+    cuda = any(spec.device.kind == "cuda" for spec in job.specs)
+    where = "a workstation's GPU" if cuda else "a small machine"
+    rough = f"very roughly {units.duration(job.total_seconds)} on {where}"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
         return f"{specs}, {most}{units.number(job.plan.rounds, 'round')}, {rough}"

@@ -111,7 +111,7 @@ def command(
         for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
             if given:
                 raise UsageError(f"{name} goes with --resume DIR")
-        job = campaign.prepare(grid, plan, who)
+        job = campaign.prepare(grid, plan, who, dry=dry_run)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return

@@ -6,6 +6,7 @@ directions from here.
 
 from __future__ import annotations
 
+import functools
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import roofline, stats
 from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import UnknownName
+from cnnbench.metrics import gpu
 from cnnbench.metrics.timing import (
     ERROR,
     Awake,
@@ -85,33 +87,19 @@ class Metric:
     nature: Literal["exact", "time", "described"] = "exact"
 
 
-def _memory(field: str) -> Callable[[Record], Estimate | None]:
-    def of(record: Record) -> Estimate | None:
-        value = getattr(record.memory, field) if record.memory is not None else None
-        return stats.exact(value)
+def _exactly(of: str, field: str) -> Callable[[Record], Estimate | None]:
+    """A figure of a part of a record, which may lack the part."""
 
-    return of
+    def value(record: Record) -> Estimate | None:
+        part = getattr(record, of)
+        return stats.exact(None if part is None else getattr(part, field))
 
-
-def _cost(field: str) -> Callable[[Record], Estimate | None]:
-    def of(record: Record) -> Estimate | None:
-        return stats.exact(getattr(record.cost, field) if record.cost is not None else None)
-
-    return of
+    return value
 
 
-def _reference(field: str) -> Callable[[Record], Estimate | None]:
-    def of(record: Record) -> Estimate | None:
-        return stats.exact(getattr(record.reference, field) if record.reference else None)
-
-    return of
-
-
-def _check(field: str) -> Callable[[Record], Estimate | None]:
-    def of(record: Record) -> Estimate | None:
-        return stats.exact(getattr(record.check, field) if record.check is not None else None)
-
-    return of
+_memory, _cost, _reference, _check = (
+    functools.partial(_exactly, of) for of in ("memory", "cost", "reference", "check")
+)
 
 
 def _judged(record: Record) -> Check | None:
@@ -298,6 +286,8 @@ METRICS: tuple[Metric, ...] = (
            _memory("cuda_requested_bytes"), "the same before rounding by the allocator"),
     Metric("cuda_reserved", "cuda_reserved_bytes", "bytes", "lower",
            _memory("cuda_reserved_bytes"), "peak of memory held by the CUDA caching allocator"),
+    Metric("gpu_busy", "gpu_busy_share", "fraction", "higher", gpu.busy,
+           "share of a step in which the CUDA device had work", nature="described"),
     Metric("params", "params", "count", "none", _cost("params"),
            "parameters, auxiliary heads included"),
     Metric("trainable_params", "trainable_params", "count", "none", _cost("trainable_params"),

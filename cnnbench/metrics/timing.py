@@ -9,6 +9,7 @@ from itertools import compress
 from typing import TYPE_CHECKING
 
 from cnnbench import recipes, stats, units
+from cnnbench.metrics import gpu
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
@@ -195,10 +196,11 @@ def quality(record: Record) -> str | None:
     """How far the measurement itself can be trusted, in a word and its reason.
 
     ``disturbed``: the process waited for a core more than 5 % of the time, or a hypervisor took
-    more than 2 % of the machine, so times are too long. ``noisy``: rounds differ so that the
-    interval is wider than 10 % either way, or the machine's own speed, by small fixed pieces of
-    work beside the samples, changed by more than 20 % between rounds. ``clean`` otherwise; ``None``
-    if there is no latency.
+    more than 2 % of the machine, or a GPU was slowed down by heat or used by others for more than
+    5 %, so times are too long. ``noisy``: rounds differ so that the interval is wider than 10 %
+    either way, or a GPU's clock changed by more than 5 %, or the machine's own speed, by small
+    fixed pieces of work beside the samples, by more than 20 % between rounds. ``clean`` otherwise;
+    ``None`` if there is no latency.
     """
     time = latency(record)
     if time is None:
@@ -206,8 +208,8 @@ def quality(record: Record) -> str | None:
     delay, drift = run_delay(record), machine_drift(record)
     if delay is not None and waited(record):
         return f"disturbed (no core {100 * delay.point:.0f} % of the time)"
-    if stolen := robbed(record):
-        return stolen
+    if trouble := robbed(record) or gpu.trouble(record):
+        return trouble
     if time.margin is not None and time.margin > _NOISY:
         return f"noisy ({_width(time)})"
     if drift is not None and drift > _DRIFT:

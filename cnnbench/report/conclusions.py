@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnbench import doctor, flaws, metrics, units
 from cnnbench.choice import NO_GAIN, STANDINGS
 from cnnbench.metrics import Awake
-from cnnbench.report import answers, images, usability
+from cnnbench.report import answers, images, times, usability
 from cnnbench.report.budget import Budget, Fit, fits, memory
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def brief(found: Sequence[Entry], budget: Budget | None = None) -> list[Sentence
 def _trust(found: Sequence[Entry]) -> Iterable[Sentence]:
     """How far the numbers can be relied on."""
     yield from (*_failures(found), *_wrong(found), *_usability(found), *_awake(found))
+    yield from (Sentence(f"{one}.", "warn") for one in times.launch_bound(found))
 
 
 def affordable(found: Sequence[Entry], budget: Budget | None) -> Iterable[Sentence]:

@@ -215,6 +215,7 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("speedup", "vs eager", "ratio"), lambda e: e.speedup),
     (Column("throughput", "samples/s", "rate"), _part(lambda e: e.throughput, "point")),
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
+    (Column("gpu_busy_share", "GPU busy", "fraction"), _exact("gpu_busy")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
     (Column("params", "params", "count"), _exact("params")),
     (Column("trainable_params", "trainable", "count"), training.trainable),

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, stats, units
-from cnnbench.metrics import Awake
+from cnnbench.metrics import Awake, gpu
 from cnnbench.report import cells
 
 if TYPE_CHECKING:
@@ -33,8 +33,22 @@ def remarks(found: Sequence[Entry], *tables: Table) -> list[str]:
     """
     names = {column.name.partition(":")[0] for table in tables for column in table.columns}
     both = "speedup" in names and any(name.startswith("latency") for name in names)
-    lines = _disturbed(found, marked=any(map(cells.marked, tables)))
+    lines = [*_disturbed(found, marked=any(map(cells.marked, tables))), *launch_bound(found)]
     return [*lines, *(_contradictions(found) if both else [])]
+
+
+def launch_bound(found: Sequence[Entry]) -> list[str]:
+    """Rows whose time is the host's: what a mode does to the GPU's work hardly shows there."""
+    bound = [one for one in found if gpu.launch_bound(one.record)]
+    shares = [share.point for one in bound if (share := one.estimates["gpu_busy"]) is not None]
+    if not shares:
+        return []
+    low, high = (units.percent(end) for end in (min(shares), max(shares)))
+    span = low if low == high else f"{low} to {high}"
+    return [
+        f"{_rows(len(bound))} launch-bound: the GPU had work for {span} of a step and waited for"
+        " the host otherwise; larger batches or compile=reduce-overhead show what it can do"
+    ]
 
 
 def _disturbed(found: Sequence[Entry], *, marked: bool) -> list[str]:

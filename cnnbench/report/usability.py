@@ -67,7 +67,9 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     main = max(_FAULTS, key=lambda one: times[one])
     count, remedy = times[main], main.remedy
     spoilt = f"{_so_many(count, times.total(), 'time')} {main.said}"
-    if main is flaws.DISTURBED and any(entry.record.spec.threads > 1 for entry in found):
+    if main is flaws.DISTURBED and all(map(_by_gpu, filter(_disturbed, found))):
+        remedy = _GPU
+    elif main is flaws.DISTURBED and any(entry.record.spec.threads > 1 for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)
@@ -76,6 +78,18 @@ def judge(found: Sequence[Entry]) -> Usability | None:
         why = f"{clear}, but {spoilt}{_wrong(found)}"
         return Usability("usable for gains only", why, f"for times, {remedy}")
     return Usability("not usable", f"{spoilt}, and only {clear}{_wrong(found)}", remedy)
+
+
+# What else disturbs a GPU than what disturbs its host.
+_GPU = "measure when the GPU is cool and nobody else uses it, as nvidia-smi shows"
+
+
+def _disturbed(entry: Entry) -> bool:
+    return (entry.quality or "").startswith("disturbed")
+
+
+def _by_gpu(entry: Entry) -> bool:
+    return "GPU" in (entry.quality or "")
 
 
 def _wrong(found: Sequence[Entry]) -> str:

@@ -64,8 +64,8 @@ class Job:
 
     def seconds(self, spec: Spec) -> float:
         """A rough estimate for one spec."""
-        compiles = spec.mode.compiler != "eager"
-        return planning.rough_seconds(self.plan, self.macs.get(spec.id, 0), compiles=compiles)
+        macs, how = self.macs.get(spec.id, 0), spec.mode.compiler
+        return planning.rough_seconds(self.plan, macs, compiler=how, kind=spec.device.kind)
 
     @property
     def work(self) -> list[list[Spec]]:
@@ -80,7 +80,9 @@ class Job:
         return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
 
 
-def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process") -> Job:
+def prepare(
+    grid: Grid, plan: Plan | None = None, who: Executor | str = "process", *, dry: bool = False
+) -> Job:
     """Prepare a grid.
 
     Asks a worker what this machine is, and what models outside the catalogue are.
@@ -89,6 +91,7 @@ def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process
         grid: what a user asked for.
         plan: how to measure it.
         who: measures, or its name.
+        dry: nothing is to be measured, so the device need not be here.
 
     Raises:
         UsageError: something in the grid is wrong or not possible here.
@@ -99,14 +102,21 @@ def prepare(grid: Grid, plan: Plan | None = None, who: Executor | str = "process
     who = executor(who) if isinstance(who, str) else who
     with asking(who) as pool:
         grid = replace(grid, models=timm.chosen(pool, grid.models))
-        return _work_out(grid, plan or Plan(), who, pool, modes)
+        environment = describe(pool)
+        device = here(None if dry else grid.device, environment)
+        grid = replace(grid, device=grid.device or device)
+        return _work_out(grid, plan or Plan(), who, pool, environment, modes)
 
 
 def _work_out(
-    grid: Grid, plan: Plan, who: Executor, pool: AnyPool, modes: tuple[Mode, ...] | None
+    grid: Grid,
+    plan: Plan,
+    who: Executor,
+    pool: AnyPool,
+    environment: Environment,
+    modes: tuple[Mode, ...] | None,
 ) -> Job:
-    environment = describe(pool)
-    device = here(grid.device, environment)
+    device = grid.device or here(None, environment)
     _refuse_idle_options(plan, device)
     _refuse_images(pool, grid, plan.timeout)
     modes = modes or suite.modes(grid.modes, device)

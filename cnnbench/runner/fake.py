@@ -33,7 +33,15 @@ from cnnbench.costs import (
 )
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Check, Reference, Structure
+from cnnbench.facts import (
+    Algorithm,
+    Applicability,
+    Ceilings,
+    Check,
+    Reference,
+    Room,
+    Structure,
+)
 from cnnbench.gradients import Gradients, LayerGradient
 from cnnbench.record import Cost, Memory, Part, Run
 from cnnbench.requests import (
@@ -351,6 +359,7 @@ ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.MeasureClock: lambda _: _CLOCK,
     requests.TryBatch: _try_batch,
     requests.ProbeCeilings: _ceilings,
+    requests.AskRoom: lambda _: Room(1 << 40),
     requests.ExtractLayers: lambda _: _layers(),
     requests.DescribeAlgorithm: lambda request: _algorithm(_spec(request)),
     requests.CheckApplicability: lambda request: {

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import machine, recipes
+from cnnbench import recipes
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.facts import doubts
@@ -24,13 +24,13 @@ from cnnbench.requests import (
     ProbeCeilings,
     TakeStructure,
 )
-from cnnbench.runner import schedule
+from cnnbench.runner import room, schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.reference import ask_reference, narrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from cnnbench.plan import Plan
@@ -38,10 +38,8 @@ if TYPE_CHECKING:
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload
 
-# What a worker needs beside the tensors of its network: its own pages of Python and torch.
-_PROCESS_BYTES = 200 << 20
-# The share of the free memory that one ensemble may take.
-_MEMORY_SHARE = 0.8
+# The kind of failure of a worker that could not get memory.
+_FULL = "out_of_memory"
 
 
 class Passes:
@@ -82,13 +80,27 @@ class Passes:
         """One round of timing: every living spec of the group in an ensemble."""
         group, began = self._group, time.monotonic()
         number = group.rounds
-        needs = [self._bytes(one) for one in group.alive]
-        parts = schedule.ensembles(group, needs, _room(self._plan))
+        parts = self._ensembles()
         for index, members in enumerate(parts):
             name = f"{token}-{number}-{group.name}" + (f".{index}" if len(parts) > 1 else "")
             self._take_together(members, name, number)
         group.rounds += 1
         group.round_seconds = time.monotonic() - began
+
+    def _ensembles(self) -> list[list[Subject]]:
+        """The living specs of the group, as many side by side as there is memory for."""
+        alive = self._group.alive
+        if not alive:
+            return []
+        within = room.limits(self._group, self._pool, self._plan)
+        said = room.ONE_PROCESS if within.one_process and len(alive) > 1 else within.note
+        for subject in alive:
+            if said and said not in subject.notes:
+                subject.notes.append(said)
+        if within.one_process:
+            return [[one] for one in alive]
+        needs = [room.needed(one, self._shared(one.spec).cost, within) for one in alive]
+        return schedule.ensembles(self._group, needs, within.room)
 
     def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)
@@ -161,11 +173,6 @@ class Passes:
         except WorkerError as error:
             self._shared(first).notes.append(f"ceilings not known: {error}")
 
-    def _bytes(self, subject: Subject) -> int:
-        cost = self._shared(subject.spec).cost
-        tensors = None if cost is None else cost.memory_peak_bytes or cost.param_bytes
-        return _PROCESS_BYTES + (tensors or 0)
-
     def _take_together(self, members: list[Subject], name: str, number: int) -> None:
         specs = [subject.spec for subject in members]
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
@@ -180,6 +187,37 @@ class Passes:
                 self._take([subject], f"{name}-again-{place}", number)
                 if subject.failure is not None and subject.failure.kind == "lost":
                     subject.failure = replace(subject.failure, kind="died")
+            if self._may_be_crowded(subject, members):
+                self._with_more_room(subject, members, f"{name}-alone-{place}", number)
+
+    def _may_be_crowded(self, subject: Subject, members: Sequence[Subject]) -> bool:
+        """Whether others may have taken the memory that a subject did not get.
+
+        On the host every worker has its own limit.
+        """
+        full = subject.failure is not None and subject.failure.kind == _FULL
+        return full and len(members) > 1 and subject.spec.device.kind != "cpu"
+
+    def _with_more_room(
+        self, subject: Subject, members: Sequence[Subject], name: str, number: int
+    ) -> None:
+        """Beside nothing but its reference mode, for the sake of its speed-up; then alone."""
+        usual = [one for one in self._group.alive if one.spec.id == subject.spec.baseline.id]
+        companies = [usual, []] if usual and len(members) > len(usual) + 1 else [[]]
+        for company in companies:
+            subject.failure = None
+            self._take([*company, subject], f"{name}-{len(company)}", number)
+            for one in company:
+                one.failure = None  # it has been measured before
+            if subject.failure is None or subject.failure.kind != _FULL:
+                break
+        if subject.failure is None:
+            subject.crowded = True
+            beside = usual[0].spec.mode.text if company else ""
+            how = f"beside nothing but {beside}" if beside else "alone, without a speed-up"
+            note = f"the device had no memory left beside all other modes, so it was measured {how}"
+            if note not in subject.notes:
+                subject.notes.append(note)
 
     def _take(self, members: list[Subject], name: str, number: int) -> None:
         """One ensemble; its outcomes go to the subjects."""
@@ -263,11 +301,3 @@ def _images(workload: Workload) -> str:
     """What is done beside, in words, where there are pictures of the user's."""
     given = workload.setting("images", NO_IMAGES) != NO_IMAGES
     return ", every picture of --images" if given else ""
-
-
-def _room(plan: Plan) -> int | None:
-    """Bytes that an ensemble may take; a CUDA process's limit would mean nothing."""
-    if plan.memory_limit is None:
-        return None
-    available = machine.memory_available()
-    return None if available is None else round(_MEMORY_SHARE * available)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import signal
 import subprocess
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 _START_SECONDS = 180.0
 _TAIL_LENGTH = 2000
 _PACKAGE = Path(__file__).resolve().parents[1]
+
+
+_ASSERTED = "device-side assert"
+# /torch/aten/src/ATen/native/cuda/Indexing.cu:1369: indexSelectSmallIndex: block: [0,0,0],
+# thread: [0,0,0] Assertion `srcIndex < srcSelectDimSize` failed.
+_ASSERTION = re.compile(
+    r"(?P<place>[^/\s]+:\d+): (?P<kernel>.+?): block: .*? (?P<what>Assertion `.*` failed)"
+)
 
 
 @dataclass(frozen=True)
@@ -125,7 +134,8 @@ class Worker:
             elif "error" in answer:
                 error = answer["error"]
                 self.phase = error["phase"]
-                raise WorkerRaised(error["message"], error["kind"], error["details"])
+                message = error["message"] + self._asserted(error["message"])
+                raise WorkerRaised(message, error["kind"], error["details"])
             else:
                 return answer["result"]
 
@@ -136,6 +146,11 @@ class Worker:
         error = WorkerDied(f"the worker process {_ending(status)}")
         error.add_note(self.complaints())
         return error
+
+    def _asserted(self, message: str) -> str:
+        """The assertion that a kernel has failed; only the driver says it, on stderr."""
+        said = _ASSERTION.search(self.complaints()) if _ASSERTED in message else None
+        return "" if said is None else f" ({said['what']} in {said['kernel']}, {said['place']})"
 
     def complaints(self) -> str:
         """The end of what the process wrote to stderr."""

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 
 class Subject:
-    """One spec and the results about it so far; ``dropped`` says why no more are wanted."""
+    """One spec and the results about it so far.
+
+    ``dropped`` says why no more are wanted; ``crowded``, that it ran out of a device's memory
+    beside others and not without them.
+    """
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -32,6 +36,7 @@ class Subject:
         self.failure: Failure | None = None
         self.notes: list[str] = []
         self.dropped = ""
+        self.crowded = False
 
     def slower_than(self, seconds: float) -> bool:
         """Whether every slice was slower, the waiting for a core taken out where it is known."""

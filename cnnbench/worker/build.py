@@ -36,6 +36,7 @@ from cnnbench.worker import (
 from cnnbench.worker import weights as loaded
 from cnnbench.worker.forward import Forward
 from cnnbench.worker.inputs import Given, tensors
+from cnnbench.worker.loss_scale import LossScale
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -82,6 +83,8 @@ class Step:
         unusual: what is unusual about its calls, known after the first.
         changed: flags that code of the network changed while it was built, and that were put back.
         own: those of its own picture, as they were before the first call.
+        sure: the call, repeated until its gradients are finite, where that is not certain.
+        facts: what to keep of its calls with a run.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
     """
 
@@ -100,6 +103,8 @@ class Step:
     changed: Sequence[str] = ()
     overwrites: bool = False
     own: Callable[[], Given] | None = None
+    sure: Callable[[], Any] | None = None
+    facts: Callable[[], Mapping[str, Any]] = dict
 
     def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
@@ -122,7 +127,7 @@ class Step:
     def _seen_calling(self) -> Any:
         """What it returns; whether it wrote into its inputs is noted."""
         before = [tensor.clone() for tensor in self.given.tensors]
-        result = self.call()
+        result = (self.sure or self.call)()
         same = map(torch.equal, before, self.given.tensors)
         self.overwrites = self.overwrites or not all(same)
         return result
@@ -329,8 +334,11 @@ def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss
         return [loss, torch.stack(norms), torch.stack(sums)]
 
     parts = Parts(step.forward, step.loss, step.backward, step.update_and_drop)
-    told = training.described(module)
-    return Step(step.call, observe, module, given, optimizer, parts, loss, told, types=types)
+    told, scale = training.described(module), step.scale
+    return Step(
+        step.call, observe, module, given, optimizer, parts, loss, told, types=types,
+        unusual=scale.remarks, sure=step.sure, facts=scale.facts,
+    )  # fmt: skip
 
 
 class _TrainingStep:
@@ -349,15 +357,23 @@ class _TrainingStep:
         self._left: Any = None
         self._autocast = functools.partial(modes.autocast, spec.mode, spec.device)
         half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
-        self._scaler = torch.amp.GradScaler(spec.device.kind, enabled=half)
+        self.scale = LossScale(spec.device.kind, enabled=half)
 
     def call(self) -> Tensor:
-        """The whole step as users write it: one autocast around forward and loss."""
+        """The whole step; the first one until its gradients are finite."""
+        return self._once() if self.scale.found else self.sure()
+
+    def sure(self) -> Tensor:
+        """The whole step, repeated until its gradients are finite."""
+        return self.scale.until_finite(self._once)
+
+    def _once(self) -> Tensor:
+        """As users write it: one autocast around forward and loss."""
         self._optimizer.zero_grad(set_to_none=True)
         with self._autocast():
             value = self._loss_of(self._given.to(self._function), self._given.values)
-        self._scaler.scale(value).backward()  # type: ignore[no-untyped-call]
-        self._update()
+        self.scale.backward(value)
+        self.scale.step(self._optimizer)
         return value.detach()
 
     def forward(self) -> None:
@@ -371,13 +387,9 @@ class _TrainingStep:
         return value
 
     def backward(self) -> None:
-        self._scaler.scale(self._left).backward()  # type: ignore[no-untyped-call]
+        self.scale.backward(self._left)
         self._left = None
 
     def update_and_drop(self) -> None:
-        self._update()
+        self.scale.step(self._optimizer)
         self._optimizer.zero_grad(set_to_none=True)
-
-    def _update(self) -> None:
-        self._scaler.step(self._optimizer)
-        self._scaler.update()

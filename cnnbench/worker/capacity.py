@@ -7,20 +7,20 @@ the share of it that torch's allocator may use.
 
 from __future__ import annotations
 
-import os
 import resource
 from typing import TYPE_CHECKING
 
 import torch
 
+from cnnbench import machine
+from cnnbench.facts import Room
 from cnnbench.requests import Fitted
-from cnnbench.spec import Spec
-from cnnbench.worker import build, memory, modes
-from cnnbench.worker.devices import open_device
+from cnnbench.spec import Device, Spec
+from cnnbench.worker import build, compiling, memory, modes
+from cnnbench.worker.devices import Cuda, open_device
 
 if TYPE_CHECKING:
-    from cnnbench.requests import TryBatch
-    from cnnbench.spec import Device
+    from cnnbench.requests import AskRoom, TryBatch
     from cnnbench.worker.talk import Talk
 
 # The optimiser's state is made at the end of the first step and lives through the second.
@@ -35,7 +35,7 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
     """Build a spec and run two steps; any answer means that it fits."""
     spec = Spec.parse(request.spec)
     # A pool of compiling processes would use part of the memory that is being tested.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
+    compiling.compile_here(spec.mode)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     _limit(spec.device, request.device_limit)
@@ -52,6 +52,16 @@ def try_batch(request: TryBatch, talk: Talk) -> None:
                 raise MemoryError(f"{error} ({left >> 20} MiB left under the limit)") from error
             raise
     talk.answer(Fitted(spec.workload.batch))
+
+
+def room(request: AskRoom, talk: Talk) -> None:
+    """What of a device's memory is free; on the CPU, of the host's."""
+    talk.enter("memory of the device")
+    device = open_device(Device.parse(request.device))
+    if isinstance(device, Cuda):
+        talk.answer(device.room())
+    else:
+        talk.answer(Room(machine.memory_available() or 0))
 
 
 def _left() -> int | None:

@@ -185,11 +185,26 @@ def _climb(series: list[Probe], kind: Kind, how: Effort) -> None:
             return
 
 
+# Drawn numbers that are repeated: many enough that neighbours in any sum differ.
+_DRAWN = 1 << 20
+
+
+def _random(count: int, dtype: torch.dtype, device: str) -> Tensor:
+    """Normal numbers, few of them drawn, on a device.
+
+    Constant data flip fewer bits, so that a device that is limited by its power would work faster
+    on them than on any network's.
+    """
+    drawn = torch.randn(min(count, _DRAWN), generator=torch.Generator().manual_seed(0))
+    times = -(-count // _DRAWN)
+    return drawn.to(device, dtype).repeat(times)[:count]
+
+
 def _matmuls(dtype: torch.dtype, device: str) -> list[Probe]:
     """Square matrix products of growing size, in FLOPs."""
     # Views of the largest matrix are enough: only the rows and columns of a product are read.
     largest = 8192 if device != "cpu" else 1024
-    a, b, c = (torch.ones(largest * largest, dtype=dtype, device=device) for _ in range(3))
+    a, b, c = (_random(largest * largest, dtype, device) for _ in range(3))
 
     def product(n: int) -> Callable[[], Any]:
         left, right, out = (one[: n * n].view(n, n) for one in (a, b, c))
@@ -204,16 +219,16 @@ _CHANNELS, _SIDE = 128, 28
 def _convolutions(dtype: torch.dtype, device: str) -> list[Probe]:
     """3x3 convolutions in channels-last format on growing batches, in FLOPs."""
 
-    def ones(*shape: int) -> Tensor:
-        made = torch.ones(shape, dtype=dtype, device=device)
-        return made.contiguous(memory_format=torch.channels_last)
+    def made(*shape: int) -> Tensor:
+        values = _random(math.prod(shape), dtype, device).view(shape)
+        return values.contiguous(memory_format=torch.channels_last)
 
-    weight = ones(_CHANNELS, _CHANNELS, 3, 3)
+    weight = made(_CHANNELS, _CHANNELS, 3, 3)
     batches = (1, 4, 16, 64, 256) if device != "cpu" else (1, 2, 4, 8)
     macs = _CHANNELS * _SIDE * _SIDE * _CHANNELS * 9
 
     def convolution(batch: int) -> Callable[[], Any]:
-        x = ones(batch, _CHANNELS, _SIDE, _SIDE)
+        x = made(batch, _CHANNELS, _SIDE, _SIDE)
         return lambda: functional.conv2d(x, weight, padding=1)
 
     return [Probe(convolution(batch), 2 * macs * batch) for batch in batches]
@@ -244,7 +259,7 @@ _GAP = 17 * 64 // _ITEM
 
 def _moves(device: str, sizes: tuple[int, ...]) -> dict[tuple[str, int], Probe]:
     """A probe in bytes for every kind and working set; a call of size 0 moves nothing."""
-    pool = torch.ones(max(sizes) // _ITEM + 3 * _GAP, device=device)
+    pool = _random(max(sizes) // _ITEM + 3 * _GAP, torch.float32, device)
     probes = {}
     for name, (make, count) in MOVES.items():
         for size in (0, *sizes):

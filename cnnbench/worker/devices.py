@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 
 from cnnbench.errors import Unsupported, UsageError
+from cnnbench.facts import Room
 from cnnbench.worker.nvml import Driver
 
 if TYPE_CHECKING:
@@ -121,6 +122,7 @@ class Cuda:
         self._driver = Driver(str(getattr(_properties(index), "uuid", "")))
         self.cold = l2 == "cold"
         self._buffer = _twice_the_cache(index) if self.cold else None
+        self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def synchronize(self) -> None:
         """Wait for the device's streams."""
@@ -138,7 +140,7 @@ class Cuda:
         if self._buffer is not None:
             # No estimate contains the time to write the buffer.
             count = min(count, _COLD_SAMPLES)
-        events = [(self._event(), self._event()) for _ in range(count)]
+        events = self._pairs(count)
         repeat = range(iterations)
         self.synchronize()
         for start, stop in events:
@@ -152,8 +154,14 @@ class Cuda:
         # elapsed_time is in milliseconds with a resolution of half a microsecond.
         return [round(start.elapsed_time(stop) * 1e6) for start, stop in events]
 
-    def _event(self) -> torch.cuda.Event:
-        return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+    def _pairs(self, count: int) -> list[tuple[torch.cuda.Event, torch.cuda.Event]]:
+        """Events that exist already: torch asks the driver for one when it is first recorded."""
+        new = [(_event(), _event()) for _ in range(count - len(self._events))]
+        for pair in new:
+            for event in pair:
+                event.record()
+        self._events += new
+        return self._events[:count]
 
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
         """Peaks of the caching allocator over one call, from a freshly emptied cache.
@@ -185,6 +193,11 @@ class Cuda:
         clear()
         return before - torch.cuda.memory_allocated(self._index)
 
+    def room(self) -> Room:
+        """What of the device's memory is free."""
+        free, _ = torch.cuda.mem_get_info(self._index)
+        return Room(free, self._driver.process_bytes(), self._driver.one_process())
+
     def state(self) -> dict[str, Any]:
         """The driver's values."""
         return self._driver.state()
@@ -193,6 +206,10 @@ class Cuda:
         """The state of the cache, and the reason if the driver gives no values."""
         note = {"l2": "cold" if self.cold else "warm"}
         return note | ({"nvml": self._driver.reason} if self._driver.reason else {})
+
+
+def _event() -> torch.cuda.Event:
+    return torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
 
 
 def _properties(index: int) -> Any:
@@ -228,11 +245,37 @@ def open_device(device: Device, l2: str = "warm") -> Kind:
     return KINDS[device.kind](device.index, l2)
 
 
+# What says by itself that memory could not be had: torch's allocators, then CUDA's libraries.
+_SAYS_SO = (
+    "can't allocate memory", "not enough memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED", "CUSOLVER_STATUS_ALLOC_FAILED", "CUFFT_ALLOC_FAILED",
+)  # fmt: skip
+# What libraries say too where no memory was left for their handle or workspace: cuDNN passes over
+# every algorithm whose workspace it does not get. It may mean something else; the device is asked.
+_MAY_SAY_SO = (
+    "CUBLAS_STATUS_NOT_INITIALIZED", "CUDNN_STATUS_NOT_INITIALIZED", "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+)  # fmt: skip
+# With less than this share of it free, a device is full.
+_FULL = 0.1
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception means that host or device memory could not be allocated."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error)
-    return isinstance(error, RuntimeError) and any(
-        sign in text for sign in ("can't allocate memory", "not enough memory", "out of memory")
-    )
+    if not isinstance(error, RuntimeError):
+        return False
+    if any(sign in text for sign in _SAYS_SO):
+        return True
+    return any(sign in text for sign in _MAY_SAY_SO) and _is_full()
+
+
+def _is_full() -> bool:
+    """Whether the CUDA device at work has hardly any memory left."""
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except Exception:  # noqa: BLE001 - after some errors a device answers nothing any more
+        return False
+    return free < _FULL * total

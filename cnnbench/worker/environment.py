@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import re
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ import torchvision
 from cnnbench import machine
 from cnnbench.environment import Environment
 from cnnbench.version import VERSION
-from cnnbench.worker import modes
+from cnnbench.worker import modes, nvml
 
 
 def describe() -> Environment:
@@ -55,9 +56,20 @@ def _gpu(index: int) -> dict[str, Any]:
     }
 
 
+# ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun ...``; the open module's line
+# has other words before the number.
+_VERSION = re.compile(r"^NVRM version:.*?\s(\d+\.\d+(?:\.\d+)?)\s", flags=re.MULTILINE)
+
+
 @functools.cache
 def _driver() -> str | None:
-    """The NVIDIA driver's version as its kernel module states it."""
-    text = machine.read_text("/proc/driver/nvidia/version") or ""
-    words = text.split()
-    return words[words.index("Module") + 1] if "Module" in words[:-1] else None
+    """The NVIDIA driver's version: as it says itself, or as its kernel module states it."""
+    return nvml.driver_version() or module_version(
+        machine.read_text("/proc/driver/nvidia/version") or ""
+    )
+
+
+def module_version(text: str) -> str | None:
+    """The version in what the kernel module says of itself, if there is one."""
+    found = _VERSION.search(f"{text} ")
+    return None if found is None else found[1]

@@ -6,6 +6,7 @@ Never while timing: profiling slows a call and makes it allocate.
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import tempfile
@@ -95,3 +96,17 @@ def _is_operator(event: Event) -> bool:
 def device_kernels(events: Iterable[Event]) -> Counter[str]:
     """Kernels and copies that ran on a CUDA device, by name."""
     return Counter(event["name"] for event in events if event.get("cat") in _ON_DEVICE)
+
+
+def busy_ns(events: Iterable[Event]) -> int:
+    """Nanoseconds in which a CUDA device had a kernel or copy to do, however many at once."""
+    spans = sorted(
+        (event["ts"], event["ts"] + event["dur"])
+        for event in events
+        if event.get("cat") in _ON_DEVICE
+    )
+    total, end = 0.0, -math.inf
+    for start, stop in spans:
+        total += max(0.0, stop - max(start, end))
+        end = max(end, stop)
+    return round(1e3 * total)

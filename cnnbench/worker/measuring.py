@@ -22,6 +22,7 @@ from cnnbench.worker import (
     agreement,
     build,
     checking,
+    compiling,
     images,
     memory,
     modes,
@@ -49,13 +50,15 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     """Latency: build, warm up, check the output, then sample slices on command."""
     spec = Spec.parse(request.spec)
     flags = modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
-    cache = modes.compile_cache(request.compile_cache)
+    cache = compiling.compile_cache(request.compile_cache)
+    compiling.compile_here(spec.mode, spec.device)
     device = open_device(spec.device, request.l2)
     talk.enter("build")
     built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
     torch.manual_seed(request.seed)
     first, result = sampling.timed(step.call, device)
+    compiling.done_compiling(spec.mode)
     talk.enter("check")
     check = _check(spec, step, request, result)
     del result
@@ -97,7 +100,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
         in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
         said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
-    flags = {**timed.flags, **notes, **said}
+    flags = {**timed.flags, **step.facts(), **notes, **said}
     peak = memory.status_bytes("VmHWM")
     talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))
 

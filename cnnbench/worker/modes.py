@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -169,6 +167,7 @@ def flags() -> dict[str, Any]:
         "interop_threads": torch.get_num_interop_threads(),
         "cuda_matmul_fp32": torch.backends.cuda.matmul.fp32_precision,
         "cudnn_conv_fp32": torch.backends.cudnn.conv.fp32_precision,  # type: ignore[attr-defined]
+        "cudnn_rnn_fp32": torch.backends.cudnn.rnn.fp32_precision,  # type: ignore[attr-defined]
         "cudnn_benchmark": torch.backends.cudnn.benchmark,
         "cudnn_deterministic": torch.backends.cudnn.deterministic,
         "cudnn_depthwise_kernel": getattr(torch.backends.cudnn, "depthwise_kernel", None),
@@ -361,21 +360,6 @@ def compiled(mode: Mode, module: nn.Module) -> Callable[..., Any]:
     # A benchmark has one shape; dynamic shapes would measure something else.
     function: Callable[..., Any] = torch.compile(module, dynamic=False, **arguments)
     return function
-
-
-def compile_cache(folder: str | None) -> str | None:
-    """Give the compiler a separate cache per spec; the first round finds it empty.
-
-    Returns:
-        ``cold`` or ``warm``; ``None`` without a cache.
-    """
-    if folder is None:
-        return None
-    warm = Path(folder).exists()
-    os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
-    # Compile in this process: the processes of a pool would still be starting when sampling begins.
-    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")
-    return "warm" if warm else "cold"
 
 
 def autocast(mode: Mode, device: Device) -> contextlib.AbstractContextManager[Any]:

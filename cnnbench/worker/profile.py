@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, record_function
 
 from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
-from cnnbench.worker import build, modes, sampling
+from cnnbench.worker import build, compiling, modes, sampling
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.scopes import Scopes, Swap
 
@@ -49,6 +49,7 @@ def trace(request: TraceStep, talk: Talk) -> None:
     """The task: profile some steps of a spec."""
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
+    compiling.compile_here(spec.mode)
     device = open_device(spec.device)
     talk.enter("build")
     step = build.built(spec, request.seed)

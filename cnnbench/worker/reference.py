@@ -15,7 +15,7 @@ import contextlib
 import functools
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from torch import nn
 from cnnbench.facts import Deviation, Reference
 from cnnbench.spec import Mode
 from cnnbench.worker import inner, modes, outputs, randomness
+from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.modes import PRECISIONS, coarsest
 from cnnbench.worker.outputs import Joined
 from cnnbench.worker.own_types import OwnTypes
@@ -87,6 +88,7 @@ def compute(
         pictures=len(first[0]) if first and first[0].dim() else None,
         picture_share=outputs.picture_share(first),
         rounding=rounding,
+        notes=tuple(passes.notes),
     )
 
 
@@ -161,6 +163,9 @@ _SINGLE, _DOUBLE = Mode(precision="float32"), Mode(precision="fp64")
 _REFUSALS = (RuntimeError, TypeError, ValueError, NotImplementedError, AssertionError)
 
 
+_UNDOABLE = (*_REFUSALS, MemoryError)
+
+
 class _Passes:
     """The passes of a reference over one network, whose own types are put back after each."""
 
@@ -168,6 +173,8 @@ class _Passes:
         own = self._first = step(spec)
         self._spec, self._step, self._seed = spec, step, seed
         self._types = OwnTypes(own.module)
+        # What could not be done, and the reader of a record must know.
+        self.notes: list[str] = []
         self._own = coarsest(own.module)
         narrow = torch.finfo(self._own).eps > torch.finfo(torch.float32).eps
         self._usual = replace(spec, mode=_SINGLE) if narrow else spec
@@ -200,10 +207,16 @@ class _Passes:
         try:
             spec = replace(self._spec, mode=mode)
             return observed(spec, self._step(spec), self._seed)
-        except _REFUSALS:
+        except _UNDOABLE as error:
+            self._note("not compared with float64", error)
             return None
         finally:
             self._types.restore()
+
+    def _note(self, what: str, error: BaseException) -> None:
+        """Say what is missing for want of memory; a network that refuses a type is no news."""
+        if is_out_of_memory(error):
+            self.notes.append(f"{what}: it ran out of memory")
 
     def own(self, exact: Observed | None) -> Observed | None:
         """A pass that shows how far the network's own precision moves it, if there is one."""
@@ -230,7 +243,8 @@ class _Passes:
             if self._own is not torch.float32:
                 spec = replace(spec, mode=_SINGLE)
             return self._rounded(self._step(spec), precision)
-        except _REFUSALS:
+        except _UNDOABLE as error:
+            self._note(f"not known how far rounding to {precision} leads", error)
             return None
         finally:
             self._types.restore()
@@ -316,6 +330,20 @@ def kept_names(path: Path) -> tuple[str, ...]:
         return tuple(arrays["names"].tolist()) if "names" in arrays.files else ()
 
 
+# Numbers of an activation that are looked at together. All at once would take more than twice its
+# memory again, which a large batch may not leave.
+_PIECE = 1 << 22
+
+
+def _pieces(values: torch.Tensor) -> Sequence[torch.Tensor]:
+    """A tensor in parts along its longest axis, as views."""
+    if values.numel() <= _PIECE:
+        return (values,)
+    axis = max(range(values.dim()), key=lambda one: values.shape[one])
+    size = max(1, _PIECE * values.shape[axis] // values.numel())
+    return torch.split(values, size, axis)  # type: ignore[no-untyped-call,no-any-return]
+
+
 class _Watch:
     """Looks at every activation of one pass: subnormal numbers and non-finite values."""
 
@@ -346,14 +374,16 @@ class _Watch:
         if not outputs.has_values(output) or not output.is_floating_point():
             return
         values = output.detach()
-        magnitude = values.abs()
         self._seen += values.numel()
-        tiny = torch.finfo(values.dtype).tiny
-        subnormal = int(((magnitude > 0) & (magnitude < tiny)).sum())
+        subnormal = 0
+        for piece in _pieces(values):
+            magnitude = piece.abs()
+            tiny = torch.finfo(piece.dtype).tiny
+            subnormal += int(((magnitude > 0) & (magnitude < tiny)).sum())
+            self.nonfinite |= not bool(torch.isfinite(magnitude).all())
         self._subnormal += subnormal
         if subnormal and self.subnormal_layer is None:
             self.subnormal_layer = name or type(module).__name__
-        self.nonfinite |= not bool(torch.isfinite(values).all())
 
     @property
     def subnormal_share(self) -> float | None:

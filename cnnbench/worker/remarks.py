@@ -128,6 +128,10 @@ def compiler_words(
     if count:
         reasons = "; ".join(_first_line(text) for text in breaks)
         found.append(f"{word} is interrupted by {_number(count, 'graph break')}: {reasons}")
+    if skips := counters.get("inductor", {}).get("cudagraph_skips", 0):
+        found.append(
+            f"{word} means CUDA graphs, but the compiler made none for {_number(skips, 'graph')}"
+        )
     if any("recompile limit" in text for text in (*breaks, *refused)):
         found.append(f"{word} reached torch's limit of recompilations; later calls run without it")
     elif left > 0:

@@ -87,7 +87,8 @@ def _profiled(step: Step, device: Kind) -> dict[str, Any]:
         return facts | {"kernels": _own_convolutions(seen)}
     kernels = events.device_kernels(seen)
     conversions = sum(n for name, n in kernels.items() if _CONVERSION.search(name))
-    return facts | {"kernels": dict(kernels), "reorders": conversions}
+    busy = events.busy_ns(seen) if kernels else None
+    return facts | {"kernels": dict(kernels), "reorders": conversions, "device_ns": busy}
 
 
 def _own_convolutions(seen: list[events.Event]) -> dict[str, int]:

@@ -20,7 +20,9 @@ from cnnbench.worker import (
     algorithm,
     applicability,
     build,
+    capacity,
     ceilings,
+    compiling,
     environment,
     images,
     inquiry,
@@ -33,7 +35,6 @@ from cnnbench.worker import (
     weights,
 )
 from cnnbench.worker import reference as references
-from cnnbench.worker.capacity import try_batch
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.gradients import gradients
 from cnnbench.worker.layer_times import layer_times
@@ -116,7 +117,8 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
     """
     spec = Spec.parse(request.spec)
     memory.stop_malloc_caching()
-    modes.compile_cache(request.compile_cache)
+    compiling.compile_cache(request.compile_cache)
+    compiling.compile_here(spec.mode)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     device = open_device(spec.device)
     talk.enter("build (memory pass)")
@@ -147,8 +149,9 @@ TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
     requests.ListPrimitives: primitives,
     requests.CountLayers: layer_costs,
     requests.MeasureClock: instrument,
-    requests.TryBatch: try_batch,
+    requests.TryBatch: capacity.try_batch,
     requests.ProbeCeilings: ceilings.ceilings,
+    requests.AskRoom: capacity.room,
     requests.ExtractLayers: layers.layers,
     requests.DescribeAlgorithm: algorithm.algorithm,
     requests.CheckApplicability: applicability.applicability,

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cnnbench import named
 from cnnbench.architectures import losses, own_losses
-from cnnbench.architectures.losses import Loss
+from cnnbench.architectures.losses import Loss, Targets
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.errors import UsageError
 
@@ -104,6 +104,19 @@ def test_targets_are_made_once_and_depend_on_the_seed_alone() -> None:
     other = loss.targets[0]
     loss(output, INPUTS)
     assert loss.targets[0] is other
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_targets_are_where_the_output_is_and_no_step_draws_them_again(device: str) -> None:
+    targets, like = Targets(0), torch.ones(3, 4, device=device)
+    made = [targets.classes(4, (3,), like), targets.normal(like), targets.binary(like)]
+
+    before = targets._generator.get_state()
+    again = [targets.classes(4, (3,), like), targets.normal(like), targets.binary(like)]
+
+    assert {one.device.type for one in made} == {device}
+    assert all(one is other for one, other in zip(made, again, strict=True))
+    assert torch.equal(before, targets._generator.get_state())
 
 
 def test_the_names_are_those_that_the_option_offers() -> None:

@@ -233,6 +233,20 @@ def test_cuda_without_a_gpu_is_one_line(run, monkeypatch) -> None:
     assert "torch finds no CUDA device here; use --device cpu" in result.stderr
 
 
+def test_a_dry_run_for_a_gpu_needs_none(run, monkeypatch) -> None:
+    from cnnbench.environment import Environment
+
+    monkeypatch.setattr(campaign, "describe", lambda who: Environment({"gpus": []}))
+
+    there = run("--dry-run", "--device", "cuda", "--modes", "eager,tf32")
+    here = run("--dry-run", "--modes", "eager")
+
+    assert there.exit_code == here.exit_code == 0
+    assert [line.split("/")[-1] for line in there.stdout.splitlines()[:2]] == ["cuda:0-t2"] * 2
+    assert there.stdout.rstrip().endswith("on a workstation's GPU")
+    assert "/cpu-t" in here.stdout
+
+
 def test_another_run_in_the_directory_is_left_alone(run, tmp_path) -> None:
     run("--out", "out")
     before = (tmp_path / "out" / "records.jsonl").read_bytes()

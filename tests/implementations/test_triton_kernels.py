@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -13,6 +14,8 @@ import torch
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.implementations import DTYPES, IMPLEMENTATIONS
 from cnnbench.implementations.implementation import FORMATS
+from cnnbench.spec import Mode
+from cnnbench.worker import modes
 
 triton = pytest.importorskip("triton", reason="Triton is not installed")
 
@@ -29,6 +32,38 @@ CONSTANTS = {
     },
     "depthwise": {"HAS_BIAS": True, "R": 3, "S": 3, "Q": 8, "C": 64},
 }
+
+
+@pytest.fixture
+def float32():
+    """Float32 products in float32: torch's own setting lets convolutions round them to TF32."""
+    with modes.restored():
+        modes.set_flags(Mode(), torch.get_num_threads())
+        yield
+
+
+@pytest.mark.parametrize(
+    ("word", "dtype", "precision"),
+    [("fp32", torch.float32, "ieee"), ("tf32", torch.float32, "tf32"),
+     ("tf32", torch.bfloat16, "ieee"), ("fp32", torch.float16, "ieee")],
+)  # fmt: skip
+def test_the_matrix_product_rounds_as_the_mode_says(word: str, dtype, precision: str) -> None:
+    from cnnbench.implementations.kernels import implicit_gemm
+
+    with modes.restored():
+        modes.set_flags(Mode(precision=word), torch.get_num_threads())
+
+        assert implicit_gemm.precision(torch.ones(1, dtype=dtype)) == precision
+
+
+def test_on_a_device_every_test_of_a_kernel_sets_what_float32_means() -> None:
+    tests = [one for one in vars(sys.modules[__name__]).values() if hasattr(one, "pytestmark")]
+    marked = [
+        one for one in tests if any(mark.name == "cuda" for mark in getattr(one, "pytestmark", ()))
+    ]
+
+    assert len(marked) == 2
+    assert all("float32" in inspect.signature(one).parameters for one in marked)
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +103,14 @@ def test_the_interpreter_saw_every_type_and_both_memory_formats(interpreted) -> 
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_kernels_agree_with_float64_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kernels_agree_with_float64_on_the_device(
+    float32: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
     from tests.implementations import triton_cases
 
-    rows = triton_cases.errors("cuda", 40)
+    # Each of some hundred problems would be compiled anew: about as many as the interpreter sees.
+    rows = triton_cases.errors("cuda", 4)
 
     assert [row for row in rows if row["error"] > max(row["unit"] / 2, 4e-7)] == []
     assert [row for row in rows if not row["form"]] == []
@@ -185,7 +223,7 @@ def test_prepared_weights_are_the_same_numbers_in_another_order(name: str, probl
     ("name", "problem"), [("triton_gemm", LAYER), ("triton_depthwise", DEPTHWISE)]
 )
 def test_implementations_agree_with_float64_on_the_device(
-    name: str, problem, dtype: str, layout: str, monkeypatch: pytest.MonkeyPatch
+    name: str, problem, dtype: str, layout: str, float32: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRITON_DEFAULT_FP_FUSION", "1")
     problem = replace(problem, dtype=dtype, memory_format=layout)

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench.facts import Structure
 from cnnbench.record import Record
 from cnnbench.report import cells, render
 from cnnbench.report.conclusions import conclusions
+from cnnbench.report.overview import overview
 from cnnbench.report.pivot import pivot
 from cnnbench.report.scaling import scaling
 from cnnbench.report.selection import Selection, view
@@ -186,3 +188,24 @@ def test_two_kinds_of_time_that_differ_much_are_named_although_both_say_faster()
 
     (line,) = [one for one in remarks(of(base, wide)) if one.startswith(OTHER)]
     assert "side by side 2.50x as fast as eager, by the latencies in this table 1.25x" in line
+
+
+def on_gpu(milliseconds: float, device_ms: float) -> Record:
+    one = made.record("lenet/inference-b8-3x32x32/eager/cuda:0-t2", [[milliseconds] * 3] * 3)
+    return replace(one, structure=Structure(device_ns=round(1e6 * device_ms)))
+
+
+def test_launch_bound_rows_are_said_and_marked() -> None:
+    found = of(on_gpu(10, 1), on_gpu(10, 4), on_gpu(10, 9))
+    waits, works = overview(of(on_gpu(10, 1))), overview(of(on_gpu(10, 9)))
+
+    (line,) = [one for one in remarks(found) if "launch-bound" in one]
+    assert line.startswith(
+        "2 rows are launch-bound: the GPU had work for 10.0 % to 40.0 % of a step and waited"
+    )
+    assert any("launch-bound" in one.text for one in conclusions(found))
+    assert [column.title for column in summary(found).columns].count("GPU busy") == 1
+    assert any(str(cell).endswith(" H") for cell in waits.rows[0])
+    assert "H launch-bound" in " ".join(waits.notes)
+    assert "launch-bound" not in " ".join(works.notes)
+    assert remarks(of(on_gpu(10, 9))) == []

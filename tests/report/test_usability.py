@@ -58,6 +58,22 @@ def test_disturbed_times_leave_gains_that_are_clear(eager, twice_as_fast) -> Non
     )
 
 
+def test_a_gpu_that_is_disturbed_has_a_remedy_of_its_own(eager) -> None:
+    hot = [
+        replace(run, slices=Slices.of(
+            replace(one, device={"throttle": ["thermal_hardware"]}) for one in run.slices
+        ))
+        for run in eager.runs
+    ]  # fmt: skip
+
+    found = judge(replace(eager, runs=tuple(hot)))
+
+    assert found.use == "not usable"
+    assert found.remedy == (
+        "measure when the GPU is cool and nobody else uses it, as nvidia-smi shows"
+    )
+
+
 def test_disturbed_times_without_gains_worth_using_are_not_usable(eager, noisy) -> None:
     found = judge(waiting(eager), waiting(noisy))
 

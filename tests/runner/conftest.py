@@ -69,7 +69,7 @@ class _Worker(FakeWorker):
         self._owner = owner
 
     def ask(self, message: dict[str, Any], timeout: float) -> Any:
-        if message.get("task") in {"describe", "resolve", "fits", "instrument"}:
+        if message.get("task") in {"describe", "resolve", "fits", "instrument", "room"}:
             return super().ask(message, timeout)
         spec = Spec.parse(message.get("spec") or self._request.spec)
         what = message.get("task") or message["do"]

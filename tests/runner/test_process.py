@@ -37,6 +37,11 @@ def serve(channel):
                 os.kill(os.getpid(), signal.SIGKILL)
             if do == "leave":
                 os._exit(7)
+            if do == "assert":
+                print(request["stderr"], file=sys.stderr, flush=True)
+                message = "AcceleratorError: CUDA error: device-side assert triggered"
+                error = {"phase": "first call", "message": message, "kind": "error"}
+                channel.send({"error": error | {"details": "Traceback"}})
             if do == "raise":
                 error = {"phase": "warm-up", "message": "ValueError: x", "kind": "error"}
                 channel.send({"error": error | {"details": "Traceback"}})
@@ -190,6 +195,36 @@ def test_a_worker_that_raises_says_what_and_in_which_phase(pool: Pool) -> None:
     assert (str(error), error.kind, error.traceback) == ("ValueError: x", "error", "Traceback")
     assert worker.phase == "warm-up"
     assert worker.close() == 0
+
+
+INDEXING = (
+    "../torch/aten/src/ATen/native/cuda/Indexing.cu:1369: indexSelectSmallIndex: block: [0,0,0],"
+    " thread: [5,0,0] Assertion `srcIndex < srcSelectDimSize` failed."
+)
+LOSS = (
+    "/pytorch/aten/src/ATen/native/cuda/Loss.cu:250: nll_loss_forward_reduce_cuda_kernel_2d: block:"
+    " [0,0,0], thread: [0,0,0] Assertion `t >= 0 && t < n_classes` failed."
+)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "said"),
+    [
+        (f"a warning\n{INDEXING}\n{INDEXING}", " (Assertion `srcIndex < srcSelectDimSize` failed in"
+         " indexSelectSmallIndex, Indexing.cu:1369)"),
+        (LOSS, " (Assertion `t >= 0 && t < n_classes` failed in"
+         " nll_loss_forward_reduce_cuda_kernel_2d, Loss.cu:250)"),
+        ("nothing of the kind", ""),
+    ],
+)  # fmt: skip
+def test_a_failed_assertion_of_a_kernel_is_said_as_the_driver_says_it(
+    pool: Pool, stderr: str, said: str
+) -> None:
+    with pytest.raises(WorkerRaised) as caught:
+        pool.start().ask({"task": "assert", "stderr": stderr}, 60)
+
+    message = "AcceleratorError: CUDA error: device-side assert triggered"
+    assert str(caught.value) == message + said
 
 
 def test_a_worker_that_hangs_is_killed(pool: Pool) -> None:

@@ -111,6 +111,17 @@ def test_work_of_a_compute_probe_is_what_torch_counts(name: str) -> None:
         assert counter.get_total_flops() == one.amount
 
 
+@pytest.mark.parametrize("count", [5, 1 << 20, (1 << 20) + 5])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_probes_multiply_numbers_like_those_of_networks(count: int, dtype: torch.dtype) -> None:
+    # A device that is limited by its power is faster on constants.
+    made = ceilings._random(count, dtype, "cpu")
+
+    assert (made.numel(), made.dtype) == (count, dtype)
+    assert len(made[:1000].unique()) > min(count, 1000) / 2
+    assert not (made == 0).all()
+
+
 def test_a_quick_look_has_fewer_and_shorter_probes() -> None:
     for device in (Device(), Device("cuda")):
         quick, thorough = (ceilings.effort(device, quick=quick) for quick in (True, False))

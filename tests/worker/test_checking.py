@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.facts import Check, Deviation, Reference, worse
@@ -366,6 +367,51 @@ def test_subnormal_activations_are_counted_and_their_first_layer_named(
 
     assert found.subnormal_share == share
     assert found.subnormal_layer == layer
+
+
+class Largest(TorchDispatchMode):
+    """The most numbers that an operator yielded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        found = func(*args, **(kwargs or {}))
+        if isinstance(found, torch.Tensor) and func is not torch.ops.aten.detach.default:
+            self.numbers = max(self.numbers, found.numel())
+        return found
+
+
+@pytest.mark.parametrize("shape", [(3, 1000), (1, 7, 400), (3000,)])
+def test_activations_are_looked_at_without_memory_for_another(shape, monkeypatch) -> None:
+    monkeypatch.setattr(references, "_PIECE", 100)
+    layer = torch.nn.Identity()
+    values = torch.full(shape, 1e-40)
+    values[0] = 1.0
+
+    with references._Watch(layer) as watch, Largest() as seen:
+        layer(values)
+
+    assert watch.subnormal_share == pytest.approx(1 - values[0].numel() / values.numel())
+    assert seen.numbers <= 100
+
+
+@pytest.mark.parametrize("error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory")])
+def test_a_float64_pass_without_memory_is_said(tmp_path: Path, error: BaseException) -> None:
+    class Wide(torch.nn.Module):
+        def forward(self, x):
+            if x.dtype is torch.float64:
+                raise error
+            return x * 2
+
+    def step(of: Spec) -> build.Step:
+        return build.inference(of, Wide(), Given.of(torch.rand(1, 4)))
+
+    found = references.compute(spec(), step, 0, tmp_path / "reference.npz")
+
+    assert found.error_float64 is None
+    assert found.notes == ("not compared with float64: it ran out of memory",)
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.MeasureClock.planned(SPEC, PLAN)],
         [requests.TryBatch.planned(SPEC, PLAN)],
         [requests.ProbeCeilings(device="cpu", threads=1)],
+        [requests.AskRoom(device="cpu")],
         [requests.ExtractLayers(name="unet")],
         [requests.DescribeAlgorithm.planned(LAYER, PLAN)],
         [requests.CheckApplicability(specs=(LAYER.id,))],

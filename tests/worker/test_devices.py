@@ -31,8 +31,13 @@ class FakeStream:
             def __init__(self, enable_timing: bool) -> None:
                 assert enable_timing
                 self.at: float | None = None
+                self.exists = False
 
             def record(self) -> None:
+                # The driver is asked for an event when it is first recorded, which takes its time.
+                if not self.exists:
+                    stream.queue.append(0.25)
+                self.exists = True
                 stream.queue.append(self)
 
             def elapsed_time(self, other: Event) -> float:
@@ -76,6 +81,18 @@ def test_cuda_samples_are_device_time_with_one_wait_per_slice(stream: FakeStream
 
     assert taken == [6_000_000] * 10
     assert stream.synchronizations == 2
+
+
+def test_events_are_made_outside_of_samples_and_kept(stream: FakeStream) -> None:
+    device = Cuda(0)
+
+    first, more, fewer = (
+        device.samples(stream.kernel(2.0), 1, seconds, 0.002) for seconds in (0.02, 0.04, 0.01)
+    )
+
+    # One that is made within a sample would be in its time.
+    assert {*first, *more, *fewer} == {2_000_000}
+    assert stream.time == (10 + 20 + 5) * 2.0 + 2 * 20 * 0.25
 
 
 def test_cuda_takes_at_least_one_sample_of_a_slow_call(stream: FakeStream) -> None:
@@ -158,7 +175,7 @@ def test_a_cold_cache_is_made_before_every_sample_and_outside_of_it(
 
     assert [buffer.size for buffer in buffers] == [100]
     assert taken == [2_000_000] * 10
-    assert stream.time == 10 * (7.0 + 2.0)
+    assert stream.time == 10 * (7.0 + 2.0) + 20 * 0.25
     assert device.cold
     assert device.notes()["l2"] == "cold"
 
@@ -234,6 +251,49 @@ def test_no_result_outlives_the_next_call(stream: FakeStream, kind: str) -> None
 )
 def test_running_out_of_memory_is_told_from_other_errors(error, is_memory: bool) -> None:
     assert is_out_of_memory(error) is is_memory
+
+
+NO_ENGINE = "GET was unable to find an engine to execute this computation"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_libraries_say_that_a_device_is_full_in_words_of_their_own(text: str) -> None:
+    assert is_out_of_memory(RuntimeError(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        NO_ENGINE,
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_NOT_INITIALIZED",
+    ],
+)
+@pytest.mark.parametrize(("free", "full"), [(2, True), (60, False)])
+def test_words_that_may_mean_memory_do_so_on_a_full_device(
+    monkeypatch: pytest.MonkeyPatch, text: str, free: int, full: bool
+) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (free << 30, 80 << 30))
+
+    assert is_out_of_memory(RuntimeError(text)) is full
+
+
+def test_a_device_that_answers_nothing_any_more_is_not_called_full(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def poisoned() -> tuple[int, int]:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", poisoned)
+
+    assert not is_out_of_memory(RuntimeError(NO_ENGINE))
 
 
 @pytest.mark.cuda

@@ -71,6 +71,23 @@ def test_what_runs_on_a_device_is_counted_by_its_name() -> None:
     assert events.device_kernels([*seen, *CONVOLUTION]) == {"sgemm_128": 2, "Memcpy DtoD": 1}
 
 
+@pytest.mark.parametrize(
+    ("spans", "busy"),
+    [
+        ([], 0),
+        ([(0, 2), (5, 1)], 3000),
+        # On two streams at once, and one inside the other.
+        ([(0, 4), (2, 4)], 6000),
+        ([(0, 9), (2, 1), (3, 2.5)], 9000),
+        ([(5, 1), (0, 2)], 3000),
+    ],
+)
+def test_a_device_is_busy_while_it_has_anything_to_do(spans, busy: int) -> None:
+    seen = [{"cat": "kernel", "name": "k", "ts": ts, "dur": dur} for ts, dur in spans]
+
+    assert events.busy_ns([*seen, *CONVOLUTION]) == busy
+
+
 def test_a_real_call_is_seen() -> None:
     given = torch.ones(32, 32)
 

@@ -9,7 +9,7 @@ from torch import nn
 from cnnbench import machine
 from cnnbench.errors import Unsupported
 from cnnbench.spec import MODE_AXES, WORDS, Device, Mode
-from cnnbench.worker import modes
+from cnnbench.worker import compiling, modes
 
 TABLES = {
     "compiler": modes.COMPILERS,
@@ -39,6 +39,42 @@ def test_fp32_means_fp32_and_tf32_is_asked_for() -> None:
 
     assert (plain["cuda_matmul_fp32"], plain["cudnn_conv_fp32"]) == ("ieee", "ieee")
     assert (tf32["cuda_matmul_fp32"], tf32["cudnn_conv_fp32"]) == ("tf32", "tf32")
+
+
+def readings() -> dict[str, object]:
+    """What float32 means on CUDA, by every flag of torch that says so, old and new."""
+    return {
+        "matmul": torch.backends.cuda.matmul.allow_tf32,
+        "convolution": torch.backends.cudnn.allow_tf32,
+        "precision": torch.get_float32_matmul_precision() != "highest",
+        "new matmul": torch.backends.cuda.matmul.fp32_precision == "tf32",
+        "new convolution": torch.backends.cudnn.conv.fp32_precision == "tf32",
+        "new recurrence": torch.backends.cudnn.rnn.fp32_precision == "tf32",
+    }
+
+
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "amp=fp16"])
+def test_old_and_new_switches_of_tf32_say_the_same(precision: str) -> None:
+    # A reading that contradicts another raises an error: in networks, in torch.export, in the
+    # compiler's templates for convolutions, which know the old switch alone.
+    for words in (precision, "tf32", precision):
+        found = modes.set_flags(Mode(precision=words), threads=1)
+        asked = words == "tf32"
+
+        assert set(readings().values()) == {asked}
+        names = ("cuda_matmul_fp32", "cudnn_conv_fp32", "cudnn_rnn_fp32")
+        assert {found[name] for name in names} == {"tf32" if asked else "ieee"}
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=asked):
+            pass
+
+
+def test_a_network_may_still_use_the_old_switches() -> None:
+    modes.set_flags(Mode(precision="tf32"), threads=1)
+
+    torch.backends.cudnn.allow_tf32 = False
+
+    assert [one.split()[0] for one in modes.put_back()] == ["cudnn_conv_fp32", "cudnn_rnn_fp32"]
+    assert set(readings().values()) == {True}
 
 
 def test_cudnn_times_its_algorithms_only_if_asked_to() -> None:
@@ -171,3 +207,58 @@ def test_complex_weights_stay_complex(precision: str, reals, complexes) -> None:
     assert moved.weight.dtype == reals
     assert moved.spectrum.dtype == complexes
     assert moved.spectrum.imag.item() == 2
+
+
+@pytest.fixture
+def inductor(monkeypatch: pytest.MonkeyPatch):
+    """The compiler's settings as a forked worker finds them."""
+    from torch._inductor import config
+
+    monkeypatch.delenv("TORCHINDUCTOR_COMPILE_THREADS", raising=False)
+    with config.patch(compile_threads=16):
+        yield config
+
+
+@pytest.mark.parametrize(
+    ("compiler", "device", "threads"),
+    [
+        ("eager", Device(), 16),
+        ("default", Device(), 1),
+        ("max-autotune", Device(), 1),
+        ("reduce-overhead", Device("cuda", 0), 1),
+        ("max-autotune", Device("cuda", 0), 3),
+        # A pass that measures memory has no device to spare for a pool.
+        ("max-autotune", None, 1),
+    ],
+)
+def test_a_pool_of_compilers_only_where_many_kernels_are_tried(
+    inductor, monkeypatch: pytest.MonkeyPatch, compiler: str, device, threads: int
+) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 3)
+
+    compiling.compile_here(Mode(compiler), device)
+
+    assert inductor.compile_threads == threads
+
+
+def test_the_users_own_number_of_compilers_counts(
+    inductor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_COMPILE_THREADS", "16")
+
+    compiling.compile_here(Mode("default"), Device())
+
+    assert inductor.compile_threads == 16
+
+
+def test_the_pool_has_ended_before_the_warm_up(inductor, monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor import async_compile
+
+    ended: list[str] = []
+    monkeypatch.setattr(async_compile, "shutdown_compile_workers", lambda: ended.append("pool"))
+
+    compiling.done_compiling(Mode())
+    assert (ended, inductor.compile_threads) == ([], 16)
+
+    compiling.done_compiling(Mode("max-autotune"))
+    assert (ended, inductor.compile_threads) == (["pool"], 1)

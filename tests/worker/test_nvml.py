@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cnnbench.worker.nvml import Driver
+from cnnbench.worker.nvml import Driver, driver_version
 
 
 class NotSupported(Exception):
@@ -67,6 +68,89 @@ def test_the_device_is_found_by_its_uuid(install, uuid: str) -> None:
     Driver(uuid)
 
     assert asked == ["GPU-12-34"]
+
+
+def test_a_part_of_a_gpu_is_found_by_its_own_name_and_has_the_clocks_of_the_whole(install) -> None:
+    def find(uuid: str) -> str:
+        return uuid if uuid.startswith("MIG-") else refuse()
+
+    def clock(device: str, kind: int) -> int:
+        assert device == "the whole"
+        return {0: 1980, 2: 2619}[kind]
+
+    def processes(device: str) -> list[SimpleNamespace]:
+        assert device == "MIG-12-34"
+        return [SimpleNamespace(pid=os.getpid(), usedGpuMemory=7)]
+
+    install(
+        package(
+            nvmlDeviceGetHandleByUUID=find,
+            nvmlDeviceGetDeviceHandleFromMigDeviceHandle=lambda _device: "the whole",
+            nvmlDeviceGetClockInfo=clock,
+            nvmlDeviceGetComputeRunningProcesses=processes,
+        )
+    )
+
+    driver = Driver("12-34")
+
+    assert driver.reason == ""
+    assert driver.state()["sm_mhz"] == 1980
+    assert driver.process_bytes() == 7
+
+
+def used(*shares: tuple[int, int]) -> list[SimpleNamespace]:
+    return [SimpleNamespace(pid=pid, smUtil=percent) for pid, percent in shares]
+
+
+@pytest.mark.parametrize(
+    ("found", "share"),
+    [
+        (used((os.getpid(), 90)), 0.0),
+        # Two samples of one process are two moments; init is nobody of ours.
+        (used((os.getpid(), 90), (1, 20), (1, 40)), 0.3),
+        # Whose they are is not known where not even this process is seen.
+        (used((1, 40)), None),
+    ],
+)
+def test_who_else_keeps_the_device_busy(install, found, share: float | None) -> None:
+    install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+    assert Driver("1").state().get("others_busy") == pytest.approx(share)
+
+
+def test_workers_beside_this_one_are_no_others(install) -> None:
+    beside = subprocess.Popen(["sleep", "60"])
+    apart = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    try:
+        found = used((os.getpid(), 50), (beside.pid, 30), (apart.pid, 7))
+        install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+        assert Driver("1").state()["others_busy"] == pytest.approx(0.07)
+    finally:
+        for one in (beside, apart):
+            one.kill()
+            one.wait()
+
+
+@pytest.mark.parametrize(("mode", "one"), [(0, False), (1, True), (3, True), (refuse, False)])
+def test_a_device_for_one_process_is_told_from_others(install, mode, one: bool) -> None:
+    install(package(nvmlDeviceGetComputeMode=mode if callable(mode) else lambda _device: mode))
+
+    assert Driver("1").one_process() is one
+
+
+@pytest.mark.parametrize("said", ["580.65.06", b"580.65.06"])
+def test_the_driver_knows_its_version(install, said: str | bytes) -> None:
+    install(package(nvmlSystemGetDriverVersion=lambda: said))
+
+    assert driver_version() == "580.65.06"
+
+
+@pytest.mark.parametrize("module", [None, package(), package(nvmlInit=refuse)])
+def test_a_version_that_cannot_be_asked_for_is_not_known(install, module) -> None:
+    install(module)
+
+    assert driver_version() is None
 
 
 def test_an_older_driver_calls_the_reasons_otherwise(install) -> None:

@@ -75,6 +75,8 @@ BREAK = "Call to `torch._dynamo.graph_break()`\n  Explanation: …"
         ({}, "TORCHDYNAMO_DISABLE",
          ["compile compiled nothing: the compiler is disabled by TORCHDYNAMO_DISABLE"]),
         ({}, "", ["compile compiled nothing: 0 graphs"]),
+        ({**COMPLETE, "inductor": {"cudagraph_skips": 2, "pattern_matcher_count": 3}}, "",
+         ["compile means CUDA graphs, but the compiler made none for 2 graphs"]),
         ({**COMPLETE, "graph_break": {BREAK: 2}}, "",
          ["compile is interrupted by 2 graph breaks: Call to `torch._dynamo.graph_break()`"]),
         ({**COMPLETE, "unimplemented": {LIMIT: 1}, "frames": {"total": 9, "ok": 8}}, "",
