@@ -9,63 +9,24 @@ is ever renamed. Answers are read strictly.
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Generic, Self, TypeVar
+from typing import Any, Self
 
 from cnnbench.catalogue import Accepted, CatalogueEntry
-from cnnbench.codec import decode, encode, without_unknown
+from cnnbench.codec import decode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
 from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure
 from cnnbench.gradients import Gradients
+from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
 from cnnbench.slices import ClockFigures
 from cnnbench.spec import Optimizer, Phase, Spec
-
-Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request(Generic[Answer]):
-    """A task for a worker of its own, answered by an ``Answer``."""
-
-    key: ClassVar[str] = "task"
-    task: ClassVar[str]
-
-    def __init_subclass__(cls, task: str = "") -> None:
-        """Name the task."""
-        super().__init_subclass__()
-        cls.task = task
-
-    @property
-    def message(self) -> dict[str, Any]:
-        """The message that is sent, with ``None`` fields too, because older workers expect them."""
-        said = {item.name: encode(getattr(self, item.name)) for item in fields(self)}
-        return {self.key: self.task, **said}
-
-    @classmethod
-    def read(cls, data: Any) -> Answer:
-        """Read an answer.
-
-        Raises:
-            SchemaError: it is not of the declared type.
-        """
-        (kind,) = typing.get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
-        found: Answer = decode(kind, data, f"answer to '{cls.task}'")
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Command(Request[Answer]):
-    """A message to a worker after its task."""
-
-    key: ClassVar[str] = "do"
 
 
 @dataclass(frozen=True, kw_only=True)

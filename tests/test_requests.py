@@ -15,6 +15,7 @@ from cnnbench import requests
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError, UnknownName
 from cnnbench.facts import Reference
+from cnnbench.messages import Request
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.runner.fake import ANSWERS
 from cnnbench.spec import OPTIMIZERS, PHASES, Spec
@@ -44,13 +45,13 @@ TYPED = {
 }  # fmt: skip
 
 
-def any_of(kind: type[requests.Request]) -> st.SearchStrategy[requests.Request]:
+def any_of(kind: type[Request]) -> st.SearchStrategy[Request]:
     parts = {one.name: NAMED.get(one.name, TYPED.get(str(one.type))) for one in fields(kind)}
     return st.builds(kind, **parts)
 
 
 @given(st.sampled_from(requests.REQUESTS).flatmap(any_of))
-def test_a_request_comes_out_of_json_as_it_went_in(request: requests.Request) -> None:
+def test_a_request_comes_out_of_json_as_it_went_in(request: Request) -> None:
     assert requests.parse(json.loads(json.dumps(request.message))) == request
 
 
@@ -65,7 +66,7 @@ def with_more(value: Any) -> Any:
 
 
 @given(st.sampled_from(requests.REQUESTS).flatmap(any_of))
-def test_what_another_revision_adds_is_not_looked_at(request: requests.Request) -> None:
+def test_what_another_revision_adds_is_not_looked_at(request: Request) -> None:
     message = request.message | with_more(request) | {"log": "file", "networks": []}
 
     assert requests.parse(json.loads(json.dumps(message))) == request

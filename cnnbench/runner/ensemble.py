@@ -23,8 +23,9 @@ from cnnbench.runner.process import StarterDied
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from cnnbench.messages import Answer, Request
     from cnnbench.plan import Plan
-    from cnnbench.requests import Answer, MeasureLatency, Request
+    from cnnbench.requests import MeasureLatency
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.spec import Spec
 

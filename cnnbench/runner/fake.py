@@ -9,28 +9,15 @@ so that a pretended self-test passes.
 
 from __future__ import annotations
 
-import hashlib
 import random
-import re
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import recipes, requests
-from cnnbench.catalogue import TIMM, Accepted, CatalogueEntry, is_glob
+from cnnbench.catalogue import Accepted
 from cnnbench.codec import encode
-from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.conv.problem import of_workload
-from cnnbench.costs import (
-    CostReport,
-    CostTotals,
-    CrossCheck,
-    Field,
-    LayerRow,
-    OpRow,
-    Totals,
-    TracedMemory,
-)
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.facts import (
@@ -42,7 +29,6 @@ from cnnbench.facts import (
     Room,
     Structure,
 )
-from cnnbench.gradients import Gradients, LayerGradient
 from cnnbench.record import Cost, Memory, Part, Run
 from cnnbench.requests import (
     Fitted,
@@ -52,7 +38,7 @@ from cnnbench.requests import (
     Taken,
     TakeSlice,
 )
-from cnnbench.runner import fake_profile
+from cnnbench.runner import fake_counts, fake_profile
 from cnnbench.slices import ClockFigures, Slice, Slices
 from cnnbench.spec import Spec
 
@@ -62,6 +48,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.errors import WorkerError
+    from cnnbench.messages import Request
     from cnnbench.quiet import CoreUse
 
 
@@ -72,7 +59,7 @@ class FakeWorker:
         self._who = who or Fake()
         self.phase = "start"
         self.kept = None
-        self._request: requests.Request[Any] = requests.Describe()
+        self._request: Request[Any] = requests.Describe()
         self._slices: list[Slice] = []
 
     def ask(self, message: Message, timeout: float) -> Any:
@@ -161,55 +148,6 @@ def _refusal(spec: Spec, request: SpecRequest[Any]) -> WorkerError | None:
     return WorkerRaised(reason, "unsupported") if reason else None
 
 
-def _report(request: requests.ReportCost) -> CostReport:
-    size = _digest(request.name) % 1_000_000
-    shape = (request.batch, *(request.shape or (3, *(request.size or (224, 224)))))
-    out = (request.batch, 8, 112, 112)
-    inside, none = Totals(1, size, 0, size, size), Totals()
-    training = request.phase != "inference"
-    memory = TracedMemory(size, 0, size, 0, 0, size, 0, 3 * size, "conv", "conv", "conv", "conv", 0)
-    totals = CostTotals(
-        request.name, request.phase, request.optimizer, request.batch, (shape,), size, size, 0, 0,
-        inside, inside, inside if training else None, memory, {}, (),
-        ("made up by the fake executor",), request.real, 1, request.mode,
-        request.settings.get("train", "everything") if training else "",
-    )  # fmt: skip
-    layer = LayerRow(
-        "conv", "Conv2d", 1, True, 1, shape, out, (3, 3), (2, 2), (1, 1), (1, 1), 1, size, size,
-        size, 0, 0, inside, inside if training else none, size,
-        Field((3.0, 3.0), (2.0, 2.0), (0.5, 0.5)),
-    )  # fmt: skip
-    op = OpRow(
-        "aten.convolution.default", "conv", "forward", "contraction", size, 0, 0, size, size, out
-    )
-    return CostReport(
-        totals,
-        (layer,) if request.rows else None,
-        (op,) if request.rows else None,
-        (CrossCheck("fake", size, size),) if request.crosscheck else None,
-    )
-
-
-def _gradients(request: requests.TakeGradients) -> Gradients:
-    size = 1 + _digest(request.name) % 1000
-    layers = [LayerGradient(f"conv{n}", "Conv2d", size, size / 2**n, size) for n in range(4)]
-    return Gradients(request.name, request.batch, request.seed, (3, 32, 32), "made up",
-                     tuple(layers))  # fmt: skip
-
-
-def _timm(pattern: str) -> tuple[CatalogueEntry, ...]:
-    """Two models for a glob, itself for a name."""
-    ends = ("_a", "_b") if is_glob(pattern) else ("",)
-    names = [TIMM + re.sub(r"[^\w.-]", "", pattern.removeprefix(TIMM)) + end for end in ends]
-    return tuple(
-        CatalogueEntry(
-            name=name, family="made up", task="any", paper="", input=(3, 224, 224),
-            params=_digest(name) % 1_000_000, tags=("timm",), source="fake",
-        )
-        for name in names
-    )  # fmt: skip
-
-
 def _ceilings(request: requests.ProbeCeilings) -> Ceilings:
     kinds = [f"{dtype} {what}" for dtype in ("float32", "bfloat16") for what in ("matmul", "conv")]
     return Ceilings(
@@ -220,24 +158,12 @@ def _ceilings(request: requests.ProbeCeilings) -> Ceilings:
     )
 
 
-def _layers() -> Extraction:
-    stem = ConvLayer("conv:k8-3x3-s2-p1", (3, 32, 32), 1, ("stem",))
-    body = ConvLayer("conv:k8-3x3-p1", (8, 16, 16), 4, ("body.0", "body.1"))
-    problems = [(one.count, one.problem().macs) for one in (stem, body)]
-    macs = sum(count * macs for count, macs in problems)
-    return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
-
-
 def _applies(spec: Spec) -> Applicability:
     """Winograd's algorithm does not apply to what is not 3x3; everything else applies."""
     name = spec.mode.implementation
     if name.startswith("winograd") and "-3x3" not in spec.workload.architecture:
         return Applicability(f"{name} is for 3x3 kernels")
     return Applicability("", of_workload(spec.workload).macs, 0)
-
-
-def _digest(text: str) -> int:
-    return int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
 
 
 # Networks of worker.oracles, and what is known of each.
@@ -288,15 +214,16 @@ def _algorithm(spec: Spec) -> Algorithm:
 
 
 def _size(spec: Spec) -> int:
-    return 1_000_000 + _digest(spec.workload.architecture) % 100_000_000
+    return 1_000_000 + fake_counts.digest(spec.workload.architecture) % 100_000_000
 
 
 def _seconds(spec: Spec) -> float:
     """Proportional to the batch, different per architecture and mode."""
-    speed = 1 + _digest(spec.mode.text) % 100 / 100 if spec.mode.text != "eager" else 1.0
+    speed = 1 + fake_counts.digest(spec.mode.text) % 100 / 100 if spec.mode.text != "eager" else 1.0
     if (known := _KNOWN_SECONDS.get(spec.workload.architecture)) is not None:
         return known(spec.workload.keywords)
-    return spec.workload.batch * (1e-3 + _digest(spec.workload.architecture) % 1000 / 1e5) / speed
+    sample = 1e-3 + fake_counts.digest(spec.workload.architecture) % 1000 / 1e5
+    return spec.workload.batch * sample / speed
 
 
 def _cost(spec: Spec) -> Cost:
@@ -315,7 +242,7 @@ def _cost(spec: Spec) -> Cost:
 
 def _structure(spec: Spec) -> Structure:
     """Compiling makes a graph and leaves fewer operators; channels_last saves the reorders."""
-    layers = 4 + _digest(spec.workload.architecture) % 16
+    layers = 4 + fake_counts.digest(spec.workload.architecture) % 16
     compiled = spec.mode.compiler != "eager"
     nhwc = spec.mode.memory_format == "channels_last"
     operators = {"aten::conv2d": layers, "aten::relu": layers}
@@ -331,22 +258,22 @@ def _structure(spec: Spec) -> Structure:
     )
 
 
-def _spec(request: requests.Request[Any]) -> Spec:
+def _spec(request: Request[Any]) -> Spec:
     assert isinstance(request, SpecRequest)  # noqa: S101 - for the type checker
     return Spec.parse(request.spec)
 
 
 # What is answered to each task; a worker's own table is TASKS in worker/tasks.py.
-ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
+ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
     requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
     requests.FindCode: lambda _: True,
-    requests.ListTimm: lambda request: _timm(request.pattern),
+    requests.ListTimm: lambda request: fake_counts.timm(request.pattern),
     requests.Fits: lambda _: {},
     requests.CountImages: lambda _: 1,
     requests.CountCost: lambda request: _cost(_spec(request)),
-    requests.ReportCost: _report,
-    requests.TakeGradients: _gradients,
+    requests.ReportCost: fake_counts.report,
+    requests.TakeGradients: fake_counts.gradients,
     requests.ComputeReference: lambda _: Reference(True, 1e-7, 0.0, False),
     requests.MeasureMemory: lambda request: _memory(_spec(request)),
     requests.MeasureLatency: lambda request: Ready(_seconds(_spec(request))),
@@ -360,7 +287,7 @@ ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
     requests.TryBatch: _try_batch,
     requests.ProbeCeilings: _ceilings,
     requests.AskRoom: lambda _: Room(1 << 40),
-    requests.ExtractLayers: lambda _: _layers(),
+    requests.ExtractLayers: lambda _: fake_counts.layers(),
     requests.DescribeAlgorithm: lambda request: _algorithm(_spec(request)),
     requests.CheckApplicability: lambda request: {
         name: _applies(Spec.parse(name)) for name in request.specs
@@ -368,7 +295,7 @@ ANSWERS: dict[type[requests.Request[Any]], Callable[[Any], Any]] = {
 }
 
 
-def _step_ns(request: requests.Request[Any]) -> int:
+def _step_ns(request: Request[Any]) -> int:
     return round(_seconds(_spec(request)) * 1e9)
 
 

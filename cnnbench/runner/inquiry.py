@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import SchemaError, WorkerError, WorkerRaised, WorkerTimeout
-from cnnbench.requests import Answer, Describe, Request
+from cnnbench.requests import Describe
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from cnnbench.environment import Environment
+    from cnnbench.messages import Answer, Request
     from cnnbench.runner.executor import AnyPool, AnyWorker, Executor
 
 _DESCRIBE_SECONDS = 120.0

@@ -6,10 +6,11 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.codec import encode
-from cnnbench.requests import Request, parse
+from cnnbench.requests import parse
 
 if TYPE_CHECKING:
     from cnnbench.channel import Channel
+    from cnnbench.messages import Request
 
 
 class Talk:

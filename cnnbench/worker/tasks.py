@@ -45,6 +45,7 @@ from cnnbench.worker.selftest import instrument
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from cnnbench.messages import Request
     from cnnbench.worker.talk import Talk
 
 
@@ -131,7 +132,7 @@ def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:
 
 
 # One function per task; each takes the request that it stands beside.
-TASKS: dict[type[requests.Request[Any]], Callable[[Any, Talk], None]] = {
+TASKS: dict[type[Request[Any]], Callable[[Any, Talk], None]] = {
     requests.Describe: describe,
     requests.Resolve: inquiry.resolve,
     requests.FindCode: inquiry.find_code,

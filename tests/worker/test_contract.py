@@ -14,8 +14,9 @@ from cnnbench import requests
 from cnnbench.environment import Environment
 from cnnbench.errors import UsageError, WorkerRaised
 from cnnbench.facts import Reference
+from cnnbench.messages import Request
 from cnnbench.plan import Plan
-from cnnbench.requests import REQUESTS, Request
+from cnnbench.requests import REQUESTS
 from cnnbench.runner.fake import ANSWERS, Fake
 from cnnbench.runner.inquiry import tell
 from cnnbench.runner.process import Origin, Processes

@@ -27,8 +27,9 @@ from cnnbench.runner.inquiry import tell
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from cnnbench.messages import Answer, Request
     from cnnbench.plan import Plan
-    from cnnbench.requests import Answer, MeasureLatency, Request
+    from cnnbench.requests import MeasureLatency
     from cnnbench.runner.executor import AnyPool, AnyWorker
     from cnnbench.slices import Slice
 

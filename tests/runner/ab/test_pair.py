@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from cnnbench.errors import UsageError, WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
 from cnnbench.facts import Check
+from cnnbench.messages import Request
 from cnnbench.plan import Plan
 from cnnbench.record import Run
-from cnnbench.requests import MeasureLatency, Request, TakeSlice
+from cnnbench.requests import MeasureLatency, TakeSlice
 from cnnbench.runner.ab import pair
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun, pinned
 from cnnbench.slices import Slice, Slices
