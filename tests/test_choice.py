@@ -187,9 +187,11 @@ def test_advise_the_page_and_its_sentences_recommend_the_same_mode_and_gain(
         assert gain is not None
         assert gain == evidence.choice.gain == row[2]
         assert row[3] == choice.STANDINGS["faster"].text
-        said = re.compile(r"(\S+x) as fast as eager [\[(](\S+?x)(?:, | to )(\S+?x)[\])]")
-        expected = tuple(map(units.ratio, (gain.point, gain.low or 0.0, gain.high or 0.0)))
-        assert said.findall(use.text)[0] == said.findall(sentence)[0] == expected
+        low, high = gain.low or 0.0, gain.high or 0.0
+        ends = units.interval(units.ratio, gain.point, low, high, gain.rounds)
+        said = f"{units.ratio(gain.point)} as fast as eager"
+        assert f"{said} [{ends}]" in use.text
+        assert f"{said} ({ends.replace(', ', ' to ')})" in sentence
     else:
         assert (use.mode, row[3]) != ("eager", choice.STANDINGS["faster"].text)
         assert choice.NO_GAIN[evidence.choice.verdict] in use.text

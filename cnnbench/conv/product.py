@@ -28,7 +28,7 @@ class Matrix:
 
     @property
     def bytes(self) -> int:
-        """Of all elements."""
+        """Bytes of its elements."""
         return self.elements * self.bytes_each
 
 

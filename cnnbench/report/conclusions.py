@@ -350,8 +350,8 @@ def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
     if disturbed:
         total = sum(bool(entry.quality) for entry in found)
         verb = "was" if disturbed == 1 else "were"
-        these = "this 1 measurement" if total == 1 else f"these {total} measurements"
-        text = f"{disturbed} of {these} {verb} disturbed"
+        these = "this measurement" if total == 1 else f"{disturbed} of these {total} measurements"
+        text = f"{these} {verb} disturbed"
         yield Sentence(f"{text}: {_spoilt(found, disturbed)}.", "warn")
 
 
@@ -361,8 +361,9 @@ def _spoilt(found: Sequence[Entry], disturbed: int) -> str:
     if not awake:
         return "their times are too long" if disturbed > 1 else "its time is too long"
     left, vague = disturbed - len(awake), sum(map(_is_vague, awake))
-    few = "it" if disturbed == 1 else "all" if not left else str(len(awake))
-    text = f"the waiting for a core is taken out of the latency of {few}"
+    few = "all" if not left else f"{len(awake)}"
+    whose = "its latency" if disturbed == 1 else f"the latency of {few}"
+    text = f"the waiting for a core is taken out of {whose}"
     if vague:
         text += f", {'which stays' if disturbed == 1 else f'{vague} of which stay'} uncertain"
     rest = "time of the other one is" if left == 1 else f"times of the other {left} are"

@@ -151,7 +151,7 @@ def test_a_disturbed_row_is_shown_and_compared_as_in_the_table_of_its_run(
     text = cnnbench_cli("compare", old, new, "--threshold", "latency=80%").stdout
     data = json.loads(cnnbench_cli("compare", old, new, "--json").stdout)
 
-    assert "10.0 ms *" in cnnbench_cli("report", new).stdout
+    assert "10.0 ms*" in cnnbench_cli("report", new).stdout
     assert "10.0 ms*  10.0 ms*" in text
     assert "20.0 ms" not in text
     assert "1 row disturbed" in text

@@ -27,6 +27,7 @@ COMMAND_LINES = [
     f"ab eager channels_last --models lenet,resnet18 {FAKE}",
     f"cost resnet18,vgg16 {FAKE}",
     f"cost resnet18 --layers {FAKE}",
+    f"gradients plain20_cifar resnet20_cifar {FAKE}",
     f"cost lenet --ops {FAKE}",
     f"cost lenet --cross-check {FAKE}",
     f"max-batch --models resnet18,lenet --modes eager,compile {FAKE}",
