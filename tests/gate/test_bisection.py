@@ -61,7 +61,7 @@ def test_what_is_named_is_the_culprit_and_a_range_holds_it_and_what_cannot_be_me
         assert {*range(found.good + 1, found.bad)} <= skipped
     assert found.named in {None, culprit}
     assert (found.named is None) == (found.bad - found.good > 1)
-    assert found.decided <= allowed(last)
+    assert found.looks <= allowed(last)
     assert len({one.place for one in steps if one.against == 0}) == len(
         [one for one in steps if one.against == 0]
     ), "nothing is measured twice"
@@ -164,6 +164,16 @@ def test_the_error_of_a_look_shrinks_with_the_line_and_never_exceeds_a_single_on
     assert errors[0] <= ALPHA
     assert family.share(1) == ALPHA
     assert bisection.error(32) * allowed(32) == pytest.approx(family.ERROR)
+
+
+def test_every_spec_in_which_the_ends_are_compared_takes_its_share_of_the_error() -> None:
+    assert bisection.error(32, 20) * (allowed(32) + 19) == pytest.approx(family.ERROR)
+
+
+def test_a_comparison_without_a_verdict_counts_too_and_one_that_was_not_measured_does_not() -> None:
+    unclear = of_steps(32, [step(32, "regression"), step(16, "inconclusive"), step(8, "failed")])
+
+    assert unclear.looks == 2
 
 
 def test_the_spec_that_is_slower_most_clearly_is_followed() -> None:

@@ -199,9 +199,8 @@ class Bisecting:
 
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
         state = self._state
-        rule = SequentialRule(
-            state.threshold, bisection.error(self._last), least=state.least, most=state.most
-        )
+        error = bisection.error(self._last, len(state.specs))
+        rule = SequentialRule(state.threshold, error, least=state.least, most=state.most)
         sha = {one: self._asked.commits[one] for one in (place, against)}
         number = sum(one.is_dir() for one in self._folder.iterdir()) + 1
         return paired.remeasure(
