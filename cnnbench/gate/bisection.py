@@ -89,7 +89,7 @@ def allowed(last: int) -> int:
 def error(last: int, specs: int = 1) -> float:
     """One-sided error of each look, so that the whole search is wrong as seldom as a judgement.
 
-    The ends are compared in every one of the ``specs``, everything else in the one that is followed.
+    The ends are compared in all ``specs``, everything else in the one that is followed.
     """
     return family.share(allowed(last) + specs - 1)
 

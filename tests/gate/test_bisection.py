@@ -237,8 +237,10 @@ NAMED = (step(4, "regression"), step(2, "regression"), step(1, "unchanged"),
         (bisection_of(timed=False), UsageError, "nothing to bisect: the structure of both is"),
         (bisection_of(step(4, "failed", reason="build: x")), SomeFailed, "a: build: x"),
         (bisection_of(step(4, "inconclusive", reason="noisy")), Inconclusive, "cannot be decided"),
+        (bisection_of(step(4, "inconclusive", reason="noisy"), changes=(CHANGE,)), Inconclusive,
+         "cannot be decided: noisy"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_named_has_an_exit_code(found: Bisection, error: type, said: str) -> None:
     with pytest.raises(error, match=said):
         conclude(found)
