@@ -184,10 +184,6 @@ def _slower(steps: int, step: Estimate, made: Estimate) -> Epoch:
     return Epoch(steps, Estimate(slower.point, low, high, slower.rounds), limit)
 
 
-# What takes the time of a batch beside the steps: the loop and its calls.
-REST = "rest"
-
-
 def shares(record: Record) -> dict[str, float]:
     """Step of a recipe -> its share of the time, the rest among them; they add up to one.
 

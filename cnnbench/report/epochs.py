@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # What pictures of a pipeline are held in, for people.
 _BACKENDS = {"pil": "PIL", "tensor": "tensors"}
-_NAMES = {mode: name for name, mode in recipes.BACKENDS.items()}
 
 _FIGURES = (
     Column("fed_by", "fed by"),
@@ -32,7 +31,6 @@ _FIGURES = (
     Column("epoch", "epoch", "span", STAYS),
     Column("limit", "decided by", detail=STAYS),
 )
-
 
 # Axes that the rows tell by what feeds a network.
 _TOLD_BESIDE = {"input", "workers"}
@@ -47,7 +45,8 @@ _WHY = {
 
 def backend(record: Record) -> str:
     """What a pipeline's pictures are held in, for people."""
-    return _BACKENDS.get(_NAMES.get(record.spec.mode, ""), record.spec.mode.text)
+    known = recipes.backend(record.spec.mode)
+    return record.spec.mode.text if known is None else _BACKENDS[known]
 
 
 def recipe(record: Record) -> str:
