@@ -41,6 +41,8 @@ _WHY = {
     feeding.CROWDED: "cores: the network's threads and the workers are more than the cores here and"
     " would take them from each other, so nothing follows",
 }
+# Said of sums on a CUDA device.
+_AT_MOST = "a sum is the most: a loop that does not wait for the GPU makes the next batch meanwhile"
 
 
 def backend(record: Record) -> str:
@@ -98,6 +100,10 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
     columns = (*map(column, keep if some else ()), *_FIGURES)
     decided = {row[-1] for row in rows}
     left = [line for limit, line in _WHY.items() if limit in decided]
+    if feeding.IN_TURN in decided and any(
+        entry.record.spec.device.kind == "cuda" for entry in found
+    ):
+        left.append(_AT_MOST)
     left += [] if some else [_NONE]
     machine = captions([entry for entry, _ in some])[:1]
     return Table(columns, rows, (*shared, *machine, head), tuple(left))
