@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import bisection_simulation
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
 from cnnbench.gate import bisection, family
 from cnnbench.gate.bisected import Bisection, Commit, StructureChange, conclude
@@ -174,6 +175,14 @@ def test_a_comparison_without_a_verdict_counts_too_and_one_that_was_not_measured
     unclear = of_steps(32, [step(32, "regression"), step(16, "inconclusive"), step(8, "failed")])
 
     assert unclear.looks == 2
+
+
+def test_the_simulation_counts_what_was_named_and_what_was_not() -> None:
+    calm = bisection_simulation.row(0.005, False, 10, seed=1)
+    loud = bisection_simulation.row(0.5, False, 5, seed=1)
+
+    assert calm.startswith("| 0.5 % | 100.0 | 0.0 | 0.0 | 0.0 (<=")
+    assert loud.startswith("| 50.0 % | 0.0 | 0.0 | 100.0 | 0.0 (<=")
 
 
 def test_the_spec_that_is_slower_most_clearly_is_followed() -> None:
