@@ -32,7 +32,7 @@ def step(module: nn.Module, precision: str = "amp=fp16", optimizer: str = "momen
     workload = Workload("mine:steep", 2, (4,), "training", optimizer=optimizer)
     spec = Spec(workload, Mode(precision=precision), Device(), 1)
     given = Given.of(torch.rand(2, 4))
-    return build.training(spec, module, given, build.losses.Loss("auto", sum_of_all, 0))
+    return build.training_step(spec, module, given, build.losses.Loss("auto", sum_of_all, 0))
 
 
 def sum_of_all(output, _inputs, _targets):
