@@ -112,11 +112,11 @@ def test_real_steps_of_networks_of_the_users(cnnbench_cli, tmp_path) -> None:
         for spec, record in ((Spec.parse(name), record) for name, record in found.items())
     }
     auto = rows["mynets:Auto", "auto"]
-    assert (auto.status, auto.loss) == ("ok", "MSE against the input")
+    assert (auto.status, auto.told("loss")) == ("ok", "MSE against the input")
     # Parameters, momentum and the input, which is the target.
     assert auto.memory.resident_bytes == 2 * 84 * 4 + 3 * 64 * 4
     own = rows["mynets:Auto", "losses:smooth"]
-    assert (own.status, own.loss) == ("ok", "losses:smooth")
+    assert (own.status, own.told("loss")) == ("ok", "losses:smooth")
     assert (
         "the loss failed, not the network: mynets:fails"
         in rows["mynets:Auto", "mynets:fails"].reason
