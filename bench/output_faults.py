@@ -268,7 +268,7 @@ def prepared(name: str) -> Iterator[tuple[Spec, Path, Any, str]]:
 def faulty(spec: Spec, weights: str, fault: Any) -> build.Step:
     architecture, module = build.construct(spec.workload, SEED, weights)
     if fault is not None:
-        module.sample = build.inputs(architecture, spec.workload, SEED)
+        module.sample = build.inputs.made(architecture, spec.workload, SEED).args
         with torch.no_grad():
             fault(module)
     return build.step(spec, architecture, module, SEED)

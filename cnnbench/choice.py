@@ -72,11 +72,6 @@ NO_GAIN: Mapping[ModeVerdict, str] = {
 }
 
 
-def eligible(record: Record) -> bool:
-    """Whether a mode was measured and its output is good enough to recommend it."""
-    return flaws.fit(record)
-
-
 def standing(record: Record, base: Record | None, tried: int = 1) -> Standing:
     """How a mode compares with another, as one of ``tried`` that share the error."""
     ratio = metrics.speedup(record, base, tried)
@@ -93,7 +88,7 @@ def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]
     """The fastest of the clear gains, then those without a clear difference from it.
 
     Args:
-        pairs: eligible records, each with what its gain is over; all share the error.
+        pairs: fit records (``flaws.fit``), each with what its gain is over; all share the error.
     """
     count = len(pairs)
     gaining = [pair for pair in pairs if standing(*pair, count) == "faster"]
@@ -137,8 +132,8 @@ class ModeChoice:
         verdict: the result over all modes.
         best: the mode to use: the simplest of those without a clear difference from the fastest;
             plain eager unless another is clearly faster.
-        equal: other eligible modes without a clear difference from ``best``.
-        tried: eligible modes that were measured beside plain eager.
+        equal: other fit modes without a clear difference from ``best``.
+        tried: fit modes that were measured beside plain eager.
         loose: modes with a loose output that are clearly faster than ``best``; they and ``tried``
             share the error.
     """
@@ -169,7 +164,7 @@ class ModeChoice:
     def standing(self, record: Record) -> Standing:
         """How one of the modes compares with plain eager."""
         found = standing(record, self.baseline, len(self.tried))
-        return found if found == "apart" or eligible(record) else "unfit"
+        return found if found == "apart" or flaws.fit(record) else "unfit"
 
 
 def choose(records: Iterable[Record]) -> ModeChoice | None:
@@ -180,7 +175,7 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
         return None
     base = plain[0]
     beside = [one for one in found if one is not base and standing(one, base) != "apart"]
-    tried = tuple(one for one in beside if eligible(one))
+    tried = tuple(one for one in beside if flaws.fit(one))
     standings = [standing(one, base, len(tried)) for one in tried]
     top = leaders([(one, base) for one in tried])
     best = min(top, key=_effort, default=base)

@@ -144,9 +144,9 @@ STEP, INPUT, IN_TURN, CROWDED = "step", "input", "sum", "cores"
 def epoch(network: Record, pipeline: Record | None, pictures: int, cores: int | None) -> Epoch:
     """An epoch of a network behind a pipeline.
 
-    Without workers, every batch is made and then used, so that times add up. With workers, batches
-    are made while the step runs and the slower of the two decides, as long as there are cores for
-    both.
+    Without workers, every batch is made and then used, so that times add up (at most, on a CUDA
+    device, beside which a loop may run ahead). With workers, batches are made while the step runs
+    and the slower of the two decides, as long as there are cores for both.
 
     Args:
         network: a record of its step.
@@ -182,10 +182,6 @@ def _slower(steps: int, step: Estimate, made: Estimate) -> Epoch:
     ends = [(step.low, made.low), (step.high, made.high)]
     low, high = (None if a is None or b is None else max(a, b) for a, b in ends)
     return Epoch(steps, Estimate(slower.point, low, high, slower.rounds), limit)
-
-
-# What takes the time of a batch beside the steps: the loop and its calls.
-REST = "rest"
 
 
 def shares(record: Record) -> dict[str, float]:

@@ -156,6 +156,11 @@ def of_workload(workload: Workload) -> Recipe:
     return recipe(workload.architecture.removeprefix(PREFIX))
 
 
+def backend(mode: Mode) -> str | None:
+    """What pictures are held in; ``None`` if the mode is none of a pipeline."""
+    return next((name for name, one in BACKENDS.items() if one == mode), None)
+
+
 def workers(workload: Workload) -> int:
     """How many processes make its batches beside the one that takes them.
 

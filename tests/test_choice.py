@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import choice, metrics, units
+from cnnbench import choice, flaws, metrics, units
 from cnnbench.advice import Evidence, advise
 from cnnbench.facts import Check
 from cnnbench.report import answers
@@ -72,8 +72,8 @@ def test_what_never_ran_beside_it_stands_apart() -> None:
     ("status", "fit"), [("ok", True), ("unchecked", True), ("loose", False), ("wrong", False)]
 )
 def test_an_output_is_fit_to_be_recommended(status: str, fit: bool) -> None:
-    assert choice.eligible(in_mode("compile", 5, status=status)) is fit
-    assert not choice.eligible(made.failed(made.BF16))
+    assert flaws.fit(in_mode("compile", 5, status=status)) is fit
+    assert not flaws.fit(made.failed(made.BF16))
 
 
 # All modes of a workload.

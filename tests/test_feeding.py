@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import feeding, stats
+from cnnbench import feeding, stats, store
 from cnnbench.record import Part
+from cnnbench.report import epochs
 from cnnbench.stats import Estimate
 from tests import made
 
@@ -153,3 +155,14 @@ def test_shares_of_a_recipe_add_up_to_one_and_ignore_a_batch_that_waited() -> No
     assert found == {"wrap": 0.25, "flip": 0.5, "rest": 0.25}
     assert feeding.shares(record) == {}
     assert feeding.shares(measured(NETWORK, 1)) == {}
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:0"])
+def test_a_sum_on_a_gpu_is_said_to_be_the_most(tmp_path: Path, device: str) -> None:
+    records = [measured(name.replace("cpu", device), 5, 5) for name in (NETWORK, ALONE)]
+    run = store.read(made.directory(tmp_path, records))
+
+    table = epochs.to_table([run], 100, people=True)
+
+    assert len([one for one in table.notes if one.startswith("sum:")]) == 1
+    assert any("a sum is the most" in one for one in table.notes) == (device != "cpu")

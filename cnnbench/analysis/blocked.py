@@ -208,7 +208,9 @@ def named(layer: nn.Module, call: Sequence[Any]) -> str:
     if isinstance(layer, nn.modules.conv._ConvNd):  # noqa: SLF001
         return type(layer).__name__
     axes = next(one.dim() for one in call if isinstance(one, torch.Tensor)) - 2
-    return f"conv_transpose{axes}d" if True in call[6:9] else f"conv{axes}d"
+    # ``transposed``, which backward has one place later; beside it are groups, and 1 equals True.
+    transposed = any(one is True for one in call[6:8])
+    return f"conv_transpose{axes}d" if transposed else f"conv{axes}d"
 
 
 def convolution(

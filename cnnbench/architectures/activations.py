@@ -38,7 +38,7 @@ class Activation:
     """A function between two layers.
 
     Attributes:
-        make: the module behind a convolution of that many maps.
+        make: from a number of maps to the module behind a convolution that makes them.
         pieces: maps of the convolution for each map of the result.
     """
 

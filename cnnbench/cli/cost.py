@@ -17,7 +17,7 @@ from cnnbench.costs import CostReport, NotCounted, refuse_uncountable
 from cnnbench.errors import SomeFailed, UsageError, WorkerError
 from cnnbench.report import FOR_PEOPLE, FORMATS, cost
 from cnnbench.report.crosschecks import crosschecks
-from cnnbench.report.train_eval import counted, to_json, train_eval
+from cnnbench.report.train_eval import both_counted, to_json, train_eval
 from cnnbench.requests import ReportCost
 from cnnbench.runner import timm
 from cnnbench.runner.executor import executor
@@ -113,12 +113,14 @@ def command(
         evaluated = _ask(grid, rows, plan, who, real=real, footer=footer)
         grid = replace(grid, phases=("training",))
     found = _ask(grid, rows, plan, who, real=real, footer=footer)
+    if evaluated:
+        found = both_counted(evaluated, found)
     failed = [one for one in found if isinstance(one, NotCounted)]
     if len(failed) == len(found) and len(set(failed)) == 1:
         raise UsageError(f"{failed[0].name}: {failed[0].error}")
-    pairs = [*zip(evaluated, found, strict=False)]
+    pairs = [*zip(evaluated, found, strict=True)] if evaluated else []
     if as_json and pairs:
-        view.write(_dumped([to_json(*pair) for pair in counted(pairs)]))
+        view.write(_dumped([to_json(*pair) for pair in pairs]))
     elif as_json:
         view.write(_json(found, rows, arguments=bool(grid.arguments)))
     else:

@@ -59,19 +59,24 @@ def command(grid: Grid, plan: Plan, view: View, who: str) -> None:
     if view.kind in PICTURES and view.output is None:
         raise UsageError(f"{view.kind} is a picture; give a file: -o gradients.{view.kind}")
     found, failed = _ask(grid, plan, who)
-    if not found:
-        raise UsageError("; ".join(failed))
+    whole = units.number(len(found) + len(failed), "model")
+    if len(failed) == 1 and not found:
+        raise UsageError(failed[0])
+    if found:
+        _show(found, view)
+    for line in failed:
+        say(f"cnnbench: {line}")
+    if failed:
+        raise SomeFailed(f"{len(failed)} of {whole} have no gradients")
+
+
+def _show(found: Sequence[Gradients], view: View) -> None:
     if view.kind in PICTURES:
         view.draw(tables.plot(found), tables.TITLE)
     elif view.kind == "json":
         view.write(json.dumps(list(map(_facts, found)), indent=1) + "\n")
     else:
         view.show(tables.layers(found) if view.kind in FOR_PEOPLE else tables.tidy(found))
-    if failed:
-        for line in failed:
-            say(f"cnnbench: {line}")
-        whole = units.number(len(found) + len(failed), "model")
-        raise SomeFailed(f"{len(failed)} of {whole} have no gradients")
 
 
 def _ask(grid: Grid, plan: Plan, who: str) -> tuple[list[Gradients], list[str]]:

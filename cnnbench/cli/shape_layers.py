@@ -30,7 +30,7 @@ KERNEL = click.option("--kernel", type=click.IntRange(min=1), required=True, hel
 
 SIZE_OR_MAP = click.option(
     "--in", "given", type=Shape("28 or 3x28x28", (1, 2, 3, 4)), required=True,
-    help="Size along one axis, or channels and spatial sizes.")  # fmt: skip
+    help="Size along one or two axes, or channels and spatial sizes.")  # fmt: skip
 MAYBE_OUT = click.option("--out-channels", "out", type=click.IntRange(min=1),
                           help="Output channels; needed for parameters and MACs.")  # fmt: skip
 
@@ -91,8 +91,7 @@ def wanted(given: tuple[int, ...], out: int | None) -> int:
 
 
 @click.command("pool")
-@click.option("--in", "given", type=Shape("28 or 64x28x28", (1, 2, 3, 4)), required=True,
-              help="Size along one or two axes, or channels and spatial sizes.")  # fmt: skip
+@SIZE_OR_MAP
 @KERNEL
 @click.option("--stride", type=click.IntRange(min=1), help="Stride.  [default: the kernel size]")
 @_PADDING

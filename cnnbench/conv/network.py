@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, stats
-from cnnbench.choice import eligible, leaders
+from cnnbench import flaws, metrics, stats
+from cnnbench.choice import leaders
 from cnnbench.conv.layers import ConvLayer, Extraction, Share, shares
 from cnnbench.conv.results import LayerResults, is_configuration, seconds
 from cnnbench.record import Record
@@ -204,7 +204,7 @@ def _best(network: Network, base: Mode) -> dict[ConvLayer, Record]:
             record
             for mode, record in table.items()
             if not is_configuration(mode) and replace(mode, implementation="") == base
-            and eligible(record)
+            and flaws.fit(record)
         ]  # fmt: skip
         best = leaders([(one, table.get(base)) for one in ways])
         if best:

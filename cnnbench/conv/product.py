@@ -28,7 +28,7 @@ class Matrix:
 
     @property
     def bytes(self) -> int:
-        """Bytes of its elements."""
+        """The bytes of all elements."""
         return self.elements * self.bytes_each
 
 

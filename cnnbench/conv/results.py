@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, stats
-from cnnbench.choice import eligible, leaders
+from cnnbench import flaws, metrics, stats
+from cnnbench.choice import leaders
 from cnnbench.conv import catalogue
 from cnnbench.conv.problem import ConvProblem, of_workload
 from cnnbench.record import Record
@@ -181,7 +181,7 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
         for record in own
         if record.spec.mode.precision == precision
         and is_library(record.spec.mode)
-        and eligible(record)
+        and flaws.fit(record)
     ]
     return min(ways, key=seconds, default=None)
 
@@ -261,9 +261,9 @@ def _dtype(record: Record) -> str:
 def _chosen(
     bench: LayerResults, kind: str, dtype: str, pairs: Sequence[tuple[Record, Record | None]]
 ) -> list[Advice]:
-    """The choice among the eligible ones; ``None`` if nothing was measured."""
+    """The choice among the fit ones; ``None`` if nothing was measured."""
     measured = [pair for pair in pairs if metrics.latency(pair[0]) is not None]
-    usable = [pair for pair in measured if eligible(pair[0])]
+    usable = [pair for pair in measured if flaws.fit(pair[0])]
     if not measured:
         return []
     wrong, loose = (

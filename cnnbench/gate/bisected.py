@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
 from cnnbench.gate.bisection import PATIENCE, Search, Step
 from cnnbench.gate.facets import Difference
+
+if TYPE_CHECKING:
+    from cnnbench.gate.rule import Verdict
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,10 @@ class Bisection:
         found = {s.spec: s for s in self.steps if (s.place, s.against) == (self.last, 0)}
         return tuple(found.values())
 
+    def ends_in(self, verdict: Verdict) -> Step | None:
+        """The first comparison of the ends with that verdict."""
+        return next((one for one in self.ends if one.verdict == verdict), None)
+
     @property
     def culprit(self) -> Commit | None:
         """The commit that made it slower; ``None`` if that is not certain."""
@@ -134,14 +142,12 @@ def conclude(found: Bisection) -> None:
                 f"it is one of {units.number(last - first, 'commit')}: {found.open_because}{again}"
             )
         return
-    failed = [one for one in found.ends if one.verdict == "failed"]
-    if failed:
-        raise SomeFailed(f"{failed[0].spec}: {failed[0].reason}")
-    unsure = [one for one in found.ends if one.verdict == "inconclusive"]
-    if unsure and not found.changes:
+    if (failed := found.ends_in("failed")) is not None:
+        raise SomeFailed(f"{failed.spec}: {failed.reason}")
+    if (unsure := found.ends_in("inconclusive")) is not None:
         raise Inconclusive(
             f"whether {found.names[1]} is slower than {found.names[0]} cannot be decided:"
-            f" {unsure[0].reason}; --threads 1 or a quiet machine helps"
+            f" {unsure.reason}; --threads 1 or a quiet machine helps"
         )
     if not found.changes:
         same = "the structure of both is the same"

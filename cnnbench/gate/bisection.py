@@ -78,7 +78,7 @@ def halvings(last: int) -> int:
 
 
 def allowed(last: int) -> int:
-    """Comparisons that a search may decide by: twice what it takes if every commit can be measured.
+    """Comparisons that a search may make: twice what it takes if every commit can be measured.
 
     The ends are compared first, then one commit per halving, then the answer with the commit before
     it. Commits that are skipped make halves unequal.
@@ -86,9 +86,12 @@ def allowed(last: int) -> int:
     return 2 * (halvings(last) + 2)
 
 
-def error(last: int) -> float:
-    """One-sided error of each look, so that the whole search is wrong as seldom as a judgement."""
-    return family.share(allowed(last))
+def error(last: int, specs: int = 1) -> float:
+    """One-sided error of each look, so that the whole search is wrong as seldom as a judgement.
+
+    The ends are compared in all ``specs``, everything else in the one that is followed.
+    """
+    return family.share(allowed(last) + specs - 1)
 
 
 @dataclass(frozen=True)
@@ -99,7 +102,7 @@ class Search:
         last: the place of BAD.
         known: of the places between GOOD and BAD; the ends are good and bad.
         suspects: places whose structure differs from the one before; they are looked at first.
-        decided: comparisons that have had a clear verdict.
+        looks: comparisons that were measured, whatever the verdict: each may have been wrong.
         confirmed: the verdict on the first bad commit against the last good one, if it was given.
         repeated: how often measurements contradicted each other.
         in_doubt: commits in a row, the latest, of which nothing could be said.
@@ -108,7 +111,7 @@ class Search:
     last: int
     known: Mapping[int, State] = field(default_factory=dict)
     suspects: tuple[int, ...] = ()
-    decided: int = 0
+    looks: int = 0
     confirmed: Verdict | None = None
     repeated: int = 0
     in_doubt: int = 0
@@ -143,7 +146,7 @@ class Search:
     @property
     def next(self) -> tuple[int, int] | None:
         """The place to measure and the one to measure it against; ``None`` if this is the end."""
-        if self.contradictory or self.decided >= allowed(self.last):
+        if self.contradictory or self.looks >= allowed(self.last):
             return None
         if self.bad - self.good == 1:
             # The first commit after GOOD has been compared with the one before it already.
@@ -172,11 +175,11 @@ def of_steps(last: int, steps: Sequence[Step], suspects: Sequence[int] = ()) -> 
     """
     known: dict[int, State] = {}
     confirmed: Verdict | None = None
-    decided = repeated = in_doubt = 0
+    looks = repeated = in_doubt = 0
     for step in steps:
         state = _STATES.get(step.verdict, "skipped")
         clear = state in {"good", "bad"}
-        decided += clear
+        looks += state != "skipped"
         if step.against == 0:
             in_doubt = 0 if clear else in_doubt + 1
             if step.place != last:
@@ -187,7 +190,7 @@ def of_steps(last: int, steps: Sequence[Step], suspects: Sequence[int] = ()) -> 
                 known.pop(place, None)
         else:
             confirmed = step.verdict
-    return Search(last, known, tuple(suspects), decided, confirmed, repeated, in_doubt)
+    return Search(last, known, tuple(suspects), looks, confirmed, repeated, in_doubt)
 
 
 def _middle(places: Sequence[int], suspects: Sequence[int]) -> int | None:

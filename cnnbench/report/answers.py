@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from cnnbench import axes, flaws
-from cnnbench.choice import STANDINGS, ModeChoice, Standing, choose, eligible
+from cnnbench.choice import STANDINGS, ModeChoice, Standing, choose
 from cnnbench.report.entry import Entry, compared, once, place
 from cnnbench.stats import Estimate
 
@@ -99,7 +99,7 @@ def candidates(found: Sequence[Entry]) -> Mapping[str, Sequence[Candidate]]:
     known: dict[str, list[Candidate]] = {}
     for entry in found:
         top1, time = entry.top1, entry.latency
-        if top1 is not None and time is not None and eligible(entry.record):
+        if top1 is not None and time is not None and flaws.fit(entry.record):
             known.setdefault(entry.setting, []).append(Candidate(entry, top1, time))
     return {name: _with_front(some) for name, some in known.items()}
 
@@ -164,7 +164,7 @@ class BestMode:
 
     @property
     def tried(self) -> int:
-        """The number of eligible modes with a speed-up, including plain eager."""
+        """The number of fit modes with a speed-up, including plain eager."""
         return len(self.choice.tried) + 1
 
 

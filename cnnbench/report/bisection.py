@@ -87,7 +87,12 @@ def _name(found: Bisection, place: int) -> str:
 
 def _answer(found: Bisection) -> str:
     if found.search is None:
-        return f"{found.names[1]} is not slower than {found.names[0]}, as far as can be told"
+        good, bad = found.names
+        if found.ends_in("failed") is not None:
+            return f"{bad} could not be measured beside {good}"
+        if found.ends_in("inconclusive") is not None:
+            return f"whether {bad} is slower than {good} cannot be decided"
+        return f"{bad} is not slower than {good}, as far as can be told"
     culprit = found.culprit
     if culprit is not None:
         step = found.step(found.search.bad, found.search.good)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # What pictures of a pipeline are held in, for people.
 _BACKENDS = {"pil": "PIL", "tensor": "tensors"}
-_NAMES = {mode: name for name, mode in recipes.BACKENDS.items()}
 
 _FIGURES = (
     Column("fed_by", "fed by"),
@@ -32,7 +31,6 @@ _FIGURES = (
     Column("epoch", "epoch", "span", STAYS),
     Column("limit", "decided by", detail=STAYS),
 )
-
 
 # Axes that the rows tell by what feeds a network.
 _TOLD_BESIDE = {"input", "workers"}
@@ -43,11 +41,14 @@ _WHY = {
     feeding.CROWDED: "cores: the network's threads and the workers are more than the cores here and"
     " would take them from each other, so nothing follows",
 }
+# Said of sums on a CUDA device.
+_AT_MOST = "a sum is the most: a loop that does not wait for the GPU makes the next batch meanwhile"
 
 
 def backend(record: Record) -> str:
     """What a pipeline's pictures are held in, for people."""
-    return _BACKENDS.get(_NAMES.get(record.spec.mode, ""), record.spec.mode.text)
+    known = recipes.backend(record.spec.mode)
+    return record.spec.mode.text if known is None else _BACKENDS[known]
 
 
 def recipe(record: Record) -> str:
@@ -99,6 +100,10 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
     columns = (*map(column, keep if some else ()), *_FIGURES)
     decided = {row[-1] for row in rows}
     left = [line for limit, line in _WHY.items() if limit in decided]
+    if feeding.IN_TURN in decided and any(
+        entry.record.spec.device.kind == "cuda" for entry in found
+    ):
+        left.append(_AT_MOST)
     left += [] if some else [_NONE]
     machine = captions([entry for entry, _ in some])[:1]
     return Table(columns, rows, (*shared, *machine, head), tuple(left))

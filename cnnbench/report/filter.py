@@ -47,10 +47,12 @@ _SIZES: dict[str, Callable[[float, float], bool]] = {
 
 _PREFIXES = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _BINARY = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40}
+# A letter alone: a power of two, as in every option that takes a size.
+_ALONE = {unit[0]: factor for unit, factor in _BINARY.items()}
 # Kind of a column -> units that its numbers may carry.
 _UNITS: Mapping[str, Mapping[str, float]] = {
     "seconds": {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0},
-    "bytes": {"B": 1, **_BINARY, **{f"{p}B": f for p, f in _PREFIXES.items()}},
+    "bytes": {"B": 1, **_BINARY, **{f"{p}B": f for p, f in _PREFIXES.items()}, **_ALONE},
     "count": _PREFIXES,
     "whole": _PREFIXES,
     "rate": _PREFIXES,

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from cnnbench.stats import Estimate
     from cnnbench.store import StoredRun
 
-_NAMES = {mode: name for name, mode in recipes.BACKENDS.items()}
-
 MADE = "pictures are made and held in memory: storage is not measured"
 
 
@@ -210,7 +208,7 @@ def _row(one: Entry) -> dict[str, Any]:
     return {
         "spec": record.id,
         "recipe": epochs.recipe(record),
-        "backend": _NAMES.get(record.spec.mode),
+        "backend": recipes.backend(record.spec.mode),
         "workers": recipes.workers(work),
         "batch": work.batch,
         "shape": work.shape_text,

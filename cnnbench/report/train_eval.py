@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cnnbench.costs import CostReport, adding_up
+from cnnbench.cost_json import cost_to_json
+from cnnbench.costs import CostReport, NotCounted, adding_up
 from cnnbench.report.cost import notes
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from cnnbench.costs import LayerRow, NotCounted, Totals
+    from cnnbench.costs import LayerRow, Totals
 
     # Evaluation and training of one network.
     Pair = tuple[CostReport | NotCounted, CostReport | NotCounted]
@@ -119,8 +120,20 @@ def _captions(pairs: Sequence[Pair]) -> tuple[str, ...]:
     return (*(f"{pairs[0][1].name}, {one}" for one in said if len(pairs) == 1), _WHAT)
 
 
-def to_json(before: CostReport, after: CostReport) -> dict[str, Any]:
-    """A network as plain JSON."""
+def both_counted(
+    evaluation: Sequence[CostReport | NotCounted], training: Sequence[CostReport | NotCounted]
+) -> list[CostReport | NotCounted]:
+    """The counts of training; of a network that could not be evaluated, why not."""
+    return [
+        before if isinstance(before, NotCounted) else after
+        for before, after in zip(evaluation, training, strict=True)
+    ]
+
+
+def to_json(before: CostReport | NotCounted, after: CostReport | NotCounted) -> dict[str, Any]:
+    """A network as plain JSON; one that could not be counted with the reason."""
+    if isinstance(before, NotCounted) or isinstance(after, NotCounted):
+        return cost_to_json(before if isinstance(before, NotCounted) else after)
     totals = after.totals
     rows = [vars(row) for row in by_type(before, after)]
     return {"name": totals.name, "batch": totals.batch, "input": totals.input, "types": rows}

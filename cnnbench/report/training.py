@@ -64,8 +64,8 @@ def lines(found: Sequence[Entry]) -> list[str]:
 def _place(record: Record) -> str:
     """A network and what was asked to be trained; modes have that in common."""
     work = record.spec.workload
-    asked = axes.settings()["train"].said(record.spec) or work.phase
-    return f"{units.readable(work.model)}, {asked}"
+    wanted = axes.settings()["train"].said(record.spec) or work.phase
+    return f"{units.readable(work.model)}, {wanted}"
 
 
 def _known(found: Sequence[Entry], name: str) -> set[str]:

@@ -6,6 +6,7 @@ deep network may amplify.
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,8 @@ def gradients(request: requests.TakeGradients, talk: Talk) -> None:
     layers = tuple(_layers(module, order))
     if not layers:
         raise Unsupported(f"no layer of '{request.name}' with weights has a gradient")
+    if bad := next((one.layer for one in layers if not math.isfinite(one.norm)), ""):
+        raise Unsupported(f"the gradient of layer '{bad}' is not finite in the first step")
     talk.answer(
         Gradients(request.name, request.batch, request.seed, workload.input, loss.description,
                   layers)

@@ -19,7 +19,6 @@ from torchvision.transforms.v2 import functional
 
 from cnnbench import recipes
 from cnnbench.errors import Unsupported
-from cnnbench.recipes import BACKENDS
 from cnnbench.worker.sampling import Pace
 from cnnbench.worker.scenes import scenes
 from cnnbench.worker.transforms import CLASSES, OF_BATCHES, TRANSFORMS, decoder
@@ -139,8 +138,8 @@ def made(spec: Spec, seed: int) -> Pipeline:
     """
     workload = spec.workload
     recipe = recipes.of_workload(workload)
-    names = {mode: name for name, mode in BACKENDS.items()}
-    if spec.mode not in names:
+    backend = recipes.backend(spec.mode)
+    if backend is None:
         raise Unsupported(f"mode {spec.mode.text} is for networks; a pipeline has eager and"
                           " impl=tensor")  # fmt: skip
     if workload.input != recipe.shape or workload.phase != "inference" or workload.arguments:
@@ -149,7 +148,7 @@ def made(spec: Spec, seed: int) -> Pipeline:
     if recipes.workers(workload) and not recipe.whole:
         raise Unsupported(f"{recipe.name} is a single step; workers make whole batches")
     steps = recipes.steps(recipe, spec.device)
-    return Pipeline(recipe, names[spec.mode], workload.batch, seed, steps)
+    return Pipeline(recipe, backend, workload.batch, seed, steps)
 
 
 class _Pictures(Dataset[Any]):

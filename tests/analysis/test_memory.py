@@ -313,6 +313,11 @@ class Functional(nn.Module):
         return nn.functional.conv_transpose2d(nn.functional.conv2d(x, weight), weight)
 
 
+class Plain(nn.Module):
+    def forward(self, x):
+        return nn.functional.conv2d(x, x.new_zeros(4, 4, 2, 2))
+
+
 @pytest.mark.parametrize("phase", ["inference", "training"])
 @pytest.mark.parametrize(
     ("layer", "named"),
@@ -320,6 +325,7 @@ class Functional(nn.Module):
         (nn.ConvTranspose2d(4, 4, 2), "ConvTranspose2d"),
         (nn.Sequential(Functional(), nn.Conv2d(4, 4, 1)), "conv_transpose2d"),
         (nn.Conv2d(4, 4, 2).double(), "Conv2d"),
+        (nn.Sequential(Plain(), nn.Conv2d(4, 4, 1)).double(), "Conv2d, conv2d"),
         (nn.Sequential(nn.Flatten(2), nn.Conv1d(4, 4, 3)), None),
     ],
 )

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from cnnbench import requests
 from cnnbench.cli import main
+from cnnbench.errors import WorkerRaised
+from cnnbench.runner import fake
 
 # Issue: what a JSON object of a model holds at least.
 PROMISED = {
@@ -223,6 +226,23 @@ def test_types_of_several_networks_stand_in_one_narrow_table() -> None:
     assert "\nlenet  " in shown
     assert "\nalexnet  " in shown
     assert columns.splitlines()[0] == "type,eval_flops"
+
+
+def test_a_network_that_cannot_be_evaluated_is_not_left_out_in_silence(monkeypatch) -> None:
+    real = fake.ANSWERS[requests.ReportCost]
+
+    def answer(request: requests.ReportCost) -> object:
+        if (request.name, request.phase) == ("alexnet", "inference"):
+            raise WorkerRaised("ValueError: made up")
+        return real(request)
+
+    monkeypatch.setitem(fake.ANSWERS, requests.ReportCost, answer)
+    table, data = (cost("lenet", "alexnet", "--train-eval", *more) for more in ((), ("--json",)))
+
+    assert (table.exit_code, data.exit_code) == (3, 3)
+    assert "alexnet: ValueError: made up" in table.stdout
+    assert json.loads(data.stdout)[1] == {"name": "alexnet", "error": "ValueError: made up"}
+    assert cost("alexnet", "--train-eval").exit_code == 2
 
 
 def test_both_modes_leave_no_choice_of_a_phase() -> None:

@@ -54,7 +54,14 @@ def test_a_figure_without_its_unit_or_for_another_option_is_one_line(
 
 
 @pytest.mark.parametrize(
-    "wrong", [["--under", "200MB"], ["--memory", "20 ms"], ["--under", "75%"], ["--memory", "200"]]
+    "wrong",
+    [
+        ["--under", "200MB"],
+        ["--under", "200M"],
+        ["--memory", "20 ms"],
+        ["--under", "75%"],
+        ["--memory", "200"],
+    ],
 )
 def test_doing_as_told_is_understood(cnnbench_cli, run, wrong) -> None:
     refused = cnnbench_cli("report", run, *wrong).stderr
@@ -66,7 +73,7 @@ def test_doing_as_told_is_understood(cnnbench_cli, run, wrong) -> None:
 
 
 def test_a_size_is_the_same_wherever_it_is_asked_for() -> None:
-    for text in ("200MB", "3MiB", "2GiB", "512B"):
+    for text in ("200MB", "3MiB", "2GiB", "512B", "512M", "2G", "8K"):
         limit = Quantity("bytes", "SIZE", "200MB").convert(text, None, None)
         assert Bytes().convert(text, None, None) == limit
     assert Bytes().convert("512M", None, None) == 512 << 20

@@ -70,7 +70,7 @@ def test_a_network_that_fails_costs_its_own_answer(gradients, monkeypatch) -> No
     real = fake.ANSWERS[requests.TakeGradients]
 
     def answer(request: requests.TakeGradients) -> object:
-        if request.name == "alexnet":
+        if request.name in {"alexnet", "vgg16"}:
             raise WorkerRaised("ValueError: made up")
         return real(request)
 
@@ -83,3 +83,6 @@ def test_a_network_that_fails_costs_its_own_answer(gradients, monkeypatch) -> No
         "cnnbench: alexnet: ValueError: made up", "cnnbench: 1 of 2 models have no gradients",
     ]  # fmt: skip
     assert (alone.exit_code, alone.stderr) == (2, "cnnbench: alexnet: ValueError: made up\n")
+    none = gradients("alexnet", "vgg16", "--json")
+    assert (none.exit_code, none.stdout) == (3, "")
+    assert "cnnbench: 2 of 2 models have no gradients" in none.stderr

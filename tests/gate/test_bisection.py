@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import bisection_simulation
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
 from cnnbench.gate import bisection, family
 from cnnbench.gate.bisected import Bisection, Commit, StructureChange, conclude
@@ -61,7 +62,7 @@ def test_what_is_named_is_the_culprit_and_a_range_holds_it_and_what_cannot_be_me
         assert {*range(found.good + 1, found.bad)} <= skipped
     assert found.named in {None, culprit}
     assert (found.named is None) == (found.bad - found.good > 1)
-    assert found.decided <= allowed(last)
+    assert found.looks <= allowed(last)
     assert len({one.place for one in steps if one.against == 0}) == len(
         [one for one in steps if one.against == 0]
     ), "nothing is measured twice"
@@ -166,6 +167,24 @@ def test_the_error_of_a_look_shrinks_with_the_line_and_never_exceeds_a_single_on
     assert bisection.error(32) * allowed(32) == pytest.approx(family.ERROR)
 
 
+def test_every_spec_in_which_the_ends_are_compared_takes_its_share_of_the_error() -> None:
+    assert bisection.error(32, 20) * (allowed(32) + 19) == pytest.approx(family.ERROR)
+
+
+def test_a_comparison_without_a_verdict_counts_too_and_one_that_was_not_measured_does_not() -> None:
+    unclear = of_steps(32, [step(32, "regression"), step(16, "inconclusive"), step(8, "failed")])
+
+    assert unclear.looks == 2
+
+
+def test_the_simulation_counts_what_was_named_and_what_was_not() -> None:
+    calm = bisection_simulation.row(0.005, False, 10, seed=1)
+    loud = bisection_simulation.row(0.5, False, 5, seed=1)
+
+    assert calm.startswith("| 0.5 % | 100.0 | 0.0 | 0.0 | 0.0 (<=")
+    assert loud.startswith("| 50.0 % | 0.0 | 0.0 | 100.0 | 0.0 (<=")
+
+
 def test_the_spec_that_is_slower_most_clearly_is_followed() -> None:
     wide = Step(4, 0, "wide", "regression", 0.5, 0.03, 0.9)
     narrow = Step(4, 0, "narrow", "regression", 0.1, 0.09, 0.11)
@@ -227,8 +246,10 @@ NAMED = (step(4, "regression"), step(2, "regression"), step(1, "unchanged"),
         (bisection_of(timed=False), UsageError, "nothing to bisect: the structure of both is"),
         (bisection_of(step(4, "failed", reason="build: x")), SomeFailed, "a: build: x"),
         (bisection_of(step(4, "inconclusive", reason="noisy")), Inconclusive, "cannot be decided"),
+        (bisection_of(step(4, "inconclusive", reason="noisy"), changes=(CHANGE,)), Inconclusive,
+         "cannot be decided: noisy"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_named_has_an_exit_code(found: Bisection, error: type, said: str) -> None:
     with pytest.raises(error, match=said):
         conclude(found)

@@ -76,6 +76,10 @@ def test_a_commit_whose_structure_is_as_before_says_so() -> None:
          "which is open: measurements contradict each other"),
         (found(step(6, "unchanged", change=0.0), spec="", search=None),
          "main is not slower than v1.0, as far as can be told"),
+        (found(step(6, "inconclusive", change=None), spec="", search=None),
+         "whether main is slower than v1.0 cannot be decided"),
+        (found(step(6, "failed", change=None), spec="", search=None),
+         "main could not be measured beside v1.0"),
     ],
 )  # fmt: skip
 def test_what_is_open_is_said_with_its_reason(of: Bisection, said: str) -> None:

@@ -61,6 +61,11 @@ def test_a_network_without_such_weights_says_so() -> None:
         known("frozen", "three_and_four")
 
 
+def test_a_gradient_that_overflows_is_named_instead_of_shown() -> None:
+    with pytest.raises(Unsupported, match=r"gradient of layer 'steps\.9' is not finite"):
+        known("chain", "ones", factors=[1e38] * 10)
+
+
 def test_the_same_seed_gives_the_same_and_another_gives_others() -> None:
     one, same, other = (taken("mnist_cnn", seed=seed) for seed in (0, 0, 1))
 

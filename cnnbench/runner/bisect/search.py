@@ -6,6 +6,7 @@ commit against GOOD, as ``cnnbench ab`` measures them. What is found is kept aft
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -193,15 +194,14 @@ class Bisecting:
             outcomes = self._measured(place, against, specs)
         except BrokenSide as error:
             if error.role == "base":
-                raise SomeFailed(f"{self._asked.text(against)}: {error}") from error
-            return self._add([self._skipped(place, against, str(error))])
+                raise SomeFailed(f"{self._asked.text(against)}: {_plain(str(error))}") from error
+            return self._add([self._skipped(place, against, _plain(str(error)))])
         return self._add([self._step(place, against, one) for one in outcomes])
 
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
         state = self._state
-        rule = SequentialRule(
-            state.threshold, bisection.error(self._last), least=state.least, most=state.most
-        )
+        error = bisection.error(self._last, len(state.specs))
+        rule = SequentialRule(state.threshold, error, least=state.least, most=state.most)
         sha = {one: self._asked.commits[one] for one in (place, against)}
         number = sum(one.is_dir() for one in self._folder.iterdir()) + 1
         return paired.remeasure(
@@ -217,11 +217,11 @@ class Bisecting:
 
     def _step(self, place: int, against: int, outcome: PairedOutcome) -> Step:
         if outcome.failed == "base":
-            raise SomeFailed(f"{self._asked.text(against)}: {outcome.decision.reason}")
+            raise SomeFailed(f"{self._asked.text(against)}: {_plain(outcome.decision.reason)}")
         found = outcome.decision
         return Step(
             place, against, outcome.comparison.base.id, outcome.verdict, found.estimate, found.low,
-            found.high, len(outcome.measured), outcome.seconds, found.reason,
+            found.high, len(outcome.measured), outcome.seconds, _plain(found.reason),
         )  # fmt: skip
 
     def _skipped(self, place: int, against: int, reason: str) -> Step:
@@ -263,6 +263,15 @@ class Bisecting:
             lines = {spec: told for spec, told in lines.items() if told}
             found.append(StructureChange(after, upto, lines))
         return found
+
+
+# The side of a pair at the beginning of a reason, with its revision or without.
+_SIDE = re.compile(r"(?:base|head)(?:, [^:]+)?: ")
+
+
+def _plain(reason: str) -> str:
+    """A reason without the side of the pair: here commits are named, and HEAD is another one."""
+    return reason[found.end() :] if (found := _SIDE.match(reason)) else reason
 
 
 def _lost(good: Sequence[Record], records: Sequence[Record]) -> str:

@@ -217,7 +217,7 @@ def test_commits_that_do_not_build_are_skipped_and_end_in_a_range_beside_the_cul
     beside = bisect(History(slower_from(20, 0.1), broken=frozenset({18, 19, 20})), 2)
 
     assert aside.culprit == COMMITS[20]
-    assert aside.skipped[16] == "head: build: no such layer"
+    assert aside.skipped[16] == "build: no such layer"
     assert beside.culprit is None
     assert beside.between == (17, 21)
     assert set(beside.skipped) == {18, 19, 20}
@@ -251,7 +251,7 @@ def test_what_it_is_compared_with_cannot_fail_any_more(bisect) -> None:
         return 0.1 * (place >= 9)
 
     history = History(dies)
-    with pytest.raises(SomeFailed, match=r"^good \(000000000\): base: build: no such layer"):
+    with pytest.raises(SomeFailed, match=r"^good \(000000000\): build: no such layer"):
         bisect(history)
 
 
