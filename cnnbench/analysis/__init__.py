@@ -15,6 +15,7 @@ from cnnbench.analysis.failures import WrongInput, remedy
 from cnnbench.analysis.foreign import apart
 from cnnbench.analysis.meta import build_on_meta, copy_to_meta
 from cnnbench.analysis.modules import has_one_mode, set_training
+from cnnbench.analysis.optimizers import checked as optimizer
 from cnnbench.analysis.result import Analysis
 from cnnbench.analysis.rules import register_rule
 
@@ -29,6 +30,7 @@ __all__ = [
     "copy_to_meta",
     "countable",
     "has_one_mode",
+    "optimizer",
     "register_rule",
     "remedy",
     "set_training",
