@@ -152,7 +152,7 @@ def _apart(work: objects.StepWork) -> objects.StepWork:
 
 def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -> analysis.Analysis:
     """Count a model by its name; see ``cnnbench.cost``."""
-    with randomness.left_alone():
+    with randomness.left_alone(), analysis.without_collector():
         architecture = architectures.resolve(name)
         workload = Workload(
             name, 1, architecture.input, work.phase, optimizer=work.optimizer,

@@ -10,7 +10,8 @@ from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._library import simple_registry
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
@@ -22,8 +23,9 @@ from cnnbench.analysis.fused import FusedCalls, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
+from cnnbench.analysis.stand_ins import replaced
 from cnnbench.analysis.storages import Seen, seen
-from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
+from cnnbench.analysis.trace import OperatorFailed, Raw, Trace, find_rule
 from cnnbench.errors import CnnbenchError, Unsupported
 
 if TYPE_CHECKING:
@@ -91,9 +93,8 @@ def record(
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values.
     """
-    module = parts.modules[0]
     if any(getattr(child, "training", training) is not training for child in parts.modules):
-        set_training(module, training=training)
+        _set_mode(parts, training=training)
     stack = ModuleStack(parts)
     trace, tensors = Trace(stack, meta=meta, keep=keep), tensors_in(given)
     with _explained(trace):
@@ -107,7 +108,8 @@ def record(
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
-        with torch.set_grad_enabled(training), fused as regions, stack, trace:
+        quick = replaced((simple_registry, "find_torch_dispatch_rule", find_rule))
+        with torch.set_grad_enabled(training), fused as regions, stack, quick, trace:
             own = [*parts.parameters, *tensors]
             output, saved = _run(trace, given, loss, lower, own=own, training=training)
     # A loss may keep targets from step to step; they are inputs of a training step.
@@ -133,6 +135,16 @@ def record(
     del output
     trace.live.close()
     return result
+
+
+def _set_mode(parts: Inventory, *, training: bool) -> None:
+    """What ``train`` does, without its walk where no module has one of its own."""
+    usual = nn.Module.train
+    if any(type(one).train is not usual or "train" in one.__dict__ for one in parts.modules):
+        set_training(parts.modules[0], training=training)
+    else:
+        for child in parts.modules:
+            child.training = training
 
 
 def _of_regions(regions: FusedCalls | None) -> dict[str, Any]:
