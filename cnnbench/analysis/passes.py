@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch._library import simple_registry
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
@@ -23,9 +22,8 @@ from cnnbench.analysis.fused import FusedCalls, fused_kernels
 from cnnbench.analysis.liveness import Peak
 from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import ModuleStack, set_training
-from cnnbench.analysis.stand_ins import replaced
 from cnnbench.analysis.storages import Seen, seen
-from cnnbench.analysis.trace import OperatorFailed, Raw, Trace, find_rule
+from cnnbench.analysis.trace import OperatorFailed, Raw, Trace
 from cnnbench.errors import CnnbenchError, Unsupported
 
 if TYPE_CHECKING:
@@ -108,8 +106,7 @@ def record(
     single = bool(given[0]) and isinstance(given[0][0], (list, tuple))
     with _explained(trace), without_collector(), torch.inference_mode(mode=False):
         fused = _as_on_a_cpu(trace) if meta else contextlib.nullcontext()
-        quick = replaced((simple_registry, "find_torch_dispatch_rule", find_rule))
-        with torch.set_grad_enabled(training), fused as regions, stack, quick, trace:
+        with torch.set_grad_enabled(training), fused as regions, stack, trace:
             own = [*parts.parameters, *tensors]
             output, saved = _run(trace, given, loss, lower, own=own, training=training)
     # A loss may keep targets from step to step; they are inputs of a training step.

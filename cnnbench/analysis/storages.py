@@ -12,7 +12,7 @@ from cnnbench.analysis.reach import NotFollowed
 from cnnbench.analysis.tracked import Tracked, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch import UntypedStorage
 
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 # What a named tuple does itself, in half the time.
-_new: Any = tuple.__new__
+_new: Callable[..., Seen] = tuple.__new__
 
 
 def seen(tensor: Tensor, storage: UntypedStorage | None = None) -> Seen:

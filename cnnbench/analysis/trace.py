@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch._library import simple_registry
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map_only
 
@@ -105,17 +104,6 @@ def make_plan(func: OpOverload) -> TracePlan:
         operators.results_given(func),
         composite,
     )
-
-
-_find_rule = simple_registry.find_torch_dispatch_rule
-
-
-def find_rule(operator: Any, kind: type) -> Any:
-    """Stands in for torch's look-up of rules per operator and mode, of which a trace has none.
-
-    Torch asks before every operator, and the answer takes as long as a shape rule.
-    """
-    return None if kind is Trace else _find_rule(operator, kind)
 
 
 class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
