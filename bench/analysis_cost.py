@@ -53,10 +53,11 @@ def published(name, limit=10_000):
 def ours(name, size):
     import torch
 
-    from cnnbench.analysis import analyze, build_on_meta
+    from cnnbench.analysis import analyze, build_on_meta, without_collector
 
-    module = build_on_meta(builder(name, size))
-    return analyze(module, (torch.empty(1, 3, size, size, device="meta"),), own=True).cost().macs
+    image = torch.empty(1, 3, size, size, device="meta")
+    with without_collector():
+        return analyze(build_on_meta(builder(name, size)), (image,), own=True).cost().macs
 
 
 def flop_counter(name, size):

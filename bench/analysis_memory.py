@@ -4,12 +4,14 @@ Run ``python bench/analysis_memory.py [--batch N] [--size S] [NAME …]``; about
 thread. "tensors" is the prediction without, "all" with what kernels are modelled to hold inside;
 "not known" marks a case of which the analysis says that something inside is not known. Parameters,
 input and optimiser state are in neither column: what remains is what the passes allocate in a
-steady-state step. Further rows: recurrent layers, an encoder, AMP in bfloat16, and Adam.
+steady-state step. Further rows: recurrent layers, an encoder, AMP in bfloat16, and Adam in
+two ways: parameter after parameter, and all at once (``foreach=True``).
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import warnings
 
@@ -58,9 +60,11 @@ LAYERS = {
     "GRU": lambda: First(nn.GRU(128, 256, 2, batch_first=True)),
     "encoder": encoder,
 }
+# As ``run`` steps, and all parameters at once, as torch's default on CUDA does.
 OPTIMIZERS = {
     "momentum": lambda found: torch.optim.SGD(found, 1e-3, momentum=0.9),
-    "adam": lambda found: torch.optim.Adam(found),
+    "adam": torch.optim.Adam,
+    "foreach": functools.partial(torch.optim.Adam, foreach=True),
 }
 
 
@@ -82,7 +86,8 @@ def truth(module, given, phase, lower, optimizer):
 
 
 def row(label, module, given, phase, lower=None, optimizer="momentum"):
-    found = analyze(module, (given,), phase=phase, optimizer=optimizer, autocast=lower)
+    asked = OPTIMIZERS[optimizer] if optimizer == "foreach" else optimizer
+    found = analyze(module, (given,), phase=phase, optimizer=asked, autocast=lower)
     memory = found.memory
     resident = memory.params + memory.buffers + memory.input + memory.optimizer_state
     tensors = memory.peak - resident
@@ -91,7 +96,7 @@ def row(label, module, given, phase, lower=None, optimizer="momentum"):
     cells = "".join(f"{size / 2**20:{w}.2f}" for size, w in zip(sizes, (12, 10, 11), strict=True))
     unknown = any("is not known" in sentence for sentence in found.assumptions)
     note = "  not known" if unknown else ""
-    print(f"{label:24}{phase:11}{cells}{sizes[1] / peak:9.4f}{note}", flush=True)
+    print(f"{label:27}{phase:11}{cells}{sizes[1] / peak:9.4f}{note}", flush=True)
 
 
 def main():
@@ -102,7 +107,7 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(f"{'':24}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'ratio':>9}")
+    print(f"{'':27}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'ratio':>9}")
     for name in options.names:
         if name in LAYERS:
             width = 256 if name == "encoder" else 128
@@ -116,6 +121,7 @@ def main():
             row(name, module, image, phase)
             row(f"{name} amp=bf16", module, image, phase, torch.bfloat16)
         row(f"{name} adam", module, image, "training", optimizer="adam")
+        row(f"{name} adam foreach", module, image, "training", optimizer="foreach")
 
 
 if __name__ == "__main__":

@@ -243,7 +243,7 @@ def cost(
     *inputs: Any,
     kwargs: Mapping[str, Any] | None = None,
     phase: Phase = "inference",
-    optimizer: Optimizer = OPTIMIZERS[0],
+    optimizer: Optimizer | Callable[..., Any] = OPTIMIZERS[0],
     real: bool = False,
     loss: str | Callable[..., Any] | None = None,
     mode: str = "eager",
@@ -258,7 +258,11 @@ def cost(
         inputs: its positional arguments; only their shapes and types are used.
         kwargs: its keyword arguments.
         phase: ``inference``, ``training`` or ``finetune``.
-        optimizer: whose state the predicted training memory includes, one of ``spec.OPTIMIZERS``.
+        optimizer: whose state and step the predicted training memory includes: one of
+            ``spec.OPTIMIZERS``, which step as on a CPU, one parameter after the other, or what
+            makes an optimizer of a list of parameters, such as ``torch.optim.NAdam`` or
+            ``functools.partial(torch.optim.Adam, foreach=True)``, as which torch's default steps
+            on CUDA. It is given twins of the trained parameters.
         real: run a copy on the real tensors, for networks that look at values.
         loss: of a phase that trains, as for ``measure``; without it, every differentiable output
             gets a gradient; a model by name has its task's.
@@ -279,7 +283,8 @@ def cost(
     _refuse("cost", module, more, _arguments(cost))
     from cnnbench import inprocess
 
-    arguments, work = (inputs, dict(kwargs or {})), inprocess.work(phase, optimizer, loss, train)
+    arguments = (inputs, dict(kwargs or {}))
+    work = inprocess.work(phase, optimizer, loss, train, counted=True)
     found: Analysis
     if isinstance(module, str):
         if inputs or kwargs:

@@ -25,7 +25,7 @@ from cnnbench.named import AUTO
 from cnnbench.record import Failure, Record, Run, notes_of
 from cnnbench.scratch import scratch_directory
 from cnnbench.slices import Slice, Slices
-from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.spec import OPTIMIZERS, Device, Mode, Spec, Workload
 from cnnbench.worker import (
     build,
     checking,
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from cnnbench.architectures.training import Training
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
-    from cnnbench.spec import Optimizer, Phase
+    from cnnbench.spec import Phase
 
     # Positional and keyword arguments of a module.
     Arguments = tuple[tuple[Any, ...], Mapping[str, Any]]
@@ -107,11 +107,16 @@ def measure(
 
 
 def work(
-    phase: Phase, optimizer: Optimizer, loss: Any, train: str | None = None
+    phase: Phase, optimizer: Any, loss: Any, train: str | None = None, *, counted: bool = False
 ) -> objects.StepWork:
-    """What a step is to do; a loss that fits the output, if none is given."""
-    loss = AUTO if loss is None else loss
-    return objects.StepWork(phase, optimizer, loss, trained.AUTO if train is None else train)
+    """What a step is to do; a loss that fits the output, if none is given.
+
+    Where it is only ``counted``, the optimizer may be what makes one.
+    """
+    loss, train = AUTO if loss is None else loss, trained.AUTO if train is None else train
+    if not counted or isinstance(analysis.optimizer(optimizer), str):
+        return objects.StepWork(phase, optimizer, loss, train)
+    return objects.StepWork(phase, OPTIMIZERS[0], loss, train, optimizer)
 
 
 def cost(
@@ -147,7 +152,7 @@ def _apart(work: objects.StepWork) -> objects.StepWork:
 
 def cost_of_name(name: str, work: objects.StepWork, *, mode: Mode, real: bool) -> analysis.Analysis:
     """Count a model by its name; see ``cnnbench.cost``."""
-    with randomness.left_alone():
+    with randomness.left_alone(), analysis.without_collector():
         architecture = architectures.resolve(name)
         workload = Workload(
             name, 1, architecture.input, work.phase, optimizer=work.optimizer,
@@ -191,7 +196,7 @@ def _analysed(
         module,
         *given,
         phase=work.phase,
-        optimizer=work.optimizer,
+        optimizer=work.made or work.optimizer,
         real=real,
         loss=loss,
         mode=mode.text,

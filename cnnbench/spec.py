@@ -45,7 +45,8 @@ def one_of(kind: str, text: str, names: tuple[Name, ...]) -> Name:
     """
     found = next((name for name in names if name == text), None)
     if found is None:
-        raise UnknownName(kind, text, names)
+        said = text if isinstance(text, str) else type(text).__name__
+        raise UnknownName(kind, said, names)
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import gc
 import random
 from typing import ClassVar
@@ -354,6 +355,7 @@ def test_an_object_with_nothing_to_train_is_one_line(module: nn.Module) -> None:
         ({"loss": "mse"}, "add phase='training'"),
         ({"optimizer": "adam"}, "add phase='training'"),
         ({"train": "head"}, "add phase='training'"),
+        ({"phase": "training", "optimizer": 3}, "optimizer .*adamw"),
         ({"phase": "training", "train": "head,all"}, "exclude each other"),
         ({"phase": "training", "loss": "mes"}, "did you mean mse"),
         ({"phase": "training", "loss": 3}, "not a name or a function"),
@@ -363,6 +365,21 @@ def test_what_a_step_is_to_do_is_read_before_anything_is_measured(module, given,
     for of in (cnnbench.measure, cnnbench.cost):
         with pytest.raises(UsageError, match=said):
             of(module, torch.randn(2, 3, 8, 8), **given)
+
+
+def test_cost_takes_what_makes_an_optimizer(module: nn.Module) -> None:
+    given, make = torch.randn(2, 3, 8, 8), functools.partial(torch.optim.Adam, foreach=True)
+
+    found = cnnbench.cost(module, given, phase="training", optimizer=make)
+    named = cnnbench.cost("lenet", phase="training", optimizer=torch.optim.Adagrad)
+
+    assert found.to_json()["optimizer"] == "Adam(foreach=True)"
+    assert found.memory.optimizer_state == 2 * 4 * found.params
+    assert named.memory.optimizer_state == 4 * named.params
+    with pytest.raises(UsageError, match="add phase='training'"):
+        cnnbench.cost(module, given, optimizer=make)
+    with pytest.raises(UsageError, match="optimizer"):
+        cnnbench.measure(module, given, phase="training", optimizer=make)
 
 
 def test_cost_takes_the_same_losses(module: nn.Module) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.export import ExportedProgram
 
-from cnnbench.analysis import layers, memory, packed, untouched, weighted
+from cnnbench.analysis import layers, memory, optimizers, packed, untouched, weighted
 from cnnbench.analysis.arguments import tensors_in, twins
 from cnnbench.analysis.copies import modules_of, tensors_of
 from cnnbench.analysis.dynamic import ASSUMED, SCALAR
@@ -22,12 +22,13 @@ from cnnbench.analysis.result import Analysis
 from cnnbench.costs import Slope, Totals
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import BRANCH
-from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase
+from cnnbench.spec import OPTIMIZERS, PHASES, Optimizer, Phase, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from cnnbench.analysis.modules import Inventory
+    from cnnbench.analysis.optimizers import Maker
     from cnnbench.analysis.passes import Arguments, Loss, Recording
 
 
@@ -37,7 +38,7 @@ def analyze(
     kwargs: Mapping[str, Any] | None = None,
     *,
     phase: Phase = "inference",
-    optimizer: Optimizer = OPTIMIZERS[0],
+    optimizer: Optimizer | Maker = OPTIMIZERS[0],
     real: bool = False,
     loss: Loss | None = None,
     name: str | None = None,
@@ -53,7 +54,7 @@ def analyze(
         inputs: positional arguments of ``forward``; only shapes and types of tensors are used.
         kwargs: its keyword arguments.
         phase: ``training`` and ``finetune`` add a backward pass.
-        optimizer: whose state the memory prediction includes.
+        optimizer: whose state and step the memory prediction includes: a name, or what makes one.
         real: run operators on copies of the real tensors, for networks that look at values.
         loss: ``(output, inputs) -> scalar``; without it, every output gets a gradient.
         name: what to call it; its class otherwise.
@@ -73,22 +74,23 @@ def analyze(
         run = functools.partial(record, parts, meta=not real, lower=autocast)
         inference = run(arguments, training=False)
         slopes = _slopes(run, arguments, inference) if inference.assumed and not real else ()
-        passed, trains = inference, phase != "inference"
+        passed, trains, step = inference, phase != "inference", None
         told = trained(parts.modules[0]) if trained is not None and trains else ""
         if trains:
             passed = run(twins(given, real=real), training=True, loss=loss)
+            step = optimizers.held(optimizer, [p for p in parts.parameters if p.requires_grad])
         return Analysis(
             name=name or type(wrapped).__name__,
-            phase=phase, optimizer=optimizer, mode=mode, trained=told, real=real,
+            phase=phase, optimizer=step.name if step else _word(optimizer),
+            mode=mode, trained=told, real=real,
             batch=_batch(given, inference),
             input=tuple(tuple(leaf.shape) for leaf in tensors_in(given)),
             **_elements(parts),
             auxiliary_params=inference.unread_params,
             **_totals(inference, passed, slopes),
-            memory=memory.predict(passed, parts, optimizer, training=trains),
+            memory=memory.predict(passed, step),
             assumptions=_assumptions(parts, inference, passed, real, hooks, autocast),
-            depth=weighted.depth(inference),
-            recording=passed,
+            depth=weighted.depth(inference), recording=passed,
         )  # fmt: skip
 
 
@@ -116,14 +118,15 @@ def countable(given: Any) -> nn.Module:
     return given
 
 
-def _checked(given: Any, phase: str, optimizer: str) -> nn.Module:
-    for kind, value, known in (
-        ("phase", phase, PHASES),
-        ("optimizer", optimizer, OPTIMIZERS),
-    ):
-        if value not in known:
-            raise UsageError(f"{kind} '{value}' is none of {', '.join(known)}")
+def _checked(given: Any, phase: str, optimizer: Any) -> nn.Module:
+    one_of("phase", phase, PHASES)
+    optimizers.checked(optimizer)
     return countable(given)
+
+
+def _word(optimizer: Optimizer | Maker) -> str:
+    """What inference, which has no step, says of it."""
+    return optimizer if isinstance(optimizer, str) else OPTIMIZERS[0]
 
 
 @contextlib.contextmanager

@@ -39,6 +39,7 @@ class _Sizes(NamedTuple):
     weight: Tensor
     result: Tensor
     stride: Sequence[int]
+    padding: Sequence[int]
     groups: int
     flat: bool
 
@@ -85,14 +86,19 @@ class _Sizes(NamedTuple):
 
 
 def _sizes(
-    source: Tensor, weight: Tensor, result: Tensor, stride: Sequence[int], groups: int
+    source: Tensor,
+    weight: Tensor,
+    result: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    groups: int,
 ) -> _Sizes:
     """One spatial axis is two of which the first has one element."""
     flat = source.dim() == 3
     if flat:
         source, weight, result = (one.unsqueeze(2) for one in (source, weight, result))
-        stride = (1, *stride)
-    return _Sizes(source, weight, result, stride, groups, flat)
+        stride, padding = (1, *stride), (0, *padding)
+    return _Sizes(source, weight, result, stride, padding, groups, flat)
 
 
 def _modelled(sizes: _Sizes, transposed: bool) -> bool:
@@ -176,13 +182,43 @@ def _copied_weights(sizes: _Sizes) -> int:
 
 
 def _copied_gradients(sizes: _Sizes) -> int:
-    """The same in backward, where weights of narrow groups are padded to blocks of 16 by 16."""
-    weight, copies = sizes.weight, 1 if sizes.depthwise else 2
-    if sizes.groups == 1 or (sizes.depthwise and weight.shape[-1] <= 3):
-        return (copies + 1) * weight.nbytes
+    """The same in backward: a copy of the weight, its gradient in blocks, then twice more without.
+
+    Of narrow groups the blocks are 16 by 16, and in lower precision all are.
+    """
+    weight, copied = sizes.weight, 0 if sizes.depthwise else sizes.weight.nbytes
+    blocks = 1 if sizes.groups == 1 and not sizes.lower else _BLOCK
+    if sizes.depthwise and weight.shape[-1] <= 3:
+        return copied + weight.nbytes + weight.nbytes
     inner, outer = weight.shape[1], weight.shape[0] // sizes.groups
-    padding = _filled(inner) * _filled(outer)
-    return copies * weight.nbytes + weight.nbytes // (inner * outer) * padding
+    filled = _filled_sources(sizes) if blocks > 1 else inner
+    gradient = weight.nbytes // (inner * outer) * filled * _filled(outer, blocks)
+    if not sizes.lower:
+        return copied + gradient + weight.nbytes
+    sums = gradient // weight.itemsize * _FLOAT + _transposed(sizes)
+    return copied + gradient + max(sums, 2 * weight.nbytes) - weight.nbytes
+
+
+def _filled_sources(sizes: _Sizes) -> int:
+    """Source channels of a group in blocks; few such as RGB stay."""
+    inner = sizes.weight.shape[1]
+    return inner if sizes.groups == 1 and inner <= 3 else _filled(inner)
+
+
+def _transposed(sizes: _Sizes) -> int:
+    """Bytes of an image and its gradient with lines as the fastest axis, in lower precision.
+
+    Source: oneDNN, ``jit_avx512_core_bf16_conv_kernel``; kernels of one tap have another algorithm.
+    """
+    source, weight, result = sizes.source, sizes.weight, sizes.result
+    if sizes.taps == 1:
+        return 0
+    step, even = sizes.stride[-1], 2
+    margin = _filled(-(-sizes.padding[-1] // step) + 1, even)
+    line = _filled(-(-source.shape[-1] // step) + margin, even) * step
+    taken = _filled_sources(sizes) * prod(source.shape[2:-1]) * line
+    given = _filled(weight.shape[0] // sizes.groups) * prod(result.shape[2:-1])
+    return sizes.groups * source.itemsize * (taken + given * _filled(result.shape[-1], even))
 
 
 def _forward(sizes: _Sizes) -> int:
@@ -219,7 +255,7 @@ def convolution(
     weight: Tensor,
     bias: Any,
     stride: Sequence[int],
-    padding: Any,
+    padding: Sequence[int],
     dilation: Any,
     transposed: bool,
     output_padding: Any,
@@ -227,8 +263,8 @@ def convolution(
     /,
 ) -> int | None:
     """Bytes beyond input and result at the worst moment of a forward convolution."""
-    del bias, padding, dilation, output_padding
-    sizes = _sizes(source, weight, out, stride, groups)
+    del bias, dilation, output_padding
+    sizes = _sizes(source, weight, out, stride, padding, groups)
     if not _modelled(sizes, transposed):
         return None
     layout = _common_layout(sizes)
@@ -249,7 +285,7 @@ def convolution_backward(
     weight: Tensor,
     bias_sizes: Any,
     stride: Sequence[int],
-    padding: Any,
+    padding: Sequence[int],
     dilation: Any,
     transposed: bool,
     output_padding: Any,
@@ -258,8 +294,8 @@ def convolution_backward(
     /,
 ) -> int | None:
     """Bytes beyond arguments and results; the input's gradient comes first, then the weight's."""
-    del bias_sizes, padding, dilation, output_padding
-    sizes = _sizes(source, weight, gradient, stride, groups)
+    del bias_sizes, dilation, output_padding
+    sizes = _sizes(source, weight, gradient, stride, padding, groups)
     if not _modelled(sizes, transposed):
         return None
     layout = _common_layout(sizes)
@@ -281,10 +317,11 @@ def convolution_backward(
 def _input_step(sizes: _Sizes) -> int:
     """The most that the input's gradient takes, itself included."""
     source, weight = sizes.source, sizes.weight
-    if sizes.strided and sizes.groups == 1:
-        # Another algorithm, whose result is copied twice.
+    if sizes.strided and (sizes.groups == 1 or (sizes.lower and sizes.depthwise)):
+        # Another algorithm, whose result is copied twice; of groups it takes pairs of blocks.
         channels = weight.shape[1]
         block = next((size for size in (16, 32) if channels <= size), 64)
+        block = block if sizes.groups == 1 else 2 * _BLOCK
         copied = weight.nbytes // channels * _filled(channels, block)
         return source.nbytes + max(sizes.result.nbytes + copied, 2 * source.nbytes)
     if not sizes.block:
@@ -311,6 +348,9 @@ def _weight_step(sizes: _Sizes) -> int:
         inside = sizes.columns(source.itemsize) + 4 * weight.numel() * _FLOAT
         return max(inside, weight.nbytes) + weight.nbytes
     sums = _FLOAT * weight.numel() if sizes.lower else 0
+    if sums and not sizes.depthwise:
+        filled = _filled_sources(sizes) * _filled(weight.shape[0] // sizes.groups)
+        sums = _FLOAT * sizes.groups * filled * sizes.taps + _transposed(sizes)
     if sizes.groups == 1 and not sums:
         return _dense_weight_step(sizes)
     block = 1 if sizes.groups > 1 and not sizes.depthwise else _BLOCK

@@ -31,9 +31,9 @@ _linear = functional.linear
 
 def linear(source: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``functional.linear``, whose product takes the bias in place if the source is no matrix."""
-    if bias is None or source.is_nested or source.dim() < 3 or not source.is_meta:
+    if bias is None or source.is_nested or not source.is_meta:  # whose layout cannot be asked for
         return _linear(source, weight, bias)
-    if source.is_contiguous():
+    if source.dim() < 3 or source.is_contiguous():
         return _linear(source, weight, bias)
     return _linear(source, weight).add_(lowered(bias))
 

@@ -31,16 +31,17 @@ _CONTAINERS = frozenset({dict, OrderedDict, list, set})
 
 def modules_of(module: nn.Module) -> list[nn.Module]:
     """Every module once, parents first; networks may override ``modules``, which is slower, too."""
-    found: dict[int, nn.Module] = {}
+    found = {id(module): module}
     _collect(module, found)
     return list(found.values())
 
 
 def _collect(module: nn.Module, found: dict[int, nn.Module]) -> None:
-    found[id(module)] = module
     for child in module._modules.values():  # noqa: SLF001
         if child is not None and id(child) not in found:
-            _collect(child, found)
+            found[id(child)] = child
+            if child._modules:  # noqa: SLF001
+                _collect(child, found)
 
 
 def tensors_of(module: nn.Module) -> Iterator[Tensor]:

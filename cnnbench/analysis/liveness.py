@@ -91,7 +91,7 @@ class Liveness:
             self._events.append((self.now, _SCRATCH, -nbytes))
 
     def mark(self) -> int:
-        """The present moment, for ``fused`` and ``unrolled``."""
+        """The present moment, for ``fused``, ``unrolled`` and ``above``."""
         return len(self._events)
 
     def fused(self, since: int, nbytes: int) -> None:
@@ -154,6 +154,14 @@ class Liveness:
         lives = self._alive.values()
         own = sum(life.nbytes for life in lives if life.number not in self._void)
         return own + sum(self._kernels.values())
+
+    def above(self, since: int) -> int:
+        """The most that was alive at once since a moment, beyond what was alive then."""
+        total = highest = 0
+        for _, _, change in self._events[since:]:
+            total += change
+            highest = max(highest, total)
+        return highest
 
     def peaks(self, without: frozenset[int] = frozenset()) -> tuple[Peak, Peak]:
         """Highest sum over time of some storages, without and with libraries' scratch."""

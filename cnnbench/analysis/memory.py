@@ -5,9 +5,8 @@ forward and backward run, and gradients are freed before forward (``zero_grad(se
 torch's default).
 
 ``peak`` holds tensors only and is the same on every device; ``scratch`` is what kernels of a CPU
-with oneDNN hold inside, on top of it (see ``scratch`` and ``fused``). An optimizer steps one
-parameter after the other, as on a CPU; with ``foreach=True`` it holds its temporary tensors for all
-parameters at once. Not included: GPU workspaces, library caches, thread-local workspaces, the
+with oneDNN hold inside, on top of it (see ``scratch`` and ``fused``). What the optimizer holds is
+told by ``optimizers``. Not included: GPU workspaces, library caches, thread-local workspaces, the
 allocator's rounding and fragmentation, the process itself.
 """
 
@@ -18,25 +17,15 @@ from typing import TYPE_CHECKING
 from cnnbench.costs import TracedMemory
 
 if TYPE_CHECKING:
-    from cnnbench.analysis.modules import Inventory
+    from cnnbench.analysis.optimizers import Held
     from cnnbench.analysis.passes import Recording
-    from cnnbench.spec import Optimizer
-
-# Tensors of a parameter's size that each optimizer keeps, and those that it creates for one
-# parameter at a time during its step.
-_STATE = {"sgd": 0, "momentum": 1, "adam": 2, "adamw": 2, "rmsprop": 1}
-_STEP = {"sgd": 0, "momentum": 0, "adam": 2, "adamw": 2, "rmsprop": 1}
 
 
-def predict(
-    recording: Recording, parts: Inventory, optimizer: Optimizer, *, training: bool
-) -> TracedMemory:
-    """Combine the parts of a recording."""
+def predict(recording: Recording, optimizer: Held | None) -> TracedMemory:
+    """Combine the parts of a recording, and what an optimizer holds if something was trained."""
     params, buffers, inputs = recording.resident
-    trainable = [p for p in parts.parameters if p.requires_grad]
-    state = _STATE[optimizer] * sum(p.nbytes for p in trainable) if training else 0
-    largest = max((p.nbytes for p in trainable), default=0)
-    step = recording.at_end + _STEP[optimizer] * largest if training else 0
+    state = optimizer.state if optimizer else 0
+    step = recording.at_end + optimizer.step if optimizer else 0
     peak = max(recording.peak.nbytes, step)
     layer, op = _place(recording, recording.peak.op)
     if step > recording.peak.nbytes:

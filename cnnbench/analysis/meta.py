@@ -122,7 +122,10 @@ def _no_initialisation() -> Iterator[None]:
 
 @contextlib.contextmanager
 def without_collector() -> Iterator[None]:
-    """Keep the collector from scanning torch's half million objects: half of the build time."""
+    """Keep the collector from scanning torch's half million objects: half of the build time.
+
+    One region around building and counting spares it what both have made, and is free to nest.
+    """
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -177,9 +180,10 @@ def _move_leftovers(module: nn.Module) -> None:
         # Plain attributes that are tensors or hold some; a parameter cannot be one.
         attributes = child.__dict__
         for name, value in attributes.items():
-            if type(value) is Tensor:
+            kind = type(value)
+            if kind is Tensor:
                 attributes[name] = _twin(value, memo)
-            elif type(value) in (list, tuple) and any(type(item) is Tensor for item in value):
+            elif (kind is tuple or kind is list) and Tensor in map(type, value):
                 attributes[name] = type(value)(
                     _twin(item, memo) if type(item) is Tensor else item for item in value
                 )

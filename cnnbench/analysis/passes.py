@@ -10,7 +10,7 @@ from dataclasses import dataclass, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnnbench.analysis.arguments import tensors_in
 from cnnbench.analysis.attention import fused_attention
@@ -91,9 +91,8 @@ def record(
         WrongInput: a layer does not accept its input.
         Unsupported: an operator needs values.
     """
-    module = parts.modules[0]
     if any(getattr(child, "training", training) is not training for child in parts.modules):
-        set_training(module, training=training)
+        _set_mode(parts, training=training)
     stack = ModuleStack(parts)
     trace, tensors = Trace(stack, meta=meta, keep=keep), tensors_in(given)
     with _explained(trace):
@@ -133,6 +132,16 @@ def record(
     del output
     trace.live.close()
     return result
+
+
+def _set_mode(parts: Inventory, *, training: bool) -> None:
+    """What ``train`` does, without its walk where no module has one of its own."""
+    usual = nn.Module.train
+    if any(type(one).train is not usual or "train" in one.__dict__ for one in parts.modules):
+        set_training(parts.modules[0], training=training)
+    else:
+        for child in parts.modules:
+            child.training = training
 
 
 def _of_regions(regions: FusedCalls | None) -> dict[str, Any]:

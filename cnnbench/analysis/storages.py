@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from cnnbench.analysis.assembled import written
 from cnnbench.analysis.reach import NotFollowed
 from cnnbench.analysis.tracked import Tracked, unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from torch import UntypedStorage
 
@@ -33,11 +33,18 @@ class Seen(NamedTuple):
         return self._replace(strides=tuple(stride if size > 1 else 0 for size, stride in pairs))
 
 
+# What a named tuple does itself, in half the time.
+_new: Callable[..., Seen] = tuple.__new__
+
+
 def seen(tensor: Tensor, storage: UntypedStorage | None = None) -> Seen:
     """A tensor, whose storage may be at hand already."""
-    key = (storage or tensor.untyped_storage())._cdata  # noqa: SLF001
-    # What a named tuple does itself, in half the time.
-    return tuple.__new__(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
+    storage = tensor.untyped_storage() if storage is None else storage
+    key = storage._cdata  # noqa: SLF001
+    return _new(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
+
+
+_ATOMS = frozenset({int, float, bool, type(None)})
 
 
 class TakenTensors:
@@ -51,20 +58,29 @@ class TakenTensors:
 
     def each(self, arguments: Iterable[Any]) -> list[Any]:
         """Note the tensors among arguments, one list deep; returns each as what was seen."""
-        return [
-            self._one(item) if isinstance(item, Tensor)
-            else self.each(item) if type(item) in (list, tuple)
-            else item
-            for item in arguments
-        ]  # fmt: skip
+        found: list[Any] = []
+        for item in arguments:
+            kind = type(item)
+            if kind is Tensor or kind is nn.Parameter:
+                found.append(self._one(item))
+            elif kind is list or kind is tuple:
+                # Sizes, strides and paddings are most of them.
+                numbers = item and type(item[0]) is int
+                found.append(list(item) if numbers else self.each(item))
+            elif kind in _ATOMS or not isinstance(item, Tensor):
+                found.append(item)
+            else:
+                found.append(self._one(item))
+        return found
 
     def _one(self, tensor: Tensor) -> Seen:
         storage = tensor.untyped_storage()
-        found = seen(tensor, storage)
-        self.keys.append(found.key)
+        key = storage._cdata  # noqa: SLF001
+        self.keys.append(key)
         # An expanded tensor addresses more elements than it has.
-        self.nbytes += min(tensor.nbytes, storage.nbytes())
-        return found
+        own, held = tensor.nbytes, storage.nbytes()
+        self.nbytes += own if own < held else held
+        return _new(Seen, (key, tensor.shape, tensor.stride(), tensor.storage_offset()))
 
 
 class Storage:

@@ -78,6 +78,9 @@ class OperatorFailed(Exception):
         self.error = error
 
 
+_row: Any = tuple.__new__
+# Of rows that have none of something; never written to.
+_NONE: list[Any] = []
 _IN_PLACE_KINDS = frozenset({"activation", "arithmetic"})
 
 
@@ -180,8 +183,9 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live.now = self.stack.now = number = len(self.rows)
         backward = self.stack.in_backward
         taken = TakenTensors()
-        arguments = taken.each(args)
-        keywords = taken.each(kwargs.values()) if kwargs else []
+        arguments, keywords = taken.each(args), _NONE
+        if kwargs:
+            keywords = [one for one in taken.each(kwargs.values()) if type(one) is Seen]
         writes, results, written = self._born(out)
         read_bytes = taken.nbytes
         if rule.kind == "view":
@@ -195,29 +199,35 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
             else:
                 self.live.scratch(held)
         self.live.now = number + 1
-        self.rows.append(
-            Raw(
-                plan,
-                self.stack.of_backward() if backward else self.stack.stack[-1],
-                backward,
-                rule.macs(out, *args, **kwargs) if rule.macs is not None else 0,
-                rule.bias(out, *args, **kwargs) if rule.bias is not None else 0,
-                rule.flops(out, *args, **kwargs) if rule.flops is not None else 0,
-                read_bytes,
-                written,
-                tuple(taken.keys),
-                writes,
-                results[0].shape if results else (),
-                [] if backward else arguments,
-                [] if backward else [one for one in keywords if type(one) is Seen],
-                [] if backward else results,
-            )
+        macs, bias, flops = rule.macs, rule.bias, rule.flops
+        facts = (
+            plan,
+            self.stack.of_backward() if backward else self.stack.stack[-1],
+            backward,
+            macs(out, *args, **kwargs) if macs is not None else 0,
+            bias(out, *args, **kwargs) if bias is not None else 0,
+            flops(out, *args, **kwargs) if flops is not None else 0,
+            read_bytes,
+            written,
+            tuple(taken.keys),
+            writes,
+            results[0].shape if results else (),
+            _NONE if backward else arguments,
+            _NONE if backward else keywords,
+            _NONE if backward else results,
         )
+        # What a named tuple does itself, without a call of Python's.
+        self.rows.append(_row(Raw, facts))
 
     def _born(self, out: Any) -> tuple[tuple[int, ...], list[Seen], int]:
         """Keys of the results' storages, the results, and their bytes."""
+        if isinstance(out, Tensor):
+            storage = out.untyped_storage()
+            self.live.born(storage)
+            one = seen(out, storage)
+            return (one.key,), [one], out.nbytes
         nbytes, results = 0, []
-        for item in [out] if isinstance(out, Tensor) else _tensors_of(out):
+        for item in _tensors_of(out):
             storage = item.untyped_storage()
             self.live.born(storage)
             results.append(seen(item, storage))

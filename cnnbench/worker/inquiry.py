@@ -111,6 +111,7 @@ def _refuse_other_than_modules(architecture: Architecture, workload: Workload) -
         build.made(architecture, workload)
 
 
+@analysis.without_collector()
 def report_cost(request: requests.ReportCost, talk: Talk) -> None:
     """Everything that the static analysis knows of one architecture."""
     architecture, workload, construct = prepared(

@@ -47,12 +47,14 @@ class StepWork:
         optimizer: of a phase that trains.
         loss: a name, or a function ``output, inputs -> scalar tensor``.
         train: which part of it, as ``trained.read`` takes it.
+        made: what makes an optimizer of the user's, of which static cost tells the memory.
     """
 
     phase: Phase = "inference"
     optimizer: Optimizer = OPTIMIZERS[0]
     loss: str | Callable[..., Any] = AUTO
     train: str = trained.AUTO
+    made: Callable[..., Any] | None = None
 
     def __post_init__(self) -> None:
         one_of("phase", self.phase, PHASES)
@@ -62,8 +64,8 @@ class StepWork:
         elif not callable(self.loss):
             raise UsageError(f"loss is {type(self.loss).__name__}, not a name or a function")
         object.__setattr__(self, "train", trained.read(self.train))
-        asked = (self.loss, self.optimizer, self.train)
-        if self.phase == "inference" and asked != (AUTO, OPTIMIZERS[0], trained.AUTO):
+        asked = (self.loss, self.optimizer, self.train, self.made)
+        if self.phase == "inference" and asked != (AUTO, OPTIMIZERS[0], trained.AUTO, None):
             raise UsageError(
                 "inference has no loss, no optimizer and nothing to train; add phase='training'"
             )
