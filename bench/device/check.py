@@ -36,7 +36,7 @@ class Check:
     Attributes:
         name: one word.
         claim: what cnnbench says, in a sentence.
-        run: module and function that collect the facts: ``instrument:clock``.
+        run: module and function that collect the facts, as ``child.py`` takes them.
         seconds: the longest that it may take.
         rules: all of them hold, or the claim is refuted.
         figure: the facts in a few words.

@@ -1,6 +1,7 @@
 """One check in this process: ``python -m bench.device.child FUNCTION FOLDER [--pretend]``.
 
-Writes ``facts.json`` into the folder: the facts, or why there are none.
+FUNCTION is ``MODULE:NAME``, where a module without a dot is one beside this. Writes ``facts.json``
+into the folder: the facts, or why there are none.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ FACTS = "facts.json"
 def main(function: str, folder: Path, *, pretended: bool) -> None:
     module, _, name = function.partition(":")
     try:
-        collect = getattr(importlib.import_module(f"bench.device.{module}"), name)
+        collect = getattr(
+            importlib.import_module(module if "." in module else f"bench.device.{module}"), name
+        )
         found = {"facts": collect(Place(folder, pretended))}
     except NotShown as reason:
         found = {"not_shown": str(reason)}

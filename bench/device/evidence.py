@@ -5,6 +5,7 @@ Written after every check, so that a session that is cut off has left what it kn
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import platform
@@ -23,6 +24,8 @@ Told = Sequence[tuple[Check, Verdict]]
 # Bytes: of the archive, and of one file before it is packed. Of a text that is longer, the end
 # counts; any other file is left out and named.
 MOST, OF_A_FILE = 15 << 20, 4 << 20
+# Of the archive, for the list of what is left out; and how many files that names.
+_RESERVED, _NAMED = 10_000, 100
 _TEXTS = {".txt", ".json", ".jsonl", ".md", ".csv", ".html"}
 
 
@@ -100,24 +103,26 @@ def _cell(text: str) -> str:
 
 
 def _packed(work: Path, written: dict[str, str]) -> bytes:
-    """The archive; with the files that are left out, because of their size, named in it."""
+    """The archive; what is left out because of its size is named in it."""
     content, left_out = io.BytesIO(), []
-    with tarfile.open(fileobj=content, mode="w:gz", compresslevel=6) as archive:
-        for name, text in written.items():
-            _add(archive, name, text.encode())
-        for path in sorted(
-            one for one in work.rglob("*") if one.is_file() and not one.is_symlink()
-        ):
-            name, size = path.relative_to(work).as_posix(), path.stat().st_size
-            is_text = path.suffix in _TEXTS
-            # What compresses badly could fill the rest; the size so far is that of whole blocks.
-            fits = content.tell() + min(size, OF_A_FILE) < MOST
-            if not fits or (size > OF_A_FILE and not is_text):
-                left_out.append(f"{name} ({size} bytes)")
-                continue
-            _add(archive, name, _end_of(path))
-        if left_out:
-            _add(archive, "left_out.txt", "\n".join([*left_out, ""]).encode())
+    with gzip.GzipFile(fileobj=content, mode="wb", compresslevel=6, mtime=0) as squeezed:
+        with tarfile.open(fileobj=squeezed, mode="w") as archive:
+            for name, text in written.items():
+                _add(archive, name, text.encode())
+            for path in sorted(work.rglob("*")):
+                if path.is_symlink() or not path.is_file():
+                    continue
+                size = path.stat().st_size
+                squeezed.flush()
+                # It may be of a kind that becomes no smaller.
+                fits = content.tell() + min(size, OF_A_FILE) + _RESERVED < MOST
+                if fits and (size <= OF_A_FILE or path.suffix in _TEXTS):
+                    _add(archive, path.relative_to(work).as_posix(), _end_of(path))
+                else:
+                    left_out.append(f"{path.relative_to(work).as_posix()} ({size} bytes)")
+            if left_out:
+                said = [*left_out[:_NAMED], f"{len(left_out)} files in all", ""]
+                _add(archive, "left_out.txt", "\n".join(said).encode())
     return content.getvalue()
 
 
