@@ -105,24 +105,26 @@ def _cell(text: str) -> str:
 def _packed(work: Path, written: dict[str, str]) -> bytes:
     """The archive; what is left out because of its size is named in it."""
     content, left_out = io.BytesIO(), []
-    with gzip.GzipFile(fileobj=content, mode="wb", compresslevel=6, mtime=0) as squeezed:
-        with tarfile.open(fileobj=squeezed, mode="w") as archive:
-            for name, text in written.items():
-                _add(archive, name, text.encode())
-            for path in sorted(work.rglob("*")):
-                if path.is_symlink() or not path.is_file():
-                    continue
-                size = path.stat().st_size
-                squeezed.flush()
-                # It may be of a kind that becomes no smaller.
-                fits = content.tell() + min(size, OF_A_FILE) + _RESERVED < MOST
-                if fits and (size <= OF_A_FILE or path.suffix in _TEXTS):
-                    _add(archive, path.relative_to(work).as_posix(), _end_of(path))
-                else:
-                    left_out.append(f"{path.relative_to(work).as_posix()} ({size} bytes)")
-            if left_out:
-                said = [*left_out[:_NAMED], f"{len(left_out)} files in all", ""]
-                _add(archive, "left_out.txt", "\n".join(said).encode())
+    with (
+        gzip.GzipFile(fileobj=content, mode="wb", compresslevel=6, mtime=0) as squeezed,
+        tarfile.open(fileobj=squeezed, mode="w") as archive,
+    ):
+        for name, text in written.items():
+            _add(archive, name, text.encode())
+        for path in sorted(work.rglob("*")):
+            if path.is_symlink() or not path.is_file():
+                continue
+            size = path.stat().st_size
+            squeezed.flush()
+            # It may be of a kind that becomes no smaller.
+            fits = content.tell() + min(size, OF_A_FILE) + _RESERVED < MOST
+            if fits and (size <= OF_A_FILE or path.suffix in _TEXTS):
+                _add(archive, path.relative_to(work).as_posix(), _end_of(path))
+            else:
+                left_out.append(f"{path.relative_to(work).as_posix()} ({size} bytes)")
+        if left_out:
+            said = [*left_out[:_NAMED], f"{len(left_out)} files in all", ""]
+            _add(archive, "left_out.txt", "\n".join(said).encode())
     return content.getvalue()
 
 
