@@ -111,7 +111,7 @@ def _packed(work: Path, written: dict[str, str]) -> bytes:
     ):
         for name, text in written.items():
             _add(archive, name, text.encode())
-        for path in sorted(work.rglob("*")):
+        for path in sorted(work.rglob("*"), key=_worth):
             if path.is_symlink() or not path.is_file():
                 continue
             size = path.stat().st_size
@@ -126,6 +126,11 @@ def _packed(work: Path, written: dict[str, str]) -> bytes:
             said = [*left_out[:_NAMED], f"{len(left_out)} files in all", ""]
             _add(archive, "left_out.txt", "\n".join(said).encode())
     return content.getvalue()
+
+
+def _worth(path: Path) -> tuple[bool, int, str]:
+    """Texts first, and of what is alike the smaller."""
+    return path.suffix not in _TEXTS, path.lstat().st_size, str(path)
 
 
 def _end_of(path: Path) -> bytes:

@@ -78,10 +78,14 @@ def errors(facts: Facts, word: str) -> list[float]:
     ]
 
 
-def largest(facts: Facts) -> dict[str, Any]:
+def largest(by_batch: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """The row of the largest batch."""
-    found: dict[str, Any] = facts["rows"][max(facts["rows"], key=int)]
-    return found
+    return by_batch[max(by_batch, key=int)]
+
+
+def over_predicted(one: dict[str, Any]) -> float:
+    """The allocator's peak over the predicted one."""
+    return float(one["allocated"] / one["predicted"])
 
 
 def highest_share(facts: Facts) -> float:
