@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -171,9 +172,9 @@ def test_an_interrupted_session_keeps_what_it_knew(tmp_path, monkeypatch) -> Non
 
     monkeypatch.setattr(Session, "verdicts", verdicts)
     with pytest.raises(KeyboardInterrupt):
-        command.run(tmp_path / "out", 8, CHECKS, pretended=False)
+        command.run(tmp_path, 8, CHECKS, pretended=False)
 
-    (kept,) = json.loads((tmp_path / "out" / "verdicts.json").read_text())
+    (kept,) = json.loads((tmp_path / "verdicts.json").read_text())
     assert (kept["check"], kept["word"]) == (CHECKS[0].name, PROVED)
 
 
@@ -250,6 +251,23 @@ def test_bad_input_is_one_line_and_code_2(monkeypatch, capsys, tmp_path, words, 
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("held", "said"), [("verdicts.json", "holds the evidence of another"), ("", "cannot be made")]
+)
+def test_what_another_session_has_left_is_not_overwritten(tmp_path, capsys, held, said) -> None:
+    folder = tmp_path / "out"
+    (folder.mkdir if held else folder.touch)()
+    if held:
+        (folder / held).write_text("[]", encoding="utf8")
+
+    with pytest.raises(SystemExit) as ended:
+        command.main([str(folder), "--pretend", "--only", "driver"])
+
+    assert ended.value.code == 2
+    assert f"{said}" in capsys.readouterr().err
+    assert [one.name for one in tmp_path.rglob("*")] == ["out", *([held] if held else [])]
+
+
 @pytest.mark.torch
 @pytest.mark.slow
 def test_a_dry_run_of_some_checks_packs_its_evidence(tmp_path) -> None:
@@ -266,3 +284,14 @@ def test_a_dry_run_of_some_checks_packs_its_evidence(tmp_path) -> None:
     assert "No GPU was used" in (tmp_path / "report.md").read_text(encoding="utf8")
     with tarfile.open(tmp_path / "evidence.tar.gz") as archive:
         assert {"driver/facts.json", "driver/stdout.txt"} <= set(archive.getnames())
+
+
+def test_the_documented_calls_are_calls_that_there_are() -> None:
+    page = (ROOT / "bench" / "README.md").read_text(encoding="utf8")
+    lines = [line for line in page.splitlines() if line.startswith("python -m bench.device")]
+
+    assert len(lines) >= 4
+    for line in lines:
+        given = command.parser().parse_args(shlex.split(line, comments=True)[3:])
+        assert command.chosen(given.only)
+        assert given.minutes >= 8

@@ -59,7 +59,6 @@ def said(one: Verdict) -> str:
 def run(folder: Path, minutes: float, checks: Sequence[Check], *, pretended: bool) -> int:
     """Run checks and keep what they leave; the exit code."""
     told: list[tuple[Check, Verdict]] = []
-    folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="cnnbench-device-") as work:
         session = Session(Path(work), 60 * minutes - _RESERVE_SECONDS, pretended)
         try:
@@ -74,40 +73,54 @@ def run(folder: Path, minutes: float, checks: Sequence[Check], *, pretended: boo
     return int(any(one.word == REFUTED or one.broken for _, one in told))
 
 
+def _refused(folder: Path) -> str:
+    """Why nothing can be written to a folder, which is made; empty if it can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return f"{folder} cannot be made: {error.strerror}; name another DIR"
+    if (folder / evidence.VERDICTS).exists():
+        return f"{folder} holds the evidence of another session; name another DIR"
+    return ""
+
+
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """What the command line may say."""
+    found = argparse.ArgumentParser(
         prog="python -m bench.device",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     where = Path("device-evidence")
-    parser.add_argument("dir", nargs="?", type=Path, default=where, metavar="DIR",
+    found.add_argument("dir", nargs="?", type=Path, default=where, metavar="DIR",
                         help="for report and archive (default: device-evidence)")  # fmt: skip
-    parser.add_argument("--minutes", type=float, default=8.0, help="for everything (default: 8)")
-    parser.add_argument("--only", default="", metavar="NAMES", help="these checks, with commas")
-    parser.add_argument("--list", action="store_true", help="list the checks and end")
-    parser.add_argument("--pretend", action="store_true", help="on a device that is not there")
-    return parser
+    found.add_argument("--minutes", type=float, default=8.0, help="for everything (default: 8)")
+    found.add_argument("--only", default="", metavar="NAMES", help="these checks, with commas")
+    found.add_argument("--list", action="store_true", help="list the checks and end")
+    found.add_argument("--pretend", action="store_true", help="on a device that is not there")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = _parser()
-    given = parser.parse_args(arguments)
+    words = parser()
+    given = words.parse_args(arguments)
     try:
         checks = chosen(given.only)
     except ValueError as error:
-        parser.error(str(error))
+        words.error(str(error))
     if given.list:
         print(listed(checks))
         return 0
     if not 60 * given.minutes > _RESERVE_SECONDS:
-        parser.error(f"--minutes {given.minutes:g} leaves no time for a check; give at least 1")
+        words.error(f"--minutes {given.minutes:g} leaves no time for a check; give at least 1")
     if not given.pretend and not sees_a_device():
-        parser.error("torch sees no CUDA device here; --pretend is a dry run without one")
+        words.error("torch sees no CUDA device here; --pretend is a dry run without one")
+    if refused := _refused(given.dir):
+        words.error(refused)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         return run(given.dir, given.minutes, checks, pretended=given.pretend)

@@ -46,7 +46,8 @@ def facts_of_environment(place: Place) -> dict[str, Any]:
 
 def fork(_place: Place) -> dict[str, Any]:
     """The starter's state when it is ready, and two workers forked from it one after the other."""
-    hazard, initialized = starter.fork_hazard(), torch.cuda.is_initialized()
+    hazard = starter.fork_hazard()
+    initialized = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
     return {"hazard": hazard, "initialized": initialized, "codes": [_forked(), _forked()]}
 
 
@@ -91,7 +92,8 @@ def clock(place: Place) -> dict[str, Any]:
 
 
 def _spin(cycles: int) -> Callable[[], None]:
-    return lambda: torch.cuda._sleep(cycles)  # noqa: SLF001 - the one kernel of known length
+    """The one kernel of a length that is asked for."""
+    return lambda: torch.cuda._sleep(cycles)  # type: ignore[no-untyped-call]  # noqa: SLF001
 
 
 def _wait(cycles: int) -> Callable[[], None]:

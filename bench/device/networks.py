@@ -18,7 +18,8 @@ class Small(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.second(self.norm(self.first(x)).relu()).relu()
-        return self.head(self.shared(x).mean((2, 3)))
+        found: Tensor = self.head(self.shared(x).mean((2, 3)))
+        return found
 
     def shared(self, x: Tensor) -> Tensor:
         """Where the others go wrong."""
@@ -62,6 +63,8 @@ class Asserting(Small):
     """Fails an assertion on the device, which spoils the process for everything after it."""
 
     def shared(self, x: Tensor) -> Tensor:
+        if x.device.type != "cuda":
+            return x
         beyond = torch.full((4,), 1000, device=x.device)
         return x + nn.functional.embedding(beyond, self.head.weight).sum()
 
@@ -83,7 +86,7 @@ class Hanging(Small):
     def shared(self, x: Tensor) -> Tensor:
         if x.device.type == "cuda":
             for _ in range(120):
-                torch.cuda._sleep(2_000_000_000)  # noqa: SLF001 - the one kernel of known length
+                torch.cuda._sleep(2_000_000_000)  # type: ignore[no-untyped-call]  # noqa: SLF001
         return x
 
 
@@ -105,7 +108,8 @@ class Chain(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.chain(self.first(x)).mean((2, 3))
+        found: Tensor = self.chain(self.first(x)).mean((2, 3))
+        return found
 
 
 def small() -> nn.Module:

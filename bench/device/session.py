@@ -158,10 +158,13 @@ def environment(*, pretended: bool) -> dict[str, str]:
 
 
 def sees_a_device() -> bool:
-    """Whether torch sees a CUDA device, asked in another process."""
+    """Whether torch sees a CUDA device, asked in another process; not, if it does not answer."""
     code = "import sys, torch; sys.exit(not torch.cuda.is_available())"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, check=False, timeout=120,
-        env=environment(pretended=False), cwd=ROOT,
-    )  # fmt: skip
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, check=False, timeout=120,
+            env=environment(pretended=False), cwd=ROOT,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return False
     return done.returncode == 0
