@@ -12,8 +12,8 @@ from bench.device.check import Facts, Rule
 
 # Of a median over tens of turns; the events themselves resolve half a microsecond.
 CLOCK = 0.03
-# fp32 sums of some thousand products err by some 1e-6, in Winograd's algorithm by some 1e-5; TF32 rounds inputs to 11 bits, by 2**-11
-# at most, of which averaging leaves a part.
+# fp32 sums of some thousand products err by some 1e-6, in Winograd's algorithm by some 1e-5; TF32
+# rounds inputs to 11 bits, by 2**-11 at most, of which averaging leaves a part.
 FP32, TF32 = 2e-5, (5e-5, 5e-3)
 
 
