@@ -132,12 +132,19 @@ def same_padding(kernel: int, dilation: int = 1) -> int:
 
 
 def _named(
-    kernel: int, size: tuple[int, ...], channels: int, out_channels: int, groups: int
+    kernel: int,
+    size: tuple[int, ...],
+    channels: int,
+    out_channels: int,
+    groups: int,
+    *,
+    kind: str = "conv",
 ) -> str:
     """A convolution as tables name it; groups are said, because its weights depend on them."""
-    depthwise = groups == channels > 1
-    kind = "depthwise" if depthwise else "conv"
-    text = f"{kind} {_times(kernel, size)}, {channels} to {out_channels}"
+    depthwise = kind == "conv" and groups == channels > 1
+    text = (
+        f"{'depthwise' if depthwise else kind} {_times(kernel, size)}, {channels} to {out_channels}"
+    )
     return text if depthwise or groups == 1 else f"{text}, {groups} groups"
 
 
@@ -281,7 +288,7 @@ def transposed(
     per_input = out_channels // groups * kernel ** len(size)
     positions = out_channels * prod(spatial)
     return FormulaCost(
-        f"transposed {_times(kernel, size)}, {channels} to {out_channels}",
+        _named(kernel, size, channels, out_channels, groups, kind="transposed"),
         (out_channels, *spatial),
         channels * per_input + (out_channels if bias else 0),
         channels * prod(size) * per_input,

@@ -39,6 +39,8 @@ def test_a_name_says_how_a_convolution_is_grouped():
     assert name(64, 4) == "conv 3x3, 64 to 64, 4 groups"
     assert name(64, 64) == "depthwise 3x3, 64 to 64"
     assert name(1, 1) == "conv 3x3, 1 to 64"
+    turned = arithmetic.transposed(64, (8, 8), 64, 3, groups=4)
+    assert turned.name == "transposed 3x3, 64 to 64, 4 groups"
 
 
 def test_pool_has_no_cost():
