@@ -253,13 +253,15 @@ def by_mode(found: Sequence[Entry]) -> Iterable[Sentence]:
 def _mode_answer(one: ModeAnswer) -> Sentence:
     total = units.number(one.tried, "workload")
     of = {STANDINGS[how]: some for how, some in one.standings.items() if how != "unfit"}
-    known = {words.text: some for words, some in of.items() if not words.open}
-    open_ = {words.text: some for words, some in of.items() if words.open}
-    text = f"{', '.join(_counts(known)) or 'nothing is known'} of {total}"
+    known = _counts({words.text: some for words, some in of.items() if not words.open})
+    open_ = _counts({words.text: some for words, some in of.items() if words.open})
+    unfit = _counts({STANDINGS["unfit"].text: one.unfit})
+    # If nothing is known, what is open is all there is to say, and stands first.
+    text = f"{', '.join(known or open_ or unfit)} of {total}"
     if one.gain is not None:
         text += f", {units.ratio(one.gain)} in the median{' of those repeated' * bool(one.once)}"
-    rest = [f"cannot tell: {', '.join(unknown)}"] if (unknown := _counts(open_)) else []
-    rest += _counts({STANDINGS["unfit"].text: one.unfit})
+    rest = [f"cannot tell: {', '.join(open_)}"] if known and open_ else []
+    rest += unfit if known or open_ else []
     if one.error is not None:
         rest.append(f"outputs {_within(one.error)}")
     mark = "good" if len(one.faster) == one.tried else ""
