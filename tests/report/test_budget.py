@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench import units
 from cnnbench.facts import Check
 from cnnbench.record import Memory
 from cnnbench.report import budget, conclusions
@@ -153,6 +154,24 @@ def test_a_mode_that_surely_fits_goes_before_one_whose_interval_does_not() -> No
     (fit,) = budget.fits(of(wide, narrow), Budget(seconds=0.020))
 
     assert modes(fit.fitting) == ["compile"]
+
+
+def test_whatever_may_exceed_the_limit_is_named_with_the_end_of_its_interval() -> None:
+    wide = made.record(f"resnet18/{WORK}/eager/cpu-t2", [[18] * 3, [19] * 3, [20] * 3])
+    near = made.record(f"vgg11/{WORK}/eager/cpu-t2", [[12] * 3, [13] * 3, [14] * 3])
+    found = of(named("mobilenet_v2", "eager", 19.5), wide, near)
+    (fit,) = budget.fits(found, Budget(seconds=0.020))
+    (high,) = [one.latency.high for one in found if one.record is wide]
+
+    assert models(fit.fitting) == ["mobilenet_v2", "resnet18", "vgg11"]
+    assert (
+        f"Not surely under 20.0 ms: resnet18 in eager (interval up to {units.seconds(high)})."
+    ) in texts(found, seconds=0.020)
+    assert not any("Not surely" in text for text in texts(found, seconds=0.030))
+    # Of the best it is said where it is named.
+    said = texts(of(wide, near), seconds=0.020)
+    assert "though its interval reaches" in said[0]
+    assert not any("Not surely" in text for text in said)
 
 
 def test_one_network_needs_no_top1() -> None:
