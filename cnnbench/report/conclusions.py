@@ -86,8 +86,8 @@ def affordable(found: Sequence[Entry], budget: Budget | None) -> Iterable[Senten
 def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     asked = f"{fit.budget.text[:1].upper()}{fit.budget.text[1:]}"
     if fit.best is None:
-        nearest = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}"
-        yield Sentence(f"{asked}: nothing that was reliably measured fits{nearest}{where}.", "warn")
+        near = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}{fit.doubt}"
+        yield Sentence(f"{asked}: nothing that was reliably measured fits{near}{where}.", "warn")
     else:
         word = "the fastest" if fit.best.top1 is None else "the most accurate"
         of = (

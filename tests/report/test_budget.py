@@ -194,6 +194,23 @@ def test_nothing_that_fits_names_the_nearest() -> None:
     )
 
 
+def test_where_all_is_in_doubt_the_nearest_is_named_with_its_doubt() -> None:
+    found = of(once("resnet18", 30), waiting(f"resnet50/{WORK}/eager/cpu-t2", 0.5))
+    nearest = min(found, key=lambda one: one.latency.point)
+    (fit,) = budget.fits(found, Budget(seconds=1e-4))
+
+    assert fit.nearest is nearest
+    assert nearest.flaw.said
+    said = texts(found, seconds=1e-4)[0]
+    assert said.startswith("Under 100 µs: nothing that was reliably measured fits; the nearest is ")
+    assert said.endswith(f"), {nearest.flaw.said}.")
+    # A wrong answer is near nothing, and what seems to fit is named for itself.
+    wrong = named("resnet50", "eager", 10, check=Check("wrong", 1, 1, 0, "wrong"))
+    assert texts(of(wrong), seconds=0.001)[0].endswith("reliably measured fits.")
+    (fit,) = budget.fits(of(once("resnet18", 30), once("resnet50", 300)), Budget(seconds=0.1))
+    assert fit.nearest is None
+
+
 def test_settings_are_answered_apart() -> None:
     one = named("resnet18", "eager", 9)
     large = replace(one, id=one.id.replace("-b1-", "-b8-"))
