@@ -131,12 +131,13 @@ class Results:
             return render(tidy(self.entries), kind)
         return render(self._with_remarks(summary(self.entries)), kind)
 
-    def plot(self, what: str = "accuracy") -> Figure:
+    def plot(self, what: str | None = None) -> Figure:
         """A figure of Matplotlib, which notebooks show (``pip install cnnbench[pictures]``).
 
         Args:
             what: ``accuracy`` against latency, ``size`` (work against latency), ``modes`` (where
-                each pays) or ``speedups`` (of every network in every mode).
+                each pays) or ``speedups`` (of every network in every mode); the first of these
+                that the records can show without it.
 
         Raises:
             UnknownName: no such plot.

@@ -144,4 +144,15 @@ def test_a_plot_is_a_figure_and_what_is_missing_is_said(results: cnnbench.Result
     with pytest.raises(UnknownName, match="did you mean accuracy"):
         kept.plot("acuracy")
     with pytest.raises(UsageError, match="nothing to show as 'accuracy'; there is: "):
-        results["lenet"].plot()
+        results["lenet"].plot("accuracy")
+
+
+def test_a_plot_that_nobody_chose_is_one_that_there_is(results: cnnbench.Results) -> None:
+    pytest.importorskip("matplotlib")
+    kept = cnnbench.load(KEPT / "quick-cpu")
+
+    # No accuracy of lenet is published, so networks cannot be set against it.
+    assert results["lenet"].plot().axes[0].get_title(loc="left").startswith("Does a mode pay?")
+    assert kept.plot().axes[0].get_title(loc="left").startswith("Accuracy")
+    with pytest.raises(UsageError, match=r"^plot: these records have nothing to show$"):
+        cnnbench.Results(()).plot()

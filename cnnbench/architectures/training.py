@@ -209,7 +209,8 @@ def _matching(pattern: str, parameters: Mapping[str, nn.Parameter]) -> list[nn.P
     ]
     if not found:
         known = dict.fromkeys(part for name in parameters for part in _prefixes(name))
-        raise UnknownName("module or parameter", pattern, known)
+        # A misspelt word is read as a name.
+        raise UnknownName("module or parameter", pattern, [*trained.WORDS, *known])
     return found
 
 

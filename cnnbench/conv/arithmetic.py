@@ -131,6 +131,23 @@ def same_padding(kernel: int, dilation: int = 1) -> int:
     return reach // 2
 
 
+def _named(
+    kernel: int,
+    size: tuple[int, ...],
+    channels: int,
+    out_channels: int,
+    groups: int,
+    *,
+    kind: str = "conv",
+) -> str:
+    """A convolution as tables name it; groups are said, because its weights depend on them."""
+    depthwise = kind == "conv" and groups == channels > 1
+    text = (
+        f"{'depthwise' if depthwise else kind} {_times(kernel, size)}, {channels} to {out_channels}"
+    )
+    return text if depthwise or groups == 1 else f"{text}, {groups} groups"
+
+
 def conv(
     channels: int,
     size: tuple[int, ...],
@@ -169,7 +186,7 @@ def conv(
     per_result = channels // groups * kernel ** len(size)
     positions = out_channels * prod(spatial)
     return FormulaCost(
-        name or f"conv {_times(kernel, size)}, {channels} to {out_channels}",
+        name or _named(kernel, size, channels, out_channels, groups),
         (out_channels, *spatial),
         out_channels * per_result + (out_channels if bias else 0),
         positions * per_result,
@@ -271,7 +288,7 @@ def transposed(
     per_input = out_channels // groups * kernel ** len(size)
     positions = out_channels * prod(spatial)
     return FormulaCost(
-        f"transposed {_times(kernel, size)}, {channels} to {out_channels}",
+        _named(kernel, size, channels, out_channels, groups, kind="transposed"),
         (out_channels, *spatial),
         channels * per_input + (out_channels if bias else 0),
         channels * prod(size) * per_input,

@@ -83,7 +83,8 @@ class Fit:
             most accurate first.
         fitting: one entry per network, the mode to use where it fits.
         left_out: why an entry that seems to fit is not recommended -> those entries.
-        nearest: the one that misses the budget by least, if none fits.
+        nearest: the one that misses the budget by least, if none fits; of those whose time is in
+            doubt, if nothing was measured without one.
     """
 
     budget: Budget
@@ -101,6 +102,12 @@ class Fit:
         found = min(some, key=lambda pair: _order(pair[0]), default=None)
         better = found and (self.best is None or _order(found[0]) < _order(self.best))
         return found if better else None
+
+    @property
+    def doubt(self) -> str:
+        """``, too disturbed to be used`` and the like, where the nearest is not to be relied on."""
+        flaw = None if self.nearest is None else self.nearest.flaw
+        return f", {flaw.said}" if flaw in _DOUBTS and flaw is not None else ""
 
 
 # Why an entry is not recommended: what another measurement may change, and what it will not.
@@ -167,6 +174,7 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
     networks = {entry.record.spec.workload.model for entry in found}
     accuracy = len(networks) > 1 and any(one.top1 is not None for one in found)
     sure: list[Entry] = []
+    doubtful: list[Entry] = []
     left_out: dict[str, list[Entry]] = {}
     for entry in found:
         why = doubt(entry, budget, accuracy=accuracy)
@@ -174,12 +182,16 @@ def _fit(found: Sequence[Entry], budget: Budget, setting: str) -> Fit:
             sure.append(entry)
         elif excess(entry, budget) <= 1:
             left_out.setdefault(why, []).append(entry)
+        elif entry.flaw in _DOUBTS:
+            doubtful.append(entry)
     best = {one.entry.record.id for one in answers.best_modes(found)}
     within = [one for one in sure if excess(one, budget) <= 1]
     fitting = sorted(_in_best_mode(within, best, budget.seconds), key=_order)
     points = [(_seconds(one), one.top1 or 0.0) for one in fitting]
     front = answers.pareto(points)
-    nearest = min(sure, key=lambda one: excess(one, budget), default=None)
+    # What is left out although it seems to fit is named as the rival.
+    missing = sure or ([] if left_out else doubtful)
+    nearest = min(missing, key=lambda one: excess(one, budget), default=None)
     return Fit(
         budget,
         setting,

@@ -86,8 +86,8 @@ def affordable(found: Sequence[Entry], budget: Budget | None) -> Iterable[Senten
 def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     asked = f"{fit.budget.text[:1].upper()}{fit.budget.text[1:]}"
     if fit.best is None:
-        nearest = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}"
-        yield Sentence(f"{asked}: nothing that was reliably measured fits{nearest}{where}.", "warn")
+        near = "" if fit.nearest is None else f"; the nearest is {_costing(fit.nearest)}{fit.doubt}"
+        yield Sentence(f"{asked}: nothing that was reliably measured fits{near}{where}.", "warn")
     else:
         word = "the fastest" if fit.best.top1 is None else "the most accurate"
         of = (
@@ -99,6 +99,9 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
     others = [entry for entry in fit.front if entry is not fit.best]
     if others:
         yield Sentence(f"Faster, but less accurate: {_listed(list(map(_costing, others)))}.")
+    if unsure := list(_unsure(fit)):
+        under = f"under {units.seconds(fit.budget.seconds or 0)}"
+        yield Sentence(f"Not surely {under}: {_listed(unsure)}.", "warn")
     if fit.rival is not None:
         one, flaw = fit.rival
         yield Sentence(f"{_costing(one)} would be better, but is {flaw.said}.", "warn")
@@ -138,10 +141,21 @@ def rows_left_out(some: Sequence[Fit], found: Sequence[Entry]) -> str:
 
 def _edge(fit: Fit) -> str:
     """Where the interval of the best crosses the limit."""
-    time, limit = None if fit.best is None else fit.best.latency, fit.budget.seconds
-    if time is None or limit is None or time.high is None or time.high <= limit:
-        return ""
-    return f", though its interval reaches {units.seconds(time.high)}"
+    high = None if fit.best is None else _beyond(fit.best, fit.budget)
+    return "" if high is None else f", though its interval reaches {units.seconds(high)}"
+
+
+def _unsure(fit: Fit) -> Iterable[str]:
+    """What else fits by its median, but not with all of its interval."""
+    for one in fit.fitting:
+        if one is not fit.best and (high := _beyond(one, fit.budget)) is not None:
+            yield f"{_name(one)} (interval up to {units.seconds(high)})"
+
+
+def _beyond(entry: Entry, budget: Budget) -> float | None:
+    """The upper end of an interval, in seconds, that crosses the limit of time."""
+    high = None if entry.latency is None else entry.latency.high
+    return high if high is not None and high > (budget.seconds or high) else None
 
 
 def _listed(names: list[str]) -> str:
@@ -152,14 +166,18 @@ def _listed(names: list[str]) -> str:
 
 def _costing(entry: Entry) -> str:
     """A network and mode with its figures: ``resnet18 in eager (69.8 %, 12.0 ms, 55.0 MiB)``."""
-    spec, top1, peak = entry.record.spec, entry.top1, memory(entry)
+    top1, peak = entry.top1, memory(entry)
     figures = [
         None if top1 is None else _published(entry, top1),
         None if entry.latency is None else units.seconds(entry.latency.point),
         None if peak is None else units.size(peak),
     ]
-    name = f"{units.readable(spec.workload.model)} in {spec.mode.text}"
-    return f"{name} ({', '.join(filter(None, figures))})"
+    return f"{_name(entry)} ({', '.join(filter(None, figures))})"
+
+
+def _name(entry: Entry) -> str:
+    spec = entry.record.spec
+    return f"{units.readable(spec.workload.model)} in {spec.mode.text}"
 
 
 def _fake(found: Sequence[Entry]) -> Iterable[Sentence]:
@@ -210,10 +228,8 @@ def _candidate(where: str, some: Sequence[Candidate]) -> Sentence:
 
 
 def _named(one: Candidate) -> str:
-    spec = one.entry.record.spec
     time = units.seconds(one.seconds.point)
-    name = units.readable(spec.workload.model)
-    return f"{name} in {spec.mode.text} ({_published(one.entry, one.top1)}, {time})"
+    return f"{_name(one.entry)} ({_published(one.entry, one.top1)}, {time})"
 
 
 def _published(entry: Entry, top1: float) -> str:
@@ -223,8 +239,7 @@ def _published(entry: Entry, top1: float) -> str:
 
 
 def _modes(found: Sequence[Entry]) -> Iterable[Sentence]:
-    best = answers.best_modes(found)
-    if len(best) <= _FEW:
+    if len(best := answers.best_modes(found)) <= _FEW:
         parts = answers.differing([one.entry for one in best])
         others = [of for name, of in parts.items() if name != "batch"]
         yield from (Sentence(_mode(one, others), "good" if one.sure else "") for one in best)
@@ -251,15 +266,16 @@ def by_mode(found: Sequence[Entry]) -> Iterable[Sentence]:
 
 
 def _mode_answer(one: ModeAnswer) -> Sentence:
-    total = units.number(one.tried, "workload")
     of = {STANDINGS[how]: some for how, some in one.standings.items() if how != "unfit"}
-    known = {words.text: some for words, some in of.items() if not words.open}
-    open_ = {words.text: some for words, some in of.items() if words.open}
-    text = f"{', '.join(_counts(known)) or 'nothing is known'} of {total}"
+    known = _counts({words.text: some for words, some in of.items() if not words.open})
+    open_ = _counts({words.text: some for words, some in of.items() if words.open})
+    unfit = _counts({STANDINGS["unfit"].text: one.unfit})
+    # If nothing is known, what is open is all there is to say, and stands first.
+    text = f"{', '.join(known or open_ or unfit)} of {units.number(one.tried, 'workload')}"
     if one.gain is not None:
         text += f", {units.ratio(one.gain)} in the median{' of those repeated' * bool(one.once)}"
-    rest = [f"cannot tell: {', '.join(unknown)}"] if (unknown := _counts(open_)) else []
-    rest += _counts({STANDINGS["unfit"].text: one.unfit})
+    rest = [f"cannot tell: {', '.join(open_)}"] if known and open_ else []
+    rest += unfit if known or open_ else []
     if one.error is not None:
         rest.append(f"outputs {_within(one.error)}")
     mark = "good" if len(one.faster) == one.tried else ""

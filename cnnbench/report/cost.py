@@ -211,7 +211,17 @@ def _totals(one: CostReport | NotCounted, *, arguments: bool) -> tuple[Any, ...]
 
 def notes(found: Found, *, memory: bool = True) -> tuple[str, ...]:
     """Notes on each model: what was not counted, what was assumed, what failed, and its peak."""
-    return tuple(f"{one.name}: {said}" for one in found for said in _sentences(one, memory))
+    names = [one.name for one in found]
+    return tuple(
+        f"{_told_apart(one, names)}: {said}" for one in found for said in _sentences(one, memory)
+    )
+
+
+def _told_apart(one: CostReport | NotCounted, names: Sequence[str]) -> str:
+    """A network's name, and what of it is trained where the name alone stands for several rows."""
+    trained = one.totals.trained if isinstance(one, CostReport) else ""
+    several = names.count(one.name) > 1 and trained
+    return f"{one.name}, training {trained}" if several else one.name
 
 
 def _sentences(one: CostReport | NotCounted, peak: bool) -> Iterable[str]:

@@ -193,7 +193,9 @@ class _Reader:
     def _typed(self, text: str, column: Column, start: int, said: str) -> str | float:
         if column.kind == "text":
             return text
-        value = quantity(text, column.kind)
+        # What a heading counts in per cent is stored so, and may be typed as the table shows it.
+        percents = column.kind == "number" and column.title.endswith(" %")
+        value = quantity(text.removesuffix("%") if percents else text, column.kind)
         if value is None:
             self.at = start
             what, unit = _NEEDED.get(column.kind, ("", ""))

@@ -55,7 +55,8 @@ def render(table: Table, *, colour: bool = False, width: int | None = None) -> s
 
 
 def _same(header: Sequence[str], body: Sequence[Sequence[str]], fitting: Fitting) -> list[str]:
-    found = [f"{header[i]} {body[0][i]}" for i in fitting.constant if body[0][i] != NOT_MEASURED]
+    told = [i for i in fitting.constant if body[0][i] not in {"", NOT_MEASURED}]
+    found = [f"{header[i]} {body[0][i]}" for i in told]
     return [f"in every row: {', '.join(found)}"] if found else []
 
 

@@ -77,7 +77,8 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     if told >= _MOST * len(gains):
         why = f"{clear}, but {spoilt}{_wrong(found)}"
         return Usability("usable for gains only", why, f"for times, {remedy}")
-    return Usability("not usable", f"{spoilt}, and only {clear}{_wrong(found)}", remedy)
+    few = "only " if told else ""
+    return Usability("not usable", f"{spoilt}, and {few}{clear}{_wrong(found)}", remedy)
 
 
 # What else disturbs a GPU than what disturbs its host.

@@ -94,6 +94,8 @@ def test_names_and_globs_of_modules_and_parameters(text: str, said: str) -> None
 def test_a_name_that_is_none_suggests_others() -> None:
     with pytest.raises(UnknownName, match="parameter 'layr4'; did you mean layer4"):
         Training("fc,layr4").choose(built("resnet18"))
+    with pytest.raises(UnknownName, match=r"parameter 'haed'; did you mean head\?"):
+        Training("haed").choose(small())
 
 
 def partly_frozen() -> nn.Sequential:

@@ -89,6 +89,18 @@ def test_an_epoch_of_any_run(cnnbench_cli, tmp_path) -> None:
     assert float(row["epoch_low_s"]) < float(row["epoch_s"]) < float(row["epoch_high_s"])
 
 
+def test_rows_of_epochs_differ_in_eighty_columns(cnnbench_cli) -> None:
+    done = cnnbench_cli("input", "--recipe", "cifar-train", "--models", "cifar_cnn", "--batch",
+                        "128", "--workers", "0,1", "--dataset", "cifar10", *FAKE)  # fmt: skip
+
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    epochs = done.stdout.partition("an epoch of 50,000 pictures")[2]
+    for back in ("PIL", "tensors"):
+        for workers in (0, 1):
+            assert epochs.count(f"cifar-train, {back} ({workers})") == 1
+    assert "by the clock" in epochs
+
+
 def test_recipes_are_listed(cnnbench_cli) -> None:
     listed = json.loads(cnnbench_cli("input", "--list", "--json").stdout)["recipes"]
     text = cnnbench_cli("input", "--list").stdout

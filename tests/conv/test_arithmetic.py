@@ -31,6 +31,18 @@ def test_nin_first_layer_of_the_lecture():
     assert layer.flops == 2 * layer.macs
 
 
+def test_a_name_says_how_a_convolution_is_grouped():
+    def name(channels, groups):
+        return arithmetic.conv(channels, (8, 8), 64, 3, groups=groups).name
+
+    assert name(64, 1) == "conv 3x3, 64 to 64"
+    assert name(64, 4) == "conv 3x3, 64 to 64, 4 groups"
+    assert name(64, 64) == "depthwise 3x3, 64 to 64"
+    assert name(1, 1) == "conv 3x3, 1 to 64"
+    turned = arithmetic.transposed(64, (8, 8), 64, 3, groups=4)
+    assert turned.name == "transposed 3x3, 64 to 64, 4 groups"
+
+
 def test_pool_has_no_cost():
     layer = arithmetic.pool(64, (112, 112), 3, stride=2, padding=1)
 

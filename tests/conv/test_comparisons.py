@@ -31,6 +31,11 @@ def test_separable():
     comparison = comparisons.separable(32, (112, 112), 64, 3, bias=False)
 
     assert 1 / comparison.macs_ratio == pytest.approx(1 / 64 + 1 / 9)
+    # A depthwise layer is not taken for the dense one of the same sizes.
+    assert [one.name for one in comparison.right] == [
+        "depthwise 3x3, 32 to 32",
+        "conv 1x1, 32 to 64",
+    ]
 
 
 def test_fc_against_1x1():

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from cnnbench import units
 from cnnbench.facts import Check
 from cnnbench.record import Memory
 from cnnbench.report import budget, conclusions
@@ -155,6 +156,24 @@ def test_a_mode_that_surely_fits_goes_before_one_whose_interval_does_not() -> No
     assert modes(fit.fitting) == ["compile"]
 
 
+def test_whatever_may_exceed_the_limit_is_named_with_the_end_of_its_interval() -> None:
+    wide = made.record(f"resnet18/{WORK}/eager/cpu-t2", [[18] * 3, [19] * 3, [20] * 3])
+    near = made.record(f"vgg11/{WORK}/eager/cpu-t2", [[12] * 3, [13] * 3, [14] * 3])
+    found = of(named("mobilenet_v2", "eager", 19.5), wide, near)
+    (fit,) = budget.fits(found, Budget(seconds=0.020))
+    (high,) = [one.latency.high for one in found if one.record is wide]
+
+    assert models(fit.fitting) == ["mobilenet_v2", "resnet18", "vgg11"]
+    assert (
+        f"Not surely under 20.0 ms: resnet18 in eager (interval up to {units.seconds(high)})."
+    ) in texts(found, seconds=0.020)
+    assert not any("Not surely" in text for text in texts(found, seconds=0.030))
+    # Of the best it is said where it is named.
+    said = texts(of(wide, near), seconds=0.020)
+    assert "though its interval reaches" in said[0]
+    assert not any("Not surely" in text for text in said)
+
+
 def test_one_network_needs_no_top1() -> None:
     found = of(named("lenet", "eager", 9), named("lenet", "compile", 4))
 
@@ -173,6 +192,23 @@ def test_nothing_that_fits_names_the_nearest() -> None:
         "Under 5.00 ms: nothing that was reliably measured fits; the nearest is resnet18 in eager"
         " (69.8 %, 9.00 ms, 3.00 MiB)."
     )
+
+
+def test_where_all_is_in_doubt_the_nearest_is_named_with_its_doubt() -> None:
+    found = of(once("resnet18", 30), waiting(f"resnet50/{WORK}/eager/cpu-t2", 0.5))
+    nearest = min(found, key=lambda one: one.latency.point)
+    (fit,) = budget.fits(found, Budget(seconds=1e-4))
+
+    assert fit.nearest is nearest
+    assert nearest.flaw.said
+    said = texts(found, seconds=1e-4)[0]
+    assert said.startswith("Under 100 µs: nothing that was reliably measured fits; the nearest is ")
+    assert said.endswith(f"), {nearest.flaw.said}.")
+    # A wrong answer is near nothing, and what seems to fit is named for itself.
+    wrong = named("resnet50", "eager", 10, check=Check("wrong", 1, 1, 0, "wrong"))
+    assert texts(of(wrong), seconds=0.001)[0].endswith("reliably measured fits.")
+    (fit,) = budget.fits(of(once("resnet18", 30), once("resnet50", 300)), Budget(seconds=0.1))
+    assert fit.nearest is None
 
 
 def test_settings_are_answered_apart() -> None:

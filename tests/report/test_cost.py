@@ -150,6 +150,18 @@ def test_what_is_not_counted_assumed_or_failed_is_said_in_every_view() -> None:
         assert "broken: layer 'x'" in text
 
 
+def test_notes_on_parts_of_one_network_say_which_part_is_trained() -> None:
+    def part(trained: str, layer: str) -> CostReport:
+        memory = replace(MEMORY, layer=layer)
+        return CostReport(replace(TOTALS, phase="training", trained=trained, memory=memory))
+
+    head, whole = part("fc", "bn1"), part("everything", "relu")
+
+    starts = [text.partition(" peaks")[0] for text in cost.notes([head, whole])]
+    assert starts == ["net, training fc: memory", "net, training everything: memory"]
+    assert cost.notes([head])[0].startswith("net: memory peaks in layer 'bn1'")
+
+
 def test_totals_keep_raw_numbers_and_every_input_shape() -> None:
     table = cost.totals([REPORT])
 

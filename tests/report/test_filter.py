@@ -21,6 +21,8 @@ COLUMNS = {
     "peak": Column("peak", "peak", "bytes"),
     "speedup": Column("speedup", "speedup", "ratio"),
     "share": Column("share", "share", "fraction"),
+    "top1": Column("top1", "top-1 %", "number"),
+    "faults": Column("faults", "faults/call", "number"),
 }
 
 
@@ -63,6 +65,9 @@ def holds(text: str, value: object) -> bool:
         ("peak<1GB", 10**9, False),
         ("speedup>1.2x", 1.3, True),
         ("share<5%", 0.04, True),
+        ("top1>72%", 72.2, True),
+        ("top1>72", 72.2, True),
+        ("top1>=72.5%", 72.2, False),
         ("speedup>-1", 0.5, True),
         ("speedup>1e-3", 0.5, True),
     ],
@@ -97,6 +102,7 @@ def test_an_empty_filter_has_no_conditions() -> None:
         ("latency<5mms", 9, "'5mms' is not a number with one of ns us"),
         ("latency<", 9, "expected a value"),
         ("batch=eight", 7, "'eight' is not a number"),
+        ("faults<5%", 8, "'5%' is not a number"),
         ("latency<-", 9, "'-' is not a number"),
         ("=3", 1, "expected a column"),
         ("__import__('os')", 1, "expected a column"),

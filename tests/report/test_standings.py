@@ -108,3 +108,32 @@ def test_what_was_really_measured_is_counted_alike(name: str) -> None:
 
 def test_no_two_standings_are_said_alike() -> None:
     assert len({words.text for words in STANDINGS.values()}) == len(STANDINGS)
+
+
+@pytest.mark.parametrize(
+    ("hows", "said"),
+    [
+        (("unclear", "unclear"), "compile: no clear difference in 2 of 2 workloads, 1.00x in"),
+        (("unclear", "once"), "no clear difference in 1, not repeated in 1 of 2 workloads, 1.00x"),
+        (("unfit", "unfit"), "compile: output wrong or loose in 2 of 2 workloads"),
+    ],
+)
+def test_a_mode_of_which_nothing_is_known_begins_with_what_is_open(
+    hows: tuple[Standing, ...], said: str
+) -> None:
+    models = ("resnet18", "resnet50")
+    times = {"unclear": (9, 10, 11), "once": (5,), "unfit": (1, 1, 1)}
+    more = {"unfit": {"check": LOOSE}}
+    found = of(
+        *(
+            one
+            for model, how in zip(models, hows, strict=True)
+            for one in twice(model, *times[how], **more.get(how, {}))
+        )
+    )
+
+    (sentence,) = conclusions.by_mode(found)
+
+    assert said in sentence.text
+    assert "cannot tell" not in sentence.text
+    assert all(sentence.text.count(STANDINGS[how].text) == 1 for how in hows)

@@ -52,6 +52,19 @@ def test_no_line_ends_in_a_blank(found) -> None:
     assert [line for line in lines if line != line.rstrip()] == []
 
 
+def test_what_is_empty_in_every_row_is_not_said_of_every_row() -> None:
+    columns = (Column("name", "name"), Column("by", "bound by"), Column("at", "processor"))
+    table = Table(columns, (("one", "", "fast"), ("two", "", "fast")))
+
+    text = " ".join(terminal.render(table, width=12).split())
+
+    assert "in every row: processor fast" in text
+    assert "bound by" not in text
+    assert "in every row" not in terminal.render(
+        Table(columns[:2], (("one", ""), ("two", ""))), width=8
+    )
+
+
 def test_columns_with_one_heading_are_counted_where_they_are_left_out() -> None:
     columns = (
         Column("name", "name"),
