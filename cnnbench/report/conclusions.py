@@ -130,11 +130,9 @@ def _network(entry: Entry) -> tuple[str, str]:
 
 def rows_left_out(some: Sequence[Fit], found: Sequence[Entry]) -> str:
     """What a table of rows that fit a budget says nothing of, in a line."""
-    count = sum(len(fit.fitting) for fit in some)
+    kept = f"{sum(len(fit.fitting) for fit in some)} of {units.number(len(found), 'row')}"
     asked = some[0].budget.text if some else "within the limits"
-    text = (
-        f"{count} of {units.number(len(found), 'row')}: a network each, in the mode to use, {asked}"
-    )
+    text = f"{kept}: a network each, in the mode to use, {asked}"
     reasons = [why for fit in some for why in _left_out(fit)]
     return text + (f"; left out although known figures fit: {', '.join(reasons)}" * bool(reasons))
 
