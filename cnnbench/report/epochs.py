@@ -95,7 +95,8 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
         (*(place(axis, entry) for axis in keep), *_figures(entry, pipeline, pictures))
         for entry, pipeline in some
     )
-    head = f"an epoch of {pictures:,} pictures, from the times of steps and batches"
+    amount = "1 picture" if pictures == 1 else f"{pictures:,} pictures"
+    head = f"an epoch of {amount}, from the times of steps and batches by the clock"
     columns = (*map(column, keep if some else ()), *_FIGURES)
     decided = {row[-1] for row in rows}
     left = [line for limit, line in _WHY.items() if limit in decided]
