@@ -202,6 +202,6 @@ def shares(record: Record) -> dict[str, float]:
 
 def _of_run(run: Run) -> dict[str, float]:
     """Shares of medians, so that a batch that waited for a core does not count."""
-    taken = {part.name: stats.median(part.ns) for part in run.parts}
+    taken = {part.name: stats.median(part.ns) for part in run.parts if part.ns}
     total = math.fsum(taken.values())
     return {name: ns / total for name, ns in taken.items()} if total > 0 else {}

@@ -25,6 +25,9 @@ PREFIX = "input:"
 # Name of the setting of a workload that says how many processes make batches.
 WORKERS = "workers"
 
+# More are a slip, which would fill the table of processes.
+MOST_WORKERS = 1024
+
 # What pictures are held in -> the mode that says so. The first is what torchvision's data sets
 # give.
 BACKENDS = {"pil": Mode(), "tensor": Mode(implementation="tensor")}
@@ -174,10 +177,12 @@ def workers_of(text: str) -> int:
     """Read a number of workers, zero among them.
 
     Raises:
-        UsageError: not a number.
+        UsageError: not a number, or more than ``MOST_WORKERS``.
     """
     if not text.isdecimal():
         raise UsageError(f"'{text}' is not a number of workers: 0, 1, 2, …")
+    if len(text) > 9 or int(text) > MOST_WORKERS:
+        raise UsageError(f"at most {MOST_WORKERS:,} workers: each is a process of its own")
     return int(text)
 
 

@@ -145,6 +145,14 @@ def test_a_pipeline_of_another_batch_counts_by_the_picture() -> None:
     assert found.point == pytest.approx(10 * (0.010 + 0.005))
 
 
+def test_a_part_that_was_never_timed_has_no_share() -> None:
+    parts = (Part("wrap", (10, 10)), Part("flip", ()))
+    record = measured(ALONE, 1)
+    timed = replace(record, runs=tuple(replace(run, parts=parts) for run in record.runs))
+
+    assert feeding.shares(timed) == {"wrap": 1.0}
+
+
 def test_shares_of_a_recipe_add_up_to_one_and_ignore_a_batch_that_waited() -> None:
     parts = (Part("wrap", (10, 10, 900)), Part("flip", (20, 20, 20)), Part("rest", (10, 10, 10)))
     record = measured(ALONE, 1, 1)

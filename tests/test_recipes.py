@@ -66,6 +66,13 @@ def test_what_is_no_number_of_workers_is_refused(text: str) -> None:
         recipes.workers_of(text)
 
 
+@pytest.mark.parametrize("text", [str(recipes.MOST_WORKERS + 1), "100000", "9" * 5000])
+def test_more_workers_than_a_machine_has_processes_are_refused(text: str) -> None:
+    assert recipes.workers_of(str(recipes.MOST_WORKERS)) == recipes.MOST_WORKERS
+    with pytest.raises(UsageError, match="at most 1,024 workers"):
+        recipes.workers_of(text)
+
+
 def test_a_network_has_no_workers() -> None:
     spec = Spec.parse("lenet/inference-b1-3x32x32-workers=2/eager/cpu-t1")
 

@@ -243,6 +243,8 @@ def _of_unknown(spec: str, change: Change, limit: float) -> MetricVerdict:
 # Sizes and counts are whole numbers whose ratio a float holds to this.
 _ROUNDING = 1e-12
 
+_ONE_ROUND = "one round has no interval; measure more rounds"
+
 
 def _exact(change: Change, limit: float, better: str) -> Verdict:
     assert change.ratio is not None  # noqa: S101 - asked before
@@ -256,10 +258,11 @@ def _exact(change: Change, limit: float, better: str) -> Verdict:
 
 def _timed(change: Change, rule: SequentialRule) -> Decision:
     if change.how == "paired":
-        return decide(change.pairs, rule, spent=True)
+        found = decide(change.pairs, rule, spent=True)
+        return found if len(change.pairs) > 1 else replace(found, reason=_ONE_ROUND)
     half = None if change.shift is None else change.shift.half(rule.alpha)
     if change.shift is None or half is None:
-        return Decision("inconclusive", reason="one round has no interval; measure more rounds")
+        return Decision("inconclusive", reason=_ONE_ROUND)
     # Two independent errors: of the rounds, and of the machine between the two sittings.
     wide = math.hypot(half, change.drift)
     low, high = change.shift.centre - wide, change.shift.centre + wide

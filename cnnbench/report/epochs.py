@@ -96,8 +96,9 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
         (*(place(axis, entry) for axis in keep), *_figures(entry, pipeline, pictures))
         for entry, pipeline in some
     )
+    amount = "1 picture" if pictures == 1 else f"{pictures:,} pictures"
     head = (
-        f"an epoch of {pictures:,} pictures, from the times of steps and batches by the clock,"
+        f"an epoch of {amount}, from the times of steps and batches by the clock,"
         " with any waiting for a core in them"
     )
     columns = (*map(column, keep if some else ()), *_FIGURES)

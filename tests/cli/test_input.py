@@ -82,6 +82,9 @@ def test_an_epoch_of_any_run(cnnbench_cli, tmp_path) -> None:
     )
 
     assert "an epoch of 60,000 pictures" in table
+    # Latency in tables leaves out what a process waited; an epoch does not, and says so.
+    assert "by the clock" in table
+    assert "an epoch of 1 picture," in cnnbench_cli("report", "kept", "--dataset", "1").stdout
     assert "938" in table
     assert row["steps"] == "938"
     (record,) = store.read(tmp_path / "kept").records

@@ -117,6 +117,13 @@ def test_one_round_is_inconclusive() -> None:
     assert "one round" in judged(timed([10], "x"), timed([99], "y"), FIVE).reason
 
 
+def test_one_round_of_both_side_by_side_is_told_without_a_budget_that_nobody_gave() -> None:
+    row = judged(timed([10], "x"), timed([99], "x"), FIVE)
+
+    assert row.verdict == "inconclusive"
+    assert row.reason == "one round has no interval; measure more rounds"
+
+
 def test_a_disturbed_measurement_is_never_a_verdict() -> None:
     old = timed([10.0, 10.1, 9.9], "x")
     new = timed([30.0, 30.1, 29.9], "y")
