@@ -29,6 +29,7 @@ COMMAND_LINES = [
     f"cost resnet18 --layers {FAKE}",
     f"cost lenet --ops {FAKE}",
     f"cost lenet --cross-check {FAKE}",
+    f"gradients lenet resnet18 plain56_cifar {FAKE}",
     f"max-batch --models resnet18,lenet --modes eager,compile {FAKE}",
     f"doctor {FAKE}",
     f"selftest --quick {FAKE}",
