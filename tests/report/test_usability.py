@@ -78,9 +78,7 @@ def test_disturbed_times_without_gains_worth_using_are_not_usable(eager, noisy) 
     found = judge(waiting(eager), waiting(noisy))
 
     assert found.use == "not usable"
-    assert found.why.endswith(
-        "too disturbed to be used, and 0 of 1 gain is clear or within 10 %"
-    )
+    assert found.why.endswith("too disturbed to be used, and 0 of 1 gain is clear or within 10 %")
     assert judge(waiting(eager)).use == "not usable"
 
 
