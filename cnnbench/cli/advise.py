@@ -42,6 +42,11 @@ _TITLES = {
 # What the machine can do at most says whether memory or arithmetic holds the network back.
 _PLAN = Plan(ceilings=True)
 
+_BUDGET = (
+    "Time for the whole run, e.g. 90s or 10m: what does not fit, by an estimate made beforehand, is"
+    " left out. A busy machine may take longer."
+)
+
 _EPILOG = """\b
 Examples:
   cnnbench advise resnet50
@@ -54,7 +59,7 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @options.grid(argument=options.ONE_MODEL, several=False, without=("mode",))
-@options.plan("rounds", "budget", "seed", "timeout", base=_PLAN)
+@options.plan("rounds", "budget", "seed", "timeout", base=_PLAN, budget=_BUDGET)
 @options.out()
 @options.wait
 @limits.within()

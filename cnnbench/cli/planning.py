@@ -46,16 +46,20 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> Decorator:
+def plan(
+    *fields: str, base: Plan | None = None, bound: int | None = None, **helps: str
+) -> Decorator:
     """Options for fields of a plan; the command gets a ``plan``.
 
     Args:
         fields: names, in the order of the help.
         base: the defaults.
         bound: the default of rounds where a precision or a budget is given.
+        helps: what a field means to this command, where that is not what it means to ``run``.
     """
     start = base or Plan()
-    options = {name: plan_option(name, start) for name in fields}
+    said = {name: {"help": text} for name, text in helps.items()}
+    options = {name: plan_option(name, start, **said.get(name, {})) for name in fields}
 
     def make(given: dict[str, Any]) -> Plan:
         asked = {name: one for name, one in given.items() if one is not None and one is not False}

@@ -62,6 +62,14 @@ def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
     assert "channels_last" not in again["untried"]
 
 
+def test_help_says_that_a_budget_is_held_against_an_estimate(cnnbench_cli) -> None:
+    told = " ".join(cnnbench_cli("advise", "--help").output.split())
+
+    assert "by an estimate made beforehand, is left out" in told
+    assert "widest intervals" not in told
+    assert "widest intervals" in " ".join(cnnbench_cli("run", "--help").output.split())
+
+
 def test_a_budget_takes_rounds_before_it_takes_modes(cnnbench_cli) -> None:
     full = cnnbench_cli("advise", "lenet", "--budget", "1h", "--out", "full", *FAKE)
     first = json.loads(cnnbench_cli("advise", "lenet", "--budget", "1s", "--json", *FAKE).stdout)

@@ -18,7 +18,7 @@ from tests import made
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
     "history --model", "history --mode", "history --seed", "shape head --classes", "ab --budget",
-    "bisect --budget",
+    "bisect --budget", "advise --budget",
 }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ COMMAND_LINES = [
     f"gradients plain20_cifar resnet20_cifar {FAKE}",
     f"cost lenet --ops {FAKE}",
     f"cost lenet --cross-check {FAKE}",
+    f"gradients lenet resnet18 plain56_cifar {FAKE}",
     f"max-batch --models resnet18,lenet --modes eager,compile {FAKE}",
     f"doctor {FAKE}",
     f"selftest --quick {FAKE}",
