@@ -1,6 +1,6 @@
 """Predicted peak memory beside the CPU allocator's own: eight networks, batch 4, 224 pixels.
 
-Run ``python bench/analysis_memory.py [--batch N] [--size S] [NAME …]``; about three minutes on one
+Run ``python bench/analysis_memory.py [--batch N] [--size S] [NAME …]``; about ten minutes on one
 thread. "tensors" is the prediction without, "all" with what kernels are modelled to hold inside;
 "not known" marks a case of which the analysis says that something inside is not known. Parameters,
 input and optimiser state are in neither column: what remains is what the passes allocate in a
@@ -96,7 +96,7 @@ def row(label, module, given, phase, lower=None, optimizer="momentum"):
     cells = "".join(f"{size / 2**20:{w}.2f}" for size, w in zip(sizes, (12, 10, 11), strict=True))
     unknown = any("is not known" in sentence for sentence in found.assumptions)
     note = "  not known" if unknown else ""
-    print(f"{label:27}{phase:11}{cells}{sizes[1] / peak:9.4f}{note}", flush=True)
+    print(f"{label:29}{phase:11}{cells}{sizes[1] / peak:9.4f}{note}", flush=True)
 
 
 def main():
@@ -107,7 +107,7 @@ def main():
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    print(f"{'':27}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'ratio':>9}")
+    print(f"{'':29}{'phase':11}{'tensors MiB':>12}{'all MiB':>10}{'allocator':>11}{'ratio':>9}")
     for name in options.names:
         if name in LAYERS:
             width = 256 if name == "encoder" else 128
