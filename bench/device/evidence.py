@@ -80,7 +80,8 @@ def report(told: Told, *, pretended: bool) -> str:
 
 _PRETENDED = (
     "No GPU was used: this is a dry run of the checks on a device that is computed on the CPU. A"
-    " claim that is called proved here is proved of cnnbench's own logic, not of any GPU."
+    " claim that is called proved here is proved of cnnbench's own logic, not of any GPU, and the"
+    " figures are those of the pretended device."
 )
 
 

@@ -192,8 +192,8 @@ def max_batch(place: Place) -> dict[str, Any]:
     )
     limit = place.pick(1 << 30, 2 << 20)
     done = place.cnnbench(
-        "max-batch", network, *shape, "--device", "cuda", "--limit", str(limit), "--within", "0",
-        "--up-to", "256", "--quiet", "--json",
+        "max-batch", network, *shape, "--device", "cuda", "--limit", f"{limit >> 20}MiB",
+        "--within", "0", "--up-to", "256", "--quiet", "--json",
         env={"PRETENDED_CUDA_BYTES": str(1 << 30)} if place.pretended else None,
     )  # fmt: skip
     (found,) = done.json()
