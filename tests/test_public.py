@@ -107,7 +107,7 @@ def test_an_object_is_counted_with_all_that_was_said(monkeypatch) -> None:
     said = []
     door = SimpleNamespace(
         cost=lambda *words, **more: said.append((words, more)) or "found",
-        work=lambda *words: words,
+        work=lambda *words, **_: words,
     )
     monkeypatch.setitem(sys.modules, "cnnbench.inprocess", door)
     monkeypatch.setattr(cnnbench, "inprocess", door, raising=False)

@@ -41,6 +41,7 @@ from cnnbench.metrics.timing import (
     speedup,
     spread,
     steal,
+    threads_hide,
     throughput,
     waited,
 )
@@ -51,7 +52,7 @@ __all__ = [
     "ERROR", "METRICS", "Awake", "Metric", "alike", "binding", "break_even", "faults", "first_call",
     "latency", "latency_awake", "log_speedups", "machine_drift", "metric", "over", "quality",
     "robbed", "roof", "run_seconds", "savings", "seen", "shown", "slice_seconds", "speedup",
-    "spread", "steal", "throughput", "waited", "work",
+    "spread", "steal", "threads_hide", "throughput", "waited", "work",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

@@ -90,6 +90,12 @@ def _of_one_thread(record: Record) -> bool:
     return spec.device.kind == "cpu" and spec.threads == 1 and not recipes.alone(spec.workload)
 
 
+def threads_hide(record: Record) -> bool:
+    """Whether it is the number of threads that hides how long a process waited for a core."""
+    spec = record.spec
+    return spec.device.kind == "cpu" and spec.threads > 1 and not recipes.alone(spec.workload)
+
+
 def _over_rounds(record: Record, of: Callable[[Run], float | None]) -> Estimate | None:
     """The middle of rounds that each have a value; ``None`` if a run that was sampled has none."""
     runs = [run for run in record.runs if run.slices]

@@ -101,7 +101,7 @@ def _fit(fit: Fit, where: str) -> Iterable[Sentence]:
         yield Sentence(f"Faster, but less accurate: {_listed(list(map(_costing, others)))}.")
     if unsure := list(_unsure(fit)):
         under = f"under {units.seconds(fit.budget.seconds or 0)}"
-        yield Sentence(f"Not surely {under}: {_listed(unsure)}.", "warn")
+        yield Sentence(f"Not clearly {under}: {_listed(unsure)}.", "warn")
     if fit.rival is not None:
         one, flaw = fit.rival
         yield Sentence(f"{_costing(one)} would be better, but is {flaw.said}.", "warn")

@@ -6,6 +6,7 @@ was measured and makes what it takes.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import feeding, recipes
@@ -101,8 +102,11 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
         f"an epoch of {amount}, from the times of steps and batches by the clock,"
         " with any waiting for a core in them"
     )
-    columns = (*map(column, keep if some else ()), *_FIGURES)
     decided = {row[-1] for row in rows}
+    # What all rows say alike gives way to what tells them apart.
+    alike = len(rows) > 1 == len(decided)
+    last = replace(_FIGURES[-1], detail=3) if alike else _FIGURES[-1]
+    columns = (*map(column, keep if some else ()), *_FIGURES[:-1], last)
     left = [line for limit, line in _WHY.items() if limit in decided]
     if feeding.IN_TURN in decided and any(
         entry.record.spec.device.kind == "cuda" for entry in found

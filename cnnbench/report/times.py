@@ -54,7 +54,9 @@ def launch_bound(found: Sequence[Entry]) -> list[str]:
 def _disturbed(found: Sequence[Entry], *, marked: bool) -> list[str]:
     waited = [one for one in found if one.latency is not None and metrics.waited(one.record)]
     awake = sum(isinstance(one.latency, Awake) for one in waited)
-    left = len(waited) - awake
+    hidden = [one for one in waited if not isinstance(one.latency, Awake)]
+    left = sum(metrics.threads_hide(one.record) for one in hidden)
+    others = len(hidden) - left
     lines = []
     if awake:
         mark = f"{cells.AWAKE} " if marked else ""
@@ -66,6 +68,11 @@ def _disturbed(found: Sequence[Entry], *, marked: bool) -> list[str]:
         lines.append(
             f"{_rows(left)} disturbed by other processes, and with several threads their waiting"
             " cannot be taken out: --threads 1 or a quiet machine would help"
+        )
+    if others:
+        lines.append(
+            f"{_rows(others)} disturbed by other processes, and with workers or a GPU the waiting"
+            " cannot be taken out: a quiet machine would help"
         )
     return lines
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cnnbench import flaws, units
+from cnnbench import flaws, metrics, units
 from cnnbench.metrics import Awake
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     spoilt = f"{_so_many(count, times.total(), 'time')} {main.said}"
     if main is flaws.DISTURBED and all(map(_by_gpu, filter(_disturbed, found))):
         remedy = _GPU
-    elif main is flaws.DISTURBED and any(entry.record.spec.threads > 1 for entry in found):
+    elif main is flaws.DISTURBED and any(metrics.threads_hide(entry.record) for entry in found):
         remedy += "; with --threads 1 the waiting can be taken out"
     if not gains:
         return Usability("not usable", spoilt + _wrong(found), remedy)

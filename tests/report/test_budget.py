@@ -165,13 +165,13 @@ def test_whatever_may_exceed_the_limit_is_named_with_the_end_of_its_interval() -
 
     assert models(fit.fitting) == ["mobilenet_v2", "resnet18", "vgg11"]
     assert (
-        f"Not surely under 20.0 ms: resnet18 in eager (interval up to {units.seconds(high)})."
+        f"Not clearly under 20.0 ms: resnet18 in eager (interval up to {units.seconds(high)})."
     ) in texts(found, seconds=0.020)
-    assert not any("Not surely" in text for text in texts(found, seconds=0.030))
+    assert not any("Not clearly" in text for text in texts(found, seconds=0.030))
     # Of the best it is said where it is named.
     said = texts(of(wide, near), seconds=0.020)
     assert "though its interval reaches" in said[0]
-    assert not any("Not surely" in text for text in said)
+    assert not any("Not clearly" in text for text in said)
 
 
 def test_one_network_needs_no_top1() -> None:

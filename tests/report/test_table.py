@@ -7,6 +7,7 @@ import pytest
 from cnnbench.facts import Check, Reference
 from cnnbench.metrics import METRICS
 from cnnbench.record import Failure
+from cnnbench.report import epochs, render
 from cnnbench.report.cells import texts
 from cnnbench.report.entry import Entry
 from cnnbench.report.table import summary, tidy
@@ -221,3 +222,21 @@ def test_accuracy_and_agreement_are_shown_where_pictures_are_the_users() -> None
     ]  # fmt: skip
     assert "images /mine" in shown.captions[0]
     assert not {"accuracy", "agreement", "pictures"} & {column.title for column in usual.columns}
+
+
+def test_epochs_show_what_tells_rows_apart_before_what_all_say_alike() -> None:
+    names = [
+        made.EAGER.replace("inference-b8-3x32x32", f"{phase}-b8-3x32x32-train={part}")
+        for phase in ("training", "finetune")
+        for part in ("head", "all")
+    ]
+
+    text = render(
+        epochs.table(of(*(made.record(name, [[10]]) for name in names)), 100), "table", 80
+    )
+
+    assert "decided by step" in text
+    lines = text.splitlines()
+    (head,) = (line.split() for line in lines if line.startswith("model"))
+    assert {"phase", "train"} <= {*head}
+    assert max(map(len, lines)) <= 80

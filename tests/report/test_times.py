@@ -91,6 +91,20 @@ def test_of_several_threads_nothing_is_taken_out_and_a_note_says_what_would_help
     assert "--threads 1 or a quiet machine would help" in line
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "input:mnist/inference-b8-1x28x28-workers=1/impl=tensor/cpu-t1",
+        made.EAGER.replace("cpu-t2", "cuda:0-t2"),
+    ],
+)
+def test_where_fewer_threads_tell_nothing_they_are_no_remedy(name: str) -> None:
+    notes = " ".join(summary(of(waiting(name, 0.5))).notes)
+
+    assert "with workers or a GPU the waiting cannot be taken out" in notes
+    assert "--threads" not in notes
+
+
 def test_a_clean_row_has_neither_mark_nor_note() -> None:
     found = of(waiting(EAGER, 0.01))
 
