@@ -63,6 +63,8 @@ class Plan:
         l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
         max_latency: seconds per call; what is clearly slower in its first round gets no other.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+        halve_batch: a batch that runs out of a device's memory is measured at half of it, and so
+            on, until one fits; each of them has rows.
     """
 
     rounds: int = 5
@@ -85,6 +87,7 @@ class Plan:
     l2: str = "warm"
     cudnn_benchmark: bool = False
     max_latency: float | None = None
+    halve_batch: bool = False
 
     def __post_init__(self) -> None:
         for name in (

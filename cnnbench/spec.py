@@ -83,6 +83,7 @@ WORDS = (
     Word("channels_last", "memory_format", "channels_last", DEVICE_KINDS, "NHWC strides"),
     Word("fp32", "precision", "fp32", DEVICE_KINDS, "the network's own: float32, TF32 off"),
     Word("tf32", "precision", "tf32", ("cuda",), "float32 with TF32 matrix units"),
+    Word("tf32=cudnn", "precision", "tf32=cudnn", ("cuda",), "torch's default: TF32 by cuDNN only"),
     Word("amp=bf16", "precision", "amp=bf16", DEVICE_KINDS, "autocast to bfloat16"),
     Word("amp=fp16", "precision", "amp=fp16", DEVICE_KINDS, "autocast to float16"),
     Word("bf16", "precision", "bf16", DEVICE_KINDS, "weights and input in bfloat16"),
@@ -95,16 +96,17 @@ _SHORT = {("compile=default", "cpu"): "compile", ("compile=default", "cuda"): "c
 
 MODE_AXES = ("compiler", "memory_format", "precision")
 
-# What ``--modes all`` stands for: the modes that are worth trying on such a device.
+# What ``--modes all`` stands for: the modes that are worth trying on such a device. Max-autotune,
+# which compiles for minutes on CUDA, must be asked for by name.
 SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
     "cpu": (
         "eager", "channels_last", "amp=bf16", "channels_last+amp=bf16",
         "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
     ),
     "cuda": (
-        "eager", "tf32", "channels_last", "amp=fp16", "amp=bf16", "channels_last+amp=fp16",
-        "compile", "compile=reduce-overhead", "compile+channels_last+amp=fp16",
-        "compile=max-autotune+channels_last+amp=fp16",
+        "eager", "tf32=cudnn", "tf32", "channels_last", "amp=fp16", "amp=bf16",
+        "channels_last+amp=fp16", "compile", "compile=reduce-overhead",
+        "compile+channels_last+amp=fp16",
     ),
 }  # fmt: skip
 

@@ -46,16 +46,22 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
 }  # fmt: skip
 
 
-def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> Decorator:
+def plan(
+    *fields: str,
+    base: Plan | None = None,
+    bound: int | None = None,
+    told: Mapping[str, str] | None = None,
+) -> Decorator:
     """Options for fields of a plan; the command gets a ``plan``.
 
     Args:
         fields: names, in the order of the help.
         base: the defaults.
         bound: the default of rounds where a precision or a budget is given.
+        told: field -> its default in words, where it depends on the device.
     """
     start = base or Plan()
-    options = {name: plan_option(name, start) for name in fields}
+    options = {name: plan_option(name, start, told=(told or {}).get(name)) for name in fields}
 
     def make(given: dict[str, Any]) -> Plan:
         asked = {name: one for name, one in given.items() if one is not None and one is not False}
@@ -66,10 +72,12 @@ def plan(*fields: str, base: Plan | None = None, bound: int | None = None) -> De
     return bundle("plan", options, make)
 
 
-def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
+def plan_option(
+    name: str, base: Plan | None = None, *, told: str | None = None, **more: Any
+) -> Decorator:
     """The option of a single field; ``None`` if it is not given."""
     value = getattr(base or Plan(), name)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    shown = told or (f"{value:g}" if isinstance(value, float) else str(value))
     words = {**_PLAN[name], **more}
     if "default" in words:
         words["show_default"] = True
