@@ -65,6 +65,7 @@ class Plan:
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
         halve_batch: a batch that runs out of a device's memory is measured at half of it, and so
             on, until one fits; each of them has rows.
+        nvtx: CUDA only: NVTX ranges for phases, slices and modules.
     """
 
     rounds: int = 5
@@ -88,6 +89,7 @@ class Plan:
     cudnn_benchmark: bool = False
     max_latency: float | None = None
     halve_batch: bool = False
+    nvtx: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -177,7 +179,9 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
     warm = max(plan.warm_up_seconds, min(plan.warm_up_calls * call, plan.warm_up_limit))
     one_round = cost.prepare + warm + plan.turns(call) * max(plan.slice_seconds, call)
     memory = cost.prepare + 5 * call
-    compiling = {"eager": 0.0, "max-autotune": cost.tuning}.get(compiler, cost.compile)
+    compiling = {"eager": 0.0, "graph": 0.0, "max-autotune": cost.tuning}.get(
+        compiler, cost.compile
+    )
     return _rounds(plan) * one_round + memory + compiling
 
 

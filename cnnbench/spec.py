@@ -79,6 +79,7 @@ WORDS = (
     Word("compile", "compiler", "default", DEVICE_KINDS, "torch.compile"),
     Word("compile=reduce-overhead", "compiler", "reduce-overhead", DEVICE_KINDS, "CUDA graphs"),
     Word("compile=max-autotune", "compiler", "max-autotune", DEVICE_KINDS, "autotuned kernels"),
+    Word("graph", "compiler", "graph", ("cuda",), "not compiled; one CUDA graph per call"),
     Word("contiguous", "memory_format", "contiguous", DEVICE_KINDS, "NCHW"),
     Word("channels_last", "memory_format", "channels_last", DEVICE_KINDS, "NHWC strides"),
     Word("fp32", "precision", "fp32", DEVICE_KINDS, "the network's own: float32, TF32 off"),
@@ -91,29 +92,26 @@ WORDS = (
 )
 
 # Short forms: (text, device kind) -> word. On CUDA "amp" must say which precision it means.
-_SHORT = {("compile=default", "cpu"): "compile", ("compile=default", "cuda"): "compile",
+_SHORT = {**{("compile=default", kind): "compile" for kind in DEVICE_KINDS},
           ("amp", "cpu"): "amp=bf16"}  # fmt: skip
 
 MODE_AXES = ("compiler", "memory_format", "precision")
 
-# What ``--modes all`` stands for: the modes that are worth trying on such a device. Max-autotune,
-# which compiles for minutes on CUDA, must be asked for by name.
+# What ``--modes all`` stands for; max-autotune on CUDA, which takes minutes, must be asked for.
 SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
     "cpu": (
         "eager", "channels_last", "amp=bf16", "channels_last+amp=bf16",
         "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
     ),
     "cuda": (
-        "eager", "tf32=cudnn", "tf32", "channels_last", "amp=fp16", "amp=bf16",
-        "channels_last+amp=fp16", "compile", "compile=reduce-overhead",
-        "compile+channels_last+amp=fp16",
+        "eager", "tf32=cudnn", "tf32", "channels_last", "amp=fp16", "amp=bf16", "compile",
+        "channels_last+amp=fp16", "compile=reduce-overhead", "compile+channels_last+amp=fp16",
     ),
 }  # fmt: skip
 
 
-# A mode word that names an implementation of a convolution. Which there are is the business of
-# ``convs``; here it is a word like any other, on an axis of its own.
-# For a whole network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
+# A mode word that names an implementation of a convolution, on an axis of its own. For a whole
+# network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
 _NAME = r"[a-z][a-z0-9_]*"
 _AT_LAYER = rf"{_NAME}@[0-9][a-z0-9-]*"
 _IMPLEMENTATION = re.compile(rf"impl=({_NAME}|{_AT_LAYER}(?:;{_AT_LAYER})*)")
@@ -141,6 +139,11 @@ class Mode:
         if self.implementation:
             spoken.insert(0, f"impl={self.implementation}")
         return "+".join(spoken) or "eager"
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it uses ``torch.compile``."""
+        return self.compiler not in {"eager", "graph"}
 
     @property
     def replacements(self) -> dict[str, str]:

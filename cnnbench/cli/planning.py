@@ -38,6 +38,9 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
     "l2": {
         "type": click.Choice(["warm", "cold"]),
         "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
+    "nvtx": {
+        "is_flag": True,
+        "help": "CUDA only: NVTX ranges for nsys, by phase and slice; in profile by module too."},
     "cudnn_benchmark": {
         "is_flag": True, "help": "CUDA only: set torch.backends.cudnn.benchmark."},
     "memory_limit": {

@@ -54,7 +54,7 @@ Examples:
 
 \b
 Mode words (join with +): eager, compile, compile=reduce-overhead, compile=max-autotune,
-channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 and tf32=cudnn (cuda).
+channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, tf32=cudnn.
 "all" is the sensible set; compile=max-autotune, which takes minutes, is not in it.
 """
 
@@ -62,7 +62,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 and tf32=cudnn (c
 @click.command(epilog=_EPILOG)
 @options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD)
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
-              "cudnn_benchmark", "memory_limit", bound=_MOST_ROUNDS, told=TOLD)  # fmt: skip
+              "cudnn_benchmark", "nvtx", "memory_limit", bound=_MOST_ROUNDS, told=TOLD)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               shell_complete=completion.runs,

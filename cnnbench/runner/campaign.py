@@ -166,9 +166,22 @@ def here(asked: Device | None, environment: Environment) -> Device:
 
 
 def _refuse_idle_options(plan: Plan, device: Device) -> None:
-    """Refuse options that have no effect on the device."""
-    given = [("--l2 cold", plan.l2 != Plan.l2), ("--cudnn-benchmark", plan.cudnn_benchmark)]
-    idle = " and ".join(name for name, chosen in given if chosen)
+    """Refuse what a plan says that has no effect on the device."""
+    given = {
+        "--l2 cold": plan.l2 != Plan.l2,
+        "--cudnn-benchmark": plan.cudnn_benchmark,
+        "--nvtx": plan.nvtx,
+    }
+    refuse_idle([name for name, chosen in given.items() if chosen], device)
+
+
+def refuse_idle(given: Sequence[str], device: Device) -> None:
+    """Refuse options that mean something on CUDA devices only.
+
+    Raises:
+        UsageError: there is one, and the device is none.
+    """
+    idle = " and ".join(given)
     if idle and device.kind != "cuda":
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 

@@ -27,6 +27,10 @@ L2 = ("warm", "cold")
 _COLD_SAMPLES = 64
 
 
+# Calls that a memory snapshot covers, and the most allocations and releases in its history.
+_SNAPSHOT_CALLS, _MOST_ENTRIES = 3, 1_000_000
+
+
 class Kind(Protocol):
     """What the rest of the worker needs of a device.
 
@@ -61,6 +65,13 @@ class Kind(Protocol):
 
     def state(self) -> dict[str, Any]:
         """The driver's present values: clocks, temperature, reasons for a lower clock."""
+
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """Write what torch knows of the device's memory while some calls run.
+
+        Raises:
+            Unsupported: its allocator has no such record.
+        """
 
     def notes(self) -> dict[str, str]:
         """How the device is used here, and which facts are not available."""
@@ -100,6 +111,11 @@ class Cpu:
     def state(self) -> dict[str, Any]:
         """Nothing: for the host, the kernel's counters say it."""
         return {}
+
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """Torch keeps no record of the host's memory."""
+        del call, path
+        raise Unsupported("a memory snapshot is of a CUDA device's memory, not of the host's")
 
     def notes(self) -> dict[str, str]:
         """Nothing to choose."""
@@ -184,6 +200,23 @@ class Cuda:
             "cuda_workspace_bytes": self._workspace(),
         }
         return {name: size for name, size in found.items() if size is not None}
+
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """The caching allocator's blocks and its history over some calls, as torch pickles them.
+
+        For https://pytorch.org/memory_viz; written only, never read here. What was allocated
+        before has no stack.
+        """
+        memory: Any = torch.cuda.memory
+        self.synchronize()
+        memory._record_memory_history(max_entries=_MOST_ENTRIES)  # noqa: SLF001
+        try:
+            for _ in range(_SNAPSHOT_CALLS):
+                call()
+            self.synchronize()
+            memory._dump_snapshot(path)  # noqa: SLF001
+        finally:
+            memory._record_memory_history(enabled=None)  # noqa: SLF001
 
     def _workspace(self) -> int | None:
         clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001

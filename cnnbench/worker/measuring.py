@@ -26,6 +26,7 @@ from cnnbench.worker import (
     images,
     memory,
     modes,
+    nvtx,
     parts,
     remarks,
     sampling,
@@ -48,6 +49,7 @@ _UNHURRIED = Pace()
 
 def measure(request: MeasureLatency, talk: Talk) -> None:
     """Latency: build, warm up, check the output, then sample slices on command."""
+    talk = nvtx.ranged(talk, asked=request.nvtx)
     spec = Spec.parse(request.spec)
     flags = modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     cache = compiling.compile_cache(request.compile_cache)

@@ -72,6 +72,7 @@ MEMORY_FORMATS: dict[str, dict[int, torch.memory_format]] = {
 # Arguments of torch.compile; None means that the module is left alone.
 COMPILERS: dict[str, dict[str, Any] | None] = {
     "eager": None,
+    "graph": None,  # see graphed.py
     "default": {},
     "reduce-overhead": {"mode": "reduce-overhead"},
     "max-autotune": {"mode": "max-autotune"},
