@@ -66,6 +66,7 @@ class Plan:
         halve_batch: a batch that runs out of a device's memory is measured at half of it, and so
             on, until one fits; each of them has rows.
         nvtx: CUDA only: NVTX ranges for phases, slices and modules.
+        energy: measure the energy of calls, for three further seconds per spec and round.
     """
 
     rounds: int = 5
@@ -90,6 +91,7 @@ class Plan:
     max_latency: float | None = None
     halve_batch: bool = False
     nvtx: bool = False
+    energy: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -137,6 +139,8 @@ class Plan:
 _FIRST_SHARE = 0.25
 
 _IMPORT, _MACS_PER_SECOND = 5.0, 3e10
+# Of idle power and of calls, see worker/energy.py.
+_ENERGY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,7 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
     compiling = {"eager": 0.0, "graph": 0.0, "max-autotune": cost.tuning}.get(
         compiler, cost.compile
     )
+    one_round += _ENERGY_SECONDS * plan.energy
     return _rounds(plan) * one_round + memory + compiling
 
 

@@ -61,6 +61,7 @@ class SpecRequest(Request[Answer]):
             "warm_up": plan.warm_up,
             "warm_calls": plan.memory_warm_calls,
             "nvtx": plan.nvtx,
+            "energy": plan.energy,
         }
         own = {item.name for item in fields(cls)}
         said = {name: value for name, value in known.items() if name in own}
@@ -212,6 +213,7 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
         nvtx: make NVTX ranges of phases and slices.
+        energy: measure the energy of calls too.
     """
 
     round: int
@@ -223,6 +225,7 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     reference_path: str = ""
     compile_cache: str | None = None
     nvtx: bool = False
+    energy: bool = False
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,8 @@ WORDS = (
 )
 
 # Short forms: (text, device kind) -> word. On CUDA "amp" must say which precision it means.
-_SHORT = {**{("compile=default", kind): "compile" for kind in DEVICE_KINDS},
-          ("amp", "cpu"): "amp=bf16"}  # fmt: skip
+_SHORT: dict[tuple[str, str], str] = {("compile=default", kind): "compile" for kind in DEVICE_KINDS}
+_SHORT["amp", "cpu"] = "amp=bf16"
 
 MODE_AXES = ("compiler", "memory_format", "precision")
 

@@ -38,6 +38,9 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
     "l2": {
         "type": click.Choice(["warm", "cold"]),
         "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
+    "energy": {
+        "is_flag": True,
+        "help": "Measure joules per sample too, by NVML or RAPL: 3 s more per spec and round."},
     "nvtx": {
         "is_flag": True,
         "help": "CUDA only: NVTX ranges for nsys, by phase and slice; in profile by module too."},

@@ -62,7 +62,8 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, t
 @click.command(epilog=_EPILOG)
 @options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD)
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
-              "cudnn_benchmark", "nvtx", "memory_limit", bound=_MOST_ROUNDS, told=TOLD)  # fmt: skip
+              "cudnn_benchmark", "energy", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
+              told=TOLD)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               shell_complete=completion.runs,

@@ -12,12 +12,14 @@ import torch
 
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import Room
+from cnnbench.worker.energy import Nvml, Rapl
 from cnnbench.worker.nvml import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.spec import Device
+    from cnnbench.worker.energy import Meter
 
 
 # The states of a CUDA device's second-level cache before a sample.
@@ -73,6 +75,9 @@ class Kind(Protocol):
             Unsupported: its allocator has no such record.
         """
 
+    def meter(self) -> Meter:
+        """The counter of its energy."""
+
     def notes(self) -> dict[str, str]:
         """How the device is used here, and which facts are not available."""
 
@@ -116,6 +121,10 @@ class Cpu:
         """Torch keeps no record of the host's memory."""
         del call, path
         raise Unsupported("a memory snapshot is of a CUDA device's memory, not of the host's")
+
+    def meter(self) -> Meter:
+        """RAPL's."""
+        return Rapl()
 
     def notes(self) -> dict[str, str]:
         """Nothing to choose."""
@@ -234,6 +243,10 @@ class Cuda:
     def state(self) -> dict[str, Any]:
         """The driver's values."""
         return self._driver.state()
+
+    def meter(self) -> Meter:
+        """The driver's."""
+        return Nvml(self._driver.energy_mj, self._driver.reason)
 
     def notes(self) -> dict[str, str]:
         """The state of the cache, and the reason if the driver gives no values."""

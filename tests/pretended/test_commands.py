@@ -103,14 +103,18 @@ def test_a_graph_is_replayed_and_what_cannot_be_captured_says_why(cnnbench_cli, 
     deciding = "pretended_nets:deciding"
     result = cnnbench_cli(
         "run", "--models", f"{TINY},{deciding}", *SHORT, *QUICK, "--batch", "2", "--modes",
-        "eager,graph", "--out", "out",
+        "eager,graph", "--energy", "--out", "out",
     )  # fmt: skip
 
     assert result.exit_code == 3, result.output
     found = records(tmp_path / "out")
     assert found[TINY, "graph"].status == "ok", found[TINY, "graph"].reason
     assert found[TINY, "graph"].runs[0].flags["graph_replays"] > 2
-    assert found[TINY, "graph"].check.pictures > 1
+    assert found[TINY, "graph"].check.top1_pictures > 2
+    drawn = found[TINY, "graph"].runs[0].flags["energy"]
+    assert drawn["source"] == "nvml"
+    assert drawn["idle_w"] == pytest.approx(250, rel=0.2)
+    assert drawn["joules"] == pytest.approx(250 * drawn["seconds"], rel=0.2)
     assert found[deciding, "eager"].status == "ok"
     assert found[deciding, "graph"].failure.message == (
         "cannot be captured as a CUDA graph: CUDA error: operation not permitted when stream is"

@@ -215,7 +215,7 @@ def graph(cuda_graph, pool=None, stream=None, capture_error_mode="global"):
 
     class Capture(TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            if func is torch.ops.aten._local_scalar_dense.default:
+            if func in (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default):
                 raise RuntimeError(
                     "CUDA error: operation not permitted when stream is capturing\n..."
                 )
