@@ -49,11 +49,9 @@ def run(
 
     Args:
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
-        modes: mode texts such as ``channels_last+amp=bf16``, or ``all``; if not given, those that
-            are usual on the device (``usual.USUAL``).
+        modes: mode texts such as ``channels_last+amp=bf16``, or ``all``; else as ``usual.USUAL``.
         device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
-        batch: samples per call; several make a sweep; if not given, what is usual on the device: on
-            CUDA also a large batch, halved until it fits.
+        batch: samples per call; several make a sweep; if not given, as ``usual.USUAL`` has it.
         size: height and width in place of each network's own; several pairs make a sweep.
         input: whole shape of one sample, for networks of your own; or all arguments, as texts such
             as ``int64<1000:20`` and ``mask=bool:10``.

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from cnnbench.worker.devices import Kind
+    from cnnbench.worker.talk import Talk
 
 SECONDS, IDLE_SECONDS = 2.0, 1.0
 # The device is waited for this often, so that the window ends when its work does.
@@ -154,3 +155,30 @@ def of_calls(
     return {
         "joules": joules, "calls": calls, "seconds": ended - began, "source": meter.source,
     }  # fmt: skip
+
+
+class Power:
+    """What a worker measures of energy, if it is asked to: first the idle power, then calls.
+
+    Args:
+        device: where they run.
+        talk: is told of the phases.
+        asked: whether anything is measured at all.
+    """
+
+    def __init__(self, device: Kind, talk: Talk, *, asked: bool) -> None:
+        self._device, self._talk = device, talk
+        self._meter = device.meter() if asked else None
+        if self._meter is not None:
+            talk.enter("idle power")
+            self._watts = idle(self._meter)
+
+    def flags(self, call: Callable[[], Any], estimate: float) -> dict[str, Any]:
+        """What a run keeps under ``energy``; a line under ``remarks`` if there is nothing."""
+        if self._meter is None:
+            return {}
+        self._talk.enter("energy")
+        found = of_calls(self._meter, call, self._device, estimate)
+        if "missing" in found:
+            return {"remarks": [f"energy not measured: {found['missing']}"]}
+        return {"energy": found | {"idle_w": self._watts}}

@@ -56,10 +56,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     cache = compiling.compile_cache(request.compile_cache)
     compiling.compile_here(spec.mode, spec.device)
     device = open_device(spec.device, request.l2)
-    meter = device.meter() if request.energy else None
-    if meter is not None:
-        talk.enter("idle power")
-    watts = None if meter is None else energy.idle(meter)
+    power = energy.Power(device, talk, asked=request.energy)
     talk.enter("build")
     built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
@@ -102,20 +99,13 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             talk.enter(AGAIN)
             later = checking.afterwards(lambda: _check(spec, step, request))
             timed = replace(timed, check=worse(check, later))
-        drawn: dict[str, Any] = {}
-        if meter is not None:
-            talk.enter("energy")
-            drawn = energy.of_calls(meter, step.call, device, estimate) | {"idle_w": watts}
+        drawn = power.flags(step.call, estimate)
         if step.parts is not None:
             talk.enter("parts")
         in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
-        said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
-    if "missing" in drawn:
-        said["remarks"].append(f"energy not measured: {drawn['missing']}")
-    elif drawn:
-        said["energy"] = drawn
-    flags = {**timed.flags, **step.facts(), **notes, **said}
+        said = {"remarks": [*remarks.remarks(spec, step), *drawn.pop("remarks", ())]}
+    flags = {**timed.flags, **step.facts(), **notes, **drawn, **said}
     peak = memory.status_bytes("VmHWM")
     talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))
 

@@ -97,3 +97,19 @@ def test_a_record_has_the_mean_of_its_rounds_per_sample() -> None:
 
     assert metrics.metric("energy").of(record) is None
     assert found.point == pytest.approx(4.0 / batch)
+
+
+@pytest.mark.parametrize("meter", [energy.Nvml(lambda: 1, "no driver"), None])
+def test_a_run_says_why_its_energy_is_missing_only_if_it_was_asked_for(meter) -> None:
+    phases: list[str] = []
+    device = SimpleNamespace(meter=lambda: meter, synchronize=lambda: None)
+    talk = SimpleNamespace(enter=phases.append)
+
+    power = energy.Power(device, talk, asked=meter is not None)
+    found = power.flags(lambda: None, 1.0)
+
+    if meter is None:
+        assert (found, phases) == ({}, [])
+    else:
+        assert found == {"remarks": ["energy not measured: no driver"]}
+        assert phases == ["idle power", "energy"]
