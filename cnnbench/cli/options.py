@@ -195,7 +195,7 @@ def grid(
         several: options take lists; otherwise one value each.
         swept: names of axes that still take lists.
         without: names of axes that the command does not ask for.
-        fixed: argument of an axis that is not asked for -> what the grid holds all the same.
+        fixed: argument of an axis that is not asked for -> what the grid still holds.
         arguments: ask for arguments of the builders too.
     """
     options: dict[str, Decorator] = {}

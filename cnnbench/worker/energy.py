@@ -1,8 +1,9 @@
 """Energy of calls, by the counters of the hardware: NVML's of a GPU, RAPL's of a CPU.
 
-Both count everything that the package or board draws, whoever causes it, so that the power of an
-idle machine is measured beforehand and stated beside. NVML renews its counter at most every 100 ms
-and RAPL every millisecond; calls are therefore repeated for two seconds, of which that is 5 %.
+Both count everything that the package or board draws, for other processes too, so that the power
+of an idle machine is measured beforehand and stated beside. NVML renews its counter at most every
+100 ms and RAPL every millisecond; calls are therefore repeated for two seconds, of which that is
+5 %.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ class Rapl:
         return [int(_text(zone.counter)) for zone in self._zones]
 
     def joules(self, before: Sequence[int], after: Sequence[int]) -> float:
-        """Of all packages, a wrap of each counter included."""
+        """The sum over packages; a counter may have wrapped once."""
         spent = (
             end - start if end >= start else end - start + zone.most
             for zone, start, end in zip(self._zones, before, after, strict=True)
