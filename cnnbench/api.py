@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
 def run(
     models: str | Sequence[str] = "quick",
-    modes: str | Sequence[str] = ("eager", "channels_last"),
+    modes: str | Sequence[str] | None = None,
     *,
     device: str | None = None,
-    batch: int | Sequence[int] = 1,
+    batch: int | Sequence[int] | None = None,
     size: int | tuple[int, int] | Sequence[tuple[int, int]] | None = None,
     input: str | tuple[int, ...] | Sequence[str | tuple[int, ...]] | None = None,  # noqa: A002 - the option's name
     input_factory: str | None = None,
@@ -49,9 +49,9 @@ def run(
 
     Args:
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
-        modes: mode texts such as ``channels_last+amp=bf16``, or ``all``.
+        modes: mode texts such as ``channels_last+amp=bf16``, or ``all``; else as ``usual.USUAL``.
         device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given.
-        batch: samples per call; several make a sweep.
+        batch: samples per call; several make a sweep; if not given, as ``usual.USUAL`` has it.
         size: height and width in place of each network's own; several pairs make a sweep.
         input: whole shape of one sample, for networks of your own; or all arguments, as texts such
             as ``int64<1000:20`` and ``mask=bool:10``.
@@ -84,9 +84,9 @@ def run(
         for _, asking in axes.asked()
         if (value := given.pop(asking.argument, None)) is not None
     }
-    plan = _plan(given)
-    grid = Grid.of(asked, arguments or {})
-    return _measured(campaign.prepare(grid, plan, executor), out, watcher)
+    plan, free = _plan(given), not {"rounds", "precision", "budget"} & given.keys()
+    grid = Grid.of({"modes": (), "batch": (), **asked}, arguments or {})
+    return _measured(campaign.prepare(grid, plan, executor, free=free), out, watcher)
 
 
 def _measured(job: Job, out: str | Path | None, watcher: Watcher | None) -> Results:

@@ -63,6 +63,10 @@ class Plan:
         l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
         max_latency: seconds per call; what is clearly slower in its first round gets no other.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
+        halve_batch: a batch that runs out of a device's memory is measured at half of it, and so
+            on, until one fits; each of them has rows.
+        nvtx: CUDA only: NVTX ranges for phases, slices and modules.
+        energy: measure the energy of calls, for three further seconds per spec and round.
     """
 
     rounds: int = 5
@@ -85,6 +89,9 @@ class Plan:
     l2: str = "warm"
     cudnn_benchmark: bool = False
     max_latency: float | None = None
+    halve_batch: bool = False
+    nvtx: bool = False
+    energy: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -132,6 +139,8 @@ class Plan:
 _FIRST_SHARE = 0.25
 
 _IMPORT, _MACS_PER_SECOND = 5.0, 3e10
+# Of idle power and of calls, see worker/energy.py.
+_ENERGY_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +183,10 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
     warm = max(plan.warm_up_seconds, min(plan.warm_up_calls * call, plan.warm_up_limit))
     one_round = cost.prepare + warm + plan.turns(call) * max(plan.slice_seconds, call)
     memory = cost.prepare + 5 * call
-    compiling = {"eager": 0.0, "max-autotune": cost.tuning}.get(compiler, cost.compile)
+    compiling = {"eager": 0.0, "graph": 0.0, "max-autotune": cost.tuning}.get(
+        compiler, cost.compile
+    )
+    one_round += _ENERGY_SECONDS * plan.energy
     return _rounds(plan) * one_round + memory + compiling
 
 

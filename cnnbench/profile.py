@@ -212,6 +212,8 @@ class ProfilerTrace:
         file: the trace, for TensorBoard's profiler plugin and Perfetto.
         heaviest: path of a module -> the operator, or on a device the kernel, that took most of
             its forward pass.
+        kernel_ns: path of a module -> time of the device kernels that its own forward pass
+            launched, per step, as if one ran at a time; empty on a CPU.
         stacks: folded stacks for flame graphs, if they were asked for.
         plain_ns: steps before the profiler was started.
         profiled_ns: the recorded steps.
@@ -228,6 +230,7 @@ class ProfilerTrace:
     memory_ns: tuple[float, ...] = ()
     memory_bytes: tuple[int, ...] = ()
     heaviest: Mapping[str, str] = field(default_factory=dict)
+    kernel_ns: Mapping[str, float] = field(default_factory=dict)
     stacks: str | None = None
 
     @property
@@ -278,6 +281,7 @@ class Layer:
         primitives: what ran in it; ``None`` if that is not known.
         heaviest: its operator or kernel that took longest, as the profiler names it.
         scopes: how many modules the row stands for.
+        kernel_ns: of device kernels in its forward pass; ``None`` on a CPU.
     """
 
     name: str
@@ -290,6 +294,7 @@ class Layer:
     primitives: tuple[Primitive, ...] | None = None
     heaviest: str = ""
     scopes: int = 1
+    kernel_ns: float | None = None
 
     @property
     def ns(self) -> float:
@@ -325,10 +330,12 @@ def layer_rows(profile: Profile, depth: int | None = None) -> tuple[Layer, ...]:
         return ()
     costs = None if profile.costs is None else {cost.name: cost for cost in profile.costs}
     heaviest = {} if profile.trace is None else profile.trace.heaviest
+    kernels = {} if profile.trace is None else profile.trace.kernel_ns
     rows: dict[str, Layer] = {}
     for scope in profile.layers.scopes:
         name = shortened(scope.name, depth)
         row = _layer(scope, costs, profile.primitives, heaviest.get(scope.name, ""))
+        row = replace(row, kernel_ns=kernels.get(scope.name, 0.0) if kernels else None)
         rows[name] = _joined(rows[name], row) if name in rows else replace(row, name=name)
     return tuple(rows.values())
 
@@ -372,6 +379,7 @@ def _joined(left: Layer, right: Layer) -> Layer:
         if left.primitives is None or right.primitives is None
         else left.primitives + right.primitives,
         scopes=left.scopes + right.scopes,
+        kernel_ns=None if right.kernel_ns is None else (left.kernel_ns or 0.0) + right.kernel_ns,
     )
 
 

@@ -60,6 +60,8 @@ class SpecRequest(Request[Answer]):
             "l2": plan.l2,
             "warm_up": plan.warm_up,
             "warm_calls": plan.memory_warm_calls,
+            "nvtx": plan.nvtx,
+            "energy": plan.energy,
         }
         own = {item.name for item in fields(cls)}
         said = {name: value for name, value in known.items() if name in own}
@@ -210,6 +212,8 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
         reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.
+        nvtx: make NVTX ranges of phases and slices.
+        energy: measure the energy of calls too.
     """
 
     round: int
@@ -220,6 +224,8 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     no_reference: str = "no reference"
     reference_path: str = ""
     compile_cache: str | None = None
+    nvtx: bool = False
+    energy: bool = False
 
 
 @dataclass(frozen=True)
@@ -264,12 +270,16 @@ class TraceStep(SpecRequest[ProfilerTrace], task="trace"):
         trace_folder: where files go.
         steps: that are recorded.
         stacks: record call stacks too.
+        nvtx: make NVTX ranges of phases and modules.
+        snapshot: file for torch's snapshot of the device's memory; ``None`` for none.
     """
 
     warm_up: WarmUp
     trace_folder: str
     steps: int
     stacks: bool
+    nvtx: bool = False
+    snapshot: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 # First word of the names of compute ceilings, by the precision of a mode.
 _DTYPES = {
-    "fp32": "float32", "tf32": "tf32",
+    "fp32": "float32", "tf32": "tf32", "tf32=cudnn": "tf32",
     "bf16": "bfloat16", "amp=bf16": "bfloat16",
     "fp16": "float16", "amp=fp16": "float16",
 }  # fmt: skip

@@ -45,8 +45,7 @@ def one_of(kind: str, text: str, names: tuple[Name, ...]) -> Name:
     """
     found = next((name for name in names if name == text), None)
     if found is None:
-        said = text if isinstance(text, str) else type(text).__name__
-        raise UnknownName(kind, said, names)
+        raise UnknownName(kind, text if isinstance(text, str) else type(text).__name__, names)
     return found
 
 
@@ -80,10 +79,12 @@ WORDS = (
     Word("compile", "compiler", "default", DEVICE_KINDS, "torch.compile"),
     Word("compile=reduce-overhead", "compiler", "reduce-overhead", DEVICE_KINDS, "CUDA graphs"),
     Word("compile=max-autotune", "compiler", "max-autotune", DEVICE_KINDS, "autotuned kernels"),
+    Word("graph", "compiler", "graph", ("cuda",), "not compiled; one CUDA graph per call"),
     Word("contiguous", "memory_format", "contiguous", DEVICE_KINDS, "NCHW"),
     Word("channels_last", "memory_format", "channels_last", DEVICE_KINDS, "NHWC strides"),
     Word("fp32", "precision", "fp32", DEVICE_KINDS, "the network's own: float32, TF32 off"),
     Word("tf32", "precision", "tf32", ("cuda",), "float32 with TF32 matrix units"),
+    Word("tf32=cudnn", "precision", "tf32=cudnn", ("cuda",), "torch's default: TF32 by cuDNN only"),
     Word("amp=bf16", "precision", "amp=bf16", DEVICE_KINDS, "autocast to bfloat16"),
     Word("amp=fp16", "precision", "amp=fp16", DEVICE_KINDS, "autocast to float16"),
     Word("bf16", "precision", "bf16", DEVICE_KINDS, "weights and input in bfloat16"),
@@ -91,28 +92,26 @@ WORDS = (
 )
 
 # Short forms: (text, device kind) -> word. On CUDA "amp" must say which precision it means.
-_SHORT = {("compile=default", "cpu"): "compile", ("compile=default", "cuda"): "compile",
-          ("amp", "cpu"): "amp=bf16"}  # fmt: skip
+_SHORT: dict[tuple[str, str], str] = {("compile=default", kind): "compile" for kind in DEVICE_KINDS}
+_SHORT["amp", "cpu"] = "amp=bf16"
 
 MODE_AXES = ("compiler", "memory_format", "precision")
 
-# What ``--modes all`` stands for: the modes that are worth trying on such a device.
+# What ``--modes all`` stands for; max-autotune on CUDA, which takes minutes, must be asked for.
 SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
     "cpu": (
         "eager", "channels_last", "amp=bf16", "channels_last+amp=bf16",
         "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
     ),
     "cuda": (
-        "eager", "tf32", "channels_last", "amp=fp16", "amp=bf16", "channels_last+amp=fp16",
-        "compile", "compile=reduce-overhead", "compile+channels_last+amp=fp16",
-        "compile=max-autotune+channels_last+amp=fp16",
+        "eager", "tf32=cudnn", "tf32", "channels_last", "amp=fp16", "amp=bf16", "compile",
+        "channels_last+amp=fp16", "compile=reduce-overhead", "compile+channels_last+amp=fp16",
     ),
 }  # fmt: skip
 
 
-# A mode word that names an implementation of a convolution. Which there are is the business of
-# ``convs``; here it is a word like any other, on an axis of its own.
-# For a whole network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
+# A mode word that names an implementation of a convolution, on an axis of its own. For a whole
+# network it says for which layers: ``impl=im2col@64x56x56-k64-3x3-p1;mec@…``.
 _NAME = r"[a-z][a-z0-9_]*"
 _AT_LAYER = rf"{_NAME}@[0-9][a-z0-9-]*"
 _IMPLEMENTATION = re.compile(rf"impl=({_NAME}|{_AT_LAYER}(?:;{_AT_LAYER})*)")
@@ -140,6 +139,11 @@ class Mode:
         if self.implementation:
             spoken.insert(0, f"impl={self.implementation}")
         return "+".join(spoken) or "eager"
+
+    @property
+    def compiles(self) -> bool:
+        """Whether it uses ``torch.compile``."""
+        return self.compiler not in {"eager", "graph"}
 
     @property
     def replacements(self) -> dict[str, str]:

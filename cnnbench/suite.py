@@ -55,8 +55,9 @@ class Grid:
     Attributes:
         models: names and patterns as ``catalogue.select`` takes them; names with a colon are not of
             the catalogue.
-        modes: mode texts, or ``all``.
-        batches, phases: of workloads.
+        modes: mode texts, or ``all``; none for those that are usual on the device.
+        batches: of workloads; none for those that are usual on the device.
+        phases: of workloads.
         sizes: heights and widths in place of the architecture's own.
         input: the whole sample shape in place of the architecture's own.
         optimizers: for the phases that train.

@@ -93,6 +93,7 @@ BETWEEN_REVISIONS = {
     "measure": {
         "spec", "seed", "memory_limit", "round", "ensemble", "warm_up", "compile_cache",
         "no_reference", "l2", "cudnn_benchmark", "reference", "reference_path", "weights",
+        "nvtx", "energy",
     },
     "slice": {"turn", "seconds", "move"},
     "finish": set(),
@@ -175,7 +176,7 @@ def test_a_plan_says_all_that_it_knows_of_a_request() -> None:
 def test_defaults_of_requests_are_those_of_plans() -> None:
     plan = Plan()
     known = {"seed": plan.seed, "memory_limit": plan.memory_limit, "l2": plan.l2,
-             "cudnn_benchmark": plan.cudnn_benchmark,
+             "cudnn_benchmark": plan.cudnn_benchmark, "nvtx": plan.nvtx, "energy": plan.energy,
              "warm_calls": plan.memory_warm_calls}  # fmt: skip
     found = {
         (one.name, one.default)

@@ -95,7 +95,9 @@ def _option(axis: Axis, asking: Asking) -> str:
     return asking.option if axis.kept else f"--{axis.name}"
 
 
-def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorator:
+def _axis(
+    axis: Axis, asking: Asking, usual: Usual, *, several: bool, told: str | None = None
+) -> Decorator:
     names = (asking.option,) if several else (_option(axis, asking), asking.argument)
     kind = AxisValues(asking, several=several)
     offer = completion.AXES.get(axis.name)
@@ -105,9 +107,9 @@ def _axis(axis: Axis, asking: Asking, usual: Usual, *, several: bool) -> Decorat
         told = f"{asking.help}  [default: {usual}]" if usual else asking.help
         return click.option(*names, type=kind, multiple=True, help=told, callback=_joined,
                             shell_complete=offer)  # fmt: skip
+    text = asking.help if told is None else f"{asking.help}  [default: {told}]"
     return click.option(
-        *names, type=kind, default=usual, show_default=bool(usual), help=asking.help,
-        shell_complete=offer,
+        *names, type=kind, default=usual, show_default=bool(usual), help=text, shell_complete=offer,
     )  # fmt: skip
 
 
@@ -174,6 +176,7 @@ def grid(
     argument: str = "",
     modes: Usual = "eager",
     batches: Usual = "1",
+    told: Mapping[str, str] | None = None,
     several: bool = True,
     swept: Collection[str] = (),
     without: Collection[str] = (),
@@ -186,7 +189,9 @@ def grid(
         models: the default, ``None`` for none.
         argument: how models stand on the command line without an option; empty if they do not.
         modes: the default; ``()`` for a grid without.
-        batches: the default.
+        batches: the default; ``()`` for a grid without.
+        told: field of a grid -> its default in words, where there is none before the device is
+            known.
         several: options take lists; otherwise one value each.
         swept: names of axes that still take lists.
         without: names of axes that the command does not ask for.
@@ -204,8 +209,9 @@ def grid(
             options |= _models(argument, models)
         else:
             options[asking.argument] = _axis(
-                axis, asking, usual, several=several or axis.name in swept
-            )
+                axis, asking, usual, several=several or axis.name in swept,
+                told=(told or {}).get(asking.field),
+            )  # fmt: skip
 
     def make(given: dict[str, Any]) -> Grid:
         if argument:

@@ -38,6 +38,12 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
     "l2": {
         "type": click.Choice(["warm", "cold"]),
         "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
+    "energy": {
+        "is_flag": True,
+        "help": "Measure joules per sample too, by NVML or RAPL: 3 s more per spec and round."},
+    "nvtx": {
+        "is_flag": True,
+        "help": "CUDA only: NVTX ranges for nsys, by phase and slice; in profile by module too."},
     "cudnn_benchmark": {
         "is_flag": True, "help": "CUDA only: set torch.backends.cudnn.benchmark."},
     "memory_limit": {
@@ -47,7 +53,11 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
 
 
 def plan(
-    *fields: str, base: Plan | None = None, bound: int | None = None, **helps: str
+    *fields: str,
+    base: Plan | None = None,
+    bound: int | None = None,
+    told: Mapping[str, str] | None = None,
+    **helps: str,
 ) -> Decorator:
     """Options for fields of a plan; the command gets a ``plan``.
 
@@ -55,11 +65,15 @@ def plan(
         fields: names, in the order of the help.
         base: the defaults.
         bound: the default of rounds where a precision or a budget is given.
+        told: field -> its default in words, where it depends on the device.
         helps: what a field means to this command, where that is not what it means to ``run``.
     """
     start = base or Plan()
     said = {name: {"help": text} for name, text in helps.items()}
-    options = {name: plan_option(name, start, **said.get(name, {})) for name in fields}
+    options = {
+        name: plan_option(name, start, told=(told or {}).get(name), **said.get(name, {}))
+        for name in fields
+    }
 
     def make(given: dict[str, Any]) -> Plan:
         asked = {name: one for name, one in given.items() if one is not None and one is not False}
@@ -70,10 +84,12 @@ def plan(
     return bundle("plan", options, make)
 
 
-def plan_option(name: str, base: Plan | None = None, **more: Any) -> Decorator:
+def plan_option(
+    name: str, base: Plan | None = None, *, told: str | None = None, **more: Any
+) -> Decorator:
     """The option of a single field; ``None`` if it is not given."""
     value = getattr(base or Plan(), name)
-    shown = f"{value:g}" if isinstance(value, float) else str(value)
+    shown = told or (f"{value:g}" if isinstance(value, float) else str(value))
     words = {**_PLAN[name], **more}
     if "default" in words:
         words["show_default"] = True

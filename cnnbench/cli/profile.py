@@ -16,7 +16,7 @@ from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
 from cnnbench.report import render
-from cnnbench.runner import profiling
+from cnnbench.runner import campaign, profiling
 
 if TYPE_CHECKING:
     from cnnbench.plan import Plan
@@ -30,6 +30,7 @@ Examples:
   cnnbench profile googlenet --depth 1
   cnnbench profile resnet18 --phase training --stacks --out profiles/stacks
   cnnbench profile resnet18 --mode compile --device cuda
+  nsys profile cnnbench profile resnet50 --device cuda --nvtx --memory-snapshot memory.pickle
   cnnbench profile lenet --json
 
 \b
@@ -40,7 +41,7 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 
 @click.command(epilog=_EPILOG)
 @options.grid(argument=options.ONE_MODEL, several=False)
-@options.plan("seed", "timeout")
+@options.plan("seed", "timeout", "nvtx")
 @click.option("--steps", type=click.IntRange(min=1), default=5, show_default=True,
               help="Number of steps that the profiler records.")  # fmt: skip
 @click.option("--seconds", type=Seconds(), default="8", show_default=True,
@@ -52,6 +53,10 @@ The trace opens at https://ui.perfetto.dev, or with TensorBoard and its profiler
 @click.option(
     "--stacks", is_flag=True, help="Also write folded call stacks for flame graphs; slower."
 )
+@click.option("--memory-snapshot", "snapshot", metavar="FILE",
+              type=click.Path(path_type=Path, dir_okay=False),
+              help="CUDA only: torch's snapshot of the device's memory over 3 steps, as a pickle"
+              " for https://pytorch.org/memory_viz.")  # fmt: skip
 @click.option("--no-roof", is_flag=True,
               help="Do not probe the machine's ceilings, which takes about a second.")  # fmt: skip
 @options.out("profiles/SPEC-TIME-ID")
@@ -68,6 +73,7 @@ def command(
     depth: int | None,
     top: int,
     stacks: bool,
+    snapshot: Path | None,
     no_roof: bool,
     out: Path | None,
     wait: float | None,
@@ -83,10 +89,12 @@ def command(
     """
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
+    if snapshot is not None:
+        campaign.refuse_idle(["--memory-snapshot"], spec.device)
     busy = measuring.before(job.specs, job.executor, wait, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name
-    passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof)
+    passes = profiling.ProfilePasses(folder, steps, stacks, seconds, not no_roof, snapshot)
     found = replace(profiling.profile(job, passes), busy=busy)
     files = _keep(found, folder)
     if as_json:
@@ -94,6 +102,8 @@ def command(
     else:
         _show(found, depth, top)
     say(f"kept in {folder}: {', '.join(files)}")
+    if snapshot is not None and snapshot.exists():
+        say(f"memory snapshot in {snapshot}, for https://pytorch.org/memory_viz")
     if found.failed:
         raise SomeFailed(f"parts of the profile failed: {', '.join(found.failed)}; see its notes")
 

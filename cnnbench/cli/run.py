@@ -22,6 +22,7 @@ from cnnbench.report.scaling import ending
 from cnnbench.report.table import summary, tidy
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
+from cnnbench.usual import TOLD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +54,16 @@ Examples:
 
 \b
 Mode words (join with +): eager, compile, compile=reduce-overhead, compile=max-autotune,
-channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16, tf32 (cuda); "all" is the sensible set.
+channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, tf32=cudnn.
+"all" is the sensible set; compile=max-autotune, which takes minutes, is not in it.
 """
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models="quick", argument=options.ANY_MODELS, modes="eager,channels_last")
+@options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD)
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
-              "cudnn_benchmark", "memory_limit", bound=_MOST_ROUNDS)  # fmt: skip
+              "cudnn_benchmark", "energy", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
+              told=TOLD)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",
               shell_complete=completion.runs,
@@ -96,7 +99,9 @@ def command(
 
     Every spec is measured in worker processes of its own; whatever happens to it, it has a row. The
     modes of one network take turns in slices of 60 ms, so that speed-ups come from neighbouring
-    moments. With --precision or --budget, --rounds is the most there may be, 20 by default.
+    moments. With --precision or --budget, --rounds is the most there may be, 20 by default. On CUDA
+    without --batch, a batch that runs out of memory has a row that says so, and is halved until it
+    fits.
     """
     if resume is not None:
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
@@ -111,7 +116,9 @@ def command(
         for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
             if given:
                 raise UsageError(f"{name} goes with --resume DIR")
-        job = campaign.prepare(grid, plan, who, dry=dry_run)
+        rounds = ctx.get_parameter_source("rounds") is ParameterSource.COMMANDLINE
+        free = not (rounds or plan.precision or plan.budget)
+        job = campaign.prepare(grid, plan, who, dry=dry_run, free=free)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return

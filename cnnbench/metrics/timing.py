@@ -111,6 +111,16 @@ def per_round(runs: Sequence[Run], value_of: Callable[[Run], float | None]) -> l
     return list(stats.of_rounds((run.round, value_of(run)) for run in runs))
 
 
+def energy_per_sample(record: Record) -> Estimate | None:
+    """Joules per sample, a mean over rounds; ``None`` where no counter was read."""
+    found = [run.flags.get("energy") for run in record.runs] if record.failure is None else []
+    drawn = [one for one in found if isinstance(one, dict) and one.get("calls")]
+    if not drawn:
+        return None
+    per_call = [float(one["joules"]) / float(one["calls"]) for one in drawn]
+    return stats.exact(sum(per_call) / len(per_call) / record.spec.workload.batch)
+
+
 def throughput(record: Record) -> Estimate | None:
     """Samples per second: the batch over the latency."""
     time = latency(record)

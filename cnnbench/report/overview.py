@@ -5,19 +5,18 @@ For people only; every figure with all that belongs to it stands in ``table.summ
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.choice import choose
-from cnnbench.report import answers, budget, cells, conclusions, images, marks, training, usability
+from cnnbench.report import answers, budget, cells, conclusions, images, marks, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.entry import place
 from cnnbench.report.fitting import GAP, least
-from cnnbench.report.rows import remarks
+from cnnbench.report.rows import together
 from cnnbench.report.selection import Selection, chosen_rows, explained, view
 from cnnbench.report.table import Column, Table, apart, axes_told, captions, column
 
@@ -35,13 +34,6 @@ WIDTH = 80
 _FEW_MODES = 2
 # Above this number of rows a reader of Markdown needs parts.
 _MANY = 50
-# What is said of rows begins with these, the most urgent first.
-_URGENT = {"failed": 0, "wrong": 1, "loose": 2, "unchecked": 3}
-# Figures, which may differ between what is said of several rows alike.
-_FIGURE = re.compile(r"\d[\d.e+-]*")
-# Lines about single rows that are shown; more of them are counted.
-_MOST_LINES = 8
-
 _ALL = Selection()
 _EVERY = "Every row with every figure:"
 
@@ -143,7 +135,7 @@ def overview(
     if not alone:
         legend += images.legend({column.name for column in table.columns}, found)
     notes = (*legend, *(_sentences(found) if said else ()))
-    notes += tuple(_of_rows(found)) if single and said else ()
+    notes += tuple(together(found)) if single and said else ()
     return replace(table, captions=head, notes=notes, groups=parts)
 
 
@@ -196,7 +188,8 @@ def _of_modes(network: _Network) -> Table:
     """A row per mode, for a single network."""
     rows = [
         (
-            _mode(one.record), marks.time(one), network.gain(one), _peak_of(one),
+            _mode(one.record), marks.time(one), network.gain(one),
+            _rate_of(one) if _on_gpu(one) else "", _peak_of(one),
             cells.text(_ERROR, one.estimates["error"]), one.record.status,
             cells.text(_ACCURACY, images.accuracy(one)),
             cells.text(_AGREEMENT, images.agreement(one)),
@@ -204,7 +197,8 @@ def _of_modes(network: _Network) -> Table:
         for one in network.modes.values()
     ]  # fmt: skip
     columns = (Column("mode", "mode"), Column("latency", "latency", "seconds"), _GAIN[0],
-               _MEMORY[0], _ERROR, Column("status", "output"), _ACCURACY, _AGREEMENT)  # fmt: skip
+               _RATES, _MEMORY[0], _ERROR, Column("status", "output"), _ACCURACY,
+               _AGREEMENT)  # fmt: skip
     return _without_empty(columns, rows)
 
 
@@ -225,23 +219,24 @@ def _layouts(found: Sequence[Entry], rows: Sequence[_Network]) -> Iterable[list[
     names, eager = _names(found), _in_mode("eager")
     own = any(_own(row, ends=False) != NOT_MEASURED for row in rows)
     top1s = [_OWN_WITH_ENDS, _OWN] if own else [_TOP1]
-    best = [_OTHER, _GAIN] if len(others) > 1 else [_GAIN]
+    rate = [_RATE] if any(map(_on_gpu, found)) else []
+    best = [_OTHER, _GAIN, *rate] if len(others) > 1 else [_GAIN, *rate]
     gains = [field for mode in others for field in (_in_mode(mode), _gain_in(mode))]
-    narrow = [eager, _OTHER, _LATENCY, _GAIN]
+    narrow = [eager, _OTHER, _LATENCY, _GAIN, *rate]
     if "train" in answers.differing(found):
         parts = [*names, *_PARTS]
-        yield [*parts, eager, *gains, *best[:-1], _MEMORY]
+        yield [*parts, eager, *gains, *best[: -1 - len(rate)], *rate, _MEMORY]
         yield [*parts, *map(_in_mode, modes), _MEMORY]
         yield [*parts, eager, _MEMORY]
     for fields in (
-        [eager, *gains, *best[:-1], _AGREES, _MEMORY, *_COSTS],
+        [eager, *gains, *best[: -1 - len(rate)], *rate, _AGREES, _MEMORY, *_COSTS],
         [*map(_in_mode, modes), *best, _AGREES, _MEMORY],
         [*narrow, _AGREES, _MEMORY],
         [*narrow, _AGREES],
     ):
         yield from ([*names, top1, *fields] for top1 in top1s)
     yield [*names, *narrow]
-    yield [*names, _OTHER, _GAIN]
+    yield [*names, _OTHER, _GAIN, *rate]
 
 
 def _names(found: Sequence[Entry]) -> list[_Field]:
@@ -281,6 +276,20 @@ def _peak_of(entry: Entry) -> str:
     return NOT_MEASURED if peak is None else units.size(peak)
 
 
+def _rate(row: _Network) -> str:
+    return _rate_of(row.use)
+
+
+def _rate_of(entry: Entry) -> str:
+    """Samples per second, which is what throughput on a GPU is read in."""
+    rate = entry.throughput if answers.trusted(entry) else None
+    return NOT_MEASURED if rate is None else cells.text(_RATES, rate.point)
+
+
+def _on_gpu(entry: Entry) -> bool:
+    return entry.record.spec.device.kind == "cuda"
+
+
 def _cost(name: str, title: str) -> _Field:
     def text(row: _Network) -> str:
         value = row.first.estimates[name]
@@ -307,6 +316,8 @@ _LATENCY: _Field = (
     lambda row: "-" if row.other is None else marks.time(row.other),
 )
 _GAIN: _Field = (Column("speedup", "gain", "ratio"), lambda row: row.gain(row.other))
+_RATES = Column("throughput", "samples/s", "rate")
+_RATE: _Field = (_RATES, _rate)
 _MEMORY: _Field = (budget.MEMORY[0], _peak)
 _ERROR = Column("relative_error", "rel. error", "error")
 _ACCURACY = Column("accuracy_top1", "accuracy", "fraction")
@@ -360,29 +371,6 @@ def limited(table: Table, found: Sequence[Entry], within: Budget) -> Table:
     said = _lines(conclusions.affordable(found, within))
     # That there are no rows is said by the budget.
     return replace(table, notes=(*said, *(table.notes if table.rows else ())))
-
-
-def _of_rows(found: Sequence[Entry]) -> list[str]:
-    """What is said of single rows; of many the same once, with their number."""
-    rows: dict[str, list[tuple[Entry, str]]] = {}
-    for entry in found:
-        for text in dict.fromkeys(remarks(entry.record)):
-            rows.setdefault(_FIGURE.sub("#", text), []).append((entry, text))
-    lines = [*training.lines(found), *map(_together, sorted(rows.values(), key=_urgency))]
-    more = len(lines) - _MOST_LINES
-    return [*lines[:_MOST_LINES], *([f"and {more} more lines (--wide)"] if more > 0 else [])]
-
-
-def _urgency(some: Sequence[tuple[Entry, str]]) -> int:
-    return _URGENT.get(some[0][1].partition(":")[0], len(_URGENT))
-
-
-def _together(some: Sequence[tuple[Entry, str]]) -> str:
-    (entry, text), count = some[0], len(some)
-    if count == 1:
-        return f"{entry.record.id}: {text}"
-    alike = len({one for _, one in some}) == 1
-    return f"{count} rows{'' if alike else f', such as {entry.record.id}'}: {text}"
 
 
 __all__ = ["WIDTH", "limited", "opening", "overview"]

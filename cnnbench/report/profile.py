@@ -32,6 +32,8 @@ _LAYERS: tuple[tuple[Column, Callable[[Layer], Value]], ...] = (
     (Column("share", "share", "fraction"), lambda _: None),
     (Column("forward_s", "forward", "seconds"), lambda row: row.forward_ns / 1e9),
     (Column("backward_s", "backward", "seconds"), lambda row: row.backward_ns / 1e9),
+    (Column("kernel_s", "kernels", "seconds"),
+     lambda row: None if row.kernel_ns is None else row.kernel_ns / 1e9),
     (Column("macs", "MACs", "count"), lambda row: row.macs),
     (Column("flops_per_s", "FLOP/s", "count"), lambda row: row.flops_per_s),
     (Column("bytes", "moved", "bytes"), lambda row: row.bytes),
@@ -61,7 +63,9 @@ def layers(
     """
     found = profile.layers
     trains = found is not None and any(scope.backward_ns for scope in found.scopes)
-    shown = [pair for pair in _LAYERS if trains or pair[0].name not in _BACKWARD]
+    on_device = profile.trace is not None and profile.trace.kernel_ns
+    hidden = (set() if trains else _BACKWARD) | (set() if on_device else {"kernel_s"})
+    shown = [pair for pair in _LAYERS if pair[0].name not in hidden]
     columns = tuple(_roofless(column) if roof is None else column for column, _ in shown)
     notes = (*profile.notes, *(found.resolution if found is not None else ()))
     if found is None:

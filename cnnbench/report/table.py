@@ -217,6 +217,7 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("cpu_peak_bytes", "peak memory", "bytes"), _exact("peak_memory")),
     (Column("gpu_busy_share", "GPU busy", "fraction"), _exact("gpu_busy")),
     (Column("cuda_peak_bytes", "CUDA peak", "bytes"), _exact("cuda_memory")),
+    (Column("energy_per_sample_j", "J/sample", "number"), _exact("energy")),
     (Column("params", "params", "count"), _exact("params")),
     (Column("trainable_params", "trainable", "count"), training.trainable),
     (Column("macs", "MACs", "count"), _exact("macs")),

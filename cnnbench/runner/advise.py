@@ -54,7 +54,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str
 
 def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     for spec in job.specs:
-        if spec.mode.compiler != "eager":
+        if spec.mode.compiles:
             untried[spec.mode.text] = "no C++ compiler found; install g++"
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 

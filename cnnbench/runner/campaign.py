@@ -28,6 +28,7 @@ from cnnbench.runner.session import Session, Watcher
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
+from cnnbench.usual import USUAL
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,7 +82,12 @@ class Job:
 
 
 def prepare(
-    grid: Grid, plan: Plan | None = None, who: Executor | str = "process", *, dry: bool = False
+    grid: Grid,
+    plan: Plan | None = None,
+    who: Executor | str = "process",
+    *,
+    dry: bool = False,
+    free: bool = False,
 ) -> Job:
     """Prepare a grid.
 
@@ -92,6 +98,7 @@ def prepare(
         plan: how to measure it.
         who: measures, or its name.
         dry: nothing is to be measured, so the device need not be here.
+        free: nobody asked for a number of rounds, so the device's usual one is taken.
 
     Raises:
         UsageError: something in the grid is wrong or not possible here.
@@ -105,7 +112,19 @@ def prepare(
         environment = describe(pool)
         device = here(None if dry else grid.device, environment)
         grid = replace(grid, device=grid.device or device)
-        return _work_out(grid, plan or Plan(), who, pool, environment, modes)
+        grid, plan = _usual(grid, plan or Plan(), free=free)
+        return _work_out(grid, plan, who, pool, environment, modes or None)
+
+
+def _usual(grid: Grid, plan: Plan, *, free: bool) -> tuple[Grid, Plan]:
+    """What was not asked for is what is usual on the device."""
+    usual = USUAL[(grid.device or Device()).kind]
+    if free:
+        plan = replace(plan, rounds=usual.rounds)
+    if not grid.batches:
+        plan = replace(plan, halve_batch=usual.halved)
+    batches, modes = grid.batches or usual.batches, grid.modes or usual.modes
+    return replace(grid, batches=batches, modes=modes), plan
 
 
 def _work_out(
@@ -147,9 +166,22 @@ def here(asked: Device | None, environment: Environment) -> Device:
 
 
 def _refuse_idle_options(plan: Plan, device: Device) -> None:
-    """Refuse options that have no effect on the device."""
-    given = [("--l2 cold", plan.l2 != Plan.l2), ("--cudnn-benchmark", plan.cudnn_benchmark)]
-    idle = " and ".join(name for name, chosen in given if chosen)
+    """Refuse what a plan says that has no effect on the device."""
+    given = {
+        "--l2 cold": plan.l2 != Plan.l2,
+        "--cudnn-benchmark": plan.cudnn_benchmark,
+        "--nvtx": plan.nvtx,
+    }
+    refuse_idle([name for name, chosen in given.items() if chosen], device)
+
+
+def refuse_idle(given: Sequence[str], device: Device) -> None:
+    """Refuse options that mean something on CUDA devices only.
+
+    Raises:
+        UsageError: there is one, and the device is none.
+    """
+    idle = " and ".join(given)
     if idle and device.kind != "cuda":
         raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
 

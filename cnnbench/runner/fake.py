@@ -243,7 +243,7 @@ def _cost(spec: Spec) -> Cost:
 def _structure(spec: Spec) -> Structure:
     """Compiling makes a graph and leaves fewer operators; channels_last saves the reorders."""
     layers = 4 + fake_counts.digest(spec.workload.architecture) % 16
-    compiled = spec.mode.compiler != "eager"
+    compiled = spec.mode.compiles
     nhwc = spec.mode.memory_format == "channels_last"
     operators = {"aten::conv2d": layers, "aten::relu": layers}
     return Structure(

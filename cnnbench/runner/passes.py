@@ -26,6 +26,7 @@ from cnnbench.requests import (
 )
 from cnnbench.runner import room, schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
+from cnnbench.runner.halving import full
 from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.reference import ask_reference, narrow
 
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from cnnbench.runner.executor import AnyPool
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload
-
-# The kind of failure of a worker that could not get memory.
-_FULL = "out_of_memory"
 
 
 class Passes:
@@ -195,8 +193,7 @@ class Passes:
 
         On the host every worker has its own limit.
         """
-        full = subject.failure is not None and subject.failure.kind == _FULL
-        return full and len(members) > 1 and subject.spec.device.kind != "cpu"
+        return full(subject) and len(members) > 1 and subject.spec.device.kind != "cpu"
 
     def _with_more_room(
         self, subject: Subject, members: Sequence[Subject], name: str, number: int
@@ -209,7 +206,7 @@ class Passes:
             self._take([*company, subject], f"{name}-{len(company)}", number)
             for one in company:
                 one.failure = None  # it has been measured before
-            if subject.failure is None or subject.failure.kind != _FULL:
+            if not full(subject):
                 break
         if subject.failure is None:
             subject.crowded = True
@@ -254,7 +251,7 @@ class Passes:
 
         So that its first round compiles from nothing and the others do not.
         """
-        if spec.mode.compiler == "eager":
+        if not spec.mode.compiles:
             return None
         place = [subject.spec.id for subject in self._group.subjects].index(spec.id)
         return str(self._folder / f"compiled-{place}")

@@ -45,6 +45,7 @@ class ProfilePasses:
         stacks: record call stacks too, which slows the profiled steps further.
         seconds: roughly, of the pass that times the layers.
         ceilings: probe the ceilings of the machine, for about a second.
+        snapshot: file for a snapshot of a CUDA device's memory; ``None`` for none.
     """
 
     folder: Path | None = None
@@ -52,6 +53,7 @@ class ProfilePasses:
     stacks: bool = False
     seconds: float = 8.0
     ceilings: bool = False
+    snapshot: Path | None = None
 
 
 def prepare(grid: Grid, plan: Plan, who: str = "process") -> Job:
@@ -97,10 +99,11 @@ def profile(job: Job, passes: ProfilePasses) -> Profile:
         found = _Asker(pool, plan.timeout, base)
         if passes.folder is not None:
             where, steps, stacks = str(passes.folder.resolve()), passes.steps, passes.stacks
-            found.part(
-                "trace",
-                TraceStep.planned(spec, plan, trace_folder=where, steps=steps, stacks=stacks),
+            snapshot = None if passes.snapshot is None else str(passes.snapshot.resolve())
+            request = TraceStep.planned(
+                spec, plan, trace_folder=where, steps=steps, stacks=stacks, snapshot=snapshot
             )
+            found.part("trace", request)
             if found.profile.trace is None:
                 _clear(passes.folder)
         found.part("layers", TimeLayers.planned(spec, plan, seconds=passes.seconds))

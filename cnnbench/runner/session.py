@@ -16,6 +16,7 @@ import shutil
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from cnnbench.runner import halving
 from cnnbench.runner.passes import Passes
 from cnnbench.runner.schedule import next_groups, settled
 from cnnbench.runner.subject import groups
@@ -64,7 +65,7 @@ class Session:
         self._plan = plan
         self._environment = environment
         self._watcher = watcher
-        self._macs = macs or {}
+        self._macs = dict(macs or {})
         self._kept = kept or {}
         self._clock = clock
         self._began = clock()
@@ -87,13 +88,46 @@ class Session:
         self._began = self._clock()
         with scratch_directory() as folder:
             behind = 0
-            for batch, size in zip(batches, units, strict=True):
+            for batch, size in zip(list(batches), units, strict=True):
                 yield from self._batch(batch, folder)
+                for group in batch:
+                    if self._is_halved(group):
+                        size += yield from self._smaller(group, batches, folder)
+                    group.replaced = True
                 # A spec that failed early leaves work undone that was counted as ahead.
                 behind += size * (self._plan.rounds + 1)
                 self._done = behind
             if self._plan.budget is not None:
                 yield from self._refine([one for batch in batches for one in batch], folder)
+
+    def _is_halved(self, group: Group) -> bool:
+        """Whether half the batch of a group is to be measured, and has not been yet."""
+        return self._plan.halve_batch and not group.replaced and halving.too_large(group)
+
+    def _smaller(
+        self, group: Group, batches: list[list[Group]], scratch: Path
+    ) -> Generator[list[Record], None, int]:
+        """In place of a group that is out of memory the same at half the batch, and so on.
+
+        Returns:
+            How many specs that were.
+        """
+        chain, size = [group], 0
+        known = {one.spec.id for some in batches for of in some for one in of.subjects}
+        while specs := halving.smaller(chain[-1], known):
+            macs = self._macs.get(chain[-1].subjects[0].spec.id, 0) // 2
+            self._macs |= dict.fromkeys((spec.id for spec in specs), macs)
+            new = groups(specs, first=sum(map(len, batches)))
+            new[0].go_on(self._kept)
+            batches.append(new)
+            self._total += len(specs) * (self._plan.rounds + 1)
+            yield from self._batch(new, scratch)
+            chain, size = [*chain, *new], size + len(specs)
+        halving.tell(chain)
+        for one in chain:
+            one.replaced = True
+            yield from self._hand_over(one)
+        return size
 
     def _batch(self, batch: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """All rounds of a batch; only the first where time is short."""
@@ -138,11 +172,13 @@ class Session:
         finished = settled(group, self._plan)
         missing = "" if hurried or finished else f"{group.rounds} of {self._plan.rounds} rounds"
         records = group.records(self._environment.fingerprint, missing)
+        if halved := self._is_halved(group):
+            records = list(map(halving.unfinished, records))
         yield records
         going_on = group.rounds == 1 < self._plan.rounds and not group.complete
         if missing and going_on and hasattr(self._watcher, "first"):  # some users' have it not yet
             self._watcher.first(records)
-        if (hurried or finished) and not group.reported:
+        if (hurried or finished) and not (group.reported or halved):
             group.reported = True
             for record in records:
                 self._watcher.finished(record)

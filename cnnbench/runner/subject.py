@@ -67,6 +67,7 @@ class Group:
         round_seconds: what the last one took.
         complete: the passes that need no clock have been made.
         reported: its records have been handed over before.
+        replaced: if it was out of memory, what a smaller batch does is known.
     """
 
     def __init__(self, name: str, specs: Sequence[Spec]) -> None:
@@ -79,6 +80,7 @@ class Group:
         self.round_seconds = 0.0
         self.complete = False
         self.reported = False
+        self.replaced = False
 
     @property
     def title(self) -> str:

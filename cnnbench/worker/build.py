@@ -25,6 +25,7 @@ from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
     calibration,
     convolution,
+    graphed,
     inner,
     inputs,
     modes,
@@ -301,7 +302,8 @@ def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
     module = replaced.implemented(spec, module, given)
     function = modes.compiled(spec.mode, module)
     call = Forward(spec, function, given)
-    return Step(call, outputs.tensors, module, given, types=types, unusual=call.remarks)
+    made = Step(call, outputs.tensors, module, given, types=types, unusual=call.remarks)
+    return graphed.replaying(made) if spec.mode.compiler == "graph" else made
 
 
 def _prepared(
@@ -316,8 +318,9 @@ def _prepared(
 def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss) -> Step:
     """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
+    graphed.refuse_training(spec.mode)
     module, given, types = _prepared(spec, module, given)
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    trainable = [one for one in module.parameters() if one.requires_grad]
     if not trainable:
         raise training.nothing(module)
     optimizer = optimizers.make(spec.workload.optimizer, trainable)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 # The dtype in which a precision multiplies, where it is not that of the tensors. TF32 has as many
 # significant bits as fp16.
-_MULTIPLIES_IN = {"tf32": "fp16", "amp=bf16": "bf16", "amp=fp16": "fp16"}
+_MULTIPLIES_IN = {"tf32": "fp16", "tf32=cudnn": "fp16", "amp=bf16": "bf16", "amp=fp16": "fp16"}
 
 
 def architecture(workload: Workload) -> Architecture:

@@ -12,12 +12,14 @@ import torch
 
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import Room
+from cnnbench.worker.energy import Nvml, Rapl
 from cnnbench.worker.nvml import Driver
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cnnbench.spec import Device
+    from cnnbench.worker.energy import Meter
 
 
 # The states of a CUDA device's second-level cache before a sample.
@@ -25,6 +27,10 @@ L2 = ("warm", "cold")
 
 # A slice with a cold cache has at most so many samples.
 _COLD_SAMPLES = 64
+
+
+# Calls that a memory snapshot covers, and the most allocations and releases in its history.
+_SNAPSHOT_CALLS, _MOST_ENTRIES = 3, 1_000_000
 
 
 class Kind(Protocol):
@@ -61,6 +67,16 @@ class Kind(Protocol):
 
     def state(self) -> dict[str, Any]:
         """The driver's present values: clocks, temperature, reasons for a lower clock."""
+
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """Write what torch knows of the device's memory while some calls run.
+
+        Raises:
+            Unsupported: its allocator has no such record.
+        """
+
+    def meter(self) -> Meter:
+        """The counter of its energy."""
 
     def notes(self) -> dict[str, str]:
         """How the device is used here, and which facts are not available."""
@@ -100,6 +116,15 @@ class Cpu:
     def state(self) -> dict[str, Any]:
         """Nothing: for the host, the kernel's counters say it."""
         return {}
+
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """Torch keeps no record of the host's memory."""
+        del call, path
+        raise Unsupported("a memory snapshot is of a CUDA device's memory, not of the host's")
+
+    def meter(self) -> Meter:
+        """RAPL's."""
+        return Rapl()
 
     def notes(self) -> dict[str, str]:
         """Nothing to choose."""
@@ -185,6 +210,23 @@ class Cuda:
         }
         return {name: size for name, size in found.items() if size is not None}
 
+    def snapshot(self, call: Callable[[], Any], path: str) -> None:
+        """The caching allocator's blocks and its history over some calls, as torch pickles them.
+
+        For https://pytorch.org/memory_viz; written only, never read here. What was allocated
+        before has no stack.
+        """
+        memory: Any = torch.cuda.memory
+        self.synchronize()
+        memory._record_memory_history(max_entries=_MOST_ENTRIES)  # noqa: SLF001
+        try:
+            for _ in range(_SNAPSHOT_CALLS):
+                call()
+            self.synchronize()
+            memory._dump_snapshot(path)  # noqa: SLF001
+        finally:
+            memory._record_memory_history(enabled=None)  # noqa: SLF001
+
     def _workspace(self) -> int | None:
         clear = getattr(torch._C, "_cuda_clearCublasWorkspaces", None)  # noqa: SLF001
         if clear is None:
@@ -201,6 +243,10 @@ class Cuda:
     def state(self) -> dict[str, Any]:
         """The driver's values."""
         return self._driver.state()
+
+    def meter(self) -> Meter:
+        """The driver's."""
+        return Nvml(self._driver.energy_mj, self._driver.reason)
 
     def notes(self) -> dict[str, str]:
         """The state of the cache, and the reason if the driver gives no values."""

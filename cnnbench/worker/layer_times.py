@@ -67,10 +67,12 @@ def built(spec: Spec, seed: int) -> build.Step:
     """The step of a spec whose modules can be timed separately.
 
     Raises:
-        Unsupported: the mode compiles, which leaves no modules.
+        Unsupported: the mode compiles or captures, which leaves no modules.
     """
-    if modes.COMPILERS[spec.mode.compiler] is not None:
+    if spec.mode.compiles:
         raise Unsupported(f"mode {spec.mode.text}: layers cannot be separated in compiled code")
+    if spec.mode.compiler == "graph":
+        raise Unsupported(f"mode {spec.mode.text}: layers cannot be separated in a CUDA graph")
     return build.built(spec, seed)
 
 

@@ -23,9 +23,11 @@ from cnnbench.worker import (
     build,
     checking,
     compiling,
+    energy,
     images,
     memory,
     modes,
+    nvtx,
     parts,
     remarks,
     sampling,
@@ -48,11 +50,13 @@ _UNHURRIED = Pace()
 
 def measure(request: MeasureLatency, talk: Talk) -> None:
     """Latency: build, warm up, check the output, then sample slices on command."""
+    talk = nvtx.ranged(talk, asked=request.nvtx)
     spec = Spec.parse(request.spec)
     flags = modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     cache = compiling.compile_cache(request.compile_cache)
     compiling.compile_here(spec.mode, spec.device)
     device = open_device(spec.device, request.l2)
+    power = energy.Power(device, talk, asked=request.energy)
     talk.enter("build")
     built, step = sampling.timed(lambda: build.built(spec, request.seed, request.weights), device)
     talk.enter("first call")
@@ -95,12 +99,13 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             talk.enter(AGAIN)
             later = checking.afterwards(lambda: _check(spec, step, request))
             timed = replace(timed, check=worse(check, later))
+        drawn = power.flags(step.call, estimate)
         if step.parts is not None:
             talk.enter("parts")
         in_parts, notes = parts.tried(step.parts, device, estimate)
         talk.enter("remarks")
-        said: dict[str, Any] = {"remarks": remarks.remarks(spec, step)}
-    flags = {**timed.flags, **step.facts(), **notes, **said}
+        said = {"remarks": [*remarks.remarks(spec, step), *drawn.pop("remarks", ())]}
+    flags = {**timed.flags, **step.facts(), **notes, **drawn, **said}
     peak = memory.status_bytes("VmHWM")
     talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))
 

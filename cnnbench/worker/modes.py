@@ -35,7 +35,9 @@ class Precision:
     Attributes:
         dtype: of weights and floating-point inputs; ``None`` leaves the network's own.
         autocast: the dtype that autocast chooses for contractions, if it is used.
-        tf32: float32 contractions may use TF32 matrix units (CUDA).
+        tf32: float32 contractions may use TF32 matrix units (CUDA): those of cuDNN, which are
+            convolutions and recurrent layers, and unless ``ieee_matmul`` those of cuBLAS.
+        ieee_matmul: products of matrices do not, as torch has it where nobody sets anything.
         roundoff: unit roundoff: the largest relative error of rounding to nearest, 2**-p for
             numbers of p significant bits. The leading one is not stored, so bfloat16 with its 7
             stored bits has p = 8, float16 and TF32 have 11, float32 has 24.
@@ -44,12 +46,14 @@ class Precision:
     dtype: torch.dtype | None = None
     autocast: torch.dtype | None = None
     tf32: bool = False
+    ieee_matmul: bool = False
     roundoff: float = 2.0**-24
 
 
 PRECISIONS: dict[str, Precision] = {
     "fp32": Precision(),
     "tf32": Precision(tf32=True, roundoff=2.0**-11),
+    "tf32=cudnn": Precision(tf32=True, ieee_matmul=True, roundoff=2.0**-11),
     "amp=bf16": Precision(autocast=torch.bfloat16, roundoff=2.0**-8),
     "amp=fp16": Precision(autocast=torch.float16, roundoff=2.0**-11),
     "bf16": Precision(dtype=torch.bfloat16, roundoff=2.0**-8),
@@ -68,6 +72,7 @@ MEMORY_FORMATS: dict[str, dict[int, torch.memory_format]] = {
 # Arguments of torch.compile; None means that the module is left alone.
 COMPILERS: dict[str, dict[str, Any] | None] = {
     "eager": None,
+    "graph": None,  # see graphed.py
     "default": {},
     "reduce-overhead": {"mode": "reduce-overhead"},
     "max-autotune": {"mode": "max-autotune"},
@@ -86,7 +91,7 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
             of choosing by its own rules; the choice may differ from process to process.
     """
     torch.set_num_threads(threads)
-    _set_fp32("tf32" if PRECISIONS[mode.precision].tf32 else "ieee")
+    _set_fp32(PRECISIONS[mode.precision])
     torch.backends.cudnn.benchmark = cudnn_benchmark
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
@@ -119,16 +124,17 @@ def put_back() -> list[str]:
     return changed
 
 
-def _set_fp32(precision: str) -> None:
+def _set_fp32(precision: Precision) -> None:
     """What float32 means in contractions on CUDA.
 
     Torch's older flags say the same, or reading them would raise an error: code of a network does
     that wherever it enters ``torch.backends.cudnn.flags``, and so does ``torch.export``.
     """
-    for older in _OLDER_FLAGS:
-        older.allow_tf32 = precision == "tf32"
-    for owner in _FP32_OWNERS:
-        owner.fp32_precision = precision
+    matmul = precision.tf32 and not precision.ieee_matmul
+    for older, allowed in zip(_OLDER_FLAGS, (matmul, precision.tf32), strict=True):
+        older.allow_tf32 = allowed
+    for owner, allowed in zip(_FP32_OWNERS, (matmul, precision.tf32, precision.tf32), strict=True):
+        owner.fp32_precision = "tf32" if allowed else "ieee"
 
 
 _OLDER_FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)

@@ -103,6 +103,13 @@ class Driver:
         ours = {pid for pid in shares if _is_ours(pid)}
         return sum(share for pid, share in shares.items() if pid not in ours) if ours else None
 
+    def energy_mj(self) -> int | None:
+        """Millijoules that the GPU has drawn since its driver was loaded; of the whole GPU only."""
+        if self._nvml is None or self._board is not self._device:
+            return None
+        found = self._answer(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._board))
+        return None if found is None else int(found)
+
     def one_process(self) -> bool:
         """Whether only one process at a time may use the device; not, if it cannot be asked."""
         if self._nvml is None:

@@ -23,7 +23,7 @@ from torch.profiler import ProfilerActivity, record_function
 
 from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
-from cnnbench.worker import build, compiling, modes, sampling
+from cnnbench.worker import build, compiling, modes, nvtx, sampling
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.scopes import Scopes, Swap
 
@@ -47,6 +47,7 @@ _PLAIN_STEPS = 5
 
 def trace(request: TraceStep, talk: Talk) -> None:
     """The task: profile some steps of a spec."""
+    talk = nvtx.ranged(talk, asked=request.nvtx)
     spec = Spec.parse(request.spec)
     modes.set_flags(spec.mode, spec.threads)
     compiling.compile_here(spec.mode)
@@ -58,9 +59,9 @@ def trace(request: TraceStep, talk: Talk) -> None:
     plain = [sampling.timed(step.call, device)[0] for _ in range(_PLAIN_STEPS)]
     talk.enter("profile")
     folder, stacks = Path(request.trace_folder), request.stacks
-    compiled = modes.COMPILERS[spec.mode.compiler] is not None
+    compiled = spec.mode.compiler != "eager"
     profiled: list[int] = []
-    with nullcontext() if compiled else ranges(step.module):
+    with nullcontext() if compiled else ranges(step.module, for_nvtx=request.nvtx):
         profile = _profiler(folder, spec, request.steps, stacks=stacks)
         with profile:
             for number in range(_WARM_STEPS + request.steps):
@@ -68,6 +69,9 @@ def trace(request: TraceStep, talk: Talk) -> None:
                 if number >= _WARM_STEPS:
                     profiled.append(taken)
                 profile.step()
+    if request.snapshot is not None:
+        talk.enter("memory snapshot")
+        device.snapshot(step.call, request.snapshot)
     talk.enter("read the profile")
     talk.answer(_answer(profile, folder, spec, plain, profiled, stacks=stacks))
 
@@ -99,8 +103,8 @@ def worker_name() -> str:
     return re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname()) + f"_{os.getpid()}"
 
 
-def ranges(module: torch.nn.Module) -> AbstractContextManager[None]:
-    """Every module's forward is a named range of the trace while this is open."""
+def ranges(module: torch.nn.Module, *, for_nvtx: bool = False) -> AbstractContextManager[None]:
+    """Every module's forward is a named range of the trace, and NVTX's, while this is open."""
     scopes = Scopes(module)
 
     def make(index: int, original: Forward) -> Forward:
@@ -108,6 +112,8 @@ def ranges(module: torch.nn.Module) -> AbstractContextManager[None]:
 
         def forward(*args: Any, **keywords: Any) -> Any:
             with record_function(title):
+                if for_nvtx:
+                    return nvtx.within(title, original, *args, **keywords)
                 return original(*args, **keywords)
 
         return forward
@@ -132,6 +138,8 @@ def _answer(
     kernels = [event for event in averages if event.device_type.name != "CPU"]
     with gzip.open(file, "rt", encoding="utf8") as lines:
         events = json.load(lines)["traceEvents"]
+    found = list(profile.events())  # type: ignore[no-untyped-call]
+    ran = times_by_layer(found)
     curve = memory_curve(events, _DEVICE_TYPES[spec.device.kind])
     return ProfilerTrace(
         file=file.name,
@@ -141,7 +149,8 @@ def _answer(
         kernels=_operators(kernels, len(profiled), lambda one: one.device_ns),
         memory_ns=tuple(ns for ns, _ in curve),
         memory_bytes=tuple(held for _, held in curve),
-        heaviest=heaviest(profile.events()),  # type: ignore[no-untyped-call]
+        heaviest={path: max(table, key=lambda name: table[name]) for path, table in ran.items()},
+        kernel_ns=kernel_times(found, len(profiled)),
         stacks=_STACKS if stacks else None,
     )
 
@@ -150,11 +159,10 @@ def _answer(
 _PYTHON = re.compile(r"^<|\.py\(\d+\)|^nn\.Module: ")
 
 
-def heaviest(events: Iterable[Any]) -> dict[str, str]:
-    """Path of a module -> what took longest in its forward pass, by the ranges of the profiler.
+def times_by_layer(events: Iterable[Any]) -> dict[str, dict[str, float]]:
+    """Path of a module -> what ran in its own forward pass -> its time, by the profiler's ranges.
 
-    On a device it is a kernel, launched by an operator inside the range; on a CPU it is an
-    operator.
+    On a device these are kernels, launched by an operator inside the range; on a CPU operators.
     """
     times: dict[str, dict[str, float]] = {}
     for event in events:
@@ -166,7 +174,19 @@ def heaviest(events: Iterable[Any]) -> dict[str, str]:
             (event.name, event.self_cpu_time_total)
         ]:
             table[name] = table.get(name, 0.0) + spent
-    return {layer: max(table, key=lambda name: table[name]) for layer, table in times.items()}
+    return times
+
+
+def kernel_times(events: Iterable[Any], steps: int) -> dict[str, float]:
+    """Path of a module -> nanoseconds of the kernels of its own forward pass, per step."""
+    times: dict[str, float] = {}
+    for event in events:
+        layer = _layer_of(event)
+        if layer is not None and not event.name.startswith(_RANGE):
+            spent = sum(kernel.duration for kernel in event.kernels)
+            if spent:
+                times[layer] = times.get(layer, 0.0) + 1e3 * spent / steps
+    return times
 
 
 def _layer_of(event: Any) -> str | None:

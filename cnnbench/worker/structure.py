@@ -30,6 +30,7 @@ _OWN_CONVOLUTION = re.compile(r"aten::_?(slow_conv|conv_depthwise)\w*")
 # cuDNN's conversions of layout are kernels of these names.
 _CONVERSION = re.compile("nchwToNhwc|nhwcToNchw", re.IGNORECASE)
 
+_REPLAYED = "a graph is replayed without calling operators"
 _FUSED = "in compiled code only library calls are counted; fused loops have no name"
 
 
@@ -47,7 +48,7 @@ def take(step: Step, device: Kind, mode: Mode) -> Structure:
         ("outputs", lambda: _outputs(step, device)),
         ("operators", lambda: _profiled(step, device)),
         ("kernels", lambda: _primitives(step, found) if device.kind == "cpu" else {}),
-        ("graphs", lambda: {} if mode.compiler == "eager" else compiler_counts(missing)),
+        ("graphs", lambda: compiler_counts(missing) if mode.compiles else {}),
     )
     for name, part in parts:
         try:
@@ -55,7 +56,7 @@ def take(step: Step, device: Kind, mode: Mode) -> Structure:
         except Exception as error:  # noqa: BLE001 - a network may fail under a profiler in any way
             missing[name] = f"{type(error).__name__}: {error}".splitlines()[0]
     if mode.compiler != "eager":
-        missing.setdefault("operators", _FUSED)
+        missing.setdefault("operators", _FUSED if mode.compiles else _REPLAYED)
     if device.kind == "cpu" and "reorders" not in found:
         missing.setdefault("reorders", missing.get("kernels", "oneDNN did not say"))
     return Structure(**found, missing=missing)

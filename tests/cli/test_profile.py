@@ -96,6 +96,8 @@ def test_compiled_code_has_operators_but_no_layers_and_says_why(cnnbench_cli) ->
         (["resnet*"], 2, "one model"),
         (["lenet", "--mode", "eagre"], 2, "unknown mode word 'eagre'"),
         (["lenet", "--steps", "0"], 2, "--steps"),
+        (["lenet", "--memory-snapshot", "m"], 2, "--memory-snapshot: only for CUDA devices"),
+        (["lenet", "--nvtx"], 2, "--nvtx: only for CUDA devices"),
         (["lenet", "--size", "8", "--input", "3x8x8"], 2, "mutually exclusive"),
         (["fake:raises"], 3, "made up"),
     ],

@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 import torch
 
+from cnnbench.errors import Unsupported
 from cnnbench.spec import Device, Mode
-from cnnbench.worker import devices, environment, events, modes
+from cnnbench.worker import devices, environment, events, graphed, modes
 
 MIB = 1 << 20
 
@@ -97,6 +98,37 @@ def the_profiler_sees_kernels_and_memory() -> None:
     assert sum(change for _, change in events.memory_changes(seen, "cuda")) == 0
 
 
+def a_graph_computes_again_from_the_inputs_where_they_lie() -> None:
+    layer = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.ReLU()).to("cuda:0").eval()
+    x, other = torch.randn(2, 1, 1, 5, 5, device="cuda:0")
+    wanted = [layer(one).detach() for one in (x, other)]
+
+    def forward() -> torch.Tensor:
+        with torch.inference_mode():
+            return layer(x)
+
+    call = graphed.Graphed(forward)
+    first = call().clone()
+    x.copy_(other)
+    again = call()
+
+    assert torch.allclose(first, wanted[0], atol=1e-3)
+    assert torch.allclose(again, wanted[1], atol=1e-3)
+    assert not torch.allclose(*wanted)
+    assert call.replays == 2
+
+
+def what_reads_values_on_the_host_cannot_be_captured() -> None:
+    x = torch.ones(3, device="cuda:0")
+    try:
+        graphed.Graphed(lambda: x + x.sum().item())()
+    except Unsupported as error:
+        said = str(error)
+    else:
+        said = "it was captured"
+    assert "cannot be captured as a CUDA graph" in said, said
+
+
 def autocast_computes_in_the_type_that_was_asked_for() -> None:
     layer = torch.nn.Linear(4, 4).to("cuda:0")
     with modes.autocast(Mode(precision="amp=fp16"), Device("cuda", 0)):
@@ -125,6 +157,8 @@ CHECKS: tuple[Callable[[], None], ...] = (
     too_much_is_out_of_memory,
     the_profiler_sees_kernels_and_memory,
     autocast_computes_in_the_type_that_was_asked_for,
+    a_graph_computes_again_from_the_inputs_where_they_lie,
+    what_reads_values_on_the_host_cannot_be_captured,
     the_environment_names_it,
     its_room_is_less_than_its_memory,
 )

@@ -71,15 +71,18 @@ def test_run_measures_what_can_be_and_says_of_the_rest_how_it_ended(cnnbench_cli
 def test_training_in_float16_on_a_hot_gpu_for_one_process(
     cnnbench_cli, tmp_path, monkeypatch
 ) -> None:
+    monkeypatch.setenv("PRETENDED_CUDA_NVTX", str(tmp_path / "nvtx"))
     monkeypatch.setenv("PRETENDED_CUDA_THROTTLE", str(0x40))
     monkeypatch.setenv("PRETENDED_CUDA_MODE", "3")
 
     result = cnnbench_cli(
         "run", "--models", TINY, *SHORT, *QUICK, "--phase", "training", "--batch", "4",
-        "--modes", "eager,channels_last+amp=fp16", "--out", "out",
+        "--modes", "eager,channels_last+amp=fp16", "--nvtx", "--out", "out",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
+    ranges = (tmp_path / "nvtx").read_text(encoding="utf8").splitlines()
+    assert ranges.count("push cnnbench: slice 0") == ranges.count("push cnnbench: slice 1") == 2
     found = records(tmp_path / "out")
     half = found[TINY, "channels_last+amp=fp16"]
     assert half.status == "ok", half.reason
@@ -93,6 +96,30 @@ def test_training_in_float16_on_a_hot_gpu_for_one_process(
         assert gpu.trouble(record) == (
             "disturbed (the GPU was slowed down by heat in 100 % of the slices)"
         )
+
+
+def test_a_graph_is_replayed_and_what_cannot_be_captured_says_why(cnnbench_cli, tmp_path) -> None:
+    """That replays answer to other pictures is what the output check looks at."""
+    deciding = "pretended_nets:deciding"
+    result = cnnbench_cli(
+        "run", "--models", f"{TINY},{deciding}", *SHORT, *QUICK, "--batch", "2", "--modes",
+        "eager,graph", "--energy", "--out", "out",
+    )  # fmt: skip
+
+    assert result.exit_code == 3, result.output
+    found = records(tmp_path / "out")
+    assert found[TINY, "graph"].status == "ok", found[TINY, "graph"].reason
+    assert found[TINY, "graph"].runs[0].flags["graph_replays"] > 2
+    assert found[TINY, "graph"].check.top1_pictures > 2
+    drawn = found[TINY, "graph"].runs[0].flags["energy"]
+    assert drawn["source"] == "nvml"
+    assert drawn["idle_w"] == pytest.approx(250, rel=0.2)
+    assert drawn["joules"] == pytest.approx(250 * drawn["seconds"], rel=0.2)
+    assert found[deciding, "eager"].status == "ok"
+    assert found[deciding, "graph"].failure.message == (
+        "cannot be captured as a CUDA graph: CUDA error: operation not permitted when stream is"
+        " capturing"
+    )
 
 
 def test_max_batch_ends_at_the_devices_memory(cnnbench_cli, monkeypatch) -> None:
@@ -110,10 +137,14 @@ def test_max_batch_ends_at_the_devices_memory(cnnbench_cli, monkeypatch) -> None
     assert found["peak_bytes"] > 0
 
 
-def test_profile_times_layers_by_events_and_keeps_a_trace(cnnbench_cli, tmp_path) -> None:
+def test_profile_times_layers_by_events_and_keeps_a_trace(
+    cnnbench_cli, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("PRETENDED_CUDA_NVTX", str(tmp_path / "nvtx"))
+
     result = cnnbench_cli(
         "profile", TINY, *SHORT, "--seconds", "0.1s", "--steps", "1", "--no-roof",
-        "--out", "out",
+        "--out", "out", "--nvtx", "--memory-snapshot", "memory.pickle",
     )  # fmt: skip
 
     assert result.exit_code == 0, result.output
@@ -122,6 +153,10 @@ def test_profile_times_layers_by_events_and_keeps_a_trace(cnnbench_cli, tmp_path
         (tmp_path / "out" / "profile.json").read_text(encoding="utf8").split()
     )
     assert list((tmp_path / "out").rglob("*.pt.trace.json.gz"))
+    assert (tmp_path / "memory.pickle").stat().st_size > 0
+    assert "memory snapshot in memory.pickle" in result.stderr
+    ranges = (tmp_path / "nvtx").read_text(encoding="utf8").splitlines()
+    assert {"push layer conv", "push layer head", "push cnnbench: memory snapshot"} <= {*ranges}
 
 
 def test_advise_ends_with_advice(cnnbench_cli, tmp_path, monkeypatch) -> None:

@@ -23,7 +23,7 @@ def statuses(path: Path) -> dict[str, str]:
 
 
 def test_modes_of_a_network_and_their_report(cnnbench_cli, tmp_path) -> None:
-    modes = "eager,tf32,channels_last+amp=fp16,compile=reduce-overhead"
+    modes = "eager,tf32,tf32=cudnn,channels_last+amp=fp16,graph,compile=reduce-overhead"
 
     result = cnnbench_cli(
         "run", "--models", "lenet", "--modes", modes, *QUICK, "--out", "out"

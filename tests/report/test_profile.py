@@ -129,3 +129,12 @@ def test_a_layer_named_like_a_formula_is_inert_in_csv() -> None:
     text = render(tables.layers(replace(PROFILE, layers=bad), closing=False), "csv")
 
     assert "'=cmd()" in text
+
+
+def test_times_of_kernels_have_a_column_where_there_are_any() -> None:
+    on_device = replace(PROFILE, trace=replace(PROFILE.trace, kernel_ns={"a.0": 80.0, "b": 8.0}))
+
+    rows = {row["layer"]: row for row in rows_of(tables.layers(on_device, depth=1))}
+
+    assert [rows[name]["kernel_s"] for name in ("(network)", "a", "b")] == [0, 80e-9, 8e-9]
+    assert "kernel_s" not in rows_of(tables.layers(PROFILE))[0]

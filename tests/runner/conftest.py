@@ -28,6 +28,7 @@ class Heard:
     workload: str
     what: str
     turn: int | None = None
+    batch: int = 1
 
 
 @dataclass
@@ -76,7 +77,12 @@ class _Worker(FakeWorker):
         if self._owner.wide and message.get("float64"):
             what = "reference float64"
         heard = Heard(
-            self._owner.pools, spec.mode.text, spec.workload.model, what, message.get("turn")
+            self._owner.pools,
+            spec.mode.text,
+            spec.workload.model,
+            what,
+            message.get("turn"),
+            spec.workload.batch,
         )
         self._owner.heard.append(heard)
         error = self._owner.raises(heard)

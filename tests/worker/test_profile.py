@@ -17,7 +17,7 @@ import pytest
 
 from cnnbench import analysis
 from cnnbench.requests import CountLayers
-from cnnbench.worker.profile import layer_costs, memory_curve
+from cnnbench.worker.profile import kernel_times, layer_costs, memory_curve, times_by_layer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,3 +282,19 @@ def test_static_costs_are_counted_with_the_workloads_own_optimizer(monkeypatch) 
 
     assert asked == ["adamw"]
     assert any(cost.backward_macs for cost in answers[0])
+
+
+def test_kernels_count_for_the_module_whose_forward_launched_them() -> None:
+    def event(name: str, parent: Any = None, *kernels: float) -> SimpleNamespace:
+        some = [SimpleNamespace(name=f"k{took}", duration=took) for took in kernels]
+        return SimpleNamespace(name=name, cpu_parent=parent, kernels=some, self_cpu_time_total=1.0)
+
+    outer = event("layer block")
+    inner = event("layer block.conv", outer)
+    events = [
+        outer, inner, event("aten::conv2d", inner, 6.0, 2.0), event("aten::add", outer, 4.0),
+        event("aten::mul", None, 100.0), event("aten::view", inner),
+    ]  # fmt: skip
+
+    assert kernel_times(events, steps=2) == {"block.conv": 4000.0, "block": 2000.0}
+    assert times_by_layer(events)["block.conv"] == {"k6.0": 6.0, "k2.0": 2.0, "aten::view": 1.0}

@@ -138,8 +138,10 @@ def _place(entry: Entry) -> tuple[float, float, str] | None:
     return 2 * macs, moved, "estimated: allocated blocks twice, parameters and input once"
 
 
-_DTYPES = {"fp32": "float32", "tf32": "float32", "amp=bf16": "bfloat16", "bf16": "bfloat16",
-           "amp=fp16": "float16", "fp16": "float16"}  # fmt: skip
+_DTYPES = {
+    "fp32": "float32", "tf32": "float32", "tf32=cudnn": "float32", "amp=bf16": "bfloat16",
+    "bf16": "bfloat16", "amp=fp16": "float16", "fp16": "float16",
+}  # fmt: skip
 
 
 def _best(ceilings: Sequence[Ceilings], precision: str) -> float | None:

@@ -273,7 +273,7 @@ def _open_its_doors(pool: AnyPool) -> None:
 
 def _compile_cache(spec: Spec, scratch: Path) -> str | None:
     """One folder for both sides; the compiler itself distinguishes their code and versions."""
-    if spec.mode.compiler == "eager":
+    if not spec.mode.compiles:
         return None
     return os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(scratch / "compiled")
 

@@ -12,10 +12,12 @@ Knows nothing of cnnbench.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import itertools
 import json
 import os
+import pickle
 import time
 import weakref
 from pathlib import Path
@@ -158,12 +160,85 @@ def set_per_process_memory_fraction(fraction, device=None):
     ALLOCATOR.limit = round(fraction * TOTAL)
 
 
+class Stream:
+    """Work is done when it is submitted, on whichever stream."""
+
+    def __init__(self, device=None, priority=0, **kwargs):
+        pass
+
+    def wait_stream(self, stream):
+        return None
+
+
+def current_stream(device=None):
+    return Stream()
+
+
 FUNCTIONS = (
     is_available, device_count, is_initialized, set_device, current_device, synchronize,
     empty_cache, manual_seed_all, is_bf16_supported, get_device_capability, get_device_properties,
     mem_get_info, memory_allocated, reset_peak_memory_stats, memory_stats,
-    set_per_process_memory_fraction,
+    set_per_process_memory_fraction, current_stream,
 )  # fmt: skip
+
+
+@contextlib.contextmanager
+def stream(stream):
+    yield
+
+
+class CUDAGraph:
+    """What was computed while capturing, computed again into the same memory by a replay."""
+
+    def __init__(self, keep_graph=False):
+        self.recorded = None
+
+    def replay(self):
+        import torch
+        from torch.utils import _pytree as pytree
+
+        with torch.inference_mode():
+            for func, args, kwargs, results in self.recorded:
+                again = pytree.tree_leaves(func(*args, **kwargs))
+                for old, new in zip(results, again, strict=True):
+                    if isinstance(old, torch.Tensor) and old.data_ptr() != new.data_ptr():
+                        old.copy_(new)
+
+
+@contextlib.contextmanager
+def graph(cuda_graph, pool=None, stream=None, capture_error_mode="global"):
+    import torch
+    from torch.utils import _pytree as pytree
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    recorded = []
+
+    class Capture(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func in (torch.ops.aten.item.default, torch.ops.aten._local_scalar_dense.default):
+                raise RuntimeError(
+                    "CUDA error: operation not permitted when stream is capturing\n..."
+                )
+            result = func(*args, **(kwargs or {}))
+            recorded.append((func, args, kwargs or {}, pytree.tree_leaves(result)))
+            return result
+
+    with Capture():
+        yield
+    cuda_graph.recorded = recorded
+
+
+RECORDING = []
+
+
+def _record_memory_history(enabled="all", *args, **keywords):
+    RECORDING[:] = [enabled] if enabled else []
+
+
+def _dump_snapshot(filename="dump_snapshot.pickle", augment_with_fx_traces=False):
+    if not RECORDING:
+        raise RuntimeError("no history is recorded")
+    Path(filename).write_bytes(pickle.dumps({"segments": [], "device_traces": [[]]}))
 
 
 def install(torch) -> None:
@@ -173,8 +248,23 @@ def install(torch) -> None:
 
     for function in FUNCTIONS:
         setattr(torch.cuda, function.__name__, function)
-    torch.cuda.Event = Event
+    torch.cuda.Event, torch.cuda.Stream, torch.cuda.stream = Event, Stream, stream
+    torch.cuda.CUDAGraph, torch.cuda.graph = CUDAGraph, graph
     torch._C._cuda_clearCublasWorkspaces = lambda: None
+
+    said = Path(os.environ.get("PRETENDED_CUDA_NVTX", os.devnull))
+
+    def range_push(msg):
+        with said.open("a", encoding="utf8") as file:
+            file.write(f"push {msg}\n")
+
+    def range_pop():
+        with said.open("a", encoding="utf8") as file:
+            file.write("pop\n")
+
+    torch.cuda.nvtx.range_push, torch.cuda.nvtx.range_pop = range_push, range_pop
+    torch.cuda.memory._record_memory_history = _record_memory_history
+    torch.cuda.memory._dump_snapshot = _dump_snapshot
 
     def here(value):
         """Whatever names the device names the CPU instead."""

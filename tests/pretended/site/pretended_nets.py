@@ -51,6 +51,17 @@ class Asserting(Tiny):
         return y
 
 
+class Deciding(Tiny):
+    """Reads a value on the host, which no graph can capture."""
+
+    def forward(self, x):
+        return super().forward(x if x.device.type == "meta" or x.sum().item() > -1e30 else -x)
+
+
+def deciding():
+    return Deciding()
+
+
 def tiny():
     return Tiny()
 

@@ -1,0 +1,52 @@
+"""What ``run`` measures where nothing is asked, by kind of device: the one table of it.
+
+Texts and numbers only: knows neither modes nor grids.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is measured on a kind of device where nothing is asked.
+
+    Attributes:
+        modes: mode texts.
+        batches: samples per call.
+        rounds: fresh starts of all workers.
+        halved: a batch that runs out of memory is halved until one fits.
+    """
+
+    modes: tuple[str, ...]
+    batches: tuple[int, ...]
+    rounds: int
+    halved: bool = False
+
+
+# A GPU at batch 1 mostly waits for its host, so the usual batch of training frameworks comes too;
+# and a precision that everybody has who sets nothing. Clocks of GPUs are steadier than those of
+# shared CPUs, while fresh starts take longer: a context, kernels, compiled graphs.
+USUAL = {
+    "cpu": Usual(("eager", "channels_last"), (1,), 5),
+    "cuda": Usual(
+        ("eager", "tf32=cudnn", "channels_last+amp=fp16", "compile=reduce-overhead"),
+        (1, 256),
+        3,
+        halved=True,
+    ),
+}
+
+
+def _said(of: str) -> str:
+    """A field of the table as help says it."""
+    texts = {}
+    for kind, usual in USUAL.items():
+        value = getattr(usual, of)
+        texts[kind] = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return f"{texts['cpu']}; on CUDA {texts['cuda']}"
+
+
+# Field -> its defaults in words.
+TOLD = {name: _said(name) for name in ("modes", "batches", "rounds")}
