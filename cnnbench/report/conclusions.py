@@ -55,7 +55,7 @@ def conclusions(found: Sequence[Entry], budget: Budget | None = None) -> list[Se
         *_fastest(found),
         *_modes(found),
         *by_mode(found),
-        *_trust(found),
+        *_trust(found, whole=bool(budget)),
         *_environments(found),
     ]
 
@@ -65,13 +65,13 @@ def brief(found: Sequence[Entry], budget: Budget | None = None) -> list[Sentence
     modes = list(by_mode(found))
     if budget:
         # Who asks for one network is not told about the modes of all.
-        return [*affordable(found, budget), *_trust(found)]
+        return [*affordable(found, budget), *_trust(found, whole=True)]
     return [*(modes or _modes(found)), *_fastest(found), *_trust(found)]
 
 
-def _trust(found: Sequence[Entry]) -> Iterable[Sentence]:
-    """How far the numbers can be relied on."""
-    yield from (*_failures(found), *_wrong(found), *_usability(found), *_awake(found))
+def _trust(found: Sequence[Entry], *, whole: bool = False) -> Iterable[Sentence]:
+    """How far the numbers can be relied on; ``whole``: all of them, where only some were shown."""
+    yield from (*_failures(found), *_wrong(found), *_usability(found, whole), *_awake(found))
     yield from (Sentence(f"{one}.", "warn") for one in times.launch_bound(found))
 
 
@@ -353,10 +353,11 @@ def _wrong(found: Sequence[Entry]) -> Iterable[Sentence]:
 USABILITY = {"usable": "good", "usable for gains only": "warn", "not usable": "bad"}
 
 
-def _usability(found: Sequence[Entry]) -> Iterable[Sentence]:
+def _usability(found: Sequence[Entry], whole: bool) -> Iterable[Sentence]:
     marks = [USABILITY[one.use] for one in usability.by_run(found).values()]
     for line, mark in zip(usability.lines(found), marks, strict=True):
-        yield Sentence(f"{line[:1].upper()}{line[1:]}.", mark)
+        text = f"as a whole, {line}" if whole else line
+        yield Sentence(f"{text[:1].upper()}{text[1:]}.", mark)
 
 
 def _awake(found: Sequence[Entry]) -> Iterable[Sentence]:
