@@ -38,7 +38,7 @@ class Activation:
     """A function between two layers.
 
     Attributes:
-        make: the module behind a convolution of so many maps.
+        make: the module behind a convolution of that number of maps.
         pieces: maps of the convolution for each map of the result.
     """
 

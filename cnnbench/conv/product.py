@@ -28,7 +28,7 @@ class Matrix:
 
     @property
     def bytes(self) -> int:
-        """Of all elements."""
+        """The number of elements."""
         return self.elements * self.bytes_each
 
 
