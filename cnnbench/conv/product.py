@@ -28,7 +28,7 @@ class Matrix:
 
     @property
     def bytes(self) -> int:
-        """The number of elements."""
+        """The memory of all elements, in bytes."""
         return self.elements * self.bytes_each
 
 
