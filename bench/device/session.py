@@ -132,9 +132,11 @@ def _end(process: subprocess.Popen[bytes], mark: str) -> str:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        process.poll()
         time.sleep(0.02)
-    process.poll()
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        return f"process {process.pid}"
     return ""
 
 

@@ -266,7 +266,8 @@ CHECKS: tuple[Check, ...] = (
         "commands:slowdown", 90,
         (
             exits(1),
-            Rule("the verdict is 'slower'", lambda f: f["latency"]["verdict"] == "slower"),
+            Rule("the verdict is 'regression'",
+                 lambda f: f["latency"]["verdict"] == "regression"),
             # The first layer is the same on both sides, and clocks and caches are not constants.
             Rule("by 7 to 13 %", lambda f: 1.07 <= f["latency"]["ratio"] <= 1.13),
         ),
