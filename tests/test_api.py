@@ -9,7 +9,7 @@ import pytest
 
 import cnnbench
 from cnnbench import plan as planning
-from cnnbench import store
+from cnnbench import requests, store
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
 from cnnbench.runner import campaign
@@ -152,8 +152,9 @@ PLAN: dict[str, object] = {
     "memory_limit": 1 << 30, "precision": 0.5, "budget": 3600.0, "warm_up_fewest": 1,
     "least_turns": 2, "memory_warm_calls": 1, "float64_macs": 10**9, "ceilings": True,
     "l2": "cold", "cudnn_benchmark": True, "max_latency": 0.05,
+    "halve_batch": True, "nvtx": True, "energy": True,
 }  # fmt: skip
-ON_CUDA_ONLY = {"l2", "cudnn_benchmark"}
+ON_CUDA_ONLY = {"l2", "cudnn_benchmark", "nvtx"}
 
 
 def test_every_field_of_a_plan_is_tried_below() -> None:
@@ -171,7 +172,8 @@ def test_every_field_of_a_plan_is_used_by_a_run_or_refused(tmp_path, name: str) 
             run()
         return
     assert run().runs[0].manifest.plan[name] == PLAN[name]
-    sources = "".join(path.read_text() for path in Path(campaign.__file__).parent.glob("*.py"))
+    files = (*Path(campaign.__file__).parent.glob("*.py"), Path(requests.__file__))
+    sources = "".join(path.read_text() for path in files)
     own = Path(planning.__file__).read_text()
     assert re.search(rf"plan\.{name}\b", sources) or f"self.{name}" in own
 

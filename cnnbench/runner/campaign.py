@@ -122,7 +122,7 @@ def _usual(grid: Grid, plan: Plan, *, free: bool) -> tuple[Grid, Plan]:
     if free:
         plan = replace(plan, rounds=usual.rounds)
     if not grid.batches:
-        plan = replace(plan, halve_batch=usual.halved)
+        plan = replace(plan, halve_batch=plan.halve_batch or usual.halved)
     batches, modes = grid.batches or usual.batches, grid.modes or usual.modes
     return replace(grid, batches=batches, modes=modes), plan
 

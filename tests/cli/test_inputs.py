@@ -76,6 +76,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert said in done.stderr
 
 
+@pytest.mark.torch
 def test_regions_are_part_of_the_id_and_16_go_without_saying(cnnbench_cli) -> None:
     done = cnnbench_cli(
         "run", "--models", "rcnn_vgg16", "--regions", "16,2000", "--device", "cpu",
@@ -88,6 +89,7 @@ def test_regions_are_part_of_the_id_and_16_go_without_saying(cnnbench_cli) -> No
     ]
 
 
+@pytest.mark.torch
 def test_a_network_without_regions_is_a_row_that_says_so(cnnbench_cli) -> None:
     words = ("--models", "lenet,fast_rcnn_vgg16", "--regions", 300, "--device", "cpu")
     alone = cnnbench_cli("run", "--models", "lenet", "--regions", 300)
