@@ -47,7 +47,7 @@ def launch_bound(found: Sequence[Entry]) -> list[str]:
     span = low if low == high else f"{low} to {high}"
     return [
         f"{_rows(len(bound))} launch-bound: the GPU had work for {span} of a step and waited for"
-        " the host otherwise; larger batches or compile=reduce-overhead show what it can do"
+        " the host otherwise; larger batches, graph or compile=reduce-overhead show what it can do"
     ]
 
 
