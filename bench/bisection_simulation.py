@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from bench.gate_simulation import verdict
 from cnnbench.gate import bisection
-from cnnbench.gate.bisection import Step, of_steps
+from cnnbench.gate.bisection import BisectionStep, of_steps
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.stats import wilson
 
@@ -47,14 +47,14 @@ class World:
     chance: random.Random
 
 
-def compared(world: World, place: int, against: int, rule: SequentialRule) -> Step:
+def compared(world: World, place: int, against: int, rule: SequentialRule) -> BisectionStep:
     """Two commits, pair after pair; a regression is looked at twice."""
     effect = world.effect if against < world.culprit <= place else 0.0
     said, pairs = verdict(world.chance, world.noise, effect, world.outliers, rule)
     if said == "regression":
         again, more = verdict(world.chance, world.noise, effect, world.outliers, rule)
         said, pairs = (said if again == said else "inconclusive"), pairs + more
-    return Step(place, against, "", said, pairs=pairs)  # type: ignore[arg-type]
+    return BisectionStep(place, against, "", said, pairs=pairs)  # type: ignore[arg-type]
 
 
 def outcome(world: World, rule: SequentialRule) -> tuple[str, int]:

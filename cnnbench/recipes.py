@@ -34,7 +34,7 @@ BACKENDS = {"pil": Mode(), "tensor": Mode(implementation="tensor")}
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureSource:
     """Made pictures of the size of a data set's.
 
     Attributes:
@@ -51,9 +51,9 @@ class Source:
 
 
 # 500x375 is the usual size of a file of ImageNet.
-IMAGENET = Source("imagenet", (3, 375, 500), encoded=True, training=1_281_167)
-CIFAR10 = Source("cifar10", (3, 32, 32), encoded=False, training=50_000)
-MNIST = Source("mnist", (1, 28, 28), encoded=False, training=60_000)
+IMAGENET = PictureSource("imagenet", (3, 375, 500), encoded=True, training=1_281_167)
+CIFAR10 = PictureSource("cifar10", (3, 32, 32), encoded=False, training=50_000)
+MNIST = PictureSource("mnist", (1, 28, 28), encoded=False, training=60_000)
 SOURCES = (CIFAR10, MNIST, IMAGENET)
 
 
@@ -71,7 +71,7 @@ class Recipe:
     """
 
     name: str
-    source: Source
+    source: PictureSource
     shape: tuple[int, int, int]
     steps: tuple[str, ...]
     meaning: str

@@ -20,7 +20,7 @@ from cnnbench.inert import in_json
 from cnnbench.report import bisection
 from cnnbench.runner.ab import pair, paired, sides
 from cnnbench.runner.bisect import question, state
-from cnnbench.runner.bisect.search import Bisecting, Listener
+from cnnbench.runner.bisect.search import Bisecting, SearchListener
 from cnnbench.runner.executor import executor
 from cnnbench.runner.fake import Fake
 from cnnbench.spec import Spec
@@ -121,7 +121,7 @@ def command(
         if begun.timed:
             specs = list(map(Spec.parse, begun.specs))
             measuring.before(specs, executor(begun.executor), wait, quiet=quiet)
-        listener = Listener(progress.say, progress)
+        listener = SearchListener(progress.say, progress)
         try:
             found = Bisecting(asked, begun, folder, listener, maker).run()
         except KeyboardInterrupt:

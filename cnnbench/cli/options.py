@@ -18,7 +18,7 @@ from cnnbench import axes, recipes, trust
 from cnnbench.cli import completion, formats
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import WIDE, shown, write, write_picture
-from cnnbench.cli.parameters import KeyValue, Parameter, Pictures, Seconds
+from cnnbench.cli.parameters import KeyValue, Parameter, PictureCount, Seconds
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
 from cnnbench.errors import UsageError
@@ -347,7 +347,7 @@ threads = click.option(
     callback=lambda *given: given[-1][0] if given[-1] else None,
 )  # fmt: skip
 dataset = click.option(
-    "--dataset", type=Pictures(), shell_complete=completion.datasets,
+    "--dataset", type=PictureCount(), shell_complete=completion.datasets,
     help=f"Show how long an epoch takes: of {', '.join(one.name for one in recipes.SOURCES)}, or of"
          " N pictures.",
 )  # fmt: skip

@@ -73,7 +73,7 @@ class Shape(Parameter):
             return self.fail(str(error), param, ctx)
 
 
-class Pictures(Parameter):
+class PictureCount(Parameter):
     """The number of pictures in an epoch."""
 
     name = "NAME|N"

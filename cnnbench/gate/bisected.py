@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
-from cnnbench.gate.bisection import PATIENCE, Search, Step
+from cnnbench.gate.bisection import PATIENCE, BisectionStep, Search
 from cnnbench.gate.facets import Difference
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Bisection:
     names: tuple[str, str]
     threshold: float
     changes: tuple[StructureChange, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[BisectionStep, ...] = ()
     skipped: Mapping[int, str] = field(default_factory=dict)
     spec: str = ""
     search: Search | None = None
@@ -82,12 +82,12 @@ class Bisection:
         return len(self.commits) - 1
 
     @property
-    def ends(self) -> tuple[Step, ...]:
+    def ends(self) -> tuple[BisectionStep, ...]:
         """The comparisons of BAD with GOOD, one per spec."""
         found = {s.spec: s for s in self.steps if (s.place, s.against) == (self.last, 0)}
         return tuple(found.values())
 
-    def ends_in(self, verdict: Verdict) -> Step | None:
+    def ends_in(self, verdict: Verdict) -> BisectionStep | None:
         """The first comparison of the ends with that verdict."""
         return next((one for one in self.ends if one.verdict == verdict), None)
 
@@ -102,7 +102,7 @@ class Bisection:
         """The last commit that is not slower and the first that is; ``None`` without a search."""
         return None if self.search is None else (self.search.good, self.search.bad)
 
-    def step(self, place: int, against: int) -> Step | None:
+    def step(self, place: int, against: int) -> BisectionStep | None:
         """The last comparison of two commits in the spec that was followed."""
         found = [
             one

@@ -41,7 +41,7 @@ _LOOKS = 4
 
 
 @dataclass(frozen=True)
-class Step:
+class BisectionStep:
     """The result of comparing two commits of a line in one spec.
 
     Attributes:
@@ -162,7 +162,7 @@ class Search:
         return self.bad if not self.good or self.confirmed == "regression" else None
 
 
-def of_steps(last: int, steps: Sequence[Step], suspects: Sequence[int] = ()) -> Search:
+def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] = ()) -> Search:
     """What the comparisons of one spec say, in the order in which they were made.
 
     If the first slower commit turns out not to be slower than the last good one before it, both are
@@ -210,7 +210,7 @@ def _middle(places: Sequence[int], suspects: Sequence[int]) -> int | None:
     return longest[(len(longest) - 1) // 2]
 
 
-def clearest(steps: Sequence[Step]) -> Step | None:
+def clearest(steps: Sequence[BisectionStep]) -> BisectionStep | None:
     """The spec whose BAD is slower than GOOD most clearly, as its comparison."""
     slower = [one for one in steps if one.verdict == "regression" and one.low is not None]
     return max(slower, key=lambda one: one.low or 0.0, default=None)

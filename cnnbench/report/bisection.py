@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.gate.bisected import Bisection, StructureChange
-    from cnnbench.gate.bisection import Step
+    from cnnbench.gate.bisection import BisectionStep
     from cnnbench.stats import Estimate as AnyEstimate
 
 _COLUMNS = (
@@ -42,7 +42,7 @@ def table(found: Bisection) -> Table:
     )
 
 
-def _shown(found: Bisection) -> list[Step]:
+def _shown(found: Bisection) -> list[BisectionStep]:
     """The last comparison of every commit with GOOD, in the spec that was followed, or in all."""
     specs = {found.spec} if found.spec else {one.spec for one in found.ends}
     last = {
@@ -53,7 +53,7 @@ def _shown(found: Bisection) -> list[Step]:
     return [last[key] for key in sorted(last)]
 
 
-def _row(found: Bisection, step: Step) -> tuple[Any, ...]:
+def _row(found: Bisection, step: BisectionStep) -> tuple[Any, ...]:
     commit = found.commits[step.place]
     subject = commit.subject
     if len(subject) > _SUBJECT:
@@ -62,7 +62,7 @@ def _row(found: Bisection, step: Step) -> tuple[Any, ...]:
     return commit.short, _ratio(step), step.verdict, pairs, seconds, subject
 
 
-def _ratio(step: Step) -> AnyEstimate | None:
+def _ratio(step: BisectionStep) -> AnyEstimate | None:
     if step.estimate is None:
         return None
     ends = [None if one is None else 1 + one for one in (step.low, step.high)]
@@ -106,7 +106,7 @@ def _answer(found: Bisection) -> str:
     return f"{which} made it slower; which is open: {found.open_because}"
 
 
-def _amount(step: Step) -> str:
+def _amount(step: BisectionStep) -> str:
     return cells.text(_COLUMNS[1], _ratio(step))
 
 
@@ -204,7 +204,7 @@ def _commit(found: Bisection, place: int) -> dict[str, Any]:
     return {"commit": one.sha, "subject": one.subject, "place": place}
 
 
-def _step(found: Bisection, step: Step) -> dict[str, Any]:
+def _step(found: Bisection, step: BisectionStep) -> dict[str, Any]:
     places = {"commit": found.commits[step.place].sha, "against": found.commits[step.against].sha}
     known = {key: value for key, value in encode(step).items() if key not in {"place", "against"}}
     return places | known

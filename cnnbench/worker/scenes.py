@@ -18,7 +18,7 @@ from PIL import Image
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from cnnbench.recipes import Source
+    from cnnbench.recipes import PictureSource
 
 # Different pictures of a size; a batch goes round them. Making a large one takes 50 ms.
 _LARGE, _SMALL = 12, 256
@@ -28,7 +28,7 @@ _MEAN, _CONTRAST, _OWN = 0.45, 0.2, 0.3
 
 
 @functools.lru_cache(maxsize=4)
-def scenes(source: Source, seed: int) -> tuple[bytes | npt.NDArray[np.uint8], ...]:
+def scenes(source: PictureSource, seed: int) -> tuple[bytes | npt.NDArray[np.uint8], ...]:
     """Pictures of a source: JPEG files, or arrays (H, W, C) of bytes, (H, W) of one channel."""
     draw = np.random.default_rng(seed)
     count = _LARGE if source.encoded else _SMALL

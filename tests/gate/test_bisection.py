@@ -12,7 +12,7 @@ from bench import bisection_simulation
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
 from cnnbench.gate import bisection, family
 from cnnbench.gate.bisected import Bisection, Commit, StructureChange, conclude
-from cnnbench.gate.bisection import PATIENCE, Search, Step, allowed, halvings, of_steps
+from cnnbench.gate.bisection import PATIENCE, BisectionStep, Search, allowed, halvings, of_steps
 from cnnbench.gate.facets import Difference
 from cnnbench.gate.rule import ALPHA, Verdict
 
@@ -20,11 +20,13 @@ SPEC = "a"
 Judge = Callable[[int, int], Verdict]
 
 
-def step(place: int, verdict: Verdict, against: int = 0, **more: float) -> Step:
-    return Step(place, against, SPEC, verdict, **more)
+def step(place: int, verdict: Verdict, against: int = 0, **more: float) -> BisectionStep:
+    return BisectionStep(place, against, SPEC, verdict, **more)
 
 
-def searched(last: int, judge: Judge, suspects: tuple[int, ...] = ()) -> tuple[Search, list[Step]]:
+def searched(
+    last: int, judge: Judge, suspects: tuple[int, ...] = ()
+) -> tuple[Search, list[BisectionStep]]:
     """Everything that is measured until the search ends."""
     steps = [step(last, judge(last, 0))]
     while (wanted := of_steps(last, steps, suspects).next) is not None:
@@ -186,8 +188,8 @@ def test_the_simulation_counts_what_was_named_and_what_was_not() -> None:
 
 
 def test_the_spec_that_is_slower_most_clearly_is_followed() -> None:
-    wide = Step(4, 0, "wide", "regression", 0.5, 0.03, 0.9)
-    narrow = Step(4, 0, "narrow", "regression", 0.1, 0.09, 0.11)
+    wide = BisectionStep(4, 0, "wide", "regression", 0.5, 0.03, 0.9)
+    narrow = BisectionStep(4, 0, "narrow", "regression", 0.1, 0.09, 0.11)
 
     assert bisection.clearest([wide, narrow, step(4, "unchanged")]) is narrow
     assert bisection.clearest([step(4, "unchanged")]) is None
@@ -226,7 +228,7 @@ COMMITS = tuple(Commit(f"{place:040x}", f"change {place}") for place in range(5)
 CHANGE = StructureChange(1, 2, {SPEC: (Difference("cost", "parameters: 1 -> 2 (+1)"),)})
 
 
-def bisection_of(*steps: Step, **more: object) -> Bisection:
+def bisection_of(*steps: BisectionStep, **more: object) -> Bisection:
     followed = any(one.verdict == "regression" for one in steps)
     search = of_steps(4, steps) if followed else None
     fields = {"spec": SPEC if followed else "", "steps": steps, "search": search} | more

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from cnnbench.gate.bisected import Bisection, Commit, StructureChange
-from cnnbench.gate.bisection import PATIENCE, Step, of_steps
+from cnnbench.gate.bisection import PATIENCE, BisectionStep, of_steps
 from cnnbench.gate.facets import Difference
 from cnnbench.report import FORMATS, bisection, render
 
@@ -19,12 +19,12 @@ COMMITS = tuple(
 COST = Difference("cost", "parameters: 61706 -> 71706 (+10000)")
 
 
-def step(place: int, verdict: Any, against: int = 0, change: float | None = 0.1) -> Step:
+def step(place: int, verdict: Any, against: int = 0, change: float | None = 0.1) -> BisectionStep:
     ends = (None, None) if change is None else (change - 0.02, change + 0.02)
-    return Step(place, against, SPEC, verdict, change, *ends, 6, 30.0)
+    return BisectionStep(place, against, SPEC, verdict, change, *ends, 6, 30.0)
 
 
-def found(*steps: Step, **more: Any) -> Bisection:
+def found(*steps: BisectionStep, **more: Any) -> Bisection:
     fields = {"spec": SPEC, "steps": steps, "search": of_steps(6, steps)} | more
     return Bisection(COMMITS, ("v1.0", "main"), 0.05, **fields)
 

@@ -17,7 +17,7 @@ from cnnbench.codec import decode
 from cnnbench.errors import SomeFailed, WorkerError
 from cnnbench.gate import bisection, facets
 from cnnbench.gate.bisected import Bisection, StructureChange
-from cnnbench.gate.bisection import Search, Step
+from cnnbench.gate.bisection import BisectionStep, Search
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Listener:
+class SearchListener:
     """The listeners for the progress of a bisection.
 
     Attributes:
@@ -62,7 +62,12 @@ class Bisecting:
     """
 
     def __init__(
-        self, asked: Question, state: State, folder: Path, listener: Listener, who: Maker | str
+        self,
+        asked: Question,
+        state: State,
+        folder: Path,
+        listener: SearchListener,
+        who: Maker | str,
     ) -> None:
         self._asked = asked
         self._state = state
@@ -189,7 +194,7 @@ class Bisecting:
         inside = units.number(search.bad - search.good, "commit")
         return f"it is one of {inside}: {self._asked.text(place)} against GOOD; {left} left"
 
-    def _compare(self, place: int, against: int, specs: Sequence[str]) -> list[Step]:
+    def _compare(self, place: int, against: int, specs: Sequence[str]) -> list[BisectionStep]:
         try:
             outcomes = self._measured(place, against, specs)
         except BrokenSide as error:
@@ -215,20 +220,20 @@ class Bisecting:
             self._who,
         )
 
-    def _step(self, place: int, against: int, outcome: PairedOutcome) -> Step:
+    def _step(self, place: int, against: int, outcome: PairedOutcome) -> BisectionStep:
         if outcome.failed == "base":
             raise SomeFailed(f"{self._asked.text(against)}: {_plain(outcome.decision.reason)}")
         found = outcome.decision
-        return Step(
+        return BisectionStep(
             place, against, outcome.comparison.base.id, outcome.verdict, found.estimate, found.low,
             found.high, len(outcome.measured), outcome.seconds, _plain(found.reason),
         )  # fmt: skip
 
-    def _skipped(self, place: int, against: int, reason: str) -> Step:
+    def _skipped(self, place: int, against: int, reason: str) -> BisectionStep:
         spec = self._spec or self._state.specs[0]
-        return Step(place, against, spec, "failed", reason=reason)
+        return BisectionStep(place, against, spec, "failed", reason=reason)
 
-    def _add(self, steps: Sequence[Step]) -> list[Step]:
+    def _add(self, steps: Sequence[BisectionStep]) -> list[BisectionStep]:
         for one in steps:
             if one.verdict == "failed" and self._spec:
                 self._listener.say(f"{self._asked.text(one.place)} is skipped: {one.reason}")

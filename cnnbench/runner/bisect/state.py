@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import files, store
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError, StoreError, UsageError
-from cnnbench.gate.bisection import Step
+from cnnbench.gate.bisection import BisectionStep
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Record, from_json, to_json
@@ -83,7 +83,7 @@ class State:
     environment: str
     timed: bool = True
     looked: Mapping[str, Looked] = field(default_factory=dict)
-    steps: tuple[Step, ...] = ()
+    steps: tuple[BisectionStep, ...] = ()
     kind: str = _KIND
     schema: int = _SCHEMA
 

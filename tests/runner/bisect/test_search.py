@@ -22,7 +22,7 @@ from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.sides import CodeSide
 from cnnbench.runner.bisect import question, state
 from cnnbench.runner.bisect.question import Question
-from cnnbench.runner.bisect.search import Bisecting, Listener
+from cnnbench.runner.bisect.search import Bisecting, SearchListener
 from cnnbench.runner.fake import Fake, FakePool, FakeWorker
 from cnnbench.slices import Slice
 from cnnbench.suite import Grid
@@ -138,7 +138,7 @@ def bisect(tmp_path: Path) -> Callable[..., Bisection]:
         else:
             grid = Grid(("lenet",), threads=(1,), **more)
             begun = question.prepare(asked, grid, PairedPlan(RULE), history, timed=timed)
-        listener = Listener(lambda _: None, Ear())
+        listener = SearchListener(lambda _: None, Ear())
         return Bisecting(asked, begun, folder, listener, history).run()
 
     return call

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError
-from cnnbench.gate.bisection import Step
+from cnnbench.gate.bisection import BisectionStep
 from cnnbench.gate.rule import VERDICTS
 from cnnbench.runner.bisect import state
 from cnnbench.runner.bisect.state import Looked, State
@@ -33,12 +33,12 @@ STATE = State(
     executor="fake",
     environment="0123456789ab",
     looked={COMMITS[0]: Looked.of([RECORD]), COMMITS[1]: Looked(reason="build: x")},
-    steps=(Step(5, 0, made.EAGER, "regression", 0.1, 0.08, 0.12, 6, 9.0),),
+    steps=(BisectionStep(5, 0, made.EAGER, "regression", 0.1, 0.08, 0.12, 6, 9.0),),
 )
 
 SHARES = st.none() | st.floats(-0.9, 9.0)
 STEPS = st.builds(
-    lambda ends, *rest: Step(max(ends), min(ends), made.EAGER, *rest),
+    lambda ends, *rest: BisectionStep(max(ends), min(ends), made.EAGER, *rest),
     st.sets(st.integers(0, 5), min_size=2, max_size=2),
     st.sampled_from(VERDICTS), SHARES, SHARES, SHARES, st.integers(0, 20), st.floats(0, 1e6),
     st.text(max_size=20),
@@ -46,7 +46,9 @@ STEPS = st.builds(
 
 
 @given(st.lists(STEPS, max_size=6))
-def test_what_is_read_is_what_was_written(tmp_path_factory: Any, steps: list[Step]) -> None:
+def test_what_is_read_is_what_was_written(
+    tmp_path_factory: Any, steps: list[BisectionStep]
+) -> None:
     folder = tmp_path_factory.mktemp("kept")
     known = State(**{**vars(STATE), "steps": tuple(steps)})
 
