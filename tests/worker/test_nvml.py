@@ -6,11 +6,14 @@ import os
 import subprocess
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cnnbench.worker.nvml import Driver, driver_version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NotSupported(Exception):
@@ -102,34 +105,46 @@ def used(*shares: tuple[int, int]) -> list[SimpleNamespace]:
     return [SimpleNamespace(pid=pid, smUtil=percent) for pid, percent in shares]
 
 
-@pytest.mark.parametrize(
-    ("found", "share"),
-    [
-        (used((os.getpid(), 90)), 0.0),
-        # Two samples of one process are two moments; init is nobody of ours.
-        (used((os.getpid(), 90), (1, 20), (1, 40)), 0.3),
-        # Whose they are is not known where not even this process is seen.
-        (used((1, 40)), None),
-    ],
-)
-def test_who_else_keeps_the_device_busy(install, found, share: float | None) -> None:
+@pytest.fixture
+def stranger() -> Iterator[int]:
+    """A process of nobody of ours; not init, which in a container may have started the tests."""
+    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    yield process.pid
+    process.kill()
+    process.wait()
+
+
+def test_a_device_that_only_this_process_uses(install) -> None:
+    found = used((os.getpid(), 90))
     install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
 
-    assert Driver("1").state().get("others_busy") == pytest.approx(share)
+    assert Driver("1").state()["others_busy"] == 0.0
 
 
-def test_workers_beside_this_one_are_no_others(install) -> None:
-    beside = subprocess.Popen(["sleep", "60"])
-    apart = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    try:
-        found = used((os.getpid(), 50), (beside.pid, 30), (apart.pid, 7))
+def test_who_else_keeps_the_device_busy(install, stranger: int) -> None:
+    # Two samples of one process are two moments.
+    found = used((os.getpid(), 90), (stranger, 20), (stranger, 40))
+    install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+    assert Driver("1").state()["others_busy"] == pytest.approx(0.3)
+
+
+def test_others_are_not_known_where_not_even_this_process_is_seen(install, stranger: int) -> None:
+    found = used((stranger, 40))
+    install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
+
+    assert "others_busy" not in Driver("1").state()
+
+
+def test_workers_beside_this_one_are_no_others(install, stranger: int) -> None:
+    with subprocess.Popen(["sleep", "60"]) as beside:
+        found = used((os.getpid(), 50), (beside.pid, 30), (stranger, 7))
         install(package(nvmlDeviceGetProcessUtilization=lambda _device, _since: found))
 
-        assert Driver("1").state()["others_busy"] == pytest.approx(0.07)
-    finally:
-        for one in (beside, apart):
-            one.kill()
-            one.wait()
+        busy = Driver("1").state()["others_busy"]
+        beside.kill()
+
+    assert busy == pytest.approx(0.07)
 
 
 @pytest.mark.parametrize(("mode", "one"), [(0, False), (1, True), (3, True), (refuse, False)])
