@@ -103,14 +103,19 @@ class Roof:
 
 def peak(ceilings: Sequence[Ceilings], precision: str) -> float | None:
     """The highest FLOP/s that any probe of a precision reached, before or after."""
+    return max(by_probe(ceilings, precision).values(), default=None)
+
+
+def by_probe(ceilings: Sequence[Ceilings], precision: str) -> dict[str, float]:
+    """The highest FLOP/s of each kind of probe in a precision: ``matmul``, ``conv``."""
     dtype = _DTYPES.get(precision)
-    rates = [
-        rate
-        for one in ceilings
-        for name, rate in one.flops_per_s.items()
-        if name.split()[0] == dtype and rate > 0
-    ]
-    return max(rates, default=None)
+    rates = _highest(one.flops_per_s for one in ceilings)
+    return {
+        kind: rate
+        for name, rate in rates.items()
+        for word, _, kind in [name.partition(" ")]
+        if word == dtype
+    }
 
 
 def bandwidth(ceilings: Sequence[Ceilings], size: float) -> float | None:

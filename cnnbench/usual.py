@@ -1,4 +1,4 @@
-"""What ``run`` measures where nothing is asked, by kind of device: the one table of it.
+"""What is measured where nothing is asked: by ``run`` on a kind of device, by ``conv``.
 
 Texts and numbers only: knows neither modes nor grids.
 """
@@ -50,3 +50,10 @@ def _said(of: str) -> str:
 
 # Field -> its defaults in words.
 TOLD = {name: _said(name) for name in ("modes", "batches", "rounds")}
+
+# The layer that ``conv`` measures: most of a ResNet's time is spent in its like.
+LAYER = "n1c64h56w56-k64-3x3-p1"
+# What a lecture sets beside it, and what networks have in its place.
+SUBSTITUTES = ("pointwise", "depthwise", "depthwise_separable", "grouped_4", "bottleneck")
+# Seconds of the whole, so that the answer is there within half a minute.
+LAYER_BUDGET = 18.0

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from cnnbench import axes, store
+from cnnbench import axes, store, usual
 from cnnbench.cli import completion, measuring, options, ways
 from cnnbench.cli import lab as shown
 from cnnbench.cli.output import also, keep, say
 from cnnbench.cli.parameters import Words
 from cnnbench.cli.progress import Progress
-from cnnbench.conv import dialects, layers, network
+from cnnbench.conv import dialects, layers, network, torch_text
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UsageError
 from cnnbench.runner import campaign, lab
@@ -37,6 +38,7 @@ Examples:
   cnnbench conv --list
   cnnbench conv --suite classic --dtype fp32,bf16
   cnnbench conv --layer n1c64h56w56-k64-3x3-p1 --impl im2col,winograd_f4 --substitutes all
+  cnnbench conv --layer 'Conv2d(64, 64, 3, padding=1) on 56x56'
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
@@ -52,11 +54,12 @@ named is measured however long it takes.
 @click.command(epilog=_EPILOG)
 @click.argument("named", metavar="[MODEL]", required=False, shell_complete=completion.models)
 @click.option("--suite", "suites", type=Words(), default=(),
-              help=f"Layers of suites: any of {', '.join(layers.names())}.  [default: smoke]",
+              help=f"Layers of suites: any of {', '.join(layers.names())}.",
 )  # fmt: skip
 @click.option(
     "--layer", "texts", multiple=True, metavar="LAYER",
-    help="One layer, as cnnbench, benchdnn or MIOpenDriver write it; may be repeated.",
+    help="One layer, as cnnbench, torch, benchdnn or MIOpenDriver write it; may be repeated."
+         f"  [default, if nothing else is named: {usual.LAYER}]",
 )  # fmt: skip
 @click.option(
     "--from-model",
@@ -67,8 +70,9 @@ named is measured however long it takes.
 )
 @click.option("--impl", type=Words(), default=lab.ALL, show_default=True,
               help="Implementations of the same function: all, none, or names.")  # fmt: skip
-@click.option("--substitutes", type=Words(), default=lab.NONE, show_default=True,
-              help="Other functions of the same shapes: none, all, or names.")  # fmt: skip
+@click.option("--substitutes", type=Words(), default=(),
+              help="Other functions of the same shapes: none, all, or names.  [default: none; if no"
+                   f" layer is named, {','.join(usual.SUBSTITUTES)}]")  # fmt: skip
 @click.option("--dtype", type=Words(), default=(),
               help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
 @options.grid(modes=",".join(lab.MODES), batches=(), arguments=False,
@@ -88,7 +92,10 @@ named is measured however long it takes.
 @options.quiet
 @options.executor
 @options.debug
+@click.pass_context
 def command(
+    ctx: click.Context,
+    /,
     suites: tuple[str, ...],
     texts: tuple[str, ...],
     model: str | None,
@@ -111,7 +118,8 @@ def command(
 
     It answers two separate questions: which implementation of a layer is fastest here, and how much
     time a substitute of the same shapes, which needs retraining, would save. Every output is
-    checked against float64, including that of the library.
+    checked against float64, including that of the library. Without arguments it compares the ways
+    to compute one 3x3 layer of a ResNet, and 1x1, depthwise and other layers in its place.
     """
     if listed:
         ways.show(as_json=as_json)
@@ -121,13 +129,16 @@ def command(
     model = model or named
     if apply and model is None:
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
+    if not (suites or texts or model):
+        texts, substitutes = (usual.LAYER,), substitutes or usual.SUBSTITUTES
+        plan = _within_half_a_minute(ctx, plan)
     chosen, problems = _layers(suites, texts, model)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
         replace(grid, models=() if model is None else (model,)),
         chosen,
         impl,
-        substitutes,
+        substitutes or (lab.NONE,),
         dtype or dtypes or ("fp32",),
     )
     found = lab.prepare(order, plan, who)
@@ -141,6 +152,13 @@ def command(
         _apply(found, stored, quiet=quiet)
     _show(stored, as_json=as_json)
     measuring.refuse_failed(stored)
+
+
+def _within_half_a_minute(ctx: click.Context, plan: Plan) -> Plan:
+    """The plan of the question that is answered where nothing is asked."""
+    if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
+        return replace(plan, budget=usual.LAYER_BUDGET)
+    return plan
 
 
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
@@ -177,12 +195,20 @@ def _layers(
     if model:
         return (), ()
     if texts:
-        problems = [dialects.read(text) for text in texts]
+        problems = [_read(text) for text in texts]
         return tuple(
             ConvLayer(one.architecture, one.input_shape[1:], batches=(one.n,)) for one in problems
         ), problems
-    found = [layer for name in suites or ("smoke",) for layer in layers.suite(name).layers]
+    found = [layer for name in suites for layer in layers.suite(name).layers]
     return tuple(dict.fromkeys(replace(layer, batches=()) for layer in found)), ()
+
+
+def _read(text: str) -> ConvProblem:
+    """A layer; a size that torch's own words leave open is said."""
+    problem = dialects.read(text)
+    if torch_text.assumes(text):
+        say(f"an input of {problem.h}x{problem.w} is assumed; for another: '{text} on 28x28'")
+    return problem
 
 
 def _show(stored: StoredRun, *, as_json: bool) -> None:

@@ -15,6 +15,16 @@ from typing import Any
 
 from cnnbench.errors import UnknownName
 
+# What an output of a convolution sums over beside its own channel and place: the channels of its
+# group, all channels, the places around it.
+MIXING = ("group", "channels", "neighbors")
+# What is missing of it -> what that means.
+_LACKING = {
+    ("group", "channels"): "mixes no channels",
+    ("channels",): "mixes channels only within groups",
+    ("neighbors",): "sees no neighbors",
+}
+
 
 @dataclass(frozen=True)
 class ImplementationEntry:
@@ -50,12 +60,25 @@ class SubstituteEntry:
         meaning: one line.
         source: paper and place.
         same_function: it computes the layer itself if it is given its weights.
+        mixing: what an output sums over, of ``MIXING``.
     """
 
     name: str
     meaning: str
     source: str
     same_function: bool
+    mixing: tuple[str, ...]
+
+    @property
+    def mixes(self) -> frozenset[str]:
+        """``mixing`` as a set."""
+        return frozenset(self.mixing)
+
+    @property
+    def lacks(self) -> str:
+        """What it does not mix; empty if nothing."""
+        missing = tuple(word for word in MIXING if word not in self.mixing)
+        return _LACKING[missing] if missing else ""
 
 
 @functools.cache
@@ -72,7 +95,10 @@ def _tables() -> dict[str, list[dict[str, Any]]]:
 @functools.cache
 def substitutes() -> tuple[SubstituteEntry, ...]:
     """Every substitute, in the order of lists."""
-    return tuple(SubstituteEntry(**row) for row in _tables()["substitutes"])
+    return tuple(
+        SubstituteEntry(**{**row, "mixing": tuple(row["mixing"])})
+        for row in _tables()["substitutes"]
+    )
 
 
 def substitute(name: str) -> SubstituteEntry:

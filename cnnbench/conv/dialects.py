@@ -1,9 +1,10 @@
-"""Convolutions as other tools write them: benchdnn's problem strings, MIOpenDriver's command lines.
+"""Convolutions as vendors' tools write them: benchdnn's problem strings, MIOpenDriver's commands.
 
 So that a layer can be taken from a vendor's log and a row of ours reproduced with a vendor's tool.
 What those languages can say and ``ConvProblem`` cannot (three axes, other padding on one side,
-integers, transposed convolutions) is refused with a sentence. Words about how to measure
-are ignored.
+integers, transposed convolutions), and other work than a forward pass (gradients, operators joined
+to it, an algorithm of the vendor's) is refused with a sentence. Words about how to measure are
+ignored. ``read`` tells the languages apart, torch's own among them (``torch_text``).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import re
 import shlex
 from typing import TYPE_CHECKING
 
+from cnnbench.conv import torch_text
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.errors import UsageError
 
@@ -22,6 +24,20 @@ _BENCHDNN_DTYPES = {"f32": "fp32", "bf16": "bf16", "f16": "fp16", "f64": "fp64"}
 _BENCHDNN_TAGS = {
     "abx": "contiguous", "nchw": "contiguous", "abcd": "contiguous", "any": "contiguous",
     "axb": "channels_last", "nhwc": "channels_last", "acdb": "channels_last",
+}  # fmt: skip
+# What an option must be for the line to mean a plain forward convolution, whose bias is free.
+_BENCHDNN_PLAIN: Mapping[str, tuple[str, ...]] = {
+    "dir": ("FWD_B", "FWD_D", "FWD_I"),
+    "alg": ("direct", "auto"),
+    "attr-post-ops": ("",),
+    "attr-scales": ("",),
+    "attr-zero-points": ("",),
+}
+# Drivers of benchdnn; a line names one, or none, which is --conv to us.
+_BENCHDNN_DRIVERS = {
+    "binary", "bnorm", "brgemm", "concat", "conv", "deconv", "eltwise", "gnorm", "graph", "ip",
+    "lnorm", "lrn", "matmul", "pool", "prelu", "reduction", "reorder", "resampling", "rnn", "sdpa",
+    "shuffle", "softmax", "sum", "zeropad",
 }  # fmt: skip
 _TOKEN = re.compile(r"(mb|g|[io][cdhw]|[kspd][dhw])(\d+)_?", re.ASCII)
 
@@ -34,7 +50,7 @@ _MIOPEN_NUMBERS: Mapping[str, tuple[str, int | None]] = {
     "l": ("dilation_h", 1), "j": ("dilation_w", 1), "g": ("group_count", 1),
 }  # fmt: skip
 _MIOPEN_WORDS = {
-    "m": "mode", "_": "spatial_dim", "z": "pad_mode",
+    "F": "forw", "m": "mode", "_": "spatial_dim", "z": "pad_mode",
     "I": "in_layout", "O": "out_layout", "f": "fil_layout",
 }  # fmt: skip
 _MIOPEN_LONG = {
@@ -42,8 +58,11 @@ _MIOPEN_LONG = {
     **_MIOPEN_WORDS,
 }
 _MIOPEN_LAYOUTS = {"NCHW": "contiguous", "NHWC": "channels_last"}
-# What a word must be for the command to mean a plain two-dimensional convolution.
-_MIOPEN_PLAIN = {"mode": "conv", "spatial_dim": "2", "pad_mode": "default"}
+# What a word must be for the command to mean a plain two-dimensional convolution, forward; the
+# driver's usual 0 of --forw is every direction, of which forward is one.
+_MIOPEN_PLAIN: Mapping[str, tuple[str, ...]] = {
+    "mode": ("conv",), "spatial_dim": ("2",), "pad_mode": ("default",), "forw": ("1", "0"),
+}  # fmt: skip
 
 
 def to_benchdnn(problem: ConvProblem) -> str:
@@ -75,6 +94,7 @@ def from_benchdnn(text: str) -> ConvProblem:
     for word in text.split():
         if word.startswith("--"):
             name, _, value = word[2:].partition("=")
+            _check_benchdnn(name, value, text)
             options[name] = value
         elif not word.endswith("benchdnn"):
             descriptor = word
@@ -83,6 +103,16 @@ def from_benchdnn(text: str) -> ConvProblem:
     tags = [options[name] for name in ("stag", "dtag") if name in options] or ["abx"]
     n = int(options["mb"]) if options.get("mb", "").isdigit() else given.get("mb", 2)
     return _from_axes(given, n, dtype, _one(tags, _BENCHDNN_TAGS, text, "memory tag"), text)
+
+
+def _check_benchdnn(name: str, value: str, text: str) -> None:
+    """Refuse an option that makes it other work than a forward convolution."""
+    if name in _BENCHDNN_DRIVERS - {"conv"}:
+        raise UsageError(f"'{text}': only --conv is measured, not --{name}")
+    plain = _BENCHDNN_PLAIN.get(name)
+    if plain is not None and value.lower() not in [one.lower() for one in plain]:
+        kept = f"--{name}={plain[0]}" if plain[0] else f"no --{name}"
+        raise UsageError(f"'{text}': only {kept} is measured, not --{name}={value}")
 
 
 def _tokens(descriptor: str, text: str) -> dict[str, int]:
@@ -164,8 +194,8 @@ def from_miopen(text: str) -> ConvProblem:
     """
     driver, options = _miopen_words(text)
     for name, plain in _MIOPEN_PLAIN.items():
-        if options.get(name, plain) != plain:
-            raise UsageError(f"'{text}': only {name} {plain} is measured, not {options[name]}")
+        if options.get(name, plain[0]) not in plain:
+            raise UsageError(f"'{text}': only {name} {plain[0]} is measured, not {options[name]}")
     layouts = [options[name] for name in ("in_layout", "out_layout") if name in options]
     number = _numbers(options, text)
     return ConvProblem(
@@ -211,11 +241,13 @@ def _numbers(options: Mapping[str, str], text: str) -> Callable[[str], int]:
 
 
 def read(text: str) -> ConvProblem:
-    """Read a layer in any of the three languages, recognized by its beginning.
+    """Read a layer in any of the four languages, recognized by its beginning.
 
     Raises:
         UsageError: none of them.
     """
+    if torch_text.is_one(text):
+        return torch_text.read(text)
     words = text.split()
     if any(word in _MIOPEN_DTYPES for word in words):
         return from_miopen(text)

@@ -6,7 +6,7 @@
     └ input ───┘└K┘└RxS┘└ stride, padding, dilation, groups ┘└ dtype, memory format
 
 A pair of different values is written ``s2x1`` (vertical, horizontal). The defaults are stride 1,
-padding 0, dilation 1, one group, ``fp32``, ``contiguous``.
+padding 0, dilation 1, one group, ``fp32``, ``contiguous``; read, a batch left out is 1.
 
 As a workload the same layer is split over a spec: ``conv:k64-3x3-s2-p1`` is the architecture, the
 input its sample shape and batch, dtype and memory format its mode. Knows nothing of how a
@@ -224,7 +224,7 @@ class ConvProblem:
             raise UsageError(
                 f"'{text}' is not a convolution; one looks like n1c64h56w56-k64-3x3-s2-p1-bf16"
             )
-        n, c, h, w = (int(match[name]) for name in ("n", "c", "h", "w"))
+        n, c, h, w = (int(match[name] or 1) for name in ("n", "c", "h", "w"))
         dtype, memory_format = match["dtype"] or "fp32", match["format"] or "contiguous"
         return _of_layer(match, (n, c, h, w), dtype, memory_format)
 
@@ -276,7 +276,7 @@ _LAYER_FORM = (
 )
 _LAYER = re.compile(_LAYER_FORM, re.ASCII)
 _TEXT = re.compile(
-    rf"n(?P<n>\d+)c(?P<c>\d+)h(?P<h>\d+)w(?P<w>\d+)-{_LAYER_FORM}"
+    rf"(?:n(?P<n>\d+))?c(?P<c>\d+)h(?P<h>\d+)w(?P<w>\d+)-{_LAYER_FORM}"
     rf"(?:-(?P<dtype>{'|'.join(DTYPES)}))?(?:-(?P<format>{'|'.join(MEMORY_FORMATS)}))?",
     re.ASCII,
 )

@@ -186,6 +186,65 @@ def _best_library(own: Sequence[Record], precision: str) -> Record | None:
     return min(ways, key=seconds, default=None)
 
 
+def same_bits(bench: LayerResults) -> tuple[ConvResult, ...]:
+    """What was measured in the precision of plain eager."""
+    base = bench.baseline
+    return tuple(
+        cell
+        for cell in bench.cells
+        if base is not None
+        and cell.record.spec.mode.precision == base.spec.mode.precision
+        and metrics.latency(cell.record) is not None
+    )
+
+
+def fastest(bench: LayerResults) -> Record | None:
+    """Which to use in the precision of plain eager: that, unless another clearly gains."""
+    base = bench.baseline
+    if base is None:
+        return None
+    fit = [(one.record, base) for one in same_bits(bench) if flaws.fit(one.record)]
+    gains = leaders([pair for pair in fit if pair[0].id != base.id])
+    usable = base if flaws.of_output(base) is None else None
+    return next(iter(gains), usable)
+
+
+def preparation(record: Record) -> float | None:
+    """Seconds that preparing the weights takes; ``None`` where nothing is prepared."""
+    done = record.algorithm
+    if done is None or not done.preparation_ns:
+        return None
+    return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
+
+
+def front(bench: LayerResults) -> tuple[SubstituteResult, ...]:
+    """The substitutes that no other beats in all of time, parameters and mixing; fastest first.
+
+    Each is the one of its modes in which it is fastest. A substitute that mixes less is another
+    choice however fast it is, so it never takes the place of one that mixes more.
+    """
+    quickest: dict[str, SubstituteResult] = {}
+    for one in bench.standins:
+        if flaws.of_output(one.record) is None and metrics.latency(one.record) is not None:
+            before = quickest.setdefault(one.name, one)
+            if seconds(one.record) < seconds(before.record):
+                quickest[one.name] = one
+    some = sorted(quickest.values(), key=lambda one: seconds(one.record))
+    return tuple(one for one in some if not any(_beats(other, one) for other in some))
+
+
+def _beats(one: SubstituteResult, other: SubstituteResult) -> bool:
+    """Whether it is as good in every respect and better in one."""
+    mine, yours = _merits(one), _merits(other)
+    whole = catalogue.substitute(one.name).mixes >= catalogue.substitute(other.name).mixes
+    return whole and all(a <= b for a, b in zip(mine, yours, strict=True)) and mine != yours
+
+
+def _merits(one: SubstituteResult) -> tuple[float, float]:
+    cost = one.record.cost
+    return seconds(one.record), float("inf") if cost is None else cost.params
+
+
 def _against(record: Record, other: Record | None) -> Estimate | None:
     if other is not None and other.id == record.id:
         return stats.exact(1.0) if metrics.latency(record) is not None else None

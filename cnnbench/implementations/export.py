@@ -34,6 +34,7 @@ def substitute_row(substitute: Substitute) -> dict[str, Any]:
         "meaning": substitute.meaning,
         "source": substitute.source,
         "same_function": substitute.same_function,
+        "mixing": list(substitute.mixing),
     }
 
 

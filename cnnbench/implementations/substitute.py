@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from torch import nn
 
+from cnnbench.conv.catalogue import MIXING
 from cnnbench.conv.problem import ConvProblem
 from cnnbench.facts import Algorithm
 
@@ -31,6 +32,7 @@ class Substitute:
         passes: how often the output is written and read once more beside the convolutions
             (shuffles, concatenations, sums).
         same_function: the same numbers come out if it is given the same weights.
+        mixing: what an output sums over, of ``conv.catalogue.MIXING``.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Substitute:
     refuses: Callable[[ConvProblem], str] = lambda _: ""
     passes: int = 0
     same_function: bool = False
+    mixing: tuple[str, ...] = MIXING
 
     def applies(self, problem: ConvProblem) -> str:
         """Why it cannot replace a layer; empty if it can."""

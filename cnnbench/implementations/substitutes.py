@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from cnnbench.implementations.substitute import Stages
 
 ONE_BY_ONE = "has a 1x1 kernel already"
+_IN_GROUPS = ("group", "neighbors")
 
 
 def _size(problem: ConvProblem) -> str:
@@ -97,6 +98,7 @@ def _grouped(groups: int) -> Substitute:
         f"grouped_{groups}", f"the same kernel in {groups} groups",
         "Xie et al. 2016, arXiv:1611.05431, figure 3c",
         lambda problem: (replace(problem, groups=groups),), chained(), _refuses_groups(groups),
+        mixing=_IN_GROUPS,
     )  # fmt: skip
 
 
@@ -274,11 +276,11 @@ SUBSTITUTES = tabled((
     Substitute("pointwise", "a 1x1 convolution", "Lin, Chen, Yan 2013, arXiv:1312.4400",
                lambda problem: (_fitting(problem, (1, 1)),), chained(),
                lambda problem: ONE_BY_ONE if problem.r == problem.s == 1
-               else _refuses_kernel(problem, (1, 1))),
+               else _refuses_kernel(problem, (1, 1)), mixing=("group", "channels")),
     Substitute("depthwise", "one filter per channel, channels not mixed",
                "Howard et al. 2017, arXiv:1704.04861, section 3.1",
                lambda problem: (replace(problem, groups=problem.c),), chained(),
-               _refuses_depthwise),
+               _refuses_depthwise, mixing=("neighbors",)),
     Substitute("depthwise_separable", "depthwise, then 1x1",
                "Howard et al. 2017, arXiv:1704.04861, section 3.1",
                _separable, chained(), _refuses_separable),
@@ -286,7 +288,7 @@ SUBSTITUTES = tabled((
     Substitute("grouped_shuffle", "four groups, then a channel shuffle",
                "Zhang et al. 2017, arXiv:1707.01083, figure 1",
                lambda problem: (replace(problem, groups=4),), _shuffled, _refuses_groups(4),
-               passes=1),
+               passes=1, mixing=_IN_GROUPS),
     Substitute("dilated", "the same kernel with gaps of one",
                "Yu and Koltun 2015, arXiv:1511.07122", _dilated, chained(), _refuses_dilated),
     Substitute("bottleneck", "1x1 to a quarter of the maps, the kernel, 1x1 back",

@@ -1,7 +1,8 @@
 """The convolution lab's records -> tables and lines of advice.
 
-People get three tables, because one would be too wide: speed and accuracy of implementations, the
-work that they do, and the gain of substitutes. ``tidy`` is one table for machines.
+On a terminal people get the answer and one table (``lab_overview``); where the width is free, three
+tables: speed and accuracy of implementations, the work that they do, and the gain of substitutes.
+``tidy`` is one table for machines.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import metrics, units
+from cnnbench import metrics
 from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
 from cnnbench.inert import in_json
-from cnnbench.report import cells, render, times, usability
+from cnnbench.report import lab_advice, lab_overview, render, times, usability
 from cnnbench.report.entry import entries
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, notes
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 
     Content = Value | Estimate
     CellColumn = tuple[Column, Callable[[ConvResult], Content]]
-
-NO_DIFFERENCE = "no clear difference"
-ONE_ROUND = "one round cannot show a difference; use more --rounds or a larger --budget"
 
 
 def _status(record: Record, refusal: str) -> str:
@@ -60,13 +58,6 @@ def _error(record: Record) -> float | None:
 
 def _algorithm(field: str) -> Callable[[ConvResult], Content]:
     return lambda cell: getattr(cell.record.algorithm, field, None)
-
-
-def _preparation(cell: ConvResult) -> float | None:
-    done = cell.record.algorithm
-    if done is None or not done.preparation_ns:
-        return None
-    return sorted(done.preparation_ns)[len(done.preparation_ns) // 2] / 1e9
 
 
 def _point(name: str) -> Callable[[ConvResult], Content]:
@@ -106,7 +97,10 @@ _SPEED: tuple[CellColumn, ...] = (
     (Column("error", "error (float64)", "error"), lambda cell: _error(cell.record)),
     (Column("workspace", "workspace", "bytes"), _algorithm("workspace_bytes")),
     (Column("measured_workspace", "measured", "bytes"), _algorithm("measured_workspace_bytes")),
-    (Column("preparation", "preparation", "seconds"), _preparation),
+    (
+        Column("preparation", "preparation", "seconds"),
+        lambda cell: results.preparation(cell.record),
+    ),
     (Column("status", "output"), lambda cell: _status(cell.record, cell.refusal)),
 )
 
@@ -140,23 +134,16 @@ def _cost(one: SubstituteResult, field: str) -> int | None:
     return getattr(one.record.cost, field, None)
 
 
-def title(bench: LayerResults) -> str:
-    """A title for people: the layer, its input and where it ran."""
-    work = bench.workload
-    return (
-        f"{work.architecture} on {work.batch}x{work.shape_text}, {bench.device.text},"
-        f" {units.number(bench.threads, 'thread')}"
-    )
-
-
 def ways(found: Sequence[LayerResults]) -> Table:
     """Speed and accuracy: a part per layer, a row per implementation; or why it does not apply."""
-    return _parts(_SPEED, [(title(bench), bench.cells) for bench in found])
+    return _parts(_SPEED, [(lab_advice.title(bench), bench.cells) for bench in found])
 
 
 def work(found: Sequence[LayerResults]) -> Table:
     """The work of each implementation that has a number: arithmetic, roofline bound, kernels."""
-    table = _parts(_WORK, [(title(b), [c for c in b.cells if not c.refusal]) for b in found])
+    table = _parts(
+        _WORK, [(lab_advice.title(b), [c for c in b.cells if not c.refusal]) for b in found]
+    )
     done = (cell.record.algorithm for bench in found for cell in bench.cells)
     memory = dict.fromkeys(one.allocator for one in done if one is not None and one.allocator)
     return replace(table, notes=tuple(f"memory comes from {name}" for name in memory))
@@ -164,7 +151,7 @@ def work(found: Sequence[LayerResults]) -> Table:
 
 def substitutes(found: Sequence[LayerResults]) -> Table:
     """Substitutes for each layer, promised and measured, each against the layer in its mode."""
-    return _parts(_STANDINS, [(title(bench), bench.standins) for bench in found])
+    return _parts(_STANDINS, [(lab_advice.title(bench), bench.standins) for bench in found])
 
 
 def _parts(
@@ -177,56 +164,6 @@ def _parts(
         rows=tuple(tuple(of(row) for _, of in columns) for _, rows in filled for row in rows),
         groups=tuple((heading, len(rows)) for heading, rows in filled),
     )
-
-
-def line(one: Advice) -> str:
-    """One class of advice in a sentence."""
-    dtype = f" in {one.dtype}" if one.dtype else ""
-    head = f"{one.kind} {results.CLASSES[one.kind]}{dtype}:"
-    left = "".join(
-        f"; {count} left out because the output is {what}"
-        for count, what in ((one.wrong, "wrong"), (one.loose, "loose"))
-        if count
-    )
-    if one.chosen is not None and one.chosen.status != "ok":
-        left += "; its output could not be checked"
-    if one.chosen is None or one.gain is None:
-        if not one.tried:
-            return f"{head} nothing with a correct output was measured{left}"
-        if not one.rounds:
-            return f"{head} no comparison, because what it would replace was not measured{left}"
-        if one.rounds < 2:
-            return f"{head} {ONE_ROUND} ({one.tried} tried){left}"
-        return f"{head} {NO_DIFFERENCE}, or slower ({one.tried} tried){left}"
-    gain = f"{units.ratio(one.gain.point)}{cells.interval(units.ratio, one.gain)}"
-    mode = one.chosen.spec.mode.text.removeprefix("impl=")
-    if one.kind == "C":
-        name = one.chosen.spec.workload.architecture.partition("~")[2]
-        kept = "" if one.promised is None else f", {units.ratio(one.promised)} promised by MACs"
-        return f"{head} {name} ({mode}) {gain} against the layer in that mode{kept}{left}"
-    if one.kind == "B":
-        return f"{head} {mode} {gain} against the default; {_beside(one.beside)}{left}"
-    return f"{head} {mode} {gain} against eager{left}"
-
-
-def _beside(beside: Estimate | None) -> str:
-    if beside is None:
-        return "no library implementation with a correct output beside it"
-    if beside.low is not None and beside.low == beside.high:
-        return "it is the best library implementation"
-    ratio = f"{units.ratio(beside.point)}{cells.interval(units.ratio, beside)}"
-    text = f"{ratio} against the best library implementation"
-    sees = beside.low is None or beside.high is None or beside.low <= 1 <= beside.high
-    return f"{text}, {NO_DIFFERENCE}" if sees else text
-
-
-def advice(found: Sequence[LayerResults]) -> list[str]:
-    """Lines of advice: a layer, then its classes."""
-    lines = []
-    for bench in found:
-        lines.append(title(bench))
-        lines += [f"  {line(one)}" for one in results.advice(bench)]
-    return lines
 
 
 def tidy(found: Sequence[LayerResults]) -> Table:
@@ -297,7 +234,7 @@ def _tidy_cell(cell: ConvResult) -> dict[str, Any]:
         **_bounds("speedup", cell.speedup),
         **_bounds("speedup_library", cell.library_speedup),
         "best_library": cell.library.spec.mode.text if cell.library is not None else None,
-        "preparation_s": _preparation(cell),
+        "preparation_s": results.preparation(cell.record),
         "benchdnn": dialects.to_benchdnn(cell.problem),
     }
 
@@ -340,6 +277,8 @@ def to_text(
     if kind == "json":
         return to_json(runs)
     read = _beside_tables(runs)
+    if kind == "table" and width is not None:
+        return _opening(found, read, extra, width)
     first = ways(found)
     tables = [
         Table(first.columns, first.rows, captions(read), groups=first.groups),
@@ -347,10 +286,25 @@ def to_text(
         *([substitutes(found)] if any(bench.standins for bench in found) else []),
         *extra,
         Table((), (), ("Recommendations and their gains, with intervals over rounds:",),
-              tuple(advice(found))),
+              tuple(lab_advice.advice(found))),
     ]  # fmt: skip
     tables.append(Table((), (), ("Notes:",), _remarks(read, tables)))
     return "\n".join(render(table, kind, width) for table in tables if table.rows or table.notes)
+
+
+def _opening(
+    found: Sequence[LayerResults], read: Sequence[Entry], extra: Sequence[Table], width: int
+) -> str:
+    """What fits a line: of a single layer the answer, then its ways by time; else advice."""
+    table = lab_overview.overview(found, read)
+    alone = len(found) == 1
+    said = lab_overview.sentences(found[0]) if alone else lab_advice.advice(found)
+    head = "" if alone else "Recommendations and their gains, with intervals over rounds:"
+    told = Table((), (), (head,) if head else (), tuple(said))
+    tables = [replace(table, captions=captions(read)), *extra]
+    tables.insert(0 if alone else len(tables), told)
+    tables.append(Table((), (), ("Notes:",), _remarks(read, tables)))
+    return "\n".join(render(one, "table", width) for one in tables if one.rows or one.notes)
 
 
 def _beside_tables(runs: Sequence[StoredRun]) -> list[Entry]:
@@ -391,5 +345,5 @@ def _advice(one: Advice) -> dict[str, Any]:
         "promised_by_macs": one.promised,
         "tried": one.tried,
         "wrong": one.wrong,
-        "text": line(one),
+        "text": lab_advice.line(one),
     }

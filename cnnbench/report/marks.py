@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from cnnbench.report.entry import Entry
     from cnnbench.report.table import Table
 
-_VAGUE = "wide"
+# Where an interval is too wide to be a number.
+VAGUE = "wide"
 # What stands behind a latency or a gain -> what it says.
 _MEANINGS: Mapping[str, str] = {
     **{one.mark: one.name for one in flaws.FLAWS if one.mark},
     cells.AWAKE: "waiting for a core taken out",
     **{words.mark: f"clearly {words.text}" for words in (STANDINGS["faster"], STANDINGS["slower"])},
-    _VAGUE: "interval beyond a factor of two",
+    VAGUE: "interval beyond a factor of two",
 }
 
 
@@ -49,7 +50,7 @@ def gain(entry: Entry, chosen: ModeChoice | None) -> str:
     if chosen is not None and entry.record is chosen.baseline:
         return text + " " * len(" ±1 % +")
     if units.vague(change.point, change.low, change.high, change.rounds):
-        return f"{text} {_VAGUE}"
+        return f"{text} {VAGUE}"
     # What answers wrongly is not said to gain anything.
     mark = " " if chosen is None else STANDINGS[chosen.standing(entry.record)].mark
     return f"{text} {units.margin(change.margin or 0.0)} {mark}"

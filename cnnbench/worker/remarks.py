@@ -152,7 +152,12 @@ def _number(count: int, what: str) -> str:
 def memory_format(mode: Mode, step: Step) -> list[str]:
     """Whether any weight has as many axes as the format is for."""
     formats = modes.MEMORY_FORMATS[mode.memory_format]
-    if not formats or any(tensor.dim() in formats for tensor in step.module.parameters()):
+    # An implementation of a layer keeps its weights as it needs them; the format is its input's.
+    if (
+        not formats
+        or mode.implementation
+        or any(tensor.dim() in formats for tensor in step.module.parameters())
+    ):
         return []
     return [f"{mode.memory_format} changed no weight: the network has no 2-d or 3-d convolution"]
 

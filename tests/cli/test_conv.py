@@ -20,7 +20,7 @@ LAYER = "n1c64h56w56-k64-3x3-p1"
 
 
 def test_ways_roofs_and_advice_of_a_suite_and_a_run_that_is_kept(cnnbench_cli, tmp_path) -> None:
-    done = cnnbench_cli("conv", "--out", "kept", "--wide", *FAKE)
+    done = cnnbench_cli("conv", "--suite", "smoke", "--out", "kept", "--wide", *FAKE)
 
     assert done.exit_code == 0, done.output
     for words in ("vs best library", "of roof", "conv:k16-1x1 on 1x8x8x8",
@@ -31,6 +31,42 @@ def test_ways_roofs_and_advice_of_a_suite_and_a_run_that_is_kept(cnnbench_cli, t
     names = {path.name for path in (tmp_path / "kept").iterdir()}
     assert names == {"manifest.json", "environment.json", "records.jsonl", "report.csv",
                      "report.md"}  # fmt: skip
+
+
+def test_without_arguments_it_answers_the_question_of_lectures(cnnbench_cli) -> None:
+    done = cnnbench_cli("conv", "--out", "kept", *FAKE)
+
+    assert done.exit_code == 0, done.output
+    first = done.stdout.split("\n\n")[0]
+    assert " implementations" in first or "The default is the one to use" in first
+    for name in ("pointwise", "depthwise", "depthwise_separable"):
+        assert f"~ {name}" in done.stdout
+    assert "conv:k64-3x3-p1 on 1x64x56x56, 116 M MACs" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "not applicable (--wide says why): matmul_1x1, linear_1x1" in " ".join(
+        done.stdout.split()
+    )
+
+
+def test_a_budget_that_is_given_holds_for_the_usual_question_too(cnnbench_cli) -> None:
+    usual = json.loads(cnnbench_cli("conv", "--dry-run", "--json", *FAKE).stdout)
+    given = json.loads(cnnbench_cli("conv", "--budget", "90s", "--dry-run", "--json", *FAKE).stdout)
+
+    assert (usual["budget_s"], given["budget_s"]) == (18.0, 90.0)
+    assert usual["specs"] == given["specs"]
+
+
+def test_torchs_own_words_are_a_layer_and_an_assumed_size_is_said(cnnbench_cli) -> None:
+    words = "Conv2d(64, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))"
+
+    open_size = cnnbench_cli("conv", "--layer", words, "--impl", "none", "--dry-run", *FAKE)
+    given = cnnbench_cli("conv", "--layer", f"{words} on 56x56", "--impl", "none", "--dry-run",
+                         *FAKE)  # fmt: skip
+
+    assert open_size.exit_code == given.exit_code == 0, open_size.output
+    assert "an input of 56x56 is assumed" in " ".join(open_size.stderr.split())
+    assert "assumed" not in given.stderr
+    assert open_size.stdout == given.stdout
 
 
 def test_a_stored_run_shows_the_same(cnnbench_cli, tmp_path) -> None:
@@ -45,7 +81,7 @@ def test_a_stored_run_shows_the_same(cnnbench_cli, tmp_path) -> None:
 def test_ways_that_do_not_apply_are_no_failure_and_are_not_tried_again(
     cnnbench_cli, tmp_path
 ) -> None:
-    cnnbench_cli("conv", "--impl", "winograd_f2", "--out", "kept", *FAKE)
+    cnnbench_cli("conv", "--suite", "smoke", "--impl", "winograd_f2", "--out", "kept", *FAKE)
     lost = ("conv:k16-1x1/", "conv:k8-3x3-p1/")
     records = tmp_path / "kept" / "records.jsonl"
     lines = records.read_text(encoding="utf8").splitlines(keepends=True)
@@ -201,7 +237,7 @@ def test_other_commands_send_a_layer_here(cnnbench_cli) -> None:
     ],
 )
 def test_the_lab_s_tables_choose_their_own_rows(cnnbench_cli, words, said: str) -> None:
-    cnnbench_cli("conv", "--impl", "none", "--out", "kept", *FAKE)
+    cnnbench_cli("conv", "--suite", "smoke", "--impl", "none", "--out", "kept", *FAKE)
     done = cnnbench_cli("report", "kept", "--lab", *words)
 
     assert done.exit_code == 2

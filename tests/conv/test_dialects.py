@@ -74,11 +74,23 @@ def test_benchdnns_own_rules_hold(text: str, problem: str) -> None:
         ("mb1ic64ih56oc64kh3zz7", "'zz7'"),
         ("mb1ic64ih5oc64kh7", "7x7"),
         ("g5mb1ic64ih56oc64kh3", "5 groups"),
+        ("--dir=BWD_W mb1ic64ih56oc64kh3", "only --dir=FWD_B is measured, not --dir=BWD_W"),
+        ("--dir=BWD_D mb1ic64ih56oc64kh3", "BWD_D"),
+        ("--deconv mb1ic64ih56oc64kh3", "only --conv is measured, not --deconv"),
+        ("--attr-post-ops=relu mb1ic64ih56oc64kh3", "only no --attr-post-ops is measured"),
+        ("--alg=WINO mb1ic64ih56oc64kh3", "--alg=WINO"),
     ],
 )
 def test_what_benchdnn_can_say_and_we_cannot_is_refused(text: str, word: str) -> None:
     with pytest.raises(UsageError, match=word):
         from_benchdnn(text)
+
+
+@pytest.mark.parametrize(
+    "words", ["--conv", "--dir=FWD_I", "--dir=fwd_d", "--alg=auto", "--mode=P", "--attr-post-ops="]
+)
+def test_words_that_leave_a_forward_convolution_are_ignored(words: str) -> None:
+    assert from_benchdnn(f"{words} mb1ic64ih56oc64oh56kh3ph1") == RESNET
 
 
 EVERYTHING = ConvProblem(
@@ -123,6 +135,8 @@ def test_miopens_short_and_long_words_mean_the_same(text: str) -> None:
         ("conv -n one -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "'one'"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -m trans", "trans"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -_ 3", "spatial_dim"),
+        ("conv -F 2 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "only forw 1 is measured, not 2"),
+        ("conv -F 4 -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3", "not 4"),
         ("conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -I NHWC -O NCHW", "NHWC:NCHW"),
         ("convint8 -n 1", "not a MIOpenDriver"),
         ("conv 'x", "quotation"),
