@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # What goes through oneDNN's convolutions: the default under whatever flags, and with its weights
 # reordered. The others multiply matrices, or are torch's own.
 _WAYS = ("", "library", "prepacked")
-# The first release with which the cases were seen.
-_SEEN_WITH = (2, 15)
+# The first release with which the cases were seen, here in 2.11 (oneDNN 3.10), 2.14 and 2.15.
+_SEEN_WITH = (2, 11)
 
 
 @dataclass(frozen=True)
@@ -129,5 +129,5 @@ def absent(hard: Mapping[str, Any]) -> str:
         return "ONEDNN_MAX_CPU_ISA limits what oneDNN uses"
     version = hard["torch"]["version"]
     if tuple(map(int, version.split(".")[:2])) < _SEEN_WITH:
-        return f"seen with torch 2.15; of {version} nothing is known"
+        return f"seen from torch 2.11 on; of {version} nothing is known"
     return ""

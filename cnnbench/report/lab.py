@@ -15,7 +15,7 @@ from cnnbench import metrics
 from cnnbench.codec import encode
 from cnnbench.conv import dialects, known_bad, results
 from cnnbench.inert import in_json
-from cnnbench.report import lab_advice, lab_overview, render, times, usability
+from cnnbench.report import lab_advice, lab_overview, render, rows, times, usability
 from cnnbench.report.entry import entries
 from cnnbench.report.json import render as to_list
 from cnnbench.report.table import Column, Table, captions, notes
@@ -303,7 +303,9 @@ def _opening(
     told = Table((), (), (head,) if head else (), tuple(said))
     tables = [replace(table, captions=captions(read)), *extra]
     tables.insert(0 if alone else len(tables), told)
-    tables.append(Table((), (), ("Notes:",), _remarks(read, tables)))
+    some = [entry for entry in read if not entry.record.refused]
+    lines = (*usability.lines(some), *rows.together(some), *times.remarks(some, *tables))
+    tables.append(Table((), (), ("Notes:",), lines))
     return "\n".join(render(one, "table", width) for one in tables if one.rows or one.notes)
 
 

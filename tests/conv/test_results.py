@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from cnnbench.conv.results import advice, is_configuration, is_library, layer_results
-from cnnbench.report.lab import line
+from cnnbench.report.lab_advice import line
 from cnnbench.spec import Mode
 
 
