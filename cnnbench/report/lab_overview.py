@@ -183,7 +183,7 @@ def _billions(value: float | None) -> str:
 def _repaid(row: _Row) -> str:
     """Calls after which preparing its weights is repaid by the time saved; empty if it is not."""
     prepared = results.preparation(row.record)
-    if prepared is None or row.base is None:
+    if prepared is None or row.base is None or row.record is row.base:
         return ""
     saved = results.seconds(row.base) - row.seconds
     if not saved > 0 or saved == float("inf"):

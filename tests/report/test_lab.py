@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from cnnbench import store
+from cnnbench.conv import results
 from cnnbench.record import Failure
 from cnnbench.report import lab as report
+from cnnbench.report import lab_overview
+from cnnbench.report.entry import entries
 from cnnbench.store import StoredRun
 from tests import made
 from tests.conv.conftest import lab, refused, way  # noqa: F401 - fixtures
@@ -29,6 +32,24 @@ def run(lab) -> StoredRun:  # noqa: F811 - a fixture
                                               ("csv", "csv"), ("json", "json")])  # fmt: skip
 def test_a_lab_looks_like_the_golden_file(run, kind: str, ending: str, golden) -> None:
     golden(f"lab.{ending}", report.to_text([run], kind))
+
+
+def test_the_first_screen_looks_like_the_golden_file(run, golden) -> None:
+    text = report.to_text([run], "table", width=80)
+
+    golden("lab_overview.txt", text)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_rows_of_the_first_screen_come_by_time_and_what_is_wrong_is_not_the_first(run) -> None:
+    table = lab_overview.overview(report.benches([run]), entries([run]))
+
+    times = [results.seconds(one) for one in run.records if not one.refused]
+    assert len(table.rows) == len([one for one in times if one < float("inf")])
+    shown = [float(str(row[1]).split()[0]) for row in table.rows]
+    assert shown == sorted(shown)
+    (first,) = (str(row[0]) for row in table.rows if str(row[0]).startswith(">"))
+    assert "winograd_f4" not in first
 
 
 def test_a_wrong_way_is_shown_as_wrong_whatever_its_speed(run) -> None:
