@@ -15,7 +15,7 @@ from cnnbench import store, suite, units
 from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
-from cnnbench.gate import side_by_side
+from cnnbench.gate import side_by_side, unsure
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
@@ -67,11 +67,13 @@ class PairedPlan:
         rule: threshold and looks.
         plan: turns of each side in a pair, seed, limits, and the conditions of a call.
         budget: seconds of measuring per benchmark and look, without starting processes.
+        may_narrow: go on with one thread on one core where several wait for cores.
     """
 
     rule: SequentialRule = field(default_factory=lambda: SequentialRule(0.05))
     plan: Plan = _PAIR
     budget: float = 40.0
+    may_narrow: bool = False
 
     @property
     def of_a_pair(self) -> Plan:
@@ -100,6 +102,7 @@ class PairedJob:
         environments, executors: by role.
         budget: seconds per benchmark and look.
         notes: what must be said of them whatever comes out.
+        may_narrow: as of the plan.
     """
 
     sides: tuple[CodeSide, CodeSide]
@@ -109,6 +112,7 @@ class PairedJob:
     executors: Mapping[str, Executor]
     budget: float
     notes: tuple[str, ...] = ()
+    may_narrow: bool = False
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
         """The outcomes as a comparison for the gate to judge."""
@@ -166,6 +170,7 @@ def prepare(
         executors,
         how.budget,
         tuple(dict.fromkeys(note for spec in job.specs for note in job.notes(spec))),
+        how.may_narrow,
     )
 
 
@@ -235,13 +240,19 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
     Raises:
         StoreError: the directory cannot be used.
     """
-    session = PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
+    session = PairedSession(
+        prepared.executors, prepared.plan, prepared.budget, watcher, may_narrow=prepared.may_narrow
+    )
     found: dict[str, PairedOutcome] = {}
     with ExitStack() as stack:
         writers = _writers(prepared, out, stack) if out is not None else {}
         for outcome in session.measure(prepared.comparisons):
             found[outcome.comparison.name] = outcome
             for role, writer in writers.items():
+                asked, measured = (
+                    of.spec(role).id for of in (outcome.comparison, outcome.measured_as)
+                )
+                writer.instead(asked, measured)
                 writer.append([_record(prepared, role, outcome)])
             if out is not None:
                 store.write_whole(out / VERDICTS, as_json(prepared, list(found.values())))
@@ -264,13 +275,23 @@ def _writers(prepared: PairedJob, out: Path, stack: ExitStack) -> dict[str, Writ
 def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
     side = prepared.sides[ROLES.index(role)]
     return Record(
-        id=outcome.comparison.spec(role).id,
+        id=outcome.measured_as.spec(role).id,
         environment=prepared.environments[role].fingerprint,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=outcome.runs.get(role, ()),
         failure=outcome.failure if outcome.failed == role else None,
-        notes=(f"{role} of a paired comparison: {side.text}",),
+        notes=(f"{role} of a paired comparison: {side.text}", *_one_thread(outcome)),
     )
+
+
+def _one_thread(outcome: PairedOutcome) -> tuple[str, ...]:
+    """That the spec is not the one asked for, and why."""
+    narrow = outcome.one_thread
+    if narrow is None:
+        return ()
+    threads = outcome.comparison.base.threads
+    waiting = units.share(narrow.waiting)
+    return (f"one thread in place of {threads}, which waited for cores for {waiting} of the time",)
 
 
 def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
@@ -293,11 +314,20 @@ def torch_of(environment: Environment) -> str | None:
 def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
     """One verdict as plain JSON: log-ratios of pairs are natural, changes relative."""
     data: dict[str, Any] = encode(outcome.decision)
-    comparison = outcome.comparison
+    comparison, narrow = outcome.comparison, outcome.one_thread
+    why = unsure.of(outcome)
     return data | {
         "verdict": outcome.verdict,
-        "base": comparison.base.id,
-        "head": comparison.head.id,
+        "base": outcome.measured_as.base.id,
+        "head": outcome.measured_as.head.id,
+        "asked": {role: comparison.spec(role).id for role in ROLES},
+        "threads": {role: outcome.measured_as.spec(role).threads for role in ROLES},
+        "waiting_of_threads_asked": None if narrow is None else narrow.waiting,
+        "pairs_set_aside": 0 if narrow is None else narrow.set_aside,
+        "pairs_measured_again": outcome.repeated,
+        "pairs_disagreeing": outcome.disagreeing,
+        "cause": None if why is None else why.cause,
+        "helps": None if why is None or not why.helps else why.helps[0],
         "threshold": comparison.rule.threshold,
         "log_ratios": list(outcome.pairs),
         "log_ratios_confirmation": list(outcome.confirmation),
@@ -348,7 +378,8 @@ def remeasure(
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
         limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
-        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
+        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget,
+                              may_narrow=how.may_narrow)  # fmt: skip
         return run(prepared, out, watcher)
 
 

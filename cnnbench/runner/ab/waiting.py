@@ -1,0 +1,66 @@
+"""What to do where threads wait for cores: go on with one thread on one core.
+
+A call in several threads takes as long as the unluckiest of them, so one neighbour on one core
+makes times too long and their ratios useless, and no counter says what they would have been. Of a
+single thread the kernel knows for how long it waited, and that is taken out (``PairedRun.awake``):
+a neighbour then costs time instead of the answer. The answer is about one thread, which is said.
+
+Decided from what the threads of a pair really waited, both sides together and neither alone: the
+load average says nothing about these processes, and what depended on one side only could favour it.
+"""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cnnbench.gate.outcomes import PairedComparison
+    from cnnbench.runner.ab.pair import PairedRun
+    from cnnbench.slices import Slice
+
+# Of the time for which threads are ready to run; those that have the machine to themselves wait
+# for some thousandths of it.
+CROWDED = 0.05
+
+
+def crowded(comparison: PairedComparison, pair_run: PairedRun) -> float | None:
+    """The share of time that threads waited, where it spoils the pair; ``None`` where not.
+
+    The median over slices, so that something short, which the ratio's own median withstands,
+    changes nothing.
+    """
+    if not _several(comparison):
+        return None
+    slices = (*pair_run.base.slices, *pair_run.head.slices)
+    shares = [share for one in slices if (share := waiting(one)) is not None]
+    found = statistics.median(shares) if shares else 0.0
+    return found if found > CROWDED else None
+
+
+def waiting(one: Slice) -> float | None:
+    """The share of a slice for which its threads were ready to run and had no core.
+
+    Of all threads together; of the main thread where only that is known, as of older code.
+    """
+    delay, busy = one.threads_delay_ns, one.cpu_ns
+    if delay is None or busy is None:
+        delay, busy = one.run_delay_ns, sum(one.ns) - (one.run_delay_ns or 0)
+    if delay is None:
+        return None
+    return delay / max(1, delay + max(0, busy))
+
+
+def on_one_thread(comparison: PairedComparison) -> PairedComparison:
+    """The same comparison with one thread on either side."""
+    return replace(
+        comparison,
+        base=replace(comparison.base, threads=1),
+        head=replace(comparison.head, threads=1),
+    )
+
+
+def _several(comparison: PairedComparison) -> bool:
+    both = (comparison.base, comparison.head)
+    return all(one.device.kind == "cpu" for one in both) and any(one.threads > 1 for one in both)
