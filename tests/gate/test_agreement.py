@@ -53,8 +53,7 @@ def test_a_slowdown_of_all_turns_changes_nothing(turns: list[float], effect: flo
 def test_the_difference_of_two_groups_has_the_error_that_it_has() -> None:
     chance = random.Random(5)
     found = [
-        between(*([chance.gauss(0, 0.02) for _ in range(8)] for _ in range(2)))
-        for _ in range(2000)
+        between(*([chance.gauss(0, 0.02) for _ in range(8)] for _ in range(2))) for _ in range(2000)
     ]
 
     spread = statistics.stdev(change for change, _ in found)

@@ -78,6 +78,7 @@ class _Progress:
     spent: float = 0.0
     seconds: float = 0.0
     slices: int = 1
+    fewest_slices: int = 1
     warm_up: int = 1
     expected: Mapping[str, Expected] | None = None
     again: int = 0
@@ -107,8 +108,8 @@ class PairedSession:
         executors: who measures, by role.
         plan: slices, warm-up, limits of one pair.
         budget: seconds of measuring per comparison and look; the least number of pairs is measured
-            anyway. Not counted: starting processes, which all comparisons share, and building and
-            compiling.
+            anyway. Not counted: starting processes, which all comparisons share, building and
+            compiling, and waiting for a core where that is taken out of the answer.
         watcher: told of progress.
         may_narrow: go on with one thread where several wait for cores; see ``waiting``.
     """
@@ -211,7 +212,8 @@ class PairedSession:
             progress.seconds += taken
             if isinstance(found, BrokenPair):
                 return _failed(progress, found)
-            progress.spent += taken - found.preparing
+            counted = waiting.had_core(progress.comparison, found)
+            progress.spent += (taken - found.preparing) * counted
             if not self._narrowed(progress, found) and not _measured_again(progress, found):
                 return self._look(progress, found)
 
@@ -226,7 +228,8 @@ class PairedSession:
         self._watcher.crowded(progress.asked, share)
         progress.one_thread, progress.first = aside, None
         progress.pairs, progress.cpu_pairs, progress.pair_runs = [], [], []
-        progress.spent, progress.again, progress.slices, progress.warm_up = 0.0, 0, 1, 1
+        progress.spent, progress.again, progress.warm_up = 0.0, 0, 1
+        progress.slices = progress.fewest_slices = waiting.MORE_SLICES
         return True
 
     def _core(self, progress: _Progress) -> int | None:
@@ -302,9 +305,9 @@ class PairedSession:
     def _take_longer(self, progress: _Progress, decision: Decision) -> None:
         """More slices, once, if the first pairs say that their noise cannot be resolved."""
         rule = progress.comparison.rule
-        first_look = len(progress.pairs) == rule.least and progress.slices == 1
+        first_look = len(progress.pairs) == rule.least and progress.slices == progress.fewest_slices
         if first_look and (decision.resolvable or 0.0) > rule.threshold:
-            progress.slices = 2
+            progress.slices *= 2
 
 
 def _open_its_doors(pool: AnyPool) -> None:

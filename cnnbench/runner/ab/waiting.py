@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # Of the time for which threads are ready to run; those that have the machine to themselves wait
 # for some thousandths of it.
 CROWDED = 0.05
+# How many times its budget a comparison takes at most where others use its core.
+_LONGEST = 4
+# How many times as many slices a pair gets that is measured on one core beside others: each has
+# the core for a part of its time only, and fresh processes cost more than slices.
+MORE_SLICES = 2
 
 
 def crowded(comparison: PairedComparison, pair_run: PairedRun) -> float | None:
@@ -50,6 +55,17 @@ def waiting(one: Slice) -> float | None:
     if delay is None:
         return None
     return delay / max(1, delay + max(0, busy))
+
+
+def had_core(comparison: PairedComparison, pair_run: PairedRun) -> float:
+    """The share of a pair's time that counts for the budget: without waiting for a core.
+
+    Where the waiting is taken out of the answer, it takes time instead, and a budget that counted
+    it would end before the answer is there. At most ``_LONGEST`` times the budget is spent.
+    """
+    if _several(comparison):
+        return 1.0
+    return max(1 / _LONGEST, 1 - (pair_run.off_cpu or 0.0))
 
 
 def on_one_thread(comparison: PairedComparison) -> PairedComparison:
