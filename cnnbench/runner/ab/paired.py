@@ -9,19 +9,18 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import store, suite, units
-from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
-from cnnbench.gate import side_by_side, unsure
+from cnnbench.gate import side_by_side
 from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
-from cnnbench.runner.ab import sides
+from cnnbench.runner.ab import sides, verdicts
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
     from cnnbench.store import Writer
     from cnnbench.suite import Grid
 
-VERDICTS = "verdicts.json"
+VERDICTS = verdicts.FILE
 # Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
 _PAIR = Plan(slices=8)
-_SCHEMA = 1
 
 
 class BrokenSide(UsageError):
@@ -119,7 +117,7 @@ class PairedJob:
         rule = self.comparisons[0].rule
         remarks = []
         for side in self.sides:
-            version = torch_of(self.environments[side.role])
+            version = verdicts.torch_of(self.environments[side.role])
             remarks.append(f"{side.role}: {side.text}" + (f", torch {version}" if version else ""))
         limits = f"threshold {units.percent(rule.threshold)}, {rule.least} to {rule.most} pairs"
         return side_by_side.comparison(
@@ -255,7 +253,9 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
                 writer.instead(asked, measured)
                 writer.append([_record(prepared, role, outcome)])
             if out is not None:
-                store.write_whole(out / VERDICTS, as_json(prepared, list(found.values())))
+                store.write_whole(
+                    out / verdicts.FILE, verdicts.as_json(prepared, list(found.values()))
+                )
     return [found[comparison.name] for comparison in prepared.comparisons]
 
 
@@ -292,55 +292,6 @@ def _one_thread(outcome: PairedOutcome) -> tuple[str, ...]:
     threads = outcome.comparison.base.threads
     waiting = units.share(narrow.waiting)
     return (f"one thread in place of {threads}, which waited for cores for {waiting} of the time",)
-
-
-def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
-    """Sides and verdicts as plain JSON."""
-    return {
-        "schema": _SCHEMA,
-        "sides": {side.role: dict(side.source) for side in prepared.sides},
-        "torch": {role: torch_of(prepared.environments[role]) for role in ROLES},
-        "budget": prepared.budget,
-        "verdicts": [verdict_json(outcome) for outcome in outcomes],
-    }
-
-
-def torch_of(environment: Environment) -> str | None:
-    """The version of torch in an environment."""
-    version = (environment.hard.get("torch") or {}).get("version")
-    return None if version is None else str(version)
-
-
-def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
-    """One verdict as plain JSON: log-ratios of pairs are natural, changes relative."""
-    data: dict[str, Any] = encode(outcome.decision)
-    comparison, narrow = outcome.comparison, outcome.one_thread
-    why = unsure.of(outcome)
-    return data | {
-        "verdict": outcome.verdict,
-        "base": outcome.measured_as.base.id,
-        "head": outcome.measured_as.head.id,
-        "asked": {role: comparison.spec(role).id for role in ROLES},
-        "threads": {role: outcome.measured_as.spec(role).threads for role in ROLES},
-        "waiting_of_threads_asked": None if narrow is None else narrow.waiting,
-        "pairs_set_aside": 0 if narrow is None else narrow.set_aside,
-        "pairs_measured_again": outcome.repeated,
-        "pairs_disagreeing": outcome.disagreeing,
-        "cause": None if why is None else why.cause,
-        "helps": None if why is None or not why.helps else why.helps[0],
-        "threshold": comparison.rule.threshold,
-        "log_ratios": list(outcome.pairs),
-        "log_ratios_confirmation": list(outcome.confirmation),
-        "log_ratios_cpu": list(outcome.cpu_pairs),
-        "seconds": outcome.seconds,
-        "off_cpu": outcome.off_cpu,
-        "pairs_without_waiting": outcome.waited,
-        "output": {
-            role: {"status": check.status, "reason": check.reason}
-            for role in ROLES
-            if (check := outcome.check(role)) is not None
-        },
-    }
 
 
 def remeasure(

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from cnnbench.spec import Spec
 
 
-# A process alone on its core waits for it some thousandths of the time.
-_WAITED = 0.01
 # Pairs of a look that are measured again because their turns do not agree; where most pairs are
 # like that, it is the code's nature, or that of this machine, and the rule sees it as noise.
 _AGAIN = 2
@@ -278,8 +276,8 @@ class PairedSession:
         """Add a pair and decide, if that is possible yet."""
         rule = progress.comparison.rule
         progress.pair_runs.append(pair_run)
-        progress.pairs.append(_ratio(progress.comparison, pair_run))
-        if _one_thread(progress.comparison) and pair_run.cpu_ratio is not None:
+        progress.pairs.append(statistics.median(waiting.turns(progress.comparison, pair_run)))
+        if waiting.of_one_thread(progress.comparison) and pair_run.cpu_ratio is not None:
             progress.cpu_pairs.append(pair_run.cpu_ratio)
         decision = decide(progress.pairs, rule, spent=self._spent(progress))
         decision = checked_by_cpu_time(decision, _whole(progress), rule)
@@ -332,7 +330,7 @@ def _compile_cache(progress: _Progress, spec: Spec, scratch: Path) -> str | None
 
 def _measured_again(progress: _Progress, found: PairedRun) -> bool:
     """Whether a pair counts for nothing: one side was not warm, or its turns do not agree."""
-    turns, margin = _turns(progress.comparison, found), progress.comparison.rule.margin
+    turns, margin = waiting.turns(progress.comparison, found), progress.comparison.rule.margin
     change, error = agreement.drift(turns)
     if progress.warm_up == 1 and abs(change) > max(margin, 2 * error):
         # More than noise, and more than is acceptable: as of a side that still warms up.
@@ -343,25 +341,6 @@ def _measured_again(progress: _Progress, found: PairedRun) -> bool:
         return False
     progress.repeated += 1
     return True
-
-
-def _turns(comparison: PairedComparison, pair_run: PairedRun) -> list[float]:
-    """Log-ratios by turn; without the waiting for a core if it was long and is known."""
-    return pair_run.turns(awake=_waited(comparison, pair_run))
-
-
-def _ratio(comparison: PairedComparison, pair_run: PairedRun) -> float:
-    return statistics.median(_turns(comparison, pair_run))
-
-
-def _waited(comparison: PairedComparison, pair_run: PairedRun) -> bool:
-    return _one_thread(comparison) and (pair_run.off_cpu or 0.0) > _WAITED
-
-
-def _one_thread(comparison: PairedComparison) -> bool:
-    """Whether CPU time corresponds to latency: not with several threads, nor on a GPU."""
-    both = (comparison.base, comparison.head)
-    return all(spec.threads == 1 and spec.device.kind == "cpu" for spec in both)
 
 
 def _whole(progress: _Progress) -> list[float]:
@@ -386,11 +365,12 @@ def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
         cpu_pairs=tuple(_whole(progress)),
         seconds=progress.seconds,
         off_cpu=statistics.fmean(off) if off else None,
-        waited=sum(_waited(progress.comparison, one) for one in runs),
+        waited=sum(waiting.waited(progress.comparison, one) for one in runs),
         one_thread=progress.one_thread,
         repeated=progress.repeated,
         disagreeing=sum(
-            bool(agreement.disagreement(_turns(progress.comparison, one), margin)) for one in runs
+            bool(agreement.disagreement(waiting.turns(progress.comparison, one), margin))
+            for one in runs
         ),
         spent=progress.over,
         runs={

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 # Of the time for which threads are ready to run; those that have the machine to themselves wait
 # for some thousandths of it.
 CROWDED = 0.05
+# A process alone on its core waits for it some thousandths of the time.
+_WAITED = 0.01
 # How many times its budget a comparison takes at most where others use its core.
 _LONGEST = 4
 # How many times as many slices a pair gets that is measured on one core beside others: each has
@@ -57,13 +59,23 @@ def waiting(one: Slice) -> float | None:
     return delay / max(1, delay + max(0, busy))
 
 
+def turns(comparison: PairedComparison, pair_run: PairedRun) -> list[float]:
+    """Log-ratios by turn; without the waiting for a core if it was long and is known."""
+    return pair_run.turns(awake=waited(comparison, pair_run))
+
+
+def waited(comparison: PairedComparison, pair_run: PairedRun) -> bool:
+    """Whether a pair waited for so long that it is taken out."""
+    return of_one_thread(comparison) and (pair_run.off_cpu or 0.0) > _WAITED
+
+
 def had_core(comparison: PairedComparison, pair_run: PairedRun) -> float:
     """The share of a pair's time that counts for the budget: without waiting for a core.
 
     Where the waiting is taken out of the answer, it takes time instead, and a budget that counted
     it would end before the answer is there. At most ``_LONGEST`` times the budget is spent.
     """
-    if _several(comparison):
+    if not of_one_thread(comparison):
         return 1.0
     return max(1 / _LONGEST, 1 - (pair_run.off_cpu or 0.0))
 
@@ -75,6 +87,12 @@ def on_one_thread(comparison: PairedComparison) -> PairedComparison:
         base=replace(comparison.base, threads=1),
         head=replace(comparison.head, threads=1),
     )
+
+
+def of_one_thread(comparison: PairedComparison) -> bool:
+    """Whether CPU time corresponds to latency: not with several threads, nor on a GPU."""
+    both = (comparison.base, comparison.head)
+    return all(one.threads == 1 and one.device.kind == "cpu" for one in both)
 
 
 def _several(comparison: PairedComparison) -> bool:

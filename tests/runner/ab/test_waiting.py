@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench import store
+from cnnbench.facts import Check
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
 from cnnbench.plan import Plan
 from cnnbench.record import Run
@@ -146,7 +147,7 @@ def run_of(base: list[float], head: list[float]) -> PairedRun:
         Run(0, "x", Slices.of(
             Slice(turn, 1, (10**7,), cpu_ns=10**7, threads_delay_ns=round(1e7 * one / (1 - one)))
             for turn, one in enumerate(shares)
-        ))
+        ), (1,), 0, Check("unchecked"))
         for shares in (base, head)
     ]  # fmt: skip
     return PairedRun(*runs, 1.0)
