@@ -43,6 +43,7 @@ def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
     why = unsure.of(outcome)
     return data | {
         "verdict": outcome.verdict,
+        "reason": outcome.decision.reason if why is None else why.reason,
         "base": outcome.measured_as.base.id,
         "head": outcome.measured_as.head.id,
         "asked": {role: comparison.spec(role).id for role in ROLES},
