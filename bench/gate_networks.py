@@ -89,6 +89,8 @@ def _turn(one: build.Step, calls: int) -> float:
 
 # Numbers that a layer works on at once: they stay in a cache, and torch takes one thread for them.
 _LARGEST = 32768
+# So many layers that one more or less is a small part of their cost.
+_MANY = 10
 
 
 def calibrate(
@@ -119,7 +121,8 @@ def calibrate(
         if abs(found - effect) < 0.1 * effect:
             break
         factor = effect / max(found, effect / 3)
-        if size * factor > 2 * largest or size * factor < 256:
+        # Many layers as large as they may be are shared among threads; a smaller one would not be.
+        if repeats >= _MANY or not 256 <= size * factor <= 2 * largest:
             repeats = max(1, round(repeats * factor))
         else:
             size = max(16, round(size * factor))
