@@ -82,6 +82,7 @@ class PairedOutcome:
         repeated: pairs that were measured again, because their turns did not agree.
         disagreeing: pairs that count although their turns did not agree.
         spent: the budget ended it.
+        budget: seconds that it was given.
         runs: by role, of every pair.
         failure, failed: what went wrong, and with which side.
     """
@@ -98,6 +99,7 @@ class PairedOutcome:
     repeated: int = 0
     disagreeing: int = 0
     spent: bool = False
+    budget: float = 0.0
     runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
     failure: Failure | None = None
     failed: str = ""

@@ -90,10 +90,11 @@ def _helps(outcome: PairedOutcome, cause: Cause) -> list[Options]:
     if cause == "waiting":
         return [_QUIET, *_larger(outcome)]
     more = _more_pairs(outcome)
+    longer = {"--budget": _seconds(max(2 * outcome.budget, _needed(outcome, _most(outcome))))}
     if cause == "budget":
-        return [_longer(outcome, outcome.comparison.rule.most), *_larger(outcome)]
+        return [longer, *_larger(outcome)]
     if cause == "too few pairs":
-        return [*more, _longer(outcome, outcome.comparison.rule.most)]
+        return [*more, longer]
     busy = (outcome.off_cpu or 0.0) > _WAITED
     return [*([_QUIET] if busy else []), *more, *_larger(outcome), _QUIET]
 
@@ -108,13 +109,22 @@ def _more_pairs(outcome: PairedOutcome) -> list[Options]:
         return []
     most = math.ceil(needed)
     least = 2 * rule.least if outcome.confirmation else rule.least
-    return [{"--pairs": f"{min(least, most)}..{most}", **_longer(outcome, most)}]
+    seconds = _needed(outcome, most)
+    budget = {"--budget": _seconds(seconds)} if seconds > outcome.budget else {}
+    return [{"--pairs": f"{min(least, most)}..{most}", **budget}]
 
 
-def _longer(outcome: PairedOutcome, pairs: int) -> Options:
-    """A budget in which so many pairs fit, with what was wasted this time."""
-    each = outcome.seconds / max(1, len(outcome.measured))
-    return {"--budget": f"{10 * math.ceil(1.3 * each * pairs / 10 + 1)}s"}
+def _most(outcome: PairedOutcome) -> int:
+    return outcome.comparison.rule.most
+
+
+def _needed(outcome: PairedOutcome, pairs: int) -> float:
+    """Seconds in which so many pairs fit, with what was wasted this time."""
+    return 1.3 * pairs * outcome.seconds / max(1, len(outcome.measured))
+
+
+def _seconds(most: float) -> str:
+    return f"{10 * max(1, math.ceil(most / 10)) if math.isfinite(most) else 600}s"
 
 
 def _larger(outcome: PairedOutcome) -> list[Options]:

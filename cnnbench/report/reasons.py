@@ -184,7 +184,7 @@ def _one_thread(outcomes: Sequence[PairedOutcome]) -> list[str]:
             found.append(
                 f"{one.comparison.name}: its {asked} waited for cores for"
                 f" {units.share(narrow.waiting)} of the time, so one thread was measured on one"
-                " core; the answer is for one thread (--threads keeps to a number of them)"
+                " core; the answer is for one thread"
             )
     return found
 

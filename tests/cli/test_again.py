@@ -18,7 +18,15 @@ from cnnbench.runner.fake import Fake, FakeWorker
 from tests.made import flat
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cnnbench.slices import Slice
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are kept below the current directory."""
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ class PairedSession:
                 progress.seconds += share
                 outcome = self._pair(progress, pools, scratch, number)
                 if outcome is not None:
-                    yield progress, outcome
+                    yield progress, replace(outcome, budget=self._budget)
 
     def _pools(self, stack: ExitStack, scratch: Path) -> dict[str, AnyPool]:
         """A fresh starter for both sides, or one for each in random order; their import over.

@@ -136,7 +136,7 @@ def test_a_first_look_with_several_threads_is_not_confirmed_with_one() -> None:
 
 
 def test_a_gpu_has_no_threads_to_give_up() -> None:
-    cuda = Spec.parse(TWO.id.replace("/cpu-t2", "/cuda"))
+    cuda = Spec.parse(TWO.id.replace("/cpu-t2", "/cuda-t2"))
 
     assert waiting.crowded(PairedComparison(cuda, cuda, FIVE), run_of([0.9] * 4, [0.9] * 4)) is None
 
