@@ -193,8 +193,8 @@ def test_a_block_with_default_options_that_is_finished_is_not_measured_again(
     measured: list[str] = []
     monkeypatch.setattr(gate_default, "truths", lambda log, given: {})
     monkeypatch.setattr(gate_default.gate_evidence, "unrest", lambda: 0.05)
-    monkeypatch.setattr(gate_default, "measure_block",
-                        lambda log, facts, layers, given: measured.append(facts["block"]))  # fmt: skip
+    monkeypatch.setattr(gate_default, "measure_block", lambda log, facts, *rest: measured.append(
+        facts["block"]))  # fmt: skip
     given = argparse.Namespace(minutes=1.0, rounds=2, conditions=("quiet",), effects=(0.0, 0.05))
 
     for _ in range(2):
