@@ -76,7 +76,6 @@ class _Progress:
     spent: float = 0.0
     seconds: float = 0.0
     slices: int = 1
-    fewest_slices: int = 1
     warm_up: int = 1
     expected: Mapping[str, Expected] | None = None
     again: int = 0
@@ -226,8 +225,7 @@ class PairedSession:
         self._watcher.crowded(progress.asked, share)
         progress.one_thread, progress.first = aside, None
         progress.pairs, progress.cpu_pairs, progress.pair_runs = [], [], []
-        progress.spent, progress.again, progress.warm_up = 0.0, 0, 1
-        progress.slices = progress.fewest_slices = waiting.MORE_SLICES
+        progress.spent, progress.again, progress.slices, progress.warm_up = 0.0, 0, 1, 1
         return True
 
     def _core(self, progress: _Progress) -> int | None:
@@ -303,9 +301,9 @@ class PairedSession:
     def _take_longer(self, progress: _Progress, decision: Decision) -> None:
         """More slices, once, if the first pairs say that their noise cannot be resolved."""
         rule = progress.comparison.rule
-        first_look = len(progress.pairs) == rule.least and progress.slices == progress.fewest_slices
+        first_look = len(progress.pairs) == rule.least and progress.slices == 1
         if first_look and (decision.resolvable or 0.0) > rule.threshold:
-            progress.slices *= 2
+            progress.slices = 2
 
 
 def _open_its_doors(pool: AnyPool) -> None:

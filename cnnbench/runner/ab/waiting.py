@@ -27,9 +27,6 @@ CROWDED = 0.05
 _WAITED = 0.01
 # How many times its budget a comparison takes at most where others use its core.
 _LONGEST = 4
-# How many times as many slices a pair gets that is measured on one core beside others: each has
-# the core for a part of its time only, and fresh processes cost more than slices.
-MORE_SLICES = 2
 
 
 def crowded(comparison: PairedComparison, pair_run: PairedRun) -> float | None:
