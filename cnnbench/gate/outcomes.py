@@ -77,6 +77,8 @@ class PairedOutcome:
         cpu_pairs: log-ratios of CPU time of the pairs that decided; empty if not measured.
         seconds: spent on it, with its share of starting processes.
         off_cpu: share of the sampled time without a core.
+        waiting: share of the time for which all threads were ready and had no core, of the median
+            pair.
         waited: pairs in which that was so much that it was taken out, slice by slice.
         one_thread: what was measured instead, where several threads waited for cores.
         repeated: pairs that were measured again, because their turns did not agree.
@@ -94,6 +96,7 @@ class PairedOutcome:
     cpu_pairs: tuple[float, ...] = ()
     seconds: float = 0.0
     off_cpu: float | None = None
+    waiting: float | None = None
     waited: int = 0
     one_thread: OneThread | None = None
     repeated: int = 0

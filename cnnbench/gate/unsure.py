@@ -56,7 +56,7 @@ def of(outcome: PairedOutcome) -> Unsure | None:
 
 def _cause(outcome: PairedOutcome) -> tuple[Cause, str]:
     threads = outcome.measured_as.base.threads
-    waited = outcome.off_cpu or 0.0
+    waited = (outcome.waiting if threads > 1 else outcome.off_cpu) or 0.0
     count = len(outcome.decided_by)
     if threads > 1 and waited > _WAITED:
         told = units.number(threads, "thread")

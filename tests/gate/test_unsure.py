@@ -31,7 +31,7 @@ def outcome(pairs: tuple[float, ...], spec: Spec = ONE, **more: object) -> Paire
 @pytest.mark.parametrize(
     ("found", "cause", "said", "first"),
     [
-        (outcome(NOISY, TWO, off_cpu=0.4), "waiting",
+        (outcome(NOISY, TWO, waiting=0.4), "waiting",
          "its 2 threads waited for cores for 40.0 % of the time", {"--threads": "1"}),
         (outcome(NOISY[:4], spent=True), "budget", "the budget was used up after 4 pairs",
          {"--budget": "70s"}),
@@ -92,7 +92,9 @@ def test_an_answer_needs_no_reason() -> None:
 def test_every_inconclusive_verdict_has_a_cause_a_reason_and_a_remedy(
     pairs: tuple[float, ...], off_cpu: float, disagreeing: int, spent: bool, spec: Spec
 ) -> None:
-    found = outcome(pairs, spec, off_cpu=off_cpu, disagreeing=disagreeing, spent=spent)
+    found = outcome(
+        pairs, spec, off_cpu=off_cpu, waiting=off_cpu, disagreeing=disagreeing, spent=spent
+    )
     why = unsure.of(found)
 
     assert (why is not None) == (found.verdict == "inconclusive")

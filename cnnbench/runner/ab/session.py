@@ -354,6 +354,7 @@ def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
         decision = replace(decision, verdict="inconclusive", reason=reason)
     runs = progress.pair_runs
     off = [share for one in runs if (share := one.off_cpu) is not None]
+    waits = [share for one in runs if (share := waiting.share(one)) is not None]
     margin = progress.comparison.rule.margin
     return PairedOutcome(
         comparison=progress.asked,
@@ -363,6 +364,7 @@ def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
         cpu_pairs=tuple(_whole(progress)),
         seconds=progress.seconds,
         off_cpu=statistics.fmean(off) if off else None,
+        waiting=statistics.median(waits) if waits else None,
         waited=sum(waiting.waited(progress.comparison, one) for one in runs),
         one_thread=progress.one_thread,
         repeated=progress.repeated,

@@ -35,12 +35,15 @@ def crowded(comparison: PairedComparison, pair_run: PairedRun) -> float | None:
     The median over slices, so that something short, which the ratio's own median withstands,
     changes nothing.
     """
-    if not _several(comparison):
-        return None
+    found = share(pair_run) if _several(comparison) else None
+    return found if found is not None and found > CROWDED else None
+
+
+def share(pair_run: PairedRun) -> float | None:
+    """The share of time that threads waited: the median over slices; ``None`` if not known."""
     slices = (*pair_run.base.slices, *pair_run.head.slices)
-    shares = [share for one in slices if (share := waiting(one)) is not None]
-    found = statistics.median(shares) if shares else 0.0
-    return found if found > CROWDED else None
+    known = [found for one in slices if (found := waiting(one)) is not None]
+    return statistics.median(known) if known else None
 
 
 def waiting(one: Slice) -> float | None:
