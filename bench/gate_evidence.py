@@ -9,7 +9,8 @@ A round is a block for every condition and effect: a quiet core, then a neighbou
 base first and head after it; asv's rule and two tests of significance are applied to timings of the
 latter. Everything is appended to ``verdicts.jsonl``. It can be stopped at any time and goes on with
 the block that was not finished; what is in a block without an end is not reported, because the
-quick verdicts would be in it and the slow ones would not.
+quick verdicts would be in it and the slow ones would not. ``gate_default`` does this with
+default options on all cores.
 """
 
 from __future__ import annotations
@@ -103,6 +104,9 @@ class _Quiet:
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         del comparison, number, confirming
+
+    def crowded(self, comparison: PairedComparison, share: float) -> None:
+        del comparison, share
 
     def looked(self, comparison: PairedComparison, decision: Decision) -> None:
         del comparison, decision
@@ -297,7 +301,8 @@ def _p(fraction: float) -> str:
     return f"{100 * fraction:.1f} %"
 
 
-def _rate(hits: int, count: int) -> str:
+def rate(hits: int, count: int) -> str:
+    """A share with its 95 % interval (Wilson)."""
     if not count:
         return "-"
     low, high = wilson(hits, count)
@@ -315,7 +320,7 @@ def _table(ours: Sequence[Line], theirs: Sequence[Line], effect: float) -> list[
                   for verdict in ("regression", "inconclusive", "unchanged")]  # fmt: skip
         if some:
             seconds = statistics.median(one["seconds"] for one in some)
-            rates = " | ".join(_rate(count, len(some)) for count in counts)
+            rates = " | ".join(rate(count, len(some)) for count in counts)
             lines.append(f"| **cnnbench ab** | {_condition(condition)} | {rates} | {seconds:.1f} |")
     for rule in gate_rules.RULES:
         for condition in (*CONDITIONS, None):
@@ -323,7 +328,7 @@ def _table(ours: Sequence[Line], theirs: Sequence[Line], effect: float) -> list[
                     and condition in (None, one["condition"])]  # fmt: skip
             if some:
                 seconds = statistics.median(one["seconds"] for one in some)
-                hit = _rate(sum(one["flagged"] for one in some), len(some))
+                hit = rate(sum(one["flagged"] for one in some), len(some))
                 lines.append(
                     f"| {rule} | {_condition(condition)} | {hit} | - | - | {seconds:.1f} |"
                 )

@@ -87,8 +87,25 @@ def _turn(one: build.Step, calls: int) -> float:
     return (time.perf_counter() - began) / (calls - untimed)
 
 
-def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]:
-    """A layer that costs about so much, and what it costs."""
+# Numbers that a layer works on at once: they stay in a cache, and torch takes one thread for them.
+_LARGEST = 32768
+# So many layers that one more or less is a small part of their cost.
+_MANY = 10
+
+
+def calibrate(
+    workload: str, effect: float, seconds: float, largest: int = _LARGEST, threads: int = 1
+) -> dict[str, object]:
+    """A layer that costs about so much on one thread, and what it costs.
+
+    Args:
+        workload: name.
+        effect: relative cost, roughly.
+        seconds: for the truth.
+        largest: numbers that the layer works on at once; twice ``_LARGEST`` are shared among
+            threads as the network's own work is.
+        threads: what the layer costs with these is found out too.
+    """
     spec, _ = specs_of(workload, None)
     modes.set_flags(spec.mode, 1)
     plain = step(spec)
@@ -96,24 +113,36 @@ def calibrate(workload: str, effect: float, seconds: float) -> dict[str, object]
         plain.call()
     # Tanh takes about half a nanosecond a number; a layer of 32 K numbers stays in a cache.
     numbers = _quickest(plain) * effect / 0.5e-9
-    repeats = max(1, round(numbers / 32768))
-    size = max(16, min(32768, round(numbers / repeats)))
+    repeats = max(1, round(numbers / largest))
+    size = max(16, min(largest, round(numbers / repeats)))
     for _ in range(4):
         layer = {"size": size, "repeats": repeats}
         found = cost(plain, step(specs_of(workload, layer)[1]), seconds / 8)[0]
         if abs(found - effect) < 0.1 * effect:
             break
         factor = effect / max(found, effect / 3)
-        if size * factor > 65536 or size * factor < 256:
+        # Many layers as large as they may be are shared among threads; a smaller one would not be.
+        if repeats >= _MANY or not 256 <= size * factor <= 2 * largest:
             repeats = max(1, round(repeats * factor))
         else:
             size = max(16, round(size * factor))
     layer = {"size": size, "repeats": repeats}
     truth, error, count = cost(plain, step(specs_of(workload, layer)[1]), seconds)
+    more = _with_threads(workload, layer, seconds, threads) if threads > 1 else {}
     return {
         "kind": "truth", "workload": workload, "effect": effect, "layer": layer,
         "truth": truth, "error": error, "calls": count,
+        **more,
     }  # fmt: skip
+
+
+def _with_threads(
+    workload: str, layer: dict[str, int], seconds: float, threads: int
+) -> dict[str, object]:
+    base, head = specs_of(workload, layer)
+    modes.set_flags(base.mode, threads)
+    truth, error, _ = cost(step(base), step(head), seconds)
+    return {"threads": threads, "truth_threads": truth, "error_threads": error}
 
 
 def _quickest(one: build.Step) -> float:
@@ -131,8 +160,11 @@ def main() -> None:
     parser.add_argument("workload", choices=list(WORKLOADS))
     parser.add_argument("effect", type=float)
     parser.add_argument("--seconds", type=float, default=6.0)
+    parser.add_argument("--largest", type=int, default=_LARGEST, help="numbers at once")
+    parser.add_argument("--threads", type=int, default=1, help="its cost with these, too")
     given = parser.parse_args()
-    print(json.dumps(calibrate(given.workload, given.effect, given.seconds)))
+    found = calibrate(given.workload, given.effect, given.seconds, given.largest, given.threads)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

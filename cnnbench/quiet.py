@@ -7,6 +7,7 @@ clocks does not. Standard library only; without Linux's files nothing is known a
 from __future__ import annotations
 
 import os
+import random
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ SAMPLE_SECONDS = 0.2
 SAMPLES = 3
 PAUSE_SECONDS = 1.0
 
+_SIBLINGS = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
 _GROUP = Path("/sys/fs/cgroup/cpu.stat")
 # Fields of a core's line of /proc/stat: guests are in user's time already, the rest is not busy.
 _COUNTED, _IDLE = 8, (3, 4)
@@ -76,6 +78,40 @@ def read() -> CoreUse | None:
     )
     waited = None if waiting is None else min(1.0, waiting)
     return CoreUse(busy * len(cores), len(cores), machine.cpu_quota(), group, waited)
+
+
+def freest_core() -> int | None:
+    """The usable core with the least work on it just now, and on its hyperthread siblings.
+
+    Work on the core itself only makes this process wait, which is known afterwards; work on a
+    sibling makes it slower, which is not. Equal ones are drawn, so that not all that ask at once
+    get the same.
+
+    Returns:
+        Its number, after a fifth of a second; ``None`` where processes cannot be kept on cores.
+    """
+    usable = sorted(_usable())
+    beside = {core: _siblings(core) for core in usable}
+    seen = sorted({*usable, *(other for found in beside.values() for other in found)})
+    before = {core: _ticks(frozenset({core})) for core in seen}
+    if len(usable) > 1:
+        time.sleep(SAMPLE_SECONDS)
+    busy = {core: share(before[core], _ticks(frozenset({core}))) or 0.0 for core in seen}
+    load = {core: busy[core] + sum(busy[other] for other in beside[core]) for core in usable}
+    least = min(load.values(), default=0.0)
+    equal = [core for core in usable if load[core] <= least]
+    return random.choice(equal) if equal else None
+
+
+def _siblings(core: int) -> frozenset[int]:
+    """Other hyperthreads of a core; a virtual machine often does not say."""
+    text = machine.read_text(_SIBLINGS.format(core)) or ""
+    parts = [part.partition("-") for part in text.strip().split(",")]
+    try:
+        found = {one for low, _, high in parts for one in range(int(low), int(high or low) + 1)}
+    except ValueError:
+        return frozenset()
+    return frozenset(found - {core})
 
 
 def until_quiet(limit: float, is_quiet: Callable[[], bool]) -> bool:

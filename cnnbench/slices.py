@@ -26,6 +26,7 @@ class Slice:
         ns: duration of each sample, i.e. of ``iterations`` calls.
         cpu_ns: CPU time of the whole process (all threads) over the slice.
         run_delay_ns: time its main thread was runnable but not running.
+        threads_delay_ns: the same of all its threads, summed over them.
         involuntary: involuntary context switches of the process.
         minor_faults: minor page faults of the process.
         steal_ns: time that the hypervisor took from the machine's cores, all of them together.
@@ -39,6 +40,7 @@ class Slice:
     ns: tuple[int, ...]
     cpu_ns: int | None = None
     run_delay_ns: int | None = None
+    threads_delay_ns: int | None = None
     involuntary: int | None = None
     minor_faults: int | None = None
     steal_ns: int | None = None
@@ -92,7 +94,8 @@ def _awake_seconds(
 
 # Fields that a slice may lack.
 WITNESSES = (
-    "cpu_ns", "run_delay_ns", "involuntary", "minor_faults", "steal_ns", "others_ns",
+    "cpu_ns", "run_delay_ns", "threads_delay_ns", "involuntary", "minor_faults", "steal_ns",
+    "others_ns",
 )  # fmt: skip
 
 
@@ -115,6 +118,7 @@ class Slices(Sequence[Slice]):
     ns: tuple[tuple[int, ...], ...]
     cpu_ns: tuple[int | None, ...] | None = None
     run_delay_ns: tuple[int | None, ...] | None = None
+    threads_delay_ns: tuple[int | None, ...] | None = None
     involuntary: tuple[int | None, ...] | None = None
     minor_faults: tuple[int | None, ...] | None = None
     steal_ns: tuple[int | None, ...] | None = None
@@ -123,9 +127,8 @@ class Slices(Sequence[Slice]):
     device: tuple[Mapping[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
-        columns = [self.iterations, self.ns, self.cpu_ns, self.run_delay_ns, self.involuntary,
-                   self.minor_faults, self.steal_ns, self.others_ns, self.device,
-                   *self.canaries_ns.values()]  # fmt: skip
+        witnesses = [getattr(self, name) for name in WITNESSES]
+        columns = [self.iterations, self.ns, *witnesses, self.device, *self.canaries_ns.values()]
         count = len(self.turn)
         if not all([column is None or len(column) == count for column in columns]):  # noqa: C419 - a list is faster
             raise SchemaError(f"columns are of unequal length; 'turn' has {count}")

@@ -17,7 +17,7 @@ import secrets
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -148,6 +148,21 @@ class Writer:
             os.fsync(self._file)
         except OSError as error:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
+
+    def instead(self, planned_id: str, measured: str) -> None:
+        """Write into the manifest that another spec is measured in place of a planned one.
+
+        Raises:
+            StoreError: the disk does not take it.
+        """
+        if planned_id == measured:
+            return
+        what = _manifest(self.path)
+        ids = tuple(measured if name == planned_id else name for name in what.specs)
+        try:
+            write_whole(self.path / MANIFEST, encode(replace(what, specs=ids)))
+        except OSError as error:
+            raise StoreError(f"{self.path / MANIFEST}: {error.strerror}") from error
 
     def settle(self) -> None:
         """Leave the last record of each spec, in the order of the manifest; a writer's last act.

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from bench import gate_evidence, gate_rules
+from bench import gate_default, gate_evidence, gate_rules
 from bench.gate_evidence import Log, blocks
 from bench.gate_rules import mann_whitney, welch_p
+from cnnbench import machine
 
 
 def timings(*data: float) -> dict[str, Any]:
@@ -153,3 +154,57 @@ def test_finished_blocks_are_not_measured_again(
     log.add(kind="end", block="y", condition=0.0, effect=0.0, take=1, seconds=1e6)
     gate_evidence.measure(log, given)
     assert measured == ["0/0/0", "0/0/0.05"]
+
+
+def default_line(verdict: str, take: int, condition: str, effect: float = 0.0) -> dict[str, Any]:
+    return {
+        "block": f"0/{condition}/{effect:g}", "condition": condition, "effect": effect,
+        "take": take, "nice": 0, "workload": "lenet", "verdict": verdict, "seconds": 20.0,
+        "log_ratios": [0.0, 0.01, -0.01], "confirmation": [], "repeated": 1,
+        "waiting": 0.4 if condition != "quiet" else None,
+        "cause": "noise" if verdict == "inconclusive" else None,
+    }  # fmt: skip
+
+
+def test_the_gate_with_default_options_is_reported_by_condition(tmp_path: Path) -> None:
+    log = Log(tmp_path)
+    for take, (verdict, condition) in enumerate(
+        [("unchanged", "quiet"), ("inconclusive", "neighbours 60 %"), ("regression", "quiet")]
+    ):
+        facts = default_line(verdict, take, condition)
+        log.add(kind="ab", **facts)
+        if verdict != "regression":
+            block = {name: facts[name] for name in ("block", "condition", "effect", "take", "nice")}
+            log.add(kind="others", **block, taken=[0.5, 0.6] if facts["waiting"] else [])
+            log.add(kind="end", **block, seconds=20.0)
+
+    text = gate_default.report(Log(tmp_path))
+
+    assert "| quiet | 0/1 = 0.0 % [0.0, 79.3] | 0/1" in text
+    assert "| neighbours 60 % | 0/1 = 0.0 % [0.0, 79.3] | 1/1" in text
+    assert "| lenet | neighbours 60 % | 0 / 1 / 0 / 0 / 0 | 1.0 % | 3.0 | 1 |" in text
+    assert "* noise: 1" in text
+    assert "neighbours 60 %: the others got 1.10 cores in the mean." in text
+
+
+def test_a_block_with_default_options_that_is_finished_is_not_measured_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[str] = []
+    monkeypatch.setattr(gate_default, "truths", lambda log, given: {})
+    monkeypatch.setattr(gate_default.gate_evidence, "unrest", lambda: 0.05)
+    monkeypatch.setattr(gate_default, "measure_block", lambda log, facts, *rest: measured.append(
+        facts["block"]))  # fmt: skip
+    given = argparse.Namespace(minutes=1.0, rounds=2, conditions=("quiet",), effects=(0.0, 0.05))
+
+    for _ in range(2):
+        gate_default.measure(Log(tmp_path), given)
+
+    assert measured == ["0/quiet/0", "0/quiet/0.05", "1/quiet/0", "1/quiet/0.05"]
+
+
+def test_the_gate_with_default_options_uses_all_cores() -> None:
+    found = gate_default.comparison("lenet", {"size": 64, "repeats": 2})
+
+    assert found.base.threads == found.head.threads == machine.usable_cores()
+    assert found.head.workload.architecture == "bench.gate_networks:slowed"

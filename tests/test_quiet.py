@@ -95,3 +95,53 @@ def test_what_never_gets_quiet_is_waited_for_no_longer_than_asked(clock: Clock) 
 def test_with_no_time_for_several_samples_the_last_decides(clock: Clock) -> None:
     assert quiet.until_quiet(0.5, lambda: True)
     assert clock.now == 0.5
+
+
+def stats(*readings: dict[int, tuple[int, int]]) -> Iterator[str]:
+    """Texts of /proc/stat: a core's busy and idle ticks."""
+    for one in readings:
+        yield "".join(f"cpu{n} {busy} 0 0 {idle} 0 0 0 0\n" for n, (busy, idle) in one.items())
+
+
+@pytest.mark.parametrize(
+    ("after", "siblings", "core"),
+    [
+        ({0: (20, 0), 1: (2, 18)}, {}, 1),
+        ({0: (2, 18), 1: (20, 0)}, {}, 0),
+        # Quiet, but beside a hyperthread that is not: what slows it is seen nowhere else.
+        ({0: (1, 19), 1: (12, 8), 2: (20, 0), 3: (0, 20)}, {0: "0,2", 2: "0,2", 1: "1,3"}, 1),
+    ],
+)
+def test_the_freest_core(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock, after: dict[int, tuple[int, int]],
+    siblings: dict[int, str], core: int,
+) -> None:  # fmt: skip
+    usable = {0, 1}
+    before = dict.fromkeys(after, (0, 0))
+    monkeypatch.setattr(quiet, "_usable", lambda: frozenset(usable))
+
+    def read(path: object) -> str | None:
+        if str(path) == "/proc/stat":
+            (text,) = stats(after if clock.now else before)
+            return text
+        found = {n: text for n, text in siblings.items() if f"cpu{n}/" in str(path)}
+        return next(iter(found.values()), None)
+
+    monkeypatch.setattr(quiet.machine, "read_text", read)
+
+    assert quiet.freest_core() == core
+
+
+def test_one_core_is_the_freest_without_looking(
+    monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> None:
+    monkeypatch.setattr(quiet, "_usable", lambda: frozenset({3}))
+
+    assert quiet.freest_core() == 3
+    assert clock.now == 0.0
+
+
+def test_where_processes_stay_on_no_core_none_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quiet, "_usable", frozenset)
+
+    assert quiet.freest_core() is None

@@ -414,3 +414,17 @@ def test_runs_merge_by_copying(directory: Path, tmp_path: Path) -> None:
 
 def test_names_of_runs_differ() -> None:
     assert len({store.new_run_name() for _ in range(50)}) == 50
+
+
+def test_a_spec_that_was_measured_in_place_of_a_planned_one_is_what_the_run_is_of(
+    tmp_path: Path, eager: Record
+) -> None:
+    what = store.manifest("run", ["planned", "other"], Plan(), "fake")
+    with store.create(tmp_path / "run", what, made.ENVIRONMENT) as writer:
+        writer.instead("planned", eager.id)
+        writer.instead("other", "other")
+        writer.append([eager])
+
+    stored = store.read(tmp_path / "run")
+    assert stored.manifest.specs == (eager.id, "other")
+    assert stored.missing == ("other",)

@@ -73,6 +73,11 @@ COMMANDS = {
 class Lazy(click.Group):
     """Imports a subcommand only when it is called, so that --help answers at once."""
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; remember it for remedies that are this line with changes."""
+        ctx.meta["cnnbench.cli.words"] = tuple(args)
+        return super().parse_args(ctx, args)
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The subcommands, in the order of the table."""
         del ctx

@@ -87,6 +87,8 @@ def command(
     it is reported. If BASE and HEAD are models or modes, they replace --models or --modes; the
     defaults are quick and eager.
     """
+    # Who asks for a number of threads gets it, or no answer.
+    how = replace(how, may_narrow=grid.threads is None)
     where = pairing.repository(repo)
     pythons = (python_a, python_b)
     both = sides.pair(words, where, pythons=any(pythons))

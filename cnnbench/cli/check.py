@@ -15,7 +15,10 @@ from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import thresholds
 from cnnbench.report import FORMATS, reasons
 from cnnbench.runner import checking
+from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.checking import Listener
+from cnnbench.runner.executor import executor
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +59,15 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.force
 @verdicts.destinations
 @options.view(FORMATS)
+@options.plan_option(
+    "budget",
+    default=f"{PairedPlan.budget:g}",
+    help="Time per benchmark measured side by side; the same again to confirm a regression.",
+)
 @options.plan_option("timeout")
 @options.out()
 @options.allow
+@options.wait
 @options.quiet
 @options.executor
 @options.debug
@@ -72,9 +81,11 @@ def command(
     force: bool,
     to: Destinations,
     view: View,
+    budget: float,
     timeout: float | None,
     out: Path | None,
     allowed: tuple[str, ...],
+    wait: float | None,
     quiet: bool,
     who: str,
 ) -> None:
@@ -93,17 +104,22 @@ def command(
         raise UsageError(f"{run} is measured already, so nothing is built; drop --allow")
     if run is not None and timeout is not None:
         raise UsageError(f"{run} is measured already, so nothing takes time; drop --timeout")
+    if wait is not None and (structure_only or run is not None):
+        raise UsageError("nothing is timed; drop --wait")
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
         (known,) = stored.read([run])
         found = checking.with_run(kept, run, gate.side_of(known))
     else:
+        if not structure_only:
+            specs = [Spec.parse(name) for name in kept.side.records]
+            measuring.before(specs, executor(who), wait, quiet=quiet)
         heard = _Heard(limits, view, force=force, quiet=quiet)
         with heard:
             found = checking.with_now(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
-                executor=who, timeout=timeout, allowed=allowed,
+                executor=who, timeout=timeout, budget=budget, allowed=allowed,
             )  # fmt: skip
     judgement = gate.judge(found, limits, force=force, timing=not structure_only)
     verdicts.show(judgement, view, to, "check")

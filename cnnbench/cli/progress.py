@@ -125,6 +125,14 @@ class PairProgress:
             seen = _seen(self._open[comparison.name])
             self.say(f"{comparison.name}: seems slower, {seen}; measuring again to confirm")
 
+    def crowded(self, comparison: PairedComparison, share: float) -> None:
+        """Write a line where one thread is measured instead of several."""
+        self._open.pop(comparison.name, None)
+        self.say(
+            f"{comparison.name}: its threads waited for cores for {units.share(share)} of the time;"
+            " going on with one thread on one core"
+        )
+
     def looked(self, comparison: PairedComparison, decision: Decision) -> None:
         """Remember what is known of a comparison until it has a verdict, its first look at best."""
         known = self._open.get(comparison.name)

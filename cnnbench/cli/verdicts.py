@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench.cli import output
+from cnnbench.cli import again, output
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import also, say, shown, write
 from cnnbench.errors import StoreError
@@ -67,6 +67,7 @@ def show(judgement: Judgement, view: View, to: Destinations, command: str) -> No
     Raises:
         StoreError: one cannot be written.
     """
+    judgement = replace(judgement, again=again.remedy(judgement))
     also(text([judgement], view.kind), view.output)
     if to.junit is not None:
         write(junit.render(judgement, command), to.junit)

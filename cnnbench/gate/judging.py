@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
 from cnnbench import metrics, stats
-from cnnbench.gate import facets, family
+from cnnbench.gate import facets, family, unsure
 from cnnbench.gate.changes import Change, Comparison, Row, measured
 from cnnbench.gate.rule import (
     VERDICTS,
@@ -103,11 +103,13 @@ class Judgement:
         comparison: what was judged.
         rows: in its order.
         forced: timing was judged although the environments differ.
+        again: the command most likely to make inconclusive verdicts conclusive; may be empty.
     """
 
     comparison: Comparison
     rows: tuple[Judged, ...]
     forced: bool = False
+    again: str = ""
 
     def count(self, verdict: Verdict) -> int:
         """The number of rows with a verdict."""
@@ -206,9 +208,10 @@ def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> MetricVerdic
 def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> MetricVerdict:
     metric = metrics.metric(change.metric)
     if change.outcome is not None:
-        known = change.outcome.decision
+        known, why = change.outcome.decision, unsure.of(change.outcome)
+        reason = known.reason if why is None else why.reason
         return MetricVerdict(
-            spec, change.metric, change.outcome.verdict, limit, change, known.reason, known
+            spec, change.metric, change.outcome.verdict, limit, change, reason, known
         )
     if change.how == "unknown" or change.ratio is None:
         return _of_unknown(spec, change, limit)

@@ -50,11 +50,26 @@ class PairedComparison:
 
 
 @dataclass(frozen=True)
+class OneThread:
+    """That one thread was measured on one core, because several waited for cores.
+
+    Attributes:
+        comparison: that was measured in place of the one asked for.
+        waiting: share of the time for which the threads asked for were ready and had no core.
+        set_aside: pairs with these threads, which count for nothing.
+    """
+
+    comparison: PairedComparison
+    waiting: float
+    set_aside: int
+
+
+@dataclass(frozen=True)
 class PairedOutcome:
     """The outcome of a paired comparison.
 
     Attributes:
-        comparison: which.
+        comparison: which was asked for.
         decision: of the last look: verdict, estimate, interval, pairs, reason.
         pairs: log(head / base) of each pair of the first look, in order.
         confirmation: the same of the pairs that had to confirm a regression; the decision is then
@@ -62,7 +77,14 @@ class PairedOutcome:
         cpu_pairs: log-ratios of CPU time of the pairs that decided; empty if not measured.
         seconds: spent on it, with its share of starting processes.
         off_cpu: share of the sampled time without a core.
+        waiting: share of the time for which all threads were ready and had no core, of the median
+            pair.
         waited: pairs in which that was so much that it was taken out, slice by slice.
+        one_thread: what was measured instead, where several threads waited for cores.
+        repeated: pairs that were measured again, because their turns did not agree.
+        disagreeing: pairs that count although their turns did not agree.
+        spent: the budget ended it.
+        budget: seconds that it was given.
         runs: by role, of every pair.
         failure, failed: what went wrong, and with which side.
     """
@@ -74,10 +96,21 @@ class PairedOutcome:
     cpu_pairs: tuple[float, ...] = ()
     seconds: float = 0.0
     off_cpu: float | None = None
+    waiting: float | None = None
     waited: int = 0
+    one_thread: OneThread | None = None
+    repeated: int = 0
+    disagreeing: int = 0
+    spent: bool = False
+    budget: float = 0.0
     runs: Mapping[str, tuple[Run, ...]] = field(default_factory=dict)
     failure: Failure | None = None
     failed: str = ""
+
+    @property
+    def measured_as(self) -> PairedComparison:
+        """What was measured: the runs are of its specs."""
+        return self.comparison if self.one_thread is None else self.one_thread.comparison
 
     @property
     def verdict(self) -> Verdict:

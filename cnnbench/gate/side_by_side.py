@@ -147,7 +147,7 @@ def _changes(outcome: PairedOutcome) -> dict[str, Change]:
 def _estimates(outcome: PairedOutcome, metric: str) -> Change:
     """The absolute values, over all pairs."""
     old, new = (
-        Record(outcome.comparison.spec(role).id, "", "", runs=outcome.runs.get(role, ()))
+        Record(outcome.measured_as.spec(role).id, "", "", runs=outcome.runs.get(role, ()))
         for role in ROLES
     )
     of = metrics.metric(metric).of

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cnnbench.gate import unsure
 from cnnbench.gate.facets import FACETS
 from cnnbench.report import cells, reasons
 from cnnbench.report.page import context
@@ -40,7 +41,10 @@ _TIDY = (
     Column("resolvable", "resolvable", "fraction"),
     Column("seconds", "took", "seconds"),
     Column("off_cpu", "no core", "fraction"),
+    Column("threads", "threads", "whole"),
+    Column("cause", "cause"),
     Column("reason", "reason"),
+    Column("remedy", "remedy"),
 )
 
 
@@ -59,16 +63,26 @@ def _tidy_rows(judgement: Judgement) -> Iterator[tuple[Any, ...]]:
         facets = [one.facet for one in judged.row.differences]
         names = dict.fromkeys([*changes, *found, *facets])
         if not names:
-            yield (*head, None, judged.verdict, *[None] * 11, judged.reason)
+            yield (*head, None, judged.verdict, *[None] * 13, judged.reason, None)
         for name in names:
-            yield (*head, name, *_tidy_cells(judged, found.get(name), changes.get(name), name))
+            yield (
+                *head,
+                name,
+                *_tidy_cells(judged, found.get(name), changes.get(name), name, judgement.again),
+            )
 
 
 def _tidy_cells(
-    judged: Judged, finding: MetricVerdict | None, change: Change | None, name: str
+    judged: Judged,
+    finding: MetricVerdict | None,
+    change: Change | None,
+    name: str,
+    again: str,
 ) -> tuple[Any, ...]:
     lines = "; ".join(one.text for one in judged.row.differences if one.facet == name)
     decision = finding.decision if finding is not None else None
+    outcome = change.outcome if change is not None else None
+    why = None if outcome is None else unsure.of(outcome)
     ratio = change.ratio if change is not None else None
     return (
         finding.verdict if finding is not None else None,
@@ -80,7 +94,10 @@ def _tidy_cells(
         len(change.pairs) if change is not None and change.pairs else None,
         decision.resolvable if decision is not None else None,
         *_effort(change)[1:],
+        None if outcome is None else outcome.measured_as.head.threads,
+        None if why is None else why.cause,
         (finding.reason if finding is not None else "") or lines or None,
+        (again or None) if why is not None else None,
     )
 
 

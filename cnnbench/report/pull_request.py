@@ -54,6 +54,8 @@ def page(judgement: Judgement, command: str, limit: int = sys.maxsize) -> str:
         parts.append(f"And {len(told) - _TABLES} more, in the table below.")
     remedy = judgement.comparison.remedy
     meant = [_if_meant(remedy)] if remedy is not None and judgement.count("regression") else []
+    if judgement.again:
+        meant.append(f"Most likely to give an answer:\n\n{_block(judgement.again)}")
     title = f"All {units.number(len(judgement.rows), 'spec')}, and how they were compared"
     body = markdown.render(summary([judgement]))
     whole = _joined(*parts, *meant, _folded(title, body))
@@ -113,7 +115,11 @@ def _cells(finding: MetricVerdict) -> tuple[str | float | None, ...]:
 def _if_meant(remedy: Acceptance) -> str:
     """The command in a block, whose button copies it; what is to be known of it behind it."""
     where = f"\n\n(where {markdown.escape(remedy.where)})" if remedy.where else ""
-    return f"If this was meant:\n\n```sh\n{markdown.plain(remedy.command)}\n```{where}"
+    return f"If this was meant:\n\n{_block(remedy.command)}{where}"
+
+
+def _block(command: str) -> str:
+    return f"```sh\n{markdown.plain(command)}\n```"
 
 
 def _folded(title: str, body: str) -> str:

@@ -98,7 +98,10 @@ def notes(judgement: Judgement) -> list[str]:
         lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")
     lines += _waited(judgement)
     outcomes = [time.outcome for time in _times(judgement) if time.outcome is not None]
-    lines += [*_waiting(outcomes), *_resolution(outcomes)]
+    lines += [*_one_thread(outcomes), *_again(outcomes), *_waiting(outcomes)]
+    lines += _resolution(outcomes)
+    if judgement.again:
+        lines.append(f"most likely to give an answer: {judgement.again}")
     if judgement.comparison.remedy and judgement.count("regression"):
         lines.append(f"if the change is intended: {judgement.comparison.remedy.text}")
     return lines
@@ -171,6 +174,30 @@ def _waited(judgement: Judgement) -> list[str]:
     return lines
 
 
+def _one_thread(outcomes: Sequence[PairedOutcome]) -> list[str]:
+    """For which comparisons the answer is about fewer threads than were asked for."""
+    found = []
+    for one in outcomes:
+        narrow = one.one_thread
+        if narrow is not None:
+            asked = units.number(one.comparison.base.threads, "thread")
+            found.append(
+                f"{one.comparison.name}: its {asked} waited for cores for"
+                f" {units.share(narrow.waiting)} of the time, so one thread was measured on one"
+                " core; the answer is for one thread"
+            )
+    return found
+
+
+def _again(outcomes: Sequence[PairedOutcome]) -> list[str]:
+    return [
+        f"{one.comparison.name}: {units.number(one.repeated, 'pair')} measured again, because"
+        " turns did not agree with each other"
+        for one in outcomes
+        if one.repeated
+    ]
+
+
 def _waiting(outcomes: Sequence[PairedOutcome]) -> list[str]:
     return [
         f"{one.comparison.name}: another process used its core; the time spent waiting for it is"
@@ -228,6 +255,9 @@ def sentence(finding: MetricVerdict) -> str:
         parts.append(f"threshold {units.percent(finding.limit)}")
     if finding.reason:
         parts.append(finding.reason)
+    decision = finding.decision
+    if finding.verdict == "inconclusive" and decision is not None and decision.resolvable:
+        parts.append(f"smallest detectable change: {units.percent(decision.resolvable)}")
     return ", ".join(parts)
 
 

@@ -101,6 +101,7 @@ def with_now(
     out: Path | None = None,
     executor: str = "process",
     timeout: float | None = None,
+    budget: float = PairedPlan.budget,
     allowed: Sequence[str] = (),
 ) -> Comparison:
     """The current code, measured here, against a baseline file or run.
@@ -113,6 +114,7 @@ def with_now(
         out: directory of the new run.
         executor: the executor's name.
         timeout: seconds of one step of a worker; as of what is kept if not given.
+        budget: seconds of measuring per benchmark and look, where it is measured side by side.
         allowed: models that may be built although they are not the user's own.
 
     Raises:
@@ -129,7 +131,9 @@ def with_now(
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
     if timing:
         listener.structure(found)
-    beside, why = _beside(old, plan, thresholds, listener, out, executor) if timing else ([], "")
+    beside, why = (
+        _beside(old, plan, thresholds, listener, out, executor, budget) if timing else ([], "")
+    )
     if timing and all(one.failed == "base" for one in beside):
         for one in beside[:1]:
             why = f"{one.decision.reason}; {_BY_THE_RECORD}"
@@ -163,6 +167,7 @@ def _beside(
     listener: Listener,
     out: Path | None,
     executor: str,
+    budget: float,
 ) -> tuple[list[PairedOutcome], str]:
     """The revision of the baseline file and the head, measured side by side.
 
@@ -184,7 +189,8 @@ def _beside(
     try:
         found = paired.remeasure(
             list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-            PairedPlan(plan=_conditions(plan)), listener.pairs, out, executor,
+            PairedPlan(plan=_conditions(plan), budget=budget, may_narrow=True),
+            listener.pairs, out, executor,
         )  # fmt: skip
     except BrokenSide as error:
         if error.role != "base":

@@ -30,6 +30,9 @@ class AnyWorker(Protocol):
     def ask(self, message: Message, timeout: float) -> Any:
         """Send a message and wait for its result; raises a ``WorkerError``."""
 
+    def keep_on(self, core: int) -> None:
+        """Let it run on this core only; before it is asked anything."""
+
     def close(self, *, force: bool = False) -> int | None:
         """End the worker."""
 
@@ -57,6 +60,9 @@ class Executor(Protocol):
 
     def core_use(self) -> CoreUse | None:
         """How busy the cores are where it measures; ``None`` if that is not known."""
+
+    def freest_core(self) -> int | None:
+        """The core with the least work where it measures; ``None`` if workers choose their own."""
 
     def join(self, pool: AnyPool) -> AnyPool | None:
         """Its own workers from another executor's pool, or ``None`` if that is not possible."""

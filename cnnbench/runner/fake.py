@@ -80,6 +80,9 @@ class FakeWorker:
                 raise trouble
         return encode(ANSWERS[type(request)](request))
 
+    def keep_on(self, core: int) -> None:
+        """Runs nowhere."""
+
     def close(self, *, force: bool = False) -> int | None:
         """Nothing to end."""
         del force
@@ -335,6 +338,10 @@ class Fake:
 
     def core_use(self) -> CoreUse | None:
         """Nothing is measured, so nothing disturbs it."""
+        return None
+
+    def freest_core(self) -> int | None:
+        """There are no cores."""
         return None
 
     def join(self, pool: object) -> FakePool:

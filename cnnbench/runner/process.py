@@ -122,6 +122,15 @@ class Worker:
             self.close()
             raise
 
+    def keep_on(self, core: int) -> None:
+        """Let the process run on this core only.
+
+        Its threads to come inherit that, so this is for a worker that has not been asked anything.
+        """
+        # Who is gone, or may not go there, is measured where it is.
+        with contextlib.suppress(OSError):
+            os.sched_setaffinity(self._pid, {core})
+
     def _await(self, deadline: float) -> Any:
         while True:
             if not self._channel.pending:
@@ -368,6 +377,10 @@ class Processes:
     def core_use(self) -> CoreUse | None:
         """The use of the cores of this machine, now."""
         return quiet.read()
+
+    def freest_core(self) -> int | None:
+        """The core of this machine with the least work, now."""
+        return quiet.freest_core()
 
     def join(self, pool: object) -> Guests | None:
         """Workers of this executor from another's pool; ``None`` if they need a starter of theirs.

@@ -8,6 +8,7 @@ the machine was at that moment, whatever the network. A counter that the system 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _STAT = Path("/proc/stat")
 _SCHEDSTAT = Path("/proc/thread-self/schedstat")
+_THREADS = Path("/proc/self/task")
 
 # Sizes that make each probe about 0.3 ms on one core of 2024: long beside the clock's resolution,
 # short beside a slice.
@@ -39,6 +41,8 @@ class Counters:
         minor_faults: minor page faults of this process.
         steal_ns: time that the hypervisor took, summed over the machine's cores.
         busy_ns: time that the machine's cores worked, this process included, summed over them.
+        threads_delay_ns: time that the living threads of this process were runnable but not
+            running, summed over them.
     """
 
     cpu_ns: int
@@ -47,6 +51,7 @@ class Counters:
     minor_faults: int
     steal_ns: int | None
     busy_ns: int | None
+    threads_delay_ns: int | None = None
 
     @classmethod
     def read(cls) -> Counters:
@@ -60,6 +65,7 @@ class Counters:
             minor_faults=usage.ru_minflt,
             steal_ns=steal,
             busy_ns=busy,
+            threads_delay_ns=_threads_delay(),
         )
 
     def since(self, before: Counters) -> dict[str, int | None]:
@@ -69,6 +75,8 @@ class Counters:
         return {
             "cpu_ns": own,
             "run_delay_ns": _difference(self.run_delay_ns, before.run_delay_ns),
+            # Less than nothing if a thread has ended meanwhile, and its waiting with it: unknown.
+            "threads_delay_ns": _difference(self.threads_delay_ns, before.threads_delay_ns),
             "involuntary": self.involuntary - before.involuntary,
             "minor_faults": self.minor_faults - before.minor_faults,
             "steal_ns": _difference(self.steal_ns, before.steal_ns),
@@ -102,6 +110,18 @@ def _run_delay() -> int | None:
         return int(_SCHEDSTAT.read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):
         return None
+
+
+def _threads_delay() -> int | None:
+    total = 0
+    try:
+        for thread in os.scandir(_THREADS):
+            # One may end between its being listed and its being read.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                total += int(Path(thread.path, "schedstat").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError, ValueError):
+        return None
+    return total
 
 
 class Probes:

@@ -14,7 +14,7 @@ from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError
 from cnnbench.facts import Check
 from cnnbench.gate import Comparison, Judgement, Side, side_by_side, thresholds
-from cnnbench.gate.outcomes import PairedComparison, PairedOutcome, together
+from cnnbench.gate.outcomes import OneThread, PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, SequentialRule, decide
 from cnnbench.record import Failure, Record
 from cnnbench.report import reasons
@@ -269,3 +269,36 @@ def test_a_head_that_turned_wrong_beside_the_stored_revision_is_a_regression() -
 
     assert row.verdict == "regression"
     assert "output: ok -> wrong (off)" in row.reason
+
+
+NARROW = OneThread(
+    PairedComparison(replace(SPEC, threads=1), replace(SPEC, threads=1), RULE), 0.4, 1
+)
+
+
+def test_a_benchmark_of_two_threads_keeps_its_row_where_one_was_measured() -> None:
+    asked = replace(SPEC, threads=2)
+    found = replace(
+        outcome(SLOWER), comparison=PairedComparison(asked, asked, RULE), one_thread=NARROW
+    )
+    old = made.record(asked.id, [[10]] * 3, ensemble="x")
+    head = made.record(asked.id, [])
+    kept = gate.compare(
+        *(Side(n, made.ENVIRONMENT, {asked.id: one}) for n, one in (("a", old), ("b", head)))
+    )
+
+    judgement = gate.judge(side_by_side.with_outcomes(kept, [found]), thresholds.defaults())
+
+    (row,) = judgement.rows
+    assert (row.row.name, row.verdict) == (asked.id, "regression")
+    assert any(
+        "its 2 threads waited for cores for 40.0 % of the time, so one thread was measured on one"
+        " core; the answer is for one thread" in line
+        for line in reasons.notes(judgement)
+    )
+
+
+def test_pairs_that_were_measured_again_are_said() -> None:
+    told = reasons.notes(by_ab(outcome(CALM, repeated=2)))
+
+    assert any("2 pairs measured again, because turns did not agree" in line for line in told)

@@ -107,3 +107,27 @@ def test_a_canary_allocates_nothing_once_it_is_made() -> None:
     allocated = [event.self_cpu_memory_usage for event in profile.key_averages()]
     assert set(allocated) <= {0}
     assert "aten::mm" in {event.key for event in profile.key_averages()}
+
+
+def test_the_waiting_of_all_threads_is_added_up(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(counters, "_THREADS", tmp_path)
+    for number, delay in (("1", 30), ("2", 12)):
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "schedstat").write_text(f"100 {delay} 5\n")
+    (tmp_path / "3").mkdir()  # it has just ended
+
+    assert Counters.read().threads_delay_ns == 42
+
+
+def test_a_thread_that_ended_leaves_the_waiting_unknown() -> None:
+    before = Counters(0, 0, 0, 0, 0, 0, threads_delay_ns=50)
+    after = Counters(0, 0, 0, 0, 0, 0, threads_delay_ns=20)
+
+    assert after.since(before)["threads_delay_ns"] is None
+    assert before.since(after)["threads_delay_ns"] == 30
+
+
+def test_without_proc_the_waiting_of_threads_is_unknown(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(counters, "_THREADS", tmp_path / "none")
+
+    assert Counters.read().threads_delay_ns is None

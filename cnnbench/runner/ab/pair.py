@@ -61,7 +61,7 @@ class PairedRun:
     @property
     def ratio(self) -> float:
         """log(head / base) of this pair: the median over turns of the log-ratio of medians."""
-        return statistics.median(self._ratios(slice_seconds))
+        return statistics.median(self.turns())
 
     @property
     def awake(self) -> float | None:
@@ -85,23 +85,16 @@ class PairedRun:
             return None
         return statistics.median(self._ratios(lambda one: one.cpu_seconds or one.seconds))
 
-    @property
-    def drift(self) -> tuple[float, float]:
-        """How far the ratio moved from the first to the last third, and the error of that.
+    def turns(self, *, awake: bool = False) -> list[float]:
+        """Log-ratios by turn, in order.
 
-        What the machine does meanwhile happens to both sides and cancels; what is left is one side
-        warming up for longer than the other.
+        Args:
+            awake: without waiting for a core, where that is known of every slice.
         """
-        ratios = self._ratios(slice_seconds)
-        third = len(ratios) // 3
-        if third < 2:
-            return 0.0, math.inf
-        first, last = statistics.median(ratios[:third]), statistics.median(ratios[-third:])
-        around = [abs(one - first) for one in ratios[:third]]
-        around += [abs(one - last) for one in ratios[-third:]]
-        # For two medians, from the median absolute deviation, if errors are nearly normal.
-        error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / third)
-        return last - first, error
+        slices = [*self.base.slices, *self.head.slices]
+        if awake and all(one.awake_seconds is not None for one in slices):
+            return self._ratios(lambda one: one.awake_seconds or one.seconds)
+        return self._ratios(slice_seconds)
 
     @property
     def off_cpu(self) -> float | None:
@@ -128,7 +121,11 @@ class BrokenPair:
 
 
 def measure(
-    pools: Mapping[str, AnyPool], requests: Mapping[str, MeasureLatency], plan: Plan, order: str
+    pools: Mapping[str, AnyPool],
+    requests: Mapping[str, MeasureLatency],
+    plan: Plan,
+    order: str,
+    core: int | None = None,
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
 
@@ -137,16 +134,20 @@ def measure(
         requests: what to ask of each side, by role.
         plan: how many slices, how long.
         order: seeds turns, beside the plan.
+        core: that both workers are kept on; ``None`` leaves them where they may run.
     """
     chance = random.Random(f"{plan.seed}/{order}")
-    return _LivePair(pools, plan, chance).measure(requests)
+    return _LivePair(pools, plan, chance, core).measure(requests)
 
 
 class _LivePair:
     """Two workers, and which of them is being asked."""
 
-    def __init__(self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random) -> None:
+    def __init__(
+        self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random, core: int | None
+    ) -> None:
         self._pools = pools
+        self._core = core
         self._plan = plan
         self._random = chance
         self._workers: dict[str, AnyWorker] = {}
@@ -168,6 +169,8 @@ class _LivePair:
     def _prepare(self, role: str, request: MeasureLatency) -> float:
         self._asked = role
         self._workers[role] = self._pools[role].start()
+        if self._core is not None:
+            self._workers[role].keep_on(self._core)
         return self._ask(role, request).estimate
 
     def _turns(self, estimate: float) -> None:

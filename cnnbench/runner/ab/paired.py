@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from cnnbench import store, suite, units
-from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
 from cnnbench.gate import side_by_side
@@ -21,7 +20,7 @@ from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
-from cnnbench.runner.ab import sides
+from cnnbench.runner.ab import sides, verdicts
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
@@ -39,11 +38,10 @@ if TYPE_CHECKING:
     from cnnbench.store import Writer
     from cnnbench.suite import Grid
 
-VERDICTS = "verdicts.json"
+VERDICTS = verdicts.FILE
 # Seconds of the slices of one side in one pair.
 _TURN_SECONDS = 0.8
 _PAIR = Plan(slices=8)
-_SCHEMA = 1
 
 
 class BrokenSide(UsageError):
@@ -67,11 +65,13 @@ class PairedPlan:
         rule: threshold and looks.
         plan: turns of each side in a pair, seed, limits, and the conditions of a call.
         budget: seconds of measuring per benchmark and look, without starting processes.
+        may_narrow: go on with one thread on one core where several wait for cores.
     """
 
     rule: SequentialRule = field(default_factory=lambda: SequentialRule(0.05))
     plan: Plan = _PAIR
     budget: float = 40.0
+    may_narrow: bool = False
 
     @property
     def of_a_pair(self) -> Plan:
@@ -100,6 +100,7 @@ class PairedJob:
         environments, executors: by role.
         budget: seconds per benchmark and look.
         notes: what must be said of them whatever comes out.
+        may_narrow: as of the plan.
     """
 
     sides: tuple[CodeSide, CodeSide]
@@ -109,13 +110,14 @@ class PairedJob:
     executors: Mapping[str, Executor]
     budget: float
     notes: tuple[str, ...] = ()
+    may_narrow: bool = False
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
         """The outcomes as a comparison for the gate to judge."""
         rule = self.comparisons[0].rule
         remarks = []
         for side in self.sides:
-            version = torch_of(self.environments[side.role])
+            version = verdicts.torch_of(self.environments[side.role])
             remarks.append(f"{side.role}: {side.text}" + (f", torch {version}" if version else ""))
         limits = f"threshold {units.percent(rule.threshold)}, {rule.least} to {rule.most} pairs"
         return side_by_side.comparison(
@@ -166,6 +168,7 @@ def prepare(
         executors,
         how.budget,
         tuple(dict.fromkeys(note for spec in job.specs for note in job.notes(spec))),
+        how.may_narrow,
     )
 
 
@@ -235,16 +238,24 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
     Raises:
         StoreError: the directory cannot be used.
     """
-    session = PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
+    session = PairedSession(
+        prepared.executors, prepared.plan, prepared.budget, watcher, may_narrow=prepared.may_narrow
+    )
     found: dict[str, PairedOutcome] = {}
     with ExitStack() as stack:
         writers = _writers(prepared, out, stack) if out is not None else {}
         for outcome in session.measure(prepared.comparisons):
             found[outcome.comparison.name] = outcome
             for role, writer in writers.items():
+                asked, measured = (
+                    of.spec(role).id for of in (outcome.comparison, outcome.measured_as)
+                )
+                writer.instead(asked, measured)
                 writer.append([_record(prepared, role, outcome)])
             if out is not None:
-                store.write_whole(out / VERDICTS, as_json(prepared, list(found.values())))
+                store.write_whole(
+                    out / verdicts.FILE, verdicts.as_json(prepared, list(found.values()))
+                )
     return [found[comparison.name] for comparison in prepared.comparisons]
 
 
@@ -264,53 +275,23 @@ def _writers(prepared: PairedJob, out: Path, stack: ExitStack) -> dict[str, Writ
 def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
     side = prepared.sides[ROLES.index(role)]
     return Record(
-        id=outcome.comparison.spec(role).id,
+        id=outcome.measured_as.spec(role).id,
         environment=prepared.environments[role].fingerprint,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
         runs=outcome.runs.get(role, ()),
         failure=outcome.failure if outcome.failed == role else None,
-        notes=(f"{role} of a paired comparison: {side.text}",),
+        notes=(f"{role} of a paired comparison: {side.text}", *_one_thread(outcome)),
     )
 
 
-def as_json(prepared: PairedJob, outcomes: Sequence[PairedOutcome]) -> dict[str, Any]:
-    """Sides and verdicts as plain JSON."""
-    return {
-        "schema": _SCHEMA,
-        "sides": {side.role: dict(side.source) for side in prepared.sides},
-        "torch": {role: torch_of(prepared.environments[role]) for role in ROLES},
-        "budget": prepared.budget,
-        "verdicts": [verdict_json(outcome) for outcome in outcomes],
-    }
-
-
-def torch_of(environment: Environment) -> str | None:
-    """The version of torch in an environment."""
-    version = (environment.hard.get("torch") or {}).get("version")
-    return None if version is None else str(version)
-
-
-def verdict_json(outcome: PairedOutcome) -> dict[str, Any]:
-    """One verdict as plain JSON: log-ratios of pairs are natural, changes relative."""
-    data: dict[str, Any] = encode(outcome.decision)
-    comparison = outcome.comparison
-    return data | {
-        "verdict": outcome.verdict,
-        "base": comparison.base.id,
-        "head": comparison.head.id,
-        "threshold": comparison.rule.threshold,
-        "log_ratios": list(outcome.pairs),
-        "log_ratios_confirmation": list(outcome.confirmation),
-        "log_ratios_cpu": list(outcome.cpu_pairs),
-        "seconds": outcome.seconds,
-        "off_cpu": outcome.off_cpu,
-        "pairs_without_waiting": outcome.waited,
-        "output": {
-            role: {"status": check.status, "reason": check.reason}
-            for role in ROLES
-            if (check := outcome.check(role)) is not None
-        },
-    }
+def _one_thread(outcome: PairedOutcome) -> tuple[str, ...]:
+    """That the spec is not the one asked for, and why."""
+    narrow = outcome.one_thread
+    if narrow is None:
+        return ()
+    threads = outcome.comparison.base.threads
+    waiting = units.share(narrow.waiting)
+    return (f"one thread in place of {threads}, which waited for cores for {waiting} of the time",)
 
 
 def remeasure(
@@ -348,7 +329,8 @@ def remeasure(
         places = {side.role: _environment(side, executors[side.role]) for side in opened}
         limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
-        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
+        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget,
+                              may_narrow=how.may_narrow)  # fmt: skip
         return run(prepared, out, watcher)
 
 

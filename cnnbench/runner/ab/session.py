@@ -15,32 +15,32 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench import stats, units
 from cnnbench.errors import WorkerError
 from cnnbench.facts import worst
-from cnnbench.gate import family
-from cnnbench.gate.outcomes import ROLES, PairedComparison, PairedOutcome, together
+from cnnbench.gate import agreement, family
+from cnnbench.gate.outcomes import ROLES, OneThread, PairedComparison, PairedOutcome, together
 from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
 from cnnbench.requests import MeasureLatency
-from cnnbench.runner.ab import expected, pair
+from cnnbench.runner.ab import expected, pair, waiting
 from cnnbench.runner.ab.expected import Expected
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
-    from cnnbench.gate.rule import SequentialRule
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
     from cnnbench.spec import Spec
 
 
-# A process alone on its core waits for it some thousandths of the time.
-_WAITED = 0.01
+# Pairs of a look that are measured again because their turns do not agree; where most pairs are
+# like that, it is the code's nature, or that of this machine, and the rule sees it as noise.
+_AGAIN = 2
 
 
 class PairWatcher(Protocol):
@@ -51,6 +51,9 @@ class PairWatcher(Protocol):
 
     def working(self, comparison: PairedComparison, number: int, *, confirming: bool) -> None:
         """A pair of workers of a comparison begins."""
+
+    def crowded(self, comparison: PairedComparison, share: float) -> None:
+        """Threads waited for cores for this share of their time; one thread is measured instead."""
 
     def looked(self, comparison: PairedComparison, decision: Decision) -> None:
         """A pair more is known of a comparison; its decision may have no verdict yet."""
@@ -63,8 +66,9 @@ class PairWatcher(Protocol):
 class _Progress:
     """The state of one comparison."""
 
-    comparison: PairedComparison
+    asked: PairedComparison
     index: int
+    one_thread: OneThread | None = None
     pairs: list[float] = field(default_factory=list)
     cpu_pairs: list[float] = field(default_factory=list)
     first: list[float] | None = None
@@ -74,6 +78,14 @@ class _Progress:
     slices: int = 1
     warm_up: int = 1
     expected: Mapping[str, Expected] | None = None
+    again: int = 0
+    repeated: int = 0
+    over: bool = False
+
+    @property
+    def comparison(self) -> PairedComparison:
+        """What is measured."""
+        return self.asked if self.one_thread is None else self.one_thread.comparison
 
     @property
     def confirming(self) -> bool:
@@ -93,18 +105,26 @@ class PairedSession:
         executors: who measures, by role.
         plan: slices, warm-up, limits of one pair.
         budget: seconds of measuring per comparison and look; the least number of pairs is measured
-            anyway. Not counted: starting processes, which all comparisons share, and building and
-            compiling.
+            anyway. Not counted: starting processes, which all comparisons share, building and
+            compiling, and waiting for a core where that is taken out of the answer.
         watcher: told of progress.
+        may_narrow: go on with one thread where several wait for cores; see ``waiting``.
     """
 
     def __init__(
-        self, executors: Mapping[str, Executor], plan: Plan, budget: float, watcher: PairWatcher
+        self,
+        executors: Mapping[str, Executor],
+        plan: Plan,
+        budget: float,
+        watcher: PairWatcher,
+        *,
+        may_narrow: bool = False,
     ) -> None:
         self._executors = executors
         self._plan = plan
         self._budget = budget
         self._watcher = watcher
+        self._may_narrow = may_narrow
         self._token = secrets.token_hex(4)
         self._random = random.Random(f"{plan.seed}/session")
         self._one_code = False
@@ -147,7 +167,7 @@ class PairedSession:
                 progress.seconds += share
                 outcome = self._pair(progress, pools, scratch, number)
                 if outcome is not None:
-                    yield progress, outcome
+                    yield progress, replace(outcome, budget=self._budget)
 
     def _pools(self, stack: ExitStack, scratch: Path) -> dict[str, AnyPool]:
         """A fresh starter for both sides, or one for each in random order; their import over.
@@ -174,24 +194,46 @@ class PairedSession:
         self, progress: _Progress, pools: Mapping[str, AnyPool], scratch: Path, number: int
     ) -> PairedOutcome | None:
         """One pair of workers, measured again if one side was not warm; the outcome, if any."""
-        comparison = progress.comparison
-        self._watcher.working(comparison, len(progress.pairs) + 1, confirming=progress.confirming)
+        number_of = len(progress.pairs) + 1
+        self._watcher.working(progress.asked, number_of, confirming=progress.confirming)
         known = self._expect(progress, pools, scratch)
         while True:
             began = time.monotonic()
-            order = f"{number}/{progress.warm_up}/{progress.index}"
+            order = f"{number}/{progress.warm_up}/{progress.index}/{progress.repeated}"
             requests = {
                 role: self._request(progress, role, known[role], scratch, number) for role in ROLES
             }
-            found = pair.measure(pools, requests, self._lengthened(progress), order)
+            plan, core = self._lengthened(progress), self._core(progress)
+            found = pair.measure(pools, requests, plan, order, core)
             taken = time.monotonic() - began
             progress.seconds += taken
             if isinstance(found, BrokenPair):
                 return _failed(progress, found)
-            progress.spent += taken - found.preparing
-            if progress.warm_up > 1 or not _drifts(found, comparison.rule):
+            counted = waiting.had_core(progress.comparison, found)
+            progress.spent += (taken - found.preparing) * counted
+            if not self._narrowed(progress, found) and not _measured_again(progress, found):
                 return self._look(progress, found)
-            progress.warm_up = 2
+
+    def _narrowed(self, progress: _Progress, found: PairedRun) -> bool:
+        """Whether its threads waited, so that it begins anew with one of them."""
+        share = waiting.crowded(progress.comparison, found) if self._may_narrow else None
+        if share is None:
+            return False
+        narrow = waiting.on_one_thread(progress.asked)
+        # What was measured so far is about other specs; no verdict mixes the two.
+        aside = OneThread(narrow, share, len(progress.pair_runs) + 1)
+        self._watcher.crowded(progress.asked, share)
+        progress.one_thread, progress.first = aside, None
+        progress.pairs, progress.cpu_pairs, progress.pair_runs = [], [], []
+        progress.spent, progress.again, progress.slices, progress.warm_up = 0.0, 0, 1, 1
+        return True
+
+    def _core(self, progress: _Progress) -> int | None:
+        """The core of the next pair where one thread is measured instead of several.
+
+        Another for every pair: none is quiet for long, and what is peculiar to one is not in all.
+        """
+        return None if progress.one_thread is None else self._executors["base"].freest_core()
 
     def _expect(
         self, progress: _Progress, pools: Mapping[str, AnyPool], scratch: Path
@@ -225,25 +267,25 @@ class PairedSession:
             no_reference=known.reason,
             reference_path=known.path,
             weights=known.weights,
-            compile_cache=_compile_cache(spec, scratch),
+            compile_cache=_compile_cache(progress, spec, scratch),
         )
 
     def _look(self, progress: _Progress, pair_run: PairedRun) -> PairedOutcome | None:
         """Add a pair and decide, if that is possible yet."""
         rule = progress.comparison.rule
         progress.pair_runs.append(pair_run)
-        progress.pairs.append(_ratio(progress.comparison, pair_run))
-        if _one_thread(progress.comparison) and pair_run.cpu_ratio is not None:
+        progress.pairs.append(statistics.median(waiting.turns(progress.comparison, pair_run)))
+        if waiting.of_one_thread(progress.comparison) and pair_run.cpu_ratio is not None:
             progress.cpu_pairs.append(pair_run.cpu_ratio)
         decision = decide(progress.pairs, rule, spent=self._spent(progress))
         decision = checked_by_cpu_time(decision, _whole(progress), rule)
-        self._watcher.looked(progress.comparison, decision)
+        self._watcher.looked(progress.asked, decision)
         if decision.verdict is None:
             self._take_longer(progress, decision)
             return None
         if decision.verdict == "regression" and not progress.confirming:
             progress.first, progress.pairs, progress.cpu_pairs = progress.pairs, [], []
-            progress.spent = 0.0
+            progress.spent, progress.again = 0.0, 0
             return None
         return _outcome(progress, decision)
 
@@ -253,7 +295,8 @@ class PairedSession:
         if count < progress.comparison.rule.least:
             return False
         # How fast a wrong answer is need not be known any better.
-        return progress.turned_wrong or progress.spent * (count + 1) / count > self._budget
+        progress.over = progress.spent * (count + 1) / count > self._budget
+        return progress.turned_wrong or progress.over
 
     def _take_longer(self, progress: _Progress, decision: Decision) -> None:
         """More slices, once, if the first pairs say that their noise cannot be resolved."""
@@ -271,33 +314,31 @@ def _open_its_doors(pool: AnyPool) -> None:
         return
 
 
-def _compile_cache(spec: Spec, scratch: Path) -> str | None:
-    """One folder for both sides; the compiler itself distinguishes their code and versions."""
+def _compile_cache(progress: _Progress, spec: Spec, scratch: Path) -> str | None:
+    """One folder for both sides; the compiler itself distinguishes their code and versions.
+
+    Another for one thread instead of several: the number is in the generated code, and not every
+    version of the compiler looks for it when it finds code again.
+    """
     if not spec.mode.compiles:
         return None
-    return os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(scratch / "compiled")
+    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(scratch / "compiled")
+    return folder if progress.one_thread is None else str(Path(folder) / "one-thread")
 
 
-def _drifts(pair_run: PairedRun, rule: SequentialRule) -> bool:
-    """Whether one side was still warming up: more than noise, and more than is acceptable."""
-    change, error = pair_run.drift
-    return abs(change) > max(rule.margin, 2 * error)
-
-
-def _ratio(comparison: PairedComparison, pair_run: PairedRun) -> float:
-    """Log-ratio of a pair; without the waiting for a core if it was long and is known."""
-    awake = pair_run.awake if _waited(comparison, pair_run) else None
-    return pair_run.ratio if awake is None else awake
-
-
-def _waited(comparison: PairedComparison, pair_run: PairedRun) -> bool:
-    return _one_thread(comparison) and (pair_run.off_cpu or 0.0) > _WAITED
-
-
-def _one_thread(comparison: PairedComparison) -> bool:
-    """Whether CPU time corresponds to latency: not with several threads, nor on a GPU."""
-    both = (comparison.base, comparison.head)
-    return all(spec.threads == 1 and spec.device.kind == "cpu" for spec in both)
+def _measured_again(progress: _Progress, found: PairedRun) -> bool:
+    """Whether a pair counts for nothing: one side was not warm, or its turns do not agree."""
+    turns, margin = waiting.turns(progress.comparison, found), progress.comparison.rule.margin
+    change, error = agreement.drift(turns)
+    if progress.warm_up == 1 and abs(change) > max(margin, 2 * error):
+        # More than noise, and more than is acceptable: as of a side that still warms up.
+        progress.warm_up = 2
+    elif progress.again < _AGAIN and agreement.disagreement(turns, margin):
+        progress.again += 1
+    else:
+        return False
+    progress.repeated += 1
+    return True
 
 
 def _whole(progress: _Progress) -> list[float]:
@@ -313,15 +354,25 @@ def _outcome(progress: _Progress, decision: Decision) -> PairedOutcome:
         decision = replace(decision, verdict="inconclusive", reason=reason)
     runs = progress.pair_runs
     off = [share for one in runs if (share := one.off_cpu) is not None]
+    waits = [share for one in runs if (share := waiting.share(one)) is not None]
+    margin = progress.comparison.rule.margin
     return PairedOutcome(
-        comparison=progress.comparison,
+        comparison=progress.asked,
         decision=decision,
         pairs=tuple(progress.first if progress.first is not None else progress.pairs),
         confirmation=tuple(progress.pairs if progress.confirming else ()),
         cpu_pairs=tuple(_whole(progress)),
         seconds=progress.seconds,
         off_cpu=statistics.fmean(off) if off else None,
-        waited=sum(_waited(progress.comparison, one) for one in runs),
+        waiting=statistics.median(waits) if waits else None,
+        waited=sum(waiting.waited(progress.comparison, one) for one in runs),
+        one_thread=progress.one_thread,
+        repeated=progress.repeated,
+        disagreeing=sum(
+            bool(agreement.disagreement(waiting.turns(progress.comparison, one), margin))
+            for one in runs
+        ),
+        spent=progress.over,
         runs={
             "base": tuple(one.base for one in runs),
             "head": tuple(one.head for one in runs),
