@@ -95,8 +95,11 @@ def command(
     for line in paired.notices(models, both, where):
         say(f"cnnbench: {line}")
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    with pair.pinned(core), sides.opened(both, where, pythons) as opened:
-        job = paired.prepare(opened, grid, how, who, fake_slowdown)
+    with (
+        pair.pinned(core),
+        sides.opened(both, where, pythons) as opened,
+        paired.prepared(opened, grid, how, who, fake_slowdown) as job,
+    ):
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)
         found = _measured(job, out, PairProgress(quiet=quiet))

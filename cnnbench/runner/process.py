@@ -185,6 +185,7 @@ class Pool:
         self._starter: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
+        self._ready = False
         self._spawning = False
         self._count = 0
 
@@ -199,6 +200,15 @@ class Pool:
         """Where the code of its workers comes from."""
         return self._origin
 
+    def begin(self) -> None:
+        """Launch the starter without waiting for its imports; the first worker waits for them."""
+        if self._starter is not None or self._spawning:
+            return
+        ours, theirs = pair()
+        with theirs:
+            self._starter = self._launch("starter", theirs)
+        self._control, self._ready = ours, False
+
     def start(self, origin: Origin | None = None) -> Worker:
         """A new worker, waiting for its request.
 
@@ -209,8 +219,8 @@ class Pool:
         Raises:
             WorkerError: no worker can be started.
         """
-        if self._starter is None and not self._spawning:
-            self._start_starter()
+        self.begin()
+        self._await_starter()
         ours, theirs = pair()
         self._count += 1
         log = self._scratch / f"worker-{os.getpid()}-{id(self):x}-{self._count}.log"
@@ -252,16 +262,15 @@ class Pool:
             return None
         return int(status)
 
-    def _start_starter(self) -> None:
-        ours, theirs = pair()
-        with theirs:
-            self._starter = self._launch("starter", theirs)
-        self._control = ours
+    def _await_starter(self) -> None:
+        if self._control is None or self._ready:
+            return
         try:
-            ready = ours.receive(_START_SECONDS)
+            ready = self._control.receive(_START_SECONDS)
         except (ChannelClosed, TimeoutError):
             self._end()
             raise self._no_start() from None
+        self._ready = True
         if ready["hazard"] is not None:
             self._end()
             self._spawning = True
@@ -387,6 +396,10 @@ class Guests:
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self._pool = pool
         self._origin = origin
+
+    def begin(self) -> None:
+        """As ``Pool.begin``."""
+        self._pool.begin()
 
     def start(self) -> Worker:
         """A new worker, waiting for its request; as ``Pool.start``."""

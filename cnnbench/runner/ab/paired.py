@@ -6,7 +6,7 @@ Connects sides, campaign, session and store; ``cnnbench ab`` and ``cnnbench chec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
 from cnnbench.runner.ab import sides
+from cnnbench.runner.ab.rounds import Rounds
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
@@ -31,7 +32,7 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cnnbench.gate import Comparison
@@ -100,6 +101,7 @@ class PairedJob:
         environments, executors: by role.
         budget: seconds per benchmark and look.
         notes: what must be said of them whatever comes out.
+        rounds: where the starters come from, if some are begun already.
     """
 
     sides: tuple[CodeSide, CodeSide]
@@ -109,6 +111,7 @@ class PairedJob:
     executors: Mapping[str, Executor]
     budget: float
     notes: tuple[str, ...] = ()
+    rounds: Rounds | None = None
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
         """The outcomes as a comparison for the gate to judge."""
@@ -126,14 +129,17 @@ class PairedJob:
         )
 
 
-def prepare(
+@contextmanager
+def prepared(
     both: tuple[CodeSide, CodeSide],
     grid: Grid,
     how: PairedPlan,
     executor: str = "process",
     slowdown: float = 0.0,
-) -> PairedJob:
+) -> Iterator[PairedJob]:
     """Prepare a paired measurement: what is compared, and where.
+
+    Its starters have begun, and are gone when the context ends.
 
     Args:
         both: the sides, open.
@@ -146,12 +152,26 @@ def prepare(
         UsageError: something in the grid is wrong or not possible on the base's side.
     """
     executors = {side.role: executor_of(side, executor, slowdown) for side in both}
-    job = _prepared(both[0], _asked(grid, both[0].named), how.plan, executors["base"])
+    with Rounds(executors, how.plan.seed) as rounds:
+        rounds.begin(how.rule.least)
+        job = _worked_out(both, grid, how, executors, rounds)
+        yield replace(job, rounds=rounds)
+
+
+def _worked_out(
+    both: tuple[CodeSide, CodeSide],
+    grid: Grid,
+    how: PairedPlan,
+    executors: Mapping[str, Executor],
+    rounds: Rounds,
+) -> PairedJob:
+    base, head = (rounds.asked(side.role) for side in both)
+    job = _prepared(both[0], _asked(grid, both[0].named), how.plan, base)
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(grid, both[1].named), how.plan, executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), how.plan, head)
         specs, environment = other.specs, other.environment
     else:
-        specs, environment = job.specs, _environment(both[1], executors["head"])
+        specs, environment = job.specs, _environment(both[1], head)
     impossible = list(job.impossible.values())
     if impossible:
         raise UsageError(impossible[0])
@@ -235,7 +255,9 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
     Raises:
         StoreError: the directory cannot be used.
     """
-    session = PairedSession(prepared.executors, prepared.plan, prepared.budget, watcher)
+    session = PairedSession(
+        prepared.executors, prepared.plan, prepared.budget, watcher, prepared.rounds
+    )
     found: dict[str, PairedOutcome] = {}
     with ExitStack() as stack:
         writers = _writers(prepared, out, stack) if out is not None else {}
@@ -343,13 +365,18 @@ def remeasure(
     """
     both = sides.pair(words, repo, pythons=False)
     comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
-    with sides.opened(both, repo, (None, None)) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(sides.opened(both, repo, (None, None)))
         executors = {side.role: executor_of(side, executor, slowdown) for side in opened}
-        places = {side.role: _environment(side, executors[side.role]) for side in opened}
+        rounds = stack.enter_context(Rounds(executors, how.plan.seed))
+        rounds.begin(max(one.rule.least for one in comparisons))
+        places = {side.role: _environment(side, rounds.asked(side.role)) for side in opened}
         limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
-        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget)
-        return run(prepared, out, watcher)
+        job = PairedJob(
+            opened, tuple(comparisons), plan, places, executors, how.budget, rounds=rounds
+        )
+        return run(job, out, watcher)
 
 
 def selection(
