@@ -15,7 +15,7 @@ from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted
 from cnnbench.gate import Threshold
 from cnnbench.report import FORMATS
-from cnnbench.runner.ab import pair, paired, sides
+from cnnbench.runner.ab import pair, paired, sides, subjects
 
 if TYPE_CHECKING:
     from cnnbench.cli.options import View
@@ -90,9 +90,9 @@ def command(
     where = pairing.repository(repo)
     pythons = (python_a, python_b)
     both = sides.pair(words, where, pythons=any(pythons))
-    models, modes = paired.selection(grid.models, grid.modes, both)
+    models, modes = subjects.selection(grid.models, grid.modes, both)
     grid = replace(grid, models=models, modes=modes)
-    for line in paired.notices(models, both, where):
+    for line in subjects.notices(models, both, where):
         say(f"cnnbench: {line}")
     out = out or Path("results") / f"ab-{store.new_run_name()}"
     with (

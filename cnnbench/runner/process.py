@@ -1,8 +1,7 @@
 """Real workers: processes started here, spoken to in JSON over sockets, and never left behind.
 
 A pool is a starter and the workers it forks. If the starter dies, the pool starts another; if
-forking is unsafe here, every worker is a fresh process. Where the code of its workers comes from is
-an ``Origin``.
+forking is unsafe here, every worker is a fresh process.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.runner.origin import Origin
 
 if TYPE_CHECKING:
     import socket
@@ -43,39 +41,6 @@ _ASSERTED = "device-side assert"
 _ASSERTION = re.compile(
     r"(?P<place>[^/\s]+:\d+): (?P<kernel>.+?): block: .*? (?P<what>Assertion `.*` failed)"
 )
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The source of the code of workers.
-
-    Attributes:
-        python: their interpreter.
-        package: folder that holds the ``cnnbench`` they run; ``None`` for this very one.
-        networks: folders that come first where they import networks from.
-        folder: their working directory; ``None`` for this process's own.
-        variables: environment variables in place of this process's own.
-
-    Networks are imported, and the folder entered, by each worker after it was forked; the rest is
-    the starter's.
-    """
-
-    python: str = sys.executable
-    package: str | None = None
-    networks: tuple[str, ...] = ()
-    folder: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def extra(self) -> Message:
-        """The extra fields of every request to such a worker."""
-        told: Message = {"networks": list(self.networks), "folder": self.folder}
-        return {key: value for key, value in told.items() if value}
-
-    def shares_starter(self, other: Origin) -> bool:
-        """Whether one starter can fork workers of both."""
-        mine, theirs = ((one.python, one.package, dict(one.variables)) for one in (self, other))
-        return mine == theirs
 
 
 class StarterDied(WorkerError):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import store, suite, units
+from cnnbench import store, units
 from cnnbench.codec import encode
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
@@ -377,36 +377,3 @@ def remeasure(
             opened, tuple(comparisons), plan, places, executors, how.budget, rounds=rounds
         )
         return run(job, out, watcher)
-
-
-def selection(
-    models: Sequence[str] | None, modes: Sequence[str] | None, both: tuple[Named, Named]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which models and modes are compared: those that were asked for, or what the sides suggest.
-
-    Raises:
-        UsageError: the sides are models or modes already, or revisions without models.
-    """
-    kind = both[0].kind
-    for given, name in ((models, "model"), (modes, "mode")):
-        if given and kind == name:
-            raise UsageError(f"BASE and HEAD are {name}s already; drop --{name}s")
-    if not models and kind in {"rev", "worktree"}:
-        raise UsageError("name the networks of the repository: --models package.module:factory")
-    suggested = (both[0].value,) if kind == "model" else ("quick",)
-    return tuple(models or suggested), tuple(modes or ("eager",))
-
-
-def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Notices for a user about the meaning of the result."""
-    same = ours(models, both, repo)
-    return [*sides.notices(*both, repo), *([same] if same else [])]
-
-
-def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> str:
-    """That models belong to cnnbench and not to the revisions compared; empty if none does."""
-    if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
-        return ""
-    selected = suite.select(models)
-    same = [name for name in selected if name not in suite.outside(selected)]
-    return f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions" * bool(same)
