@@ -74,7 +74,14 @@ def _watch_workers(worker: Any, line: Timeline) -> None:
     plain = worker.ask
 
     def ask(self: Any, message: Any, timeout: float) -> Any:
-        line.mark(str(message.get("task") or message.get("command") or message.get("do") or sorted(message)))
+        line.mark(
+            str(
+                message.get("task")
+                or message.get("command")
+                or message.get("do")
+                or sorted(message)
+            )
+        )
         try:
             return plain(self, message, timeout)
         finally:
