@@ -139,37 +139,26 @@ class Rounds:
         return pool
 
 
-@dataclass(frozen=True)
 class Asked:
     """An executor of one side whose workers come from the starter of the next round."""
 
-    rounds: Rounds
-    role: str
-    who: Executor
-
-    @property
-    def name(self) -> str:
-        """Of the executor."""
-        return self.who.name
-
-    @property
-    def pretends(self) -> bool:
-        """Whether its numbers are made up."""
-        return self.who.pretends
+    def __init__(self, rounds: Rounds, role: str, who: Executor) -> None:
+        self.name, self.pretends = who.name, who.pretends
+        self._rounds, self._role, self._who = rounds, role, who
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[AnyPool]:
         """The pool of the next round; it stays open when the context ends."""
         del scratch
-        yield self.rounds.front(self.role)
+        yield self._rounds.front(self._role)
 
     def core_use(self) -> CoreUse | None:
         """How busy the cores are."""
-        return self.who.core_use()
+        return self._who.core_use()
 
     def join(self, pool: AnyPool) -> AnyPool | None:
         """Its own workers from another's pool."""
-        return self.who.join(pool)
+        return self._who.join(pool)
 
 
 def _open_its_doors(pool: AnyPool) -> None:

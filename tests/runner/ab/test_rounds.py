@@ -103,12 +103,17 @@ def test_what_was_begun_in_vain_is_closed() -> None:
     assert [one.open_ones for one in who.values()] == [[], []]
 
 
-def test_an_error_leaves_no_starter() -> None:
-    who = sides()
-    with pytest.raises(KeyboardInterrupt), Rounds(who) as rounds:
+def _interrupted(who: dict[str, Who]) -> None:
+    with Rounds(who) as rounds:
         rounds.begin(2)
         with rounds.next():
             raise KeyboardInterrupt
+
+
+def test_an_error_leaves_no_starter() -> None:
+    who = sides()
+    with pytest.raises(KeyboardInterrupt):
+        _interrupted(who)
     assert [one.open_ones for one in who.values()] == [[], []]
 
 
