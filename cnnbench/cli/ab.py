@@ -15,7 +15,7 @@ from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted
 from cnnbench.gate import Threshold
 from cnnbench.report import FORMATS
-from cnnbench.runner.ab import pair, paired, sides
+from cnnbench.runner.ab import pair, paired, sides, subjects
 
 if TYPE_CHECKING:
     from cnnbench.cli.options import View
@@ -92,13 +92,16 @@ def command(
     where = pairing.repository(repo)
     pythons = (python_a, python_b)
     both = sides.pair(words, where, pythons=any(pythons))
-    models, modes = paired.selection(grid.models, grid.modes, both)
+    models, modes = subjects.selection(grid.models, grid.modes, both)
     grid = replace(grid, models=models, modes=modes)
-    for line in paired.notices(models, both, where):
+    for line in subjects.notices(models, both, where):
         say(f"cnnbench: {line}")
     out = out or Path("results") / f"ab-{store.new_run_name()}"
-    with pair.pinned(core), sides.opened(both, where, pythons) as opened:
-        job = paired.prepare(opened, grid, how, who, fake_slowdown)
+    with (
+        pair.pinned(core),
+        sides.opened(both, where, pythons) as opened,
+        paired.prepared(opened, grid, how, who, fake_slowdown) as job,
+    ):
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)
         found = _measured(job, out, PairProgress(quiet=quiet))

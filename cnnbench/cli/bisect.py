@@ -18,7 +18,7 @@ from cnnbench.errors import Interrupted, UsageError
 from cnnbench.gate import bisected
 from cnnbench.inert import in_json
 from cnnbench.report import bisection
-from cnnbench.runner.ab import pair, paired, sides
+from cnnbench.runner.ab import pair, paired, sides, subjects
 from cnnbench.runner.bisect import question, state
 from cnnbench.runner.bisect.search import Bisecting, SearchListener
 from cnnbench.runner.executor import executor
@@ -141,8 +141,8 @@ def _begun(
     timed: bool,
 ) -> State:
     both = (asked.named(0), asked.named(len(asked.commits) - 1))
-    models, modes = paired.selection(grid.models, grid.modes, both)
-    same = paired.ours(models, both, asked.repo)
+    models, modes = subjects.selection(grid.models, grid.modes, both)
+    same = subjects.ours(models, both, asked.repo)
     if same:
         progress.say(same)
     grid = replace(grid, models=models, modes=modes)

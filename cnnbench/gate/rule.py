@@ -156,6 +156,25 @@ def resolvable(pairs: Sequence[float], rule: SequentialRule) -> float:
     return change_of(2 * half / math.sqrt(rule.most))
 
 
+def further(pairs: Sequence[float], rule: SequentialRule) -> int:
+    """How many more pairs decide, if they are as those so far; at least one.
+
+    Decides nothing: what is begun early may be in vain, and what is not is begun later.
+
+    Args:
+        pairs: log-ratios of the look at hand.
+        rule: how many pairs there can be.
+    """
+    if len(pairs) < rule.least:
+        return rule.least - len(pairs)
+    centre, noise = statistics.fmean(pairs), statistics.stdev(pairs)
+    for count in range(len(pairs) + 1, rule.most):
+        half = t_quantile(1 - rule.alpha, count - 1) * noise / math.sqrt(count)
+        if judge_interval(centre - half, centre + half, rule) is not None:
+            return count - len(pairs)
+    return max(1, rule.most - len(pairs))
+
+
 def hopeless(pairs: Sequence[float], rule: SequentialRule) -> bool:
     """Whether more pairs are wasted time, so that the verdict is better given at once.
 

@@ -40,6 +40,9 @@ class AnyWorker(Protocol):
 class AnyPool(Protocol):
     """Starts workers that live in one round."""
 
+    def begin(self) -> None:
+        """Begin what its first worker needs, without waiting for it."""
+
     def start(self) -> AnyWorker:
         """A new worker, waiting for its request."""
 

@@ -308,6 +308,9 @@ class FakePool:
     def __init__(self, who: Fake) -> None:
         self._who = who
 
+    def begin(self) -> None:
+        """Nothing to begin."""
+
     def start(self) -> FakeWorker:
         """A worker that is ready at once."""
         return FakeWorker(self._who)

@@ -1,8 +1,7 @@
 """Real workers: processes started here, spoken to in JSON over sockets, and never left behind.
 
 A pool is a starter and the workers it forks. If the starter dies, the pool starts another; if
-forking is unsafe here, every worker is a fresh process. Where the code of its workers comes from is
-an ``Origin``.
+forking is unsafe here, every worker is a fresh process.
 """
 
 from __future__ import annotations
@@ -16,14 +15,13 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.runner.origin import Origin
 
 if TYPE_CHECKING:
     import socket
@@ -43,39 +41,6 @@ _ASSERTED = "device-side assert"
 _ASSERTION = re.compile(
     r"(?P<place>[^/\s]+:\d+): (?P<kernel>.+?): block: .*? (?P<what>Assertion `.*` failed)"
 )
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The source of the code of workers.
-
-    Attributes:
-        python: their interpreter.
-        package: folder that holds the ``cnnbench`` they run; ``None`` for this very one.
-        networks: folders that come first where they import networks from.
-        folder: their working directory; ``None`` for this process's own.
-        variables: environment variables in place of this process's own.
-
-    Networks are imported, and the folder entered, by each worker after it was forked; the rest is
-    the starter's.
-    """
-
-    python: str = sys.executable
-    package: str | None = None
-    networks: tuple[str, ...] = ()
-    folder: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def extra(self) -> Message:
-        """The extra fields of every request to such a worker."""
-        told: Message = {"networks": list(self.networks), "folder": self.folder}
-        return {key: value for key, value in told.items() if value}
-
-    def shares_starter(self, other: Origin) -> bool:
-        """Whether one starter can fork workers of both."""
-        mine, theirs = ((one.python, one.package, dict(one.variables)) for one in (self, other))
-        return mine == theirs
 
 
 class StarterDied(WorkerError):
@@ -194,6 +159,7 @@ class Pool:
         self._starter: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
+        self._ready = False
         self._spawning = False
         self._count = 0
 
@@ -208,6 +174,15 @@ class Pool:
         """Where the code of its workers comes from."""
         return self._origin
 
+    def begin(self) -> None:
+        """Launch the starter without waiting for its imports; the first worker waits for them."""
+        if self._starter is not None or self._spawning:
+            return
+        ours, theirs = pair()
+        with theirs:
+            self._starter = self._launch("starter", theirs)
+        self._control, self._ready = ours, False
+
     def start(self, origin: Origin | None = None) -> Worker:
         """A new worker, waiting for its request.
 
@@ -218,8 +193,8 @@ class Pool:
         Raises:
             WorkerError: no worker can be started.
         """
-        if self._starter is None and not self._spawning:
-            self._start_starter()
+        self.begin()
+        self._await_starter()
         ours, theirs = pair()
         self._count += 1
         log = self._scratch / f"worker-{os.getpid()}-{id(self):x}-{self._count}.log"
@@ -261,16 +236,15 @@ class Pool:
             return None
         return int(status)
 
-    def _start_starter(self) -> None:
-        ours, theirs = pair()
-        with theirs:
-            self._starter = self._launch("starter", theirs)
-        self._control = ours
+    def _await_starter(self) -> None:
+        if self._control is None or self._ready:
+            return
         try:
-            ready = ours.receive(_START_SECONDS)
+            ready = self._control.receive(_START_SECONDS)
         except (ChannelClosed, TimeoutError):
             self._end()
             raise self._no_start() from None
+        self._ready = True
         if ready["hazard"] is not None:
             self._end()
             self._spawning = True
@@ -400,6 +374,10 @@ class Guests:
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self._pool = pool
         self._origin = origin
+
+    def begin(self) -> None:
+        """As ``Pool.begin``."""
+        self._pool.begin()
 
     def start(self) -> Worker:
         """A new worker, waiting for its request; as ``Pool.start``."""

@@ -51,7 +51,7 @@ def serve(channel: Channel) -> None:
 
 
 def _prepare_process(message: Message) -> None:
-    """What a message says of the process and not of the task; see ``runner.process.Origin``."""
+    """What a message says of the process and not of the task; see ``runner.origin.Origin``."""
     _redirect(message.get("log") or os.devnull)
     faulthandler.enable()
     if "folder" in message:

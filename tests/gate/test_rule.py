@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from statistics import stdev
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,7 @@ from cnnbench.gate.rule import (
     SequentialRule,
     checked_by_cpu_time,
     decide,
+    further,
     hopeless,
     judge_interval,
     p_value,
@@ -238,3 +240,20 @@ def test_any_pairs_have_a_decision_of_numbers(
     assert found.resolvable is None or 0 <= found.resolvable < math.inf
     if len(pairs) > 1:
         assert 0 <= p_value(pairs, rule) <= 1
+
+
+@pytest.mark.parametrize("noise", [0.008, 0.012, 0.02])
+def test_further_pairs_are_as_many_as_the_noise_so_far_needs(noise: float) -> None:
+    def like(count: int) -> list[float]:
+        """So many pairs without a change, with exactly this noise."""
+        return [noise * (one - (count - 1) / 2) / stdev(range(count)) for one in range(count)]
+
+    count = 3 + further(like(3), FIVE)
+
+    assert decide(like(count), FIVE).verdict == "unchanged"
+    assert decide(like(count - 1), FIVE).verdict is None
+
+
+def test_further_pairs_are_never_fewer_than_one_nor_more_than_there_can_be() -> None:
+    assert [further([0.1] * count, FIVE) for count in (0, 1, 2, 3, 10)] == [3, 2, 1, 1, 1]
+    assert further([1.0, -1.0, 0.0], FIVE) == 7

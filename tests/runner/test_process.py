@@ -13,7 +13,8 @@ import pytest
 
 import cnnbench
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
-from cnnbench.runner.process import Guests, Origin, Pool, Processes, StarterDied, Worker
+from cnnbench.runner.origin import Origin
+from cnnbench.runner.process import Guests, Pool, Processes, StarterDied, Worker
 
 REAL = Path(cnnbench.__file__).parent
 

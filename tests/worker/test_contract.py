@@ -19,7 +19,8 @@ from cnnbench.plan import Plan
 from cnnbench.requests import REQUESTS
 from cnnbench.runner.fake import ANSWERS, Fake
 from cnnbench.runner.inquiry import tell
-from cnnbench.runner.process import Origin, Processes
+from cnnbench.runner.origin import Origin
+from cnnbench.runner.process import Processes
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker.tasks import TASKS
 

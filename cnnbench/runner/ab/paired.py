@@ -6,12 +6,12 @@ Connects sides, campaign, session and store; ``cnnbench ab`` and ``cnnbench chec
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cnnbench import store, suite, units
+from cnnbench import store, units
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, UsageError, WorkerError
 from cnnbench.gate import side_by_side
@@ -21,6 +21,7 @@ from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner import campaign
 from cnnbench.runner.ab import sides, verdicts
+from cnnbench.runner.ab.rounds import Rounds
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.runner.ab.sides import CodeSide, Named
 from cnnbench.runner.executor import Executor
@@ -30,7 +31,7 @@ from cnnbench.runner.process import Processes
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from cnnbench.gate import Comparison
@@ -101,6 +102,7 @@ class PairedJob:
         budget: seconds per benchmark and look.
         notes: what must be said of them whatever comes out.
         may_narrow: as of the plan.
+        rounds: where the starters come from, if some are begun already.
     """
 
     sides: tuple[CodeSide, CodeSide]
@@ -111,6 +113,7 @@ class PairedJob:
     budget: float
     notes: tuple[str, ...] = ()
     may_narrow: bool = False
+    rounds: Rounds | None = None
 
     def comparison(self, outcomes: Sequence[PairedOutcome]) -> Comparison:
         """The outcomes as a comparison for the gate to judge."""
@@ -128,14 +131,17 @@ class PairedJob:
         )
 
 
-def prepare(
+@contextmanager
+def prepared(
     both: tuple[CodeSide, CodeSide],
     grid: Grid,
     how: PairedPlan,
     executor: str = "process",
     slowdown: float = 0.0,
-) -> PairedJob:
+) -> Iterator[PairedJob]:
     """Prepare a paired measurement: what is compared, and where.
+
+    Its starters have begun, and are gone when the context ends.
 
     Args:
         both: the sides, open.
@@ -148,12 +154,26 @@ def prepare(
         UsageError: something in the grid is wrong or not possible on the base's side.
     """
     executors = {side.role: executor_of(side, executor, slowdown) for side in both}
-    job = _prepared(both[0], _asked(grid, both[0].named), how.plan, executors["base"])
+    with Rounds(executors, how.plan.seed) as rounds:
+        rounds.begin(how.rule.least)
+        job = _worked_out(both, grid, how, executors, rounds)
+        yield replace(job, rounds=rounds)
+
+
+def _worked_out(
+    both: tuple[CodeSide, CodeSide],
+    grid: Grid,
+    how: PairedPlan,
+    executors: Mapping[str, Executor],
+    rounds: Rounds,
+) -> PairedJob:
+    base, head = (rounds.asked(side.role) for side in both)
+    job = _prepared(both[0], _asked(grid, both[0].named), how.plan, base)
     if both[1].named.kind in {"model", "mode"}:
-        other = _prepared(both[1], _asked(grid, both[1].named), how.plan, executors["head"])
+        other = _prepared(both[1], _asked(grid, both[1].named), how.plan, head)
         specs, environment = other.specs, other.environment
     else:
-        specs, environment = job.specs, _environment(both[1], executors["head"])
+        specs, environment = job.specs, _environment(both[1], head)
     impossible = list(job.impossible.values())
     if impossible:
         raise UsageError(impossible[0])
@@ -239,7 +259,12 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
         StoreError: the directory cannot be used.
     """
     session = PairedSession(
-        prepared.executors, prepared.plan, prepared.budget, watcher, may_narrow=prepared.may_narrow
+        prepared.executors,
+        prepared.plan,
+        prepared.budget,
+        watcher,
+        prepared.rounds,
+        may_narrow=prepared.may_narrow,
     )
     found: dict[str, PairedOutcome] = {}
     with ExitStack() as stack:
@@ -324,44 +349,16 @@ def remeasure(
     """
     both = sides.pair(words, repo, pythons=False)
     comparisons = [PairedComparison(spec, spec, rule_of(spec)) for spec in map(Spec.parse, specs)]
-    with sides.opened(both, repo, (None, None)) as opened:
+    with ExitStack() as stack:
+        opened = stack.enter_context(sides.opened(both, repo, (None, None)))
         executors = {side.role: executor_of(side, executor, slowdown) for side in opened}
-        places = {side.role: _environment(side, executors[side.role]) for side in opened}
+        rounds = stack.enter_context(Rounds(executors, how.plan.seed))
+        rounds.begin(max(one.rule.least for one in comparisons))
+        places = {side.role: _environment(side, rounds.asked(side.role)) for side in opened}
         limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
-        prepared = PairedJob(opened, tuple(comparisons), plan, places, executors, how.budget,
-                              may_narrow=how.may_narrow)  # fmt: skip
-        return run(prepared, out, watcher)
-
-
-def selection(
-    models: Sequence[str] | None, modes: Sequence[str] | None, both: tuple[Named, Named]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which models and modes are compared: those that were asked for, or what the sides suggest.
-
-    Raises:
-        UsageError: the sides are models or modes already, or revisions without models.
-    """
-    kind = both[0].kind
-    for given, name in ((models, "model"), (modes, "mode")):
-        if given and kind == name:
-            raise UsageError(f"BASE and HEAD are {name}s already; drop --{name}s")
-    if not models and kind in {"rev", "worktree"}:
-        raise UsageError("name the networks of the repository: --models package.module:factory")
-    suggested = (both[0].value,) if kind == "model" else ("quick",)
-    return tuple(models or suggested), tuple(modes or ("eager",))
-
-
-def notices(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> list[str]:
-    """Notices for a user about the meaning of the result."""
-    same = ours(models, both, repo)
-    return [*sides.notices(*both, repo), *([same] if same else [])]
-
-
-def ours(models: Sequence[str], both: tuple[Named, Named], repo: Path | None) -> str:
-    """That models belong to cnnbench and not to the revisions compared; empty if none does."""
-    if repo is None or both[0].kind not in {"rev", "worktree"} or sides.is_cnnbench(repo):
-        return ""
-    selected = suite.select(models)
-    same = [name for name in selected if name not in suite.outside(selected)]
-    return f"{', '.join(same)}: part of cnnbench, so it is the same in both revisions" * bool(same)
+        job = PairedJob(
+            opened, tuple(comparisons), plan, places, executors, how.budget,
+            may_narrow=how.may_narrow, rounds=rounds,
+        )  # fmt: skip
+        return run(job, out, watcher)

@@ -1,7 +1,7 @@
 """Paired comparisons to their verdicts: pair after pair over all that are still open.
 
-The starter of a pair, or the two, serve every open comparison, so that their import is paid once. A
-comparison leaves when the rule has decided; a regression must first be confirmed by pairs of its
+The starter of a round, or the two, serve every open comparison, so that their import is paid once.
+A comparison leaves when the rule has decided; a regression must first be confirmed by pairs of its
 own. Knows nothing of where the sides come from or where results are kept.
 """
 
@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench import stats, units
-from cnnbench.errors import WorkerError
 from cnnbench.facts import worst
 from cnnbench.gate import agreement, family
 from cnnbench.gate.outcomes import ROLES, OneThread, PairedComparison, PairedOutcome, together
-from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide
+from cnnbench.gate.rule import Decision, checked_by_cpu_time, decide, further
 from cnnbench.requests import MeasureLatency
 from cnnbench.runner.ab import expected, pair, waiting
 from cnnbench.runner.ab.expected import Expected
 from cnnbench.runner.ab.pair import BrokenPair, PairedRun
+from cnnbench.runner.ab.rounds import Rounds
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
@@ -92,6 +92,11 @@ class _Progress:
         return self.first is not None
 
     @property
+    def further(self) -> int:
+        """Rounds that are still to come, as far as the pairs of this look tell."""
+        return further(self.pairs, self.comparison.rule)
+
+    @property
     def turned_wrong(self) -> bool:
         base = worst(one.base.check for one in self.pair_runs)
         head = worst(one.head.check for one in self.pair_runs)
@@ -108,6 +113,7 @@ class PairedSession:
             anyway. Not counted: starting processes, which all comparisons share, building and
             compiling, and waiting for a core where that is taken out of the answer.
         watcher: told of progress.
+        rounds: where the starters come from, if some are begun already.
         may_narrow: go on with one thread where several wait for cores; see ``waiting``.
     """
 
@@ -117,10 +123,12 @@ class PairedSession:
         plan: Plan,
         budget: float,
         watcher: PairWatcher,
+        rounds: Rounds | None = None,
         *,
         may_narrow: bool = False,
     ) -> None:
         self._executors = executors
+        self._rounds = rounds
         self._plan = plan
         self._budget = budget
         self._watcher = watcher
@@ -139,10 +147,12 @@ class PairedSession:
         held = {"regression"} if len(comparisons) > family.MANY else set()
         found: list[PairedOutcome] = []
         number = 0
-        with scratch_directory() as folder:
+        with ExitStack() as stack:
+            folder = stack.enter_context(scratch_directory())
+            rounds = self._rounds or stack.enter_context(Rounds(self._executors, self._plan.seed))
             while open_ones:
                 self._watcher.pair(number, len(open_ones), len(comparisons))
-                for progress, outcome in self._round(open_ones, folder, number):
+                for progress, outcome in self._round(open_ones, rounds, folder, number):
                     open_ones.remove(progress)
                     found.append(outcome)
                     if outcome.verdict not in held:
@@ -155,40 +165,19 @@ class PairedSession:
                 yield outcome
 
     def _round(
-        self, open_ones: Sequence[_Progress], scratch: Path, number: int
+        self, open_ones: Sequence[_Progress], rounds: Rounds, scratch: Path, number: int
     ) -> Iterator[tuple[_Progress, PairedOutcome]]:
         """One pair of starters and, for every open comparison, one pair of workers."""
         order = self._random.sample(open_ones, len(open_ones))
-        with ExitStack() as stack:
-            began = time.monotonic()
-            pools = self._pools(stack, scratch)
-            share = (time.monotonic() - began) / len(order)
+        rounds.begin(max(one.further for one in order))
+        with rounds.next() as opened:
+            share = rounds.take_waited() / len(order)
+            self._one_code = opened.one_code
             for progress in order:
                 progress.seconds += share
-                outcome = self._pair(progress, pools, scratch, number)
+                outcome = self._pair(progress, opened.pools, scratch, number)
                 if outcome is not None:
                     yield progress, replace(outcome, budget=self._budget)
-
-    def _pools(self, stack: ExitStack, scratch: Path) -> dict[str, AnyPool]:
-        """A fresh starter for both sides, or one for each in random order; their import over.
-
-        One starter where only networks differ: it costs half, and its forks share the memory that
-        libraries and interpreter lie in.
-        """
-        first, second = self._random.sample(ROLES, len(ROLES))
-        pools = {first: self._opened(stack, first, scratch)}
-        joined = self._executors[second].join(pools[first])
-        self._one_code = joined is not None
-        pools[second] = joined or self._opened(stack, second, scratch)
-        return pools
-
-    def _opened(self, stack: ExitStack, role: str, scratch: Path) -> AnyPool:
-        folder = scratch / role
-        folder.mkdir(exist_ok=True)
-        pool = stack.enter_context(self._executors[role].open(folder))
-        # If there can be no worker at all, the comparisons find out.
-        _open_its_doors(pool)
-        return pool
 
     def _pair(
         self, progress: _Progress, pools: Mapping[str, AnyPool], scratch: Path, number: int
@@ -304,14 +293,6 @@ class PairedSession:
         first_look = len(progress.pairs) == rule.least and progress.slices == 1
         if first_look and (decision.resolvable or 0.0) > rule.threshold:
             progress.slices = 2
-
-
-def _open_its_doors(pool: AnyPool) -> None:
-    """Have a pool start its starter now, so that no measurement includes the import."""
-    try:
-        pool.start().close()
-    except WorkerError:
-        return
 
 
 def _compile_cache(progress: _Progress, spec: Spec, scratch: Path) -> str | None:

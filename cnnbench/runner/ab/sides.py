@@ -19,7 +19,7 @@ from cnnbench import catalogue, units
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.runner.ab import revisions
-from cnnbench.runner.process import Origin
+from cnnbench.runner.origin import Origin
 from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
 
 if TYPE_CHECKING:

@@ -40,6 +40,7 @@ class Noise:
     error: Callable[[str, int], Exception | None] = lambda model, pair: None
     asked: list[dict[str, Any]] = field(default_factory=list)
     pools: int = 0
+    begun: int = 0
     guest: bool = False
     build_seconds: float = 0.0
     check: Check = Check("unchecked")  # noqa: RUF009 - frozen
@@ -55,6 +56,9 @@ class Noise:
         assert isinstance(pool, Noise)
         assert pool.pools
         return self if self.guest and pool.guest else None
+
+    def begin(self) -> None:
+        self.begun += 1
 
     def start(self) -> Worker:
         return Worker(self)

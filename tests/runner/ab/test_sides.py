@@ -13,7 +13,7 @@ from cnnbench.errors import UsageError
 from cnnbench.runner import process
 from cnnbench.runner.ab import sides
 from cnnbench.runner.ab.sides import Named
-from cnnbench.runner.process import Origin
+from cnnbench.runner.origin import Origin
 from tests.made import commit, repository
 
 
