@@ -100,17 +100,17 @@ class Place:
         return path.read_text().splitlines() if path.exists() else []
 
 
-FOUND = (
-    ".comments[] | select(.viewerDidAuthor and (.body | startswith(env.MARKER))) | .url"
-)
+FOUND = ".comments[] | select(.viewerDidAuthor and (.body | startswith(env.MARKER))) | .url"
 # What gh would do with one pull request's comments, kept as JSON: list, add and edit.
-GH = '''
+GH = (
+    f"FOUND = {FOUND!r}"
+    + """
 import json, os, pathlib, sys
 folder, *words = sys.argv[1:]
 kept = pathlib.Path(folder, "comments.json")
 known = json.loads(kept.read_text()) if kept.exists() else []
 if words[:2] == ["pr", "view"]:
-    assert words[2:] == [os.environ["PULL"], "--json", "comments", "--jq", %r]
+    assert words[2:] == [os.environ["PULL"], "--json", "comments", "--jq", FOUND]
     for number, one in enumerate(known):
         if one["viewerDidAuthor"] and one["body"].startswith(os.environ["MARKER"]):
             print(f"https://github.com/somebody/networks/pull/1#issuecomment-{number}")
@@ -128,7 +128,8 @@ else:
     assert words[2] == "PATCH"
     known[int(words[3].removeprefix(f"{repo}/comments/"))] = new
 kept.write_text(json.dumps(known))
-''' % FOUND
+"""
+)
 
 
 @pytest.fixture

@@ -125,9 +125,7 @@ def resumed(folder: Path, asked: Question, who: Maker | str, allowed: Sequence[s
     if (environment.fingerprint, executor.name) != (found.environment, found.executor):
         raise Incomparable(f"{folder} was started in another environment; begin a new bisection")
     standing = [one for one in found.steps if not one.set_aside]
-    followed = bisection.clearest(
-        [one for one in standing if one.place == len(found.commits) - 1]
-    )
+    followed = bisection.clearest([one for one in standing if one.place == len(found.commits) - 1])
     if followed is None:
         return found.tried_again("inconclusive", "failed")
     steps = [one for one in found.steps if one.spec == followed.spec]
