@@ -44,6 +44,8 @@ _LONG = 25
 _APART = 3
 # Of a line, a side has at least so many values.
 _LINE = 4
+# By how much two levels must be better than a line, which is the simpler explanation.
+_FAVOUR = 2.0
 
 
 @dataclass(frozen=True)
@@ -134,25 +136,26 @@ def _expected(count: int, kept: int) -> float:
 def _cuts(series: Values, noise: float) -> list[int]:
     """Indices of the first values after each step: the cheapest cutting into levels.
 
-    Neither the first nor the last value is a level of its own.
+    No level has one value alone.
     """
     scaled = series / noise
     offsets = np.arange(-_GRID, _GRID + 1) / _GRID
     grid = np.unique(np.round((scaled[:, None] + offsets).ravel(), 3))
     price = _PRICE + 2 * math.log(len(series))
-    # For each possible level of the value at hand: the cost so far, and where its level began.
-    cost = np.zeros(len(grid))
+    # For each possible level: what it costs to be there after the value at hand, having been there
+    # for two values or more, and since when; and what it costs to have come there with it.
+    cost = np.full(len(grid), np.inf)
     since = np.zeros(len(grid), dtype=int)
+    fresh = 0.0
     # Where the level began that is best left for a new one at an index.
     before = [0] * len(series)
-    for index, value in enumerate(scaled):
-        if 2 <= index < len(series) - 1:
-            best = int(np.argmin(cost))
-            before[index] = int(since[best])
-            dearer = cost > cost[best] + price
-            cost = np.where(dearer, cost[best] + price, cost)
-            since = np.where(dearer, index, since)
-        cost = cost + np.minimum((value - grid) ** 2, _LIMIT**2)
+    near = np.minimum((scaled[:, None] - grid) ** 2, _LIMIT**2)
+    for index in range(1, len(series)):
+        come = fresh + near[index - 1]
+        best = int(np.argmin(cost))
+        fresh, before[index] = float(cost[best]) + price, int(since[best])
+        since = np.where(come < cost, index - 1, since)
+        cost = np.minimum(come, cost) + near[index]
     start = int(since[int(np.argmin(cost))])
     found = []
     while start > 0:
@@ -200,20 +203,20 @@ def _step(series: Values, noise: float, start: int, index: int, end: int) -> Ste
 
 def _without_drifts(series: Values, cuts: Sequence[int], noise: float) -> list[int]:
     """The steps without those that a line through both levels explains as well."""
-    kept = list(cuts)
-    for cut in cuts:
-        place = kept.index(cut)
-        ends = [0, *kept, len(series)]
-        start, end = ends[place], ends[place + 2]
-        if min(cut - start, end - cut) < _LINE:
-            continue
-        part = series[start:end]
-        rising = part - _slope(part) * np.arange(len(part))
-        by_line = _cost([rising], noise)
-        # A line has a number more to fit than two levels with a known place have.
-        if by_line <= _cost([series[start:cut], series[cut:end]], noise) + 2:
-            kept.remove(cut)
-    return kept
+    ends = [0, *cuts, len(series)]
+    for start, cut, end in zip(ends, ends[1:], ends[2:], strict=False):
+        if _is_line(series[start:cut], series[cut:end], noise):
+            # The level that is left is longer, and others may be a part of the same line.
+            return _without_drifts(series, [one for one in cuts if one != cut], noise)
+    return list(cuts)
+
+
+def _is_line(before: Values, after: Values, noise: float) -> bool:
+    if min(len(before), len(after)) < _LINE:
+        return False
+    whole = np.concatenate([before, after])
+    level = whole - _slope(whole) * np.arange(len(whole))
+    return _cost([level], noise) <= _cost([before, after], noise) + _FAVOUR
 
 
 def _slope(part: Values) -> float:

@@ -87,7 +87,7 @@ def test_short_and_flat_series_have_no_steps(values: list[float]) -> None:
 
 
 def test_what_is_less_than_the_least_noise_is_no_step() -> None:
-    values = [0.0] * 10 + [2e-3] * 5
+    values = [0.0] * 10 + [1e-3] * 5
 
     assert places(values) == []
     assert [one.index for one in steps.levels(values, 1e-9).steps] == [10]
