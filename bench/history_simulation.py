@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -259,6 +260,7 @@ def coverage(count: int, seed: int) -> list[str]:
 
 def main() -> None:
     """Print the tables."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--series", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
@@ -268,11 +270,9 @@ def main() -> None:
     print("without a step, and one for every ten with one.\n\n## Without a step\n")
     print("False steps per 100 runs: named at any of the looks, every second run.\n")
     print("\n".join(false_steps(count, seed)))
-    print(
-        f"\n## With a step\n\nAt every place from run {HISTORY + 1} to the last but one; shares in"
-    )
-    print("%. 'Right place': to the run, where the whole series has it. 'False': further steps of")
-    print("the whole series, per 100 runs.\n")
+    print(f"\n## With a step\n\nAt places from run {HISTORY + 1} to the last but one; shares in %.")
+    print("'Right place': to the run, where the whole series has it. 'False': further steps of the")
+    print("whole series, per 100 runs.\n")
     print("\n".join(true_steps(count, seed)))
     print("\n## The interval of a step\n\nShares in %; the interval is one of 95 %.\n")
     print("\n".join(coverage(count, seed)))
