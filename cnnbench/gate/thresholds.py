@@ -72,9 +72,7 @@ def threshold(metric: str, limit: Any, origin: str, model: str = "", mode: str =
         raise UnknownName("metric", metric, names(), f"(in {origin})")
     if str(limit).strip() == AUTO:
         if metric != "latency":
-            raise UsageError(
-                f"{origin}: only the noise of latency is learnt; give {metric} a limit"
-            )
+            raise UsageError(f"{origin}: only latency can be {AUTO}; give {metric} a limit")
         return Threshold(metric, noise.USUAL, model or "*", mode or "*", auto=True)
     return Threshold(metric, _limit(metric, limit, origin), model or "*", mode or "*")
 
