@@ -50,6 +50,8 @@ class Manifest:
         executor: who measured.
         version: of cnnbench.
         assumed: architectures whose input is only a guess.
+        revision: git commit of the user's repository that was measured, where that is known.
+        dirty: it had changes that were not committed.
     """
 
     run: str
@@ -60,6 +62,8 @@ class Manifest:
     version: str = VERSION
     schema: int = _SCHEMA
     assumed: tuple[str, ...] = ()
+    revision: str | None = None
+    dirty: bool | None = None
 
 
 @dataclass(frozen=True)

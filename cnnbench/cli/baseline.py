@@ -13,7 +13,8 @@ from cnnbench.cli import options
 from cnnbench.cli.output import say, shown, write
 from cnnbench.codec import encode
 from cnnbench.errors import StoreError, UsageError
-from cnnbench.gate import baseline
+from cnnbench.gate import baseline, noise
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.inert import in_json
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
@@ -31,6 +32,7 @@ Examples:
   cnnbench baseline show benchmarks/baseline.json
   cnnbench baseline update benchmarks/baseline.json results/RUN
   cnnbench baseline update benchmarks/baseline.json results/RUN --replace
+  cnnbench baseline learn benchmarks/baseline.json results/check-*
 """
 
 # What goes with a run; everything else is in the run itself.
@@ -43,6 +45,8 @@ _COLUMNS = (
     Column("sessions", "sessions", "whole"),
     Column("noise_rounds", "noise in a session", "fraction"),
     Column("noise_sessions", "between sessions", "fraction"),
+    Column("noise_pairs", "of pairs", "fraction"),
+    Column("past", "comparisons", "whole"),
     Column("cpu_peak_bytes", "peak memory", "bytes"),
     Column("params", "params", "count"),
     Column("macs", "MACs", "count"),
@@ -127,6 +131,38 @@ def update(file: Path, run: Path, replace_all: bool) -> None:
 
 @command.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path))
+@options.debug
+def learn(file: Path, places: tuple[Path, ...]) -> None:
+    """Learn how noisy each benchmark is from earlier comparisons.
+
+    DIR is what 'cnnbench check --out DIR' or 'cnnbench ab --out DIR' has kept of two revisions side
+    by side. The newest twelve of every machine are kept. From the fifth on, 'cnnbench check' says
+    where a threshold is finer than the noise allows, and --threshold latency=auto follows it.
+    """
+    made = baseline.read(file)
+    known = 0
+    for place in places:
+        both = [place / role for role in ROLES]
+        if not all((one / store.MANIFEST).exists() for one in both):
+            raise StoreError(
+                f"{place} holds no comparison side by side: it has no base and head, which"
+                " 'cnnbench check --out DIR' leaves where it measures both"
+            )
+        past = noise.of_runs(*(store.read(one) for one in both))
+        if made.specs.keys() & past.keys():
+            known += 1
+        elif len(places) > 1:
+            say(f"cnnbench: {place}: no pairs of a spec of {file} in one environment")
+        made = baseline.taught(made, past)
+    if not known:
+        raise UsageError(f"nothing was learnt: no pairs of a spec of {file} in one environment")
+    baseline.write(file, made)
+    say(f"{file}: learnt from {units.number(known, 'comparison')}")
+
+
+@command.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
 @options.as_json
 @options.wide
 @options.debug
@@ -143,6 +179,7 @@ def _table(found: Baseline) -> Table:
     rows = []
     for name, record in found.records().items():
         entry = found.specs[name]
+        learnt = noise.learnt(entry.past, found.fingerprint)
         time, peak = metrics.latency(record), metrics.metric("peak_memory").of(record)
         rows.append((
             name,
@@ -151,6 +188,8 @@ def _table(found: Baseline) -> Table:
             len({one.session for one in entry.rounds}),
             entry.noise.rounds,
             entry.noise.sessions,
+            None if learnt is None else learnt.deviation,
+            len(entry.past),
             peak.point if peak is not None else None,
             entry.cost.params if entry.cost is not None else None,
             entry.cost.macs if entry.cost is not None else None,

@@ -36,7 +36,8 @@ Examples:
   cnnbench check --baseline benchmarks/baseline.json --ci github --junit check.xml
 
 \b
-Thresholds: [MODEL[/MODE]:]METRIC=LIMIT with globs; LIMIT is a share such as 5%, 0 or off; for
+Thresholds: [MODEL[/MODE]:]METRIC=LIMIT with globs; LIMIT is a share such as 5%, 0 or off, for
+latency also auto (what earlier comparisons in the baseline file have taught of its noise); for
 facets of the structure (operators, kernels, reorders, outputs, allocations, graphs, graph_breaks,
 recompiles, cost, output, or "structure" for all) a number of differences.
 
@@ -110,7 +111,7 @@ def command(
     kept = checking.kept(against)
     if run is not None:
         (known,) = stored.read([run])
-        found = checking.with_run(kept, run, gate.side_of(known))
+        found = checking.with_run(kept, run, gate.side_of(known), limits)
     else:
         if not structure_only:
             specs = [Spec.parse(name) for name in kept.side.records]
@@ -121,7 +122,9 @@ def command(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
                 executor=who, timeout=timeout, budget=budget, allowed=allowed,
             )  # fmt: skip
-    judgement = gate.judge(found, limits, force=force, timing=not structure_only)
+    judgement = gate.judge(
+        found.comparison, found.thresholds, force=force, timing=not structure_only
+    )
     verdicts.show(judgement, view, to, "check")
     gate.conclude(judgement, strict=strict)
 

@@ -27,6 +27,10 @@ Examples:
   cnnbench history results --model resnet18 --format html -o history.html
   cnnbench history results --model resnet18 --points --format csv -o series.csv
   cnnbench history results --json
+
+\b
+In the repository that was measured, runs are in the order of its commits, and a step comes with the
+'cnnbench bisect' command that finds its commit.
 """
 
 
@@ -55,7 +59,6 @@ _PAGE = "html"
     help="Modes or globs.  [default: all]",
 )
 @click.option("--points", is_flag=True, help="Show one row per run instead of one per spec.")
-@options.plan_option("seed", default=0, help="Seed for the permutation test.")
 @options.view([*FORMATS, _PAGE])
 @options.debug
 def command(
@@ -64,18 +67,19 @@ def command(
     models: tuple[str, ...],
     modes: tuple[str, ...],
     points: bool,
-    seed: int,
     view: View,
 ) -> None:
     """Show a metric over runs, oldest first, and mark where its level changed.
 
-    DIR is a run directory or a directory that contains some. Step changes are found by E-divisive
-    with a permutation test, which needs at least 8 runs. A table draws each series in characters;
-    "html" is an offline page with a plot of every series.
+    DIR is a run directory or a directory that contains some. A step change is named by the commits
+    of the runs around it; it takes two runs after it, and ten in all. Runs of different
+    environments are never compared. A table draws each series in characters; "html" is an offline
+    page with a plot of every series.
     """
     # numpy takes a tenth of a second to import; only this command needs it.
     from cnnbench.gate import history
     from cnnbench.report import history as shown
+    from cnnbench.runner.ab import revisions
 
     runs = [store.read(path, reports=True) for path in _runs(places)]
 
@@ -85,7 +89,9 @@ def command(
             fnmatchcase(spec.mode.text, one) for one in modes
         )
 
-    found = history.series(runs, metric, wanted, seed)
+    repo = revisions.repository(Path.cwd())
+    line = {} if repo is None else revisions.first_parents(repo)
+    found = history.series(runs, metric, wanted, line)
     if not found:
         raise UsageError(
             f"no run of {len(runs)} has {metric} of a model like '{','.join(models)}'"

@@ -72,7 +72,8 @@ def show(judgement: Judgement, view: View, to: Destinations, command: str) -> No
     if to.junit is not None:
         write(junit.render(judgement, command), to.junit)
     if to.markdown is not None:
-        write(github.comment(judgement, command), to.markdown)
+        job = os.environ.get("GITHUB_JOB", "") if to.ci == "github" else ""
+        write(github.comment(judgement, command, job), to.markdown)
     if to.ci == "github":
         _for_github(judgement, command)
 

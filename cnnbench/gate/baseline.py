@@ -23,7 +23,9 @@ from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Check, Structure
+from cnnbench.gate import noise
 from cnnbench.gate.changes import Side
+from cnnbench.gate.noise import PastPairs, between_sessions
 from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -93,13 +95,14 @@ class Noise:
 
 @dataclass(frozen=True)
 class BaselineEntry:
-    """The kept data of one spec."""
+    """The kept data of one spec; ``past`` is what earlier comparisons with it have shown."""
 
     cost: Cost | None = None
     structure: Structure | None = None
     memory: Memory | None = None
     check: Check | None = None
     noise: Noise = field(default_factory=Noise)
+    past: tuple[PastPairs, ...] = ()
     rounds: tuple[Round, ...] = ()
 
 
@@ -205,7 +208,9 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
         Incomparable: the new run is from another environment.
     """
     if replace_all:
-        return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
+        # An accepted change makes a benchmark no noisier than it was.
+        fresh = {name: _with_past(old.specs.get(name), one) for name, one in new.specs.items()}
+        return replace(new, specs={**old.specs, **fresh} if _alike(old, new) else fresh)
     if not _alike(old, new):
         raise Incomparable(
             "the run is from another environment than the baseline file; rounds of different"
@@ -223,11 +228,25 @@ def _alike(old: Baseline, new: Baseline) -> bool:
 
 
 def _joined(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
+    new = _with_past(old, new)
     if old is None or (old.cost, old.structure) != (new.cost, new.structure):
         return new
     known = {one.session for one in new.rounds}
     rounds = (*(one for one in old.rounds if one.session not in known), *new.rounds)
     return replace(new, rounds=rounds, noise=_noise(rounds))
+
+
+def _with_past(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
+    return new if old is None else replace(new, past=noise.joined(old.past, new.past))
+
+
+def taught(old: Baseline, past: Mapping[str, PastPairs]) -> Baseline:
+    """A baseline file with what one more comparison of its specs has shown."""
+    specs = {
+        name: replace(one, past=noise.joined(one.past, [past[name]])) if name in past else one
+        for name, one in old.specs.items()
+    }
+    return replace(old, specs=specs)
 
 
 def _entry(record: Record, session: str) -> BaselineEntry:
@@ -259,10 +278,10 @@ def _noise(rounds: Sequence[Round]) -> Noise:
     several = [values for values in logs.values() if len(values) > 1]
     weights = sum(len(values) - 1 for values in several)
     squares = sum(statistics.variance(values) * (len(values) - 1) for values in several)
-    medians = [statistics.median(values) for values in logs.values()]
+    between = between_sessions([statistics.median(values) for values in logs.values()])
     return Noise(
         rounds=round(math.sqrt(squares / weights), 6) if weights else None,
-        sessions=round(statistics.stdev(medians), 6) if len(medians) > 2 else None,
+        sessions=None if between is None else round(between, 6),
     )
 
 

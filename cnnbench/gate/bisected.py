@@ -136,7 +136,7 @@ def conclude(found: Bisection) -> None:
     if found.search is not None:
         if found.culprit is None:
             first, last = found.between or (0, 0)
-            doubts = any(one.verdict == "inconclusive" for one in found.steps)
+            doubts = any(one.verdict == "inconclusive" and not one.set_aside for one in found.steps)
             again = "; --resume measures the inconclusive ones again" if doubts else ""
             raise Inconclusive(
                 f"it is one of {units.number(last - first, 'commit')}: {found.open_because}{again}"

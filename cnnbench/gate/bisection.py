@@ -53,6 +53,7 @@ class BisectionStep:
         pairs: how many were measured.
         seconds: that it took.
         reason: why it is not clear, or how it failed.
+        set_aside: a later attempt measures it again; it is kept and decides nothing.
     """
 
     place: int
@@ -65,6 +66,7 @@ class BisectionStep:
     pairs: int = 0
     seconds: float = 0.0
     reason: str = ""
+    set_aside: bool = False
 
     def __post_init__(self) -> None:
         shares = [one for one in (self.estimate, self.low, self.high) if one is not None]
@@ -86,12 +88,14 @@ def allowed(last: int) -> int:
     return 2 * (halvings(last) + 2)
 
 
-def error(last: int, specs: int = 1) -> float:
+def error(last: int, specs: int = 1, attempts: int = 1) -> float:
     """One-sided error of each look, so that the whole search is wrong as seldom as a judgement.
 
-    The ends are compared in all ``specs``, everything else in the one that is followed.
+    The ends are compared in all ``specs``, everything else in the one that is followed. Every
+    attempt after the first has half the error of the one before, so that all of them together have
+    less than twice that of one.
     """
-    return family.share(allowed(last) + specs - 1)
+    return family.share(allowed(last) + specs - 1) / 2.0 ** (attempts - 1)
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,8 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
     confirmed: Verdict | None = None
     looks = repeated = in_doubt = 0
     for step in steps:
+        if step.set_aside:
+            continue
         state = _STATES.get(step.verdict, "skipped")
         clear = state in {"good", "bad"}
         looks += state != "skipped"

@@ -1,34 +1,31 @@
 """The series of one metric over stored runs, with its step changes.
 
-Steps are found by E-divisive (Matteson and James, "A nonparametric approach for multiple change
-point analysis of multivariate data", JASA 109, 2014): the split with the largest energy distance
-between its two sides, kept if few permutations of the series have one as large, then the same in
-each part. Values are compared by their logarithms. A step may be the machine's and not the code's:
-different days have different conditions; to see the effect of a change, measure side by side.
+Runs are in the order of their commits where those are on one line, else in that of time; runs of
+another environment, or of commits beside the line, never make a step (``steps`` finds them, on
+logarithms). A step may be the machine's and not the code's: different days have different
+conditions; to see the effect of a change, measure side by side.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from cnnbench import metrics
+from cnnbench import metrics, stats
+from cnnbench.gate import steps
 from cnnbench.stats import Estimate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.record import Record
     from cnnbench.store import StoredRun
 
-# A side of a step has at least so many runs: one run that differs is not a step.
-SMALLEST = 3
-LEVEL = 0.05
-PERMUTATIONS = 999
+# Times are not steadier than this; a count is as steady as the last digit of its logarithm.
+_STEADIEST, _COUNTED = 1e-3, 1e-9
+# A step with so few runs after it is young: the next run may take it back.
+YOUNG = 2
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,10 @@ class Point:
         estimate: of the metric.
         seen: the same as people are shown it: without waiting for a core, of all points, where
             that has spoilt one and is known of all.
+        revision: the commit that was checked out, empty if it is not known.
+        dirty: with uncommitted changes, so that it is not that commit's code.
+        place: of the commit on the line of first parents, if a line is known and it is on it.
+        aside: a line is known and the commit is not on it, so that it is no neighbour of others.
     """
 
     run: str
@@ -49,6 +50,10 @@ class Point:
     environment: str
     estimate: Estimate
     seen: Estimate
+    revision: str = ""
+    dirty: bool = False
+    place: int | None = None
+    aside: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,32 +61,56 @@ class StepChange:
     """A change of level.
 
     Attributes:
-        index: of the first point after it.
-        run: the run of that point.
-        ratio: median after over median before, up to the neighbouring steps.
-        p_value: by permutation.
-        elsewhere: the environment changed at the same point.
+        before, index: of the last point before it and of the first after it, of one environment.
+        run: the run of the first after it.
+        ratio: level after over level before, up to the neighbouring steps, with its interval.
+        after: runs after it, up to the next step.
+        young: so few that it may not last.
     """
 
+    before: int
     index: int
     run: str
-    ratio: float
-    p_value: float
-    elsewhere: bool
+    ratio: Estimate
+    after: int
+    young: bool = False
 
 
 @dataclass(frozen=True)
 class Series:
-    """A metric of a spec over runs, oldest first."""
+    """A metric of a spec over runs, in order.
+
+    Attributes:
+        spec: its id.
+        metric: its name.
+        points: of every run that has it.
+        steps: changes of level.
+        newest: the last point over its level where it is far from it; one run is no step yet.
+        drifts: indices about which the level moves gradually, which is no step.
+        moved: the order is that of commits, and not that of time.
+        lacking: runs that planned the spec and have no value of it.
+    """
 
     spec: str
     metric: str
     points: tuple[Point, ...]
     steps: tuple[StepChange, ...] = ()
+    newest: float | None = None
+    drifts: tuple[int, ...] = ()
+    moved: bool = False
+    lacking: int = 0
+
+    @property
+    def clean(self) -> Sequence[tuple[Point, Point] | None]:
+        """Of each step the nearest points around it whose code is a known commit, if there are."""
+        return [_around(self.points, step) for step in self.steps]
 
 
 def series(
-    runs: Sequence[StoredRun], metric: str, keep: Callable[[str], bool], seed: int = 0
+    runs: Sequence[StoredRun],
+    metric: str,
+    keep: Callable[[str], bool],
+    line: Mapping[str, int] | None = None,
 ) -> list[Series]:
     """The series of a metric, one per spec.
 
@@ -89,118 +118,111 @@ def series(
         runs: in any order.
         metric: its name.
         keep: whether a spec id is wanted.
-        seed: of the permutations.
+        line: commit -> its place among the first parents of the user's, if that is known.
 
     Raises:
         UnknownName: no such metric.
     """
     metrics.metric(metric)
     found: dict[str, list[tuple[StoredRun, Record]]] = {}
+    planned: dict[str, int] = {}
     for run in sorted(runs, key=lambda one: (one.manifest.created, one.manifest.run)):
+        for name in run.manifest.specs:
+            planned[name] = planned.get(name, 0) + 1
         for record in run.records:
             if keep(record.id):
                 found.setdefault(record.id, []).append((run, record))
-    told = ((spec, _points(metric, some)) for spec, some in found.items())
-    return [
-        Series(spec, metric, tuple(points), tuple(_steps(points, seed)))
-        for spec, points in told
-        if points
-    ]
+    told = []
+    for spec, some in found.items():
+        points = _points(metric, some, line or {})
+        if points:
+            known = _ordered(points)
+            lacking = max(0, planned.get(spec, 0) - len(points))
+            whole = Series(spec, metric, known, moved=known != tuple(points), lacking=lacking)
+            told.append(_stepped(whole))
+    return told
 
 
-def _points(metric: str, found: Sequence[tuple[StoredRun, Record]]) -> list[Point]:
+def _points(
+    metric: str, found: Sequence[tuple[StoredRun, Record]], line: Mapping[str, int]
+) -> list[Point]:
     """A point for each record that has the metric; all are without waiting, or none is."""
     of = metrics.metric(metric).of
     known = [(run, record, one) for run, record in found if (one := of(record)) is not None]
     estimates = [one for _, _, one in known]
     seen = metrics.alike(metric, [record for _, record, _ in known]) or estimates
-    return [
-        Point(run.manifest.run, run.manifest.created, run.environment.fingerprint, one, shown)
-        for (run, _, one), shown in zip(known, seen, strict=True)
+    # A line that none of the runs is on is that of another repository.
+    here = any(run.manifest.revision in line for run, _, _ in known)
+    points = []
+    for (run, _, one), shown in zip(known, seen, strict=True):
+        what = run.manifest
+        place = line.get(what.revision or "")
+        aside = here and bool(what.revision) and place is None
+        points.append(
+            Point(
+                what.run, what.created, run.environment.fingerprint, one, shown,
+                what.revision or "", bool(what.dirty), place, aside,
+            )
+        )  # fmt: skip
+    return points
+
+
+def _ordered(points: Sequence[Point]) -> tuple[Point, ...]:
+    """Points, those on the line in its order, in the seats that they had by time."""
+    seats = [number for number, one in enumerate(points) if one.place is not None]
+    # Sorting is stable: what was measured twice stays in the order of time.
+    inside = sorted((points[seat] for seat in seats), key=lambda one: one.place or 0)
+    found = list(points)
+    for seat, one in zip(seats, inside, strict=True):
+        found[seat] = one
+    return tuple(found)
+
+
+def _stepped(one: Series) -> Series:
+    """With its steps: of every environment by itself, in the order of the points."""
+    if min(point.seen.point for point in one.points) <= 0:
+        return one
+    places: dict[str, list[int]] = {}
+    for number, point in enumerate(one.points):
+        if not point.aside:
+            places.setdefault(point.environment, []).append(number)
+    least = _STEADIEST if metrics.metric(one.metric).nature == "time" else _COUNTED
+    found: list[StepChange] = []
+    drifts: list[int] = []
+    newest = None
+    for seats in places.values():
+        known = steps.levels([math.log(one.points[seat].seen.point) for seat in seats], least)
+        found += [_change(one.points, seats, step) for step in known.steps]
+        drifts += [seats[place] for place in known.drifts]
+        if seats[-1] == len(one.points) - 1 and known.last is not None:
+            newest = stats.ratio_of(known.last)
+    found.sort(key=lambda step: step.index)
+    return replace(one, steps=tuple(found), newest=newest, drifts=tuple(sorted(drifts)))
+
+
+def _change(points: Sequence[Point], seats: Sequence[int], step: steps.Step) -> StepChange:
+    low, high = step.change - step.half, step.change + step.half
+    index = seats[step.index]
+    return StepChange(
+        before=seats[step.index - 1],
+        index=index,
+        run=points[index].run,
+        ratio=Estimate(stats.ratio_of(step.change), stats.ratio_of(low), stats.ratio_of(high)),
+        after=step.after,
+        young=len(seats) - step.index <= YOUNG,
+    )
+
+
+def _around(points: Sequence[Point], step: StepChange) -> tuple[Point, Point] | None:
+    """The nearest points around a step, of its environment, that are commits and not one."""
+    here = points[step.index].environment
+    fit = [
+        (number, one)
+        for number, one in enumerate(points)
+        if one.environment == here and one.revision and not one.dirty and not one.aside
     ]
-
-
-def _steps(points: Sequence[Point], seed: int) -> list[StepChange]:
-    values = [one.seen.point for one in points]
-    if len(values) < 2 * SMALLEST or min(values) <= 0:
-        return []
-    found = change_points([math.log(value) for value in values], seed)
-    ends = [0, *sorted(found), len(points)]
-    steps = []
-    for before, index, after in zip(ends, ends[1:], ends[2:], strict=False):
-        ratio = statistics.median(values[index:after]) / statistics.median(values[before:index])
-        elsewhere = points[index].environment != points[index - 1].environment
-        steps.append(StepChange(index, points[index].run, ratio, found[index], elsewhere))
-    return steps
-
-
-def change_points(values: Sequence[float], seed: int = 0, level: float = LEVEL) -> dict[int, float]:
-    """The step changes of a series.
-
-    Args:
-        values: in order of time.
-        seed: of the permutations.
-        level: the largest p-value that still counts.
-
-    Returns:
-        index of the first value after each change -> its p-value.
-    """
-    generator = np.random.default_rng(seed)
-    found: dict[int, float] = {}
-    open_parts = [(0, len(values))]
-    while open_parts:
-        # The most striking split of all parts is tested first, as published.
-        best = [(*_split(np.array(values[a:b])), a, b) for a, b in open_parts]
-        strength, index, start, end = max(best)
-        p_value = _significance(values, strength, open_parts, generator)
-        if index < 0 or p_value > level:
-            break
-        found[start + index] = p_value
-        open_parts.remove((start, end))
-        open_parts += [(start, start + index), (start + index, end)]
-    return found
-
-
-def _significance(
-    values: Sequence[float],
-    strength: float,
-    parts: Sequence[tuple[int, int]],
-    generator: np.random.Generator,
-) -> float:
-    """Share of permutations within the parts that split as strikingly."""
-    if strength <= 0:
-        return 1.0
-    arrays = [np.array(values[a:b]) for a, b in parts]
-    as_large = sum(
-        max(_split(generator.permutation(one))[0] for one in arrays) >= strength * (1 - 1e-12)
-        for _ in range(PERMUTATIONS)
-    )
-    return float((as_large + 1) / (PERMUTATIONS + 1))
-
-
-def _split(values: np.ndarray) -> tuple[float, int]:
-    """The largest scaled energy distance of two neighbouring parts, and where it is.
-
-    Returns:
-        the statistic and the length of the first part; (0, -1) for too short a series.
-    """
-    total = len(values)
-    if total < 2 * SMALLEST:
-        return 0.0, -1
-    distances = np.abs(values[:, None] - values[None, :])
-    # Sums over the first n rows and columns, and over the first n rows and all columns.
-    square = np.cumsum(np.cumsum(distances, axis=0), axis=1).diagonal()
-    rows = np.cumsum(distances.sum(axis=1))
-    first = np.arange(SMALLEST, total - SMALLEST + 1)
-    second = total - first
-    inside, band = square[first - 1], rows[first - 1]
-    between = band - inside
-    outside = square[-1] - 2 * band + inside
-    energy = (
-        2 * between / (first * second)
-        - inside / (first * (first - 1))
-        - outside / (second * (second - 1))
-    )
-    scaled = energy * first * second / total
-    best = int(np.argmax(scaled))
-    return float(scaled[best]), int(first[best])
+    before = [one for number, one in fit if number <= step.before]
+    after = [one for number, one in fit if number >= step.index]
+    if not before or not after or before[-1].revision == after[0].revision:
+        return None
+    return before[-1], after[0]

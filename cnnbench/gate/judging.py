@@ -9,7 +9,8 @@ measured side by side just now (``outcomes``) brings its decision along.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, cast
 
@@ -46,6 +47,8 @@ class Threshold:
             differences; ``None`` switches off what a threshold before it asked for.
         model, mode: globs of what it is for.
         asked: by a user; what only the defaults ask for is not missed where it was not measured.
+        auto: the user has left the limit to what is learnt of the noise.
+        learnt: spec id -> limit in place of ``limit``, of an ``auto`` one.
     """
 
     metric: str
@@ -53,6 +56,8 @@ class Threshold:
     model: str = "*"
     mode: str = "*"
     asked: bool = True
+    auto: bool = False
+    learnt: Mapping[str, float] = field(default_factory=dict)
 
     def covers(self, spec: Spec) -> bool:
         """Whether the threshold applies to such a spec."""
@@ -157,7 +162,8 @@ def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
                 every = replace(threshold, asked=False)
                 found |= dict.fromkeys((one.name for one in facets.FACETS), every)
             else:
-                found[threshold.metric] = threshold
+                limit = threshold.learnt.get(spec.id, threshold.limit)
+                found[threshold.metric] = replace(threshold, limit=limit)
     return {name: threshold for name, threshold in found.items() if threshold.limit is not None}
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import files, metrics
 from cnnbench.errors import UnknownName, UsageError
-from cnnbench.gate import facets
+from cnnbench.gate import facets, noise
 from cnnbench.gate.changes import measured
 from cnnbench.gate.judging import Threshold
 
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+# In place of a limit: what the noise of a benchmark allows (``noise.automatic``).
+AUTO = "auto"
 _DEFAULTS = ("latency=5%", "peak_memory=2%", "params=0", "macs=0", "output=0", "outputs=0")
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
@@ -68,6 +70,10 @@ def threshold(metric: str, limit: Any, origin: str, model: str = "", mode: str =
     """
     if metric not in names():
         raise UnknownName("metric", metric, names(), f"(in {origin})")
+    if str(limit).strip() == AUTO:
+        if metric != "latency":
+            raise UsageError(f"{origin}: only latency can be {AUTO}; give {metric} a limit")
+        return Threshold(metric, noise.USUAL, model or "*", mode or "*", auto=True)
     return Threshold(metric, _limit(metric, limit, origin), model or "*", mode or "*")
 
 
@@ -81,7 +87,8 @@ def _limit(metric: str, limit: Any, origin: str) -> float | None:
             raise UsageError(f"{origin}: '{text}' is not a number of differences such as 0")
         return float(text)
     if percent is None and text != "0":
-        raise UsageError(f"{origin}: '{text}' is not a share such as 5%, or 0, or off")
+        auto = f", or {AUTO}" if metric == "latency" else ""
+        raise UsageError(f"{origin}: '{text}' is not a share such as 5%, or 0, or off{auto}")
     value = float(percent[1]) / 100 if percent is not None else 0.0
     if value == 0 and measured(metrics.metric(metric)):
         raise UsageError(f"{origin}: no {metric} is ever exactly the same; use more than 0")

@@ -6,6 +6,7 @@ characters for a comment.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from cnnbench.gate.rule import VERDICTS
@@ -55,22 +56,28 @@ def _property(text: str) -> str:
     return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
-def comment(judgement: Judgement, command: str) -> str:
+# What GitHub allows as the name of a job.
+_JOB = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,99}")
+
+
+def comment(judgement: Judgement, command: str, job: str = "") -> str:
     """Markdown for a comment, with a marker to find it again.
 
     Args:
         judgement: what is shown.
         command: that judged, such as ``check``.
+        job: that writes it: two jobs that run the same command have a comment each.
     """
-    return _page(judgement, command, COMMENT_CHARACTERS)
+    where = f"{command}, job {job}" if _JOB.fullmatch(job) and "--" not in job else command
+    return _page(judgement, command, COMMENT_CHARACTERS, where)
 
 
 def step_summary(judgement: Judgement, command: str) -> str:
     """Markdown for ``$GITHUB_STEP_SUMMARY``."""
-    return _page(judgement, command, SUMMARY_BYTES)
+    return _page(judgement, command, SUMMARY_BYTES, command)
 
 
-def _page(judgement: Judgement, command: str, limit: int) -> str:
+def _page(judgement: Judgement, command: str, limit: int, where: str) -> str:
     # By this line a job finds the comment that it wrote before, to edit instead of adding one.
-    marker = f"<!-- cnnbench {command} -->\n"
+    marker = f"<!-- cnnbench {where} -->\n"
     return marker + pull_request.page(judgement, command, limit - len(marker.encode()))

@@ -1,4 +1,7 @@
-"""Series over runs -> Table: a row per spec with a small picture, or a row per run."""
+"""Series over runs -> Table: a row per spec with a small picture, or a row per run.
+
+What must be said of them (``step_notes``) stands below.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import metrics, units
-from cnnbench.report import cells
+from cnnbench.report import cells, step_notes
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
@@ -55,10 +58,7 @@ def _over(new: float, old: float) -> float | None:
 
 def notes(found: Sequence[Series], *, marked: bool) -> tuple[str, ...]:
     """A line per step, and of what the values are; ``marked``: those in the table bear a mark."""
-    lines = [f"{one.spec}: {_step(one, step)}" for one in found for step in one.steps]
-    short = sum(len(one.points) < 8 for one in found)
-    if short:
-        lines.append(f"{short} series with fewer than 8 runs, too few to detect a step change")
+    lines = step_notes.lines(found)
     waited = sum(point.seen != point.estimate for one in found for point in one.points)
     if waited:
         mark = f" ({cells.AWAKE})" if marked else ""
@@ -67,13 +67,6 @@ def notes(found: Sequence[Series], *, marked: bool) -> tuple[str, ...]:
             f" process waited for a core is taken out{mark}; CSV and JSON have the clock's"
         )
     return tuple(lines)
-
-
-def _step(one: Series, step: StepChange) -> str:
-    when = one.points[step.index].created
-    where = "; the environment changed here too" if step.elsewhere else ""
-    change = units.percent(step.ratio - 1, sign=True)
-    return f"step of {change} at {step.run} ({when}), p = {units.significant(step.p_value)}{where}"
 
 
 def points(found: Sequence[Series], *, exact: bool = True) -> Table:
@@ -89,7 +82,11 @@ def points(found: Sequence[Series], *, exact: bool = True) -> Table:
         Column("low", "low", kind),
         Column("high", "high", kind),
         Column("step", "step", "change"),
-        Column("p_value", "p", "number"),
+        Column("step_low", "step low", "change"),
+        Column("step_high", "step high", "change"),
+        Column("young", "young"),
+        Column("revision", "revision"),
+        Column("dirty", "dirty"),
     )
     rows: list[tuple[Any, ...]] = []
     for one in found:
@@ -100,11 +97,18 @@ def points(found: Sequence[Series], *, exact: bool = True) -> Table:
             rows.append((
                 one.spec, one.metric, point.run, point.created, point.environment,
                 cells.point(estimate), estimate.low, estimate.high,
-                step.ratio if step is not None else None,
-                step.p_value if step is not None else None,
+                *_of_step(step),
+                point.revision or None,
+                point.dirty if point.revision else None,
             ))  # fmt: skip
     table = Table(columns, tuple(rows))
     return table if exact else replace(table, notes=notes(found, marked=cells.marked(table)))
+
+
+def _of_step(step: StepChange | None) -> tuple[float | bool | None, ...]:
+    if step is None:
+        return None, None, None, None
+    return step.ratio.point, step.ratio.low, step.ratio.high, step.young
 
 
 def sparkline(one: Series) -> str:

@@ -67,7 +67,7 @@ def _together(some: Sequence[Entry]) -> list[tuple[list[Spec], list[Entry]]]:
         workloads.setdefault(one.record.spec.plain, []).append(one)
     groups: dict[tuple[object, ...], tuple[list[Spec], list[Entry]]] = {}
     for spec, those in workloads.items():
-        alike = (frozenset(one.mode for one in those), *_options(spec))
+        alike = (frozenset(one.mode for one in those), *axis_options(spec))
         specs, found = groups.setdefault(alike, ([], []))
         specs.append(spec)
         found += those
@@ -79,13 +79,16 @@ def _command(specs: Sequence[Spec], some: Sequence[Entry]) -> str:
     asked = [word for pair in _options_of(some).items() for word in pair]
     models = ",".join(dict.fromkeys(units.readable(spec.workload.model) for spec in specs))
     words = ["cnnbench", "run", "--models", models,
-             "--modes", ",".join(dict.fromkeys(("eager", *modes))), *_options(specs[0]),
+             "--modes", ",".join(dict.fromkeys(("eager", *modes))), *axis_options(specs[0]),
              *asked]  # fmt: skip
     return shlex.join(words)
 
 
-def _options(spec: Spec) -> tuple[str, ...]:
-    """Every other axis as it was measured; accuracies are of networks at their own size."""
+def axis_options(spec: Spec) -> tuple[str, ...]:
+    """Every axis but models and modes as it was measured, as options of a command.
+
+    Without the size: accuracies are of networks at their own.
+    """
     told = [
         (axis.asking.option, axis.of(spec))
         for axis in axes.AXES

@@ -25,6 +25,7 @@ from cnnbench.runner import timm
 from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.session import Session, Watcher
+from cnnbench.runner.source import source
 from cnnbench.runner.subject import batches
 from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
@@ -298,7 +299,10 @@ def start(
     """
     names = [spec.id for spec in job.specs]
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
-    what = replace(what, assumed=tuple(sorted(job.assumed)))
+    code = source()
+    what = replace(
+        what, assumed=tuple(sorted(job.assumed)), revision=code.revision, dirty=code.dirty
+    )
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher, known)
     return store.read(out)

@@ -8,17 +8,27 @@ decides.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import gate, store, trust
+from cnnbench import gate, store, trust, units
 from cnnbench.codec import decode
 from cnnbench.errors import UsageError
-from cnnbench.gate import Acceptance, Comparison, Side, baseline, judging, side_by_side
+from cnnbench.gate import (
+    Acceptance,
+    Comparison,
+    Side,
+    Threshold,
+    baseline,
+    judging,
+    noise,
+    side_by_side,
+)
 from cnnbench.gate.baseline import Source
+from cnnbench.gate.noise import PastPairs
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
@@ -29,9 +39,6 @@ from cnnbench.runner.session import Watcher
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from cnnbench.gate import Threshold
     from cnnbench.gate.outcomes import PairedOutcome
 
 _BY_THE_RECORD = "comparing with its stored times, which detect only large changes"
@@ -46,12 +53,27 @@ class Kept:
         side: its records.
         plan: how they were measured.
         source: the revision of a baseline file; ``None`` for a run.
+        past: spec id -> what earlier comparisons with a baseline file have shown.
     """
 
     path: Path
     side: Side
     plan: Mapping[str, Any]
     source: Source | None = None
+    past: Mapping[str, Sequence[PastPairs]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check found, to be judged.
+
+    Attributes:
+        comparison: the changes.
+        thresholds: as they were given, with what was learnt in place of ``auto``.
+    """
+
+    comparison: Comparison
+    thresholds: tuple[Threshold, ...]
 
 
 @dataclass(frozen=True)
@@ -84,12 +106,14 @@ def kept(path: Path) -> Kept:
         run = store.read(path)
         return Kept(path, gate.side_of(run), run.manifest.plan)
     found = baseline.read(path)
-    return Kept(path, baseline.side(found, path.name), found.plan, found.source)
+    past = {name: entry.past for name, entry in found.specs.items()}
+    return Kept(path, baseline.side(found, path.name), found.plan, found.source, past)
 
 
-def with_run(old: Kept, path: Path, side: Side) -> Comparison:
+def with_run(old: Kept, path: Path, side: Side, thresholds: Sequence[Threshold]) -> Checked:
     """A stored run against a baseline file or run."""
-    return replace(gate.compare(old.side, side), remedy=_remedy(old, path))
+    found = replace(gate.compare(old.side, side), remedy=_remedy(old, path))
+    return _apart(found, thresholds)
 
 
 def with_now(
@@ -103,7 +127,7 @@ def with_now(
     timeout: float | None = None,
     budget: float = PairedPlan.budget,
     allowed: Sequence[str] = (),
-) -> Comparison:
+) -> Checked:
     """The current code, measured here, against a baseline file or run.
 
     Args:
@@ -129,12 +153,12 @@ def with_now(
     now = again.inspect(specs, plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
-    if timing:
-        listener.structure(found)
-    beside, why = (
-        _beside(old, plan, thresholds, listener, out, executor, budget) if timing else ([], "")
-    )
-    if timing and all(one.failed == "base" for one in beside):
+    if not timing:
+        return Checked(found, tuple(thresholds))
+    listener.structure(found)
+    limits, told = _learnt(old, thresholds, now.environment.fingerprint)
+    beside, why = _beside(old, plan, limits, listener, out, executor, budget)
+    if all(one.failed == "base" for one in beside):
         for one in beside[:1]:
             why = f"{one.decision.reason}; {_BY_THE_RECORD}"
             # What the pairs left is in ``out`` already.
@@ -145,10 +169,43 @@ def with_now(
         with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor, now.records)
         listener.stored(run.path)
-        measured = with_run(old, run.path, gate.side_of(run))
+        measured = with_run(old, run.path, gate.side_of(run), thresholds)
         # Not only said on the way: it is why the limits are wide.
-        return replace(measured, remarks=(*measured.remarks, *([why] if why else [])))
-    return side_by_side.with_outcomes(found, beside)
+        remarks = (*measured.comparison.remarks, *([why] if why else []))
+        return replace(measured, comparison=replace(measured.comparison, remarks=remarks))
+    found = side_by_side.with_outcomes(found, beside)
+    return Checked(replace(found, remarks=(*found.remarks, *told)), limits)
+
+
+def _learnt(
+    old: Kept, thresholds: Sequence[Threshold], environment: str
+) -> tuple[tuple[Threshold, ...], list[str]]:
+    """Thresholds with what is learnt of the noise here where they are ``auto``, and what is said.
+
+    No other threshold is changed by what is learnt: where it is too fine, that is said.
+    """
+    limits: dict[str, float] = {}
+    told = []
+    for name, rule in _rules(old.side, thresholds).items():
+        spec, past = Spec.parse(name), old.past.get(name, ())
+        if judging.limits(spec, thresholds)["latency"].auto:
+            auto = noise.automatic(past, environment, rule)
+            limits[name] = auto.limit
+            told.append(f"{name}: {auto.why}")
+        else:
+            short = f"{spec.workload.model}/{spec.mode.text}"
+            told.append(noise.said(short, rule.threshold, past, environment, rule))
+    found = (replace(one, learnt=limits) if one.auto else one for one in thresholds)
+    return tuple(found), [line for line in dict.fromkeys(told) if line]
+
+
+def _apart(found: Comparison, thresholds: Sequence[Threshold]) -> Checked:
+    """What was not measured side by side: pairs have taught nothing about it."""
+    if any(one.auto for one in thresholds):
+        usual = units.percent(noise.USUAL)
+        line = f"auto: {usual}, because the two sides were not measured side by side"
+        found = replace(found, remarks=(*found.remarks, line))
+    return Checked(found, tuple(thresholds))
 
 
 def _remedy(old: Kept, run: Path | None = None) -> Acceptance | None:

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shlex
+import statistics
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -11,6 +14,9 @@ import pytest
 from cnnbench import store
 from cnnbench.cli import ab, check
 from cnnbench.errors import WorkerError
+from cnnbench.gate import baseline as kept
+from cnnbench.gate import noise
+from cnnbench.gate.noise import PastPairs
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import Decision, decide
 from cnnbench.record import Failure
@@ -459,3 +465,126 @@ def test_what_is_measured_already_keeps_no_run(cnnbench_cli, baseline, tmp_path)
     assert result.exit_code == 2
     assert "measured already" in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+def taught(cnnbench_cli, tmp_path: Path, deviation: float, runs: int) -> Path:
+    """A baseline file in a repository, with so many comparisons of pairs that differ by so much."""
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    path = tmp_path / "baseline.json"
+    old = kept.read(path)
+    chance = random.Random(1)
+    for number in range(runs):
+        pairs = [chance.gauss(0, deviation) for _ in range(10)]
+        past = PastPairs(f"check-{number}", f"2026-01-{number + 1:02}", old.fingerprint, 10,
+                         statistics.stdev(pairs), 0.0)  # fmt: skip
+        old = kept.taught(old, {EAGER: past})
+    kept.write(path, old)
+    return path
+
+
+def said_by_check(cnnbench_cli, *words: str) -> tuple[str, dict[str, Any]]:
+    command = ("check", "--baseline", "baseline.json", "--executor", "fake", "--quiet", *words)
+    text = cnnbench_cli(*command)
+    data = json.loads(cnnbench_cli(*command, "--json").stdout)
+    (row,) = [one for one in data if (one["spec"], one["metric"]) == (EAGER, "latency")]
+    return made.flat(text.stdout), row
+
+
+def test_a_threshold_finer_than_the_noise_is_said_and_stays(cnnbench_cli, tmp_path) -> None:
+    taught(cnnbench_cli, tmp_path, 0.019, 6)
+    text, row = said_by_check(cnnbench_cli, "-t", "latency=3%")
+    coarse, _ = said_by_check(cnnbench_cli, "-t", "latency=9%")
+
+    found = re.search(
+        r"lenet/eager: pairs differ by \d\.\d % here \(6 runs\), so 3\.0 % cannot be decided in 10"
+        r" pairs; (--threshold '(lenet/eager:latency=[\d.]+%)') can",
+        text,
+    )
+    assert found is not None, text
+    assert row["threshold"] == 0.03
+    assert "pairs differ by" not in coarse
+    # What it names is decided, and nothing more is said of it.
+    again, row = said_by_check(cnnbench_cli, *shlex.split(found[1]))
+    assert "pairs differ by" not in again
+    assert (row["verdict"], row["threshold"]) == ("unchanged", pytest.approx(0.06, abs=0.015))
+
+
+@pytest.mark.parametrize(
+    ("deviation", "runs", "limit", "said"),
+    [
+        (0.019, 3, 0.05, "auto: 5.0 %, 3 runs here so far, 5 teach its noise"),
+        (0.002, 6, 0.02, r"auto: 2.0 %, pairs differ by 0.2 % here (6 runs), never less"),
+        (0.2, 6, 0.10, r"auto: 10.0 %, pairs differ by"),
+    ],
+)
+def test_auto_is_said_in_the_verdict_with_its_floor_and_its_cap(
+    cnnbench_cli, tmp_path, deviation: float, runs: int, limit: float, said: str
+) -> None:
+    taught(cnnbench_cli, tmp_path, deviation, runs)
+    text, row = said_by_check(cnnbench_cli, "-t", "latency=auto")
+
+    assert f"{EAGER}: {said}" in text
+    assert row["threshold"] == limit
+
+
+def test_the_noise_of_another_machine_is_not_this_ones(cnnbench_cli, tmp_path) -> None:
+    path = taught(cnnbench_cli, tmp_path, 0.05, 6)
+    data = json.loads(path.read_text())
+    for one in data["specs"][EAGER]["past"]:
+        one["environment"] = "another"
+    path.write_text(json.dumps(data))
+
+    assert "pairs differ by" not in said_by_check(cnnbench_cli, "-t", "latency=3%")[0]
+    text, row = said_by_check(cnnbench_cli, "-t", "latency=auto")
+    assert "auto: 5.0 %, 0 runs here so far" in text
+    assert row["threshold"] == 0.05
+
+
+def test_auto_of_what_was_measured_apart_is_the_usual_limit_and_says_so(
+    cnnbench_cli, baseline, slower
+) -> None:
+    done = cnnbench_cli("check", "--baseline", baseline, slower, "-t", "latency=auto")
+
+    assert done.exit_code == 1
+    assert "auto: 5.0 %, because the two sides were not measured side by side" in made.flat(
+        done.stdout
+    )
+
+
+def test_what_a_check_keeps_teaches_the_baseline_file(cnnbench_cli, tmp_path) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    command = ("check", "--baseline", "baseline.json", "--executor", "fake", "--quiet")
+    for number in range(5):
+        done = cnnbench_cli(*command, "--out", f"results/check-{number}")
+        assert done.exit_code == 0, done.stderr
+    places = [f"results/check-{number}" for number in range(5)]
+    done = cnnbench_cli("baseline", "learn", "baseline.json", *places)
+    again = cnnbench_cli("baseline", "learn", "baseline.json", places[0])
+
+    assert (done.exit_code, done.stderr) == (0, "baseline.json: learnt from 5 comparisons\n")
+    assert again.exit_code == 0
+    entry = kept.read(tmp_path / "baseline.json").specs[EAGER]
+    assert len(entry.past) == 5
+    learnt = noise.learnt(entry.past, kept.read(tmp_path / "baseline.json").fingerprint)
+    assert learnt is not None
+    shown = made.flat(cnnbench_cli("baseline", "show", "baseline.json", "--wide").stdout)
+    assert "comparisons" in shown
+    text, row = said_by_check(cnnbench_cli, "-t", "latency=auto")
+    assert "here (5 runs)" in text
+    assert noise.FLOOR <= row["threshold"] <= noise.CAP
+    # An accepted change keeps what is known of the noise.
+    assert cnnbench_cli("baseline", "update", "baseline.json", "old", "--replace").exit_code == 0
+    assert kept.read(tmp_path / "baseline.json").specs[EAGER].past == entry.past
+
+
+def test_what_teaches_nothing_is_refused(cnnbench_cli, tmp_path, baseline) -> None:
+    alone = cnnbench_cli("baseline", "learn", baseline, "old")
+    for role in ("base", "head"):
+        made.directory(tmp_path / "both" / role, [made.record(made.BF16, [[1.0]] * 3)])
+    other = cnnbench_cli("baseline", "learn", baseline, "both")
+
+    assert (alone.exit_code, other.exit_code) == (2, 2)
+    assert "old holds no comparison side by side: it has no base and head" in alone.stderr
+    assert "nothing was learnt: no pairs of a spec of" in other.stderr

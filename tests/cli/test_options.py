@@ -17,7 +17,7 @@ from tests import made
 
 # Where a word of an axis has another sense: what history picks, and a parameter of a layer.
 OTHER = {
-    "history --model", "history --mode", "history --seed", "shape head --classes", "ab --budget",
+    "history --model", "history --mode", "shape head --classes", "ab --budget",
     "bisect --budget", "advise --budget",
 }  # fmt: skip
 

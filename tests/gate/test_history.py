@@ -1,13 +1,9 @@
 from __future__ import annotations
 
-import random
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cnnbench import store
 from cnnbench.environment import Environment
@@ -28,96 +24,99 @@ def run(number: int, milliseconds: float, environment: Environment = made.ENVIRO
     return StoredRun(Path(f"run-{number}"), what, environment, (record,))
 
 
-def noisy(levels: list[tuple[int, float]], noise: float, seed: int) -> list[float]:
-    source = random.Random(seed)
-    return [level + source.gauss(0, noise) for count, level in levels for _ in range(count)]
+TIMES = [10, 10.1, 9.9, 10, 10.1, 10, 9.9, 12, 12.1, 11.9, 12, 12]
+SHAS = [f"{number:040x}" for number in range(1, 30)]
+LINE = {sha: place for place, sha in enumerate(SHAS)}
 
 
-def energy(left: np.ndarray, right: np.ndarray) -> float:
-    """The statistic of the paper, written as its formula."""
-    n, m = len(left), len(right)
-    between = sum(abs(a - b) for a in left for b in right)
-    inside = sum(abs(a - b) for k, a in enumerate(left) for b in left[:k])
-    outside = sum(abs(a - b) for k, a in enumerate(right) for b in right[:k])
-    distance = (
-        2 / (n * m) * between - 2 * inside / (n * (n - 1)) - 2 * outside / (m * (m - 1))
-    )  # fmt: skip
-    return n * m / (n + m) * distance
+def at(one: StoredRun, revision: str | None, dirty: bool | None = False) -> StoredRun:
+    return replace(one, manifest=replace(one.manifest, revision=revision, dirty=dirty))
 
 
-@given(st.lists(st.floats(-5, 5), min_size=6, max_size=14))
-def test_the_best_split_is_that_of_the_formula(values: list[float]) -> None:
-    series = np.array(values)
-
-    strength, index = history._split(series)
-
-    every = {n: energy(series[:n], series[n:]) for n in range(3, len(values) - 2)}
-    assert strength == pytest.approx(max(every.values()), abs=1e-9)
-    assert every[index] == pytest.approx(strength, abs=1e-9)
-
-
-def test_one_step_is_found_where_it_is() -> None:
-    found = history.change_points(noisy([(10, 0.0), (10, 0.1)], 0.01, seed=1))
-
-    assert list(found) == [10]
-    assert found[10] <= 0.01
-
-
-def test_two_steps_there_and_back() -> None:
-    found = history.change_points(noisy([(10, 0.0), (12, 0.1), (10, 0.0)], 0.01, seed=1))
-
-    assert sorted(found) == [10, 22]
-
-
-def test_noise_alone_seldom_has_steps() -> None:
-    alarms = sum(
-        bool(history.change_points(noisy([(16, 0.0)], 0.05, seed=seed), seed=seed))
-        for seed in range(40)
-    )
-
-    # Five per cent of 40 are expected; more than 6 would happen once in two hundred.
-    assert alarms <= 6
-
-
-def test_one_run_that_differs_is_no_step() -> None:
-    values = noisy([(8, 0.0), (1, 1.0), (8, 0.0)], 0.01, seed=1)
-
-    assert history.change_points(values) == {}
-
-
-@pytest.mark.parametrize("values", [[], [1.0], [1.0, 2.0], [1.0] * 5, [1.0] * 20])
-def test_short_and_flat_series_have_no_steps(values: list[float]) -> None:
-    assert history.change_points(values) == {}
-
-
-def test_the_same_seed_gives_the_same_answer() -> None:
-    values = noisy([(8, 0.0), (8, 0.02)], 0.02, seed=3)
-
-    assert history.change_points(values, 7) == history.change_points(values, 7)
+def followed(runs: list[StoredRun], line: dict[str, int] | None = None) -> history.Series:
+    (one,) = history.series(runs, "latency", lambda _: True, line)
+    return one
 
 
 def test_a_series_is_in_order_of_time_with_its_steps() -> None:
-    runs = [
-        run(n, time) for n, time in enumerate([10, 10.1, 9.9, 10, 10.1, 12, 12.1, 11.9, 12, 12])
-    ]
+    one = followed([run(n, time) for n, time in reversed(list(enumerate(TIMES)))])
 
-    (one,) = history.series(list(reversed(runs)), "latency", lambda _: True)
-
-    assert [point.run for point in one.points] == [f"run-{n}" for n in range(10)]
+    assert [point.run for point in one.points] == [f"run-{n}" for n in range(12)]
     (step,) = one.steps
-    assert (step.index, step.run, step.elsewhere) == (5, "run-5", False)
-    assert step.ratio == pytest.approx(1.2)
-    assert step.p_value < 0.05
+    assert (step.before, step.index, step.run, step.after) == (6, 7, "run-7", 5)
+    assert step.ratio.point == pytest.approx(1.2, abs=0.01)
+    assert 1.15 < step.ratio.low < step.ratio.point < step.ratio.high < 1.25
+    assert not step.young
 
 
-def test_a_step_where_the_machine_changed_says_so() -> None:
+@pytest.mark.parametrize(("after", "young"), [(1, None), (2, True), (3, False)])
+def test_a_step_of_the_newest_two_runs_is_young(after: int, young: bool | None) -> None:
+    one = followed([run(n, time) for n, time in enumerate([*TIMES[:7], 10, 10.1, *[12] * after])])
+
+    assert [step.young for step in one.steps] == ([] if young is None else [young])
+    assert (one.newest is None) == (young is not None)
+
+
+def test_another_environment_is_never_a_step_and_hides_none() -> None:
     other = Environment(hard={"cpu": "B"})
-    runs = [run(n, 10 + n / 100) for n in range(5)]
-    runs += [run(n, 20 + n / 100, other) for n in range(5, 10)]
+    moved = [run(n, 10 + n % 3 / 10) for n in range(10)]
+    moved += [run(n, 20 + n % 3 / 10, other) for n in range(10, 22)]
+    both = [run(2 * n, time) for n, time in enumerate(TIMES)]
+    both += [run(2 * n + 1, 30 + n % 3 / 10, other) for n in range(12)]
 
-    (one,) = history.series(runs, "latency", lambda _: True)
+    assert followed(moved).steps == ()
+    (step,) = followed(both).steps
+    # The neighbours of its own environment, not those of the list.
+    assert (step.before, step.index) == (12, 14)
 
-    assert one.steps[0].elsewhere
+
+def test_runs_are_in_the_order_of_their_commits() -> None:
+    old = [at(run(n, time), SHAS[2 * n]) for n, time in enumerate(TIMES)]
+    # An old commit that is measured again today stands with its neighbours.
+    again = at(run(20, 10.05), SHAS[5])
+    one = followed([*old, again], LINE)
+
+    assert one.moved
+    assert [point.place for point in one.points] == sorted([*range(0, 24, 2), 5])
+    (step,) = one.steps
+    assert [one.points[n].place for n in (step.before, step.index)] == [12, 14]
+    assert not followed(old, LINE).moved
+    # Without the repository time decides, and the old commit is the newest run.
+    assert followed([*old, again]).points[-1].run == "run-20"
+
+
+def test_commits_beside_the_line_are_shown_and_take_no_part() -> None:
+    runs = [at(run(2 * n, time), SHAS[n]) for n, time in enumerate(TIMES)]
+    branch = [at(run(n, 40), "f" * 40) for n in (7, 9, 11)]
+    one = followed([*runs, *branch], LINE)
+
+    assert [point.aside for point in one.points].count(True) == 3
+    (step,) = one.steps
+    assert [one.points[n].revision for n in (step.before, step.index)] == SHAS[6:8]
+    # The line of a repository that none of the runs is of says nothing.
+    assert not any(point.aside for point in followed(branch, LINE).points)
+
+
+def test_around_a_step_are_commits_and_not_what_was_never_committed() -> None:
+    def around(*wrong: tuple[int, str | None, bool]) -> tuple[str, str] | None:
+        runs = [at(run(n, time), SHAS[n]) for n, time in enumerate(TIMES)]
+        for number, revision, dirty in wrong:
+            runs[number] = at(runs[number], revision, dirty)
+        (clean,) = followed(runs, LINE).clean
+        return clean and (clean[0].revision, clean[1].revision)
+
+    assert around() == (SHAS[6], SHAS[7])
+    assert around((6, SHAS[6], True), (7, None, False)) == (SHAS[5], SHAS[8])
+    assert around((7, SHAS[6], False)) is None
+    assert around(*[(n, SHAS[n], True) for n in range(7, 12)]) is None
+
+
+def test_values_that_were_planned_and_are_missing_are_counted() -> None:
+    runs = [run(n, time) for n, time in enumerate(TIMES)]
+    failed = replace(run(20, 1), records=(made.failed(made.EAGER),))
+
+    assert followed([*runs, failed]).lacking == 1
+    assert followed(runs).lacking == 0
 
 
 def test_only_what_is_wanted_and_measured_is_followed() -> None:
@@ -130,11 +129,11 @@ def test_only_what_is_wanted_and_measured_is_followed() -> None:
 
 
 def test_a_metric_that_is_zero_has_no_steps() -> None:
-    runs = [run(n, 10) for n in range(10)]
+    runs = [run(n, 10) for n in range(12)]
 
     (one,) = history.series(runs, "error", lambda _: True)
 
-    assert (len(one.points), one.steps) == (10, ())
+    assert (len(one.points), one.steps) == (12, ())
 
 
 def test_a_series_does_not_mix_two_kinds_of_time() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.errors import CnnbenchError, UnknownName, UsageError
-from cnnbench.gate import Threshold, thresholds
+from cnnbench.gate import Threshold, judging, thresholds
+from cnnbench.spec import Spec
+from tests import made
 
 
 @pytest.mark.parametrize(
@@ -139,3 +142,28 @@ def test_a_file_that_is_not_there_is_named(tmp_path) -> None:
 def test_every_default_is_for_something_that_exists() -> None:
     assert {one.metric for one in thresholds.defaults()} <= set(thresholds.names())
     assert not any(one.asked for one in thresholds.defaults())
+
+
+def test_auto_is_of_latency_and_of_single_models_and_modes(tmp_path: Path) -> None:
+    path = tmp_path / "t.toml"
+    path.write_text('[check]\nlatency = "auto"\n')
+    (one,) = thresholds.from_toml(path)
+    word = thresholds.parse("resnet*/eager:latency=auto")
+
+    assert (one.auto, one.limit, one.learnt) == (True, 0.05, {})
+    assert (word.auto, word.model, word.mode) == (True, "resnet*", "eager")
+    assert not thresholds.parse("latency=5%").auto
+    with pytest.raises(UsageError, match="only latency can be auto; give params a limit"):
+        thresholds.parse("params=auto")
+    with pytest.raises(UsageError, match="or 0, or off, or auto"):
+        thresholds.parse("latency=car")
+
+
+def test_what_is_learnt_replaces_the_limit_of_auto_and_of_nothing_else() -> None:
+    spec = Spec.parse(made.EAGER)
+    learnt = replace(thresholds.parse("latency=auto"), learnt={made.EAGER: 0.035})
+
+    assert judging.limits(spec, [learnt])["latency"].limit == 0.035
+    assert judging.limits(Spec.parse(made.CHANNELS_LAST), [learnt])["latency"].limit == 0.05
+    assert judging.limits(spec, [learnt, thresholds.parse("latency=8%")])["latency"].limit == 0.08
+    assert judging.limits(spec, [thresholds.parse("latency=8%"), learnt])["latency"].limit == 0.035

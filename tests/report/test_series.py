@@ -16,7 +16,11 @@ def made_series(values: list[float], *steps: int, metric: str = "latency", run: 
         Point(f"{run or 'night'}-{number}", "2026-01-01", "e", *[Estimate(value, value, value)] * 2)
         for number, value in enumerate(values)
     )
-    found = tuple(StepChange(index, points[index].run, 1.5, 0.001, False) for index in steps)
+    ratio = Estimate(1.5, 1.4, 1.6)
+    found = tuple(
+        StepChange(index - 1, index, points[index].run, ratio, len(points) - index)
+        for index in steps
+    )
     return Series(made.EAGER, metric, points, found)
 
 

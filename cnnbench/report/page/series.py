@@ -24,9 +24,10 @@ if TYPE_CHECKING:
 _MOST = 40
 
 METHOD = (
-    "A step is found by E-divisive (Matteson and James, JASA 109, 2014): the split with the largest"
-    " energy distance between its sides, kept where few permutations of the series have one as"
-    " large; p is their share.",
+    "Each series is cut into levels so that the squared distances of its runs from their level, in"
+    " units of the noise of this very series and each counted up to a limit, plus a price per step,"
+    " are smallest (after Fearnhead and Rigaill, JASA 114, 2019). One run that differs is an"
+    " outlier; two at the end that agree are a step, marked young. Brackets are 95 % intervals.",
     "Runs were measured on different days: a step may be the machine's and not the code's. To see"
     " the effect of a change, measure both revisions side by side: cnnbench ab.",
 )

@@ -116,6 +116,15 @@ def line(repo: Path, good: str, bad: str) -> tuple[Commit, ...]:
     return (Commit(good, told), *(Commit(sha, subject) for sha, _, subject in rows))
 
 
+def first_parents(repo: Path) -> dict[str, int]:
+    """The commits from the first one to HEAD along first parents -> their places, oldest first.
+
+    Empty where there is no commit; of a shallow clone, what it has.
+    """
+    done = _git(repo, "rev-list", "--first-parent", "--reverse", "HEAD", "--")
+    return {sha: place for place, sha in enumerate(done.stdout.split())}
+
+
 def _fork(before: str) -> str:
     """Where the two lines part, as the end of a sentence."""
     return f"; the last one in both histories is {before[:9]}" if before else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -124,14 +124,11 @@ def resumed(folder: Path, asked: Question, who: Maker | str, allowed: Sequence[s
             environment = describe(pool)
     if (environment.fingerprint, executor.name) != (found.environment, found.executor):
         raise Incomparable(f"{folder} was started in another environment; begin a new bisection")
-    followed = bisection.clearest(
-        [one for one in found.steps if one.place == len(found.commits) - 1]
-    )
+    standing = [one for one in found.steps if not one.set_aside]
+    followed = bisection.clearest([one for one in standing if one.place == len(found.commits) - 1])
     if followed is None:
-        return replace(found, steps=())
+        return found.tried_again("inconclusive", "failed")
     steps = [one for one in found.steps if one.spec == followed.spec]
     search = bisection.of_steps(len(found.commits) - 1, steps)
-    if search.next is None and search.named is None:
-        clear = tuple(one for one in found.steps if one.verdict != "inconclusive")
-        return replace(found, steps=clear)
-    return found
+    ended = search.next is None and search.named is None
+    return found.tried_again("inconclusive") if ended else found

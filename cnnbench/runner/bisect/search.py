@@ -159,13 +159,19 @@ class Bisecting:
 
     def _preflight(self) -> None:
         """Compare BAD with GOOD in every spec; the one that is slower most clearly is followed."""
-        ends = [one for one in self._state.steps if (one.place, one.against) == (self._last, 0)]
-        if not ends:
+        ends = [
+            one
+            for one in self._state.steps
+            if (one.place, one.against) == (self._last, 0) and not one.set_aside
+        ]
+        known = {one.spec for one in ends}
+        left = [spec for spec in self._state.specs if spec not in known]
+        if left:
             self._listener.say(
                 f"{self._asked.text(self._last)} against {self._asked.text(0)}:"
                 f" {units.number(self._last, 'commit')}"
             )
-            ends = self._compare(self._last, 0, self._state.specs)
+            ends += self._compare(self._last, 0, left)
         clearest = bisection.clearest(ends)
         self._spec = "" if clearest is None else clearest.spec
 
@@ -205,7 +211,7 @@ class Bisecting:
 
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
         state = self._state
-        error = bisection.error(self._last, len(state.specs))
+        error = bisection.error(self._last, len(state.specs), state.attempts)
         rule = SequentialRule(state.threshold, error, least=state.least, most=state.most)
         sha = {one: self._asked.commits[one] for one in (place, against)}
         number = sum(one.is_dir() for one in self._folder.iterdir()) + 1
@@ -243,7 +249,11 @@ class Bisecting:
 
     def _found(self) -> Bisection:
         known = self._known
-        skipped = {one.place: one.reason for one in self._state.steps if one.verdict == "failed"}
+        skipped = {
+            one.place: one.reason
+            for one in self._state.steps
+            if one.verdict == "failed" and not one.set_aside
+        }
         for place, found in known.items():
             if found is None:
                 skipped[place] = self._state.looked[self._asked.commits[place].sha].reason

@@ -17,7 +17,7 @@ from cnnbench import files, store
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError, StoreError, UsageError
 from cnnbench.gate.bisection import BisectionStep
-from cnnbench.gate.rule import SequentialRule
+from cnnbench.gate.rule import SequentialRule, Verdict
 from cnnbench.plan import Plan
 from cnnbench.record import Record, from_json, to_json
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME = "bisect.json"
 _KIND, _SCHEMA = "cnnbench bisection", 1
+# Beyond these, the error of a look is no number of interest any more.
+_MOST_ATTEMPTS = 20
 _HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -68,6 +70,7 @@ class State:
         executor: who measures.
         environment: fingerprint of where.
         timed: whether time is asked about.
+        attempts: how often it was begun or gone on with after it had ended in doubt.
         looked: hash -> what was found of the structure.
         steps: what was timed, in order.
     """
@@ -82,6 +85,7 @@ class State:
     executor: str
     environment: str
     timed: bool = True
+    attempts: int = 1
     looked: Mapping[str, Looked] = field(default_factory=dict)
     steps: tuple[BisectionStep, ...] = ()
     kind: str = _KIND
@@ -90,6 +94,18 @@ class State:
     def with_look(self, sha: str, looked: Looked) -> State:
         """With the structure of one commit more."""
         return replace(self, looked={**self.looked, sha: looked})
+
+    def tried_again(self, *verdicts: Verdict) -> State:
+        """A further attempt at the steps with these verdicts, which stay on record.
+
+        The same if there are none.
+        """
+        steps = tuple(
+            replace(one, set_aside=True) if one.verdict in verdicts else one for one in self.steps
+        )
+        if steps == self.steps:
+            return self
+        return replace(self, steps=steps, attempts=min(self.attempts + 1, _MOST_ATTEMPTS))
 
 
 def write(folder: Path, state: State) -> None:
@@ -139,6 +155,8 @@ def _wrong(state: State) -> str:
     last = len(state.commits) - 1
     if last < 1 or not all(map(_HASH.fullmatch, state.commits)):
         return "commits: expected two hashes or more"
+    if not 1 <= state.attempts <= _MOST_ATTEMPTS:
+        return f"attempts: expected 1 to {_MOST_ATTEMPTS}"
     if not state.specs or not 0 < state.budget < math.inf:
         return "expected a spec or more, and a budget above zero"
     decode(Plan, dict(state.plan), "plan")

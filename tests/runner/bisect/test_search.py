@@ -17,7 +17,7 @@ from cnnbench.gate.bisected import Bisection, Commit
 from cnnbench.gate.bisection import allowed
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.runner import fake
-from cnnbench.runner.ab import revisions
+from cnnbench.runner.ab import paired, revisions
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.sides import CodeSide
 from cnnbench.runner.bisect import question, state
@@ -303,6 +303,56 @@ def test_doubts_that_ended_it_are_measured_again_when_it_goes_on(bisect) -> None
 
     assert (first.culprit, first.open_because) == (None, "4 commits in a row could not be judged")
     assert again.culprit == COMMITS[13]
+    # What was in doubt stays on record, decides nothing, and costs the next attempt certainty.
+    doubtful = [one for one in first.steps if one.verdict == "inconclusive"]
+    aside = [one for one in again.steps if one.set_aside]
+    assert len(doubtful) >= 4
+    assert [replace(one, set_aside=False) for one in aside] == doubtful
+    assert again.steps[: len(first.steps)] == tuple(
+        replace(one, set_aside=one in doubtful) for one in first.steps
+    )
+
+
+def test_every_attempt_is_held_to_half_the_error_and_is_counted(
+    bisect, tmp_path, monkeypatch
+) -> None:
+    border = History(lambda place: 0.1 if place == LAST else 0.0247 * (place > 0))
+    seen: list[float] = []
+    real = paired.remeasure
+
+    def remeasure(*words: Any) -> Any:
+        seen.append(words[4].rule.alpha)
+        return real(*words)
+
+    monkeypatch.setattr(paired, "remeasure", remeasure)
+    counts = []
+    for attempt in range(3):
+        seen.clear()
+        bisect(border, goes_on=attempt > 0)
+        kept = state.read(tmp_path / "0")
+        counts.append(len(kept.steps))
+        assert kept.attempts == attempt + 1
+        assert set(seen) == {0.05 / allowed(LAST) / 2**attempt}
+    assert counts == sorted(set(counts))
+
+
+@pytest.mark.parametrize("first", ["border", "broken"])
+def test_ends_that_could_not_be_judged_are_measured_once_more(bisect, first: str) -> None:
+    before = {
+        "border": History(lambda place: 0.0247 * (place == LAST)),
+        "broken": History(slower_from(13, 0.08), crashing=frozenset({0})),
+    }[first]
+    if first == "broken":
+        with pytest.raises(SomeFailed):
+            bisect(before)
+    else:
+        assert bisect(before).ends[0].verdict == "inconclusive"
+    found = bisect(History(slower_from(13, 0.08)), goes_on=True)
+
+    assert found.culprit == COMMITS[13]
+    assert [one.verdict for one in found.steps if one.set_aside] == ["inconclusive"] * (
+        first == "border"
+    )
 
 
 def test_where_the_environment_is_another_it_does_not_go_on(bisect, monkeypatch) -> None:

@@ -87,6 +87,8 @@ STEP = {"place": 5, "against": 0, "spec": made.EAGER, "verdict": "regression"}
         (change(specs=[made.BF16], steps=[]), "records of other specs"),
         (change(least=1), "1 to 10 pairs"),
         (change(threshold=-1.0), "must be above zero"),
+        (change(attempts=0), "attempts: expected 1 to 20"),
+        (change(attempts=2000), "attempts: expected 1 to 20"),
         (change(budget=-1.0), "a budget above zero"),
         (change(specs=[], steps=[], looked={}), "expected a spec or more"),
         (change(plan={"slices": 0}), "must be positive"),
