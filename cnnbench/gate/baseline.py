@@ -4,7 +4,7 @@ Small JSON, laid out so that a review in git reads well: one line per fact of th
 of a spec and per round. Single samples are not kept, only each slice's count, quartiles and CPU
 time; a ``Record`` made of them has the same medians as the run had.
 
-Schema history: 1, the first.
+Schema history: 1, the first; 2, with the values of the outputs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cnnbench import files, metrics
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
-from cnnbench.facts import Check, Structure
+from cnnbench.facts import Check, Structure, Values
 from cnnbench.gate.changes import Side
 from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cnnbench.store import StoredRun
 
 KIND = "cnnbench baseline"
-SCHEMA = 1
+SCHEMA = 2
 
 # Soft facts that explain a difference; load and free memory would only make the file restless.
 _SOFT = ("system", "kernel", "libc", "hypervisor", "governor", "turbo", "transparent_huge_pages",
@@ -99,6 +99,7 @@ class BaselineEntry:
     structure: Structure | None = None
     memory: Memory | None = None
     check: Check | None = None
+    values: Values | None = None
     noise: Noise = field(default_factory=Noise)
     rounds: tuple[Round, ...] = ()
 
@@ -223,11 +224,15 @@ def _alike(old: Baseline, new: Baseline) -> bool:
 
 
 def _joined(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
-    if old is None or (old.cost, old.structure) != (new.cost, new.structure):
+    if old is None:
+        return new
+    # What only a run measures is not lost by a look without a clock.
+    kept = replace(new, check=new.check or old.check, values=new.values or old.values)
+    if (old.cost, old.structure) != (new.cost, new.structure):
         return new
     known = {one.session for one in new.rounds}
     rounds = (*(one for one in old.rounds if one.session not in known), *new.rounds)
-    return replace(new, rounds=rounds, noise=_noise(rounds))
+    return replace(kept, rounds=rounds, noise=_noise(rounds))
 
 
 def _entry(record: Record, session: str) -> BaselineEntry:
@@ -238,6 +243,7 @@ def _entry(record: Record, session: str) -> BaselineEntry:
         structure=record.structure and replace(record.structure, device_ns=None),
         memory=record.memory,
         check=record.check,
+        values=record.values,
         noise=_noise(rounds),
         rounds=rounds,
     )
@@ -297,6 +303,7 @@ def _record(name: str, entry: BaselineEntry, whole: Baseline) -> Record:
         structure=entry.structure,
         memory=entry.memory,
         runs=runs,
+        values=entry.values,
     )
 
 
@@ -315,11 +322,13 @@ def read(path: Path) -> Baseline:
         raise StoreError(f"{path}: not a baseline file: it is not JSON") from error
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise StoreError(f"{path}: not a baseline file; make one with 'cnnbench baseline save'")
-    if data.get("schema") != SCHEMA:
+    # What the second added is optional.
+    if data.get("schema") not in range(1, SCHEMA + 1):
         raise Incomparable(
             f"{path}: schema {data.get('schema')} is not known to this version"
-            f" ({SCHEMA}); save it again, or install the cnnbench that wrote it"
+            f" (up to {SCHEMA}); save it again, or install the cnnbench that wrote it"
         )
+    data["schema"] = SCHEMA
     try:
         found = decode(Baseline, data, str(path))
     except SchemaError as error:

@@ -107,7 +107,7 @@ class Row:
         reason: why.
         changes: of every metric that one of them has.
         differences: what they do differently.
-        uncompared: facets that one side does not know.
+        uncompared: facets that one side does not know -> why, if there is more to say.
         title: what it is called where two specs are compared, such as two models.
     """
 
@@ -116,7 +116,7 @@ class Row:
     reason: str = ""
     changes: tuple[Change, ...] = ()
     differences: tuple[Difference, ...] = ()
-    uncompared: tuple[str, ...] = ()
+    uncompared: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
 
     @property
