@@ -282,7 +282,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Values:
-    """What a network computes, whatever the mode: a fingerprint of its outputs, or why there is none.
+    """What a network computes, whatever the mode: its outputs in few numbers, or why not.
 
     Of the network itself, eager on the CPU, in float64 where it can be: on the same seeded weights
     and inputs everywhere.

@@ -134,6 +134,11 @@ class Baseline:
         """The environment of the measurement."""
         return Environment(self.hard, self.soft)
 
+    @property
+    def timed(self) -> bool:
+        """Whether it holds times; else any machine may have made it, and may renew it."""
+        return any(entry.rounds for entry in self.specs.values())
+
     def records(self) -> dict[str, Record]:
         """The specs as records, with the data that the file keeps."""
         return {name: _record(name, entry, self) for name, entry in self.specs.items()}
@@ -207,7 +212,8 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     """
     if replace_all:
         return replace(new, specs={**old.specs, **new.specs} if _alike(old, new) else new.specs)
-    if not _alike(old, new):
+    renewed = old.specs.keys() <= new.specs.keys() and not old.timed and not new.timed
+    if not _alike(old, new) and not renewed:
         raise Incomparable(
             "the run is from another environment than the baseline file; rounds of different"
             " machines cannot be combined; use --replace, or save a separate baseline file"

@@ -109,6 +109,7 @@ class Row:
         differences: what they do differently.
         uncompared: facets that one side does not know -> why, if there is more to say.
         title: what it is called where two specs are compared, such as two models.
+        remedy: how to accept its state, a command; may be empty.
     """
 
     spec: str
@@ -118,6 +119,7 @@ class Row:
     differences: tuple[Difference, ...] = ()
     uncompared: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    remedy: str = ""
 
     @property
     def name(self) -> str:

@@ -200,6 +200,4 @@ def differences(old: Record, new: Record) -> tuple[Difference, ...]:
 
 def uncompared(old: Record, new: Record) -> dict[str, str]:
     """Names of the facets that one side does not know -> why; empty if there is no more to say."""
-    return {
-        one.name: one.unknown(old, new) for one in FACETS if one.lines(old, new) is None
-    }
+    return {one.name: one.unknown(old, new) for one in FACETS if one.lines(old, new) is None}

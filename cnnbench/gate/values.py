@@ -31,8 +31,6 @@ _WEIGHTS = 1e-4
 # A multiple of what it was is named as such, if nothing but this is left over.
 _MULTIPLE = 1e-3
 
-NOT_KEPT = "not kept on both sides"
-
 
 def changed(old: Record, new: Record) -> list[str] | None:
     """What is computed differently, a line per output; ``None`` where that is not known."""
@@ -40,7 +38,7 @@ def changed(old: Record, new: Record) -> list[str] | None:
         return None
     before, after = old.values, new.values
     if before.random != after.random and not (before.reason and after.reason):
-        now, was = (("random", "not") if after.random else ("not random", "random"))
+        now, was = ("random", "not") if after.random else ("not random", "random")
         return [f"values: outputs are {now} now, they were {was} before"]
     if _unlike(before, after):
         return None
@@ -53,7 +51,7 @@ def changed(old: Record, new: Record) -> list[str] | None:
 def unjudged(old: Record, new: Record) -> str:
     """Why ``changed`` is ``None``."""
     if old.values is None or new.values is None:
-        return NOT_KEPT
+        return ""
     why = _unlike(old.values, new.values)
     if why:
         return why

@@ -131,6 +131,8 @@ def _of_row(judged: Judged) -> list[str]:
     told += changed[:_LINES]
     if len(changed) > _LINES:
         told.append(f"structure changed: {len(changed) - _LINES} more lines not shown")
+    if judged.row.remedy:
+        told += [judged.reason] * (judged.row.state != "failed") + [judged.row.remedy]
     if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):
         told.insert(0, f"{judged.verdict}: {judged.reason}")
     name = judged.row.name

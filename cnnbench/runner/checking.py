@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import gate, store, trust
 from cnnbench.codec import decode
 from cnnbench.errors import UsageError
-from cnnbench.gate import Acceptance, Comparison, Side, baseline, judging, side_by_side
+from cnnbench.gate import (
+    Acceptance,
+    Comparison,
+    Side,
+    baseline,
+    judging,
+    renaming,
+    side_by_side,
+)
 from cnnbench.gate.baseline import Source
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
@@ -89,7 +97,9 @@ def kept(path: Path) -> Kept:
 
 def with_run(old: Kept, path: Path, side: Side) -> Comparison:
     """A stored run against a baseline file or run."""
-    return replace(gate.compare(old.side, side), remedy=_remedy(old, path))
+    return _accepted(
+        replace(gate.compare(old.side, side), remedy=_remedy(old, path)), old, side, path
+    )
 
 
 def with_now(
@@ -127,6 +137,7 @@ def with_now(
     now = again.inspect(specs, plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
+    found = _accepted(found, old, head)
     if timing:
         listener.structure(found)
     beside, why = _beside(old, plan, thresholds, listener, out, executor) if timing else ([], "")
@@ -151,9 +162,29 @@ def _remedy(old: Kept, run: Path | None = None) -> Acceptance | None:
     """How to update the baseline file after an intended change."""
     if old.source is None:
         return None
+    timed = any(record.runs for record in old.side.records.values())
+    if not timed and run is None:
+        return Acceptance(f"cnnbench baseline update {shlex.quote(str(old.path))}")
     where = "" if run is not None else "RUN is a new run of these specs"
     paths = shlex.join(map(str, (old.path, run or "RUN")))
     return Acceptance(f"cnnbench baseline update {paths} --replace", where)
+
+
+def _accepted(found: Comparison, old: Kept, new: Side, run: Path | None = None) -> Comparison:
+    """The comparison with how to accept networks of one side alone, and what the file lacks."""
+    if old.source is None:
+        return found
+    remarks = found.remarks
+    lacking = [
+        name
+        for name, one in old.side.records.items()
+        if one.values is None and name in new.records and new.records[name].values is not None
+    ]
+    if lacking:
+        remedy = f"cnnbench baseline update {shlex.quote(str(old.path))}"
+        remarks = (*remarks, f"{old.path} was kept before outputs were: renew it with {remedy}")
+    found = replace(found, remarks=remarks)
+    return renaming.accepted(found, old.side, new, old.path, run)
 
 
 def _beside(

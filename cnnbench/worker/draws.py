@@ -128,7 +128,9 @@ def _unit(seed: int, into: Tensor, _: Known) -> None:
 def _whole(seed: int, into: Tensor, given: Known) -> None:
     low = given.get("low", given.get("from")) or 0
     high = given.get("high", given.get("to"))
-    _put(np.floor(low + (_USUAL_WHOLE if high is None else high - low) * _uniform(seed, into)), into)
+    _put(
+        np.floor(low + (_USUAL_WHOLE if high is None else high - low) * _uniform(seed, into)), into
+    )
 
 
 def _coins(seed: int, into: Tensor, given: Known) -> None:

@@ -102,9 +102,7 @@ def _taken(spec: Spec, seed: int) -> Values:
 
 def _calibrate(spec: Spec, architecture: Architecture, module: nn.Module, seed: int) -> None:
     """Calibrate in place, in the precision of the pass; one of few bits stays as it is."""
-    pictures = replace(
-        spec.workload, batch=_PICTURES, phase="inference", optimizer=OPTIMIZERS[0]
-    )
+    pictures = replace(spec.workload, batch=_PICTURES, phase="inference", optimizer=OPTIMIZERS[0])
     given = inputs.made(architecture, pictures, seed, -1, dtype=inputs.dtype_for(module))
     if spec.mode == _DOUBLE:
         module, given = modes.converted(spec.mode, module, given)
