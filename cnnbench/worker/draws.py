@@ -53,11 +53,11 @@ def normal(seed: int, count: int) -> Numbers:
     return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:count]
 
 
-class OwnDraws(TorchDispatchMode):
+class OwnDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within it, what is drawn on the CPU are numbers of ours."""
 
     def __init__(self, seed: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._seed = seed
         self._drawn: Counter[str] = Counter()
 
@@ -140,7 +140,8 @@ def _coins(seed: int, into: Tensor, given: Known) -> None:
         _put(_uniform(seed, into), numbers)
         into.copy_(numbers < chance)
     else:
-        _put(_uniform(seed, into) < (0.5 if chance is None else chance), into)
+        heads = _uniform(seed, into) < (0.5 if chance is None else chance)
+        _put(heads.astype(np.float64), into)
 
 
 def _order(seed: int, into: Tensor, _: Known) -> None:
