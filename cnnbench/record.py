@@ -224,7 +224,7 @@ class Failure:
     details: str = ""
 
 
-# How a note begins that a record has while further rounds of its spec are planned.
+# How a note of a record begins while further rounds are planned.
 UNFINISHED = "not finished: "
 
 
@@ -236,12 +236,11 @@ class Record:
         id: the spec's id.
         environment: fingerprint of the environment it was measured in.
         measured_at: UTC time at which the record was closed, ISO 8601.
-        cost, reference, memory, runs: what was measured; a failed record keeps what it had by then.
+        cost, reference, memory, runs: as measured; a failed record keeps what it had by then.
         failure: set if the spec could not be measured to the end.
         structure: what the step is made of.
         algorithm: of a convolution in the lab.
-        ceilings: probed before and after its ensembles, if they were.
-        values: what the network computes, whatever the mode.
+        ceilings, values: probed around its ensembles; what the network computes in any mode.
         notes: other information for readers, e.g. why a value is missing.
     """
 

@@ -23,6 +23,7 @@ from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Check, Structure, Values
+from cnnbench.gate import layout
 from cnnbench.gate.changes import Side
 from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
@@ -359,56 +360,4 @@ def write(path: Path, what: Baseline) -> None:
 
 def render(what: Baseline) -> str:
     """The file's text: stable order, a line per fact, part and round."""
-    data = encode(what)
-    data["specs"] = _lean(data["specs"])
-    head = {name: data.pop(name) for name in ("kind", "schema")}
-    return "\n".join(_object({**head, **data}, 0, _DEPTHS)) + "\n"
-
-
-def _lean(data: Any) -> Any:
-    """The data without empty fields, which reading restores."""
-    if isinstance(data, dict):
-        parts = {key: _lean(value) for key, value in data.items()}
-        return {key: value for key, value in parts.items() if value not in ({}, [], "")}
-    return data
-
-
-# How deep each part is spread over lines; below that it is one line.
-_DEPTHS = {"hard": 2, "soft": 2, "source": 2, "plan": 2, "specs": 3}
-
-
-def _object(data: Mapping[str, Any], indent: int, depths: Mapping[str, int]) -> Iterable[str]:
-    yield "{"
-    pad = " " * (indent + 1)
-    for number, (key, value) in enumerate(data.items()):
-        comma = "," if number < len(data) - 1 else ""
-        lines = list(_value(value, indent + 1, depths.get(key, 1)))
-        yield f"{pad}{json.dumps(key)}: {lines[0]}" + ("" if len(lines) > 1 else comma)
-        if len(lines) > 1:
-            yield from lines[1:-1]
-            yield lines[-1] + comma
-    yield " " * indent + "}"
-
-
-def _value(value: Any, indent: int, depth: int) -> Iterable[str]:
-    if isinstance(value, dict) and value and depth > 1:
-        inner = {key: value[key] for key in _ordered(value)}
-        yield from _object(inner, indent, dict.fromkeys(inner, depth - 1))
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        pad = " " * (indent + 1)
-        ends = [","] * (len(value) - 1) + [""]
-        yield "["
-        yield from (f"{pad}{_line(one)}{end}" for one, end in zip(value, ends, strict=True))
-        yield " " * indent + "]"
-    else:
-        yield _line(value)
-
-
-def _ordered(value: Mapping[str, Any]) -> list[str]:
-    """Fields of an entry in their own order, everything else by name."""
-    fields = list(BaselineEntry.__dataclass_fields__)
-    return list(value) if set(value) <= set(fields) else sorted(value)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    return layout.text(encode(what), ("kind", "schema"), list(BaselineEntry.__dataclass_fields__))

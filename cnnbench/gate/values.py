@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cnnbench import units
+from cnnbench import recipes, units
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -35,7 +35,8 @@ _MULTIPLE = 1e-3
 def changed(old: Record, new: Record) -> list[str] | None:
     """What is computed differently, a line per output; ``None`` where that is not known."""
     if old.values is None or new.values is None:
-        return None
+        of = new.spec.workload
+        return [] if of.is_layer or recipes.is_pipeline(of.architecture) else None
     before, after = old.values, new.values
     if before.random != after.random and not (before.reason and after.reason):
         now, was = ("random", "not") if after.random else ("not random", "random")
@@ -56,7 +57,7 @@ def unjudged(old: Record, new: Record) -> str:
     if why:
         return why
     moved = min((max(a.moved, b.moved) for a, b in _both(old.values, new.values)), default=0.0)
-    return f"a rounding of float32 alone moves {units.share(moved)} of the output"
+    return f"calls that differ in roundings of float32 differ by {units.share(moved)}"
 
 
 def alike(old: Record, new: Record) -> bool:
@@ -108,12 +109,11 @@ def _tolerance(old: Sketch, new: Sketch) -> float:
 def _line(old: Sketch, new: Sketch) -> str:
     """How one output differs; empty if it does not, or if nobody can tell."""
     if old.count != new.count:
-        return f"has {new.count} numbers, had {old.count}"
+        return f"has {new.count} numbers, {old.count} before"
     if bool(old.digest) != bool(new.digest):
-        return "is of another kind of type"
+        return "has another kind of type"
     if old.nonfinite != new.nonfinite and not _blind(old, new):
-        what = f"{new.nonfinite} of {new.count} numbers are not finite"
-        return f"{what}, {old.nonfinite} were before"
+        return f"has {new.nonfinite} numbers that are not finite, {old.nonfinite} before"
     if _blind(old, new):
         return ""
     if old.digest:
@@ -123,7 +123,7 @@ def _line(old: Sketch, new: Sketch) -> str:
     if found <= tolerance:
         return ""
     times = _multiple(old, new)
-    return f"differs by {found:.1e} of its norm{times}, rounding explains {tolerance:.1e}"
+    return f"changed by {found:.1e} of the norm{times}, limit {tolerance:.1e}"
 
 
 def distance(old: Sketch, new: Sketch) -> float:
@@ -141,13 +141,13 @@ def distance(old: Sketch, new: Sketch) -> float:
 def _multiple(old: Sketch, new: Sketch) -> str:
     """That it is a multiple of what it was, if it is: a sign, a scale."""
     square = sum(one * one for one in old.sums)
-    if not square:
+    if not square or old.count < 2:
         return ""
     times = sum(a * b for a, b in zip(old.sums, new.sums, strict=True)) / square
     left = math.dist([times * one for one in old.sums], new.sums)
     if left > _MULTIPLE * math.sqrt(square) or abs(times - 1) < _MULTIPLE:
         return ""
-    return f" (it is {times:.3g} times what it was)"
+    return f" (it is {times:.4g} times what it was)"
 
 
 def _initial(before: Values, after: Values) -> list[str]:
@@ -159,4 +159,4 @@ def _initial(before: Values, after: Values) -> list[str]:
     found = distance(old, new)
     if found <= _WEIGHTS:
         return []
-    return [f"values: initial weights differ by {found:.1e} of their norms"]
+    return [f"values: initial weights changed by {found:.1e} of their norms"]

@@ -23,7 +23,17 @@ from cnnbench.architectures.tasks import TASKS
 from cnnbench.asking import CALIBRATED
 from cnnbench.facts import Sketch, Values
 from cnnbench.spec import OPTIMIZERS, Device, Mode, Spec
-from cnnbench.worker import build, calibration, draws, inputs, modes, outputs, randomness, weights
+from cnnbench.worker import (
+    build,
+    calibration,
+    draws,
+    inner,
+    inputs,
+    modes,
+    outputs,
+    randomness,
+    weights,
+)
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.saying import said
 
@@ -119,10 +129,25 @@ def _answered(step: build.Step, seed: int) -> tuple[Named, bool]:
     if step.optimizer is None:
         found = outputs.named(result)
     else:
-        names = ("loss", "norms of the gradients", "gradients")
-        found = list(zip(names, step.observe(result), strict=False))
+        found = [("loss", result), *_gradients(step.module)]
     drew = not randomness.equal(before, randomness.states())
     return _few([(name, outputs.comparable(one)) for name, one in found]), drew
+
+
+def _gradients(module: nn.Module) -> Named:
+    """Norms of the gradients, and sums that see signs and places, whatever comes first in it."""
+    grads = [outputs.comparable(one.grad) for one in module.parameters() if one.grad is not None]
+    told = sorted(
+        ((tuple(one.shape), float(one.norm()), inner.sketch(one)) for one in grads),
+        key=lambda one: one[:2],
+    )
+    if not told:
+        return []
+    norms = torch.tensor([norm for _, norm, _ in told], dtype=torch.float64)
+    return [
+        ("norms of the gradients", norms),
+        ("gradients", torch.stack([sums for _, _, sums in told])),
+    ]
 
 
 def _few(found: Named) -> Named:
@@ -192,8 +217,9 @@ def _rounded(value: float) -> float:
 
 
 def _initial(module: nn.Module) -> Sketch:
-    """The weights as they were initialised: norm and sum of each, whatever they are called."""
+    """The weights as they were initialised: norm and sum of each, whatever its name and place."""
     tensors = [one.detach() for one in module.state_dict().values() if isinstance(one, Tensor)]
     real = [one.double() for one in tensors if one.is_floating_point() and one.numel()]
-    told = [part for one in real for part in (one.norm(), one.sum())]
-    return sketch("initial weights", torch.stack(told) if told else torch.zeros(0).double())
+    told = sorted((tuple(one.shape), _rounded(float(one.norm())), float(one.sum())) for one in real)
+    numbers = [number for _, norm, total in told for number in (norm, total)]
+    return sketch("initial weights", torch.tensor(numbers, dtype=torch.float64))
