@@ -238,8 +238,7 @@ class Record:
         measured_at: UTC time at which the record was closed, ISO 8601.
         cost, reference, memory, runs: as measured; a failed record keeps what it had by then.
         failure: set if the spec could not be measured to the end.
-        structure: what the step is made of.
-        algorithm: of a convolution in the lab.
+        structure, algorithm: what the step is made of; a convolution in the lab.
         ceilings, values: probed around its ensembles; what the network computes in any mode.
         notes: other information for readers, e.g. why a value is missing.
     """

@@ -28,8 +28,8 @@ _TIMES = 16.0
 _BLIND = 0.05
 # Initial weights pass through no network; a singular value decomposition may be another library's.
 _WEIGHTS = 1e-4
-# A multiple of what it was is named as such, if nothing but this is left over.
-_MULTIPLE = 1e-3
+# A multiple of what it was is named as such, if no more than this share of the change is left over.
+_LEFT = 0.01
 
 
 def changed(old: Record, new: Record) -> list[str] | None:
@@ -39,8 +39,8 @@ def changed(old: Record, new: Record) -> list[str] | None:
         return [] if of.is_layer or recipes.is_pipeline(of.architecture) else None
     before, after = old.values, new.values
     if before.random != after.random and not (before.reason and after.reason):
-        now, was = ("random", "not") if after.random else ("not random", "random")
-        return [f"values: outputs are {now} now, they were {was} before"]
+        now, was = ("", " not") if after.random else (" not", "")
+        return [f"values: outputs are{now} random now, they were{was} before"]
     if _unlike(before, after):
         return None
     lines = [*_outputs(before.outputs, after.outputs)]
@@ -145,7 +145,7 @@ def _multiple(old: Sketch, new: Sketch) -> str:
         return ""
     times = sum(a * b for a, b in zip(old.sums, new.sums, strict=True)) / square
     left = math.dist([times * one for one in old.sums], new.sums)
-    if left > _MULTIPLE * math.sqrt(square) or abs(times - 1) < _MULTIPLE:
+    if left > _LEFT * math.dist(old.sums, new.sums):
         return ""
     return f" (it is {times:.4g} times what it was)"
 
