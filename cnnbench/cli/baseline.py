@@ -155,9 +155,9 @@ def update(
     elif grid.models:
         made = baseline.updated(old, _structure(grid, plan, who), replace_all=replace_all)
     else:
+        beside = (*_BESIDE_UPDATE, "timeout", "allowed")
+        options.refuse_others(ctx, beside, "the file says itself what is kept")
         edited = bool(renames or removed)
-        beside = (*_BESIDE_UPDATE, *(() if edited else ("timeout", "plan", "allowed")))
-        options.refuse_others(ctx, beside, "without --models the file defines what is kept")
         made = old if edited else _renewed(file, old, plan, allowed, who, replace_all=replace_all)
     baseline.write(file, made)
     _say(file, made)
@@ -185,6 +185,9 @@ def _renewed(
     new = baseline.of_records(
         found.records, found.environment, source(), old.plan, old.sessions[-1]
     )
+    if old.timed and not replace_all and baseline.only_values(old, new):
+        say("cnnbench: measured in another environment, so nothing but outputs was renewed")
+        return baseline.with_values(old, new)
     made = baseline.updated(old, new, replace_all=replace_all)
     lost = [name for name, one in old.specs.items() if one.rounds and not made.specs[name].rounds]
     if lost:

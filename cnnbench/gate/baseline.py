@@ -226,6 +226,22 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     return replace(new, sessions=sessions, specs=specs)
 
 
+def only_values(old: Baseline, new: Baseline) -> bool:
+    """Whether of another environment's look at the same networks the outputs alone are of use."""
+    return not _alike(old, new) and all(
+        name in new.specs and new.specs[name].cost == entry.cost
+        for name, entry in old.specs.items()
+    )
+
+
+def with_values(old: Baseline, new: Baseline) -> Baseline:
+    """A baseline file with the outputs of another, which are the same on every machine."""
+    specs = {
+        name: replace(entry, values=new.specs[name].values) for name, entry in old.specs.items()
+    }
+    return replace(old, specs=specs)
+
+
 def _alike(old: Baseline, new: Baseline) -> bool:
     return old.fingerprint == new.fingerprint
 

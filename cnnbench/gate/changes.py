@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import flaws, metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
-from cnnbench.gate import facets
+from cnnbench.gate import facets, renaming
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
@@ -210,7 +210,7 @@ def compare(old: Side, new: Side) -> Comparison:
         Incomparable: they have no spec in common.
     """
     names = list(dict.fromkeys([*old.records, *new.records]))
-    if not set(old.records) & set(new.records):
+    if not set(old.records) & set(new.records) and not renaming.twins(old, new):
         raise Incomparable(
             f"{old.name} and {new.name} have no spec in common ({_example(old)}, {_example(new)});"
             " compare runs of the same models, batches, modes and threads"

@@ -160,20 +160,21 @@ def accepted(found: Comparison, old: Side, new: Side, file: Path, run: Path | No
 
 def _told(row: Row, known: Mapping[str, str], told: set[str], file: Path, run: Path | None) -> Row:
     model = Spec.parse(row.spec).workload.model
-    command = f"cnnbench baseline update {shlex.quote(str(file))}"
+    where, reason = shlex.quote(str(file)), row.reason
     if row.state == "missing" or (row.state == "failed" and is_gone(row.reason)):
         twin = known.get(model)
-        reason = row.reason
+        pair = shlex.quote(f"{model}={twin or 'NEW'}")
         if twin is not None:
             reason = f"{reason}; {twin} has the same structure and outputs: renamed?"
-            remedy = f"if it is: {command} --rename {shlex.quote(f'{model}={twin}')}"
+            remedy = f"if it is: cnnbench baseline update {where} --rename {pair}"
         else:
-            other = f"if it has another name: {command} --rename {shlex.quote(f'{model}=NEW')}"
-            remedy = f"if it was removed: {command} --remove {shlex.quote(model)}; {other}"
-    elif row.state == "added" and model in known.values():
-        return row
-    elif row.state == "added" and run is not None:
-        reason, remedy = row.reason, f"to keep it: {command} {shlex.quote(str(run))}"
+            name = shlex.quote(model)
+            remedy = (
+                f"if it was removed: cnnbench baseline update {where} --remove {name}; if it has"
+                f" another name: cnnbench baseline update {where} --rename {pair}"
+            )
+    elif row.state == "added" and run is not None and model not in known.values():
+        remedy = f"to keep it: cnnbench baseline update {where} {shlex.quote(str(run))}"
     else:
         return row
     # One command is for all specs of a network.

@@ -181,8 +181,11 @@ def _accepted(found: Comparison, old: Kept, new: Side, run: Path | None = None) 
         if one.values is None and name in new.records and new.records[name].values is not None
     ]
     if lacking:
-        remedy = f"cnnbench baseline update {shlex.quote(str(old.path))}"
-        remarks = (*remarks, f"{old.path} was kept before outputs were: renew it with {remedy}")
+        remarks = (
+            *remarks,
+            f"{old.path} was kept before outputs were: renew it with cnnbench baseline update"
+            f" {shlex.quote(str(old.path))}",
+        )
     found = replace(found, remarks=remarks)
     return renaming.accepted(found, old.side, new, old.path, run)
 
