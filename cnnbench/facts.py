@@ -5,6 +5,7 @@ Frozen values that know nothing of specs, runs or files. Sizes are bytes, counts
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -249,3 +250,57 @@ class Reference:
     accuracy_top1: float | None = None
     accuracy_top5: float | None = None
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """An output in few numbers, enough to tell how far another one is from it.
+
+    Attributes:
+        name: what leads to it (``0.boxes``); empty for a single output.
+        count: its numbers; of a complex one two for each.
+        norm: Frobenius norm of those that are finite.
+        sums: sums of all of them with random signs; of at most as many numbers they are themselves.
+        nonfinite: how many are infinite or not numbers.
+        digest: of the values of an exact type, which have no distance; empty for floating point.
+        moved: relative distance that a relative error of 2^-24 in everything that goes in moves it.
+    """
+
+    name: str
+    count: int
+    norm: float
+    sums: tuple[float, ...] = ()
+    nonfinite: int = 0
+    digest: str = ""
+    moved: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = (self.norm, self.moved, *self.sums)
+        if not all(map(math.isfinite, numbers)) or min(self.count, self.norm, self.moved) < 0:
+            raise SchemaError(f"output '{self.name}': its numbers are no sketch of an output")
+
+
+@dataclass(frozen=True)
+class Values:
+    """What a network computes, whatever the mode: its outputs in few numbers, or why not.
+
+    Of the network itself, eager on the CPU, in float64 where it can be: on the same seeded weights
+    and inputs everywhere.
+
+    Attributes:
+        outputs: of inference; of a training step its loss, and norms and signs of the gradients.
+        initial: the weights before they are calibrated, in few numbers.
+        weights: ``calibrated``, ``random``, …; as in ``Reference``.
+        batch: samples that it was called with.
+        precision: ``float64``, or ``own`` for a network that does not run in it.
+        random: the pass draws random numbers, so there is nothing to keep.
+        reason: why there is nothing to keep; empty if there is.
+    """
+
+    outputs: tuple[Sketch, ...] = ()
+    initial: Sketch | None = None
+    weights: str = ""
+    batch: int = 0
+    precision: str = ""
+    random: bool = False
+    reason: str = ""

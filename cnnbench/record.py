@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, worst
+from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, Values, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 7
+SCHEMA = 8
 
 
 @dataclass(frozen=True)
@@ -224,7 +224,7 @@ class Failure:
     details: str = ""
 
 
-# How a note begins that a record has while further rounds of its spec are planned.
+# How a note of a record begins while further rounds are planned.
 UNFINISHED = "not finished: "
 
 
@@ -236,11 +236,10 @@ class Record:
         id: the spec's id.
         environment: fingerprint of the environment it was measured in.
         measured_at: UTC time at which the record was closed, ISO 8601.
-        cost, reference, memory, runs: what was measured; a failed record keeps what it had by then.
+        cost, reference, memory, runs: as measured; a failed record keeps what it had by then.
         failure: set if the spec could not be measured to the end.
-        structure: what the step is made of.
-        algorithm: of a convolution in the lab.
-        ceilings: probed before and after its ensembles, if they were.
+        structure, algorithm: what the step is made of; a convolution in the lab.
+        ceilings, values: probed around its ensembles; what the network computes in any mode.
         notes: other information for readers, e.g. why a value is missing.
     """
 
@@ -256,6 +255,7 @@ class Record:
     structure: Structure | None = None
     algorithm: Algorithm | None = None
     ceilings: tuple[Ceilings, ...] = ()
+    values: Values | None = None
     schema: int = SCHEMA
 
     @cached_property
@@ -351,7 +351,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
     3: _runs_in_columns
 }
 

@@ -19,7 +19,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure
+from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure, Values
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
@@ -194,6 +194,11 @@ class TakeStructure(Command[Structure], task="structure"):
     """After ``MeasureMemory``: what the step is made of."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TakeValues(SpecRequest[Values], task="values"):
+    """What the network of a spec computes, whatever its mode."""
+
+
 @dataclass(frozen=True)
 class Ready:
     """A worker can be sampled; ``estimate`` is the seconds of a warm call."""
@@ -355,9 +360,9 @@ class CheckApplicability(Request[Mapping[str, Applicability]], task="applicabili
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
-    TakeGradients, ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers,
-    ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom, ExtractLayers,
-    DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
+    TakeGradients, ComputeReference, MeasureMemory, TakeValues, MeasureLatency, TraceStep,
+    TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom,
+    ExtractLayers, DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
 )  # fmt: skip
 
 

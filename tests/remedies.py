@@ -52,6 +52,9 @@ _MORE = {"take": r"raise (?P<put>--timeout)", "fill": {"--timeout": "--timeout 1
 _HANGS = "fake:hangs"
 _KEPT = (RUN, "baseline save kept -o base.json")
 _BASE = "check --baseline base.json"
+_TWO = "run --models lenet,alexnet --device cpu --rounds 2 --out both"
+_BOTH = f"{_BASE} kept"
+_ONE_GONE = (_TWO, "baseline save both -o base.json", RUN)
 
 FILES_AND_RUNS = (
     *(
@@ -124,6 +127,29 @@ GATE = (
          'check --baseline "a base.json" "larger here"',
          r"if the change is intended: (?P<run>cnnbench .*? --replace)",
          before=('baseline save here -o "a base.json"',), code=1),
+    Case("if it was removed: cnnbench baseline update {} --remove {}", _BOTH,
+         r"if it was removed: (?P<run>cnnbench .*? --remove \S+);", before=_ONE_GONE, code=3),
+    Case("another name: cnnbench baseline update {} --rename {}", _BOTH,
+         r"another name: (?P<run>cnnbench .*? --rename \S+)", {"NEW": "vgg11"}, _ONE_GONE, 3),
+    Case("if it is: cnnbench baseline update {} --rename {}", "check --baseline base.json renamed",
+         r"if it is: (?P<run>cnnbench .*? --rename \S+)", {}, ("baseline save here -o base.json",),
+         3),
+    Case("to keep it: cnnbench baseline update {} {}", f"{_BASE} both",
+         r"to keep it: (?P<run>cnnbench baseline update base.json both)",
+         before=(*_KEPT, _TWO), code=0),
+    Case("{} failed, so {} stays as it is; see --rename and --remove",
+         "baseline update hung.json --allow fake:hangs", r"see (?P<put>--rename)",
+         {"--rename": "--rename fake:hangs=lenet"}, ("baseline save hung -o hung.json",), 3),
+    Case("are dropped; add a new run with 'cnnbench baseline update'",
+         "baseline update base.json --replace", r"with '(?P<run>cnnbench baseline update)'",
+         {"update": "update base.json kept"}, ("baseline save larger -o base.json", RUN), 0),
+    Case("cnnbench baseline update {}", "check --baseline base.json --structure-only",
+         r"if the change is intended: (?P<run>cnnbench baseline update base.json)",
+         before=("baseline save untimed -o base.json",), code=1),
+    Case("was kept before outputs were: renew it with cnnbench baseline update {}",
+         "check --baseline base.json --structure-only",
+         r"renew it with (?P<run>cnnbench baseline update base.json)",
+         before=("baseline save untimed -o base.json",), code=1),
     Case("baseline update {} --replace", "check --baseline base.json --structure-only",
          r"if the change is intended: (?P<run>cnnbench .*? --replace), where RUN is",
          {"RUN": "kept"}, ("baseline save larger -o base.json", RUN), code=1),

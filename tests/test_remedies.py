@@ -51,6 +51,9 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
         made.directory(folder / name, [_record(milliseconds, ensemble=name)])
     for name in ("larger", "larger here"):
         made.directory(folder / name, [_record(10, cost=replace(made.COST, params=70_000))])
+    larger = _record(10, cost=replace(made.COST, params=70_000))
+    made.directory(folder / "untimed", [replace(larger, runs=())])
+    made.directory(folder / "renamed", [replace(_record(10), id=f"my{made.EAGER}")])
     hung = made.record("fake:hangs/inference-b1-3x32x32/eager/cpu-t1", [[10] * 3] * 3)
     made.directory(folder / "hung", [hung])
     environment = folder / "elsewhere" / "environment.json"

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from cnnbench import metrics, store, units
+from cnnbench import metrics, store, trust, units
 from cnnbench.cli import options
 from cnnbench.cli.output import say, shown, write
-from cnnbench.codec import encode
-from cnnbench.errors import StoreError, UsageError
-from cnnbench.gate import baseline, noise
+from cnnbench.codec import decode, encode
+from cnnbench.errors import SomeFailed, StoreError, UsageError
+from cnnbench.gate import baseline, noise, renaming
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.inert import in_json
+from cnnbench.plan import Plan
 from cnnbench.report.table import Column, Table
 from cnnbench.runner import again, campaign
 from cnnbench.runner.source import source
 
 if TYPE_CHECKING:
     from cnnbench.gate.baseline import Baseline
-    from cnnbench.plan import Plan
     from cnnbench.suite import Grid
 
 _EPILOG = """\b
@@ -33,10 +34,15 @@ Examples:
   cnnbench baseline update benchmarks/baseline.json results/RUN
   cnnbench baseline update benchmarks/baseline.json results/RUN --replace
   cnnbench baseline learn benchmarks/baseline.json results/check-*
+  cnnbench baseline update benchmarks/structure.json
+  cnnbench baseline update benchmarks/structure.json --models mypkg.nets:new
+  cnnbench baseline update benchmarks/baseline.json --rename mypkg.nets:old=mypkg.nets:new
+  cnnbench baseline update benchmarks/baseline.json --remove mypkg.nets:old
 """
 
 # What goes with a run; everything else is in the run itself.
 _BESIDE_RUN = ("run", "output", "force", "who", "debug")
+_BESIDE_UPDATE = ("file", "run", "replace_all", "renames", "removed", "who", "debug")
 
 _COLUMNS = (
     Column("spec", "spec"),
@@ -112,21 +118,88 @@ def _structure(grid: Grid, plan: Plan, who: str) -> Baseline:
 
 @command.command()
 @click.argument("file", metavar="FILE", type=click.Path(path_type=Path))
-@click.argument("run", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("run", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @click.option("--replace", "replace_all", is_flag=True,
               help="Replace the kept specs instead of adding rounds to them.")  # fmt: skip
+@click.option("--rename", "renames", multiple=True, metavar="OLD=NEW",
+              help="Call a network otherwise; all that is kept of it stays.")  # fmt: skip
+@click.option("--remove", "removed", multiple=True, metavar="NAME",
+              help="Drop a network, by its name or a glob, or a spec by its id.")  # fmt: skip
+@options.grid(modes="eager")
+@options.plan("timeout")
+@options.allow
+@options.executor
 @options.debug
-def update(file: Path, run: Path, replace_all: bool) -> None:
-    """Add a run to a baseline file.
+@click.pass_context
+def update(
+    ctx: click.Context,
+    /,
+    file: Path,
+    run: Path | None,
+    replace_all: bool,
+    renames: tuple[str, ...],
+    removed: tuple[str, ...],
+    grid: Grid,
+    plan: Plan,
+    allowed: tuple[str, ...],
+    who: str,
+) -> None:
+    """Add a run to a baseline file, or networks without times (--models), or renew its structure.
 
     Specs whose structure is as it was keep their earlier rounds, so that the noise between
-    sessions is learnt; what changed is replaced.
+    sessions is learnt; what changed is replaced. Without a run and models, structure and outputs of
+    all that the file holds are taken from the current code, and nothing is timed.
     """
-    old = baseline.read(file)
-    new = baseline.of_run(store.read(run), source())
-    made = baseline.updated(old, new, replace_all=replace_all)
+    found = baseline.read(file)
+    old = renaming.without(renaming.renamed(found, renames), removed)
+    if run is not None:
+        options.refuse_others(ctx, _BESIDE_UPDATE, f"{run} already defines what was measured")
+        new = baseline.of_run(store.read(run), source())
+        made = baseline.updated(old, new, replace_all=replace_all)
+    elif grid.models:
+        made = baseline.updated(old, _structure(grid, plan, who), replace_all=replace_all)
+    else:
+        beside = (*_BESIDE_UPDATE, "timeout", "allowed")
+        options.refuse_others(ctx, beside, "the file says itself what is kept")
+        edited = bool(renames or removed)
+        made = old if edited else _renewed(file, old, plan, allowed, who, replace_all=replace_all)
     baseline.write(file, made)
     _say(file, made)
+
+
+def _renewed(
+    file: Path, old: Baseline, plan: Plan, allowed: tuple[str, ...], who: str, *, replace_all: bool
+) -> Baseline:
+    """A baseline file with structure and outputs of the current code.
+
+    Raises:
+        SomeFailed: a network cannot be built; the file stays as it is.
+    """
+    specs = trust.specs(old.specs, file, allowed)
+    how = replace(decode(Plan, dict(old.plan), f"{file}: plan"), timeout=plan.timeout)
+    found = again.inspect(specs, how, who)
+    failed = {one.id: one.failure for one in found.records if one.failure is not None}
+    for name, why in failed.items():
+        say(f"cnnbench: {name}: {why.message}")
+    if failed:
+        raise SomeFailed(
+            f"{units.number(len(failed), 'spec')} failed, so {file} stays as it is; see --rename"
+            " and --remove"
+        )
+    new = baseline.of_records(
+        found.records, found.environment, source(), old.plan, old.sessions[-1]
+    )
+    if old.timed and not replace_all and baseline.only_values(old, new):
+        say("cnnbench: measured in another environment, so nothing but outputs was renewed")
+        return baseline.with_values(old, new)
+    made = baseline.updated(old, new, replace_all=replace_all)
+    lost = [name for name, one in old.specs.items() if one.rounds and not made.specs[name].rounds]
+    if lost:
+        say(
+            f"cnnbench: {units.number(len(lost), 'spec')} changed, so times of the old code are"
+            " dropped; add a new run with 'cnnbench baseline update'"
+        )
+    return made
 
 
 @command.command()

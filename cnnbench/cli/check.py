@@ -39,7 +39,7 @@ Examples:
 Thresholds: [MODEL[/MODE]:]METRIC=LIMIT with globs; LIMIT is a share such as 5%, 0 or off, for
 latency also auto (what earlier comparisons in the baseline file have taught of its noise); for
 facets of the structure (operators, kernels, reorders, outputs, allocations, graphs, graph_breaks,
-recompiles, cost, output, or "structure" for all) a number of differences.
+recompiles, cost, values, output, or "structure" for all) a number of differences.
 
 \b
 Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 inconclusive (with

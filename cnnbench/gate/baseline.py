@@ -4,7 +4,7 @@ Small JSON, laid out so that a review in git reads well: one line per fact of th
 of a spec and per round. Single samples are not kept, only each slice's count, quartiles and CPU
 time; a ``Record`` made of them has the same medians as the run had.
 
-Schema history: 1, the first.
+Schema history: 1, the first; 2, with the values of the outputs.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from cnnbench import files, metrics
 from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
-from cnnbench.facts import Check, Structure
-from cnnbench.gate import noise
+from cnnbench.facts import Check, Structure, Values
+from cnnbench.gate import layout, noise
 from cnnbench.gate.changes import Side
 from cnnbench.gate.noise import PastPairs, between_sessions
 from cnnbench.record import Cost, Memory, Record, Run
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from cnnbench.store import StoredRun
 
 KIND = "cnnbench baseline"
-SCHEMA = 1
+SCHEMA = 2
 
 # Soft facts that explain a difference; load and free memory would only make the file restless.
 _SOFT = ("system", "kernel", "libc", "hypervisor", "governor", "turbo", "transparent_huge_pages",
@@ -101,6 +101,7 @@ class BaselineEntry:
     structure: Structure | None = None
     memory: Memory | None = None
     check: Check | None = None
+    values: Values | None = None
     noise: Noise = field(default_factory=Noise)
     past: tuple[PastPairs, ...] = ()
     rounds: tuple[Round, ...] = ()
@@ -135,6 +136,11 @@ class Baseline:
     def environment(self) -> Environment:
         """The environment of the measurement."""
         return Environment(self.hard, self.soft)
+
+    @property
+    def timed(self) -> bool:
+        """Whether it holds times; else any machine may have made it, and may renew it."""
+        return any(entry.rounds for entry in self.specs.values())
 
     def records(self) -> dict[str, Record]:
         """The specs as records, with the data that the file keeps."""
@@ -211,7 +217,8 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
         # An accepted change makes a benchmark no noisier than it was.
         fresh = {name: _with_past(old.specs.get(name), one) for name, one in new.specs.items()}
         return replace(new, specs={**old.specs, **fresh} if _alike(old, new) else fresh)
-    if not _alike(old, new):
+    renewed = old.specs.keys() <= new.specs.keys() and not old.timed and not new.timed
+    if not _alike(old, new) and not renewed:
         raise Incomparable(
             "the run is from another environment than the baseline file; rounds of different"
             " machines cannot be combined; use --replace, or save a separate baseline file"
@@ -223,17 +230,37 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     return replace(new, sessions=sessions, specs=specs)
 
 
+def only_values(old: Baseline, new: Baseline) -> bool:
+    """Whether of another environment's look at the same networks the outputs alone are of use."""
+    return not _alike(old, new) and all(
+        name in new.specs and new.specs[name].cost == entry.cost
+        for name, entry in old.specs.items()
+    )
+
+
+def with_values(old: Baseline, new: Baseline) -> Baseline:
+    """A baseline file with the outputs of another, which are the same on every machine."""
+    specs = {
+        name: replace(entry, values=new.specs[name].values) for name, entry in old.specs.items()
+    }
+    return replace(old, specs=specs)
+
+
 def _alike(old: Baseline, new: Baseline) -> bool:
     return old.fingerprint == new.fingerprint
 
 
 def _joined(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
+    if old is None:
+        return new
+    # What only a run measures is not lost by a look without a clock.
     new = _with_past(old, new)
-    if old is None or (old.cost, old.structure) != (new.cost, new.structure):
+    kept = replace(new, check=new.check or old.check, values=new.values or old.values)
+    if (old.cost, old.structure) != (new.cost, new.structure):
         return new
     known = {one.session for one in new.rounds}
     rounds = (*(one for one in old.rounds if one.session not in known), *new.rounds)
-    return replace(new, rounds=rounds, noise=_noise(rounds))
+    return replace(kept, rounds=rounds, noise=_noise(rounds))
 
 
 def _with_past(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
@@ -257,6 +284,7 @@ def _entry(record: Record, session: str) -> BaselineEntry:
         structure=record.structure and replace(record.structure, device_ns=None),
         memory=record.memory,
         check=record.check,
+        values=record.values,
         noise=_noise(rounds),
         rounds=rounds,
     )
@@ -316,6 +344,7 @@ def _record(name: str, entry: BaselineEntry, whole: Baseline) -> Record:
         structure=entry.structure,
         memory=entry.memory,
         runs=runs,
+        values=entry.values,
     )
 
 
@@ -334,11 +363,13 @@ def read(path: Path) -> Baseline:
         raise StoreError(f"{path}: not a baseline file: it is not JSON") from error
     if not isinstance(data, dict) or data.get("kind") != KIND:
         raise StoreError(f"{path}: not a baseline file; make one with 'cnnbench baseline save'")
-    if data.get("schema") != SCHEMA:
+    # What the second added is optional.
+    if data.get("schema") not in range(1, SCHEMA + 1):
         raise Incomparable(
             f"{path}: schema {data.get('schema')} is not known to this version"
-            f" ({SCHEMA}); save it again, or install the cnnbench that wrote it"
+            f" (up to {SCHEMA}); save it again, or install the cnnbench that wrote it"
         )
+    data["schema"] = SCHEMA
     try:
         found = decode(Baseline, data, str(path))
     except SchemaError as error:
@@ -363,56 +394,4 @@ def write(path: Path, what: Baseline) -> None:
 
 def render(what: Baseline) -> str:
     """The file's text: stable order, a line per fact, part and round."""
-    data = encode(what)
-    data["specs"] = _lean(data["specs"])
-    head = {name: data.pop(name) for name in ("kind", "schema")}
-    return "\n".join(_object({**head, **data}, 0, _DEPTHS)) + "\n"
-
-
-def _lean(data: Any) -> Any:
-    """The data without empty fields, which reading restores."""
-    if isinstance(data, dict):
-        parts = {key: _lean(value) for key, value in data.items()}
-        return {key: value for key, value in parts.items() if value not in ({}, [], "")}
-    return data
-
-
-# How deep each part is spread over lines; below that it is one line.
-_DEPTHS = {"hard": 2, "soft": 2, "source": 2, "plan": 2, "specs": 3}
-
-
-def _object(data: Mapping[str, Any], indent: int, depths: Mapping[str, int]) -> Iterable[str]:
-    yield "{"
-    pad = " " * (indent + 1)
-    for number, (key, value) in enumerate(data.items()):
-        comma = "," if number < len(data) - 1 else ""
-        lines = list(_value(value, indent + 1, depths.get(key, 1)))
-        yield f"{pad}{json.dumps(key)}: {lines[0]}" + ("" if len(lines) > 1 else comma)
-        if len(lines) > 1:
-            yield from lines[1:-1]
-            yield lines[-1] + comma
-    yield " " * indent + "}"
-
-
-def _value(value: Any, indent: int, depth: int) -> Iterable[str]:
-    if isinstance(value, dict) and value and depth > 1:
-        inner = {key: value[key] for key in _ordered(value)}
-        yield from _object(inner, indent, dict.fromkeys(inner, depth - 1))
-    elif isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        pad = " " * (indent + 1)
-        ends = [","] * (len(value) - 1) + [""]
-        yield "["
-        yield from (f"{pad}{_line(one)}{end}" for one, end in zip(value, ends, strict=True))
-        yield " " * indent + "]"
-    else:
-        yield _line(value)
-
-
-def _ordered(value: Mapping[str, Any]) -> list[str]:
-    """Fields of an entry in their own order, everything else by name."""
-    fields = list(BaselineEntry.__dataclass_fields__)
-    return list(value) if set(value) <= set(fields) else sorted(value)
-
-
-def _line(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+    return layout.text(encode(what), ("kind", "schema"), list(BaselineEntry.__dataclass_fields__))

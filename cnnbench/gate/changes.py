@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import flaws, metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
-from cnnbench.gate import facets
+from cnnbench.gate import facets, renaming
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
@@ -107,8 +107,9 @@ class Row:
         reason: why.
         changes: of every metric that one of them has.
         differences: what they do differently.
-        uncompared: facets that one side does not know.
+        uncompared: facets that one side does not know -> why, if there is more to say.
         title: what it is called where two specs are compared, such as two models.
+        remedy: how to accept its state, a command; may be empty.
     """
 
     spec: str
@@ -116,8 +117,9 @@ class Row:
     reason: str = ""
     changes: tuple[Change, ...] = ()
     differences: tuple[Difference, ...] = ()
-    uncompared: tuple[str, ...] = ()
+    uncompared: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
+    remedy: str = ""
 
     @property
     def name(self) -> str:
@@ -208,7 +210,7 @@ def compare(old: Side, new: Side) -> Comparison:
         Incomparable: they have no spec in common.
     """
     names = list(dict.fromkeys([*old.records, *new.records]))
-    if not set(old.records) & set(new.records):
+    if not set(old.records) & set(new.records) and not renaming.twins(old, new):
         raise Incomparable(
             f"{old.name} and {new.name} have no spec in common ({_example(old)}, {_example(new)});"
             " compare runs of the same models, batches, modes and threads"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UnknownName
+from cnnbench.gate import values
 from cnnbench.record import Record
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 Lines = list[str] | None
 
 
-# The facet of whether the answer is right.
-OUTPUT = "output"
+# The facet of whether the answer is right, and the one of what the network computes.
+OUTPUT, VALUES = "output", "values"
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,13 @@ class Facet:
         name: how thresholds say it.
         lines: the differences of two records, ``None`` where one of them does not know.
         meaning: one line for documentation.
+        unknown: why ``lines`` is ``None``, if that is worth a line; may be empty.
     """
 
     name: str
     lines: Callable[[Record, Record], Lines]
     meaning: str
+    unknown: Callable[[Record, Record], str] = lambda _old, _new: ""
 
 
 def _counts(title: str, old: Mapping[str, int], new: Mapping[str, int]) -> list[str]:
@@ -172,6 +175,8 @@ FACETS: tuple[Facet, ...] = (
     Facet("graphs", _compiled("graphs", "compiled graphs"), "graphs that the compiler made"),
     Facet("graph_breaks", _histogram("graph_breaks", "graph breaks"), "where the compiler gave up"),
     Facet("recompiles", _compiled("recompiles", "recompiles"), "further compilations"),
+    Facet(VALUES, values.changed, "what the network computes, within what rounding explains",
+          values.unjudged),
     Facet(OUTPUT, _check, "status of the output: ok, loose, wrong"),
 )  # fmt: skip
 
@@ -193,6 +198,6 @@ def differences(old: Record, new: Record) -> tuple[Difference, ...]:
     return tuple(Difference(one.name, text) for one in FACETS for text in one.lines(old, new) or [])
 
 
-def uncompared(old: Record, new: Record) -> tuple[str, ...]:
-    """Names of the facets that one side does not know."""
-    return tuple(one.name for one in FACETS if one.lines(old, new) is None)
+def uncompared(old: Record, new: Record) -> dict[str, str]:
+    """Names of the facets that one side does not know -> why; empty if there is no more to say."""
+    return {one.name: one.unknown(old, new) for one in FACETS if one.lines(old, new) is None}

@@ -9,6 +9,7 @@ measured side by side just now (``outcomes``) brings its decision along.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -30,11 +31,13 @@ from cnnbench.metrics import METRICS
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
 # Facets that a processor decides and not the code alone: between different machines they differ.
 _UNLIKE = "measured in different environments"
 _OF_THE_MACHINE = frozenset({"kernels", "reorders", "allocations"})
+# Libraries whose own networks and operators may compute another thing in another version.
+_LIBRARY = re.compile(r"torch\.(?:version|torchvision): ([^+ ]+)\S* -> ([^+ ]+)")
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,12 @@ def judge(
         timing: judge what was measured; else only what a network is made of.
     """
     apart = bool(comparison.unlike) and not force
+    advisory = (_OF_THE_MACHINE if apart else set()) | (
+        {facets.VALUES} if apart and _other_libraries(comparison.unlike) else set()
+    )
     found = {
-        row.name: _findings(row, thresholds, apart=apart, timing=timing) for row in comparison.rows
+        row.name: _findings(row, thresholds, advisory, apart=apart, timing=timing)
+        for row in comparison.rows
     }
     doubtful = _doubtful([one for findings in found.values() for one in findings])
     rows = []
@@ -167,8 +174,19 @@ def limits(spec: Spec, thresholds: Iterable[Threshold]) -> dict[str, Threshold]:
     return {name: threshold for name, threshold in found.items() if threshold.limit is not None}
 
 
+def _other_libraries(unlike: Iterable[str]) -> bool:
+    """Whether torch or torchvision is of another version, not only built for another device."""
+    known = (_LIBRARY.match(line) for line in unlike)
+    return any(found is not None and found[1] != found[2] for found in known)
+
+
 def _findings(
-    row: Row, thresholds: Sequence[Threshold], *, apart: bool, timing: bool
+    row: Row,
+    thresholds: Sequence[Threshold],
+    advisory: Collection[str],
+    *,
+    apart: bool,
+    timing: bool,
 ) -> list[MetricVerdict]:
     if row.state is not None:
         return []
@@ -185,7 +203,7 @@ def _findings(
         known = facet.name not in row.uncompared
         if threshold is not None and (known or threshold.asked):
             limit = cast("float", threshold.limit)
-            found.append(_of_facet(row, facet.name, limit, apart=apart))
+            found.append(_of_facet(row, facet.name, limit, advisory))
     return found
 
 
@@ -196,19 +214,21 @@ def _is_made_of(change: Change, threshold: Threshold) -> bool:
     return change.how != "unknown" or threshold.asked
 
 
-def _of_facet(row: Row, name: str, limit: float, *, apart: bool) -> MetricVerdict:
+def _of_facet(row: Row, name: str, limit: float, advisory: Collection[str]) -> MetricVerdict:
     lines = [one.text for one in row.differences if one.facet == name]
     if name in row.uncompared:
         return MetricVerdict(
-            row.name, name, "inconclusive", limit, reason="not measured on both sides"
-        )
+            row.name, name, "inconclusive", limit,
+            reason=row.uncompared[name] or "not measured on both sides",
+        )  # fmt: skip
     if len(lines) <= limit:
         return MetricVerdict(row.name, name, "unchanged", limit)
-    advisory = apart and name in _OF_THE_MACHINE
-    return MetricVerdict(
-        row.name, name, "incomparable" if advisory else "regression", limit,
-        reason="structure changed: " + "; ".join(lines),
-    )  # fmt: skip
+    verdict: Verdict = "incomparable" if name in advisory else "regression"
+    if name == facets.VALUES:
+        reason = "; ".join(lines) + ("; so does torch" if name in advisory else "")
+    else:
+        reason = "structure changed: " + "; ".join(lines)
+    return MetricVerdict(row.name, name, verdict, limit, reason=reason)  # fmt: skip
 
 
 def _of_change(spec: str, change: Change, limit: float, *, apart: bool) -> MetricVerdict:

@@ -39,9 +39,9 @@ def comparison(
             spec=one.comparison.base.id,
             changes=tuple(_changes(one).values()),
             differences=_turned_wrong(one),
-            uncompared=tuple(
-                facet.name for facet in FACETS if facet.name != OUTPUT or not _answered(one)
-            ),
+            uncompared={
+                facet.name: "" for facet in FACETS if facet.name != OUTPUT or not _answered(one)
+            },
             title=one.comparison.name,
         )
         for one in outcomes
@@ -108,7 +108,8 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
 def _measured_again(row: Row, outcome: PairedOutcome) -> Row:
     known = any(one.facet == OUTPUT for one in row.differences)
     wrong = () if known else _turned_wrong(outcome)
-    open_ones = tuple(name for name in row.uncompared if not wrong or name != OUTPUT)
+    still = row.uncompared.items()
+    open_ones = {name: why for name, why in still if not wrong or name != OUTPUT}
     return replace(
         row,
         changes=_fresh(row, outcome),

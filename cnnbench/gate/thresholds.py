@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 # In place of a limit: what the noise of a benchmark allows (``noise.automatic``).
 AUTO = "auto"
-_DEFAULTS = ("latency=5%", "peak_memory=2%", "params=0", "macs=0", "output=0", "outputs=0")
+_DEFAULTS = ("latency=5%", "peak_memory=2%", "params=0", "macs=0", "output=0", "outputs=0",
+              "values=0")  # fmt: skip
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 

@@ -6,7 +6,7 @@ import statistics
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, units
-from cnnbench.gate.facets import FACETS
+from cnnbench.gate.facets import FACETS, VALUES
 from cnnbench.gate.rule import ALPHA, VERDICTS
 from cnnbench.report import cells
 from cnnbench.report.table import FAKE
@@ -14,7 +14,8 @@ from cnnbench.report.table import FAKE
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from cnnbench.gate import Change, Judged, Judgement, MetricVerdict
+    from cnnbench.gate import Change, Judged, Judgement, MetricVerdict, Row
+    from cnnbench.gate.facets import Difference
     from cnnbench.gate.outcomes import PairedOutcome
 
 _INTERVAL = f"{units.significant(100 * (1 - 2 * ALPHA), 2)} % interval"
@@ -88,7 +89,8 @@ def notes(judgement: Judgement) -> list[str]:
     lines = [line for judged in judgement.rows for line in _of_row(judged)]
     lines += _unsure(judgement)
     rows = judgement.comparison.common
-    missing = {one for row in rows for one in row.uncompared}
+    lines += _unjudged(rows)
+    missing = {one for row in rows for one, why in row.uncompared.items() if not why}
     structure = {one.name for one in FACETS} - {"output"}
     if rows and all(structure <= {*row.uncompared} for row in rows):
         both = "" if all("output" in row.uncompared for row in rows) else " and outputs"
@@ -107,6 +109,20 @@ def notes(judgement: Judgement) -> list[str]:
     return lines
 
 
+def _unjudged(rows: Sequence[Row]) -> list[str]:
+    """Which facets were not judged, and why; rows with the same reason share a line."""
+    groups: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        for facet, why in row.uncompared.items():
+            if why:
+                groups.setdefault((facet, why), []).append(row)
+    return [
+        f"{found[0].name if len(found) == 1 else units.number(len(found), 'spec')}:"
+        f" {facet} not judged: {why}"
+        for (facet, why), found in groups.items()
+    ]
+
+
 # Verdicts with a line per finding; inconclusive findings with the same reason share one.
 _TOLD = ("regression", "failed")
 
@@ -118,6 +134,8 @@ def _of_row(judged: Judged) -> list[str]:
     told += changed[:_LINES]
     if len(changed) > _LINES:
         told.append(f"structure changed: {len(changed) - _LINES} more lines not shown")
+    if judged.row.remedy:
+        told += [judged.reason] * (judged.row.state != "failed") + [judged.row.remedy]
     if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):
         told.insert(0, f"{judged.verdict}: {judged.reason}")
     name = judged.row.name
@@ -145,15 +163,16 @@ def _changed(judged: Judged, told: Collection[str]) -> list[str]:
     """Differences in structure; those with a verdict come first and name it."""
     verdicts = {one.metric: one.verdict for one in judged.findings if one.verdict in told}
     lines = [
-        f"structure changed: {one.text} ({verdicts[one.facet]})"
+        f"{_difference(one)} ({verdicts[one.facet]})"
         for one in judged.row.differences
         if one.facet in verdicts
     ]
-    return lines + [
-        f"structure changed: {one.text}"
-        for one in judged.row.differences
-        if one.facet not in verdicts
-    ]
+    return lines + [_difference(one) for one in judged.row.differences if one.facet not in verdicts]
+
+
+def _difference(one: Difference) -> str:
+    """What a network computes is no structure, and says itself what it is."""
+    return one.text if one.facet == VALUES else f"structure changed: {one.text}"
 
 
 def _waited(judgement: Judgement) -> list[str]:

@@ -13,7 +13,7 @@ from cnnbench import store, suite
 from cnnbench.environment import Environment
 from cnnbench.errors import WorkerError
 from cnnbench.record import Cost, Memory, Record
-from cnnbench.requests import CountCost, MeasureMemory, TakeStructure
+from cnnbench.requests import CountCost, MeasureMemory, TakeStructure, TakeValues
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.ensemble import failure
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from cnnbench.facts import Structure
+    from cnnbench.facts import Structure, Values
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
     from cnnbench.runner.session import Watcher
@@ -72,7 +72,7 @@ def measure(
 
 
 def inspect(specs: Sequence[Spec], plan: Plan, who: Executor | str = "process") -> Found:
-    """Cost and structure of given specs; a spec that fails has a record that says so.
+    """Cost, structure and values of given specs; a spec that fails has a record that says so.
 
     Args:
         specs: what to look at.
@@ -85,12 +85,19 @@ def inspect(specs: Sequence[Spec], plan: Plan, who: Executor | str = "process") 
     with asking(executor(who) if isinstance(who, str) else who) as pool:
         environment = describe(pool)
         costs: dict[str, Cost | WorkerError] = {}
+        values: dict[str, Values | WorkerError] = {}
         records = []
         for spec in specs:
-            if spec.workload.id not in costs:
-                costs[spec.workload.id] = _cost(pool, spec, plan)
-            cost = costs[spec.workload.id]
-            records.append(_record(pool, spec, plan, environment, cost))
+            workload = spec.workload.id
+            if workload not in costs:
+                costs[workload] = _cost(pool, spec, plan)
+            cost = costs[workload]
+            record = _record(pool, spec, plan, environment, cost)
+            if record.failure is None and not spec.workload.is_layer:
+                if workload not in values:
+                    values[workload] = _values(pool, spec, plan)
+                record = _with_values(record, values[workload])
+            records.append(record)
     return Found(environment, tuple(records))
 
 
@@ -113,6 +120,20 @@ def _cost(pool: AnyPool, spec: Spec, plan: Plan) -> Cost | WorkerError:
         return ask(pool, CountCost.planned(spec, _here(plan, spec)), plan.timeout)
     except WorkerError as error:
         return error
+
+
+def _values(pool: AnyPool, spec: Spec, plan: Plan) -> Values | WorkerError:
+    try:
+        return ask(pool, TakeValues.planned(spec, _here(plan, spec)), plan.timeout)
+    except WorkerError as error:
+        return error
+
+
+def _with_values(record: Record, values: Values | WorkerError) -> Record:
+    if isinstance(values, WorkerError):
+        note = f"values of the outputs not known: {values}"
+        return replace(record, notes=(*record.notes, note))
+    return replace(record, values=values)
 
 
 def _made_of(

@@ -25,6 +25,7 @@ from cnnbench.gate import (
     baseline,
     judging,
     noise,
+    renaming,
     side_by_side,
 )
 from cnnbench.gate.baseline import Source
@@ -113,7 +114,7 @@ def kept(path: Path) -> Kept:
 def with_run(old: Kept, path: Path, side: Side, thresholds: Sequence[Threshold]) -> Checked:
     """A stored run against a baseline file or run."""
     found = replace(gate.compare(old.side, side), remedy=_remedy(old, path))
-    return _apart(found, thresholds)
+    return _apart(_accepted(found, old, side, path), thresholds)
 
 
 def with_now(
@@ -153,6 +154,7 @@ def with_now(
     now = again.inspect(specs, plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
     found = replace(gate.compare(old.side, head), remedy=_remedy(old))
+    found = _accepted(found, old, head)
     if not timing:
         return Checked(found, tuple(thresholds))
     listener.structure(found)
@@ -212,9 +214,32 @@ def _remedy(old: Kept, run: Path | None = None) -> Acceptance | None:
     """How to update the baseline file after an intended change."""
     if old.source is None:
         return None
+    timed = any(record.runs for record in old.side.records.values())
+    if not timed and run is None:
+        return Acceptance(f"cnnbench baseline update {shlex.quote(str(old.path))}")
     where = "" if run is not None else "RUN is a new run of these specs"
     paths = shlex.join(map(str, (old.path, run or "RUN")))
     return Acceptance(f"cnnbench baseline update {paths} --replace", where)
+
+
+def _accepted(found: Comparison, old: Kept, new: Side, run: Path | None = None) -> Comparison:
+    """The comparison with how to accept networks of one side alone, and what the file lacks."""
+    if old.source is None:
+        return found
+    remarks = found.remarks
+    lacking = [
+        name
+        for name, one in old.side.records.items()
+        if one.values is None and name in new.records and new.records[name].values is not None
+    ]
+    if lacking:
+        remarks = (
+            *remarks,
+            f"{old.path} was kept before outputs were: renew it with cnnbench baseline update"
+            f" {shlex.quote(str(old.path))}",
+        )
+    found = replace(found, remarks=remarks)
+    return renaming.accepted(found, old.side, new, old.path, run)
 
 
 def _beside(

@@ -23,6 +23,7 @@ from cnnbench.requests import (
     MeasureMemory,
     ProbeCeilings,
     TakeStructure,
+    TakeValues,
 )
 from cnnbench.runner import room, schedule
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
@@ -68,10 +69,12 @@ class Passes:
         self._ceilings()
 
     def untimed(self) -> None:
-        """The passes without a clock: memory, structure, algorithm; made once."""
+        """The passes without a clock: memory, structure, algorithm, values; made once."""
         for subject in self._group.alive:
             self._memory(subject)
             self._algorithm(subject)
+        for workload in self._group.shared:
+            self._values(workload)
         self._group.complete = True
 
     def round(self, token: str) -> None:
@@ -159,6 +162,22 @@ class Passes:
             shared.notes += doubts(shared.cost.assumptions)
         except WorkerError as error:
             shared.notes.append(f"static cost not known: {error}")
+
+    def _values(self, workload: Workload) -> None:
+        """What the network computes, whatever the mode; a layer's output check says that."""
+        members = self._group.members(workload)
+        shared = self._group.shared[workload]
+        if not members or workload.is_layer or recipes.is_pipeline(workload.architecture):
+            return
+        most, cost = self._plan.float64_macs, shared.cost
+        if shared.values is not None or (most and cost is not None and cost.macs > most):
+            return
+        self._step(f"{workload.id}: values of the outputs")
+        try:
+            request = TakeValues.planned(members[0].spec, self._plan)
+            shared.values = ask(self._pool, request, self._plan.timeout)
+        except WorkerError as error:
+            shared.notes.append(f"values of the outputs not known: {error}")
 
     def _ceilings(self) -> None:
         if not self._plan.ceilings or not self._group.alive:

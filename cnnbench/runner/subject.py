@@ -15,7 +15,7 @@ from cnnbench.record import UNFINISHED, Record, notes_of, with_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cnnbench.facts import Algorithm, Ceilings, Reference, Structure
+    from cnnbench.facts import Algorithm, Ceilings, Reference, Structure, Values
     from cnnbench.record import Cost, Failure, Memory, Run
     from cnnbench.spec import Spec, Workload
 
@@ -49,6 +49,7 @@ class Shared:
 
     def __init__(self) -> None:
         self.cost: Cost | None = None
+        self.values: Values | None = None
         self.reference: Reference | None = None
         self.no_reference = ""
         self.notes: list[str] = []
@@ -108,6 +109,7 @@ class Group:
                 subject.runs = list(record.runs)
                 subject.memory, subject.structure = record.memory, record.structure
                 self.ceilings = list(record.ceilings)
+                self.shared[subject.spec.workload].values = record.values
         (self.rounds,) = rounds
 
     def drop(self, limit: float | None) -> None:
@@ -153,6 +155,7 @@ class Group:
             structure=subject.structure,
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),
+            values=shared.values,
         )
         return record if subject.failure is None else with_failure(record, subject.failure)
 

@@ -60,7 +60,7 @@ def calibrate(module: nn.Module, given: Given, *, contractions: bool = True) -> 
     """Calibrate a network in place, and say how.
 
     Args:
-        module: in float32 on the CPU; its training mode is left as it was.
+        module: in float32 or float64 on the CPU; its training mode is left as it was.
         given: what it is called with, about ``PICTURES`` samples.
         contractions: scale convolutions and linear layers too, not only normalisations.
 
@@ -176,7 +176,8 @@ class _Calibration:
         """Change a tensor of a layer, and remember it."""
         path = self._names[id(part)]
         name = f"{path}.{field}" if path else field
-        array = np.asarray(value, dtype=np.float32)
+        wide = getattr(part, field).dtype is torch.float64
+        array = np.asarray(value, dtype=np.float64 if wide else np.float32)
         self._arrays[f"{action} {name}"] = array
         apply(self._module, {f"{action} {name}": array})
 
@@ -233,7 +234,7 @@ class _Calibration:
         if type(part) not in _STOCK:  # what it does with its weights is its own business
             return part.forward(*given)
         moved = wide * scale
-        return (moved if part.bias is None else moved - (mean * scale).view(shape) + _SHIFT).float()
+        return (moved if part.bias is None else moved - (mean * scale).view(shape) + _SHIFT).to(out)
 
     def _centre_last(self) -> None:
         """The last layer's output is the answer: nothing follows that would want a shift."""

@@ -32,6 +32,7 @@ from cnnbench.worker import (
     modes,
     pipeline_tasks,
     structure,
+    values,
     weights,
 )
 from cnnbench.worker import reference as references
@@ -144,6 +145,7 @@ TASKS: dict[type[Request[Any]], Callable[[Any, Talk], None]] = {
     requests.TakeGradients: gradients,
     requests.ComputeReference: reference,
     requests.MeasureMemory: peak_memory,
+    requests.TakeValues: values.values,
     requests.MeasureLatency: latency,
     requests.TraceStep: trace,
     requests.TimeLayers: layer_times,

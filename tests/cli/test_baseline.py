@@ -92,7 +92,9 @@ def test_structure_alone_needs_no_run(cnnbench_cli, tmp_path) -> None:
     assert (saved.exit_code, checked.exit_code) == (0, 0)
     assert "2 specs: 2 unchanged" in checked.stdout
     entry = json.loads((tmp_path / "baseline.json").read_text())["specs"]
-    assert set(entry["lenet/inference-b1-3x32x32/eager/cpu-t1"]) == {"cost", "memory", "structure"}
+    assert set(entry["lenet/inference-b1-3x32x32/eager/cpu-t1"]) == {
+        "cost", "memory", "structure", "values",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["save", "show", "update"])
