@@ -156,6 +156,10 @@ def memory_stats(device=None):
     }
 
 
+def memory_snapshot(mempool_id=None, include_traces=True):
+    return []
+
+
 def set_per_process_memory_fraction(fraction, device=None):
     ALLOCATOR.limit = round(fraction * TOTAL)
 
@@ -177,7 +181,7 @@ def current_stream(device=None):
 FUNCTIONS = (
     is_available, device_count, is_initialized, set_device, current_device, synchronize,
     empty_cache, manual_seed_all, is_bf16_supported, get_device_capability, get_device_properties,
-    mem_get_info, memory_allocated, reset_peak_memory_stats, memory_stats,
+    mem_get_info, memory_allocated, reset_peak_memory_stats, memory_stats, memory_snapshot,
     set_per_process_memory_fraction, current_stream,
 )  # fmt: skip
 
@@ -223,8 +227,14 @@ def graph(cuda_graph, pool=None, stream=None, capture_error_mode="global"):
             recorded.append((func, args, kwargs or {}, pytree.tree_leaves(result)))
             return result
 
-    with Capture():
-        yield
+    try:
+        with Capture():
+            yield
+    except Exception:  # noqa: BLE001 - any error spoils a capture
+        # Ending a capture that an error has spoilt is an error by itself, which hides the first.
+        raise RuntimeError(
+            "CUDA error: operation failed due to a previous error during capture\n..."
+        ) from None
     cuda_graph.recorded = recorded
 
 
@@ -246,6 +256,7 @@ def install(torch) -> None:
     from torch.overrides import TorchFunctionMode
     from torch.utils import _pytree as pytree
 
+    available = torch.cuda.is_available
     for function in FUNCTIONS:
         setattr(torch.cuda, function.__name__, function)
     torch.cuda.Event, torch.cuda.Stream, torch.cuda.stream = Event, Stream, stream
@@ -289,6 +300,8 @@ def install(torch) -> None:
         def __init__(self, device="cuda", *args, **keywords):
             super().__init__(here(device), *args, **keywords)
 
+    torch.compile = _compiling(torch, torch.compile, available)
+
     activity = torch.profiler.ProfilerActivity
 
     class Profile(torch.profiler.profile):
@@ -304,6 +317,24 @@ def install(torch) -> None:
 
     torch.autocast, torch.amp.GradScaler, torch.profiler.profile = Autocast, Scaler, Profile
     Device().__enter__()
+
+
+def _compiling(torch, compile_really, available):
+    """``torch.compile`` as if there were no device: what it compiles is compiled for the CPU."""
+    from torch.overrides import _pop_mode_temporarily
+
+    def compile(model=None, **keywords):  # noqa: A001 - the name is the one of torch
+        # Backward passes are compiled where nothing of ours is called any more.
+        torch.cuda.is_available = available
+        made = compile_really(model, **keywords)
+
+        def call(*args, **given):
+            with _pop_mode_temporarily():
+                return made(*args, **given)
+
+        return call
+
+    return compile
 
 
 def _add_kernels(path: Path) -> None:
