@@ -50,6 +50,7 @@ class Manifest:
         executor: who measured.
         version: of cnnbench.
         assumed: architectures whose input is only a guess.
+        shared: several GPUs share the work.
     """
 
     run: str
@@ -60,6 +61,7 @@ class Manifest:
     version: str = VERSION
     schema: int = _SCHEMA
     assumed: tuple[str, ...] = ()
+    shared: bool = False
 
 
 @dataclass(frozen=True)
