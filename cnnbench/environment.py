@@ -15,6 +15,8 @@ from cnnbench.errors import SchemaError
 _ENVIRONMENT: dict[str, tuple[Any, Any]] = {
     "torch": (Mapping, object),
     "gpus": ((list, tuple), Mapping),
+    "gpu_places": ((list, tuple), Mapping),
+    "gpus_sharing": ((list, tuple), Mapping),
     "variables": (Mapping, object),
     "flags": (Mapping, object),
     "load": ((list, tuple), (int, float)),
@@ -44,6 +46,13 @@ class Environment:
             fits = isinstance(value, kind) and all(isinstance(one, inner) for one in inside)
             if value is not None and not fits:
                 raise SchemaError(f"{name}: unexpected value for an environment")
+
+    @property
+    def gpus(self) -> list[str]:
+        """The names of its GPUs; of alike ones that shared the work their number and one name."""
+        names = [str(one.get("name")) for one in self.hard.get("gpus") or []]
+        sharing = len(self.soft.get("gpus_sharing") or [])
+        return [f"{sharing} x {name}" for name in names] if sharing > 1 else names
 
     @cached_property
     def fingerprint(self) -> str:

@@ -60,7 +60,8 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, t
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD)
+@options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD,
+              shared=True)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
               "cudnn_benchmark", "energy", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
               told=TOLD)  # fmt: skip
@@ -122,7 +123,7 @@ def command(
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return
-        measuring.before(job.specs, job.executor, wait, quiet=quiet)
+        measuring.before(job.specs, job.executor, wait, quiet=quiet, share=job.share)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
     _show(stored, within, as_json=as_json, new=new)
