@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from cnnbench.catalogue import Accepted, CatalogueEntry
+from cnnbench.clocked import Clocked, ClockedTurn, StepFacts
 from cnnbench.codec import decode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
@@ -237,10 +238,7 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlice(Command[Taken], task="slice"):
-    """Sample for one ``turn``, for ``seconds``, at least one call.
-
-    ``move``: move the tensors to other memory first.
-    """
+    """Sample for ``seconds``, at least one call; ``move``: move tensors to other memory first."""
 
     turn: int
     seconds: float
@@ -288,6 +286,28 @@ class TimeLayers(SpecRequest[LayerTimes], task="layer_times"):
 
     warm_up: WarmUp
     seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClockModules(SpecRequest[Clocked], task="clock_modules"):
+    """Prepare for any number of ``TakeClocks``; ``cpu_time``: by that of the only thread."""
+
+    warm_up: WarmUp
+    cpu_time: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeClocks(Command[ClockedTurn], task="clocks"):
+    """Time the modules in one ``turn``; fields as of ``TakeSlice``."""
+
+    turn: int
+    seconds: float
+    move: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeModules(SpecRequest[StepFacts], task="module_facts"):
+    """What every module of a step is and does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -357,7 +377,8 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     TakeGradients, ComputeReference, MeasureMemory, MeasureLatency, TraceStep, TimeLayers,
     ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom, ExtractLayers,
-    DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
+    DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
+    TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 
 

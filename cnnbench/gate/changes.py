@@ -16,6 +16,7 @@ from cnnbench import flaws, metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.gate import facets
+from cnnbench.gate.explanation import Explanation
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
@@ -109,6 +110,7 @@ class Row:
         differences: what they do differently.
         uncompared: facets that one side does not know.
         title: what it is called where two specs are compared, such as two models.
+        explanation: which parts of the step changed, where that was measured.
     """
 
     spec: str
@@ -118,6 +120,7 @@ class Row:
     differences: tuple[Difference, ...] = ()
     uncompared: tuple[str, ...] = ()
     title: str = ""
+    explanation: Explanation | None = None
 
     @property
     def name(self) -> str:
