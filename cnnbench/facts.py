@@ -118,6 +118,13 @@ class Ceilings:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """Two steps of ``batch`` samples found the memory that they need."""
+
+    batch: int
+
+
+@dataclass(frozen=True)
 class Room:
     """The memory of a device as a process finds it that has done nothing there yet.
 

@@ -14,12 +14,22 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from cnnbench.catalogue import Accepted, CatalogueEntry
+from cnnbench.clocked import Clocked, ClockedTurn, StepFacts
 from cnnbench.codec import decode, without_unknown
 from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import Algorithm, Applicability, Ceilings, Reference, Room, Structure, Values
+from cnnbench.facts import (
+    Algorithm,
+    Applicability,
+    Ceilings,
+    Fitted,
+    Reference,
+    Room,
+    Structure,
+    Values,
+)  # fmt: skip
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
@@ -242,10 +252,7 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True)
 class TakeSlice(Command[Taken], task="slice"):
-    """Sample for one ``turn``, for ``seconds``, at least one call.
-
-    ``move``: move the tensors to other memory first.
-    """
+    """Sample for ``seconds``, at least one call; ``move``: move tensors to other memory first."""
 
     turn: int
     seconds: float
@@ -296,6 +303,28 @@ class TimeLayers(SpecRequest[LayerTimes], task="layer_times"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ClockModules(SpecRequest[Clocked], task="clock_modules"):
+    """Prepare for any number of ``TakeClocks``; ``cpu_time``: by that of the only thread."""
+
+    warm_up: WarmUp
+    cpu_time: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class TakeClocks(Command[ClockedTurn], task="clocks"):
+    """Time the modules in one ``turn``; fields as of ``TakeSlice``."""
+
+    turn: int
+    seconds: float
+    move: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribeModules(SpecRequest[StepFacts], task="module_facts"):
+    """What every module of a step is and does."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ListPrimitives(SpecRequest[tuple[Primitive, ...]], task="primitives"):
     """Which primitives of its library a step runs."""
 
@@ -308,13 +337,6 @@ class CountLayers(SpecRequest[tuple[LayerCost, ...]], task="layer_costs"):
 @dataclass(frozen=True, kw_only=True)
 class MeasureClock(SpecRequest[ClockFigures], task="instrument"):
     """What the clock and the sampling loop cost."""
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """Two steps of ``batch`` samples found the memory that they need."""
-
-    batch: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -362,7 +384,8 @@ REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     TakeGradients, ComputeReference, MeasureMemory, TakeValues, MeasureLatency, TraceStep,
     TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom,
-    ExtractLayers, DescribeAlgorithm, CheckApplicability, TakeStructure, TakeSlice, Finish,
+    ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
+    TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ COMMANDS = {
         "cnnbench.cli.ab",
         "Tell whether one version is slower than another, by pairs of processes.",
     ),
+    "explain": ("cnnbench.cli.explain", "Show which modules made a compared version slower."),
     "bisect": ("cnnbench.cli.bisect", "Find the commit that made a network slower."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, an HTML page, CSV, JSON, …"),
     "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),

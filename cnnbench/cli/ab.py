@@ -13,9 +13,9 @@ from cnnbench.cli import measuring, options, pairing, verdicts
 from cnnbench.cli.output import say
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted
-from cnnbench.gate import Threshold
+from cnnbench.gate import Threshold, side_by_side
 from cnnbench.report import FORMATS
-from cnnbench.runner.ab import pair, paired, sides, subjects
+from cnnbench.runner.ab import explaining, pair, paired, sides, subjects
 
 if TYPE_CHECKING:
     from cnnbench.cli.options import View
@@ -31,6 +31,7 @@ Examples:
   cnnbench ab resnet18 resnet34
   cnnbench ab eager channels_last --models resnet18,mobilenet_v2 --threshold 3%
   cnnbench ab --python-a old/bin/python --python-b new/bin/python --models quick
+  cnnbench ab main HEAD --models mypkg.nets:tiny --explain
   cnnbench ab main HEAD --models mypkg.nets:tiny --ci github --junit ab.xml --markdown ab.md
 
 \b
@@ -47,6 +48,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed, 4 inconclusive (w
 @click.argument("words", metavar="[BASE HEAD]", nargs=-1)
 @options.grid(modes=())
 @pairing.how()
+@pairing.explain
 @pairing.core
 @click.option("--python-a", metavar="PATH", help="Python interpreter for BASE.")
 @click.option("--python-b", metavar="PATH", help="Python interpreter for HEAD.")
@@ -66,6 +68,7 @@ def command(
     words: tuple[str, ...],
     grid: Grid,
     how: PairedPlan,
+    explain: bool | None,
     core: int | None,
     python_a: str | None,
     python_b: str | None,
@@ -104,7 +107,7 @@ def command(
     ):
         specs = [one.base for one in job.comparisons]
         measuring.before(specs, job.executors["base"], wait, quiet=quiet)
-        found = _measured(job, out, PairProgress(quiet=quiet))
+        found = _measured(job, out, PairProgress(quiet=quiet), explain=explain)
     limits = [Threshold("latency", how.rule.threshold), Threshold("output", 0, asked=False)]
     judgement = gate.judge(found, limits)
     verdicts.show(judgement, view, to, "ab")
@@ -112,9 +115,16 @@ def command(
     gate.conclude(judgement, strict=strict)
 
 
-def _measured(job: PairedJob, out: Path, progress: PairProgress) -> Comparison:
+def _measured(
+    job: PairedJob, out: Path, progress: PairProgress, *, explain: bool | None
+) -> Comparison:
     try:
-        return job.comparison(paired.run(job, out, progress))
+        outcomes = paired.run(job, out, progress)
+        told = explaining.of_outcomes(
+            [one for one in outcomes if explaining.wanted(one, explain)],
+            job.executors, job.plan, job.budget, progress.say, out,
+        )  # fmt: skip
+        return side_by_side.explained(job.comparison(outcomes), told)
     except KeyboardInterrupt:
         progress.interrupted()
         done = progress.judged_so_far

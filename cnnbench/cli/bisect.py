@@ -50,8 +50,8 @@ measured, 4 the answer is a range, or it cannot be decided whether BAD is slower
 
 # What goes with --resume; everything else is in what is resumed.
 _BESIDE_RESUME = (
-    "good", "bad", "resume", "repo", "allowed", "core", "wait", "kind", "as_json", "output",
-    "quiet", "who", "fake_culprit", "fake_slowdown", "debug",
+    "good", "bad", "resume", "explain", "repo", "allowed", "core", "wait", "kind", "as_json",
+    "output", "quiet", "who", "fake_culprit", "fake_slowdown", "debug",
 )  # fmt: skip
 
 
@@ -63,6 +63,8 @@ _BESIDE_RESUME = (
 @pairing.how("3..20")
 @click.option("--structure-only", is_flag=True,
               help="Find where the structure changed; nothing is timed.")  # fmt: skip
+@click.option("--explain/--no-explain", default=True, show_default=True,
+              help="Say which modules the commit made slower.")  # fmt: skip
 @pairing.core
 @pairing.repo
 @options.view(("table", "markdown", "json"))
@@ -85,6 +87,7 @@ def command(
     grid: Grid,
     how: PairedPlan,
     structure_only: bool,
+    explain: bool,
     core: int | None,
     repo: Path | None,
     view: View,
@@ -123,7 +126,7 @@ def command(
             measuring.before(specs, executor(begun.executor), wait, quiet=quiet)
         listener = SearchListener(progress.say, progress)
         try:
-            found = Bisecting(asked, begun, folder, listener, maker).run()
+            found = Bisecting(asked, begun, folder, listener, maker, explain=explain).run()
         except KeyboardInterrupt:
             raise Interrupted(f"interrupted{_continue(asked, begun, folder, allowed)}") from None
     also(_text(found, view.kind), view.output)

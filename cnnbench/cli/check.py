@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from cnnbench import gate
-from cnnbench.cli import completion, measuring, options, stored, verdicts
+from cnnbench.cli import completion, measuring, options, pairing, stored, verdicts
 from cnnbench.cli.output import say, write
 from cnnbench.cli.progress import PairProgress, Progress
 from cnnbench.errors import Interrupted, UsageError
@@ -56,6 +56,7 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.config
 @click.option("--structure-only", is_flag=True,
               help="Compare only structure: takes seconds, on any machine.")  # fmt: skip
+@pairing.explain
 @verdicts.strict
 @verdicts.force
 @verdicts.destinations
@@ -78,6 +79,7 @@ def command(
     words: tuple[str, ...],
     config: Path | None,
     structure_only: bool,
+    explain: bool | None,
     strict: bool,
     force: bool,
     to: Destinations,
@@ -99,6 +101,9 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
+    if explain and (structure_only or run is not None):
+        what = "--structure-only times nothing" if structure_only else f"{run} is measured already"
+        raise UsageError(f"{what}, so no module can be timed; drop --explain")
     if run is not None and out:
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     if run is not None and allowed:
@@ -121,6 +126,7 @@ def command(
             found = checking.with_now(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
                 executor=who, timeout=timeout, budget=budget, allowed=allowed,
+                explain=explain,
             )  # fmt: skip
     judgement = gate.judge(
         found.comparison, found.thresholds, force=force, timing=not structure_only

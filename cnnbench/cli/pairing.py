@@ -79,6 +79,12 @@ repo = click.option("--repo", type=click.Path(path_type=Path, file_okay=False, e
 )  # fmt: skip
 
 
+explain = click.option(
+    "--explain/--no-explain", "explain", default=None,
+    help="Say which modules changed, and why.  [default: of regressions]",
+)  # fmt: skip
+
+
 def repository(asked: Path | None) -> Path | None:
     """The repository that was asked for, or the current one if there is one.
 

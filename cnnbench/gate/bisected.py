@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from cnnbench import units
 from cnnbench.errors import Inconclusive, SomeFailed, UsageError
 from cnnbench.gate.bisection import PATIENCE, BisectionStep, Search
+from cnnbench.gate.explanation import Explanation
 from cnnbench.gate.facets import Difference
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class Bisection:
         search: what is known of its time, ``None`` as ``spec`` is empty.
         timed: whether time was asked about.
         made_up: the numbers are pretended.
+        explanation: which modules the named commit made slower, if that was measured.
     """
 
     commits: tuple[Commit, ...]
@@ -75,6 +77,7 @@ class Bisection:
     search: Search | None = None
     timed: bool = True
     made_up: bool = False
+    explanation: Explanation | None = None
 
     @property
     def last(self) -> int:

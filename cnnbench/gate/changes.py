@@ -16,6 +16,7 @@ from cnnbench import flaws, metrics, stats
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable
 from cnnbench.gate import facets, renaming
+from cnnbench.gate.explanation import Explanation
 from cnnbench.gate.facets import OUTPUT, Difference
 from cnnbench.gate.outcomes import PairedOutcome
 from cnnbench.gate.rule import ALPHA
@@ -110,6 +111,7 @@ class Row:
         uncompared: facets that one side does not know -> why, if there is more to say.
         title: what it is called where two specs are compared, such as two models.
         remedy: how to accept its state, a command; may be empty.
+        explanation: which parts of the step changed, where that was measured.
     """
 
     spec: str
@@ -120,6 +122,7 @@ class Row:
     uncompared: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
     remedy: str = ""
+    explanation: Explanation | None = None
 
     @property
     def name(self) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics
 from cnnbench.gate.changes import BY_TIME, Change, Comparison, Row, made_up, of_pairs, unlike
+from cnnbench.gate.explanation import Span
 from cnnbench.gate.facets import FACETS, OUTPUT, Difference
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import METRICS
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.environment import Environment
+    from cnnbench.gate.explanation import Explanation
     from cnnbench.gate.outcomes import PairedOutcome
 
 
@@ -103,6 +105,23 @@ def with_outcomes(stored: Comparison, outcomes: Iterable[PairedOutcome]) -> Comp
         for row in stored.rows
     )
     return replace(stored, rows=tuple(rows))
+
+
+def explained(found: Comparison, explanations: Mapping[str, Explanation]) -> Comparison:
+    """A comparison whose rows know why they changed, by their names."""
+    if not explanations:
+        return found
+    rows = (replace(row, explanation=explanations.get(row.name)) for row in found.rows)
+    return replace(found, rows=tuple(rows))
+
+
+def total(outcome: PairedOutcome) -> Span | None:
+    """The change of a step in nanoseconds, by the pairs; ``None`` if there is no interval."""
+    decision, (base, _) = outcome.decision, _estimates(outcome, "latency").shown
+    ends = (decision.estimate, decision.low, decision.high)
+    if base is None or None in ends:
+        return None
+    return Span(*(1e9 * base.point * (one or 0.0) for one in ends))
 
 
 def _measured_again(row: Row, outcome: PairedOutcome) -> Row:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import units
 from cnnbench.codec import encode
-from cnnbench.report import cells
+from cnnbench.report import cells, explanation
 from cnnbench.report.table import FAKE, Column, Table
 from cnnbench.stats import Estimate
 
@@ -126,7 +126,10 @@ def _rest(found: Bisection) -> list[str]:
 
 
 def _notes(found: Bisection) -> list[str]:
-    lines = _structure(found)
+    known = found.explanation
+    lines = [] if known is None else ["which modules are slower:"]
+    lines += [] if known is None else [f"  {line}" for line in explanation.lines(known)]
+    lines += _structure(found)
     for place, reason in sorted(found.skipped.items()):
         lines.append(f"{found.commits[place].short} was skipped: {reason}")
     if found.culprit is not None:
@@ -188,6 +191,7 @@ def data(found: Bisection) -> dict[str, Any]:
             for one in found.changes
         ],
         "steps": [_step(found, one) for one in found.steps],
+        "explanation": None if found.explanation is None else encode(found.explanation),
         "skipped": [
             _commit(found, place) | {"reason": reason}
             for place, reason in sorted(found.skipped.items())

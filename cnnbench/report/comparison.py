@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench.gate import unsure
 from cnnbench.gate.facets import FACETS
-from cnnbench.report import cells, reasons
+from cnnbench.report import cells, explanation, reasons
 from cnnbench.report.page import context
 from cnnbench.report.table import Column, Table
 
@@ -45,6 +45,7 @@ _TIDY = (
     Column("cause", "cause"),
     Column("reason", "reason"),
     Column("remedy", "remedy"),
+    Column("explanation", "explanation"),
 )
 
 
@@ -63,7 +64,7 @@ def _tidy_rows(judgement: Judgement) -> Iterator[tuple[Any, ...]]:
         facets = [one.facet for one in judged.row.differences]
         names = dict.fromkeys([*changes, *found, *facets])
         if not names:
-            yield (*head, None, judged.verdict, *[None] * 13, judged.reason, None)
+            yield (*head, None, judged.verdict, *[None] * 13, judged.reason, None, None)
         for name in names:
             yield (
                 *head,
@@ -98,7 +99,13 @@ def _tidy_cells(
         None if why is None else why.cause,
         (finding.reason if finding is not None else "") or lines or None,
         (again or None) if why is not None else None,
+        _explained(judged) if name == "latency" else None,
     )
+
+
+def _explained(judged: Judged) -> str | None:
+    known = judged.row.explanation
+    return None if known is None else "; ".join(explanation.lines(known))
 
 
 def _effort(change: Change | None) -> tuple[int | None, float | None, float | None]:

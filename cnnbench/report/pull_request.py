@@ -7,12 +7,13 @@ meant. Below, folded, every spec and how it was measured.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.gate.rule import VERDICTS
-from cnnbench.report import markdown
+from cnnbench.report import explanation, markdown
 from cnnbench.report.comparison import summary
 from cnnbench.report.reasons import counts, details, in_numbers
 from cnnbench.report.table import Column, Table
@@ -92,14 +93,17 @@ def _spec(judged: Judged) -> str:
     numbers = [one for one in judged.findings if one.change is not None]
     numbers.sort(key=lambda one: VERDICTS.index(one.verdict))
     shown = {one.metric for one in numbers}
-    lines = [one for one in details(judged) if one.partition(":")[0] not in shown]
+    told = replace(judged, row=replace(judged.row, explanation=None))
+    lines = [one for one in details(told) if one.partition(":")[0] not in shown]
     if not numbers and not lines:
         lines = [judged.reason or judged.verdict]
     table = Table(_COLUMNS, tuple(map(_cells, numbers)) if numbers else ())
     reasons = [one.reason for one in numbers if one.reason]
     notes = [*dict.fromkeys(reasons), *lines]
     listed = "\n".join(f"- {markdown.escape(line)}" for line in notes)
-    return "\n\n".join(filter(None, (title, _table(table), listed)))
+    known = judged.row.explanation
+    why = "" if known is None else explanation.comment(known)
+    return "\n\n".join(filter(None, (title, _table(table), listed, why)))
 
 
 def _table(table: Table) -> str:

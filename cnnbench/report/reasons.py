@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from cnnbench import metrics, units
 from cnnbench.gate.facets import FACETS, VALUES
 from cnnbench.gate.rule import ALPHA, VERDICTS
-from cnnbench.report import cells
+from cnnbench.report import cells, explanation
 from cnnbench.report.table import FAKE
 
 if TYPE_CHECKING:
@@ -136,6 +136,8 @@ def _of_row(judged: Judged) -> list[str]:
         told.append(f"structure changed: {len(changed) - _LINES} more lines not shown")
     if judged.row.remedy:
         told += [judged.reason] * (judged.row.state != "failed") + [judged.row.remedy]
+    if judged.row.explanation is not None:
+        told += explanation.lines(judged.row.explanation)
     if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):
         told.insert(0, f"{judged.verdict}: {judged.reason}")
     name = judged.row.name
@@ -146,7 +148,9 @@ def _of_row(judged: Judged) -> list[str]:
 
 def details(judged: Judged) -> list[str]:
     """Why a row has its verdict, and all that changed in its structure; a line each."""
-    return [*_sentences(judged, (judged.verdict,)), *_changed(judged, (judged.verdict,))]
+    known = judged.row.explanation
+    told = [] if known is None else explanation.lines(known)
+    return [*_sentences(judged, (judged.verdict,)), *_changed(judged, (judged.verdict,)), *told]
 
 
 def _sentences(judged: Judged, told: Collection[str]) -> list[str]:

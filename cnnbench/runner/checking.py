@@ -33,13 +33,14 @@ from cnnbench.gate.noise import PastPairs
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
-from cnnbench.runner.ab import paired, revisions
+from cnnbench.runner.ab import explaining, paired, revisions
 from cnnbench.runner.ab.paired import BrokenSide, PairedPlan
 from cnnbench.runner.ab.session import PairWatcher
 from cnnbench.runner.session import Watcher
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
+    from cnnbench.gate.explanation import Explanation
     from cnnbench.gate.outcomes import PairedOutcome
 
 _BY_THE_RECORD = "comparing with its stored times, which detect only large changes"
@@ -128,6 +129,7 @@ def with_now(
     timeout: float | None = None,
     budget: float = PairedPlan.budget,
     allowed: Sequence[str] = (),
+    explain: bool | None = None,
 ) -> Checked:
     """The current code, measured here, against a baseline file or run.
 
@@ -141,6 +143,7 @@ def with_now(
         timeout: seconds of one step of a worker; as of what is kept if not given.
         budget: seconds of measuring per benchmark and look, where it is measured side by side.
         allowed: models that may be built although they are not the user's own.
+        explain: say which modules changed, where both sides are measured; ``None``: of regressions.
 
     Raises:
         UsageError: there is nothing that could be measured again, or nothing that may be.
@@ -175,7 +178,8 @@ def with_now(
         # Not only said on the way: it is why the limits are wide.
         remarks = (*measured.comparison.remarks, *([why] if why else []))
         return replace(measured, comparison=replace(measured.comparison, remarks=remarks))
-    found = side_by_side.with_outcomes(found, beside)
+    why_so = _explained(old, plan, beside, listener, out, executor, explain)
+    found = side_by_side.explained(side_by_side.with_outcomes(found, beside), why_so)
     return Checked(replace(found, remarks=(*found.remarks, *told)), limits)
 
 
@@ -279,6 +283,24 @@ def _beside(
             raise
         return [], f"{error}; {_BY_THE_RECORD}"
     return found, ""
+
+
+def _explained(
+    old: Kept,
+    plan: Plan,
+    beside: Sequence[PairedOutcome],
+    listener: Listener,
+    out: Path | None,
+    executor: str,
+    explain: bool | None,
+) -> dict[str, Explanation]:
+    """Which modules changed, of what was measured side by side."""
+    wanted = [one for one in beside if explaining.wanted(one, explain)]
+    repo, source = revisions.repository(Path.cwd()), old.source
+    if not wanted or repo is None or source is None:
+        return {}
+    words, how = (f"rev:{source.revision}", "."), PairedPlan(plan=_conditions(plan))
+    return explaining.again(wanted, words, repo, how, listener.say, out, executor)
 
 
 def _conditions(kept: Plan) -> Plan:

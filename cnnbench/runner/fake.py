@@ -25,6 +25,7 @@ from cnnbench.facts import (
     Applicability,
     Ceilings,
     Check,
+    Fitted,
     Reference,
     Room,
     Sketch,
@@ -33,7 +34,6 @@ from cnnbench.facts import (
 )
 from cnnbench.record import Cost, Memory, Part, Run
 from cnnbench.requests import (
-    Fitted,
     MeasureLatency,
     Ready,
     SpecRequest,
@@ -71,6 +71,10 @@ class FakeWorker:
         if isinstance(request, TakeSlice):
             self._slices.append(self._slice(request.turn))
             return encode(Taken(request.turn))
+        if isinstance(request, requests.TakeClocks):
+            whole, turn = _step_ns(self._request), request.turn
+            slower = whole * self._who.slowdown
+            return encode(fake_profile.clocked_turn(self._request, turn, whole, slower))
         if isinstance(request, requests.Finish):
             return encode(self._run())
         if isinstance(request, requests.TakeStructure):
@@ -298,6 +302,8 @@ ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
     requests.MeasureLatency: lambda request: Ready(_seconds(_spec(request))),
     requests.TraceStep: lambda request: fake_profile.trace(request, _step_ns(request)),
     requests.TimeLayers: lambda request: fake_profile.layers(_spec(request), _step_ns(request)),
+    requests.ClockModules: lambda request: fake_profile.clocked(_spec(request), _step_ns(request)),
+    requests.DescribeModules: lambda request: fake_profile.facts(_spec(request)),
     requests.ListPrimitives: lambda request: fake_profile.primitives(
         _spec(request), _step_ns(request)
     ),

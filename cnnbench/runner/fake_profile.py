@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnbench.clocked import Clocked, ClockedPart, ClockedTurn, ModuleFacts, StepFacts
 from cnnbench.errors import WorkerRaised
 from cnnbench.profile import LayerCost, LayerTimes, Operator, Primitive, ProfilerTrace, Scope
 
 if TYPE_CHECKING:
+    from typing import Any
+
+    from cnnbench.messages import Request
     from cnnbench.requests import TraceStep
     from cnnbench.spec import Spec
 
@@ -61,6 +66,36 @@ def primitives(spec: Spec, ns: int) -> tuple[Primitive, ...]:
         Primitive("conv", "forward", "reorder", "jit:blk", 2, 0.1 * ns),
         Primitive("conv", "forward", "convolution", "jit:fake", 1, 0.5 * ns),
     )
+
+
+_CLOCKED = (("", "Fake", 0.05), ("conv", "Conv2d", 0.7), ("relu", "ReLU", 0.2),
+            ("before forward", "", 0.05))  # fmt: skip
+
+
+def clocked(spec: Spec, ns: int) -> Clocked:
+    """The same modules, ready to be timed."""
+    _refuse_compiled(spec)
+    return Clocked(ns / 1e9, tuple(ClockedPart(name, kind, 1) for name, kind, _ in _CLOCKED))
+
+
+def clocked_turn(request: Request[Any], turn: int, ns: float, slower: float) -> ClockedTurn:
+    """A turn in which a slower side spends its time in the convolution."""
+    chance = random.Random(f"{request.message}/{turn}")
+    own = [share * ns * (1 + chance.uniform(-1e-3, 1e-3)) for _, _, share in _CLOCKED]
+    own[1] += slower
+    whole = sum(own)
+    return ClockedTurn(turn, whole, 1.01 * whole, tuple(own), 5, 0.0)
+
+
+def facts(spec: Spec) -> StepFacts:
+    """What these modules do."""
+    _refuse_compiled(spec)
+    kernel = "nhwc" if spec.mode.memory_format == "channels_last" else "nchw"
+    return StepFacts((
+        ModuleFacts("", "Fake"),
+        ModuleFacts("conv", "Conv2d", kernels={f"convolution fake:{kernel} f32": 1}),
+        ModuleFacts("relu", "ReLU"),
+    ))  # fmt: skip
 
 
 COSTS = (

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from cnnbench import machine
-from cnnbench.facts import Room
-from cnnbench.requests import Fitted
+from cnnbench.facts import Fitted, Room
 from cnnbench.spec import Device, Spec
 from cnnbench.worker import build, compiling, memory, modes
 from cnnbench.worker.devices import Cuda, open_device

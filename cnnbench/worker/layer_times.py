@@ -190,6 +190,11 @@ class Timer:
         self._places = [place for place, _ in self._marks]
         return found
 
+    @property
+    def places(self) -> Sequence[int]:
+        """The place that each reading of the last timed step began, in order."""
+        return self._places
+
     def doubled(self) -> int:
         """Nanoseconds of one step with every reading, and everything that leads to it, twice."""
         return sum(self._segments(self._twice).values())

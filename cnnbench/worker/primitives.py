@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     # Place of the module at work, if any, and the primitive that ran there.
     Placed = tuple[int | None, onednn.Executed]
 
-_MARK = "cnnbench "
+MARK = "cnnbench "
 _WARM_CALLS = 2
 
 
@@ -49,7 +49,7 @@ def primitives(request: ListPrimitives, talk: Talk) -> None:
         step.call()
     talk.enter("primitives")
     scopes, libc = Scopes(step.module), ctypes.CDLL(None)
-    teller = Teller(scopes, lambda place: libc.puts(f"{_MARK}{place}".encode()), step.optimizer)
+    teller = Teller(scopes, lambda place: libc.puts(f"{MARK}{place}".encode()), step.optimizer)
 
     def call() -> None:
         with teller:
@@ -64,8 +64,8 @@ def read_log(lines: Iterable[str]) -> list[Placed]:
     place: int | None = None
     found: list[Placed] = []
     for line in lines:
-        if line.startswith(_MARK):
-            number = line.removeprefix(_MARK).strip()
+        if line.startswith(MARK):
+            number = line.removeprefix(MARK).strip()
             place = int(number) if number.isdecimal() else place
         elif (one := onednn.executed(line)) is not None:
             found.append((place, one))

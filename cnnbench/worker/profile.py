@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from cnnbench.worker.talk import Talk
 
 # Our own ranges in the trace; they are not operators.
-_RANGE = "layer "
+RANGE = "layer "
 _WARM_STEPS = 2
 _STACKS = "stacks.folded"
 # c10/core/DeviceType.h
@@ -108,7 +108,7 @@ def ranges(module: torch.nn.Module, *, for_nvtx: bool = False) -> AbstractContex
     scopes = Scopes(module)
 
     def make(index: int, original: Forward) -> Forward:
-        title = _RANGE + scopes.names[index]
+        title = RANGE + scopes.names[index]
 
         def forward(*args: Any, **keywords: Any) -> Any:
             with record_function(title):
@@ -166,8 +166,8 @@ def times_by_layer(events: Iterable[Any]) -> dict[str, dict[str, float]]:
     """
     times: dict[str, dict[str, float]] = {}
     for event in events:
-        layer = _layer_of(event)
-        if layer is None or event.name.startswith(_RANGE) or _PYTHON.search(event.name):
+        layer = layer_of(event)
+        if layer is None or event.name.startswith(RANGE) or _PYTHON.search(event.name):
             continue
         table = times.setdefault(layer, {})
         for name, spent in [(kernel.name, kernel.duration) for kernel in event.kernels] or [
@@ -181,24 +181,24 @@ def kernel_times(events: Iterable[Any], steps: int) -> dict[str, float]:
     """Path of a module -> nanoseconds of the kernels of its own forward pass, per step."""
     times: dict[str, float] = {}
     for event in events:
-        layer = _layer_of(event)
-        if layer is not None and not event.name.startswith(_RANGE):
+        layer = layer_of(event)
+        if layer is not None and not event.name.startswith(RANGE):
             spent = sum(kernel.duration for kernel in event.kernels)
             if spent:
                 times[layer] = times.get(layer, 0.0) + 1e3 * spent / steps
     return times
 
 
-def _layer_of(event: Any) -> str | None:
+def layer_of(event: Any) -> str | None:
     """The innermost of our ranges around an event."""
-    while event is not None and not event.name.startswith(_RANGE):
+    while event is not None and not event.name.startswith(RANGE):
         event = event.cpu_parent
-    return None if event is None else str(event.name.removeprefix(_RANGE))
+    return None if event is None else str(event.name.removeprefix(RANGE))
 
 
 def _is_ours(name: str) -> bool:
     """Ranges made by us or by the profiler's schedule, and its entries for bare allocations."""
-    return name.startswith((_RANGE, "ProfilerStep", "[memory]"))
+    return name.startswith((RANGE, "ProfilerStep", "[memory]"))
 
 
 def _operators(

@@ -39,6 +39,8 @@ from cnnbench.worker import reference as references
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.gradients import gradients
 from cnnbench.worker.layer_times import layer_times
+from cnnbench.worker.module_clocks import clock_modules
+from cnnbench.worker.module_facts import module_facts
 from cnnbench.worker.primitives import primitives
 from cnnbench.worker.profile import layer_costs, trace
 from cnnbench.worker.selftest import instrument
@@ -149,6 +151,8 @@ TASKS: dict[type[Request[Any]], Callable[[Any, Talk], None]] = {
     requests.MeasureLatency: latency,
     requests.TraceStep: trace,
     requests.TimeLayers: layer_times,
+    requests.ClockModules: clock_modules,
+    requests.DescribeModules: module_facts,
     requests.ListPrimitives: primitives,
     requests.CountLayers: layer_costs,
     requests.MeasureClock: instrument,

@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from cnnbench.requests import Fitted, TryBatch
+from cnnbench.facts import Fitted
+from cnnbench.requests import TryBatch
 from cnnbench.spec import Device
 from cnnbench.worker import build, capacity, modes
 

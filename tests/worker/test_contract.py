@@ -56,6 +56,12 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         ],
         [requests.TraceStep.planned(SPEC, PLAN, trace_folder=str(folder), steps=2, stacks=False)],
         [requests.TimeLayers.planned(SPEC, PLAN, seconds=0.01)],
+        [
+            requests.ClockModules.planned(SPEC, PLAN),
+            requests.TakeClocks(turn=0, seconds=0.002),
+            requests.TakeClocks(turn=1, seconds=0.002, move=True),
+        ],
+        [requests.DescribeModules.planned(SPEC, PLAN)],
         [requests.ListPrimitives.planned(SPEC, PLAN)],
         [requests.CountLayers.planned(SPEC, PLAN)],
         [requests.MeasureClock.planned(SPEC, PLAN)],

@@ -21,7 +21,7 @@ from cnnbench.gate.bisection import BisectionStep, Search
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
-from cnnbench.runner.ab import paired, sides
+from cnnbench.runner.ab import explaining, paired, sides
 from cnnbench.runner.ab.paired import BrokenSide, Maker, PairedPlan
 from cnnbench.runner.ab.session import PairWatcher
 from cnnbench.runner.bisect import state as kept
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from cnnbench.gate.explanation import Explanation
     from cnnbench.gate.outcomes import PairedOutcome
     from cnnbench.record import Record
     from cnnbench.runner.bisect.question import Question
@@ -59,6 +60,7 @@ class Bisecting:
         folder: where everything is kept: the state, and the runs of every comparison.
         listener: told of progress.
         who: the executor's name, or what makes the executor of a side.
+        explain: say which modules the named commit made slower.
     """
 
     def __init__(
@@ -68,7 +70,12 @@ class Bisecting:
         folder: Path,
         listener: SearchListener,
         who: Maker | str,
+        *,
+        explain: bool = True,
     ) -> None:
+        self._explain = explain
+        self._confirmed: dict[tuple[int, int], PairedOutcome] = {}
+        self._explanation: Explanation | None = None
         self._asked = asked
         self._state = state
         self._folder = folder
@@ -187,6 +194,22 @@ class Bisecting:
             self._compare(place, against, [self._spec])
         for place in (self._search.good, self._search.bad):
             self._look(place)
+        self._explain_answer()
+
+    def _explain_answer(self) -> None:
+        """Which modules the named commit made slower than the commit before it."""
+        search = self._search
+        outcome = self._confirmed.get((search.bad, search.good))
+        if not self._explain or search.named is None or outcome is None:
+            return
+        self._listener.say(f"{self._asked.text(search.bad)}: which modules are slower")
+        commits = self._asked.commits
+        words = (f"rev:{commits[search.good].sha}", f"rev:{commits[search.bad].sha}")
+        how = PairedPlan(outcome.comparison.rule, self._plan, self._state.budget)
+        told = explaining.again(
+            [outcome], words, self._asked.repo, how, self._listener.say, self._folder, self._who
+        )
+        self._explanation = told.get(outcome.comparison.name)
 
     def _announced(self, place: int, against: int) -> str:
         search = self._search
@@ -207,6 +230,9 @@ class Bisecting:
             if error.role == "base":
                 raise SomeFailed(f"{self._asked.text(against)}: {_plain(str(error))}") from error
             return self._add([self._skipped(place, against, _plain(str(error)))])
+        for one in outcomes:
+            if one.comparison.base.id == self._spec:
+                self._confirmed[place, against] = one
         return self._add([self._step(place, against, one) for one in outcomes])
 
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
@@ -268,6 +294,7 @@ class Bisecting:
             search=self._search if self._spec else None,
             timed=self._state.timed,
             made_up=self._state.executor == "fake",
+            explanation=self._explanation,
         )
 
     def _changes(self, known: Mapping[int, tuple[Record, ...] | None]) -> list[StructureChange]:

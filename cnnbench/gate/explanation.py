@@ -1,0 +1,89 @@
+"""Why one side is slower: the values that an explanation is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+# A module by itself; a module with all that is in it; all modules of a class; a part of the step
+# outside of the network; modules by the size of what they return; an operator or kernel by name.
+Kind = Literal["module", "within", "class", "outside", "stage", "operator"]
+
+State = Literal["both", "new", "gone"]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Nanoseconds with an interval; ``None`` where there is none."""
+
+    ns: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True)
+class Named:
+    """A part of a step whose time clearly changed.
+
+    Attributes:
+        name: path of a module, class, or part, as the head calls it.
+        kind: what that is.
+        change: of its own time in a step; the interval holds for all parts together.
+        type: class of a module.
+        was: what the base calls it, where that is something else; empty where it is new.
+        state: whether both sides have it.
+        reasons: what it does differently; empty where it does the same.
+        members: how many modules it stands for.
+    """
+
+    name: str
+    kind: Kind
+    change: Span
+    type: str = ""
+    was: str = ""
+    state: State = "both"
+    reasons: tuple[str, ...] = ()
+    members: int = 1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What of a change is where.
+
+    Attributes:
+        spec: name of the comparison.
+        total: the change of the whole step, measured without clocks.
+        step_ns: the base's step.
+        named: parts that changed, the largest change first.
+        structure: differences of modules whose time is not known to have changed.
+        clocked: the change of the whole step in the processes with clocks, by steps without them.
+        overhead: how much longer the clocks make a step, as a share.
+        parts: how many parts were compared.
+        pairs: of fresh processes.
+        seconds: that it took.
+        notes: what a reader must know of it; why nothing is named, where that has a reason.
+        where: the directory that keeps it; empty if none does.
+    """
+
+    spec: str
+    total: Span
+    step_ns: float = 0.0
+    named: tuple[Named, ...] = ()
+    structure: tuple[str, ...] = ()
+    clocked: Span | None = None
+    overhead: float | None = None
+    parts: int = 0
+    pairs: int = 0
+    seconds: float = 0.0
+    notes: tuple[str, ...] = ()
+    where: str = ""
+
+    @property
+    def named_ns(self) -> float:
+        """The changes of all named parts together."""
+        return sum(one.change.ns for one in self.named)
+
+    @property
+    def residual_ns(self) -> float:
+        """What of the total no named part explains."""
+        return self.total.ns - self.named_ns
