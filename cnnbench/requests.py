@@ -21,14 +21,7 @@ from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
 from cnnbench.facts import (
-    Algorithm,
-    Applicability,
-    Ceilings,
-    Fitted,
-    Reference,
-    Room,
-    Structure,
-    Values,
+    Algorithm, Applicability, Ceilings, Fitted, Reference, Room, Structure, Values,
 )  # fmt: skip
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request

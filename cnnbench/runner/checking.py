@@ -156,8 +156,7 @@ def with_now(
     plan = replace(plan, timeout=timeout or plan.timeout)
     now = again.inspect(specs, plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
-    found = replace(gate.compare(old.side, head), remedy=_remedy(old))
-    found = _accepted(found, old, head)
+    found = _accepted(replace(gate.compare(old.side, head), remedy=_remedy(old)), old, head)
     if not timing:
         return Checked(found, tuple(thresholds))
     listener.structure(found)
@@ -174,13 +173,16 @@ def with_now(
         with listener.run(len(specs), where) as watcher:
             run = again.measure(specs, plan, where, watcher, executor, now.records)
         listener.stored(run.path)
-        measured = with_run(old, run.path, gate.side_of(run), thresholds)
-        # Not only said on the way: it is why the limits are wide.
-        remarks = (*measured.comparison.remarks, *([why] if why else []))
-        return replace(measured, comparison=replace(measured.comparison, remarks=remarks))
+        return _because(why, with_run(old, run.path, gate.side_of(run), thresholds))
     why_so = _explained(old, plan, beside, listener, out, executor, explain)
     found = side_by_side.explained(side_by_side.with_outcomes(found, beside), why_so)
     return Checked(replace(found, remarks=(*found.remarks, *told)), limits)
+
+
+def _because(why: str, measured: Checked) -> Checked:
+    """The reason for measuring alone, not only said on the way: it is why the limits are wide."""
+    remarks = (*measured.comparison.remarks, *([why] if why else []))
+    return replace(measured, comparison=replace(measured.comparison, remarks=remarks))
 
 
 def _learnt(
