@@ -17,6 +17,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
   reference its accuracy and notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
+* 8: adds, optional, to a run how its network came to run in a deployment runtime.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, worst
+from cnnbench.facts import Algorithm, Ceilings, Check, Deployment, Reference, Structure, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 7
+SCHEMA = 8
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ class Run:
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
         parts: the step in parts, where it has more than one.
+        deployment: of a mode that is deployed in a runtime.
         flags: global flags and settings as they were.
         check: the output of this process against the reference.
     """
@@ -140,6 +142,7 @@ class Run:
     compile_cache: str | None = None
     process_peak_bytes: int | None = None
     parts: tuple[Part, ...] = ()
+    deployment: Deployment | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -351,7 +354,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
     3: _runs_in_columns
 }
 

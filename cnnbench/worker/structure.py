@@ -31,6 +31,7 @@ _OWN_CONVOLUTION = re.compile(r"aten::_?(slow_conv|conv_depthwise)\w*")
 _CONVERSION = re.compile("nchwToNhwc|nhwcToNchw", re.IGNORECASE)
 
 _REPLAYED = "a graph is replayed without calling operators"
+_ELSEWHERE = "a deployment runtime runs operators of its own"
 _FUSED = "in compiled code only library calls are counted; fused loops have no name"
 
 

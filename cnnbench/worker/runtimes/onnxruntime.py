@@ -1,0 +1,116 @@
+"""ONNX Runtime on the CPU, its threads pinned and forbidden to spin."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench.worker.runtimes.protocol import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+    from torch.export import ExportedProgram
+
+    from cnnbench.worker.runtimes.protocol import Order
+
+_PROVIDER = "CPUExecutionProvider"
+_SPINNING = "session.intra_op.allow_spinning"
+# Its names of element types -> torch's.
+_TYPES = {
+    "tensor(float)": torch.float32, "tensor(double)": torch.float64, "tensor(bool)": torch.bool,
+    "tensor(float16)": torch.float16, "tensor(int64)": torch.int64, "tensor(int32)": torch.int32,
+    "tensor(int8)": torch.int8, "tensor(uint8)": torch.uint8, "tensor(int16)": torch.int16,
+}  # fmt: skip
+
+
+class OnnxRuntime:
+    """See ``protocol.Runtime``."""
+
+    file = "model.onnx"
+    autocasts = False
+
+    def version(self) -> str:
+        """Import it."""
+        import onnxruntime
+
+        return str(onnxruntime.__version__)
+
+    def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
+        """Convert to ONNX by torch's exporter."""
+        made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)
+        if made is None:
+            raise RuntimeError("torch.onnx.export returned nothing")
+        made.save(str(place))
+
+    def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
+        """A session with all of its graph optimizations, on the CPU."""
+        import onnxruntime
+
+        asked = onnxruntime.SessionOptions()
+        asked.intra_op_num_threads, asked.inter_op_num_threads = order.threads, 1
+        # Between two turns the others are timed.
+        asked.add_session_config_entry(_SPINNING, "0")
+        session = onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
+        has = session.get_session_options()
+        return Opened(
+            _Bound(session, names),
+            precision="float32",
+            threads=has.intra_op_num_threads,
+            settings={
+                "providers": session.get_providers(),
+                "optimization": has.graph_optimization_level.name,
+                "spinning": has.get_session_config_entry(_SPINNING) != "0",
+            },
+        )
+
+
+class _Bound:
+    """A session whose inputs are the very tensors of the step, and whose outputs stay in place."""
+
+    def __init__(self, session: Any, names: Sequence[str]) -> None:
+        self._session = session
+        self._names = [one.name for one in session.get_inputs()]
+        self._order = {name: place for place, name in enumerate(names)}
+        self._bound: list[int] = []
+        self._binding = session.io_binding()
+        self._outputs = _static_outputs(session)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        places = [one.data_ptr() for one in inputs]
+        if places != self._bound:
+            self._bind(inputs)
+            self._bound = places
+        self._session.run_with_iobinding(self._binding)
+        if self._outputs:
+            return self._outputs
+        return [torch.from_numpy(one.numpy()) for one in self._binding.get_outputs()]
+
+    def _bind(self, inputs: Sequence[Tensor]) -> None:
+        self._binding = self._session.io_binding()
+        for name in self._names:
+            tensor = inputs[self._order[name]].detach()
+            self._binding.bind_input(name, "cpu", 0, *_shape(tensor))
+        for place, output in enumerate(self._session.get_outputs()):
+            if self._outputs:
+                self._binding.bind_output(output.name, "cpu", 0, *_shape(self._outputs[place]))
+            else:
+                self._binding.bind_output(output.name, "cpu")
+
+
+def _shape(tensor: Tensor) -> tuple[Any, list[int], int]:
+    """Element type, shape and address, as a binding wants them."""
+    return tensor.numpy().dtype.type, list(tensor.shape), tensor.data_ptr()
+
+
+def _static_outputs(session: Any) -> list[Tensor]:
+    """Memory for the outputs; none if their shapes depend on the values of the inputs."""
+    outputs = session.get_outputs()
+    if not all(
+        one.type in _TYPES and all(isinstance(n, int) for n in one.shape) for one in outputs
+    ):
+        return []
+    return [torch.empty(one.shape, dtype=_TYPES[one.type]) for one in outputs]

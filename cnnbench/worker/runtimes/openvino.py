@@ -1,0 +1,171 @@
+"""OpenVINO on the CPU, its precision and threads pinned and read back.
+
+On a processor with bfloat16 units it computes in bfloat16 unless told otherwise, so a precision is
+always said. ``get_runtime_model`` tells in which type each layer really runs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench.worker.runtimes.protocol import Opened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+    from torch.export import ExportedProgram
+
+    from cnnbench.worker.runtimes.protocol import Order
+
+# The precision of a mode -> what layers may compute in; int8 is in the model itself.
+_HINTS = {"fp32": "f32", "amp=bf16": "bf16", "int8": "f32"}
+_ASKED = (
+    "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT",
+    "ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "EXECUTION_DEVICES", "RUNTIME_REQUIREMENTS",
+)  # fmt: skip
+# Layers that multiply, by the names of the CPU plugin; the others follow them.
+_MULTIPLY = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "BinaryConv"})
+_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
+
+
+class OpenVino:
+    """See ``protocol.Runtime``."""
+
+    file = "model.xml"
+    autocasts = False
+
+    def version(self) -> str:
+        """Import it."""
+        import openvino
+
+        return str(openvino.get_version())
+
+    def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
+        """Convert to its intermediate representation, for fixed shapes."""
+        import openvino
+
+        model = openvino.convert_model(program, input=[list(one) for one in order.shapes])
+        # Half-precision weights, its default, would be another network.
+        openvino.save_model(model, place, compress_to_fp16=False)
+
+    def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
+        """Compile for the CPU: one stream, whose threads do not spin."""
+        import openvino
+
+        model = openvino.Core().compile_model(str(place), "CPU", settings(order))
+        said = {name: _plain(model.get_property(name)) for name in _ASKED if _has(model, name)}
+        layers = _layers(model)
+        return Opened(
+            _Request(model, names),
+            precision=described(layers) or _NAMES.get(said["INFERENCE_PRECISION_HINT"], ""),
+            threads=int(said["INFERENCE_NUM_THREADS"]),
+            settings={name.lower(): value for name, value in said.items()},
+            remarks=remarks(order.mode.precision, layers),
+        )
+
+
+def settings(order: Order) -> dict[str, Any]:
+    """What is pinned, so that it does what the mode says, on the cores that the process has."""
+    return {
+        "INFERENCE_PRECISION_HINT": _HINTS[order.mode.precision],
+        "INFERENCE_NUM_THREADS": order.threads,
+        "NUM_STREAMS": 1,
+        "PERFORMANCE_HINT": "LATENCY",
+        # No other mode binds its threads to cores; and two workers would be bound to one.
+        "ENABLE_CPU_PINNING": False,
+    }
+
+
+class _Request:
+    """A request whose inputs are the very tensors of the step."""
+
+    def __init__(self, model: Any, names: Sequence[str]) -> None:
+        self._request = model.create_infer_request()
+        self._ports = _ports(model, names)
+        self._bound: list[int] = []
+        self._outputs = [torch.empty(0)] * len(model.outputs)
+        self._static = not any(one.get_partial_shape().is_dynamic for one in model.outputs)
+        self._fresh = True
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        places = [one.data_ptr() for one in inputs]
+        if places != self._bound:
+            self._bind(inputs)
+            self._bound = places
+        self._request.infer()
+        if self._fresh or not self._static:
+            self._outputs = [torch.from_numpy(one.data) for one in self._request.output_tensors]
+            self._fresh = False
+        return self._outputs
+
+    def _bind(self, inputs: Sequence[Tensor]) -> None:
+        import openvino
+
+        for port, tensor in zip(self._ports, inputs, strict=True):
+            if port is not None:
+                shared = openvino.Tensor(tensor.detach().numpy(), shared_memory=True)
+                self._request.set_tensor(port, shared)
+
+
+def _ports(model: Any, names: Sequence[str]) -> list[Any]:
+    """The port of each input; ``None`` for one that the network does not use."""
+    known = {name: port for port in model.inputs for name in port.get_names()}
+    return [known.get(name) for name in names]
+
+
+def _has(model: Any, name: str) -> bool:
+    return name in model.get_property("SUPPORTED_PROPERTIES")
+
+
+def _plain(value: Any) -> Any:
+    """A property as JSON has it."""
+    if isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple, set)):
+        return [_plain(one) for one in value]
+    return getattr(value, "get_type_name", lambda: str(value))()
+
+
+def _layers(model: Any) -> Counter[str]:
+    """Type in which it computes -> layers that multiply, as the compiled model says."""
+    found: Counter[str] = Counter()
+    for node in model.get_runtime_model().get_ops():
+        told = node.get_rt_info()
+        if _text(told, "layerType") in _MULTIPLY:
+            found[_text(told, "runtimePrecision")] += 1
+    return found
+
+
+def _text(told: Any, key: str) -> str:
+    try:
+        value = told[key]
+    except (KeyError, RuntimeError):
+        return ""
+    return str(getattr(value, "value", value))
+
+
+def described(layers: Mapping[str, int]) -> str:
+    """``float32``, or the types with the number of layers in each."""
+    names: Counter[str] = Counter()
+    for name, count in layers.items():
+        names[_NAMES.get(name, name)] += count
+    if len(names) < 2:
+        return next(iter(names), "")
+    return ", ".join(f"{name} ({count} layers)" for name, count in names.most_common())
+
+
+def remarks(precision: str, layers: Mapping[str, int]) -> tuple[str, ...]:
+    """What the layers do not do of what a precision says."""
+    wanted = {"fp32": {"f32"}, "amp=bf16": {"bf16"}, "int8": {"i8", "u8"}}[precision]
+    every = sum(layers.values())
+    right = sum(count for name, count in layers.items() if name in wanted)
+    if not every or (right == every or (right and precision != "fp32")):
+        return ()
+    if not right:
+        return (f"{precision} changed nothing: OpenVINO computes in {described(layers)}",)
+    return (f"OpenVINO computes in {described(layers)}, not all of it in {precision}",)
