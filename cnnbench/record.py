@@ -7,15 +7,12 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 
 * 1: the first.
 * 2: adds, all optional: counters of the machine and probes to a slice, the parts of a training
-  step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
-  made of, which algorithm a convolution ran, and the machine's ceilings beside it.
+  step to a run, process memory and faults to memory; to a record what is in ``facts``.
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
   memory came from.
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
-* 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
-  weights, its pictures and how far rounding moves its outputs.
-* 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
-  reference its accuracy and notes.
+* 5: adds, optional: the error of what depends on the picture; weights, pictures and rounding.
+* 6: adds, optional: how many samples an agreement is a share of, accuracy, a reference's notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
 * 8: adds, optional, to a run how its network came to run in a deployment runtime.
 """
@@ -127,7 +124,7 @@ class Run:
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
         parts: the step in parts, where it has more than one.
-        deployment: of a mode that is deployed in a runtime.
+        deployment: where a deployment runtime ran it.
         flags: global flags and settings as they were.
         check: the output of this process against the reference.
     """

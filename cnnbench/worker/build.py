@@ -20,6 +20,7 @@ from cnnbench.architectures import losses, own_losses, sources, training
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
+from cnnbench.facts import Deployment
 from cnnbench.named import AUTO
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
@@ -42,7 +43,6 @@ from cnnbench.worker.training_step import TrainingStep
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
-    from cnnbench.facts import Deployment
     from cnnbench.spec import Spec, Workload
 
 

@@ -49,7 +49,8 @@ class AotInductor:
         )
 
     def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
-        """Load a package."""
+        """Load a package; it takes inputs by their order, and torch's threads."""
+        del order, names
         from torch._inductor import aoti_load_package
 
         model = aoti_load_package(str(place))

@@ -6,6 +6,7 @@ always said. ``get_runtime_model`` tells in which type each layer really runs.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,8 @@ class OpenVino:
         import openvino
 
         model = openvino.convert_model(program, input=[list(one) for one in order.shapes])
+        if order.mode.precision == "int8":
+            model = _quantised(model, order)
         # Half-precision weights, its default, would be another network.
         openvino.save_model(model, place, compress_to_fp16=False)
 
@@ -67,6 +70,17 @@ class OpenVino:
             settings={name.lower(): value for name, value in said.items()},
             remarks=remarks(order.mode.precision, layers),
         )
+
+
+def _quantised(model: Any, order: Order) -> Any:
+    """By NNCF, calibrated on the pictures of the order."""
+    import nncf
+
+    logger = logging.getLogger("nncf")
+    logger.setLevel(logging.ERROR)
+    pictures = [[one.numpy().copy() for one in picture] for picture in order.pictures()]
+    dataset = nncf.Dataset(pictures)
+    return nncf.quantize(model, dataset, subset_size=len(pictures))
 
 
 def settings(order: Order) -> dict[str, Any]:

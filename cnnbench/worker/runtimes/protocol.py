@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from cnnbench.spec import Mode
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch.export import ExportedProgram
-
-    from cnnbench.spec import Mode
 
 
 @dataclass(frozen=True)
