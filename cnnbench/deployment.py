@@ -5,6 +5,7 @@ Knows no runtime: what each does stands in ``worker/runtimes`` under the same na
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -105,6 +106,20 @@ def _contradiction(mode: Mode) -> str:
     if mode.freezing == "on" and not needs.freezes:
         return f"{mode.runtime} always holds the weights as constants; leave freezing out"
     return ""
+
+
+def versions(of: Callable[[str], str] = importlib.metadata.version) -> dict[str, str]:
+    """Version of every package that a runtime or its quantiser needs, of those that are there."""
+    names = dict.fromkeys(
+        one for needs in NEEDS.values() for one in (*needs.packages, *needs.quantiser)
+    )
+    found = {}
+    for name in names:
+        try:
+            found[name] = of(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
 
 
 def installed(has: Callable[[str], bool] = present) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 from pathlib import Path
 
@@ -92,3 +93,15 @@ def test_what_later_rounds_may_use_again_is_known_of_a_mode() -> None:
 
     assert kept == {"eager": False, "compile": True, **dict.fromkeys(RUNTIMES, True)}
     assert not any(Mode(compiler=name).compiles for name in RUNTIMES)
+
+
+def test_versions_are_of_what_is_there() -> None:
+    def of(name: str) -> str:
+        if name == "nncf":
+            raise importlib.metadata.PackageNotFoundError(name)
+        return "1.0"
+
+    found = deployment.versions(of)
+
+    assert "nncf" not in found
+    assert found["openvino"] == "1.0"

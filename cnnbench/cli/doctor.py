@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import doctor, units
+from cnnbench import deployment, doctor, units
 from cnnbench.cli import options
 from cnnbench.cli.output import paragraph
 from cnnbench.codec import encode
+from cnnbench.mode import Mode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import asking, describe
@@ -87,11 +88,32 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("torchvision", torch.get("torchvision")),
         ("torch CPU kernels", torch.get("cpu_capability")),
         ("oneDNN", torch.get("onednn")),
+        *_runtimes(soft.get("runtimes") or {}),
         ("variables", [f"{k}={v}" for k, v in (hard.get("variables") or {}).items()] or "none"),
         ("allocator", soft.get("libc")),
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _runtimes(versions: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Deployment runtimes: their versions, or what installs them."""
+
+    def told(mode: Mode, packages: tuple[str, ...]) -> str:
+        lacks = deployment.missing(mode, versions.__contains__)
+        return lacks or ", ".join(f"{one} {versions[one]}" for one in packages)
+
+    rows = [
+        (needs.title, told(Mode(compiler=name), needs.packages))
+        for name, needs in deployment.NEEDS.items()
+        if needs.packages
+    ]
+    int8 = [
+        (f"{needs.title} int8", told(Mode(compiler=name, precision="int8"), needs.quantiser))
+        for name, needs in deployment.NEEDS.items()
+        if needs.quantiser
+    ]
+    return [*rows, *int8]
 
 
 def _busy(now: CoreUse | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torchvision
 
-from cnnbench import machine
+from cnnbench import deployment, machine
 from cnnbench.environment import Environment
 from cnnbench.version import VERSION
 from cnnbench.worker import modes, nvml
@@ -20,6 +20,7 @@ def describe() -> Environment:
     """The environment of this process; starts the CUDA driver, so never call it before a fork."""
     hard = machine.hard_facts() | {"torch": _torch(), "gpus": _gpus()}
     soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
+    soft |= {"runtimes": deployment.versions()}
     return Environment(hard=hard, soft=soft)
 
 
