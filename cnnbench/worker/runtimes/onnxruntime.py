@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.worker.runtimes.protocol import Opened
+from cnnbench.worker.runtimes.protocol import Opened, described, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 
     from cnnbench.worker.runtimes.protocol import Order
 
+# Operators that multiply, by the type in which they do.
+_MULTIPLY = {
+    "int8": ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger"),
+    "float32": ("Conv", "FusedConv", "ConvTranspose", "Gemm", "MatMul", "FusedGemm", "FusedMatMul"),
+}
+_LAYERS = "layers.json"
 _PROVIDER = "CPUExecutionProvider"
 _SPINNING = "session.intra_op.allow_spinning"
 # Its names of element types -> torch's.
@@ -50,6 +58,8 @@ class OnnxRuntime:
         whole = place.with_name("float.onnx")
         made.save(str(whole))
         quantise(whole, place, order.pictures())
+        layers = _layers(place, order.threads)
+        place.with_name(_LAYERS).write_text(json.dumps(layers), encoding="utf8")
         for one in place.parent.glob(f"{whole.stem}*"):
             one.unlink()
 
@@ -57,22 +67,21 @@ class OnnxRuntime:
         """A session with all of its graph optimizations, on the CPU."""
         import onnxruntime
 
-        asked = onnxruntime.SessionOptions()
-        asked.intra_op_num_threads, asked.inter_op_num_threads = order.threads, 1
-        # Between two turns the others are timed.
-        asked.add_session_config_entry(_SPINNING, "0")
+        asked = _options(order.threads)
         session = onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
-        quantised = order.mode.precision == "int8" and _quantised_layers(place) > 0
+        kept = place.with_name(_LAYERS)
+        layers = json.loads(kept.read_text(encoding="utf8")) if kept.exists() else {"float32": 1}
         has = session.get_session_options()
         return Opened(
             _Bound(session, names),
-            precision="int8" if quantised else "float32",
+            precision=described(layers),
             threads=has.intra_op_num_threads,
             settings={
                 "providers": session.get_providers(),
                 "optimization": has.graph_optimization_level.name,
                 "spinning": has.get_session_config_entry(_SPINNING) != "0",
             },
+            remarks=remarks("ONNX Runtime", order.mode.precision, layers),
         )
 
 
@@ -108,12 +117,29 @@ def quantise(whole: Path, place: Path, pictures: Iterable[Sequence[Tensor]]) -> 
     )  # fmt: skip
 
 
-def _quantised_layers(place: Path) -> int:
-    """How many tensors the artefact quantises."""
-    import onnx
+def _options(threads: int) -> Any:
+    import onnxruntime
 
-    model = onnx.load(str(place), load_external_data=False)
-    return sum(node.op_type == "QuantizeLinear" for node in model.graph.node)
+    asked = onnxruntime.SessionOptions()
+    asked.intra_op_num_threads, asked.inter_op_num_threads = threads, 1
+    # Between two turns the others are timed.
+    asked.add_session_config_entry(_SPINNING, "0")
+    return asked
+
+
+def _layers(place: Path, threads: int) -> dict[str, int]:
+    """Type -> layers that multiply in it, in the graph that a session makes of an artefact."""
+    import onnx
+    import onnxruntime
+
+    asked, made = _options(threads), place.with_name("optimized.onnx")
+    asked.optimized_model_filepath = str(made)
+    asked.log_severity_level = 3  # it warns that such a graph is for this processor only
+    onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
+    operators = Counter(node.op_type for node in onnx.load(str(made)).graph.node)
+    made.unlink()
+    counts = {name: sum(operators[one] for one in ones) for name, ones in _MULTIPLY.items()}
+    return {name: count for name, count in counts.items() if count}
 
 
 class _Bound:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.worker.runtimes.protocol import Opened
+from cnnbench.worker.runtimes.protocol import Opened, described, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -62,13 +62,13 @@ class OpenVino:
 
         model = openvino.Core().compile_model(str(place), "CPU", settings(order))
         said = {name: _plain(model.get_property(name)) for name in _ASKED if _has(model, name)}
-        layers = _layers(model)
+        layers = _named(_layers(model))
         return Opened(
             _Request(model, names),
-            precision=described(layers) or _NAMES.get(said["INFERENCE_PRECISION_HINT"], ""),
+            precision=described(layers) or said["INFERENCE_PRECISION_HINT"],
             threads=int(said["INFERENCE_NUM_THREADS"]),
             settings={name.lower(): value for name, value in said.items()},
-            remarks=remarks(order.mode.precision, layers),
+            remarks=remarks("OpenVINO", order.mode.precision, layers),
         )
 
 
@@ -163,23 +163,9 @@ def _text(told: Any, key: str) -> str:
     return str(getattr(value, "value", value))
 
 
-def described(layers: Mapping[str, int]) -> str:
-    """``float32``, or the types with the number of layers in each."""
+def _named(layers: Mapping[str, int]) -> Counter[str]:
+    """The same by the names that other runtimes use."""
     names: Counter[str] = Counter()
     for name, count in layers.items():
         names[_NAMES.get(name, name)] += count
-    if len(names) < 2:
-        return next(iter(names), "")
-    return ", ".join(f"{name} ({count} layers)" for name, count in names.most_common())
-
-
-def remarks(precision: str, layers: Mapping[str, int]) -> tuple[str, ...]:
-    """What the layers do not do of what a precision says."""
-    wanted = {"fp32": {"f32"}, "amp=bf16": {"bf16"}, "int8": {"i8", "u8"}}[precision]
-    every = sum(layers.values())
-    right = sum(count for name, count in layers.items() if name in wanted)
-    if not every or (right == every or (right and precision != "fp32")):
-        return ()
-    if not right:
-        return (f"{precision} changed nothing: OpenVINO computes in {described(layers)}",)
-    return (f"OpenVINO computes in {described(layers)}, not all of it in {precision}",)
+    return names

@@ -53,6 +53,34 @@ class Opened:
     remarks: tuple[str, ...] = ()
 
 
+# The precision of a mode -> the type that layers which multiply then compute in.
+_WANTED = {"fp32": "float32", "amp=bf16": "bfloat16", "int8": "int8"}
+
+
+def described(layers: Mapping[str, int]) -> str:
+    """``float32``, or the types with the number of layers in each."""
+    if len(layers) < 2:
+        return next(iter(layers), "")
+    most = sorted(layers.items(), key=lambda one: -one[1])
+    return ", ".join(f"{name} in {count} layers" for name, count in most)
+
+
+def remarks(title: str, precision: str, layers: Mapping[str, int]) -> tuple[str, ...]:
+    """What layers do not do of what a precision says.
+
+    Args:
+        title: of the runtime.
+        precision: of the mode.
+        layers: type -> layers that multiply in it, by what the runtime says itself.
+    """
+    wanted = _WANTED[precision]
+    if not layers or {*layers} == {wanted}:
+        return ()
+    if wanted not in layers:
+        return (f"{precision} changed nothing: {title} computes in {described(layers)}",)
+    return (f"{precision} is not all of it: {title} computes in {described(layers)}",)
+
+
 class Runtime(Protocol):
     """One runtime.
 
