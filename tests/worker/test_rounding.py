@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from cnnbench.worker import rounding
 from cnnbench.worker.modes import PRECISIONS
-from cnnbench.worker.rounding import Rounded, rounder, to_tf32
+from cnnbench.worker.rounding import INT8, Rounded, rounder, to_tf32
 
-NARROW = [name for name, one in PRECISIONS.items() if one.roundoff > 2.0**-24]
+# The steps of int8 depend on the whole tensor, so they are no roundoff of a value.
+NARROW = [name for name, one in PRECISIONS.items() if one.roundoff > 2.0**-24 and name != INT8]
 
 
 @given(st.floats(-8192, 8192, width=32), st.sampled_from(NARROW))
@@ -102,7 +104,7 @@ def test_int8_leaves_zeros_alone() -> None:
 
 
 def test_each_output_channel_of_weights_has_steps_of_its_own() -> None:
-    weights = torch.tensor([[1.27, 0.015], [127.0, 1.4]])
+    weights = torch.tensor([[1.27, 0.012], [127.0, 1.4]])
 
     assert torch.allclose(
         rounding.weights_to_int8(weights), torch.tensor([[1.27, 0.01], [127.0, 1.0]]), atol=0.006
