@@ -176,13 +176,18 @@ def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         if cold is None or calls is None:
             continue
         text = (
-            f"{mode_of(record)}: compiling takes {units.seconds(cold.point)} with an empty cache"
+            f"{mode_of(record)}: {_making(record)} takes {units.seconds(cold.point)} with an empty cache"
             f" and pays off after {units.count(math.ceil(calls.point))} calls"
         )
         if choice.best.spec.mode.compiler == "eager" and choice.gain is not None:
             text += f"; {mode_of(choice.best)} needs no compilation"
         found.append(AdviceFinding("compile", "cost", text, mode_of(record)))
     return tuple(found)
+
+
+def _making(record: Record) -> str:
+    """What a first call does besides."""
+    return "exporting and loading" if record.spec.mode.runtime else "compiling"
 
 
 def _memory_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -236,12 +241,18 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     kind = evidence.records[0].spec.device.kind if evidence.records else "cpu"
     words = [word.text for word in WORDS if kind in word.kinds and word.text not in said]
     # What everything else is compared with, and graphs that only CUDA has.
-    plain = {"eager", "contiguous", "fp32", *(["compile=reduce-overhead"] * (kind == "cpu"))}
+    plain = {
+        "eager",
+        "contiguous",
+        "fp32",
+        "freezing=off",
+        *(["compile=reduce-overhead"] * (kind == "cpu")),
+    }
     words = [word for word in words if word not in plain]
     if words:
         text = f"other mode words available here: {', '.join(words)} (cnnbench run --modes …)"
         modes.append(AdviceFinding("words", "untried", text))
-    rest = "other batch sizes, input sizes and thread counts; integer quantization; pruning"
+    rest = "other batch sizes, input sizes and thread counts; pruning"
     notes = [] if evidence.profile is None else evidence.profile.notes
     return (
         *modes,
