@@ -176,8 +176,8 @@ def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         if cold is None or calls is None:
             continue
         text = (
-            f"{mode_of(record)}: {_making(record)} takes {units.seconds(cold.point)} with an empty cache"
-            f" and pays off after {units.count(math.ceil(calls.point))} calls"
+            f"{mode_of(record)}: {_making(record)} takes {units.seconds(cold.point)} with an empty"
+            f" cache and pays off after {units.count(math.ceil(calls.point))} calls"
         )
         if choice.best.spec.mode.compiler == "eager" and choice.gain is not None:
             text += f"; {mode_of(choice.best)} needs no compilation"
