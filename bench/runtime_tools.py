@@ -3,8 +3,7 @@
 ``python -m bench.runtime_tools [--models NAME,…] [--rounds N] [--seconds S]`` times each network by
 us, by a plain loop over ``InferenceSession.run`` as ONNX Runtime's documentation writes it, and by
 OpenVINO's ``benchmark_app``, in turns on one thread, and prints the ratios of medians. Both sides
-load the same artefact. Needs ``cnnbench[runtimes]``, and an idle machine: a ratio of two slices of a
-busy one says nothing.
+load the same artefact. Needs ``cnnbench[runtimes]`` and an idle machine.
 """
 
 from __future__ import annotations

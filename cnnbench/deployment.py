@@ -23,7 +23,7 @@ class Needs:
     Attributes:
         title: its own name.
         packages: what must be importable.
-        extra: of cnnbench, which installs them; empty if torch brings it.
+        install: what pip is to install for it; empty if torch brings it.
         precisions: those of its modes.
         quantiser: what int8 needs besides.
         lays_out: it takes the memory format of the module; others choose layouts by themselves.
@@ -32,7 +32,7 @@ class Needs:
 
     title: str
     packages: tuple[str, ...]
-    extra: str
+    install: str
     precisions: tuple[str, ...]
     quantiser: tuple[str, ...] = ()
     lays_out: bool = False
@@ -45,10 +45,13 @@ NEEDS: dict[str, Needs] = {
         "AOTInductor", (), "", ("fp32", "amp=bf16", "bf16", "fp16"), lays_out=True, freezes=True
     ),
     "onnxruntime": Needs(
-        "ONNX Runtime", ("onnxruntime", "onnx", "onnxscript"), "onnxruntime", ("fp32", "int8")
+        "ONNX Runtime",
+        ("onnxruntime", "onnx", "onnxscript"),
+        "'cnnbench[onnxruntime]'",
+        ("fp32", "int8"),
     ),
     "openvino": Needs(
-        "OpenVINO", ("openvino",), "openvino", ("fp32", "amp=bf16", "int8"), ("nncf",)
+        "OpenVINO", ("openvino",), "'cnnbench[openvino]'", ("fp32", "amp=bf16", "int8"), ("nncf",)
     ),
 }
 _INT8 = "int8"
@@ -78,7 +81,7 @@ def missing(mode: Mode, has: Callable[[str], bool] = present) -> str:
     if lacking:
         return (
             f"{mode.runtime} needs {', '.join(lacking)}; install it with:"
-            f" pip install 'cnnbench[{needs.extra}]'"
+            f" pip install {needs.install}"
         )
     lacking = [one for one in needs.quantiser if mode.precision == _INT8 and not has(one)]
     if lacking:

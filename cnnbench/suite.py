@@ -196,7 +196,7 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
 def _spread(text: str, device: Device) -> tuple[str, ...]:
     if text == "deploy":
         if device.kind != "cpu":
-            raise UsageError("--modes deploy is for --device cpu: no runtime here runs on cuda")
+            raise UsageError("mode 'deploy' stands for deployment runtimes, which run on cpu alone")
         return deployment.sensible()
     return SENSIBLE_MODES[device.kind] if text == "all" else (text,)
 

@@ -84,7 +84,7 @@ def test_deploy_is_what_is_installed_of_what_is_sensible() -> None:
 
 
 def test_deploy_is_for_the_cpu() -> None:
-    with pytest.raises(UsageError, match="--device cpu"):
+    with pytest.raises(UsageError, match="on cpu alone"):
         suite.modes(("deploy",), Device("cuda"))
 
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, units
+from cnnbench import deployment, metrics, units
 from cnnbench.advice import limits
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
 from cnnbench.choice import NO_GAIN, STANDINGS, choose, standing
-from cnnbench.spec import WORDS
+from cnnbench.spec import WORDS, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -248,7 +248,10 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         "freezing=off",
         *(["compile=reduce-overhead"] * (kind == "cpu")),
     }
-    words = [word for word in words if word not in plain]
+    words = [word for word in words if word not in plain and _alone(word, kind)]
+    if kind == "cpu" and not any(record.spec.mode.runtime for record in evidence.records):
+        text = "networks as they are deployed, in runtimes and int8 (cnnbench advise --deploy)"
+        modes.append(AdviceFinding("deploy", "untried", text))
     if words:
         text = f"other mode words available here: {', '.join(words)} (cnnbench run --modes …)"
         modes.append(AdviceFinding("words", "untried", text))
@@ -259,6 +262,11 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         *(AdviceFinding("profile", "untried", note) for note in notes),
         AdviceFinding("beyond", "untried", rest),
     )
+
+
+def _alone(word: str, kind: str) -> bool:
+    """Whether a word can be a mode by itself, with what is installed here."""
+    return not deployment.refusal(Mode.parse(word, kind))
 
 
 # One line per rule.
