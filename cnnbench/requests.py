@@ -89,7 +89,12 @@ class ModelRequest(Request[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Request[Environment], task="describe"):
-    """Where workers run."""
+    """Where workers run; with ``runtimes``, what deployment runtimes would do there by themselves.
+
+    They are imported for that, which takes seconds.
+    """
+
+    runtimes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

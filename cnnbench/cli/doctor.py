@@ -43,7 +43,7 @@ def command(as_json: bool, who: str) -> None:
     """
     measures = executor(who)
     with asking(measures) as pool:
-        environment = describe(pool)
+        environment = describe(pool, runtimes=True)
     now = measures.core_use()
     # Measured, so only where this very machine is meant.
     pair = sharing.slowest() if who == "process" else None
@@ -88,7 +88,7 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("torchvision", torch.get("torchvision")),
         ("torch CPU kernels", torch.get("cpu_capability")),
         ("oneDNN", torch.get("onednn")),
-        *_runtimes(soft.get("runtimes") or {}),
+        *_runtimes(soft.get("runtimes") or {}, soft.get("runtimes_alone") or {}),
         ("variables", [f"{k}={v}" for k, v in (hard.get("variables") or {}).items()] or "none"),
         ("allocator", soft.get("libc")),
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
@@ -96,15 +96,19 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
     ]
 
 
-def _runtimes(versions: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Deployment runtimes: their versions, or what installs them."""
+def _runtimes(versions: Mapping[str, str], alone: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Deployment runtimes: their versions and what they do unless told, or what installs them."""
 
     def told(mode: Mode, packages: tuple[str, ...]) -> str:
         lacks = deployment.missing(mode, versions.__contains__)
         return lacks or ", ".join(f"{one} {versions[one]}" for one in packages)
 
     rows = [
-        (needs.title, told(Mode(compiler=name), needs.packages))
+        (
+            needs.title,
+            told(Mode(compiler=name), needs.packages)
+            + (f"; unless told: {alone[name]}" if name in alone else ""),
+        )
         for name, needs in deployment.NEEDS.items()
         if needs.packages
     ]

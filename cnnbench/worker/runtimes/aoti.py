@@ -37,6 +37,10 @@ class AotInductor:
         """Its version is torch's."""
         return str(torch.__version__)
 
+    def alone(self) -> str:
+        """What torch does."""
+        return ""
+
     def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
         """Compile to a package."""
         from torch._inductor import aoti_compile_and_package

@@ -47,6 +47,10 @@ class OnnxRuntime:
 
         return str(onnxruntime.__version__)
 
+    def alone(self) -> str:
+        """As many threads as physical cores, which spin between calls."""
+        return "float32, a thread per physical core, spinning between calls"
+
     def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
         """Convert to ONNX by torch's exporter."""
         made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)

@@ -29,6 +29,7 @@ _ASKED = (
     "INFERENCE_PRECISION_HINT", "INFERENCE_NUM_THREADS", "NUM_STREAMS", "PERFORMANCE_HINT",
     "ENABLE_CPU_PINNING", "ENABLE_HYPER_THREADING", "EXECUTION_DEVICES", "RUNTIME_REQUIREMENTS",
 )  # fmt: skip
+_PINS = "ENABLE_CPU_PINNING"
 # Layers that multiply, by the names of the CPU plugin; the others follow them.
 _MULTIPLY = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "BinaryConv"})
 _NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
@@ -45,6 +46,18 @@ class OpenVino:
         import openvino
 
         return str(openvino.get_version())
+
+    def alone(self) -> str:
+        """Its precision, as its plugin for the CPU says, and what it could do."""
+        import openvino
+
+        core = openvino.Core()
+        precision, able, pins = (
+            _plain(core.get_property("CPU", name))
+            for name in ("INFERENCE_PRECISION_HINT", "OPTIMIZATION_CAPABILITIES", _PINS)
+        )
+        bound = "threads bound to cores" if pins else "threads not bound to cores"
+        return f"{precision}, {bound}; able to do {', '.join(able)}"
 
     def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
         """Convert to its intermediate representation, for fixed shapes."""
@@ -91,7 +104,7 @@ def settings(order: Order) -> dict[str, Any]:
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
         # No other mode binds its threads to cores; and two workers would be bound to one.
-        "ENABLE_CPU_PINNING": False,
+        _PINS: False,
     }
 
 

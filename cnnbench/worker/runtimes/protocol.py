@@ -96,6 +96,9 @@ class Runtime(Protocol):
     def version(self) -> str:
         """Import it, and say which version it is."""
 
+    def alone(self) -> str:
+        """What it would do on this machine unless told otherwise, in words; empty if no other."""
+
     def make(self, program: ExportedProgram, order: Order, place: Path) -> None:
         """Convert an export, and leave the artefact in a file.
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnbench.deployment import installed
+from cnnbench.environment import Environment
 from cnnbench.errors import Unsupported
 from cnnbench.mode import RUNTIMES, Mode
 from cnnbench.spec import Device, Spec, Workload
@@ -38,6 +39,9 @@ class Pretended:
 
     def version(self) -> str:
         return "1.2"
+
+    def alone(self) -> str:
+        return "nothing"
 
     def make(self, program: Any, order: Order, place: Path) -> None:
         if self.fault is not None:
@@ -259,3 +263,14 @@ def test_freezing_is_set_and_put_back() -> None:
         assert config.freezing
         modes.set_flags(dataclasses.replace(Mode(), compiler="default"), threads=1)
         assert not config.freezing
+
+
+def test_an_environment_says_what_installed_runtimes_do_unless_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtimes, "installed", lambda: ("aoti",))
+    monkeypatch.setitem(runtimes.TABLE, "aoti", Pretended())
+
+    found = runtimes.described(Environment({}, {"load": 1}))
+
+    assert found.soft == {"load": 1, "runtimes_alone": {"aoti": "nothing"}}
