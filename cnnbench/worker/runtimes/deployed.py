@@ -100,7 +100,6 @@ class Deployed:
         """Make what is not there yet, load it, and call it once."""
         self._returns = returning(self._plain())
         self._inputs = self._step.given.tensors
-        _refuse_scattered(self._inputs)
         clock = _Clock({})
         version = clock.time("import", self._runtime.version)
         folder, own = _folder()
@@ -202,9 +201,3 @@ def _only(outputs: Sequence[Tensor]) -> Tensor:
 def _refuse_other_number(outputs: Sequence[Tensor], wanted: int) -> None:
     if len(outputs) != wanted:
         raise Unsupported(f"the export has {len(outputs)} outputs, the network returns {wanted}")
-
-
-def _refuse_scattered(inputs: Sequence[Tensor]) -> None:
-    """Runtimes read inputs where they lie, in their usual order."""
-    if any(one.dim() == 0 or not one.numel() for one in inputs):
-        raise Unsupported("an input is empty or a single number, which runtimes do not take")

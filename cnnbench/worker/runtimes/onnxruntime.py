@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from cnnbench.errors import Unsupported
 from cnnbench.worker.runtimes.protocol import Opened, described, remarks
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ class _Bound:
 
 def _shape(tensor: Tensor) -> tuple[Any, list[int], int]:
     """Element type, shape and address, as a binding wants them."""
+    if not tensor.is_contiguous():
+        raise Unsupported("an input has strides of its own, which a binding does not know")
     return tensor.numpy().dtype.type, list(tensor.shape), tensor.data_ptr()
 
 
