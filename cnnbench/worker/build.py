@@ -22,6 +22,7 @@ from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
 from cnnbench.facts import Deployment
 from cnnbench.named import AUTO
+from cnnbench.profile import Primitive
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
     calibration,
@@ -90,6 +91,7 @@ class Step:
         facts: what to keep of its calls with a run.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
         elsewhere: what is called holds weights of its own, and not the module.
+        nodes: times of its layers, by the profiler of the runtime that runs them.
         deployment: how the network came to run in a deployment runtime, after its first call.
     """
 
@@ -111,6 +113,7 @@ class Step:
     sure: Callable[[], Any] | None = None
     facts: Callable[[], Mapping[str, Any]] = dict
     elsewhere: bool = False
+    nodes: Callable[[], tuple[Primitive, ...]] | None = None
     deployment: Callable[[], Deployment | None] = lambda: None
 
     def answers(self, *first: Any) -> Generator[Any, None, None]:

@@ -14,7 +14,7 @@ import torch
 
 from cnnbench import machine
 from cnnbench.errors import Unsupported
-from cnnbench.worker.runtimes.protocol import Opened
+from cnnbench.worker.runtimes.protocol import Nodes, Opened
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,6 +70,13 @@ class AotInductor:
             threads=torch.get_num_threads(),
             settings={name.lower(): value for name, value in told.items() if value},
         )
+
+    def nodes(
+        self, place: Path, order: Order, names: Sequence[str], inputs: Sequence[Tensor]
+    ) -> Nodes:
+        """It has no profiler of its own."""
+        del place, order, names, inputs
+        raise Unsupported("compiled code of AOTInductor has no layers; the trace shows its calls")
 
 
 def _tidy() -> None:

@@ -10,7 +10,7 @@ import json
 import shutil
 import tempfile
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,12 +26,13 @@ from cnnbench.worker import compiling, memory, modes
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.runtimes import TABLE
 from cnnbench.worker.runtimes.exporting import export, input_names
-from cnnbench.worker.runtimes.protocol import Opened, Order
+from cnnbench.worker.runtimes.protocol import Nodes, Opened, Order, as_primitives
 from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from cnnbench.profile import Primitive
     from cnnbench.spec import Mode, Spec
     from cnnbench.worker.build import Step
 
@@ -56,6 +57,7 @@ def deployed(spec: Spec, step: Step) -> Step:
     step.elsewhere = True
     step.deployment = lambda: made.deployment
     step.unusual = lambda: list(made.remarks)
+    step.nodes = made.nodes
     return step
 
 
@@ -101,26 +103,17 @@ class Deployed:
         self._returns = returning(self._plain())
         self._inputs = self._step.given.tensors
         clock = _Clock({})
-        version = clock.time("import", self._runtime.version)
-        folder, own = _folder()
-        try:
-            place = folder / self._runtime.file
-            order = self._order()
-            if not (folder / _NAMES).exists():
-                self._make(place, order, clock)
-            names = json.loads((folder / _NAMES).read_text(encoding="utf8"))
+        with self._artefact(clock) as made:
             before = memory.status_bytes("RssAnon")
-            opened = clock.time("load", lambda: self._told(self._runtime.open, place, order, names))
+            opened = clock.time("load", lambda: self._told(self._runtime.open, *made))
+            folder = made[0].parent
             size = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
-        finally:
-            if own:
-                shutil.rmtree(folder, ignore_errors=True)
         clock.time("first", lambda: self._told(opened.run, self._inputs))
         after = memory.status_bytes("RssAnon")
         self._opened, self.remarks = opened, opened.remarks
         self.deployment = Deployment(
             runtime=self._spec.mode.runtime,
-            version=version,
+            version=self._runtime.version(),
             precision=opened.precision or self._step.types["dtype"],
             threads=opened.threads,
             artefact_bytes=size,
@@ -128,6 +121,32 @@ class Deployed:
             ns=clock.ns,
             settings=dict(opened.settings),
         )
+
+    def nodes(self) -> tuple[Primitive, ...]:
+        """The time of each layer in one warm call, by the runtime's own profiler, and the rest.
+
+        Raises:
+            Unsupported: it has none.
+        """
+        self._inputs = self._step.given.tensors
+        with self._artefact(_Clock({})) as made:
+            found: Nodes = self._told(self._runtime.nodes, *made, self._inputs)
+        return as_primitives(found)
+
+    @contextmanager
+    def _artefact(self, clock: _Clock) -> Iterator[tuple[Path, Order, list[str]]]:
+        """Where the artefact is, made if it is not there yet; what of it is kept by nobody goes."""
+        clock.time("import", self._runtime.version)
+        folder, own = _folder()
+        try:
+            place, order = folder / self._runtime.file, self._order()
+            if not (folder / _NAMES).exists():
+                self._make(place, order, clock)
+            names: list[str] = json.loads((folder / _NAMES).read_text(encoding="utf8"))
+            yield place, order, names
+        finally:
+            if own:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _order(self) -> Order:
         def pictures() -> Iterator[Sequence[Tensor]]:

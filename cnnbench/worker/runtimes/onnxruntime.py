@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cnnbench.errors import Unsupported
-from cnnbench.worker.runtimes.protocol import Opened, described, remarks
+from cnnbench.worker.runtimes.protocol import WARM_CALLS, Nodes, Opened, described, remarks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Mapping, Sequence
 
     from torch import Tensor
     from torch.export import ExportedProgram
@@ -88,6 +89,36 @@ class OnnxRuntime:
             },
             remarks=remarks("ONNX Runtime", order.mode.precision, layers),
         )
+
+    def nodes(
+        self, place: Path, order: Order, names: Sequence[str], inputs: Sequence[Tensor]
+    ) -> Nodes:
+        """By the profiler of a session, which writes a file of events."""
+        import onnxruntime
+
+        asked = _options(order.threads)
+        asked.enable_profiling = True
+        asked.profile_file_prefix = str(place.with_name("profile"))
+        session = onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
+        bound = _Bound(session, names)
+        taken = 0
+        for _ in range(WARM_CALLS + 1):
+            start = time.perf_counter_ns()
+            bound(inputs)
+            taken = time.perf_counter_ns() - start
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf8"))
+        return Nodes(taken, last_call(events))
+
+
+def last_call(events: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, float]]:
+    """The layers of the last call in a file of events; durations there are microseconds."""
+    runs = [one for one in events if one.get("name") == "model_run"]
+    since = max((one["ts"] for one in runs), default=0)
+    return [
+        (one["args"]["op_name"], one["args"].get("provider", ""), one["dur"] * 1e3)
+        for one in events
+        if one.get("cat") == "Node" and one["name"].endswith("_kernel_time") and one["ts"] >= since
+    ]
 
 
 def quantise(whole: Path, place: Path, pictures: Iterable[Sequence[Tensor]]) -> None:

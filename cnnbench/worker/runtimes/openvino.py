@@ -7,12 +7,13 @@ always said. ``get_runtime_model`` tells in which type each layer really runs.
 from __future__ import annotations
 
 import logging
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.worker.runtimes.protocol import Opened, described, remarks
+from cnnbench.worker.runtimes.protocol import WARM_CALLS, Nodes, Opened, described, remarks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -84,6 +85,24 @@ class OpenVino:
             remarks=remarks("OpenVINO", order.mode.precision, layers),
         )
 
+    def nodes(
+        self, place: Path, order: Order, names: Sequence[str], inputs: Sequence[Tensor]
+    ) -> Nodes:
+        """By ``get_profiling_info`` of a request."""
+        import openvino
+
+        asked = {**settings(order), "PERF_COUNT": True}
+        request = _Request(openvino.Core().compile_model(str(place), "CPU", asked), names)
+        for _ in range(WARM_CALLS):
+            request(inputs)
+        start = time.perf_counter_ns()
+        request(inputs)
+        taken = time.perf_counter_ns() - start
+        return Nodes(taken, [
+            (one.node_type, one.exec_type, one.real_time.total_seconds() * 1e9)
+            for one in request.profiled()
+        ])  # fmt: skip
+
 
 def _quantised(model: Any, order: Order) -> Any:
     """By NNCF, calibrated on the pictures of the order."""
@@ -129,6 +148,11 @@ class _Request:
             self._outputs = [torch.from_numpy(one.data) for one in self._request.output_tensors]
             self._fresh = False
         return self._outputs
+
+    def profiled(self) -> list[Any]:
+        """What the profiler says of the layers that ran in the last call."""
+        info = self._request.profiling_info
+        return [one for one in info if one.status.name == "EXECUTED"]
 
     def _bind(self, inputs: Sequence[Tensor]) -> None:
         import openvino

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from torch import Tensor
 
+from cnnbench.profile import Primitive
 from cnnbench.spec import Mode
 
 if TYPE_CHECKING:
@@ -81,6 +82,37 @@ def remarks(title: str, precision: str, layers: Mapping[str, int]) -> tuple[str,
     return (f"{precision} is not all of it: {title} computes in {described(layers)}",)
 
 
+# Calls before the one whose layers are timed.
+WARM_CALLS = 3
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """What a runtime's own profiler says of one warm call.
+
+    Attributes:
+        call_ns: the whole call, by our clock, while it was profiled.
+        layers: kind, implementation and nanoseconds of each layer that ran, in order.
+    """
+
+    call_ns: int
+    layers: Sequence[tuple[str, str, float]]
+
+
+def as_primitives(nodes: Nodes) -> tuple[Primitive, ...]:
+    """Layers of one kind summed, and what of the call is in none of them; they add up to it."""
+    table: dict[tuple[str, str], tuple[int, float]] = {}
+    for kind, implementation, ns in nodes.layers:
+        calls, before = table.get((kind, implementation), (0, 0.0))
+        table[kind, implementation] = (calls + 1, before + ns)
+    rest = nodes.call_ns - sum(ns for _, _, ns in nodes.layers)
+    found = [(kind, how, calls, ns) for (kind, how), (calls, ns) in table.items()]
+    return tuple(
+        Primitive(None, "forward", kind, how, calls=calls, ns=ns)
+        for kind, how, calls, ns in [*found, ("rest of the call", "in no layer", 1, rest)]
+    )
+
+
 class Runtime(Protocol):
     """One runtime.
 
@@ -113,4 +145,13 @@ class Runtime(Protocol):
             place: where ``make`` left it.
             order: the same.
             names: of the inputs in the export, in order.
+        """
+
+    def nodes(
+        self, place: Path, order: Order, names: Sequence[str], inputs: Sequence[Tensor]
+    ) -> Nodes:
+        """Load an artefact with its profiler on, and time the layers of one warm call.
+
+        Raises:
+            Unsupported: it has no such profiler.
         """
