@@ -67,7 +67,7 @@ WORDS = (
 _SHORT: dict[tuple[str, str], str] = {("compile=default", kind): "compile" for kind in DEVICE_KINDS}
 _SHORT["amp", "cpu"] = "amp=bf16"
 
-MODE_AXES = ("compiler", "freezing", "memory_format", "precision")
+MODE_AXES = ("compiler", "memory_format", "precision", "freezing")
 
 # Compilers that leave an artefact, which something else than the module in Python runs.
 RUNTIMES = ("aoti", "onnxruntime", "openvino")
@@ -103,14 +103,14 @@ class Mode:
     """Compiler x memory format x precision, and for a convolution its implementation.
 
     Attributes:
-        compiler, freezing, memory_format, precision: values of ``WORDS``.
+        compiler, memory_format, precision, freezing: values of ``WORDS``.
         implementation: empty for the library's own choice; for a network a name per layer.
     """
 
     compiler: str = "eager"
-    freezing: str = "off"
     memory_format: str = "contiguous"
     precision: str = "fp32"
+    freezing: str = "off"
     implementation: str = ""
 
     @cached_property

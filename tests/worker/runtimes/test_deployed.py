@@ -18,8 +18,8 @@ from cnnbench.spec import Device, Spec, Workload
 from cnnbench.worker import build, compiling, memory, modes, runtimes
 from cnnbench.worker.devices import Cpu
 from cnnbench.worker.inputs import Given
-from cnnbench.worker.runtimes import deployed
-from cnnbench.worker.runtimes.protocol import Opened
+from cnnbench.worker.runtimes import deployed, onnxruntime
+from cnnbench.worker.runtimes.protocol import Nodes, Opened, as_primitives
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +57,9 @@ class Pretended:
             return [result] if isinstance(result, Tensor) else list(result.values())
 
         return Opened(run, precision="float32", threads=order.threads, settings={"own": 1})
+
+    def nodes(self, *_: Any) -> Nodes:
+        raise Unsupported("no layers")
 
 
 REAL = [
@@ -274,3 +277,45 @@ def test_an_environment_says_what_installed_runtimes_do_unless_told(
     found = runtimes.described(Environment({}, {"load": 1}))
 
     assert found.soft == {"load": 1, "runtimes_alone": {"aoti": "nothing"}}
+
+
+def test_times_of_layers_and_the_rest_add_up_to_the_call(mode: Mode) -> None:
+    made, _ = step(mode)
+    assert made.nodes is not None
+    if mode.compiler == "aoti":
+        with pytest.raises(Unsupported, match="no layers"):
+            made.nodes()
+        return
+
+    found = made.nodes()
+
+    assert sum(one.calls for one in found if "conv" in one.kind.lower()) >= 1
+    assert [one.kind for one in found[-1:]] == ["rest of the call"]
+    assert all(one.ns >= 0 for one in found[:-1])
+
+
+def test_layers_of_one_kind_are_summed_and_the_rest_is_stated() -> None:
+    found = as_primitives(Nodes(100, [("Conv", "a", 20.0), ("Conv", "a", 30.0), ("Add", "b", 5.0)]))
+
+    assert [(one.kind, one.implementation, one.calls, one.ns) for one in found] == [
+        ("Conv", "a", 2, 50.0),
+        ("Add", "b", 1, 5.0),
+        ("rest of the call", "in no layer", 1, 45.0),
+    ]
+    assert sum(one.ns for one in found) == 100
+
+
+def test_the_last_of_several_calls_is_read_from_events() -> None:
+    def node(name: str, ts: int, **more: Any) -> dict[str, Any]:
+        args = {"op_name": "Conv", "provider": "CPU"}
+        return {"cat": "Node", "name": name, "ts": ts, "dur": 3, "args": args} | more
+
+    events = [
+        {"cat": "Session", "name": "model_run", "ts": 10, "dur": 9},
+        node("c_kernel_time", 12),
+        {"cat": "Session", "name": "model_run", "ts": 30, "dur": 9},
+        node("c_kernel_time", 32, dur=4),
+        node("c_fence_before", 31),
+    ]
+
+    assert onnxruntime.last_call(events) == [("Conv", "CPU", 4000.0)]
