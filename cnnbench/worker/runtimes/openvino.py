@@ -7,6 +7,7 @@ always said. ``get_runtime_model`` tells in which type each layer really runs.
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ _ASKED = (
 )  # fmt: skip
 # Its times are whole microseconds, and averages of so many calls and some before.
 _PROFILED = 20
+_REPORTS = "openvino_telemetry"
 _PINS = "ENABLE_CPU_PINNING"
 # Layers that multiply, by the names of the CPU plugin; the others follow them.
 _MULTIPLY = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "BinaryConv"})
@@ -45,13 +47,18 @@ class OpenVino:
     autocasts = False
 
     def version(self) -> str:
-        """Import it."""
+        """Import it, without what reports its use to its makers.
+
+        A process of ours must not, and its threads would be at work while others are timed.
+        """
+        sys.modules.setdefault(_REPORTS, None)  # type: ignore[arg-type] - as if not installed
         import openvino
 
         return str(openvino.get_version())
 
     def alone(self) -> str:
         """Its precision, as its plugin for the CPU says, and what it could do."""
+        self.version()
         import openvino
 
         core = openvino.Core()
