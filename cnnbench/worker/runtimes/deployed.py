@@ -142,6 +142,8 @@ class Deployed:
             place, order = folder / self._runtime.file, self._order()
             if not (folder / _NAMES).exists():
                 self._make(place, order, clock)
+                # Exporting and converting set flags for which the network would be blamed.
+                modes.put_back()
             names: list[str] = json.loads((folder / _NAMES).read_text(encoding="utf8"))
             yield place, order, names
         finally:
@@ -162,7 +164,6 @@ class Deployed:
         given, module = self._step.given, self._step.module
         around = modes.autocast(mode, device) if self._runtime.autocasts else nullcontext()
         program = clock.time("export", lambda: export(module, given, around))
-        modes.put_back()  # exporting sets flags that the next call would be blamed for
         names = input_names(program, given)
         clock.time("convert", lambda: self._told(self._runtime.make, program, order, place))
         # Written last: what a killed process left is made anew.

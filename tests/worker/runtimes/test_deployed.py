@@ -319,3 +319,12 @@ def test_the_last_of_several_calls_is_read_from_events() -> None:
     ]
 
     assert onnxruntime.last_call(events) == [("Conv", "CPU", 4000.0)]
+
+
+def test_flags_that_exporting_sets_are_put_back(mode: Mode) -> None:
+    with modes.restored():
+        before = modes.set_flags(mode, threads=1)
+
+        step(mode)[0].call()
+
+        assert modes.flags() == before
