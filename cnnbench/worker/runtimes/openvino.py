@@ -36,7 +36,7 @@ _PROFILED = 20
 _REPORTS = "openvino_telemetry"
 _PINS = "ENABLE_CPU_PINNING"
 # Layers that multiply, by the names of the CPU plugin; the others follow them.
-_MULTIPLY = frozenset({"Convolution", "Deconvolution", "FullyConnected", "MatMul", "BinaryConv"})
+_MULTIPLY = ("Convolution", "Deconvolution", "FullyConnected", "MatMul", "GroupConvolution")
 _NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16", "i8": "int8", "u8": "int8"}
 
 
@@ -51,7 +51,8 @@ class OpenVino:
 
         A process of ours must not, and its threads would be at work while others are timed.
         """
-        sys.modules.setdefault(_REPORTS, None)  # type: ignore[arg-type] - as if not installed
+        modules: dict[str, Any] = sys.modules
+        modules.setdefault(_REPORTS, None)  # as if it were not installed
         import openvino
 
         return str(openvino.get_version())
@@ -113,10 +114,11 @@ class OpenVino:
             request(inputs)
         taken = (time.perf_counter_ns() - start) // _PROFILED
         every = WARM_CALLS + _PROFILED
-        layers = [
-            (kind, how, max(0.0, (every * late - WARM_CALLS * early) / _PROFILED))
-            for (kind, how, early), (_, _, late) in zip(before, request.profiled(), strict=True)
-        ]
+        layers = []
+        for name, (kind, how, late) in request.profiled().items():
+            early = before[name][2] if name in before else 0.0
+            ns = max(0.0, (every * late - WARM_CALLS * early) / _PROFILED)
+            layers.append((kind, how, ns))
         return Nodes(taken, layers)
 
 
@@ -165,13 +167,13 @@ class _Request:
             self._fresh = False
         return self._outputs
 
-    def profiled(self) -> list[tuple[str, str, float]]:
-        """Kind, implementation and average nanoseconds of the layers that ran."""
-        return [
-            (one.node_type, one.exec_type, one.real_time.total_seconds() * 1e9)
+    def profiled(self) -> dict[str, tuple[str, str, float]]:
+        """Name of each layer that ran -> kind, implementation and average nanoseconds."""
+        return {
+            one.node_name: (one.node_type, one.exec_type, one.real_time.total_seconds() * 1e9)
             for one in self._request.profiling_info
             if one.status.name == "EXECUTED"
-        ]
+        }
 
     def _bind(self, inputs: Sequence[Tensor]) -> None:
         import openvino
@@ -206,7 +208,8 @@ def _layers(model: Any) -> Counter[str]:
     found: Counter[str] = Counter()
     for node in model.get_runtime_model().get_ops():
         told = node.get_rt_info()
-        if _text(told, "layerType") in _MULTIPLY:
+        # "FullyConnectedQuantizedLegacy" is one, too.
+        if _text(told, "layerType").startswith(_MULTIPLY):
             found[_text(told, "runtimePrecision")] += 1
     return found
 
