@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench import catalogue, units
+from cnnbench.codec import encode
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.worker import build, checking, modes
 from cnnbench.worker import reference as references
@@ -90,9 +91,12 @@ def _row(spec: Spec, weights: str, path: Path, known: Any) -> dict[str, Any]:
     try:
         torch._dynamo.reset()  # noqa: SLF001
         modes.set_flags(spec.mode, 1)
-        check = checking.check(spec, build.built(spec, SEED, weights), SEED, path, known)
+        step = build.built(spec, SEED, weights)
+        check = checking.check(spec, step, SEED, path, known)
     except Exception as error:  # noqa: BLE001 - a network need not run in every mode
         return row | {"status": "failed", "reason": _said(error)}
+    if (deployment := step.deployment()) is not None:
+        row["deployment"] = encode(deployment)
     return row | {"status": check.status, "reason": check.reason, "error": check.error,
                   "centred": check.error_centred, "top1": check.top1_agreement}  # fmt: skip
 

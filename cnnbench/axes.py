@@ -195,7 +195,8 @@ AXES: tuple[Axis, ...] = (
                        "CPU threads.  [default: the cores this process may use]")),
     Axis("mode", lambda spec: spec.mode.text, always=True, pivot=True,
          asking=Asking("--modes", "modes", str, "MODE",
-                       "Words joined with +; 'all' is the sensible set for the device.", "eager")),
+                       "Words joined with +; 'all' is the sensible set for the device, 'deploy' is"
+                       " that of deployed networks.", "eager")),
     Axis(recipes.WORKERS, _workers_of, kind="whole", phrase="workers {}", default=0, compared=True,
          pivot=True, kept=True, spelled=False),
     setting("weights", CALIBRATED,

@@ -251,8 +251,13 @@ def refuse_uncountable(mode: Mode) -> None:
     Raises:
         UsageError: it names a compiler or an implementation of convolutions.
     """
-    if mode.compiler != Mode().compiler or mode.implementation:
-        countable = replace(mode, compiler=Mode().compiler, implementation="")
+    usual = Mode()
+    precision = usual.precision if mode.precision == "int8" else mode.precision
+    countable = replace(
+        mode, compiler=usual.compiler, freezing=usual.freezing, implementation="",
+        precision=precision,
+    )  # fmt: skip
+    if mode != countable:
         raise UsageError(
             f"mode '{mode.text}' cannot be counted: compilers and implementations decide what"
             f" they do when they run; count mode '{countable.text}'"

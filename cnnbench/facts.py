@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from cnnbench.errors import SchemaError
 
@@ -176,6 +177,32 @@ class Applicability:
 
 # Output statuses, from the best to the worst.
 _SEVERITY = ("ok", "unchecked", "loose", "wrong")
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """How a network came to run in a deployment runtime, in one process.
+
+    Attributes:
+        runtime: its mode word.
+        version: of its library.
+        precision: in which it computes, as it says itself when asked.
+        threads: that it uses, as it says itself.
+        artefact_bytes: size of what was loaded.
+        loaded_bytes: memory that loading and the first call added to the process.
+        ns: what it took to ``import`` the library, ``export`` and ``convert`` the network (absent
+            where an earlier round had done that), ``load`` the artefact, and the ``first`` call.
+        settings: further settings, as read back.
+    """
+
+    runtime: str
+    version: str
+    precision: str
+    threads: int | None = None
+    artefact_bytes: int | None = None
+    loaded_bytes: int | None = None
+    ns: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

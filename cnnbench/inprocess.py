@@ -301,6 +301,7 @@ def _run(player: _Player, kind: Kind, slices: Slices, ensemble: str, number: int
         check=player.check,
         flags=player.flags | {**step.types, **step.facts()} | notes | step.said,
         parts=in_parts,
+        deployment=step.deployment(),
     )
 
 

@@ -7,17 +7,15 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 
 * 1: the first.
 * 2: adds, all optional: counters of the machine and probes to a slice, the parts of a training
-  step to a run, process memory and faults to memory; to a record its ``facts``: what the step is
-  made of, which algorithm a convolution ran, and the machine's ceilings beside it.
+  step to a run, process memory and faults to memory; to a record what is in ``facts``.
 * 3: adds to an algorithm, all optional, time in oneDNN's primitives and its reorders, and where
   memory came from.
 * 4: the slices of a run are columns, not a list of objects, which takes less room and time.
-* 5: adds, all optional: to a check the error of what depends on the picture; to a reference its
-  weights, its pictures and how far rounding moves its outputs.
-* 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
-  reference its accuracy and notes.
+* 5: adds, optional: the error of what depends on the picture; weights, pictures and rounding.
+* 6: adds, optional: how many samples an agreement is a share of, accuracy, a reference's notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
-* 8: adds, optional, to a run which of several GPUs measured it, and beside what.
+* 8: adds, optional, to a run which of several GPUs measured it, and beside what; and how a deployment
+  runtime came to run its network; to a record, what the network computes.
 """
 
 from __future__ import annotations
@@ -27,10 +25,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from cnnbench import axes, stats
+from cnnbench import axes, facts, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import Algorithm, Ceilings, Check, OnGpu, Reference, Structure, Values, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -124,6 +121,7 @@ class Run:
         compile_cache: ``cold`` or ``warm`` compiler cache, if the mode compiles.
         process_peak_bytes: high-water mark of the process at its end, with Python and torch.
         parts: the step in parts, where it has more than one.
+        deployment: where a deployment runtime ran it.
         flags: global flags and settings as they were.
         check: the output of this process against the reference.
         gpu: which of several GPUs that shared the work; ``None`` where it was not shared.
@@ -134,12 +132,13 @@ class Run:
     slices: Slices
     warmup_ns: tuple[int, ...]
     build_ns: int
-    check: Check
+    check: facts.Check
     flags: Mapping[str, Any] = field(default_factory=dict)
     compile_cache: str | None = None
     process_peak_bytes: int | None = None
     parts: tuple[Part, ...] = ()
-    gpu: OnGpu | None = None
+    gpu: facts.OnGpu | None = None
+    deployment: facts.Deployment | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -247,15 +246,15 @@ class Record:
     environment: str
     measured_at: str
     cost: Cost | None = None
-    reference: Reference | None = None
+    reference: facts.Reference | None = None
     memory: Memory | None = None
     runs: tuple[Run, ...] = ()
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
-    structure: Structure | None = None
-    algorithm: Algorithm | None = None
-    ceilings: tuple[Ceilings, ...] = ()
-    values: Values | None = None
+    structure: facts.Structure | None = None
+    algorithm: facts.Algorithm | None = None
+    ceilings: tuple[facts.Ceilings, ...] = ()
+    values: facts.Values | None = None
     schema: int = SCHEMA
 
     @cached_property
@@ -295,9 +294,9 @@ class Record:
         return sum([run.slices.sampled_ns for run in self.runs])
 
     @cached_property
-    def check(self) -> Check | None:
+    def check(self) -> facts.Check | None:
         """The worst check of all runs."""
-        return worst(run.check for run in self.runs)
+        return facts.worst(run.check for run in self.runs)
 
     def told(self, name: str) -> str | None:
         """A word of its training step, ``loss`` or ``trained``; ``None`` where nobody said."""

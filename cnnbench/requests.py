@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
+from cnnbench import facts
 from cnnbench.catalogue import Accepted, CatalogueEntry
 from cnnbench.clocked import Clocked, ClockedTurn, StepFacts
 from cnnbench.codec import decode, without_unknown
@@ -20,9 +21,6 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.costs import CostReport
 from cnnbench.environment import Environment
 from cnnbench.errors import UnknownName
-from cnnbench.facts import (
-    Algorithm, Applicability, Ceilings, Fitted, Reference, Room, Structure, Values,
-)  # fmt: skip
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
@@ -56,16 +54,9 @@ class SpecRequest(Request[Answer]):
 
         ``more`` are fields of which plans say nothing, and those that differ from the plan's.
         """
-        known = {
-            "seed": plan.seed,
-            "memory_limit": plan.memory_limit,
-            "cudnn_benchmark": plan.cudnn_benchmark,
-            "l2": plan.l2,
-            "warm_up": plan.warm_up,
-            "warm_calls": plan.memory_warm_calls,
-            "nvtx": plan.nvtx,
-            "energy": plan.energy,
-        }
+        same = ("seed", "memory_limit", "cudnn_benchmark", "l2", "warm_up", "nvtx", "energy")
+        known = {name: getattr(plan, name) for name in same}
+        known["warm_calls"] = plan.memory_warm_calls
         own = {item.name for item in fields(cls)}
         said = {name: value for name, value in known.items() if name in own}
         return cls(spec=spec.id, **(said | more))
@@ -92,7 +83,12 @@ class ModelRequest(Request[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Request[Environment], task="describe"):
-    """Where workers run."""
+    """Where workers run; with ``runtimes``, what deployment runtimes would do there by themselves.
+
+    They are imported for that, which takes seconds.
+    """
+
+    runtimes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +162,7 @@ class TakeGradients(ModelRequest[Gradients], task="gradients"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputeReference(SpecRequest[Reference], task="reference"):
+class ComputeReference(SpecRequest[facts.Reference], task="reference"):
     """The outputs that modes are compared with.
 
     Attributes:
@@ -193,12 +189,12 @@ class MeasureMemory(SpecRequest[Memory], task="memory"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeStructure(Command[Structure], task="structure"):
+class TakeStructure(Command[facts.Structure], task="structure"):
     """After ``MeasureMemory``: what the step is made of."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class TakeValues(SpecRequest[Values], task="values"):
+class TakeValues(SpecRequest[facts.Values], task="values"):
     """What the network of a spec computes, whatever its mode."""
 
 
@@ -228,7 +224,7 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     ensemble: str
     warm_up: WarmUp
     l2: str = Plan.l2
-    reference: Reference | None = None
+    reference: facts.Reference | None = None
     no_reference: str = "no reference"
     reference_path: str = ""
     compile_cache: str | None = None
@@ -333,14 +329,14 @@ class MeasureClock(SpecRequest[ClockFigures], task="instrument"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TryBatch(SpecRequest[Fitted], task="try_batch"):
+class TryBatch(SpecRequest[facts.Fitted], task="try_batch"):
     """Whether the spec's batch fits; ``device_limit``: bytes of a CUDA device that may be used."""
 
     device_limit: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProbeCeilings(Request[Ceilings], task="ceilings"):
+class ProbeCeilings(Request[facts.Ceilings], task="ceilings"):
     """The ceilings of the machine; ``quick``: probed in about a second instead of several."""
 
     device: str
@@ -349,7 +345,7 @@ class ProbeCeilings(Request[Ceilings], task="ceilings"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AskRoom(Request[Room], task="room"):
+class AskRoom(Request[facts.Room], task="room"):
     """What of the memory of a ``device`` is free."""
 
     device: str
@@ -361,12 +357,12 @@ class ExtractLayers(ModelRequest[Extraction], task="layers"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribeAlgorithm(SpecRequest[Algorithm], task="algorithm"):
+class DescribeAlgorithm(SpecRequest[facts.Algorithm], task="algorithm"):
     """What the spec's implementation of its convolution does."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckApplicability(Request[Mapping[str, Applicability]], task="applicability"):
+class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="applicability"):
     """Which specs of single layers can be; an answer for every id."""
 
     specs: tuple[str, ...]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cnnbench import axes, catalogue, inputs, machine, recipes
+from cnnbench import axes, catalogue, deployment, inputs, machine, recipes
 from cnnbench.asking import INPUT_FACTORY, INPUTS, REGIONS
 from cnnbench.conv import catalogue as implementations
 from cnnbench.errors import Unsupported, UsageError
@@ -177,18 +177,28 @@ def facts(models: Sequence[str]) -> dict[str, Facts]:
 
 
 def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
-    """Modes for texts; ``all`` stands for the sensible set of the device.
+    """Modes for texts; ``all`` and ``deploy`` stand for sensible sets of the device.
 
     Raises:
         UsageError: unknown, contradictory or impossible words.
     """
-    spread = [SENSIBLE_MODES[device.kind] if text == "all" else (text,) for text in texts]
+    spread = [_spread(text, device) for text in texts]
     parsed = [Mode.parse(text, device.kind) for group in spread for text in group]
     for mode in parsed:
+        if reason := deployment.refusal(mode):
+            raise Unsupported(f"mode '{mode.text}': {reason}")
         for name in [*mode.replacements.values()] or [mode.implementation]:
             if name:
                 implementations.entry(name)
     return tuple(dict.fromkeys(parsed))
+
+
+def _spread(text: str, device: Device) -> tuple[str, ...]:
+    if text == "deploy":
+        if device.kind != "cpu":
+            raise UsageError("mode 'deploy' stands for deployment runtimes, which run on cpu alone")
+        return deployment.sensible()
+    return SENSIBLE_MODES[device.kind] if text == "all" else (text,)
 
 
 def expand(

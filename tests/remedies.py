@@ -425,6 +425,8 @@ OTHERS: Mapping[str, Other] = {
     "repeat on a quiet machine, or with more --seconds": Other(
         ("profile",), "how quiet a machine is cannot be commanded"
     ),
+    "needs {}; install it with: pip install": Other((), "read in tests/test_deployment.py"),
+    "(cnnbench advise --deploy)": Other(("advise",), "run in tests/cli/test_advise.py"),
     "pictures need {}; install it with: pip install": Other(
         (), "test_what_is_to_be_installed_is_declared"
     ),

@@ -98,6 +98,16 @@ def test_every_schema_has_a_file() -> None:
     assert numbers == set(range(1, record.SCHEMA + 1))
 
 
+def test_schema_8_says_how_a_network_came_to_run_in_a_runtime() -> None:
+    good = record.from_json(json.loads((SCHEMAS / "8.jsonl").read_text().splitlines()[0]))
+
+    assert good.runs[0].deployment.precision == "float32"
+    assert metrics.metric("export_time").of(good).point == pytest.approx(20)
+    assert metrics.metric("load_time").of(good).point == pytest.approx(1.26)
+    assert metrics.metric("artefact").of(good).point == 46_000_000
+    assert good.runs[1].deployment is None
+
+
 def test_schema_1_is_read_with_its_numbers() -> None:
     lines = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()
 

@@ -87,7 +87,7 @@ def test_the_executor_that_pretends_answers_every_task() -> None:
 
 # What every revision that 'cnnbench ab' can meet understands.
 BETWEEN_REVISIONS = {
-    "describe": set(),
+    "describe": {"runtimes"},
     "resolve": {"name", "arguments", "shape", "size", "settings", "memory_limit"},
     "fits": {"shapes"},
     "measure": {

@@ -13,11 +13,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from cnnbench import metrics, units
+from cnnbench import deployment, metrics, units
 from cnnbench.advice import limits
 from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
 from cnnbench.choice import NO_GAIN, STANDINGS, choose, standing
-from cnnbench.spec import WORDS
+from cnnbench.spec import WORDS, Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -176,13 +176,18 @@ def _compile_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         if cold is None or calls is None:
             continue
         text = (
-            f"{mode_of(record)}: compiling takes {units.seconds(cold.point)} with an empty cache"
-            f" and pays off after {units.count(math.ceil(calls.point))} calls"
+            f"{mode_of(record)}: {_making(record)} takes {units.seconds(cold.point)} with an empty"
+            f" cache and pays off after {units.count(math.ceil(calls.point))} calls"
         )
         if choice.best.spec.mode.compiler == "eager" and choice.gain is not None:
             text += f"; {mode_of(choice.best)} needs no compilation"
         found.append(AdviceFinding("compile", "cost", text, mode_of(record)))
     return tuple(found)
+
+
+def _making(record: Record) -> str:
+    """What a first call does besides."""
+    return "exporting and loading" if record.spec.mode.runtime else "compiling"
 
 
 def _memory_cost(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -236,18 +241,32 @@ def _untried(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     kind = evidence.records[0].spec.device.kind if evidence.records else "cpu"
     words = [word.text for word in WORDS if kind in word.kinds and word.text not in said]
     # What everything else is compared with, and graphs that only CUDA has.
-    plain = {"eager", "contiguous", "fp32", *(["compile=reduce-overhead"] * (kind == "cpu"))}
-    words = [word for word in words if word not in plain]
+    plain = {
+        "eager",
+        "contiguous",
+        "fp32",
+        "freezing=off",
+        *(["compile=reduce-overhead"] * (kind == "cpu")),
+    }
+    words = [word for word in words if word not in plain and _alone(word, kind)]
+    if kind == "cpu" and not any(record.spec.mode.runtime for record in evidence.records):
+        text = "networks as they are deployed, in runtimes and int8 (cnnbench advise --deploy)"
+        modes.append(AdviceFinding("deploy", "untried", text))
     if words:
         text = f"other mode words available here: {', '.join(words)} (cnnbench run --modes …)"
         modes.append(AdviceFinding("words", "untried", text))
-    rest = "other batch sizes, input sizes and thread counts; integer quantization; pruning"
+    rest = "other batch sizes, input sizes and thread counts; pruning"
     notes = [] if evidence.profile is None else evidence.profile.notes
     return (
         *modes,
         *(AdviceFinding("profile", "untried", note) for note in notes),
         AdviceFinding("beyond", "untried", rest),
     )
+
+
+def _alone(word: str, kind: str) -> bool:
+    """Whether a word can be a mode by itself, with what is installed here."""
+    return not deployment.refusal(Mode.parse(word, kind))
 
 
 # One line per rule.

@@ -53,6 +53,7 @@ Examples:
   cnnbench advise mobilenet_v2 --device cpu --threads 4 --batch 8 --budget 5m
   cnnbench advise mynets:tiny --input 3x64x64 --phase training
   cnnbench advise resnet18 --under 20ms --memory 200MB
+  cnnbench advise mobilenet_v3_small --deploy --threads 1
   cnnbench advise lenet --json
 """
 
@@ -60,6 +61,11 @@ Examples:
 @click.command(epilog=_EPILOG)
 @options.grid(argument=options.ONE_MODEL, several=False, without=("mode",))
 @options.plan("rounds", "budget", "seed", "timeout", base=_PLAN, budget=_BUDGET)
+@click.option(
+    "--deploy",
+    is_flag=True,
+    help="Try the deployment runtimes that are installed, too: the modes of run --modes deploy.",
+)
 @options.out()
 @options.wait
 @limits.within()
@@ -77,6 +83,7 @@ def command(
     quiet: bool,
     who: str,
     within: Budget,
+    deploy: bool,
 ) -> None:
     """Recommend the mode to run one model in on this machine, from measurements.
 
@@ -87,7 +94,7 @@ def command(
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
-    job, untried = prepare(grid, plan, who)
+    job, untried = prepare(grid, plan, who, deploy=deploy)
     name = store.new_run_name()
     out = out or Path("results") / name
     if (out / store.MANIFEST).exists():

@@ -82,7 +82,7 @@ metrics = among(_metrics)
 # Axis -> what is offered for its values; for others the shell offers nothing, or files.
 AXES: dict[str, Offer] = {
     "model": models,
-    "mode": among(lambda: ["all", *(word.text for word in WORDS)], ",+"),
+    "mode": among(lambda: ["all", "deploy", *(word.text for word in WORDS)], ",+"),
     "device": among(lambda: DEVICE_KINDS),
     "phase": among(lambda: PHASES),
     "optimizer": among(lambda: OPTIMIZERS),

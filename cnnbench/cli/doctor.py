@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cnnbench import doctor, units
+from cnnbench import deployment, doctor, units
 from cnnbench.cli import options
 from cnnbench.cli.output import paragraph
 from cnnbench.codec import encode
+from cnnbench.mode import Mode
 from cnnbench.runner import sharing
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import asking, describe
@@ -42,7 +43,7 @@ def command(as_json: bool, who: str) -> None:
     """
     measures = executor(who)
     with asking(measures) as pool:
-        environment = describe(pool)
+        environment = describe(pool, runtimes=True)
     now = measures.core_use()
     # Measured, so only where this very machine is meant.
     pair = sharing.slowest() if who == "process" else None
@@ -87,11 +88,36 @@ def _facts(environment: Environment) -> list[tuple[str, Any]]:
         ("torchvision", torch.get("torchvision")),
         ("torch CPU kernels", torch.get("cpu_capability")),
         ("oneDNN", torch.get("onednn")),
+        *_runtimes(soft.get("runtimes") or {}, soft.get("runtimes_alone") or {}),
         ("variables", [f"{k}={v}" for k, v in (hard.get("variables") or {}).items()] or "none"),
         ("allocator", soft.get("libc")),
         ("subnormal numbers", _subnormals(soft.get("flags") or {})),
         ("fingerprint", environment.fingerprint),
     ]
+
+
+def _runtimes(versions: Mapping[str, str], alone: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Deployment runtimes: their versions and what they do unless told, or what installs them."""
+
+    def told(mode: Mode, packages: tuple[str, ...]) -> str:
+        lacks = deployment.missing(mode, versions.__contains__)
+        return lacks or ", ".join(f"{one} {versions[one]}" for one in packages)
+
+    rows = [
+        (
+            needs.title,
+            told(Mode(compiler=name), needs.packages)
+            + (f"; unless told: {alone[name]}" if name in alone else ""),
+        )
+        for name, needs in deployment.NEEDS.items()
+        if needs.packages
+    ]
+    int8 = [
+        (f"{needs.title} int8", told(Mode(compiler=name, precision="int8"), needs.quantiser))
+        for name, needs in deployment.NEEDS.items()
+        if needs.quantiser
+    ]
+    return [*rows, *int8]
 
 
 def _busy(now: CoreUse | None) -> str | None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from cnnbench import roofline, stats
 from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import UnknownName
-from cnnbench.metrics import gpu
+from cnnbench.metrics import deployed, gpu
 from cnnbench.metrics.timing import (
     ERROR,
     Awake,
@@ -319,6 +319,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("compile_warm", "compile_warm_s", "seconds", "lower",
            lambda record: first_call(record, "warm"), "first call with a filled compiler cache",
            nature="time"),
+    Metric("export_time", "export_s", "seconds", "lower", deployed.seconds("export", "convert"),
+           "exporting and converting for a deployment runtime", nature="time"),
+    Metric("load_time", "load_s", "seconds", "lower", deployed.seconds("import", "load", "first"),
+           "importing the runtime, loading the artefact and its first call", nature="time"),
+    Metric("artefact", "artefact_bytes", "bytes", "lower", deployed.artefact, "size of it"),
     Metric("graphs", "graphs", "count", "lower", _structure(lambda one: one.graphs),
            "graphs that the compiler made of the step"),
     Metric("graph_breaks", "graph_breaks", "count", "lower", _structure(_graph_breaks),

@@ -28,13 +28,16 @@ _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 
 
-def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str, str]]:
+def prepare(
+    grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = False
+) -> tuple[Job, dict[str, str]]:
     """The sensible modes of one model that fit this machine and the budget.
 
     Args:
         grid: of one model; its modes are replaced.
         plan: how; its budget is rough seconds for everything.
         who: the executor's name.
+        deploy: try deployment runtimes too.
 
     Returns:
         The job, and for each mode left out why.
@@ -42,7 +45,8 @@ def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str
     Raises:
         UsageError: it is not one model, or cannot be.
     """
-    job = campaign.prepare(replace(grid, modes=("all",)), replace(plan, budget=None), who)
+    modes = ("all", "deploy") if deploy else ("all",)
+    job = campaign.prepare(replace(grid, modes=modes), replace(plan, budget=None), who)
     workloads = {spec.workload for spec in job.specs}
     if len(workloads) != 1:
         raise UsageError(f"advice is for one model in one workload; this asks for {len(workloads)}")
@@ -54,7 +58,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process") -> tuple[Job, dict[str
 
 def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     for spec in job.specs:
-        if spec.mode.compiles:
+        if spec.mode.compiles or spec.mode.compiler == "aoti":
             untried[spec.mode.text] = "no C++ compiler found; install g++"
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 

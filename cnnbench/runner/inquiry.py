@@ -67,14 +67,18 @@ def ask_each(
             yield error
 
 
-def describe(pool: AnyPool) -> Environment:
+def describe(pool: AnyPool, *, runtimes: bool = False) -> Environment:
     """The environment that workers find.
+
+    Args:
+        pool: of the workers.
+        runtimes: ask the deployment runtimes there, too.
 
     Raises:
         WorkerError: no worker can be started at all.
     """
     try:
-        return ask(pool, Describe(), _DESCRIBE_SECONDS)
+        return ask(pool, Describe(runtimes=runtimes), _DESCRIBE_SECONDS)
     except WorkerTimeout:
         # No option gives it more time; a look at a machine takes a second.
         raise WorkerError(

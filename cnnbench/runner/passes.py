@@ -280,7 +280,7 @@ class Passes:
 
         So that its first round compiles from nothing and the others do not.
         """
-        if not spec.mode.compiles:
+        if not spec.mode.kept:
             return None
         place = [subject.spec.id for subject in self._group.subjects].index(spec.id)
         return str(self._folder / f"compiled-{place}")

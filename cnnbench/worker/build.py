@@ -20,7 +20,9 @@ from cnnbench.architectures import losses, own_losses, sources, training
 from cnnbench.architectures.tasks import TASKS
 from cnnbench.conv.problem import is_conv
 from cnnbench.errors import Unsupported
+from cnnbench.facts import Deployment
 from cnnbench.named import AUTO
+from cnnbench.profile import Primitive
 from cnnbench.spec import OPTIMIZERS
 from cnnbench.worker import (
     calibration,
@@ -37,7 +39,8 @@ from cnnbench.worker import (
 from cnnbench.worker import weights as loaded
 from cnnbench.worker.forward import Forward
 from cnnbench.worker.inputs import Given, tensors
-from cnnbench.worker.loss_scale import LossScale
+from cnnbench.worker.runtimes import deployed
+from cnnbench.worker.training_step import TrainingStep
 
 if TYPE_CHECKING:
     from cnnbench.architectures.registry import Architecture
@@ -87,6 +90,9 @@ class Step:
         sure: the call, repeated until its gradients are finite, where that is not certain.
         facts: what to keep of its calls with a run.
         overwrites: the network writes into its inputs, as far as ``answers`` has seen.
+        elsewhere: what is called holds weights of its own, and not the module.
+        nodes: times of its layers, by the profiler of the runtime that runs them.
+        deployment: how the network came to run in a deployment runtime, after its first call.
     """
 
     call: Callable[[], Any]
@@ -106,6 +112,9 @@ class Step:
     own: Callable[[], Given] | None = None
     sure: Callable[[], Any] | None = None
     facts: Callable[[], Mapping[str, Any]] = dict
+    elsewhere: bool = False
+    nodes: Callable[[], tuple[Primitive, ...]] | None = None
+    deployment: Callable[[], Deployment | None] = lambda: None
 
     def answers(self, *first: Any) -> Generator[Any, None, None]:
         """What it returns for its own picture and for others, through the very inputs it times.
@@ -147,7 +156,9 @@ class Step:
 
     def resident(self) -> list[Tensor]:
         """Every tensor that lives before an iteration starts."""
-        found = [*self.module.parameters(), *self.module.buffers(), *self.given.tensors]
+        found = [*self.given.tensors]
+        if not self.elsewhere:
+            found += [*self.module.parameters(), *self.module.buffers()]
         if self.optimizer is not None:
             found += tensors(list(self.optimizer.state.values()))
         return found + (self.loss.targets if self.loss is not None else [])
@@ -303,6 +314,8 @@ def inference(spec: Spec, module: nn.Module, given: Given) -> Step:
     function = modes.compiled(spec.mode, module)
     call = Forward(spec, function, given)
     made = Step(call, outputs.tensors, module, given, types=types, unusual=call.remarks)
+    if spec.mode.runtime:
+        return deployed.deployed(spec, made)
     return graphed.replaying(made) if spec.mode.compiler == "graph" else made
 
 
@@ -319,13 +332,14 @@ def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss
     """A training step of a module, both it and its inputs moved to the spec's device and mode."""
     convolution.check(spec)
     graphed.refuse_training(spec.mode)
+    deployed.refuse_training(spec.mode)
     module, given, types = _prepared(spec, module, given)
     trainable = [one for one in module.parameters() if one.requires_grad]
     if not trainable:
         raise training.nothing(module)
     optimizer = optimizers.make(spec.workload.optimizer, trainable)
     function = modes.compiled(spec.mode, module)
-    step = _TrainingStep(spec, function, given, optimizer, loss)
+    step = TrainingStep(spec, function, given, optimizer, loss)
 
     def observe(loss: Tensor) -> list[Tensor]:
         # Few numbers instead of each gradient: its norm, and sums that see its signs and places. As
@@ -342,57 +356,3 @@ def training_step(spec: Spec, module: nn.Module, given: Given, loss: losses.Loss
         step.call, observe, module, given, optimizer, parts, loss, told, types=types,
         unusual=scale.remarks, sure=step.sure, facts=scale.facts,
     )  # fmt: skip
-
-
-class _TrainingStep:
-    """Forward, loss, backward and update: as one call, and separately."""
-
-    def __init__(
-        self,
-        spec: Spec,
-        function: Callable[..., Any],
-        given: Given,
-        optimizer: torch.optim.Optimizer,
-        loss_of: losses.Loss,
-    ) -> None:
-        self._function, self._given, self._loss_of = function, given, loss_of
-        self._optimizer = optimizer
-        self._left: Any = None
-        self._autocast = functools.partial(modes.autocast, spec.mode, spec.device)
-        half = modes.PRECISIONS[spec.mode.precision].autocast is torch.float16
-        self.scale = LossScale(spec.device.kind, enabled=half)
-
-    def call(self) -> Tensor:
-        """The whole step; the first one until its gradients are finite."""
-        return self._once() if self.scale.found else self.sure()
-
-    def sure(self) -> Tensor:
-        """The whole step, repeated until its gradients are finite."""
-        return self.scale.until_finite(self._once)
-
-    def _once(self) -> Tensor:
-        """As users write it: one autocast around forward and loss."""
-        self._optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
-            value = self._loss_of(self._given.to(self._function), self._given.values)
-        self.scale.backward(value)
-        self.scale.step(self._optimizer)
-        return value.detach()
-
-    def forward(self) -> None:
-        with self._autocast():
-            self._left = self._given.to(self._function)
-
-    def loss(self) -> Tensor:
-        with self._autocast():
-            self._left = self._loss_of(self._left, self._given.values)
-        value: Tensor = self._left.detach()
-        return value
-
-    def backward(self) -> None:
-        self.scale.backward(self._left)
-        self._left = None
-
-    def update_and_drop(self) -> None:
-        self.scale.step(self._optimizer)
-        self._optimizer.zero_grad(set_to_none=True)

@@ -24,7 +24,22 @@ def compile_cache(folder: str | None) -> str | None:
         return None
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    _kept[:] = [Path(folder)]
     return "warm" if warm else "cold"
+
+
+# The folder that this process was given.
+_kept: list[Path] = []
+
+
+def kept() -> Path | None:
+    """The folder of this process's spec alone, where it may keep what it made, if it has one."""
+    return _kept[0] if _kept else None
+
+
+def _inductor(mode: Mode) -> bool:
+    """Whether torch's compiler works for a mode."""
+    return COMPILERS[mode.compiler] is not None or mode.compiler == "aoti"
 
 
 # With these processes the compiler of a CUDA device tries kernels, hundreds of them.
@@ -38,7 +53,7 @@ def compile_here(mode: Mode, device: Device | None = None) -> None:
     compiled to find the fastest, for max-autotune on a CUDA ``device``, there is a pool
     nevertheless, which ``done_compiling`` ends.
     """
-    if COMPILERS[mode.compiler] is None or _THREADS in os.environ:
+    if not _inductor(mode) or _THREADS in os.environ:
         return
     from torch._inductor import config
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 import torchvision
 
-from cnnbench import machine
+from cnnbench import deployment, machine
 from cnnbench.environment import Environment
 from cnnbench.version import VERSION
 from cnnbench.worker import modes, nvml
@@ -22,6 +22,7 @@ def describe() -> Environment:
     soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
     if hard["gpus"]:
         soft["gpu_places"] = [_place(index) for index in range(len(hard["gpus"]))]
+    soft |= {"runtimes": deployment.versions()}
     return Environment(hard=hard, soft=soft)
 
 

@@ -71,6 +71,10 @@ def built(spec: Spec, seed: int) -> build.Step:
     """
     if spec.mode.compiles:
         raise Unsupported(f"mode {spec.mode.text}: layers cannot be separated in compiled code")
+    if spec.mode.runtime:
+        raise Unsupported(
+            f"mode {spec.mode.text}: layers cannot be separated in {spec.mode.runtime}"
+        )
     if spec.mode.compiler == "graph":
         raise Unsupported(f"mode {spec.mode.text}: layers cannot be separated in a CUDA graph")
     return build.built(spec, seed)

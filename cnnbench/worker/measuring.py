@@ -67,7 +67,9 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     check = _check(spec, step, request, result)
     del result
     talk.enter("warm up")
-    warm = sampling.warm_up(step.call, device, request.warm_up, 0 if cache else first)
+    warm = sampling.warm_up(
+        step.call, device, request.warm_up, 0 if cache or spec.mode.kept else first
+    )
     estimate = sampling.steady(warm or [first])
     if request.round == 0 and request.reference is not None and images.given(spec.workload):
         talk.enter("every picture")
@@ -91,6 +93,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             | {"moves": placement.moves, **step.types},
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
+            deployment=step.deployment(),
         )
         # What was timed lies between two checks: later calls may run other code than the first
         # (CUDA graphs record on the second), keep what the first found, or change their input.

@@ -56,24 +56,33 @@ def measure(step: Step, device: Kind, warm_calls: int = 2) -> Memory:
     for _ in range(warm_calls):
         step.call()
     device.synchronize()
-    resident = storage_bytes(step.resident())
+    resident = storage_bytes(step.resident()) + _loaded(step)
     # A training step clears the gradients of the one before first. The allocator's peak counts from
     # after that, because the profiler sees no blocks that are older than itself; the kernel's count
     # starts with them.
-    before = storage_bytes([*step.resident(), *_gradients(step)])
+    before = resident + storage_bytes(_gradients(step))
     missing: dict[str, str] = {}
+    if step.elsewhere:
+        missing["cpu_peak_bytes"] = "the runtime allocates by itself, not through torch"
     growth = high_water_growth(step.call)
     if growth is None:
         missing["cpu_high_water_bytes"] = "the kernel does not let this process reset its peak"
     peaks = device.peaks(step.call)
     on_cpu = device.kind == "cpu"
+    own = on_cpu and not step.elsewhere
     return Memory(
         resident_bytes=resident,
-        cpu_peak_bytes=resident + allocator_peak(step.call) if on_cpu else None,
+        cpu_peak_bytes=resident + allocator_peak(step.call) if own else None,
         cpu_high_water_bytes=before + growth if on_cpu and growth is not None else None,
         missing=missing if on_cpu else _missing_on_device(peaks, device),
         **peaks,
     )
+
+
+def _loaded(step: Step) -> int:
+    """Bytes of a deployment runtime's own copy of the weights."""
+    deployment = step.deployment()
+    return 0 if deployment is None else deployment.loaded_bytes or 0
 
 
 def _missing_on_device(peaks: dict[str, int], device: Kind) -> dict[str, str]:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from cnnbench import implementations, machine
+from cnnbench import deployment, implementations, machine
 from cnnbench.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ PRECISIONS: dict[str, Precision] = {
     "amp=fp16": Precision(autocast=torch.float16, roundoff=2.0**-11),
     "bf16": Precision(dtype=torch.bfloat16, roundoff=2.0**-8),
     "fp16": Precision(dtype=torch.float16, roundoff=2.0**-11),
+    # Of 256 steps between the ends of a tensor; a runtime quantises, the module stays as it is.
+    "int8": Precision(roundoff=2.0**-8),
     # No words for users: the precisions that the others are checked against.
     "float32": Precision(dtype=torch.float32),
     "fp64": Precision(dtype=torch.float64, roundoff=2.0**-53),
@@ -70,9 +72,16 @@ MEMORY_FORMATS: dict[str, dict[int, torch.memory_format]] = {
 }
 
 # Arguments of torch.compile; None means that the module is left alone.
+# Whether torch's compiler makes constants of the weights, which it can then fold and pack.
+FREEZING: dict[str, bool] = {"off": False, "on": True}
+
 COMPILERS: dict[str, dict[str, Any] | None] = {
     "eager": None,
     "graph": None,  # see graphed.py
+    # Not compiled but exported: see runtimes/.
+    "aoti": None,
+    "onnxruntime": None,
+    "openvino": None,
     "default": {},
     "reduce-overhead": {"mode": "reduce-overhead"},
     "max-autotune": {"mode": "max-autotune"},
@@ -92,6 +101,7 @@ def set_flags(mode: Mode, threads: int, *, cudnn_benchmark: bool = False) -> dic
     """
     torch.set_num_threads(threads)
     _set_fp32(PRECISIONS[mode.precision])
+    _set_freezing(frozen=FREEZING[mode.freezing])
     torch.backends.cudnn.benchmark = cudnn_benchmark
     # Implementations of single layers of a network have no flags of their own.
     name = "" if mode.replacements else mode.implementation
@@ -135,6 +145,15 @@ def _set_fp32(precision: Precision) -> None:
         older.allow_tf32 = allowed
     for owner, allowed in zip(_FP32_OWNERS, (matmul, precision.tf32, precision.tf32), strict=True):
         owner.fp32_precision = "tf32" if allowed else "ieee"
+
+
+def _set_freezing(*, frozen: bool) -> None:
+    """A flag of the compiler's, which is imported only where something compiles."""
+    if not frozen and "torch._inductor.config" not in sys.modules:
+        return
+    from torch._inductor import config
+
+    config.freezing = frozen
 
 
 _OLDER_FLAGS: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
@@ -193,10 +212,13 @@ def restored() -> Iterator[None]:
     older = [_read(owner) for owner in _OLDER_FLAGS]
     before = [owner.fp32_precision for owner in _FP32_OWNERS]
     benchmark = torch.backends.cudnn.benchmark
+    compiler: Any = sys.modules.get("torch._inductor.config")
+    freezing = compiler is not None and bool(compiler.freezing)
     try:
         yield
     finally:
         _last.clear()
+        _set_freezing(frozen=freezing)
         torch.set_num_threads(threads)
         _set_switches({})
         torch.backends.cudnn.benchmark = benchmark
@@ -236,6 +258,8 @@ def refuse_impossible(mode: Mode, device: Device) -> None:
     Raises:
         Unsupported: the mode is not available here; the message says why.
     """
+    if reason := deployment.refusal(mode):
+        raise Unsupported(f"{mode.text}: {reason}")
     if device.kind != "cpu" or COMPILERS[mode.compiler] is None:
         return
     if mode.compiler == "reduce-overhead":

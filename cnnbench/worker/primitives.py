@@ -16,7 +16,7 @@ import torch
 from cnnbench.errors import Unsupported
 from cnnbench.profile import Primitive
 from cnnbench.spec import Spec
-from cnnbench.worker import modes, onednn
+from cnnbench.worker import build, modes, onednn
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.layer_times import built
 from cnnbench.worker.scopes import Scopes, Teller
@@ -44,6 +44,11 @@ def primitives(request: ListPrimitives, talk: Talk) -> None:
     modes.set_flags(spec.mode, spec.threads)
     open_device(spec.device)
     talk.enter("build")
+    if spec.mode.runtime:
+        step = build.built(spec, request.seed)
+        talk.enter("primitives")
+        talk.answer(step.nodes() if step.nodes is not None else ())
+        return
     step = built(spec, request.seed)
     for _ in range(_WARM_CALLS):
         step.call()

@@ -30,7 +30,7 @@ from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.modes import PRECISIONS, coarsest
 from cnnbench.worker.outputs import Joined
 from cnnbench.worker.own_types import OwnTypes
-from cnnbench.worker.rounding import Rounded, rounder
+from cnnbench.worker.rounding import INT8, Rounded, rounder, weights_to_int8
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -259,7 +259,8 @@ class _Passes:
                 # statistics. What a network holds itself is rounded already.
                 whole = PRECISIONS[precision].dtype is not None
                 least = 2 if precision != Mode.precision else sys.maxsize
-                rounded.round_all([one for one in tensors if whole or one.dim() >= least])
+                contracted = [one for one in tensors if whole or one.dim() >= least]
+                rounded.round_all(contracted, weights_to_int8 if precision == INT8 else None)
             with rounded:
                 return observed(self._spec, made, self._seed)
         finally:

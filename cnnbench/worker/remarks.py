@@ -199,6 +199,8 @@ def precision(spec: Spec, step: Step) -> list[str]:
     """Whether any weight, or under autocast any operator, has the type of the mode."""
     name = spec.mode.precision
     chosen = modes.PRECISIONS[name]
+    if spec.mode.runtime:
+        return []  # what it says itself is in ``step.unusual``
     if chosen.autocast is not None:
         return [] if _computes_in(chosen.autocast, spec, step) else [
             f"{name} changed nothing: no operator of the network runs in"

@@ -20,6 +20,7 @@ from cnnbench.worker.modes import PRECISIONS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+INT8 = "int8"
 # TF32 keeps 10 of float32's 23 stored bits.
 _TF32_LOST = 13
 
@@ -31,6 +32,28 @@ def to_tf32(values: Tensor) -> Tensor:
     return ((bits + half) & mask).view(torch.float32)
 
 
+# Steps between the ends of a tensor, and on each side of zero.
+_STEPS, _HALF = 255, 127
+
+
+def to_int8(values: Tensor) -> Tensor:
+    """Float32 values at the nearest of 256 steps between the ends of the tensor, zero among them.
+
+    As activations are quantised after training: one scale per tensor, asymmetric (Nagel et al.
+    2021, "A White Paper on Neural Network Quantization", section 2).
+    """
+    low, high = values.amin().clamp(max=0), values.amax().clamp(min=0)
+    step = (high - low) / _STEPS
+    return torch.where(step > 0, (values / step).round() * step, values)
+
+
+def weights_to_int8(values: Tensor) -> Tensor:
+    """The same of weights: a scale per output channel, which is the first axis, symmetric."""
+    ends = values.flatten(1).abs().amax(1).view(-1, *[1] * (values.dim() - 1))
+    step = ends / _HALF
+    return torch.where(step > 0, (values / step).round() * step, values)
+
+
 def rounder(precision: str, own: torch.dtype | None = None) -> Callable[[Tensor], Tensor]:
     """What rounds float32 values to those of a narrower precision.
 
@@ -39,6 +62,8 @@ def rounder(precision: str, own: torch.dtype | None = None) -> Callable[[Tensor]
         own: the network's type, where the precision leaves it.
     """
     chosen = PRECISIONS[precision]
+    if precision == INT8:
+        return to_int8
     if chosen.tf32 and own in {None, torch.float32}:
         return to_tf32
     narrow = chosen.autocast or chosen.dtype or own
@@ -71,13 +96,16 @@ class Rounded(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.round_all(pytree.tree_leaves(out))  # a view holds nothing new
         return out
 
-    def round_all(self, values: Iterable[Any]) -> None:
-        """Round the float32 tensors among some values where they are."""
+    def round_all(
+        self, values: Iterable[Any], to: Callable[[Tensor], Tensor] | None = None
+    ) -> None:
+        """Round the float32 tensors among some values where they are, if given in another way."""
+        rounded = to or self._to
         for value in values:
             if isinstance(value, Tensor) and value.dtype == torch.float32 and value.numel():
                 if _expanded(value):
                     continue  # a view, whatever the operator's schema says; so does meshgrid's
-                value.copy_(self._to(value))
+                value.copy_(rounded(value))
 
 
 def _expanded(value: Tensor) -> bool:

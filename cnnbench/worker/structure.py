@@ -31,6 +31,7 @@ _OWN_CONVOLUTION = re.compile(r"aten::_?(slow_conv|conv_depthwise)\w*")
 _CONVERSION = re.compile("nchwToNhwc|nhwcToNchw", re.IGNORECASE)
 
 _REPLAYED = "a graph is replayed without calling operators"
+_ELSEWHERE = "a deployment runtime runs operators of its own"
 _FUSED = "in compiled code only library calls are counted; fused loops have no name"
 
 
@@ -50,14 +51,17 @@ def take(step: Step, device: Kind, mode: Mode) -> Structure:
         ("kernels", lambda: _primitives(step, found) if device.kind == "cpu" else {}),
         ("graphs", lambda: compiler_counts(missing) if mode.compiles else {}),
     )
+    if mode.runtime:  # neither torch's profiler nor its oneDNN sees what it does
+        parts = parts[:1]
+        missing = dict.fromkeys(("operators", "kernels", "reorders", "allocations"), _ELSEWHERE)
     for name, part in parts:
         try:
             found |= part()
         except Exception as error:  # noqa: BLE001 - a network may fail under a profiler in any way
             missing[name] = f"{type(error).__name__}: {error}".splitlines()[0]
-    if mode.compiler != "eager":
+    if mode.compiler != "eager" and not mode.runtime:
         missing.setdefault("operators", _FUSED if mode.compiles else _REPLAYED)
-    if device.kind == "cpu" and "reorders" not in found:
+    if device.kind == "cpu" and "reorders" not in found and not mode.runtime:
         missing.setdefault("reorders", missing.get("kernels", "oneDNN did not say"))
     return Structure(**found, missing=missing)
 

@@ -31,6 +31,7 @@ from cnnbench.worker import (
     memory,
     modes,
     pipeline_tasks,
+    runtimes,
     structure,
     values,
     weights,
@@ -52,10 +53,11 @@ if TYPE_CHECKING:
     from cnnbench.worker.talk import Talk
 
 
-def describe(_request: requests.Describe, talk: Talk) -> None:
+def describe(request: requests.Describe, talk: Talk) -> None:
     """The environment."""
     talk.enter("describe")
-    talk.answer(environment.describe())
+    found = environment.describe()
+    talk.answer(runtimes.described(found) if request.runtimes else found)
 
 
 def count_images(request: requests.CountImages, talk: Talk) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnbench import store
+from cnnbench import deployment, store
 from cnnbench.advice import AdviceFinding
 from cnnbench.cli.advise import _line
 from tests import made
@@ -40,6 +40,17 @@ def test_json_names_the_mode_and_every_finding(cnnbench_cli, tmp_path: Path) -> 
     assert data["spec"] == "lenet/inference-b1-3x32x32/channels_last/cpu-t2"
     assert {finding["kind"] for finding in data["findings"]} >= {"use", "untried"}
     assert json.loads((tmp_path / "kept" / "advice.json").read_text()) == data
+
+
+def test_deploy_tries_what_is_installed_of_the_runtimes(cnnbench_cli) -> None:
+    done = cnnbench_cli("advise", "lenet", "--deploy", "--json", "--out", "kept", *FAKE)
+
+    data = json.loads(done.stdout)
+    tried = {record.spec.mode.text for record in store.read(Path("kept")).records}
+    compiled = {"aoti+freezing", "compile+freezing+channels_last"}
+    assert done.exit_code == 0, done.output
+    assert tried | data["untried"].keys() >= set(deployment.sensible())
+    assert {*data["untried"]} >= compiled  # the pretended machine has no compiler
 
 
 def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:

@@ -78,7 +78,7 @@ def test_a_value_is_offered(cnnbench_cli, line: str, found: str) -> None:
 def test_all_modes_and_metrics_are_offered(cnnbench_cli) -> None:
     del cnnbench_cli
 
-    assert offered("cnnbench run --modes ") == ["all", *(word.text for word in WORDS)]
+    assert offered("cnnbench run --modes ") == ["all", "deploy", *(word.text for word in WORDS)]
     assert offered("cnnbench report run --metric ") == [one.name for one in metrics.METRICS]
 
 

@@ -34,7 +34,7 @@ def test_json_has_facts_findings_and_the_fingerprint(cnnbench_cli) -> None:
 
 def found(monkeypatch, hard, soft) -> None:
     environment = Environment(hard, {"compiler": "g++"} | soft)
-    monkeypatch.setattr("cnnbench.cli.doctor.describe", lambda who: environment)
+    monkeypatch.setattr("cnnbench.cli.doctor.describe", lambda who, **_: environment)
 
 
 def test_findings_stand_at_the_end_with_what_to_do(cnnbench_cli, monkeypatch) -> None:
@@ -98,3 +98,19 @@ def test_how_busy_it_is_now_is_told_and_decides(cnnbench_cli, monkeypatch) -> No
     assert calm.splitlines()[-1] == "nothing found that spoils measuring"
     assert data["now"] == {"busy": 1.6, "cores": 2}
     assert [one["name"] for one in data["findings"]] == ["busy"]
+
+
+def test_deployment_runtimes_are_told_with_what_they_do_or_what_installs_them(
+    cnnbench_cli, monkeypatch
+) -> None:
+    soft = {
+        "runtimes": {"openvino": "2026.4.1"},
+        "runtimes_alone": {"openvino": "bfloat16, threads bound to cores"},
+    }
+    found(monkeypatch, {}, soft)
+
+    text = made.flat(cnnbench_cli("doctor", "--wide").stdout)
+
+    assert "OpenVINO openvino 2026.4.1; unless told: bfloat16, threads bound to cores" in text
+    assert "OpenVINO int8 int8 needs nncf; install it with: pip install 'cnnbench[int8]'" in text
+    assert "pip install 'cnnbench[onnxruntime]'" in text

@@ -13,6 +13,7 @@ from cnnbench.worker import compiling, modes
 
 TABLES = {
     "compiler": modes.COMPILERS,
+    "freezing": modes.FREEZING,
     "memory_format": modes.MEMORY_FORMATS,
     "precision": modes.PRECISIONS,
 }

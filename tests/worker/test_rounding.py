@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from cnnbench.worker import rounding
 from cnnbench.worker.modes import PRECISIONS
-from cnnbench.worker.rounding import Rounded, rounder, to_tf32
+from cnnbench.worker.rounding import INT8, Rounded, rounder, to_tf32
 
-NARROW = [name for name, one in PRECISIONS.items() if one.roundoff > 2.0**-24]
+# The steps of int8 depend on the whole tensor, so they are no roundoff of a value.
+NARROW = [name for name, one in PRECISIONS.items() if one.roundoff > 2.0**-24 and name != INT8]
 
 
 @given(st.floats(-8192, 8192, width=32), st.sampled_from(NARROW))
@@ -81,3 +83,29 @@ def test_the_error_of_real_kernels_is_predicted(precision: str) -> None:
 
     ours, theirs = (functional.mse_loss(one, exact).sqrt() for one in (simulated, real))
     assert float(ours / theirs) == pytest.approx(1, abs=0.3)
+
+
+def test_int8_has_256_steps_between_the_ends_and_zero_is_one_of_them() -> None:
+    values = torch.linspace(-0.3, 2.0, 5000).reshape(2, 2500)
+    values[0, 7] = 0.0
+
+    found = rounding.to_int8(values)
+
+    assert len(found.unique()) <= 256
+    assert found[0, 7] == 0
+    assert float((found - values).abs().max()) <= 2.3 / 255 / 2 * 1.001
+
+
+def test_int8_leaves_zeros_alone() -> None:
+    nothing = torch.zeros(2, 3)
+
+    assert torch.equal(rounding.to_int8(nothing), nothing)
+    assert torch.equal(rounding.weights_to_int8(nothing), nothing)
+
+
+def test_each_output_channel_of_weights_has_steps_of_its_own() -> None:
+    weights = torch.tensor([[1.27, 0.012], [127.0, 1.4]])
+
+    assert torch.allclose(
+        rounding.weights_to_int8(weights), torch.tensor([[1.27, 0.01], [127.0, 1.0]]), atol=0.006
+    )

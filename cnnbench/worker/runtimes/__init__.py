@@ -1,0 +1,33 @@
+"""Runtimes that networks are deployed in, beside torch itself.
+
+One file and one row per runtime; ``deployed`` makes a step of any of them, ``protocol`` says what
+one is, ``deployment.NEEDS`` what it needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from cnnbench.deployment import installed
+from cnnbench.worker.runtimes.aoti import AotInductor
+from cnnbench.worker.runtimes.onnxruntime import OnnxRuntime
+from cnnbench.worker.runtimes.openvino import OpenVino
+
+if TYPE_CHECKING:
+    from cnnbench.environment import Environment
+    from cnnbench.worker.runtimes.protocol import Runtime
+
+# One row per value of ``mode.RUNTIMES``. Making one imports nothing.
+TABLE: dict[str, Runtime] = {
+    "aoti": AotInductor(),
+    "onnxruntime": OnnxRuntime(),
+    "openvino": OpenVino(),
+}
+
+
+def described(environment: Environment) -> Environment:
+    """An environment with what each installed runtime would do by itself, in words."""
+    alone = {name: TABLE[name].alone() for name in installed()}
+    soft = {**environment.soft, "runtimes_alone": {n: one for n, one in alone.items() if one}}
+    return replace(environment, soft=soft)

@@ -1,0 +1,98 @@
+"""Quantised after training: that runtimes do it, say so, and that the answer is still one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from cnnbench.deployment import missing
+from cnnbench.mode import Mode
+from cnnbench.spec import Device, Spec, Workload
+from cnnbench.worker import build, compiling
+from cnnbench.worker.inputs import Given
+from cnnbench.worker.runtimes.protocol import described, remarks
+
+NAMES = ("onnxruntime", "openvino")
+REAL = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            bool(missing(Mode(compiler=name, precision="int8"))),
+            reason="needs the extra cnnbench[int8]",
+        ),
+    )
+    for name in NAMES
+]
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 16, 3, padding=1)
+        self.second = nn.Conv2d(16, 16, 3, padding=1)
+        self.last = nn.Linear(16, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.second(self.first(x).relu()).relu()
+        found: Tensor = self.last(features.mean((2, 3)))
+        return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_a_runtime_quantises_and_says_so(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "_kept", [tmp_path])
+    torch.manual_seed(0)
+    module = Net().eval()
+    given = Given.of(torch.randn(2, 3, 16, 16))
+    spec = Spec(
+        Workload("tests:net", 2, (3, 16, 16)),
+        Mode(compiler=name, precision="int8"),
+        Device(),
+        1,
+    )
+    step = build.inference(spec, module, given)
+
+    got = step.call()
+
+    with torch.no_grad():
+        expected = module(*given.args)
+    error = float((got - expected).norm() / expected.norm())
+    found = step.deployment()
+    assert found is not None
+    assert "int8" in found.precision
+    # A grid of 256 steps shows, and does not lead far in three layers.
+    assert 1e-5 < error < 0.1
+
+
+@pytest.mark.parametrize(
+    ("precision", "layers", "said"),
+    [
+        ("fp32", {"float32": 20}, ()),
+        ("fp32", {}, ()),
+        ("int8", {"int8": 20}, ()),
+        (
+            "fp32",
+            {"bfloat16": 20, "float32": 1},
+            ("fp32 is not all of it: R computes in bfloat16 in 20 layers, float32 in 1 layers",),
+        ),
+        ("fp32", {"bfloat16": 20}, ("fp32 changed nothing: R computes in bfloat16",)),
+        ("amp=bf16", {"float32": 20}, ("amp=bf16 changed nothing: R computes in float32",)),
+        ("int8", {"float32": 3}, ("int8 changed nothing: R computes in float32",)),
+    ],
+)
+def test_what_layers_do_not_do_is_said(
+    precision: str, layers: dict[str, int], said: tuple[str, ...]
+) -> None:
+    assert remarks("R", precision, layers) == said
+
+
+def test_types_are_named_with_their_layers_where_there_are_several() -> None:
+    assert described({}) == ""
+    assert described({"float32": 7}) == "float32"
+    assert described({"float32": 1, "int8": 7}) == "int8 in 7 layers, float32 in 1 layers"
