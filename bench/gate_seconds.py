@@ -4,14 +4,15 @@
     python -m bench.gate_seconds --repeat 5 ab eager compile --models lenet --threads 1
 
 Prints the seconds in which the command waited for each part: its own imports, the imports of
-starters, forks, the phases of workers, slices, ends; the median over repetitions, each of which is a
-process of its own. What goes on at the same time as the part that is waited for is not told apart. The command's
-results go to a directory that is removed.
+starters, forks, the phases of workers, slices, ends; the median over repetitions, each of which is
+a process of its own. What goes on at the same time as the part that is waited for is not told
+apart. The command's results go to a directory that is removed.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -103,7 +104,7 @@ def seconds_of(words: list[str]) -> Counter[str]:
         )
         parts = json.loads(into.read_text())
     found: Counter[str] = Counter()
-    for (began, part), (end, _) in zip(parts, parts[1:], strict=False):
+    for (began, part), (end, _) in itertools.pairwise(parts):
         found[part] += end - began
     return found
 
