@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from cnnbench.channel import Message
     from cnnbench.quiet import CoreUse
 
-# Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
+# Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk; several
+# starters share the disk and the cores, with everybody else on them.
+_IMPORT_SECONDS = 600.0
+# Of what a starter does once it is there, and of the end of a worker.
 _START_SECONDS = 180.0
 _TAIL_LENGTH = 2000
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -240,7 +243,7 @@ class Pool:
         if self._control is None or self._ready:
             return
         try:
-            ready = self._control.receive(_START_SECONDS)
+            ready = self._control.receive(_IMPORT_SECONDS)
         except (ChannelClosed, TimeoutError):
             self._end()
             raise self._no_start() from None
