@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench check --baseline benchmarks/baseline.json --structure-only
+  cnnbench check --baseline benchmarks/baseline.json --structure-only --models mypkg.nets:new
   cnnbench check --baseline benchmarks/baseline.json results/RUN
   cnnbench check --baseline benchmarks/baseline.json --threshold latency=5% --threshold params=0
   cnnbench check --baseline results/OLD results/NEW -t 'resnet*/compile*:latency=8%' --strict
@@ -56,6 +57,9 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @verdicts.config
 @click.option("--structure-only", is_flag=True,
               help="Compare only structure: takes seconds, on any machine.")  # fmt: skip
+@click.option("--models", "others", multiple=True, metavar="NAME",
+              help="With --structure-only: a network to look at too, in the ways of the baseline"
+              " file; it may be one that was renamed. May be repeated.")  # fmt: skip
 @verdicts.strict
 @verdicts.force
 @verdicts.destinations
@@ -78,6 +82,7 @@ def command(
     words: tuple[str, ...],
     config: Path | None,
     structure_only: bool,
+    others: tuple[str, ...],
     strict: bool,
     force: bool,
     to: Destinations,
@@ -99,6 +104,8 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
+    if others and (run is not None or not structure_only):
+        raise UsageError("--models is for a look at the current code; use --structure-only")
     if run is not None and out:
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     if run is not None and allowed:
@@ -120,7 +127,7 @@ def command(
         with heard:
             found = checking.with_now(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
-                executor=who, timeout=timeout, budget=budget, allowed=allowed,
+                executor=who, timeout=timeout, budget=budget, allowed=allowed, others=others,
             )  # fmt: skip
     judgement = gate.judge(
         found.comparison, found.thresholds, force=force, timing=not structure_only
