@@ -151,7 +151,7 @@ def accepted(found: Comparison, old: Side, new: Side, file: Path, run: Path | No
         found: of the two sides.
         old: the baseline file.
         new: what it is compared with.
-        file: of the baseline.
+        file: where the old side is kept.
         run: the run that the new side is; ``None`` for the current code.
     """
     known = twins(old, new)
