@@ -39,7 +39,7 @@ WAYS: dict[str, tuple[dict[str, str], int]] = {
     "torch AVX2": ({"ATEN_CPU_CAPABILITY": "avx2"}, 1),
     "torch scalar": ({"ATEN_CPU_CAPABILITY": "default"}, 1),
     "MKL AVX2": ({"MKL_ENABLE_INSTRUCTIONS": "AVX2"}, 1),
-    "all old, 2 threads": (
+    "all old and 2 threads": (
         {"ONEDNN_MAX_CPU_ISA": "SSE41", "ATEN_CPU_CAPABILITY": "default",
          "MKL_ENABLE_INSTRUCTIONS": "SSE4_2"}, 2,
     ),
@@ -50,7 +50,9 @@ import json, sys
 from cnnbench.codec import encode
 from cnnbench.spec import Spec
 from cnnbench.worker import values
-for name in sys.argv[1:]:
+if "own" == sys.argv[1]:
+    values._DOUBLE = values._OWN
+for name in sys.argv[2:]:
     print(json.dumps([name, encode(values.taken(Spec.parse(name), 0))]), flush=True)
 """
 
@@ -59,10 +61,12 @@ def spec(model: str, threads: int, phase: str, size: str) -> str:
     return f"{model}/{phase}-b1-{_SHAPES.get(model, size)}/eager/cpu-t{threads}"
 
 
-def answers(names: list[str], variables: dict[str, str]) -> Iterator[tuple[str, Any]]:
+def answers(
+    names: list[str], precision: str, variables: dict[str, str]
+) -> Iterator[tuple[str, Any]]:
     """What a process with such variables computes; a network that is missing has died."""
     with subprocess.Popen(
-        [sys.executable, "-c", _CHILD, *names],
+        [sys.executable, "-c", _CHILD, precision, *names],
         env=os.environ | variables, stdout=subprocess.PIPE, text=True,
     ) as child:  # fmt: skip
         for line in child.stdout or ():
@@ -70,65 +74,69 @@ def answers(names: list[str], variables: dict[str, str]) -> Iterator[tuple[str, 
             yield name.partition("/")[0], data
 
 
-def distance(old: Values, new: Values) -> float:
-    both = zip(old.outputs, new.outputs, strict=True)
-    return max((judged.distance(a, b) for a, b in both if not a.digest), default=0.0)
-
-
-def sweep(
-    models: list[str], phase: str, size: str, path: Path
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """Way -> model -> what became of it; what the file has already is not computed again."""
-    found: dict[str, dict[str, dict[str, Any]]] = (
-        json.loads(path.read_text()) if path.exists() else {}
-    )
-    for way, (variables, threads) in WAYS.items():
-        key = f"{phase}: {way}"
-        missing = [one for one in models if one not in found.setdefault(key, {})]
-        names = [spec(model, threads, phase, size) for model in missing]
-        for model, data in answers(names, variables) if names else ():
-            found[key][model] = data
+def sweep(given: argparse.Namespace, path: Path) -> dict[str, dict[str, Any]]:
+    """Way -> model -> its values; what the file has already is not computed again."""
+    found = json.loads(path.read_text()) if path.exists() else {}
+    for way in given.ways.split(","):
+        variables, threads = WAYS[way]
+        known = found.setdefault(way, {})
+        names = [
+            spec(model, threads, given.phase, given.size)
+            for model in given.models.split(",")
+            if model not in known
+        ]
+        for model, data in answers(names, given.precision, variables) if names else ():
+            known[model] = data
             path.write_text(json.dumps(found))
-            print(f"{key}: {model}", file=sys.stderr)
+            print(f"{way}: {model}", file=sys.stderr)
     return found
 
 
-def table(found: dict[str, dict[str, dict[str, Any]]], phase: str) -> list[str]:
-    usual = {name: decode(Values, one) for name, one in found[f"{phase}: default"].items()}
+def table(found: dict[str, dict[str, Any]], title: str) -> list[str]:
+    """Every way against the default."""
+    sides = {
+        way: {model: decode(Values, data) for model, data in models.items()}
+        for way, models in found.items()
+    }
+    usual = sides.pop("default")
+    blank = Record("lenet/inference-b1-3x32x32/eager/cpu-t1", "", "")
     lines = [
-        f"| {phase} | networks | called changed | not judged | largest distance | of |",
-        "| :-- | --: | --: | --: | --: | :-- |",
+        f"| {title} | networks | called changed | not judged | largest distance | of its limit |",
+        "| :-- | --: | --: | --: | --: | --: |",
     ]
-    for way in list(WAYS)[1:]:
-        new = {k: decode(Values, v) for k, v in found.get(f"{phase}: {way}", {}).items()}
-        both = {name: (usual[name], one) for name, one in new.items() if name in usual}
-        if not both:
-            continue
-        blank = Record("lenet/inference-b1-3x32x32/eager/cpu-t1", "", "")
-        told = {
-            name: judged.changed(*(replace(blank, values=one) for one in pair))
-            for name, pair in both.items()
-        }
-        apart = {name: distance(*pair) for name, pair in both.items() if told[name] is not None}
-        worst = max(apart, key=lambda name: apart[name], default="-")
+    for way, models in sides.items():
+        both = [(usual[name], one) for name, one in models.items() if name in usual]
+        told = [judged.changed(*(replace(blank, values=one) for one in pair)) for pair in both]
+        outputs = [
+            (judged.distance(*pair), judged.tolerance(*pair))
+            for (old, new), lines_ in zip(both, told, strict=True)
+            if lines_ is not None
+            for pair in zip(old.outputs, new.outputs, strict=True)
+            if not pair[0].digest
+        ]
+        far = max((one for one, _ in outputs), default=0.0)
+        share = max((one / limit for one, limit in outputs), default=0.0)
         lines.append(
-            f"| {way} | {len(both)} | {sum(bool(one) for one in told.values())} |"
-            f" {sum(one is None for one in told.values())} | {apart.get(worst, 0):.1e} | {worst} |"
+            f"| {way} | {len(both)} | {sum(bool(one) for one in told)} |"
+            f" {sum(one is None for one in told)} | {far:.1e} | {share:.1%} |"
         )
     return lines
 
 
 def main() -> None:
+    """Sweep, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--models", default=",".join(MODELS))
+    parser.add_argument("--ways", default=",".join(WAYS))
     parser.add_argument("--phase", default="inference", choices=["inference", "training"])
+    parser.add_argument("--precision", default="float64", choices=["float64", "own"])
     parser.add_argument("--size", default="3x224x224", help="of networks other than lenet")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    path = given.folder / f"values-{given.phase}.json"
-    found = sweep(given.models.split(","), given.phase, given.size, path)
-    print("\n".join(table(found, given.phase)))
+    title = f"{given.phase}, {given.precision}"
+    path = given.folder / f"values-{given.phase}-{given.precision}.json"
+    print("\n".join(table(sweep(given, path), title)))
 
 
 if __name__ == "__main__":

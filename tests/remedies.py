@@ -146,6 +146,8 @@ GATE = (
     Case("to keep it: cnnbench baseline update {} {}", f"{_BASE} both",
          r"to keep it: (?P<run>cnnbench baseline update base.json both)",
          before=(*_KEPT, _TWO), code=0),
+    Case("--models is for a look at the current code; use --structure-only",
+         f"{_BASE} --models vgg11", r"use (?P<put>--structure-only)", before=_KEPT),
     Case("{} failed, so {} stays as it is; see --rename and --remove",
          "baseline update hung.json --allow fake:hangs", r"see (?P<put>--rename)",
          {"--rename": "--rename fake:hangs=lenet"}, ("baseline save hung -o hung.json",), 3),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _EPILOG = """\b
 Examples:
   cnnbench check --baseline benchmarks/baseline.json --structure-only
+  cnnbench check --baseline benchmarks/baseline.json --structure-only --models mypkg.nets:new
   cnnbench check --baseline benchmarks/baseline.json results/RUN
   cnnbench check --baseline benchmarks/baseline.json --threshold latency=5% --threshold params=0
   cnnbench check --baseline results/OLD results/NEW -t 'resnet*/compile*:latency=8%' --strict
@@ -57,6 +58,9 @@ Exit codes: 0 fine, 1 regression, 2 bad input, 3 specs failed or are missing, 4 
 @click.option("--structure-only", is_flag=True,
               help="Compare only structure: takes seconds, on any machine.")  # fmt: skip
 @pairing.explain
+@click.option("--models", "others", multiple=True, metavar="NAME",
+              help="With --structure-only: a network to look at too, in the ways of the baseline"
+              " file; it may be one that was renamed. May be repeated.")  # fmt: skip
 @verdicts.strict
 @verdicts.force
 @verdicts.destinations
@@ -80,6 +84,7 @@ def command(
     config: Path | None,
     structure_only: bool,
     explain: bool | None,
+    others: tuple[str, ...],
     strict: bool,
     force: bool,
     to: Destinations,
@@ -104,6 +109,8 @@ def command(
     if explain and (structure_only or run is not None):
         what = "--structure-only times nothing" if structure_only else f"{run} is measured already"
         raise UsageError(f"{what}, so no module can be timed; drop --explain")
+    if others and (run is not None or not structure_only):
+        raise UsageError("--models is for a look at the current code; use --structure-only")
     if run is not None and out:
         raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
     if run is not None and allowed:
@@ -126,7 +133,7 @@ def command(
             found = checking.with_now(
                 kept, limits, heard.listener, timing=not structure_only, out=out,
                 executor=who, timeout=timeout, budget=budget, allowed=allowed,
-                explain=explain,
+                explain=explain, others=others,
             )  # fmt: skip
     judgement = gate.judge(
         found.comparison, found.thresholds, force=force, timing=not structure_only

@@ -118,10 +118,11 @@ def twins(old: Side, new: Side) -> dict[str, str]:
 def _by_model(
     records: Mapping[str, Record], others: Mapping[str, Record]
 ) -> dict[str, dict[str, Record]]:
-    """Model -> its records that the other side does not have, by the rest of their ids."""
+    """Model -> its records that the other side has not or not whole, by the rest of their ids."""
     found: dict[str, dict[str, Record]] = {}
     for name, record in records.items():
-        if name not in others and record.failure is None:
+        there = name in others and others[name].failure is None
+        if not there and record.failure is None:
             model = Spec.parse(name).workload.model
             found.setdefault(model, {})[name.removeprefix(model)] = record
     return found
@@ -150,7 +151,7 @@ def accepted(found: Comparison, old: Side, new: Side, file: Path, run: Path | No
         found: of the two sides.
         old: the baseline file.
         new: what it is compared with.
-        file: of the baseline.
+        file: where the old side is kept.
         run: the run that the new side is; ``None`` for the current code.
     """
     known = twins(old, new)

@@ -57,7 +57,7 @@ def unjudged(old: Record, new: Record) -> str:
     if why:
         return why
     moved = min((max(a.moved, b.moved) for a, b in _both(old.values, new.values)), default=0.0)
-    return f"calls that differ in roundings of float32 differ by {units.share(moved)}"
+    return f"calls that differ in roundings differ by {units.share(moved)}"
 
 
 def alike(old: Record, new: Record) -> bool:
@@ -98,10 +98,11 @@ def _outputs(before: Sequence[Sketch], after: Sequence[Sketch]) -> Iterator[str]
 
 
 def _blind(old: Sketch, new: Sketch) -> bool:
-    return _tolerance(old, new) > _BLIND
+    return tolerance(old, new) > _BLIND
 
 
-def _tolerance(old: Sketch, new: Sketch) -> float:
+def tolerance(old: Sketch, new: Sketch) -> float:
+    """The relative distance up to which two outputs are the same."""
     # Of the same network they are alike; one that has become chaotic has changed.
     return max(_LEAST, _TIMES * min(old.moved, new.moved))
 
@@ -119,11 +120,11 @@ def _line(old: Sketch, new: Sketch) -> str:
     if old.digest:
         return "" if old.digest == new.digest else "has other whole numbers"
     found = distance(old, new)
-    tolerance = _tolerance(old, new)
-    if found <= tolerance:
+    limit = tolerance(old, new)
+    if found <= limit:
         return ""
     times = _multiple(old, new)
-    return f"changed by {found:.1e} of the norm{times}, limit {tolerance:.1e}"
+    return f"changed by {found:.1e} of the norm{times}, limit {limit:.1e}"
 
 
 def distance(old: Sketch, new: Sketch) -> float:

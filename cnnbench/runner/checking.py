@@ -130,6 +130,7 @@ def with_now(
     budget: float = PairedPlan.budget,
     allowed: Sequence[str] = (),
     explain: bool | None = None,
+    others: Sequence[str] = (),
 ) -> Checked:
     """The current code, measured here, against a baseline file or run.
 
@@ -144,6 +145,8 @@ def with_now(
         budget: seconds of measuring per benchmark and look, where it is measured side by side.
         allowed: models that may be built although they are not the user's own.
         explain: say which modules changed, where both sides are measured; ``None``: of regressions.
+        others: models of the user's that are looked at too, in all ways of those in the file; one
+            of them may be a network that has got another name.
 
     Raises:
         UsageError: there is nothing that could be measured again, or nothing that may be.
@@ -154,7 +157,7 @@ def with_now(
         raise UsageError(f"{old.path} contains no spec that could be measured again")
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
     plan = replace(plan, timeout=timeout or plan.timeout)
-    now = again.inspect(specs, plan, executor)
+    now = again.inspect([*specs, *_likewise(specs, others)], plan, executor)
     head = Side("now", now.environment, {record.id: record for record in now.records})
     found = _accepted(replace(gate.compare(old.side, head), remedy=_remedy(old)), old, head)
     if not timing:
@@ -214,6 +217,14 @@ def _apart(found: Comparison, thresholds: Sequence[Threshold]) -> Checked:
         line = f"auto: {usual}, because the two sides were not measured side by side"
         found = replace(found, remarks=(*found.remarks, line))
     return Checked(found, tuple(thresholds))
+
+
+def _likewise(specs: Sequence[Spec], models: Sequence[str]) -> list[Spec]:
+    """Other models in every way in which some specs are measured."""
+    known = {spec.id for spec in specs}
+    ways = [one.id.removeprefix(one.workload.model) for one in specs]
+    found = dict.fromkeys(f"{model}{way}" for model in models for way in ways)
+    return [Spec.parse(name) for name in found if name not in known]
 
 
 def _remedy(old: Kept, run: Path | None = None) -> Acceptance | None:

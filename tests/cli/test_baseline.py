@@ -100,3 +100,70 @@ def test_structure_alone_needs_no_run(cnnbench_cli, tmp_path) -> None:
 @pytest.mark.parametrize("name", ["save", "show", "update"])
 def test_every_subcommand_can_show_a_traceback(name: str) -> None:
     assert "debug" in {one.name for one in command.commands[name].params}
+
+
+def structure(cnnbench_cli, models: str) -> None:
+    words = ["--models", models, "--device", "cpu", "--threads", "1", "-o", "s.json"]
+    assert cnnbench_cli("baseline", "save", *words, "--executor", "fake").exit_code == 0
+
+
+def names(tmp_path, file: str = "s.json") -> list[str]:
+    return [name.partition("/")[0] for name in json.loads((tmp_path / file).read_text())["specs"]]
+
+
+def test_update_without_a_run_renews(cnnbench_cli, tmp_path) -> None:
+    structure(cnnbench_cli, "lenet")
+    before = (tmp_path / "s.json").read_text()
+    (tmp_path / "s.json").write_text(before.replace('"params": ', '"params": 1'))
+    check = ["check", "--baseline", "s.json", "--structure-only", "--executor", "fake"]
+    assert cnnbench_cli(*check).exit_code == 1
+
+    done = cnnbench_cli("baseline", "update", "s.json", "--executor", "fake")
+
+    assert (done.exit_code, cnnbench_cli(*check).exit_code) == (0, 0)
+
+
+def test_update_adds_models(cnnbench_cli, tmp_path) -> None:
+    structure(cnnbench_cli, "lenet")
+    words = ["--models", "alexnet", "--device", "cpu", "--threads", "1", "--executor", "fake"]
+
+    done = cnnbench_cli("baseline", "update", "s.json", *words)
+
+    assert (done.exit_code, names(tmp_path)) == (0, ["alexnet", "lenet"])
+
+
+def test_update_renames_and_removes(cnnbench_cli, tmp_path, run, eager) -> None:
+    cnnbench_cli("baseline", "save", run, "-o", "s.json")
+    before = json.loads((tmp_path / "s.json").read_text())["specs"]
+
+    done = cnnbench_cli("baseline", "update", "s.json", "--rename", "lenet=lenet5")
+
+    after = json.loads((tmp_path / "s.json").read_text())["specs"]
+    assert (done.exit_code, {*after}) == (0, {name.replace("lenet", "lenet5") for name in before})
+    assert [*after.values()] == [*before.values()]
+    gone = cnnbench_cli("baseline", "update", "s.json", "--remove", made.CHANNELS_LAST.replace(
+        "lenet", "lenet5"))  # fmt: skip
+    assert (gone.exit_code, len(names(tmp_path))) == (0, 1)
+
+
+def test_a_baseline_file_of_the_first_schema_is_read(cnnbench_cli, tmp_path) -> None:
+    structure(cnnbench_cli, "lenet")
+    data = json.loads((tmp_path / "s.json").read_text()) | {"schema": 1}
+    for entry in data["specs"].values():
+        del entry["values"]
+    (tmp_path / "s.json").write_text(json.dumps(data))
+    check = ["check", "--baseline", "s.json", "--structure-only", "--executor", "fake"]
+
+    told = made.flat(cnnbench_cli(*check).stdout)
+
+    assert "was kept before outputs were: renew it with cnnbench baseline update s.json" in told
+    assert cnnbench_cli("baseline", "update", "s.json", "--executor", "fake").exit_code == 0
+    assert "kept before" not in made.flat(cnnbench_cli(*check).stdout)
+
+
+def test_other_networks_of_another_machine_do_not_replace_times(cnnbench_cli, run) -> None:
+    cnnbench_cli("baseline", "save", run, "-o", "s.json")
+
+    done = cnnbench_cli("baseline", "update", "s.json", "--executor", "fake")
+
+    assert (done.exit_code, "--replace" in done.stderr) == (5, True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cnnbench import metrics, store
 from cnnbench.errors import Incomparable, SchemaError, StoreError
-from cnnbench.facts import Structure
+from cnnbench.facts import Sketch, Structure, Values
 from cnnbench.gate import baseline
 from cnnbench.gate.baseline import Baseline, Source
 from cnnbench.record import Record
@@ -55,6 +55,21 @@ def test_a_slice_keeps_its_median(ns: list[int], iterations: int) -> None:
     assert metrics.slice_seconds(back) == pytest.approx(
         metrics.slice_seconds(whole), abs=1e-9 / iterations
     )
+
+
+def test_outputs_alone_are_taken_from_another_machine(one) -> None:
+    computed = Values((Sketch("", 1, 1.0, (1.0,)),), None, "calibrated", 2, "float64")
+    specs = {name: replace(entry, values=computed) for name, entry in one.specs.items()}
+    there = replace(one, specs=specs, fingerprint="another")
+    other = replace(there, specs={name: replace(e, cost=None) for name, e in specs.items()})
+
+    found = baseline.with_values(one, there)
+
+    assert baseline.only_values(one, there)
+    assert not baseline.only_values(one, one)
+    assert not baseline.only_values(one, other)
+    assert found.specs[made.EAGER].values == computed
+    assert replace(found, specs=one.specs) == one
 
 
 def test_it_says_where_it_came_from(one) -> None:

@@ -107,6 +107,15 @@ def test_of_several_the_closest_name_is_it() -> None:
     assert renaming.twins(side(record("nets:smal")), new) == {"nets:smal": "nets:small"}
 
 
+def test_a_network_that_fails_now_may_be_another_that_does_not() -> None:
+    failing = made.failed("old" + REST, "'nets' has no 'old'")
+    old, new = side(record("old")), side(failing, record("new"))
+
+    found = renaming.accepted(compare(old, new), old, new, Path("b.json"), None)
+
+    assert found.rows[0].remedy == "if it is: cnnbench baseline update b.json --rename old=new"
+
+
 def test_without_a_common_spec_there_must_be_a_twin() -> None:
     other = record("new", cost=replace(made.COST, params=1))
 
