@@ -579,6 +579,21 @@ def test_what_a_check_keeps_teaches_the_baseline_file(cnnbench_cli, tmp_path) ->
     assert kept.read(tmp_path / "baseline.json").specs[EAGER].past == entry.past
 
 
+def test_the_example_of_the_documentation_runs(cnnbench_cli, tmp_path) -> None:
+    repository(tmp_path)
+    fake_baseline(cnnbench_cli, "lenet")
+    page = Path(__file__).resolve().parents[2] / "docs" / "commands" / "baseline.md"
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+
+    lines = [shlex.split(line) for line in block.splitlines()]
+    assert [words[1] for words in lines] == ["check", "baseline", "check"]
+    for words in lines:
+        fake = ("--executor", "fake") if words[1] == "check" else ()
+        done = cnnbench_cli(*words[1:], *fake)
+        assert done.exit_code == 0, done.stderr
+    assert "auto: 5.0 %, 1 run here so far, 5 teach its noise" in made.flat(done.stdout)
+
+
 def test_what_teaches_nothing_is_refused(cnnbench_cli, tmp_path, baseline) -> None:
     alone = cnnbench_cli("baseline", "learn", baseline, "old")
     for role in ("base", "head"):

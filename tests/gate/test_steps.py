@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import history_simulation
 from cnnbench.gate import steps
 
 LEAST = 1e-3
@@ -118,3 +120,23 @@ def test_any_numbers_have_an_answer(values: list[float]) -> None:
     found = steps.levels(values, LEAST)
 
     assert sum(one.after for one in found.steps) <= len(values)
+
+
+def test_the_simulation_counts_what_was_found_how_soon_and_what_was_not_there() -> None:
+    values = np.array(noisy([(14, 0.0), (8, 0.2)], 0.01, seed=1))
+    tally = history_simulation.Tally()
+    tally.look(history_simulation.by_levels, values, 14, [15, 16, 17, 22])
+    tally.look(history_simulation.by_levels, values, 4, [15, 16, 17, 22])
+    tally.look(lambda _: [2, 13], values, 14, [15, 22])
+
+    assert tally.delays == [2, None, 1]
+    assert (tally.false, tally.whole, tally.errors) == (2, 2, [0, 1])
+    assert (tally.within(1), tally.within(2)) == ("33", "67")
+
+
+def test_what_levels_are_compared_with_finds_a_step_with_three_runs_on_either_side() -> None:
+    values = np.array(noisy([(12, 0.0), (8, 0.2)], 0.01, seed=1))
+
+    assert history_simulation.by_energy(values) == [12]
+    assert history_simulation.split(values[:5]) == (0.0, -1)
+    assert history_simulation.by_energy(np.zeros(12)) == []
