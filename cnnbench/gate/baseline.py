@@ -25,7 +25,7 @@ from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Check, Structure, Values
 from cnnbench.gate import layout, noise
 from cnnbench.gate.changes import Side
-from cnnbench.gate.noise import PastPairs, between_sessions
+from cnnbench.gate.noise import Noise, PastPairs, between_sessions
 from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -74,23 +74,6 @@ class Round:
 
     session: str
     slices: tuple[tuple[int, int, int, int, int, int], ...]
-
-
-@dataclass(frozen=True)
-class Noise:
-    """The noise of a spec, learnt from earlier rounds, as standard deviations of log time.
-
-    Attributes:
-        rounds: between rounds of one session.
-        sessions: between the medians of sessions; ``None`` below three of them.
-    """
-
-    rounds: float | None = None
-    sessions: float | None = None
-
-    def __post_init__(self) -> None:
-        if not all(0 <= one <= 10 for one in (self.rounds, self.sessions) if one is not None):
-            raise SchemaError(f"{self}: expected a standard deviation of log time, 0 to 10")
 
 
 @dataclass(frozen=True)

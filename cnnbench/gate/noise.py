@@ -40,6 +40,23 @@ _SESSIONS = 5
 
 
 @dataclass(frozen=True)
+class Noise:
+    """The noise of a spec, learnt from earlier rounds, as standard deviations of log time.
+
+    Attributes:
+        rounds: between rounds of one session.
+        sessions: between the medians of sessions; ``None`` below three of them.
+    """
+
+    rounds: float | None = None
+    sessions: float | None = None
+
+    def __post_init__(self) -> None:
+        if not all(0 <= one <= 10 for one in (self.rounds, self.sessions) if one is not None):
+            raise SchemaError(f"{self}: expected a standard deviation of log time, 0 to 10")
+
+
+@dataclass(frozen=True)
 class PastPairs:
     """What the pairs of one earlier comparison of a spec showed.
 
