@@ -13,6 +13,7 @@ from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Sketch, Structure, Values
 from cnnbench.gate import baseline
 from cnnbench.gate.baseline import Baseline, Source
+from cnnbench.gate.noise import Noise
 from cnnbench.record import Record
 from cnnbench.slices import Slice
 from tests import made
@@ -197,7 +198,7 @@ def test_files_that_cannot_be_read_or_written_are_named(tmp_path, one) -> None:
 def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
     run = store.read(made.directory(tmp_path / "run", [eager]))
     kept = baseline.of_run(run, Source())
-    entry = replace(kept.specs[made.EAGER], noise=baseline.Noise(0.01, 0.02))
+    entry = replace(kept.specs[made.EAGER], noise=Noise(0.01, 0.02))
 
     side = baseline.side(replace(kept, specs={made.EAGER: entry}), "baseline.json")
 
@@ -207,4 +208,4 @@ def test_a_baseline_is_a_side_with_its_noise(tmp_path, eager) -> None:
 @pytest.mark.parametrize("value", [300.0, -0.1, math.nan, math.inf])
 def test_a_noise_that_no_machine_has_is_refused(value: float) -> None:
     with pytest.raises(SchemaError, match="expected a standard deviation of log time"):
-        baseline.Noise(0.01, value)
+        Noise(0.01, value)
