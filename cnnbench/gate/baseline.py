@@ -23,9 +23,9 @@ from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, SchemaError, StoreError
 from cnnbench.facts import Check, Structure, Values
-from cnnbench.gate import layout, noise
+from cnnbench.gate import layout
 from cnnbench.gate.changes import Side
-from cnnbench.gate.noise import Noise, PastPairs, between_sessions
+from cnnbench.gate.noise import Noise, PastPairs, between_sessions, joined
 from cnnbench.record import Cost, Memory, Record, Run
 from cnnbench.slices import Slice, Slices
 from cnnbench.spec import Spec
@@ -247,13 +247,13 @@ def _joined(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
 
 
 def _with_past(old: BaselineEntry | None, new: BaselineEntry) -> BaselineEntry:
-    return new if old is None else replace(new, past=noise.joined(old.past, new.past))
+    return new if old is None else replace(new, past=joined(old.past, new.past))
 
 
 def taught(old: Baseline, past: Mapping[str, PastPairs]) -> Baseline:
     """A baseline file with what one more comparison of its specs has shown."""
     specs = {
-        name: replace(one, past=noise.joined(one.past, [past[name]])) if name in past else one
+        name: replace(one, past=joined(one.past, [past[name]])) if name in past else one
         for name, one in old.specs.items()
     }
     return replace(old, specs=specs)
