@@ -54,8 +54,11 @@ def smaller(group: Group, known: Collection[str]) -> list[Spec]:
 
 
 def unfinished(record: Record) -> Record:
-    """The record, to be measured again if its run ends before what comes in its place."""
-    if record.failure is None or record.failure.kind != FULL:
+    """The record, to be measured again if its run ends before what comes in its place.
+
+    What fits has to be measured again too: half the batch is that of all modes, side by side.
+    """
+    if record.failure is not None and record.failure.kind != FULL:
         return record
     return replace(record, notes=(*record.notes, f"{UNFINISHED}half the batch comes next"))
 

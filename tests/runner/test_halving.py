@@ -147,8 +147,10 @@ def test_what_is_asked_for_is_what_is_measured() -> None:
     assert job.plan.halve_batch is False
 
 
-def test_resuming_measures_the_half_of_what_was_left_open(tmp_path, monkeypatch) -> None:
-    grid = Grid(("lenet",), ("eager",), (), device=Device("cuda"), threads=(1,))
+@pytest.mark.parametrize("modes", [("eager",), ("eager", "tf32")])
+def test_resuming_measures_the_half_of_what_was_left_open(modes, tmp_path, monkeypatch) -> None:
+    """Of all modes, though only the last does not fit: the others are what it is compared with."""
+    grid = Grid(("lenet",), modes, (), device=Device("cuda"), threads=(1,))
     job = campaign.prepare(grid, Plan(rounds=1, slices=3), "fake")
     stop = iter(range(2))
 
@@ -157,15 +159,18 @@ def test_resuming_measures_the_half_of_what_was_left_open(tmp_path, monkeypatch)
             if "b128" in what and next(stop, None) is not None:
                 raise KeyboardInterrupt
 
-    who = too_much({"eager": 128})
+    who = too_much({modes[-1]: 128})
     monkeypatch.setattr("cnnbench.runner.campaign.executor", lambda name: who)
     job = replace(job, executor=who)
     with pytest.raises(KeyboardInterrupt):
         campaign.start(job, tmp_path / "run", Killed())
     left = store.read(tmp_path / "run")
-    assert [Spec.parse(name).workload.batch for name in left.unfinished] == [256]
+    assert [Spec.parse(name).workload.batch for name in left.unfinished] == [256] * len(modes)
 
     done = campaign.resume(tmp_path / "run", Ear())
 
     assert {one.spec.workload.batch for one in done.records} == {1, 256, 128}
     assert not done.unfinished
+    halves = [one for one in done.records if one.spec.workload.batch == 128]
+    assert {one.spec.mode.text for one in halves} == {*modes}
+    assert len({run.ensemble for one in halves for run in one.runs}) == 1
