@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from bench.device import __main__ as command
-from bench.device import evidence
-from bench.device.check import NOT_SHOWN, PROVED, REFUTED, Check, Rule, Verdict, judge
+from bench.device import commands, evidence
+from bench.device.check import NOT_SHOWN, PROVED, REFUTED, Check, NotShown, Rule, Verdict, judge
+from bench.device.place import Place
 from bench.device.session import Session
 from bench.device.table import CHECKS
 
@@ -204,6 +205,37 @@ def test_the_table_is_in_order() -> None:
         text = (ROOT / "bench" / "device" / f"{module}.py").read_text(encoding="utf8")
         known = {node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)}
         assert function in known, one.run
+
+
+class Told(Exception):
+    """The command line that a check would have given."""
+
+
+class Teller(Place):
+    """Calls nothing."""
+
+    def cnnbench(self, *words, env=None):
+        raise Told(*words)
+
+
+RUNS = [one.run.partition(":")[2] for one in CHECKS if one.run.startswith("commands:")]
+
+
+@pytest.mark.parametrize("pretended", [False, True])
+def test_every_run_says_at_which_batch(tmp_path, pretended) -> None:
+    """What is usual on CUDA is batch 256 too, halved where it is out of memory: minutes."""
+    told = []
+    for function in RUNS:
+        try:
+            getattr(commands, function)(Teller(tmp_path, pretended))
+        except Told as words:
+            told.append(words.args)
+        except NotShown:
+            assert function == "report"  # it reads the run of another check
+
+    runs = [words for words in told if words[0] == "run"]
+    assert len(runs) >= 8
+    assert all("--batch" in words and "--rounds" in words for words in runs)
 
 
 def test_the_list_fits_a_terminal_and_imports_no_torch(tmp_path) -> None:

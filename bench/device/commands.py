@@ -22,11 +22,15 @@ def _models(*names: str) -> str:
     return ",".join(f"{OWN}:{name}" for name in names)
 
 
-def _run(place: Place, *words: str, rounds: int = 2, slices: int = 4, limit: str = "60s") -> Done:
+def _run(
+    place: Place, *words: str, batch: str = "1", rounds: int = 1, slices: int = 4,
+    limit: str = "60s", out: str = "run",
+) -> Done:  # fmt: skip
+    """One run; not of what is usual on CUDA: two batches, halved where they do not fit."""
     effort = ("--rounds", str(rounds), "--slices", str(slices), "--timeout", limit, "--quiet")
     threads = place.pick((), ("--threads", "1"))
     return place.cnnbench(
-        "run", *words, *CUDA, *threads, *effort, "--out", str(place.folder / "run")
+        "run", *words, "--batch", batch, *CUDA, *threads, *effort, "--out", str(place.folder / out)
     )
 
 
@@ -41,17 +45,15 @@ def _rows(place: Place) -> dict[str, Any]:
 def modes(place: Place) -> dict[str, Any]:
     """A network in the modes that need no compiler."""
     what = place.pick(("resnet18",), (f"{PRETENDED}:tiny", *SMALL))
-    done = _run(
-        place, "--models", *what, "--modes", "eager,tf32,channels_last+amp=fp16,bf16", rounds=1
-    )
+    done = _run(place, "--models", *what, "--modes", "eager,tf32,channels_last+amp=fp16,bf16")
     return {"exit": done.code, "rows": _rows(place)}
 
 
 def injected_fault(place: Place) -> dict[str, Any]:
     """A network that is wrong in every mode but the reference's."""
     done = _run(
-        place, "--models", _models("faulty"), *SMALL, "--batch", "4", "--modes",
-        "eager,channels_last,tf32,amp=fp16", rounds=1, slices=2,
+        place, "--models", _models("faulty"), *SMALL, "--modes",
+        "eager,channels_last,tf32,amp=fp16", batch="4", slices=2,
     )  # fmt: skip
     return {"exit": done.code, "rows": _rows(place)}
 
@@ -60,8 +62,8 @@ def loss_scale(place: Place) -> dict[str, Any]:
     """Training steps in float16 and float32."""
     what = place.pick(("resnet18",), (f"{PRETENDED}:tiny", *SMALL))
     done = _run(
-        place, "--models", *what, "--phase", "training", "--batch", place.pick("16", "4"),
-        "--modes", "eager,amp=fp16", rounds=1,
+        place, "--models", *what, "--phase", "training", "--modes", "eager,amp=fp16",
+        batch=place.pick("16", "4"),
     )  # fmt: skip
     found = by_mode(place.folder / "run")
     flags = {mode: dict(one.runs[0].flags) if one.runs else {} for mode, one in found.items()}
@@ -78,7 +80,7 @@ def out_of_memory(place: Place) -> dict[str, Any]:
     greedy = place.pick(_models("greedy"), f"{PRETENDED}:greedy")
     done = _run(
         place, "--models", f"{greedy},{names}", *SMALL, "--modes", "eager,channels_last",
-        rounds=1, slices=2,
+        slices=2,
     )  # fmt: skip
     ensembles: dict[str, list[str]] = {}
     for one in records(place.folder / "run"):
@@ -96,7 +98,7 @@ def faults(place: Place) -> dict[str, Any]:
     broken = place.pick(_models("asserting", "mixed"), f"{PRETENDED}:asserting")
     done = _run(
         place, "--models", f"{broken},{_models('small')}", *SMALL, "--modes", "eager",
-        rounds=1, slices=2,
+        slices=2,
     )  # fmt: skip
     return {"exit": done.code, "rows": _rows(place)}
 
@@ -104,16 +106,18 @@ def faults(place: Place) -> dict[str, Any]:
 def hang(place: Place) -> dict[str, Any]:
     """A network that keeps the device at work for minutes, and one after it."""
     done = _run(
-        place, "--models", _models("hanging", "small"), *SMALL, "--modes", "eager", rounds=1,
-        slices=2, limit="15s",
+        place, "--models", _models("hanging", "small"), *SMALL, "--modes", "eager", slices=2,
+        limit="15s",
     )  # fmt: skip
     return {"exit": done.code, "rows": _rows(place)}
 
 
 def launch_bound(place: Place) -> dict[str, Any]:
     """A small network at batch 1 and at a batch that fills the device."""
-    what = place.pick(("mobilenet_v3_small",), (f"{PRETENDED}:tiny", *SMALL, "--threads", "1"))
-    done = _run(place, "--models", *what, "--modes", "eager", "--batch", place.pick("1,256", "1,8"))
+    what = place.pick(("mobilenet_v3_small",), (f"{PRETENDED}:tiny", *SMALL))
+    done = _run(
+        place, "--models", *what, "--modes", "eager", batch=place.pick("1,256", "1,8"), rounds=2
+    )
     found = records(place.folder / "run")
     batches = {str(one.spec.workload.batch): _busy(one) for one in found}
     return {
@@ -156,7 +160,7 @@ def cuda_graphs(place: Place) -> dict[str, Any]:
     """A network that CUDA graphs can hold and one that they cannot."""
     done = _run(
         place, "--models", _models("small", "on_the_host"), *SMALL, "--modes",
-        "eager,compile=reduce-overhead", rounds=1, slices=3,
+        "eager,compile=reduce-overhead", slices=3,
     )  # fmt: skip
     return {"exit": done.code, "rows": _rows(place)}
 
@@ -213,15 +217,14 @@ def report(place: Place) -> dict[str, Any]:
 
 def stability(place: Place) -> dict[str, Any]:
     """The same measurement twice."""
-    what = place.pick(("resnet18", "--batch", "32"), (f"{PRETENDED}:tiny", *SMALL))
+    what = place.pick(("resnet18",), (f"{PRETENDED}:tiny", *SMALL))
     times = []
     for name in ("first", "second"):
-        out = place.folder / name
-        place.cnnbench(
-            "run", "--models", *what, "--modes", "eager", *CUDA, "--rounds", place.pick("3", "2"),
-            "--slices", "4", "--quiet", "--out", str(out), *place.pick((), ("--threads", "1")),
+        _run(
+            place, "--models", *what, "--modes", "eager", batch=place.pick("32", "1"),
+            rounds=place.pick(3, 2), out=name,
         )  # fmt: skip
-        times.append(_interval(out))
+        times.append(_interval(place.folder / name))
     return {"times": times}
 
 
