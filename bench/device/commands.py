@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.device.place import Done, Place, by_mode, records, row
 from cnnbench import flaws, metrics
+from cnnbench.errors import WorkerError
 from cnnbench.record import Record
 
 OWN, PRETENDED = "bench.device.networks", "pretended_nets"
@@ -184,8 +185,10 @@ def _ab(place: Place, *words: str) -> dict[str, Any]:
         "--pairs", place.pick("3..5", "2..2"), "--out", str(place.folder / "run"), "--quiet",
         *place.pick((), ("--threads", "1")),
     )  # fmt: skip
-    found = [one for one in done.json() if one["metric"] == "latency"]
-    return {"exit": done.code, "latency": found[0] if found else {}}
+    (found,) = (one for one in done.json() if one["metric"] == "latency")
+    if found["verdict"] == "failed":
+        raise WorkerError(found["reason"])
+    return {"exit": done.code, "latency": found}
 
 
 def profile(place: Place) -> dict[str, Any]:
@@ -232,5 +235,5 @@ def _interval(run: Path) -> dict[str, Any]:
     (record,) = records(run)
     time = record.latency
     if time is None:
-        return row(record)
+        raise WorkerError(record.reason)
     return row(record) | {"low": time.low, "point": time.point, "high": time.high}

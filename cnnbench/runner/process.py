@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
 _START_SECONDS = 180.0
+_LATE = f"torch was not imported within {_START_SECONDS:g} s; is the machine very busy?"
+_NO_REASON = "it gave no reason"
 _TAIL_LENGTH = 2000
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -241,20 +243,20 @@ class Pool:
             return
         try:
             ready = self._control.receive(_START_SECONDS)
-        except (ChannelClosed, TimeoutError):
+        except (ChannelClosed, TimeoutError) as error:
             self._end()
-            raise self._no_start() from None
+            raise self._no_start(_LATE if isinstance(error, TimeoutError) else _NO_REASON) from None
         self._ready = True
         if ready["hazard"] is not None:
             self._end()
             self._spawning = True
 
-    def _no_start(self) -> WorkerError:
+    def _no_start(self, otherwise: str) -> WorkerError:
         try:
             text = (self._scratch / "starter.log").read_text(encoding="utf8", errors="replace")
         except OSError:
             text = ""
-        last = text.strip().splitlines()[-1:] or ["it gave no reason"]
+        last = text.strip().splitlines()[-1:] or [otherwise]
         return StarterDied(f"no worker process can be started: {last[0]}")
 
     def _fork(self, theirs: socket.socket) -> int:

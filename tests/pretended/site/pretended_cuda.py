@@ -246,6 +246,7 @@ def install(torch) -> None:
     from torch.overrides import TorchFunctionMode
     from torch.utils import _pytree as pytree
 
+    available = torch.cuda.is_available
     for function in FUNCTIONS:
         setattr(torch.cuda, function.__name__, function)
     torch.cuda.Event, torch.cuda.Stream, torch.cuda.stream = Event, Stream, stream
@@ -289,6 +290,8 @@ def install(torch) -> None:
         def __init__(self, device="cuda", *args, **keywords):
             super().__init__(here(device), *args, **keywords)
 
+    torch.compile = _compiling(torch, torch.compile, available)
+
     activity = torch.profiler.ProfilerActivity
 
     class Profile(torch.profiler.profile):
@@ -304,6 +307,24 @@ def install(torch) -> None:
 
     torch.autocast, torch.amp.GradScaler, torch.profiler.profile = Autocast, Scaler, Profile
     Device().__enter__()
+
+
+def _compiling(torch, compile_really, available):
+    """``torch.compile`` as if there were no device: what it compiles is compiled for the CPU."""
+    from torch.overrides import _pop_mode_temporarily
+
+    def compile(model=None, **keywords):  # noqa: A001 - the name is the one of torch
+        # Backward passes are compiled where nothing of ours is called any more.
+        torch.cuda.is_available = available
+        made = compile_really(model, **keywords)
+
+        def call(*args, **given):
+            with _pop_mode_temporarily():
+                return made(*args, **given)
+
+        return call
+
+    return compile
 
 
 def _add_kernels(path: Path) -> None:
