@@ -114,8 +114,10 @@ class Plan:
         most = min(self.slices, int(self.turn_budget / per_turn))
         return max(min(self.least_turns, self.slices), most)
 
-    def within_budget(self, specs: int) -> Plan:
+    def within_budget(self, specs: int, kind: str = "cpu") -> Plan:
         """The plan for a number of specs that share the budget equally for their first answers.
+
+        They are of one ``kind`` of device, which computes their float64 references too.
 
         Only networks that are slow for the budget notice: they get fewer calls, never another batch
         or input.
@@ -130,7 +132,7 @@ class Plan:
             warm_up_fewest=0,
             least_turns=2,
             memory_warm_calls=min(self.memory_warm_calls, 1),
-            float64_macs=round(share * _MACS_PER_SECOND),
+            float64_macs=round(share * _ROUGH[kind].float64),
         )
 
 
@@ -138,7 +140,7 @@ class Plan:
 # take as much again or more, and what is left narrows intervals.
 _FIRST_SHARE = 0.25
 
-_IMPORT, _MACS_PER_SECOND = 5.0, 3e10
+_IMPORT = 5.0
 # Of idle power and of calls, see worker/energy.py.
 _ENERGY_SECONDS = 3.0
 
@@ -149,12 +151,14 @@ class _Rough:
 
     Attributes:
         macs: multiply-accumulates per second of float32.
+        float64: of float64, of which many GPUs compute a 32nd or a 64th as many.
         prepare: seconds until a worker has built its network; on CUDA with a context and the
             libraries' kernels.
         compile: seconds that a compiler takes; and with ``tuning``, which tries many kernels.
     """
 
     macs: float
+    float64: float
     prepare: float
     compile: float
     tuning: float
@@ -162,8 +166,8 @@ class _Rough:
 
 # By kind of device: a small machine, and a GPU of a workstation.
 _ROUGH = {
-    "cpu": _Rough(_MACS_PER_SECOND, 0.6, 25.0, 25.0),
-    "cuda": _Rough(3e12, 3.0, 30.0, 300.0),
+    "cpu": _Rough(3e10, 3e10, 0.6, 25.0, 25.0),
+    "cuda": _Rough(3e12, 1e11, 3.0, 30.0, 300.0),
 }
 
 

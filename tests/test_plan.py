@@ -56,6 +56,14 @@ def test_a_budget_leaves_quick_networks_alone_and_shortens_slow_ones() -> None:
     assert tight.float64_macs < generous.float64_macs
 
 
+def test_what_is_computed_in_float64_depends_on_the_device() -> None:
+    cpu, cuda = (Plan(budget=60.0).within_budget(10, kind) for kind in ("cpu", "cuda"))
+
+    assert cpu == Plan(budget=60.0).within_budget(10)
+    # Faster than a CPU, but far from what a GPU does in float32.
+    assert cpu.float64_macs < cuda.float64_macs < 20 * cpu.float64_macs
+
+
 def test_without_a_budget_a_plan_stays_as_it_is() -> None:
     assert Plan().within_budget(7) == Plan()
 

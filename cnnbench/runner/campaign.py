@@ -146,7 +146,7 @@ def _work_out(
     bad |= _missing_code(pool, grid, plan.timeout)
     refused = _refused_shapes(pool, grid, known)
     found = suite.expand(grid, device, modes, known, refused, bad)
-    plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
+    plan = replace(plan, memory_limit=limit).within_budget(len(found.specs), device.kind)
     guessed = frozenset(name for name, one in known.items() if one.assumed)
     return Job(found.specs, found.impossible, found.macs, plan, environment, who, guessed)
 

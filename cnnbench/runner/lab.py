@@ -117,7 +117,7 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
         impossible = _impossible(order, plan, pool, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
     limit = plan.memory_limit or campaign.memory_limit(device)
-    plan = replace(plan, memory_limit=limit).within_budget(len(specs))
+    plan = replace(plan, memory_limit=limit).within_budget(len(specs), device.kind)
     job = Job(specs, impossible, macs, plan, environment, chosen)
     return Lab(job, found, layers)
 

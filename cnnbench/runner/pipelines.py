@@ -60,7 +60,7 @@ def prepare(order: InputOrder, plan: Plan = PLAN, who: str = "process") -> Job:
     device = campaign.here(order.grid.device, job.environment)
     specs = tuple(dict.fromkeys(_specs(order, device)))
     macs = {spec.id: _rough(spec) for spec in specs}
-    whole = plan.within_budget(len(specs) + len(job.specs))
+    whole = plan.within_budget(len(specs) + len(job.specs), device.kind)
     limits = replace(whole, memory_limit=job.plan.memory_limit or campaign.memory_limit(device))
     return replace(job, specs=(*specs, *job.specs), macs={**job.macs, **macs}, plan=limits)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnbench import store
+from cnnbench import machine, store
 from cnnbench.metrics import gpu
 from cnnbench.record import Record
 
@@ -120,6 +120,43 @@ def test_a_graph_is_replayed_and_what_cannot_be_captured_says_why(cnnbench_cli, 
         "cannot be captured as a CUDA graph: CUDA error: operation not permitted when stream is"
         " capturing"
     )
+
+
+def test_no_graph_is_captured_of_training(cnnbench_cli, tmp_path) -> None:
+    result = cnnbench_cli(
+        "run", "--models", TINY, *SHORT, *QUICK, "--phase", "training", "--batch", "2", "--modes",
+        "eager,graph", "--out", "out",
+    )  # fmt: skip
+
+    assert result.exit_code == 3, result.output
+    found = records(tmp_path / "out")
+    assert found[TINY, "eager"].status == "ok"
+    assert found[TINY, "graph"].failure.kind == "unsupported"
+    assert found[TINY, "graph"].failure.message.startswith(
+        "graph captures forward passes only: a training step reads values on the host"
+    )
+
+
+@pytest.mark.skipif(machine.compiler() is None, reason="needs a C++ compiler")
+def test_what_is_compiled_is_measured_and_says_where_no_cuda_graph_was_made(
+    cnnbench_cli, tmp_path
+) -> None:
+    """It is compiled for the CPU, which has no CUDA graphs: just what must not pass in silence."""
+    words = "compile,channels_last+amp=fp16+compile,compile=reduce-overhead,compile=max-autotune"
+    result = cnnbench_cli(
+        "run", "--models", TINY, *SHORT, *QUICK, "--batch", "2", "--modes", f"eager,{words}",
+        "--timeout", "300s", "--out", "out",
+    )  # fmt: skip
+
+    assert result.exit_code == 0, result.output
+    found = records(tmp_path / "out")
+    for word in words.split(","):
+        record = found[TINY, word]
+        assert record.status == "ok", record.reason
+        assert record.runs[0].compile_cache == "cold"
+        graphs = word in ("compile=reduce-overhead", "compile=max-autotune")
+        said = f"{word} means CUDA graphs, but the compiler made none for 1 graph"
+        assert (said in record.notes) is graphs, record.notes
 
 
 def test_max_batch_ends_at_the_devices_memory(cnnbench_cli, monkeypatch) -> None:

@@ -136,6 +136,15 @@ def test_what_is_not_asked_for_is_what_is_usual_on_the_device(kind: str) -> None
     assert job.plan.halve_batch is usual.halved
 
 
+@pytest.mark.parametrize("kind", sorted(USUAL))
+def test_a_budget_is_that_of_the_device(kind: str) -> None:
+    grid = Grid(("lenet",), ("eager",), (1,), device=Device(kind))
+
+    job = campaign.prepare(grid, Plan(budget=60.0), "fake")
+
+    assert job.plan.float64_macs == Plan(budget=60.0).within_budget(1, kind).float64_macs
+
+
 def test_what_is_asked_for_is_what_is_measured() -> None:
     grid = Grid(("lenet",), ("eager",), (256,), device=Device("cuda"))
 

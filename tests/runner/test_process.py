@@ -13,6 +13,7 @@ import pytest
 
 import cnnbench
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.runner import process
 from cnnbench.runner.origin import Origin
 from cnnbench.runner.process import Guests, Pool, Processes, StarterDied, Worker
 
@@ -290,6 +291,18 @@ def test_a_starter_that_cannot_start_says_its_last_line(tmp_path: Path) -> None:
 def test_a_starter_that_says_nothing_is_not_quoted(tmp_path: Path) -> None:
     origin = package(tmp_path / "package", "")
     with Pool(tmp_path, origin) as pool, pytest.raises(StarterDied, match="it gave no reason"):
+        pool.start()
+
+
+def test_a_starter_that_is_too_slow_is_not_taken_for_a_broken_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_START_SECONDS", 0.1)
+    origin = package(tmp_path / "package", "import time\ntime.sleep(300)")
+    with (
+        Pool(tmp_path, origin) as pool,
+        pytest.raises(StarterDied, match=r"torch was not imported within .* very busy\?"),
+    ):
         pool.start()
 
 
