@@ -141,7 +141,19 @@ INPUTS, INPUT_FACTORY = "inputs", "input_factory"
 
 # The setting that says how many regions of an image go into a network that takes regions, and the
 # usual number; see architectures/tasks.py.
-REGIONS, USUAL_REGIONS = "regions", 16
+REGIONS, USUAL_REGIONS, _MOST_REGIONS = "regions", 16, 1_000_000
+
+
+def regions(text: str) -> int:
+    """Read a number of regions; each is four numbers, and to some networks a picture of its own.
+
+    Raises:
+        UsageError: it is not one, or more than any detector proposes.
+    """
+    if text.isdecimal() and (len(text) > 20 or int(text) > _MOST_REGIONS):
+        raise UsageError(f"'{text[:20]}' is more than {_MOST_REGIONS}, the most for an image")
+    return positive(text)
+
 
 # No pictures of the user's, at most how many of them are used, and how long a mode looks at them.
 NO_IMAGES = "none"

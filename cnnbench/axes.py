@@ -27,6 +27,7 @@ from cnnbench.asking import (
     Asking,
     images,
     positive,
+    regions,
     size,
     weights,
 )
@@ -175,7 +176,7 @@ AXES: tuple[Axis, ...] = (
                    " inputs: a tensor, a tuple, a dict of keywords, or (args, kwargs).",
                    several=False), spelled=False, code=True),
     setting(REGIONS, USUAL_REGIONS,
-            Asking("--regions", "", positive, "N",
+            Asking("--regions", "", regions, "N",
                    "Regions of each image for networks that take them as an input (R-CNN, Fast"
                    " R-CNN).", str(USUAL_REGIONS)), kind="whole", spelled=False),
     Axis("size", _size_of, phrase="size {}", shown=False, pivot=True,

@@ -38,6 +38,8 @@ _COUNTED = {"loss", "train", INPUTS, INPUT_FACTORY, REGIONS}
 _NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _TRAIN_EVAL = "train_eval"
+# What the options that choose rows are called where they are typed, if not as they are here.
+_TYPED = {"crosschecks": "cross-check", _TRAIN_EVAL: "train-eval"}
 
 _EPILOG = """\b
 Examples:
@@ -61,11 +63,11 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @options.grid(argument=options.MODELS, several=False, swept=("train",), without=_NOT_COUNTED)
-@click.option("--layers", "rows", flag_value="layers", help="A row per layer.")
-@click.option("--ops", "rows", flag_value="ops", help="A row per operator type.")
-@click.option("--cross-check", "rows", flag_value="crosschecks",
+@click.option("--layers", is_flag=True, help="A row per layer.")
+@click.option("--ops", is_flag=True, help="A row per operator type.")
+@click.option("--cross-check", "crosschecks", is_flag=True,
               help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
-@click.option("--train-eval", "rows", flag_value=_TRAIN_EVAL,
+@click.option("--train-eval", is_flag=True,
               help="A row per type of layer: its forward pass in evaluation and in training.",
 )  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
@@ -83,7 +85,6 @@ Examples:
 @options.debug
 def command(
     grid: Grid,
-    rows: str | None,
     depth: int | None,
     sort: str | None,
     top: int | None,
@@ -93,12 +94,14 @@ def command(
     plan: Plan,
     view: View,
     who: str,
+    **views: bool,
 ) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
 
     Nothing is allocated or run. Operators without a counting rule are listed by name, and a total
     that may be too low is marked. JSON is a list with one object per model.
     """
+    rows = _only([name for name, given in views.items() if given])
     _refuse_idle({"depth": depth}, rows, ("layers",))
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"
@@ -135,6 +138,14 @@ def command(
         raise SomeFailed(
             f"{len(failed)} of {units.number(len(found), 'model')} could not be counted"
         )
+
+
+def _only(views: Sequence[str]) -> str | None:
+    """The one view that was asked for; ``None`` for the totals."""
+    if len(views) > 1:
+        first, second, *_ = (_TYPED.get(name, name) for name in views)
+        raise UsageError(f"--{first} and --{second} are different tables; drop one of them")
+    return views[0] if views else None
 
 
 def _refuse_idle(given: Mapping[str, object], rows: str | None, needed: Sequence[str]) -> None:

@@ -154,6 +154,10 @@ def test_the_result_can_go_to_a_file(tmp_path: Path) -> None:
         (["lenet", "--mode", "amp=bf17"], "'amp=bf17'"),
         (["lenet", "--mode", "all"], "--mode takes one mode"),
         (["lenet", "--footer", "--json"], "--footer goes with tables"),
+        (["lenet", "--train-eval", "--ops"], "--ops and --train-eval are different tables"),
+        (["lenet", "--cross-check", "--layers"], "--layers and --cross-check are different"),
+        (["rcnn_vgg16", "--regions", "99999999999"], "'99999999999' is more than 1000000"),
+        (["rcnn_vgg16", "--regions", "9" * 5000], "is more than 1000000"),
         (["lenet", "--columns", "name", "--json"], "so --columns would do nothing; drop --columns"),
     ],
 )
