@@ -38,8 +38,10 @@ _COUNTED = {"loss", "train", INPUTS, INPUT_FACTORY, REGIONS}
 _NOT_COUNTED = ("device", "threads", *(axes.settings().keys() - _COUNTED))
 
 _TRAIN_EVAL = "train_eval"
-# What the options that choose rows are called where they are typed, if not as they are here.
-_TYPED = {"crosschecks": "cross-check", _TRAIN_EVAL: "train-eval"}
+# What the options that choose rows are called where they are typed.
+_TYPED = {
+    "layers": "layers", "ops": "ops", "crosschecks": "cross-check", _TRAIN_EVAL: "train-eval",
+}  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -101,7 +103,7 @@ def command(
     Nothing is allocated or run. Operators without a counting rule are listed by name, and a total
     that may be too low is marked. JSON is a list with one object per model.
     """
-    rows = _only([name for name, given in views.items() if given])
+    rows = _only([name for name in _TYPED if views[name]])
     _refuse_idle({"depth": depth}, rows, ("layers",))
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"
@@ -143,7 +145,7 @@ def command(
 def _only(views: Sequence[str]) -> str | None:
     """The one view that was asked for; ``None`` for the totals."""
     if len(views) > 1:
-        first, second, *_ = (_TYPED.get(name, name) for name in views)
+        first, second, *_ = (_TYPED[name] for name in views)
         raise UsageError(f"--{first} and --{second} are different tables; drop one of them")
     return views[0] if views else None
 

@@ -191,7 +191,9 @@ class Cuda:
     def peaks(self, call: Callable[[], Any]) -> dict[str, int]:
         """Peaks of the caching allocator over one call, from a freshly emptied cache.
 
-        They contain both tensors and the workspaces of libraries. ``cuda_workspace_bytes`` is the
+        They contain both tensors and the workspaces of libraries, and what CUDA graphs compute in:
+        the allocator counts that as free, because nothing allocates during a replay, but keeps it
+        for the graph. ``cuda_workspace_bytes`` is the
         part that cuBLAS keeps from call to call, found by making it release that memory. The memory
         that cuDNN allocates within a call is in the peaks and cannot be separated.
         """
@@ -200,10 +202,10 @@ class Cuda:
         torch.cuda.reset_peak_memory_stats(self._index)
         call()
         self.synchronize()
-        stats = torch.cuda.memory_stats(self._index)
+        stats, kept = torch.cuda.memory_stats(self._index), _kept_for_graphs(self._index)
         found: dict[str, int | None] = {
-            "cuda_allocated_bytes": int(stats["allocated_bytes.all.peak"]),
-            "cuda_requested_bytes": int(stats["requested_bytes.all.peak"]),
+            "cuda_allocated_bytes": int(stats["allocated_bytes.all.peak"]) + kept,
+            "cuda_requested_bytes": int(stats["requested_bytes.all.peak"]) + kept,
             "cuda_reserved_bytes": int(stats["reserved_bytes.all.peak"]),
             "cuda_process_bytes": self._driver.process_bytes(),
             "cuda_workspace_bytes": self._workspace(),
@@ -260,6 +262,20 @@ def _event() -> torch.cuda.Event:
 
 def _properties(index: int) -> Any:
     return torch.cuda.get_device_properties(index)
+
+
+# Where the allocator keeps what belongs to no graph.
+_COMMON_POOL = (0, 0)
+
+
+def _kept_for_graphs(index: int) -> int:
+    """Bytes of the allocator that are free for nothing but the replays of CUDA graphs."""
+    segments: list[dict[str, Any]] = torch.cuda.memory_snapshot(include_traces=False)  # type: ignore[no-untyped-call]
+    return sum(
+        one["total_size"] - one["allocated_size"]
+        for one in segments
+        if one["device"] == index and tuple(one["segment_pool_id"]) != _COMMON_POOL
+    )
 
 
 def _twice_the_cache(index: int) -> torch.Tensor:

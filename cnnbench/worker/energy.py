@@ -113,22 +113,24 @@ class Nvml:
             self.reason = "the driver does not tell the energy of this GPU"
 
     def read(self) -> list[int]:
-        """Millijoules."""
-        return [self._energy_mj() or 0]
+        """Millijoules; nothing if the driver does not answer this time."""
+        found = self._energy_mj()
+        return [] if found is None else [found]
 
     def joules(self, before: Sequence[int], after: Sequence[int]) -> float:
-        """The counter has 64 bits and does not wrap."""
-        return (after[0] - before[0]) / 1e3
+        """The counter has 64 bits and does not wrap; zero if it was not told at both ends."""
+        return (after[0] - before[0]) / 1e3 if before and after else 0.0
 
 
 def idle(meter: Meter, sleep: Callable[[float], None] = time.sleep) -> float | None:
-    """Watts while this process sleeps; ``None`` if the counter cannot be read."""
+    """Watts while this process sleeps; ``None`` if the counter cannot be read or stands still."""
     if meter.reason:
         return None
     began, before = time.perf_counter(), meter.read()
     sleep(IDLE_SECONDS)
     after, ended = meter.read(), time.perf_counter()
-    return meter.joules(before, after) / (ended - began)
+    joules = meter.joules(before, after)
+    return joules / (ended - began) if joules > 0 else None
 
 
 def of_calls(

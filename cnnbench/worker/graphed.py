@@ -89,12 +89,19 @@ class Graphed:
 
     def _capture(self) -> None:
         graph = torch.cuda.CUDAGraph()
+        found: list[Exception] = []
         try:
             with torch.cuda.graph(graph):
-                self._output = self._call()
-        except Exception as error:
-            if is_out_of_memory(error):
-                raise
-            first = (str(error).splitlines() or [type(error).__name__])[0]
-            raise Unsupported(f"cannot be captured as a CUDA graph: {first}") from error
+                try:
+                    self._output = self._call()
+                except Exception as error:
+                    # The end of the capture fails after that, and says only that it has.
+                    found.append(error)
+                    raise
+        except Exception as error:  # noqa: BLE001 - what ends a capture has no other base
+            cause = found[0] if found else error
+            if is_out_of_memory(cause):
+                raise cause from None
+            first = (str(cause).splitlines() or [type(cause).__name__])[0]
+            raise Unsupported(f"cannot be captured as a CUDA graph: {first}") from cause
         self._graph = graph

@@ -44,6 +44,7 @@ def remarks(spec: Spec, step: Step, before: Counters | None = None) -> list[str]
         lambda: compiler(spec.mode, before or {}),
         lambda: memory_format(spec.mode, step),
         lambda: precision(spec, step),
+        lambda: device(spec),
         step.unusual,
         lambda: global_flags(step),
         lambda: batch(spec, step),
@@ -160,6 +161,38 @@ def memory_format(mode: Mode, step: Step) -> list[str]:
     ):
         return []
     return [f"{mode.memory_format} changed no weight: the network has no 2-d or 3-d convolution"]
+
+
+# From this generation of GPUs on there are units for TF32 and bfloat16 (Ampere).
+_AMPERE = (8, 0)
+
+
+def device(spec: Spec) -> list[str]:
+    """What the GPU or the environment of its libraries keeps from being what the mode says."""
+    if spec.device.kind != "cuda":
+        return []
+    name, found = spec.mode.precision, []
+    chosen, now = modes.PRECISIONS[name], torch.cuda.get_device_capability(spec.device.index)
+    gpu = f"the GPU is of compute capability {now[0]}.{now[1]}"
+    if chosen.tf32 and now < _AMPERE:
+        found.append(f"{name} changed nothing: {gpu}, and TF32 begins with 8.0")
+    elif chosen.tf32 and os.environ.get(_NO_TF32) == "0":
+        found.append(f"{name} changed nothing: {_NO_TF32}=0 forbids TF32 to NVIDIA's libraries")
+    if torch.bfloat16 in (chosen.dtype, chosen.autocast) and now < _AMPERE:
+        found.append(f"{name} is emulated: {gpu}, and units for bfloat16 begin with 8.0")
+    return found + [f"{switch}: {what}" for switch, what in _SLOWING.items() if _is_on(switch)]
+
+
+_NO_TF32 = "NVIDIA_TF32_OVERRIDE"
+# Variables for debugging, forgotten in many a shell, and what they do to times.
+_SLOWING = {
+    "CUDA_LAUNCH_BLOCKING": "the host waited for every kernel before it launched the next",
+    "PYTORCH_NO_CUDA_MEMORY_CACHING": "every tensor was allocated by the driver, which is slow",
+}
+
+
+def _is_on(switch: str) -> bool:
+    return os.environ.get(switch, "0") not in ("", "0")
 
 
 def precision(spec: Spec, step: Step) -> list[str]:

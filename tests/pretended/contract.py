@@ -118,6 +118,18 @@ def a_graph_computes_again_from_the_inputs_where_they_lie() -> None:
     assert call.replays == 2
 
 
+def what_a_graph_computes_in_is_counted() -> None:
+    x = torch.ones(2 * MIB, device="cuda:0")
+    before = torch.cuda.memory_allocated(0)
+    call = graphed.Graphed(lambda: (x + 1).sum())
+    call()
+
+    peaks = _device().peaks(call)
+
+    assert peaks["cuda_allocated_bytes"] - before >= x.nbytes
+    assert peaks["cuda_allocated_bytes"] <= peaks["cuda_reserved_bytes"]
+
+
 def what_reads_values_on_the_host_cannot_be_captured() -> None:
     x = torch.ones(3, device="cuda:0")
     try:
@@ -127,6 +139,8 @@ def what_reads_values_on_the_host_cannot_be_captured() -> None:
     else:
         said = "it was captured"
     assert "cannot be captured as a CUDA graph" in said, said
+    # Not what the end of the capture says.
+    assert "not permitted when stream is capturing" in said, said
 
 
 def autocast_computes_in_the_type_that_was_asked_for() -> None:
@@ -158,6 +172,7 @@ CHECKS: tuple[Callable[[], None], ...] = (
     the_profiler_sees_kernels_and_memory,
     autocast_computes_in_the_type_that_was_asked_for,
     a_graph_computes_again_from_the_inputs_where_they_lie,
+    what_a_graph_computes_in_is_counted,
     what_reads_values_on_the_host_cannot_be_captured,
     the_environment_names_it,
     its_room_is_less_than_its_memory,

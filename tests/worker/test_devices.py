@@ -101,9 +101,20 @@ def test_cuda_takes_at_least_one_sample_of_a_slow_call(stream: FakeStream) -> No
     assert taken == [900_000_000]
 
 
+def segment(device: int, pool: tuple[int, int], total: int, allocated: int) -> dict[str, object]:
+    """Of the caching allocator, as its snapshot has them."""
+    return {
+        "device": device, "segment_pool_id": pool, "total_size": total, "allocated_size": allocated,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("graphs", "kept"), [([], 0), ([segment(1, (0, 1), 900, 100), segment(1, (0, 2), 50, 0)], 850)]
+)
 def test_cuda_peaks_are_of_one_call_from_an_emptied_cache(
-    stream: FakeStream, monkeypatch: pytest.MonkeyPatch
+    stream: FakeStream, monkeypatch: pytest.MonkeyPatch, graphs, kept
 ) -> None:
+    """What belongs to CUDA graphs is free for nothing else, though the allocator calls it so."""
     steps: list[str] = []
     stats = {
         "allocated_bytes.all.peak": 512,
@@ -113,6 +124,8 @@ def test_cuda_peaks_are_of_one_call_from_an_emptied_cache(
     monkeypatch.setattr(torch.cuda, "empty_cache", lambda: steps.append("empty"))
     monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda _index: steps.append("reset"))
     monkeypatch.setattr(torch.cuda, "memory_stats", lambda _index: steps.append("read") or stats)
+    segments = [segment(1, (0, 0), 2048, 512), segment(0, (0, 1), 2048, 0), *graphs]
+    monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda include_traces: segments)
     held = [1000]
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _index: held[0])
     clear = lambda: held.__setitem__(0, 700) or steps.append("clear")  # noqa: E731
@@ -122,8 +135,8 @@ def test_cuda_peaks_are_of_one_call_from_an_emptied_cache(
 
     assert steps == ["empty", "reset", "call", "read", "clear"]
     assert peaks == {
-        "cuda_allocated_bytes": 512,
-        "cuda_requested_bytes": 400,
+        "cuda_allocated_bytes": 512 + kept,
+        "cuda_requested_bytes": 400 + kept,
         "cuda_reserved_bytes": 2048,
         "cuda_workspace_bytes": 300,
     }

@@ -85,6 +85,16 @@ def test_a_counter_that_stands_still_or_is_not_told_is_no_zero() -> None:
     assert energy.Nvml(lambda: 1, "no driver").reason == "no driver"
 
 
+@pytest.mark.parametrize("answers", [(7, None, 5000), (7, 5000, None)])
+def test_a_driver_that_does_not_answer_once_is_no_counter_that_began_at_zero(answers) -> None:
+    said = iter(answers)
+    meter = energy.Nvml(lambda: next(said), "")
+
+    assert "did not move" in energy.of_calls(meter, lambda: None, DEVICE, 1.0, 0.0)["missing"]
+    said = iter(answers)
+    assert energy.idle(energy.Nvml(lambda: next(said), ""), sleep=lambda seconds: None) is None
+
+
 def test_a_record_has_the_mean_of_its_rounds_per_sample() -> None:
     record = made.record(made.EAGER, [[10], [10]])
     runs = [

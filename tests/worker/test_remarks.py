@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +63,40 @@ def test_precisions_without_anything_to_do() -> None:
     assert said(own, Mode(precision="bf16")) == [
         "bf16 changed nothing: the network's own weights are bfloat16"
     ]
+
+
+@pytest.mark.parametrize(
+    ("word", "capability", "variables", "lines"),
+    [
+        ("eager", (7, 5), {}, []),
+        ("tf32", (8, 0), {"NVIDIA_TF32_OVERRIDE": "1", "CUDA_LAUNCH_BLOCKING": "0"}, []),
+        ("tf32", (7, 5), {"NVIDIA_TF32_OVERRIDE": "0"},
+         ["tf32 changed nothing: the GPU is of compute capability 7.5, and TF32 begins with 8.0"]),
+        ("tf32=cudnn", (9, 0), {"NVIDIA_TF32_OVERRIDE": "0"},
+         ["tf32=cudnn changed nothing: NVIDIA_TF32_OVERRIDE=0 forbids TF32 to NVIDIA's libraries"]),
+        ("eager", (9, 0), {"NVIDIA_TF32_OVERRIDE": "0"}, []),
+        ("amp=bf16", (7, 0), {}, ["amp=bf16 is emulated: the GPU is of compute capability 7.0, and"
+                                  " units for bfloat16 begin with 8.0"]),
+        ("bf16", (8, 6), {}, []),
+        ("eager", (9, 0), {"CUDA_LAUNCH_BLOCKING": "1"},
+         ["CUDA_LAUNCH_BLOCKING: the host waited for every kernel before it launched the next"]),
+        ("eager", (9, 0), {"PYTORCH_NO_CUDA_MEMORY_CACHING": "1"},
+         ["PYTORCH_NO_CUDA_MEMORY_CACHING: every tensor was allocated by the driver, which is"
+          " slow"]),
+    ],
+)  # fmt: skip
+def test_what_a_gpu_or_its_variables_keep_from_being_so_is_said(
+    monkeypatch, word, capability, variables, lines
+) -> None:
+    for name in ("NVIDIA_TF32_OVERRIDE", "CUDA_LAUNCH_BLOCKING", "PYTORCH_NO_CUDA_MEMORY_CACHING"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _index: capability)
+    on = Spec(Workload("mine:net", 1, (3, 8, 8)), Mode.parse(word, "cuda"), Device("cuda", 0), 1)
+
+    assert remarks.device(on) == lines
+    assert remarks.device(replace(on, mode=Mode(), device=Device())) == []
 
 
 LIMIT = "Dynamo recompile limit exceeded\n  Explanation: …"

@@ -156,6 +156,10 @@ def memory_stats(device=None):
     }
 
 
+def memory_snapshot(mempool_id=None, include_traces=True):
+    return []
+
+
 def set_per_process_memory_fraction(fraction, device=None):
     ALLOCATOR.limit = round(fraction * TOTAL)
 
@@ -177,7 +181,7 @@ def current_stream(device=None):
 FUNCTIONS = (
     is_available, device_count, is_initialized, set_device, current_device, synchronize,
     empty_cache, manual_seed_all, is_bf16_supported, get_device_capability, get_device_properties,
-    mem_get_info, memory_allocated, reset_peak_memory_stats, memory_stats,
+    mem_get_info, memory_allocated, reset_peak_memory_stats, memory_stats, memory_snapshot,
     set_per_process_memory_fraction, current_stream,
 )  # fmt: skip
 
@@ -223,8 +227,14 @@ def graph(cuda_graph, pool=None, stream=None, capture_error_mode="global"):
             recorded.append((func, args, kwargs or {}, pytree.tree_leaves(result)))
             return result
 
-    with Capture():
-        yield
+    try:
+        with Capture():
+            yield
+    except Exception:  # noqa: BLE001 - any error spoils a capture
+        # Ending a capture that an error has spoilt is an error by itself, which hides the first.
+        raise RuntimeError(
+            "CUDA error: operation failed due to a previous error during capture\n..."
+        ) from None
     cuda_graph.recorded = recorded
 
 
