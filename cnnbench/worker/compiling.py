@@ -24,6 +24,8 @@ def compile_cache(folder: str | None) -> str | None:
         return None
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
+    # Of the user's own cache torch would take kernels that are compiled already.
+    os.environ["TRITON_CACHE_DIR"] = str(Path(folder) / "triton")
     return "warm" if warm else "cold"
 
 
