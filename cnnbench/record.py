@@ -14,7 +14,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 5: adds, optional: the error of what depends on the picture; weights, pictures and rounding.
 * 6: adds, optional: how many samples an agreement is a share of, accuracy, a reference's notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
-* 8: adds, optional, to a run which of several GPUs measured it, and how a deployment runtime came to
+* 8: adds, optional, to a run which of several GPUs measured it, and how a runtime came to
   run its network; to a record, what the network computes.
 """
 

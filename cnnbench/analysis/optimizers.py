@@ -83,8 +83,9 @@ def held(optimizer: Optimizer | Maker, trained: Sequence[nn.Parameter]) -> Held:
 
 def _followed(make: Maker, twins: list[nn.Parameter]) -> Held:
     steps = _Steps([*twins, *(twin.grad for twin in twins if twin.grad is not None)])
-    # Torch itself asks whether a device has fused kernels.
-    fused = replaced((torch_optimizers, "_get_fused_kernels_supported_devices", lambda: ["meta"]))
+    # Torch itself asks whether a device has fused kernels; Adagrad takes CUDA from the answer.
+    known = ["cuda", "meta"]
+    fused = replaced((torch_optimizers, "_get_fused_kernels_supported_devices", known.copy))
     with fused, steps:
         made = _made(make, twins)
         name = _name(made)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # What pictures of a pipeline are held in, for people.
 _BACKENDS = {"pil": "PIL", "tensor": "tensors"}
 
-# The workers stand in the column that tells rows apart, which no narrow line leaves out.
 _FIGURES = (
     Column("fed_by", "fed by (workers)", detail=STAYS),
     Column("steps", "steps", "whole", 2),
@@ -107,6 +106,7 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
     alike = len(rows) > 1 == len(decided)
     last = replace(_FIGURES[-1], detail=3) if alike else _FIGURES[-1]
     columns = (*map(column, keep if some else ()), *_FIGURES[:-1], last)
+    columns, rows = _told_apart(columns, rows, len(keep) + 1 if some else 0)
     left = [line for limit, line in _WHY.items() if limit in decided]
     if feeding.IN_TURN in decided and any(
         entry.record.spec.device.kind == "cuda" for entry in found
@@ -115,6 +115,36 @@ def table(found: Sequence[Entry], pictures: int) -> Table:
     left += [] if some else [_NONE]
     machine = captions([entry for entry, _ in some])[:1]
     return Table(columns, rows, (*shared, *machine, head), tuple(left))
+
+
+def _told_apart(
+    columns: Sequence[Column], rows: Sequence[tuple[Any, ...]], names: int
+) -> tuple[tuple[Column, ...], tuple[tuple[Any, ...], ...]]:
+    """The columns and rows, of which the first ``names`` columns say what a row is about.
+
+    Those that no row could be told apart without stay in any line. Runs are the least of a name:
+    what they did differently says more, and then stands first.
+    """
+    runs = [index for index in range(names) if columns[index].name == "run"]
+    needed = set(range(names))
+    count = len({row[:names] for row in rows})
+    for index in (*runs, *reversed(range(names))):
+        left = needed - {index}
+        if len({tuple(row[place] for place in left) for row in rows}) == count:
+            needed = left
+    idle = [index for index in runs if index not in needed]
+    order = [*(index for index in range(len(columns)) if index not in idle), *idle]
+    details = dict.fromkeys(needed, STAYS) | dict.fromkeys(idle, _RUN_DETAIL)
+    details |= {index: 0 for index in range(names) if index not in details}
+    return (
+        tuple(replace(columns[index], detail=details.get(index, columns[index].detail))
+              for index in order),
+        tuple(tuple(row[index] for index in order) for row in rows),
+    )  # fmt: skip
+
+
+# Leaves before anything else.
+_RUN_DETAIL = 4
 
 
 def _figures(entry: Entry, pipeline: Record | None, pictures: int) -> tuple[Any, ...]:

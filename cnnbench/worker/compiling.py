@@ -25,6 +25,8 @@ def compile_cache(folder: str | None) -> str | None:
     warm = Path(folder).exists()
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = folder
     _kept[:] = [Path(folder)]
+    # Of the user's own cache torch would take kernels that are compiled already.
+    os.environ["TRITON_CACHE_DIR"] = str(Path(folder) / "triton")
     return "warm" if warm else "cold"
 
 

@@ -104,6 +104,20 @@ def test_rows_of_epochs_differ_in_eighty_columns(cnnbench_cli) -> None:
     assert "by the clock" in epochs
 
 
+def test_epochs_of_runs_that_train_something_else_are_told_apart_in_eighty_columns(
+    cnnbench_cli,
+) -> None:
+    for name, train in (("a", "head"), ("b", "last=1")):
+        cnnbench_cli("run", "--models", "resnet18", "--modes", "eager", "--phase", "training",
+                     "--train", train, "--out", name, "--quiet", *FAKE)  # fmt: skip
+
+    shown = cnnbench_cli("report", "a", "b", "--dataset", "cifar10").stdout
+
+    rows = [line.split() for line in shown.splitlines() if line.startswith("resnet18 ")]
+    assert [row[2] for row in rows] == ["head", "last=1"]
+    assert max(map(len, shown.splitlines())) <= 80
+
+
 def test_recipes_are_listed(cnnbench_cli) -> None:
     listed = json.loads(cnnbench_cli("input", "--list", "--json").stdout)["recipes"]
     text = cnnbench_cli("input", "--list").stdout
