@@ -13,6 +13,7 @@ from typing import Any
 from cnnbench import units
 from cnnbench.errors import UsageError
 from cnnbench.inputs import TypedInput
+from cnnbench.spec import Device
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,44 @@ def size(text: str) -> tuple[int, int]:
     """Read a height and width, or one number for both."""
     found = shape(text, "224 or 224x192", (1, 2))
     return found[0], found[-1]
+
+
+@dataclass(frozen=True)
+class AllGpus(Device):
+    """As it is asked for, never of a spec: every GPU of the host, all of them alike.
+
+    They share the work, and each of its workers sees one of them only, as ``cuda:0``. That is the
+    device of the specs, whichever GPU measures one: alike GPUs answer the same question, so how
+    many there are makes no spec another. A record says which of them it was.
+    """
+
+    kind: str = "cuda"
+
+    @property
+    def text(self) -> str:
+        """``cuda:all``."""
+        return ALL_GPUS
+
+
+ALL_GPUS = "cuda:all"
+# Why a list of devices is no axis like the others: on each of them something else is usual.
+ONE_DEVICE = (
+    f"it takes one device; {ALL_GPUS} shares the work among all GPUs, and to measure everything on"
+    " one device after the other takes a run for each, such as --device {}"
+)
+
+
+def device(text: str) -> Device:
+    """Read ``cpu``, ``cuda``, ``cuda:1`` or ``cuda:all``.
+
+    Raises:
+        UsageError: anything else, also several.
+    """
+    if text.strip() == ALL_GPUS:
+        return AllGpus()
+    if "," in text:
+        raise UsageError(ONE_DEVICE.format(text.partition(",")[0].strip()))
+    return Device.parse(text)
 
 
 # Weights of a network that are no file; see worker/weights.py.

@@ -25,13 +25,14 @@ from cnnbench.asking import (
     REGIONS,
     USUAL_REGIONS,
     Asking,
+    device,
     images,
     positive,
     size,
     weights,
 )
 from cnnbench.errors import SchemaError, UsageError
-from cnnbench.spec import OPTIMIZERS, PHASES, Device, Spec, one_of
+from cnnbench.spec import OPTIMIZERS, PHASES, Spec, one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -183,8 +184,10 @@ AXES: tuple[Axis, ...] = (
                        "Input height and width instead of each network's own, e.g. 160,224x192.",
                        shaped=True)),
     Axis("device", lambda spec: spec.device.text, pivot=True, compared=True,
-         asking=Asking("--device", "device", Device.parse, "DEVICE",
-                       "cpu, cuda or cuda:INDEX.  [default: the best available]", several=False)),
+         asking=Asking("--device", "device", device, "DEVICE",
+                       "cpu, cuda or cuda:INDEX; for run and conv also cuda:all: all GPUs, each"
+                       " with workloads of its own.  [default: the best available]",
+                       several=False)),
     Axis("threads", lambda spec: spec.threads, kind="whole", phrase="threads {}", pivot=True,
          compared=True,
          asking=Asking("--threads", "threads", positive, "N",

@@ -15,6 +15,8 @@ from cnnbench.errors import SchemaError
 _ENVIRONMENT: dict[str, tuple[Any, Any]] = {
     "torch": (Mapping, object),
     "gpus": ((list, tuple), Mapping),
+    "gpu_places": ((list, tuple), Mapping),
+    "gpus_sharing": ((list, tuple), Mapping),
     "variables": (Mapping, object),
     "flags": (Mapping, object),
     "load": ((list, tuple), (int, float)),

@@ -134,6 +134,26 @@ class Room:
 
 
 @dataclass(frozen=True)
+class OnGpu:
+    """Which GPU measured a run where several of a host shared the work, when, and beside what.
+
+    Attributes:
+        index: torch's number of it on the host; within its workers it is device 0.
+        uuid: its own name.
+        cores: the cores that its workers were kept on; empty if they were not.
+        began, ended: the ensemble, UTC, ISO 8601 with microseconds.
+        neighbours: number of another GPU -> the workloads that were on it meanwhile.
+    """
+
+    index: int
+    uuid: str
+    cores: tuple[int, ...]
+    began: str
+    ended: str
+    neighbours: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Applicability:
     """Why a spec of a single layer cannot be, or what it does.
 

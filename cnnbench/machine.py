@@ -55,6 +55,35 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def physical_cores() -> list[tuple[int, ...]]:
+    """The cores this process may use, in tuples of those that are hyperthreads of one."""
+    if not hasattr(os, "sched_getaffinity"):
+        return [(core,) for core in range(usable_cores())]
+    usable = os.sched_getaffinity(0)
+    found: dict[tuple[int, ...], None] = {}
+    for core in sorted(usable):
+        text = read_text(f"/sys/devices/system/cpu/cpu{core}/topology/thread_siblings_list")
+        siblings = {core, *core_list(text or "")} & usable
+        found[tuple(sorted(siblings))] = None
+    return list(found)
+
+
+def core_list(text: str) -> tuple[int, ...]:
+    """The numbers in a list of the kernel's such as ``0-3,8``; none if it is no such list."""
+    found: list[int] = []
+    for part in filter(None, text.strip().split(",")):
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            return ()
+        found += range(int(first), int(last if dash else first) + 1)
+    return tuple(found)
+
+
+def cores_near(slot: str) -> tuple[int, ...]:
+    """The cores next to a PCI device, ``0000:3b:00.0``; none if that is not known."""
+    return core_list(read_text(f"/sys/bus/pci/devices/{slot}/local_cpulist") or "")
+
+
 def cpu_quota() -> float | None:
     """CPU quota of the control group in cores, if there is a limit."""
     text = read_text(_CGROUP / "cpu.max")

@@ -17,6 +17,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 6: adds, all optional: to a check how many samples its agreement is a share of, and accuracy; to a
   reference its accuracy and notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
+* 8: adds, optional, values of outputs. 9: to a run, which of several GPUs it was on, and when.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from cnnbench import axes, stats
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError
-from cnnbench.facts import Algorithm, Ceilings, Check, Reference, Structure, Values, worst
+from cnnbench.facts import Algorithm, Ceilings, Check, OnGpu, Reference, Structure, Values, worst
 from cnnbench.slices import Slices, columns
 from cnnbench.spec import Mode, Spec
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 8
+SCHEMA = 9
 
 
 @dataclass(frozen=True)
@@ -54,21 +55,18 @@ class Cost:
     Attributes:
         params: elements of all parameters, each counted once by identity, auxiliary heads included.
         trainable_params: those with ``requires_grad``.
-        buffers: elements of all buffers.
-        param_bytes, buffer_bytes, input_bytes: their sizes.
+        buffers: elements of all buffers; param_bytes, buffer_bytes, input_bytes: sizes.
         macs: multiply-accumulates of contractions in one inference pass.
         training_macs: the same for forward and backward of a training step, where auxiliary heads
             run as well.
-        bias_adds: additions of biases, the difference to "mult-adds" as torchinfo and lectures
-            print them.
+        bias_adds: additions of biases, the difference to torchinfo's "mult-adds".
         elementwise_flops: FLOPs of the rest by class (norm, activation, pooling, resize).
         activation_peak_bytes: predicted peak of live activations.
         memory_peak_bytes: predicted peak including parameters, buffers and input (training:
             gradients, optimizer); tensors only, without library scratch.
         uncounted: operators without a rule and how often they were called; non-empty means the
             totals may be short.
-        auxiliary_params: parameters the inference pass does not read (auxiliary heads), included
-            in ``params``.
+        auxiliary_params: those of ``params`` that inference does not read (auxiliary heads).
         macs_per_item: data-dependent networks (detection): MACs that each kept item adds, by
             layer; ``macs`` is then the static part alone.
         assumptions: sentences on what was assumed where the network's values would decide.
@@ -128,6 +126,7 @@ class Run:
         parts: the step in parts, where it has more than one.
         flags: global flags and settings as they were.
         check: the output of this process against the reference.
+        gpu: which of several GPUs that shared the work; ``None`` where it was not shared.
     """
 
     round: int
@@ -140,6 +139,7 @@ class Run:
     compile_cache: str | None = None
     process_peak_bytes: int | None = None
     parts: tuple[Part, ...] = ()
+    gpu: OnGpu | None = None
 
     @property
     def seconds(self) -> float | None:
@@ -351,7 +351,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8), lambda data: data) | {
     3: _runs_in_columns
 }
 

@@ -52,6 +52,7 @@ class Manifest:
         assumed: architectures whose input is only a guess.
         revision: git commit of the user's repository that was measured, where that is known.
         dirty: it had changes that were not committed.
+        shared: several GPUs share the work.
     """
 
     run: str
@@ -64,6 +65,7 @@ class Manifest:
     assumed: tuple[str, ...] = ()
     revision: str | None = None
     dirty: bool | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True)

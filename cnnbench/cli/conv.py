@@ -76,7 +76,7 @@ named is measured however long it takes.
 @click.option("--dtype", type=Words(), default=(),
               help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
 @options.grid(modes=",".join(lab.MODES), batches=(), arguments=False,
-              without=_NOT_OF_LAYERS)  # fmt: skip
+              without=_NOT_OF_LAYERS, shared=True)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "memory_limit",
               base=replace(lab.PLAN, budget=lab.BUDGET))  # fmt: skip
 @click.option("--apply", "apply", is_flag=True,

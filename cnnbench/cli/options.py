@@ -18,10 +18,11 @@ from cnnbench import axes, recipes, trust
 from cnnbench.cli import completion, formats
 from cnnbench.cli.bundle import bundle
 from cnnbench.cli.output import WIDE, shown, write, write_picture
-from cnnbench.cli.parameters import KeyValue, Parameter, PictureCount, Seconds
+from cnnbench.cli.parameters import KeyValue, Parameter, PictureCount, Seconds, once
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
 from cnnbench.errors import UsageError
+from cnnbench.runner.device import refuse_shared
 from cnnbench.suite import Grid
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ def _axis(
         told = f"{asking.help}  [default: {usual}]" if usual else asking.help
         return click.option(*names, type=kind, multiple=True, help=told, callback=_joined,
                             shell_complete=offer)  # fmt: skip
+    if not asking.several:
+        return click.option(*names, type=kind, multiple=True, help=asking.help, callback=once,
+                            shell_complete=offer)  # fmt: skip
     text = asking.help if told is None else f"{asking.help}  [default: {told}]"
     return click.option(
         *names, type=kind, default=usual, show_default=bool(usual), help=text, shell_complete=offer,
@@ -182,6 +186,7 @@ def grid(
     without: Collection[str] = (),
     fixed: Mapping[str, Any] | None = None,
     arguments: bool = True,
+    shared: bool = False,
 ) -> Decorator:
     """An option per axis; the command gets a ``grid``.
 
@@ -197,6 +202,7 @@ def grid(
         without: names of axes that the command does not ask for.
         fixed: argument of an axis that is not asked for -> what the grid holds of it.
         arguments: ask for arguments of the builders too.
+        shared: several GPUs may share the work.
     """
     options: dict[str, Decorator] = {}
     own = {"models": models, "modes": modes, "batches": batches}
@@ -216,7 +222,10 @@ def grid(
     def make(given: dict[str, Any]) -> Grid:
         if argument:
             given["models"] = _named(given) or (() if models is None else (models,))
-        return _grid(given | dict(fixed or {}))
+        made = _grid(given | dict(fixed or {}))
+        if not shared:
+            refuse_shared(made.device)
+        return made
 
     return bundle("grid", {**options, **(_ARGUMENTS if arguments else {})}, make)
 

@@ -10,6 +10,7 @@ import click
 
 from cnnbench import asking, recipes
 from cnnbench.errors import UsageError
+from cnnbench.spec import Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -239,3 +240,15 @@ class Seconds(Parameter):
             no = f"'{value}' is not a time such as 90s or 5m"
             _no_figure(value, no, param, ctx)
         return float(match[1]) * self._UNITS[match[2]]
+
+
+def once(ctx: click.Context, param: click.Parameter, given: tuple[Any, ...]) -> Any:
+    """The value of an option that takes one, ``None`` if it was not given.
+
+    Click itself would take the last of several and say nothing of the others.
+    """
+    if len({*given}) > 1:
+        if isinstance(given[0], Device):
+            raise click.BadParameter(asking.ONE_DEVICE.format(given[0].text), ctx, param)
+        raise click.BadParameter("it is given twice; keep one", ctx, param)
+    return given[-1] if given else None

@@ -16,7 +16,8 @@ from cnnbench.cli.parameters import Seconds
 from cnnbench.errors import SomeFailed
 from cnnbench.report import profile as tables
 from cnnbench.report import render
-from cnnbench.runner import campaign, profiling
+from cnnbench.runner import profiling
+from cnnbench.runner.device import refuse_idle
 
 if TYPE_CHECKING:
     from cnnbench.plan import Plan
@@ -90,7 +91,7 @@ def command(
     job = profiling.prepare(grid, plan, who)
     (spec,) = job.specs
     if snapshot is not None:
-        campaign.refuse_idle(["--memory-snapshot"], spec.device)
+        refuse_idle(["--memory-snapshot"], spec.device)
     busy = measuring.before(job.specs, job.executor, wait, quiet=as_json)
     name = f"{profiling.folder_name(spec)}-{store.new_run_name()}"
     folder = out or Path("profiles") / name

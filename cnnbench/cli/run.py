@@ -60,7 +60,8 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, t
 
 
 @click.command(epilog=_EPILOG)
-@options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD)
+@options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD,
+              shared=True)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
               "cudnn_benchmark", "energy", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
               told=TOLD)  # fmt: skip

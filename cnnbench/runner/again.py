@@ -16,6 +16,7 @@ from cnnbench.record import Cost, Memory, Record
 from cnnbench.requests import CountCost, MeasureMemory, TakeStructure, TakeValues
 from cnnbench.runner import campaign
 from cnnbench.runner.campaign import Job
+from cnnbench.runner.device import memory_limit
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask, asking, describe, tell
@@ -155,4 +156,4 @@ def _made_of(
 
 def _here(plan: Plan, spec: Spec) -> Plan:
     """The plan, adapted to this machine."""
-    return replace(plan, memory_limit=campaign.memory_limit(spec.device))
+    return replace(plan, memory_limit=memory_limit(spec.device))

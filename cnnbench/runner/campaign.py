@@ -6,27 +6,32 @@ API call it.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from cnnbench import axes, machine, named, store, suite, trust, units
+from cnnbench import axes, named, store, suite, trust
 from cnnbench import plan as planning
-from cnnbench.asking import NO_IMAGES
+from cnnbench.asking import NO_IMAGES, AllGpus
 from cnnbench.codec import decode
 from cnnbench.environment import Environment
-from cnnbench.errors import Incomparable, Unsupported, UsageError, WorkerError
+from cnnbench.errors import Incomparable, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
 from cnnbench.requests import CountImages, FindCode, Fits, Resolve
-from cnnbench.runner import timm
+from cnnbench.runner import gpus, tasks, timm
+from cnnbench.runner.device import here, memory_limit, of_specs, refuse_idle_options, shared
 from cnnbench.runner.executor import AnyPool, Executor, executor
+from cnnbench.runner.gpus import Share
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
-from cnnbench.runner.session import Session, Watcher
+from cnnbench.runner.lanes import GpusLost, measured_by
+from cnnbench.runner.session import Watcher
 from cnnbench.runner.source import source
 from cnnbench.runner.subject import batches
+from cnnbench.runner.tasks import Task
 from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
 from cnnbench.usual import USUAL
@@ -36,9 +41,6 @@ if TYPE_CHECKING:
 
     from cnnbench.store import StoredRun, Writer
 
-# The share of the free memory that one worker may take before it gets an error instead of a
-# swapping machine.
-_MEMORY_SHARE = 0.9
 _FIT_SECONDS = 600.0
 # Of a model that cannot be had, so that its rows have a shape.
 _UNKNOWN_INPUT = (3, 224, 224)
@@ -48,7 +50,8 @@ _UNKNOWN_INPUT = (3, 224, 224)
 class Job:
     """A prepared grid: which specs, where, how, and roughly how long.
 
-    ``assumed`` holds the architectures whose input is only a guess.
+    ``assumed`` holds the architectures whose input is only a guess; ``share`` the GPUs, where
+    several share the work.
     """
 
     specs: tuple[Spec, ...]
@@ -58,6 +61,7 @@ class Job:
     environment: Environment
     executor: Executor
     assumed: frozenset[str] = frozenset()
+    share: Share | None = None
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """What must be said of a spec whatever comes out."""
@@ -70,16 +74,41 @@ class Job:
         return planning.rough_seconds(self.plan, macs, compiler=how, kind=spec.device.kind)
 
     @property
+    def specs_each(self) -> int:
+        """How many specs one device has to measure."""
+        return -(-len(self.specs) // max(1, len(self.share.lanes) if self.share else 1))
+
+    @property
+    def possible(self) -> list[Spec]:
+        """The specs that can be measured."""
+        return [spec for spec in self.specs if spec.id not in self.impossible]
+
+    @property
     def work(self) -> list[list[Spec]]:
         """The possible specs in batches."""
-        possible = [spec for spec in self.specs if spec.id not in self.impossible]
-        return list(batches(possible, self.seconds))
+        return list(batches(self.possible, self.seconds))
+
+    def tasks(self, lanes: int, homes: Mapping[str, str] | None = None) -> list[Task]:
+        """The possible specs as tasks for a number of GPUs; see ``tasks.cut``."""
+        whole = self.plan.budget is not None
+        return tasks.cut(self.possible, self.seconds, lanes, homes, whole=whole)
+
+    def task_seconds(self, task: Task) -> float:
+        """A rough estimate for a task."""
+        starts = len(task.batches) * planning.rough_starts(self.plan)
+        return starts + sum(map(self.seconds, task.specs))
+
+    def seconds_on(self, lanes: int) -> float:
+        """A rough estimate for everything on a number of GPUs."""
+        taken = tasks.expected(self.tasks(lanes), self.task_seconds, lanes)
+        return max(sum(map(self.task_seconds, some)) for some in taken)
 
     @property
     def total_seconds(self) -> float:
         """A rough estimate for everything; with a budget, for the first answers."""
-        starts = len(self.work) * planning.rough_starts(self.plan)
-        return starts + sum(self.seconds(spec) for batch in self.work for spec in batch)
+        if self.share is not None:
+            return self.seconds_on(max(1, len(self.share.lanes)))
+        return self.task_seconds(Task(self.work))
 
 
 def prepare(
@@ -136,8 +165,12 @@ def _work_out(
     environment: Environment,
     modes: tuple[Mode, ...] | None,
 ) -> Job:
-    device = grid.device or here(None, environment)
-    _refuse_idle_options(plan, device)
+    asked = grid.device or here(None, environment)
+    if isinstance(asked, AllGpus) and grid.threads is None:
+        # One thread launches; so ids do not depend on how many GPUs divide the cores.
+        grid = replace(grid, threads=(1,))
+    device = of_specs(asked)
+    refuse_idle_options(plan, device)
     _refuse_images(pool, grid, plan.timeout)
     modes = modes or suite.modes(grid.modes, device)
     limit = plan.memory_limit or memory_limit(device)
@@ -146,45 +179,14 @@ def _work_out(
     bad |= _missing_code(pool, grid, plan.timeout)
     refused = _refused_shapes(pool, grid, known)
     found = suite.expand(grid, device, modes, known, refused, bad)
-    plan = replace(plan, memory_limit=limit).within_budget(len(found.specs))
+    share = shared(asked, environment, found.specs)
+    if share is not None:
+        environment = gpus.seen_by_each(environment, share)
     guessed = frozenset(name for name, one in known.items() if one.assumed)
-    return Job(found.specs, found.impossible, found.macs, plan, environment, who, guessed)
-
-
-def here(asked: Device | None, environment: Environment) -> Device:
-    """The device that was asked for, or the best one available.
-
-    Raises:
-        Unsupported: this machine has no such device.
-    """
-    gpus = environment.hard.get("gpus") or []
-    if asked is None:
-        return Device("cuda", 0) if gpus else Device("cpu")
-    if asked.kind == "cuda" and not environment.hard.get("fake") and asked.index >= len(gpus):
-        found = units.number(len(gpus), "CUDA device") if gpus else "no CUDA device"
-        raise Unsupported(f"--device {asked.text}: torch finds {found} here; use --device cpu")
-    return asked
-
-
-def _refuse_idle_options(plan: Plan, device: Device) -> None:
-    """Refuse what a plan says that has no effect on the device."""
-    given = {
-        "--l2 cold": plan.l2 != Plan.l2,
-        "--cudnn-benchmark": plan.cudnn_benchmark,
-        "--nvtx": plan.nvtx,
-    }
-    refuse_idle([name for name, chosen in given.items() if chosen], device)
-
-
-def refuse_idle(given: Sequence[str], device: Device) -> None:
-    """Refuse options that mean something on CUDA devices only.
-
-    Raises:
-        UsageError: there is one, and the device is none.
-    """
-    idle = " and ".join(given)
-    if idle and device.kind != "cuda":
-        raise UsageError(f"{idle}: only for CUDA devices, but this is {device.text}; drop it")
+    plan = replace(plan, memory_limit=limit)
+    specs, macs = found.specs, found.macs
+    job = Job(specs, found.impossible, macs, plan, environment, who, guessed, share)
+    return replace(job, plan=plan.within_budget(job.specs_each))
 
 
 def _refuse_images(pool: AnyPool, grid: Grid, seconds: float) -> None:
@@ -198,15 +200,6 @@ def _refuse_images(pool: AnyPool, grid: Grid, seconds: float) -> None:
             if error.kind != "unsupported":
                 raise
             raise UsageError(f"--images: {error}") from error
-
-
-def memory_limit(device: Device) -> int | None:
-    """Bytes that one worker may take on this machine, ``None`` for no limit."""
-    available = machine.memory_available()
-    # A CUDA process maps far more than it uses, so a limit on its mappings would mean nothing.
-    if available is None or device.kind != "cpu":
-        return None
-    return round(_MEMORY_SHARE * available)
 
 
 def facts_outside(
@@ -299,10 +292,11 @@ def start(
     """
     names = [spec.id for spec in job.specs]
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
-    code = source()
+    code, shared_out = source(), job.share is not None
     what = replace(
-        what, assumed=tuple(sorted(job.assumed)), revision=code.revision, dirty=code.dirty
-    )
+        what, assumed=tuple(sorted(job.assumed)), revision=code.revision, dirty=code.dirty,
+        shared=shared_out,
+    )  # fmt: skip
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher, known)
     return store.read(out)
@@ -333,6 +327,10 @@ def resume(
     who = executor(stored.manifest.executor)
     with asking(who) as pool:
         environment = describe(pool)
+    share = None
+    if stored.manifest.shared and (begun := stored.environment.hard.get("gpus") or [None]):
+        share = shared(AllGpus(), environment, specs, like=begun[0])
+        environment = gpus.seen_by_each(environment, share) if share else environment
     if environment.fingerprint != stored.environment.fingerprint:
         changed = ", ".join(differences(stored.environment, environment))
         raise Incomparable(
@@ -344,7 +342,7 @@ def resume(
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
         guessed = frozenset(stored.manifest.assumed)
-        job = Job(specs, {}, macs, plan, environment, who, guessed)
+        job = Job(specs, {}, macs, plan, environment, who, guessed, share)
         _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
 
@@ -376,12 +374,15 @@ def _measure(
         writer.append(impossible)
     for record in impossible:
         watcher.finished(record)
-    session = Session(job.executor, job.plan, job.environment, watcher, job.macs, kept)
     # Closed at once if the disk takes no more, so that no worker outlives it.
-    with closing(session.run(job.work)) as measured:
-        for records in measured:
-            told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
-            writer.append(told)
+    with closing(measured_by(job, watcher, kept or {})) as measured:
+        try:
+            for records in measured:
+                told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
+                writer.append(told)
+        except GpusLost as error:
+            again = f"cnnbench run --resume {shlex.quote(str(writer.path))}"
+            raise WorkerError(f"{error}; continue with: {again}") from error
     writer.settle()
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.quiet import CoreUse
+    from cnnbench.runner.halt import Halt
 
 
 class AnyWorker(Protocol):
@@ -60,6 +61,15 @@ class Executor(Protocol):
 
     def open(self, scratch: Path) -> AbstractContextManager[AnyPool]:
         """A fresh pool; its processes end with the context."""
+
+    def seeing(self, gpu: str, halt: Halt) -> Executor:
+        """The same for one of several threads, until it is halted.
+
+        Args:
+            gpu: the only one that its workers see, as ``CUDA_VISIBLE_DEVICES`` has it; empty for
+                all.
+            halt: ends it, whatever it waits for.
+        """
 
     def core_use(self) -> CoreUse | None:
         """How busy the cores are where it measures; ``None`` if that is not known."""

@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from cnnbench.errors import WorkerError
     from cnnbench.messages import Request
     from cnnbench.quiet import CoreUse
+    from cnnbench.runner.halt import Halt
 
 
 class FakeWorker:
@@ -275,9 +276,14 @@ def _spec(request: Request[Any]) -> Spec:
     return Spec.parse(request.spec)
 
 
+# Two GPUs, for whoever asks for all of them.
+_GPU_PLACES = ({"uuid": "pretended-0"}, {"uuid": "pretended-1"})
+
 # What is answered to each task; a worker's own table is TASKS in worker/tasks.py.
 ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
-    requests.Describe: lambda _: Environment({"fake": True}, {"flags": {"threads": 1}}),
+    requests.Describe: lambda _: Environment(
+        {"fake": True}, {"flags": {"threads": 1}, "gpu_places": [*_GPU_PLACES]}
+    ),
     requests.Resolve: lambda _: Accepted((3, 224, 224)),
     requests.FindCode: lambda _: True,
     requests.ListTimm: lambda request: fake_counts.timm(request.pattern),
@@ -348,6 +354,11 @@ class Fake:
         """A pretended pool; the scratch directory stays empty."""
         del scratch
         yield FakePool(self)
+
+    def seeing(self, gpu: str, halt: Halt) -> Fake:
+        """The same: it answers at once, so nobody has to be woken."""
+        del gpu, halt
+        return self
 
     def core_use(self) -> CoreUse | None:
         """Nothing is measured, so nothing disturbs it."""

@@ -6,12 +6,13 @@ Knows nothing of how anything is measured.
 from __future__ import annotations
 
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from cnnbench.record import UNFINISHED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from cnnbench.record import Record
     from cnnbench.runner.subject import Group, Subject
@@ -37,20 +38,35 @@ def half(spec: Spec) -> Spec:
     return replace(spec, workload=replace(workload, batch=workload.batch // 2))
 
 
-def smaller(group: Group, known: Collection[str]) -> list[Spec]:
+class Known:
+    """The ids of all specs that are measured anyway; several threads may add to it."""
+
+    def __init__(self, ids: Iterable[str] = ()) -> None:
+        self._ids = set(ids)
+        self._lock = Lock()
+
+    def add(self, ids: Collection[str]) -> bool:
+        """Whether all of them are new; only then they are added, by whoever comes first."""
+        with self._lock:
+            new = not self._ids & {*ids}
+            self._ids |= {*ids} if new else set()
+            return new
+
+
+def smaller(group: Group, known: Known) -> list[Spec]:
     """The specs of a group at half its batch, if any of it is out of memory and half is new.
 
     All modes that did not fail otherwise, so that they are compared at one batch.
 
     Args:
         group: has had its first round.
-        known: ids of all specs that are measured anyway.
+        known: gets them.
     """
     if not too_large(group):
         return []
     left = [one.spec for one in group.subjects if one.failure is None or full(one)]
     found = [half(spec) for spec in left]
-    return [] if any(spec.id in known for spec in found) else found
+    return found if known.add([spec.id for spec in found]) else []
 
 
 def unfinished(record: Record) -> Record:

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import machine, suite
+from cnnbench.asking import AllGpus
 from cnnbench.catalogue import is_glob
 from cnnbench.conv import catalogue
 from cnnbench.conv.layers import ConvLayer, Extraction
 from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
 from cnnbench.requests import CheckApplicability, ExtractLayers
-from cnnbench.runner import campaign, inquiry
+from cnnbench.runner import campaign, gpus, inquiry
 from cnnbench.runner.campaign import Job
+from cnnbench.runner.device import here, memory_limit, shared
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.suite import Grid
@@ -101,11 +103,14 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
         WorkerError: the model cannot be taken apart.
     """
     _check_names(order)
-    _own_ways(order, order.grid.device or Device())
+    asked = order.grid.device
+    if isinstance(asked, AllGpus) and order.grid.threads is None:
+        order = replace(order, grid=replace(order.grid, threads=(1,)))
+    _own_ways(order, asked or Device())
     chosen = executor(who)
     with inquiry.asking(chosen) as pool:
         environment = inquiry.describe(pool)
-        device = campaign.here(order.grid.device, environment)
+        device = here(asked, environment)
         found = None
         if order.model is not None:
             found = inquiry.ask(pool, ExtractLayers(name=order.model), plan.timeout)
@@ -116,9 +121,12 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
         specs = tuple(dict.fromkeys(_specs(order, layers, device, shape)))
         impossible = _impossible(order, plan, pool, specs)
     macs = {spec.id: _macs(spec) for spec in specs}
-    limit = plan.memory_limit or campaign.memory_limit(device)
-    plan = replace(plan, memory_limit=limit).within_budget(len(specs))
-    job = Job(specs, impossible, macs, plan, environment, chosen)
+    limit = plan.memory_limit or memory_limit(device)
+    plan, share = replace(plan, memory_limit=limit), shared(asked, environment, specs)
+    if share is not None:
+        environment = gpus.seen_by_each(environment, share)
+    job = Job(specs, impossible, macs, plan, environment, chosen, share=share)
+    job = replace(job, plan=plan.within_budget(job.specs_each))
     return Lab(job, found, layers)
 
 

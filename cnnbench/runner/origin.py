@@ -1,14 +1,20 @@
-"""Where the code of workers comes from."""
+"""Where the code of workers comes from, and the variables that their processes start with."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import sysconfig
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from cnnbench.channel import Message
+
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,27 @@ class Origin:
         """Whether one starter can fork workers of both."""
         mine, theirs = ((one.python, one.package, dict(one.variables)) for one in (self, other))
         return mine == theirs
+
+
+def environment(origin: Origin, scratch: Path) -> dict[str, str]:
+    """The environment of this process, with the right ``cnnbench`` importable."""
+    variables = os.environ | origin.variables
+    root = origin.package or str(_PACKAGE.parent)
+    if origin.python != sys.executable and origin.package is None:
+        root = _alone(scratch)
+    elif root == sysconfig.get_path("purelib"):
+        return variables
+    paths = [root, *filter(None, [variables.get("PYTHONPATH")])]
+    return variables | {"PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _alone(scratch: Path) -> str:
+    """A folder with this package and nothing else.
+
+    Another interpreter must not find what is installed beside it, least of all its torch.
+    """
+    folder = scratch / "package"
+    folder.mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        (folder / _PACKAGE.name).symlink_to(_PACKAGE)
+    return str(folder)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool
+    from cnnbench.runner.seat import Seat
     from cnnbench.runner.subject import Group, Shared, Subject
     from cnnbench.spec import Spec, Workload
 
@@ -51,6 +52,7 @@ class Passes:
         group: Group,
         folder: Path,
         tell_watcher: Callable[..., None],
+        seat: Seat,
     ) -> None:
         """Args: folder: keeps the group's reference outputs and compiler caches between pools."""
         self._plan = plan
@@ -58,6 +60,7 @@ class Passes:
         self._group = group
         self._folder = folder
         self._step = tell_watcher
+        self._seat = seat
 
     def first(self, token: str, macs: Callable[[Spec], int]) -> None:
         """The passes for a first answer: reference, static cost, a round of timing."""
@@ -102,6 +105,12 @@ class Passes:
             return [[one] for one in alive]
         needs = [room.needed(one, self._shared(one.spec).cost, within) for one in alive]
         return schedule.ensembles(self._group, needs, within.room)
+
+    @property
+    def _title(self) -> str:
+        """The workload and device, for people."""
+        device = self._seat.device or self._group.subjects[0].spec.device.text
+        return f"{self._group.workload.id} on {device}"
 
     def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)
@@ -183,7 +192,7 @@ class Passes:
         if not self._plan.ceilings or not self._group.alive:
             return
         first = self._group.alive[0].spec
-        self._step(f"{self._group.title}: ceilings of the machine")
+        self._step(f"{self._title}: ceilings of the machine")
         try:
             request = ProbeCeilings(device=first.device.text, threads=first.threads)
             self._group.ceilings.append(ask(self._pool, request, self._plan.timeout))
@@ -195,7 +204,7 @@ class Passes:
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
         images = _images(members[0].spec.workload) if number == 0 else ""
         left = f"round {number + 1} of {self._plan.rounds}{images}"
-        self._step(f"{self._group.title}: {words} ({left})", len(specs))
+        self._step(f"{self._title}: {words} ({left})", len(specs))
         self._take(members, name, number)
         # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
         for place, subject in enumerate(members):
@@ -256,10 +265,12 @@ class Passes:
         order = f"{number}/{members[0].spec.workload.id}"
         subjects = {subject.spec.id: subject for subject in members}
         specs = [subject.spec for subject in members]
+        began = self._seat.now()
         outcomes = Ensemble(self._pool, self._plan, order).measure(specs, request)
+        gpu = self._seat.since(began)
         for key, outcome in outcomes.items():
             if isinstance(outcome, Run):
-                subjects[key].runs.append(outcome)
+                subjects[key].runs.append(outcome if gpu is None else replace(outcome, gpu=gpu))
             elif isinstance(outcome, Lost):
                 subjects[key].failure = Failure("measure", "lost", outcome.message)
             else:

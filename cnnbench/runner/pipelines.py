@@ -15,6 +15,7 @@ from cnnbench.plan import Plan
 from cnnbench.recipes import Recipe
 from cnnbench.runner import campaign, inquiry
 from cnnbench.runner.campaign import Job
+from cnnbench.runner.device import here, memory_limit
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Spec
 from cnnbench.suite import Grid
@@ -57,11 +58,11 @@ def prepare(order: InputOrder, plan: Plan = PLAN, who: str = "process") -> Job:
     if 0 not in order.workers and not any(one.whole for one in order.chosen):
         raise UsageError("single steps have no loader; use --workers 0")
     job = campaign.prepare(order.grid, plan, who) if order.grid.models else _without(plan, who)
-    device = campaign.here(order.grid.device, job.environment)
+    device = here(order.grid.device, job.environment)
     specs = tuple(dict.fromkeys(_specs(order, device)))
     macs = {spec.id: _rough(spec) for spec in specs}
     whole = plan.within_budget(len(specs) + len(job.specs))
-    limits = replace(whole, memory_limit=job.plan.memory_limit or campaign.memory_limit(device))
+    limits = replace(whole, memory_limit=job.plan.memory_limit or memory_limit(device))
     return replace(job, specs=(*specs, *job.specs), macs={**job.macs, **macs}, plan=limits)
 
 

@@ -12,27 +12,27 @@ import re
 import select
 import signal
 import subprocess
-import sys
-import sysconfig
 import time
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
-from cnnbench.runner.origin import Origin
+from cnnbench.runner.halt import Halted
+from cnnbench.runner.origin import Origin, environment
 
 if TYPE_CHECKING:
     import socket
+    from pathlib import Path
 
     from cnnbench.channel import Message
     from cnnbench.quiet import CoreUse
+    from cnnbench.runner.halt import Halt
 
 # Importing torch and torchvision takes 3 to 7 s here, cold up to a minute on a slow disk.
 _START_SECONDS = 180.0
 _TAIL_LENGTH = 2000
-_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 _ASSERTED = "device-side assert"
@@ -153,9 +153,12 @@ def _ending(status: int) -> str:
 class Pool:
     """Workers of one round. A context manager: when it ends, every process it started is gone."""
 
-    def __init__(self, scratch: Path, origin: Origin | None = None) -> None:
+    def __init__(
+        self, scratch: Path, origin: Origin | None = None, halt: Halt | None = None
+    ) -> None:
         self._scratch = scratch
         self._origin = origin or Origin()
+        self._halt = halt
         self._starter: subprocess.Popen[bytes] | None = None
         self._control: Channel | None = None
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
@@ -212,11 +215,15 @@ class Pool:
         Raises:
             TimeoutError: it has not.
             StarterDied: the starter has gone, so nobody watches over the worker any more.
+            Halted: another thread has ended the measurement, and every process here with it.
         """
-        control = [] if self._control is None else [self._control]
-        ready, _, _ = select.select([channel, *control], [], [], max(0.0, seconds))
+        others = [one for one in (self._control, self._halt) if one is not None]
+        ready, _, _ = select.select({channel, *others}, [], [], max(0.0, seconds))
         if not ready:
             raise TimeoutError
+        if self._halt in ready:
+            self._end()
+            raise Halted
         if channel not in ready:
             # The starter speaks only when it is asked: this is its end.
             self._end()
@@ -230,17 +237,23 @@ class Pool:
             return None
         try:
             self._control.send({"do": "reap", "pid": pid, "force": force})
-            status = self._control.receive(_START_SECONDS)["status"]
+            status = self._told(self._control)["status"]
         except (ChannelClosed, TimeoutError):
             self._end()
             return None
         return int(status)
 
+    def _told(self, control: Channel) -> Message:
+        """The starter's answer."""
+        if not control.pending:
+            self.wait(control, _START_SECONDS)
+        return control.receive(_START_SECONDS)
+
     def _await_starter(self) -> None:
         if self._control is None or self._ready:
             return
         try:
-            ready = self._control.receive(_START_SECONDS)
+            ready = self._told(self._control)
         except (ChannelClosed, TimeoutError):
             self._end()
             raise self._no_start() from None
@@ -261,7 +274,7 @@ class Pool:
         assert self._control is not None  # noqa: S101 - for the type checker
         try:
             self._control.send({"do": "fork"}, theirs.fileno())
-            return int(self._control.receive(_START_SECONDS)["pid"])
+            return int(self._told(self._control)["pid"])
         except (ChannelClosed, TimeoutError):
             self._end()
             raise StarterDied("the process that supervises the workers was killed") from None
@@ -288,7 +301,7 @@ class Pool:
                 pass_fds=(end.fileno(),),
                 start_new_session=True,
                 cwd=self._origin.folder,
-                env=_environment(self._origin, self._scratch),
+                env=environment(self._origin, self._scratch),
             )
 
     def _end(self) -> None:
@@ -311,42 +324,29 @@ def _reap_spawned(process: subprocess.Popen[bytes], *, force: bool) -> int:
     return process.wait()
 
 
-def _environment(origin: Origin, scratch: Path) -> dict[str, str]:
-    """The environment of this process, with the right ``cnnbench`` importable."""
-    variables = os.environ | origin.variables
-    root = origin.package or str(_PACKAGE.parent)
-    if origin.python != sys.executable and origin.package is None:
-        root = _alone(scratch)
-    elif root == sysconfig.get_path("purelib"):
-        return variables
-    paths = [root, *filter(None, [variables.get("PYTHONPATH")])]
-    return variables | {"PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _alone(scratch: Path) -> str:
-    """A folder with this package and nothing else.
-
-    Another interpreter must not find what is installed beside it, least of all its torch.
-    """
-    folder = scratch / "package"
-    folder.mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        (folder / _PACKAGE.name).symlink_to(_PACKAGE)
-    return str(folder)
-
-
 class Processes:
     """The executor that measures for real."""
 
     name = "process"
     pretends = False
 
-    def __init__(self, origin: Origin | None = None) -> None:
+    def __init__(self, origin: Origin | None = None, halt: Halt | None = None) -> None:
         self._origin = origin
+        self._halt = halt
 
     def open(self, scratch: Path) -> Pool:
         """A fresh pool that keeps its logs in a scratch directory."""
-        return Pool(scratch, self._origin)
+        return Pool(scratch, self._origin, self._halt)
+
+    def seeing(self, gpu: str, halt: Halt) -> Processes:
+        """The same for a thread of its own, which ``halt`` ends.
+
+        Workers that see a single GPU cannot use another, whatever a network or a library does.
+        """
+        origin = self._origin or Origin()
+        if gpu:
+            origin = replace(origin, variables={**origin.variables, "CUDA_VISIBLE_DEVICES": gpu})
+        return Processes(origin, halt)
 
     def core_use(self) -> CoreUse | None:
         """The use of the cores of this machine, now."""

@@ -17,8 +17,10 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from cnnbench.runner import halving
+from cnnbench.runner.halving import Known
 from cnnbench.runner.passes import Passes
 from cnnbench.runner.schedule import next_groups, settled
+from cnnbench.runner.seat import Seat
 from cnnbench.runner.subject import groups
 from cnnbench.scratch import scratch_directory
 
@@ -59,8 +61,23 @@ class Session:
         macs: Mapping[str, int] | None = None,
         kept: Mapping[str, Record] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        seat: Seat | None = None,
+        known: Known | None = None,
     ) -> None:
-        """``macs`` (roughly) and what an earlier session has ``kept`` are by spec id."""
+        """A session.
+
+        Args:
+            executor: measures.
+            plan: how.
+            environment: of every record.
+            watcher: told of progress.
+            macs: by spec id, roughly.
+            kept: by spec id, what an earlier session has left.
+            clock: of the budget.
+            seat: of a session beside others, each on a GPU of its own.
+            known: specs that it or another measures anyway; those of its own if not given.
+        """
         self._executor = executor
         self._plan = plan
         self._environment = environment
@@ -68,6 +85,8 @@ class Session:
         self._macs = dict(macs or {})
         self._kept = kept or {}
         self._clock = clock
+        self._seat = seat or Seat()
+        self._known = known
         self._began = clock()
         self._token = secrets.token_hex(4)
         self._done = 0
@@ -81,8 +100,10 @@ class Session:
         batches: list[list[Group]] = []
         for specs in work:
             batches.append(groups(specs, first=sum(map(len, batches))))
-        for group in (group for batch in batches for group in batch):
+        everything = [group for batch in batches for group in batch]
+        for group in everything:
             group.go_on(self._kept)
+        known = self._known or Known(one.spec.id for group in everything for one in group.subjects)
         units = [sum(len(group.subjects) for group in batch) for batch in batches]
         self._total = max(1, sum(units) * (self._plan.rounds + 1))
         self._began = self._clock()
@@ -92,7 +113,7 @@ class Session:
                 yield from self._batch(batch, folder)
                 for group in batch:
                     if self._is_halved(group):
-                        size += yield from self._smaller(group, batches, folder)
+                        size += yield from self._smaller(group, batches, known, folder)
                     group.replaced = True
                 # A spec that failed early leaves work undone that was counted as ahead.
                 behind += size * (self._plan.rounds + 1)
@@ -105,7 +126,7 @@ class Session:
         return self._plan.halve_batch and not group.replaced and halving.too_large(group)
 
     def _smaller(
-        self, group: Group, batches: list[list[Group]], scratch: Path
+        self, group: Group, batches: list[list[Group]], known: Known, scratch: Path
     ) -> Generator[list[Record], None, int]:
         """In place of a group that is out of memory the same at half the batch, and so on.
 
@@ -113,7 +134,6 @@ class Session:
             How many specs that were.
         """
         chain, size = [group], 0
-        known = {one.spec.id for some in batches for of in some for one in of.subjects}
         while specs := halving.smaller(chain[-1], known):
             macs = self._macs.get(chain[-1].subjects[0].spec.id, 0) // 2
             self._macs |= dict.fromkeys((spec.id for spec in specs), macs)
@@ -147,8 +167,10 @@ class Session:
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)
-                for _ in self._visit(Passes(self._plan, pool, group, folder, self._step), group):
-                    yield from self._hand_over(group)
+                passes = Passes(self._plan, pool, group, folder, self._step, self._seat)
+                with self._seat.taken(group.workload.id):
+                    for _ in self._visit(passes, group):
+                        yield from self._hand_over(group)
 
     def _visit(self, passes: Passes, group: Group) -> Iterator[None]:
         """What one pool does for a group; with a budget, first answers come before the rest.

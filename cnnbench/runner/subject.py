@@ -84,10 +84,9 @@ class Group:
         self.replaced = False
 
     @property
-    def title(self) -> str:
-        """The workload and device, for people."""
-        spec = self.subjects[0].spec
-        return f"{spec.workload.group.id} on {spec.device.text}"
+    def workload(self) -> Workload:
+        """The workload that all of its own are compared with."""
+        return self.subjects[0].spec.workload.group
 
     @property
     def alive(self) -> list[Subject]:

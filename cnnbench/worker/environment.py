@@ -20,6 +20,8 @@ def describe() -> Environment:
     """The environment of this process; starts the CUDA driver, so never call it before a fork."""
     hard = machine.hard_facts() | {"torch": _torch(), "gpus": _gpus()}
     soft = machine.soft_facts() | {"cnnbench": VERSION, "flags": modes.flags()}
+    if hard["gpus"]:
+        soft["gpu_places"] = [_place(index) for index in range(len(hard["gpus"]))]
     return Environment(hard=hard, soft=soft)
 
 
@@ -54,6 +56,15 @@ def _gpu(index: int) -> dict[str, Any]:
         "memory_bytes": memory,
         "driver": _driver(),
     }
+
+
+def _place(index: int) -> dict[str, Any]:
+    """Which GPU it is, and which cores of the host are next to it: another one computes as fast."""
+    facts: Any = torch.cuda.get_device_properties(index)
+    place = [getattr(facts, f"pci_{part}_id", None) for part in ("domain", "bus", "device")]
+    domain, bus, device = (one or 0 for one in place)
+    near = () if None in place else machine.cores_near(f"{domain:04x}:{bus:02x}:{device:02x}.0")
+    return {"uuid": str(getattr(facts, "uuid", "")), "cores_near": list(near)}
 
 
 # ``NVRM version: NVIDIA UNIX x86_64 Kernel Module  535.54.03  Tue Jun ...``; the open module's line

@@ -24,6 +24,7 @@ from cnnbench.runner.ab import sides, verdicts
 from cnnbench.runner.ab.rounds import Rounds
 from cnnbench.runner.ab.session import PairedSession
 from cnnbench.runner.ab.sides import CodeSide, Named
+from cnnbench.runner.device import memory_limit
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake
 from cnnbench.runner.inquiry import asking, describe
@@ -355,7 +356,7 @@ def remeasure(
         rounds = stack.enter_context(Rounds(executors, how.plan.seed))
         rounds.begin(max(one.rule.least for one in comparisons))
         places = {side.role: _environment(side, rounds.asked(side.role)) for side in opened}
-        limit = how.plan.memory_limit or campaign.memory_limit(comparisons[0].base.device)
+        limit = how.plan.memory_limit or memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)
         job = PairedJob(
             opened, tuple(comparisons), plan, places, executors, how.budget,
