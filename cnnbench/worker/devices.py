@@ -144,7 +144,8 @@ class Cuda:
     def __init__(self, index: int, l2: str = "warm") -> None:
         self._index = index
         torch.cuda.set_device(index)
-        self._driver = Driver(str(getattr(_properties(index), "uuid", "")))
+        self._uuid = str(getattr(_properties(index), "uuid", ""))
+        self._driver = Driver(self._uuid)
         self.cold = l2 == "cold"
         self._buffer = _twice_the_cache(index) if self.cold else None
         self._events: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
@@ -249,8 +250,8 @@ class Cuda:
         return Nvml(self._driver.energy_mj, self._driver.reason)
 
     def notes(self) -> dict[str, str]:
-        """The state of the cache, and the reason if the driver gives no values."""
-        note = {"l2": "cold" if self.cold else "warm"}
+        """Which GPU, the state of the cache, and the reason if the driver gives no values."""
+        note = {"l2": "cold" if self.cold else "warm", "gpu": self._uuid}
         return note | ({"nvml": self._driver.reason} if self._driver.reason else {})
 
 

@@ -1,11 +1,13 @@
-"""A CUDA device that is not there: torch's functions for one, computed on the CPU.
+"""CUDA devices that are not there: torch's functions for them, computed on the CPU.
 
 Tensors stay where they are, and everything that a device would be asked for is answered. What it
 pretends is held against the real functions by ``tests/pretended/test_contract.py``:
 
 * a stream that has always caught up, whose events read the host's clock;
 * an allocator that counts what torch's functions return, with a peak and a limit;
-* a profiler that sees a short kernel beneath every operator: it is launch-bound.
+* a profiler that sees a short kernel beneath every operator: it is launch-bound;
+* as many devices as ``PRETENDED_CUDA_NAMES`` has names, of which a process sees those that
+  ``CUDA_VISIBLE_DEVICES`` leaves it, and none whose UUID is in the file ``PRETENDED_CUDA_LOST``.
 
 Knows nothing of cnnbench.
 """
@@ -26,7 +28,9 @@ from types import SimpleNamespace
 TOTAL = int(os.environ.get("PRETENDED_CUDA_BYTES", 8 << 30))
 # Of a single tensor; a test that needs no more keeps probes of a GPU's ceilings from a CPU.
 LARGEST = int(os.environ.get("PRETENDED_CUDA_LARGEST", TOTAL))
-UUID = "5f2c0000-1111-2222-3333-444455556666"
+NAMES = os.environ.get("PRETENDED_CUDA_NAMES", "Pretended GPU").split(",")
+UUIDS = [f"5f2c0000-1111-2222-3333-{0x444455556666 + index:012x}" for index in range(len(NAMES))]
+LOST = Path(os.environ.get("PRETENDED_CUDA_LOST", os.devnull))
 # What a context of the real driver takes.
 CONTEXT = 400 << 20
 
@@ -86,12 +90,27 @@ class Event:
         return 1e3 * (end_event._at - self._at)
 
 
+def visible():
+    """Numbers of the devices that this process sees, in its own order."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = [f"GPU-{one}" for one in UUIDS]
+    asked = [str(index) for index in range(len(NAMES))] if told is None else told.split(",")
+    lost = LOST.read_text(encoding="utf8") if LOST.exists() else ""
+    found = []
+    for one in asked:
+        index = names.index(one) if one in names else int(one) if one.isdecimal() else len(NAMES)
+        if index >= len(NAMES) or UUIDS[index] in lost:
+            break  # as the driver does: what follows one that is not there is not seen either
+        found.append(index)
+    return found
+
+
 def is_available():
-    return True
+    return device_count() > 0
 
 
 def device_count():
-    return 1
+    return len(visible())
 
 
 def is_initialized():
@@ -127,9 +146,11 @@ def get_device_capability(device=None):
 
 
 def get_device_properties(device=None):
+    index = visible()[device if isinstance(device, int) else 0]
     return SimpleNamespace(
-        name="Pretended GPU", major=8, minor=0, multi_processor_count=4, total_memory=TOTAL,
-        uuid=UUID, L2_cache_size=1 << 20,
+        name=NAMES[index], major=8, minor=0, multi_processor_count=4, total_memory=TOTAL,
+        uuid=UUIDS[index], L2_cache_size=1 << 20, pci_domain_id=0, pci_bus_id=index,
+        pci_device_id=0,
     )  # fmt: skip
 
 

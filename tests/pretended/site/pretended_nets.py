@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -51,6 +52,29 @@ class Asserting(Tiny):
         return y
 
 
+class Losing(Tiny):
+    """The GPU goes away while it computes."""
+
+    def forward(self, x):
+        y = super().forward(x)
+        if y.device.type != "meta":
+            uuid = torch.cuda.get_device_properties(0).uuid
+            with Path(os.environ["PRETENDED_CUDA_LOST"]).open("a", encoding="utf8") as file:
+                file.write(f"{uuid}\n")
+            raise RuntimeError("CUDA error: unspecified launch failure")
+        return y
+
+
+class Placed(Tiny):
+    """Writes down on which cores it was built, and beside which GPU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        uuid = torch.cuda.get_device_properties(0).uuid
+        with Path(os.environ["PRETENDED_CUDA_PLACED"]).open("a", encoding="utf8") as file:
+            file.write(f"{uuid} {sorted(os.sched_getaffinity(0))}\n")
+
+
 class Deciding(Tiny):
     """Reads a value on the host, which no graph can capture."""
 
@@ -64,6 +88,14 @@ def deciding():
 
 def tiny():
     return Tiny()
+
+
+def losing():
+    return Losing()
+
+
+def placed():
+    return Placed()
 
 
 def greedy():
