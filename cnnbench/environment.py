@@ -47,6 +47,13 @@ class Environment:
             if value is not None and not fits:
                 raise SchemaError(f"{name}: unexpected value for an environment")
 
+    @property
+    def gpus(self) -> list[str]:
+        """The names of its GPUs; of alike ones that shared the work their number and one name."""
+        names = [str(one.get("name")) for one in self.hard.get("gpus") or []]
+        sharing = len(self.soft.get("gpus_sharing") or [])
+        return [f"{sharing} x {name}" for name in names] if sharing > 1 else names
+
     @cached_property
     def fingerprint(self) -> str:
         """A short hash of the hard part."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 _SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTES = ((1 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"), (1, "B"))
@@ -180,6 +180,21 @@ def number(count: float, noun: str, plural: str = "") -> str:
     """A counted noun: ``1 spec``, ``2 specs``, ``1.5 cores``."""
     shown = f"{count:g}" if isinstance(count, float) else str(count)
     return f"{shown} {noun if count == 1 else plural or f'{noun}s'}"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Whole numbers as the kernel lists cores.
+
+    >>> ranges([0, 1, 2, 5, 7, 8])
+    '0-2,5,7-8'
+    """
+    runs: list[list[int]] = []
+    for one in sorted({*numbers}):
+        if runs and one == runs[-1][-1] + 1:
+            runs[-1].append(one)
+        else:
+            runs.append([one])
+    return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 def shape(value: tuple[int, ...]) -> str:

@@ -145,7 +145,8 @@ def command(
     if dry_run:
         measuring.show_grid(found.job, as_json=as_json)
         return
-    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet)
+    share = found.job.share
+    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
     name = store.new_run_name()
     stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
     if apply:

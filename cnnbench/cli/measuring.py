@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cnnbench import doctor, store, trust, units
+from cnnbench.cli import sharing
 from cnnbench.cli.output import say
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from cnnbench.cli.progress import Progress
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import Executor
+    from cnnbench.runner.gpus import Share
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
 
@@ -29,11 +31,16 @@ def show_grid(job: Job, *, as_json: bool) -> None:
     """What would be measured, what not and why, and roughly how long it takes."""
     if as_json:
         rows = [{"spec": spec.id, "impossible": job.impossible.get(spec.id)} for spec in job.specs]
-        click.echo(json.dumps({"specs": rows, "rough_seconds": round(job.total_seconds)}, indent=1))
+        told: dict[str, Any] = {"specs": rows, "rough_seconds": round(job.total_seconds)}
+        if job.share is not None:
+            told["gpus"] = sharing.as_json(job, job.share)
+        click.echo(json.dumps(told, indent=1))
         return
     for spec in job.specs:
         reason = job.impossible.get(spec.id)
         click.echo(spec.id + (f"  (not possible: {reason})" if reason else ""))
+    for line in [] if job.share is None else sharing.lines(job, job.share):
+        click.echo(line)
     click.echo(extent(job))
 
 
@@ -42,6 +49,8 @@ def extent(job: Job) -> str:
     specs = units.number(len(job.specs), "spec")
     cuda = any(spec.device.kind == "cuda" for spec in job.specs)
     where = "a workstation's GPU" if cuda else "a small machine"
+    if job.share is not None and len(job.share.lanes) > 1:
+        where = f"{len(job.share.lanes)} GPUs of a workstation"
     rough = f"very roughly {units.duration(job.total_seconds)} on {where}"
     if job.plan.budget is None:
         most = "at most " if job.plan.precision else ""
@@ -50,7 +59,14 @@ def extent(job: Job) -> str:
     return f"{specs}, {budget} in all; a first answer to each takes {rough}"
 
 
-def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: bool) -> str:
+def before(
+    specs: Iterable[Spec],
+    who: Executor,
+    wait: float | None,
+    *,
+    quiet: bool,
+    share: Share | None = None,
+) -> str:
     """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
 
     Args:
@@ -58,12 +74,16 @@ def before(specs: Iterable[Spec], who: Executor, wait: float | None, *, quiet: b
         who: measures.
         wait: seconds at most until it is quiet; ``None`` does not wait.
         quiet: say nothing.
+        share: the GPUs that share the work; which of them stay idle is said.
 
     Returns:
         What is wrong with the machine; empty if nothing is.
     """
     # A CUDA device is fed by one thread.
     threads = max((one.threads if one.device.kind == "cpu" else 1 for one in specs), default=1)
+    if share is not None:
+        threads *= len(share.lanes)
+        _say(sharing.said(share), quiet=quiet)
     waited = "" if wait is None else _wait(who, threads, wait, quiet=quiet)
     found = doctor.quick(who.core_use(), threads)
     if found is not None:

@@ -1,6 +1,7 @@
 """The progress of a session, always on stderr.
 
-A run has one moving line on a terminal and plain lines elsewhere; pairs have plain lines.
+A run has one moving line on a terminal, or one for each of several GPUs, and plain lines elsewhere;
+pairs have plain lines.
 """
 
 from __future__ import annotations
@@ -33,6 +34,28 @@ _COLOURS = {
 }
 
 
+class Block:
+    """Lines at the end of a terminal that change in place; the cursor waits in the last of them."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._drawn = 0
+
+    def erased(self) -> str:
+        """What erases the lines that are there."""
+        up = max(0, self._drawn - 1)
+        erase = "" if not self._drawn else "\r\x1b[2K" + "\x1b[1A\x1b[2K" * up
+        self._drawn = 0
+        return erase
+
+    def drawn(self) -> str:
+        """What writes the lines, as many and as much of each as the terminal has room for."""
+        size = shutil.get_terminal_size()
+        shown = [one[: size.columns - 1] for one in self.lines[: max(1, size.lines - 1)]]
+        self._drawn = len(shown)
+        return "\n".join(shown)
+
+
 class Progress:
     """A watcher of a run that writes to stderr, unless it is told to be quiet."""
 
@@ -43,6 +66,8 @@ class Progress:
         self._moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._colour = self._moving and not os.environ.get("NO_COLOR")
         self._began = time.monotonic()
+        self._block = Block()
+        self._on: dict[str, str] = {}
 
     def working(self, what: str, done: int, total: int) -> None:
         """Show what is being done now, and how long it may still take."""
@@ -53,6 +78,19 @@ class Progress:
             self._line(f"{self._done}/{self._total} specs{left}  {line(what)}", end="")
         else:
             self._line(f"[{done}/{total}{left}] {line(what)}")
+
+    def working_on(self, where: str, what: str, done: int, total: int) -> None:
+        """Show what is being done on one of several GPUs; nothing more if ``what`` is empty."""
+        if self._quiet:
+            return
+        self._on[where] = line(what)
+        if not self._moving:
+            if what:
+                self.working(f"{where}: {what}", done, total)
+            return
+        head = f"{self._done}/{self._total} specs{self._left(done, total)}"
+        self._block.lines = [head, *(f"{name}  {self._on[name]}" for name in sorted(self._on))]
+        self._echo(self._block.erased() + self._block.drawn())
 
     def first(self, records: Sequence[Record]) -> None:
         """On a terminal, write a first answer in a line per workload; later rounds refine it."""
@@ -80,8 +118,9 @@ class Progress:
         self._line(f"{line(record.id)}  {what}  {status}")
 
     def close(self) -> None:
-        """Erase the moving line."""
+        """Erase what moves."""
         if self._moving and not self._quiet:
+            self._block.lines = []
             self._line("", end="")
 
     def _left(self, done: int, total: int) -> str:
@@ -96,9 +135,12 @@ class Progress:
             # Only the moving line is cut to the terminal; lines that stay wrap instead of losing a
             # name.
             shown = text[:width] if not end else text
-            click.echo(f"\r\x1b[2K{shown}{end}", err=True, nl=False, color=self._colour)
+            self._echo(f"{self._block.erased()}\r\x1b[2K{shown}{end}{self._block.drawn()}")
         else:
             click.echo(text, err=True, color=False)
+
+    def _echo(self, text: str) -> None:
+        click.echo(text, err=True, nl=False, color=self._colour)
 
 
 def _why(record: Record) -> str:

@@ -123,7 +123,7 @@ def command(
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return
-        measuring.before(job.specs, job.executor, wait, quiet=quiet)
+        measuring.before(job.specs, job.executor, wait, quiet=quiet, share=job.share)
         name = store.new_run_name()
         stored = _start(job, out or Path("results") / name, name, quiet=quiet)
     _show(stored, within, as_json=as_json, new=new)

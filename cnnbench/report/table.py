@@ -286,7 +286,7 @@ def _where(environment: Environment) -> str:
     parts = [
         str(hard.get("cpu") or "unknown processor"),
         units.number(hard.get("cores_usable", 0), "core"),
-        *[str(gpu.get("name")) for gpu in hard.get("gpus") or []],
+        *environment.gpus,
         f"torch {torch.get('version')}",
         f"Python {hard.get('python')}",
         f"environment {environment.fingerprint}",

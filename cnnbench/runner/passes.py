@@ -109,8 +109,7 @@ class Passes:
     @property
     def _title(self) -> str:
         """The workload and device, for people."""
-        device = self._seat.device or self._group.subjects[0].spec.device.text
-        return f"{self._group.workload.id} on {device}"
+        return self._seat.titled(self._group.subjects[0].spec)
 
     def _path(self, what: str, workload: Workload) -> str:
         place = list(self._group.shared).index(workload)

@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from cnnbench.runner.gpus import Lane
+    from cnnbench.spec import Spec
 
 
 class Seat:
-    """The place of a session that has no other beside it.
+    """The place of a session that has no other beside it."""
 
-    Attributes:
-        device: what people call the device; empty for what the spec calls it.
-    """
-
-    device = ""
+    def titled(self, spec: Spec) -> str:
+        """The workload of a spec and its device, for people."""
+        return f"{spec.workload.group.id} on {spec.device.text}"
 
     @contextmanager
     def taken(self, workload: str) -> Iterator[None]:
@@ -92,7 +91,10 @@ class GpuSeat(Seat):
     def __init__(self, board: Board, lane: Lane) -> None:
         self._board = board
         self._lane = lane
-        self.device = lane.gpu.text
+
+    def titled(self, spec: Spec) -> str:
+        """The workload; which GPU it is is said with every step."""
+        return spec.workload.group.id
 
     @contextmanager
     def taken(self, workload: str) -> Iterator[None]:

@@ -38,12 +38,12 @@ def test_groups_are_shared_and_workers_see_one_gpu_and_its_cores_alone(
     cnnbench_cli, tmp_path, monkeypatch
 ) -> None:
     monkeypatch.setenv("PRETENDED_CUDA_PLACED", str(tmp_path / "placed"))
-    result = cnnbench_cli("run", PLACED, *SHORT, "--batch", "1,2,3,4", "--rounds", "2", "--quiet",
+    result = cnnbench_cli("run", PLACED, *SHORT, "--batch", "1,2", "--rounds", "1", "--quiet",
                           "--out", "out")  # fmt: skip
 
     assert result.exit_code == 0, result.output
     stored = store.read(tmp_path / "out")
-    assert len(stored.records) == 8
+    assert len(stored.records) == 4
     runs = [run for record in stored.records for run in record.runs]
     assert {run.gpu.index for run in runs} == {0, 1}
     # What the workers found is what the runner says.
@@ -106,18 +106,18 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path, sent: int) -
     words = [sys.executable, "-m", "cnnbench", "run"]
     out = tmp_path / "out"
     running = subprocess.Popen(
-        [*words, TINY, *SHORT, "--batch", "1,2,3,4", "--rounds", "2", "--out", str(out)],
+        [*words, TINY, *SHORT, "--batch", "1,2,3", "--rounds", "1", "--out", str(out)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path,
     )  # fmt: skip
     records = out / "records.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not (records.exists() and records.stat().st_size):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     started = _descendants(running.pid)
     running.send_signal(sent)
-    _, errors = running.communicate(timeout=60)
+    _, errors = running.communicate(timeout=300)
 
     assert running.returncode == (-sent if sent == signal.SIGKILL else 130)
     while any(Path(f"/proc/{pid}").exists() for pid in started):
@@ -132,15 +132,15 @@ def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path, sent: int) -
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr.decode()
-    assert len(json.loads(done.stdout)) == 8
+    assert len(json.loads(done.stdout)) == 6
     stored = store.read(out)
     assert stored.missing == stored.unfinished == ()
-    assert len(stored.records) == 8
+    assert len(stored.records) == 6
     for one in stored.records:
         before = halfway.get(one.id)
         if before is not None and not before.unfinished:
             assert one == before
-        assert [run.round for run in one.runs] == [0, 1]
+        assert [run.round for run in one.runs] == [0]
     never_two_at_once(stored.records)
     one_gpu_each(stored.records)
 

@@ -74,7 +74,7 @@ def _where(found: Sequence[Entry]) -> str:
     if environment.hard.get("fake"):
         return "no machine (made up)"
     cuda = any(one.record.spec.device.kind != "cpu" for one in found)
-    gpus = [str(one.get("name")) for one in environment.hard.get("gpus") or []] if cuda else []
+    gpus = environment.gpus if cuda else []
     return ", ".join([*gpus, *([] if gpus else _processor(environment))])
 
 
