@@ -34,7 +34,7 @@ def lines(job: Job, share: Share) -> Iterator[str]:
         times = (f"{count}: {units.duration(job.seconds_on(count))}" for count in _COUNTS)
         yield f"no GPU here; very roughly, by the number of alike GPUs: {', '.join(times)}"
         return
-    yield f"{said(share)}; whoever is free takes the next, very roughly:"
+    yield f"{said(share)}; the first that is free takes the next, very roughly:"
     for lane, taken in zip(share.lanes, _expected(job, share), strict=True):
         cores = f", cores {units.ranges(lane.cores)}" if lane.cores else ""
         work = f"{_groups(taken)}, {units.duration(sum(map(job.task_seconds, taken)))}"
