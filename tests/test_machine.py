@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from cnnbench import machine
+from cnnbench import machine, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -211,3 +213,40 @@ def test_without_proc_variables_are_those_of_python(monkeypatch) -> None:
     monkeypatch.setattr(os, "environ", {"OMP_NUM_THREADS": "3", "HOME": "/home"})
 
     assert machine.variables() == {"OMP_NUM_THREADS": "3"}
+
+
+@pytest.mark.parametrize(
+    ("text", "cores"),
+    [("0-3,8", (0, 1, 2, 3, 8)), ("5\n", (5,)), ("", ()), ("x", ()), ("0-", ()), ("3-1", ())],
+)
+def test_lists_of_cores_are_read(text: str, cores: tuple[int, ...]) -> None:
+    assert machine.core_list(text) == cores
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_lists_of_cores_are_read_as_they_are_written(cores: set[int]) -> None:
+    assert machine.core_list(units.ranges(cores)) == tuple(sorted(cores))
+
+
+def test_hyperthreads_of_one_core_are_together(monkeypatch) -> None:
+    siblings = {0: "0,4", 4: "0,4", 1: "1,5", 5: "1,5", 2: "2,6"}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {*siblings}, raising=False)
+    monkeypatch.setattr(
+        machine, "read_text", lambda path: siblings[int(str(path).split("/cpu")[2].split("/")[0])]
+    )
+
+    assert machine.physical_cores() == [(0, 4), (1, 5), (2,)]
+
+
+def test_cores_of_which_the_system_says_nothing_are_cores_of_their_own(monkeypatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 7}, raising=False)
+    monkeypatch.setattr(machine, "read_text", lambda _: None)
+
+    assert machine.physical_cores() == [(3,), (7,)]
+    assert machine.cores_near("0000:3b:00.0") == ()
+
+
+def test_cores_next_to_a_device_are_those_of_its_slot(monkeypatch) -> None:
+    monkeypatch.setattr(machine, "read_text", lambda path: "8-9" if "0000:3b:00.0" in path else "")
+
+    assert machine.cores_near("0000:3b:00.0") == (8, 9)

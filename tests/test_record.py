@@ -197,6 +197,19 @@ def test_schema_6_keeps_what_it_added_and_schema_5_lacks_it() -> None:
     assert metrics.metric("accuracy_fp32_top1").of(new).point == 0.78125
 
 
+def test_schema_8_says_which_gpu_it_was_and_schema_7_does_not() -> None:
+    old, new = (
+        record.from_json(json.loads((SCHEMAS / name).read_text(encoding="utf8").splitlines()[0]))
+        for name in ("7.jsonl", "8.jsonl")
+    )
+
+    assert {run.gpu for run in old.runs} == {None}
+    gpu = new.runs[0].gpu
+    assert (gpu.index, gpu.uuid[:8], gpu.cores) == (2, "5f2c0000", (4, 5))
+    assert gpu.neighbours == {"0": ("resnet50/inference-b8-3x224x224",)}
+    assert record.from_json(record.to_json(new)) == new
+
+
 def test_a_record_of_schema_1_is_one_of_schema_2_without_what_it_added() -> None:
     line = (SCHEMAS / "1.jsonl").read_text(encoding="utf8").splitlines()[0]
 
