@@ -98,6 +98,15 @@ FILES_AND_RUNS = (
          before=("run --models fake:net --rounds 2 --out kept", _KEPT[1])),
 )  # fmt: skip
 
+DEVICES = (
+    Case("takes a run for each, such as --device {}", "run --models lenet --device cuda:0,cuda:1",
+         r"such as (?P<put>--device cuda:0)"),
+    Case("this takes one, such as --device cuda:0", "profile lenet --device cuda:all",
+         r"such as (?P<put>--device cuda:0)"),
+    Case("this takes one, such as --device cuda:0", "ab eager tf32 --models lenet --device cuda:all",
+         r"such as (?P<put>--device cuda:0)"),
+)  # fmt: skip
+
 GATE = (
     Case("--structure-only keeps no run; drop --out", f"{_BASE} --structure-only --out o",
          r"drop (?P<drop>--out)", before=_KEPT),
@@ -287,7 +296,7 @@ LIMITS = tuple(
     )
 )  # fmt: skip
 
-CASES = FILES_AND_RUNS + GATE + REPORTS + LINES + LIMITS
+CASES = FILES_AND_RUNS + DEVICES + GATE + REPORTS + LINES + LIMITS
 
 # Networks for the cases that need torch: tiny, each with one thing about it.
 NETS = """
@@ -385,6 +394,12 @@ _DESCRIBED = "describes; names nothing to do"
 
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
+    "let CUDA_VISIBLE_DEVICES leave one kind, or use --device {}": Other(
+        ("run", "conv"), "test_unlike_gpus_are_refused_and_each_can_be_used"
+    ),
+    "torch does not say the UUIDs of the GPUs": Other(
+        ("run", "conv"), "every torch that is supported says them"
+    ),
     "; continue with: cnnbench run --resume": Other((), "test_an_interrupted_run_goes_on"),
     "; continue with: cnnbench bisect": Other(("bisect",), "run in tests/cli/test_bisect.py"),
     "--resume measures the inconclusive": Other(
