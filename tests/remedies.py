@@ -395,7 +395,7 @@ _DESCRIBED = "describes; names nothing to do"
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "let CUDA_VISIBLE_DEVICES leave one kind, or use --device {}": Other(
-        ("run", "conv"), "test_unlike_gpus_are_refused_and_each_can_be_used"
+        ("run", "conv"), "run in tests/pretended/test_several.py"
     ),
     "torch does not say the UUIDs of the GPUs": Other(
         ("run", "conv"), "every torch that is supported says them"
