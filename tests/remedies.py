@@ -103,8 +103,8 @@ DEVICES = (
          r"such as (?P<put>--device cuda:0)"),
     Case("this takes one, such as --device cuda:0", "profile lenet --device cuda:all",
          r"such as (?P<put>--device cuda:0)"),
-    Case("this takes one, such as --device cuda:0", "ab eager tf32 --models lenet --device cuda:all",
-         r"such as (?P<put>--device cuda:0)"),
+    Case("this takes one, such as --device cuda:0",
+         "ab eager tf32 --models lenet --device cuda:all", r"such as (?P<put>--device cuda:0)"),
 )  # fmt: skip
 
 GATE = (

@@ -157,7 +157,8 @@ def test_another_option_that_takes_one_value_is_not_silently_the_last(cnnbench_c
 def test_conv_is_shared_too(cnnbench_cli, tmp_path) -> None:
     done = cnnbench_cli(
         "conv", "--layer", "n1c4h8w8-k4-3x3-p1", "--layer", "n1c8h8w8-k4-3x3-p1",
-        "--impl", "im2col", "--modes", "eager", "--device", "cuda:all", "--rounds", "2", "--executor", "fake", "-q",
+        "--impl", "im2col", "--modes", "eager", "--device", "cuda:all", "--rounds", "2",
+        "--executor", "fake", "-q",
         "--out", "out",
     )  # fmt: skip
 
