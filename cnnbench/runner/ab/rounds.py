@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.quiet import CoreUse
+    from cnnbench.runner.halt import Halt
 
 # What a starter holds for itself once torch is imported, roughly; and the share of the memory that
 # is free now which those that only wait may take.
@@ -151,6 +152,10 @@ class Asked:
         """The pool of the next round; it stays open when the context ends."""
         del scratch
         yield self._rounds.front(self._role)
+
+    def seeing(self, gpu: str, halt: Halt) -> Executor:
+        """The side's own, whose workers see one GPU; pairs share no starter with it."""
+        return self._who.seeing(gpu, halt)
 
     def core_use(self) -> CoreUse | None:
         """How busy the cores are."""
