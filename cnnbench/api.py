@@ -50,8 +50,7 @@ def run(
     Args:
         models: names, globs, ``tag:…``, ``timm:…`` or ``package.module:factory``.
         modes: mode texts such as ``channels_last+amp=bf16``, or ``all``; else as ``usual.USUAL``.
-        device: ``cpu``, ``cuda`` or ``cuda:1``; the best one available if not given; ``cuda:all``
-            shares the workloads among all GPUs.
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``cuda:all`` (shared); the best one if not given.
         batch: samples per call; several make a sweep; if not given, as ``usual.USUAL`` has it.
         size: height and width in place of each network's own; several pairs make a sweep.
         input: whole shape of one sample, for networks of your own; or all arguments, as texts such

@@ -10,7 +10,7 @@ class Halted(BaseException):
 
 
 class Halt:
-    """A wish to end that wakes whoever waits for a worker; has a file number for ``select``."""
+    """A wish to end that wakes every thread that waits for a worker; ``select`` takes it."""
 
     def __init__(self) -> None:
         self._read, self._write = os.pipe()

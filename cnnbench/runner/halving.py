@@ -46,7 +46,7 @@ class Known:
         self._lock = Lock()
 
     def add(self, ids: Collection[str]) -> bool:
-        """Whether all of them are new; only then they are added, by whoever comes first."""
+        """Whether all of them are new; only then they are added, by the first thread that comes."""
         with self._lock:
             new = not self._ids & {*ids}
             self._ids |= {*ids} if new else set()

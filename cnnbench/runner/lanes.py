@@ -94,7 +94,7 @@ class Lanes:
         self._watcher = watcher
         self._macs = macs
         self._kept = kept or {}
-        self._halt = Halt()
+        self._halt: Halt
         self._board = Board()
         self._said: SimpleQueue[_Gone | list[Record] | Callable[[], None]] = SimpleQueue()
         self._units: dict[Task, tuple[int, int]] = {}
@@ -106,6 +106,7 @@ class Lanes:
         Raises:
             GpusLost: every GPU is, before everything was measured.
         """
+        self._halt = Halt()
         tasks = Tasks(work, [lane.gpu.uuid for lane in lanes])
         known = Known(spec.id for task in work for spec in task.specs)
         self._units = {task: (0, len(task.specs) * (self._plan.rounds + 1)) for task in work}
