@@ -197,10 +197,10 @@ def test_schema_6_keeps_what_it_added_and_schema_5_lacks_it() -> None:
     assert metrics.metric("accuracy_fp32_top1").of(new).point == 0.78125
 
 
-def test_schema_8_says_which_gpu_it_was_and_schema_7_does_not() -> None:
+def test_schema_9_says_which_gpu_it_was_and_schema_8_does_not() -> None:
     old, new = (
         record.from_json(json.loads((SCHEMAS / name).read_text(encoding="utf8").splitlines()[0]))
-        for name in ("7.jsonl", "8.jsonl")
+        for name in ("8.jsonl", "9.jsonl")
     )
 
     assert {run.gpu for run in old.runs} == {None}

@@ -28,7 +28,6 @@ from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.gpus import Share
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.lanes import GpusLost, measured_by
-from cnnbench.runner.session import Watcher
 from cnnbench.runner.source import source
 from cnnbench.runner.subject import batches
 from cnnbench.runner.tasks import Task
@@ -39,6 +38,7 @@ from cnnbench.usual import USUAL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnnbench.runner.session import Watcher
     from cnnbench.store import StoredRun, Writer
 
 _FIT_SECONDS = 600.0
