@@ -350,7 +350,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8), lambda data: data) | {
     3: _runs_in_columns
 }
 

@@ -27,8 +27,7 @@ from cnnbench.runner.device import here, memory_limit, of_specs, refuse_idle_opt
 from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.gpus import Share
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
-from cnnbench.runner.lanes import GpusLost, Lanes, home
-from cnnbench.runner.session import Session, Watcher
+from cnnbench.runner.lanes import GpusLost, measured_by
 from cnnbench.runner.source import source
 from cnnbench.runner.subject import batches
 from cnnbench.runner.tasks import Task
@@ -37,9 +36,9 @@ from cnnbench.suite import Facts, Grid
 from cnnbench.usual import USUAL
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
+    from cnnbench.runner.session import Watcher
     from cnnbench.store import StoredRun, Writer
 
 _FIT_SECONDS = 600.0
@@ -371,7 +370,7 @@ def _measure(
     for record in impossible:
         watcher.finished(record)
     # Closed at once if the disk takes no more, so that no worker outlives it.
-    with closing(_records(job, watcher, kept or {})) as measured:
+    with closing(measured_by(job, watcher, kept or {})) as measured:
         try:
             for records in measured:
                 told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
@@ -380,15 +379,6 @@ def _measure(
             again = f"cnnbench run --resume {shlex.quote(str(writer.path))}"
             raise WorkerError(f"{error}; continue with: {again}") from error
     writer.settle()
-
-
-def _records(job: Job, watcher: Watcher, kept: Mapping[str, Record]) -> Generator[list[Record]]:
-    """What is measured, group by group: by one session, or by one on each of several GPUs."""
-    given = (job.executor, job.plan, job.environment, watcher, job.macs, kept)
-    if job.share is None:
-        return Session(*given).run(job.work)
-    homes = {name: home(one) for name, one in kept.items()}
-    return Lanes(*given).run(job.share.lanes, job.tasks(len(job.share.lanes), homes))
 
 
 def _refused(spec: Spec, job: Job) -> Record:

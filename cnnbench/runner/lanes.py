@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from cnnbench.environment import Environment
     from cnnbench.plan import Plan
     from cnnbench.record import Record
+    from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import Executor
     from cnnbench.runner.session import Watcher
     from cnnbench.runner.tasks import Task
@@ -281,6 +282,15 @@ class _Visit:
         if record.id not in self._told:
             self._told.add(record.id)
             self._lanes.say(partial(self._lanes.finished, record))
+
+
+def measured_by(job: Job, watcher: Watcher, kept: Mapping[str, Record]) -> Generator[list[Record]]:
+    """What is measured of a job, group by group: by one session, or one on each of several GPUs."""
+    given = (job.executor, job.plan, job.environment, watcher, job.macs, kept)
+    if job.share is None:
+        return Session(*given).run(job.work)
+    homes = {name: home(one) for name, one in kept.items()}
+    return Lanes(*given).run(job.share.lanes, job.tasks(len(job.share.lanes), homes))
 
 
 def home(record: Record) -> str:
