@@ -124,6 +124,7 @@ def test_networks_that_have_little_in_common_are_compared_by_stage() -> None:
 
 def test_a_reading_more_of_the_clock_is_no_time_of_the_network() -> None:
     """One side has twice the readings; its steps with clocks are longer by just those."""
+
     def clocked(readings: int) -> ClockedSide:
         own = (1000.0 + 10 * readings,)
         turns = tuple(ClockedTurn(n, 1000.0, own[0], own, 5) for n in range(4))

@@ -82,9 +82,7 @@ class Told:
 
 def test_the_task_answers_every_turn_at_once() -> None:
     spec = Spec.parse("lenet/inference-b1-3x32x32/eager/cpu-t1")
-    request = ClockModules.planned(
-        spec, Plan(warm_up_calls=2, warm_up_seconds=0.0), cpu_time=True
-    )
+    request = ClockModules.planned(spec, Plan(warm_up_calls=2, warm_up_seconds=0.0), cpu_time=True)
     talk = Told(TakeClocks(turn=0, seconds=0.0), TakeClocks(turn=1, seconds=0.0, move=True),
                 Finish())  # fmt: skip
 
