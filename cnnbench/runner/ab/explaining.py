@@ -108,7 +108,7 @@ class Clocking:
                         return found
 
     def _enough(self, count: int, spent: float) -> bool:
-        """Whether to look at what there is: from the fewest pairs on, or where time is over."""
+        """Whether to look at the pairs so far: from the fewest pairs on, or where time is over."""
         return count >= LEAST or (count >= FEWEST and self._over(count, spent))
 
     def _over(self, count: int, spent: float) -> bool:
