@@ -109,7 +109,7 @@ def _activation(before: Forward, amount: int) -> Forward:
     return forward
 
 
-def _dtype(before: Forward, _amount: int) -> Forward:
+def _dtype(_before: Forward, _amount: int) -> Forward:
     def forward(self: Any, x: Tensor) -> Tensor:
         bias = None if self.bias is None else self.bias.double()
         return self._conv_forward(x.double(), self.weight.double(), bias).to(x.dtype)

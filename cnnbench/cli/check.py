@@ -106,9 +106,10 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
-    if explain and (structure_only or run is not None):
-        what = "--structure-only times nothing" if structure_only else f"{run} is measured already"
-        raise UsageError(f"{what}, so no module can be timed; drop --explain")
+    if explain and structure_only:
+        raise UsageError("--structure-only times nothing, modules neither; drop --explain")
+    if explain and run is not None:
+        raise UsageError(f"{run} is measured already, so no module is timed; drop --explain")
     if others and (run is not None or not structure_only):
         raise UsageError("--models is for a look at the current code; use --structure-only")
     if run is not None and out:

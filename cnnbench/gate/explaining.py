@@ -96,7 +96,7 @@ class _Part:
 
     @property
     def known(self) -> ModuleFacts:
-        """Of the head, if it has the part."""
+        """The facts of the head, if it has the part."""
         found = self.facts[1] or self.facts[0]
         assert found is not None  # noqa: S101 - one of them has it
         return found
@@ -273,7 +273,7 @@ def _size(one: ModuleFacts) -> str:
 
 
 def _span(values: Sequence[float], tests: int) -> Span:
-    """Mean over pairs, with an interval that holds for all of so many at once."""
+    """Mean over pairs, with an interval that holds for all ``tests`` at once."""
     if len(values) < 2:
         return Span(statistics.fmean(values))
     centre, half = stats.t_interval(values, 1 - ERROR / tests)

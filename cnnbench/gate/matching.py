@@ -102,7 +102,7 @@ def _left(
     found: Mapping[int, int],
     key: Callable[[ModuleFacts], Hashable],
 ) -> dict[int, int]:
-    """Of what has nothing beside it yet: those that alone on both sides have the same key."""
+    """Those with nothing beside them yet that alone on both sides have the same key."""
     taken = {*found.values()}
     here = _unique([(key(one), i) for i, one in enumerate(base) if i not in found])
     there = _unique([(key(one), i) for i, one in enumerate(head) if i not in taken])

@@ -143,7 +143,7 @@ def _effort(found: Explanation) -> str:
 
 
 def _share(found: Explanation, ns: float) -> float | None:
-    """Of the total change; no share of a change that may be none."""
+    """The share of the total change; none of a change that may be zero."""
     low, high = found.total.low, found.total.high
     if low is None or high is None or low <= 0 <= high:
         return None

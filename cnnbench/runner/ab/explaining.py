@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -24,7 +25,7 @@ from cnnbench.gate.explanation import Explanation, Span
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.plan import Plan
 from cnnbench.requests import ClockModules, DescribeModules, TakeClocks
-from cnnbench.runner.ab import paired, sides
+from cnnbench.runner.ab import paired, sides, waiting
 from cnnbench.runner.device import memory_limit
 from cnnbench.runner.executor import Executor
 from cnnbench.runner.inquiry import ask, tell
@@ -45,6 +46,8 @@ _SCHEMA = 1
 LEAST, MOST, FEWEST = 5, 10, 3
 # A process alone on its core waits for it some thousandths of the time.
 _WAITED = 0.01
+# So many times the budget, at most, where a process waits for its core.
+_LONGER = 3.0
 _TURNS = 8
 _TURNS_PER_PLACE = 2
 # A turn holds this many steps, half of them with clocks, unless that takes too long.
@@ -81,7 +84,7 @@ class Clocking:
         chance = random.Random(f"{self.plan.seed}/explain/{comparison.name}")
         known: tuple[StepFacts, StepFacts] | None = None
         pairs: list[ClockedPair] = []
-        cpu_time = busy and _one_thread(comparison)
+        cpu_time = busy and waiting.of_one_thread(comparison)
         with scratch_directory() as folder, _Starters(self.executors, folder, chance) as starters:
             while True:
                 self.say(f"{comparison.name}: explaining, pair {len(pairs) + 1}")
@@ -91,20 +94,21 @@ class Clocking:
                     pair = self._pair(comparison, pools, chance, cpu_time=cpu_time)
                 except WorkerError as error:
                     return _impossible(comparison, total, error, time.monotonic() - began)
-                if pair.waiting > _WAITED and not cpu_time and _one_thread(comparison):
+                if pair.waiting > _WAITED and not cpu_time and waiting.of_one_thread(comparison):
                     # Times by two clocks cannot stand beside each other.
                     cpu_time, pairs = True, []
                     continue
                 pairs.append(pair)
-                spent = time.monotonic() - began
+                taken = time.monotonic() - began
+                spent = taken * _counted(pairs)
                 if self._enough(len(pairs), spent):
-                    found = explaining.explain(comparison.name, pairs, known, total, spent)
+                    found = explaining.explain(comparison.name, pairs, known, total, taken)
                     last = len(pairs) >= MOST or self._over(len(pairs), spent)
                     if last or explaining.settled(found):
                         return found
 
     def _enough(self, count: int, spent: float) -> bool:
-        """Whether to look at what there is: from the fewest pairs on, or where time is over."""
+        """Whether to look at the pairs so far: from the fewest pairs on, or where time is over."""
         return count >= LEAST or (count >= FEWEST and self._over(count, spent))
 
     def _over(self, count: int, spent: float) -> bool:
@@ -150,6 +154,16 @@ class Clocking:
         return ClockedPair(base, head, cpu_time)
 
 
+def _counted(pairs: Sequence[ClockedPair]) -> float:
+    """The share of the time that counts for the budget: waiting for a core does not, up to a limit.
+
+    It is no time of the explanation's, and a busy machine is where more pairs are needed.
+    """
+    if not pairs[0].cpu_time:
+        return 1.0
+    return max(1 / _LONGER, 1 - statistics.fmean(one.waiting for one in pairs))
+
+
 class _Starters:
     """The starters of both sides: one for all pairs where both run the same code, else fresh ones.
 
@@ -190,12 +204,6 @@ class _Starters:
         return self._stack.enter_context(self._executors[role].open(own))
 
 
-def _one_thread(comparison: PairedComparison) -> bool:
-    """Whether CPU time corresponds to latency: not with several threads, nor on a GPU."""
-    both = (comparison.base, comparison.head)
-    return all(spec.threads == 1 and spec.device.kind == "cpu" for spec in both)
-
-
 def wanted(outcome: PairedOutcome, asked: bool | None) -> bool:
     """Whether an outcome is to be explained.
 
@@ -234,7 +242,7 @@ def of_outcomes(
     for one in outcomes:
         busy = one.waited > 0
         found[one.comparison.name] = clocking.explain(
-            one.comparison, side_by_side.total(one), busy=busy
+            one.measured_as, side_by_side.total(one), busy=busy
         )
         if out is not None:
             where = str(out)
