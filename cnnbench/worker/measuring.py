@@ -86,11 +86,7 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
             warmup_ns=(first, *warm),
             build_ns=built,
             check=check,
-            flags=flags
-            | device.notes()
-            | process()
-            | step.said
-            | {"moves": placement.moves, **step.types},
+            flags=flags | device.notes() | process() | _told(step, placement),
             compile_cache=cache,
             process_peak_bytes=memory.status_bytes("VmHWM"),
             deployment=step.deployment(),
@@ -111,6 +107,10 @@ def measure(request: MeasureLatency, talk: Talk) -> None:
     flags = {**timed.flags, **step.facts(), **notes, **drawn, **said}
     peak = memory.status_bytes("VmHWM")
     talk.answer(replace(timed, flags=flags, process_peak_bytes=peak, parts=in_parts))
+
+
+def _told(step: build.Step, placement: Placement) -> dict[str, Any]:
+    return {**step.said, "moves": placement.moves, **step.types}
 
 
 def _check(spec: Spec, step: build.Step, request: MeasureLatency, *first: Any) -> Check:

@@ -1,7 +1,7 @@
 """AOTInductor: the network compiled beforehand into a package, which a loader without Python runs.
 
-The package is unpacked to be loaded, and the loader leaves that to whoever ends the process; once
-the library is mapped, the files may go.
+The package is unpacked to be loaded, and the loader leaves the files there when the process ends;
+once the library is mapped, they may go.
 """
 
 from __future__ import annotations

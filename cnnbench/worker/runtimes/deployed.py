@@ -1,6 +1,6 @@
 """A step that a deployment runtime does: exported and converted once, loaded in every process.
 
-All of it happens in the first call, as compiling does. The artefact is kept where the compiler
+All of that happens in the first call, as compiling does. The artefact is kept where the compiler
 keeps what it made, so that later rounds only load it, as a deployed process would.
 """
 
@@ -84,10 +84,12 @@ class Deployed:
     """
 
     def __init__(self, spec: Spec, step: Step) -> None:
-        self._spec, self._step, self._plain = spec, step, step.call
+        self._spec, self._step = spec, step
+        self._inputs = step.given.tensors
         self._runtime = TABLE[spec.mode.runtime]
         self._opened: Opened | None = None
-        self._returns: Callable[[Sequence[Tensor]], Any] = list
+        # One call of the network itself tells the form of what it returns.
+        self._returns = returning(step.call())
         self.deployment: Deployment | None = None
         self.remarks: tuple[str, ...] = ()
 
@@ -100,8 +102,6 @@ class Deployed:
 
     def _open(self) -> None:
         """Make what is not there yet, load it, and call it once."""
-        self._returns = returning(self._plain())
-        self._inputs = self._step.given.tensors
         clock = _Clock({})
         with self._artefact(clock) as made:
             before = memory.status_bytes("RssAnon")
@@ -128,7 +128,6 @@ class Deployed:
         Raises:
             Unsupported: it has none.
         """
-        self._inputs = self._step.given.tensors
         with self._artefact(_Clock({})) as made:
             found: Nodes = self._told(self._runtime.nodes, *made, self._inputs)
         return as_primitives(found)

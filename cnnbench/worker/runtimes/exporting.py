@@ -44,7 +44,7 @@ def input_names(program: ExportedProgram, given: Given) -> list[str]:
     """The program's names of the tensors that go in, in order.
 
     Raises:
-        Unsupported: they cannot be told apart.
+        Unsupported: there are more or fewer of them than tensors.
     """
     leaves = pytree.tree_leaves((given.args, dict(given.kwargs)))
     names = [one for one in program.graph_signature.user_inputs if isinstance(one, str)]
