@@ -74,7 +74,9 @@ def test_what_another_revision_adds_is_not_looked_at(request: Request) -> None:
 
 def test_names_are_unique_and_everything_has_one() -> None:
     names = [(kind.key, kind.task) for kind in requests.REQUESTS]
-    commands = {requests.TakeSlice, requests.Finish, requests.TakeStructure}
+    commands = {
+        requests.TakeSlice, requests.Finish, requests.TakeStructure, requests.TakeClocks,
+    }  # fmt: skip
 
     assert len(set(names)) == len(names)
     assert all(task for _, task in names)

@@ -104,22 +104,13 @@ def command(
     RUN, the revision that the baseline file was saved at is measured side by side with the current
     code; against stored times, only large changes can be detected.
     """
-    if structure_only and out:
-        raise UsageError("--structure-only keeps no run; drop --out")
-    if explain and structure_only:
-        raise UsageError("--structure-only times nothing, modules neither; drop --explain")
-    if explain and run is not None:
-        raise UsageError(f"{run} is measured already, so no module is timed; drop --explain")
-    if others and (run is not None or not structure_only):
+    if structure_only:
+        _refuse("--structure-only times nothing", out=out, explain=explain, wait=wait)
+    elif others:
         raise UsageError("--models is for a look at the current code; use --structure-only")
-    if run is not None and out:
-        raise UsageError(f"{run} is measured already, so nothing is kept; drop --out")
-    if run is not None and allowed:
-        raise UsageError(f"{run} is measured already, so nothing is built; drop --allow")
-    if run is not None and timeout is not None:
-        raise UsageError(f"{run} is measured already, so nothing takes time; drop --timeout")
-    if wait is not None and (structure_only or run is not None):
-        raise UsageError("nothing is timed; drop --wait")
+    if run is not None:
+        given = {"out": out, "explain": explain, "allow": allowed, "timeout": timeout}
+        _refuse(f"{run} is measured already", **given, wait=wait, models=others)
     limits = thresholds.in_force(config, words, Path())
     kept = checking.kept(against)
     if run is not None:
@@ -141,6 +132,13 @@ def command(
     )
     verdicts.show(judgement, view, to, "check")
     gate.conclude(judgement, strict=strict)
+
+
+def _refuse(because: str, **given: object) -> None:
+    """Refuse the first option that was given and has nothing to do."""
+    for name, value in given.items():
+        if value:
+            raise UsageError(f"{because}; drop --{name}")
 
 
 class _Heard:

@@ -102,7 +102,7 @@ class Series:
 
     @property
     def clean(self) -> Sequence[tuple[Point, Point] | None]:
-        """Of each step the nearest points around it whose code is a known commit, if there are."""
+        """The nearest points around each step whose code is a known commit, if there are any."""
         return [_around(self.points, step) for step in self.steps]
 
 

@@ -119,7 +119,7 @@ def _most(outcome: PairedOutcome) -> int:
 
 
 def _needed(outcome: PairedOutcome, pairs: int) -> float:
-    """Seconds in which so many pairs fit, with what was wasted this time."""
+    """Seconds in which this number of pairs fits, with what was wasted this time."""
     return 1.3 * pairs * outcome.seconds / max(1, len(outcome.measured))
 
 

@@ -122,7 +122,7 @@ def _told_apart(
 ) -> tuple[tuple[Column, ...], tuple[tuple[Any, ...], ...]]:
     """The columns and rows, of which the first ``names`` columns say what a row is about.
 
-    Those that no row could be told apart without stay in any line. Runs are the least of a name:
+    Those without which two rows would look alike stay in any line. Runs are the least of a name:
     what they did differently says more, and then stands first.
     """
     runs = [index for index in range(names) if columns[index].name == "run"]

@@ -129,4 +129,4 @@ def test_a_stored_run_cannot_be_explained(cnnbench_cli) -> None:
 
     assert (result.exit_code, stored.exit_code) == (2, 2)
     assert "--structure-only times nothing" in result.stderr
-    assert "run is measured already, so no module is timed; drop --explain" in stored.stderr
+    assert "run is measured already; drop --explain" in stored.stderr

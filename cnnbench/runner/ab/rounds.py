@@ -173,7 +173,7 @@ class Asked:
 def _open_its_doors(pool: AnyPool) -> None:
     """Wait until a pool has a starter, so that no measurement includes an import.
 
-    If there can be no worker at all, whoever asks for one finds out.
+    If there can be no worker at all, the first comparison that asks for one finds out.
     """
     try:
         pool.start().close()

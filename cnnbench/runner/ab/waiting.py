@@ -1,7 +1,7 @@
 """What to do where threads wait for cores: go on with one thread on one core.
 
 A call in several threads takes as long as the unluckiest of them, so one neighbour on one core
-makes times too long and their ratios useless, and no counter says what they would have been. Of a
+makes times too long and their ratios useless, and no counter says what they would have been. For a
 single thread the kernel knows for how long it waited, and that is taken out (``PairedRun.awake``):
 a neighbour then costs time instead of the answer. The answer is about one thread, which is said.
 
