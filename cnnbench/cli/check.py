@@ -106,10 +106,7 @@ def command(
     """
     if structure_only and out:
         raise UsageError("--structure-only keeps no run; drop --out")
-    if explain and structure_only:
-        raise UsageError("--structure-only times nothing, modules neither; drop --explain")
-    if explain and run is not None:
-        raise UsageError(f"{run} is measured already, so no module is timed; drop --explain")
+    _refuse_explain(run, explain=bool(explain), structure_only=structure_only)
     if others and (run is not None or not structure_only):
         raise UsageError("--models is for a look at the current code; use --structure-only")
     if run is not None and out:
@@ -141,6 +138,18 @@ def command(
     )
     verdicts.show(judgement, view, to, "check")
     gate.conclude(judgement, strict=strict)
+
+
+def _refuse_explain(run: Path | None, *, explain: bool, structure_only: bool) -> None:
+    """Where nothing is timed, no module is.
+
+    Raises:
+        UsageError: it was asked for.
+    """
+    if explain and structure_only:
+        raise UsageError("--structure-only times nothing, modules neither; drop --explain")
+    if explain and run is not None:
+        raise UsageError(f"{run} is measured already, so no module is timed; drop --explain")
 
 
 class _Heard:
