@@ -13,7 +13,7 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from cnnbench.gate.explanation import Explanation, Named, Span
 
-# Sentences of an explanation below the name of a spec, and letters of each: two lines of 80 columns.
+# Sentences of an explanation below the name of a spec, and letters of each: two lines of it.
 LINES, _WIDTH = 5, 150
 _NAMED = 3
 _COLUMNS = (
