@@ -224,7 +224,9 @@ def only_values(old: Baseline, new: Baseline) -> bool:
 def with_values(old: Baseline, new: Baseline) -> Baseline:
     """A baseline file with the outputs of another, which are the same on every machine."""
     specs = {
-        name: replace(entry, values=new.specs[name].values) for name, entry in old.specs.items()
+        # What could not be taken there is not lost here.
+        name: replace(entry, values=new.specs[name].values or entry.values)
+        for name, entry in old.specs.items()
     }
     return replace(old, specs=specs)
 

@@ -142,7 +142,8 @@ def distance(old: Sketch, new: Sketch) -> float:
 def _multiple(old: Sketch, new: Sketch) -> str:
     """That it is a multiple of what it was, if it is: a sign, a scale."""
     square = sum(one * one for one in old.sums)
-    if not square or old.count < 2:
+    # A file may hold as many sums as it likes; of others there is no multiple.
+    if not square or old.count < 2 or len(old.sums) != len(new.sums):
         return ""
     times = sum(a * b for a, b in zip(old.sums, new.sums, strict=True)) / square
     left = math.dist([times * one for one in old.sums], new.sums)

@@ -71,6 +71,7 @@ def test_outputs_alone_are_taken_from_another_machine(one) -> None:
     assert not baseline.only_values(one, other)
     assert found.specs[made.EAGER].values == computed
     assert replace(found, specs=one.specs) == one
+    assert baseline.with_values(found, replace(there, specs=one.specs)) == found
 
 
 def test_it_says_where_it_came_from(one) -> None:
