@@ -164,9 +164,9 @@ class Writer:
         if planned_id == measured:
             return
         what = _manifest(self.path)
-        ids = tuple(measured if name == planned_id else name for name in what.specs)
+        ids = dict.fromkeys(measured if name == planned_id else name for name in what.specs)
         try:
-            write_whole(self.path / MANIFEST, encode(replace(what, specs=ids)))
+            write_whole(self.path / MANIFEST, encode(replace(what, specs=tuple(ids))))
         except OSError as error:
             raise StoreError(f"{self.path / MANIFEST}: {error.strerror}") from error
 

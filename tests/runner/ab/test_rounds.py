@@ -150,6 +150,14 @@ def test_where_it_is_no_faster_or_memory_is_short_fewer_are_begun(
         assert who["base"].opened == begun
 
 
+def test_however_many_must_come_few_wait_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory_available", lambda: 2048 * GIB)
+    who = sides()
+    with Rounds(who) as rounds:
+        rounds.begin(40)
+        assert who["base"].opened == 10
+
+
 def test_seconds_of_starting_are_taken_once() -> None:
     with Rounds(sides()) as rounds:
         rounds.begin(1)
