@@ -108,6 +108,9 @@ class Rounds:
         self.begin(1)
         found = self._open.popleft()
         with found.stack:
+            # One that was killed while it slept is begun anew, before a comparison pays for that.
+            for pool in found.pools.values():
+                _open_its_doors(pool)
             yield found
 
     def asked(self, role: str) -> Asked:
