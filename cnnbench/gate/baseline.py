@@ -151,10 +151,16 @@ def side(baseline: Baseline, name: str) -> Side:
 def of_run(run: StoredRun, source: Source) -> Baseline:
     """The baseline file of a run; failed specs are left out.
 
+    Args:
+        run: whose own revision counts, where it is known.
+        source: what is checked out now.
+
     Raises:
         StoreError: the run has nothing to keep.
     """
-    name = run.manifest.run
+    name, what = run.manifest.run, run.manifest
+    if what.revision is not None:
+        source = replace(source, revision=what.revision, dirty=what.dirty)
     return of_records(run.records, run.environment, source, run.manifest.plan, name)
 
 

@@ -79,6 +79,15 @@ def test_it_says_where_it_came_from(one) -> None:
     assert one.fingerprint == one.environment.fingerprint == made.ENVIRONMENT.fingerprint
 
 
+def test_the_revision_is_that_of_the_run_and_not_of_the_moment(tmp_path, eager) -> None:
+    run = store.read(made.directory(tmp_path / "run", [eager]))
+    known = replace(run, manifest=replace(run.manifest, revision="def456", dirty=True))
+
+    found = baseline.of_run(known, Source("abc123", dirty=False)).source
+
+    assert (found.revision, found.dirty) == ("def456", True)
+
+
 def test_restless_facts_are_not_kept(one) -> None:
     assert "load" not in one.soft
     assert "memory_limit" not in one.plan
