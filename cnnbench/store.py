@@ -51,7 +51,7 @@ class Manifest:
         version: of cnnbench.
         assumed: architectures whose input is only a guess.
         revision: git commit of the user's repository that was measured, where that is known.
-        dirty: it had changes that were not committed.
+        dirty: it had changes that were not committed, or the run was gone on with by other code.
         shared: several GPUs share the work.
     """
 
