@@ -12,7 +12,7 @@ from cnnbench import flaws, metrics, roofline, units
 from cnnbench.choice import STANDINGS, standing
 from cnnbench.conv import catalogue, results
 from cnnbench.record import Record
-from cnnbench.report import cells, marks
+from cnnbench.report import cells, lab_advice, marks
 from cnnbench.report.table import Column, Table
 from cnnbench.units import significant
 
@@ -232,6 +232,8 @@ def sentences(bench: LayerResults) -> list[str]:
     if first is None:
         return ["nothing with a right output was measured"]
     lines = [f"{_head(bench, first)}{_ceiling(first)}."]
+    if max((cell.record.rounds for cell in bench.cells), default=0) < 2:
+        lines.append(f"{lab_advice.ONE_ROUND}.")
     lines += [line for line in (_fewer_bits(bench), _held_back(bench)) if line]
     return lines + [_substitute(bench, one) for one in results.front(bench)]
 
