@@ -70,8 +70,12 @@ def _unlike(before: Values, after: Values) -> str:
     for one in (before, after):
         if one.reason:
             return one.reason
-    if (before.weights, before.batch) != (after.weights, after.batch):
-        told = [f"{one.weights} weights, {one.batch} samples" for one in (before, after)]
+    # Where memory is short, a network may have run in its own precision only.
+    told = [
+        f"{one.weights} weights, {one.batch} samples, {one.precision} precision"
+        for one in (before, after)
+    ]
+    if told[0] != told[1]:
         return f"computed from other things: {' -> '.join(told)}"
     return ""
 

@@ -98,7 +98,8 @@ def test_outputs_are_found_by_their_names() -> None:
         (record(sketch(1.0, moved=0.5)), record(sketch(3.0, moved=0.5)), "differ by 50"),
         (record(random=True, reason="random"), record(random=True, reason="random"), "random"),
         (BASE, record(reason="refuses"), "refuses"),
-        (BASE, record(sketch(1.0), weights="random"), "calibrated weights, 2 samples -> random"),
+        (BASE, record(sketch(1.0), weights="random"), "float64 precision -> random weights, 2"),
+        (BASE, record(sketch(1.0), precision="own"), "float64 precision -> calibrated weights, 2"),
         (BASE, replace(BASE, values=None), ""),
     ],
 )
