@@ -197,7 +197,8 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     """A baseline file with one more run.
 
     Specs that do the same as before keep their earlier rounds, so that the noise between sessions
-    is learnt; what changed is replaced.
+    is learnt; what changed is replaced. The revision is that of the run if it has timed all that
+    the file has times of, else it stays.
 
     Raises:
         Incomparable: the new run is from another environment.
@@ -216,7 +217,14 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     for name, entry in new.specs.items():
         specs[name] = _joined(specs.get(name), entry)
     sessions = tuple(dict.fromkeys([*old.sessions, *new.sessions]))
-    return replace(new, sessions=sessions, specs=specs)
+    return replace(new, source=_source(old, new), sessions=sessions, specs=specs)
+
+
+def _source(old: Baseline, new: Baseline) -> Source:
+    """The revision of the times: a later one, measured beside current code, would hide changes."""
+    timed = {name for name, one in old.specs.items() if one.rounds}
+    again = {name for name, one in new.specs.items() if one.rounds}
+    return new.source if timed <= again else old.source
 
 
 def only_values(old: Baseline, new: Baseline) -> bool:

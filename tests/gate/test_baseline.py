@@ -162,6 +162,18 @@ def test_what_changed_is_replaced_and_what_is_new_is_added(tmp_path, eager, same
     assert made.CHANNELS_LAST in joined.specs
 
 
+def test_the_revision_stays_that_of_the_times(tmp_path, one, eager) -> None:
+    later = Source("def456", dirty=False)
+    timed = replace(one, source=later)
+    bare = {name: replace(entry, rounds=()) for name, entry in one.specs.items()}
+    looked = replace(one, source=later, specs=bare)
+
+    assert baseline.updated(one, timed).source.revision == "def456"
+    assert baseline.updated(one, looked).source.revision == "abc123"
+    assert baseline.updated(one, looked).specs[made.EAGER].rounds == one.specs[made.EAGER].rounds
+    assert baseline.updated(replace(one, specs=bare), looked).source.revision == "def456"
+
+
 def test_rounds_of_unlike_machines_do_not_join(one) -> None:
     other = replace(one, fingerprint="other", specs={})
 
