@@ -330,7 +330,10 @@ class Sketch:
 
     def __post_init__(self) -> None:
         numbers = (self.norm, self.moved, *self.sums)
-        if not all(map(math.isfinite, numbers)) or min(self.count, self.norm, self.moved) < 0:
+        if (
+            not all(map(math.isfinite, numbers))
+            or min(self.count, self.nonfinite, self.norm, self.moved) < 0
+        ):
             raise SchemaError(f"output '{self.name}': its numbers are no sketch of an output")
 
 

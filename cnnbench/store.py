@@ -51,7 +51,7 @@ class Manifest:
         version: of cnnbench.
         assumed: architectures whose input is only a guess.
         revision: git commit of the user's repository that was measured, where that is known.
-        dirty: it had changes that were not committed.
+        dirty: it had changes that were not committed, or the run was gone on with by other code.
         shared: several GPUs share the work.
     """
 
@@ -164,9 +164,9 @@ class Writer:
         if planned_id == measured:
             return
         what = _manifest(self.path)
-        ids = tuple(measured if name == planned_id else name for name in what.specs)
+        ids = dict.fromkeys(measured if name == planned_id else name for name in what.specs)
         try:
-            write_whole(self.path / MANIFEST, encode(replace(what, specs=ids)))
+            write_whole(self.path / MANIFEST, encode(replace(what, specs=tuple(ids))))
         except OSError as error:
             raise StoreError(f"{self.path / MANIFEST}: {error.strerror}") from error
 

@@ -85,7 +85,8 @@ def save(
 ) -> None:
     """Make a baseline file from a stored run, or from models (--models).
 
-    It records the git revision that is checked out now, so save it where you measured.
+    It records the git revision that the run was measured at; of a run that does not know it, the
+    one that is checked out now.
     """
     if output.exists() and not force:
         raise StoreError(

@@ -151,10 +151,16 @@ def side(baseline: Baseline, name: str) -> Side:
 def of_run(run: StoredRun, source: Source) -> Baseline:
     """The baseline file of a run; failed specs are left out.
 
+    Args:
+        run: whose own revision counts, where it is known.
+        source: what is checked out now.
+
     Raises:
         StoreError: the run has nothing to keep.
     """
-    name = run.manifest.run
+    name, what = run.manifest.run, run.manifest
+    if what.revision is not None:
+        source = replace(source, revision=what.revision, dirty=what.dirty)
     return of_records(run.records, run.environment, source, run.manifest.plan, name)
 
 
@@ -191,7 +197,8 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     """A baseline file with one more run.
 
     Specs that do the same as before keep their earlier rounds, so that the noise between sessions
-    is learnt; what changed is replaced.
+    is learnt; what changed is replaced. The revision is that of the run if it has timed all that
+    the file has times of, else it stays.
 
     Raises:
         Incomparable: the new run is from another environment.
@@ -210,7 +217,14 @@ def updated(old: Baseline, new: Baseline, *, replace_all: bool = False) -> Basel
     for name, entry in new.specs.items():
         specs[name] = _joined(specs.get(name), entry)
     sessions = tuple(dict.fromkeys([*old.sessions, *new.sessions]))
-    return replace(new, sessions=sessions, specs=specs)
+    return replace(new, source=_source(old, new), sessions=sessions, specs=specs)
+
+
+def _source(old: Baseline, new: Baseline) -> Source:
+    """The revision of the times: a later one, measured beside current code, would hide changes."""
+    timed = {name for name, one in old.specs.items() if one.rounds}
+    again = {name for name, one in new.specs.items() if one.rounds}
+    return new.source if timed <= again else old.source
 
 
 def only_values(old: Baseline, new: Baseline) -> bool:
@@ -224,7 +238,9 @@ def only_values(old: Baseline, new: Baseline) -> bool:
 def with_values(old: Baseline, new: Baseline) -> Baseline:
     """A baseline file with the outputs of another, which are the same on every machine."""
     specs = {
-        name: replace(entry, values=new.specs[name].values) for name, entry in old.specs.items()
+        # What could not be taken there is not lost here.
+        name: replace(entry, values=new.specs[name].values or entry.values)
+        for name, entry in old.specs.items()
     }
     return replace(old, specs=specs)
 

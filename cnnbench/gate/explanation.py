@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
+
+from cnnbench.errors import SchemaError
 
 # A module by itself; a module with all that is in it; all modules of a class; a part of the step
 # outside of the network; modules by the size of what they return; an operator or kernel by name.
@@ -19,6 +22,11 @@ class Span:
     ns: float
     low: float | None = None
     high: float | None = None
+
+    def __post_init__(self) -> None:
+        known = [one for one in (self.ns, self.low, self.high) if one is not None]
+        if not all(map(math.isfinite, known)) or known[1:] != sorted(known[1:]):
+            raise SchemaError(f"{self}: expected nanoseconds, and an interval of them")
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,11 @@ class Explanation:
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     where: str = ""
+
+    def __post_init__(self) -> None:
+        numbers = (self.step_ns, self.seconds, self.overhead or 0.0)
+        if not all(map(math.isfinite, numbers)) or min(self.pairs, self.parts, self.seconds) < 0:
+            raise SchemaError(f"explanation of {self.spec}: its numbers are none of a measurement")
 
     @property
     def named_ns(self) -> float:

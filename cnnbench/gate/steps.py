@@ -149,13 +149,15 @@ def _cuts(series: Values, noise: float) -> list[int]:
     fresh = 0.0
     # Where the level began that is best left for a new one at an index.
     before = [0] * len(series)
-    near = np.minimum((scaled[:, None] - grid) ** 2, _LIMIT**2)
+    # One value at a time: all of them would be memory by the square of their number.
+    near = np.minimum((scaled[0] - grid) ** 2, _LIMIT**2)
     for index in range(1, len(series)):
-        come = fresh + near[index - 1]
+        come = fresh + near
+        near = np.minimum((scaled[index] - grid) ** 2, _LIMIT**2)
         best = int(np.argmin(cost))
         fresh, before[index] = float(cost[best]) + price, int(since[best])
         since = np.where(come < cost, index - 1, since)
-        cost = np.minimum(come, cost) + near[index]
+        cost = np.minimum(come, cost) + near
     start = int(since[int(np.argmin(cost))])
     found = []
     while start > 0:

@@ -70,8 +70,12 @@ def _unlike(before: Values, after: Values) -> str:
     for one in (before, after):
         if one.reason:
             return one.reason
-    if (before.weights, before.batch) != (after.weights, after.batch):
-        told = [f"{one.weights} weights, {one.batch} samples" for one in (before, after)]
+    # Where memory is short, a network may have run in its own precision only.
+    told = [
+        f"{one.weights} weights, {one.batch} samples, {one.precision} precision"
+        for one in (before, after)
+    ]
+    if told[0] != told[1]:
         return f"computed from other things: {' -> '.join(told)}"
     return ""
 
@@ -142,7 +146,8 @@ def distance(old: Sketch, new: Sketch) -> float:
 def _multiple(old: Sketch, new: Sketch) -> str:
     """That it is a multiple of what it was, if it is: a sign, a scale."""
     square = sum(one * one for one in old.sums)
-    if not square or old.count < 2:
+    # A file may hold as many sums as it likes; of others there is no multiple.
+    if not square or old.count < 2 or len(old.sums) != len(new.sums):
         return ""
     times = sum(a * b for a, b in zip(old.sums, new.sums, strict=True)) / square
     left = math.dist([times * one for one in old.sums], new.sums)

@@ -145,7 +145,7 @@ def _effort(found: Explanation) -> str:
 def _share(found: Explanation, ns: float) -> float | None:
     """The share of the total change; none of a change that may be zero."""
     low, high = found.total.low, found.total.high
-    if low is None or high is None or low <= 0 <= high:
+    if low is None or high is None or low <= 0 <= high or not found.total.ns:
         return None
     return ns / found.total.ns
 

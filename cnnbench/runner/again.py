@@ -20,6 +20,7 @@ from cnnbench.runner.device import memory_limit
 from cnnbench.runner.ensemble import failure
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask, asking, describe, tell
+from cnnbench.spec import Device
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,7 +126,8 @@ def _cost(pool: AnyPool, spec: Spec, plan: Plan) -> Cost | WorkerError:
 
 def _values(pool: AnyPool, spec: Spec, plan: Plan) -> Values | WorkerError:
     try:
-        return ask(pool, TakeValues.planned(spec, _here(plan, spec)), plan.timeout)
+        limit = memory_limit(Device("cpu"))
+        return ask(pool, TakeValues.planned(spec, plan, memory_limit=limit), plan.timeout)
     except WorkerError as error:
         return error
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from cnnbench import axes, named, store, suite, trust
 from cnnbench import plan as planning
 from cnnbench.asking import NO_IMAGES, AllGpus
-from cnnbench.codec import decode
+from cnnbench.codec import decode, encode
 from cnnbench.environment import Environment
 from cnnbench.errors import Incomparable, UsageError, WorkerError
 from cnnbench.plan import Plan
@@ -38,8 +38,9 @@ from cnnbench.usual import USUAL
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from cnnbench.gate.baseline import Source
     from cnnbench.runner.session import Watcher
-    from cnnbench.store import StoredRun, Writer
+    from cnnbench.store import Manifest, StoredRun, Writer
 
 _FIT_SECONDS = 600.0
 # Of a model that cannot be had, so that its rows have a shape.
@@ -336,10 +337,18 @@ def resume(
     known = suite.facts([spec.workload.architecture for spec in specs])
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
+        if stored.manifest.revision is not None and _is_other_code(stored.manifest, source()):
+            changed = replace(stored.manifest, dirty=True)
+            store.write_whole(path / store.MANIFEST, encode(changed))
         guessed = frozenset(stored.manifest.assumed)
         job = Job(specs, {}, macs, plan, environment, who, guessed, share)
         _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})
     return store.read(path)
+
+
+def _is_other_code(begun: Manifest, now: Source) -> bool:
+    """Whether what goes on with a run is not the commit that it was begun with."""
+    return begun.revision != now.revision or bool(now.dirty)
 
 
 def wanted(

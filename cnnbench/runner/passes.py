@@ -26,10 +26,12 @@ from cnnbench.requests import (
     TakeValues,
 )
 from cnnbench.runner import room, schedule
+from cnnbench.runner.device import memory_limit
 from cnnbench.runner.ensemble import Ensemble, Lost, failure
 from cnnbench.runner.halving import full
 from cnnbench.runner.inquiry import ask, tell
 from cnnbench.runner.reference import ask_reference, narrow
+from cnnbench.spec import Device
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -182,7 +184,9 @@ class Passes:
             return
         self._step(f"{workload.id}: values of the outputs")
         try:
-            request = TakeValues.planned(members[0].spec, self._plan)
+            # On the CPU, whatever is measured; a GPU's plan has no limit for that.
+            limit = self._plan.memory_limit or memory_limit(Device("cpu"))
+            request = TakeValues.planned(members[0].spec, self._plan, memory_limit=limit)
             shared.values = ask(self._pool, request, self._plan.timeout)
         except WorkerError as error:
             shared.notes.append(f"values of the outputs not known: {error}")

@@ -71,11 +71,21 @@ def test_outputs_alone_are_taken_from_another_machine(one) -> None:
     assert not baseline.only_values(one, other)
     assert found.specs[made.EAGER].values == computed
     assert replace(found, specs=one.specs) == one
+    assert baseline.with_values(found, replace(there, specs=one.specs)) == found
 
 
 def test_it_says_where_it_came_from(one) -> None:
     assert (one.source.revision, one.source.torch, one.source.python) == ("abc123", "2.0", "3.11.0")
     assert one.fingerprint == one.environment.fingerprint == made.ENVIRONMENT.fingerprint
+
+
+def test_the_revision_is_that_of_the_run_and_not_of_the_moment(tmp_path, eager) -> None:
+    run = store.read(made.directory(tmp_path / "run", [eager]))
+    known = replace(run, manifest=replace(run.manifest, revision="def456", dirty=True))
+
+    found = baseline.of_run(known, Source("abc123", dirty=False)).source
+
+    assert (found.revision, found.dirty) == ("def456", True)
 
 
 def test_restless_facts_are_not_kept(one) -> None:
@@ -150,6 +160,18 @@ def test_what_changed_is_replaced_and_what_is_new_is_added(tmp_path, eager, same
 
     assert {one.session for one in joined.specs[made.EAGER].rounds} == {"new"}
     assert made.CHANNELS_LAST in joined.specs
+
+
+def test_the_revision_stays_that_of_the_times(tmp_path, one, eager) -> None:
+    later = Source("def456", dirty=False)
+    timed = replace(one, source=later)
+    bare = {name: replace(entry, rounds=()) for name, entry in one.specs.items()}
+    looked = replace(one, source=later, specs=bare)
+
+    assert baseline.updated(one, timed).source.revision == "def456"
+    assert baseline.updated(one, looked).source.revision == "abc123"
+    assert baseline.updated(one, looked).specs[made.EAGER].rounds == one.specs[made.EAGER].rounds
+    assert baseline.updated(replace(one, specs=bare), looked).source.revision == "def456"
 
 
 def test_rounds_of_unlike_machines_do_not_join(one) -> None:

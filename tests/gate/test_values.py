@@ -98,7 +98,8 @@ def test_outputs_are_found_by_their_names() -> None:
         (record(sketch(1.0, moved=0.5)), record(sketch(3.0, moved=0.5)), "differ by 50"),
         (record(random=True, reason="random"), record(random=True, reason="random"), "random"),
         (BASE, record(reason="refuses"), "refuses"),
-        (BASE, record(sketch(1.0), weights="random"), "calibrated weights, 2 samples -> random"),
+        (BASE, record(sketch(1.0), weights="random"), "float64 precision -> random weights, 2"),
+        (BASE, record(sketch(1.0), precision="own"), "float64 precision -> calibrated weights, 2"),
         (BASE, replace(BASE, values=None), ""),
     ],
 )
@@ -149,11 +150,23 @@ def test_with_another_torch_it_is_not_judged() -> None:
 
 
 @pytest.mark.parametrize(
-    "numbers", [{"norm": math.nan}, {"norm": -1.0}, {"sums": [math.inf]}, {"count": -1}]
-)
+    "numbers",
+    [
+        {"norm": math.nan}, {"norm": -1.0}, {"sums": [math.inf]}, {"count": -1},
+        {"nonfinite": -1},
+    ],
+)  # fmt: skip
 def test_what_is_no_sketch_is_refused(numbers: dict[str, Any]) -> None:
     data = to_json(BASE)
     data["values"]["outputs"][0] |= numbers
 
     with pytest.raises(SchemaError):
         from_json(data)
+
+
+def test_a_file_may_hold_another_number_of_sums() -> None:
+    other = replace(sketch(1.0, 2.0, -2.0), sums=(1.0, 2.0))
+
+    assert values.changed(record(other), BASE) == [
+        "values: output changed by inf of the norm, limit 1.0e-05"
+    ]

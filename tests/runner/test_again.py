@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from cnnbench import machine
 from cnnbench.errors import WorkerDied
 from cnnbench.plan import Plan
 from cnnbench.runner import again
@@ -128,3 +131,24 @@ def test_what_was_inspected_is_not_measured_once_more(monkeypatch, tmp_path) -> 
         assert asked == ["memory", "structure"] * (4 if broken_before else 2)
         assert all(one.memory is not None and one.structure is not None for one in run.records)
         assert all(one.rounds == 2 for one in run.records)
+
+
+def test_values_are_taken_within_the_memory_of_the_cpu_also_beside_a_gpu(
+    tmp_path, monkeypatch
+) -> None:
+    limits: list[int | None] = []
+    calm = FakeWorker.ask
+
+    def noting(self: FakeWorker, message: Any, timeout: float) -> Any:
+        if message.get("task") == "values":
+            limits.append(message.get("memory_limit"))
+        return calm(self, message, timeout)
+
+    monkeypatch.setattr(FakeWorker, "ask", noting)
+    monkeypatch.setattr(machine, "memory_available", lambda: 10 * 2**30)
+    spec = Spec.parse("lenet/inference-b1-3x32x32/eager/cuda-t1")
+
+    again.inspect([spec], Plan(), "fake")
+    again.measure([spec], Plan(rounds=1), tmp_path / "run", Watcher(), "fake")
+
+    assert limits == [9 * 2**30] * 2

@@ -16,6 +16,7 @@ from cnnbench.errors import (
     UsageError,
     WorkerRaised,
 )
+from cnnbench.gate.baseline import Source
 from cnnbench.plan import Plan
 from cnnbench.runner import campaign
 from cnnbench.runner.executor import EXECUTORS
@@ -213,6 +214,29 @@ def test_resuming_keeps_the_runs_own_plan(tmp_path) -> None:
 
     assert {len(record.runs) for record in stored.records} == {5}
     assert {len(run.slices) for record in stored.records for run in record.runs} == {2}
+
+
+@pytest.mark.parametrize(
+    ("now", "dirty"),
+    [
+        (Source("a" * 40, dirty=False), False),
+        (Source("b" * 40, dirty=False), True),
+        (Source("a" * 40, dirty=True), True),
+        (Source(), True),
+    ],
+)
+def test_a_run_that_goes_on_with_other_code_is_no_commits(
+    tmp_path, monkeypatch, now: Source, dirty: bool
+) -> None:
+    path = tmp_path / "run"
+    monkeypatch.setattr(campaign, "source", lambda: Source("a" * 40, dirty=False))
+    campaign.start(prepare(), path, Ear())
+    (path / store.RECORDS).write_text("")
+    monkeypatch.setattr(campaign, "source", lambda: now)
+
+    kept = campaign.resume(path, Ear()).manifest
+
+    assert (kept.revision, kept.dirty) == ("a" * 40, dirty)
 
 
 def test_resuming_a_finished_run_asks_no_worker(tmp_path, monkeypatch) -> None:

@@ -16,7 +16,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self
 
-from cnnbench import store
+from cnnbench import files, store
 from cnnbench.codec import decode, encode
 from cnnbench.errors import SchemaError, StoreError, WorkerError
 from cnnbench.gate import explaining, side_by_side
@@ -295,12 +295,21 @@ def read(folder: Path) -> tuple[Explanation, ...]:
     """
     path = folder / NAME
     try:
-        data = json.loads(path.read_text(encoding="utf8"))
-        return decode(tuple[Explanation, ...], data["explanations"], str(path))
-    except FileNotFoundError:
+        data = json.loads(files.read_text(path))
+    except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{folder} has no {NAME}; 'cnnbench ab --explain' writes it") from None
-    except (OSError, ValueError, KeyError, TypeError, SchemaError) as error:
-        raise StoreError(f"{path}: {error}") from error
+    except OSError as error:
+        raise StoreError(f"{path}: {error.strerror}") from error
+    except (ValueError, RecursionError):
+        raise StoreError(f"{path}: not valid JSON") from None
+    if not isinstance(data, dict) or "explanations" not in data:
+        raise StoreError(f"{path}: holds no explanations of cnnbench")
+    if data.get("schema") != _SCHEMA:
+        raise StoreError(f"{path}: schema {data.get('schema')} is not known to this version")
+    try:
+        return decode(tuple[Explanation, ...], data["explanations"], str(path))
+    except SchemaError as error:
+        raise StoreError(str(error)) from None
 
 
 def _impossible(

@@ -268,6 +268,7 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
         may_narrow=prepared.may_narrow,
     )
     found: dict[str, PairedOutcome] = {}
+    kept: dict[tuple[str, str], Record] = {}
     with ExitStack() as stack:
         writers = _writers(prepared, out, stack) if out is not None else {}
         for outcome in session.measure(prepared.comparisons):
@@ -277,7 +278,9 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
                     of.spec(role).id for of in (outcome.comparison, outcome.measured_as)
                 )
                 writer.instead(asked, measured)
-                writer.append([_record(prepared, role, outcome)])
+                record = _record(prepared, role, outcome)
+                kept[role, measured] = _beside(kept.get((role, measured)), record)
+                writer.append([kept[role, measured]])
             if out is not None:
                 store.write_whole(
                     out / verdicts.FILE, verdicts.as_json(prepared, list(found.values()))
@@ -307,6 +310,23 @@ def _record(prepared: PairedJob, role: str, outcome: PairedOutcome) -> Record:
         runs=outcome.runs.get(role, ()),
         failure=outcome.failure if outcome.failed == role else None,
         notes=(f"{role} of a paired comparison: {side.text}", *_one_thread(outcome)),
+    )
+
+
+def _beside(before: Record | None, new: Record) -> Record:
+    """A record with what another comparison has measured of the same spec.
+
+    With one thread in place of several, a comparison is of a spec that another one may be of too.
+    """
+    if before is None:
+        return new
+    first = len(before.runs)
+    runs = (replace(one, round=first + number) for number, one in enumerate(new.runs))
+    return replace(
+        new,
+        runs=(*before.runs, *runs),
+        failure=new.failure and before.failure,
+        notes=tuple(dict.fromkeys([*before.notes, *new.notes])),
     )
 
 

@@ -41,7 +41,11 @@ def repository(folder: Path) -> Path | None:
 def commit(repo: Path, name: str) -> str | None:
     """The hash of the commit that a name refers to; ``None`` if there is no such commit."""
     words = ("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
-    done = _git(repo, *words)
+    try:
+        done = _git(repo, *words)
+    except ValueError:
+        # A file may hold what cannot be said to a program: a zero byte, half a character.
+        return None
     return done.stdout.strip() if done.returncode == 0 else None
 
 

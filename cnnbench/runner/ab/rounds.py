@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 # is free now which those that only wait may take.
 _STARTER_BYTES = 0.5 * 2**30
 _SHARE = 0.25
+# No more are begun at a time than comparisons have rounds unless told: each is two processes.
+_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Rounds:
         if machine.usable_cores() < 2:
             return 1
         free = machine.memory_available()
-        return 1 if free is None else int(_SHARE * free / (len(ROLES) * _STARTER_BYTES))
+        return 1 if free is None else min(_MOST, int(_SHARE * free / (len(ROLES) * _STARTER_BYTES)))
 
     def take_waited(self) -> float:
         """Seconds that went into starting since this was last asked."""
@@ -106,6 +108,9 @@ class Rounds:
         self.begin(1)
         found = self._open.popleft()
         with found.stack:
+            # One that was killed while it slept is begun anew, before a comparison pays for that.
+            for pool in found.pools.values():
+                _open_its_doors(pool)
             yield found
 
     def asked(self, role: str) -> Asked:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.codec import decode
-from cnnbench.errors import SomeFailed, WorkerError
+from cnnbench.errors import SomeFailed, StoreError, WorkerError
 from cnnbench.gate import bisection, facets
 from cnnbench.gate.bisected import Bisection, StructureChange
 from cnnbench.gate.bisection import BisectionStep, Search
-from cnnbench.gate.rule import SequentialRule
+from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
+from cnnbench.gate.rule import Decision, SequentialRule
 from cnnbench.plan import Plan
 from cnnbench.runner import again
 from cnnbench.runner.ab import explaining, paired, sides
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.gate.explanation import Explanation
-    from cnnbench.gate.outcomes import PairedOutcome
     from cnnbench.record import Record
     from cnnbench.runner.bisect.question import Question
 
@@ -199,15 +199,13 @@ class Bisecting:
     def _explain_answer(self) -> None:
         """Which modules the named commit made slower than the commit before it."""
         search = self._search
-        outcome = self._confirmed.get((search.bad, search.good))
         if not self._explain or search.named is None:
             return
-        if outcome is None:
-            # Confirmed before this search went on, and explained then.
-            if (self._folder / explaining.NAME).exists():
-                kept = {one.spec: one for one in explaining.read(self._folder)}
-                self._explanation = kept.get(self._spec)
+        self._explanation = self._explained_before()
+        if self._explanation is not None:
             return
+        # Of a bisection that goes on, the confirmation itself may be in the files only.
+        outcome = self._confirmed.get((search.bad, search.good)) or self._regression()
         self._listener.say(f"{self._asked.text(search.bad)}: which modules are slower")
         commits = self._asked.commits
         words = (f"rev:{commits[search.good].sha}", f"rev:{commits[search.bad].sha}")
@@ -216,6 +214,19 @@ class Bisecting:
             [outcome], words, self._asked.repo, how, self._listener.say, self._folder, self._who
         )
         self._explanation = told.get(outcome.comparison.name)
+
+    def _explained_before(self) -> Explanation | None:
+        """What an earlier attempt has kept; ``None`` if that is nothing, or cannot be read."""
+        try:
+            known = explaining.read(self._folder)
+        except StoreError:
+            return None
+        return next((one for one in known if one.spec == self._spec), None)
+
+    def _regression(self) -> PairedOutcome:
+        state, spec = self._state, Spec.parse(self._spec)
+        rule = SequentialRule(state.threshold, least=state.least, most=state.most)
+        return PairedOutcome(PairedComparison(spec, spec, rule), Decision("regression"))
 
     def _announced(self, place: int, against: int) -> str:
         search = self._search

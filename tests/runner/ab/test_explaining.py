@@ -116,3 +116,21 @@ def test_what_is_kept_is_read_again(tmp_path) -> None:
     assert found.where == str(tmp_path)
     with pytest.raises(StoreError, match=r"'cnnbench ab --explain' writes it"):
         explaining.read(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000, "null", "[1]", "{}", '{"explanations": []}', "\\",
+        '{"schema": 9, "explanations": []}', '{"schema": 1, "explanations": [1]}',
+        '{"schema": 1, "explanations": [{"spec": "s", "total": {"ns": NaN}}]}',
+        '{"schema": 1, "explanations": [{"spec": "s", "total": {"ns": 1, "low": 2, "high": 1}}]}',
+        '{"schema": 1, "explanations": [{"spec": "s", "total": {"ns": 1}, "seconds": Infinity}]}',
+        '{"schema": 1, "explanations": [{"spec": "s", "total": {"ns": 1}, "pairs": -1}]}',
+    ],
+)  # fmt: skip
+def test_what_is_no_explanation_is_refused_in_a_line(tmp_path, text: str) -> None:
+    (tmp_path / explaining.NAME).write_text(text)
+
+    with pytest.raises(StoreError, match=rf"{explaining.NAME}[^\n]*: [^\n]+$"):
+        explaining.read(tmp_path)

@@ -43,6 +43,8 @@ def test_names_of_commits(repo: Path) -> None:
     assert revisions.commit(repo, first[:9]) == first
     assert revisions.commit(repo, "none") is None
     assert revisions.commit(repo, "--help") is None
+    assert revisions.commit(repo, "first\0") is None
+    assert revisions.commit(repo, "\ud800") is None
     assert revisions.commit(repo, "HEAD:net.py") is None
     assert "first" in revisions.names(repo)
 

@@ -21,6 +21,7 @@ class Pool:
     who: Who
     begun: bool = False
     ready: bool = False
+    slain: bool = False
 
     def begin(self) -> None:
         self.begun = True
@@ -30,6 +31,9 @@ class Pool:
         assert all(one.begun for one in self.who.open_ones)
         if self.who.broken:
             raise WorkerDied("no torch")
+        if self.slain:
+            self.slain = False
+            raise WorkerDied("the process that supervises the workers was killed")
         self.ready = True
         return self
 
@@ -148,6 +152,25 @@ def test_where_it_is_no_faster_or_memory_is_short_fewer_are_begun(
     with Rounds(who) as rounds:
         rounds.begin(3)
         assert who["base"].opened == begun
+
+
+def test_however_many_must_come_few_wait_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "memory_available", lambda: 2048 * GIB)
+    who = sides()
+    with Rounds(who) as rounds:
+        rounds.begin(40)
+        assert who["base"].opened == 10
+
+
+def test_a_starter_that_was_killed_while_it_slept_costs_no_comparison() -> None:
+    who = sides()
+    with Rounds(who) as rounds:
+        rounds.begin(2)
+        for one in who["head"].open_ones:
+            one.slain = True
+        for _ in range(2):
+            with rounds.next() as found:
+                assert found.pools["head"].start() is found.pools["head"]
 
 
 def test_seconds_of_starting_are_taken_once() -> None:

@@ -218,3 +218,24 @@ def test_what_is_kept_is_of_the_spec_that_was_measured(
     assert (verdict["base"], verdict["asked"]["base"]) == (ONE.id, TWO.id)
     assert verdict["threads"] == {"base": 1, "head": 1}
     assert (verdict["waiting_of_threads_asked"], verdict["pairs_set_aside"]) == (0.5, 1)
+
+
+def test_of_two_comparisons_that_one_thread_makes_one_all_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy_fake(monkeypatch)
+    repo = repository(tmp_path / "repo", {"net.py": "1\n"}, tag="baseline")
+    commit(repo, {"net.py": "2\n"})
+
+    found = paired.remeasure(
+        [TWO.id, ONE.id], ("baseline", "."), repo, lambda spec: FIVE, PairedPlan(may_narrow=True),
+        _Listener(), tmp_path / "out", "fake",
+    )  # fmt: skip
+
+    for role in ("base", "head"):
+        kept = store.read(tmp_path / "out" / role)
+        assert kept.manifest.specs == (ONE.id,)
+        (record,) = kept.records
+        assert len(record.runs) == sum(len(one.runs[role]) for one in found)
+        assert [one.round for one in record.runs] == [*range(len(record.runs))]
+        assert kept.missing == ()

@@ -17,7 +17,7 @@ from cnnbench.gate.bisected import Bisection, Commit
 from cnnbench.gate.bisection import allowed
 from cnnbench.gate.rule import SequentialRule
 from cnnbench.runner import fake
-from cnnbench.runner.ab import paired, revisions
+from cnnbench.runner.ab import explaining, paired, revisions
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.ab.sides import CodeSide
 from cnnbench.runner.bisect import question, state
@@ -190,6 +190,21 @@ def test_the_structure_leads_to_the_commit_and_explains_it(bisect) -> None:
     # The ends, either side of the suspect, and the confirmation.
     assert [(one.place, one.against) for one in found.steps] == [(32, 0), (22, 0), (23, 0),
                                                                  (23, 22)]  # fmt: skip
+
+
+def test_a_bisection_that_goes_on_still_says_which_modules(bisect, tmp_path: Path) -> None:
+    history = History(slower_from(23, 0.08))
+    told = bisect(history).explanation
+
+    again = bisect(history, goes_on=True).explanation
+    (tmp_path / "0" / explaining.NAME).write_text("{")
+    anew = bisect(history, goes_on=True).explanation
+
+    assert told is not None
+    assert again == told
+    assert anew is not None
+    assert anew.pairs
+    assert anew.spec == told.spec
 
 
 def test_a_change_of_structure_that_costs_nothing_is_not_taken_for_the_culprit(bisect) -> None:
