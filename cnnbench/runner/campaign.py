@@ -338,8 +338,7 @@ def resume(
     macs = {spec.id: suite.rough_macs(spec.workload, known) for spec in specs}
     with store.Writer(path) as writer:
         if stored.manifest.revision is not None and _is_other_code(stored.manifest, source()):
-            changed = replace(stored.manifest, dirty=True)
-            store.write_whole(path / store.MANIFEST, encode(changed))
+            store.write_whole(path / store.MANIFEST, encode(replace(stored.manifest, dirty=True)))
         guessed = frozenset(stored.manifest.assumed)
         job = Job(specs, {}, macs, plan, environment, who, guessed, share)
         _measure(job, writer, watcher, {one.id: one for one in stored.records if one.unfinished})

@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import recipes
+from cnnbench import catalogue, recipes
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.facts import doubts
@@ -174,10 +174,16 @@ class Passes:
             shared.notes.append(f"static cost not known: {error}")
 
     def _values(self, workload: Workload) -> None:
-        """What the network computes, whatever the mode; a layer's output check says that."""
+        """What a network of the user's computes, whatever the mode.
+
+        Those of the catalogue change with the libraries alone, which is another environment, so a
+        run of many does not pay for it; a baseline file of their structure asks all the same.
+        """
         members = self._group.members(workload)
         shared = self._group.shared[workload]
-        if not members or workload.is_layer or recipes.is_pipeline(workload.architecture):
+        if not members or catalogue.known(workload.architecture) is not None:
+            return
+        if workload.is_layer or recipes.is_pipeline(workload.architecture):
             return
         most, cost = self._plan.float64_macs, shared.cost
         if shared.values is not None or (most and cost is not None and cost.macs > most):

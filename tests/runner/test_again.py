@@ -146,9 +146,32 @@ def test_values_are_taken_within_the_memory_of_the_cpu_also_beside_a_gpu(
 
     monkeypatch.setattr(FakeWorker, "ask", noting)
     monkeypatch.setattr(machine, "memory_available", lambda: 10 * 2**30)
-    spec = Spec.parse("lenet/inference-b1-3x32x32/eager/cuda-t1")
+    spec = Spec.parse("fake:net/inference-b1-3x32x32/eager/cuda-t1")
 
     again.inspect([spec], Plan(), "fake")
     again.measure([spec], Plan(rounds=1), tmp_path / "run", Watcher(), "fake")
 
     assert limits == [9 * 2**30] * 2
+
+
+def test_a_run_takes_values_of_the_users_own_networks_and_a_look_those_of_all(
+    tmp_path, monkeypatch
+) -> None:
+    asked: list[str] = []
+    calm = FakeWorker.ask
+
+    def noting(self: FakeWorker, message: Any, timeout: float) -> Any:
+        if message.get("task") == "values":
+            asked.append(message["spec"].partition("/")[0])
+        return calm(self, message, timeout)
+
+    monkeypatch.setattr(FakeWorker, "ask", noting)
+    specs = [
+        Spec.parse(f"{name}/inference-b1-3x32x32/eager/cpu-t1") for name in ("lenet", "fake:net")
+    ]
+
+    again.measure(specs, Plan(rounds=1), tmp_path / "run", Watcher(), "fake")
+    assert asked == ["fake:net"]
+
+    again.inspect(specs, Plan(), "fake")
+    assert sorted(asked[1:]) == ["fake:net", "lenet"]
