@@ -264,8 +264,8 @@ def _accepted(found: Comparison, old: Kept, new: Side, run: Path | None = None) 
     if lacking:
         remarks = (
             *remarks,
-            f"{old.path} has no outputs of {units.number(len(lacking), 'spec')}; on a commit that you"
-            f" trust, this adds them: cnnbench baseline update {shlex.quote(str(old.path))}",
+            f"{old.path} has no outputs of {units.number(len(lacking), 'spec')}; on a commit that"
+            f" you trust, this adds them: cnnbench baseline update {shlex.quote(str(old.path))}",
         )
     found = replace(found, remarks=remarks)
     return renaming.accepted(found, old.side, new, old.path, run)
