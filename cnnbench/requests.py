@@ -54,9 +54,11 @@ class SpecRequest(Request[Answer]):
 
         ``more`` are fields of which plans say nothing, and those that differ from the plan's.
         """
-        same = ("seed", "memory_limit", "cudnn_benchmark", "l2", "warm_up", "nvtx", "energy")
-        known = {name: getattr(plan, name) for name in same}
-        known["warm_calls"] = plan.memory_warm_calls
+        known = {
+            "seed": plan.seed, "memory_limit": plan.memory_limit, "l2": plan.l2,
+            "cudnn_benchmark": plan.cudnn_benchmark, "warm_up": plan.warm_up,
+            "warm_calls": plan.memory_warm_calls, "nvtx": plan.nvtx, "energy": plan.energy,
+        }  # fmt: skip
         own = {item.name for item in fields(cls)}
         said = {name: value for name, value in known.items() if name in own}
         return cls(spec=spec.id, **(said | more))

@@ -108,6 +108,8 @@ DEVICES = (
 )  # fmt: skip
 
 GATE = (
+    Case("cnnbench explain {}", "ab eager channels_last --models lenet --explain --out o",
+         r"more: (?P<run>cnnbench explain \S+)", code=0),
     Case("{}; drop --{}", f"{_BASE} --structure-only --out o",
          r"drop (?P<drop>--out)", before=_KEPT),
     Case("{}; drop --{}", f"{_BASE} kept --out o",
@@ -144,7 +146,7 @@ GATE = (
          r"if the change is intended: (?P<run>cnnbench .*? --replace)",
          before=('baseline save here -o "a base.json"',), code=1),
     Case("if it was removed: cnnbench baseline update {} --remove {}", _BOTH,
-         r"if it was removed: (?P<run>cnnbench .*? --remove \S+);", before=_ONE_GONE, code=3),
+         r"if it was removed: (?P<run>cnnbench .*? --remove \S+)", before=_ONE_GONE, code=3),
     Case("another name: cnnbench baseline update {} --rename {}", _BOTH,
          r"another name: (?P<run>cnnbench .*? --rename \S+)", {"NEW": "vgg11"}, _ONE_GONE, 3),
     Case("if it is: cnnbench baseline update {} --rename {}", "check --baseline base.json renamed",
@@ -233,6 +235,8 @@ REPORTS = (
 
 LINES = (
     Case("--{} goes with {}", "cost lenet --depth 1", r"with (?P<put>--layers)"),
+    Case("--{} and --{} are different tables; drop one of them", "cost lenet --layers --ops",
+         r"(?P<drop>--ops) are different"),
     Case("--{} goes with {}", "cost lenet --sort macs", r"or (?P<put>--ops)"),
     Case("so --columns would do nothing; drop --columns", "cost lenet --columns macs --json",
          r"drop (?P<drop>--columns)"),
@@ -463,6 +467,13 @@ OTHERS: Mapping[str, Other] = {
     "needs the package safetensors": Other((), _NETWORK),
     # No remedies.
     "--conv --dir=FWD_B": Other((), "benchdnn's own options"),
+    "only --conv is measured, not --{}": Other((), "benchdnn's own options"),
+    "no --{}": Other((), "benchdnn's own options"),
+    "is measured, not --{}={}": Other((), "benchdnn's own options"),
+    "which 'cnnbench check --out DIR' leaves": Other((), "what a directory should hold"),
+    ":latency={}%' can": Other(("check",), "run in tests/cli/test_check.py"),
+    "(--wide says why)": Other(("conv",), "run in tests/cli/test_conv.py"),
+    "too slow unless named with --impl": Other(("conv",), "the same is run of --dry-run"),
     "with --images all pictures": Other(("run",), _DESCRIBED),
     ", every picture of --images": Other(("run",), _DESCRIBED),
 }

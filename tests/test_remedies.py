@@ -251,7 +251,7 @@ def _is_declared(package: str) -> bool:
 def test_an_interrupted_run_goes_on(line: str, place: Path) -> None:
     del place
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("cnnbench.runner.campaign.Session.run", _interrupted)
+        patch.setattr("cnnbench.runner.lanes.Session.run", _interrupted)
         stopped = _call([*shlex.split(line), "--out", "a run"])
     remedy = re.search(r"continue with: (cnnbench .*)", stopped.stderr)
 

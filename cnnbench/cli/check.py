@@ -18,7 +18,6 @@ from cnnbench.runner import checking
 from cnnbench.runner.ab.paired import PairedPlan
 from cnnbench.runner.checking import Listener
 from cnnbench.runner.executor import executor
-from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,8 +117,8 @@ def command(
         found = checking.with_run(kept, run, gate.side_of(known), limits)
     else:
         if not structure_only:
-            specs = [Spec.parse(name) for name in kept.side.records]
-            measuring.before(specs, executor(who), wait, quiet=quiet)
+            # What must not be built is refused before anything is said of the machine.
+            measuring.before(kept.specs(allowed), executor(who), wait, quiet=quiet)
         heard = _Heard(limits, view, force=force, quiet=quiet)
         with heard:
             found = checking.with_now(

@@ -69,7 +69,7 @@ Examples:
 @click.option("--ops", is_flag=True, help="A row per operator type.")
 @click.option("--cross-check", "crosschecks", is_flag=True,
               help="Compare with FlopCounterMode and fvcore; explain differences.")  # fmt: skip
-@click.option("--train-eval", is_flag=True,
+@click.option("--train-eval", "by_mode", is_flag=True,
               help="A row per type of layer: its forward pass in evaluation and in training.",
 )  # fmt: skip
 @click.option("--depth", type=click.IntRange(min=0), help="Collapse layers below this depth.")
@@ -96,14 +96,18 @@ def command(
     plan: Plan,
     view: View,
     who: str,
-    **views: bool,
+    layers: bool,
+    ops: bool,
+    crosschecks: bool,
+    by_mode: bool,
 ) -> None:
     """Count parameters, MACs, FLOPs, bytes and memory on the meta device, in total or per layer.
 
     Nothing is allocated or run. Operators without a counting rule are listed by name, and a total
     that may be too low is marked. JSON is a list with one object per model.
     """
-    rows = _only([name for name in _TYPED if views[name]])
+    asked = dict(zip(_TYPED, (layers, ops, crosschecks, by_mode), strict=True))
+    rows = _only([name for name, wanted in asked.items() if wanted])
     _refuse_idle({"depth": depth}, rows, ("layers",))
     _refuse_idle({"sort": sort, "top": top}, rows, ("layers", "ops"))
     as_json = view.kind == "json"

@@ -46,8 +46,14 @@ def likeness(one: ModuleFacts) -> tuple[str, int, int, str]:
 
 
 def alike(base: ModuleFacts, head: ModuleFacts) -> bool:
-    """Whether two modules are the same but for their path, or the same one changed."""
-    return likeness(base) == likeness(head) or (base.name, base.type) == (head.name, head.type)
+    """Whether two modules are the same but for their path, or the same one changed.
+
+    One of another class that has the same path, and takes the place in all but what it does inside,
+    is the same one changed: a subclass of a layer, another activation.
+    """
+    if base.name == head.name:
+        return base.type == head.type or likeness(base)[1:] == likeness(head)[1:]
+    return likeness(base) == likeness(head)
 
 
 def _worth(base: ModuleFacts, head: ModuleFacts) -> int:

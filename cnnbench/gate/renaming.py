@@ -169,10 +169,9 @@ def _told(row: Row, known: Mapping[str, str], told: set[str], file: Path, run: P
             reason = f"{reason}; {twin} has the same structure and outputs: renamed?"
             remedy = f"if it is: cnnbench baseline update {where} --rename {pair}"
         else:
-            name = shlex.quote(model)
             remedy = (
-                f"if it was removed: cnnbench baseline update {where} --remove {name}; if it has"
-                f" another name: cnnbench baseline update {where} --rename {pair}"
+                f"if it was removed: cnnbench baseline update {where} --remove {shlex.quote(model)}"
+                f"\nif it has another name: cnnbench baseline update {where} --rename {pair}"
             )
     elif row.state == "added" and run is not None and model not in known.values():
         remedy = f"to keep it: cnnbench baseline update {where} {shlex.quote(str(run))}"

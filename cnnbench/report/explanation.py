@@ -13,8 +13,8 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from cnnbench.gate.explanation import Explanation, Named, Span
 
-# Lines of an explanation on a terminal, and letters of each, below the name of a spec.
-LINES, _WIDTH = 5, 78
+# Sentences of an explanation below the name of a spec, and letters of each: two lines of it.
+LINES, _WIDTH = 5, 150
 _NAMED = 3
 _COLUMNS = (
     Column("part", "part"),
@@ -25,7 +25,7 @@ _COLUMNS = (
 
 
 def lines(found: Explanation) -> list[str]:
-    """What changed, at most ``LINES`` lines that fit a terminal; the last one says where all is."""
+    """What changed, in at most ``LINES`` short sentences; the last one says where all is."""
     if not found.pairs:
         return [_cut(f"not explained: {'; '.join(found.notes)}")]
     told = [_cut(_sentence(found, one)) for one in found.named[:_NAMED]]

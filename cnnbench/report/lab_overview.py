@@ -12,7 +12,7 @@ from cnnbench import flaws, metrics, roofline, units
 from cnnbench.choice import STANDINGS, Standing, standing
 from cnnbench.conv import catalogue, results
 from cnnbench.record import Record
-from cnnbench.report import cells, marks
+from cnnbench.report import cells, lab_advice, marks
 from cnnbench.report.table import Column, Table
 from cnnbench.units import significant
 
@@ -261,7 +261,7 @@ def _others(base: Record, count: int) -> str:
     if count < 1:
         return ""
     if base.rounds < _REPEATED:
-        return "; one round cannot show whether another is faster"
+        return f"; {lab_advice.ONE_ROUND}"
     return f"; none of {count} other implementations is clearly faster"
 
 

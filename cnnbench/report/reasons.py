@@ -135,7 +135,8 @@ def _of_row(judged: Judged) -> list[str]:
     if len(changed) > _LINES:
         told.append(f"structure changed: {len(changed) - _LINES} more lines not shown")
     if judged.row.remedy:
-        told += [judged.reason] * (judged.row.state != "failed") + [judged.row.remedy]
+        told += [judged.reason] * (judged.row.state != "failed")
+        told += judged.row.remedy.split("\n")
     if judged.row.explanation is not None:
         told += explanation.lines(judged.row.explanation)
     if judged.row.state == "failed" or (judged.row.state is None and not judged.findings):

@@ -64,6 +64,21 @@ class Kept:
     source: Source | None = None
     past: Mapping[str, Sequence[PastPairs]] = field(default_factory=dict)
 
+    def specs(self, allowed: Sequence[str]) -> tuple[Spec, ...]:
+        """The specs that can be measured again.
+
+        Args:
+            allowed: models that may be built although they are not the user's own.
+
+        Raises:
+            UsageError: there is none, or one that may not be built.
+        """
+        names = [name for name, one in self.side.records.items() if one.failure is None]
+        specs = trust.specs(names, self.path, allowed)
+        if not specs:
+            raise UsageError(f"{self.path} contains no spec that could be measured again")
+        return specs
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -151,10 +166,7 @@ def with_now(
     Raises:
         UsageError: there is nothing that could be measured again, or nothing that may be.
     """
-    names = [name for name, one in old.side.records.items() if one.failure is None]
-    specs = trust.specs(names, old.path, allowed)
-    if not specs:
-        raise UsageError(f"{old.path} contains no spec that could be measured again")
+    specs = old.specs(allowed)
     plan = decode(Plan, dict(old.plan), f"{old.path}: plan")
     plan = replace(plan, timeout=timeout or plan.timeout)
     now = again.inspect([*specs, *_likewise(specs, others)], plan, executor)

@@ -88,8 +88,10 @@ def test_missing_specs_are_not_passed_over(cnnbench_cli, baseline, tmp_path, eag
     assert "1 are missing" in done.stderr
 
 
-def fake_baseline(cnnbench_cli, models: str = "lenet,alexnet", *more: str) -> None:
-    words = ["--models", models, "--device", "cpu", "--threads", "1", "--quiet"]
+def fake_baseline(
+    cnnbench_cli, models: str = "lenet,alexnet", *more: str, device: str = "cpu"
+) -> None:
+    words = ["--models", models, "--device", device, "--threads", "1", "--quiet"]
     done = cnnbench_cli("run", *words, "--out", "old", "--executor", "fake", *more)
     assert done.exit_code == 0, done.stderr
     assert cnnbench_cli("baseline", "save", "old").exit_code == 0
@@ -233,8 +235,8 @@ def test_the_same_pairs_get_the_same_answer_from_ab_and_from_check(
 
 def test_both_are_measured_under_the_conditions_of_the_baseline(cnnbench_cli, tmp_path) -> None:
     repository(tmp_path)
-    conditions = ("--seed", "7", "--l2", "cold", "--cudnn-benchmark", "--device", "cuda")
-    fake_baseline(cnnbench_cli, "lenet", *conditions)
+    conditions = ("--seed", "7", "--l2", "cold", "--cudnn-benchmark")
+    fake_baseline(cnnbench_cli, "lenet", *conditions, device="cuda")
 
     done = cnnbench_cli("check", "--baseline", "baseline.json", "--executor", "fake",
                         "--out", "new")  # fmt: skip

@@ -156,7 +156,7 @@ def test_an_error_stays_on_one_line_whatever_was_typed(cnnbench_cli) -> None:
 
 @pytest.mark.parametrize("command", ["list", "doctor"])
 def test_ctrl_c_in_any_command_exits_130(cnnbench_cli, monkeypatch, command: str) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("cnnbench.catalogue.select", interrupt)

@@ -190,7 +190,7 @@ def test_an_interrupted_run_says_what_must_be_allowed_to_go_on(
     cnnbench_cli, tmp_path, monkeypatch
 ) -> None:
     words = ["--models", "fake:net", "--device", "cpu", "--quiet", "--executor", "fake"]
-    monkeypatch.setattr("cnnbench.runner.campaign.Session.run", interrupted)
+    monkeypatch.setattr("cnnbench.runner.lanes.Session.run", interrupted)
     done = cnnbench_cli("run", *words, "--out", "out")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)

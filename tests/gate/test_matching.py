@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.clocked import ModuleFacts
-from cnnbench.gate.matching import matched
+from cnnbench.gate.matching import alike, matched
 
 
 def conv(name: str, channels: int = 8, size: int = 16) -> ModuleFacts:
@@ -99,3 +99,15 @@ def test_every_module_stands_there_once(base: list[ModuleFacts], head: list[Modu
 @given(ANY)
 def test_a_network_matches_itself(net: list[ModuleFacts]) -> None:
     assert matched(net, net) == [(index, index) for index in range(len(net))]
+
+
+def test_a_subclass_or_another_activation_in_the_same_place_is_the_same_module_changed() -> None:
+    layer, act = conv("2", 16), relu("3")
+    slow = ModuleFacts("2", "Slow", params=layer.params, output=layer.output)
+
+    assert alike(layer, slow)
+    assert alike(act, ModuleFacts("3", "SiLU", output=act.output))
+    assert not alike(layer, ModuleFacts("2", "Slow", params=layer.params + 1, output=layer.output))
+    assert not alike(
+        layer, ModuleFacts("2", "Slow", params=layer.params, output="float32[1,8,2,2]")
+    )

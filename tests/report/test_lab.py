@@ -12,7 +12,7 @@ from cnnbench import store
 from cnnbench.conv import results
 from cnnbench.record import Failure
 from cnnbench.report import lab as report
-from cnnbench.report import lab_overview
+from cnnbench.report import lab_advice, lab_overview
 from cnnbench.report.entry import entries
 from cnnbench.store import StoredRun
 from tests import made
@@ -73,7 +73,7 @@ def test_of_one_round_nothing_is_said_but_that_it_is_one(way) -> None:  # noqa: 
     said, repaid = overview(once)
 
     assert said.startswith("The default is the one to use: 10.0 ms, ")
-    assert said.endswith("; one round cannot show whether another is faster.")
+    assert said.endswith(f"; {lab_advice.ONE_ROUND}.")
     assert repaid["im2col"] == ""
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from cnnbench.errors import WorkerDied
 from cnnbench.plan import Plan
-from cnnbench.runner import again, campaign
+from cnnbench.runner import again
 from cnnbench.runner.fake import FakeWorker
 from cnnbench.spec import Spec
 from tests import made
@@ -91,7 +91,7 @@ def test_a_structure_is_asked_for_as_a_run_asks_for_it(monkeypatch, tmp_path) ->
 
     answer = FakeWorker.ask
     monkeypatch.setattr(FakeWorker, "ask", ask)
-    monkeypatch.setattr(campaign, "memory_limit", lambda device: 1 << 30)
+    monkeypatch.setattr(again, "memory_limit", lambda device: 1 << 30)
     plan = Plan(rounds=1, slices=1, cudnn_benchmark=True, memory_warm_calls=1, seed=7)
     specs = [Spec.parse(made.EAGER)]
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 NAME = "explanations.json"
 _SCHEMA = 1
 # Pairs before the first look, at most, and at least if the budget is spent.
-LEAST, MOST, FEWEST = 5, 10, 3
+LEAST, MOST, FEWEST = 6, 10, 5
 # A process alone on its core waits for it some thousandths of the time.
 _WAITED = 0.01
 # So many times the budget, at most, where a process waits for its core.

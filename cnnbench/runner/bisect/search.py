@@ -200,7 +200,13 @@ class Bisecting:
         """Which modules the named commit made slower than the commit before it."""
         search = self._search
         outcome = self._confirmed.get((search.bad, search.good))
-        if not self._explain or search.named is None or outcome is None:
+        if not self._explain or search.named is None:
+            return
+        if outcome is None:
+            # Confirmed before this search went on, and explained then.
+            if (self._folder / explaining.NAME).exists():
+                kept = {one.spec: one for one in explaining.read(self._folder)}
+                self._explanation = kept.get(self._spec)
             return
         self._listener.say(f"{self._asked.text(search.bad)}: which modules are slower")
         commits = self._asked.commits

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench.errors import UsageError
-from cnnbench.runner import process
+from cnnbench.runner import origin
 from cnnbench.runner.ab import sides
 from cnnbench.runner.ab.sides import Named
 from cnnbench.runner.origin import Origin
@@ -167,7 +167,7 @@ def test_two_revisions_of_networks_share_a_starter_and_two_of_this_program_do_no
 
 
 def test_only_a_checkout_of_this_program_replaces_it(tmp_path: Path, repo: Path) -> None:
-    root = Path(process.__file__).parents[2]
+    root = Path(origin.__file__).parents[2]
 
     assert sides.is_cnnbench(root)
     assert not sides.is_cnnbench(repo)
@@ -202,7 +202,7 @@ def test_an_interpreter_keeps_its_own_name(tmp_path: Path) -> None:
 
 
 def test_another_interpreter_finds_this_package_and_nothing_beside_it(tmp_path: Path) -> None:
-    variables = process._environment(Origin(python="/other/python"), tmp_path)
+    variables = origin.environment(Origin(python="/other/python"), tmp_path)
 
     first = Path(variables["PYTHONPATH"].split(os.pathsep)[0])
     assert [path.name for path in first.iterdir()] == ["cnnbench"]
@@ -210,6 +210,6 @@ def test_another_interpreter_finds_this_package_and_nothing_beside_it(tmp_path: 
 
 
 def test_a_checkout_of_this_program_comes_before_it(tmp_path: Path) -> None:
-    variables = process._environment(Origin(package="/checkout"), tmp_path)
+    variables = origin.environment(Origin(package="/checkout"), tmp_path)
 
     assert variables["PYTHONPATH"].split(os.pathsep)[0] == "/checkout"
