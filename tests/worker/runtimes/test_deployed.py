@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +279,26 @@ def test_an_environment_says_what_installed_runtimes_do_unless_told(
     found = runtimes.described(Environment({}, {"governor": "performance"}))
 
     assert found.soft == {"governor": "performance", "runtimes_alone": {"aoti": "nothing"}}
+
+
+@pytest.mark.skipif("onnxruntime" not in installed(), reason="needs cnnbench[onnxruntime]")
+def test_onnxruntime_reports_nothing_to_its_makers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it reports, it leaves the name of a session and of the device behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    code = (
+        "from cnnbench.worker.runtimes.onnxruntime import OnnxRuntime; OnnxRuntime().version()\n"
+        "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "1", done.stderr
+    left = [one.name for one in tmp_path.rglob("*") if one.is_file()]
+    assert not {".ses", "deviceid", "onnxruntime.db"} & {*left}
 
 
 def test_a_runtime_that_is_installed_and_broken_spoils_no_description(
