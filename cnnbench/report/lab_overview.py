@@ -246,7 +246,7 @@ def _head(bench: LayerResults, first: Record) -> str:
     time = units.seconds(results.seconds(first))
     base = bench.baseline
     if first is base:
-        return f"The default is the one to use: {time}{_ceiling(first)}{_others(base, count - 1)}"
+        return f"The default is the one to use: {time}{_ceiling(first)}{_others(first, count - 1)}"
     gain = metrics.speedup(first, base)
     told = "" if gain is None else f", {units.ratio(gain.point)} as fast as the default"
     near = _listed([_mode(one) for one in results.leading(bench) if one is not first])
