@@ -14,8 +14,8 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 5: adds, optional: the error of what depends on the picture; weights, pictures and rounding.
 * 6: adds, optional: how many samples an agreement is a share of, accuracy, a reference's notes.
 * 7: adds, optional, to a structure how long a CUDA device had work.
-* 8: adds, optional, to a run which of several GPUs measured it, and how a runtime came to
-  run its network; to a record, what the network computes.
+* 8: adds, optional, to a slice for how long all threads waited; to a run which of several GPUs
+  measured it, and how a runtime came to run its network; to a record, what the network computes.
 """
 
 from __future__ import annotations
@@ -350,7 +350,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
     3: _runs_in_columns
 }
 

@@ -196,7 +196,10 @@ def modes(texts: Sequence[str], device: Device) -> tuple[Mode, ...]:
 def _spread(text: str, device: Device) -> tuple[str, ...]:
     if text == "deploy":
         if device.kind != "cpu":
-            raise UsageError("mode 'deploy' stands for deployment runtimes, which run on cpu alone")
+            raise UsageError(
+                "mode 'deploy' stands for deployment runtimes, which run on cpu alone; use"
+                " --device cpu"
+            )
         return deployment.sensible()
     return SENSIBLE_MODES[device.kind] if text == "all" else (text,)
 

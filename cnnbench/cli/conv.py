@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -208,7 +209,8 @@ def _read(text: str) -> ConvProblem:
     """A layer; a size that torch's own words leave open is said."""
     problem = dialects.read(text)
     if torch_text.assumes(text):
-        say(f"an input of {problem.h}x{problem.w} is assumed; for another: '{text} on 28x28'")
+        other = shlex.quote(f"{text} on 28x28")
+        say(f"an input of {problem.h}x{problem.w} is assumed; for another: --layer {other}")
     return problem
 
 

@@ -201,12 +201,15 @@ def same_bits(bench: LayerResults) -> tuple[ConvResult, ...]:
 def fastest(bench: LayerResults) -> Record | None:
     """Which to use in the precision of plain eager: that, unless another clearly gains."""
     base = bench.baseline
-    if base is None:
-        return None
-    fit = [(one.record, base) for one in same_bits(bench) if flaws.fit(one.record)]
-    gains = leaders([pair for pair in fit if pair[0].id != base.id])
-    usable = base if flaws.of_output(base) is None else None
-    return next(iter(gains), usable)
+    usable = base if base is not None and flaws.of_output(base) is None else None
+    return next(iter(leading(bench)), usable)
+
+
+def leading(bench: LayerResults) -> tuple[Record, ...]:
+    """The fastest clear gain over plain eager, then those without a clear difference from it."""
+    base = bench.baseline
+    fit = [one.record for one in same_bits(bench) if flaws.fit(one.record)]
+    return leaders([(one, base) for one in fit if base is not None and one.id != base.id])
 
 
 def preparation(record: Record) -> float | None:

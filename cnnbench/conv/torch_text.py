@@ -35,6 +35,11 @@ _PARAMETERS: Mapping[str, Any] = {
     "dilation": 1, "groups": 1, "bias": True, "padding_mode": "zeros", "device": None,
     "dtype": None,
 }  # fmt: skip
+# Its names of types -> ours; without one it is torch's usual type.
+_DTYPES = {
+    None: "fp32", "float32": "fp32", "float": "fp32", "bfloat16": "bf16", "float16": "fp16",
+    "half": "fp16",
+}  # fmt: skip
 _SIZE = re.compile(r"(?:(\d+)x)?(?:(\d+)x)?(\d+)x(\d+)", re.ASCII)
 
 
@@ -50,7 +55,7 @@ def assumes(text: str) -> bool:
 
 
 def read(text: str) -> ConvProblem:
-    """Read a call of ``Conv2d`` or what it prints, in fp32.
+    """Read a call of ``Conv2d`` or what it prints, in fp32 unless it has a ``dtype``.
 
     Raises:
         UsageError: not of this form, or another kind of convolution.
@@ -73,7 +78,15 @@ def read(text: str) -> ConvProblem:
     return ConvProblem(
         n, channels, h, w, _whole(given, "out_channels", text), *kernel, stride,
         _padding(given, kernel, stride, dilation, text), dilation, _whole(given, "groups", text),
+        _dtype(given["dtype"], text),
     )  # fmt: skip
+
+
+def _dtype(name: Any, text: str) -> str:
+    found = _DTYPES.get(name) if name is None or isinstance(name, str) else None
+    if found is None:
+        raise UsageError(f"'{text}': dtype {name} is not measured; torch.bfloat16, for one, is")
+    return found
 
 
 def _arguments(call: str, text: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench import flaws, metrics, roofline, units
-from cnnbench.choice import STANDINGS, standing
+from cnnbench.choice import STANDINGS, Standing, standing
 from cnnbench.conv import catalogue, results
 from cnnbench.record import Record
 from cnnbench.report import cells, lab_advice, marks
@@ -28,6 +28,8 @@ _FIRST, _OTHER = "> ", "~ "
 _HELD_BACK = 0.75
 # A substitute that gains less than this share of what its arithmetic promises needs a reason.
 _KEPT = 0.75
+# Rounds from which on there are intervals.
+_REPEATED = 2
 # What binds a step -> in words.
 _BINDS = {
     "compute": "arithmetic binds it",
@@ -159,8 +161,11 @@ def _gain(row: _Row) -> str:
         return f"{text} {STANDINGS['once'].mark}"
     if units.vague(change.point, change.low, change.high, change.rounds):
         return f"{text} {marks.VAGUE}"
-    how = standing(row.record, row.base, row.tried) if flaws.fit(row.record) else "unfit"
-    return f"{text} {units.margin(change.margin or 0.0)} {STANDINGS[how].mark}"
+    return f"{text} {units.margin(change.margin or 0.0)} {STANDINGS[_standing(row)].mark}"
+
+
+def _standing(row: _Row) -> Standing:
+    return standing(row.record, row.base, row.tried) if flaws.fit(row.record) else "unfit"
 
 
 def _rate(record: Record) -> float | None:
@@ -181,19 +186,19 @@ def _billions(value: float | None) -> str:
 
 
 def _repaid(row: _Row) -> str:
-    """Calls after which preparing its weights is repaid by the time saved; empty if it is not."""
+    """Calls after which preparing its weights is repaid; empty if it is not known to save time."""
     prepared = results.preparation(row.record)
     if prepared is None or row.base is None or row.record is row.base:
         return ""
-    saved = results.seconds(row.base) - row.seconds
-    if not saved > 0 or saved == float("inf"):
-        return "never"
+    how, saved = _standing(row), results.seconds(row.base) - row.seconds
+    if how != "faster" or not saved > 0:
+        return "never" if how == "slower" else ""
     return units.number(max(1, round(prepared / saved)), "call")
 
 
 def _legend(table: Table) -> list[str]:
     names = [str(row[0]) for row in table.rows]
-    told = [f"{_FIRST.strip()} fastest with a right output"] * any(
+    told = [f"{_FIRST.strip()} to use: the fastest clear gain, else the default"] * any(
         one.startswith(_FIRST) for one in names
     )
     told += [f"{_OTHER.strip()} another function, which needs retraining"] * any(
@@ -231,9 +236,7 @@ def sentences(bench: LayerResults) -> list[str]:
     first = results.fastest(bench)
     if first is None:
         return ["nothing with a right output was measured"]
-    lines = [f"{_head(bench, first)}{_ceiling(first)}."]
-    if max((cell.record.rounds for cell in bench.cells), default=0) < 2:
-        lines.append(f"{lab_advice.ONE_ROUND}.")
+    lines = [f"{_head(bench, first)}."]
     lines += [line for line in (_fewer_bits(bench), _held_back(bench)) if line]
     return lines + [_substitute(bench, one) for one in results.front(bench)]
 
@@ -243,13 +246,23 @@ def _head(bench: LayerResults, first: Record) -> str:
     time = units.seconds(results.seconds(first))
     base = bench.baseline
     if first is base:
-        others = (
-            "" if count < 2 else f"; none of {count - 1} other implementations is clearly faster"
-        )
-        return f"The default is the one to use: {time}{others}"
+        return f"The default is the one to use: {time}{_ceiling(first)}{_others(first, count - 1)}"
     gain = metrics.speedup(first, base)
     told = "" if gain is None else f", {units.ratio(gain.point)} as fast as the default"
-    return f"{_mode(first)} is the fastest of {count} implementations: {time}{told}"
+    near = _listed([_mode(one) for one in results.leading(bench) if one is not first])
+    return (
+        f"{_mode(first)} is the fastest of {count} implementations: {time}{told}{_ceiling(first)}"
+        + (f"; no clear difference from it: {near}" if near else "")
+    )
+
+
+def _others(base: Record, count: int) -> str:
+    """What is known of the implementations beside the default, where it is the one to use."""
+    if count < 1:
+        return ""
+    if base.rounds < _REPEATED:
+        return f"; {lab_advice.ONE_ROUND}"
+    return f"; none of {count} other implementations is clearly faster"
 
 
 def _ceiling(record: Record) -> str:

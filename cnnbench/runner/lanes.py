@@ -123,7 +123,8 @@ class Lanes:
             self._halt.wish()
             tasks.end()
             for thread in threads:
-                thread.join(_JOIN_SECONDS)
+                if thread.is_alive():  # Ctrl-C may come before all of them have begun
+                    thread.join(_JOIN_SECONDS)
             if not any(thread.is_alive() for thread in threads):
                 self._halt.close()
         if tasks.left:
@@ -203,7 +204,8 @@ class Lanes:
         self._watcher.finished(record)
 
     def _show(self, lane: Lane, what: str) -> None:
-        done, total = (sum(parts) for parts in zip(*self._units.values(), strict=True))
+        done = sum(behind for behind, _ in self._units.values())
+        total = sum(whole for _, whole in self._units.values())
         if self._plan.budget is not None:
             done = round(time.monotonic() - self._began)
             total = max(done, round(self._plan.budget))

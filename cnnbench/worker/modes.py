@@ -71,10 +71,10 @@ MEMORY_FORMATS: dict[str, dict[int, torch.memory_format]] = {
     "channels_last": {4: torch.channels_last, 5: torch.channels_last_3d},
 }
 
-# Arguments of torch.compile; None means that the module is left alone.
 # Whether torch's compiler makes constants of the weights, which it can then fold and pack.
 FREEZING: dict[str, bool] = {"off": False, "on": True}
 
+# Arguments of torch.compile; None means that the module is left alone.
 COMPILERS: dict[str, dict[str, Any] | None] = {
     "eager": None,
     "graph": None,  # see graphed.py

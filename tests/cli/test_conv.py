@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,18 @@ def test_torchs_own_words_are_a_layer_and_an_assumed_size_is_said(cnnbench_cli) 
     assert "an input of 56x56 is assumed" in " ".join(open_size.stderr.split())
     assert "assumed" not in given.stderr
     assert open_size.stdout == given.stdout
+
+
+def test_what_is_said_of_an_assumed_size_can_be_typed(cnnbench_cli) -> None:
+    words = "Conv2d(8, 8, 3, padding='same', dtype=torch.bfloat16)"
+    asked = ("--impl", "none", "--modes", "eager", "--dry-run", *FAKE)
+
+    said = cnnbench_cli("conv", "--layer", words, *asked)
+    remedy = said.stderr.partition("for another: ")[2]
+    other = cnnbench_cli("conv", *shlex.split(remedy), *asked)
+
+    assert said.stdout.startswith("conv:k8-3x3-p1/inference-b1-8x56x56/bf16/")
+    assert other.stdout.startswith("conv:k8-3x3-p1/inference-b1-8x28x28/bf16/")
 
 
 def test_a_stored_run_shows_the_same(cnnbench_cli, tmp_path) -> None:

@@ -26,6 +26,8 @@ from tests.layers import conv_problems
          "n1c16h56w56-k16-3x3-p2-d2"),
         ("Conv2d(16, 16, 5, padding='valid') on 9x9", "n1c16h9w9-k16-5x5"),
         ("Conv2d(4, 8, kernel_size=[1, 1], dtype=torch.float32)", "n1c4h56w56-k8-1x1"),
+        ("Conv2d(4, 8, 1, dtype=torch.bfloat16)", "n1c4h56w56-k8-1x1-bf16"),
+        ("Conv2d(4, 8, 1, dtype=torch.half, device='cuda') on 9x9", "n1c4h9w9-k8-1x1-fp16"),
     ],
 )  # fmt: skip
 def test_torchs_own_words_are_a_layer(text: str, problem: str) -> None:
@@ -51,6 +53,8 @@ def test_torchs_own_words_are_a_layer(text: str, problem: str) -> None:
         ("Conv2d(64, 64, True)", "one or two whole numbers"),
         ("Conv2d(64, 64, (3, 3, 3))", "one or two whole numbers"),
         ("Conv2d(64, f(), 3)", "is no number"),
+        ("Conv2d(64, 64, 3, dtype=torch.float64)", "dtype float64 is not measured"),
+        ("Conv2d(64, 64, 3, dtype=(1, 2))", "is not measured"),
         ("Conv2d(64, 64, 3) on 56", "no size"),
         ("Conv2d(64, 64, 3) on 32x56x56", "32 channels"),
         ("Conv2d(64, 64, 3", "not a convolution of torch"),

@@ -12,7 +12,7 @@ from cnnbench import store
 from cnnbench.conv import results
 from cnnbench.record import Failure
 from cnnbench.report import lab as report
-from cnnbench.report import lab_overview
+from cnnbench.report import lab_advice, lab_overview
 from cnnbench.report.entry import entries
 from cnnbench.store import StoredRun
 from tests import made
@@ -50,6 +50,52 @@ def test_rows_of_the_first_screen_come_by_time_and_what_is_wrong_is_not_the_firs
     assert shown == sorted(shown)
     (first,) = (str(row[0]) for row in table.rows if str(row[0]).startswith(">"))
     assert "winograd_f4" not in first
+
+
+def overview(records) -> tuple[str, dict[str, str]]:
+    """The first sentence, and what each way says of being repaid."""
+    what = replace(store.manifest("a-run", [one.id for one in records], {}, "fake"), created="")
+    run = StoredRun(Path("a-run"), what, made.ENVIRONMENT, tuple(records))
+    (bench,) = report.benches([run])
+    rows = lab_overview.overview([bench], entries([run])).rows
+    return lab_overview.sentences(bench)[0], {str(row[0])[2:]: str(row[6]) for row in rows}
+
+
+def otherwise(record):
+    """The same times in other rounds, so that its ratio to another is not the same in all."""
+    pairs = zip(record.runs, reversed(record.runs), strict=True)
+    return replace(record, runs=tuple(replace(one, slices=of.slices) for one, of in pairs))
+
+
+def test_of_one_round_nothing_is_said_but_that_it_is_one(way) -> None:  # noqa: F811 - a fixture
+    once = [replace(one, runs=one.runs[:1]) for one in (way("eager", 10), way("impl=im2col", 5))]
+
+    said, repaid = overview(once)
+
+    assert said.startswith("The default is the one to use: 10.0 ms, ")
+    assert said.endswith(f"; {lab_advice.ONE_ROUND}.")
+    assert repaid["im2col"] == ""
+
+
+def test_only_a_clear_gain_is_said_to_repay_its_preparation(way) -> None:  # noqa: F811 - a fixture
+    ways = [way("eager", 10), way("impl=im2col", 5), way("impl=direct", 20),
+            otherwise(way("impl=native", 9.9999)), way("impl=winograd_f4", 1, "wrong")]  # fmt: skip
+
+    said, repaid = overview(ways)
+
+    assert "im2col is the fastest of 4 implementations" in said
+    assert "no clear difference" not in said
+    assert repaid == {
+        "winograd_f4": "", "im2col": "1 call", "native": "", "eager": "", "direct": "never",
+    }  # fmt: skip
+
+
+def test_what_is_not_clearly_slower_than_the_fastest_is_named(way) -> None:  # noqa: F811 - a fixture
+    ways = [way("eager", 10), way("impl=im2col", 5), otherwise(way("impl=native", 5.0001))]
+
+    said, _ = overview(ways)
+
+    assert said.endswith("; no clear difference from it: native.")
 
 
 def test_a_wrong_way_is_shown_as_wrong_whatever_its_speed(run) -> None:

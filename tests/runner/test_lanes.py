@@ -66,6 +66,27 @@ def test_every_spec_is_measured_once_whatever_the_number_of_gpus(count: int) -> 
     assert used == {uuid(n) for n in range(count)}
 
 
+def test_where_nothing_can_be_measured_the_gpus_have_nothing_to_do() -> None:
+    """Every row may be impossible, as one of a module of the user's that cannot be imported."""
+    assert measure(SeveralGpus(), [], 2) == {}
+
+
+def test_ctrl_c_before_all_threads_have_begun_is_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, begun = threading.Thread.start, []
+
+    def starts(self: threading.Thread) -> None:
+        if begun:
+            raise KeyboardInterrupt
+        begun.append(self)
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", starts)
+    with pytest.raises(KeyboardInterrupt):
+        measure(SeveralGpus(), specs("lenet"), 2)
+
+    assert not begun[0].is_alive()
+
+
 def test_a_record_says_which_gpu_with_which_cores_and_beside_what() -> None:
     records = measure(SeveralGpus(), specs(*MODELS), 2)
 

@@ -13,6 +13,7 @@ from cnnbench.deployment import installed
 from cnnbench.worker.runtimes.aoti import AotInductor
 from cnnbench.worker.runtimes.onnxruntime import OnnxRuntime
 from cnnbench.worker.runtimes.openvino import OpenVino
+from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from cnnbench.environment import Environment
@@ -28,6 +29,14 @@ TABLE: dict[str, Runtime] = {
 
 def described(environment: Environment) -> Environment:
     """An environment with what each installed runtime would do by itself, in words."""
-    alone = {name: TABLE[name].alone() for name in installed()}
+    alone = {name: _alone(TABLE[name]) for name in installed()}
     soft = {**environment.soft, "runtimes_alone": {n: one for n, one in alone.items() if one}}
     return replace(environment, soft=soft)
+
+
+def _alone(runtime: Runtime) -> str:
+    """In words; one that is installed and broken says how, and spoils nothing else."""
+    try:
+        return runtime.alone()
+    except Exception as error:  # noqa: BLE001 - a library may fail in any way while it is imported
+        return f"nothing, it cannot be used ({said(error)})"

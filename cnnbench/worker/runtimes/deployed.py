@@ -114,13 +114,19 @@ class Deployed:
         self.deployment = Deployment(
             runtime=self._spec.mode.runtime,
             version=self._runtime.version(),
-            precision=opened.precision or self._step.types["dtype"],
+            precision=opened.precision or self._of_torch(),
             threads=opened.threads,
             artefact_bytes=size,
             loaded_bytes=None if before is None or after is None else max(0, after - before),
             ns=clock.ns,
             settings=dict(opened.settings),
         )
+
+    def _of_torch(self) -> str:
+        """The precision of a runtime that computes as torch does, in words."""
+        cast = modes.PRECISIONS[self._spec.mode.precision].autocast
+        own = self._step.types["dtype"]
+        return own if cast is None else f"{own}, autocast to {str(cast).removeprefix('torch.')}"
 
     def nodes(self) -> tuple[Primitive, ...]:
         """The time of each layer in one warm call, by the runtime's own profiler, and the rest.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections import Counter
 from pathlib import Path
@@ -28,6 +29,7 @@ _MULTIPLY = {
 }
 _LAYERS = "layers.json"
 _PROVIDER = "CPUExecutionProvider"
+_NO_REPORTS = "ORT_DISABLE_TELEMETRY"
 _SPINNING = "session.intra_op.allow_spinning"
 # Its names of element types -> torch's.
 _TYPES = {
@@ -44,7 +46,11 @@ class OnnxRuntime:
     autocasts = False
 
     def version(self) -> str:
-        """Import it."""
+        """Import it, without what reports its use to its makers from 1.29 on.
+
+        A process of ours must not, and its thread would be at work while others are timed.
+        """
+        os.environ[_NO_REPORTS] = "1"  # it looks once, while it is imported
         import onnxruntime
 
         return str(onnxruntime.__version__)

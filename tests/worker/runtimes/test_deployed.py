@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +279,63 @@ def test_an_environment_says_what_installed_runtimes_do_unless_told(
     found = runtimes.described(Environment({}, {"governor": "performance"}))
 
     assert found.soft == {"governor": "performance", "runtimes_alone": {"aoti": "nothing"}}
+
+
+@pytest.mark.skipif("onnxruntime" not in installed(), reason="needs cnnbench[onnxruntime]")
+def test_onnxruntime_reports_nothing_to_its_makers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it reports, it leaves the name of a session and of the device behind."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    code = (
+        "from cnnbench.worker.runtimes.onnxruntime import OnnxRuntime; OnnxRuntime().version()\n"
+        "import os; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.stdout.strip() == "1", done.stderr
+    left = [one.name for one in tmp_path.rglob("*") if one.is_file()]
+    assert not {".ses", "deviceid", "onnxruntime.db"} & {*left}
+
+
+def test_a_runtime_that_is_installed_and_broken_spoils_no_description(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(_self: object) -> str:
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(runtimes, "installed", lambda: ("aoti", "openvino"))
+    monkeypatch.setitem(runtimes.TABLE, "aoti", Pretended())
+    monkeypatch.setattr(type(runtimes.TABLE["openvino"]), "alone", broken)
+
+    found = runtimes.described(Environment({}, {})).soft["runtimes_alone"]
+
+    assert found["aoti"] == "nothing"
+    assert "cannot be used (ImportError: libtbb.so.12" in found["openvino"]
+
+
+@pytest.mark.parametrize(
+    ("precision", "told"),
+    [("fp32", "float32"), ("amp=bf16", "float32, autocast to bfloat16"), ("bf16", "bfloat16")],
+)
+def test_a_runtime_that_computes_as_torch_does_is_said_to_autocast(
+    precision: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class AsTorch(Pretended):
+        autocasts = True
+
+        def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
+            return dataclasses.replace(super().open(place, order, names), precision="")
+
+    monkeypatch.setitem(runtimes.TABLE, "aoti", AsTorch())
+    made, _ = step(Mode(compiler="aoti", precision=precision))
+
+    made.call()
+
+    assert made.deployment().precision == told
 
 
 def test_times_of_layers_and_the_rest_add_up_to_the_call(mode: Mode) -> None:
