@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cnnbench.gate import Judgement
     from cnnbench.gate.unsure import Options
+    from cnnbench.spec import Spec
 
 WORDS = "cnnbench.cli.words"
 # Of options that name what the last time was written to: it is full now.
@@ -33,14 +34,18 @@ def remedy(judgement: Judgement) -> str:
         if one.change is not None and one.change.outcome is not None
     ]
     outcomes.sort(key=lambda one: -(one.decision.resolvable or 0.0))
-    found = [why for one in outcomes if (why := unsure.of(one)) is not None]
-    found.sort(key=lambda why: unsure.CAUSES.index(why.cause))
-    lines = (_line(options) for why in found for options in why.helps)
+    found = [(why, one) for one in outcomes if (why := unsure.of(one)) is not None]
+    found.sort(key=lambda pair: unsure.CAUSES.index(pair[0].cause))
+    lines = (_line(options, one.comparison.base) for why, one in found for options in why.helps)
     return next(filter(None, lines), "")
 
 
-def _line(options: Options) -> str:
-    """The command with these options; empty if it has not all of them, or waits already."""
+def _line(options: Options, spec: Spec) -> str:
+    """The command with these options; empty if it has not all of them, or waits already.
+
+    A threshold is that of ``spec`` alone where the command has one for each: what a noisy network
+    needs would blind the gate for the others.
+    """
     context = click.get_current_context()
     known = {name: one for one in context.command.params for name in one.opts}
     words: list[str] = list(context.meta.get(WORDS, ()))
@@ -50,9 +55,10 @@ def _line(options: Options) -> str:
         if name in known and not known[name].multiple:
             words = _without(words, known[name])
     for name, value in options.items():
-        # Thresholds of several metrics name theirs; the last one that covers it counts.
-        text = f"latency={value}" if name == "--threshold" and known[name].multiple else value
-        words += [name, text]
+        several = name == "--threshold" and known[name].multiple
+        alone = f"{spec.workload.model}/{spec.mode.text}:latency={value}"
+        # The last one that covers a spec counts.
+        words += [name, alone if several else value]
     return shlex.join(["cnnbench", *words])
 
 

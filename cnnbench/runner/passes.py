@@ -177,7 +177,7 @@ class Passes:
         """What a network of the user's computes, whatever the mode.
 
         Those of the catalogue change with the libraries alone, which is another environment, so a
-        run of many does not pay for it; a baseline file of their structure asks all the same.
+        run of many does not pay for it. A look at structure alone asks for them too.
         """
         members = self._group.members(workload)
         shared = self._group.shared[workload]
