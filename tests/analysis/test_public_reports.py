@@ -194,6 +194,8 @@ quiet = pytest.mark.filterwarnings(
 @quiet
 @pytest.mark.parametrize(("report", "_tried", "network", "given", "macs", "params"), COUNTED)
 def test_a_network_of_a_public_report_is_counted(report, _tried, network, given, macs, params):
+    if "traced TorchScript" in _tried and torch.__version__ < "2.14":
+        pytest.skip("the interpreter of TorchScript in torch 2.11 runs nothing on the meta device")
     analysis = analyze(network(), given)
 
     assert (analysis.macs, analysis.params, analysis.uncounted) == (macs, params, {}), report

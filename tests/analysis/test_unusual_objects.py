@@ -69,6 +69,8 @@ def static() -> nn.Module:
     return quantisation.convert(prepared)
 
 
+OLDER = torch.__version__ < "2.14"
+
 BATCH = torch.export.Dim("batch")
 COUNTED = {
     "scripted": (lambda: torch.jit.script(plain()), IMAGE, CONV + LINEAR),
@@ -90,6 +92,8 @@ COUNTED = {
 @pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
 @pytest.mark.parametrize("case", COUNTED)
 def test_it_is_counted_as_what_it_computes(case: str, real: bool) -> None:
+    if case == "traced" and not real and OLDER:
+        pytest.skip("the interpreter of TorchScript in torch 2.11 runs nothing on the meta device")
     make, given, macs = COUNTED[case]
 
     found = cnnbench.cost(make(), given, real=real)
@@ -241,6 +245,8 @@ REFUSED = {
 @pytest.mark.parametrize("real", [False, True], ids=["meta", "real"])
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_followed_is_one_line_whose_remedy_counts(case: str, real: bool) -> None:
+    if case == "jagged inside" and OLDER:
+        pytest.skip("torch 2.11 has no sizes of jagged tensors, and says only that")
     module, given, said, instead, other, macs = REFUSED[case]()
 
     with pytest.raises(UsageError, match=said) as refused:
