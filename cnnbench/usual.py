@@ -53,7 +53,11 @@ TOLD = {name: _said(name) for name in ("modes", "batches", "rounds")}
 
 # The layer that ``conv`` measures: most of a ResNet's time is spent in its like.
 LAYER = "n1c64h56w56-k64-3x3-p1"
+# Its implementations beside the library's own: what other libraries do, and torch without oneDNN.
+IMPLEMENTATIONS = (
+    "prepacked", "native", "im2col", "im2col_nhwc", "winograd_f2", "winograd_f4", "cudnn_benchmark",
+)  # fmt: skip
 # What a lecture sets beside it, and what networks have in its place.
 SUBSTITUTES = ("pointwise", "depthwise", "depthwise_separable", "grouped_4", "bottleneck")
-# Seconds of the whole, so that the answer is there within half a minute.
-LAYER_BUDGET = 18.0
+# Slices of a round, and seconds of the whole: three rounds, which show a difference, in a minute.
+LAYER_SLICES, LAYER_BUDGET = 3, 60.0

@@ -69,8 +69,9 @@ named is measured however long it takes.
     shell_complete=completion.models,
     help="Measure the convolutions of this network, each once; the same as MODEL.",
 )
-@click.option("--impl", type=Words(), default=lab.ALL, show_default=True,
-              help="Implementations of the same function: all, none, or names.")  # fmt: skip
+@click.option("--impl", type=Words(), default=(),
+              help="Implementations of the same function: all, none, names.  [default: all; if no"
+                   " layer is named, a few that answer within a minute]")  # fmt: skip
 @click.option("--substitutes", type=Words(), default=(),
               help="Other functions of the same shapes: none, all, or names.  [default: none; if no"
                    f" layer is named, {','.join(usual.SUBSTITUTES)}]")  # fmt: skip
@@ -132,13 +133,14 @@ def command(
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
     if not (suites or texts or model):
         texts, substitutes = (usual.LAYER,), substitutes or usual.SUBSTITUTES
-        plan = _within_half_a_minute(ctx, plan)
+        impl = impl or lab.usual_ones(grid.device)
+        plan = _within_a_minute(ctx, plan)
     chosen, problems = _layers(suites, texts, model)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
         replace(grid, models=() if model is None else (model,)),
         chosen,
-        impl,
+        impl or (lab.ALL,),
         substitutes or (lab.NONE,),
         dtype or dtypes or ("fp32",),
     )
@@ -156,10 +158,12 @@ def command(
     measuring.refuse_failed(stored)
 
 
-def _within_half_a_minute(ctx: click.Context, plan: Plan) -> Plan:
+def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     """The plan of the question that is answered where nothing is asked."""
+    if ctx.get_parameter_source("slices") is ParameterSource.DEFAULT:
+        plan = replace(plan, slices=usual.LAYER_SLICES)
     if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
-        return replace(plan, budget=usual.LAYER_BUDGET)
+        plan = replace(plan, budget=usual.LAYER_BUDGET)
     return plan
 
 

@@ -23,6 +23,7 @@ from cnnbench.runner.device import here, memory_limit, shared
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.suite import Grid
+from cnnbench.usual import IMPLEMENTATIONS as USUAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -128,6 +129,12 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
     job = Job(specs, impossible, macs, plan, environment, chosen, share=share)
     job = replace(job, plan=plan.within_budget(job.specs_each, device.kind))
     return Lab(job, found, layers)
+
+
+def usual_ones(device: Device | None) -> tuple[str, ...]:
+    """The implementations that are compared where nothing is named, as far as a device has them."""
+    kind = "cpu" if device is None else device.kind
+    return tuple(name for name in USUAL if kind in catalogue.entry(name).kinds)
 
 
 def changed(job: Job, specs: Sequence[Spec]) -> Job:
