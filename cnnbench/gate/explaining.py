@@ -2,10 +2,10 @@
 
 The unit is a pair of fresh processes: slices of one process agree with each other far better than
 with the next process. Every pair has one difference per part, the median over its turns. Over the
-pairs, every part has a t-interval, and because there are many parts, the intervals hold for all of
-them together (Bonferroni): the chance that even one part of identical code is named is below
-``ERROR``. A part is named if its interval lies beyond ``LEAST`` of the step, since a change smaller
-than that explains nothing.
+pairs, every part has a t-interval, and because there are many parts and several looks at them, the
+intervals hold for all of them together (Bonferroni): the chance that even one part of identical
+code is named is below ``ERROR``. A part is named if its interval lies beyond ``LEAST`` of the
+step, since a change smaller than that explains nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from cnnbench.clocked import StepFacts
 
 ERROR = 0.05
+# Pairs before the first look and after the last; the first is where time is short.
+FEWEST, MOST = 5, 10
 # Share of the base's step.
 LEAST = 0.004
 # Where less of the time than this lies in modules that both sides have, they are not compared.
@@ -276,7 +278,7 @@ def _span(values: Sequence[float], tests: int) -> Span:
     """Mean over pairs, with an interval that holds for all ``tests`` at once."""
     if len(values) < 2:
         return Span(statistics.fmean(values))
-    centre, half = stats.t_interval(values, 1 - ERROR / tests)
+    centre, half = stats.t_interval(values, 1 - ERROR / (tests * (MOST - FEWEST + 1)))
     return Span(centre, centre - half, centre + half)
 
 

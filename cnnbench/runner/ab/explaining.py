@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 NAME = "explanations.json"
 _SCHEMA = 1
-# Pairs before the first look, at most, and at least if the budget is spent.
-LEAST, MOST, FEWEST = 6, 10, 5
+# Pairs before the first look, unless the budget is spent before.
+LEAST = 6
 # A process alone on its core waits for it some thousandths of the time.
 _WAITED = 0.01
 # So many times the budget, at most, where a process waits for its core.
@@ -103,13 +103,13 @@ class Clocking:
                 spent = taken * _counted(pairs)
                 if self._enough(len(pairs), spent):
                     found = explaining.explain(comparison.name, pairs, known, total, taken)
-                    last = len(pairs) >= MOST or self._over(len(pairs), spent)
+                    last = len(pairs) >= explaining.MOST or self._over(len(pairs), spent)
                     if last or explaining.settled(found):
                         return found
 
     def _enough(self, count: int, spent: float) -> bool:
         """Whether to look at the pairs so far: from the fewest pairs on, or where time is over."""
-        return count >= LEAST or (count >= FEWEST and self._over(count, spent))
+        return count >= LEAST or (count >= explaining.FEWEST and self._over(count, spent))
 
     def _over(self, count: int, spent: float) -> bool:
         return spent * (count + 1) / max(1, count) > self.budget

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cnnbench.errors import StoreError
+from cnnbench.gate import explaining as rule
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
 from cnnbench.gate.rule import Decision, SequentialRule
 from cnnbench.plan import Plan
@@ -50,18 +51,18 @@ def test_the_slower_module_is_named_after_the_fewest_pairs() -> None:
 def test_identical_code_is_looked_at_as_long_as_may_be_and_nothing_is_named() -> None:
     found = clocking().explain(SAME)
 
-    assert (found.named, found.pairs) == ((), explaining.MOST)
+    assert (found.named, found.pairs) == ((), rule.MOST)
 
 
 def test_a_budget_that_is_spent_ends_it_after_the_fewest_of_all() -> None:
-    assert clocking(0.2, budget=0.0).explain(SAME).pairs == explaining.FEWEST
+    assert clocking(0.2, budget=0.0).explain(SAME).pairs == rule.FEWEST
 
 
 def test_one_starter_serves_all_pairs_where_both_run_the_same_code_and_none_where_not() -> None:
     base, head = Own(), Own()
     clocking(base=base, head=head).explain(SAME)
 
-    assert base.opened == head.opened == explaining.MOST
+    assert base.opened == head.opened == rule.MOST
 
 
 def test_beside_others_it_begins_again_by_cpu_time(monkeypatch) -> None:
