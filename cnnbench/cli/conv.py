@@ -132,9 +132,8 @@ def command(
     if apply and model is None:
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
     if not (suites or texts or model):
-        texts, substitutes = (usual.LAYER,), substitutes or usual.SUBSTITUTES
-        impl = impl or lab.usual_ones(grid.device)
-        plan = _within_a_minute(ctx, plan)
+        texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
+        substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
     chosen, problems = _layers(suites, texts, model)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(

@@ -189,7 +189,7 @@ def with_now(
             run = again.measure(specs, plan, where, watcher, executor, now.records)
         listener.stored(run.path)
         return _because(why, with_run(old, run.path, gate.side_of(run), thresholds))
-    why_so = _explained(old, plan, beside, listener, out, executor, explain)
+    why_so = _explained(old, _pairs(plan, budget), beside, listener, out, executor, explain)
     found = side_by_side.explained(side_by_side.with_outcomes(found, beside), why_so)
     return Checked(replace(found, remarks=(*found.remarks, *told)), limits)
 
@@ -300,7 +300,7 @@ def _beside(
     try:
         found = paired.remeasure(
             list(rules), (f"rev:{source.revision}", "."), repo, lambda spec: rules[spec.id],
-            PairedPlan(plan=_conditions(plan), budget=budget, may_narrow=True),
+            _pairs(plan, budget),
             listener.pairs, out, executor,
         )  # fmt: skip
     except BrokenSide as error:
@@ -312,7 +312,7 @@ def _beside(
 
 def _explained(
     old: Kept,
-    plan: Plan,
+    how: PairedPlan,
     beside: Sequence[PairedOutcome],
     listener: Listener,
     out: Path | None,
@@ -324,19 +324,20 @@ def _explained(
     repo, source = revisions.repository(Path.cwd()), old.source
     if not wanted or repo is None or source is None:
         return {}
-    words, how = (f"rev:{source.revision}", "."), PairedPlan(plan=_conditions(plan))
+    words = (f"rev:{source.revision}", ".")
     return explaining.again(wanted, words, repo, how, listener.say, out, executor)
 
 
-def _conditions(kept: Plan) -> Plan:
+def _pairs(kept: Plan, budget: float) -> PairedPlan:
     """How pairs are measured: as pairs are, under the conditions of what is kept."""
-    return replace(
+    conditions = replace(
         PairedPlan.plan,
         seed=kept.seed,
         timeout=kept.timeout,
         l2=kept.l2,
         cudnn_benchmark=kept.cudnn_benchmark,
     )
+    return PairedPlan(plan=conditions, budget=budget, may_narrow=True)
 
 
 def _cannot_rebuild(source: Source, repo: Path | None) -> str:
