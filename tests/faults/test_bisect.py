@@ -53,7 +53,7 @@ def test_a_loop_that_no_structure_shows_is_found_by_the_clock(tmp_path: Path) ->
     path = repository(tmp_path / "repo", net(), tag="v1")
     commit(path, net(loop=60_000))
 
-    found = bisect(path, "--threshold", "50%", "--slices", "3")
+    found = bisect(path, "--threshold", "50%", "--slices", "3", "--no-explain")
 
     assert found["culprit"]["place"] == 1  # type: ignore[index]
     assert found["structure"] == []

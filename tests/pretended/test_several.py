@@ -100,7 +100,7 @@ def test_unlike_gpus_are_refused_and_each_can_be_used(cnnbench_cli, monkeypatch)
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGKILL])
 @pytest.mark.usefixtures("two_gpus")
 def test_a_killed_run_leaves_no_process_and_goes_on(tmp_path: Path, sent: int) -> None:
     words = [sys.executable, "-m", "cnnbench", "run"]
