@@ -62,6 +62,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
             requests.TakeClocks(turn=1, seconds=0.002, move=True),
         ],
         [requests.DescribeModules.planned(SPEC, PLAN)],
+        [requests.TakeValues.planned(SPEC, PLAN)],
         [requests.ListPrimitives.planned(SPEC, PLAN)],
         [requests.CountLayers.planned(SPEC, PLAN)],
         [requests.MeasureClock.planned(SPEC, PLAN)],
@@ -103,9 +104,11 @@ NOT_PRETENDED: dict[str, tuple[str, ...]] = {
     "cost": (".ops[].field",),
     "reference": (".picture_share", ".pictures",),
     "memory": (".cpu_high_water_bytes",),
+    "values": (".initial", ".outputs"),
     "measure": (
         ".check.error_centred", ".process_peak_bytes", ".slices.involuntary",
         ".slices.minor_faults", ".slices.others_ns", ".slices.run_delay_ns", ".slices.steal_ns",
+        ".slices.threads_delay_ns",
     ),
     "ceilings": (".run_delay_share",),
 }  # fmt: skip
