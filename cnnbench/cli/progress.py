@@ -34,7 +34,7 @@ _COLOURS = {
 }
 
 
-class Block:
+class LiveLines:
     """Lines at the end of a terminal that change in place; the cursor waits in the last of them."""
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class Progress:
         self._moving = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._colour = self._moving and not os.environ.get("NO_COLOR")
         self._began = time.monotonic()
-        self._block = Block()
+        self._block = LiveLines()
         self._on: dict[str, str] = {}
 
     def working(self, what: str, done: int, total: int) -> None:

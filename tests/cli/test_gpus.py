@@ -9,7 +9,7 @@ import shlex
 import pytest
 
 from cnnbench import store
-from cnnbench.cli.progress import Block, Progress
+from cnnbench.cli.progress import LiveLines, Progress
 from cnnbench.cli.sharing import said
 from cnnbench.environment import Environment
 from cnnbench.runner import fake
@@ -196,7 +196,7 @@ def test_without_a_terminal_every_line_names_its_gpu(capsys) -> None:
 def test_a_small_terminal_shows_what_it_has_room_for(monkeypatch) -> None:
     monkeypatch.setenv("LINES", "3")
     monkeypatch.setenv("COLUMNS", "10")
-    block = Block()
+    block = LiveLines()
     block.lines = [f"line {n} is long" for n in range(8)]
 
     assert block.drawn() == "line 0 is\nline 1 is"

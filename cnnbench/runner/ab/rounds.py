@@ -38,7 +38,7 @@ _MOST = 10
 
 
 @dataclass(frozen=True)
-class Round:
+class OpenRound:
     """The pools of one round.
 
     Attributes:
@@ -64,7 +64,7 @@ class Rounds:
         self._executors = executors
         self._random = random.Random(f"{seed}/starters")
         self._stack = ExitStack()
-        self._open: deque[Round] = deque()
+        self._open: deque[OpenRound] = deque()
         self._waited = 0.0
 
     def __enter__(self) -> Rounds:
@@ -103,7 +103,7 @@ class Rounds:
         return waited
 
     @contextmanager
-    def next(self) -> Iterator[Round]:
+    def next(self) -> Iterator[OpenRound]:
         """The next round; its processes are gone when the context ends."""
         self.begin(1)
         found = self._open.popleft()
@@ -122,7 +122,7 @@ class Rounds:
         self.begin(1)
         return self._open[0].pools[role]
 
-    def _begun(self) -> Round:
+    def _begun(self) -> OpenRound:
         """A fresh starter for both sides, or one for each in random order.
 
         One where only networks differ: it costs half, and its forks share the memory that libraries
@@ -135,7 +135,7 @@ class Rounds:
             pools[second] = joined or self._pool(stack, second)
             # Closed with the round, or at the latest with all of them.
             own = self._stack.enter_context(stack.pop_all())
-            return Round(pools, joined is not None, own)
+            return OpenRound(pools, joined is not None, own)
 
     def _pool(self, stack: ExitStack, role: str) -> AnyPool:
         folder = self._scratch / role
