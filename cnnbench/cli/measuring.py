@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from cnnbench.cli.progress import Progress
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import Executor
-    from cnnbench.runner.gpus import Share
+    from cnnbench.runner.gpus import GpuShare
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
 
@@ -65,7 +65,7 @@ def before(
     wait: float | None,
     *,
     quiet: bool,
-    share: Share | None = None,
+    share: GpuShare | None = None,
 ) -> str:
     """Say in a line if the machine is busy, with what to expect and to do; wait if that is asked.
 

@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnnbench.runner.campaign import Job
-    from cnnbench.runner.gpus import Share
+    from cnnbench.runner.gpus import GpuShare
     from cnnbench.runner.tasks import Task
 
 # How many GPUs a host has, where it is not known which host that will be.
 _COUNTS = (1, 2, 4, 8)
 
 
-def said(share: Share) -> str:
+def said(share: GpuShare) -> str:
     """Which GPUs work at once, and which do not and why, in a line."""
     names = ", ".join(lane.gpu.text for lane in share.lanes)
     text = f"shared by {units.number(len(share.lanes), 'GPU')} ({names})"
@@ -28,7 +28,7 @@ def said(share: Share) -> str:
     return text
 
 
-def lines(job: Job, share: Share) -> Iterator[str]:
+def lines(job: Job, share: GpuShare) -> Iterator[str]:
     """What each GPU would take, or how long it would take on how many where there is none."""
     if not share.lanes:
         times = (f"{count}: {units.duration(job.seconds_on(count))}" for count in _COUNTS)
@@ -41,7 +41,7 @@ def lines(job: Job, share: Share) -> Iterator[str]:
         yield f"  {lane.gpu.text}  {work}{cores}"
 
 
-def as_json(job: Job, share: Share) -> list[dict[str, Any]]:
+def as_json(job: Job, share: GpuShare) -> list[dict[str, Any]]:
     """The same for scripts: a row for each GPU at work; none where there is no GPU."""
     return [
         {
@@ -55,7 +55,7 @@ def as_json(job: Job, share: Share) -> list[dict[str, Any]]:
     ]
 
 
-def _expected(job: Job, share: Share) -> list[list[Task]]:
+def _expected(job: Job, share: GpuShare) -> list[list[Task]]:
     lanes = len(share.lanes)
     return tasks.expected(job.tasks(lanes), job.task_seconds, lanes) if lanes else []
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from cnnbench import stats
 from cnnbench.clocked import Clocked, ClockedTurn, ModuleFacts
 from cnnbench.gate import differing, matching
-from cnnbench.gate.explanation import Explanation, Kind, Named, Span, State
+from cnnbench.gate.explanation import Explanation, Kind, NamedPart, Span, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -293,7 +293,7 @@ def _chosen(
     spans: Sequence[Span],
     parts: Sequence[_Part],
     least: float,
-) -> list[Named]:
+) -> list[NamedPart]:
     """Parts by themselves first; then groups in which nothing is named yet."""
     clear = [index for index, span in enumerate(spans) if _clear(span, least)]
     alone = [index for index in clear if candidates[index].kind not in {"within", "class"}]
@@ -309,20 +309,20 @@ def _chosen(
     return sorted(named, key=lambda one: -abs(one.change.ns))
 
 
-def _named(one: _Candidate, span: Span, parts: Sequence[_Part]) -> Named:
+def _named(one: _Candidate, span: Span, parts: Sequence[_Part]) -> NamedPart:
     members = [parts[index] for index in one.members]
     if len(members) > 1:
         reasons = differing.of_many([part.facts for part in members])
-        return Named(one.name, one.kind, span, reasons=reasons, members=len(members))
+        return NamedPart(one.name, one.kind, span, reasons=reasons, members=len(members))
     base, head = members[0].facts
     known = members[0].known
     was = base.name if base is not None and head is not None and base.name != head.name else ""
     state: State = "new" if base is None else "gone" if head is None else "both"
     reasons = differing.of_one(base, head) if base is not None and head is not None else ()
-    return Named(one.name, one.kind, span, known.type, was, state, reasons)
+    return NamedPart(one.name, one.kind, span, known.type, was, state, reasons)
 
 
-def _silent(parts: Sequence[_Part], named: Sequence[Named]) -> list[str]:
+def _silent(parts: Sequence[_Part], named: Sequence[NamedPart]) -> list[str]:
     """Modules that do something else, though their time is not known to have changed."""
     told = {(one.name, one.kind) for one in named}
     lines = []

@@ -30,7 +30,7 @@ class Span:
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedPart:
     """A part of a step whose time clearly changed.
 
     Attributes:
@@ -76,7 +76,7 @@ class Explanation:
     spec: str
     total: Span
     step_ns: float = 0.0
-    named: tuple[Named, ...] = ()
+    named: tuple[NamedPart, ...] = ()
     structure: tuple[str, ...] = ()
     clocked: Span | None = None
     overhead: float | None = None

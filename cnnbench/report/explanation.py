@@ -11,7 +11,7 @@ from cnnbench.report import markdown
 from cnnbench.report.table import Column, Table
 
 if TYPE_CHECKING:
-    from cnnbench.gate.explanation import Explanation, Named, Span
+    from cnnbench.gate.explanation import Explanation, NamedPart, Span
 
 # Sentences of an explanation below the name of a spec, and letters of each: two lines of it.
 LINES, _WIDTH = 5, 150
@@ -43,7 +43,7 @@ def command(found: Explanation) -> str:
     return f"cnnbench explain {shlex.quote(found.where)}"
 
 
-def title(one: Named) -> str:
+def title(one: NamedPart) -> str:
     """What a named part is called."""
     name = one.name or "the network"
     if one.kind == "within":
@@ -69,7 +69,7 @@ def signed(ns: float) -> str:
     return f"{'-' if ns < 0 else '+'}{units.seconds(abs(ns) / 1e9)}"
 
 
-def why(one: Named) -> str:
+def why(one: NamedPart) -> str:
     """What a part does differently, in a line."""
     if one.state == "new":
         return f"new ({one.type})" if one.type else "new"
@@ -110,7 +110,7 @@ def comment(found: Explanation) -> str:
     return "\n\n".join(part for part in (head, body, notes) if part)
 
 
-def _sentence(found: Explanation, one: Named) -> str:
+def _sentence(found: Explanation, one: NamedPart) -> str:
     reason = why(one)
     of = f" of {signed(found.total.ns)}" if one is found.named[0] else ""
     return f"{title(one)} {change(one.change)}{of}" + (f": {reason}" if reason else "")

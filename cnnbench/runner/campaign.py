@@ -25,7 +25,7 @@ from cnnbench.requests import CountImages, FindCode, Fits, Resolve
 from cnnbench.runner import gpus, tasks, timm
 from cnnbench.runner.device import here, memory_limit, of_specs, refuse_idle_options, shared
 from cnnbench.runner.executor import AnyPool, Executor, executor
-from cnnbench.runner.gpus import Share
+from cnnbench.runner.gpus import GpuShare
 from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.lanes import GpusLost, measured_by
 from cnnbench.runner.source import source
@@ -62,7 +62,7 @@ class Job:
     environment: Environment
     executor: Executor
     assumed: frozenset[str] = frozenset()
-    share: Share | None = None
+    share: GpuShare | None = None
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """What must be said of a spec whatever comes out."""

@@ -9,7 +9,7 @@ from cnnbench.asking import AllGpus
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.plan import Plan
 from cnnbench.runner import gpus
-from cnnbench.runner.gpus import Host, Share
+from cnnbench.runner.gpus import GpuShare, Host
 from cnnbench.spec import Device
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def shared(
     environment: Environment,
     specs: Sequence[Spec],
     like: Mapping[str, Any] | None = None,
-) -> Share | None:
+) -> GpuShare | None:
     """The GPUs that share the work, if that was asked for; see ``gpus``.
 
     Args:

@@ -59,7 +59,7 @@ class Lane:
 
 
 @dataclass(frozen=True)
-class Share:
+class GpuShare:
     """The GPUs that share work.
 
     Attributes:
@@ -138,7 +138,7 @@ def _listed(here: Sequence[tuple[Gpu, Mapping[str, Any]]]) -> str:
     return ", ".join(f"{gpu.text} {kind.get('name')}" for gpu, kind in here)
 
 
-def share(gpus: Sequence[Gpu], host: Host, specs: Sequence[Spec]) -> Share:
+def share(gpus: Sequence[Gpu], host: Host, specs: Sequence[Spec]) -> GpuShare:
     """The GPUs that work at once, each with cores of its own; the others stay idle.
 
     Args:
@@ -154,7 +154,7 @@ def share(gpus: Sequence[Gpu], host: Host, specs: Sequence[Spec]) -> Share:
     fewest, reason = min(limits)
     count = min(len(gpus), max(1, fewest))
     why = "" if count == len(gpus) else reason
-    return Share(_with_cores(gpus[:count], host.cores), tuple(gpus[count:]), why)
+    return GpuShare(_with_cores(gpus[:count], host.cores), tuple(gpus[count:]), why)
 
 
 def _by_cores(gpus: int, host: Host, threads: int) -> int:
@@ -199,7 +199,7 @@ def _with_cores(gpus: Sequence[Gpu], cores: Sequence[tuple[int, ...]]) -> tuple[
     return tuple(Lane(gpu, tuple(sorted(sum(taken[gpu.index], ())))) for gpu in gpus)
 
 
-def seen_by_each(environment: Environment, chosen: Share) -> Environment:
+def seen_by_each(environment: Environment, chosen: GpuShare) -> Environment:
     """The environment of shared work: of the GPUs, the kind, which is all that a worker sees.
 
     So a run may go on with another number of them. Which they were is among the soft facts.

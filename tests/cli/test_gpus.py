@@ -13,7 +13,7 @@ from cnnbench.cli.progress import LiveLines, Progress
 from cnnbench.cli.sharing import said
 from cnnbench.environment import Environment
 from cnnbench.runner import fake
-from cnnbench.runner.gpus import Gpu, Lane, Share
+from cnnbench.runner.gpus import Gpu, GpuShare, Lane
 
 GRID = ("lenet", "alexnet", "vgg11", "--modes", "eager,tf32", "--batch", "1", "--executor", "fake")
 ALL = (*GRID, "--device", "cuda:all")
@@ -91,7 +91,7 @@ def test_a_dry_run_needs_no_gpu(cnnbench_cli, monkeypatch) -> None:
 
 
 def test_idle_gpus_are_said_with_the_reason() -> None:
-    share = Share((Lane(Gpu(0, "a")),), (Gpu(1, "b"), Gpu(2, "c")), "1 core for 1 thread each")
+    share = GpuShare((Lane(Gpu(0, "a")),), (Gpu(1, "b"), Gpu(2, "c")), "1 core for 1 thread each")
 
     assert said(share) == (
         "shared by 1 GPU (cuda:0); not used: cuda:1, cuda:2 (1 core for 1 thread each)"

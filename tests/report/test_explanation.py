@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cnnbench.gate.explanation import Explanation, Named, Span
+from cnnbench.gate.explanation import Explanation, NamedPart, Span
 from cnnbench.report import explanation, markdown, terminal
 
 MS = 1e6
-SLOWER = Named(
+SLOWER = NamedPart(
     "layer3.0.conv2", "module", Span(1.9 * MS, 1.7 * MS, 2.1 * MS), "Conv2d",
     reasons=("kernel brg_conv_fwd:avx512_core -> ref:any",),
 )  # fmt: skip
@@ -77,7 +77,7 @@ def test_no_share_of_a_change_that_may_be_none() -> None:
 
 
 def test_a_comment_has_a_table_that_no_name_breaks() -> None:
-    odd = Named("a|b<script>", "module", Span(MS), "T", reasons=("x | y",))
+    odd = NamedPart("a|b<script>", "module", Span(MS), "T", reasons=("x | y",))
     text = explanation.comment(Explanation("s", Span(MS), MS, (odd,), pairs=5))
 
     assert "**Where the time went**" in text
@@ -88,11 +88,11 @@ def test_a_comment_has_a_table_that_no_name_breaks() -> None:
 def test_every_kind_of_part_has_words() -> None:
     span = Span(MS)
     titles = [
-        explanation.title(Named("", "module", span)),
-        explanation.title(Named("layer1", "within", span, members=7)),
-        explanation.title(Named("ReLU", "class", span, members=3)),
-        explanation.title(Named("loss", "outside", span)),
-        explanation.title(Named("7x7 pixels", "stage", span, members=2)),
+        explanation.title(NamedPart("", "module", span)),
+        explanation.title(NamedPart("layer1", "within", span, members=7)),
+        explanation.title(NamedPart("ReLU", "class", span, members=3)),
+        explanation.title(NamedPart("loss", "outside", span)),
+        explanation.title(NamedPart("7x7 pixels", "stage", span, members=2)),
     ]
 
     assert titles == [
@@ -102,6 +102,6 @@ def test_every_kind_of_part_has_words() -> None:
         "loss (outside of the network)",
         "modules that return 7x7 pixels (2)",
     ]
-    assert explanation.why(Named("a", "module", span, "T", state="new")) == "new (T)"
-    assert explanation.why(Named("a", "module", span, "T", was="b")) == "was b"
-    assert explanation.why(Named("a", "module", span, "T")) == "same operators and kernels"
+    assert explanation.why(NamedPart("a", "module", span, "T", state="new")) == "new (T)"
+    assert explanation.why(NamedPart("a", "module", span, "T", was="b")) == "was b"
+    assert explanation.why(NamedPart("a", "module", span, "T")) == "same operators and kernels"

@@ -120,7 +120,7 @@ def test_what_pretends_divides_no_cores() -> None:
 
 
 def test_no_gpu_is_no_lane() -> None:
-    assert gpus.share([], host(4), specs("lenet")) == gpus.Share()
+    assert gpus.share([], host(4), specs("lenet")) == gpus.GpuShare()
 
 
 @given(
