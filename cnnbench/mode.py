@@ -128,6 +128,11 @@ class Mode:
         return self.compiler not in {"eager", "graph", *RUNTIMES}
 
     @property
+    def needs_compiler(self) -> bool:
+        """Whether torch's compiler works for it, for this process or for an export."""
+        return self.compiles or self.compiler == "aoti"
+
+    @property
     def runtime(self) -> str:
         """The deployment runtime that runs an export of the network; empty for torch itself."""
         return self.compiler if self.compiler in RUNTIMES else ""

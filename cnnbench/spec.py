@@ -220,6 +220,11 @@ class Spec:
         """The same workload in plain eager mode: what outputs are compared with."""
         return replace(self, mode=Mode())
 
+    @property
+    def imports_compiler(self) -> bool:
+        """Whether its worker imports torch's compiler, as torch's optimizers do too."""
+        return self.mode.needs_compiler or self.workload.phase != "inference"
+
     @classmethod
     def parse(cls, text: str) -> Spec:
         """Read an id.

@@ -41,8 +41,12 @@ class AnyWorker(Protocol):
 class AnyPool(Protocol):
     """Starts workers that live in one round."""
 
-    def begin(self) -> None:
-        """Begin what its first worker needs, without waiting for it."""
+    def begin(self, *, compiling: bool = False) -> None:
+        """Begin what its first worker needs, without waiting for it.
+
+        Args:
+            compiling: some of its workers will need torch's compiler.
+        """
 
     def start(self) -> AnyWorker:
         """A new worker, waiting for its request."""

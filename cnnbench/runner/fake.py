@@ -330,7 +330,7 @@ class FakePool:
     def __init__(self, who: Fake) -> None:
         self._who = who
 
-    def begin(self) -> None:
+    def begin(self, *, compiling: bool = False) -> None:
         """Nothing to begin."""
 
     def start(self) -> FakeWorker:

@@ -24,6 +24,7 @@ from cnnbench.runner.origin import Origin, environment
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Sequence
     from pathlib import Path
 
     from cnnbench.channel import Message
@@ -167,6 +168,7 @@ class Pool:
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
         self._ready = False
         self._spawning = False
+        self._compiling = False
         self._count = 0
 
     def __enter__(self) -> Pool:
@@ -180,13 +182,18 @@ class Pool:
         """Where the code of its workers comes from."""
         return self._origin
 
-    def begin(self) -> None:
-        """Launch the starter without waiting for its imports; the first worker waits for them."""
+    def begin(self, *, compiling: bool = False) -> None:
+        """Launch the starter without waiting for its imports; the first worker waits for them.
+
+        Args:
+            compiling: torch's compiler is one of them, where the starter has not begun yet.
+        """
+        self._compiling = self._compiling or compiling
         if self._starter is not None or self._spawning:
             return
         ours, theirs = pair()
         with theirs:
-            self._starter = self._launch("starter", theirs)
+            self._starter = self._launch("starter", theirs, ["compiler"] * self._compiling)
         self._control, self._ready = ours, False
 
     def start(self, origin: Origin | None = None) -> Worker:
@@ -287,7 +294,9 @@ class Pool:
         self._spawned[process.pid] = process
         return process.pid
 
-    def _launch(self, role: str, end: socket.socket) -> subprocess.Popen[bytes]:
+    def _launch(
+        self, role: str, end: socket.socket, more: Sequence[str] = ()
+    ) -> subprocess.Popen[bytes]:
         """Start ``python -m cnnbench.worker`` in a process group of its own.
 
         So that Ctrl-C is ours to handle.
@@ -297,7 +306,7 @@ class Pool:
         python, number = self._origin.python, str(end.fileno())
         with (self._scratch / "starter.log").open("ab") as errors:
             return subprocess.Popen(  # noqa: S603 - an interpreter of the user's, our own module
-                [python, "-P", "-m", "cnnbench.worker", role, number],
+                [python, "-P", "-m", "cnnbench.worker", role, number, *more],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,
@@ -378,9 +387,9 @@ class Guests:
         self._pool = pool
         self._origin = origin
 
-    def begin(self) -> None:
+    def begin(self, *, compiling: bool = False) -> None:
         """As ``Pool.begin``."""
-        self._pool.begin()
+        self._pool.begin(compiling=compiling)
 
     def start(self) -> Worker:
         """A new worker, waiting for its request; as ``Pool.start``."""

@@ -164,6 +164,8 @@ class Session:
         if not waiting:
             return
         with self._executor.open(scratch) as pool:
+            measured = (one.spec for group in waiting for one in group.alive)
+            pool.begin(compiling=any(spec.imports_compiler for spec in measured))
             for group in waiting:
                 folder = scratch / group.name
                 folder.mkdir(exist_ok=True)

@@ -6,6 +6,7 @@ runner knows where a worker was when it died.
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,6 @@ from cnnbench.worker import (
     measuring,
     memory,
     modes,
-    pipeline_tasks,
     runtimes,
     structure,
     values,
@@ -48,6 +48,7 @@ from cnnbench.worker.selftest import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
     from cnnbench.messages import Request
     from cnnbench.worker.talk import Talk
@@ -76,7 +77,7 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
     """The fp32 eager and float64 outputs of a workload, written to the scratch directory."""
     spec = Spec.parse(request.spec)
     if recipes.is_pipeline(spec.workload.architecture):
-        pipeline_tasks.refer(request, talk)
+        _of_pipelines().refer(request, talk)
         return
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
     open_device(spec.device)
@@ -113,7 +114,12 @@ def reference(request: requests.ComputeReference, talk: Talk) -> None:
 def latency(request: requests.MeasureLatency, talk: Talk) -> None:
     """Time of a call, of a network or of an input pipeline."""
     pipeline = recipes.is_pipeline(Spec.parse(request.spec).workload.architecture)
-    (pipeline_tasks if pipeline else measuring).measure(request, talk)
+    (_of_pipelines() if pipeline else measuring).measure(request, talk)
+
+
+def _of_pipelines() -> ModuleType:
+    """The tasks of input pipelines: torchvision's v2 transforms import torch's compiler."""
+    return importlib.import_module("cnnbench.worker.pipeline_tasks")
 
 
 def peak_memory(request: requests.MeasureMemory, talk: Talk) -> None:

@@ -29,7 +29,7 @@ from cnnbench.runner.executor import Executor
 from cnnbench.runner.fake import Fake
 from cnnbench.runner.inquiry import asking, describe
 from cnnbench.runner.process import Processes
-from cnnbench.spec import Spec
+from cnnbench.spec import WORDS, Mode, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -156,9 +156,20 @@ def prepared(
     """
     executors = {side.role: executor_of(side, executor, slowdown) for side in both}
     with Rounds(executors, how.plan.seed) as rounds:
-        rounds.begin(how.rule.least)
+        rounds.begin(how.rule.least, compiling=_imports_compiler(both, grid))
         job = _worked_out(both, grid, how, executors, rounds)
         yield replace(job, rounds=rounds)
+
+
+def _imports_compiler(both: tuple[CodeSide, CodeSide], grid: Grid) -> bool:
+    """Whether workers will need torch's compiler, as far as modes and phases tell before a plan."""
+    if any(phase != "inference" for phase in grid.phases):
+        return True
+    words = {word for side in both for text in _asked(grid, side.named).modes
+             for word in text.split("+")}  # fmt: skip
+    # Other words are names of sets, or none at all: what they are is found out later.
+    return any(word.text in words and Mode(word.value).needs_compiler
+               for word in WORDS if word.axis == "compiler")  # fmt: skip
 
 
 def _worked_out(
@@ -374,7 +385,8 @@ def remeasure(
         opened = stack.enter_context(sides.opened(both, repo, (None, None)))
         executors = {side.role: executor_of(side, executor, slowdown) for side in opened}
         rounds = stack.enter_context(Rounds(executors, how.plan.seed))
-        rounds.begin(max(one.rule.least for one in comparisons))
+        compiling = any(one.base.imports_compiler for one in comparisons)
+        rounds.begin(max(one.rule.least for one in comparisons), compiling=compiling)
         places = {side.role: _environment(side, rounds.asked(side.role)) for side in opened}
         limit = how.plan.memory_limit or memory_limit(comparisons[0].base.device)
         plan = replace(how.of_a_pair, memory_limit=limit)

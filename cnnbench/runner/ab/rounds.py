@@ -66,6 +66,7 @@ class Rounds:
         self._stack = ExitStack()
         self._open: deque[OpenRound] = deque()
         self._waited = 0.0
+        self._compiling = False
 
     def __enter__(self) -> Rounds:
         self._scratch = self._stack.enter_context(scratch_directory())
@@ -74,14 +75,16 @@ class Rounds:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def begin(self, count: int) -> None:
+    def begin(self, count: int, *, compiling: bool = False) -> None:
         """Begin the starters of the next rounds, and wait until all imports are over.
 
         Args:
+            compiling: workers of these rounds need torch's compiler; so do all later ones.
             count: rounds that are still to come for certain; at least one. Fewer are begun where
                 that is no faster, or where memory is short.
         """
         began = time.monotonic()
+        self._compiling = self._compiling or compiling
         new = [self._begun() for _ in range(len(self._open), max(1, min(count, self._most)))]
         for one in new:
             self._open.append(one)
@@ -141,7 +144,7 @@ class Rounds:
         folder = self._scratch / role
         folder.mkdir(exist_ok=True)
         pool = stack.enter_context(self._executors[role].open(folder))
-        pool.begin()
+        pool.begin(compiling=self._compiling)
         return pool
 
 

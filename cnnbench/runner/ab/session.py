@@ -169,7 +169,12 @@ class PairedSession:
     ) -> Iterator[tuple[_Progress, PairedOutcome]]:
         """One pair of starters and, for every open comparison, one pair of workers."""
         order = self._random.sample(open_ones, len(open_ones))
-        rounds.begin(max(one.further for one in order))
+        rounds.begin(
+            max(one.further for one in order),
+            compiling=any(
+                one.comparison.spec(role).imports_compiler for one in order for role in ROLES
+            ),
+        )
         with rounds.next() as opened:
             share = rounds.take_waited() / len(order)
             self._one_code = opened.one_code

@@ -23,7 +23,7 @@ class Pool:
     ready: bool = False
     slain: bool = False
 
-    def begin(self) -> None:
+    def begin(self, *, compiling: bool = False) -> None:
         self.begun = True
 
     def start(self) -> Pool:

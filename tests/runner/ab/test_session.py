@@ -57,7 +57,7 @@ class Noise:
         assert pool.pools
         return self if self.guest and pool.guest else None
 
-    def begin(self) -> None:
+    def begin(self, *, compiling: bool = False) -> None:
         self.begun += 1
 
     def start(self) -> Worker:

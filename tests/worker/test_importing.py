@@ -1,0 +1,105 @@
+"""What workers import, each time in a fresh interpreter."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.torch
+
+
+def told(code: str, **variables: str) -> Any:
+    """What a fresh interpreter prints as JSON."""
+    without = {key: value for key, value in os.environ.items() if not key.startswith("TORCH")}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=without | variables,
+    )  # fmt: skip
+    return json.loads(done.stdout)
+
+
+FIRST = "import json, sys; from cnnbench.worker import importing; importing.torchvision(); "
+
+
+def test_torchvision_comes_without_torchs_compiler() -> None:
+    code = FIRST + (
+        "loaded = 'torchvision' in sys.modules, 'torch._dynamo.utils' in sys.modules;"
+        "print(json.dumps(loaded))"
+    )
+
+    assert told(code) == [True, False]
+
+
+def test_a_starter_begins_without_torchs_compiler_too() -> None:
+    code = FIRST + (
+        "from cnnbench import architectures; from cnnbench.worker import starter;"
+        "architectures.catalogue();"
+        "print(json.dumps([one for one in sys.modules if one.startswith('torch._dynamo')]))"
+    )
+
+    assert told(code) == []
+
+
+def test_the_function_that_waits_answers_as_the_compilers_own() -> None:
+    code = FIRST + (
+        "waits = sys.modules['torchvision.ops.roi_align'].is_compile_supported;"
+        "answers = [waits(one) for one in ('cpu', 'cuda', 'meta')];"
+        "from torch._dynamo.utils import is_compile_supported as own;"
+        "print(json.dumps([answers, [own(one) for one in ('cpu', 'cuda', 'meta')], waits is own]))"
+    )
+
+    answers, own, same = told(code)
+
+    # Not the same function: this test would be about nothing.
+    assert not same
+    assert answers == own
+
+
+def test_regions_are_cut_out_as_without_it() -> None:
+    code = (
+        "import json, torch; from torchvision.ops import roi_align;"
+        "x = torch.arange(64.0).reshape(1, 1, 8, 8);"
+        "boxes = torch.tensor([[0.0, 1.0, 1.0, 6.0, 5.0]]);"
+        "print(json.dumps(roi_align(x, boxes, 3).tolist()))"
+    )
+
+    assert told(FIRST + code) == told(code)
+
+
+def test_what_a_later_torchvision_asks_for_comes_from_the_compiler_itself() -> None:
+    code = (
+        "import json, sys, torch; from cnnbench.worker import importing;"
+        "sys.modules['torch._dynamo.utils'] = importing._StandIn('torch._dynamo.utils');"
+        "from torch._dynamo.utils import counters; import torch._dynamo.utils as real;"
+        "print(json.dumps(counters is real.counters))"
+    )
+
+    assert told(code) is True
+
+
+def test_a_starter_imports_the_compiler_once_for_all_without_processes_of_its_own() -> None:
+    code = FIRST + (
+        "import os, torch; before = len(os.listdir('/proc/self/task')); importing.compiler();"
+        "from torch._inductor import config; from torch._inductor.async_compile import"
+        " AsyncCompile; import multiprocessing, subprocess;"
+        "print(json.dumps(['torch._inductor.compile_fx' in sys.modules,"
+        " len(os.listdir('/proc/self/task')) - before,"
+        " open(f'/proc/self/task/{os.getpid()}/children').read(),"
+        " torch.backends.cuda.matmul.fp32_precision]))"
+    )
+
+    assert told(code) == [True, 0, "", "none"]
+
+
+def test_who_wants_the_compilers_processes_gets_them_in_every_worker() -> None:
+    code = FIRST + (
+        "importing.compiler(); print(json.dumps('torch._inductor.compile_fx' in sys.modules))"
+    )
+
+    assert told(code, TORCHINDUCTOR_COMPILE_THREADS="4") is False
+    assert told(code, TORCHINDUCTOR_COMPILE_THREADS="1") is True
