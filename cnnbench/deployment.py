@@ -23,6 +23,7 @@ class Needs:
     Attributes:
         title: its own name.
         packages: what must be importable.
+        imports: what a process imports that only loads an artefact and calls it.
         install: what pip is to install for it; empty if torch brings it.
         precisions: those of its modes.
         quantiser: what int8 needs besides.
@@ -32,6 +33,7 @@ class Needs:
 
     title: str
     packages: tuple[str, ...]
+    imports: tuple[str, ...]
     install: str
     precisions: tuple[str, ...]
     quantiser: tuple[str, ...] = ()
@@ -42,16 +44,28 @@ class Needs:
 # One row per value of ``mode.RUNTIMES``.
 NEEDS: dict[str, Needs] = {
     "aoti": Needs(
-        "AOTInductor", (), "", ("fp32", "amp=bf16", "bf16", "fp16"), lays_out=True, freezes=True
+        "AOTInductor",
+        (),
+        ("torch",),
+        "",
+        ("fp32", "amp=bf16", "bf16", "fp16"),
+        lays_out=True,
+        freezes=True,
     ),
     "onnxruntime": Needs(
         "ONNX Runtime",
         ("onnxruntime", "onnx", "onnxscript"),
+        ("onnxruntime",),
         "'cnnbench[onnxruntime]'",
         ("fp32", "int8"),
     ),
     "openvino": Needs(
-        "OpenVINO", ("openvino",), "'cnnbench[openvino]'", ("fp32", "amp=bf16", "int8"), ("nncf",)
+        "OpenVINO",
+        ("openvino",),
+        ("openvino",),
+        "'cnnbench[openvino]'",
+        ("fp32", "amp=bf16", "int8"),
+        ("nncf",),
     ),
 }
 _INT8 = "int8"

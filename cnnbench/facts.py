@@ -206,6 +206,34 @@ class Deployment:
 
 
 @dataclass(frozen=True)
+class ColdStart:
+    """From the start of a process to its first answer: nanoseconds of each, one per process.
+
+    All files lie in the page cache, and what a compiler or an export makes has been made.
+
+    Attributes:
+        python_ns: until the interpreter runs the first line.
+        import_ns: torch and the network's library, or the deployment runtime.
+        load_ns: building the network and reading its weights from a file, or loading the artefact.
+        first_ns: the first call.
+    """
+
+    python_ns: tuple[int, ...]
+    import_ns: tuple[int, ...]
+    load_ns: tuple[int, ...]
+    first_ns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if len({len(one) for one in self.parts}) != 1 or not self.first_ns:
+            raise SchemaError("a cold start has the same number of processes in every part")
+
+    @property
+    def parts(self) -> tuple[tuple[int, ...], ...]:
+        """All parts, in order."""
+        return self.python_ns, self.import_ns, self.load_ns, self.first_ns
+
+
+@dataclass(frozen=True)
 class Check:
     """How far a mode's output is from the reference.
 

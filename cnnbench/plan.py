@@ -67,6 +67,7 @@ class Plan:
             on, until one fits; each of them has rows.
         nvtx: CUDA only: NVTX ranges for phases, slices and modules.
         energy: measure the energy of calls, for three further seconds per spec and round.
+        cold_start: measure processes from their start to their first answer, too.
     """
 
     rounds: int = 5
@@ -92,6 +93,7 @@ class Plan:
     halve_batch: bool = False
     nvtx: bool = False
     energy: bool = False
+    cold_start: bool = False
 
     def __post_init__(self) -> None:
         for name in (
@@ -141,6 +143,8 @@ class Plan:
 _FIRST_SHARE = 0.25
 
 _IMPORT = 5.0
+# Processes of which a cold start is the median.
+COLD_STARTS = 3
 # Of idle power and of calls, see worker/energy.py.
 _ENERGY_SECONDS = 3.0
 
@@ -191,7 +195,8 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
         compiler, cost.compile
     )
     one_round += _ENERGY_SECONDS * plan.energy
-    return _rounds(plan) * one_round + memory + compiling
+    cold = plan.cold_start * COLD_STARTS * (_IMPORT + cost.prepare + call)
+    return _rounds(plan) * one_round + memory + compiling + cold
 
 
 def rough_starts(plan: Plan) -> float:

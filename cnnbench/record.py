@@ -16,6 +16,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 7: adds, optional, to a structure how long a CUDA device had work.
 * 8: adds, optional, to a slice for how long all threads waited; to a run which of several GPUs
   measured it, and how a runtime came to run its network; to a record, what the network computes.
+* 9: adds, optional, to a record what a cold start takes.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 8
+SCHEMA = 9
 
 
 @dataclass(frozen=True)
@@ -255,6 +256,7 @@ class Record:
     algorithm: facts.Algorithm | None = None
     ceilings: tuple[facts.Ceilings, ...] = ()
     values: facts.Values | None = None
+    cold_start: facts.ColdStart | None = None
     schema: int = SCHEMA
 
     @cached_property
@@ -329,11 +331,7 @@ def to_json(record: Record) -> dict[str, Any]:
 
 
 def run_from_json(data: Any) -> Run:
-    """Read a run, its slices in columns or, as up to schema 3, a list.
-
-    Raises:
-        SchemaError: it is none.
-    """
+    """Read a run, its slices in columns or, as up to schema 3, a list; or a ``SchemaError``."""
     old = isinstance(data, dict) and isinstance(data.get("slices"), list)
     return decode(Run, _in_columns(data) if old else data)
 
@@ -350,7 +348,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8), lambda data: data) | {
     3: _runs_in_columns
 }
 

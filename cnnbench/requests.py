@@ -26,7 +26,7 @@ from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
-from cnnbench.slices import ClockFigures
+from cnnbench.slices import ClockFigures, Ready, Taken
 from cnnbench.spec import Optimizer, Phase, Spec
 
 
@@ -191,6 +191,18 @@ class MeasureMemory(SpecRequest[Memory], task="memory"):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MeasureColdStart(SpecRequest[facts.ColdStart], task="cold_start"):
+    """From the start of a process to its first answer, in ``starts`` processes one after another.
+
+    They find what a compiler or an export has made; ``place``: folder for what they find besides.
+    """
+
+    starts: int
+    place: str
+    compile_cache: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TakeStructure(Command[facts.Structure], task="structure"):
     """After ``MeasureMemory``: what the step is made of."""
 
@@ -198,13 +210,6 @@ class TakeStructure(Command[facts.Structure], task="structure"):
 @dataclass(frozen=True, kw_only=True)
 class TakeValues(SpecRequest[facts.Values], task="values"):
     """What the network of a spec computes, whatever its mode."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A worker can be sampled; ``estimate`` is the seconds of a warm call."""
-
-    estimate: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,13 +237,6 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     compile_cache: str | None = None
     nvtx: bool = False
     energy: bool = False
-
-
-@dataclass(frozen=True)
-class Taken:
-    """A slice has been taken in this turn."""
-
-    turn: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -373,9 +371,9 @@ class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="appli
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
-    TakeGradients, ComputeReference, MeasureMemory, TakeValues, MeasureLatency, TraceStep,
-    TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings, AskRoom,
-    ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
+    TakeGradients, ComputeReference, MeasureMemory, MeasureColdStart, TakeValues, MeasureLatency,
+    TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings,
+    AskRoom, ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
     TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 

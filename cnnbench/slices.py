@@ -278,3 +278,17 @@ class ClockFigures:
     reading_ns: float
     empty_ns: float
     sample_ns: float
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A worker can be sampled; ``estimate`` is the seconds of a warm call."""
+
+    estimate: float
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A slice has been taken in this turn."""
+
+    turn: int

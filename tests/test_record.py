@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cnnbench import metrics, record
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError, SchemaError
-from cnnbench.facts import Check
+from cnnbench.facts import Check, ColdStart
 from cnnbench.record import Failure, Record
 from cnnbench.slices import Slice, Slices
 from tests import made
@@ -96,6 +96,25 @@ def test_every_schema_has_a_file() -> None:
     numbers = {int(path.stem) for path in SCHEMAS.glob("*.jsonl")}
 
     assert numbers == set(range(1, record.SCHEMA + 1))
+
+
+def test_schema_9_says_what_a_cold_start_takes() -> None:
+    good = record.from_json(json.loads((SCHEMAS / "9.jsonl").read_text().splitlines()[0]))
+
+    whole = metrics.metric("cold_start").of(good).point
+    parts = [metrics.metric(f"cold_{one}").of(good).point for one in ("import", "load", "first")]
+
+    # Two processes took 1.9 s and 2.021 s; Python's own start is the 20 ms beside the parts.
+    assert whole == pytest.approx((1.9 * 2.021) ** 0.5)
+    assert parts == pytest.approx([(1.5 * 1.6) ** 0.5, (0.3 * 0.31) ** 0.5, (0.08 * 0.09) ** 0.5])
+    assert whole - sum(parts) == pytest.approx(0.0205, abs=1e-3)
+
+
+def test_a_cold_start_has_all_parts_of_every_process() -> None:
+    with pytest.raises(SchemaError, match="same number of processes"):
+        ColdStart((1, 2), (1,), (1, 2), (1, 2))
+    with pytest.raises(SchemaError, match="same number of processes"):
+        ColdStart((), (), (), ())
 
 
 def test_schema_8_says_how_a_network_came_to_run_in_a_runtime() -> None:

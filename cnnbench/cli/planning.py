@@ -41,6 +41,9 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
     "energy": {
         "is_flag": True,
         "help": "Measure joules per sample too, by NVML or RAPL: 3 s more per spec and round."},
+    "cold_start": {
+        "is_flag": True,
+        "help": "Measure what a fresh process takes from its start to its first answer, too."},
     "nvtx": {
         "is_flag": True,
         "help": "CUDA only: NVTX ranges for nsys, by phase and slice; in profile by module too."},

@@ -63,7 +63,7 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, t
 @options.grid(models="quick", argument=options.ANY_MODELS, modes=(), batches=(), told=TOLD,
               shared=True)  # fmt: skip
 @options.plan("rounds", "precision", "budget", "max_latency", "slices", "seed", "timeout", "l2",
-              "cudnn_benchmark", "energy", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
+              "cudnn_benchmark", "energy", "cold_start", "nvtx", "memory_limit", bound=_MOST_ROUNDS,
               told=TOLD)  # fmt: skip
 @options.out()
 @click.option("--resume", type=click.Path(path_type=Path), metavar="DIR",

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import functools
 import statistics
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from cnnbench import roofline, stats
 from cnnbench.asking import NO_IMAGES
 from cnnbench.errors import UnknownName
 from cnnbench.metrics import deployed, gpu
+from cnnbench.metrics.row import Metric
 from cnnbench.metrics.timing import (
     ERROR,
     Awake,
@@ -46,7 +45,6 @@ from cnnbench.metrics.timing import (
     throughput,
     waited,
 )
-from cnnbench.record import Record
 from cnnbench.stats import Estimate
 
 __all__ = [
@@ -57,36 +55,10 @@ __all__ = [
 ]  # fmt: skip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from cnnbench.facts import Check, Structure
-    from cnnbench.record import Run
-
-
-@dataclass(frozen=True)
-class Metric:
-    """One number about a record.
-
-    Attributes:
-        name: how users say it.
-        column: its column in tidy tables, unit included.
-        kind: how ``units`` writes it: seconds, bytes, count, number, rate, fraction, share, ratio
-            or error.
-        better: ``lower``, ``higher`` or ``none``.
-        of: the estimate, or ``None`` where it was not measured.
-        interval: columns of the interval, for metrics that have one.
-        meaning: one line for documentation.
-        nature: ``exact`` (counts, sizes, errors: the same twice), ``time`` (with an interval over
-            rounds, and never the same twice), or ``described`` (what is said of the measurement
-            itself, without an interval).
-    """
-
-    name: str
-    column: str
-    kind: str
-    better: str
-    of: Callable[[Record], Estimate | None]
-    meaning: str
-    interval: tuple[str, str] | None = None
-    nature: Literal["exact", "time", "described"] = "exact"
+    from cnnbench.record import Record, Run
 
 
 def _exactly(of: str, field: str) -> Callable[[Record], Estimate | None]:
@@ -319,11 +291,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("compile_warm", "compile_warm_s", "seconds", "lower",
            lambda record: first_call(record, "warm"), "first call with a filled compiler cache",
            nature="time"),
-    Metric("export_time", "export_s", "seconds", "lower", deployed.seconds("export", "convert"),
-           "exporting and converting for a deployment runtime", nature="time"),
-    Metric("load_time", "load_s", "seconds", "lower", deployed.seconds("import", "load", "first"),
-           "importing the runtime, loading the artefact and its first call", nature="time"),
-    Metric("artefact", "artefact_bytes", "bytes", "lower", deployed.artefact, "size of it"),
+    *deployed.METRICS,
     Metric("graphs", "graphs", "count", "lower", _structure(lambda one: one.graphs),
            "graphs that the compiler made of the step"),
     Metric("graph_breaks", "graph_breaks", "count", "lower", _structure(_graph_breaks),

@@ -1,10 +1,11 @@
-"""What records say of networks in deployment runtimes: the time to get there, and the size."""
+"""What records say of networks as they are deployed: the time to get there, and the size."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from cnnbench import stats
+from cnnbench.metrics.row import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,3 +29,34 @@ def artefact(record: Record) -> Estimate | None:
     """Bytes of what a deployment runtime loads."""
     found = [run.deployment for run in record.runs if run.deployment is not None]
     return stats.exact(found[0].artefact_bytes) if found else None
+
+
+def cold(*parts: str) -> Callable[[Record], Estimate | None]:
+    """Seconds of parts of a cold start; of the whole without any. Over its processes."""
+
+    def of(record: Record) -> Estimate | None:
+        known = record.cold_start
+        if known is None or record.failure is not None:
+            return None
+        chosen = [getattr(known, part) for part in parts] or known.parts
+        return stats.geometric([sum(one) / 1e9 for one in zip(*chosen, strict=True)])
+
+    return of
+
+
+METRICS = (
+    Metric("export_time", "export_s", "seconds", "lower", seconds("export", "convert"),
+           "exporting and converting for a deployment runtime", nature="time"),
+    Metric("load_time", "load_s", "seconds", "lower", seconds("import", "load", "first"),
+           "importing the runtime, loading the artefact and its first call", nature="time"),
+    Metric("artefact", "artefact_bytes", "bytes", "lower", artefact, "size of it"),
+    Metric("cold_start", "cold_start_s", "seconds", "lower", cold(),
+           "a fresh process from its start to its first answer", nature="time"),
+    Metric("cold_import", "cold_import_s", "seconds", "lower", cold("import_ns"),
+           "of it, importing torch and the network's package, or the runtime", nature="time"),
+    Metric("cold_load", "cold_load_s", "seconds", "lower", cold("load_ns"),
+           "of it, building the network and reading its weights, or loading the artefact",
+           nature="time"),
+    Metric("cold_first", "cold_first_s", "seconds", "lower", cold("first_ns"),
+           "of it, the first call", nature="time"),
+)  # fmt: skip

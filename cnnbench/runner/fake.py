@@ -25,6 +25,7 @@ from cnnbench.facts import (
     Applicability,
     Ceilings,
     Check,
+    ColdStart,
     Fitted,
     Reference,
     Room,
@@ -35,13 +36,11 @@ from cnnbench.facts import (
 from cnnbench.record import Cost, Memory, Part, Run
 from cnnbench.requests import (
     MeasureLatency,
-    Ready,
     SpecRequest,
-    Taken,
     TakeSlice,
 )
 from cnnbench.runner import fake_counts, fake_profile
-from cnnbench.slices import ClockFigures, Slice, Slices
+from cnnbench.slices import ClockFigures, Ready, Slice, Slices, Taken
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -275,6 +274,12 @@ def _values(spec: Spec) -> Values:
     return Values((Sketch("", 2000, 44.7, sums, moved=1e-6),), None, "calibrated", 2, "float64")
 
 
+def _cold_start(spec: Spec, starts: int) -> ColdStart:
+    """The first call of a process takes ten times what others do."""
+    first = (round(_seconds(spec) * 1e10),) * starts
+    return ColdStart((20_000_000,) * starts, (1_500_000_000,) * starts, first, first)
+
+
 def _spec(request: Request[Any]) -> Spec:
     assert isinstance(request, SpecRequest)  # noqa: S101 - for the type checker
     return Spec.parse(request.spec)
@@ -298,6 +303,7 @@ ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
     requests.TakeGradients: fake_counts.gradients,
     requests.ComputeReference: lambda _: Reference(True, 1e-7, 0.0, False),
     requests.MeasureMemory: lambda request: _memory(_spec(request)),
+    requests.MeasureColdStart: lambda request: _cold_start(_spec(request), request.starts),
     requests.TakeValues: lambda request: _values(_spec(request)),
     requests.MeasureLatency: lambda request: Ready(_seconds(_spec(request))),
     requests.TraceStep: lambda request: fake_profile.trace(request, _step_ns(request)),

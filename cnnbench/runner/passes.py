@@ -14,11 +14,13 @@ from cnnbench import catalogue, recipes
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
 from cnnbench.facts import doubts
+from cnnbench.plan import COLD_STARTS
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
     ComputeReference,
     CountCost,
     DescribeAlgorithm,
+    MeasureColdStart,
     MeasureLatency,
     MeasureMemory,
     ProbeCeilings,
@@ -77,6 +79,7 @@ class Passes:
         """The passes without a clock: memory, structure, algorithm, values; made once."""
         for subject in self._group.alive:
             self._memory(subject)
+            self._cold_start(subject)
             self._algorithm(subject)
         for workload in self._group.shared:
             self._values(workload)
@@ -322,6 +325,21 @@ class Passes:
         finally:
             if worker is not None:
                 worker.close()
+
+    def _cold_start(self, subject: Subject) -> None:
+        """Fresh processes from their start to their first answer, where that is asked for."""
+        spec = subject.spec
+        if not self._plan.cold_start or subject.cold_start is not None:
+            return
+        self._step(f"{spec.id}: cold start")
+        request = MeasureColdStart.planned(
+            spec, self._plan, starts=COLD_STARTS, place=str(self._folder / "cold-start"),
+            compile_cache=self._compile_cache(spec), weights=self._weights(spec),
+        )  # fmt: skip
+        try:
+            subject.cold_start = ask(self._pool, request, self._plan.timeout)
+        except WorkerError as error:
+            subject.notes.append(f"cold start not measured: {error}")
 
     def _algorithm(self, subject: Subject) -> None:
         if not subject.spec.workload.is_layer:

@@ -15,7 +15,7 @@ from cnnbench.record import UNFINISHED, Record, notes_of, with_failure
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from cnnbench.facts import Algorithm, Ceilings, Reference, Structure, Values
+    from cnnbench.facts import Algorithm, Ceilings, ColdStart, Reference, Structure, Values
     from cnnbench.record import Cost, Failure, Memory, Run
     from cnnbench.spec import Spec, Workload
 
@@ -32,6 +32,7 @@ class Subject:
         self.runs: list[Run] = []
         self.memory: Memory | None = None
         self.structure: Structure | None = None
+        self.cold_start: ColdStart | None = None
         self.algorithm: Algorithm | None = None
         self.failure: Failure | None = None
         self.notes: list[str] = []
@@ -107,6 +108,7 @@ class Group:
             if record is not None:
                 subject.runs = list(record.runs)
                 subject.memory, subject.structure = record.memory, record.structure
+                subject.cold_start = record.cold_start
                 self.ceilings = list(record.ceilings)
                 self.shared[subject.spec.workload].values = record.values
         (self.rounds,) = rounds
@@ -155,6 +157,7 @@ class Group:
             algorithm=subject.algorithm,
             ceilings=tuple(self.ceilings),
             values=shared.values,
+            cold_start=subject.cold_start,
         )
         return record if subject.failure is None else with_failure(record, subject.failure)
 

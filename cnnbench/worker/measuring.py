@@ -15,8 +15,8 @@ import torch
 
 from cnnbench.facts import Check, worse
 from cnnbench.record import Run
-from cnnbench.requests import AGAIN, Ready, Taken, TakeSlice
-from cnnbench.slices import Slice, Slices
+from cnnbench.requests import AGAIN, TakeSlice
+from cnnbench.slices import Ready, Slice, Slices, Taken
 from cnnbench.spec import Spec
 from cnnbench.worker import (
     agreement,

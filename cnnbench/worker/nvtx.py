@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from cnnbench.requests import Taken, TakeSlice
+from cnnbench.requests import TakeSlice
+from cnnbench.slices import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable

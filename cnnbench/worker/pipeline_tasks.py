@@ -16,8 +16,7 @@ import torch
 
 from cnnbench.facts import Check, Reference
 from cnnbench.record import Part, Run
-from cnnbench.requests import Ready
-from cnnbench.slices import Slices
+from cnnbench.slices import Ready, Slices
 from cnnbench.spec import Spec
 from cnnbench.worker import measuring, memory, modes, parts, pipeline, sampling
 from cnnbench.worker.counters import Probes

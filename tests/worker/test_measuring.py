@@ -9,7 +9,8 @@ import torch
 
 from cnnbench.plan import Plan
 from cnnbench.record import Run
-from cnnbench.requests import Finish, MeasureLatency, Taken, TakeSlice
+from cnnbench.requests import Finish, MeasureLatency, TakeSlice
+from cnnbench.slices import Taken
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import build, checking, measuring, modes
 from cnnbench.worker import reference as references

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -149,11 +149,22 @@ class Deployed:
                 self._make(place, order, clock)
                 # Exporting and converting set flags for which the network would be blamed.
                 modes.put_back()
-            names: list[str] = json.loads((folder / _NAMES).read_text(encoding="utf8"))
-            yield place, order, names
+            yield place, order, _names(folder)
         finally:
             if own:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def kept(self) -> tuple[Path, list[str]]:
+        """Where the artefact is, and the names of its inputs; a process that keeps it not has none.
+
+        Raises:
+            Unsupported: it was given no folder to keep it in.
+        """
+        folder, own = _folder()
+        if own:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise Unsupported("the artefact is not kept, so no other process can load it")
+        return folder / self._runtime.file, _names(folder)
 
     def _order(self) -> Order:
         def pictures() -> Iterator[Sequence[Tensor]]:
@@ -161,8 +172,7 @@ class Deployed:
             for given in self._step.others():
                 yield given.tensors
 
-        shapes = [tuple(one.shape) for one in self._inputs]
-        return Order(self._spec.mode, self._spec.threads, shapes, pictures)
+        return replace(order(self._spec, self._inputs), pictures=pictures)
 
     def _make(self, place: Path, order: Order, clock: _Clock) -> None:
         mode, device = self._spec.mode, self._spec.device
@@ -184,6 +194,17 @@ class Deployed:
                 raise
             title = NEEDS[self._spec.mode.runtime].title
             raise Unsupported(f"{title}: {said(error)}") from error
+
+
+def order(spec: Spec, inputs: Sequence[Tensor]) -> Order:
+    """What is deployed of a spec, for a process that only loads it."""
+    return Order(spec.mode, spec.threads, [tuple(one.shape) for one in inputs])
+
+
+def _names(folder: Path) -> list[str]:
+    """The names of the inputs of an artefact."""
+    found: list[str] = json.loads((folder / _NAMES).read_text(encoding="utf8"))
+    return found
 
 
 def _folder() -> tuple[Path, bool]:

@@ -1,0 +1,179 @@
+"""From the start of a process to its first answer, in fresh processes: what a cold start takes.
+
+A worker is forked from a process that has imported everything, so this is measured in processes of
+its own (``first_answer``). The worker first makes what they find: the weights in a file, the
+compiler's cache, or the artefact of a deployment runtime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from cnnbench import architectures, catalogue
+from cnnbench.asking import CALIBRATED, RANDOM
+from cnnbench.conv.problem import is_conv
+from cnnbench.deployment import NEEDS
+from cnnbench.errors import Unsupported
+from cnnbench.facts import ColdStart
+from cnnbench.spec import Spec
+from cnnbench.worker import build, compiling, modes, weights
+from cnnbench.worker.devices import open_device
+from cnnbench.worker.runtimes import TABLE, deployed
+
+if TYPE_CHECKING:
+    from cnnbench.requests import MeasureColdStart
+    from cnnbench.worker.talk import Talk
+
+Order = Mapping[str, Any]
+
+_SCRIPT = Path(__file__).with_name("first_answer.py")
+# Of one process; compiling is over by then.
+_LONGEST_SECONDS = 300.0
+
+
+def measure(request: MeasureColdStart, talk: Talk) -> None:
+    """Make what a process needs, then start some, one after the other."""
+    spec = Spec.parse(request.spec)
+    refuse(spec)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
+    compiling.compile_cache(request.compile_cache)
+    compiling.compile_here(spec.mode, spec.device)
+    device = open_device(spec.device)
+    talk.enter("build (cold start)")
+    step = build.built(spec, request.seed, request.weights)
+    talk.enter("first call (cold start)")
+    step.call()
+    device.synchronize()
+    compiling.done_compiling(spec.mode)
+    talk.enter("cold start")
+    folder = Path(request.place)
+    folder.mkdir(parents=True, exist_ok=True)
+    order = _order(request, spec, step, folder)
+    found = [_started(order, folder) for _ in range(request.starts)]
+    shutil.rmtree(folder)
+    talk.answer(ColdStart(**{name: tuple(one[name] for one in found) for name in found[0]}))
+
+
+def refuse(spec: Spec) -> None:
+    """Refuse what has no first answer.
+
+    Raises:
+        Unsupported: it is no inference of a network.
+    """
+    if spec.workload.phase != "inference":
+        raise Unsupported("a cold start ends with the first answer, so it is of inference only")
+    if is_conv(spec.workload.architecture):
+        raise Unsupported("a single layer is not deployed, so it has no cold start")
+
+
+def _order(request: MeasureColdStart, spec: Spec, step: build.Step, folder: Path) -> dict[str, Any]:
+    """What a process is told, with what it reads beside it."""
+    order: dict[str, Any] = {
+        "spec": spec.id,
+        "seed": request.seed,
+        "cudnn_benchmark": request.cudnn_benchmark,
+        "compile_cache": request.compile_cache,
+        "libraries": libraries(spec),
+        "absent": [name for name, module in sys.modules.items() if module is None],
+        "path": sys.path,
+        "answer": str(folder / "answer.json"),
+    }
+    if spec.mode.runtime:
+        assert isinstance(step.call, deployed.Deployed)  # noqa: S101 - what a runtime's step calls
+        place, names = step.call.kept()
+        order |= {"artefact": str(place), "names": names, "inputs": str(folder / "inputs.pt")}
+        torch.save([one.clone() for one in step.given.tensors], order["inputs"])
+    elif weights.kind(spec.workload) in {CALIBRATED, RANDOM}:
+        # Others come out of a file anyway.
+        order["weights"] = str(folder / "weights.pt")
+        torch.save(step.module.state_dict(), order["weights"])
+    return order
+
+
+def libraries(spec: Spec) -> list[str]:
+    """What a deployed process imports: torch and the package of the network, or the runtime."""
+    if spec.mode.runtime:
+        return list(NEEDS[spec.mode.runtime].imports)
+    name = spec.workload.architecture
+    entry = catalogue.known(name)
+    if entry is not None:
+        return ["torch", *([] if entry.source == "cnnbench" else [entry.source])]
+    own = name.partition(":")[0]
+    return ["torch", own] if ":" in name else ["torch"]
+
+
+def _started(order: Order, folder: Path) -> dict[str, int]:
+    """The nanoseconds of one process.
+
+    Raises:
+        Unsupported: it had no answer; the message is its last line.
+    """
+    path = folder / "order.json"
+    Path(order["answer"]).unlink(missing_ok=True)
+    # Written first, so that only what the process itself does lies between the clocks.
+    path.write_text(json.dumps({**order, "started_ns": time.monotonic_ns()}), encoding="utf8")
+    try:
+        done = subprocess.run(  # noqa: S603 - our own file
+            [sys.executable, "-P", str(_SCRIPT), str(path)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            text=True, errors="replace", timeout=_LONGEST_SECONDS, check=False, env=os.environ,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise Unsupported(f"a fresh process had no answer in {_LONGEST_SECONDS:g} s") from None
+    if done.returncode != 0:
+        last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
+        raise Unsupported(f"a fresh process has no answer: {last[0]}")
+    found: dict[str, int] = json.loads(Path(order["answer"]).read_text(encoding="utf8"))
+    return found
+
+
+def loading(order: Order) -> Callable[[], Callable[[], Any]]:
+    """In the fresh process: what loads the network, and returns what calls it.
+
+    What only a benchmark does is over when this returns.
+    """
+    spec = Spec.parse(order["spec"])
+    compiling.compile_cache(order["compile_cache"])
+    compiling.compile_here(spec.mode, spec.device)
+    modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=order["cudnn_benchmark"])
+    if spec.mode.runtime:
+        return _loading_artefact(spec, order)
+    architectures.catalogue()
+    device = open_device(spec.device)
+
+    def load() -> Callable[[], Any]:
+        architecture, module = build.construct(spec.workload, order["seed"])
+        if "weights" in order:
+            module.load_state_dict(torch.load(order["weights"], weights_only=True))
+        step = build.step(spec, architecture, module, order["seed"])
+
+        def call() -> None:
+            step.call()
+            device.synchronize()
+
+        return call
+
+    return load
+
+
+def _loading_artefact(spec: Spec, order: Order) -> Callable[[], Callable[[], Any]]:
+    runtime, place = TABLE[spec.mode.runtime], Path(order["artefact"])
+    runtime.version()
+    inputs = torch.load(order["inputs"], weights_only=True)
+    asked = deployed.order(spec, inputs)
+
+    def load() -> Callable[[], Any]:
+        opened = runtime.open(place, asked, order["names"])
+        return lambda: opened.run(inputs)
+
+    return load
