@@ -6,9 +6,9 @@ Frozen values that know nothing of specs, runs or files. Sizes are bytes, counts
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from cnnbench.errors import SchemaError
 
@@ -231,6 +231,11 @@ class ColdStart:
     def parts(self) -> tuple[tuple[int, ...], ...]:
         """All parts, in order."""
         return self.python_ns, self.import_ns, self.load_ns, self.first_ns
+
+    @classmethod
+    def of(cls, answers: Sequence[Mapping[str, int]]) -> Self:
+        """What processes have answered, each by part."""
+        return cls(**{part: tuple(one[part] for one in answers) for part in answers[0]})
 
 
 @dataclass(frozen=True)

@@ -191,13 +191,9 @@ class MeasureMemory(SpecRequest[Memory], task="memory"):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureColdStart(SpecRequest[facts.ColdStart], task="cold_start"):
-    """From the start of a process to its first answer, in ``starts`` processes one after another.
+class PrepareColdStart(SpecRequest[str], task="cold_start"):
+    """Make what a fresh process finds, in the folder ``place``; the path of an order for it."""
 
-    They find what a compiler or an export has made; ``place``: folder for what they find besides.
-    """
-
-    starts: int
     place: str
     compile_cache: str | None = None
 
@@ -371,7 +367,7 @@ class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="appli
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
-    TakeGradients, ComputeReference, MeasureMemory, MeasureColdStart, TakeValues, MeasureLatency,
+    TakeGradients, ComputeReference, MeasureMemory, PrepareColdStart, TakeValues, MeasureLatency,
     TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings,
     AskRoom, ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
     TakeStructure, TakeSlice, Finish, TakeClocks,

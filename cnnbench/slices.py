@@ -289,6 +289,7 @@ class Ready:
 
 @dataclass(frozen=True)
 class Taken:
-    """A slice has been taken in this turn."""
+    """A slice has been taken in this turn; ``seconds`` per call, as far as they are known now."""
 
     turn: int
+    seconds: float | None = None

@@ -123,7 +123,8 @@ def _why_not(name: str, file: Path) -> str:
     # A run directory that brings its code along is somebody's, wherever it was unpacked.
     if source is None or (file.is_dir() and source.resolve().is_relative_to(file.resolve())):
         return f"that is code, and '{match[1]}' lies outside of this working tree"
-    if not _defined(source, match[2].split("."), root, set()):
+    path = match[2].split(".")
+    if not _defined(source, path, root, set()) and not _absent(source, path):
         return f"that is code, and '{match[2]}' is not defined in this working tree"
     return ""
 
@@ -166,13 +167,7 @@ def _defined(source: Path, path: Sequence[str], root: Path, seen: set[tuple[Path
     if (source, path[0]) in seen:
         return False
     seen.add((source, path[0]))
-    try:
-        if source.stat().st_size > _MOST_SOURCE:
-            return False
-        body = ast.parse(source.read_bytes()).body
-    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
-        return False
-    for node in _statements(body):
+    for node in _statements(_parsed(source) or ()):
         if isinstance(node, _DEFINITIONS) and node.name == path[0]:
             return _inside(node, path[1:])
         if len(path) == 1 and _assigns(node, path[0]):
@@ -182,6 +177,38 @@ def _defined(source: Path, path: Sequence[str], root: Path, seen: set[tuple[Path
                 if _defined(other, [name, *path[1:]], root, seen):
                     return True
     return False
+
+
+def _parsed(source: Path) -> list[ast.stmt] | None:
+    """The statements of a file; ``None`` if it cannot be read as Python."""
+    try:
+        if source.stat().st_size > _MOST_SOURCE:
+            return None
+        return ast.parse(source.read_bytes()).body
+    except (OSError, ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+
+
+def _absent(source: Path, path: Sequence[str]) -> bool:
+    """Whether nothing in a file gives a name a meaning, so that building it can only fail.
+
+    So a network that was renamed or removed is a row, as it is where names are typed.
+    """
+    body = _parsed(source)
+    if body is None or len(path) > 1:
+        return False
+    return not any(_means(node, path[0]) for node in ast.walk(ast.Module(body, [])))
+
+
+def _means(node: ast.AST, name: str) -> bool:
+    """Whether a node may give a name of its module a meaning, or any name one."""
+    if isinstance(node, ast.alias):
+        return node.name == "*" or (node.asname or node.name).partition(".")[0] == name
+    if isinstance(node, ast.Name):
+        return node.id in {name, "globals", "vars", "setattr", "exec", "eval", "__import__"}
+    if isinstance(node, ast.Attribute):
+        return node.attr in {"modules", "__dict__", "import_module"}
+    return getattr(node, "name", None) in {name, "__getattr__"}
 
 
 def _statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:

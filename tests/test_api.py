@@ -152,7 +152,7 @@ PLAN: dict[str, object] = {
     "memory_limit": 1 << 30, "precision": 0.5, "budget": 3600.0, "warm_up_fewest": 1,
     "least_turns": 2, "memory_warm_calls": 1, "float64_macs": 10**9, "ceilings": True,
     "l2": "cold", "cudnn_benchmark": True, "max_latency": 0.05,
-    "halve_batch": True, "nvtx": True, "energy": True,
+    "halve_batch": True, "nvtx": True, "energy": True, "cold_start": True,
 }  # fmt: skip
 ON_CUDA_ONLY = {"l2", "cudnn_benchmark", "nvtx"}
 

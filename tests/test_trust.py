@@ -345,3 +345,34 @@ def test_a_setting_that_is_no_name_of_code_reaches_no_worker(
     said = refused(tree / "baseline.json", Spec(workload, Mode(), Device(), 1).id)
 
     assert said.startswith(f"{tree}/baseline.json")
+
+
+PLAIN = "from subprocess import getoutput\n\n\ndef tiny():\n    return None\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ("", ""),
+        ("old_one = 1\n", ""),
+        ("from os import *\n", "'old' is not defined"),
+        ("from os import system as old\n", "'old' is not defined"),
+        ("import old\n", "'old' is not defined"),
+        ("old = getoutput\n", "'old' is not defined"),
+        ("for old in (getoutput,):\n    pass\n", "'old' is not defined"),
+        ("def __getattr__(name):\n    return getoutput\n", "'old' is not defined"),
+        ("globals().update(old=getoutput)\n", "'old' is not defined"),
+        ("import sys\nsys.modules[__name__] = sys\n", "'old' is not defined"),
+    ],
+)
+def test_a_network_that_is_gone_is_a_row_and_no_question_of_trust(
+    tree: Path, more: str, why: str
+) -> None:
+    (tree / "pkg" / "plain.py").write_text(PLAIN + more)
+
+    said = refused(tree / "baseline.json", spec("pkg.plain:tiny"), spec("pkg.plain:old"))
+
+    assert (why in said) if why else said == ""
+    assert "is not defined" in refused(tree / "baseline.json", spec("pkg.plain:getoutput"))
+    # Of a part of something that is not there nothing is known.
+    assert "is not defined" in refused(tree / "baseline.json", spec("pkg.plain:gone.system"))

@@ -48,6 +48,19 @@ def disagreement(turns: Sequence[float], margin: float) -> Disagreement:
     return "first and second half" if abs(change) > max(margin, _CLEAR * error) else ""
 
 
+def error(turns: Sequence[float]) -> float:
+    """Standard error of the median of some turns; infinite of fewer than three."""
+    if len(turns) < 3:
+        return math.inf
+    middle = statistics.median(turns)
+    return _error([abs(turn - middle) for turn in turns], len(turns))
+
+
+def _error(deviations: Sequence[float], count: int) -> float:
+    """Standard error of a median of ``count`` values, by their median absolute deviation."""
+    return 1.2533 * 1.4826 * statistics.median(deviations) / math.sqrt(count)
+
+
 def drift(turns: Sequence[float]) -> tuple[float, float]:
     """How far the ratio moved from the first to the last third, and the error of that.
 
@@ -62,9 +75,7 @@ def between(first: Sequence[float], last: Sequence[float]) -> tuple[float, float
     """The difference of the medians of two groups of equal size, and its standard error."""
     one, other = statistics.median(first), statistics.median(last)
     around = [abs(turn - one) for turn in first] + [abs(turn - other) for turn in last]
-    # For two medians, from the median absolute deviation, if errors are nearly normal.
-    error = 1.2533 * 1.4826 * statistics.median(around) * math.sqrt(2 / len(first))
-    return other - one, error
+    return other - one, math.sqrt(2) * _error(around, len(first))
 
 
 def _two_levels(turns: Sequence[float], margin: float) -> bool:

@@ -92,7 +92,9 @@ def _helps(outcome: PairedOutcome, cause: Cause) -> list[Options]:
     more = _more_pairs(outcome)
     longer = {"--budget": _seconds(max(2 * outcome.budget, _needed(outcome, _most(outcome))))}
     if cause == "budget":
-        return [longer, *_larger(outcome)]
+        # More of such pairs than the rule has would still not tell.
+        told = (outcome.decision.resolvable or 0.0) <= outcome.comparison.rule.threshold
+        return [longer, *_larger(outcome)] if told else [*more, _QUIET, *_larger(outcome)]
     if cause == "too few pairs":
         return [*more, longer]
     busy = (outcome.off_cpu or 0.0) > _WAITED

@@ -19,7 +19,7 @@ _NAMED = 3
 _COLUMNS = (
     Column("part", "part"),
     Column("change", "change"),
-    Column("of_total", "of the change", "fraction"),
+    Column("of_total", "of the change", "fraction", detail=1),
     Column("why", "does differently"),
 )
 
@@ -58,10 +58,14 @@ def title(one: NamedPart) -> str:
 
 
 def change(span: Span) -> str:
-    """``+1.90 ms [+1.70 ms, +2.10 ms]``."""
+    """``+1.90 ms [+1.70, +2.10]``; ends in another unit have theirs."""
     if span.low is None or span.high is None:
         return signed(span.ns)
-    return f"{signed(span.ns)} [{signed(span.low)}, {signed(span.high)}]"
+    point, *ends = map(signed, (span.ns, span.low, span.high))
+    unit = f" {point.rpartition(' ')[2]}"
+    if all(one.endswith(unit) for one in ends):
+        ends = [one.removesuffix(unit) for one in ends]
+    return f"{point} [{', '.join(ends)}]"
 
 
 def signed(ns: float) -> str:
@@ -118,7 +122,7 @@ def _sentence(found: Explanation, one: NamedPart) -> str:
 
 def _rest(found: Explanation) -> str:
     more = len(found.named) - _NAMED
-    parts = [f"{more} more parts"] * (more > 0)
+    parts = [units.number(more, "more part")] * (more > 0)
     left = found.residual_ns
     parts.append(f"not named: {signed(left)}")
     if found.overhead is not None and found.overhead > 0.05:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import units
 from cnnbench.choice import choose
-from cnnbench.report import answers, budget, cells, conclusions, images, marks, usability
+from cnnbench.report import answers, budget, cells, cold, conclusions, images, marks, usability
 from cnnbench.report.budget import fits
 from cnnbench.report.cells import NOT_MEASURED
 from cnnbench.report.entry import place
@@ -135,7 +135,7 @@ def overview(
     if not alone:
         legend += images.legend({column.name for column in table.columns}, found)
     notes = (*legend, *(_sentences(found) if said else ()))
-    notes += tuple(together(found)) if single and said else ()
+    notes += (*cold.lines(found), *(together(found) if single else ())) if said else ()
     return replace(table, captions=head, notes=notes, groups=parts)
 
 

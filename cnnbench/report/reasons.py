@@ -232,7 +232,7 @@ def _waiting(outcomes: Sequence[PairedOutcome]) -> list[str]:
 
 
 def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
-    """The smallest detectable change on this machine today."""
+    """The smallest detectable change in the noise that there was, however many pairs it had."""
     known = {
         one.comparison.name: one.decision.resolvable
         for one in outcomes
@@ -243,7 +243,8 @@ def _resolution(outcomes: Sequence[PairedOutcome]) -> list[str]:
     worst = max(known, key=lambda name: known[name])
     middle = units.percent(statistics.median(known.values()))
     most = f" (at worst {units.percent(known[worst])}, for {worst})" if len(known) > 1 else ""
-    return [f"smallest detectable change here today: about {middle}{most}"]
+    pairs = max(one.comparison.rule.most for one in outcomes)
+    return [f"smallest detectable change in this noise, with {pairs} pairs: about {middle}{most}"]
 
 
 def _unsure(judgement: Judgement) -> list[str]:

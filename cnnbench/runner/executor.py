@@ -12,7 +12,7 @@ from cnnbench.runner.fake import Fake
 from cnnbench.runner.process import Processes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -50,6 +50,14 @@ class AnyPool(Protocol):
 
     def start(self) -> AnyWorker:
         """A new worker, waiting for its request."""
+
+    def first_answer(self, order: str, timeout: float) -> Mapping[str, int]:
+        """Nanoseconds of a process that is no worker, from its start to its first answer, by part.
+
+        Args:
+            order: path of what a worker prepared for it.
+            timeout: seconds.
+        """
 
 
 class Executor(Protocol):

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from cnnbench import catalogue, recipes
 from cnnbench.asking import CALIBRATED, NO_IMAGES
 from cnnbench.errors import WorkerError
-from cnnbench.facts import doubts
+from cnnbench.facts import ColdStart, doubts
 from cnnbench.plan import COLD_STARTS
 from cnnbench.record import Failure, Run
 from cnnbench.requests import (
     ComputeReference,
     CountCost,
     DescribeAlgorithm,
-    MeasureColdStart,
     MeasureLatency,
     MeasureMemory,
+    PrepareColdStart,
     ProbeCeilings,
     TakeStructure,
     TakeValues,
@@ -332,12 +332,16 @@ class Passes:
         if not self._plan.cold_start or subject.cold_start is not None:
             return
         self._step(f"{spec.id}: cold start")
-        request = MeasureColdStart.planned(
-            spec, self._plan, starts=COLD_STARTS, place=str(self._folder / "cold-start"),
+        request = PrepareColdStart.planned(
+            spec, self._plan, place=str(self._folder / "cold-start"),
             compile_cache=self._compile_cache(spec), weights=self._weights(spec),
         )  # fmt: skip
         try:
-            subject.cold_start = ask(self._pool, request, self._plan.timeout)
+            order = ask(self._pool, request, self._plan.timeout)
+            starts = range(COLD_STARTS)
+            subject.cold_start = ColdStart.of(
+                [self._pool.first_answer(order, self._plan.timeout) for _ in starts]
+            )
         except WorkerError as error:
             subject.notes.append(f"cold start not measured: {error}")
 

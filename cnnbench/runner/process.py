@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import select
 import signal
 import subprocess
@@ -19,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import quiet
 from cnnbench.channel import Channel, ChannelClosed, pair
 from cnnbench.errors import WorkerDied, WorkerError, WorkerRaised, WorkerTimeout
+from cnnbench.runner.endings import asserted, ending
+from cnnbench.runner.first_answer import first_answer
 from cnnbench.runner.halt import Halted
 from cnnbench.runner.origin import Origin, environment
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from cnnbench.channel import Message
@@ -37,14 +38,6 @@ _START_SECONDS = 600.0
 _LATE = f"torch was not imported within {_START_SECONDS:g} s; is the machine very busy?"
 _NO_REASON = "it gave no reason"
 _TAIL_LENGTH = 2000
-
-
-_ASSERTED = "device-side assert"
-# /torch/aten/src/ATen/native/cuda/Indexing.cu:1369: indexSelectSmallIndex: block: [0,0,0],
-# thread: [0,0,0] Assertion `srcIndex < srcSelectDimSize` failed.
-_ASSERTION = re.compile(
-    r"(?P<place>[^/\s]+:\d+): (?P<kernel>.+?): block: .*? (?P<what>Assertion `.*` failed)"
-)
 
 
 class StarterDied(WorkerError):
@@ -112,7 +105,7 @@ class Worker:
             elif "error" in answer:
                 error = answer["error"]
                 self.phase = error["phase"]
-                message = error["message"] + self._asserted(error["message"])
+                message = error["message"] + asserted(error["message"], self.complaints())
                 raise WorkerRaised(message, error["kind"], error["details"])
             else:
                 return answer["result"]
@@ -121,14 +114,9 @@ class Worker:
         status = self.close()
         if status is None:
             return StarterDied("the process that supervises the workers was killed")
-        error = WorkerDied(f"the worker process {_ending(status)}")
+        error = WorkerDied(f"the worker process {ending(status)}")
         error.add_note(self.complaints())
         return error
-
-    def _asserted(self, message: str) -> str:
-        """The assertion that a kernel has failed; only the driver says it, on stderr."""
-        said = _ASSERTION.search(self.complaints()) if _ASSERTED in message else None
-        return "" if said is None else f" ({said['what']} in {said['kernel']}, {said['place']})"
 
     def complaints(self) -> str:
         """The end of what the process wrote to stderr."""
@@ -144,14 +132,6 @@ class Worker:
             self._channel.close()
             self._status = self._pool.reap(self._pid, force=force)
         return self._status
-
-
-def _ending(status: int) -> str:
-    if status >= 0:
-        return f"exited with status {status} without an answer"
-    name = signal.Signals(-status).name
-    hint = "; out of memory?" if name == "SIGKILL" else ""
-    return f"was killed by {name}{hint}"
 
 
 class Pool:
@@ -218,6 +198,14 @@ class Pool:
             ours.close()
             raise
         return Worker(self, ours, pid, log, (origin or self._origin).extra)
+
+    def first_answer(self, order: str, timeout: float) -> Mapping[str, int]:
+        """Nanoseconds of a process of its own, from its start to its first answer.
+
+        Raises:
+            WorkerTimeout, WorkerDied: there was none.
+        """
+        return first_answer(self._origin, self._scratch, order, timeout)
 
     def wait(self, channel: Channel, seconds: float) -> None:
         """Sleep until a worker has something to say.
@@ -394,3 +382,7 @@ class Guests:
     def start(self) -> Worker:
         """A new worker, waiting for its request; as ``Pool.start``."""
         return self._pool.start(self._origin)
+
+    def first_answer(self, order: str, timeout: float) -> Mapping[str, int]:
+        """As ``Pool.first_answer``."""
+        return self._pool.first_answer(order, timeout)

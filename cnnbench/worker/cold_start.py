@@ -1,18 +1,14 @@
-"""From the start of a process to its first answer, in fresh processes: what a cold start takes.
+"""What a fresh process finds that is timed from its start to its first answer, and what it does.
 
-A worker is forked from a process that has imported everything, so this is measured in processes of
-its own (``first_answer``). The worker first makes what they find: the weights in a file, the
-compiler's cache, or the artefact of a deployment runtime.
+A worker is forked from a process that has imported everything, so a cold start is measured in
+processes of their own (``first_answer``), which the runner starts. A worker first makes what they
+find: the weights in a file, the compiler's cache, or the artefact of a deployment runtime.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,25 +20,20 @@ from cnnbench.asking import CALIBRATED, RANDOM
 from cnnbench.conv.problem import is_conv
 from cnnbench.deployment import NEEDS
 from cnnbench.errors import Unsupported
-from cnnbench.facts import ColdStart
 from cnnbench.spec import Spec
 from cnnbench.worker import build, compiling, modes, weights
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.runtimes import TABLE, deployed
 
 if TYPE_CHECKING:
-    from cnnbench.requests import MeasureColdStart
+    from cnnbench.requests import PrepareColdStart
     from cnnbench.worker.talk import Talk
 
 Order = Mapping[str, Any]
 
-_SCRIPT = Path(__file__).with_name("first_answer.py")
-# Of one process; compiling is over by then.
-_LONGEST_SECONDS = 300.0
 
-
-def measure(request: MeasureColdStart, talk: Talk) -> None:
-    """Make what a process needs, then start some, one after the other."""
+def prepare(request: PrepareColdStart, talk: Talk) -> None:
+    """Make what a process needs, and leave the order for it beside that."""
     spec = Spec.parse(request.spec)
     refuse(spec)
     modes.set_flags(spec.mode, spec.threads, cudnn_benchmark=request.cudnn_benchmark)
@@ -55,13 +46,11 @@ def measure(request: MeasureColdStart, talk: Talk) -> None:
     step.call()
     device.synchronize()
     compiling.done_compiling(spec.mode)
-    talk.enter("cold start")
     folder = Path(request.place)
     folder.mkdir(parents=True, exist_ok=True)
-    order = _order(request, spec, step, folder)
-    found = [_started(order, folder) for _ in range(request.starts)]
-    shutil.rmtree(folder)
-    talk.answer(ColdStart(**{name: tuple(one[name] for one in found) for name in found[0]}))
+    path = folder / "order.json"
+    path.write_text(json.dumps(_order(request, spec, step, folder)), encoding="utf8")
+    talk.answer(str(path))
 
 
 def refuse(spec: Spec) -> None:
@@ -76,7 +65,7 @@ def refuse(spec: Spec) -> None:
         raise Unsupported("a single layer is not deployed, so it has no cold start")
 
 
-def _order(request: MeasureColdStart, spec: Spec, step: build.Step, folder: Path) -> dict[str, Any]:
+def _order(request: PrepareColdStart, spec: Spec, step: build.Step, folder: Path) -> dict[str, Any]:
     """What a process is told, with what it reads beside it."""
     order: dict[str, Any] = {
         "spec": spec.id,
@@ -106,35 +95,8 @@ def libraries(spec: Spec) -> list[str]:
         return list(NEEDS[spec.mode.runtime].imports)
     name = spec.workload.architecture
     entry = catalogue.known(name)
-    if entry is not None:
-        return ["torch", *([] if entry.source == "cnnbench" else [entry.source])]
-    own = name.partition(":")[0]
-    return ["torch", own] if ":" in name else ["torch"]
-
-
-def _started(order: Order, folder: Path) -> dict[str, int]:
-    """The nanoseconds of one process.
-
-    Raises:
-        Unsupported: it had no answer; the message is its last line.
-    """
-    path = folder / "order.json"
-    Path(order["answer"]).unlink(missing_ok=True)
-    # Written first, so that only what the process itself does lies between the clocks.
-    path.write_text(json.dumps({**order, "started_ns": time.monotonic_ns()}), encoding="utf8")
-    try:
-        done = subprocess.run(  # noqa: S603 - our own file
-            [sys.executable, "-P", str(_SCRIPT), str(path)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            text=True, errors="replace", timeout=_LONGEST_SECONDS, check=False, env=os.environ,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        raise Unsupported(f"a fresh process had no answer in {_LONGEST_SECONDS:g} s") from None
-    if done.returncode != 0:
-        last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
-        raise Unsupported(f"a fresh process has no answer: {last[0]}")
-    found: dict[str, int] = json.loads(Path(order["answer"]).read_text(encoding="utf8"))
-    return found
+    package = name.partition(":")[0] if entry is None else entry.source
+    return ["torch", *([] if package == "cnnbench" else [package])]
 
 
 def loading(order: Order) -> Callable[[], Callable[[], Any]]:

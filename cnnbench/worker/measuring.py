@@ -157,7 +157,7 @@ def slices(
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
         # worker must not begin while they do.
         sampling.rest()
-        talk.answer(Taken(turn))
+        talk.answer(Taken(turn, taken[-1].awake_seconds or taken[-1].seconds))
     return taken
 
 

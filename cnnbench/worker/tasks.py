@@ -156,7 +156,7 @@ TASKS: dict[type[Request[Any]], Callable[[Any, Talk], None]] = {
     requests.TakeGradients: gradients,
     requests.ComputeReference: reference,
     requests.MeasureMemory: peak_memory,
-    requests.MeasureColdStart: cold_start.measure,
+    requests.PrepareColdStart: cold_start.prepare,
     requests.TakeValues: values.values,
     requests.MeasureLatency: latency,
     requests.TraceStep: trace,

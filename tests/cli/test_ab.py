@@ -45,7 +45,7 @@ def test_the_same_code_is_unchanged_and_kept_as_two_runs(ab, tmp_path: Path) -> 
     assert result.exit_code == 0, result.stderr
     assert "FAKE EXECUTOR" in result.stdout
     assert "eager against eager: 2 specs: 2 unchanged" in result.stdout
-    assert "smallest detectable change here today: about" in result.stdout
+    assert "smallest detectable change in this noise, with 10 pairs: about" in result.stdout
     assert "threshold 5.0 %, 3 to 10 pairs" in result.stdout
     base, head = (store.read(tmp_path / "out" / role) for role in ("base", "head"))
     assert all(record.failure is None for record in (*base.records, *head.records))
@@ -326,7 +326,7 @@ def test_files_for_ci_hold_what_the_terminal_shows(ab, tmp_path: Path, monkeypat
         page = (tmp_path / name).read_text()
         assert page.startswith("<!-- cnnbench ab -->\n### cnnbench ab: 3 specs: 2 regressions")
         assert "build: ValueError: made up" in page
-        assert "smallest detectable change here today" in page
+        assert "smallest detectable change in this noise" in page
 
 
 def test_a_neighbour_and_what_it_cost_stand_beside_the_verdict(ab, monkeypatch) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import io
 import json
 from contextlib import redirect_stderr
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from cnnbench import store
 from cnnbench.cli.parameters import Bytes, KeyValue, Numbers, Seconds, Shape, Words
 from cnnbench.cli.progress import Progress
+from cnnbench.errors import WorkerDied
 from cnnbench.runner import campaign
+from cnnbench.runner.fake import FakePool
 from tests.cli.test_measuring import interrupt_at
 
 if TYPE_CHECKING:
@@ -539,3 +542,36 @@ def test_the_answer_to_a_budget_ends_a_run(cnnbench_cli) -> None:
                         "--out", "a", "--under", "2ms", "--top1", "70")  # fmt: skip
 
     assert "Under 2.00 ms, with a top-1 of 70 % or more: vgg16 in channels_last" in done.stdout
+
+
+def test_a_cold_start_and_its_parts_are_columns_where_it_is_asked_for(run, tmp_path) -> None:
+    with_it = run("--cold-start", "--modes", "eager,compile", "--out", tmp_path / "cold")
+    warm = run("--modes", "eager", "--out", tmp_path / "warm")
+
+    rows = list(csv.DictReader((tmp_path / "cold" / "report.csv").read_text().splitlines()))
+    assert len(rows) == 2
+    for row in rows:
+        # What the executor makes up: Python 0.02, importing 1.5, loading 0.1, the first call 0.05.
+        parts = [float(row[f"cold_{one}_s"]) for one in ("import", "load", "first")]
+        assert parts == pytest.approx([1.5, 0.1, 0.05])
+        assert float(row["cold_start_s"]) == pytest.approx(0.02 + sum(parts))
+    (row,) = csv.DictReader((tmp_path / "warm" / "report.csv").read_text().splitlines())
+    assert row["cold_start_s"] == ""
+    assert (
+        "Cold start of lenet in compile: 1.67 s (import 1.50 s, load 100 ms, first call\n"
+        "  50.0 ms)." in with_it.stdout
+    )
+    assert "Cold start" not in warm.stdout
+
+
+def test_a_cold_start_that_is_none_is_a_note_and_costs_nothing_else(run, monkeypatch) -> None:
+    def died(*_: object) -> None:
+        raise WorkerDied("no first answer: ImportError: no such library")
+
+    monkeypatch.setattr(FakePool, "first_answer", died)
+    result = run("--cold-start", "--json")
+
+    row = json.loads(result.stdout)[0]
+    assert row["status"] == "ok"
+    assert row["cold_start_s"] is None
+    assert "cold start not measured: no first answer: ImportError" in row["notes"]

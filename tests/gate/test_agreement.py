@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 from collections import Counter
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench.gate import agreement
 from cnnbench.gate.agreement import between, disagreement
 from cnnbench.gate.rule import SequentialRule, decide
 
@@ -108,3 +110,24 @@ def test_measuring_again_hides_no_slowdown() -> None:
 
     assert after["regression"] > before["regression"]
     assert after["unchanged"] <= before["unchanged"] + 5
+
+
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=40))
+def test_the_error_of_a_median_knows_no_direction_and_no_level(turns: list[float]) -> None:
+    found = agreement.error(turns)
+
+    assert found >= 0
+    assert agreement.error([-one for one in turns]) == pytest.approx(found)
+    assert agreement.error([one + 0.3 for one in turns]) == pytest.approx(found, abs=1e-12)
+
+
+def test_the_error_of_a_median_is_that_of_normal_noise() -> None:
+    chance = random.Random(0)
+    medians, errors = [], []
+    for _ in range(400):
+        turns = [chance.gauss(0, 0.1) for _ in range(31)]
+        medians.append(statistics.median(turns))
+        errors.append(agreement.error(turns))
+
+    assert statistics.fmean(errors) == pytest.approx(statistics.stdev(medians), rel=0.15)
+    assert agreement.error([0.1, 0.2]) == math.inf

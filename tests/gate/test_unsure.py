@@ -19,6 +19,7 @@ RULE = SequentialRule(0.05)
 ONE = replace(Spec.parse(made.EAGER), threads=1)
 TWO = replace(ONE, threads=2)
 CONTRARY = (0.1, -0.08, 0.06, -0.09, 0.11)
+CLOSE = (0.024, 0.026, 0.025, 0.0245)
 NOISY = (0.03, -0.03, 0.04, -0.02, 0.03, -0.04, 0.02, 0.03, -0.03, 0.02)
 
 
@@ -33,8 +34,13 @@ def outcome(pairs: tuple[float, ...], spec: Spec = ONE, **more: object) -> Paire
     [
         (outcome(NOISY, TWO, waiting=0.4), "waiting",
          "its 2 threads waited for cores for 40.0 % of the time", {"--threads": "1"}),
-        (outcome(NOISY[:4], spent=True), "budget", "the budget was used up after 4 pairs",
+        (outcome(CLOSE, spent=True), "budget", "the budget was used up after 4 pairs",
          {"--budget": "70s"}),
+        # As many such pairs as the rule has would not tell either.
+        (outcome(NOISY[:4], spent=True), "budget", "the budget was used up after 4 pairs",
+         {"--pairs": "3..17", "--budget": "120s"}),
+        (outcome(CONTRARY[:4], spent=True), "budget", "the budget was used up after 4 pairs",
+         {"--wait": "10m"}),
         (outcome((0.0,), spent=True), "too few pairs", "too few pairs within the budget",
          {"--budget": "70s"}),
         (outcome(NOISY), "noise", "pairs differ by 3.1 %",

@@ -22,7 +22,7 @@ def test_the_terminal_gets_few_short_lines_and_the_command_for_the_rest() -> Non
     lines = explanation.lines(FOUND)
 
     assert lines == [
-        "layer3.0.conv2 +1.90 ms [+1.70 ms, +2.10 ms] of +2.30 ms:"
+        "layer3.0.conv2 +1.90 ms [+1.70, +2.10] of +2.30 ms:"
         " kernel brg_conv_fwd:avx512_core -> ref:any",
         "not named: +400 µs",
         "more: cnnbench explain results/ab-1",

@@ -106,7 +106,7 @@ def test_what_was_measured_now_says_what_waited_and_what_can_be_resolved() -> No
         f"{made.EAGER}: another process used its core; the time spent waiting for it is"
         " excluded (2 of 3 pairs)" in lines
     )
-    assert any(line.startswith("smallest detectable change here today: about ") for line in lines)
+    assert any(line.startswith("smallest detectable change in this noise, with ") for line in lines)
     assert "only times and outputs were compared, not the structure of the networks" in lines
     unknown = outcome(SLOWER, runs={})
     assert "only times were compared, not the structure of the networks" in reasons.notes(

@@ -39,6 +39,7 @@ class Trouble:
     on_start: Callable[[int], Exception | None] = lambda pool: None
     heard: list[Heard] = field(default_factory=list)
     pools: int = 0
+    compiling: list[bool] = field(default_factory=list)
     wide: bool = False
     name: str = "trouble"
     pretends: bool = True
@@ -56,6 +57,9 @@ class Trouble:
 @dataclass
 class _Pool:
     owner: Trouble
+
+    def begin(self, *, compiling: bool = False) -> None:
+        self.owner.compiling.append(compiling)
 
     def start(self) -> FakeWorker:
         error = self.owner.on_start(self.owner.pools)

@@ -79,6 +79,9 @@ class SeveralGpus:
         del scratch
         yield self
 
+    def begin(self, *, compiling: bool = False) -> None:
+        """Nothing to begin."""
+
     def start(self) -> FakeWorker:
         return _Worker(self)
 

@@ -80,6 +80,9 @@ class Limited:
     def open(self, scratch):
         yield self
 
+    def begin(self, *, compiling: bool = False) -> None:
+        """Nothing to begin."""
+
     def start(self) -> FakeWorker:
         return _Worker(self)
 

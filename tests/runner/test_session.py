@@ -536,3 +536,22 @@ def test_a_first_answer_is_told_after_one_round() -> None:
     ear.early.clear()
     list(Session(Trouble(), Plan(rounds=1, slices=1), Environment({}), ear).run([work]))
     assert ear.early == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "phase", "needed"),
+    [
+        ("eager", "inference", False),
+        ("channels_last", "inference", False),
+        ("compile", "inference", True),
+        ("aoti", "inference", True),
+        ("onnxruntime", "inference", False),
+        ("eager", "training", True),  # by torch's optimizers
+    ],
+)
+def test_the_compiler_is_imported_once_where_a_round_needs_it(mode, phase, needed: bool) -> None:
+    trouble = Trouble()
+    measure(trouble, [[replace(one, workload=replace(one.workload, phase=phase))
+                       for one in specs(mode)]], rounds=2)  # fmt: skip
+
+    assert trouble.compiling == [needed, needed]

@@ -46,6 +46,7 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.TakeGradients(name="bad_networks:fine", batch=2, seed=0, shape=(3, 16, 16))],
         [requests.ComputeReference.planned(SPEC, PLAN, reference_path=path, float64=True)],
         [requests.MeasureMemory.planned(SPEC, PLAN), requests.TakeStructure()],
+        [requests.PrepareColdStart.planned(SPEC, PLAN, place=str(folder / "cold"))],
         [
             requests.MeasureLatency.planned(
                 SPEC, PLAN, round=1, ensemble="e", reference=known, reference_path=path

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError, WorkerError
+from cnnbench.gate import agreement
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.metrics import slice_seconds
 from cnnbench.record import Failure, Run
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 _TURNS_PER_PLACE = 2
 # A slice holds two calls where that is not too long to keep neighbouring slices neighbours.
 _LONGEST_SLICE = 0.25
+# Where the turns of a pair are too far apart, it goes on for up to so many times as many.
+_LONGER = 4
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,7 @@ def measure(
     plan: Plan,
     order: str,
     core: int | None = None,
+    enough: float = math.inf,
 ) -> PairedRun | BrokenPair:
     """Start a worker of each side, let them take turns, collect.
 
@@ -135,19 +139,28 @@ def measure(
         plan: how many slices, how long.
         order: seeds turns, beside the plan.
         core: that both workers are kept on; ``None`` leaves them where they may run.
+        enough: standard error of the ratio that needs no further turns. A restless moment costs
+            turns, which are cheaper than pairs. How far turns are apart says nothing about which
+            side is faster, so going on favours none.
     """
     chance = random.Random(f"{plan.seed}/{order}")
-    return _LivePair(pools, plan, chance, core).measure(requests)
+    return _LivePair(pools, plan, chance, core, enough).measure(requests)
 
 
 class _LivePair:
     """Two workers, and which of them is being asked."""
 
     def __init__(
-        self, pools: Mapping[str, AnyPool], plan: Plan, chance: random.Random, core: int | None
+        self,
+        pools: Mapping[str, AnyPool],
+        plan: Plan,
+        chance: random.Random,
+        core: int | None,
+        enough: float,
     ) -> None:
         self._pools = pools
         self._core = core
+        self._enough = enough
         self._plan = plan
         self._random = chance
         self._workers: dict[str, AnyWorker] = {}
@@ -175,10 +188,23 @@ class _LivePair:
 
     def _turns(self, estimate: float) -> None:
         length = max(self._plan.slice_seconds, min(2 * estimate, _LONGEST_SLICE))
-        for turn in range(self._plan.turns(estimate)):
+        planned = self._plan.turns(estimate)
+        longest = int(_LONGER * self._plan.turn_budget / max(length, estimate))
+        most = max(planned, min(_LONGER * planned, longest))
+        ratios: list[float] = []
+        for turn in range(most):
+            if turn >= planned and turn % planned == 0 and agreement.error(ratios) <= self._enough:
+                return
+            taken = {}
             for role in self._shuffled(ROLES):
                 move = turn % _TURNS_PER_PLACE == 0
-                self._ask(role, TakeSlice(turn=turn, seconds=length, move=move))
+                taken[role] = self._ask(role, TakeSlice(turn=turn, seconds=length, move=move))
+            known = [taken[role].seconds for role in ROLES]
+            if not all(known):  # a worker of an older revision does not tell
+                self._enough = math.inf
+            else:
+                base, head = (one or 1.0 for one in known)
+                ratios.append(math.log(head / base))
 
     def _ask(self, role: str, request: Request[Answer]) -> Answer:
         self._asked = role

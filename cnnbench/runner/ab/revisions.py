@@ -141,8 +141,13 @@ def names(repo: Path) -> list[str]:
 
 
 def changed(repo: Path) -> int:
-    """The number of files in the working tree with uncommitted changes."""
-    return len(_git(repo, "status", "--porcelain").stdout.splitlines())
+    """The number of files with uncommitted changes, of new ones those of Python only.
+
+    Other new files, such as results, are no part of what is compared.
+    """
+    known = _git(repo, "status", "--porcelain", "--untracked-files=no")
+    new = _git(repo, "ls-files", "--others", "--exclude-standard", "--", "*.py")
+    return len([*known.stdout.splitlines(), *new.stdout.splitlines()])
 
 
 @contextmanager

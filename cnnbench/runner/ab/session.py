@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 # Pairs of a look that are measured again because their turns do not agree; where most pairs are
 # like that, it is the code's nature, or that of this machine, and the rule sees it as noise.
 _AGAIN = 2
+# Of the margin: a pair whose own turns leave less than that open is as good as pairs get.
+_ENOUGH = 0.33
 
 
 class PairWatcher(Protocol):
@@ -75,7 +77,6 @@ class _Progress:
     pair_runs: list[PairedRun] = field(default_factory=list)
     spent: float = 0.0
     seconds: float = 0.0
-    slices: int = 1
     warm_up: int = 1
     expected: Mapping[str, Expected] | None = None
     again: int = 0
@@ -197,8 +198,9 @@ class PairedSession:
             requests = {
                 role: self._request(progress, role, known[role], scratch, number) for role in ROLES
             }
-            plan, core = self._lengthened(progress), self._core(progress)
-            found = pair.measure(pools, requests, plan, order, core)
+            enough = _ENOUGH * progress.comparison.rule.margin
+            core = self._core(progress)
+            found = pair.measure(pools, requests, self._plan, order, core, enough)
             taken = time.monotonic() - began
             progress.seconds += taken
             if isinstance(found, BrokenPair):
@@ -219,7 +221,7 @@ class PairedSession:
         self._watcher.crowded(progress.asked, share)
         progress.one_thread, progress.first = aside, None
         progress.pairs, progress.cpu_pairs, progress.pair_runs = [], [], []
-        progress.spent, progress.again, progress.slices, progress.warm_up = 0.0, 0, 1, 1
+        progress.spent, progress.again, progress.warm_up = 0.0, 0, 1
         return True
 
     def _core(self, progress: _Progress) -> int | None:
@@ -242,10 +244,6 @@ class PairedSession:
             )
             progress.seconds += time.monotonic() - began
         return progress.expected
-
-    def _lengthened(self, progress: _Progress) -> Plan:
-        plan, more = self._plan, progress.slices
-        return replace(plan, slices=plan.slices * more, turn_budget=plan.turn_budget * more)
 
     def _request(
         self, progress: _Progress, role: str, known: Expected, scratch: Path, number: int
@@ -275,7 +273,6 @@ class PairedSession:
         decision = checked_by_cpu_time(decision, _whole(progress), rule)
         self._watcher.looked(progress.asked, decision)
         if decision.verdict is None:
-            self._take_longer(progress, decision)
             return None
         if decision.verdict == "regression" and not progress.confirming:
             progress.first, progress.pairs, progress.cpu_pairs = progress.pairs, [], []
@@ -291,13 +288,6 @@ class PairedSession:
         # How fast a wrong answer is need not be known any better.
         progress.over = progress.spent * (count + 1) / count > self._budget
         return progress.turned_wrong or progress.over
-
-    def _take_longer(self, progress: _Progress, decision: Decision) -> None:
-        """More slices, once, if the first pairs say that their noise cannot be resolved."""
-        rule = progress.comparison.rule
-        first_look = len(progress.pairs) == rule.least and progress.slices == 1
-        if first_look and (decision.resolvable or 0.0) > rule.threshold:
-            progress.slices = 2
 
 
 def _compile_cache(progress: _Progress, spec: Spec, scratch: Path) -> str | None:

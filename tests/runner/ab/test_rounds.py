@@ -22,9 +22,10 @@ class Pool:
     begun: bool = False
     ready: bool = False
     slain: bool = False
+    compiling: bool = False
 
     def begin(self, *, compiling: bool = False) -> None:
-        self.begun = True
+        self.begun, self.compiling = True, compiling
 
     def start(self) -> Pool:
         # All are begun before any is waited for, or their imports would follow each other.
@@ -178,3 +179,14 @@ def test_seconds_of_starting_are_taken_once() -> None:
         rounds.begin(1)
         assert rounds.take_waited() > 0
         assert rounds.take_waited() == 0
+
+
+def test_starters_import_the_compiler_from_the_moment_that_somebody_needs_it() -> None:
+    base, head = Who(), Who()
+    with Rounds({"base": base, "head": head}) as rounds:
+        rounds.begin(2)
+        rounds.begin(3, compiling=True)
+        rounds.begin(4)
+
+        assert [one.compiling for one in base.open_ones] == [False, False, True, True]
+        assert [one.compiling for one in head.open_ones] == [False, False, True, True]

@@ -43,6 +43,8 @@ class Noise:
     begun: int = 0
     guest: bool = False
     build_seconds: float = 0.0
+    tells: bool = False
+    compiling: bool = False
     check: Check = Check("unchecked")  # noqa: RUF009 - frozen
     name: str = "noise"
 
@@ -59,6 +61,7 @@ class Noise:
 
     def begin(self, *, compiling: bool = False) -> None:
         self.begun += 1
+        self.compiling = compiling
 
     def start(self) -> Worker:
         return Worker(self)
@@ -88,7 +91,7 @@ class Worker:
             cpu = round(3e7 * (owner.cpu or owner.factor)(pair, turn))
             waited = None if owner.delay is None else round(3e7 * owner.delay(pair, turn))
             self._slices.append(Slice(turn, 1, (wall,) * 3, cpu_ns=cpu, run_delay_ns=waited))
-            return {"turn": turn}
+            return {"turn": turn, "seconds": wall / 1e9 if owner.tells else None}
         number, name = self._request["round"], self._request["ensemble"]
         built = round(self._owner.build_seconds * 1e9)
         return encode(Run(number, name, Slices.of(self._slices), (1, 1), built, owner.check))
@@ -197,10 +200,33 @@ def test_noise_in_which_no_number_of_pairs_would_tell_ends_it_early() -> None:
     assert found.decision.reason == "too noisy: even 10 such pairs would not decide"
 
 
-def test_noise_that_cannot_be_resolved_gets_more_slices_once() -> None:
-    (found,) = measured(noisy(0.045))
+def restless(spread: float, *, tells: bool = True) -> Noise:
+    """Turns of one pair that are apart."""
+    chance = random.Random(2)
+    return Noise(lambda pair, turn: math.exp(chance.gauss(0, spread)), tells=tells)
 
-    assert [len(run.slices) for run in found.runs["head"]] == [6] * 3 + [12] * 7
+
+def test_a_pair_whose_turns_are_apart_takes_more_of_them_and_a_restful_one_does_not() -> None:
+    (quiet,) = measured(restless(0.005), base=Noise(tells=True))
+    (loud,) = measured(restless(0.2), base=Noise(tells=True))
+
+    assert {len(run.slices) for run in quiet.runs["head"]} == {6}
+    # Four times as many and no more, whatever they say.
+    assert {len(run.slices) for run in loud.runs["head"]} == {24}
+
+
+def test_a_worker_that_does_not_tell_its_times_takes_the_turns_that_were_planned() -> None:
+    for told in (restless(0.2, tells=False), restless(0.2)):
+        (found,) = measured(told)
+
+        assert {len(run.slices) for run in found.runs["head"]} == {6}
+
+
+def test_turns_that_agree_upon_a_slowdown_are_not_taken_again() -> None:
+    (found,) = measured(Noise(slower(*[0.3] * 40), tells=True), base=Noise(tells=True))
+
+    assert found.verdict == "regression"
+    assert {len(run.slices) for run in found.runs["head"]} == {6}
 
 
 def test_a_budget_ends_it_but_not_before_the_first_look() -> None:
@@ -415,3 +441,14 @@ def test_how_fast_a_wrong_answer_is_is_not_found_out_any_better() -> None:
 
     assert [len(one.pairs) for one in wrong] == [FIVE.least]
     assert len(right[0].pairs) > FIVE.least
+
+
+@pytest.mark.parametrize(("phase", "needed"), [("inference", False), ("training", True)])
+def test_the_compiler_is_imported_by_starters_of_what_needs_it(phase, needed: bool) -> None:
+    base, head = Noise(), Noise()
+    session = PairedSession({"base": base, "head": head}, Plan(slices=6), math.inf, Ear())
+    asked = [replace(one, workload=replace(one.workload, phase=phase)) for one in specs("eager")]
+
+    list(session.measure([PairedComparison(one, one, FIVE) for one in asked]))
+
+    assert (base.compiling, head.compiling) == (needed, needed)

@@ -110,8 +110,14 @@ def test_a_dirty_tree_is_said_where_it_is_left_out(repo: Path) -> None:
     assert sides.notices(*both, repo) == []
     (repo / "net.py").write_text("3\n")
 
+    (repo / "results").mkdir()
+    (repo / "results" / "verdicts.json").write_text("{}")
+
     (line,) = sides.notices(*both, repo)
     assert "not part of any revision: 1 uncommitted change" in line
+    (repo / "new.py").write_text("4\n")
+    (line,) = sides.notices(*both, repo)
+    assert "not part of any revision: 2 uncommitted changes" in line
     assert sides.notices(both[0], tree, repo) == []
 
 
