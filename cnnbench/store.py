@@ -53,6 +53,7 @@ class Manifest:
         revision: git commit of the user's repository that was measured, where that is known.
         dirty: it had changes that were not committed, or the run was gone on with by other code.
         shared: several GPUs share the work.
+        shard: which part of a grid it is (``2/8``), and ``grid``: a name for the whole of it.
     """
 
     run: str
@@ -66,6 +67,8 @@ class Manifest:
     revision: str | None = None
     dirty: bool | None = None
     shared: bool = False
+    shard: str = ""
+    grid: str = ""
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,9 @@ def learn(file: Path, places: tuple[Path, ...]) -> None:
     if not known:
         raise UsageError(f"nothing was learnt: no pairs of a spec of {file} in one environment")
     baseline.write(file, made)
-    say(f"{file}: learnt from {units.number(known, 'comparison')}")
+    have = max(len(made.specs[name].past) for name in made.specs)
+    few = f"; {noise.FEWEST} of a machine are needed, {have} are kept" * (have < noise.FEWEST)
+    say(f"{file}: learnt from {units.number(known, 'comparison')}{few}")
 
 
 @command.command()

@@ -143,14 +143,14 @@ def command(
         substitutes or (lab.NONE,),
         dtype or dtypes or ("fp32",),
     )
-    found = lab.prepare(order, plan, who)
     if dry_run:
-        measuring.show_grid(found.job, as_json=as_json)
+        measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
         return
-    share = found.job.share
-    measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
-    name = store.new_run_name()
-    stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
+    with lab.begun(order, plan, who) as found:
+        share = found.job.share
+        measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
+        name = store.new_run_name()
+        stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
     if apply:
         _apply(found, stored, quiet=quiet)
     _show(stored, as_json=as_json)

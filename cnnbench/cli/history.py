@@ -12,7 +12,9 @@ from cnnbench import store
 from cnnbench.cli import completion, options
 from cnnbench.cli.parameters import Words
 from cnnbench.errors import StoreError, UsageError
+from cnnbench.gate.outcomes import ROLES
 from cnnbench.report import FORMATS, page
+from cnnbench.runner.ab import verdicts
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -104,8 +106,14 @@ def command(
     view.show(shown.points(found, exact=exact) if points or exact else shown.overview(found))
 
 
+def _is_base(path: Path) -> bool:
+    return path.name == ROLES[0] and (path.parent / verdicts.FILE).exists()
+
+
 def _runs(places: Iterable[Path]) -> list[Path]:
-    """Run directories among and directly below the places.
+    """Run directories among and directly below the places; of a paired comparison, its head.
+
+    The base is older code that was measured again, so it is no point of a series.
 
     Raises:
         StoreError: a place is neither a run directory nor contains any.
@@ -114,6 +122,8 @@ def _runs(places: Iterable[Path]) -> list[Path]:
     for place in places:
         inner = [place] if (place / store.MANIFEST).exists() else []
         inner += sorted(path.parent for path in place.glob(f"*/{store.MANIFEST}"))
+        inner += sorted(path.parent for path in place.glob(f"*/head/{store.MANIFEST}"))
+        inner = [one for one in inner if one == place or not _is_base(one)]
         if not inner:
             raise StoreError(f"{place} is neither a run directory nor contains any")
         found |= dict.fromkeys(inner)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from cnnbench import asking, recipes
+from cnnbench import asking, recipes, shards
 from cnnbench.errors import UsageError
 from cnnbench.spec import Device
 
@@ -222,6 +222,21 @@ class Accuracy(Parameter):
         if not 0 < percent <= 100:
             _no_figure(value, f"'{value}' is no percentage such as 75", param, ctx)
         return percent
+
+
+class OneOfShards(Parameter):
+    """One of several parts of a grid."""
+
+    name = "I/N"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> shards.Shard:
+        """Read ``2/8``."""
+        if isinstance(value, shards.Shard):
+            return value
+        try:
+            return shards.read(str(value).strip())
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Seconds(Parameter):

@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from cnnbench import store, trust
 from cnnbench.cli import completion, limits, measuring, options
 from cnnbench.cli.output import also, keep, say, shown, wide, width
+from cnnbench.cli.parameters import OneOfShards
 from cnnbench.cli.progress import Progress
 from cnnbench.errors import UsageError
 from cnnbench.report import render
@@ -20,7 +21,7 @@ from cnnbench.report.entry import entries
 from cnnbench.report.overview import opening
 from cnnbench.report.scaling import ending
 from cnnbench.report.table import summary, tidy
-from cnnbench.runner import campaign
+from cnnbench.runner import campaign, sharded
 from cnnbench.runner.executor import executor
 from cnnbench.usual import TOLD
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from cnnbench.report.budget import Budget
     from cnnbench.report.entry import Entry
     from cnnbench.report.table import Table
+    from cnnbench.shards import Shard
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 
@@ -47,6 +49,7 @@ Examples:
   cnnbench run 'resnet*' --modes eager,channels_last,amp --batch 1,8 --device cpu
   cnnbench run all --device cuda --modes all --out results/all-cuda
   cnnbench run all --budget 75m --device cpu
+  cnnbench run all --device cpu --shard 2/8 --out results/shard-2
   cnnbench run tag:mobile --max-latency 50ms --under 20ms --top1 70
   cnnbench run resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
   cnnbench run mynets:tiny --model-arg width=32 --size 64
@@ -70,6 +73,8 @@ channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, t
               shell_complete=completion.runs,
               help="Measure what a run still misses, with that run's own options.")  # fmt: skip
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
+@click.option("--shard", type=OneOfShards(),
+              help="Measure one part of the grid, e.g. 2/8.")  # fmt: skip
 @options.allow
 @options.wait
 @options.dry_run
@@ -88,6 +93,7 @@ def command(
     out: Path | None,
     resume: Path | None,
     retry_failed: bool,
+    shard: Shard | None,
     allowed: tuple[str, ...],
     wait: float | None,
     dry_run: bool,
@@ -120,6 +126,7 @@ def command(
         rounds = ctx.get_parameter_source("rounds") is ParameterSource.COMMANDLINE
         free = not (rounds or plan.precision or plan.budget)
         job = campaign.prepare(grid, plan, who, dry=dry_run, free=free)
+        job = job if shard is None else sharded.only(job, shard)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return

@@ -10,6 +10,7 @@ step, since a change smaller than that explains nothing.
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -126,7 +127,8 @@ def explain(
         spec: name of the comparison.
         pairs: at least two.
         facts: of the modules of base and head, as far as they are known.
-        total: the change of the step, measured without clocks; that of these pairs if not given.
+        total: the change of the step, measured without clocks; that of these pairs if not given, or
+            if it is known from them with half the uncertainty.
         seconds: that it took.
     """
     parts = _parts(pairs[0], facts)
@@ -152,7 +154,7 @@ def explain(
     if overhead > _DISTURBED:
         notes.append("the clocks disturb a step as short as this one")
     return Explanation(
-        spec, total or clocked, step_ns, tuple(named), tuple(silent), clocked, overhead,
+        spec, _surer(total, clocked), step_ns, tuple(named), tuple(silent), clocked, overhead,
         len(candidates), len(pairs), seconds, tuple(notes),
     )  # fmt: skip
 
@@ -280,6 +282,17 @@ def _span(values: Sequence[float], tests: int) -> Span:
         return Span(statistics.fmean(values))
     centre, half = stats.t_interval(values, 1 - ERROR / (tests * (MOST - FEWEST + 1)))
     return Span(centre, centre - half, centre + half)
+
+
+def _surer(total: Span | None, clocked: Span) -> Span:
+    """Of two measurements of one change, the first unless the other is far better known."""
+    if total is None:
+        return clocked
+    return clocked if 2 * _width(clocked) < _width(total) else total
+
+
+def _width(span: Span) -> float:
+    return math.inf if span.low is None or span.high is None else span.high - span.low
 
 
 def _clear(span: Span, least: float) -> bool:

@@ -56,9 +56,13 @@ def unproven(
     return frozenset(values) - kept
 
 
+# What such a reason begins with.
+DOUBT = "not significant as one of"
+
+
 def reason(count: int) -> str:
     """The reason why a regression is not significant among ``count`` comparisons."""
-    return f"not significant as one of {count} comparisons; measure more pairs"
+    return f"{DOUBT} {count} comparisons; measure more pairs"
 
 
 def holm(p_values: Mapping[Name, float], alpha: float) -> frozenset[Name]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 from cnnbench import units
+from cnnbench.gate import family
 
 if TYPE_CHECKING:
     from cnnbench.gate.outcomes import PairedOutcome
@@ -66,6 +67,9 @@ def _cause(outcome: PairedOutcome) -> tuple[Cause, str]:
     if 2 * outcome.disagreeing > len(outcome.measured):
         pairs = f"{outcome.disagreeing} of {units.number(len(outcome.measured), 'pair')}"
         return "disagreement", f"the turns of {pairs} do not agree with each other"
+    if outcome.confirmation and outcome.decision.reason.startswith(family.DOUBT):
+        # Confirmed, and yet one of so many that may be slower by chance.
+        return "too few pairs", ""
     if outcome.confirmation:
         return "disagreement", ""
     if count < outcome.comparison.rule.least:

@@ -139,13 +139,14 @@ def summary(judgements: Sequence[Judgement]) -> Table:
         *([Column("new_run", "new run")] if many else []),
         Column("spec", "spec"),
         Column("verdict", "verdict"),
-        Column("old", "was", "seconds"),
-        Column("new", "is", "seconds"),
+        # The change is what was asked for; it stays beside the verdict where both do not fit.
+        Column("old", "was", "seconds", detail=1),
+        Column("new", "is", "seconds", detail=1),
         *(Column(name, name.replace("_", " "), "change") for name in _SHOWN),
         Column("structure", "structure", "text"),
-        Column("pairs", "pairs", "whole"),
-        Column("seconds", "took", "seconds"),
-        Column("off_cpu", "no core", "fraction"),
+        Column("pairs", "pairs", "whole", detail=2),
+        Column("seconds", "took", "seconds", detail=2),
+        Column("off_cpu", "no core", "fraction", detail=2),
     ]
     rows = [
         [*([judgement.comparison.new] if many else []), *_summary_cells(judged)]

@@ -94,7 +94,10 @@ def notes(judgement: Judgement) -> list[str]:
     structure = {one.name for one in FACETS} - {"output"}
     if rows and all(structure <= {*row.uncompared} for row in rows):
         both = "" if all("output" in row.uncompared for row in rows) else " and outputs"
-        lines.append(f"only times{both} were compared, not the structure of the networks")
+        lines.append(
+            f"only times{both} were compared, not the structure of the networks; check compares it"
+            " with a baseline file, bisect --structure-only between commits"
+        )
     elif missing:
         known = [one.name for one in FACETS if one.name in missing]
         lines.append(f"not measured on both sides, so not compared: {', '.join(known)}")

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from cnnbench import units
+from cnnbench import shards, units
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 
 def remarks(runs: Sequence[StoredRun]) -> tuple[str, ...]:
-    """Sentences about whole runs: empty, incomplete, all failed, or two with the same name."""
+    """Sentences about whole runs: empty, incomplete, all failed, a part, two of the same name."""
     lines = [line for run in runs for line in _of(run)]
     for name, count in Counter(run.manifest.run for run in runs).items():
         if count > 1:
             lines.append(f"{count} of the directories contain run {name}, so its rows are repeated")
+    parts = [(run.manifest.shard, run.manifest.grid) for run in runs if run.manifest.shard]
+    lines += shards.missing(parts)
     if len({run.environment.fingerprint for run in runs}) > 1:
         lines.append("the runs come from different environments, so their times are not comparable")
     return tuple(lines)

@@ -63,6 +63,8 @@ class Job:
     executor: Executor
     assumed: frozenset[str] = frozenset()
     share: GpuShare | None = None
+    shard: str = ""
+    grid: str = ""
 
     def notes(self, spec: Spec) -> tuple[str, ...]:
         """What must be said of a spec whatever comes out."""
@@ -292,7 +294,8 @@ def start(
     names, code = [spec.id for spec in job.specs], source()
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
     what = replace(what, assumed=tuple(sorted(job.assumed)), shared=job.share is not None,
-                   revision=code.revision, dirty=code.dirty)  # fmt: skip
+                   revision=code.revision, dirty=code.dirty, shard=job.shard,
+                   grid=job.grid)  # fmt: skip
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher, known)
     return store.read(out)

@@ -6,6 +6,7 @@ a record that says so. Measuring itself is that of every run.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
 from cnnbench.requests import CheckApplicability, ExtractLayers
 from cnnbench.runner import campaign, gpus, inquiry
+from cnnbench.runner.ahead import Ahead
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.device import here, memory_limit, shared
 from cnnbench.runner.executor import executor
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from cnnbench.facts import Applicability
-    from cnnbench.runner.executor import AnyPool
+    from cnnbench.runner.executor import AnyPool, Executor
 
 ALL, NONE = "all", "none"
 PRECISIONS = ("fp32", "bf16", "fp16", "tf32")
@@ -91,13 +93,24 @@ class Lab:
     layers: tuple[ConvLayer, ...]
 
 
-def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
+@contextmanager
+def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[Lab]:
+    """Prepare a request, with the starters of its rounds begun; they are gone when it ends."""
+    if isinstance(order.grid.device, AllGpus):  # each GPU has starters of its own
+        yield prepare(order, plan, who)
+        return
+    with Ahead(executor(who), plan.rounds) as ahead:
+        found = prepare(order, plan, ahead.asked)
+        yield replace(found, job=replace(found.job, executor=ahead))
+
+
+def prepare(order: LabOrder, plan: Plan = PLAN, who: Executor | str = "process") -> Lab:
     """Prepare a request; asks a worker what the machine is and what applies.
 
     Args:
         order: what a user asked for.
         plan: how to measure it.
-        who: the executor's name.
+        who: measures, or its name.
 
     Raises:
         UsageError: something in the order is wrong or not possible here.
@@ -108,7 +121,7 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Lab:
     if isinstance(asked, AllGpus) and order.grid.threads is None:
         order = replace(order, grid=replace(order.grid, threads=(1,)))
     _own_ways(order, asked or Device())
-    chosen = executor(who)
+    chosen = executor(who) if isinstance(who, str) else who
     with inquiry.asking(chosen) as pool:
         environment = inquiry.describe(pool)
         device = here(asked, environment)

@@ -22,9 +22,9 @@ LEAST_ROUNDS = 3
 BATCH_SECONDS = 90.0
 
 # Guesses that decide only whether further work still fits: starting a pool, in seconds; and what
-# the passes without a clock take, in seconds per spec and in calls.
+# the passes without a clock take, in seconds per spec, of a network or a layer, and in calls.
 START_SECONDS = 5.0
-_UNTIMED_SECONDS, _UNTIMED_CALLS = 1.5, 7
+_UNTIMED_SECONDS, _UNTIMED_LAYER_SECONDS, _UNTIMED_CALLS = 1.5, 0.3, 7
 
 
 def settled(group: Group, plan: Plan) -> bool:
@@ -64,8 +64,27 @@ def expected(group: Group) -> float:
     """Seconds that a group's next visit will take: a round, and what it still lacks."""
     if group.complete:
         return group.round_seconds
-    untimed = _UNTIMED_SECONDS * len(group.alive) + _UNTIMED_CALLS * group.call_seconds()
-    return group.round_seconds + untimed
+    return group.round_seconds + _untimed(group)
+
+
+def _untimed(group: Group) -> float:
+    each = _UNTIMED_LAYER_SECONDS if group.workload.is_layer else _UNTIMED_SECONDS
+    return each * len(group.alive) + _UNTIMED_CALLS * group.call_seconds()
+
+
+def remaining(groups: Sequence[Group], plan: Plan) -> float | None:
+    """Seconds of all rounds that groups may still have, by their last ones; ``None`` before those.
+
+    Less than a budget has left where it is larger than the plan needs.
+    """
+    if not groups or not all(one.rounds or not one.alive for one in groups):
+        return None
+    open_ones = [one for one in groups if not settled(one, plan)]
+    rounds = max((plan.rounds - one.rounds for one in open_ones), default=0)
+    return rounds * START_SECONDS + sum(
+        (plan.rounds - one.rounds) * one.round_seconds + (0.0 if one.complete else _untimed(one))
+        for one in open_ones
+    )
 
 
 def _urgency(group: Group) -> tuple[bool, float]:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from cnnbench.runner import halving
 from cnnbench.runner.halving import Known
 from cnnbench.runner.passes import Passes
-from cnnbench.runner.schedule import next_groups, settled
+from cnnbench.runner.schedule import next_groups, remaining, settled
 from cnnbench.runner.seat import Seat
 from cnnbench.runner.subject import groups
 from cnnbench.scratch import scratch_directory
@@ -91,6 +91,7 @@ class Session:
         self._token = secrets.token_hex(4)
         self._done = 0
         self._total = 1
+        self._refined: Sequence[Group] = ()
 
     def run(self, work: Iterable[list[Spec]]) -> Generator[list[Record]]:
         """Measure batch after batch; a group's records come after each of its ensembles.
@@ -209,6 +210,7 @@ class Session:
 
     def _refine(self, everything: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """Further rounds, as long as there is time, for whatever is still uncertain."""
+        self._refined = everything
         while batch := next_groups(everything, self._plan, self._left()):
             yield from self._round(batch, scratch)
 
@@ -222,6 +224,9 @@ class Session:
         if self._plan.budget is None:
             self._watcher.working(what, self._done, self._total)
         else:
-            passed = round(self._clock() - self._began)
-            self._watcher.working(what, passed, max(passed, round(self._plan.budget)))
+            passed = self._clock() - self._began
+            left = max(0.0, self._plan.budget - passed)
+            needed = remaining(self._refined, self._plan)
+            end = passed + (left if needed is None else min(left, needed))
+            self._watcher.working(what, round(passed), round(end))
         self._done += units

@@ -8,6 +8,7 @@ find: the weights in a file, the compiler's cache, or the artefact of a deployme
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -75,6 +76,8 @@ def _order(request: PrepareColdStart, spec: Spec, step: build.Step, folder: Path
         "libraries": libraries(spec),
         "absent": [name for name, module in sys.modules.items() if module is None],
         "path": sys.path,
+        # With what keeps a runtime from reporting to its makers.
+        "environ": dict(os.environ),
         "answer": str(folder / "answer.json"),
     }
     if spec.mode.runtime:

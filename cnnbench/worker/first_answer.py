@@ -11,6 +11,7 @@ _BEGAN = time.monotonic_ns()
 
 import importlib  # noqa: E402 - the first line is what the clock begins with
 import json  # noqa: E402
+import os  # noqa: E402
 import sys  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -19,6 +20,7 @@ def main(path: str, started: str) -> None:
     """Carry out the order in a file."""
     order = json.loads(Path(path).read_text(encoding="utf8"))
     sys.path[:] = order["path"]
+    os.environ.update(order["environ"])
     # Optional packages that the runtime does without in workers, too.
     sys.modules.update(dict.fromkeys(order["absent"]))
     start = time.monotonic_ns()

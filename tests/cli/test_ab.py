@@ -181,6 +181,9 @@ def test_revisions_are_named_with_their_commits(ab, repo: Path) -> None:
     assert f"base: v1 ({sides['base']['commit'][:9]})" in result.stdout
     assert [sides[role]["name"] for role in ("base", "head")] == ["v1", "main"]
     assert len(sides["base"]["commit"]) == 40
+    for role in ("base", "head"):
+        manifest = store.read(Path("out") / role).manifest
+        assert (manifest.revision, manifest.dirty) == (sides[role]["commit"], False)
     assert sides["base"]["commit"] != sides["head"]["commit"]
 
 

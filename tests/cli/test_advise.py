@@ -140,7 +140,8 @@ def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
     data = json.loads(done.stdout)
     assert data["recommended"] in {"eager", "channels_last", "amp=bf16", "channels_last+amp=bf16"}
     assert set(data["untried"]) == {
-        "compile", "compile+channels_last", "compile+channels_last+amp=bf16",
+        "compile", "compile+freezing+channels_last",
+        "compile+freezing+channels_last+amp=bf16",
     }  # fmt: skip
     assert data["profiled"].startswith("bad_networks:fine/inference-b1-3x16x16/")
 

@@ -562,6 +562,10 @@ def test_what_a_check_keeps_teaches_the_baseline_file(cnnbench_cli, tmp_path) ->
         done = cnnbench_cli(*command, "--out", f"results/check-{number}")
         assert done.exit_code == 0, done.stderr
     places = [f"results/check-{number}" for number in range(5)]
+    first = cnnbench_cli("baseline", "learn", "baseline.json", *places[:2])
+    assert first.stderr == (
+        "baseline.json: learnt from 2 comparisons; 5 of a machine are needed, 2 are kept\n"
+    )
     done = cnnbench_cli("baseline", "learn", "baseline.json", *places)
     again = cnnbench_cli("baseline", "learn", "baseline.json", places[0])
 

@@ -180,6 +180,22 @@ def test_runs_can_be_named_one_by_one(cnnbench_cli, nightly) -> None:
     assert {one["run"] for one in json.loads(done.stdout)} == {"night-0", "night-1"}
 
 
+def test_of_a_paired_comparison_the_head_is_a_run(cnnbench_cli, tmp_path) -> None:
+    words = ("ab", "eager", "eager", "--models", "lenet", "--device", "cpu", "--executor", "fake")
+    for name in ("one", "two"):
+        assert cnnbench_cli(*words, "--out", tmp_path / "kept" / name).exit_code == 0
+    (tmp_path / "kept" / "base").mkdir()
+
+    for place in ([tmp_path / "kept"], [tmp_path / "kept" / "one", tmp_path / "kept" / "two"]):
+        found = cnnbench_cli("history", *place, "--json")
+
+        assert found.exit_code == 0, found.stderr
+        assert [one["run"].rpartition("-")[2] for one in json.loads(found.stdout)] == ["head"] * 2
+    # Who names a base gets it; and a run of the user's own may be called so.
+    alone = cnnbench_cli("history", tmp_path / "kept" / "one" / "base", "--json")
+    assert [one["run"].rpartition("-")[2] for one in json.loads(alone.stdout)] == ["base"]
+
+
 def test_too_few_runs_say_so(cnnbench_cli, nightly) -> None:
     done = cnnbench_cli("history", nightly / "0", nightly / "1")
 

@@ -156,5 +156,18 @@ def test_the_total_that_was_measured_without_clocks_counts() -> None:
     assert settled(replace(found, total=Span(found.named_ns)))
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "counts"), [(1.6, 2.0, True), (0.1, 9.0, False), (None, None, False)]
+)
+def test_the_total_is_the_one_that_is_known_better(low, high, counts: bool) -> None:
+    ends = () if low is None else (low * MS, high * MS)
+    total = Span(1.8 * MS, *ends)
+
+    found = explain("spec", pairs(NET, NET | {"b.conv": 5.0}), (facts(NET), facts(NET)), total)
+
+    assert (found.total == total) is counts
+    assert counts or found.total == found.clocked
+
+
 def test_nothing_named_is_not_settled() -> None:
     assert not settled(explained(NET, NET))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.gate import unsure
+from cnnbench.gate import family, unsure
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
 from cnnbench.gate.rule import Decision, SequentialRule, decide
 from cnnbench.spec import Spec
@@ -74,6 +74,18 @@ def test_two_looks_that_contradict_each_other_need_more_pairs_before_the_first()
     assert why is not None
     assert (why.cause, why.reason) == ("disagreement", reason)
     assert why.helps[0]["--pairs"] == "6..15"
+
+
+def test_a_regression_that_is_one_of_too_many_needs_more_pairs() -> None:
+    found = outcome((0.1, 0.11, 0.1), confirmation=(0.1, 0.12, 0.09))
+    doubted = decide(found.confirmation, RULE)
+    why = unsure.of(replace(found, decision=replace(
+        doubted, verdict="inconclusive", reason=family.reason(60))))  # fmt: skip
+
+    assert why is not None
+    assert why.cause == "too few pairs"
+    assert why.reason == "not significant as one of 60 comparisons; measure more pairs"
+    assert "--pairs" in why.helps[0]
 
 
 def test_a_process_that_waits_for_something_else_needs_a_quiet_machine() -> None:

@@ -172,3 +172,34 @@ def test_pipelines_whose_workers_read_ahead_never_work_in_the_turns_of_others() 
 
     assert schedule.ensembles(together, [10, 10], None) == [together.subjects]
     assert schedule.ensembles(apart, [10, 10], None) == [[one] for one in apart.subjects]
+
+
+def test_what_remains_is_the_rounds_that_are_planned_and_no_more() -> None:
+    plan = Plan(rounds=5, budget=1000.0)
+    one, other = group_of(1.0, 1.0, takes=10.0), group_of(1.0, 1.0, 1.0, takes=2.0, name="b")
+
+    # Three rounds of ten seconds and two of two, and a pool for each of three rounds.
+    left = schedule.remaining([one, other], plan)
+
+    assert left == pytest.approx(3 * 10 + 2 * 2 + 3 * schedule.START_SECONDS)
+    assert schedule.remaining([group_of(*[1.0] * 5)], plan) == 0
+
+
+def test_what_remains_is_not_known_before_everything_has_had_a_round() -> None:
+    plan = Plan(rounds=5, budget=1000.0)
+
+    assert schedule.remaining([], plan) is None
+    assert schedule.remaining([group_of(1.0), group_of()], plan) is None
+    dead = group_of()
+    dead.subjects[0].failure = Failure("build", "error", "gone")
+    assert schedule.remaining([group_of(1.0), dead], plan) is not None
+
+
+def test_passes_without_a_clock_take_less_of_a_layer_than_of_a_network() -> None:
+    layer = Group("l", [Spec.parse("conv:k4-3x3-p1/inference-b1-3x8x8/eager/cpu-t1")])
+    network = Group("n", specs("eager"))
+    for group in (layer, network):
+        group.subjects[0].runs = [run_of(1e-3, 0)]
+        group.rounds, group.round_seconds = 1, 1.0
+
+    assert 0 < schedule.expected(layer) < schedule.expected(network)

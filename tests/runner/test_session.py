@@ -374,6 +374,20 @@ def test_a_budget_is_not_spent_on_what_is_known_well_enough() -> None:
     assert trouble.pools < 40
 
 
+def test_the_time_left_is_that_of_the_work_where_a_budget_has_more() -> None:
+    trouble, ear = Trouble(), Ear()
+    plan = Plan(slices=2, budget=1e6, rounds=3)
+    session = Session(trouble, plan, Environment({}), ear, clock=Clock(trouble))
+    for _ in session.run([specs(*MODES)]):
+        pass
+
+    totals = [total for _, _, total in ear.steps]
+    # Before the first round nobody knows.
+    assert totals[0] == 1e6
+    assert totals[-1] < 1000
+    assert all(done <= total for _, done, total in ear.steps)
+
+
 def test_a_spec_is_announced_once_however_often_it_is_refined() -> None:
     trouble, ear = Trouble(), Ear()
     plan = Plan(slices=2, budget=100.0, rounds=9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ def test_every_part_takes_its_time_and_importing_takes_the_most(tmp_path: Path) 
     assert max(found.python_ns) < min(found.import_ns)
     told = json.loads(Path(order).read_text())
     assert told["libraries"] == ["torch"]
+    assert told["environ"]["PATH"] == os.environ["PATH"]
     assert Path(told["weights"]).stat().st_size > 4 * 60_000
 
 

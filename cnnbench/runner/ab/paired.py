@@ -302,11 +302,12 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
 def _writers(prepared: PairedJob, out: Path, stack: ExitStack) -> dict[str, Writer]:
     store.refuse_full(out)
     writers = {}
-    for role in ROLES:
+    for role, side in zip(ROLES, prepared.sides, strict=True):
         specs = [comparison.spec(role).id for comparison in prepared.comparisons]
         name = f"{store.new_run_name()}-{role}"
         who = prepared.executors[role].name
-        what = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who)
+        what, code = store.manifest(name, list(dict.fromkeys(specs)), prepared.plan, who), side.code
+        what = replace(what, revision=code.revision, dirty=code.dirty)
         environment = prepared.environments[role]
         writers[role] = stack.enter_context(store.create(out / role, what, environment))
     return writers

@@ -16,9 +16,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import machine
-from cnnbench.errors import WorkerError
 from cnnbench.gate.outcomes import ROLES
+from cnnbench.runner import ahead
 from cnnbench.runner.executor import AnyPool, Executor
 from cnnbench.scratch import scratch_directory
 
@@ -28,13 +27,6 @@ if TYPE_CHECKING:
 
     from cnnbench.quiet import CoreUse
     from cnnbench.runner.halt import Halt
-
-# What a starter holds for itself once torch is imported, roughly; and the share of the memory that
-# is free now which those that only wait may take.
-_STARTER_BYTES = 0.5 * 2**30
-_SHARE = 0.25
-# No more are begun at a time than comparisons have rounds unless told: each is two processes.
-_MOST = 10
 
 
 @dataclass(frozen=True)
@@ -85,20 +77,13 @@ class Rounds:
         """
         began = time.monotonic()
         self._compiling = self._compiling or compiling
-        new = [self._begun() for _ in range(len(self._open), max(1, min(count, self._most)))]
+        most = ahead.most(len(ROLES))
+        new = [self._begun() for _ in range(len(self._open), max(1, min(count, most)))]
         for one in new:
             self._open.append(one)
             for pool in one.pools.values():
-                _open_its_doors(pool)
+                ahead.open_its_doors(pool)
         self._waited += time.monotonic() - began
-
-    @property
-    def _most(self) -> int:
-        """Rounds that may be begun at a time."""
-        if machine.usable_cores() < 2:
-            return 1
-        free = machine.memory_available()
-        return 1 if free is None else min(_MOST, int(_SHARE * free / (len(ROLES) * _STARTER_BYTES)))
 
     def take_waited(self) -> float:
         """Seconds that went into starting since this was last asked."""
@@ -113,7 +98,7 @@ class Rounds:
         with found.stack:
             # One that was killed while it slept is begun anew, before a comparison pays for that.
             for pool in found.pools.values():
-                _open_its_doors(pool)
+                ahead.open_its_doors(pool)
             yield found
 
     def asked(self, role: str) -> Asked:
@@ -176,14 +161,3 @@ class Asked:
     def join(self, pool: AnyPool) -> AnyPool | None:
         """Its own workers from another's pool."""
         return self._who.join(pool)
-
-
-def _open_its_doors(pool: AnyPool) -> None:
-    """Wait until a pool has a starter, so that no measurement includes an import.
-
-    If there can be no worker at all, the first comparison that asks for one finds out.
-    """
-    try:
-        pool.start().close()
-    except WorkerError:
-        return

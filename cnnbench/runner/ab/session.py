@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
     from cnnbench.plan import Plan
     from cnnbench.runner.executor import AnyPool, Executor
-    from cnnbench.spec import Spec
 
 
 # Pairs of a look that are measured again because their turns do not agree; where most pairs are
@@ -259,7 +258,7 @@ class PairedSession:
             no_reference=known.reason,
             reference_path=known.path,
             weights=known.weights,
-            compile_cache=_compile_cache(progress, spec, scratch),
+            compile_cache=_kept(progress, role, scratch),
         )
 
     def _look(self, progress: _Progress, pair_run: PairedRun) -> PairedOutcome | None:
@@ -290,16 +289,20 @@ class PairedSession:
         return progress.turned_wrong or progress.over
 
 
-def _compile_cache(progress: _Progress, spec: Spec, scratch: Path) -> str | None:
-    """One folder for both sides; the compiler itself distinguishes their code and versions.
+def _kept(progress: _Progress, role: str, scratch: Path) -> str | None:
+    """Where a side's processes keep what the first of them compiles or exports.
 
-    Another for one thread instead of several: the number is in the generated code, and not every
-    version of the compiler looks for it when it finds code again.
+    One folder for both where torch's compiler works, which distinguishes code and versions itself;
+    another for one thread instead of several: the number is in the generated code, and not every
+    version of the compiler looks for it when it finds code again. An artefact is a side's own.
     """
-    if not spec.mode.compiles:
+    mode = progress.comparison.spec(role).mode
+    narrow = [] if progress.one_thread is None else ["one-thread"]
+    if mode.runtime:
+        return str(Path(scratch, "deployed", f"{progress.index}-{role}", *narrow))
+    if not mode.compiles:
         return None
-    folder = os.environ.get("TORCHINDUCTOR_CACHE_DIR") or str(scratch / "compiled")
-    return folder if progress.one_thread is None else str(Path(folder) / "one-thread")
+    return str(Path(os.environ.get("TORCHINDUCTOR_CACHE_DIR") or scratch / "compiled", *narrow))
 
 
 def _measured_again(progress: _Progress, found: PairedRun) -> bool:

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import catalogue, units
 from cnnbench.errors import UnknownName, UsageError
+from cnnbench.gate.baseline import Source
 from cnnbench.gate.outcomes import ROLES
 from cnnbench.runner.ab import revisions
 from cnnbench.runner.origin import Origin
+from cnnbench.runner.source import source
 from cnnbench.spec import DEVICE_KINDS, WORDS, Mode
 
 if TYPE_CHECKING:
@@ -73,6 +75,13 @@ class CodeSide:
         if self.named.kind == "same":
             return python
         return self.named.text if python == sys.executable else f"{self.named.text}, {python}"
+
+    @property
+    def code(self) -> Source:
+        """The commit that it is; that of the working tree where it is none."""
+        if self.named.kind == "rev":
+            return Source(revision=self.named.commit, dirty=False)
+        return source(Path(self.origin.folder) if self.origin.folder else None)
 
     @property
     def source(self) -> Mapping[str, Any]:

@@ -7,12 +7,9 @@ keeps what it made, so that later rounds only load it, as a deployed process wou
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +19,7 @@ from torch.utils import _pytree as pytree
 from cnnbench.deployment import NEEDS
 from cnnbench.errors import CnnbenchError, Unsupported
 from cnnbench.facts import Deployment
+from cnnbench.scratch import scratch_directory
 from cnnbench.worker import compiling, memory, modes
 from cnnbench.worker.devices import is_out_of_memory
 from cnnbench.worker.runtimes import TABLE
@@ -31,6 +29,7 @@ from cnnbench.worker.saying import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from cnnbench.profile import Primitive
     from cnnbench.spec import Mode, Spec
@@ -142,29 +141,24 @@ class Deployed:
     def _artefact(self, clock: _Clock) -> Iterator[tuple[Path, Order, list[str]]]:
         """Where the artefact is, made if it is not there yet; what of it is kept by nobody goes."""
         clock.time("import", self._runtime.version)
-        folder, own = _folder()
-        try:
+        with _folder() as folder:
             place, order = folder / self._runtime.file, self._order()
             if not (folder / _NAMES).exists():
                 self._make(place, order, clock)
                 # Exporting and converting set flags for which the network would be blamed.
                 modes.put_back()
             yield place, order, _names(folder)
-        finally:
-            if own:
-                shutil.rmtree(folder, ignore_errors=True)
 
     def kept(self) -> tuple[Path, list[str]]:
-        """Where the artefact is, and the names of its inputs; a process that keeps it not has none.
+        """Where the artefact is, and the names of its inputs.
 
         Raises:
-            Unsupported: it was given no folder to keep it in.
+            Unsupported: this process was given no folder to keep it in.
         """
-        folder, own = _folder()
-        if own:
-            shutil.rmtree(folder, ignore_errors=True)
+        if compiling.kept() is None:
             raise Unsupported("the artefact is not kept, so no other process can load it")
-        return folder / self._runtime.file, _names(folder)
+        with _folder() as folder:
+            return folder / self._runtime.file, _names(folder)
 
     def _order(self) -> Order:
         def pictures() -> Iterator[Sequence[Tensor]]:
@@ -207,13 +201,14 @@ def _names(folder: Path) -> list[str]:
     return found
 
 
-def _folder() -> tuple[Path, bool]:
-    """Where the artefact is, and whether it is this process's alone."""
-    if (kept := compiling.kept()) is None:
-        return Path(tempfile.mkdtemp(prefix="cnnbench-artefact-")), True
-    folder = kept / "artefact"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder, False
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """Where the artefact is; gone afterwards if it is this process's alone."""
+    with ExitStack() as stack:
+        place = compiling.kept() or stack.enter_context(scratch_directory())
+        folder = place / "artefact"
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
 
 
 def returning(result: Any) -> Callable[[Sequence[Tensor]], Any]:

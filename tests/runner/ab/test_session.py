@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from cnnbench.codec import encode
 from cnnbench.errors import WorkerDied, WorkerTimeout
-from cnnbench.facts import Check
+from cnnbench.facts import Check, Reference
 from cnnbench.gate.outcomes import PairedComparison, PairedOutcome
 from cnnbench.gate.rule import Decision, SequentialRule
 from cnnbench.plan import Plan
@@ -80,6 +80,8 @@ class Worker:
         if "task" in message:
             self._request = message
             owner.asked.append(message)
+            if message["task"] == "reference":
+                return encode(Reference(True, 1e-7, 0.0, nonfinite=False))
             model = Spec.parse(message["spec"]).workload.architecture
             error = owner.error(model, message["round"])
             if error is not None:
@@ -452,3 +454,40 @@ def test_the_compiler_is_imported_by_starters_of_what_needs_it(phase, needed: bo
     list(session.measure([PairedComparison(one, one, FIVE) for one in asked]))
 
     assert (base.compiling, head.compiling) == (needed, needed)
+
+
+def folders_of(noise: Noise) -> set[str | None]:
+    return {one["compile_cache"] for one in noise.asked if one["task"] == "measure"}
+
+
+@pytest.mark.parametrize(
+    ("mode", "shared"), [("eager", None), ("compile", True), ("openvino", False), ("aoti", False)]
+)
+def test_what_one_pair_compiles_or_exports_is_there_for_the_next(
+    monkeypatch: pytest.MonkeyPatch, mode: str, shared: bool | None
+) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    base, head = Noise(), Noise()
+    session = PairedSession({"base": base, "head": head}, Plan(slices=6), math.inf, Ear())
+
+    list(session.measure([PairedComparison(one, one, FIVE) for one in specs(mode)]))
+
+    (one,), (other,) = folders_of(base), folders_of(head)
+    assert len([task for task in base.asked if task["task"] == "measure"]) == 3
+    if shared is None:
+        assert (one, other) == (None, None)
+    else:
+        assert (one == other) is shared
+        assert one is not None
+
+
+def test_a_folder_that_the_user_chose_is_for_the_compiler_and_for_no_artefact(monkeypatch) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "/somewhere")
+    for mode, there in (("compile", True), ("openvino", False)):
+        base, head = Noise(), Noise()
+        session = PairedSession({"base": base, "head": head}, Plan(slices=6), math.inf, Ear())
+
+        list(session.measure([PairedComparison(one, one, FIVE) for one in specs(mode)]))
+
+        (folder,) = folders_of(base)
+        assert (folder == "/somewhere") is there

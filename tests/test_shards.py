@@ -1,0 +1,107 @@
+"""Grids cut into shards: whole, alike everywhere, about equally long."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cnnbench import shards
+from cnnbench.errors import UsageError
+from cnnbench.shards import Shard
+from cnnbench.spec import Device, Mode, Spec, Workload
+
+MODES = ("eager", "channels_last", "compile")
+
+
+def specs(groups: int) -> list[Spec]:
+    return [
+        Spec(Workload(f"net{number}", 1, (3, 8, 8)), Mode.parse(mode, "cpu"), Device(), 1)
+        for number in range(groups)
+        for mode in MODES
+    ]
+
+
+LENGTHS = st.lists(st.floats(0.1, 100), min_size=1, max_size=30)
+
+
+@given(LENGTHS, st.integers(1, 8))
+def test_every_spec_is_in_one_shard_and_groups_stay_together(lengths, count: int) -> None:
+    whole = specs(len(lengths))
+    seconds = {f"net{number}": one for number, one in enumerate(lengths)}
+
+    found = shards.cut(whole, lambda spec: seconds[spec.workload.architecture], count)
+
+    assert len(found) == count
+    assert sorted(spec.id for some in found for spec in some) == sorted(one.id for one in whole)
+    homes = [{spec.workload.architecture for spec in some} for some in found]
+    assert sum(map(len, homes)) == len(lengths)
+    for some in found:
+        assert some == [spec for spec in whole if spec in some]
+
+
+@given(LENGTHS, st.integers(1, 8), st.integers(0, 99))
+def test_no_shard_takes_more_than_the_bound_and_the_order_of_a_grid_is_no_matter(
+    lengths, count: int, seed: int
+) -> None:
+    whole = specs(len(lengths))
+    seconds = {f"net{number}": one for number, one in enumerate(lengths)}
+
+    def of(spec: Spec) -> float:
+        return seconds[spec.workload.architecture]
+
+    found = shards.cut(whole, of, count)
+    groups = [3 * one for one in lengths]
+    best = max(max(groups), sum(groups) / count)
+    longest = max(sum(map(of, some)) for some in found)
+
+    # Graham's bound, against what no cut can undercut.
+    assert longest <= (4 / 3) * best + 1e-9 or len(lengths) <= 2 * count
+    assert longest <= sum(groups) / count + max(groups) + 1e-9
+    shuffled = random.Random(seed).sample(whole, len(whole))
+    again = shards.cut(shuffled, of, count)
+    assert [{one.id for one in some} for some in again] == [{o.id for o in s} for s in found]
+
+
+def test_what_replaces_a_layer_stays_with_it() -> None:
+    layer = Workload("conv:k64-3x3-p1", 1, (64, 8, 8))
+    pair = [
+        Spec(one, Mode(), Device(), 1)
+        for one in (layer, replace(layer, architecture="conv:k64-3x3-p1~ghost"))
+    ]
+
+    found = shards.cut([*pair, *specs(3)], lambda _: 1.0, 4)
+
+    assert any({*pair} <= {*some} for some in found)
+
+
+@given(st.integers(1, 999), st.integers(1, 999))
+def test_a_shard_is_read_as_it_is_written(number: int, count: int) -> None:
+    if number <= count:
+        assert shards.read(Shard(number, count).text) == Shard(number, count)
+    else:
+        with pytest.raises(UsageError, match="is no shard; the second of eight is 2/8"):
+            shards.read(f"{number}/{count}")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "2", "0/3", "2/0", "-1/3", "1/3/5", "\u0661/3", "1 / 3", "a/b"]
+)
+def test_other_words_are_none(text: str) -> None:
+    with pytest.raises(UsageError, match="is no shard"):
+        shards.read(text)
+
+
+def test_what_is_missing_is_named_grid_by_grid() -> None:
+    one, other = shards.grid(["a", "b"]), shards.grid(["a", "c"])
+
+    assert shards.grid(["b", "a"]) == one != other
+    assert shards.missing([]) == []
+    assert shards.missing([("1/2", one), ("2/2", one), ("1/1", other)]) == []
+    assert shards.missing([("1/4", one), ("3/4", one), ("1/2", other)]) == [
+        "shards 2/4, 4/4 of this grid not among these runs",
+        "shard 2/2 of this grid not among these runs",
+    ]
