@@ -129,6 +129,9 @@ GATE = (
          r"drop (?P<drop>--wait)", before=_KEPT),
     Case("{}; drop --{}", f"{_BASE} kept --wait 1s",
          r"drop (?P<drop>--wait)", before=_KEPT),
+    Case("--shard {}: what is compared stays together",
+         "run --models lenet,vgg11 --device cpu --rounds 2 --shard 1/3 --out kept",
+         r"use (?P<put>--shard 1/2)"),
     Case("most likely to give an answer: {}",
          "ab lenet lenet --threads 1 --threshold 0.1% --strict",
          r"give an answer: (?P<run>cnnbench ab .* --threshold 1%)", code=4),
@@ -425,6 +428,9 @@ OTHERS: Mapping[str, Other] = {
     ),
     "more lines (--json has all)": Other(("bisect",), "what was left out is no fault"),
     "--unshallow --tags {}": Other((), "git's own options, run in tests/cli/test_shallow.py"),
+    "bisect --structure-only between commits": Other(
+        ("bisect",), "what was not asked for is no fault; run in tests/cli/test_bisect.py"
+    ),
     "(--wide)": Other(_TABLES, "what was left out is no fault"),
     "only --filter and limits go with it": Other(("report",), "they are what may stay"),
     "slower than --max-latency": Other(("run",), "what is slower stays slower"),

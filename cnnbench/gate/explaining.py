@@ -285,7 +285,7 @@ def _span(values: Sequence[float], tests: int) -> Span:
 
 
 def _surer(total: Span | None, clocked: Span) -> Span:
-    """Of two measurements of one change, the first unless the other is far better known."""
+    """The change measured without clocks, unless the other measurement of it is far surer."""
     if total is None:
         return clocked
     return clocked if 2 * _width(clocked) < _width(total) else total

@@ -142,8 +142,11 @@ def summary(judgements: Sequence[Judgement]) -> Table:
         # The change is what was asked for; it stays beside the verdict where both do not fit.
         Column("old", "was", "seconds", detail=1),
         Column("new", "is", "seconds", detail=1),
-        *(Column(name, name.replace("_", " "), "change") for name in _SHOWN),
-        Column("structure", "structure", "text"),
+        *(
+            Column(name, name.replace("_", " "), "change", 2 * (name != "latency"))
+            for name in _SHOWN
+        ),
+        Column("structure", "structure", "text", detail=1),
         Column("pairs", "pairs", "whole", detail=2),
         Column("seconds", "took", "seconds", detail=2),
         Column("off_cpu", "no core", "fraction", detail=2),

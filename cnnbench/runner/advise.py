@@ -60,9 +60,8 @@ def prepare(
 def _frozen(job: Job) -> Job:
     """Compiled NHWC modes of inference on the CPU with constant weights, which pack and fold.
 
-    Whoever asks how to run a network has weights that no longer change. One mode in the place of
-    the other: compiling both would take twice as long, and the frozen one was the faster of the two
-    wherever we compared them.
+    A network that is to be run has weights that no longer change. One mode is tried in the place of
+    the other, because compiling both would take twice as long.
     """
     renamed = {spec.id: _with_freezing(spec) for spec in job.specs}
     macs = {renamed[name].id if name in renamed else name: macs for name, macs in job.macs.items()}

@@ -32,7 +32,7 @@ _MOST = 10
 
 
 def most(each: int = 1) -> int:
-    """Rounds of so many starters ``each`` that may be begun at a time."""
+    """Rounds that may be begun at a time, with ``each`` starters a round."""
     if machine.usable_cores() < 2:
         return 1
     free = machine.memory_available()
@@ -42,7 +42,7 @@ def most(each: int = 1) -> int:
 def open_its_doors(pool: AnyPool) -> None:
     """Wait until a pool has a starter, so that no measurement includes an import.
 
-    If there can be no worker at all, whoever asks for one first finds out.
+    If there can be no worker at all, the first request for one finds out.
     """
     try:
         pool.start().close()

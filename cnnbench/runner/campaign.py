@@ -293,9 +293,8 @@ def start(
     """
     names, code = [spec.id for spec in job.specs], source()
     what = store.manifest(name or store.new_run_name(), names, job.plan, job.executor.name)
-    what = replace(what, assumed=tuple(sorted(job.assumed)), shared=job.share is not None,
-                   revision=code.revision, dirty=code.dirty, shard=job.shard,
-                   grid=job.grid)  # fmt: skip
+    what = replace(what, assumed=tuple(sorted(job.assumed)), shared=bool(job.share), grid=job.grid,
+                   revision=code.revision, dirty=code.dirty, shard=job.shard)  # fmt: skip
     with store.create(out, what, job.environment) as writer:
         _measure(job, writer, watcher, known)
     return store.read(out)
