@@ -16,7 +16,7 @@ from cnnbench.errors import WorkerError
 from cnnbench.scratch import scratch_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from cnnbench.quiet import CoreUse
@@ -58,21 +58,23 @@ class Ahead:
     Args:
         who: whose pools.
         rounds: how many are sure to come.
+        compiling: those in which workers will need torch's compiler, from 0.
     """
 
-    def __init__(self, who: Executor, rounds: int) -> None:
+    def __init__(self, who: Executor, rounds: int, compiling: Collection[int] = ()) -> None:
         self._who = who
         self._rounds = rounds
+        self._compiling = compiling
         self.name, self.pretends = who.name, who.pretends
         self._stack = ExitStack()
         self._begun: deque[tuple[AnyPool, ExitStack]] = deque()
 
     def __enter__(self) -> Ahead:
         folder = self._stack.enter_context(scratch_directory())
-        for _ in range(max(1, min(self._rounds, most()))):
+        for number in range(max(1, min(self._rounds, most()))):
             with ExitStack() as stack:
                 pool = stack.enter_context(self._who.open(folder))
-                pool.begin()
+                pool.begin(compiling=number in self._compiling)
                 self._begun.append((pool, self._stack.enter_context(stack.pop_all())))
         return self
 

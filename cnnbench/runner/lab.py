@@ -99,7 +99,9 @@ def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[
     if isinstance(order.grid.device, AllGpus):  # each GPU has starters of its own
         yield prepare(order, plan, who)
         return
-    with Ahead(executor(who), plan.rounds) as ahead:
+    # Torch's profiler imports it: in the passes without a clock, first or after a first answer.
+    profiled = {0 if plan.budget is None else 1}
+    with Ahead(executor(who), plan.rounds, profiled) as ahead:
         found = prepare(order, plan, ahead.asked)
         yield replace(found, job=replace(found.job, executor=ahead))
 

@@ -21,9 +21,10 @@ class Pool:
     who: Who
     begun: bool = False
     ready: bool = False
+    compiling: bool = False
 
     def begin(self, *, compiling: bool = False) -> None:
-        self.begun = True
+        self.begun, self.compiling = True, compiling
 
     def start(self) -> Pool:
         if self.who.broken:
@@ -115,3 +116,9 @@ def test_where_no_worker_can_start_the_first_who_needs_one_is_told(tmp_path: Pat
         pytest.raises(WorkerDied),
     ):
         pool.start()
+
+
+def test_the_compiler_is_imported_in_the_rounds_that_need_it() -> None:
+    who = Who()
+    with Ahead(who, 3, {1}):
+        assert [one.compiling for one in who.opened] == [False, True, False]

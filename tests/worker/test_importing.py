@@ -103,3 +103,18 @@ def test_who_wants_the_compilers_processes_gets_them_in_every_worker() -> None:
 
     assert told(code, TORCHINDUCTOR_COMPILE_THREADS="4") is False
     assert told(code, TORCHINDUCTOR_COMPILE_THREADS="1") is True
+
+
+def test_a_step_is_measured_without_it_where_nothing_compiles() -> None:
+    code = FIRST + (
+        "from cnnbench.spec import Spec;"
+        "from cnnbench.worker import build, devices, modes, sampling;"
+        "spec = Spec.parse('lenet/inference-b1-3x32x32/channels_last/cpu-t1');"
+        "modes.set_flags(spec.mode, 1); device = devices.open_device(spec.device);"
+        "step = build.built(spec, 0); step.call();"
+        "build.counted(spec.workload, 0).cost();"
+        "sampling.take_slice(step.call, device, 0, 1, 0.01, 1e-3);"
+        "print(json.dumps([one for one in sys.modules if one.startswith('torch._dynamo')]))"
+    )
+
+    assert told(code) == []
