@@ -50,7 +50,35 @@ def open_its_doors(pool: AnyPool) -> None:
         return
 
 
-class Ahead:
+class InPlaceOf:
+    """What an executor is besides its pools, for one that opens them in another way.
+
+    Args:
+        who: the executor.
+    """
+
+    def __init__(self, who: Executor) -> None:
+        self._who = who
+        self.name, self.pretends = who.name, who.pretends
+
+    def seeing(self, gpu: str, halt: Halt) -> Executor:
+        """The executor itself, seeing one GPU; it shares no starter with this one."""
+        return self._who.seeing(gpu, halt)
+
+    def core_use(self) -> CoreUse | None:
+        """How busy the cores are."""
+        return self._who.core_use()
+
+    def freest_core(self) -> int | None:
+        """The core that others use least."""
+        return self._who.freest_core()
+
+    def join(self, pool: AnyPool) -> AnyPool | None:
+        """Its own workers from another's pool."""
+        return self._who.join(pool)
+
+
+class Ahead(InPlaceOf):
     """An executor whose first pools are begun at once, and wait. A context manager.
 
     Questions before the first round are put to a worker of the pool of that round.
@@ -62,10 +90,9 @@ class Ahead:
     """
 
     def __init__(self, who: Executor, rounds: int, compiling: Collection[int] = ()) -> None:
-        self._who = who
+        super().__init__(who)
         self._rounds = rounds
         self._compiling = compiling
-        self.name, self.pretends = who.name, who.pretends
         self._stack = ExitStack()
         self._begun: deque[tuple[AnyPool, ExitStack]] = deque()
 
@@ -82,9 +109,9 @@ class Ahead:
         self._stack.close()
 
     @property
-    def asked(self) -> Asked:
+    def asked(self) -> FirstRound:
         """The executor for questions: its workers come from the pool of the next round."""
-        return Asked(self)
+        return FirstRound(self)
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[AnyPool]:
@@ -103,24 +130,8 @@ class Ahead:
         """The pool of the next round, which stays open for it; ``None`` if none was begun."""
         return self._begun[0][0] if self._begun else None
 
-    def seeing(self, gpu: str, halt: Halt) -> Executor:
-        """The executor itself, seeing one GPU: each of several starts its own."""
-        return self._who.seeing(gpu, halt)
 
-    def core_use(self) -> CoreUse | None:
-        """How busy the cores are."""
-        return self._who.core_use()
-
-    def freest_core(self) -> int | None:
-        """The core that others use least."""
-        return self._who.freest_core()
-
-    def join(self, pool: AnyPool) -> AnyPool | None:
-        """Its own workers from another's pool."""
-        return self._who.join(pool)
-
-
-class Asked(Ahead):
+class FirstRound(Ahead):
     """The same executor for questions, whose workers share the starter of the next round."""
 
     def __init__(self, ahead: Ahead) -> None:

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from cnnbench.quiet import CoreUse
-    from cnnbench.runner.halt import Halt
-
 
 @dataclass(frozen=True)
 class OpenRound:
@@ -133,31 +130,15 @@ class Rounds:
         return pool
 
 
-class Asked:
+class Asked(ahead.InPlaceOf):
     """An executor of one side whose workers come from the starter of the next round."""
 
     def __init__(self, rounds: Rounds, role: str, who: Executor) -> None:
-        self.name, self.pretends = who.name, who.pretends
-        self._rounds, self._role, self._who = rounds, role, who
+        super().__init__(who)
+        self._rounds, self._role = rounds, role
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[AnyPool]:
         """The pool of the next round; it stays open when the context ends."""
         del scratch
         yield self._rounds.front(self._role)
-
-    def seeing(self, gpu: str, halt: Halt) -> Executor:
-        """The side's own, whose workers see one GPU; pairs share no starter with it."""
-        return self._who.seeing(gpu, halt)
-
-    def core_use(self) -> CoreUse | None:
-        """How busy the cores are."""
-        return self._who.core_use()
-
-    def freest_core(self) -> int | None:
-        """The core that others use least."""
-        return self._who.freest_core()
-
-    def join(self, pool: AnyPool) -> AnyPool | None:
-        """Its own workers from another's pool."""
-        return self._who.join(pool)
