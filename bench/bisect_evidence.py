@@ -143,20 +143,31 @@ def bisected(folder: Path, shas: list[str]) -> dict[str, Any]:
     )  # fmt: skip
     seconds = time.monotonic() - began
     told = json.loads(done.stdout) if done.stdout.strip() else {}
-    place = {sha: number for number, sha in enumerate(shas)}
-    named = told.get("culprit")
     return {
         "exit": done.returncode,
-        "named": place.get(_sha(named)) if named else None,
-        "range": [place[sha] for one in told.get("candidates", ()) if (sha := _sha(one)) in place],
-        "comparisons": len(told.get("steps", ())),
+        **answer(told, shas),
         "said": done.stderr.strip().splitlines()[-1:],
         "seconds": round(seconds, 1),
     }
 
 
-def _sha(commit: Any) -> str:
-    return str(commit.get("sha") if isinstance(commit, dict) else commit)
+def answer(told: dict[str, Any], shas: list[str]) -> dict[str, Any]:
+    """What ``bisect --json`` printed, with places instead of hashes.
+
+    Args:
+        told: the object; empty if nothing was printed.
+        shas: of the commits from GOOD to BAD.
+    """
+    place = {sha: number for number, sha in enumerate(shas)}
+    steps = told.get("steps", ())
+    return {
+        "named": place[told["culprit"]["commit"]] if told.get("culprit") else None,
+        "range": [place[one["commit"]] for one in told.get("candidates", ())],
+        "steps": [
+            [place[one["commit"]], place[one["against"]], one["verdict"], one["pairs"]]
+            for one in steps
+        ],
+    }
 
 
 def outcome(line: dict[str, Any]) -> str:
@@ -212,7 +223,7 @@ def report(lines: list[dict[str, Any]]) -> str:
         rows.append(
             f"| {kind} | {len(some)} | {counts['right']} | {counts['range with it']} |"
             f" {counts['nothing named']} | {wrong} (<= {bound:.1f} %) |"
-            f" {sum(line['comparisons'] for line in some) / len(some):.1f} | {middle:.0f} |"
+            f" {sum(len(line['steps']) for line in some) / len(some):.1f} | {middle:.0f} |"
         )
     return "\n".join(rows) + "\n"
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from bench import bisect_evidence
 from cnnbench.gate.bisected import Bisection, Commit, StructureChange
 from cnnbench.gate.bisection import PATIENCE, BisectionStep, of_steps
 from cnnbench.gate.facets import Difference
@@ -118,3 +119,17 @@ def test_data_has_everything() -> None:
 @pytest.mark.parametrize("kind", FORMATS)
 def test_every_format_renders_it(kind: str) -> None:
     assert "300000000" in render(bisection.table(found(*NAMED)), kind)
+
+
+def test_the_evidence_reads_the_answer_that_is_printed() -> None:
+    of = found(step(4, "regression"), step(2, "unchanged"), step(3, "regression"),
+               step(3, "regression", against=2))  # fmt: skip
+    shas = [one.sha for one in of.commits]
+
+    told = bisect_evidence.answer(bisection.data(of), shas)
+
+    assert (told["named"], told["range"]) == (3, [3])
+    assert told["steps"][-1] == [3, 2, "regression", 6]
+    assert bisect_evidence.outcome({"culprit": 3, **told}) == "right"
+    assert bisect_evidence.outcome({"culprit": 2, **told}) == "wrong"
+    assert bisect_evidence.answer({}, shas) == {"named": None, "range": [], "steps": []}
