@@ -48,7 +48,8 @@ NEEDS: dict[str, Needs] = {
         (),
         ("torch",),
         "",
-        ("fp32", "amp=bf16", "bf16", "fp16"),
+        ("fp32", "amp=bf16", "bf16", "fp16", "int8"),
+        ("torchao",),
         lays_out=True,
         freezes=True,
     ),
@@ -107,7 +108,7 @@ def _contradiction(mode: Mode) -> str:
     """Words that cannot stand together."""
     if not mode.runtime:
         if mode.precision == _INT8:
-            able = [f"{name}+int8" for name, one in NEEDS.items() if _INT8 in one.precisions]
+            able = [_quantising(name) for name, one in NEEDS.items() if _INT8 in one.precisions]
             return f"int8 needs a runtime that quantises: {' or '.join(able)}"
         if mode.freezing == "on" and not mode.compiles:
             return "freezing says what a compiler does: compile+freezing or aoti+freezing"
@@ -122,7 +123,15 @@ def _contradiction(mode: Mode) -> str:
         return f"{mode.runtime} chooses its own layouts; leave {mode.memory_format} out"
     if mode.freezing == "on" and not needs.freezes:
         return f"{mode.runtime} always holds the weights as constants; leave freezing out"
+    if mode.precision == _INT8 and needs.freezes and mode.freezing != "on":
+        return f"{mode.runtime} quantises frozen weights only: {_quantising(mode.runtime)}"
     return ""
+
+
+def _quantising(runtime: str) -> str:
+    """The plainest mode in which a runtime computes in int8."""
+    frozen = "on" if NEEDS[runtime].freezes else Mode.freezing
+    return Mode(compiler=runtime, precision=_INT8, freezing=frozen).text
 
 
 def versions(of: Callable[[str], str] = importlib.metadata.version) -> dict[str, str]:

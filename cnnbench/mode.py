@@ -87,7 +87,7 @@ SENSIBLE_MODES: Mapping[str, tuple[str, ...]] = {
 # What ``--modes deploy`` stands for, less what is not installed: networks as they are deployed.
 DEPLOY_MODES = (
     "eager", "compile+freezing+channels_last", "aoti+freezing", "onnxruntime", "openvino",
-    "openvino+amp=bf16", "onnxruntime+int8", "openvino+int8",
+    "openvino+amp=bf16", "onnxruntime+int8", "openvino+int8", "aoti+freezing+int8",
 )  # fmt: skip
 
 

@@ -51,8 +51,9 @@ def test_int8_of_openvino_needs_its_quantiser_too() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("int8", "onnxruntime+int8 or openvino+int8"),
+        ("int8", "aoti+freezing+int8 or onnxruntime+int8 or openvino+int8"),
         ("compile+int8", "onnxruntime+int8 or openvino+int8"),
+        ("aoti+int8", "aoti+freezing+int8"),
         ("freezing", "compile+freezing"),
         ("channels_last+freezing", "aoti+freezing"),
         ("openvino+channels_last", "leave channels_last out"),

@@ -48,6 +48,8 @@ class SequentialRule:
         alpha: one-sided error of each look.
         least, most: pairs before the first look and after the last.
         better: the direction of the metric.
+        confirms: a regression is a verdict only once pairs of its own say so again. Not where
+            something later says so anyway, as at the end of a bisection.
     """
 
     threshold: float
@@ -55,6 +57,7 @@ class SequentialRule:
     least: int = 3
     most: int = 10
     better: Better = "lower"
+    confirms: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.threshold < math.inf:

@@ -273,7 +273,7 @@ class PairedSession:
         self._watcher.looked(progress.asked, decision)
         if decision.verdict is None:
             return None
-        if decision.verdict == "regression" and not progress.confirming:
+        if decision.verdict == "regression" and rule.confirms and not progress.confirming:
             progress.first, progress.pairs, progress.cpu_pairs = progress.pairs, [], []
             progress.spent, progress.again = 0.0, 0
             return None

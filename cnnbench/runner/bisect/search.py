@@ -255,7 +255,11 @@ class Bisecting:
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
         state = self._state
         error = bisection.error(self._last, len(state.specs), state.attempts)
-        rule = SequentialRule(state.threshold, error, least=state.least, most=state.most)
+        # On the way, a wrong verdict shows when the answer is compared with the commit before it.
+        confirms = against > 0 or place == self._last
+        rule = SequentialRule(
+            state.threshold, error, least=state.least, most=state.most, confirms=confirms
+        )
         sha = {one: self._asked.commits[one] for one in (place, against)}
         number = sum(one.is_dir() for one in self._folder.iterdir()) + 1
         return paired.remeasure(

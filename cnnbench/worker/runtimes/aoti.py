@@ -7,6 +7,7 @@ once the library is mapped, they may go.
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,15 @@ import torch
 
 from cnnbench import machine
 from cnnbench.errors import Unsupported
-from cnnbench.worker.runtimes.protocol import Nodes, Opened
+from cnnbench.worker.runtimes import pt2e
+from cnnbench.worker.runtimes.protocol import (
+    Nodes,
+    Opened,
+    described,
+    keep_layers,
+    kept_layers,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,13 +57,20 @@ class AotInductor:
         if machine.compiler() is None:
             raise Unsupported("aoti needs a C++ compiler, and none was found; install g++")
         frozen = order.mode.freezing == "on"
-        aoti_compile_and_package(
-            program, package_path=str(place), inductor_configs={"freezing": frozen}
-        )
+        if order.mode.precision == "int8":
+            program = pt2e.quantised(program, order.pictures())
+        with warnings.catch_warnings():
+            # The compiler's own, of how it folds constants.
+            warnings.simplefilter("ignore")
+            aoti_compile_and_package(
+                program, package_path=str(place), inductor_configs={"freezing": frozen}
+            )
+        if order.mode.precision == "int8":
+            keep_layers(place, pt2e.layers(place))
 
     def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
         """Load a package; it takes inputs by their order, and torch's threads."""
-        del order, names
+        del names
         from torch._inductor import aoti_load_package
 
         model = aoti_load_package(str(place))
@@ -63,12 +79,14 @@ class AotInductor:
         def run(inputs: Sequence[Tensor]) -> Sequence[Tensor]:
             return model.loader.run(list(inputs))  # type: ignore[no-any-return]
 
-        told = model.loader.get_metadata()
+        told, layers = model.loader.get_metadata(), kept_layers(place)
+        quantised = order.mode.precision == "int8"
         return Opened(
             run,
-            precision="",
+            precision=described(layers),
             threads=torch.get_num_threads(),
             settings={name.lower(): value for name, value in told.items() if value},
+            remarks=remarks("AOTInductor", "int8", layers) if quantised else (),
         )
 
     def nodes(

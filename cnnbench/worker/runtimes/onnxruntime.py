@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench.errors import Unsupported
-from cnnbench.worker.runtimes.protocol import WARM_CALLS, Nodes, Opened, described, remarks
+from cnnbench.worker.runtimes.protocol import (
+    WARM_CALLS,
+    Nodes,
+    Opened,
+    described,
+    keep_layers,
+    kept_layers,
+    remarks,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,9 +35,9 @@ _MULTIPLY = {
     "int8": ("QLinearConv", "QLinearMatMul", "QGemm", "ConvInteger", "MatMulInteger"),
     "float32": ("Conv", "FusedConv", "ConvTranspose", "Gemm", "MatMul", "FusedGemm", "FusedMatMul"),
 }
-_LAYERS = "layers.json"
 _PROVIDER = "CPUExecutionProvider"
 _NO_REPORTS = "ORT_DISABLE_TELEMETRY"
+_WEIGHTS = "session.optimized_model_external_initializers"
 _SPINNING = "session.intra_op.allow_spinning"
 # Its names of element types -> torch's.
 _TYPES = {
@@ -64,16 +72,15 @@ class OnnxRuntime:
         made = torch.onnx.export(program, dynamo=True, verbose=False, optimize=True)
         if made is None:
             raise RuntimeError("torch.onnx.export returned nothing")
-        if order.mode.precision != "int8":
+        if order.mode.precision == "int8":
+            whole = place.with_name("float.onnx")
+            made.save(str(whole))
+            quantise(whole, place, order.pictures())
+            for one in place.parent.glob(f"{whole.stem}*"):
+                one.unlink()
+        else:
             made.save(str(place))
-            return
-        whole = place.with_name("float.onnx")
-        made.save(str(whole))
-        quantise(whole, place, order.pictures())
-        layers = _layers(place, order.threads)
-        place.with_name(_LAYERS).write_text(json.dumps(layers), encoding="utf8")
-        for one in place.parent.glob(f"{whole.stem}*"):
-            one.unlink()
+        keep_layers(place, _layers(place, order.threads))
 
     def open(self, place: Path, order: Order, names: Sequence[str]) -> Opened:
         """A session with all of its graph optimizations, on the CPU."""
@@ -81,8 +88,7 @@ class OnnxRuntime:
 
         asked = _options(order.threads)
         session = onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
-        kept = place.with_name(_LAYERS)
-        layers = json.loads(kept.read_text(encoding="utf8")) if kept.exists() else {"float32": 1}
+        layers = kept_layers(place)
         has = session.get_session_options()
         return Opened(
             _Bound(session, names),
@@ -175,11 +181,17 @@ def _layers(place: Path, threads: int) -> dict[str, int]:
     import onnxruntime
 
     asked, made = _options(threads), place.with_name("optimized.onnx")
+    weights = made.with_suffix(".bin")
     asked.optimized_model_filepath = str(made)
+    # Weights apart: only operators are asked for, and a file of them all may be too large for it.
+    asked.add_session_config_entry(f"{_WEIGHTS}_file_name", weights.name)
+    asked.add_session_config_entry(f"{_WEIGHTS}_min_size_in_bytes", "1024")
     asked.log_severity_level = 3  # it warns that such a graph is for this processor only
     onnxruntime.InferenceSession(str(place), asked, providers=[_PROVIDER])
-    operators = Counter(node.op_type for node in onnx.load(str(made)).graph.node)
-    made.unlink()
+    graph = onnx.load(str(made), load_external_data=False).graph
+    operators = Counter(node.op_type for node in graph.node)
+    for one in (made, weights):
+        one.unlink(missing_ok=True)
     counts = {name: sum(operators[one] for one in ones) for name, ones in _MULTIPLY.items()}
     return {name: count for name, count in counts.items() if count}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -80,6 +81,21 @@ def remarks(title: str, precision: str, layers: Mapping[str, int]) -> tuple[str,
     if wanted not in layers:
         return (f"{precision} changed nothing: {title} computes in {described(layers)}",)
     return (f"{precision} is not all of it: {title} computes in {described(layers)}",)
+
+
+_LAYERS = "layers.json"
+
+
+def keep_layers(place: Path, layers: Mapping[str, int]) -> None:
+    """Keep beside an artefact in which types its layers multiply, as was found in making it."""
+    place.with_name(_LAYERS).write_text(json.dumps(layers), encoding="utf8")
+
+
+def kept_layers(place: Path) -> dict[str, int]:
+    """What ``keep_layers`` kept; empty if that is nothing."""
+    kept = place.with_name(_LAYERS)
+    found: dict[str, int] = json.loads(kept.read_text(encoding="utf8")) if kept.exists() else {}
+    return found
 
 
 # Calls before the one whose layers are timed.

@@ -312,7 +312,7 @@ def test_a_bisection_goes_on_where_it_was_interrupted(bisect, monkeypatch, tmp_p
 
 def test_doubts_that_ended_it_are_measured_again_when_it_goes_on(bisect) -> None:
     # In between, everything is at the border of being slower.
-    border = History(lambda place: 0.1 if place == LAST else 0.0247 * (place > 0))
+    border = History(lambda place: 0.1 if place == LAST else 0.024 * (place > 0))
     first = bisect(border)
     again = bisect(History(slower_from(13, 0.08)), goes_on=True)
 
@@ -331,7 +331,7 @@ def test_doubts_that_ended_it_are_measured_again_when_it_goes_on(bisect) -> None
 def test_every_attempt_is_held_to_half_the_error_and_is_counted(
     bisect, tmp_path, monkeypatch
 ) -> None:
-    border = History(lambda place: 0.1 if place == LAST else 0.0247 * (place > 0))
+    border = History(lambda place: 0.1 if place == LAST else 0.024 * (place > 0))
     seen: list[float] = []
     real = paired.remeasure
 
@@ -354,7 +354,7 @@ def test_every_attempt_is_held_to_half_the_error_and_is_counted(
 @pytest.mark.parametrize("first", ["border", "broken"])
 def test_ends_that_could_not_be_judged_are_measured_once_more(bisect, first: str) -> None:
     before = {
-        "border": History(lambda place: 0.0247 * (place == LAST)),
+        "border": History(lambda place: 0.024 * (place == LAST)),
         "broken": History(slower_from(13, 0.08), crashing=frozenset({0})),
     }[first]
     if first == "broken":
