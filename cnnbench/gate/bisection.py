@@ -4,7 +4,8 @@ A place is a commit's number on the line, 0 for GOOD. Every commit is compared w
 with its neighbour, so that errors do not add up along the way; only the answer is measured against
 the commit before it. A commit of which nothing could be said (it does not build, the machine is too
 noisy) is never guessed at: the search goes on in the larger half of what is left beside it, and
-what stays open between the last good and the first bad commit is the answer.
+looks at what was in doubt a second time. What then stays open between the last good and the first
+bad commit is the answer.
 
 Knows nothing of git, processes or files.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -110,6 +112,8 @@ class Search:
         confirmed: the verdict on the first bad commit against the last good one, if it was given.
         repeated: how often measurements contradicted each other.
         in_doubt: commits in a row, the latest, of which nothing could be said.
+        twice: places that were in doubt twice; they are not looked at again. The first bad one
+            is among them if its comparison with the last good one was.
     """
 
     last: int
@@ -119,6 +123,7 @@ class Search:
     confirmed: Verdict | None = None
     repeated: int = 0
     in_doubt: int = 0
+    twice: frozenset[int] = frozenset()
 
     @property
     def bad(self) -> int:
@@ -137,9 +142,18 @@ class Search:
         return tuple(one for one in range(self.good + 1, self.bad) if one not in self.known)
 
     @property
+    def doubtful(self) -> tuple[int, ...]:
+        """Places in between that may be clear when they are looked at a second time."""
+        return tuple(
+            place
+            for place in range(self.good + 1, self.bad)
+            if self.known.get(place) == "unsure" and place not in self.twice
+        )
+
+    @property
     def left(self) -> int:
         """Comparisons that are still needed if each of them is clear."""
-        more = halvings(len(self.open) + 1)
+        more = halvings(len(self.open or self.doubtful) + 1)
         return more + (self.confirmed is None and self.bad > 1)
 
     @property
@@ -154,8 +168,12 @@ class Search:
             return None
         if self.bad - self.good == 1:
             # The first commit after GOOD has been compared with the one before it already.
-            return (self.bad, self.good) if self.good and self.confirmed is None else None
-        place = None if self.in_doubt >= PATIENCE else _middle(self.open, self.suspects)
+            doubtful = self.confirmed == "inconclusive" and self.bad not in self.twice
+            wanted = self.good and (self.confirmed is None or doubtful)
+            return (self.bad, self.good) if wanted else None
+        if self.in_doubt >= PATIENCE:
+            return None
+        place = _middle(self.open or self.doubtful, self.suspects)
         return None if place is None else (place, 0)
 
     @property
@@ -180,6 +198,7 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
     known: dict[int, State] = {}
     confirmed: Verdict | None = None
     looks = repeated = in_doubt = 0
+    unsure: Counter[int] = Counter()
     for step in steps:
         if step.set_aside:
             continue
@@ -188,6 +207,7 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
         looks += state != "skipped"
         if step.against == 0:
             in_doubt = 0 if clear else in_doubt + 1
+            unsure[step.place] += state == "unsure"
             if step.place != last:
                 known[step.place] = state
         elif state == "good":
@@ -196,7 +216,9 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
                 known.pop(place, None)
         else:
             confirmed = step.verdict
-    return Search(last, known, tuple(suspects), looks, confirmed, repeated, in_doubt)
+            unsure[step.place] += state == "unsure"
+    twice = frozenset(place for place, times in unsure.items() if times > 1)
+    return Search(last, known, tuple(suspects), looks, confirmed, repeated, in_doubt, twice)
 
 
 def _middle(places: Sequence[int], suspects: Sequence[int]) -> int | None:

@@ -127,6 +127,31 @@ def test_an_effect_that_is_half_there_for_a_while_ends_in_the_range_that_holds_i
     assert found.bad >= 18
 
 
+@pytest.mark.parametrize("at", [(9, 0), (10, 0), (10, 9)])
+def test_what_was_in_doubt_is_looked_at_once_more_and_may_be_clear_then(
+    at: tuple[int, int],
+) -> None:
+    doubts = iter(["inconclusive"])
+
+    def judge(place: int, against: int) -> Verdict:
+        clear = slower_from(10)(place, against)
+        return next(doubts, clear) if (place, against) == at else clear  # type: ignore[return-value]
+
+    found, steps = searched(32, judge)
+
+    assert found.named == 10
+    assert [(one.place, one.against) for one in steps].count(at) == 2
+
+
+def test_what_stays_in_doubt_is_looked_at_twice_and_no_more() -> None:
+    found, steps = searched(
+        32, lambda *at: "inconclusive" if at == (9, 0) else slower_from(10)(*at)
+    )
+
+    assert (found.good, found.bad, found.named) == (8, 10, None)
+    assert [one.place for one in steps].count(9) == 2
+
+
 def test_a_wrong_verdict_on_the_way_is_noticed_and_measured_again() -> None:
     lies = iter(["unchanged"])
 
