@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from cnnbench import machine, units
+from cnnbench import allocator, machine, units
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -241,9 +241,8 @@ def _allocator(environment: Environment) -> MachineFinding | None:
         return None
     what = "glibc takes blocks over 32 MiB from the system and clears them in every call"
     fix = (
-        "the column minor_faults_per_call shows it; MALLOC_MMAP_MAX_=0"
-        " MALLOC_TRIM_THRESHOLD_=4294967296, or LD_PRELOAD of tcmalloc or jemalloc, keep them: set"
-        " it where the network will run too"
+        "the column minor_faults_per_call shows it; --allocator kept, the default, keeps them, and"
+        f" where the network runs {allocator.words('kept')} or LD_PRELOAD of jemalloc or tcmalloc"
     )
     return MachineFinding("allocator", what, fix)
 

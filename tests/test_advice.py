@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from cnnbench import metrics
-from cnnbench.advice import Evidence, advise
+from cnnbench.advice import Evidence, Unkept, advise
 from cnnbench.choice import NO_GAIN
 from cnnbench.facts import Ceilings, Check, Reference
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, Profile, Scope
 from cnnbench.record import Memory, Record
+from cnnbench.stats import Estimate
 from tests import made
 
 COMPILE = f"{made.WORKLOAD}/compile/cpu-t2"
@@ -295,6 +296,27 @@ def test_subnormal_numbers(share: float | None, said: bool) -> None:
     record = eager(reference=Reference(True, 1e-7, share, False))
 
     assert ("subnormals" in limits(None, record)) is said
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [
+        (Estimate(1.27, 1.2, 1.35, 3), True),
+        (Estimate(1.04, 1.01, 1.07, 3), False),
+        (Estimate(0.9, 0.8, 0.95, 3), False),
+        (Estimate(1.5), False),
+    ],
+)
+def test_what_malloc_costs_where_it_keeps_no_blocks(ratio: Estimate, said: bool) -> None:
+    evidence = Evidence((eager(),), unkept=Unkept(made.EAGER, ratio, 2320.4))
+
+    found = texts(evidence, "allocator")
+
+    assert bool(found) is said
+    for text in found:
+        assert "1.27x as long [1.2" in text
+        assert "with 2320 page faults per call" in text
+        assert "MALLOC_MMAP_MAX_=0" in text
 
 
 def test_a_disturbed_machine_is_a_limit_of_the_advice() -> None:

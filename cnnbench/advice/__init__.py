@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import deployment, metrics, units
 from cnnbench.advice import limits
-from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
+from cnnbench.advice.evidence import AdviceFinding, Evidence, Unkept, between, mode_of
 from cnnbench.choice import NO_GAIN, STANDINGS, choose, standing
 from cnnbench.spec import WORDS, Mode
 
@@ -42,7 +42,7 @@ def _times(change: Estimate) -> str:
     text = f"{units.ratio(change.point)} as fast as eager"
     if change.low is None or change.high is None:
         return f"{text} (one round)"
-    return f"{text}{_between(change)}"
+    return f"{text}{between(change)}"
 
 
 def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -104,16 +104,9 @@ def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     gained = f" and is {_times(choice.gain)}"
     text = (
         f"in full precision: {mode_of(exact)} keeps fp32{gained}; {mode_of(best)} is"
-        f" {units.ratio(change.point)} as fast as that{_between(change)}"
+        f" {units.ratio(change.point)} as fast as that{between(change)}"
     )
     return (AdviceFinding("precision", "use", text, mode_of(exact)),)
-
-
-def _between(change: Estimate) -> str:
-    if change.low is None or change.high is None:
-        return ""
-    ends = units.interval(units.ratio, change.point, change.low, change.high, change.rounds)
-    return f" [{ends}]"
 
 
 def _others(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -282,9 +275,10 @@ RULES: tuple[Callable[[Evidence], tuple[AdviceFinding, ...]], ...] = (
     limits.small_layers,
     limits.slow_layer,
     limits.reorders,
+    limits.memory_anew,
     limits.subnormals,
     limits.disturbed,
     _untried,
 )
 
-__all__ = ["RULES", "AdviceFinding", "Evidence", "advise"]
+__all__ = ["RULES", "AdviceFinding", "Evidence", "Unkept", "advise"]

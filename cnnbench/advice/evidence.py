@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from cnnbench import metrics
+from cnnbench import metrics, units
 from cnnbench.choice import ModeChoice, choose
 from cnnbench.profile import Profile
 from cnnbench.record import Record
+from cnnbench.stats import Estimate
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,21 @@ class AdviceFinding:
 
 
 @dataclass(frozen=True)
+class Unkept:
+    """A step without kept blocks, beside one with them.
+
+    Attributes:
+        spec: id.
+        ratio: how many times as long it takes.
+        faults: pages per call that are mapped anew.
+    """
+
+    spec: str
+    ratio: Estimate
+    faults: float | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
     """The measurements of one workload on one device.
 
@@ -37,11 +53,13 @@ class Evidence:
         records: one per mode, plain eager among them.
         untried: mode -> why it was not measured.
         profile: of one of the modes that do not compile, if there is one.
+        unkept: the mode to use where malloc is left as it comes, if that was measured.
     """
 
     records: tuple[Record, ...]
     untried: Mapping[str, str] = field(default_factory=dict)
     profile: Profile | None = None
+    unkept: Unkept | None = None
 
     @cached_property
     def choice(self) -> ModeChoice | None:
@@ -69,3 +87,11 @@ class Evidence:
 def mode_of(record: Record) -> str:
     """The mode's text."""
     return record.spec.mode.text
+
+
+def between(change: Estimate) -> str:
+    """Its interval in brackets; empty where there is none."""
+    if change.low is None or change.high is None:
+        return ""
+    ends = units.interval(units.ratio, change.point, change.low, change.high, change.rounds)
+    return f" [{ends}]"

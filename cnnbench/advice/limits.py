@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cnnbench import flaws, metrics, roofline, units
-from cnnbench.advice.evidence import AdviceFinding, Evidence, mode_of
+from cnnbench import allocator, flaws, metrics, roofline, units
+from cnnbench.advice.evidence import AdviceFinding, Evidence, between, mode_of
 from cnnbench.choice import standing
 from cnnbench.profile import Layer, LayerCost, layer_rows
 from cnnbench.roofline import RooflinePart
+from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from cnnbench.record import Record
@@ -18,6 +19,8 @@ _DISPATCH_SHARE = 0.25
 _LAYER_SHARE = 0.25
 _REORDER_SHARE = 0.10
 _SUBNORMAL_SHARE = 0.01
+# Time that malloc costs is worth a sentence from this share on, certainly.
+_ANEW = 0.02
 # Below this share of the time a ceiling holds nothing back: something else takes the rest.
 _BOUND_SHARE = 0.25
 # Far above what small layers took where this was written: 6 us in a chain of 1x1 convolutions of
@@ -136,6 +139,21 @@ def reorders(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         f"{_may(evidence, 'need fewer', 'channels_last', 'compile')}"
     )
     return (AdviceFinding("reorders", "limit", text, _who(evidence.profiled)),)
+
+
+def memory_anew(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """Rule: what the mode to use takes longer where malloc gives memory back after every call."""
+    found = evidence.unkept
+    if found is None or found.ratio.low is None or found.ratio.low < 1 + _ANEW:
+        return ()
+    pages = "" if not found.faults else f", with {found.faults:.0f} page faults per call"
+    text = (
+        "memory is got anew in every call where malloc is left as it comes (here freed blocks were"
+        f" kept): it then takes {units.ratio(found.ratio.point)} as long{between(found.ratio)}"
+        f"{pages}; where it runs, set {allocator.words(allocator.DEFAULT)}, or preload jemalloc or"
+        " TCMalloc"
+    )
+    return (AdviceFinding("allocator", "limit", text, Spec.parse(found.spec).mode.text),)
 
 
 def bound(evidence: Evidence) -> tuple[AdviceFinding, ...]:

@@ -51,7 +51,7 @@ measured, 4 the answer is a range, or it cannot be decided whether BAD is slower
 # What goes with --resume; everything else is in what is resumed.
 _BESIDE_RESUME = (
     "good", "bad", "resume", "explain", "repo", "allowed", "core", "wait", "kind", "as_json",
-    "output", "quiet", "who", "fake_culprit", "fake_slowdown", "debug",
+    "output", "quiet", "who", "allocator", "fake_culprit", "fake_slowdown", "debug",
 )  # fmt: skip
 
 

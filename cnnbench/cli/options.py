@@ -21,6 +21,7 @@ from cnnbench.cli.output import WIDE, shown, write, write_picture
 from cnnbench.cli.parameters import KeyValue, Parameter, PictureCount, Seconds, once
 from cnnbench.cli.planning import plan as plan
 from cnnbench.cli.planning import plan_option as plan_option
+from cnnbench.cli.who import executor as executor
 from cnnbench.errors import UsageError
 from cnnbench.runner.device import refuse_shared
 from cnnbench.suite import Grid
@@ -374,9 +375,6 @@ allow = click.option(
     help="A model, or a glob, that may be built although the file that names it, or its code, lies"
          " outside of your working tree; may be repeated.",
 )  # fmt: skip
-executor = click.option(
-    "--executor", "who", default="process", hidden=True, help="process or fake."
-)
 # The group looks for it; no command does.
 debug = click.option(
     "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."

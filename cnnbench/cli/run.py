@@ -41,7 +41,7 @@ _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
 _BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wait", "as_json",
-                  "quiet", "seconds", "memory", "top1", "wide", "debug")  # fmt: skip
+                  "quiet", "allocator", "seconds", "memory", "top1", "wide", "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cnnbench.advice import Evidence
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.profile import Profile
-from cnnbench.runner import campaign, profiling
+from cnnbench.runner import allocation, campaign, profiling
 from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
@@ -117,7 +117,12 @@ def measure(
     if spec is None:
         return evidence
     watcher.working(f"profile of {spec.id}", len(job.specs), len(job.specs))
-    return replace(evidence, profile=_profile(job, spec))
+    evidence = replace(evidence, profile=_profile(job, spec))
+    used = evidence.recommended
+    if used is None:
+        return evidence
+    watcher.working(f"{used.id} without kept blocks", len(job.specs), len(job.specs))
+    return replace(evidence, unkept=allocation.unkept(job, used.spec))
 
 
 def _worth_profiling(evidence: Evidence) -> Spec | None:

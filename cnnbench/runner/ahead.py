@@ -65,6 +65,10 @@ class InPlaceOf:
         """The executor itself, seeing one GPU; it shares no starter with this one."""
         return self._who.seeing(gpu, halt)
 
+    def with_allocator(self, condition: str) -> Executor:
+        """The executor itself in a state of malloc; it shares no starter with this one."""
+        return self._who.with_allocator(condition)
+
     def core_use(self) -> CoreUse | None:
         """How busy the cores are."""
         return self._who.core_use()

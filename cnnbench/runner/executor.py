@@ -83,6 +83,9 @@ class Executor(Protocol):
             halt: ends it, whatever it waits for.
         """
 
+    def with_allocator(self, condition: str) -> Executor:
+        """The same in a state of malloc, of ``allocator.CONDITIONS``."""
+
     def core_use(self) -> CoreUse | None:
         """How busy the cores are where it measures; ``None`` if that is not known."""
 

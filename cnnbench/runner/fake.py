@@ -371,6 +371,11 @@ class Fake:
         del gpu, halt
         return self
 
+    def with_allocator(self, condition: str) -> Fake:
+        """The same: it allocates nothing."""
+        del condition
+        return self
+
     def core_use(self) -> CoreUse | None:
         """Nothing is measured, so nothing disturbs it."""
         return None

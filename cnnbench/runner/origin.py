@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cnnbench import allocator
+
 if TYPE_CHECKING:
     from cnnbench.channel import Message
 
@@ -27,6 +29,7 @@ class Origin:
         networks: folders that come first where they import networks from.
         folder: their working directory; ``None`` for this process's own.
         variables: environment variables in place of this process's own.
+        allocator: the state of malloc, of ``allocator.CONDITIONS``; ``None``: what was asked for.
 
     Networks are imported, and the folder entered, by each worker after it was forked; the rest is
     the starter's.
@@ -37,6 +40,7 @@ class Origin:
     networks: tuple[str, ...] = ()
     folder: str | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    allocator: str | None = None
 
     @property
     def extra(self) -> Message:
@@ -46,13 +50,16 @@ class Origin:
 
     def shares_starter(self, other: Origin) -> bool:
         """Whether one starter can fork workers of both."""
-        mine, theirs = ((one.python, one.package, dict(one.variables)) for one in (self, other))
+        mine, theirs = (
+            (one.python, one.package, dict(one.variables), one.allocator) for one in (self, other)
+        )
         return mine == theirs
 
 
 def environment(origin: Origin, scratch: Path) -> dict[str, str]:
     """The environment of this process, with the right ``cnnbench`` importable."""
     variables = os.environ | origin.variables
+    variables |= allocator.variables(variables, origin.allocator)
     root = origin.package or str(_PACKAGE.parent)
     if origin.python != sys.executable and origin.package is None:
         root = _alone(scratch)

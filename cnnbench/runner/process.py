@@ -348,6 +348,10 @@ class Processes:
             origin = replace(origin, variables={**origin.variables, "CUDA_VISIBLE_DEVICES": gpu})
         return Processes(origin, halt)
 
+    def with_allocator(self, condition: str) -> Processes:
+        """The same, whose starters begin in a state of malloc; its workers share no other's."""
+        return Processes(replace(self._origin or Origin(), allocator=condition), self._halt)
+
     def core_use(self) -> CoreUse | None:
         """The use of the cores of this machine, now."""
         return quiet.read()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cnnbench.worker.devices import Kind
 
 # glibc's mallopt parameters (malloc.h).
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 
 
 def stop_malloc_caching() -> bool:
@@ -40,7 +40,11 @@ def stop_malloc_caching() -> bool:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    settings = ((_M_MMAP_THRESHOLD, 65_536), (_M_TRIM_THRESHOLD, 0), (_M_ARENA_MAX, 1))
+    # As many mapped blocks as glibc allows by itself: measuring processes start with none.
+    settings = (
+        (_M_MMAP_MAX, 65_536), (_M_MMAP_THRESHOLD, 65_536), (_M_TRIM_THRESHOLD, 0),
+        (_M_ARENA_MAX, 1),
+    )  # fmt: skip
     taken = [mallopt(parameter, value) == 1 for parameter, value in settings]
     return all(taken)
 
