@@ -6,11 +6,13 @@ roofline bound says "not measured".
 
 from __future__ import annotations
 
+import re
+import statistics
 from typing import TYPE_CHECKING, Any
 
 from cnnbench import roofline, units
 from cnnbench.codec import encode
-from cnnbench.profile import Layer, LayerTimes, Operator, Profile, joined, layer_rows
+from cnnbench.profile import Layer, LayerTimes, Operator, Profile, ProfilerTrace, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
 from cnnbench.roofline import RooflinePart
 from cnnbench.spec import Spec
@@ -69,7 +71,8 @@ def layers(
     columns = tuple(_roofless(column) if roof is None else column for column, _ in shown)
     notes = (*profile.notes, *(found.resolution if found is not None else ()))
     if found is None:
-        return Table(columns, (), (profile.spec,), notes)
+        told = () if profile.trace is None else _compiled(profile.trace)
+        return Table(columns, (), (profile.spec, *told), notes)
     whole = found.end_to_end_ns
     rows = [
         tuple(_cell(column, of, row, whole, roof) for column, of in shown)
@@ -180,6 +183,17 @@ def _captions(profile: Profile) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _compiled(trace: ProfilerTrace) -> list[str]:
+    """The step of a mode whose layers cannot be separated."""
+    took = units.seconds(statistics.median(trace.plain_ns) / 1e9)
+    return [
+        f"a step takes {took} (median of {len(trace.plain_ns)}), under the profiler"
+        f" {units.ratio(trace.overhead)} as long",
+        f"kernels and operators with a name are {units.percent(trace.named_share)} of what the"
+        " profiler saw; the rest is looking compiled code up and calling it",
+    ]
+
+
 def _within(found: LayerTimes) -> str:
     half = found.residual_half_share
     if half is None:
@@ -188,13 +202,39 @@ def _within(found: LayerTimes) -> str:
     return f" ± {units.percent(half)}{beyond}"
 
 
+# What torch's compiler calls its kernels and its graphs, and what is said instead.
+_SAID = (
+    (re.compile(r"^graph_\d+_cpp_fused_+"), "fused "),
+    (re.compile(r"native_batch_norm_legit_no_training"), "batch_norm"),
+    (re.compile(r"max_pool2d_with_indices"), "max_pool2d"),
+    (re.compile(r"^## (Call CompiledFxGraph) \S+ ##$"), r"\1"),
+)
+_FEW = 3
+
+
+def _name(one: Operator) -> str:
+    """An operator's name, or a fused kernel's in few words."""
+    name = one.name
+    for what, instead in _SAID:
+        name = what.sub(instead, name)
+    return name
+
+
+def _some(modules: Sequence[str]) -> str:
+    """The modules of a fused kernel; of many, the first."""
+    named = [one or _NETWORK for one in modules]
+    more = f", … {len(named) - _FEW} more" if len(named) > _FEW else ""
+    return ", ".join(named[:_FEW]) + more
+
+
 _OPERATORS: tuple[tuple[Column, Callable[[Operator], Value]], ...] = (
-    (Column("operator", "operator"), lambda one: one.name),
+    (Column("operator", "operator"), _name),
     (Column("calls", "calls", "number"), lambda one: one.calls),
     (Column("self_s", "self", "seconds"), lambda one: one.self_ns / 1e9),
-    (Column("total_s", "with callees", "seconds"), lambda one: one.total_ns / 1e9),
+    (Column("total_s", "with callees", "seconds", detail=1), lambda one: one.total_ns / 1e9),
     (Column("device_s", "on device", "seconds"), lambda one: one.device_ns / 1e9),
-    (Column("allocated_bytes", "allocated", "bytes"), lambda one: one.allocated_bytes),
+    (Column("allocated_bytes", "allocated", "bytes", detail=1), lambda one: one.allocated_bytes),
+    (Column("modules", "of"), lambda one: _some(one.modules)),
 )  # fmt: skip
 
 
@@ -210,8 +250,11 @@ def kernels(profile: Profile, top: int | None = None) -> Table:
 
 def _of_operators(profile: Profile, which: str, top: int | None) -> Table:
     found: tuple[Operator, ...] = getattr(profile.trace, which, ())
-    on_device = any(one.device_ns for one in found)
-    shown = [pair for pair in _OPERATORS if on_device or pair[0].name != "device_s"]
+    idle = {
+        "device_s": not any(one.device_ns for one in found),
+        "modules": not any(one.modules for one in found),
+    }
+    shown = [pair for pair in _OPERATORS if not idle.get(pair[0].name)]
     rows = [tuple(of(one) for _, of in shown) for one in found[:top]]
     steps = len(profile.trace.profiled_ns) if profile.trace is not None else 0
     caption = f"{which}, per step, mean of {steps} steps under the profiler"
@@ -244,6 +287,10 @@ def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None
         "residual_share": None if found is None else found.residual_share,
         "residual_half_share": None if found is None else found.residual_half_share,
         "outside_s": {} if found is None else {k: v / 1e9 for k, v in found.outside.items()},
+        "step_s": None
+        if profile.trace is None
+        else statistics.median(profile.trace.plain_ns) / 1e9,
+        "named_share": None if profile.trace is None else profile.trace.named_share,
         "profiler_overhead": None if profile.trace is None else profile.trace.overhead,
         "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,
         "layers": rows,

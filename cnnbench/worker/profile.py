@@ -14,6 +14,7 @@ import os
 import re
 import socket
 from contextlib import nullcontext
+from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from torch.profiler import ProfilerActivity, record_function
 
 from cnnbench.profile import LayerCost, Operator, ProfilerTrace
 from cnnbench.spec import Spec
-from cnnbench.worker import build, compiling, modes, nvtx, sampling
+from cnnbench.worker import build, compiling, fused, modes, nvtx, sampling
 from cnnbench.worker.devices import open_device
 from cnnbench.worker.scopes import Scopes, Swap
 
@@ -55,7 +56,8 @@ def trace(request: TraceStep, talk: Talk) -> None:
     talk.enter("build")
     step = build.built(spec, request.seed)
     talk.enter("warm up")
-    sampling.warm_up(step.call, device, request.warm_up)
+    with fused.named(spec.mode, spec.device) as kernels:
+        sampling.warm_up(step.call, device, request.warm_up)
     plain = [sampling.timed(step.call, device)[0] for _ in range(_PLAIN_STEPS)]
     talk.enter("profile")
     folder, stacks = Path(request.trace_folder), request.stacks
@@ -73,7 +75,12 @@ def trace(request: TraceStep, talk: Talk) -> None:
         talk.enter("memory snapshot")
         device.snapshot(step.call, request.snapshot)
     talk.enter("read the profile")
-    talk.answer(_answer(profile, folder, spec, plain, profiled, stacks=stacks))
+    told = _answer(profile, folder, spec, plain, profiled, stacks=stacks)
+    talk.answer(replace(told, operators=tuple(_sourced(one, kernels) for one in told.operators)))
+
+
+def _sourced(one: Operator, kernels: fused.FusedKernels) -> Operator:
+    return replace(one, modules=kernels.modules(one.name))
 
 
 def _profiler(folder: Path, spec: Spec, steps: int, *, stacks: bool) -> torch.profiler.profile:

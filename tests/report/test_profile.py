@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cnnbench.facts import Ceilings
-from cnnbench.profile import LayerCost
+from cnnbench.profile import LayerCost, Operator, Profile, ProfilerTrace
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from tests import made
@@ -138,3 +138,39 @@ def test_times_of_kernels_have_a_column_where_there_are_any() -> None:
 
     assert [rows[name]["kernel_s"] for name in ("(network)", "a", "b")] == [0, 80e-9, 8e-9]
     assert "kernel_s" not in rows_of(tables.layers(PROFILE))[0]
+
+
+def compiled() -> Profile:
+    operators = (
+        Operator("aten::mkldnn_convolution", 20.0, 6e6, 6e6),
+        Operator("graph_0_cpp_fused__native_batch_norm_legit_no_training_relu_2", 2.0, 3e6, 3e6,
+                 modules=("layer1.0.bn1", "layer1.0.relu", "", "layer1.1.relu")),
+        Operator("## Call CompiledFxGraph fb7qjrzl ##", 1.0, 0.8e6, 1e7),
+        Operator("TorchDynamo Cache Lookup", 1.0, 0.2e6, 0.2e6),
+    )  # fmt: skip
+    trace = ProfilerTrace("x", (9_000_000, 9_500_000, 9_200_000), (9_660_000,), operators)
+    return Profile("net/compile", "here", trace=trace, notes=("layer times not measured: …",))
+
+
+def test_a_compiled_step_has_a_time_and_kernels_by_name_and_module() -> None:
+    profile = compiled()
+
+    captions = " ".join(tables.layers(profile).captions)
+    assert "a step takes 9.20 ms (median of 3), under the profiler 1.05x as long" in captions
+    assert "kernels and operators with a name are 90" in captions
+    kernel, graph = rows_of(tables.operators(profile))[1:3]
+    assert kernel["operator"] == "fused batch_norm_relu_2"
+    assert kernel["modules"] == "layer1.0.bn1, layer1.0.relu, (network), … 1 more"
+    assert graph["operator"] == "Call CompiledFxGraph"
+    told = tables.to_json(profile)
+    assert (told["step_s"], told["named_share"]) == (9.2e-3, pytest.approx(0.9))
+    # Files for scripts keep every name as it is.
+    assert told["raw"]["trace"]["operators"][1]["name"].startswith("graph_0_cpp_fused__native")
+
+
+def test_without_a_compiler_no_operator_has_modules() -> None:
+    trace = ProfilerTrace("x", (1,), (1,), (Operator("aten::add", 1.0, 1.0, 1.0),))
+
+    names = [column.name for column in tables.operators(Profile("a", "b", trace=trace)).columns]
+    assert names[0] == "operator"
+    assert "modules" not in names
