@@ -205,15 +205,6 @@ class Operator:
     allocated_bytes: float = 0.0
     modules: tuple[str, ...] = ()
 
-    @property
-    def calls_others(self) -> bool:
-        """Whether it is the compiler's own: what stands between a call and its kernels."""
-        return self.name.startswith(_CALLING)
-
-
-# What the profiler says where compiled code is looked up and entered.
-_CALLING = ("## Call CompiledFxGraph", "TorchDynamo", "Torch-Compiled", "AOTDispatcher", "Pregraph")
-
 
 @dataclass(frozen=True)
 class ProfilerTrace:
@@ -248,13 +239,6 @@ class ProfilerTrace:
     def overhead(self) -> float:
         """How many times longer a step takes under the profiler: a ratio of medians."""
         return statistics.median(self.profiled_ns) / statistics.median(self.plain_ns)
-
-    @property
-    def named_share(self) -> float:
-        """The share of the operators' time that is in kernels and operators with a name."""
-        whole = sum(one.self_ns for one in self.operators)
-        named = sum(one.self_ns for one in self.operators if not one.calls_others)
-        return named / whole if whole else 0.0
 
     @property
     def memory_peak_bytes(self) -> int:

@@ -80,16 +80,32 @@ def grid(names: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:12]
 
 
+# Between the shards of a run that holds several.
+_AND = ","
+
+
+def together(texts: Iterable[str]) -> str:
+    """Several shards of one grid as a run that holds them all has them: ``1/8,3/8``."""
+    found = {read(one) for text in texts for one in text.split(_AND)}
+    return _AND.join(one.text for one in sorted(found, key=lambda one: one.number))
+
+
+def first(text: str) -> int:
+    """The number of the first shard in a run; 0 for a run that is none."""
+    return read(text.split(_AND)[0]).number if text else 0
+
+
 def missing(known: Iterable[tuple[str, str]]) -> list[str]:
     """What is missing of grids of which there are shards, a line each.
 
     Args:
-        known: shard and name of its grid, of every run that is a shard.
+        known: shards and name of their grid, of every run that is a shard or holds some.
     """
     there: dict[tuple[str, int], set[int]] = {}
     for text, name in known:
-        shard = read(text)
-        there.setdefault((name, shard.count), set()).add(shard.number)
+        for one in text.split(_AND):
+            shard = read(one)
+            there.setdefault((name, shard.count), set()).add(shard.number)
     lines = []
     for (_, count), numbers in there.items():
         gone = [f"{one}/{count}" for one in range(1, count + 1) if one not in numbers]

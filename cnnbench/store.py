@@ -3,8 +3,8 @@
 A run is written once and only ever added to: one write per group of records, flushed to disk, so
 that a kill at any byte loses nothing that was reported. Only its end drops superseded records and
 puts the others into the order of the manifest, by a new file in place of the old. A torn last line
-is skipped when reading and closed off when resuming. Runs are merged by copying directories.
-Everything is JSON; nothing is unpickled or evaluated.
+is skipped when reading and closed off when resuming. Everything is JSON; nothing is unpickled or
+evaluated.
 """
 
 from __future__ import annotations

@@ -431,6 +431,15 @@ OTHERS: Mapping[str, Other] = {
     "bisect --structure-only between commits": Other(
         ("bisect",), "what was not asked for is no fault; run in tests/cli/test_bisect.py"
     ),
+    "the column minor_faults_per_call shows it; --allocator": Other(
+        ("doctor",), "both conditions are run in tests/cli/test_allocator.py"
+    ),
+    "{} not measured yet; cnnbench run --resume measures": Other(
+        ("merge",), "run in tests/cli/test_merge.py"
+    ),
+    "come from different environments, and stay two runs": Other(
+        ("merge",), "run in tests/cli/test_merge.py"
+    ),
     "(--wide)": Other(_TABLES, "what was left out is no fault"),
     "only --filter and limits go with it": Other(("report",), "they are what may stay"),
     "slower than --max-latency": Other(("run",), "what is slower stays slower"),

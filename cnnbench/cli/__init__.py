@@ -33,6 +33,7 @@ COMMANDS = {
     "explain": ("cnnbench.cli.explain", "Show which modules made a compared version slower."),
     "bisect": ("cnnbench.cli.bisect", "Find the commit that made a network slower."),
     "report": ("cnnbench.cli.report", "Show stored runs as a table, an HTML page, CSV, JSON, …"),
+    "merge": ("cnnbench.cli.merge", "Make one run of several, such as the shards of a grid."),
     "compare": ("cnnbench.cli.compare", "Compare stored runs with each other, spec by spec."),
     "check": ("cnnbench.cli.check", "Check against a baseline file: structure first, then timing."),
     "baseline": ("cnnbench.cli.baseline", "Save, show and update a baseline file."),

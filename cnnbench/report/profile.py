@@ -183,13 +183,24 @@ def _captions(profile: Profile) -> tuple[str, ...]:
     return tuple(lines)
 
 
+# How the profiler calls what stands between a call of compiled code and its kernels.
+_CALLING = ("## Call CompiledFxGraph", "TorchDynamo", "Torch-Compiled", "AOTDispatcher", "Pregraph")
+
+
+def _named_share(trace: ProfilerTrace) -> float:
+    """The share of the operators' time that is in kernels and operators with a name."""
+    whole = sum(one.self_ns for one in trace.operators)
+    named = sum(one.self_ns for one in trace.operators if not one.name.startswith(_CALLING))
+    return named / whole if whole else 0.0
+
+
 def _compiled(trace: ProfilerTrace) -> list[str]:
     """The step of a mode whose layers cannot be separated."""
     took = units.seconds(statistics.median(trace.plain_ns) / 1e9)
     return [
         f"a step takes {took} (median of {len(trace.plain_ns)}), under the profiler"
         f" {units.ratio(trace.overhead)} as long",
-        f"kernels and operators with a name are {units.percent(trace.named_share)} of what the"
+        f"kernels and operators with a name are {units.percent(_named_share(trace))} of what the"
         " profiler saw; the rest is looking compiled code up and calling it",
     ]
 
@@ -290,7 +301,7 @@ def to_json(profile: Profile, depth: int | None = None, roof: Roof | None = None
         "step_s": None
         if profile.trace is None
         else statistics.median(profile.trace.plain_ns) / 1e9,
-        "named_share": None if profile.trace is None else profile.trace.named_share,
+        "named_share": None if profile.trace is None else _named_share(profile.trace),
         "profiler_overhead": None if profile.trace is None else profile.trace.overhead,
         "memory_peak_bytes": None if profile.trace is None else profile.trace.memory_peak_bytes,
         "layers": rows,
