@@ -103,9 +103,9 @@ def error(last: int, specs: int = 1, attempts: int = 1) -> float:
 def confirms(place: int, against: int, last: int) -> bool:
     """Whether a regression counts only once pairs of its own say so again.
 
-    The ends and the answer are what is believed in the end. On the way, a wrong verdict shows when
-    the answer is compared with the commit before it; the first commit after GOOD never is, because
-    it has been compared with that already.
+    On the way, a wrong verdict shows when the answer is compared with the commit before it, unless
+    that is a range. The first commit after GOOD is never compared with another, so it is confirmed
+    when it is compared with GOOD.
     """
     return against > 0 or place in {1, last}
 
