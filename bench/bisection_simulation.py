@@ -48,10 +48,10 @@ class World:
 
 
 def compared(world: World, place: int, against: int, rule: SequentialRule) -> BisectionStep:
-    """Two commits, pair after pair; a regression is looked at twice."""
+    """Two commits, pair after pair; a regression is looked at twice where the search does."""
     effect = world.effect if against < world.culprit <= place else 0.0
     said, pairs = verdict(world.chance, world.noise, effect, world.outliers, rule)
-    if said == "regression":
+    if said == "regression" and bisection.confirms(place, against, LAST):
         again, more = verdict(world.chance, world.noise, effect, world.outliers, rule)
         said, pairs = (said if again == said else "inconclusive"), pairs + more
     return BisectionStep(place, against, "", said, pairs=pairs)  # type: ignore[arg-type]

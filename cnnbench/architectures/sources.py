@@ -122,6 +122,12 @@ def from_entry_point(name: str) -> Architecture | None:
     return None
 
 
+def module_of(name: str) -> str:
+    """The module that a name outside of the catalogue is imported from."""
+    points = importlib.metadata.entry_points(group=ENTRY_POINTS, name=name)
+    return next((point.module for point in points), name.partition(":")[0])
+
+
 def _import(module: str, name: str) -> Any:
     try:
         return importlib.import_module(module)

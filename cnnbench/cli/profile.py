@@ -128,7 +128,7 @@ def _keep(found: Profile, folder: Path) -> list[str]:
     files = {
         "profile.json": json.dumps(tables.to_json(found, None, roof), indent=1) + "\n",
         "layers.csv": render(tables.layers(found, roof=roof, closing=False), "csv"),
-        "operators.csv": render(tables.operators(found), "csv"),
+        "operators.csv": render(tables.operators(found, whole=True), "csv"),
         "memory.csv": render(tables.memory(found), "csv"),
         "memory.json": render(tables.memory(found), "json"),
     }

@@ -21,7 +21,7 @@ from cnnbench.report.entry import entries
 from cnnbench.report.overview import opening
 from cnnbench.report.scaling import ending
 from cnnbench.report.table import summary, tidy
-from cnnbench.runner import campaign, sharded
+from cnnbench.runner import campaign
 from cnnbench.runner.executor import executor
 from cnnbench.usual import TOLD
 
@@ -125,8 +125,7 @@ def command(
                 raise UsageError(f"{name} goes with --resume DIR")
         rounds = ctx.get_parameter_source("rounds") is ParameterSource.COMMANDLINE
         free = not (rounds or plan.precision or plan.budget)
-        job = campaign.prepare(grid, plan, who, dry=dry_run, free=free)
-        job = job if shard is None else sharded.only(job, shard)
+        job = campaign.prepare(grid, plan, who, dry=dry_run, free=free, shard=shard)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
             return

@@ -100,6 +100,16 @@ def error(last: int, specs: int = 1, attempts: int = 1) -> float:
     return family.share(allowed(last) + specs - 1) / 2.0 ** (attempts - 1)
 
 
+def confirms(place: int, against: int, last: int) -> bool:
+    """Whether a regression counts only once pairs of its own say so again.
+
+    On the way, a wrong verdict shows when the answer is compared with the commit before it, unless
+    that is a range. The first commit after GOOD is never compared with another, so it is confirmed
+    when it is compared with GOOD.
+    """
+    return against > 0 or place in {1, last}
+
+
 @dataclass(frozen=True)
 class Search:
     """What is known of a line of commits.
@@ -112,8 +122,8 @@ class Search:
         confirmed: the verdict on the first bad commit against the last good one, if it was given.
         repeated: how often measurements contradicted each other.
         in_doubt: commits in a row, the latest, of which nothing could be said.
-        twice: places that were in doubt twice; they are not looked at again. The first bad one
-            is among them if its comparison with the last good one was.
+        twice: places that were in doubt twice, with what they were compared with; these
+            comparisons are not made again.
     """
 
     last: int
@@ -123,7 +133,7 @@ class Search:
     confirmed: Verdict | None = None
     repeated: int = 0
     in_doubt: int = 0
-    twice: frozenset[int] = frozenset()
+    twice: frozenset[tuple[int, int]] = frozenset()
 
     @property
     def bad(self) -> int:
@@ -147,7 +157,7 @@ class Search:
         return tuple(
             place
             for place in range(self.good + 1, self.bad)
-            if self.known.get(place) == "unsure" and place not in self.twice
+            if self.known.get(place) == "unsure" and (place, 0) not in self.twice
         )
 
     @property
@@ -168,9 +178,10 @@ class Search:
             return None
         if self.bad - self.good == 1:
             # The first commit after GOOD has been compared with the one before it already.
-            doubtful = self.confirmed == "inconclusive" and self.bad not in self.twice
+            answer = self.bad, self.good
+            doubtful = self.confirmed == "inconclusive" and answer not in self.twice
             wanted = self.good and (self.confirmed is None or doubtful)
-            return (self.bad, self.good) if wanted else None
+            return answer if wanted else None
         if self.in_doubt >= PATIENCE:
             return None
         place = _middle(self.open or self.doubtful, self.suspects)
@@ -198,16 +209,16 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
     known: dict[int, State] = {}
     confirmed: Verdict | None = None
     looks = repeated = in_doubt = 0
-    unsure: Counter[int] = Counter()
+    unsure: Counter[tuple[int, int]] = Counter()
     for step in steps:
         if step.set_aside:
             continue
         state = _STATES.get(step.verdict, "skipped")
         clear = state in {"good", "bad"}
         looks += state != "skipped"
+        unsure[step.place, step.against] += state == "unsure"
         if step.against == 0:
             in_doubt = 0 if clear else in_doubt + 1
-            unsure[step.place] += state == "unsure"
             if step.place != last:
                 known[step.place] = state
         elif state == "good":
@@ -216,8 +227,7 @@ def of_steps(last: int, steps: Sequence[BisectionStep], suspects: Sequence[int] 
                 known.pop(place, None)
         else:
             confirmed = step.verdict
-            unsure[step.place] += state == "unsure"
-    twice = frozenset(place for place, times in unsure.items() if times > 1)
+    twice = frozenset(both for both, times in unsure.items() if times > 1)
     return Search(last, known, tuple(suspects), looks, confirmed, repeated, in_doubt, twice)
 
 

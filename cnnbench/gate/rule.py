@@ -49,7 +49,7 @@ class SequentialRule:
         least, most: pairs before the first look and after the last.
         better: the direction of the metric.
         confirms: a regression is a verdict only once pairs of its own say so again. Not where
-            something later says so anyway, as at the end of a bisection.
+            something later would contradict it, as on the way of a bisection.
     """
 
     threshold: float

@@ -18,7 +18,7 @@ from cnnbench.roofline import RooflinePart
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     # Share of what the machine could do at most, for a layer; None where that means nothing.
     Roof = Callable[[Layer], float | None]
@@ -247,11 +247,21 @@ _OPERATORS: tuple[tuple[Column, Callable[[Operator], Value]], ...] = (
     (Column("allocated_bytes", "allocated", "bytes", detail=1), lambda one: one.allocated_bytes),
     (Column("modules", "of"), lambda one: _some(one.modules)),
 )  # fmt: skip
+_WHOLE: Mapping[str, Callable[[Operator], Value]] = {
+    "operator": lambda one: one.name,
+    "modules": lambda one: ", ".join(path or _NETWORK for path in one.modules),
+}
 
 
-def operators(profile: Profile, top: int | None = None) -> Table:
-    """The operators of a step, longest first, as the profiler saw them."""
-    return _of_operators(profile, "operators", top)
+def operators(profile: Profile, top: int | None = None, *, whole: bool = False) -> Table:
+    """The operators of a step, longest first, as the profiler saw them.
+
+    Args:
+        profile: of the step.
+        top: how many; ``None`` for all.
+        whole: the profiler's own names and all modules, for files.
+    """
+    return _of_operators(profile, "operators", top, whole=whole)
 
 
 def kernels(profile: Profile, top: int | None = None) -> Table:
@@ -259,14 +269,15 @@ def kernels(profile: Profile, top: int | None = None) -> Table:
     return _of_operators(profile, "kernels", top)
 
 
-def _of_operators(profile: Profile, which: str, top: int | None) -> Table:
+def _of_operators(profile: Profile, which: str, top: int | None, *, whole: bool = False) -> Table:
     found: tuple[Operator, ...] = getattr(profile.trace, which, ())
     idle = {
         "device_s": not any(one.device_ns for one in found),
         "modules": not any(one.modules for one in found),
     }
     shown = [pair for pair in _OPERATORS if not idle.get(pair[0].name)]
-    rows = [tuple(of(one) for _, of in shown) for one in found[:top]]
+    instead = _WHOLE if whole else {}
+    rows = [tuple(instead.get(column.name, of)(one) for column, of in shown) for one in found[:top]]
     steps = len(profile.trace.profiled_ns) if profile.trace is not None else 0
     caption = f"{which}, per step, mean of {steps} steps under the profiler"
     return Table(tuple(column for column, _ in shown), tuple(rows), (caption,))

@@ -64,8 +64,13 @@ def _frozen(job: Job) -> Job:
     the other, because compiling both would take twice as long.
     """
     renamed = {spec.id: _with_freezing(spec) for spec in job.specs}
-    macs = {renamed[name].id if name in renamed else name: macs for name, macs in job.macs.items()}
-    return replace(job, specs=tuple(dict.fromkeys(renamed.values())), macs=macs)
+    ids = {name: spec.id for name, spec in renamed.items()}
+    macs, impossible = (
+        {ids.get(name, name): what for name, what in table.items()}
+        for table in (job.macs, job.impossible)
+    )
+    specs = tuple(dict.fromkeys(renamed.values()))
+    return replace(job, specs=specs, macs=macs, impossible=impossible)
 
 
 def _with_freezing(spec: Spec) -> Spec:

@@ -101,12 +101,14 @@ class Ahead(InPlaceOf):
         self._begun: deque[tuple[AnyPool, ExitStack]] = deque()
 
     def __enter__(self) -> Ahead:
-        folder = self._stack.enter_context(scratch_directory())
-        for number in range(max(1, min(self._rounds, most()))):
-            with ExitStack() as stack:
+        with ExitStack() as begun:
+            folder = begun.enter_context(scratch_directory())
+            for number in range(max(1, min(self._rounds, most()))):
+                stack = begun.enter_context(ExitStack())
                 pool = stack.enter_context(self._who.open(folder))
                 pool.begin(compiling=number in self._compiling)
-                self._begun.append((pool, self._stack.enter_context(stack.pop_all())))
+                self._begun.append((pool, stack))
+            self._stack = begun.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -124,11 +126,15 @@ class Ahead(InPlaceOf):
             with self._who.open(scratch) as pool:
                 yield pool
             return
-        for waiting, _ in self._begun:
-            open_its_doors(waiting)
+        self.wait()
         found, stack = self._begun.popleft()
         with stack:
             yield found
+
+    def wait(self) -> None:
+        """Wait until the imports of all that were begun are over."""
+        for waiting, _ in self._begun:
+            open_its_doors(waiting)
 
     def front(self) -> AnyPool | None:
         """The pool of the next round, which stays open for it; ``None`` if none was begun."""

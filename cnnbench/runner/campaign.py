@@ -22,7 +22,7 @@ from cnnbench.errors import Incomparable, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record
 from cnnbench.requests import CountImages, FindCode, Fits, Resolve
-from cnnbench.runner import gpus, tasks, timm
+from cnnbench.runner import gpus, sharded, tasks, timm
 from cnnbench.runner.device import here, memory_limit, of_specs, refuse_idle_options, shared
 from cnnbench.runner.executor import AnyPool, Executor, executor
 from cnnbench.runner.gpus import GpuShare
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from cnnbench.gate.baseline import Source
     from cnnbench.runner.session import Watcher
+    from cnnbench.shards import Shard
     from cnnbench.store import Manifest, StoredRun, Writer
 
 _FIT_SECONDS = 600.0
@@ -121,6 +122,7 @@ def prepare(
     *,
     dry: bool = False,
     free: bool = False,
+    shard: Shard | None = None,
 ) -> Job:
     """Prepare a grid.
 
@@ -132,6 +134,7 @@ def prepare(
         who: measures, or its name.
         dry: nothing is to be measured, so the device need not be here.
         free: nobody asked for a number of rounds, so the device's usual one is taken.
+        shard: the part of the grid that is measured here, and has all of a budget.
 
     Raises:
         UsageError: something in the grid is wrong or not possible here.
@@ -146,7 +149,7 @@ def prepare(
         device = here(None if dry else grid.device, environment)
         grid = replace(grid, device=grid.device or device)
         grid, plan = _usual(grid, plan or Plan(), free=free)
-        return _work_out(grid, plan, who, pool, environment, modes or None)
+        return _work_out(grid, plan, who, pool, environment, modes or None, shard)
 
 
 def _usual(grid: Grid, plan: Plan, *, free: bool) -> tuple[Grid, Plan]:
@@ -161,13 +164,9 @@ def _usual(grid: Grid, plan: Plan, *, free: bool) -> tuple[Grid, Plan]:
 
 
 def _work_out(
-    grid: Grid,
-    plan: Plan,
-    who: Executor,
-    pool: AnyPool,
-    environment: Environment,
-    modes: tuple[Mode, ...] | None,
-) -> Job:
+    grid: Grid, plan: Plan, who: Executor, pool: AnyPool, environment: Environment,
+    modes: tuple[Mode, ...] | None, shard: Shard | None,
+) -> Job:  # fmt: skip
     asked = grid.device or here(None, environment)
     if isinstance(asked, AllGpus) and grid.threads is None:
         # One thread launches; so ids do not depend on how many GPUs divide the cores.
@@ -188,6 +187,7 @@ def _work_out(
     guessed = frozenset(name for name, one in known.items() if one.assumed)
     plan = replace(plan, memory_limit=limit)
     job = Job(found.specs, found.impossible, found.macs, plan, environment, who, guessed, share)
+    job = job if shard is None else sharded.only(job, shard)
     return replace(job, plan=plan.within_budget(job.specs_each, device.kind))
 
 

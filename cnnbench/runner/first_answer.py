@@ -31,7 +31,9 @@ def first_answer(origin: Origin, scratch: Path, order: str, timeout: float) -> M
     Raises:
         WorkerTimeout, WorkerDied: there was no answer.
     """
-    environ = environment(origin, scratch)
+    environ, answer = environment(origin, scratch), Path(order).with_name("answer.json")
+    # One that ends without an answer must not leave that of the process before it.
+    answer.unlink(missing_ok=True)
     try:
         done = subprocess.run(  # noqa: S603 - an interpreter of the user's, our own file
             [origin.python, "-P", str(_SCRIPT), order, str(time.monotonic_ns())],
@@ -45,8 +47,8 @@ def first_answer(origin: Origin, scratch: Path, order: str, timeout: float) -> M
         )
     except subprocess.TimeoutExpired:
         raise WorkerTimeout(f"no first answer within {timeout:g} s; raise --timeout") from None
-    if done.returncode:
+    if done.returncode or not answer.exists():
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
         raise WorkerDied(f"no first answer: {(last or [ending(done.returncode)])[0]}")
-    answer: Mapping[str, int] = json.loads(Path(order).with_name("answer.json").read_text())
-    return answer
+    found: Mapping[str, int] = json.loads(answer.read_text(encoding="utf8"))
+    return found

@@ -103,6 +103,8 @@ def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[
     profiled = {0 if plan.budget is None else 1}
     with Ahead(executor(who), plan.rounds, profiled) as ahead:
         found = prepare(order, plan, ahead.asked)
+        # Whether the machine is quiet is asked next, and imports are not what is meant.
+        ahead.wait()
         yield replace(found, job=replace(found.job, executor=ahead))
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from cnnbench import architectures, catalogue
+from cnnbench.architectures import sources
 from cnnbench.asking import CALIBRATED, RANDOM
 from cnnbench.conv.problem import is_conv
 from cnnbench.deployment import NEEDS
@@ -98,7 +99,7 @@ def libraries(spec: Spec) -> list[str]:
         return list(NEEDS[spec.mode.runtime].imports)
     name = spec.workload.architecture
     entry = catalogue.known(name)
-    package = name.partition(":")[0] if entry is None else entry.source
+    package = sources.module_of(name) if entry is None else entry.source
     return ["torch", *([] if package == "cnnbench" else [package])]
 
 

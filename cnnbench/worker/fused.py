@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from cnnbench.spec import Device, Mode
 
-# How the profiler is told a kernel's name, behind the number of its graph.
-_ANNOUNCED = re.compile(r"^graph_\d+_")
 # How the compiler finds the network: as itself, or as the function that calls it.
 _SELF = re.compile(r"^L\['\w+'\]\.?")
 # "_modules['layer1']._modules['0']" of some versions is "layer1.0" of others.
@@ -25,7 +23,7 @@ _INDEXED = re.compile(r"_?modules\['([^']+)'\]|_modules\[(\d+)\]")
 
 
 class FusedKernels:
-    """Modules by kernel, in the order in which the compiler met them."""
+    """Modules by kernel, as the profiler is told of it, in the order that the compiler met them."""
 
     def __init__(self) -> None:
         self._modules: dict[str, dict[str, None]] = {}
@@ -36,7 +34,7 @@ class FusedKernels:
 
     def modules(self, event: str) -> tuple[str, ...]:
         """Paths of the modules that are in what the profiler calls so; empty if it is no kernel."""
-        return tuple(self._modules.get(_ANNOUNCED.sub("", event), ()))
+        return tuple(self._modules.get(event, ()))
 
 
 @contextmanager
@@ -52,13 +50,16 @@ def named(mode: Mode, device: Device) -> Iterator[FusedKernels]:
     from torch._functorch import config as functorch
     from torch._inductor import config
     from torch._inductor.codegen.cpp import CppScheduling
+    from torch._inductor.virtualized import V
 
     scheduling: Any = CppScheduling
     original = scheduling.define_kernel
 
     def define_kernel(self: Any, source: str, nodes: Any, *more: Any, **others: Any) -> Any:
         name = original(self, source, nodes, *more, **others)
-        found.add(str(name), _modules(nodes))
+        # Every graph of a network counts its kernels from 0.
+        number = V.graph.graph_id
+        found.add(f"{name}" if number is None else f"graph_{number}_{name}", _modules(nodes))
         return name
 
     scheduling.define_kernel = define_kernel

@@ -47,6 +47,18 @@ def test_a_shard_is_resumed_as_what_it_is(cnnbench_cli, tmp_path) -> None:
     assert {one.id for one in store.read(place).records} == {one.id for one in before.records}
 
 
+def test_a_budget_is_for_the_specs_of_the_shard(cnnbench_cli, tmp_path) -> None:
+    grid, plans = (*GRID, "--budget", "20s"), []
+    for place in ("whole", "part"):
+        more = ["--shard", "1/5"] * (place == "part")
+        done = cnnbench_cli(*grid, *more, "--out", tmp_path / place)
+        assert done.exit_code == 0, done.stderr
+        plans.append(store.read(tmp_path / place).manifest.plan)
+
+    whole, part = plans
+    assert part["float64_macs"] == 5 * whole["float64_macs"]
+
+
 def test_more_shards_than_networks_are_refused(cnnbench_cli, tmp_path: Path) -> None:
     done = cnnbench_cli(*GRID, "--shard", "1/9", "--out", tmp_path / "one")
     odd = cnnbench_cli(*GRID, "--shard", "3/2", "--out", tmp_path / "one")

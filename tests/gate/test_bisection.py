@@ -152,6 +152,35 @@ def test_what_stays_in_doubt_is_looked_at_twice_and_no_more() -> None:
     assert [one.place for one in steps].count(9) == 2
 
 
+def test_a_doubt_about_a_commit_takes_nothing_from_its_comparison_with_its_neighbour() -> None:
+    doubts = {(10, 0): 1, (10, 9): 1}
+
+    def judge(place: int, against: int) -> Verdict:
+        doubts[place, against] = doubts.get((place, against), 0) - 1
+        if doubts[place, against] >= 0:
+            return "inconclusive"
+        return slower_from(10)(place, against)
+
+    found, steps = searched(32, judge)
+
+    assert found.named == 10
+    assert [(one.place, one.against) for one in steps].count((10, 9)) == 2
+
+
+@given(LINES)
+def test_no_commit_is_named_for_a_verdict_that_was_not_confirmed(
+    line: tuple[int, int, frozenset[int]],
+) -> None:
+    last, culprit, skipped = line[0], line[1], line[2] - {line[0]}
+
+    found, steps = searched(last, slower_from(culprit, skipped))
+
+    if found.named is not None:
+        neighbours = [one for one in steps if (one.place, one.against) == (culprit, culprit - 1)]
+        assert neighbours[-1].verdict == "regression"
+        assert bisection.confirms(culprit, culprit - 1, last)
+
+
 def test_a_wrong_verdict_on_the_way_is_noticed_and_measured_again() -> None:
     lies = iter(["unchanged"])
 

@@ -164,7 +164,10 @@ def test_a_compiled_step_has_a_time_and_kernels_by_name_and_module() -> None:
     assert graph["operator"] == "Call CompiledFxGraph"
     told = tables.to_json(profile)
     assert (told["step_s"], told["named_share"]) == (9.2e-3, pytest.approx(0.9))
-    # Files for scripts keep every name as it is.
+    # Files for scripts keep every name as it is, and every module.
+    kept = rows_of(tables.operators(profile, whole=True))[1]
+    assert kept["operator"].startswith("graph_0_cpp_fused__native")
+    assert kept["modules"] == "layer1.0.bn1, layer1.0.relu, (network), layer1.1.relu"
     assert told["raw"]["trace"]["operators"][1]["name"].startswith("graph_0_cpp_fused__native")
 
 

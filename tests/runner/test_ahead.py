@@ -10,8 +10,13 @@ from pathlib import Path
 import pytest
 
 from cnnbench import machine
+from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import WorkerDied
+from cnnbench.runner import lab
 from cnnbench.runner.ahead import Ahead
+from cnnbench.runner.fake import Fake
+from cnnbench.spec import Device
+from cnnbench.suite import Grid
 
 GIB = 2**30
 
@@ -41,17 +46,22 @@ class Who:
     broken: bool = False
     opened: list[Pool] = field(default_factory=list)
     alive: list[Pool] = field(default_factory=list)
+    most: int = 99
     name: str = "who"
     pretends: bool = True
 
     @contextmanager
     def open(self, scratch: Path) -> Iterator[Pool]:
         assert scratch.is_dir()
+        if len(self.opened) == self.most:
+            raise OSError("no more processes")
         pool = Pool(self)
         self.opened.append(pool)
         self.alive.append(pool)
-        yield pool
-        self.alive.remove(pool)
+        try:
+            yield pool
+        finally:
+            self.alive.remove(pool)
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +103,27 @@ def test_pools_that_nobody_used_are_gone_too() -> None:
     who = Who()
     with pytest.raises(KeyboardInterrupt), Ahead(who, 3):
         raise KeyboardInterrupt
+    assert not who.alive
+
+
+def test_if_one_cannot_be_begun_those_before_it_are_gone() -> None:
+    who = Who(most=2)
+    with pytest.raises(OSError, match="no more processes"), Ahead(who, 3):
+        pass
+    assert len(who.opened) == 2
+    assert not who.alive
+
+
+def test_the_lab_is_begun_when_nothing_is_being_imported_any_more(monkeypatch) -> None:
+    who, prepare = Who(), lab.prepare
+    monkeypatch.setattr(lab, "executor", lambda _: who)
+    monkeypatch.setattr(lab, "prepare", lambda order, plan, _: prepare(order, plan, Fake()))
+    grid = Grid((), lab.MODES, (), device=Device(), threads=(1,))
+    order = lab.LabOrder(grid, (ConvLayer("conv:k8-3x3-p1", (8, 16, 16)),))
+    with lab.begun(order) as found:
+        assert len(who.opened) == lab.PLAN.rounds
+        assert all(one.ready for one in who.opened)
+        assert found.job.executor.name == "who"
     assert not who.alive
 
 

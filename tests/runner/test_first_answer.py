@@ -38,12 +38,14 @@ def test_what_the_process_has_written_is_the_answer(tmp_path, monkeypatch, capfd
     [
         ("raise ImportError('no such library')", "no first answer: ImportError: no such library"),
         ("raise SystemExit(3)", "no first answer: exited with status 3"),
+        ("raise SystemExit", "no first answer: exited with status 0 without an answer"),
         ("import os; os.kill(os.getpid(), 9)", "no first answer: was killed by SIGKILL"),
     ],
 )
 def test_a_process_that_ends_without_one_says_why_in_a_line(
     tmp_path, monkeypatch, script: str, said: str
 ) -> None:
+    (tmp_path / "answer.json").write_text('{"first_ns": 7}')  # of the process before it
     with pytest.raises(WorkerDied, match=said):
         answer(script, tmp_path, monkeypatch)
 

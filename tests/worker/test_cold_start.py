@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 from pathlib import Path
 
 import pytest
 
+from cnnbench.architectures.sources import ENTRY_POINTS
 from cnnbench.errors import WorkerError
 from cnnbench.facts import ColdStart
 from cnnbench.plan import Plan
@@ -81,3 +83,14 @@ def test_a_training_step_and_a_layer_have_none(tmp_path: Path) -> None:
 )
 def test_what_a_deployed_process_imports(name: str, found: list[str]) -> None:
     assert libraries(Spec.parse(name)) == found
+
+
+def test_a_deployed_process_imports_the_module_behind_an_entry_point(monkeypatch) -> None:
+    offered = importlib.metadata.EntryPoint("their_net", "theirs.nets:build", ENTRY_POINTS)
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda name, **_: [offered] * (name == offered.name)
+    )
+
+    assert libraries(Spec.parse("their_net/inference-b1-3x8x8/eager/cpu-t1")) == [
+        "torch", "theirs.nets"
+    ]  # fmt: skip

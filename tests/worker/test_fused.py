@@ -48,6 +48,36 @@ def test_every_kernel_of_a_compiled_network_is_announced_with_its_modules() -> N
     assert CppScheduling.define_kernel is original
 
 
+class Broken(nn.Module):
+    """Two graphs, each with one kernel of the same name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.first(x)
+        torch._dynamo.graph_break()
+        found: Tensor = self.second(x)
+        return found
+
+
+@pytest.mark.slow
+def test_kernels_of_one_name_in_two_graphs_are_told_apart() -> None:
+    x = torch.randn(2, 4, 8, 8)
+    torch._dynamo.reset()
+    with torch.no_grad():
+        step = torch.compile(Broken())
+        with fused.named(COMPILED, Device("cpu")) as kernels:
+            step(x)
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            step(x)
+    torch._dynamo.reset()
+
+    found = [kernels.modules(e.key) for e in profile.key_averages() if "cpp_fused" in e.key]
+    assert sorted(found) == [("first",), ("second",)]
+
+
 def test_what_does_not_compile_on_the_cpu_is_left_alone() -> None:
     original = CppScheduling.define_kernel
     for mode, device in ((Mode(), Device("cpu")), (COMPILED, Device("cuda"))):

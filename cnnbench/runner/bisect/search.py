@@ -255,8 +255,7 @@ class Bisecting:
     def _measured(self, place: int, against: int, specs: Sequence[str]) -> list[PairedOutcome]:
         state = self._state
         error = bisection.error(self._last, len(state.specs), state.attempts)
-        # On the way, a wrong verdict shows when the answer is compared with the commit before it.
-        confirms = against > 0 or place == self._last
+        confirms = bisection.confirms(place, against, self._last)
         rule = SequentialRule(
             state.threshold, error, least=state.least, most=state.most, confirms=confirms
         )
