@@ -64,8 +64,11 @@ def _frozen(job: Job) -> Job:
     the other, because compiling both would take twice as long.
     """
     renamed = {spec.id: _with_freezing(spec) for spec in job.specs}
-    macs = {renamed[name].id if name in renamed else name: macs for name, macs in job.macs.items()}
-    return replace(job, specs=tuple(dict.fromkeys(renamed.values())), macs=macs)
+    ids = {name: spec.id for name, spec in renamed.items()}
+    macs = {ids.get(name, name): macs for name, macs in job.macs.items()}
+    impossible = {ids.get(name, name): why for name, why in job.impossible.items()}
+    specs = tuple(dict.fromkeys(renamed.values()))
+    return replace(job, specs=specs, macs=macs, impossible=impossible)
 
 
 def _with_freezing(spec: Spec) -> Spec:

@@ -5,6 +5,7 @@ Pairs of fresh processes that take turns, as in a paired comparison; only the al
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ def unkept(job: Job, spec: Spec) -> Unkept | None:
     kept = allocator.CONDITIONS["kept"].variables
     if spec.device.kind != "cpu" or any(named.get(name) != kept[name] for name in kept):
         return None
+    if not allocator.variables(condition="kept"):
+        return None  # the user has configured malloc, which both sides would be left with
     try:
         with scratch_directory() as scratch:
             found = [_pair(job, spec, scratch, number) for number in range(_PAIRS)]
@@ -50,7 +53,9 @@ def unkept(job: Job, spec: Spec) -> Unkept | None:
     known = [faults for one in runs if (faults := _faults(one.head)) is not None]
     return Unkept(
         spec=spec.id,
-        ratio=stats.log_ratio([one.ratio if one.awake is None else one.awake for one in runs]),
+        ratio=stats.log_ratio(
+            [statistics.median(one.turns(awake=spec.threads == 1)) for one in runs]
+        ),
         faults=stats.median(known) if known else None,
     )
 
