@@ -200,14 +200,23 @@ def _absent(source: Path, path: Sequence[str]) -> bool:
     return not any(_means(node, path[0]) for node in ast.walk(ast.Module(body, [])))
 
 
+# With these, a name may be given a meaning without standing in the file.
+_DYNAMIC = frozenset({
+    "globals", "locals", "vars", "setattr", "exec", "eval", "__import__", "import_module",
+    "modules", "__dict__",
+})  # fmt: skip
+
+
 def _means(node: ast.AST, name: str) -> bool:
     """Whether a node may give a name of its module a meaning, or any name one."""
     if isinstance(node, ast.alias):
-        return node.name == "*" or (node.asname or node.name).partition(".")[0] == name
+        called = (node.asname or node.name).partition(".")[0]
+        return called == name or node.name in {"*", "builtins", *_DYNAMIC}
     if isinstance(node, ast.Name):
-        return node.id in {name, "globals", "vars", "setattr", "exec", "eval", "__import__"}
+        return node.id in {name, "__builtins__", *_DYNAMIC}
     if isinstance(node, ast.Attribute):
-        return node.attr in {"modules", "__dict__", "import_module"}
+        # Every network has a method that is called eval.
+        return node.attr in {name, *_DYNAMIC} - {"eval"}
     return getattr(node, "name", None) in {name, "__getattr__"}
 
 

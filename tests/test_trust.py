@@ -163,6 +163,28 @@ def test_results_of_other_tools_cannot_be_built(tree: Path) -> None:
     assert said.endswith("a result of another tool cannot be measured here, so nothing is built")
 
 
+PLAIN = "import os\n\ndef tiny(net):\n    return net.eval()\n"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "", "gone.x = 1", "from os import *", "import os as gone", "import gone.deep",
+        "def gone(): pass", "def __getattr__(name): return os.system", "globals()",
+        "locals()['go' + 'ne'] = os.system", "import sys; sys.modules[__name__]",
+        "from sys import modules as m", "import pkg.plain as me; me.gone = os.system",
+        "from builtins import exec as run", "import builtins as b", "os.__dict__",
+    ],
+)  # fmt: skip
+def test_what_no_line_of_a_file_can_mean_is_left_to_fail(tree: Path, line: str) -> None:
+    (tree / "pkg" / "plain.py").write_text(PLAIN + line + "\n")
+    where = tree / "baseline.json"
+
+    assert refused(where, spec("pkg.plain:tiny")) == ""
+    assert bool(refused(where, spec("pkg.plain:gone"))) == (line not in {"", "def gone(): pass"})
+    assert refused(where, spec("pkg.plain:gone.inner"))
+
+
 def test_nothing_is_imported_to_find_that_out(tree: Path) -> None:
     (tree / "pkg" / "__init__.py").write_text("raise SystemExit")
 
