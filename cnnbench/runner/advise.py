@@ -65,10 +65,8 @@ def _frozen(job: Job) -> Job:
     """
     renamed = {spec.id: _with_freezing(spec) for spec in job.specs}
     ids = {name: spec.id for name, spec in renamed.items()}
-    macs, impossible = (
-        {ids.get(name, name): what for name, what in table.items()}
-        for table in (job.macs, job.impossible)
-    )
+    macs = {ids.get(name, name): macs for name, macs in job.macs.items()}
+    impossible = {ids.get(name, name): why for name, why in job.impossible.items()}
     specs = tuple(dict.fromkeys(renamed.values()))
     return replace(job, specs=specs, macs=macs, impossible=impossible)
 
