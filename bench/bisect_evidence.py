@@ -1,7 +1,7 @@
 """How often ``cnnbench bisect`` names the right commit, measured in real repositories.
 
     python -m bench.bisect_evidence results/gate/bisect --minutes 40
-    python -m bench.bisect_evidence results/gate/bisect --report > results/gate/bisect/report.md
+    python -m bench.bisect_evidence results/gate/bisect --report > results/gate/bisect.md
 
 Every history is a git repository of its own with a first commit and 32 more, of which one makes the
 network 5 to 10 % slower, or in every third history none. What costs is either a layer more, which
@@ -146,7 +146,8 @@ def bisected(folder: Path, shas: list[str]) -> dict[str, Any]:
     return {
         "exit": done.returncode,
         **answer(told, shas),
-        "said": done.stderr.strip().splitlines()[-1:],
+        # Not the last line of those that say where it is kept.
+        "said": [line for line in done.stderr.splitlines()[-1:] if "kept in" not in line],
         "seconds": round(seconds, 1),
     }
 
@@ -225,7 +226,27 @@ def report(lines: list[dict[str, Any]]) -> str:
             f" {counts['nothing named']} | {wrong} (<= {bound:.1f} %) |"
             f" {sum(len(line['steps']) for line in some) / len(some):.1f} | {middle:.0f} |"
         )
+    rows += [
+        "",
+        *map(_counted, (False, True), (_verdicts(lines, slower=one) for one in (False, True))),
+    ]
     return "\n".join(rows) + "\n"
+
+
+def _verdicts(lines: list[dict[str, Any]], *, slower: bool) -> Counter[str]:
+    """The verdicts of all comparisons whose commits differ, or do not, in speed."""
+    found: Counter[str] = Counter()
+    for line in lines:
+        culprit = line["culprit"] or COMMITS + 1
+        for place, against, verdict, _ in line["steps"]:
+            found[verdict] += (against < culprit <= place) == slower
+    return found
+
+
+def _counted(slower: bool, found: Counter[str]) -> str:
+    what = "commits of which one is slower" if slower else "commits that are equally fast"
+    told = ", ".join(f"{count} {name}" for name, count in found.most_common() if count)
+    return f"* {found.total()} comparisons of {what}: {told}"
 
 
 def main() -> None:
