@@ -1,6 +1,6 @@
 """Several runs of one environment -> one run, such as the shards of a grid.
 
-What is compared must have been measured under the same conditions: runs of unlike environments or
+What is compared must have been measured under the same conditions: runs of different environments or
 unlike sampling plans are refused, and so is a spec of which two runs have a record, because one of
 them would be lost.
 """
@@ -33,7 +33,7 @@ def merged(runs: Sequence[StoredRun], name: str) -> tuple[Manifest, tuple[Record
         name: of the run that they become.
 
     Raises:
-        Incomparable: they come from unlike environments or executors.
+        Incomparable: they come from different environments or executors.
         UsageError: their plans differ, or a spec is in two of them.
     """
     _refuse_unlike(runs)

@@ -27,7 +27,7 @@ Examples:
 def command(runs: tuple[Path, ...], out: Path) -> None:
     """Make one run of several: of the shards of a grid, or of networks measured one after another.
 
-    Their records are copied; the runs stay as they are. Runs of unlike environments or sampling
+    Their records are copied; the runs stay as they are. Runs of different environments or sampling
     plans are refused, and so is a spec that two of them hold. Shards that are missing are named;
     'cnnbench run --resume' on the merged run measures what its own runs had left.
     """
