@@ -187,7 +187,7 @@ GATE = (
          r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
     Case("this is not a git repository; see --repo", "bisect main~1 main --models nets:tiny",
          r"see (?P<put>--repo)", {"--repo": "--repo repo"}, shows="nothing to bisect", then=2),
-    Case("'{}' is a working tree, but this is not a git repository; see --repo",
+    Case("this is not a git repository; see --repo",
          "ab . . --models lenet", r"see (?P<put>--repo)", {"--repo": "--repo repo"}),
 )  # fmt: skip
 
@@ -428,6 +428,7 @@ OTHERS: Mapping[str, Other] = {
     ),
     "more lines (--json has all)": Other(("bisect",), "what was left out is no fault"),
     "--unshallow --tags {}": Other((), "git's own options, run in tests/cli/test_shallow.py"),
+    "git config --global --add safe": Other((), "git's own, said in tests/runner/ab/test_sides.py"),
     "bisect --structure-only between commits": Other(
         ("bisect",), "what was not asked for is no fault; run in tests/cli/test_bisect.py"
     ),

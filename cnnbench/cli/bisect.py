@@ -12,6 +12,7 @@ import click
 
 from cnnbench import store, trust
 from cnnbench.cli import completion, measuring, options, pairing
+from cnnbench.cli import who as measures
 from cnnbench.cli.output import also, say, shown
 from cnnbench.cli.progress import PairProgress
 from cnnbench.errors import Interrupted, UsageError
@@ -128,7 +129,10 @@ def command(
         try:
             found = Bisecting(asked, begun, folder, listener, maker, explain=explain).run()
         except KeyboardInterrupt:
-            raise Interrupted(f"interrupted{_continue(asked, begun, folder, allowed)}") from None
+            same = _same(repo, core, explain=explain)
+            raise Interrupted(
+                f"interrupted{_continue(asked, begun, folder, allowed, same)}"
+            ) from None
     also(_text(found, view.kind), view.output)
     say(f"kept in {folder}: {state.NAME} and the runs of every comparison")
     bisected.conclude(found)
@@ -168,9 +172,18 @@ def _maker(asked: Question, who: str, culprit: str | None, slowdown: float) -> M
     return pretended
 
 
-def _continue(asked: Question, begun: State, folder: Path, allowed: Sequence[str]) -> str:
+def _same(repo: Path | None, core: int | None, *, explain: bool) -> list[str]:
+    """What is not kept with a bisection, as words of the command that goes on with it."""
+    where = [] if repo is None else ["--repo", str(repo)]
+    pinned = [] if core is None else ["--core", str(core)]
+    return [*where, *pinned, *["--no-explain"] * (not explain), *measures.again()]
+
+
+def _continue(
+    asked: Question, begun: State, folder: Path, allowed: Sequence[str], same: Sequence[str]
+) -> str:
     """How to go on with a bisection; what its file names may need permission."""
-    given = [word for one in allowed for word in (trust.OPTION, one)]
+    given = [*same, *(word for one in allowed for word in (trust.OPTION, one))]
     words = shlex.join([*asked.names, "--resume", str(folder), *given])
     more = trust.options(begun.specs, folder / state.NAME, allowed)
     return f"; continue with: cnnbench bisect {words}{more}"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cnnbench import doctor, store, trust, units
-from cnnbench.cli import sharing
+from cnnbench.cli import sharing, who
 from cnnbench.cli.output import say
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
@@ -144,6 +144,7 @@ def _continue(path: Path, resuming: str | None) -> str:
     if not (path / store.MANIFEST).exists():
         return ""
     options = trust.options(store.planned(path), path) if resuming is None else resuming
+    options += "".join(f" {shlex.quote(word)}" for word in who.again())
     return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{options}"
 
 

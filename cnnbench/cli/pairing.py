@@ -93,5 +93,6 @@ def repository(asked: Path | None) -> Path | None:
     """
     found = revisions.repository(asked or Path.cwd())
     if asked is not None and found is None:
-        raise UsageError(f"--repo {asked}: not a git repository")
+        why = revisions.unusable(asked) or "not a git repository"
+        raise UsageError(f"--repo {asked}: {why}")
     return found

@@ -40,6 +40,12 @@ _allocator = click.option(
 )
 
 
+def again() -> tuple[str, ...]:
+    """The words with which another command measures in the same state of malloc."""
+    asked = os.environ.get(allocator.VARIABLE)
+    return () if asked is None else ("--allocator", asked)
+
+
 def executor(command: Any) -> Any:
     """Who measures, and in which state of malloc."""
     return _allocator(_executor(command))

@@ -347,7 +347,7 @@ def _cannot_rebuild(source: Source, repo: Path | None) -> str:
     if source.dirty is not False:
         return "the baseline file was measured with uncommitted changes"
     if repo is None:
-        return "this is not a git repository"
+        return revisions.unusable(Path.cwd()) or "this is not a git repository"
     name = f"revision {source.revision[:12]} of the baseline file"
     if not revisions.commit(repo, source.revision):
         return f"{name} is not in this repository{revisions.fetching(repo)}"

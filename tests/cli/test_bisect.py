@@ -202,7 +202,9 @@ def test_an_older_commit_that_did_less_is_said_to_have_a_later_one_beside_it(
     assert f"{last[:9]} (another) made it slower" in made.flat(rest.stdout)
 
 
-def test_ctrl_c_says_how_to_go_on_and_that_works(bisect, monkeypatch, tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_go_on_and_that_works(
+    bisect, line: Path, monkeypatch, tmp_path: Path
+) -> None:
     real = PairProgress.judged
 
     def interrupts(self, outcome):
@@ -211,12 +213,15 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(bisect, monkeypatch, tmp_path: 
             raise KeyboardInterrupt
 
     monkeypatch.setattr(PairProgress, "judged", interrupts)
-    stopped = bisect(*NAMED)
+    stopped = bisect(*NAMED, "--allocator", "system", "--no-explain")
     monkeypatch.setattr(PairProgress, "judged", real)
     remedy = re.search(r"interrupted; continue with: cnnbench bisect (.*)", stopped.stderr)
 
     assert stopped.exit_code == 130
     assert remedy is not None
+    # What the directory does not hold: where the commits are, and the state of malloc.
+    same = ["--repo", str(line), "--no-explain", "--allocator", "system"]
+    assert shlex.split(remedy[1])[:9] == ["v1", "main", "--resume", "out", *same]
     known = state.read(tmp_path / "out").steps
     assert len(known) == 2
     result = bisect(*shlex.split(remedy[1]), "--fake-culprit", "merged")

@@ -52,6 +52,17 @@ def test_ctrl_c_says_how_to_go_on(cnnbench_cli, monkeypatch, words: tuple[str, .
     assert cnnbench_cli("run", "--resume", "here", "--quiet").exit_code == 0
 
 
+def test_how_to_go_on_says_in_which_state_of_malloc(cnnbench_cli, monkeypatch) -> None:
+    words = ("run", "--models", "lenet", "--allocator", "system", "--out", "here", *FAKE)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, '"measure"')
+        done = cnnbench_cli(*words)
+
+    assert done.stderr.splitlines()[-1] == (
+        "cnnbench: interrupted; continue with: cnnbench run --resume here --allocator system"
+    )
+
+
 def test_an_interrupted_resumption_goes_on_with_the_same_command(
     cnnbench_cli, tmp_path, monkeypatch
 ) -> None:

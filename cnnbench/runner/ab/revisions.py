@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ANCESTOR = re.compile(r"(.+?)((?:[~^][0-9]{0,4})+)")
 _GENERATIONS = re.compile(r"([~^])([0-9]*)")
 _HASH = re.compile(r"[0-9a-f]{40}")
+# What git itself says to do about a repository that belongs to another user.
+_TRUSTED = re.compile(r"^\s*(git config --global --add safe\.directory .+)$", flags=re.MULTILINE)
 # What may stand in a command that is offered.
 _PLAIN = re.compile(r"[\w./-]+", flags=re.ASCII)
 # How the names of worktrees begin.
@@ -36,6 +38,17 @@ def repository(folder: Path) -> Path | None:
         return None
     done = _git(folder, "rev-parse", "--show-toplevel")
     return Path(done.stdout.strip()) if done.returncode == 0 and done.stdout.strip() else None
+
+
+def unusable(folder: Path) -> str:
+    """Why git finds no repository in a folder that may well be in one; empty if it is in none."""
+    if shutil.which("git") is None:
+        return "git is not installed, or not in PATH"
+    # As in a container that has a checkout of the host's mounted.
+    trusted = _TRUSTED.search(_git(folder, "rev-parse", "--show-toplevel").stderr)
+    if trusted is None:
+        return ""
+    return f"git refuses this repository of another user; if you trust it: {trusted[1]}"
 
 
 def commit(repo: Path, name: str) -> str | None:

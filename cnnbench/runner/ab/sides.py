@@ -114,9 +114,8 @@ def named(word: str, repo: Path | None) -> Named:
 
 def _worktree(repo: Path | None, word: str) -> Named:
     if repo is None:
-        raise UsageError(
-            f"'{word}' is a working tree, but this is not a git repository; see --repo"
-        )
+        why = revisions.unusable(Path.cwd()) or "this is not a git repository; see --repo"
+        raise UsageError(f"'{word}' is a working tree, but {why}")
     return Named("worktree", commit=revisions.commit(repo, "HEAD") or "")
 
 
@@ -151,7 +150,7 @@ def _unknown(word: str, prefix: str, repo: Path | None) -> UnknownName:
         "mode": [one.text for one in WORDS],
     }
     where = (
-        "this is not a git repository; see --repo"
+        revisions.unusable(Path.cwd()) or "this is not a git repository; see --repo"
         if repo is None
         else f"repository {repo}{revisions.fetching(repo, word)}"
     )

@@ -58,7 +58,8 @@ def question(good: str, bad: str, repo: Path | None) -> Question:
         UsageError: not revisions, or the first is not among the first parents of the second.
     """
     if repo is None:
-        raise UsageError("this is not a git repository; see --repo")
+        why = revisions.unusable(Path.cwd()) or "this is not a git repository; see --repo"
+        raise UsageError(why)
     both = [sides.named(f"rev:{word.removeprefix('rev:')}", repo) for word in (good, bad)]
     return Question(repo, (good, bad), revisions.line(repo, both[0].commit, both[1].commit))
 

@@ -11,7 +11,7 @@ import pytest
 
 from cnnbench.errors import UsageError
 from cnnbench.runner import origin
-from cnnbench.runner.ab import sides
+from cnnbench.runner.ab import revisions, sides
 from cnnbench.runner.ab.sides import Named
 from cnnbench.runner.origin import Origin
 from tests.made import commit, repository
@@ -219,3 +219,33 @@ def test_a_checkout_of_this_program_comes_before_it(tmp_path: Path) -> None:
     variables = origin.environment(Origin(package="/checkout"), tmp_path)
 
     assert variables["PYTHONPATH"].split(os.pathsep)[0] == "/checkout"
+
+
+def _git_says(monkeypatch: pytest.MonkeyPatch, folder: Path, answer: str) -> None:
+    """A git that fails with an answer."""
+    folder.mkdir()
+    git = folder / "git"
+    git.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{answer}\nEND\nexit 128\n")
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
+def test_a_repository_of_another_user_is_one_that_git_can_be_told_to_trust(
+    tmp_path: Path, monkeypatch
+) -> None:
+    told = "git config --global --add safe.directory '/a checkout'"
+    answer = f"fatal: detected dubious ownership in repository\nTo add an exception:\n\n\t{told}"
+    _git_says(monkeypatch, tmp_path / "bin", answer)
+
+    assert revisions.repository(tmp_path) is None
+    with pytest.raises(UsageError, match="unknown revision 'main'") as error:
+        sides.named("rev:main", None)
+    assert f"repository of another user; if you trust it: {told}" in str(error.value)
+    assert "not a git repository" not in str(error.value)
+
+
+def test_without_git_it_is_git_that_is_missing(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(UsageError, match=r"working tree, but git is not installed"):
+        sides.named(".", None)
