@@ -58,8 +58,8 @@ def test_int8_of_openvino_needs_its_quantiser_too() -> None:
         ("channels_last+freezing", "aoti+freezing"),
         ("openvino+channels_last", "leave channels_last out"),
         ("openvino+freezing", "leave freezing out"),
-        ("openvino+bf16", "fp32 or amp=bf16, int8, not in bf16"),
-        ("onnxruntime+amp=bf16", "fp32 or int8, not in amp=bf16"),
+        ("openvino+bf16", "not run in bf16: openvino or openvino+amp=bf16 or openvino+int8"),
+        ("onnxruntime+amp=bf16", "not run in amp=bf16: onnxruntime or onnxruntime+int8"),
         ("impl=im2col+openvino", "leave impl= out"),
     ],
 )
