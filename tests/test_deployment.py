@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench import deployment, suite
+from cnnbench.cli import run
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.mode import DEPLOY_MODES, RUNTIMES, Mode
 from cnnbench.spec import Device
@@ -106,3 +107,9 @@ def test_versions_are_of_what_is_there() -> None:
 
     assert "nncf" not in found
     assert found["openvino"] == "1.0"
+
+
+def test_help_names_every_word_of_the_deployed_modes() -> None:
+    words = {word for mode in DEPLOY_MODES for word in mode.split("+")}
+
+    assert all(word in run._EPILOG for word in words)
