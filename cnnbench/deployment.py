@@ -108,7 +108,7 @@ def _contradiction(mode: Mode) -> str:
     """Words that cannot stand together."""
     if not mode.runtime:
         if mode.precision == _INT8:
-            able = [_quantising(name) for name, one in NEEDS.items() if _INT8 in one.precisions]
+            able = [_in(name, _INT8) for name, one in NEEDS.items() if _INT8 in one.precisions]
             return f"int8 needs a runtime that quantises: {' or '.join(able)}"
         if mode.freezing == "on" and not mode.compiles:
             return "freezing says what a compiler does: compile+freezing or aoti+freezing"
@@ -117,21 +117,22 @@ def _contradiction(mode: Mode) -> str:
     if mode.implementation:
         return f"{mode.runtime} chooses its own implementations; leave impl= out"
     if mode.precision not in needs.precisions:
-        others = ", ".join(one for one in needs.precisions if one != Mode.precision)
-        return f"{mode.runtime} runs in fp32 or {others}, not in {mode.precision}"
+        able = [_in(mode.runtime, precision) for precision in needs.precisions]
+        return f"{mode.runtime} does not run in {mode.precision}: {' or '.join(able)}"
     if mode.memory_format != Mode.memory_format and not needs.lays_out:
         return f"{mode.runtime} chooses its own layouts; leave {mode.memory_format} out"
     if mode.freezing == "on" and not needs.freezes:
         return f"{mode.runtime} always holds the weights as constants; leave freezing out"
     if mode.precision == _INT8 and needs.freezes and mode.freezing != "on":
-        return f"{mode.runtime} quantises frozen weights only: {_quantising(mode.runtime)}"
+        return f"{mode.runtime} quantises frozen weights only: {_in(mode.runtime, _INT8)}"
     return ""
 
 
-def _quantising(runtime: str) -> str:
-    """The plainest mode in which a runtime computes in int8."""
-    frozen = "on" if NEEDS[runtime].freezes else Mode.freezing
-    return Mode(compiler=runtime, precision=_INT8, freezing=frozen).text
+def _in(runtime: str, precision: str) -> str:
+    """The plainest mode in which a runtime computes in a precision."""
+    frozen = precision == _INT8 and NEEDS[runtime].freezes
+    freezing = "on" if frozen else Mode.freezing
+    return Mode(compiler=runtime, precision=precision, freezing=freezing).text
 
 
 def versions(of: Callable[[str], str] = importlib.metadata.version) -> dict[str, str]:

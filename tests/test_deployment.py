@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from cnnbench import deployment, suite
+from cnnbench.cli import run
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.mode import DEPLOY_MODES, RUNTIMES, Mode
 from cnnbench.spec import Device
@@ -58,8 +59,8 @@ def test_int8_of_openvino_needs_its_quantiser_too() -> None:
         ("channels_last+freezing", "aoti+freezing"),
         ("openvino+channels_last", "leave channels_last out"),
         ("openvino+freezing", "leave freezing out"),
-        ("openvino+bf16", "fp32 or amp=bf16, int8, not in bf16"),
-        ("onnxruntime+amp=bf16", "fp32 or int8, not in amp=bf16"),
+        ("openvino+bf16", "not run in bf16: openvino or openvino+amp=bf16 or openvino+int8"),
+        ("onnxruntime+amp=bf16", "not run in amp=bf16: onnxruntime or onnxruntime+int8"),
         ("impl=im2col+openvino", "leave impl= out"),
     ],
 )
@@ -106,3 +107,9 @@ def test_versions_are_of_what_is_there() -> None:
 
     assert "nncf" not in found
     assert found["openvino"] == "1.0"
+
+
+def test_help_names_every_word_of_the_deployed_modes() -> None:
+    words = {word for mode in DEPLOY_MODES for word in mode.split("+")}
+
+    assert all(word in run._EPILOG for word in words)

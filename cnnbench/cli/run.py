@@ -57,7 +57,8 @@ Examples:
 
 \b
 Mode words (join with +): eager, compile, compile=reduce-overhead, compile=max-autotune,
-channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, tf32=cudnn.
+channels_last, amp (cpu), amp=bf16, amp=fp16, bf16, fp16; on cuda graph, tf32, tf32=cudnn;
+on cpu also aoti, onnxruntime, openvino, freezing (with compile or aoti), int8 (with a runtime).
 "all" is the sensible set; compile=max-autotune, which takes minutes, is not in it.
 """
 

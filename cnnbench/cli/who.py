@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from cnnbench import allocator
+from cnnbench import allocator, machine
+from cnnbench.errors import UsageError
 
 _executor = click.option(
     "--executor", "who", default="process", hidden=True, help="process or fake."
@@ -18,6 +19,9 @@ def _inherited(ctx: click.Context, _param: object, value: str | None) -> None:
     """Tell it to every process that the command starts."""
     if value is None:
         return
+    own = [name for name in os.environ if name.startswith(machine.ALLOCATOR)]
+    if own:
+        raise UsageError(f"--allocator {value}: {', '.join(own)} configures malloc; unset it first")
     before = os.environ.get(allocator.VARIABLE)
     os.environ[allocator.VARIABLE] = value
 

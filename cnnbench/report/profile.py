@@ -201,7 +201,10 @@ def _compiled(trace: ProfilerTrace) -> list[str]:
         f"a step takes {took} (median of {len(trace.plain_ns)}), under the profiler"
         f" {units.ratio(trace.overhead)} as long",
         f"kernels and operators with a name are {units.percent(_named_share(trace))} of what the"
-        " profiler saw; the rest is looking compiled code up and calling it",
+        " profiler saw; the rest is looking compiled code up and calling it"
+        if _named_share(trace)
+        else "the profiler of torch sees no operators or kernels in it, so where its time goes is"
+        " not known",
     ]
 
 

@@ -35,6 +35,19 @@ def test_the_condition_is_a_fact_of_the_environment(
     assert allocator.VARIABLE not in os.environ
 
 
+def test_one_that_could_not_be_had_is_refused(cnnbench_cli, monkeypatch) -> None:
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    line = ("run", "lenet", "--modes", "eager", "--executor", "fake")
+
+    done = cnnbench_cli(*line, "--allocator", "kept", "--out", "out")
+
+    assert done.exit_code == 2
+    assert "MALLOC_ARENA_MAX configures malloc; unset it first" in done.stderr
+    assert cnnbench_cli(*line, "--out", "out").exit_code == 0
+    monkeypatch.delenv("MALLOC_ARENA_MAX")
+    assert cnnbench_cli(*line, "--allocator", "kept", "--out", "other").exit_code == 0
+
+
 def test_an_unknown_one_is_refused_by_name(cnnbench_cli) -> None:
     done = cnnbench_cli("run", "lenet", "--allocator", "mine", "--executor", "fake")
 

@@ -177,3 +177,11 @@ def test_without_a_compiler_no_operator_has_modules() -> None:
     names = [column.name for column in tables.operators(Profile("a", "b", trace=trace)).columns]
     assert names[0] == "operator"
     assert "modules" not in names
+
+
+def test_nothing_is_said_of_what_the_profiler_did_not_see() -> None:
+    assert PROFILE.trace is not None
+    said = " ".join(tables._compiled(replace(PROFILE.trace, operators=())))
+
+    assert "is not known" in said
+    assert "compiled code" not in said
