@@ -155,6 +155,22 @@ class ModeChoice:
         """The mode with the largest speed-up, clear or not."""
         return max(self.tried, key=lambda one: _ratio(one, self.baseline), default=None)
 
+    @cached_property
+    def hopeful(self) -> tuple[Record, ...]:
+        """Modes that look faster than ``best``, whose own gain over plain eager is not decided.
+
+        The fastest first.
+        """
+        if self.gain is None:
+            return ()
+        least = WORTH * self.gain.point
+        found = [
+            one
+            for one in self.tried
+            if STANDINGS[self.standing(one)].open and _ratio(one, self.baseline) > least
+        ]
+        return tuple(sorted(found, key=lambda one: -_ratio(one, self.baseline)))
+
     @property
     def undecided(self) -> bool:
         """Whether more rounds may still find a mode that is clearly faster than plain eager."""

@@ -87,6 +87,13 @@ def refusal(mode: Mode, has: Callable[[str], bool] = present) -> str:
     return _contradiction(mode) or missing(mode, has)
 
 
+def untrainable(mode: Mode) -> str:
+    """Why a mode cannot train; empty if it can."""
+    if mode.runtime:
+        return f"{NEEDS[mode.runtime].title} runs inference only"
+    return "frozen weights cannot be trained; leave freezing out" if mode.freezing == "on" else ""
+
+
 def missing(mode: Mode, has: Callable[[str], bool] = present) -> str:
     """What to install for a mode; empty if nothing is missing."""
     if not mode.runtime:

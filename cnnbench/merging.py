@@ -1,6 +1,6 @@
 """Several runs of one environment -> one run, such as the shards of a grid.
 
-What is compared must have been measured under the same conditions: runs of different environments or
+What is compared was measured under the same conditions: runs of different environments or
 unlike sampling plans are refused, and so is a spec of which two runs have a record, because one of
 them would be lost.
 """

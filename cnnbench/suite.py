@@ -239,8 +239,9 @@ def expand(
                 spec = Spec(workload, mode, device, threads)
                 specs.append(spec)
                 macs[spec.id] = _macs(known[name], workload)
-                if reason:
-                    impossible[spec.id] = reason
+                trains = workload.phase != "inference"
+                if why := reason or (deployment.untrainable(mode) if trains else ""):
+                    impossible[spec.id] = why
     if not specs:
         raise UsageError("nothing to measure: an axis of the grid has no value")
     if all(spec.id in impossible for spec in specs):

@@ -103,6 +103,25 @@ def test_a_verdict_says_why_the_best_is_best(others: Any, verdict: str, best: st
     assert (found.gain is None) == (best == "eager")
 
 
+def test_a_mode_that_looks_faster_than_the_best_but_is_not_decided_is_named() -> None:
+    records = [
+        in_mode("eager", 10, 10.1, 9.9), in_mode("channels_last", 5, 5.1, 4.9),
+        in_mode("amp=bf16", 2, 9, 1), in_mode("compile", 9, 11, 8),
+    ]  # fmt: skip
+
+    found = choice.choose(records)
+    assert found is not None
+    assert (found.best.spec.mode.text, [one.spec.mode.text for one in found.hopeful]) == (
+        "channels_last", ["amp=bf16"]
+    )  # fmt: skip
+    told = " ".join(one.text for one in conclusions(of(*records)))
+    assert "channels_last is the best of those of 4 modes whose gain is certain" in told
+    assert "amp=bf16 looks faster: more --rounds may decide it" in told
+    use = next(one.text for one in advise(Evidence(tuple(records))) if one.name == "use")
+    assert use.endswith("amp=bf16 looks faster, but not certainly so: more --rounds may decide it")
+    assert choice.choose(records[:2]).hopeful == ()  # type: ignore[union-attr]
+
+
 def test_a_loose_mode_is_named_where_it_would_be_faster_than_the_best() -> None:
     records = [
         in_mode("eager", 10, 10, 10), in_mode("compile", 5, 5, 5),

@@ -113,3 +113,16 @@ def test_help_names_every_word_of_the_deployed_modes() -> None:
     words = {word for mode in DEPLOY_MODES for word in mode.split("+")}
 
     assert all(word in run._EPILOG for word in words)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("openvino", "OpenVINO runs inference only"),
+        ("compile+freezing", "frozen weights cannot be trained"),
+        ("compile", ""),
+    ],
+)
+def test_what_cannot_train_is_known_beforehand(text: str, said: str) -> None:
+    assert deployment.untrainable(Mode.parse(text, "cpu")).startswith(said)
+    assert bool(deployment.untrainable(Mode.parse(text, "cpu"))) == bool(said)

@@ -60,6 +60,10 @@ def _use(evidence: Evidence) -> tuple[AdviceFinding, ...]:
         return (AdviceFinding(*_stay(choice, took), "eager"),)
     checked = "" if choice.best.status == "ok" else "; its output could not be checked"
     text = f"use {mode_of(choice.best)}: {_times(choice.gain)}, {took}{checked}"
+    if choice.hopeful:
+        names = ", ".join(map(mode_of, choice.hopeful))
+        verb = "looks" if len(choice.hopeful) == 1 else "look"
+        text += f"; {names} {verb} faster, but not certainly so: {_REMEDIES['unclear']}"
     return (AdviceFinding("use", "use", text, mode_of(choice.best)),)
 
 

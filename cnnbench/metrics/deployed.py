@@ -31,6 +31,12 @@ def artefact(record: Record) -> Estimate | None:
     return stats.exact(found[0].artefact_bytes) if found else None
 
 
+def deployed_precision(record: Record) -> str | None:
+    """In which precision a deployment runtime computes, as it says itself when asked."""
+    said = dict.fromkeys(run.deployment.precision for run in record.runs if run.deployment)
+    return " or ".join(said) or None
+
+
 def cold(*parts: str) -> Callable[[Record], Estimate | None]:
     """Seconds of parts of a cold start; of the whole without any. Over its processes."""
 

@@ -167,6 +167,24 @@ class BestMode:
         """The number of fit modes with a speed-up, including plain eager."""
         return len(self.choice.tried) + 1
 
+    @property
+    def of(self) -> str:
+        """What it is the best of."""
+        count = f"{self.tried} modes"
+        return f"those of {count} whose gain is certain" if self.choice.hopeful else count
+
+    @property
+    def level(self) -> list[str]:
+        """Modes that it does not differ from clearly, in a clause; none if there is none."""
+        return [f"no clear difference from {self.equal}"] if self.equal else []
+
+    @property
+    def hopeful(self) -> list[str]:
+        """Modes that look faster, in a clause; none if there is no such mode."""
+        names = [one.spec.mode.text for one in self.choice.hopeful]
+        verb = "looks" if len(names) == 1 else "look"
+        return [f"{', '.join(names)} {verb} faster: more --rounds may decide it"] if names else []
+
 
 @once
 def best_modes(found: Sequence[Entry]) -> Sequence[BestMode]:

@@ -301,9 +301,9 @@ def _mode(one: BestMode, others: Sequence[Callable[[Entry], str]]) -> str:
 def _said(one: BestMode) -> list[str]:
     choice, other = one.choice, one.choice.foremost
     if choice.gain is not None:
-        text = f"{_text(choice.best)} is the best of {one.tried} modes, {_ratio(choice.gain)}"
+        text = f"{_text(choice.best)} is the best of {one.of}, {_ratio(choice.gain)}"
         checked = [] if choice.best.status == "ok" else ["its output could not be checked"]
-        return [text, *checked, *([f"no clear difference from {one.equal}"] if one.equal else [])]
+        return [text, *one.hopeful, *checked, *one.level]
     if choice.verdict == "slower" or other is None:
         return [NO_GAIN[choice.verdict]]
     change = metrics.speedup(other, choice.baseline)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import axes, metrics, units
 from cnnbench.metrics import METRICS
+from cnnbench.metrics.deployed import deployed_precision
 from cnnbench.report import images, rows, times, training, usability
 from cnnbench.report.entry import RUN, Entry, hoisted, place
 from cnnbench.stats import Estimate
@@ -223,6 +224,10 @@ _FIGURES: tuple[Cell, ...] = (
     (Column("macs", "MACs", "count"), _exact("macs")),
     (Column("training_macs", "training MACs", "count"), training.macs),
     (Column("compile_cold_s", "compile", "seconds"), _exact("compile_cold")),
+    (Column("export_s", "export", "seconds"), _exact("export_time")),
+    (Column("load_s", "import+load", "seconds"), _exact("load_time")),
+    (Column("artefact_bytes", "artefact", "bytes"), _exact("artefact")),
+    (Column("precision", "computes in"), lambda e: deployed_precision(e.record)),
     (Column("cold_start_s", "cold start", "seconds"), _exact("cold_start")),
     (Column("cold_import_s", "import", "seconds"), _exact("cold_import")),
     (Column("cold_load_s", "load", "seconds"), _exact("cold_load")),

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from cnnbench.deployment import NEEDS
+from cnnbench.deployment import NEEDS, untrainable
 from cnnbench.errors import CnnbenchError, Unsupported
 from cnnbench.facts import Deployment
 from cnnbench.scratch import scratch_directory
@@ -44,10 +44,8 @@ def refuse_training(mode: Mode) -> None:
     Raises:
         Unsupported: the mode is one of a runtime, or freezes weights.
     """
-    if mode.runtime:
-        raise Unsupported(f"{NEEDS[mode.runtime].title} runs inference only")
-    if mode.freezing == "on":
-        raise Unsupported("frozen weights cannot be trained; leave freezing out")
+    if reason := untrainable(mode):
+        raise Unsupported(reason)
 
 
 def deployed(spec: Spec, step: Step) -> Step:
