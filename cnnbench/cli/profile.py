@@ -114,12 +114,20 @@ def _show(found: Profile, depth: int | None, top: int) -> None:
     # A compiled mode has none: the lines that say so stand without a table.
     layers = layers if layers.rows else replace(layers, columns=())
     click.echo(shown(layers))
-    for table in (tables.operators(found, top), tables.kernels(found, top)):
+    for table in (
+        tables.runtime_layers(found, top), tables.operators(found, top), tables.kernels(found, top)
+    ):  # fmt: skip
         if table.rows:
             click.echo(shown(table))
     if found.trace is not None and found.trace.memory_bytes:
         peak = units.size(found.trace.memory_peak_bytes)
         click.echo(f"memory: up to {peak} more during a step than before it")
+
+
+def _runtime(found: Profile) -> dict[str, str]:
+    """The file of a runtime's own profile, where there is one."""
+    table = tables.runtime_layers(found)
+    return {"runtime.csv": render(table, "csv")} if table.rows else {}
 
 
 def _keep(found: Profile, folder: Path) -> list[str]:
@@ -129,6 +137,7 @@ def _keep(found: Profile, folder: Path) -> list[str]:
         "profile.json": json.dumps(tables.to_json(found, None, roof), indent=1) + "\n",
         "layers.csv": render(tables.layers(found, roof=roof, closing=False), "csv"),
         "operators.csv": render(tables.operators(found, whole=True), "csv"),
+        **_runtime(found),
         "memory.csv": render(tables.memory(found), "csv"),
         "memory.json": render(tables.memory(found), "json"),
     }

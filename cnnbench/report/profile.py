@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import roofline, units
 from cnnbench.codec import encode
+from cnnbench.deployment import NEEDS
 from cnnbench.profile import Layer, LayerTimes, Operator, Profile, ProfilerTrace, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
 from cnnbench.roofline import RooflinePart
@@ -71,7 +72,8 @@ def layers(
     columns = tuple(_roofless(column) if roof is None else column for column, _ in shown)
     notes = (*profile.notes, *(found.resolution if found is not None else ()))
     if found is None:
-        told = () if profile.trace is None else _compiled(profile.trace)
+        own = bool(profile.primitives)
+        told = () if profile.trace is None else _compiled(profile.trace, own=own)
         return Table(columns, (), (profile.spec, *told), notes)
     whole = found.end_to_end_ns
     rows = [
@@ -194,18 +196,24 @@ def _named_share(trace: ProfilerTrace) -> float:
     return named / whole if whole else 0.0
 
 
-def _compiled(trace: ProfilerTrace) -> list[str]:
-    """The step of a mode whose layers cannot be separated."""
+def _compiled(trace: ProfilerTrace, *, own: bool) -> list[str]:
+    """The step of a mode whose layers cannot be separated; ``own``: its runtime has a profile."""
     took = units.seconds(statistics.median(trace.plain_ns) / 1e9)
-    return [
+    lines = [
         f"a step takes {took} (median of {len(trace.plain_ns)}), under the profiler"
-        f" {units.ratio(trace.overhead)} as long",
-        f"kernels and operators with a name are {units.percent(_named_share(trace))} of what the"
-        " profiler saw; the rest is looking compiled code up and calling it"
-        if _named_share(trace)
-        else "the profiler of torch sees no operators or kernels in it, so where its time goes is"
-        " not known",
+        f" {units.ratio(trace.overhead)} as long"
     ]
+    if share := _named_share(trace):
+        lines.append(
+            f"kernels and operators with a name are {units.percent(share)} of what the profiler"
+            " saw; the rest is looking compiled code up and calling it"
+        )
+    elif not own:
+        lines.append(
+            "the profiler of torch sees no operators or kernels in it, so where its time goes is"
+            " not known"
+        )
+    return lines
 
 
 def _within(found: LayerTimes) -> str:
@@ -254,6 +262,39 @@ _WHOLE: Mapping[str, Callable[[Operator], Value]] = {
     "operator": lambda one: one.name,
     "modules": lambda one: ", ".join(path or _NETWORK for path in one.modules),
 }
+
+
+# Of a runtime's own profile: how its layers are called, what ran, and the last row.
+_KINDS = (
+    Column("layer", "layers"), Column("ran", "ran"), Column("calls", "calls", "whole"),
+    Column("time_s", "time", "seconds"), Column("share", "share", "fraction"),
+)  # fmt: skip
+
+
+def runtime_layers(profile: Profile, top: int | None = None) -> Table:
+    """The layers of one call by the profiler of the runtime that ran them, alike ones together.
+
+    The longest first; what is in none of them last. They add up to the call. No rows where torch
+    ran the network.
+    """
+    if profile.layers is not None or not profile.primitives:
+        return Table(_KINDS, ())
+    whole = sum(one.ns for one in profile.primitives)
+    *found, rest = profile.primitives
+    longest = sorted(found, key=lambda one: -one.ns)
+    rows = [(one.kind, one.implementation, one.calls, one.ns / 1e9, one.ns / whole)
+            for one in longest[:top]]  # fmt: skip
+    if others := longest[len(rows) :]:
+        ns = sum(one.ns for one in others)
+        calls = sum(one.calls for one in others)
+        rows.append((f"({len(others)} other kinds)", "", calls, ns / 1e9, ns / whole))
+    rows.append((rest.kind, rest.implementation, rest.calls, rest.ns / 1e9, rest.ns / whole))
+    title = NEEDS[Spec.parse(profile.spec).mode.runtime].title
+    caption = (
+        f"layers of a warm call of {units.seconds(whole / 1e9)}, by {title}'s own profiler; alike"
+        " ones together"
+    )
+    return Table(_KINDS, tuple(rows), (caption,))
 
 
 def operators(profile: Profile, top: int | None = None, *, whole: bool = False) -> Table:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from cnnbench.facts import Ceilings
-from cnnbench.profile import LayerCost, Operator, Profile, ProfilerTrace
+from cnnbench.profile import LayerCost, Operator, Primitive, Profile, ProfilerTrace
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from tests import made
@@ -181,7 +181,34 @@ def test_without_a_compiler_no_operator_has_modules() -> None:
 
 def test_nothing_is_said_of_what_the_profiler_did_not_see() -> None:
     assert PROFILE.trace is not None
-    said = " ".join(tables._compiled(replace(PROFILE.trace, operators=())))
+    said = " ".join(tables._compiled(replace(PROFILE.trace, operators=()), own=False))
 
     assert "is not known" in said
     assert "compiled code" not in said
+
+
+def test_a_runtime_s_own_layers_add_up_to_the_call() -> None:
+    primitives = (
+        Primitive(None, "forward", "Reorder", "reorder_brgemm_f32", 1, 0.5e6),
+        Primitive(None, "forward", "Convolution", "brgconv_avx512_f32", 9, 6e6),
+        Primitive(None, "forward", "MaxPool", "jit_avx512_f32", 3, 2.5e6),
+        Primitive(None, "forward", "rest of the call", "in no layer", 1, 1e6),
+    )
+    spec = "squeezenet1_1/inference-b1-3x224x224/openvino/cpu-t1"
+    trace = ProfilerTrace("x", (9_000_000,), (9_660_000,), ())
+    profile = Profile(spec, "here", trace=trace, primitives=primitives)
+
+    every, some = tables.runtime_layers(profile), tables.runtime_layers(profile, 1)
+
+    assert [row["layer"] for row in rows_of(every)] == [
+        "Convolution", "MaxPool", "Reorder", "rest of the call"
+    ]  # fmt: skip
+    for table in (every, some):
+        assert sum(row["time_s"] for row in rows_of(table)) == pytest.approx(10e-3)
+        assert sum(row["share"] for row in rows_of(table)) == pytest.approx(1.0)
+    assert rows_of(some)[1]["layer"] == "(2 other kinds)"
+    assert "a warm call of 10.0 ms, by OpenVINO's own profiler" in every.captions[0]
+    assert "not known" not in " ".join(tables.layers(profile).captions)
+    assert tables.runtime_layers(replace(profile, primitives=None)).rows == ()
+    assert "not known" in " ".join(tables.layers(replace(profile, primitives=None)).captions)
+    assert tables.runtime_layers(PROFILE).rows == ()
