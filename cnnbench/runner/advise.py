@@ -122,7 +122,8 @@ def measure(
     watcher.working(f"profile of {spec.id}", len(job.specs), len(job.specs))
     evidence = replace(evidence, profile=_profile(job, spec))
     used = evidence.recommended
-    if used is None:
+    # Compiling once more, in a process of the other kind, would take longer than all of this.
+    if used is None or used.spec.mode.needs_compiler:
         return evidence
     watcher.working(f"{used.id} without kept blocks", len(job.specs), len(job.specs))
     return replace(evidence, unkept=allocation.unkept(job, used.spec))

@@ -157,8 +157,14 @@ def slices(
         # The threads of a parallel region spin for about a millisecond before they sleep; the next
         # worker must not begin while they do.
         sampling.rest()
-        talk.answer(Taken(turn, taken[-1].awake_seconds or taken[-1].seconds))
+        talk.answer(Taken(turn, _seconds(taken[-1])))
     return taken
+
+
+def _seconds(one: Slice) -> float:
+    """By which a slice is judged: without waiting for a core where all of that is known."""
+    awake = one.awake_seconds if torch.get_num_threads() == 1 else None
+    return awake or one.seconds
 
 
 def process() -> dict[str, Any]:

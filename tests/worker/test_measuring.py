@@ -10,7 +10,7 @@ import torch
 from cnnbench.plan import Plan
 from cnnbench.record import Run
 from cnnbench.requests import Finish, MeasureLatency, TakeSlice
-from cnnbench.slices import Taken
+from cnnbench.slices import Slice, Taken
 from cnnbench.spec import Mode, Spec
 from cnnbench.worker import build, checking, measuring, modes
 from cnnbench.worker import reference as references
@@ -157,3 +157,14 @@ def test_a_sample_with_a_cold_cache_is_one_call(monkeypatch, cold: bool, iterati
 
     assert {one.iterations for one in run.slices} == {iterations or 7}
     assert run.flags["l2"] == "cold"
+
+
+@pytest.mark.parametrize(("threads", "seconds"), [(1, 0.75), (2, 1.0)])
+def test_a_turn_is_told_awake_where_one_thread_says_it_all(
+    threads: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Slice(0, 1, (1_000_000_000,), cpu_ns=750_000_000, run_delay_ns=250_000_000)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+
+    assert one.awake_seconds == pytest.approx(0.75)
+    assert measuring._seconds(one) == pytest.approx(seconds)
