@@ -16,7 +16,7 @@ from cnnbench.deployment import NEEDS
 from cnnbench.profile import Layer, LayerTimes, Operator, Profile, ProfilerTrace, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
 from cnnbench.roofline import RooflinePart
-from cnnbench.spec import Spec
+from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -73,7 +73,9 @@ def layers(
     notes = (*profile.notes, *(found.resolution if found is not None else ()))
     if found is None:
         own = bool(profile.primitives)
-        told = () if profile.trace is None else _compiled(profile.trace, own=own)
+        trace, told = profile.trace, list[str]()
+        if trace is not None and _mode(profile).compiler != Mode.compiler:
+            told = _compiled(trace, own=own)
         return Table(columns, (), (profile.spec, *told), notes)
     whole = found.end_to_end_ns
     rows = [
@@ -86,6 +88,10 @@ def layers(
     if closing:
         rows += [_closing(columns, name, ns, whole) for name, ns in closing_rows(found)]
     return Table(columns, tuple(rows), (profile.spec, *_captions(profile)), notes)
+
+
+def _mode(profile: Profile) -> Mode:
+    return Spec.parse(profile.spec).mode
 
 
 def roof_of(profile: Profile) -> Roof | None:
@@ -277,7 +283,7 @@ def runtime_layers(profile: Profile, top: int | None = None) -> Table:
     The longest first; what is in none of them last. They add up to the call. No rows where torch
     ran the network.
     """
-    if profile.layers is not None or not profile.primitives:
+    if profile.layers is not None or not profile.primitives or not _mode(profile).runtime:
         return Table(_KINDS, ())
     whole = sum(one.ns for one in profile.primitives)
     *found, rest = profile.primitives
@@ -289,7 +295,7 @@ def runtime_layers(profile: Profile, top: int | None = None) -> Table:
         calls = sum(one.calls for one in others)
         rows.append((f"({len(others)} other kinds)", "", calls, ns / 1e9, ns / whole))
     rows.append((rest.kind, rest.implementation, rest.calls, rest.ns / 1e9, rest.ns / whole))
-    title = NEEDS[Spec.parse(profile.spec).mode.runtime].title
+    title = NEEDS[_mode(profile).runtime].title
     caption = (
         f"layers of a warm call of {units.seconds(whole / 1e9)}, by {title}'s own profiler; alike"
         " ones together"

@@ -79,7 +79,9 @@ def test_forward_and_backward_are_columns_only_where_there_is_a_backward() -> No
 
 
 def test_what_was_not_measured_is_said() -> None:
-    table = tables.layers(replace(PROFILE, layers=None, notes=("layers cannot be told apart",)))
+    table = tables.layers(
+        replace(PROFILE, spec=made.EAGER, layers=None, notes=("layers cannot be told apart",))
+    )
 
     assert table.rows == ()
     assert "layers cannot be told apart" in render(table, "table")
@@ -149,7 +151,12 @@ def compiled() -> Profile:
         Operator("TorchDynamo Cache Lookup", 1.0, 0.2e6, 0.2e6),
     )  # fmt: skip
     trace = ProfilerTrace("x", (9_000_000, 9_500_000, 9_200_000), (9_660_000,), operators)
-    return Profile("net/compile", "here", trace=trace, notes=("layer times not measured: …",))
+    return Profile(
+        "lenet/inference-b1-3x32x32/compile/cpu-t1",
+        "here",
+        trace=trace,
+        notes=("layer times not measured: …",),
+    )
 
 
 def test_a_compiled_step_has_a_time_and_kernels_by_name_and_module() -> None:
@@ -174,7 +181,9 @@ def test_a_compiled_step_has_a_time_and_kernels_by_name_and_module() -> None:
 def test_without_a_compiler_no_operator_has_modules() -> None:
     trace = ProfilerTrace("x", (1,), (1,), (Operator("aten::add", 1.0, 1.0, 1.0),))
 
-    names = [column.name for column in tables.operators(Profile("a", "b", trace=trace)).columns]
+    names = [
+        column.name for column in tables.operators(Profile(PROFILE.spec, "b", trace=trace)).columns
+    ]
     assert names[0] == "operator"
     assert "modules" not in names
 
@@ -212,3 +221,7 @@ def test_a_runtime_s_own_layers_add_up_to_the_call() -> None:
     assert tables.runtime_layers(replace(profile, primitives=None)).rows == ()
     assert "not known" in " ".join(tables.layers(replace(profile, primitives=None)).captions)
     assert tables.runtime_layers(PROFILE).rows == ()
+    # Of eager mode, a pass that failed leaves primitives of torch's library, and no such table.
+    failed = replace(PROFILE, spec=made.EAGER, layers=None, primitives=primitives)
+    assert tables.runtime_layers(failed).rows == ()
+    assert tables.layers(failed).captions == (made.EAGER,)
