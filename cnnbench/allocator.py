@@ -21,7 +21,7 @@ from cnnbench.errors import UnknownName
 
 
 @dataclass(frozen=True)
-class Condition:
+class AllocatorCondition:
     """A state of malloc.
 
     Attributes:
@@ -35,12 +35,12 @@ class Condition:
 
 # malloc reads these when a process starts (mallopt(3)): map no block by itself, and never give back
 # the top of the heap.
-CONDITIONS: Mapping[str, Condition] = {
-    "kept": Condition(
+CONDITIONS: Mapping[str, AllocatorCondition] = {
+    "kept": AllocatorCondition(
         "blocks that a call frees are kept for the next one",
         {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**32)},
     ),
-    "system": Condition("as the C library comes"),
+    "system": AllocatorCondition("as the C library comes"),
 }
 DEFAULT = "kept"
 # Says which, to every process that is started from here.
