@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -99,9 +100,14 @@ def directory(path: Path, records: Sequence[Record], specs: Sequence[str] = ()) 
 
 
 def git(repo: Path, *words: str) -> None:
-    """A git command of nobody in particular."""
+    """A git command of nobody in particular, at no time in particular.
+
+    The names of commits seed the made-up numbers, so they have to be the same every day.
+    """
     who = ("-c", "user.name=nobody", "-c", "user.email=nobody@example.org")
-    subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True)
+    when = dict.fromkeys(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), "2026-01-01T00:00:00+0000")
+    subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True,
+                   env=os.environ | when)  # fmt: skip
 
 
 def repository(path: Path, files: dict[str, str], tag: str = "") -> Path:
