@@ -47,6 +47,11 @@ DEFAULT = "kept"
 VARIABLE = "CNNBENCH_ALLOCATOR"
 
 
+def asked(environ: Mapping[str, str] = os.environ) -> str | None:
+    """The condition that somebody asked for by name."""
+    return environ.get(VARIABLE) or None
+
+
 def variables(
     environ: Mapping[str, str] = os.environ, condition: str | None = None
 ) -> dict[str, str]:
@@ -61,7 +66,7 @@ def variables(
     """
     if any(name.startswith(machine.ALLOCATOR) for name in environ):
         return {}
-    name = condition or environ.get(VARIABLE) or DEFAULT
+    name = condition or asked(environ) or DEFAULT
     if name not in CONDITIONS:
         raise UnknownName(VARIABLE, name, CONDITIONS)
     return dict(CONDITIONS[name].variables)

@@ -130,8 +130,9 @@ class ModeChoice:
     Attributes:
         baseline: plain eager.
         verdict: the result over all modes.
-        best: the mode to use: the simplest of those without a clear difference from the fastest;
-            plain eager unless another is clearly faster.
+        best: the mode to use: the simplest of those without a clear difference from the fastest,
+            and no slower than it by more than ``WORTH`` as measured; plain eager unless another is
+            clearly faster.
         equal: other fit modes without a clear difference from ``best``.
         tried: fit modes that were measured beside plain eager.
         loose: modes with a loose output that are clearly faster than ``best``; they and ``tried``
@@ -171,6 +172,18 @@ class ModeChoice:
         ]
         return tuple(sorted(found, key=lambda one: -_ratio(one, self.baseline)))
 
+    @cached_property
+    def rivals(self) -> tuple[Record, ...]:
+        """Modes that may yet be faster than ``best`` by more than ``WORTH``; likely ones first."""
+        found = [
+            (ratio.point, place, one)
+            for place, one in enumerate((*self.tried, self.baseline))
+            if one is not self.best
+            and (ratio := metrics.speedup(one, self.best, len(self.tried))) is not None
+            and (ratio.high is None or ratio.high > WORTH)
+        ]
+        return tuple(one for _, _, one in sorted(found, key=lambda one: (-one[0], one[1])))
+
     @property
     def undecided(self) -> bool:
         """Whether more rounds may still find a mode that is clearly faster than plain eager."""
@@ -194,7 +207,8 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     tried = tuple(one for one in beside if flaws.fit(one))
     standings = [standing(one, base, len(tried)) for one in tried]
     top = leaders([(one, base) for one in tried])
-    best = min(top, key=_effort, default=base)
+    near = [one for one in top if one is top[0] or _ratio(top[0], one) < WORTH]
+    best = min(near, key=_effort, default=base)
     level = tuple(
         one for one, how in zip(tried, standings, strict=True) if how in {"level", "unclear"}
     )

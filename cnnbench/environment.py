@@ -54,6 +54,11 @@ class Environment:
         sharing = len(self.soft.get("gpus_sharing") or [])
         return [f"{sharing} x {name}" for name in names] if sharing > 1 else names
 
+    def differing(self, other: Environment) -> list[str]:
+        """Names of the hard facts in which another environment differs."""
+        names = sorted({*self.hard, *other.hard})
+        return [name for name in names if self.hard.get(name) != other.hard.get(name)]
+
     @cached_property
     def fingerprint(self) -> str:
         """A short hash of the hard part."""

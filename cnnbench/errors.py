@@ -53,14 +53,18 @@ class UnknownName(UsageError):
         kind: what was looked for ("model", "mode", "metric", …).
         name: what was asked for.
         known: the existing names; the closest are suggested, or all of them if they are few.
+        hint: what stands behind, in brackets.
+        meant: what is surely meant, however it is written.
     """
 
     _FEW = 12
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], hint: str = "", meant: str = ""
+    ) -> None:
         lower = {one.lower(): one for one in known}
         found = difflib.get_close_matches(name.lower(), lower, n=3, cutoff=0.5)
-        close = [lower[one] for one in found]
+        close = [meant] if meant else [lower[one] for one in found]
         told = not hint and len(lower) <= self._FEW
         few = "; it is one of " + ", ".join(lower.values()) if told else ""
         offer = f"; did you mean {', '.join(close)}?" if close else few

@@ -71,9 +71,9 @@ class Algorithm:
         measured_workspace_bytes: the extra memory as the allocator saw it.
         preparation_ns: preparation of the weights, timed separately; never part of a sample.
         source: the paper or library.
-        primitive_ns: time in all primitives of oneDNN, by its own clock, in each of several calls;
-            empty if it ran none.
-        reorder_ns: the part of that time in layout conversions.
+        primitive_ns: time in all primitives of oneDNN, by its own clock, and in torch's copies of
+            one call, in each of several calls; empty if oneDNN ran none.
+        reorder_ns: the part of that time in layout conversions: oneDNN's reorders and the copies.
         allocator: the allocator of the memory, and its settings.
     """
 

@@ -67,6 +67,17 @@ WORDS = (
 _SHORT: dict[tuple[str, str], str] = {("compile=default", kind): "compile" for kind in DEVICE_KINDS}
 _SHORT["amp", "cpu"] = "amp=bf16"
 
+# What others call these words -> the word; offered where it is asked for, never taken silently.
+_ELSEWHERE = {
+    "ort": "onnxruntime", "onnx": "onnxruntime", "ov": "openvino", "inductor": "compile",
+    "torch.compile": "compile", "compiled": "compile", "aot": "aoti", "aotinductor": "aoti",
+    "aot_inductor": "aoti", "freeze": "freezing", "frozen": "freezing", "nhwc": "channels_last",
+    "nchw": "contiguous", "quantize": "int8", "quantized": "int8", "quantised": "int8",
+    "quant": "int8", "ptq": "int8", "pt2e": "int8", "nncf": "openvino+int8", "half": "fp16",
+    "float16": "fp16", "bfloat16": "bf16", "float32": "fp32", "float": "fp32", "autocast": "amp",
+    "cudagraph": "graph", "cudagraphs": "graph", "cuda-graphs": "graph",
+}  # fmt: skip
+
 MODE_AXES = ("compiler", "memory_format", "precision", "freezing")
 
 # Compilers that leave an artefact, which something else than the module in Python runs.
@@ -181,7 +192,8 @@ def _word(text: str, kind: str, mode: str) -> Word:
         raise UsageError(f"mode '{mode}': on {kind}, amp needs a precision: amp=fp16 or amp=bf16")
     word = words.get(_SHORT.get((text, kind), text))
     if word is None:
-        raise UnknownName("mode word", text, words, f"(in mode '{mode}')")
+        meant = _ELSEWHERE.get(text.lower(), "")
+        raise UnknownName("mode word", text, words, f"(in mode '{mode}')", meant)
     if kind not in word.kinds:
         raise UsageError(f"mode '{mode}': '{text}' exists on {', '.join(word.kinds)} only")
     return word

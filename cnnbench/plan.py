@@ -6,8 +6,12 @@ Rounds, slices, warm-up, limits. A value that is stored with every run.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from cnnbench.errors import UsageError
+
+if TYPE_CHECKING:
+    from cnnbench.mode import Mode
 
 # Fields that a measurement in the caller's own process uses; the others are about workers.
 IN_PROCESS = (
@@ -66,6 +70,7 @@ class Plan:
         halve_batch: a batch that runs out of a device's memory is measured at half of it, and so
             on, until one fits; each of them has rows.
         nvtx: CUDA only: NVTX ranges for phases, slices and modules.
+        most_rounds: with a budget, rounds while a mode may still be faster than the one to use.
         energy: measure the energy of calls, for three further seconds per spec and round.
         cold_start: measure processes from their start to their first answer, too.
     """
@@ -94,6 +99,7 @@ class Plan:
     nvtx: bool = False
     energy: bool = False
     cold_start: bool = False
+    most_rounds: int = 0
 
     def __post_init__(self) -> None:
         for name in (
@@ -175,7 +181,20 @@ _ROUGH = {
 }
 
 
-def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str = "cpu") -> float:
+# Seconds to export a network to a runtime and convert it, and what int8 takes besides: medians of
+# results/runtimes.
+_EXPORT = {"onnxruntime": 9.0, "openvino": 5.0}
+_QUANTISE = 6.0
+
+
+def rough_making(mode: Mode, kind: str = "cpu") -> float:
+    """Roughly how many seconds a compiler or an export takes, once."""
+    cost = _ROUGH[kind]
+    known = {"eager": 0.0, "graph": 0.0, "max-autotune": cost.tuning, **_EXPORT}
+    return known.get(mode.compiler, cost.compile) + _QUANTISE * (mode.precision == "int8")
+
+
+def rough_seconds(plan: Plan, macs: float, mode: Mode, kind: str = "cpu") -> float:
     """Roughly how long one spec will take, all passes and rounds, without imports.
 
     With a budget: for its first answer.
@@ -183,7 +202,7 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
     Args:
         plan: how it is measured.
         macs: of a call.
-        compiler: of its mode.
+        mode: how it runs.
         kind: of its device.
     """
     cost = _ROUGH[kind]
@@ -191,12 +210,9 @@ def rough_seconds(plan: Plan, macs: float, *, compiler: str = "eager", kind: str
     warm = max(plan.warm_up_seconds, min(plan.warm_up_calls * call, plan.warm_up_limit))
     one_round = cost.prepare + warm + plan.turns(call) * max(plan.slice_seconds, call)
     memory = cost.prepare + 5 * call
-    compiling = {"eager": 0.0, "graph": 0.0, "max-autotune": cost.tuning}.get(
-        compiler, cost.compile
-    )
     one_round += _ENERGY_SECONDS * plan.energy
     cold = plan.cold_start * COLD_STARTS * (_IMPORT + cost.prepare + call)
-    return _rounds(plan) * one_round + memory + compiling + cold
+    return _rounds(plan) * one_round + memory + rough_making(mode, kind) + cold
 
 
 def rough_starts(plan: Plan) -> float:

@@ -122,6 +122,40 @@ def test_a_mode_that_looks_faster_than_the_best_but_is_not_decided_is_named() ->
     assert choice.choose(records[:2]).hopeful == ()  # type: ignore[union-attr]
 
 
+def test_a_simpler_mode_that_looks_slower_by_more_than_is_worth_a_mode_is_not_chosen() -> None:
+    eager = in_mode("eager", 10, 10, 10)
+    fastest = in_mode("compile", 5.0, 5.5, 4.6)
+    near, far = in_mode("channels_last", 5.2, 5.0, 5.3), in_mode("amp=bf16", 5.8, 5.5, 5.7)
+
+    found = [choice.choose([eager, fastest, one]) for one in (near, far)]
+
+    # Neither differs clearly from the fastest, and both are simpler.
+    assert [one and one.best.spec.mode.text for one in found] == ["channels_last", "compile"]
+
+
+def test_what_may_still_be_faster_by_more_than_is_worth_a_mode_is_a_rival() -> None:
+    eager = in_mode("eager", 10, 10.01, 10)
+    chosen = in_mode("channels_last", 5, 5.01, 5)
+    close = in_mode("fp16", 4.99, 5.0, 5.01)
+    wide = in_mode("compile", 4.5, 5.5, 5.0)
+    slow = in_mode("amp=bf16", 8, 8.01, 8)
+    wrong = in_mode("compile+channels_last", 1, 1.01, 1, status="wrong")
+
+    found = choice.choose([eager, chosen, close, wide, slow, wrong])
+
+    assert found is not None
+    assert (found.best, found.rivals) == (chosen, (wide,))
+
+
+def test_eager_itself_may_have_rivals() -> None:
+    eager, wide = in_mode("eager", 10, 10, 10), in_mode("compile", 8, 12, 10)
+
+    found = choice.choose([eager, wide])
+
+    assert found is not None
+    assert (found.best, found.rivals) == (eager, (wide,))
+
+
 def test_a_loose_mode_is_named_where_it_would_be_faster_than_the_best() -> None:
     records = [
         in_mode("eager", 10, 10, 10), in_mode("compile", 5, 5, 5),

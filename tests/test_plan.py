@@ -7,6 +7,7 @@ import pytest
 from cnnbench import plan as planning
 from cnnbench.codec import decode, encode
 from cnnbench.errors import UsageError
+from cnnbench.mode import Mode
 from cnnbench.plan import Plan
 
 
@@ -37,11 +38,11 @@ def test_fewer_slices_than_three_are_kept() -> None:
 
 
 def test_rough_times_grow_with_work_rounds_and_compiling() -> None:
-    base = planning.rough_seconds(Plan(), 1e9)
+    base = planning.rough_seconds(Plan(), 1e9, Mode())
 
-    assert planning.rough_seconds(Plan(), 1e12) > base
-    assert planning.rough_seconds(Plan(rounds=9), 1e9) > base
-    assert planning.rough_seconds(Plan(), 1e9, compiler="default") > base
+    assert planning.rough_seconds(Plan(), 1e12, Mode()) > base
+    assert planning.rough_seconds(Plan(rounds=9), 1e9, Mode()) > base
+    assert planning.rough_seconds(Plan(), 1e9, Mode("default")) > base
     assert planning.rough_starts(Plan(rounds=6)) == 2 * planning.rough_starts(Plan(rounds=3))
 
 
@@ -71,11 +72,20 @@ def test_without_a_budget_a_plan_stays_as_it_is() -> None:
 def test_a_gpu_computes_faster_and_takes_longer_to_begin_and_to_tune() -> None:
     def rough(macs: float, compiler: str = "eager") -> tuple[float, float]:
         cpu, cuda = (
-            planning.rough_seconds(Plan(), macs, compiler=compiler, kind=kind)
-            for kind in ("cpu", "cuda")
+            planning.rough_seconds(Plan(), macs, Mode(compiler), kind) for kind in ("cpu", "cuda")
         )
         return cpu, cuda
 
     assert rough(1e6)[0] < rough(1e6)[1]
     assert rough(1e12)[0] > rough(1e12)[1]
     assert rough(1e9, "max-autotune")[1] > rough(1e9, "reduce-overhead")[1] > rough(1e9)[1]
+
+
+def test_an_export_is_quicker_than_a_compiler_and_quantising_comes_on_top() -> None:
+    def making(mode: str) -> float:
+        return planning.rough_making(Mode.parse(mode, "cpu"))
+
+    assert making("eager") == making("channels_last+amp=bf16") == 0
+    assert 0 < making("openvino") < making("onnxruntime") < making("compile") == making("aoti")
+    assert making("openvino+int8") > making("openvino")
+    assert making("aoti+freezing+int8") > making("aoti+freezing")

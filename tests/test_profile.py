@@ -14,10 +14,9 @@ from cnnbench.profile import (
     Profile,
     ProfilerTrace,
     Scope,
-    joined,
-    layer_rows,
     quieter,
 )
+from cnnbench.profile_rows import Layer, joined, layer_rows
 
 TIMES = LayerTimes(
     scopes=(
@@ -118,3 +117,28 @@ def test_a_profile_survives_the_process_border() -> None:
 
 def test_a_profile_without_layers_has_no_rows() -> None:
     assert layer_rows(Profile("spec", "here")) == ()
+
+
+# What ran in a row.
+
+
+def ran(ns: float, heaviest: str, *primitives: Primitive) -> str:
+    return Layer("a", "Net", 1, ns, 0.0, primitives=primitives, heaviest=heaviest).kernels
+
+
+def primitive(kind: str, ns: float) -> Primitive:
+    return Primitive("a", "forward", kind, "jit", 1, ns)
+
+
+def test_what_took_most_of_a_row_is_not_hidden_behind_a_primitive_that_took_little() -> None:
+    small, large = primitive("convolution", 20.0), primitive("convolution", 80.0)
+    reorder = primitive("reorder", 70.0)
+
+    assert ran(100.0, "aten::upsample_bilinear2d", small) == (
+        "aten::upsample_bilinear2d, convolution jit"
+    )
+    assert ran(100.0, "aten::upsample_bilinear2d", large) == "convolution jit"
+    assert ran(100.0, "aten::mkldnn_convolution", small) == "convolution jit"
+    assert ran(100.0, "aten::upsample_bilinear2d", small, reorder) == "convolution jit"
+    assert ran(100.0, "aten::relu_") == "aten::relu_"
+    assert ran(100.0, "", small) == "convolution jit"

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cnnbench import mode as words_of
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.spec import (
     DEVICE_KINDS,
@@ -246,6 +247,28 @@ def test_an_unknown_word_comes_with_the_closest() -> None:
         Mode.parse("eager+chanels_last", "cpu")
 
     assert "unknown mode word 'chanels_last'; did you mean channels_last" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("ort", "onnxruntime"), ("onnx", "onnxruntime"), ("quantize", "int8"),
+        ("NHWC", "channels_last"), ("inductor", "compile"), ("half", "fp16"),
+        ("freeze", "freezing"),
+    ],
+)  # fmt: skip
+def test_what_others_call_a_word_is_understood_and_not_taken(word: str, meant: str) -> None:
+    with pytest.raises(UnknownName) as caught:
+        Mode.parse(word, "cpu")
+
+    assert f"unknown mode word '{word}'; did you mean {meant}?" in str(caught.value)
+
+
+def test_no_word_is_called_something_else() -> None:
+    words = {word.text for word in WORDS} | {"amp"}
+
+    assert not words & {*words_of._ELSEWHERE}
+    assert {*words_of._ELSEWHERE.values()} - words == {"openvino+int8"}
 
 
 @pytest.mark.parametrize("text", ["", "+", "eager+", "Eager", "amp=", "all"])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MEMORY_CHANGE = 0.05
 
+_LONGER = "a larger --budget or more --rounds may decide it"
 _EDGE = STANDINGS["unclear"].text
 _LOOSE = "its output differs more than its precision explains"
 
@@ -92,6 +93,30 @@ _REMEDIES: Mapping[ModeVerdict, str] = {
     "once": "use more --rounds or a larger --budget",
     "unclear": "more --rounds may decide it",
 }
+
+
+def _verified(evidence: Evidence) -> tuple[AdviceFinding, ...]:
+    """What was measured again beside the choice, and whether something may still be faster."""
+    best, choice = evidence.recommended, evidence.choice
+    if best is None or choice is None or not evidence.verified:
+        return ()
+    others = [one for one in evidence.records if one is not best and one.id in evidence.verified]
+    ratios = {one.id: metrics.speedup(best, one, len(choice.tried)) for one in others}
+    near = [(change.point, one) for one in others if (change := ratios[one.id]) is not None]
+    if not near:
+        return ()
+    nearest = min(near, key=lambda pair: pair[0])[1]
+    change, rounds = ratios[nearest.id], evidence.verified.get(best.id, 0)
+    assert change is not None  # noqa: S101 - only those are near
+    text = (
+        f"measured again in {units.number(rounds, 'round')}: {mode_of(best)} is"
+        f" {units.ratio(change.point)} as fast as {mode_of(nearest)}, the nearest"
+        f"{between(change)}"
+    )
+    if choice.rivals:
+        names = ", ".join(map(mode_of, choice.rivals))
+        text += f"; {names} may still be more than 5 % faster: {_LONGER}"
+    return (AdviceFinding("verified", "use", text, mode_of(best)),)
 
 
 def _precision(evidence: Evidence) -> tuple[AdviceFinding, ...]:
@@ -269,6 +294,7 @@ def _alone(word: str, kind: str) -> bool:
 # One line per rule.
 RULES: tuple[Callable[[Evidence], tuple[AdviceFinding, ...]], ...] = (
     _use,
+    _verified,
     _precision,
     _others,
     _compile_cost,

@@ -54,12 +54,14 @@ class Evidence:
         untried: mode -> why it was not measured.
         profile: of one of the modes that do not compile, if there is one.
         unkept: the mode to use where malloc is left as it comes, if that was measured.
+        verified: by spec id, in how many rounds it was measured again beside the choice.
     """
 
     records: tuple[Record, ...]
     untried: Mapping[str, str] = field(default_factory=dict)
     profile: Profile | None = None
     unkept: Unkept | None = None
+    verified: Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def choice(self) -> ModeChoice | None:

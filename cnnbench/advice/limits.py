@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 from cnnbench import allocator, flaws, metrics, roofline, units
 from cnnbench.advice.evidence import AdviceFinding, Evidence, between, mode_of
 from cnnbench.choice import standing
-from cnnbench.profile import Layer, LayerCost, layer_rows
+from cnnbench.profile_rows import Layer, layer_rows
 from cnnbench.roofline import RooflinePart
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
+    from cnnbench.profile import LayerCost
     from cnnbench.record import Record
 
 # A limit is worth a sentence from this share of the time on.

@@ -43,8 +43,8 @@ _TITLES = {
 _PLAN = Plan(ceilings=True)
 
 _BUDGET = (
-    "Time for the whole run, e.g. 90s or 10m: what does not fit, by an estimate made beforehand, is"
-    " left out. A busy machine may take longer."
+    "Time for the whole run, e.g. 90s or 10m: modes that do not fit come last, if time is left, and"
+    " what is left then verifies the choice. A busy machine may take longer."
 )
 
 _EPILOG = """\b
@@ -90,18 +90,20 @@ def command(
     The sensible modes are measured side by side and kept as a run; one of them is profiled. A mode
     whose output is wrong or loose is never recommended. If no mode is clearly faster than plain
     eager, the advice says whether all are slower, there is no gain worth a mode, or it cannot tell.
-    A small budget reduces the rounds first, then the number of modes.
+    A small budget reduces the rounds first, then the number of modes. At the end, modes that may
+    still be more than 5 % faster than the choice are measured again beside it, until that is
+    decided or the time is up; without --budget, in as many further rounds as --rounds.
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")
-    job, untried = prepare(grid, plan, who, deploy=deploy)
+    asked = prepare(grid, plan, who, deploy=deploy)
     name = store.new_run_name()
     out = out or Path("results") / name
     if (out / store.MANIFEST).exists():
         store.refuse_full(out)
-    measuring.before(job.specs, job.executor, wait, quiet=quiet)
-    with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
-        evidence = measure(job, untried, out, progress, name)
+    measuring.before(asked.specs, asked.job.executor, wait, quiet=quiet)
+    with measuring.interruptible(Progress(total=len(asked.specs), quiet=quiet), out) as progress:
+        evidence = measure(asked, out, progress, name)
     findings = advise(evidence)
     rows = entries([store.read(out)])
     data = _json(evidence, findings, out, rows)

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from cnnbench.suite import Grid
 
 # A layer has a shape of its own and is not trained.
+# Rounds that a budget of the user's may take while it is open which implementation to use.
+_MOST_ROUNDS = 20
+
 _NOT_OF_LAYERS = ("model", "input", "size", "phase", "optimizer", *axes.settings())
 
 _EPILOG = """\b
@@ -134,6 +137,7 @@ def command(
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
+    plan = _till_decided(ctx, plan)
     chosen, problems = _layers(suites, texts, model)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
@@ -155,6 +159,14 @@ def command(
         _apply(found, stored, quiet=quiet)
     _show(stored, as_json=as_json)
     measuring.refuse_failed(stored)
+
+
+def _till_decided(ctx: click.Context, plan: Plan) -> Plan:
+    """The plan that spends a budget of the user's on what is open, unless rounds are given, too."""
+    given = [ctx.get_parameter_source(name) for name in ("budget", "rounds")]
+    if given == [ParameterSource.COMMANDLINE, ParameterSource.DEFAULT]:
+        return replace(plan, most_rounds=_MOST_ROUNDS)
+    return plan
 
 
 def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:

@@ -40,13 +40,13 @@ _allocator = click.option(
     expose_value=False,
     callback=_inherited,
     help="CPU memory between calls: freed blocks are kept for the next call, or as the C library"
-    f" does it (system).  [default: {allocator.DEFAULT}]",
+    f" does it (system).  [default: {allocator.DEFAULT}; of max-batch, system]",
 )
 
 
 def again() -> tuple[str, ...]:
     """The words with which another command measures in the same state of malloc."""
-    asked = os.environ.get(allocator.VARIABLE)
+    asked = allocator.asked()
     return () if asked is None else ("--allocator", asked)
 
 

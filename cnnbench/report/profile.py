@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import roofline, units
 from cnnbench.codec import encode
 from cnnbench.deployment import NEEDS
-from cnnbench.profile import Layer, LayerTimes, Operator, Profile, ProfilerTrace, joined, layer_rows
+from cnnbench.profile_rows import Layer, joined, layer_rows
 from cnnbench.report.table import Column, Table, Value
 from cnnbench.roofline import RooflinePart
 from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from cnnbench.profile import LayerTimes, Operator, Profile, ProfilerTrace
 
     # Share of what the machine could do at most, for a layer; None where that means nothing.
     Roof = Callable[[Layer], float | None]

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from cnnbench import plan as planning
 from cnnbench.advice import Evidence
 from cnnbench.errors import CnnbenchError, UsageError
 from cnnbench.profile import Profile
 from cnnbench.runner import allocation, campaign, profiling
+from cnnbench.runner.campaign import Job
+from cnnbench.runner.race import Race
 from cnnbench.spec import Mode, Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
     from cnnbench.plan import Plan
-    from cnnbench.runner.campaign import Job
     from cnnbench.runner.session import Watcher
     from cnnbench.suite import Grid
 
@@ -28,9 +31,31 @@ _PROFILE_SHARE = 0.15
 _PROFILE_SECONDS = 6.0
 
 
-def prepare(
-    grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = False
-) -> tuple[Job, dict[str, str]]:
+@dataclass(frozen=True)
+class Asked:
+    """What is to be measured for advice.
+
+    Attributes:
+        job: the modes that begin, and how.
+        waiting: modes that come in while there is time -> a budget with which they would begin.
+        untried: of every mode that cannot be tried, why.
+        budget: rough seconds for everything; ``None`` without a limit.
+        began: when preparing it began, of ``time.monotonic``.
+    """
+
+    job: Job
+    waiting: Mapping[Spec, int] = field(default_factory=dict)
+    untried: Mapping[str, str] = field(default_factory=dict)
+    budget: float | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def specs(self) -> tuple[Spec, ...]:
+        """All that may be measured."""
+        return (*self.job.specs, *self.waiting)
+
+
+def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = False) -> Asked:
     """The sensible modes of one model that fit this machine and the budget.
 
     Args:
@@ -39,12 +64,10 @@ def prepare(
         who: the executor's name.
         deploy: try deployment runtimes too.
 
-    Returns:
-        The job, and for each mode left out why.
-
     Raises:
         UsageError: it is not one model, or cannot be.
     """
+    began = time.monotonic()
     modes = ("all", "deploy") if deploy else ("all",)
     job = campaign.prepare(replace(grid, modes=modes), replace(plan, budget=None), who)
     workloads = {spec.workload for spec in job.specs}
@@ -54,7 +77,17 @@ def prepare(
     untried: dict[str, str] = {}
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
-    return (job if plan.budget is None else _within(job, plan.budget, untried)), untried
+    if plan.budget is None:
+        return Asked(job, untried=untried, began=began)
+    begins = _within(job, plan.budget)
+    late = dict(list(enumerate(job.specs, 1))[len(begins.specs) :])
+    untried |= {
+        spec.mode.text: why for spec in late.values() if (why := job.impossible.get(spec.id))
+    }
+    waiting = {
+        spec: _enough(job, number) for number, spec in late.items() if spec.id not in job.impossible
+    }
+    return Asked(begins, waiting, untried, plan.budget, began)
 
 
 def _frozen(job: Job) -> Job:
@@ -86,18 +119,18 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
     return replace(job, specs=tuple(s for s in job.specs if s.mode.text not in untried))
 
 
-def _within(job: Job, budget: float, untried: dict[str, str]) -> Job:
-    """As many modes from the table's beginning as fit, then as many rounds; eager always stays."""
+def _within(job: Job, budget: float) -> Job:
+    """As many modes from the table's beginning as surely fit, then as many rounds; eager always."""
     share = budget * (1 - _PROFILE_SHARE)
     if job.total_seconds <= share:
         return job
     shorter = [_of(job, modes, n) for modes in range(len(job.specs), 0, -1) for n in _FEWER_ROUNDS]
-    chosen = next((one for one in shorter if one.total_seconds <= share), shorter[-1])
-    for number, spec in enumerate(job.specs[len(chosen.specs) :], len(chosen.specs) + 1):
-        enough = _of(job, number, _FEWER_ROUNDS[-1]).total_seconds / (1 - _PROFILE_SHARE)
-        remedy = f"--budget {math.ceil(enough)}s would be enough"
-        untried[spec.mode.text] = f"left out to fit the budget; {remedy}"
-    return chosen
+    return next((one for one in shorter if one.total_seconds <= share), shorter[-1])
+
+
+def _enough(job: Job, modes: int) -> int:
+    """Seconds of a budget with which so many modes begin."""
+    return math.ceil(_of(job, modes, _FEWER_ROUNDS[-1]).total_seconds / (1 - _PROFILE_SHARE))
 
 
 def _of(job: Job, modes: int, rounds: int) -> Job:
@@ -106,27 +139,42 @@ def _of(job: Job, modes: int, rounds: int) -> Job:
     return replace(job, specs=job.specs[:modes], plan=plan)
 
 
-def measure(
-    job: Job, untried: Mapping[str, str], out: Path, watcher: Watcher, name: str
-) -> Evidence:
+def measure(asked: Asked, out: Path, watcher: Watcher, name: str) -> Evidence:
     """Measure into a run directory, then profile the mode that explains most.
+
+    After their rounds the modes race: what waited comes in while there is time, and what may still
+    be faster than the choice is measured again beside it.
 
     Raises:
         StoreError: the directory cannot be used.
     """
-    stored = campaign.start(job, out, watcher, name)
-    evidence = Evidence(tuple(stored.records), dict(untried))
+    job, until = asked.job, None
+    if asked.budget is not None:
+        until = asked.began + asked.budget * (1 - _PROFILE_SHARE) - time.monotonic()
+    race = Race(job.plan.rounds, tuple(asked.waiting), until, _making)
+    stored = campaign.start(job, out, watcher, name, again=race)
+    untried = dict(asked.untried) | {
+        spec.mode.text: f"left out to fit the budget; --budget {asked.waiting[spec]}s would be"
+        " enough"
+        for spec in race.waiting
+    }
+    evidence = Evidence(tuple(stored.records), untried, verified=dict(race.again))
     spec = _worth_profiling(evidence)
     if spec is None:
         return evidence
-    watcher.working(f"profile of {spec.id}", len(job.specs), len(job.specs))
+    total = len(asked.specs)
+    watcher.working(f"profile of {spec.id}", total, total)
     evidence = replace(evidence, profile=_profile(job, spec))
     used = evidence.recommended
     # Compiling once more, in a process of the other kind, would take longer than all of this.
     if used is None or used.spec.mode.needs_compiler:
         return evidence
-    watcher.working(f"{used.id} without kept blocks", len(job.specs), len(job.specs))
+    watcher.working(f"{used.id} without kept blocks", total, total)
     return replace(evidence, unkept=allocation.unkept(job, used.spec))
+
+
+def _making(spec: Spec) -> float:
+    return planning.rough_making(spec.mode, spec.device.kind)
 
 
 def _worth_profiling(evidence: Evidence) -> Spec | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from cnnbench.gate.baseline import Source
-    from cnnbench.runner.session import Watcher
+    from cnnbench.runner.session import Again, Watcher
     from cnnbench.shards import Shard
     from cnnbench.store import Manifest, StoredRun, Writer
 
@@ -74,8 +74,8 @@ class Job:
 
     def seconds(self, spec: Spec) -> float:
         """A rough estimate for one spec."""
-        macs, how = self.macs.get(spec.id, 0), spec.mode.compiler
-        return planning.rough_seconds(self.plan, macs, compiler=how, kind=spec.device.kind)
+        macs = self.macs.get(spec.id, 0)
+        return planning.rough_seconds(self.plan, macs, spec.mode, spec.device.kind)
 
     @property
     def specs_each(self) -> int:
@@ -278,6 +278,7 @@ def start(
     watcher: Watcher,
     name: str | None = None,
     known: Mapping[str, Record] | None = None,
+    again: Again | None = None,
 ) -> StoredRun:
     """Begin a run and measure all of it.
 
@@ -287,6 +288,7 @@ def start(
         watcher: told of progress.
         name: of the run; made up if the directory has a name of the user's own.
         known: what is known of specs already, by id: their memory and structure are kept.
+        again: says who has further rounds.
 
     Raises:
         StoreError: the directory cannot be used.
@@ -296,7 +298,7 @@ def start(
     what = replace(what, assumed=tuple(sorted(job.assumed)), shared=bool(job.share), grid=job.grid,
                    revision=code.revision, dirty=code.dirty, shard=job.shard)  # fmt: skip
     with store.create(out, what, job.environment) as writer:
-        _measure(job, writer, watcher, known)
+        _measure(job, writer, watcher, known, again)
     return store.read(out)
 
 
@@ -330,7 +332,7 @@ def resume(
         share = shared(AllGpus(), environment, specs, like=begun[0])
         environment = gpus.seen_by_each(environment, share) if share else environment
     if environment.fingerprint != stored.environment.fingerprint:
-        changed = ", ".join(differences(stored.environment, environment))
+        changed = ", ".join(stored.environment.differing(environment))
         raise Incomparable(
             f"{path} was started in another environment (different: {changed}); start a new run"
         )
@@ -365,29 +367,24 @@ def wanted(
     return trust.specs(planned, stored.path, allowed)
 
 
-def differences(old: Environment, new: Environment) -> list[str]:
-    """Names of the hard facts that differ."""
-    names = sorted({*old.hard, *new.hard})
-    return [name for name in names if old.hard.get(name) != new.hard.get(name)]
-
-
 def _measure(
-    job: Job, writer: Writer, watcher: Watcher, kept: Mapping[str, Record] | None = None
-) -> None:
+    job: Job, writer: Writer, watcher: Watcher, kept: Mapping[str, Record] | None = None,
+    again: Again | None = None,
+) -> None:  # fmt: skip
     impossible = [_refused(spec, job) for spec in job.specs if spec.id in job.impossible]
     if impossible:
         writer.append(impossible)
     for record in impossible:
         watcher.finished(record)
     # Closed at once if the disk takes no more, so that no worker outlives it.
-    with closing(measured_by(job, watcher, kept or {})) as measured:
+    with closing(measured_by(job, watcher, kept or {}, again)) as measured:
         try:
             for records in measured:
                 told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
                 writer.append(told)
         except GpusLost as error:
-            again = f"cnnbench run --resume {shlex.quote(str(writer.path))}"
-            raise WorkerError(f"{error}; continue with: {again}") from error
+            command = f"cnnbench run --resume {shlex.quote(str(writer.path))}"
+            raise WorkerError(f"{error}; continue with: {command}") from error
     writer.settle()
 
 

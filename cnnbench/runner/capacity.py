@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnbench import machine
+from cnnbench import allocator, machine
 from cnnbench.errors import WorkerError
 from cnnbench.requests import MeasureMemory, TryBatch
 from cnnbench.runner.inquiry import ask, asking
@@ -127,6 +127,9 @@ def find(
 ) -> Iterator[Capacity]:
     """The capacity of every spec of a job.
 
+    Malloc is left as the C library comes, unless a state of it was asked for: blocks that are kept
+    lie in pieces in which the next batch has no room, so that what fits would be a matter of luck.
+
     Args:
         job: specs at batch 1, where and how.
         limit: bytes that a worker may get; the job's own if ``None``.
@@ -134,7 +137,8 @@ def find(
         within: see ``search``.
         say: told what begins.
     """
-    with asking(job.executor) as pool:
+    who = job.executor if allocator.asked() else job.executor.with_allocator("system")
+    with asking(who) as pool:
         for spec in job.specs:
             if (reason := job.impossible.get(spec.id)) is not None:
                 yield Capacity(spec.id, None, (), "unsupported", reason)

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from cnnbench.record import Record
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import Executor
-    from cnnbench.runner.session import Watcher
+    from cnnbench.runner.session import Again, Watcher
     from cnnbench.runner.tasks import Task
 
 # What a GPU may take to answer whether it is still there, with a start of its process.
@@ -286,11 +286,16 @@ class _Visit:
             self._lanes.say(partial(self._lanes.finished, record))
 
 
-def measured_by(job: Job, watcher: Watcher, kept: Mapping[str, Record]) -> Generator[list[Record]]:
-    """What is measured of a job, group by group: by one session, or one on each of several GPUs."""
+def measured_by(
+    job: Job, watcher: Watcher, kept: Mapping[str, Record], again: Again | None = None
+) -> Generator[list[Record]]:
+    """What is measured of a job, group by group: by one session, or one on each of several GPUs.
+
+    ``again`` is asked by one session alone.
+    """
     given = (job.executor, job.plan, job.environment, watcher, job.macs, kept)
     if job.share is None:
-        return Session(*given).run(job.work)
+        return Session(*given, again=again).run(job.work)
     homes = {name: home(one) for name, one in kept.items()}
     return Lanes(*given).run(job.share.lanes, job.tasks(len(job.share.lanes), homes))
 

@@ -68,15 +68,18 @@ class Passes:
 
     def first(self, token: str, macs: Callable[[Spec], int]) -> None:
         """The passes for a first answer: reference, static cost, a round of timing."""
+        began = time.monotonic()
         for workload in self._group.shared:
             self._reference(workload, macs)
             self._cost(workload)
         self._ceilings()
         self.round(token)
         self._ceilings()
+        self._group.first_seconds = time.monotonic() - began
 
     def untimed(self) -> None:
         """The passes without a clock: memory, structure, algorithm, values; made once."""
+        began = time.monotonic()
         for subject in self._group.alive:
             self._memory(subject)
             self._cold_start(subject)
@@ -84,10 +87,15 @@ class Passes:
         for workload in self._group.shared:
             self._values(workload)
         self._group.complete = True
+        self._group.untimed_seconds = time.monotonic() - began
 
     def round(self, token: str) -> None:
         """One round of timing: every living spec of the group in an ensemble."""
         group, began = self._group, time.monotonic()
+        for workload, shared in group.shared.items():
+            came_in = {*narrow(one.spec for one in group.members(workload))} - shared.rounding
+            if came_in and shared.reference is not None:
+                self._reference(workload, lambda _: 0)
         number = group.rounds
         parts = self._ensembles()
         for index, members in enumerate(parts):
@@ -135,6 +143,8 @@ class Passes:
         if not members:
             return
         plain = members[0].spec.plain
+        # Those of members at rest as well: the next round may be theirs.
+        shared.rounding |= {*narrow(subject.spec for subject in members)}
         self._step(f"{workload.id}: reference{_images(workload)}")
         wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
         if not wide:
@@ -147,7 +157,7 @@ class Passes:
                 self._plan,
                 reference_path=self._path("reference", workload),
                 float64=wide,
-                precisions=narrow(subject.spec for subject in members),
+                precisions=tuple(sorted(shared.rounding)),
                 calibrate=self._path("weights", workload),
                 every_image=True,
             )

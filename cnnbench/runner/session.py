@@ -49,6 +49,18 @@ class Watcher(Protocol):
         """A spec has its record; with a budget, a better one may replace it later."""
 
 
+class Again(Protocol):
+    """Who of a group that has had all its rounds takes part in another."""
+
+    def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
+        """None if enough is known.
+
+        Args:
+            records: of the group.
+            passed: seconds since the session began.
+        """
+
+
 class Session:
     """Measures batches with one executor and one plan."""
 
@@ -64,6 +76,7 @@ class Session:
         *,
         seat: Seat | None = None,
         known: Known | None = None,
+        again: Again | None = None,
     ) -> None:
         """A session.
 
@@ -77,6 +90,7 @@ class Session:
             clock: of the budget.
             seat: of a session beside others, each on a GPU of its own.
             known: specs that it or another measures anyway; those of its own if not given.
+            again: says after all rounds of a group who takes part in another; nobody if not given.
         """
         self._executor = executor
         self._plan = plan
@@ -87,11 +101,12 @@ class Session:
         self._clock = clock
         self._seat = seat or Seat()
         self._known = known
+        self._again = again
         self._began = clock()
         self._token = secrets.token_hex(4)
         self._done = 0
         self._total = 1
-        self._refined: Sequence[Group] = ()
+        self._everything: Sequence[Group] = ()
 
     def run(self, work: Iterable[list[Spec]]) -> Generator[list[Record]]:
         """Measure batch after batch; a group's records come after each of its ensembles.
@@ -102,6 +117,7 @@ class Session:
         for specs in work:
             batches.append(groups(specs, first=sum(map(len, batches))))
         everything = [group for batch in batches for group in batch]
+        self._everything = everything
         for group in everything:
             group.go_on(self._kept)
         known = self._known or Known(one.spec.id for group in everything for one in group.subjects)
@@ -155,9 +171,25 @@ class Session:
         rounds = self._plan.rounds if self._plan.budget is None else 1
         for _ in range(rounds):
             yield from self._round(batch, scratch)
+        if self._again is not None:
+            for group in batch:
+                yield from self._go_on(group, self._again, scratch)
         if self._plan.budget is None:
             for group in batch:
                 shutil.rmtree(scratch / group.name, ignore_errors=True)
+
+    def _go_on(self, group: Group, again: Again, scratch: Path) -> Iterator[list[Record]]:
+        """Rounds of some of a group, for as long as somebody wants them."""
+        fingerprint = self._environment.fingerprint
+        known = group.records(fingerprint)
+        while chosen := again(known, self._clock() - self._began):
+            group.gather(chosen)
+            self._total += len(chosen)
+            yield from self._round([group], scratch)
+            records = group.records(fingerprint)
+            for record in records[len(known) :]:
+                self._watcher.finished(record)
+            known = records
 
     def _round(self, batch: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """One pool for the groups of a batch that still need it."""
@@ -189,7 +221,7 @@ class Session:
             passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
             group.drop(self._plan.max_latency)
             yield
-        elif group.rounds < self._plan.rounds:
+        elif group.rounds < self._plan.rounds + group.further:
             passes.round(self._token)
             yield
         if not group.complete and not (first and self._plan.budget is not None):
@@ -199,7 +231,8 @@ class Session:
     def _hand_over(self, group: Group) -> Iterator[list[Record]]:
         hurried = self._plan.budget is not None
         finished = settled(group, self._plan)
-        missing = "" if hurried or finished else f"{group.rounds} of {self._plan.rounds} rounds"
+        planned = self._plan.rounds + group.further
+        missing = "" if hurried or finished else f"{group.rounds} of {planned} rounds"
         records = group.records(self._environment.fingerprint, missing)
         if halved := self._is_halved(group):
             records = list(map(halving.unfinished, records))
@@ -214,7 +247,6 @@ class Session:
 
     def _refine(self, everything: list[Group], scratch: Path) -> Iterator[list[Record]]:
         """Further rounds, as long as there is time, for whatever is still uncertain."""
-        self._refined = everything
         while batch := next_groups(everything, self._plan, self._left()):
             yield from self._round(batch, scratch)
 
@@ -230,7 +262,7 @@ class Session:
         else:
             passed = self._clock() - self._began
             left = max(0.0, self._plan.budget - passed)
-            needed = remaining(self._refined, self._plan)
+            needed = remaining(self._everything, self._plan)
             end = passed + (left if needed is None else min(left, needed))
             self._watcher.working(what, round(passed), round(end))
         self._done += units

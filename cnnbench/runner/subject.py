@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from cnnbench import metrics, units
+from cnnbench.choice import choose
 from cnnbench.record import UNFINISHED, Record, notes_of, with_failure
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Subject:
     """One spec and the results about it so far.
 
-    ``dropped`` says why no more are wanted; ``crowded``, that it ran out of a device's memory
-    beside others and not without them.
+    ``dropped`` says why no more are wanted; ``resting``, that it takes no part in a round of some;
+    ``crowded``, that it ran out of a device's memory beside others and not without them.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -37,6 +38,7 @@ class Subject:
         self.failure: Failure | None = None
         self.notes: list[str] = []
         self.dropped = ""
+        self.resting = False
         self.crowded = False
 
     def slower_than(self, seconds: float) -> bool:
@@ -46,13 +48,14 @@ class Subject:
 
 
 class Shared:
-    """What all specs of one workload share."""
+    """What all specs of one workload share; ``rounding``: the precisions that were looked at."""
 
     def __init__(self) -> None:
         self.cost: Cost | None = None
         self.values: Values | None = None
         self.reference: Reference | None = None
         self.no_reference = ""
+        self.rounding: frozenset[str] = frozenset()
         self.notes: list[str] = []
 
 
@@ -67,6 +70,9 @@ class Group:
         begun: it has been visited in this session.
         rounds: how many it has had.
         round_seconds: what the last one took.
+        first_seconds: what its first visit took, with all that comes before a round.
+        untimed_seconds: what the passes that need no clock took.
+        further: rounds beyond those of the plan.
         complete: the passes that need no clock have been made.
         reported: its records have been handed over before.
         replaced: if it was out of memory, what a smaller batch does is known.
@@ -80,6 +86,9 @@ class Group:
         self.begun = False
         self.rounds = 0
         self.round_seconds = 0.0
+        self.first_seconds = 0.0
+        self.untimed_seconds = 0.0
+        self.further = 0
         self.complete = False
         self.reported = False
         self.replaced = False
@@ -91,8 +100,9 @@ class Group:
 
     @property
     def alive(self) -> list[Subject]:
-        """The subjects that are still measured: neither failed nor dropped."""
-        return [one for one in self.subjects if one.failure is None and not one.dropped]
+        """The subjects that are measured now: neither failed nor dropped, nor at rest."""
+        found = [one for one in self.subjects if one.failure is None and not one.dropped]
+        return [one for one in found if not one.resting]
 
     def members(self, workload: Workload) -> list[Subject]:
         """The living subjects of one workload."""
@@ -112,6 +122,16 @@ class Group:
                 self.ceilings = list(record.ceilings)
                 self.shared[subject.spec.workload].values = record.values
         (self.rounds,) = rounds
+
+    def gather(self, specs: Sequence[Spec]) -> None:
+        """One round more, of these alone; one that was not of the group is from now on."""
+        known = {one.spec for one in self.subjects}
+        new = [Subject(spec) for spec in specs if spec not in known]
+        self.subjects += new
+        for one in self.subjects:
+            one.resting = one.spec not in specs
+        self.further += 1
+        self.complete = self.complete and not new
 
     def drop(self, limit: float | None) -> None:
         """Give up what clearly takes more seconds per call.
@@ -176,6 +196,15 @@ class Group:
         """One call of every living spec, one after the other, as last measured."""
         found = [metrics.run_seconds(one.runs[-1]) for one in self.alive if one.runs]
         return sum(seconds for seconds in found if seconds is not None)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether a mode may be faster than the one to use by more than is worth it."""
+        found = [
+            choose(self.record(one, "") for one in self.members(workload))
+            for workload in self.shared
+        ]
+        return any(one is not None and bool(one.rivals) for one in found)
 
     def margin(self) -> float | None:
         """The widest relative interval of any of its figures: latencies and speed-ups.

@@ -1,4 +1,4 @@
-"""What an implementation of a convolution does: formulas, workspace, preparation, reorders.
+"""What an implementation of a convolution does: formulas, workspace, preparation, conversions.
 
 Runs in a separate process, never while timing.
 """
@@ -16,7 +16,7 @@ from cnnbench import implementations, machine
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
-from cnnbench.worker import applicability, build, convolution, memory, modes, onednn
+from cnnbench.worker import applicability, build, convolution, events, memory, modes, onednn
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _MOST_PREPARATIONS, _ENOUGH_NS = 5, 1_000_000_000
 _WARM_CALLS = 2
 # Calls during which oneDNN logs the time of each primitive.
 _MOST_TOLD = 10
+_COPY = "aten::copy_"
 
 
 def algorithm(request: DescribeAlgorithm, talk: Talk) -> None:
@@ -57,7 +58,7 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     preparations = _preparations(spec, module, how, problem, device)
     step = build.step(spec, architecture, module, seed)
     workspace = _workspace(step, spec, device)
-    told = _told(step) if spec.device.kind == "cpu" else []
+    told = _told(step, device) if spec.device.kind == "cpu" else []
     return replace(
         applicability.described(spec),
         measured_workspace_bytes=workspace,
@@ -68,21 +69,24 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     )
 
 
-def _told(step: build.Step) -> list[tuple[int, int]]:
-    """Nanoseconds in all primitives and in reorders of warm calls; empty if oneDNN ran nothing.
+def _told(step: build.Step, device: Kind) -> list[tuple[int, int]]:
+    """Nanoseconds in primitives and copies of warm calls, and the part in conversions of layout.
 
-    Logging makes the call longer but not its primitives, because oneDNN times them inside.
+    Empty if oneDNN ran nothing. Logging makes the call longer but not its primitives, because
+    oneDNN times them inside. Where torch itself converts between NCHW and NHWC, it copies, which
+    oneDNN knows nothing of.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return []
     found: list[tuple[int, int]] = []
+    copies = events.inside_ns(events.of_call(step.call, device), _COPY)
     began = time.perf_counter_ns()
     while len(found) < _MOST_TOLD and time.perf_counter_ns() - began < _ENOUGH_NS:
         seen = [one for line in onednn.lines_of(step.call) if (one := onednn.executed(line))]
         if not seen:
             return []
         reorders = sum(one.ns for one in seen if one.kind == "reorder")
-        found.append((round(sum(one.ns for one in seen)), round(reorders)))
+        found.append((round(sum(one.ns for one in seen)) + copies, round(reorders) + copies))
     return found
 
 

@@ -83,6 +83,14 @@ def operators(events: Iterable[Event]) -> Counter[str]:
     return counts
 
 
+def inside_ns(events: Iterable[Event], name: str) -> int:
+    """Nanoseconds in an operator that calls no operator of its own name, over all of its calls."""
+    found: list[float] = [
+        event["dur"] for event in events if _is_operator(event) and event["name"] == name
+    ]
+    return round(1e3 * sum(found))
+
+
 def every_operator(events: Iterable[Event]) -> Counter[str]:
     """Calls of operators by name, including nested calls."""
     return Counter(event["name"] for event in events if _is_operator(event))

@@ -73,10 +73,11 @@ def test_a_small_budget_takes_fewer_modes_and_says_so(cnnbench_cli) -> None:
     assert "channels_last" not in again["untried"]
 
 
-def test_help_says_that_a_budget_is_held_against_an_estimate(cnnbench_cli) -> None:
+def test_help_says_what_a_budget_is_used_for(cnnbench_cli) -> None:
     told = " ".join(cnnbench_cli("advise", "--help").output.split())
 
-    assert "by an estimate made beforehand, is left out" in told
+    assert "modes that do not fit come last, if time is left" in told
+    assert "what is left then verifies the choice" in told
     assert "widest intervals" not in told
     assert "widest intervals" in " ".join(cnnbench_cli("run", "--help").output.split())
 

@@ -29,6 +29,7 @@ class Heard:
     what: str
     turn: int | None = None
     batch: int = 1
+    precisions: tuple[str, ...] = ()
 
 
 @dataclass
@@ -87,6 +88,7 @@ class _Worker(FakeWorker):
             what,
             message.get("turn"),
             spec.workload.batch,
+            tuple(message.get("precisions") or ()),
         )
         self._owner.heard.append(heard)
         error = self._owner.raises(heard)

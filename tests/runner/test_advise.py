@@ -14,9 +14,9 @@ from cnnbench.suite import Grid
 
 def modes(**more) -> list[str]:
     # Where nothing is pretended to compile, the compiled ones are those that are left out.
-    job, untried = prepare(Grid(("lenet",), device=Device("cpu"), **more), Plan(), "fake")
-    assert {spec.id for spec in job.specs} <= set(job.macs)
-    return [*(spec.mode.text for spec in job.specs), *untried]
+    asked = prepare(Grid(("lenet",), device=Device("cpu"), **more), Plan(), "fake")
+    assert {spec.id for spec in asked.specs} <= set(asked.job.macs)
+    return [*(spec.mode.text for spec in asked.specs), *asked.untried]
 
 
 def test_of_inference_the_compiled_nhwc_modes_have_frozen_weights() -> None:
@@ -38,7 +38,7 @@ def test_what_cannot_be_measured_is_still_known_under_its_new_mode(monkeypatch) 
         return replace(job, environment=environment, impossible=impossible)
 
     monkeypatch.setattr(campaign, "prepare", refusing)
-    job, _ = prepare(Grid(("lenet",), device=Device("cpu")), Plan(), "fake")
+    job = prepare(Grid(("lenet",), device=Device("cpu")), Plan(), "fake").job
 
     assert any(spec.mode.freezing == "on" for spec in job.specs)
     assert {spec.id for spec in job.specs} <= {*job.impossible}

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench import machine
+from cnnbench import allocator, machine
 from cnnbench.errors import WorkerDied, WorkerRaised, WorkerTimeout
 from cnnbench.runner import campaign, capacity
 from cnnbench.runner.capacity import FITS, FULL, Try, search
-from cnnbench.runner.fake import FakeWorker
+from cnnbench.runner.fake import Fake, FakeWorker
 from cnnbench.spec import Device, Spec
 from cnnbench.suite import Grid
 
@@ -82,6 +82,9 @@ class Limited:
 
     def begin(self, *, compiling: bool = False) -> None:
         """Nothing to begin."""
+
+    def with_allocator(self, condition: str) -> Limited:
+        return self
 
     def start(self) -> FakeWorker:
         return _Worker(self)
@@ -180,3 +183,26 @@ def test_on_cuda_the_allocator_is_limited_and_not_the_process() -> None:
     asked = prober._trial(4)
 
     assert (asked.memory_limit, asked.device_limit) == (None, 5000)
+
+
+# Blocks that are kept lie in pieces.
+
+
+@pytest.mark.parametrize(("asked", "state"), [(None, "system"), ("kept", None)])
+def test_malloc_gives_back_what_it_does_by_itself_unless_a_state_was_asked_for(
+    monkeypatch, asked: str | None, state: str | None
+) -> None:
+    told: list[str] = []
+
+    class Told(Fake):
+        def with_allocator(self, condition: str) -> Fake:
+            told.append(condition)
+            return self
+
+    monkeypatch.delenv(allocator.VARIABLE, raising=False)
+    if asked:
+        monkeypatch.setenv(allocator.VARIABLE, asked)
+    job = campaign.prepare(Grid(("lenet",), device=Device("cpu")), None, Told())
+    list(capacity.find(job, None, 2, 0))
+
+    assert told == [state] * (state is not None)

@@ -185,14 +185,43 @@ def test_what_remains_is_the_rounds_that_are_planned_and_no_more() -> None:
     assert schedule.remaining([group_of(*[1.0] * 5)], plan) == 0
 
 
-def test_what_remains_is_not_known_before_everything_has_had_a_round() -> None:
+def test_what_remains_is_not_known_before_anything_has_had_a_round() -> None:
     plan = Plan(rounds=5, budget=1000.0)
 
-    assert schedule.remaining([], plan) is None
-    assert schedule.remaining([group_of(1.0), group_of()], plan) is None
+    assert schedule.remaining([group_of(), group_of(name="b")], plan) is None
+
+
+def test_what_has_had_no_round_is_taken_to_be_like_what_has() -> None:
+    plan = Plan(rounds=5, budget=1000.0)
+    had, waits = group_of(1.0, takes=10.0), group_of(name="b")
+    had.first_seconds = 14.0
+
+    left = schedule.remaining([had, waits], plan)
+
+    assert left == pytest.approx(4 * 10 + 14 + 4 * 10 + 5 * schedule.START_SECONDS)
+
+
+def test_nothing_remains_of_what_is_dead() -> None:
+    plan = Plan(rounds=5, budget=1000.0)
     dead = group_of()
     dead.subjects[0].failure = Failure("build", "error", "gone")
-    assert schedule.remaining([group_of(1.0), dead], plan) is not None
+
+    assert schedule.remaining([dead], plan) == 0
+    assert schedule.remaining([group_of(1.0), dead], plan) == (
+        schedule.remaining([group_of(1.0)], plan)
+    )
+
+
+def test_what_passes_without_a_clock_take_is_learned_from_those_that_were_made() -> None:
+    lacking, made_before = group_of(1e-3), group_of(1e-3, name="b")
+    lacking.complete, made_before.untimed_seconds = False, 0.25
+
+    guessed = schedule.expected(lacking)
+    learned = schedule.expected(lacking, schedule.seen_untimed([lacking, made_before]))
+
+    assert learned == pytest.approx(1.0 + 0.25)
+    assert learned < guessed
+    assert schedule.seen_untimed([lacking]) is None
 
 
 def test_passes_without_a_clock_take_less_of_a_layer_than_of_a_network() -> None:

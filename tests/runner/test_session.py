@@ -293,6 +293,46 @@ def test_kept_rounds_that_some_of_a_group_lack_are_measured_again() -> None:
     assert one.runs[0].ensemble not in {run.ensemble for run in found[one.id].runs}
 
 
+def again(trouble: Trouble, asked: list[list[Spec]], ear: Ear | None = None) -> dict[str, Any]:
+    """Records of a session that is told who has further rounds."""
+    rounds = iter(asked)
+    session = Session(trouble, Plan(rounds=2, slices=3), Environment({"fake": True}),
+                      ear or Ear(), again=lambda *_: next(rounds, []))  # fmt: skip
+    found = session.run([specs("eager", "amp=bf16", "channels_last")])
+    return {record.spec.mode.text: record for records in found for record in records}
+
+
+def test_those_who_are_asked_for_have_further_rounds_and_the_others_rest() -> None:
+    two = specs("eager", "channels_last")
+    found = again(Trouble(), [two, two])
+
+    assert {mode: len(one.runs) for mode, one in found.items()} == {
+        "eager": 4, "amp=bf16": 2, "channels_last": 4,
+    }  # fmt: skip
+    assert not any(one.unfinished for one in found.values())
+    assert len(metrics.timing.log_speedups(found["channels_last"], found["eager"])) == 4
+
+
+def test_one_that_comes_in_later_has_everything_and_is_announced() -> None:
+    trouble, ear = Trouble(), Ear()
+    late = specs("eager", "fp16")
+    found = again(trouble, [late, late], ear)
+
+    assert found["fp16"].status == "ok"
+    assert (len(found["fp16"].runs), len(found["amp=bf16"].runs)) == (2, 2)
+    assert None not in (found["fp16"].memory, found["fp16"].structure, found["fp16"].cost)
+    assert [one.id for one in ear.records].count(found["fp16"].id) == 1
+
+
+def test_how_a_precision_rounds_is_looked_at_when_it_comes_in() -> None:
+    trouble = Trouble()
+    again(trouble, [specs("eager", "fp16"), specs("eager", "amp=bf16")])
+
+    assert [one.precisions for one in trouble.heard if one.what == "reference"] == [
+        ("amp=bf16",), ("amp=bf16", "fp16"),
+    ]  # fmt: skip
+
+
 def test_progress_never_runs_backwards_or_past_its_end() -> None:
     ear = Ear()
     session = Session(Trouble(), Plan(rounds=3, slices=1), Environment({}), ear)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import statistics
 from pathlib import Path
 
 import pytest
@@ -237,6 +238,18 @@ def test_time_in_reorders_is_part_of_the_time_in_primitives() -> None:
     assert all(0 < reorders < whole for reorders, whole in pairs)
     assert (silent.primitive_ns, silent.reorder_ns) == ((), ())
     assert told.allocator.startswith(platform.libc_ver()[0])
+
+
+def test_where_torch_itself_converts_the_layout_its_copies_count() -> None:
+    def share(mode: str) -> float:
+        large = ConvProblem.parse("n1c64h56w56-k64-1x1")
+        told = algorithm.measure(spec(mode, large), 0, open_device(Device()))
+        pairs = zip(told.reorder_ns, told.primitive_ns, strict=True)
+        return statistics.median(conversions / whole for conversions, whole in pairs)
+
+    # Prepacked weights want NHWC: an input in NCHW is copied there and the output back.
+    assert share("impl=prepacked") > 0.2
+    assert share("impl=prepacked+channels_last") < 0.1
 
 
 def test_a_network_has_no_one_algorithm() -> None:

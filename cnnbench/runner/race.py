@@ -1,0 +1,110 @@
+"""Who of the modes of a network goes on: the fastest, what may yet be faster, what waits for time.
+
+Values in, choices out: knows nothing of workers, and no clock but what it is told.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from cnnbench import metrics
+from cnnbench.choice import choose
+from cnnbench.runner.schedule import START_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cnnbench.record import Record
+    from cnnbench.spec import Spec
+
+# The fewest rounds that give an interval: of a mode that comes in later, for as many it stays.
+_FEWEST = 2
+# How much longer a mode may take to be made than the slowest before.
+_SLOWER = 1.2
+
+
+class Race:
+    """Asked by a session after all rounds of a group; see ``session.Again``."""
+
+    def __init__(
+        self,
+        rounds: int,
+        waiting: Sequence[Spec] = (),
+        until: float | None = None,
+        guess: Callable[[Spec], float] = lambda _: 0.0,
+    ) -> None:
+        """A race.
+
+        Args:
+            rounds: how many further ones there are at most without a limit of time.
+            waiting: specs that had no time, in the order in which they come in.
+            until: seconds after the session's start at which everything has to end.
+            guess: seconds that making one of ``waiting`` takes, where none of its kind was seen.
+        """
+        self._rounds = rounds
+        self._waiting = list(waiting)
+        self._until = until
+        self._guess = guess
+        self._young: dict[Spec, int] = {}
+        self._asked: tuple[float, int] | None = None
+        self._each = START_SECONDS / 2
+        self._seen: dict[bool, float] = {}
+        self.again: Counter[str] = Counter()
+        """By id, the rounds of those that were measured again to verify the choice."""
+
+    @property
+    def waiting(self) -> tuple[Spec, ...]:
+        """What had no time to the end."""
+        return tuple(self._waiting)
+
+    def seconds(self, spec: Spec) -> float:
+        """What one that waits is expected to take until it can be compared."""
+        making = self._seen.get(spec.mode.needs_compiler, self._guess(spec))
+        return making + _FEWEST * (START_SECONDS + 3 * self._each)
+
+    def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
+        """Who takes part in the next round; nobody if the choice is certain or the time is up."""
+        self._learn(records, passed)
+        choice = choose(records)
+        if choice is None:
+            return ()
+        always = [choice.baseline.spec, choice.best.spec]
+        if young := self._coming_in(records, passed):
+            return tuple(dict.fromkeys([*always, *young]))
+        rivals = [one.spec for one in choice.rivals]
+        if not rivals or not self._fits(passed, len({*always, *rivals})):
+            return ()
+        chosen = tuple(dict.fromkeys([*always, *rivals]))
+        self.again.update({spec.id for spec in chosen})
+        self._asked = passed, len(chosen)
+        return chosen
+
+    def _learn(self, records: Sequence[Record], passed: float) -> None:
+        """Seconds of a round for each that takes part, and to make a mode, as they were seen."""
+        if self._asked is not None:
+            began, count = self._asked
+            self._each = max(0.0, passed - began - START_SECONDS) / count or self._each
+        self._asked = None
+        for one in records:
+            if (first := metrics.first_call(one, "cold")) is not None:
+                kind = one.spec.mode.needs_compiler
+                self._seen[kind] = max(self._seen.get(kind, 0.0), _SLOWER * first.point)
+
+    def _coming_in(self, records: Sequence[Record], passed: float) -> list[Spec]:
+        """Those that have too few rounds yet, or the first that waits, if it still fits."""
+        alive = {one.spec for one in records if metrics.latency(one) is not None}
+        young = [spec for spec, had in self._young.items() if had < _FEWEST and spec in alive]
+        if not young and self._waiting:
+            spec = self._waiting[0]
+            if self._until is not None and passed + self.seconds(spec) > self._until:
+                return []
+            young = [self._waiting.pop(0)]
+        for spec in young:
+            self._young[spec] = self._young.get(spec, 0) + 1
+        return young
+
+    def _fits(self, passed: float, count: int) -> bool:
+        if self._until is None:
+            return max(self.again.values(), default=0) < self._rounds
+        return passed + START_SECONDS + count * self._each <= self._until
