@@ -5,6 +5,7 @@ Values in, choices out: knows nothing of workers, and no clock but what it is to
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -92,14 +93,13 @@ class Race:
                 self._seen[kind] = max(self._seen.get(kind, 0.0), _SLOWER * first.point)
 
     def _coming_in(self, records: Sequence[Record], passed: float) -> list[Spec]:
-        """Those that have too few rounds yet, or the first that waits, if it still fits."""
+        """Those that have too few rounds yet, or the first that waits and still fits."""
         alive = {one.spec for one in records if metrics.latency(one) is not None}
         young = [spec for spec, had in self._young.items() if had < _FEWEST and spec in alive]
-        if not young and self._waiting:
-            spec = self._waiting[0]
-            if self._until is not None and passed + self.seconds(spec) > self._until:
-                return []
-            young = [self._waiting.pop(0)]
+        if not young:
+            limit = math.inf if self._until is None else self._until - passed
+            young = [spec for spec in self._waiting if self.seconds(spec) <= limit][:1]
+            self._waiting = [spec for spec in self._waiting if spec not in young]
         for spec in young:
             self._young[spec] = self._young.get(spec, 0) + 1
         return young

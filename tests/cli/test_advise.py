@@ -129,7 +129,7 @@ def test_a_model_that_fails_has_no_advice_and_exit_code_3(cnnbench_cli) -> None:
 @pytest.mark.torch
 @pytest.mark.slow
 def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
-    # The compiled modes stand last in the table and do not fit this budget.
+    # The compiled modes do not fit this budget.
     done = subprocess.run(
         [sys.executable, "-m", "cnnbench", "advise", "bad_networks:fine", "--input", "3x16x16",
          "--device", "cpu", "--threads", "1", "--rounds", "2", "--budget", "40s", "--quiet",
@@ -140,7 +140,8 @@ def test_a_real_network_without_a_compiler(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     assert data["recommended"] in {"eager", "channels_last", "amp=bf16", "channels_last+amp=bf16"}
-    assert set(data["untried"]) == {
+    # On a slow machine, nor does one that waits behind them.
+    assert {*data["untried"]} - {"amp=bf16"} == {
         "compile", "compile+freezing+channels_last",
         "compile+freezing+channels_last+amp=bf16",
     }  # fmt: skip

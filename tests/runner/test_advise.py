@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnbench.plan import Plan
 from cnnbench.runner import campaign
-from cnnbench.runner.advise import prepare
+from cnnbench.runner.advise import Asked, measure, prepare
 from cnnbench.spec import Device
 from cnnbench.suite import Grid
+from tests.runner.conftest import Ear
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def modes(**more) -> list[str]:
@@ -24,7 +29,7 @@ def test_of_inference_the_compiled_nhwc_modes_have_frozen_weights() -> None:
 
     assert found[0] == "eager"
     assert [one for one in found if "compile" in one] == [
-        "compile", "compile+freezing+channels_last", "compile+freezing+channels_last+amp=bf16",
+        "compile+freezing+channels_last", "compile+freezing+channels_last+amp=bf16", "compile",
     ]  # fmt: skip
 
 
@@ -49,3 +54,64 @@ def test_a_training_step_has_none() -> None:
 
     assert "compile+channels_last" in found
     assert not any("freezing" in one for one in found)
+
+
+# A budget.
+
+
+def begun(budget: float, monkeypatch) -> Asked:
+    real = campaign.prepare
+
+    def compiling(*words: Any) -> campaign.Job:
+        job = real(*words)
+        return replace(job, environment=replace(job.environment, soft={"compiler": "g++"}))
+
+    monkeypatch.setattr(campaign, "prepare", compiling)
+    return prepare(Grid(("lenet",), device=Device("cpu")), Plan(budget=budget), "fake")
+
+
+def test_what_surely_fits_begins_and_the_likeliest_of_the_others_waits_first(monkeypatch) -> None:
+    asked = begun(45.0, monkeypatch)
+
+    assert [spec.mode.text for spec in asked.job.specs] == [
+        "eager", "channels_last", "channels_last+amp=bf16",
+    ]  # fmt: skip
+    assert [spec.mode.text for spec in asked.waiting] == [
+        "compile+freezing+channels_last", "compile+freezing+channels_last+amp=bf16", "amp=bf16",
+        "compile",
+    ]  # fmt: skip
+    assert asked.job.plan.budget is None
+    assert 35 < asked.left <= 45
+
+
+def test_the_budget_that_is_named_is_one_with_which_a_mode_begins(monkeypatch) -> None:
+    asked = begun(60.0, monkeypatch)
+    monkeypatch.undo()
+
+    for spec, enough in asked.waiting.items():
+        with monkeypatch.context() as patch:
+            assert spec in begun(enough, patch).job.specs
+            assert spec not in begun(enough - 2, patch).job.specs
+
+
+def test_what_waits_comes_in_and_is_no_longer_untried(monkeypatch, tmp_path: Path) -> None:
+    # Pretended workers take no time, so that everything fits in the end.
+    asked = begun(60.0, monkeypatch)
+    evidence = measure(asked, tmp_path / "run", Ear(), "run")
+
+    assert {one.spec.mode.text for one in evidence.records} == {
+        spec.mode.text for spec in asked.specs
+    }
+    assert evidence.untried == {}
+
+
+def test_a_budget_that_is_over_leaves_the_rest_untried(monkeypatch, tmp_path: Path) -> None:
+    asked = begun(60.0, monkeypatch)
+    late = replace(asked, began=asked.began - 50)
+    evidence = measure(late, tmp_path / "run", Ear(), "run")
+
+    assert len(evidence.records) == len(asked.job.specs)
+    assert {*evidence.untried} == {spec.mode.text for spec in asked.waiting}
+    assert all(
+        re.search(r"--budget \d+s would be enough", why) for why in evidence.untried.values()
+    )

@@ -101,6 +101,14 @@ def test_what_would_take_too_long_waits_to_the_end(seconds: float, fits: bool) -
     assert race.waiting == (() if fits else (waits,))
 
 
+def test_one_that_is_too_slow_is_passed_over_for_one_that_fits() -> None:
+    slow, quick = spec("compile"), spec("bf16")
+    race = Race(5, [slow, quick], 60.0, lambda one: 100.0 if one == slow else 0.0)
+
+    assert taken(race, records(eager=EAGER, channels_last=FAST))[-1] == "bf16"
+    assert race.waiting == (slow,)
+
+
 def test_how_long_a_compiler_takes_is_learned_from_what_was_compiled() -> None:
     waits = spec("compile+channels_last")
     race = Race(5, [waits], 1000.0, lambda _: 500.0)
