@@ -217,7 +217,9 @@ def _address(server: subprocess.Popen[bytes], log: Path) -> str:
 
 def get(url: str) -> Any:
     with urllib.request.urlopen(url, timeout=60) as answer:
-        return json.load(answer)
+        body = answer.read()
+    # Some answers are compressed, whether that was asked for or not.
+    return json.loads(gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body)
 
 
 def test_tensorboard_shows_runs_overview_and_operators(tensorboard: str, logs: Path) -> None:
@@ -239,6 +241,23 @@ def test_tensorboard_shows_runs_overview_and_operators(tensorboard: str, logs: P
     assert len(steps) == STEPS
     calls = {row["name"]: row["calls"] for row in table["data"]}
     assert calls["aten::mkldnn_convolution"] == 2 * STEPS
+
+
+def test_tensorboard_shows_the_tree_of_modules(tensorboard: str, logs: Path) -> None:
+    name = folder_of(logs).name
+    for _ in range(300):
+        if name in get(f"{tensorboard}/runs")["runs"]:
+            break
+        time.sleep(0.1)
+    assert "Module" in get(f"{tensorboard}/views?run={name}")
+    (worker,) = get(f"{tensorboard}/workers?run={name}&view=Module")
+    (span,) = get(f"{tensorboard}/spans?run={name}&worker={worker}")
+    found = get(f"{tensorboard}/module?run={name}&worker={worker}&span={span}")
+
+    def names(rows: list[dict[str, Any]]) -> set[str]:
+        return {one for row in rows for one in (row["name"], *names(row.get("children") or []))}
+
+    assert {"Conv2d_0", "Linear_0"} <= names(found["data"])
 
 
 def test_a_network_of_the_users_own_in_bfloat16(tmp_path: Path) -> None:
