@@ -75,6 +75,8 @@ class Algorithm:
             one call, in each of several calls; empty if oneDNN ran none.
         reorder_ns: the part of that time in layout conversions: oneDNN's reorders and the copies.
         allocator: the allocator of the memory, and its settings.
+        stage_ns: time of each convolution that a substitute consists of, by its text, in a call
+            with clocks between them; what is left is under an empty text.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Algorithm:
     primitive_ns: tuple[int, ...] = ()
     reorder_ns: tuple[int, ...] = ()
     allocator: str = ""
+    stage_ns: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.reorder_ns) not in {0, len(self.primitive_ns)}:

@@ -17,6 +17,7 @@ Schema history (a schema is never edited, only superseded; a file of each stays 
 * 8: adds, optional, to a slice for how long all threads waited; to a run which of several GPUs
   measured it, and how a runtime came to run its network; to a record, what the network computes.
 * 9: adds, optional, to a record what a cold start takes.
+* 10: adds, optional, to an algorithm the time of each convolution that a substitute consists of.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T", "Record", "Run")
 
-SCHEMA = 9
+SCHEMA = 10
 
 
 @dataclass(frozen=True)
@@ -348,7 +349,7 @@ def _runs_in_columns(record: dict[str, Any]) -> dict[str, Any]:
 
 
 # Each migration turns a record of schema n into one of n + 1; what the others added is optional.
-_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8), lambda data: data) | {
+_MIGRATIONS: dict[int, Any] = dict.fromkeys((1, 2, 4, 5, 6, 7, 8, 9), lambda data: data) | {
     3: _runs_in_columns
 }
 

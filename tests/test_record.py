@@ -98,6 +98,15 @@ def test_every_schema_has_a_file() -> None:
     assert numbers == set(range(1, record.SCHEMA + 1))
 
 
+def test_schema_10_says_what_the_convolutions_of_a_substitute_take() -> None:
+    good = record.from_json(json.loads((SCHEMAS / "10.jsonl").read_text().splitlines()[0]))
+
+    assert good.algorithm is not None
+    assert list(good.algorithm.stage_ns.items()) == [
+        ("n1c64h56w56-k64-3x3-p1-g64", 70_000), ("n1c64h56w56-k64-1x1", 150_000), ("", 30_000),
+    ]  # fmt: skip
+
+
 def test_schema_9_says_what_a_cold_start_takes() -> None:
     good = record.from_json(json.loads((SCHEMAS / "9.jsonl").read_text().splitlines()[0]))
 

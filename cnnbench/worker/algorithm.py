@@ -16,10 +16,21 @@ from cnnbench import implementations, machine
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
 from cnnbench.spec import Spec
-from cnnbench.worker import applicability, build, convolution, events, memory, modes, onednn
+from cnnbench.worker import (
+    applicability,
+    build,
+    convolution,
+    events,
+    layer_times,
+    memory,
+    modes,
+    onednn,
+)
 from cnnbench.worker.devices import Kind, open_device
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.facts import Algorithm
     from cnnbench.implementations import Implementation
@@ -32,6 +43,8 @@ _WARM_CALLS = 2
 # Calls during which oneDNN logs the time of each primitive.
 _MOST_TOLD = 10
 _COPY = "aten::copy_"
+# How long the convolutions of a substitute are timed singly.
+_STAGE_SECONDS = 0.2
 
 
 def algorithm(request: DescribeAlgorithm, talk: Talk) -> None:
@@ -66,7 +79,44 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
         primitive_ns=tuple(whole for whole, _ in told),
         reorder_ns=tuple(reorders for _, reorders in told),
         allocator=machine.allocator(),
+        stage_ns=_stages(step, spec, device),
     )
+
+
+def _stages(step: build.Step, spec: Spec, device: Kind) -> dict[str, int]:
+    """Nanoseconds of each convolution of a substitute, and under an empty text of the rest.
+
+    Medians of calls with two clock readings at each module. A compiled step has no modules.
+    """
+    other = convolution.substitute_of(spec.workload)
+    if other is None or spec.mode.needs_compiler or spec.mode.compiler == "graph":
+        return {}
+    clock = layer_times.clock_of(spec, device)
+    began = time.perf_counter()
+    step.call()
+    device.synchronize()
+    rounds = layer_times.rounds_for(_STAGE_SECONDS, time.perf_counter() - began)
+    taken = layer_times.measure(step, device, clock, rounds)
+    modules = dict(step.module.named_modules())
+    left = list(other.stages(of_workload(spec.workload)))
+    found: dict[str, int] = {}
+    for scope in taken.scopes:
+        stage = _stage_of(modules.get(scope.name), left)
+        if stage is not None:
+            left.remove(stage)
+        text = "" if stage is None else stage.text
+        found[text] = found.get(text, 0) + round(scope.forward_ns + scope.backward_ns)
+    found[""] = found.get("", 0) + round(sum(taken.outside.values()))
+    return found
+
+
+def _stage_of(module: nn.Module | None, stages: Sequence[ConvProblem]) -> ConvProblem | None:
+    """The convolution that a module is."""
+    if not isinstance(module, nn.Conv2d):
+        return None
+    alike = (module.in_channels, module.out_channels, module.kernel_size, module.groups)
+    same = [one for one in stages if (one.c, one.k, (one.r, one.s), one.groups) == alike]
+    return same[0] if same else None
 
 
 def _told(step: build.Step, device: Kind) -> list[tuple[int, int]]:

@@ -152,3 +152,21 @@ def test_every_column_for_machines_is_documented() -> None:
     page = (ROOT / "docs" / "conv.md").read_text(encoding="utf8")
 
     assert [name for name in report.TIDY if f"`{name}`" not in page] == []
+
+
+def test_a_substitute_of_several_convolutions_says_where_its_time_goes(lab) -> None:  # noqa: F811
+    taken = {"n1c8h16w16-k8-3x3-p1-g8": 700_000, "n1c8h16w16-k8-1x1": 1_200_000, "": 100_000}
+    found = [
+        replace(one, algorithm=replace(one.algorithm, stage_ns=taken))
+        if "~depthwise" in one.id and one.algorithm is not None
+        else one
+        for one in lab
+    ]
+    what = replace(store.manifest("a-run", [one.id for one in found], {}, "fake"), created="")
+    (bench,) = report.benches([StoredRun(Path("a-run"), what, made.ENVIRONMENT, tuple(found))])
+    (said,) = (one for one in lab_overview.sentences(bench) if one.startswith("depthwise"))
+
+    # 18,432 and 16,384 multiply-accumulates.
+    assert said.partition(": 3x3 ")[2].startswith(
+        "8->8 depthwise 700 µs (0.0527 GFLOP/s), 1x1 8->8 1.20 ms (0.0273 GFLOP/s), rest 100 µs"
+    )
