@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Rounds that a budget of the user's may take while it is open which implementation to use.
 _MOST_ROUNDS = 20
 
-_NOT_OF_LAYERS = ("model", "input", "size", "phase", "optimizer", *axes.settings())
+_NOT_OF_LAYERS = ("model", "input", "size", "optimizer", *axes.settings())
 
 _EPILOG = """\b
 Examples:
@@ -45,6 +45,7 @@ Examples:
   cnnbench conv --layer 'Conv2d(64, 64, 3, padding=1) on 56x56'
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
+  cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
   cnnbench run --resume results/RUN
   cnnbench report results/RUN --lab
@@ -134,6 +135,8 @@ def command(
     model = model or named
     if apply and model is None:
         raise UsageError("--apply changes a model; name it with --from-model MODEL")
+    if apply and set(grid.phases) != {"inference"}:
+        raise UsageError("--apply changes a model for inference; leave --phase out")
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)

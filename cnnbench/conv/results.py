@@ -106,11 +106,9 @@ class SubstituteResult:
 
     @property
     def promised(self) -> float | None:
-        """Multiply-accumulates of the layer divided by those of the substitute."""
-        cost, whole = self.record.cost, self.layer.cost if self.layer is not None else None
-        return (
-            whole.macs / cost.macs if cost is not None and whole is not None and cost.macs else None
-        )
+        """Multiply-accumulates of the layer divided by those of the substitute, in its phase."""
+        mine, whole = _work(self.record), None if self.layer is None else _work(self.layer)
+        return whole / mine if mine and whole is not None else None
 
     @cached_property
     def measured(self) -> Estimate | None:
@@ -210,6 +208,14 @@ def leading(bench: LayerResults) -> tuple[Record, ...]:
     base = bench.baseline
     fit = [one.record for one in same_bits(bench) if flaws.fit(one.record)]
     return leaders([(one, base) for one in fit if base is not None and one.id != base.id])
+
+
+def _work(record: Record) -> int | None:
+    """Multiply-accumulates of a step."""
+    if record.cost is None:
+        return None
+    inference = record.spec.workload.phase == "inference"
+    return record.cost.macs if inference else record.cost.training_macs
 
 
 def preparation(record: Record) -> float | None:

@@ -338,6 +338,7 @@ def _advice(one: Advice) -> dict[str, Any]:
         "layer": one.bench.workload.architecture,
         "input": one.bench.workload.shape_text,
         "batch": one.bench.workload.batch,
+        "phase": one.bench.workload.phase,
         "threads": one.bench.threads,
         "class": one.kind,
         "dtype": one.dtype,

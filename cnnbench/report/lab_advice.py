@@ -22,9 +22,15 @@ def title(bench: LayerResults) -> str:
     """A title for people: the layer, its input and where it ran."""
     work = bench.workload
     return (
-        f"{work.architecture} on {work.batch}x{work.shape_text}, {bench.device.text},"
-        f" {units.number(bench.threads, 'thread')}"
+        f"{work.architecture} on {work.batch}x{work.shape_text}{phase(bench)},"
+        f" {bench.device.text}, {units.number(bench.threads, 'thread')}"
     )
+
+
+def phase(bench: LayerResults) -> str:
+    """What is done with the layer, where that is not inference."""
+    what = bench.workload.phase
+    return "" if what == "inference" else f", {what} step"
 
 
 def line(one: Advice) -> str:

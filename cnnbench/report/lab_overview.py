@@ -67,11 +67,11 @@ def overview(found: Sequence[LayerResults], entries: Sequence[Entry]) -> Table:
 def heading(bench: LayerResults) -> str:
     """The layer, its work, and where it ran."""
     work = bench.workload
-    macs = bench.cells[0].problem.macs if bench.cells else None
+    macs = bench.cells[0].problem.macs if bench.cells and work.phase == "inference" else None
     told = "" if macs is None else f", {units.count(macs)} MACs"
     return (
-        f"{work.architecture} on {work.batch}x{work.shape_text}{told}, {bench.device.text},"
-        f" {units.number(bench.threads, 'thread')}"
+        f"{work.architecture} on {work.batch}x{work.shape_text}{lab_advice.phase(bench)}{told},"
+        f" {bench.device.text}, {units.number(bench.threads, 'thread')}"
     )
 
 

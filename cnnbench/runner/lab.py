@@ -6,6 +6,7 @@ a record that says so. Measuring itself is that of every run.
 
 from __future__ import annotations
 
+import itertools
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -201,10 +202,14 @@ def _specs(
         for batch in order.grid.batches or (1,):
             if order.model is not None:
                 for mode in own:
-                    yield Spec(Workload(order.model, batch, shape), mode, device, threads)
+                    for phase in order.grid.phases:
+                        whole = Workload(order.model, batch, shape, phase)
+                        yield Spec(whole, mode, device, threads)
         for layer in layers:
-            for batch in order.grid.batches or layer.batches or (1,):
-                workload = layer.workload(batch)
+            for batch, phase in itertools.product(
+                order.grid.batches or layer.batches or (1,), order.grid.phases
+            ):
+                workload = replace(layer.workload(batch), phase=phase)
                 for mode in dict.fromkeys([*own, *made]):
                     yield Spec(workload, mode, device, threads)
                 for name in _substitutes(order):

@@ -125,6 +125,31 @@ def test_json_has_a_row_per_way_and_advice_by_class(cnnbench_cli) -> None:
     )
 
 
+def test_a_training_step_of_a_layer_is_a_layer_of_its_own(cnnbench_cli) -> None:
+    words = ("conv", "--layer", LAYER, "--impl", "none", "--substitutes", "depthwise_separable",
+             "--phase", "inference,training")  # fmt: skip
+    shown = " ".join(cnnbench_cli(*words, "--out", "a", *FAKE).stdout.split())
+    data = json.loads(cnnbench_cli(*words, "--out", "b", "--json", *FAKE).stdout)
+
+    assert "conv:k64-3x3-p1 on 1x64x56x56, 116 M MACs, cpu" in shown
+    assert "conv:k64-3x3-p1 on 1x64x56x56, training step, cpu" in shown
+    assert {one["phase"] for one in data["advice"]} == {"inference", "training"}
+
+
+def test_a_budget_of_the_users_pays_for_rounds_while_it_is_open_what_to_use(
+    cnnbench_cli, tmp_path
+) -> None:
+    words = ("conv", "--layer", LAYER, "--impl", "none", *FAKE, "--out")
+    cnnbench_cli(*words, "usual")
+    cnnbench_cli(*words, "given", "--budget", "10m")
+    cnnbench_cli(*words, "both", "--budget", "10m", "--rounds", "3")
+
+    plans = {name: store.read(tmp_path / name).manifest.plan for name in ("usual", "given", "both")}
+    assert {name: plan["most_rounds"] for name, plan in plans.items()} == {
+        "usual": 0, "given": 20, "both": 0,
+    }  # fmt: skip
+
+
 def test_csv_is_one_tidy_table(cnnbench_cli, tmp_path) -> None:
     cnnbench_cli("conv", "--layer", LAYER, "--impl", "im2col", "--out", "kept", *FAKE)
 
@@ -225,6 +250,7 @@ def test_every_implementation_and_substitute_is_listed_without_torch() -> None:
         (["--dtype", "tf32"], "exists on cuda only"),
         (["--modes", "fast"], "fast"),
         (["--apply"], "--from-model"),
+        (["lenet", "--apply", "--phase", "training"], "leave --phase out"),
     ],
 )
 def test_bad_input_is_one_line(cnnbench_cli, words: list[str], said: str) -> None:

@@ -232,3 +232,23 @@ def test_passes_without_a_clock_take_less_of_a_layer_than_of_a_network() -> None
         group.rounds, group.round_seconds = 1, 1.0
 
     assert 0 < schedule.expected(layer) < schedule.expected(network)
+
+
+def test_a_budget_pays_for_more_rounds_while_a_mode_may_still_be_faster() -> None:
+    plan = Plan(rounds=3, budget=1000.0, most_rounds=5)
+    group = Group("a", specs("eager", "channels_last"))
+    for number in range(4):
+        group.subjects[0].runs.append(run_of(1.0 + 0.01 * number, number))
+        group.subjects[1].runs.append(run_of((0.5, 1.5)[number % 2], number))
+    group.complete = True
+
+    found = {}
+    for rounds in (3, 4, 5):
+        group.rounds = rounds
+        found[rounds] = schedule.settled(group, plan)
+    assert found == {3: False, 4: False, 5: True}
+
+    for run, seconds in zip(range(4), (0.5, 0.501, 0.5, 0.501), strict=True):
+        group.subjects[1].runs[run] = run_of(seconds, run)
+    group.rounds = 3
+    assert schedule.settled(group, plan)
