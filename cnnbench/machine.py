@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 _CGROUP = Path("/sys/fs/cgroup")
+_CACHES = Path("/sys/devices/system/cpu")
 
 # Instruction sets that decide which convolution kernels exist; the other flags do not matter.
 _INSTRUCTION_SETS = (
@@ -48,6 +49,20 @@ def read_text(path: str | Path) -> str | None:
         return Path(path).read_text(encoding="utf8", errors="replace").strip()
     except OSError:
         return None
+
+
+def largest_cache() -> int:
+    """Bytes of the largest cache that a core has a part in; of one that is not stated, 64 MiB."""
+    found = [_cache_bytes(path) for path in _CACHES.glob("cpu[0-9]*/cache/index*/size")]
+    return max(found, default=0) or 64 << 20
+
+
+def _cache_bytes(path: Path) -> int:
+    """A size as the kernel states it: ``32768K``."""
+    text = (read_text(path) or "").strip()
+    unit = {"K": 1 << 10, "M": 1 << 20}.get(text[-1:], 1)
+    number = text.rstrip("KM")
+    return int(number) * unit if number.isdecimal() else 0
 
 
 def usable_cores() -> int:

@@ -64,7 +64,8 @@ class Plan:
         float64_macs: workloads of more multiply-accumulates are not computed in float64; ``None``
             for all.
         ceilings: probe the machine's ceilings beside every group.
-        l2: second-level cache of a CUDA device before a sample: ``warm``, or ``cold`` (flushed).
+        l2: caches before a sample, of a CUDA device its second level: ``warm``, or ``cold``
+            (flushed).
         max_latency: seconds per call; what is clearly slower in its first round gets no other.
         cudnn_benchmark: let cuDNN time its algorithms first and keep the best.
         halve_batch: a batch that runs out of a device's memory is measured at half of it, and so

@@ -215,7 +215,7 @@ class MeasureLatency(SpecRequest[Ready], task="measure"):
     Attributes:
         round, ensemble: of the answer.
         warm_up: how long.
-        l2: second-level cache of a CUDA device before a sample: ``warm`` or ``cold``.
+        l2: caches before a sample, of a CUDA device its second level: ``warm`` or ``cold``.
         reference: what is known of it; ``None``: no check, because of ``no_reference``.
         reference_path: file of the outputs to compare with.
         compile_cache: folder of the compiler's cache; ``None`` leaves it where it is.

@@ -250,3 +250,23 @@ def test_cores_next_to_a_device_are_those_of_its_slot(monkeypatch) -> None:
     monkeypatch.setattr(machine, "read_text", lambda path: "8-9" if "0000:3b:00.0" in path else "")
 
     assert machine.cores_near("0000:3b:00.0") == (8, 9)
+
+
+@pytest.mark.parametrize(
+    ("texts", "size"),
+    [
+        ({"0": "48K", "3": "32768K"}, 32 << 20),
+        ({"0": "48K", "3": "260M"}, 260 << 20),
+        ({"0": "1024"}, 1024),
+        ({"0": "unknown"}, 64 << 20),
+        ({}, 64 << 20),
+    ],
+)
+def test_the_largest_cache_is_that_of_any_core(tmp_path, monkeypatch, texts, size: int) -> None:
+    for index, text in texts.items():
+        folder = tmp_path / "cpu1" / "cache" / f"index{index}"
+        folder.mkdir(parents=True)
+        (folder / "size").write_text(f"{text}\n")
+    monkeypatch.setattr(machine, "_CACHES", tmp_path)
+
+    assert machine.largest_cache() == size

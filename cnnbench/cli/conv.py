@@ -46,6 +46,7 @@ Examples:
   cnnbench conv --layer 'mb1ic64ih56oc64oh56kh3ph1'
   cnnbench conv --layer 'MIOpenDriver conv -n 1 -c 64 -H 56 -W 56 -k 64 -y 3 -x 3 -p 1 -q 1'
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
+  cnnbench conv --layer c64h56w56-k64-3x3-p1 --impl prepacked,im2col --l2 cold
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
   cnnbench run --resume results/RUN
   cnnbench report results/RUN --lab
@@ -83,7 +84,7 @@ named is measured however long it takes.
               help=f"Any of {', '.join(lab.PRECISIONS)}.  [default: fp32]")  # fmt: skip
 @options.grid(modes=",".join(lab.MODES), batches=(), arguments=False,
               without=_NOT_OF_LAYERS, shared=True)  # fmt: skip
-@options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "memory_limit",
+@options.plan("rounds", "precision", "budget", "slices", "seed", "timeout", "l2", "memory_limit",
               base=replace(lab.PLAN, budget=lab.BUDGET))  # fmt: skip
 @click.option("--apply", "apply", is_flag=True,
               help="With --from-model: change the model as advised and measure it again.",

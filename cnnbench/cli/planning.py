@@ -37,7 +37,7 @@ _PLAN: Mapping[str, Mapping[str, Any]] = {
         "help": "Time limit for one step of a worker, e.g. 90s or 10m."},
     "l2": {
         "type": click.Choice(["warm", "cold"]),
-        "help": "CUDA only: keep the L2 cache warm, or flush it before every sample (cold)."},
+        "help": "Keep caches warm, or flush them before every sample (cold); on CUDA, the L2."},
     "energy": {
         "is_flag": True,
         "help": "Measure joules per sample too, by NVML or RAPL: 3 s more per spec and round."},

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from cnnbench import machine, units
 from cnnbench.asking import AllGpus
 from cnnbench.errors import Unsupported, UsageError
-from cnnbench.plan import Plan
 from cnnbench.runner import gpus
 from cnnbench.runner.gpus import GpuShare, Host
 from cnnbench.spec import Device
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from cnnbench.environment import Environment
+    from cnnbench.plan import Plan
     from cnnbench.spec import Spec
 
 # The share of the free memory that one worker may take before it gets an error instead of a
@@ -47,7 +47,6 @@ def of_specs(asked: Device) -> Device:
 def refuse_idle_options(plan: Plan, device: Device) -> None:
     """Refuse what a plan says that has no effect on the device."""
     given = {
-        "--l2 cold": plan.l2 != Plan.l2,
         "--cudnn-benchmark": plan.cudnn_benchmark,
         "--nvtx": plan.nvtx,
     }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from cnnbench import machine
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.facts import Room
 from cnnbench.worker.energy import Nvml, Rapl
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from cnnbench.worker.energy import Meter
 
 
-# The states of a CUDA device's second-level cache before a sample.
+# The states of caches before a sample: of a CUDA device's second level, of all levels of a host.
 L2 = ("warm", "cold")
 
-# A slice with a cold cache has at most so many samples.
-_COLD_SAMPLES = 64
+# A slice with cold caches has at most so many samples; on a host exactly so many, because what is
+# swept before each of them takes longer than a layer.
+_COLD_SAMPLES, _COLD_SAMPLES_OF_HOST = 64, 8
 
 
 # Calls that a memory snapshot covers, and the most allocations and releases in its history.
@@ -38,7 +40,7 @@ class Kind(Protocol):
 
     Attributes:
         kind: one of ``spec.DEVICE_KINDS``.
-        cold: the second-level cache is cold before a sample, so only its first call is cold.
+        cold: caches are cold before a sample, so only its first call is cold.
     """
 
     kind: str
@@ -83,10 +85,18 @@ class Kind(Protocol):
 
 
 class Cpu:
-    """The host: a call has been done when it returns; the clock is the monotonic one."""
+    """The host: a call has been done when it returns; the clock is the monotonic one.
+
+    With cold caches, a buffer of twice the size of the largest is read and written before every
+    sample, outside of its clock readings.
+    """
 
     kind = "cpu"
-    cold = False
+
+    def __init__(self, l2: str = "warm") -> None:
+        self.cold = l2 == "cold"
+        size = 2 * machine.largest_cache() if self.cold else 0
+        self._buffer = torch.zeros(size, dtype=torch.uint8) if self.cold else None
 
     def synchronize(self) -> None:
         """Nothing is ever pending."""
@@ -98,6 +108,14 @@ class Cpu:
         del estimate
         clock, repeat = time.perf_counter_ns, range(iterations)
         taken: list[int] = []
+        if self._buffer is not None:
+            for _ in range(_COLD_SAMPLES_OF_HOST):
+                self._buffer.add_(1)
+                start = clock()
+                for _ in repeat:
+                    call()
+                taken.append(clock() - start)
+            return taken
         end = clock() + round(seconds * 1e9)
         while True:
             start = clock()
@@ -127,8 +145,8 @@ class Cpu:
         return Rapl()
 
     def notes(self) -> dict[str, str]:
-        """Nothing to choose."""
-        return {}
+        """The state of the caches, where it is not that of a call that follows another."""
+        return {"l2": "cold"} if self.cold else {}
 
 
 class Cuda:
@@ -284,8 +302,8 @@ def _twice_the_cache(index: int) -> torch.Tensor:
     return torch.empty(size, dtype=torch.int8, device=f"cuda:{index}")
 
 
-# Kind -> the device of an index, with its second-level cache ``warm`` or ``cold``.
-KINDS: dict[str, Callable[[int, str], Kind]] = {"cpu": lambda *_: Cpu(), "cuda": Cuda}
+# Kind -> the device of an index, with its caches ``warm`` or ``cold``.
+KINDS: dict[str, Callable[[int, str], Kind]] = {"cpu": lambda _, l2: Cpu(l2), "cuda": Cuda}
 
 
 def open_device(device: Device, l2: str = "warm") -> Kind:
@@ -293,7 +311,7 @@ def open_device(device: Device, l2: str = "warm") -> Kind:
 
     Args:
         device: which.
-        l2: state of its second-level cache before a sample, one of ``L2``; CUDA only.
+        l2: state of its caches before a sample, one of ``L2``.
 
     Raises:
         Unsupported: the device does not exist.

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+import time
 import weakref
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from cnnbench import machine
 from cnnbench.errors import Unsupported, UsageError
 from cnnbench.plan import WarmUp
 from cnnbench.spec import DEVICE_KINDS, Device, Mode
@@ -208,6 +210,39 @@ def test_a_warm_cache_is_left_alone(stream: FakeStream, buffers: list[Buffer]) -
     assert buffers == []
     assert not device.cold
     assert device.notes()["l2"] == "warm"
+
+
+def test_a_host_s_caches_are_swept_before_every_sample_and_outside_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock, swept = [0], []
+    monkeypatch.setattr(time, "perf_counter_ns", lambda: clock[0])
+
+    class Swept:
+        def add_(self, one: int) -> None:
+            swept.append(clock[0])
+            clock[0] += 5_000_000
+
+    monkeypatch.setattr(torch, "zeros", lambda size, dtype: swept.append(size) or Swept())
+    monkeypatch.setattr(machine, "largest_cache", lambda: 100)
+    device = devices.open_device(Device(), "cold")
+
+    def call() -> None:
+        clock[0] += 2_000_000
+
+    taken = device.samples(call, iterations=1, seconds=0.03, estimate=0.002)
+
+    assert device.cold
+    assert device.notes() == {"l2": "cold"}
+    assert taken == [2_000_000] * 8
+    assert swept == [200, *range(0, 8 * 7_000_000, 7_000_000)]
+
+
+def test_a_host_s_caches_are_left_alone_unless_asked() -> None:
+    device = devices.open_device(Device())
+
+    assert not device.cold
+    assert device.notes() == {}
 
 
 def test_a_device_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
