@@ -164,10 +164,11 @@ def notes_of(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:
     """What the processes of a mode have left for a reader under ``flags``, each line once.
 
     ``remarks`` on what the mode did not do; and the types of a network that is not in float32 by
-    itself, from its own and those that it ran in: ``own_dtype`` and ``dtype``.
+    itself, from its own and those that it ran in: ``own_dtype`` and ``dtype``; ``l2``.
     """
     remarks = dict.fromkeys(line for run in runs for line in run.flags.get("remarks", ()))
-    return (*remarks, *_precision(mode, runs))
+    cold = any(run.flags.get("l2") == "cold" for run in runs)
+    return (*remarks, *_precision(mode, runs), *["caches flushed before every sample"] * cold)
 
 
 def _precision(mode: Mode, runs: Sequence[Run]) -> tuple[str, ...]:

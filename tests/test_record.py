@@ -255,3 +255,10 @@ def test_a_record_of_schema_1_is_one_of_schema_2_without_what_it_added() -> None
 
     assert migrated.schema == record.SCHEMA
     assert (migrated.structure, migrated.algorithm, migrated.ceilings) == (None, None, ())
+
+
+def test_a_run_with_cold_caches_says_so(eager: Record) -> None:
+    cold = [replace(run, flags={**run.flags, "l2": "cold"}) for run in eager.runs]
+
+    assert record.notes_of(eager.spec.mode, cold) == ("caches flushed before every sample",)
+    assert record.notes_of(eager.spec.mode, eager.runs) == ()

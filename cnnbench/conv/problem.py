@@ -26,7 +26,9 @@ DTYPES = {"fp32": 4, "bf16": 2, "fp16": 2, "fp64": 8}
 MEMORY_FORMATS = ("contiguous", "channels_last")
 
 # What a precision makes of weights and inputs; autocast casts inside the layer.
-_DTYPE_OF = {"tf32": "fp32", "tf32=cudnn": "fp32", "amp=bf16": "fp32", "amp=fp16": "fp32"}
+_DTYPE_OF = {
+    "tf32": "fp32", "tf32=cudnn": "fp32", "amp=bf16": "fp32", "amp=fp16": "fp32", "int8": "fp32",
+}  # fmt: skip
 
 Pair = tuple[int, int]
 

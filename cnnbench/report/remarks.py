@@ -43,11 +43,6 @@ def _of(run: StoredRun) -> list[str]:
             f"run {name}: fewer rounds than planned: {units.number(len(run.unfinished), 'spec')}"
             " (interrupted?)"
         )
-    if run.manifest.plan.get("l2") == "cold":
-        lines.append(
-            f"run {name}: caches were flushed before every sample (--l2 cold), so its times are of"
-            " calls that find nothing there"
-        )
     strangers = {record.environment for record in run.records} - {run.environment.fingerprint}
     if strangers:
         count = sum(record.environment in strangers for record in run.records)

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 # significant bits as fp16.
 _MULTIPLIES_IN = {"tf32": "fp16", "tf32=cudnn": "fp16", "amp=bf16": "bf16", "amp=fp16": "fp16"}
 
+# What one rounding to int8 moves: normal numbers span some nine deviations, of which a step is the
+# 255th part, so they err by 1 % of themselves, and a little more where the range is found from few.
+_INT8 = 2.0**-6
+
 
 def architecture(workload: Workload) -> Architecture:
     """The layer of a workload as something that can be built.
@@ -181,6 +185,8 @@ def tolerance(spec: Spec) -> float:
     problem = replace(problem, dtype=_MULTIPLIES_IN.get(precision, problem.dtype))
     how = implementations.implementation(spec.mode.implementation)
     given = 0.0 if problem.dtype == "fp32" else 3 * UNIT[problem.dtype]
+    if precision == "int8":
+        given = 3 * _INT8
     return how.tolerance(problem) + given
 
 

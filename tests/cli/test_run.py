@@ -495,13 +495,6 @@ def test_the_cuda_options_reach_the_plan(run, tmp_path) -> None:
     assert (plan["l2"], plan["cudnn_benchmark"]) == ("cold", True)
 
 
-def test_a_run_with_cold_caches_says_so(run) -> None:
-    result = run("--l2", "cold", "--modes", "eager", "--device", "cpu")
-
-    assert result.exit_code == 0
-    assert "caches were flushed before every sample (--l2 cold)" in " ".join(result.stdout.split())
-
-
 def test_options_that_would_change_nothing_are_refused_in_one_line(run) -> None:
     result = run("--cudnn-benchmark", "--device", "cpu")
 

@@ -265,3 +265,10 @@ def test_an_implementation_can_be_compiled() -> None:
     (compiled,) = outputs(spec("compile+impl=winograd_f2"))
 
     assert torch.allclose(plain, compiled, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", ["openvino+int8", "onnxruntime+int8", "aoti+freezing+int8"])
+def test_a_layer_in_int8_may_err_by_three_of_its_roundings(mode: str) -> None:
+    plain = convolution.tolerance(spec())
+
+    assert 0.03 < convolution.tolerance(spec(mode)) - plain < 0.06

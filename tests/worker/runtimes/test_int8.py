@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from cnnbench.conv.problem import ConvProblem
 from cnnbench.deployment import missing
 from cnnbench.mode import Mode
 from cnnbench.spec import Device, Spec, Workload
-from cnnbench.worker import build, compiling
+from cnnbench.worker import build, compiling, convolution
 from cnnbench.worker.inputs import Given
 from cnnbench.worker.runtimes.protocol import described, remarks
 
@@ -42,6 +43,23 @@ class Net(nn.Module):
         features = self.relu(self.second(features) + features)
         found: Tensor = self.last(features.mean((2, 3)))
         return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", REAL)
+def test_a_single_layer_is_within_its_bound(
+    mode: Mode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "_kept", [tmp_path])
+    spec = Spec(ConvProblem.parse("c16h28w28-k16-3x3-p1").workload(), mode, Device(), 1)
+    architecture, module = build.construct(spec.workload, 0)
+    step = build.step(spec, architecture, module, 0)
+    with torch.no_grad():
+        expected = module(*step.given.args)
+    (got,) = step.observe(step.call())
+    error = float((got - expected).norm() / expected.norm())
+
+    assert 1e-4 < error < convolution.tolerance(spec)
 
 
 @pytest.mark.slow
