@@ -65,6 +65,8 @@ class LayerTimes:
         doubled_ns: the step with every clock twice, one number per round.
         dispatch_ns: the shortest call of an operator there, for judging tiny operators.
         resolution: sentences on what a number stands for.
+        faults: path of a module -> pages of memory that the kernel maps anew for it in a step,
+            its children's not among them; of those with any, and on a host only.
     """
 
     scopes: tuple[Scope, ...]
@@ -74,6 +76,7 @@ class LayerTimes:
     doubled_ns: tuple[int, ...]
     dispatch_ns: float | None = None
     resolution: tuple[str, ...] = ()
+    faults: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sum_ns(self) -> float:

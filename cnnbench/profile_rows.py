@@ -28,6 +28,7 @@ class Layer:
         heaviest: its operator or kernel that took longest, as the profiler names it.
         scopes: how many modules the row stands for.
         kernel_ns: of device kernels in its forward pass; ``None`` on a CPU.
+        faults: pages that are mapped anew in it, per step.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Layer:
     heaviest: str = ""
     scopes: int = 1
     kernel_ns: float | None = None
+    faults: float = 0.0
 
     @property
     def ns(self) -> float:
@@ -87,7 +89,11 @@ def layer_rows(profile: Profile, depth: int | None = None) -> tuple[Layer, ...]:
     for scope in profile.layers.scopes:
         name = shortened(scope.name, depth)
         row = _layer(scope, costs, profile.primitives, heaviest.get(scope.name, ""))
-        row = replace(row, kernel_ns=kernels.get(scope.name, 0.0) if kernels else None)
+        row = replace(
+            row,
+            kernel_ns=kernels.get(scope.name, 0.0) if kernels else None,
+            faults=profile.layers.faults.get(scope.name, 0.0),
+        )
         rows[name] = _joined(rows[name], row) if name in rows else replace(row, name=name)
     return tuple(rows.values())
 
@@ -132,6 +138,7 @@ def _joined(left: Layer, right: Layer) -> Layer:
         else left.primitives + right.primitives,
         scopes=left.scopes + right.scopes,
         kernel_ns=None if right.kernel_ns is None else (left.kernel_ns or 0.0) + right.kernel_ns,
+        faults=left.faults + right.faults,
     )
 
 

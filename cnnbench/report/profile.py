@@ -45,8 +45,11 @@ _LAYERS: tuple[tuple[Column, Callable[[Layer], Value]], ...] = (
     (Column("roof", "of roofline", "fraction"), lambda _: None),
     (Column("kernel", "ran"), lambda row: row.kernels),
     (Column("reorder_share", "reorders", "fraction"), lambda row: row.reorder_share),
+    (Column("faults", "faults", "number"), lambda row: row.faults),
 )  # fmt: skip
 _BACKWARD = {"forward_s", "backward_s"}
+# Fewer pages in a step are not worth a column.
+_FAULTS = 10
 
 
 def layers(
@@ -69,7 +72,9 @@ def layers(
     found = profile.layers
     trains = found is not None and any(scope.backward_ns for scope in found.scopes)
     on_device = profile.trace is not None and profile.trace.kernel_ns
+    faults = found is not None and sum(found.faults.values()) >= _FAULTS
     hidden = (set() if trains else _BACKWARD) | (set() if on_device else {"kernel_s"})
+    hidden |= set() if faults else {"faults"}
     shown = [pair for pair in _LAYERS if pair[0].name not in hidden]
     columns = tuple(_roofless(column) if roof is None else column for column, _ in shown)
     notes = (*profile.notes, *(found.resolution if found is not None else ()))
@@ -184,6 +189,11 @@ def _captions(profile: Profile) -> tuple[str, ...]:
             f" {len(found.plain_ns)} steps between the timed ones (mean of the quieter half);"
             f" residual {units.percent(found.residual_share, sign=True)}{_within(found)}"
         )
+        if (faults := sum(found.faults.values())) >= _FAULTS:
+            lines.append(
+                f"faults: {units.count(round(faults))} pages of memory are mapped anew in a step,"
+                " which takes part of the time of the layers that they are in"
+            )
     if profile.trace is not None:
         lines.append(
             f"a step takes {units.ratio(profile.trace.overhead)} as long under the profiler;"

@@ -9,6 +9,7 @@ refused.
 from __future__ import annotations
 
 import random
+import resource
 import statistics
 import time
 from itertools import pairwise
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 # Rounds of an untouched, a timed and a doubly timed step: at least, at most.
 _FEWEST, _MOST = 5, 200
 _KINDS = 3
+# Steps in which page faults are counted.
+_FAULT_STEPS = 3
 
 _RESOLUTION = (
     "own time of each module: from entering to leaving it, without its children; work between"
@@ -105,6 +108,18 @@ class HostClock:
         return [after - before for before, after in pairwise(readings)]
 
 
+class FaultCounter:
+    """The pages that the kernel has mapped for this process, read as a clock is."""
+
+    def read(self) -> int:
+        """All so far."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+    def between(self, readings: Sequence[int]) -> list[int]:
+        """Differences."""
+        return [after - before for before, after in pairwise(readings)]
+
+
 class DeviceClock:
     """Events on the current CUDA stream."""
 
@@ -152,6 +167,7 @@ def measure(step: build.Step, device: Kind, clock: Clock, rounds: int) -> LayerT
     kept = quieter(plain, timed, doubled)
     means = _means([segments[index] for index in kept])
     training = step.optimizer is not None
+    faults = {} if isinstance(clock, DeviceClock) else faults_of(step)
     return LayerTimes(
         scopes=timer.scopes_of(means),
         outside=timer.outside_of(means),
@@ -162,7 +178,17 @@ def measure(step: build.Step, device: Kind, clock: Clock, rounds: int) -> LayerT
         resolution=_RESOLUTION
         + (_RESOLUTION_BACKWARD if training else ())
         + (_RESOLUTION_CUDA if isinstance(clock, DeviceClock) else ()),
+        faults=faults,
     )
+
+
+def faults_of(step: build.Step) -> dict[str, float]:
+    """Pages that are mapped anew in each module, the mean of some steps."""
+    counted = Timer(step, FaultCounter())
+    counted.timed()
+    steps = [counted.timed() for _ in range(_FAULT_STEPS)]
+    scopes = counted.scopes_of(_means(steps))
+    return {one.name: one.ns for one in scopes if one.ns}
 
 
 class Timer:

@@ -7,6 +7,7 @@ import pytest
 
 from cnnbench.facts import Ceilings
 from cnnbench.profile import LayerCost, Operator, Primitive, Profile, ProfilerTrace
+from cnnbench.profile_rows import layer_rows
 from cnnbench.report import profile as tables
 from cnnbench.report import render
 from tests import made
@@ -225,3 +226,17 @@ def test_a_runtime_s_own_layers_add_up_to_the_call() -> None:
     failed = replace(PROFILE, spec=made.EAGER, layers=None, primitives=primitives)
     assert tables.runtime_layers(failed).rows == ()
     assert tables.layers(failed).captions == (made.EAGER,)
+
+
+def test_pages_mapped_anew_have_a_column_where_there_are_enough() -> None:
+    few = replace(PROFILE, layers=replace(TIMES, faults={"a.0": 4.0}))
+    many = replace(PROFILE, layers=replace(TIMES, faults={"a.0": 1500.0, "b": 20.0}))
+
+    assert "faults" not in [column.name for column in tables.layers(few).columns]
+    table = tables.layers(many)
+    place = [column.name for column in table.columns].index("faults")
+    found = {row[0]: row[place] for row in table.rows}
+    assert (found["a.0"], found["b"], found["a.1"]) == (1500.0, 20.0, 0.0)
+    assert any("1.52 k pages of memory are mapped anew in a step" in one for one in table.captions)
+    (joined,) = (row for row in layer_rows(many, depth=1) if row.name == "a")
+    assert joined.faults == 1500.0

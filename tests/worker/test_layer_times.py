@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from typing import Any
 
 import pytest
@@ -130,3 +131,24 @@ def test_a_cuda_step_adds_up() -> None:
 
     assert found.sum_ns - found.clocks_ns + found.residual_ns == pytest.approx(found.end_to_end_ns)
     assert all(scope.forward_ns >= 0 for scope in found.scopes)
+
+
+class Mapping(nn.Module):
+    """Gets a hundred new pages from the kernel in every call."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        with mmap.mmap(-1, 100 * mmap.PAGESIZE) as pages:
+            for page in range(100):
+                pages[page * mmap.PAGESIZE] = 1
+        return x
+
+
+def test_pages_that_are_mapped_anew_are_counted_where_they_are() -> None:
+    net = nn.Sequential(nn.ReLU(), Mapping(), nn.ReLU())
+    value = torch.ones(1)
+    made = Step(lambda: net(value), lambda result: [result], net, Given.of(value))
+
+    found = measure(made, Cpu(), HostClock(), rounds=6).faults
+
+    assert 100 <= found["1"] < 110
+    assert found.get("0", 0.0) + found.get("2", 0.0) < 10
