@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import flaws, metrics, units
+from cnnbench.choice import standing
 from cnnbench.metrics import Awake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from cnnbench.flaws import Flaw
     from cnnbench.report.entry import Entry
@@ -60,8 +61,9 @@ def judge(found: Sequence[Entry]) -> Usability | None:
     times = Counter(fault for entry in found if (fault := _fault(entry)) is not None)
     if not times:
         return Usability("not usable", "nothing was measured")
-    gains = [gain for entry in found if (gain := _gain(entry)) is not None]
-    told = sum(map(_tells, gains))
+    gains = [entry for entry in found if _gain(entry) is not None]
+    beside = Counter(entry.baseline.id for entry in gains if entry.baseline is not None)
+    told = sum(_tells(entry, beside) for entry in gains)
     if times[_CLEAN] >= _MOST * times.total():
         return Usability("usable", _clean(times, found) + _wrong(found))
     main = max(_FAULTS, key=lambda one: times[one])
@@ -127,11 +129,18 @@ def _gain(entry: Entry) -> Estimate | None:
     return None if itself else entry.speedup
 
 
-def _tells(gain: Estimate) -> bool:
-    """Whether a speed-up's interval is narrow, or clear of no change."""
-    if gain.margin is None or gain.low is None or gain.high is None:
+def _tells(entry: Entry, beside: Mapping[str, int]) -> bool:
+    """Whether a speed-up's interval is narrow, or clear of no change as its sign says it.
+
+    Args:
+        entry: with a speed-up.
+        beside: reference mode -> how many are compared with it, which share the error.
+    """
+    gain, base = _gain(entry), entry.baseline
+    if gain is None or base is None or gain.margin is None:
         return False
-    return gain.margin <= flaws.NARROW or gain.low > 1 or gain.high < 1
+    clear = standing(entry.record, base, beside[base.id]) in {"faster", "slower"}
+    return gain.margin <= flaws.NARROW or clear
 
 
 def _clean(times: Counter[Flaw | str], found: Sequence[Entry]) -> str:

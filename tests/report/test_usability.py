@@ -58,6 +58,19 @@ def test_disturbed_times_leave_gains_that_are_clear(eager, twice_as_fast) -> Non
     )
 
 
+def test_a_gain_is_clear_here_where_its_sign_says_so() -> None:
+    def took(mode: str, *milliseconds: float) -> Record:
+        rounds = [[one] * 3 for one in milliseconds]
+        return waiting(made.record(f"{made.WORKLOAD}/{mode}/cpu-t2", rounds, ensemble="e"))
+
+    eager, gain = took("eager", 10, 10, 10), took("bf16", 8.0, 8.5, 9.0)
+    others = [took(mode, 6, 14, 9) for mode in ("fp16", "amp=bf16", "channels_last")]
+
+    # By itself its interval excludes no change; as one of four that share the error, it does not.
+    assert judge(eager, gain).why.startswith("1 of 1 gain is clear")
+    assert "0 of 4 gains are clear" in judge(eager, gain, *others).why
+
+
 def test_a_gpu_that_is_disturbed_has_a_remedy_of_its_own(eager) -> None:
     hot = [
         replace(run, slices=Slices.of(
