@@ -54,7 +54,7 @@ class UnknownName(UsageError):
         name: what was asked for.
         known: the existing names; the closest are suggested, or all of them if they are few.
         hint: what stands behind, in brackets.
-        meant: what is surely meant, however it is written.
+        meant: what is meant, if that is known from elsewhere.
     """
 
     _FEW = 12

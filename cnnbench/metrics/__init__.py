@@ -129,7 +129,7 @@ def _graph_breaks(structure: Structure) -> int | None:
 
 
 def _reorder_share(record: Record) -> Estimate | None:
-    """Of primitives and copies, the middle of some calls; their clock ticks in microseconds."""
+    """The middle of some calls' shares of primitives and copies; clocks tick in microseconds."""
     done = record.algorithm
     if done is None:
         return None

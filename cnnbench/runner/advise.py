@@ -140,7 +140,7 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
 
 
 def _within(job: Job, budget: float) -> Job:
-    """As many modes from the table's beginning as surely fit, then as many rounds; eager always."""
+    """As many modes from the queue's beginning as are expected to fit, then rounds; eager always."""
     share = budget * (1 - _PROFILE_SHARE)
     if job.total_seconds <= share:
         return job

@@ -128,7 +128,7 @@ def find(
     """The capacity of every spec of a job.
 
     Malloc is left as the C library comes, unless a state of it was asked for: blocks that are kept
-    lie in pieces in which the next batch has no room, so that what fits would be a matter of luck.
+    lie in pieces in which the next batch has no room, and what fits then differs from try to try.
 
     Args:
         job: specs at batch 1, where and how.
