@@ -140,7 +140,7 @@ def _without_compiled(job: Job, untried: dict[str, str]) -> Job:
 
 
 def _within(job: Job, budget: float) -> Job:
-    """As many modes from the queue's beginning as are expected to fit, then rounds; eager always."""
+    """As many modes from the queue's beginning as are to fit, then rounds; eager always stays."""
     share = budget * (1 - _PROFILE_SHARE)
     if job.total_seconds <= share:
         return job
@@ -149,7 +149,7 @@ def _within(job: Job, budget: float) -> Job:
 
 
 def _enough(job: Job, modes: int) -> int:
-    """Seconds of a budget with which so many modes begin."""
+    """Seconds of a budget with which the first ``modes`` begin."""
     return math.ceil(_of(job, modes, _FEWER_ROUNDS[-1]).total_seconds / (1 - _PROFILE_SHARE))
 
 
