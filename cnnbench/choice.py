@@ -95,8 +95,37 @@ def leaders(pairs: Sequence[tuple[Record, Record | None]]) -> tuple[Record, ...]
     if not gaining:
         return ()
     top = _fastest(gaining)
+    over = {record.id: base for record, base in gaining}
     others = [one for one, _ in gaining if one is not top]
-    return (top, *(one for one in others if standing(top, one, count) != "faster"))
+    return (top, *(one for one in others if _may_equal(top, one, over, count)))
+
+
+def _may_equal(top: Record, other: Record, over: Mapping[str, Record | None], count: int) -> bool:
+    """Whether another mode is not clearly slower than the fastest.
+
+    Two that never ran side by side are compared by what each gains over the same mode, which has no
+    interval; then they are equal only if they look so.
+    """
+    how = standing(top, other, count)
+    if how != "apart":
+        return how != "faster"
+    mine, its = over[top.id], over[other.id]
+    if mine is None or its is None or mine.id != its.id:
+        return True
+    return faster_by(top, other, mine) < WORTH
+
+
+def faster_by(one: Record, other: Record, base: Record) -> float:
+    """How many times faster a mode is than another: side by side, else by their gains over a third.
+
+    Zero where it was not measured beside either.
+    """
+    direct = _ratio(one, other)
+    if direct or one is other:
+        return direct or 1.0
+    mine = 1.0 if one is base else _ratio(one, base)
+    its = 1.0 if other is base else _ratio(other, base)
+    return mine / its if its else 0.0
 
 
 def _fastest(pairs: Sequence[tuple[Record, Record | None]]) -> Record:
@@ -176,13 +205,20 @@ class ModeChoice:
     def rivals(self) -> tuple[Record, ...]:
         """Modes that may yet be faster than ``best`` by more than ``WORTH``; likely ones first."""
         found = [
-            (ratio.point, place, one)
-            for place, one in enumerate((*self.tried, self.baseline))
-            if one is not self.best
-            and (ratio := metrics.speedup(one, self.best, len(self.tried))) is not None
-            and (ratio.high is None or ratio.high > WORTH)
+            one for one in (*self.tried, self.baseline) if one is not self.best and self._open(one)
         ]
-        return tuple(one for _, _, one in sorted(found, key=lambda one: (-one[0], one[1])))
+        gains = {one.id: faster_by(one, self.best, self.baseline) for one in found}
+        return tuple(sorted(found, key=lambda one: -gains[one.id]))
+
+    def _open(self, record: Record) -> bool:
+        """Whether a mode may be faster than ``best`` by more than is worth it.
+
+        One that never ran beside it may, unless it looks slower by its gain over plain eager.
+        """
+        ratio = metrics.speedup(record, self.best, len(self.tried))
+        if ratio is None:
+            return faster_by(record, self.best, self.baseline) > 1 / WORTH
+        return ratio.high is None or ratio.high > WORTH
 
     @property
     def undecided(self) -> bool:
@@ -207,7 +243,7 @@ def choose(records: Iterable[Record]) -> ModeChoice | None:
     tried = tuple(one for one in beside if flaws.fit(one))
     standings = [standing(one, base, len(tried)) for one in tried]
     top = leaders([(one, base) for one in tried])
-    near = [one for one in top if one is top[0] or _ratio(top[0], one) < WORTH]
+    near = [one for one in top if one is top[0] or faster_by(top[0], one, base) < WORTH]
     best = min(near, key=_effort, default=base)
     level = tuple(
         one for one, how in zip(tried, standings, strict=True) if how in {"level", "unclear"}

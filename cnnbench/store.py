@@ -158,18 +158,18 @@ class Writer:
         except OSError as error:
             raise StoreError(f"{self.path / RECORDS}: {error.strerror}") from error
 
-    def instead(self, planned_id: str, measured: str) -> None:
-        """Write into the manifest that another spec is measured in place of a planned one.
+    def replan(self, instead: Mapping[str, str], more: Iterable[str] = ()) -> None:
+        """Write into the manifest which specs are measured in place of planned ones, and which too.
 
         Raises:
             StoreError: the disk does not take it.
         """
-        if planned_id == measured:
-            return
         what = _manifest(self.path)
-        ids = dict.fromkeys(measured if name == planned_id else name for name in what.specs)
+        ids = tuple(dict.fromkeys([*(instead.get(one, one) for one in what.specs), *more]))
+        if ids == what.specs:
+            return
         try:
-            write_whole(self.path / MANIFEST, encode(replace(what, specs=tuple(ids))))
+            write_whole(self.path / MANIFEST, encode(replace(what, specs=ids)))
         except OSError as error:
             raise StoreError(f"{self.path / MANIFEST}: {error.strerror}") from error
 

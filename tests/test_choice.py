@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -145,6 +146,27 @@ def test_what_may_still_be_faster_by_more_than_is_worth_a_mode_is_a_rival() -> N
 
     assert found is not None
     assert (found.best, found.rivals) == (chosen, (wide,))
+
+
+def test_modes_that_never_ran_side_by_side_are_compared_by_their_gains_over_eager() -> None:
+    eager = made.record(
+        f"{made.WORKLOAD}/eager/cpu-t2", [[10.0] * 3, [10.01] * 3] * 4, ensemble="e"
+    )
+    slow = in_mode("channels_last", 6.0, 6.01, 6.0, 6.01)
+    fast = made.record(f"{made.WORKLOAD}/compile/cpu-t2", [[2.0] * 3, [2.01] * 3] * 2, ensemble="e")
+    # The second half of eager's rounds.
+    fast = replace(fast, runs=tuple(
+        replace(run, ensemble=other.ensemble)
+        for run, other in zip(fast.runs, eager.runs[4:], strict=True)
+    ))  # fmt: skip
+    assert metrics.speedup(slow, fast) is None
+
+    found = choice.choose([eager, slow, fast])
+
+    assert found is not None
+    assert (found.best, found.rivals) == (fast, ())
+    assert choice.leaders([(slow, eager), (fast, eager)]) == (fast,)
+    assert choice.faster_by(fast, slow, eager) == pytest.approx(3, rel=0.01)
 
 
 def test_eager_itself_may_have_rivals() -> None:

@@ -421,10 +421,11 @@ def test_a_spec_that_was_measured_in_place_of_a_planned_one_is_what_the_run_is_o
 ) -> None:
     what = store.manifest("run", ["planned", "other"], Plan(), "fake")
     with store.create(tmp_path / "run", what, made.ENVIRONMENT) as writer:
-        writer.instead("planned", eager.id)
-        writer.instead("other", "other")
+        writer.replan({"planned": eager.id})
+        writer.replan({"other": "other"})
+        writer.replan({}, ["further", "other"])
         writer.append([eager])
 
     stored = store.read(tmp_path / "run")
-    assert stored.manifest.specs == (eager.id, "other")
-    assert stored.missing == ("other",)
+    assert stored.manifest.specs == (eager.id, "other", "further")
+    assert stored.missing == ("other", "further")

@@ -98,7 +98,7 @@ _REMEDIES: Mapping[ModeVerdict, str] = {
 def _verified(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     """What was measured again beside the choice, and whether something may still be faster."""
     best, choice = evidence.recommended, evidence.choice
-    if best is None or choice is None or not evidence.verified:
+    if best is None or choice is None or best.id not in evidence.verified:
         return ()
     others = [one for one in evidence.records if one is not best and one.id in evidence.verified]
     ratios = {one.id: metrics.speedup(best, one, len(choice.tried)) for one in others}
@@ -106,7 +106,8 @@ def _verified(evidence: Evidence) -> tuple[AdviceFinding, ...]:
     if not near:
         return ()
     nearest = min(near, key=lambda pair: pair[0])[1]
-    change, rounds = ratios[nearest.id], evidence.verified.get(best.id, 0)
+    change = ratios[nearest.id]
+    rounds = min(evidence.verified[one.id] for one in (best, nearest))
     assert change is not None  # noqa: S101 - only those are near
     text = (
         f"measured again in {units.number(rounds, 'round')}: {mode_of(best)} is"

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 
-# A layer has a shape of its own and is not trained.
 # Rounds that a budget of the user's may take while it is open which implementation to use.
 _MOST_ROUNDS = 20
 
+# A layer has a shape of its own, and no optimizer is asked for.
 _NOT_OF_LAYERS = ("model", "input", "size", "optimizer", *axes.settings())
 
 _EPILOG = """\b

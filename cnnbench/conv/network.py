@@ -120,19 +120,21 @@ class NetworkChange:
 def networks(
     records: Iterable[Record], name: str, extraction: Extraction, benches: Sequence[LayerResults]
 ) -> tuple[Network, ...]:
-    """One for every batch and number of threads in which the network was measured."""
-    table: dict[tuple[int, int, str], dict[Mode, Record]] = {}
+    """One for every batch, number of threads and phase in which the network was measured."""
+    table: dict[tuple[int, int, str, str], dict[Mode, Record]] = {}
     for record in records:
         spec = record.spec
         if spec.workload.architecture == name:
-            key = spec.workload.batch, spec.threads, spec.device.text
+            work = spec.workload
+            key = work.batch, spec.threads, spec.device.text, work.phase
             table.setdefault(key, {})[spec.mode] = record
     found = []
-    for (batch, threads, device), whole in table.items():
+    for (batch, threads, device, phase), whole in table.items():
         here = {
             (one.workload.architecture, one.workload.input): one
             for one in benches
-            if (one.workload.batch, one.threads, one.device.text) == (batch, threads, device)
+            if (one.workload.batch, one.threads, one.device.text, one.workload.phase)
+            == (batch, threads, device, phase)
         }
         places = {layer: here.get((layer.architecture, layer.input)) for layer in extraction.layers}
         known = {layer: bench for layer, bench in places.items() if bench is not None}

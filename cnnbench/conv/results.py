@@ -158,8 +158,9 @@ def _bench(
     cells = []
     for record in own:
         precision = record.spec.mode.precision
-        default = by_mode.get(Mode(precision=_tensors(precision)))
-        cells.append(ConvResult(record, default, _best_library(own, _tensors(precision))))
+        beside = Mode.precision if precision == "int8" else _tensors(precision)
+        default = by_mode.get(Mode(precision=beside))
+        cells.append(ConvResult(record, default, _best_library(own, beside)))
     others = [
         SubstituteResult(record, by_mode.get(record.spec.mode))
         for record in found

@@ -102,7 +102,7 @@ def _ways(bench: LayerResults) -> list[_Row]:
     shown = [cell for cell in bench.cells if not cell.refusal]
     return [
         _Row(_mode(cell.record), cell.record, bench.baseline, _tried(bench),
-             cell.problem.compulsory_bytes)
+             cell.problem.compulsory_bytes if bench.workload.phase == "inference" else None)
         for cell in shown
     ]  # fmt: skip
 
@@ -334,17 +334,19 @@ def _stages(record: Record) -> str:
     rest = taken.pop("", 0)
     if len(taken) < 2:
         return ""
-    told = [_stage(ConvProblem.parse(text), ns) for text, ns in taken.items()]
+    rated = record.spec.workload.phase == "inference"  # the counts are of a forward pass
+    told = [_stage(ConvProblem.parse(text), ns, rated=rated) for text, ns in taken.items()]
     return f": {', '.join([*told, f'rest {units.seconds(rest / 1e9)}'])}"
 
 
-def _stage(problem: ConvProblem, ns: int) -> str:
+def _stage(problem: ConvProblem, ns: int, *, rated: bool) -> str:
     """``1x1 64->16 63.0 µs (20.4 GFLOP/s)``."""
     size, groups = f"{problem.r}x{problem.s}", ""
     if problem.groups > 1:
         groups = " depthwise" if problem.groups == problem.c else f" in {problem.groups} groups"
+    told = f"{size} {problem.c}->{problem.k}{groups} {units.seconds(ns / 1e9)}"
     rate = significant(2 * problem.macs / max(ns, 1))
-    return f"{size} {problem.c}->{problem.k}{groups} {units.seconds(ns / 1e9)} ({rate} GFLOP/s)"
+    return f"{told} ({rate} GFLOP/s)" if rated else told
 
 
 def _binding(record: Record) -> str:

@@ -47,21 +47,14 @@ class Asked:
         waiting: modes that come in while there is time -> a budget with which they would begin.
         untried: of every mode that cannot be tried, why.
         budget: rough seconds for everything; ``None`` without a limit.
-        began: when preparing it began, of ``time.monotonic``.
+        took: seconds that preparing it took, which are of the budget.
     """
 
     job: Job
     waiting: Mapping[Spec, int] = field(default_factory=dict)
     untried: Mapping[str, str] = field(default_factory=dict)
     budget: float | None = None
-    began: float = field(default_factory=time.monotonic)
-
-    @property
-    def left(self) -> float:
-        """Seconds that the budget leaves now; endless without one."""
-        if self.budget is None:
-            return math.inf
-        return self.began + self.budget - time.monotonic()
+    took: float = 0.0
 
     @property
     def specs(self) -> tuple[Spec, ...]:
@@ -92,7 +85,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
     if plan.budget is None:
-        return Asked(job, untried=untried, began=began)
+        return Asked(job, untried=untried)
     begins = _within(job, plan.budget)
     late = dict(list(enumerate(job.specs, 1))[len(begins.specs) :])
     untried |= {
@@ -101,7 +94,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
     waiting = {
         spec: _enough(job, number) for number, spec in late.items() if spec.id not in job.impossible
     }
-    return Asked(begins, waiting, untried, plan.budget, began)
+    return Asked(begins, waiting, untried, plan.budget, time.monotonic() - began)
 
 
 def _frozen(job: Job) -> Job:
@@ -121,7 +114,8 @@ def _frozen(job: Job) -> Job:
 def _rank(spec: Spec) -> int:
     """Where a mode stands in the queue; the others follow in the order of their table."""
     text = spec.mode.text
-    return _FIRST.index(text) if text in _FIRST else len(_FIRST)
+    known = spec.device.kind == "cpu" and text in _FIRST
+    return _FIRST.index(text) if known else len(_FIRST) * (text != "eager")
 
 
 def _with_freezing(spec: Spec) -> Spec:
@@ -168,9 +162,10 @@ def measure(asked: Asked, out: Path, watcher: Watcher, name: str) -> Evidence:
     Raises:
         StoreError: the directory cannot be used.
     """
-    job, until = asked.job, None
+    # A machine that was waited for is no part of the budget.
+    job, began, until = asked.job, time.monotonic(), None
     if asked.budget is not None:
-        until = asked.left - asked.budget * _PROFILE_SHARE
+        until = asked.budget * (1 - _PROFILE_SHARE) - asked.took
     race = Race(job.plan.rounds, tuple(asked.waiting), until, _making)
     stored = campaign.start(job, out, watcher, name, again=race)
     untried = dict(asked.untried) | {
@@ -187,7 +182,10 @@ def measure(asked: Asked, out: Path, watcher: Watcher, name: str) -> Evidence:
     evidence = replace(evidence, profile=_profile(job, spec))
     used = evidence.recommended
     # Compiling once more, in a process of the other kind, would take longer than all of this.
-    if used is None or used.spec.mode.needs_compiler or asked.left < _UNKEPT_SECONDS:
+    if used is None or used.spec.mode.needs_compiler:
+        return evidence
+    passed = asked.took + time.monotonic() - began
+    if asked.budget is not None and passed + _UNKEPT_SECONDS > asked.budget:
         return evidence
     watcher.working(f"{used.id} without kept blocks", total, total)
     return replace(evidence, unkept=allocation.unkept(job, used.spec))

@@ -380,6 +380,8 @@ def _measure(
     with closing(measured_by(job, watcher, kept or {}, again)) as measured:
         try:
             for records in measured:
+                if again is not None:  # which may have let others in
+                    writer.replan({}, [one.id for one in records])
                 told = [replace(one, notes=(*job.notes(one.spec), *one.notes)) for one in records]
                 writer.append(told)
         except GpusLost as error:

@@ -92,10 +92,6 @@ class Passes:
     def round(self, token: str) -> None:
         """One round of timing: every living spec of the group in an ensemble."""
         group, began = self._group, time.monotonic()
-        for workload, shared in group.shared.items():
-            came_in = {*narrow(one.spec for one in group.members(workload))} - shared.rounding
-            if came_in and shared.reference is not None:
-                self._reference(workload, lambda _: 0)
         number = group.rounds
         parts = self._ensembles()
         for index, members in enumerate(parts):
@@ -143,8 +139,7 @@ class Passes:
         if not members:
             return
         plain = members[0].spec.plain
-        # Those of members at rest as well: the next round may be theirs.
-        shared.rounding |= {*narrow(subject.spec for subject in members)}
+        precisions = {*narrow(subject.spec for subject in members), *self._group.later}
         self._step(f"{workload.id}: reference{_images(workload)}")
         wide = self._plan.float64_macs is None or macs(members[0].spec) <= self._plan.float64_macs
         if not wide:
@@ -157,7 +152,7 @@ class Passes:
                 self._plan,
                 reference_path=self._path("reference", workload),
                 float64=wide,
-                precisions=tuple(sorted(shared.rounding)),
+                precisions=tuple(sorted(precisions)),
                 calibrate=self._path("weights", workload),
                 every_image=True,
             )
@@ -225,7 +220,8 @@ class Passes:
         specs = [subject.spec for subject in members]
         words = ", ".join(dict.fromkeys(spec.mode.text for spec in specs))
         images = _images(members[0].spec.workload) if number == 0 else ""
-        left = f"round {number + 1} of {self._plan.rounds}{images}"
+        most = max(self._plan.rounds + self._group.further, number + 1)
+        left = f"round {number + 1} of {most}{images}"
         self._step(f"{self._title}: {words} ({left})", len(specs))
         self._take(members, name, number)
         # Whoever was lost with the pool is tried again alone, so that only the guilty fails.
@@ -316,8 +312,11 @@ class Passes:
         if recipes.is_pipeline(subject.spec.workload.architecture):
             self._step(f"{subject.spec.id}: done", 1)
             return
+        known = subject.memory is not None and subject.structure is not None
+        if known and self._group.untimed_seconds:
+            return  # made and counted before another came in
         self._step(f"{subject.spec.id}: memory", 1)
-        if subject.memory is not None and subject.structure is not None:
+        if known:
             return
         cache = self._compile_cache(subject.spec)
         request = MeasureMemory.planned(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from cnnbench import metrics
 from cnnbench.choice import choose
+from cnnbench.runner.reference import narrow
 from cnnbench.runner.schedule import START_SECONDS
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _FEWEST = 2
 # How much longer a mode may take to be made than the slowest before.
 _SLOWER = 1.2
+# Roughly what the passes of a mode without a clock take, in seconds.
+_UNTIMED = 3.0
 
 
 class Race:
@@ -50,9 +53,14 @@ class Race:
         self._young: dict[Spec, int] = {}
         self._asked: tuple[float, int] | None = None
         self._each = START_SECONDS / 2
-        self._seen: dict[bool, float] = {}
+        self._seen: dict[tuple[str, bool], float] = {}
         self.again: Counter[str] = Counter()
         """By id, the rounds of those that were measured again to verify the choice."""
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """Of those that wait, whose rounding has to be known when they come in."""
+        return narrow(self._waiting)
 
     @property
     def waiting(self) -> tuple[Spec, ...]:
@@ -61,8 +69,9 @@ class Race:
 
     def seconds(self, spec: Spec) -> float:
         """What one that waits is expected to take until it can be compared."""
-        making = self._seen.get(spec.mode.needs_compiler, self._guess(spec))
-        return making + _FEWEST * (START_SECONDS + 3 * self._each)
+        making = self._seen.get(_kind(spec), self._guess(spec))
+        # Its memory and structure are looked at in a process of its own, besides.
+        return making + _FEWEST * (START_SECONDS + 3 * self._each) + _UNTIMED
 
     def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
         """Who takes part in the next round; nobody if the choice is certain or the time is up."""
@@ -89,7 +98,7 @@ class Race:
         self._asked = None
         for one in records:
             if (first := metrics.first_call(one, "cold")) is not None:
-                kind = one.spec.mode.needs_compiler
+                kind = _kind(one.spec)
                 self._seen[kind] = max(self._seen.get(kind, 0.0), _SLOWER * first.point)
 
     def _coming_in(self, records: Sequence[Record], passed: float) -> list[Spec]:
@@ -108,3 +117,8 @@ class Race:
         if self._until is None:
             return max(self.again.values(), default=0) < self._rounds
         return passed + START_SECONDS + count * self._each <= self._until
+
+
+def _kind(spec: Spec) -> tuple[str, bool]:
+    """Modes that take about as long to be made."""
+    return spec.mode.compiler, spec.mode.precision == "int8"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from cnnbench import recipes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from cnnbench.plan import Plan
     from cnnbench.runner.subject import Group, Subject
@@ -28,6 +28,17 @@ START_SECONDS = 5.0
 _UNTIMED_SECONDS, _UNTIMED_LAYER_SECONDS, _UNTIMED_CALLS = 1.5, 0.3, 7
 
 
+def allowed(group: Group, plan: Plan) -> int:
+    """How many rounds a group may have.
+
+    Those of the plan and those that it was gathered for; with a budget that pays for more, one
+    further for as long as a mode may be faster than the one to use.
+    """
+    planned = plan.rounds + group.further
+    pays = plan.budget is not None and planned <= group.rounds < plan.most_rounds
+    return group.rounds + 1 if pays and group.undecided else planned
+
+
 def settled(group: Group, plan: Plan) -> bool:
     """Whether another round of a group would be a waste.
 
@@ -36,8 +47,8 @@ def settled(group: Group, plan: Plan) -> bool:
     """
     if not group.alive:
         return True
-    if group.rounds >= plan.rounds + group.further:
-        return group.complete and not (group.rounds < plan.most_rounds and group.undecided)
+    if group.rounds >= allowed(group, plan):
+        return group.complete
     if plan.precision is None or group.rounds < min(LEAST_ROUNDS, plan.rounds):
         return False
     margin = group.margin()
@@ -64,7 +75,7 @@ def next_groups(groups: Sequence[Group], plan: Plan, left: float) -> list[Group]
     return chosen
 
 
-def expected(group: Group, seen: float | None = None) -> float:
+def expected(group: Group, seen: Mapping[bool, float] | None = None) -> float:
     """Seconds that a group's next visit will take: a round, and what it still lacks.
 
     Args:
@@ -73,22 +84,26 @@ def expected(group: Group, seen: float | None = None) -> float:
     """
     if group.complete:
         return group.round_seconds
-    return group.round_seconds + _untimed(group, seen)
+    return group.round_seconds + _untimed(group, seen or {})
 
 
-def seen_untimed(groups: Iterable[Group]) -> float | None:
-    """What the passes without a clock took per spec beyond its calls; ``None`` before any."""
-    done = [one for one in groups if one.complete and one.untimed_seconds and one.alive]
-    count = sum(len(one.alive) for one in done)
-    if not count:
-        return None
-    calls = sum(_UNTIMED_CALLS * one.call_seconds() for one in done)
-    return max(0.0, sum(one.untimed_seconds for one in done) - calls) / count
+def seen_untimed(groups: Iterable[Group]) -> dict[bool, float]:
+    """What the passes without a clock took per spec beyond its calls, of layers and of networks.
+
+    Nothing of a kind before any of it had them.
+    """
+    found: dict[bool, tuple[float, int]] = {}
+    for one in groups:
+        if one.complete and one.untimed_seconds and one.alive:
+            beyond = one.untimed_seconds - _UNTIMED_CALLS * one.call_seconds()
+            seconds, count = found.get(one.workload.is_layer, (0.0, 0))
+            found[one.workload.is_layer] = seconds + beyond, count + len(one.alive)
+    return {kind: max(0.0, seconds) / count for kind, (seconds, count) in found.items()}
 
 
-def _untimed(group: Group, seen: float | None) -> float:
-    guess = _UNTIMED_LAYER_SECONDS if group.workload.is_layer else _UNTIMED_SECONDS
-    each = guess if seen is None else seen
+def _untimed(group: Group, seen: Mapping[bool, float]) -> float:
+    layer = group.workload.is_layer
+    each = seen.get(layer, _UNTIMED_LAYER_SECONDS if layer else _UNTIMED_SECONDS)
     return each * len(group.alive) + _UNTIMED_CALLS * group.call_seconds()
 
 
@@ -106,18 +121,18 @@ def remaining(groups: Sequence[Group], plan: Plan) -> float | None:
     first = sum(one.first_seconds for one in begun) / len(begun)
     later = sum(one.round_seconds for one in begun) / len(begun)
     open_ones = [one for one in living if not settled(one, plan)]
-    rounds = max((plan.rounds - one.rounds for one in open_ones), default=0)
-    seconds = rounds * START_SECONDS
+    left = {one.name: max(0, allowed(one, plan) - one.rounds) for one in open_ones}
+    seconds = max(left.values(), default=0) * START_SECONDS
     for one in open_ones:
         if one.rounds:
-            seconds += (plan.rounds - one.rounds) * one.round_seconds
+            seconds += left[one.name] * one.round_seconds
         else:
             seconds += first + (plan.rounds - 1) * later
         seconds += 0.0 if one.complete else _untimed(one, seen)
     return seconds
 
 
-def _urgency(group: Group, seen: float | None) -> tuple[bool, float]:
+def _urgency(group: Group, seen: Mapping[bool, float]) -> tuple[bool, float]:
     margin = group.margin()
     if margin is None or not group.complete:
         return (False, expected(group, seen))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 from cnnbench.runner import halving
 from cnnbench.runner.halving import Known
 from cnnbench.runner.passes import Passes
-from cnnbench.runner.schedule import next_groups, remaining, settled
+from cnnbench.runner.schedule import allowed, next_groups, remaining, settled
 from cnnbench.runner.seat import Seat
 from cnnbench.runner.subject import groups
 from cnnbench.scratch import scratch_directory
@@ -51,6 +51,10 @@ class Watcher(Protocol):
 
 class Again(Protocol):
     """Who of a group that has had all its rounds takes part in another."""
+
+    @property
+    def precisions(self) -> Sequence[str]:
+        """Of specs that may come in later."""
 
     def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
         """None if enough is known.
@@ -120,6 +124,7 @@ class Session:
         self._everything = everything
         for group in everything:
             group.go_on(self._kept)
+            group.later = () if self._again is None else self._again.precisions
         known = self._known or Known(one.spec.id for group in everything for one in group.subjects)
         units = [sum(len(group.subjects) for group in batch) for batch in batches]
         self._total = max(1, sum(units) * (self._plan.rounds + 1))
@@ -184,7 +189,7 @@ class Session:
         known = group.records(fingerprint)
         while chosen := again(known, self._clock() - self._began):
             group.gather(chosen)
-            self._total += len(chosen)
+            self._total += len(chosen) + len(group.subjects) - len(known)
             yield from self._round([group], scratch)
             records = group.records(fingerprint)
             for record in records[len(known) :]:
@@ -221,7 +226,7 @@ class Session:
             passes.first(self._token, lambda spec: self._macs.get(spec.id, 0))
             group.drop(self._plan.max_latency)
             yield
-        elif group.rounds < self._plan.rounds + group.further:
+        elif group.rounds < allowed(group, self._plan):
             passes.round(self._token)
             yield
         if not group.complete and not (first and self._plan.budget is not None):
@@ -231,8 +236,9 @@ class Session:
     def _hand_over(self, group: Group) -> Iterator[list[Record]]:
         hurried = self._plan.budget is not None
         finished = settled(group, self._plan)
-        planned = self._plan.rounds + group.further
-        missing = "" if hurried or finished else f"{group.rounds} of {planned} rounds"
+        # A round beyond those of the plan is owed to nobody.
+        owed = not (hurried or finished or group.further)
+        missing = f"{group.rounds} of {self._plan.rounds} rounds" if owed else ""
         records = group.records(self._environment.fingerprint, missing)
         if halved := self._is_halved(group):
             records = list(map(halving.unfinished, records))

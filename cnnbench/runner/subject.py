@@ -48,14 +48,13 @@ class Subject:
 
 
 class Shared:
-    """What all specs of one workload share; ``rounding``: the precisions that were looked at."""
+    """What all specs of one workload share."""
 
     def __init__(self) -> None:
         self.cost: Cost | None = None
         self.values: Values | None = None
         self.reference: Reference | None = None
         self.no_reference = ""
-        self.rounding: frozenset[str] = frozenset()
         self.notes: list[str] = []
 
 
@@ -73,6 +72,7 @@ class Group:
         first_seconds: what its first visit took, with all that comes before a round.
         untimed_seconds: what the passes that need no clock took.
         further: rounds beyond those of the plan.
+        later: precisions of specs that may come in later.
         complete: the passes that need no clock have been made.
         reported: its records have been handed over before.
         replaced: if it was out of memory, what a smaller batch does is known.
@@ -89,6 +89,7 @@ class Group:
         self.first_seconds = 0.0
         self.untimed_seconds = 0.0
         self.further = 0
+        self.later: Sequence[str] = ()
         self.complete = False
         self.reported = False
         self.replaced = False
@@ -188,7 +189,7 @@ class Group:
             return (f"not measured further: {subject.dropped}",)
         if missing:
             return (f"{UNFINISHED}{missing}",)
-        if self.complete:
+        if self.complete or subject.memory is not None:
             return ()
         return ("memory and structure not measured: the budget left no time",)
 
@@ -199,11 +200,17 @@ class Group:
 
     @property
     def undecided(self) -> bool:
-        """Whether a mode may be faster than the one to use by more than is worth it."""
-        found = [
-            choose(self.record(one, "") for one in self.members(workload))
-            for workload in self.shared
-        ]
+        """Whether a mode may be faster than the one to use by more than is worth it.
+
+        Asked as it is answered: for each number of threads, and of a layer for what computes in the
+        precision of plain eager.
+        """
+        asked: dict[object, list[Record]] = {}
+        for one in self.alive:
+            spec = one.spec
+            if not spec.workload.is_layer or spec.mode.precision == spec.plain.mode.precision:
+                asked.setdefault((spec.workload, spec.threads), []).append(self.record(one, ""))
+        found = [choose(records) for records in asked.values()]
         return any(one is not None and bool(one.rivals) for one in found)
 
     def margin(self) -> float | None:

@@ -15,7 +15,7 @@ from torch import nn
 from cnnbench import implementations, machine
 from cnnbench.conv.problem import of_workload
 from cnnbench.errors import Unsupported
-from cnnbench.spec import Spec
+from cnnbench.spec import Mode, Spec
 from cnnbench.worker import (
     applicability,
     build,
@@ -70,8 +70,8 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     architecture, module = build.construct(spec.workload, seed)
     preparations = _preparations(spec, module, how, problem, device)
     step = build.step(spec, architecture, module, seed)
-    workspace = _workspace(step, spec, device)
-    told = _told(step, device) if spec.device.kind == "cpu" else []
+    workspace, on_cpu = _workspace(step, spec, device), spec.device.kind == "cpu"
+    told = _told(step, device, counted=_only_lays_out(spec)) if on_cpu else []
     return replace(
         applicability.described(spec),
         measured_workspace_bytes=workspace,
@@ -83,13 +83,23 @@ def measure(spec: Spec, seed: int, device: Kind) -> Algorithm:
     )
 
 
+def _only_lays_out(spec: Spec) -> bool:
+    """Whether torch copies tensors in a step for nothing but their layout.
+
+    Autocast copies them to another type, and our own implementations where they need room.
+    """
+    mode = spec.mode
+    return not mode.precision.startswith("amp") and mode.implementation in {"", "prepacked"}
+
+
 def _stages(step: build.Step, spec: Spec, device: Kind) -> dict[str, int]:
     """Nanoseconds of each convolution of a substitute, and under an empty text of the rest.
 
-    Medians of calls with two clock readings at each module. A compiled step has no modules.
+    Means over the quieter half of calls with two clock readings at each module. A step that is
+    compiled, exported or captured has no modules.
     """
     other = convolution.substitute_of(spec.workload)
-    if other is None or spec.mode.needs_compiler or spec.mode.compiler == "graph":
+    if other is None or spec.mode.compiler != Mode.compiler:
         return {}
     clock = layer_times.clock_of(spec, device)
     began = time.perf_counter()
@@ -119,17 +129,17 @@ def _stage_of(module: nn.Module | None, stages: Sequence[ConvProblem]) -> ConvPr
     return same[0] if same else None
 
 
-def _told(step: build.Step, device: Kind) -> list[tuple[int, int]]:
+def _told(step: build.Step, device: Kind, *, counted: bool) -> list[tuple[int, int]]:
     """Nanoseconds in primitives and copies of warm calls, and the part in conversions of layout.
 
     Empty if oneDNN ran nothing. Logging makes the call longer but not its primitives, because
     oneDNN times them inside. Where torch itself converts between NCHW and NHWC, it copies, which
-    oneDNN knows nothing of.
+    oneDNN knows nothing of; ``counted`` says that its copies do nothing else.
     """
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return []
     found: list[tuple[int, int]] = []
-    copies = events.inside_ns(events.of_call(step.call, device), _COPY)
+    copies = events.inside_ns(events.of_call(step.call, device), _COPY) if counted else 0
     began = time.perf_counter_ns()
     while len(found) < _MOST_TOLD and time.perf_counter_ns() - began < _ENOUGH_NS:
         seen = [one for line in onednn.lines_of(step.call) if (one := onednn.executed(line))]

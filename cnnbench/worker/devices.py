@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 # The states of caches before a sample: of a CUDA device's second level, of all levels of a host.
 L2 = ("warm", "cold")
 
-# A slice with cold caches has at most so many samples; on a host exactly so many, because what is
-# swept before each of them takes longer than a layer.
+# A slice with cold caches has at most so many samples; on a host fewer, because the sweep before
+# each of them takes longer than a layer.
 _COLD_SAMPLES, _COLD_SAMPLES_OF_HOST = 64, 8
 
 
@@ -109,7 +109,7 @@ class Cpu:
         clock, repeat = time.perf_counter_ns, range(iterations)
         taken: list[int] = []
         if self._buffer is not None:
-            for _ in range(_COLD_SAMPLES_OF_HOST):
+            while len(taken) < _COLD_SAMPLES_OF_HOST and sum(taken) < round(seconds * 1e9):
                 self._buffer.add_(1)
                 start = clock()
                 for _ in repeat:

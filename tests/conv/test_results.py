@@ -98,3 +98,12 @@ def test_flags_are_configuration_and_prepacked_weights_are_the_library_s() -> No
     assert (is_configuration(native), is_library(native)) == (True, True)
     assert (is_configuration(packed), is_library(packed)) == (False, True)
     assert (is_configuration(ours), is_library(ours)) == (False, False)
+
+
+def test_a_layer_in_int8_is_compared_with_plain_eager(way) -> None:
+    (bench,) = layer_results([way("eager", 10), way("openvino+int8", 2)])
+    (cell,) = (one for one in bench.cells if one.record.spec.mode.precision == "int8")
+
+    assert cell.default is not None
+    assert cell.default.spec.mode.text == "eager"
+    assert [one.kind for one in advice(bench) if one.dtype == "fp32" and one.visible] == []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -217,11 +218,13 @@ def test_what_passes_without_a_clock_take_is_learned_from_those_that_were_made()
     lacking.complete, made_before.untimed_seconds = False, 0.25
 
     guessed = schedule.expected(lacking)
-    learned = schedule.expected(lacking, schedule.seen_untimed([lacking, made_before]))
+    seen = schedule.seen_untimed([lacking, made_before])
+    learned = schedule.expected(lacking, seen)
 
     assert learned == pytest.approx(1.0 + 0.25)
     assert learned < guessed
-    assert schedule.seen_untimed([lacking]) is None
+    assert [*seen] == [False]
+    assert schedule.seen_untimed([lacking]) == {}
 
 
 def test_passes_without_a_clock_take_less_of_a_layer_than_of_a_network() -> None:
@@ -247,6 +250,15 @@ def test_a_budget_pays_for_more_rounds_while_a_mode_may_still_be_faster() -> Non
         group.rounds = rounds
         found[rounds] = schedule.settled(group, plan)
     assert found == {3: False, 4: False, 5: True}
+    assert [schedule.allowed(group, replace(plan, budget=budget)) for budget in (1.0, None)] == [
+        3,
+        3,
+    ]
+    group.rounds = 4
+    assert schedule.allowed(group, plan) == 5
+    assert schedule.remaining([group], plan) > 0
+    group.rounds = 10
+    assert schedule.remaining([group], plan) == 0
 
     for run, seconds in zip(range(4), (0.5, 0.501, 0.5, 0.501), strict=True):
         group.subjects[1].runs[run] = run_of(seconds, run)

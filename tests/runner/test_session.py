@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -295,9 +296,16 @@ def test_kept_rounds_that_some_of_a_group_lack_are_measured_again() -> None:
 
 def again(trouble: Trouble, asked: list[list[Spec]], ear: Ear | None = None) -> dict[str, Any]:
     """Records of a session that is told who has further rounds."""
+
+    class Asked:
+        precisions = ("fp16",)
+
+        def __call__(self, records: object, passed: float) -> list[Spec]:
+            return next(rounds, [])
+
     rounds = iter(asked)
     session = Session(trouble, Plan(rounds=2, slices=3), Environment({"fake": True}),
-                      ear or Ear(), again=lambda *_: next(rounds, []))  # fmt: skip
+                      ear or Ear(), again=Asked())  # fmt: skip
     found = session.run([specs("eager", "amp=bf16", "channels_last")])
     return {record.spec.mode.text: record for records in found for record in records}
 
@@ -324,13 +332,61 @@ def test_one_that_comes_in_later_has_everything_and_is_announced() -> None:
     assert [one.id for one in ear.records].count(found["fp16"].id) == 1
 
 
-def test_how_a_precision_rounds_is_looked_at_when_it_comes_in() -> None:
+def test_how_a_precision_rounds_is_known_before_it_comes_in() -> None:
     trouble = Trouble()
     again(trouble, [specs("eager", "fp16"), specs("eager", "amp=bf16")])
 
     assert [one.precisions for one in trouble.heard if one.what == "reference"] == [
-        ("amp=bf16",), ("amp=bf16", "fp16"),
+        ("amp=bf16", "fp16"),
     ]  # fmt: skip
+
+
+def test_progress_with_further_rounds_never_runs_backwards_or_past_its_end() -> None:
+    ear = Ear()
+    late = specs("eager", "fp16")
+    again(Trouble(), [late, late, specs("eager", "channels_last")], ear)
+
+    done = [step[1] for step in ear.steps]
+    assert done == sorted(done)
+    assert all(done <= total for _, done, total in ear.steps)
+    assert not any(re.search(r"round (\d+) of (?!\1)[0-1]\b", what) for what, _, _ in ear.steps)
+    rounds = [re.search(r"round (\d+) of (\d+)", what) for what, _, _ in ear.steps]
+    assert all(int(one[1]) <= int(one[2]) for one in rounds if one)
+
+
+def test_a_further_round_is_owed_to_nobody() -> None:
+    """A kill while a late spec's passes run leaves no row that looks interrupted."""
+    late, seen = specs("eager", "fp16"), []
+
+    class Asked:
+        precisions = ("fp16",)
+
+        def __call__(self, records: object, passed: float) -> list[Spec]:
+            return late if not seen else []
+
+    session = Session(Trouble(), Plan(rounds=2, slices=3), Environment({"fake": True}), Ear(),
+                      again=Asked())  # fmt: skip
+    for records in session.run([specs("eager", "channels_last")]):
+        if any(one.spec.mode.text == "fp16" for one in records):
+            seen.append(records)
+    (first, *_) = seen
+    assert not any(one.unfinished for one in first)
+    late_one = next(one for one in first if one.spec.mode.text == "fp16")
+    assert any("memory and structure not measured" in note for note in late_one.notes)
+    others = [one for one in first if one is not late_one]
+    assert not any("not measured" in note for one in others for note in one.notes)
+
+
+def test_a_budget_pays_for_rounds_and_not_for_idle_pools_while_it_is_open_what_to_use() -> None:
+    trouble, ear = Trouble(), Ear()
+    plan = Plan(rounds=3, slices=3, budget=1000.0, most_rounds=7)
+    session = Session(trouble, plan, Environment({}), ear, clock=Clock(trouble))
+    found = {one.id: one for some in session.run([specs("eager", "fp16")]) for one in some}
+
+    counts = {len(one.runs) for one in found.values()}
+    assert len(counts) == 1
+    assert 3 <= counts.pop() <= 7
+    assert trouble.pools <= 8
 
 
 def test_progress_never_runs_backwards_or_past_its_end() -> None:

@@ -236,6 +236,12 @@ def test_a_host_s_caches_are_swept_before_every_sample_and_outside_of_it(
     assert device.notes() == {"l2": "cold"}
     assert taken == [2_000_000] * 8
     assert swept == [200, *range(0, 8 * 7_000_000, 7_000_000)]
+    # A slow call is sampled until the slice is over, and once at least.
+    assert device.samples(call, 1, seconds=0.003, estimate=0.002) == [2_000_000] * 2
+    assert device.samples(call, 1, seconds=1e-6, estimate=0.002) == [2_000_000]
+    # What is counted over a slice would be that of the sweeps.
+    slice_ = sampling.take_slice(call, device, 0, 1, 0.003, 0.002)
+    assert (slice_.cpu_ns, slice_.run_delay_ns, slice_.minor_faults) == (None, None, None)
 
 
 def test_a_host_s_caches_are_left_alone_unless_asked() -> None:

@@ -288,7 +288,7 @@ def run(prepared: PairedJob, out: Path | None, watcher: PairWatcher) -> list[Pai
                 asked, measured = (
                     of.spec(role).id for of in (outcome.comparison, outcome.measured_as)
                 )
-                writer.instead(asked, measured)
+                writer.replan({asked: measured})
                 record = _record(prepared, role, outcome)
                 kept[role, measured] = _beside(kept.get((role, measured)), record)
                 writer.append([kept[role, measured]])
