@@ -24,6 +24,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
+from cnnbench.prediction.operators import OperatorTime, OperatorTrace
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
 from cnnbench.slices import ClockFigures, Ready, Taken
@@ -364,13 +365,26 @@ class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="appli
     specs: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TraceOperators(SpecRequest[OperatorTrace], task="trace_operators"):
+    """The operators that a pass of the spec calls; nothing is run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOperators(Request[tuple[OperatorTime, ...]], task="time_operators"):
+    """Time operators alone, on a CPU; ``calls`` are texts of ``OperatorCall``."""
+
+    calls: tuple[str, ...]
+    threads: int
+
+
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     TakeGradients, ComputeReference, MeasureMemory, PrepareColdStart, TakeValues, MeasureLatency,
     TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings,
     AskRoom, ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
-    TakeStructure, TakeSlice, Finish, TakeClocks,
+    TraceOperators, TimeOperators, TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 
 
