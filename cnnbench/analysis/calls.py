@@ -35,6 +35,13 @@ if TYPE_CHECKING:
 
     from torch import nn
 
+# Operators that compute nothing beside views: they take memory, or name it in another way.
+_LIGHT = frozenset(
+    {
+        "aten::_unsafe_view", "aten::empty", "aten::empty_like", "aten::empty_strided",
+        "aten::new_empty", "aten::new_empty_strided", "aten::lift_fresh",
+    }
+)  # fmt: skip
 _PLAIN = (bool, int, float, str, type(None))
 _NAMES: tuple[tuple[type, str], ...] = (
     (torch.dtype, "dtype"),
@@ -78,7 +85,7 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self._held = {_key(tensor) for tensor in held}
         self._found: dict[str, TracedCall] = {}
-        self._views = 0
+        self._light = 0
         self._foreign: set[str] = set()
         self._kinds: dict[Any, tuple[str, bool, bool]] = {}
 
@@ -101,16 +108,17 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         kwargs = kwargs or {}
         if func not in self._kinds:
             name = operators.full_name(func)
-            self._kinds[func] = name, operators.is_composite(func), operators.is_view(func)
-        name, composite, view = self._kinds[func]
+            light = operators.is_view(func) or name.partition(".")[0] in _LIGHT
+            self._kinds[func] = name, operators.is_composite(func), light
+        name, composite, light = self._kinds[func]
         if composite:
             with self:
                 return func.decompose(*args, **kwargs)
         # Before it runs: an operator may change the layout of what it is given.
-        call = None if view else self._call(name, args, kwargs)
+        call = None if light else self._call(name, args, kwargs)
         out = func(*args, **kwargs)
-        if view:
-            self._views += 1
+        if light:
+            self._light += 1
         elif call is not None:
             self._note(func, call, args, kwargs, out)
         return out

@@ -59,7 +59,7 @@ class Terms:
 
     Attributes:
         alone: seconds of its operators, each timed alone or guessed.
-        calls: of operators, those that only make views included.
+        calls: of operators, light ones included.
         held_bytes: of parameters and buffers, as often as they are read.
         moved_bytes: of activations that are read and written.
         untimed: operators whose time is a guess, for people, each with its share of ``alone``.
@@ -149,7 +149,7 @@ def terms(trace: OperatorTrace, timed: Mapping[str, TimedOperator]) -> Terms:
     if not alone.point:
         raise Unsupported("it calls no operator that takes time")
     shares = {name: guess.point / alone.point for name, guess in untimed.items()}
-    calls = sum(one.count for one in trace.calls) + trace.views
+    calls = sum(one.count for one in trace.calls) + trace.light
     return Terms(alone, calls, held, moved, shares)
 
 

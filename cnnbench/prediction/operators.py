@@ -174,12 +174,12 @@ class OperatorTrace:
 
     Attributes:
         calls: the distinct ones that compute something.
-        views: calls that only look at a tensor in another way.
+        light: calls that compute nothing: views, and those that only take memory.
         foreign: names of operators outside of ``NAMESPACES``, which are not timed.
     """
 
     calls: tuple[TracedCall, ...]
-    views: int = 0
+    light: int = 0
     foreign: tuple[str, ...] = ()
 
 

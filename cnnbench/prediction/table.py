@@ -62,7 +62,7 @@ class MeasuredNetwork:
         family: of architectures.
         seconds: of one pass.
         alone: seconds of its operators, each timed alone.
-        calls: of operators, views included.
+        calls: of operators, light ones included.
         held_bytes: of parameters and buffers that they read.
         moved_bytes: of activations that they read and write.
     """
