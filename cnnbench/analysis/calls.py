@@ -96,7 +96,7 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def trace(self) -> OperatorTrace:
         """What was noted."""
-        return OperatorTrace(tuple(self._found.values()), self._views, tuple(sorted(self._foreign)))
+        return OperatorTrace(tuple(self._found.values()), self._light, tuple(sorted(self._foreign)))
 
     def __torch_dispatch__(
         self,
@@ -168,4 +168,5 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _key(tensor: Tensor) -> int:
-    return tensor.untyped_storage()._cdata  # noqa: SLF001
+    key: int = tensor.untyped_storage()._cdata  # noqa: SLF001
+    return key

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import SchemaError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 # Namespaces whose operators are timed: those of torch itself and of torchvision. An operator of
 # somebody else's may do anything when it is called, and needs not be installed on another machine.

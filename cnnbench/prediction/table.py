@@ -194,7 +194,7 @@ class TableWriter:
     """Adds rows to a table's file, each flushed to the disk; ``adding`` makes one."""
 
     def __init__(self, path: Path, file: int) -> None:
-        self._path = path
+        self.path = path
         self._file = file
 
     def add(self, rows: Iterable[TimedOperator | MeasuredNetwork]) -> None:
@@ -211,7 +211,7 @@ class TableWriter:
                 data = data[os.write(self._file, data) :]
             os.fsync(self._file)
         except OSError as error:
-            raise StoreError(f"{self._path}: {error.strerror}") from error
+            raise StoreError(f"{self.path}: {error.strerror}") from error
 
     def begin(self, environment: Environment) -> None:
         """Write the first line, or end one that a killed writer left open."""

@@ -1,13 +1,13 @@
 """Operators timed alone, as nearly as possible in the state in which a network calls them.
 
-A loop over one call finds everything ready: its code, oneDNN's primitives and its weights are in the
-nearest caches, and so is the memory of its result. In a network, all of that was last used a pass
-ago; only the input was written just now. A depthwise convolution of mobilenet_v2 takes 70 µs in a
-loop and 230 µs in the network, a batch normalisation 21 µs and 38 (torch 2.14, one thread).
+A loop over one call finds everything ready: its code, oneDNN's primitives and its weights are in
+the nearest caches, and so is the memory of its result. In a network, all of that was last used a
+pass ago; only the input was written just now. A depthwise convolution of mobilenet_v2 takes 70 µs
+in a loop and 230 µs in the network (torch 2.14, one thread).
 
-So operators take turns: a turn calls each of some dozens once, with a clock of its own, in the order
-in which their network calls them. Parameters lie in memory that is larger than a second-level cache
-and smaller than a last-level one, and inputs are written right before the call.
+So operators take turns: a turn calls each of some dozens once, with a clock of its own, in the
+order in which their network calls them. Parameters lie in memory that is larger than a second-level
+cache and smaller than a last-level one, and inputs are written right before the call.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from cnnbench.requests import TimeOperators
     from cnnbench.worker.talk import Talk
 
-# Bytes that parameters lie in: more than second-level caches hold (1 to 2 MiB), less than last-level
-# ones.
+# Bytes that parameters lie in: more than second-level caches hold (1 to 2 MiB), less than
+# last-level ones.
 _PARAMETER_BYTES = 16 << 20
 # Parameters begin at a cache line.
 _LINE = 64
