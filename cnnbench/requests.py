@@ -51,10 +51,7 @@ class SpecRequest(Request[Answer]):
 
     @classmethod
     def planned(cls, spec: Spec, plan: Plan, **more: Any) -> Self:
-        """The request about a spec under a plan: the only place where it follows from them.
-
-        ``more`` are fields of which plans say nothing, and those that differ from the plan's.
-        """
+        """What follows from a spec and a plan, here alone; ``more`` adds to it, or differs."""
         known = {
             "seed": plan.seed, "memory_limit": plan.memory_limit, "l2": plan.l2,
             "cudnn_benchmark": plan.cudnn_benchmark, "warm_up": plan.warm_up,
@@ -86,10 +83,7 @@ class ModelRequest(Request[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Request[Environment], task="describe"):
-    """Where workers run; with ``runtimes``, what deployment runtimes would do there by themselves.
-
-    They are imported for that, which takes seconds.
-    """
+    """Where workers run; with ``runtimes``, also what deployment runtimes do there, in seconds."""
 
     runtimes: bool = False
 
@@ -367,7 +361,7 @@ class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="appli
 
 @dataclass(frozen=True, kw_only=True)
 class TraceOperators(SpecRequest[OperatorTrace], task="trace_operators"):
-    """The operators that a pass of the spec calls; nothing is run."""
+    """The operators that a pass of inference calls; nothing is run."""
 
 
 @dataclass(frozen=True, kw_only=True)

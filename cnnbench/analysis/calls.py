@@ -21,6 +21,7 @@ from cnnbench.analysis.meta import without_collector
 from cnnbench.analysis.modules import set_training
 from cnnbench.errors import Unsupported
 from cnnbench.prediction.operators import (
+    ITEM_BYTES,
     NAMESPACES,
     Argument,
     OperatorCall,
@@ -153,6 +154,8 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _argument(self, given: Any) -> Argument:
         if isinstance(given, Tensor):
             dtype = str(given.dtype).removeprefix("torch.")
+            if dtype not in ITEM_BYTES:
+                raise Unsupported(f"an operator takes a tensor of {dtype}, which is not timed")
             held = _key(given) in self._held
             return TensorLayout(tuple(given.shape), tuple(given.stride()), dtype, held)
         if isinstance(given, _PLAIN):

@@ -8,15 +8,15 @@ those that the model is fitted on are, once per environment, mode and number of 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import catalogue
 from cnnbench.errors import Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.prediction import model, table
-from cnnbench.prediction.model import Model, Prediction
 from cnnbench.prediction.operators import OperatorCall, OperatorTime, OperatorTrace
+from cnnbench.prediction.result import Predictions, Row
 from cnnbench.prediction.table import MeasuredNetwork, OperatorTable, TimedOperator
 from cnnbench.requests import Finish, MeasureLatency, TakeSlice, TimeOperators, TraceOperators
 from cnnbench.runner.inquiry import ask, asking, tell
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from cnnbench.prediction.model import Model
     from cnnbench.prediction.operators import TracedCall
     from cnnbench.prediction.table import TableWriter
     from cnnbench.runner.campaign import Job
@@ -50,47 +51,6 @@ _FEWEST, _MOST = 32, 64
 # Share of the probe after which the networks asked for have their turn before further ones to fit
 # a model on.
 _FITTING = 0.6
-
-
-@dataclass(frozen=True)
-class Row:
-    """What is predicted of a spec.
-
-    Attributes:
-        spec: its id.
-        prediction: ``None`` if there is none.
-        why: there is none.
-    """
-
-    spec: str
-    prediction: Prediction | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """The result for a job.
-
-    Attributes:
-        rows: one per spec, in order.
-        fitted: the model; ``None`` if there is none.
-        fingerprint: of the environment whose latencies these are.
-        here: it is the environment of the job.
-        table: the file of what was timed there.
-        operators, networks: timed and measured for this job.
-        seconds: that this took.
-        problems: lines for people about what could not be read, or timed.
-    """
-
-    rows: tuple[Row, ...]
-    fitted: Model | None
-    fingerprint: str
-    here: bool
-    table: str
-    operators: int = 0
-    networks: int = 0
-    seconds: float = 0.0
-    problems: tuple[str, ...] = ()
 
 
 def refuse_modes(job: Job) -> None:

@@ -54,8 +54,6 @@ _LEAST, _MOST = 4, 11
 def time_operators(request: TimeOperators, talk: Talk) -> None:
     """The time of every call; one that fails costs its own time only."""
     modes.set_flags(Mode(), request.threads)
-    # What in-place operators make of their operands over and over must not become slow numbers.
-    torch.set_flush_denormal(True)
     talk.enter("prepare operators")
     with torch.inference_mode(), sampling.collector_off():
         timers = [Timer(text) for text in request.calls]
