@@ -41,20 +41,34 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @options.grid(
-    argument=options.MODELS, modes="eager", several=False, without=_FIXED,
+    argument=options.MODELS,
+    modes="eager",
+    several=False,
+    without=_FIXED,
     fixed={"device": Device()},
 )
 @click.option(
-    "--probe", type=Seconds(), default="3m", show_default=True, metavar="TIME",
+    "--probe",
+    type=Seconds(),
+    default="3m",
+    show_default=True,
+    metavar="TIME",
     help="Time for operators that were not timed yet, e.g. 90s or 10m.",
 )
 @click.option(
-    "--tables", "folder", type=click.Path(path_type=Path, file_okay=False),
-    default="results/operators", show_default=True, metavar="DIR",
+    "--tables",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="results/operators",
+    show_default=True,
+    metavar="DIR",
     help="Directory of what was timed, a file per environment.",
 )
 @click.option(
-    "--table", "given", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+    "--table",
+    "given",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
     help="Predict by this table alone, which may be of another machine; nothing is timed.",
 )
 @options.plan("seed", "timeout")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cnnbench.environment import Environment
 from cnnbench.prediction.model import Model, Prediction
 
 
@@ -29,8 +30,8 @@ class Predictions:
     Attributes:
         rows: one per spec, in order.
         fitted: the model; ``None`` if there is none.
-        fingerprint: of the environment whose latencies these are.
-        here: it is the environment of the job.
+        environment: whose latencies these are.
+        here: it is the one of the job.
         table: the file of what was timed there.
         operators, networks: timed and measured for this job.
         seconds: that this took.
@@ -39,7 +40,7 @@ class Predictions:
 
     rows: tuple[Row, ...]
     fitted: Model | None
-    fingerprint: str
+    environment: Environment
     here: bool
     table: str
     operators: int = 0

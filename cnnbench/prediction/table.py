@@ -38,7 +38,7 @@ class TimedOperator:
     Attributes:
         call: the text of an ``OperatorCall``.
         threads: of the process.
-        seconds: of one call.
+        seconds: of one call, as ``OperatorTime`` has them.
         macs: multiply-accumulates of it.
         written_bytes: bytes of its results.
     """
@@ -50,7 +50,10 @@ class TimedOperator:
     written_bytes: int = 0
 
     def __post_init__(self) -> None:
-        _positive("seconds", self.seconds)
+        if not (self.seconds >= 0 and math.isfinite(self.seconds)):
+            raise SchemaError(f"seconds is {self.seconds}, which is no time")
+        if self.threads < 1 or self.macs < 0 or self.written_bytes < 0:
+            raise SchemaError("threads, macs and written_bytes are counts")
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,8 @@ class MeasuredNetwork:
     def __post_init__(self) -> None:
         _positive("seconds", self.seconds)
         _positive("alone", self.alone)
+        if min(self.calls, self.held_bytes, self.moved_bytes) < 0:
+            raise SchemaError("calls, held_bytes and moved_bytes are counts")
         Spec.parse(self.spec)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from cnnbench import units
 from cnnbench.codec import encode
 from cnnbench.prediction.model import CONFIDENCE
-from cnnbench.report.table import FAKE, Column, Table
+from cnnbench.report.table import Column, Table, where
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -30,18 +30,12 @@ _COLUMNS = (
 _NAMED = 3
 
 
-def table(found: Predictions, notes: tuple[str, ...] = (), *, fake: bool = False) -> Table:
-    """A row per network.
-
-    Args:
-        found: all of one mode, batch and number of threads.
-        notes: further ones.
-        fake: nothing was measured.
-    """
+def table(found: Predictions, notes: tuple[str, ...] = ()) -> Table:
+    """A row per network; all are of one mode, batch and number of threads."""
     return Table(
         _COLUMNS,
         tuple(map(_cells, found.rows)),
-        captions=((FAKE,) if fake else ()) + _captions(found),
+        captions=_captions(found),
         notes=(*_untimed(found), *notes),
     )
 
@@ -59,10 +53,10 @@ def _cells(row: Row) -> tuple[str | float | None, ...]:
 def _captions(found: Predictions) -> tuple[str, ...]:
     spec = Spec.parse(found.rows[0].spec)
     threads = units.number(spec.threads, "thread")
-    where = "this environment" if found.here else "another environment"
+    elsewhere = "" if found.here else ", which is not this environment"
     lines = [
-        f"{spec.mode.text}, batch {spec.workload.batch}, {threads}: latency of {where}"
-        f" ({found.fingerprint}), predicted and not measured"
+        f"{where(found.environment)}{elsewhere}",
+        f"{spec.mode.text}, batch {spec.workload.batch}, {threads}: predicted, not measured",
     ]
     if found.fitted is not None:
         lines.append(_quality(found.fitted))
@@ -83,7 +77,7 @@ def _quality(fitted: Model) -> str:
     return (
         f"fitted on {units.number(len(fitted.errors), 'measured network')} of"
         f" {fitted.families} families; half of them are off by at most {units.percent(off)} when"
-        f" their family is left out; the interval is to hold {CONFIDENCE:.0%} of predictions"
+        f" their family is left out; the interval is to hold {round(100 * CONFIDENCE)} % of predictions"
     )
 
 

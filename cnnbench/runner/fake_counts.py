@@ -19,7 +19,6 @@ from cnnbench.costs import (
     TracedMemory,
 )
 from cnnbench.gradients import Gradients, LayerGradient
-
 from cnnbench.prediction.operators import (
     OperatorCall,
     OperatorTime,

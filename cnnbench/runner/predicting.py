@@ -95,11 +95,8 @@ def predict_by(
     with asking(job.executor) as pool:
         traces = _traces(pool, job, say)
     rows, fitted = _rows(job, known, traces)
-    fingerprint = known.environment.fingerprint
-    return Predictions(
-        rows, fitted, fingerprint, fingerprint == job.environment.fingerprint, str(path),
-        problems=known.problems,
-    )  # fmt: skip
+    here = known.environment.fingerprint == job.environment.fingerprint
+    return Predictions(rows, fitted, known.environment, here, str(path), problems=known.problems)
 
 
 # By id of a spec: its operators, or why they are not known.
@@ -155,7 +152,7 @@ def _predicted(job: Job, probe: _Probe, traces: Mapping[str, OperatorTrace | str
     probe.measure_networks(fitting, 1.0)
     rows, fitted = _rows(job, probe.known, traces)
     return Predictions(
-        rows, fitted, job.environment.fingerprint, True, str(probe.path), probe.operators,
+        rows, fitted, job.environment, True, str(probe.path), probe.operators,
         probe.networks, probe.passed, (*probe.known.problems, *probe.problems),
     )  # fmt: skip
 
@@ -268,9 +265,9 @@ class _Probe:
             TimedOperator(one.call, threads, one.seconds, facts[one.call].macs,
                           facts[one.call].written_bytes)
             for one in found
-            if one.call in facts and one.seconds
+            if one.call in facts and one.seconds is not None
         ]  # fmt: skip
-        failed = [one for one in found if one.call in facts and not one.seconds]
+        failed = [one for one in found if one.call in facts and one.seconds is None]
         self.problems += [f"{_short(one.call)}: not timed: {one.why}" for one in failed]
         self._writer.add(rows)
         self.operators += len(rows)
