@@ -118,6 +118,8 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
         # Before it runs: an operator may change the layout of what it is given.
         call = None if light else self._call(name, args, kwargs)
         out = func(*args, **kwargs)
+        if name == "aten::convolution":
+            out = _laid_out(out, *args[:2])
         if light:
             self._light += 1
         elif call is not None:
@@ -168,6 +170,21 @@ class _Listening(TorchDispatchMode):  # type: ignore[no-untyped-call]
             if isinstance(given, kind):
                 return TorchName(word, str(given).removeprefix("torch."))
         raise Unsupported(f"an operator takes a {type(given).__name__}, which is not timed")
+
+
+def _laid_out(result: Tensor, source: Tensor, weight: Tensor) -> Tensor:
+    """The result of a convolution as a CPU lays it out; on meta it is contiguous.
+
+    Channels come last if they do in either operand, where that can be told (torch,
+    ``mkldnn_conv_use_channels_last`` and ``thnn_conv_use_channels_last`` in ConvUtils.h).
+    """
+    layout = {4: torch.channels_last, 5: torch.channels_last_3d}.get(result.dim())
+    if layout is None or not any(
+        one.is_contiguous(memory_format=layout) and not one.is_contiguous()
+        for one in (source, weight)
+    ):
+        return result
+    return torch.empty_like(result, memory_format=layout)
 
 
 def _key(tensor: Tensor) -> int:

@@ -1,14 +1,15 @@
 """What the sum of operators' times misses, fitted on networks that were measured.
 
-Operators in a network wait for what they do not wait for alone: to be called from Python, through
-modules, and for weights and activations that have left the nearest caches. So a network's time is
-modelled as
+Operators in a network wait for what they do not wait for alone: to be called by modules, and for
+weights and activations that have left the nearest caches. So a network's time is modelled as
 
     a * (sum of its operators' times) + b * calls + c * bytes of weights + d * bytes of activations
 
-with coefficients that are not negative, by least squares on the relative error of networks that
-were measured (Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23). The interval
-comes from the errors that the model makes on a family of networks when it is fitted on the others.
+by least squares on the relative error of networks that were measured, where only ``b`` may be
+negative (Lawson and Hanson, "Solving Least Squares Problems", 1974, chapter 23): calling an
+operator alone may cost more than a module's call does. One more equation says that ``a`` is one,
+since few networks do not tell it well. The interval comes from the errors that the model makes on a
+family of networks when it is fitted on the others.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ FEWEST_FAMILIES = 4
 # An operator that was not timed may be so much slower or faster, per unit of its work, than the
 # nearest of its name that were.
 _BEYOND, _NEAREST = 1.5, 5
+# Errors end here, so that a prediction below zero is a very large one.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,8 @@ def fit(measured: Sequence[MeasuredNetwork]) -> Model:
         others = _coefficients([one for one in measured if one.family != family])
         for one in measured:
             if one.family == family:
-                errors[one.spec] = math.log(one.seconds / _value(others, _columns(one)))
+                seconds = max(_value(others, _columns(one)), _LEAST * one.seconds)
+                errors[one.spec] = math.log(one.seconds / seconds)
     return Model(_coefficients(measured), errors, len(families))
 
 
@@ -205,11 +209,16 @@ def predict(model: Model, found: Terms) -> Prediction:
     """The latency of a network.
 
     The ends of its interval hold those of operators that were not timed, too.
+
+    Raises:
+        Unsupported: it is too unlike the networks that the model was fitted on.
     """
     point, low, high = (
         _value(model.coefficients, found.columns(seconds))
         for seconds in (found.alone.point, found.alone.low, found.alone.high)
     )
+    if low <= 0:
+        raise Unsupported("its calls compute so little that the model does not hold for them")
     factor = math.exp(model.half_width)
     return Prediction(point, low / factor, high * factor, found.alone.point, found.untimed)
 
@@ -222,9 +231,17 @@ def _columns(one: MeasuredNetwork) -> tuple[float, ...]:
     return one.alone, one.calls, one.held_bytes, one.moved_bytes
 
 
+# Says that the operators' sum is right, as one network would that consisted of nothing else.
+_SUM_ALONE = (1.0, 0.0, 0.0, 0.0)
+
+
 def _coefficients(measured: Sequence[MeasuredNetwork]) -> tuple[float, ...]:
-    rows = [[column / one.seconds for column in _columns(one)] for one in measured]
-    return non_negative(rows, [1.0] * len(rows))
+    rows = [tuple(column / one.seconds for column in _columns(one)) for one in measured]
+    rows.append(_SUM_ALONE)
+    # A coefficient of either sign is the difference of two that are not negative.
+    signed = [(alone, calls, -calls, *rest) for alone, calls, *rest in rows]
+    alone, more, less, *rest = non_negative(signed, [1.0] * len(signed))
+    return (alone, more - less, *rest)
 
 
 def non_negative(rows: Sequence[Sequence[float]], targets: Sequence[float]) -> tuple[float, ...]:

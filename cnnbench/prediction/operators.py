@@ -191,8 +191,7 @@ class OperatorTime:
 
     Attributes:
         call: the text of an ``OperatorCall``.
-        seconds: of one call, the median of samples without those of a call that computes nothing;
-            ``None`` if it failed.
+        seconds: of one call, the median of samples; ``None`` if it failed.
         samples: their number.
         why: it failed.
     """

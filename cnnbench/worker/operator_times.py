@@ -7,8 +7,7 @@ in a loop and 230 µs in the network (torch 2.14, one thread).
 
 So operators take turns: a turn calls each of some dozens once, with a clock of its own, in the
 order in which their network calls them. Parameters lie in memory that is larger than a second-level
-cache and smaller than a last-level one, and inputs are written right before the call. What a call
-takes here that computes nothing is taken off, because networks call operators in other ways.
+cache and smaller than a last-level one, and inputs are written right before the call.
 """
 
 from __future__ import annotations
@@ -20,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch._ops import OpOverload
 
 from cnnbench.errors import SchemaError
 from cnnbench.prediction.operators import (
+    ITEM_BYTES,
     NAMESPACES,
     Argument,
     OperatorCall,
@@ -34,7 +35,7 @@ from cnnbench.spec import Mode
 from cnnbench.worker import modes, sampling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.requests import TimeOperators
     from cnnbench.worker.talk import Talk
@@ -52,10 +53,6 @@ _SECONDS = 8e-3
 _LEAST, _MOST = 4, 11
 
 
-# A call that computes nothing: what it takes is the way through Python and the dispatcher, here.
-_LIGHT = OperatorCall("aten::alias", (TensorLayout((1,), (1,), "float32"),))
-
-
 def time_operators(request: TimeOperators, talk: Talk) -> None:
     """The time of every call; one that fails costs its own time only."""
     modes.set_flags(Mode(), request.threads)
@@ -65,12 +62,11 @@ def time_operators(request: TimeOperators, talk: Talk) -> None:
     clock = time.thread_time_ns if request.threads == 1 else time.perf_counter_ns
     with torch.inference_mode(), sampling.collector_off():
         timers, memory = [Timer(text) for text in request.calls], Memory()
-        for timer in (*timers, light := Timer(_LIGHT.text)):
+        for timer in timers:
             timer.prepare(memory)
         talk.enter("time operators")
-        middle = len(timers) // 2
-        take_turns([*timers[:middle], light, *timers[middle:]], clock)
-    talk.answer(tuple(timer.found(light.median) for timer in timers))
+        take_turns(timers, clock)
+    talk.answer(tuple(timer.found for timer in timers))
 
 
 def take_turns(timers: Sequence[Timer], clock: Callable[[], int]) -> None:
@@ -141,15 +137,11 @@ class Timer:
         self._why = str(error).partition("\n")[0] or type(error).__name__
 
     @property
-    def median(self) -> float:
-        """Nanoseconds of a call in the middle of those that were taken."""
-        return statistics.median(self.taken)
-
-    def found(self, less: float) -> OperatorTime:
-        """Its median without so many nanoseconds, or why it has none."""
+    def found(self) -> OperatorTime:
+        """The median of its times, or why it has none."""
         if self._why:
             return OperatorTime(self._text, None, why=self._why)
-        return OperatorTime(self._text, max(self.median - less, 0.0) / 1e9, len(self.taken))
+        return OperatorTime(self._text, statistics.median(self.taken) / 1e9, len(self.taken))
 
 
 class Memory:
@@ -172,7 +164,7 @@ class Memory:
 
     def fresh(self, layout: TensorLayout) -> Tensor:
         """A tensor of its own; whole numbers are zero, which is a valid index everywhere."""
-        dtype: torch.dtype = getattr(torch, layout.dtype)
+        dtype: torch.dtype = _NAMED["dtype"][layout.dtype]
         whole = torch.zeros(max(layout.span, 1), dtype=dtype)
         if dtype.is_floating_point:
             whole.copy_(self._at_least(len(whole))[: len(whole)])
@@ -201,7 +193,7 @@ def _arguments(
             inputs.append(memory.fresh(one))
             return inputs[-1]
         if isinstance(one, TorchName):
-            return torch.device("cpu") if one.kind == "device" else getattr(torch, one.name)
+            return _named(one)
         return [real(part) for part in one] if isinstance(one, tuple) else one
 
     args, listed = [], False
@@ -213,6 +205,24 @@ def _arguments(
     floating = [one for one in inputs if one.is_floating_point() and one.numel()]
     newest = floating[-1 if listed else 0] if floating else None
     return args, keywords, newest
+
+
+# What names stand for; of devices there is the one.
+_NAMED: Mapping[str, Mapping[str, Any]] = {
+    "dtype": {name: getattr(torch, name) for name in ITEM_BYTES},
+    "layout": {"strided": torch.strided},
+    "device": {"cpu": torch.device("cpu")},
+    "memory_format": {
+        name: getattr(torch, name)
+        for name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
+    },
+}
+
+
+def _named(one: TorchName) -> Any:
+    if one.name not in _NAMED[one.kind]:
+        raise SchemaError(f"there is no {one.kind} {one.name} here")
+    return _NAMED[one.kind][one.name]
 
 
 def _operator(name: str) -> Any:
@@ -229,6 +239,7 @@ def _operator(name: str) -> Any:
         import torchvision  # noqa: F401 - registers its operators
     packet = getattr(getattr(torch.ops, namespace), base, None)
     found = getattr(packet, overload or "default", None)
-    if found is None:
+    # Attributes that every object has are found as well.
+    if not isinstance(found, OpOverload):
         raise SchemaError(f"there is no operator {name} here")
     return found
