@@ -115,7 +115,8 @@ def command(
     left = [one for one in found.rows if one.prediction is None]
     if left:
         whole = units.number(len(found.rows), "network")
-        raise SomeFailed(f"{len(left)} of {whole} are not predicted; see their rows")
+        are = "is" if len(found.rows) == 1 else "are"
+        raise SomeFailed(f"{len(left)} of {whole} {are} not predicted; see their rows")
 
 
 def _notes(job: Job) -> tuple[str, ...]:

@@ -73,11 +73,12 @@ def _captions(found: Predictions) -> tuple[str, ...]:
 
 def _quality(fitted: Model) -> str:
     """What the model was fitted on, and how far off it is."""
+    networks = units.number(len(fitted.errors), "measured network")
     off = statistics.median(abs(math.expm1(error)) for error in fitted.errors.values())
     return (
-        f"fitted on {units.number(len(fitted.errors), 'measured network')} of"
-        f" {fitted.families} families; half of them are off by at most {units.percent(off)} when"
-        f" their family is left out; the interval is to hold {round(100 * CONFIDENCE)} % of predictions"
+        f"fitted on {networks} of {fitted.families} families; half of them are off by at most"
+        f" {units.percent(off)} when their family is left out; the interval is to hold"
+        f" {round(100 * CONFIDENCE)} % of predictions"
     )
 
 

@@ -83,7 +83,7 @@ def predict(
     """
     path = folder / table.file_name(job.environment)
     with asking(job.executor) as pool, table.adding(path, job.environment) as writer:
-        probe = _Probe(pool, job.plan, writer, table.read(path), seconds, say)
+        probe = Probe(pool, job.plan, writer, table.read(path), seconds, say)
         traces = _traces(pool, job, say)
         return _predicted(job, probe, traces)
 
@@ -142,7 +142,7 @@ def _rows(
     return tuple(rows), fitted
 
 
-def _predicted(job: Job, probe: _Probe, traces: Mapping[str, OperatorTrace | str]) -> Predictions:
+def _predicted(job: Job, probe: Probe, traces: Mapping[str, OperatorTrace | str]) -> Predictions:
     first = job.specs[0]
     wanted = [trace for trace in traces.values() if isinstance(trace, OperatorTrace)]
     fitting = [_fitting(name, first) for name in NETWORKS] if wanted else []
@@ -162,12 +162,19 @@ def _fitting(name: str, like: Spec) -> Spec:
     return replace(like, workload=Workload(name, 1, catalogue.entry(name).input))
 
 
-class _Probe:
-    """Times what is missing in a table while there is time, and adds it."""
+class Probe:
+    """Times what is missing in a table while there is time, and adds it.
+
+    Attributes:
+        path: of the table.
+        known: what is in it now.
+        operators, networks: how many were added.
+        problems: lines for people about what could not be timed.
+    """
 
     def __init__(
         self, pool: AnyPool, plan: Plan, writer: TableWriter, known: OperatorTable,
-        seconds: float, say: Callable[[str], None],
+        seconds: float, say: Callable[[str], None] = lambda _: None,
     ) -> None:  # fmt: skip
         self._pool = pool
         self._plan = replace(_PLAN, seed=plan.seed, timeout=plan.timeout)
