@@ -10,12 +10,15 @@ from hypothesis import strategies as st
 from cnnbench.errors import Unsupported
 from cnnbench.prediction import model
 from cnnbench.prediction.operators import OperatorTrace
+from cnnbench.prediction.table import MeasuredNetwork
 from tests.prediction.made import network, timed, traced
 
-TRUE = (0.95, 5e-6, 2e-11, 3e-11)
+TRUE = (1.0, 5e-6, 2e-11, 3e-11)
 
 
-def _networks(count: int, noise: float = 0.0, seed: int = 0) -> list[model.MeasuredNetwork]:
+def _networks(
+    count: int, noise: float = 0.0, seed: int = 0, true: tuple[float, ...] = TRUE
+) -> list[MeasuredNetwork]:
     """Networks of as many families, which the model is right about but for noise."""
     draw = random.Random(seed)
     found = []
@@ -24,16 +27,27 @@ def _networks(count: int, noise: float = 0.0, seed: int = 0) -> list[model.Measu
             draw.uniform(5e-3, 0.1), draw.randrange(20, 500), draw.randrange(10**6, 3 * 10**8),
             draw.randrange(10**7, 5 * 10**8),
         )  # fmt: skip
-        seconds = sum(a * b for a, b in zip(TRUE, columns, strict=True))
+        seconds = sum(a * b for a, b in zip(true, columns, strict=True))
         found.append(network(f"n{number}", seconds * math.exp(draw.gauss(0, noise)), *columns))
     return found
 
 
-def test_coefficients_are_found_again() -> None:
-    fitted = model.fit(_networks(12))
+@pytest.mark.parametrize("call", [5e-6, 0.0, -3e-6])
+def test_coefficients_are_found_again_of_calls_also_a_negative_one(call: float) -> None:
+    true = (1.0, call, *TRUE[2:])
 
-    assert fitted.coefficients == pytest.approx(TRUE, rel=1e-5)
-    assert fitted.half_width == pytest.approx(0, abs=1e-6)
+    fitted = model.fit(_networks(12, true=true))
+
+    assert fitted.coefficients == pytest.approx(true, rel=1e-5, abs=1e-10)
+    assert fitted.half_width == pytest.approx(0, abs=1e-5)
+
+
+def test_few_networks_do_not_tell_much_about_the_sum_itself() -> None:
+    slower = _networks(4, true=(1.3, *TRUE[1:]))
+
+    alone, *_ = model.fit(slower).coefficients
+
+    assert 1 < alone < 1.3
 
 
 @given(
