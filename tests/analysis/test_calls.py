@@ -6,6 +6,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cnnbench import analysis
+from cnnbench.analysis import operators
 from cnnbench.errors import Unsupported
 from cnnbench.prediction.operators import OperatorCall
 
@@ -27,7 +28,8 @@ class Heard(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         tensors = [one for one in args if isinstance(one, torch.Tensor)]
-        if tensors and not func.is_view and func.name() != "aten::empty.memory_format":
+        light = operators.is_view(func) or func.name() == "aten::empty.memory_format"
+        if tensors and not light:
             self.found.append((func.name(), tuple(tensors[0].stride())))
         return func(*args, **(kwargs or {}))
 
