@@ -1,4 +1,4 @@
-"""The operators that a pass calls on meta, each distinct call once: what there is to be timed.
+"""The operators that a pass calls on meta, each distinct call once, so that they can be timed.
 
 A pass of inference as a CPU runs it, by torch's own kernels for meta, so that every layout is the
 one that the real pass has. Unlike ``trace`` it counts nothing, and looks at all arguments.

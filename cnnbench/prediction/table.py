@@ -162,7 +162,7 @@ def _table(path: Path, lines: Iterable[bytes]) -> OperatorTable:
         else:
             raise SchemaError(f"{place}: neither an operator nor a network")
     if environment is None:
-        raise StoreError(f"{path}: not a table of operators of cnnbench predict")
+        raise StoreError(f"{path}: not an operator table; drop --table to make one here")
     return OperatorTable(environment, operators, networks, tuple(problems))
 
 

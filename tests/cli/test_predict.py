@@ -113,7 +113,7 @@ def test_what_cannot_be_traced_is_a_row_beside_the_others(cnnbench_cli) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "not a table of operators of cnnbench predict"),
+        ("", "not an operator table"),
         ('{"cnnbench_operators": 2}', "schema 2 is not known to this version"),
         (f'{HEAD}\n{{"run": "rm"}}', "t.jsonl:2: neither"),
     ],

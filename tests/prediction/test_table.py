@@ -73,9 +73,9 @@ def test_nothing_is_written_through_a_link(path: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        ([], "not a table of operators"),
-        (["hello"], "not a table of operators"),
-        (["[1]"], "not a table of operators"),
+        ([], "not an operator table"),
+        (["hello"], "not an operator table"),
+        (["[1]"], "not an operator table"),
         ([_head(cnnbench_operators=9)], "schema 9 is not known"),
         ([_head(environment=3)], "Environment"),
         ([_head(), "{}"], ":2: neither an operator nor a network"),
