@@ -24,6 +24,7 @@ from cnnbench.errors import UnknownName
 from cnnbench.gradients import Gradients
 from cnnbench.messages import Answer, Command, Request
 from cnnbench.plan import Plan, WarmUp
+from cnnbench.prediction.operators import OperatorTime, OperatorTrace
 from cnnbench.profile import LayerCost, LayerTimes, Primitive, ProfilerTrace
 from cnnbench.record import Cost, Memory, Run, run_from_json
 from cnnbench.slices import ClockFigures, Ready, Taken
@@ -50,10 +51,7 @@ class SpecRequest(Request[Answer]):
 
     @classmethod
     def planned(cls, spec: Spec, plan: Plan, **more: Any) -> Self:
-        """The request about a spec under a plan: the only place where it follows from them.
-
-        ``more`` are fields of which plans say nothing, and those that differ from the plan's.
-        """
+        """What follows from a spec and a plan, here alone; ``more`` adds to it, or differs."""
         known = {
             "seed": plan.seed, "memory_limit": plan.memory_limit, "l2": plan.l2,
             "cudnn_benchmark": plan.cudnn_benchmark, "warm_up": plan.warm_up,
@@ -85,10 +83,7 @@ class ModelRequest(Request[Answer]):
 
 @dataclass(frozen=True, kw_only=True)
 class Describe(Request[Environment], task="describe"):
-    """Where workers run; with ``runtimes``, what deployment runtimes would do there by themselves.
-
-    They are imported for that, which takes seconds.
-    """
+    """Where workers run; with ``runtimes``, also what deployment runtimes do there, in seconds."""
 
     runtimes: bool = False
 
@@ -364,13 +359,26 @@ class CheckApplicability(Request[Mapping[str, facts.Applicability]], task="appli
     specs: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class TraceOperators(SpecRequest[OperatorTrace], task="trace_operators"):
+    """The operators that a pass of inference calls; nothing is run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimeOperators(Request[tuple[OperatorTime, ...]], task="time_operators"):
+    """Time operators alone, on a CPU; ``calls`` are texts of ``OperatorCall``."""
+
+    calls: tuple[str, ...]
+    threads: int
+
+
 # Every task and every command; what a worker does for each stands in worker/tasks.py.
 REQUESTS: tuple[type[Request[Any]], ...] = (
     Describe, Resolve, FindCode, ListTimm, Fits, CountImages, CountCost, ReportCost,
     TakeGradients, ComputeReference, MeasureMemory, PrepareColdStart, TakeValues, MeasureLatency,
     TraceStep, TimeLayers, ListPrimitives, CountLayers, MeasureClock, TryBatch, ProbeCeilings,
     AskRoom, ExtractLayers, DescribeAlgorithm, CheckApplicability, ClockModules, DescribeModules,
-    TakeStructure, TakeSlice, Finish, TakeClocks,
+    TraceOperators, TimeOperators, TakeStructure, TakeSlice, Finish, TakeClocks,
 )  # fmt: skip
 
 

@@ -290,6 +290,12 @@ LINES = (
         for line in ("run --models conv:k64-3x3-p1", f"cost conv:{LAYER}",
                      "max-batch --models conv:k64-3x3-p1", "advise conv:k64-3x3-p1")
     ),
+    Case("use --mode {}, or measure it with 'cnnbench run'", "predict lenet --mode amp",
+         r"use (?P<put>--mode eager)"),
+    Case("use --mode {}, or measure it with 'cnnbench run'", "predict lenet --mode amp",
+         r"with '(?P<run>cnnbench run)'", {"run": "run lenet --modes amp --rounds 2"}),
+    Case("{}: not an operator table; drop --table to make one here",
+         "predict lenet --table other.json", r"drop (?P<drop>--table) to make one"),
     Case("--l2 cold", "run --models lenet --device cpu --l2 cold", r"(?P<drop>--l2) cold: only"),
     Case("{}s would be enough", "advise lenet --budget 1s",
          r"(?s).*(?P<put>--budget \d+s) would be enough", code=0),

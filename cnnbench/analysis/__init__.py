@@ -11,6 +11,7 @@ of slow meta kernels, ``liveness`` follows storages, ``modules`` knows which lay
 """
 
 from cnnbench.analysis.analyse import analyze, countable
+from cnnbench.analysis.calls import calls
 from cnnbench.analysis.convolutions import Convolution, convolutions
 from cnnbench.analysis.failures import WrongInput, remedy
 from cnnbench.analysis.foreign import apart
@@ -27,6 +28,7 @@ __all__ = [
     "analyze",
     "apart",
     "build_on_meta",
+    "calls",
     "convolutions",
     "copy_to_meta",
     "countable",

@@ -48,6 +48,10 @@ COMMANDS = {
         "cnnbench.cli.advise",
         "Recommend a mode: its gain, its cost, and what limits the model.",
     ),
+    "predict": (
+        "cnnbench.cli.predict",
+        "Predict latencies from operators timed alone, without running networks.",
+    ),
     "conv": ("cnnbench.cli.conv", "Compare implementations of convolutions, and substitutes."),
     "input": (
         "cnnbench.cli.input",

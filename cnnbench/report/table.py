@@ -271,7 +271,7 @@ def apart(told: Sequence[Axis], rows: Sequence[Sequence[Value]]) -> tuple[list[A
 
 def captions(found: Sequence[Entry]) -> tuple[str, ...]:
     """Captions: machine, software, and how the numbers were measured."""
-    lines = [_where(one) for one in {id(e.environment): e.environment for e in found}.values()]
+    lines = [where(one) for one in {id(e.environment): e.environment for e in found}.values()]
     counts = {entry.record.rounds for entry in found if entry.record.failure is None}
     if counts - {0}:
         lines.append(
@@ -287,7 +287,8 @@ def _span(counts: set[int]) -> str:
     return "-".join(str(count) for count in sorted({min(counts), max(counts)})) + " rounds"
 
 
-def _where(environment: Environment) -> str:
+def where(environment: Environment) -> str:
+    """An environment in a line, or that nothing was measured in it."""
     hard = environment.hard
     if hard.get("fake"):
         return FAKE

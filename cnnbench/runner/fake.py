@@ -317,6 +317,8 @@ ANSWERS: dict[type[Request[Any]], Callable[[Any], Any]] = {
     requests.CheckApplicability: lambda request: {
         name: _applies(Spec.parse(name)) for name in request.specs
     },
+    requests.TraceOperators: lambda request: fake_counts.operators(_seconds(_spec(request))),
+    requests.TimeOperators: lambda request: [*map(fake_counts.operator_time, request.calls)],
 }
 
 

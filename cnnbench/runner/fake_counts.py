@@ -19,6 +19,13 @@ from cnnbench.costs import (
     TracedMemory,
 )
 from cnnbench.gradients import Gradients, LayerGradient
+from cnnbench.prediction.operators import (
+    OperatorCall,
+    OperatorTime,
+    OperatorTrace,
+    TensorLayout,
+    TracedCall,
+)
 
 if TYPE_CHECKING:
     from cnnbench.requests import ReportCost, TakeGradients
@@ -87,3 +94,31 @@ def layers() -> Extraction:
     problems = [(one.count, one.problem().macs) for one in (stem, body)]
     macs = sum(count * macs for count, macs in problems)
     return Extraction((stem, body), {"transposed 2x2": 1}, macs, 2 * macs)
+
+
+# What an element takes of an operator that pretends, in seconds; the rest of a network's time is
+# missing from the sum of its operators.
+_ELEMENT_SECONDS, _IN_OPERATORS = 1e-6, 0.9
+
+
+def operators(seconds: float) -> OperatorTrace:
+    """The operators of a network that takes so long: two kinds, the second one twice."""
+    elements = max(round(_IN_OPERATORS * seconds / _ELEMENT_SECONDS), 4)
+    calls = [
+        OperatorCall(name, (TensorLayout((count,), (1,), "float32"),))
+        for name, count in (("aten::relu", elements // 2), ("aten::sigmoid", elements // 4))
+    ]
+    return OperatorTrace(
+        tuple(
+            TracedCall(call.text, count, 0, call.taken_bytes)
+            for count, call in enumerate(calls, start=1)
+        ),
+        light=3,
+    )
+
+
+def operator_time(text: str) -> OperatorTime:
+    """By the number of its elements."""
+    call = OperatorCall.parse(text)
+    elements = sum(one.elements for one in call.tensors)
+    return OperatorTime(text, _ELEMENT_SECONDS * elements, 11)

@@ -18,6 +18,7 @@ COMMANDS = {
     "max-batch": ("max-batch", "--models", "pkg:net", "--limit", "1GiB", *PLACE),
     "baseline": ("baseline", "save", "--models", "pkg:net", *PLACE),
     "cost": ("cost", "pkg:net", "--executor", "fake"),
+    "predict": ("predict", "pkg:net", "--threads", "1", "--executor", "fake"),
     "ab": ("ab", "mode:eager", "mode:channels_last", "--models", "pkg:net", "--out", "out", *PLACE),
 }
 

@@ -32,6 +32,7 @@ COMMAND_LINES = [
     f"cost lenet --cross-check {FAKE}",
     f"gradients lenet resnet18 plain56_cifar {FAKE}",
     f"max-batch --models resnet18,lenet --modes eager,compile {FAKE}",
+    f"predict resnet18 mobilenet_v3_small {FAKE}",
     f"doctor {FAKE}",
     f"selftest --quick {FAKE}",
     f"run --models lenet,resnet18,mobilenet_v3_small --out new {FAKE}",

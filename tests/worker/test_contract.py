@@ -16,6 +16,7 @@ from cnnbench.errors import UsageError, WorkerRaised
 from cnnbench.facts import Reference
 from cnnbench.messages import Request
 from cnnbench.plan import Plan
+from cnnbench.prediction.operators import OperatorCall, TensorLayout
 from cnnbench.requests import REQUESTS
 from cnnbench.runner.fake import ANSWERS, Fake
 from cnnbench.runner.inquiry import tell
@@ -28,6 +29,8 @@ FAULTS = Path(__file__).parents[1] / "faults"
 PLAN = Plan(warm_up_calls=2, warm_up_seconds=0.0)
 SPEC = Spec(Workload("bad_networks:fine", 2, (3, 16, 16)), Mode(), Device(), 1)
 LAYER = Spec.parse("conv:k4-3x3-p1/inference-b1-3x8x8/impl=im2col/cpu-t1")
+
+CALL = OperatorCall("aten::relu", (TensorLayout((8,), (1,), "float32"),))
 
 
 def conversations(folder: Path, known: Reference | None = None) -> dict[str, list[Request[Any]]]:
@@ -73,6 +76,8 @@ def conversations(folder: Path, known: Reference | None = None) -> dict[str, lis
         [requests.ExtractLayers(name="unet")],
         [requests.DescribeAlgorithm.planned(LAYER, PLAN)],
         [requests.CheckApplicability(specs=(LAYER.id,))],
+        [requests.TraceOperators.planned(SPEC, PLAN)],
+        [requests.TimeOperators(calls=(CALL.text,), threads=1)],
     ]
     return {one[0].task: one for one in every}
 

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from cnnbench import analysis
+from cnnbench.prediction.operators import OperatorCall, TensorLayout, TorchName
+from cnnbench.requests import TimeOperators, TraceOperators
+from cnnbench.runner.inquiry import ask
+from cnnbench.runner.process import Processes
+from cnnbench.worker.operator_times import Memory, Timer, take_turns
+
+NETWORK = "lenet/inference-b2-3x32x32/channels_last/cpu-t1"
+
+
+def _timed(*calls: OperatorCall) -> list:
+    timers, memory = [Timer(call.text) for call in calls], Memory()
+    for timer in timers:
+        timer.prepare(memory)
+    take_turns(timers, time.perf_counter_ns)
+    return [timer.found for timer in timers]
+
+
+def test_the_operators_of_a_network_are_traced_and_timed_by_workers(tmp_path: Path) -> None:
+    with Processes().open(tmp_path) as pool:
+        trace = ask(pool, TraceOperators(spec=NETWORK, seed=0), 120)
+        calls = tuple(one.call for one in trace.calls)
+        found = ask(pool, TimeOperators(calls=calls, threads=1), 120)
+
+    names = {OperatorCall.parse(call).operator for call in calls}
+    assert {"aten::convolution", "aten::addmm"} <= names
+    assert [one.call for one in found] == [*calls]
+    assert all(one.seconds is not None and one.seconds >= 0 for one in found)
+    assert max(one.seconds for one in found) > 0
+
+
+class Joined(nn.Module):
+    """Operators with a list of tensors, with names, in place and with whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.norm = nn.BatchNorm2d(4)
+        self.register_buffer("order", torch.tensor([3, 1, 2, 0]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu_(self.norm(self.conv(x)))
+        x = torch.cat([x, x.clone(memory_format=torch.contiguous_format)], 1)
+        return x[:, self.order].to(torch.float64).mean((2, 3)).softmax(-1)
+
+
+def test_every_operator_of_a_network_can_be_called_alone() -> None:
+    module = analysis.build_on_meta(Joined)
+    trace = analysis.calls(module, (torch.empty(1, 3, 8, 8),))
+    calls = [OperatorCall.parse(one.call) for one in trace.calls]
+
+    found = _timed(*calls)
+
+    assert {call.operator for call in calls} >= {
+        "aten::relu_", "aten::cat", "aten::clone", "aten::index.Tensor", "aten::_to_copy",
+    }  # fmt: skip
+    assert [one.why for one in found] == [""] * len(calls)
+    assert all(4 <= one.samples <= 11 for one in found)
+
+
+@pytest.mark.parametrize(
+    ("call", "part"),
+    [
+        (OperatorCall("aten::no_such_operator", ()), "there is no operator"),
+        (OperatorCall("aten::__class__.__init__", ()), "there is no operator"),
+        (OperatorCall("aten::relu", ()), "missing"),
+        (OperatorCall("aten::relu", (TorchName("dtype", "no_such_type"),)), "there is no dtype"),
+        (
+            OperatorCall("aten::mm", (TensorLayout((2, 3), (3, 1), "float32"),) * 2),
+            "cannot be multiplied",
+        ),
+    ],
+    ids=lambda one: getattr(one, "operator", ""),
+)
+def test_a_call_that_fails_costs_its_own_time_only(call: OperatorCall, part: str) -> None:
+    good = OperatorCall("aten::relu", (TensorLayout((8,), (1,), "float32"),))
+
+    first, bad, last = _timed(good, call, good)
+
+    assert bad.seconds is None
+    assert part in bad.why
+    assert first.seconds is not None
+    assert last.seconds is not None
+
+
+def test_parameters_of_several_operators_lie_apart_and_inputs_are_their_own() -> None:
+    memory = Memory()
+    layout = TensorLayout((64, 64), (64, 1), "float32", held=True)
+
+    one, two = memory.parameter(layout), memory.parameter(layout)
+
+    assert one.untyped_storage().data_ptr() == two.untyped_storage().data_ptr()
+    assert two.data_ptr() - one.data_ptr() == 4 * 64 * 64
+    assert memory.fresh(layout).untyped_storage().data_ptr() != one.untyped_storage().data_ptr()
+    assert 0.5 <= float(one.min()) <= float(one.max()) <= 1.5
