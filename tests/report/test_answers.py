@@ -51,7 +51,9 @@ def test_an_accuracy_counts_only_for_what_was_published() -> None:
     trained = replace(small, id="resnet18/training-b1-3x224x224/eager/cpu-t2")
     foreign = replace(small, id=f"my.nets%3Atiny/{WORK}/eager/cpu-t2")
 
-    assert answers.candidates(of(small, other, trained, foreign)) == {}
+    quantised = replace(small, id=f"resnet18/{WORK}/openvino+int8/cpu-t2")
+
+    assert answers.candidates(of(small, other, trained, foreign, quantised)) == {}
 
 
 def test_a_wrong_output_is_no_candidate_and_no_best_mode() -> None:
