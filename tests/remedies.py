@@ -107,6 +107,22 @@ DEVICES = (
          "ab eager tf32 --models lenet --device cuda:all", r"such as (?P<put>--device cuda:0)"),
 )  # fmt: skip
 
+HOSTS = (
+    Case("--on says which hosts of a --cluster measure what; drop --on",
+         "run --models lenet --device cpu --rounds 2 --on each", r"drop (?P<drop>--on)"),
+    Case("{} was begun on one host, and goes on there; drop --cluster",
+         "run --resume kept --cluster local", r"drop (?P<drop>--cluster)", before=(RUN,)),
+    Case("has the whole to spend time on; drop --budget",
+         "run --models lenet --device cpu --cluster local --budget 9s --dry-run",
+         r"drop (?P<drop>--budget)"),
+    Case("--device cuda:all: hosts of a cluster measure one thing at a time",
+         "run --models lenet --device cuda:all --cluster local --dry-run",
+         r"use (?P<put>--device cuda:0)"),
+    Case("--{}: not with --cluster, whose hosts share by themselves; drop --{}",
+         "run --models lenet,vgg11 --device cpu --shard 1/2 --cluster local --dry-run",
+         r"drop (?P<drop>--shard)"),
+)  # fmt: skip
+
 GATE = (
     Case("cnnbench explain {}", "ab eager channels_last --models lenet --explain --out o",
          r"more: (?P<run>cnnbench explain \S+)", code=0),
@@ -323,7 +339,7 @@ LIMITS = tuple(
     )
 )  # fmt: skip
 
-CASES = FILES_AND_RUNS + DEVICES + GATE + REPORTS + LINES + LIMITS
+CASES = FILES_AND_RUNS + DEVICES + HOSTS + GATE + REPORTS + LINES + LIMITS
 
 # Networks for the cases that need torch: tiny, each with one thing about it.
 NETS = """
@@ -421,6 +437,11 @@ _DESCRIBED = "describes; names nothing to do"
 
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
+    "--cluster needs ray; install it with: pip install": Other(
+        ("run",), "read in tests/cli/test_cluster.py"
+    ),
+    "is a run over many hosts; drop --{}": Other(("run",), "run in tests/cli/test_cluster.py"),
+    "ray start … --resources=": Other((), "Ray's own command"),
     "let CUDA_VISIBLE_DEVICES leave one kind, or use --device {}": Other(
         ("run", "conv"), "run in tests/pretended/test_several.py"
     ),

@@ -121,6 +121,18 @@ def torch_imports(found: list[Source]) -> list[str]:
     ]
 
 
+def ray_imports(found: list[Source]) -> list[str]:
+    """Ray anywhere but where it is asked, or there before anybody wants it."""
+    return [
+        f"{path}:{line} imports {name}"
+        for path, tree in found
+        for name, line in imported(path, tree)
+        if name.split(".")[0] == "ray"
+        if path != "cnnbench/runner/cluster/on_ray.py"
+        or line in {node.lineno for node in tree.body}
+    ]
+
+
 def doors(found: list[Source]) -> list[str]:
     """Imports of the torch side from the torch-free side."""
     return [
@@ -276,6 +288,8 @@ def thawed_values(found: list[Source]) -> list[str]:
 RULES: dict[str, tuple[Callable[[list[Source]], list[str]], str, str]] = {
     "torch is imported on the torch side only": (
         torch_imports, "cnnbench/report/csv.py", "def f():\n    import torch.nn"),
+    "Ray is imported where it is asked, and only then": (
+        ray_imports, "cnnbench/runner/cluster/on_ray.py", "import ray"),
     "imports point down and never to a sibling": (
         upward_imports, "cnnbench/report/csv.py", "from cnnbench.runner import plan"),
     "the torch side uses values only": (

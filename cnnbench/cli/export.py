@@ -37,7 +37,7 @@ def command(runs: tuple[Path, ...], view: View) -> None:
     for 'tool: customSmallerIsBetter'. timm: CSV like that of its benchmark.py. Specs that failed
     have no number and are left out.
     """
-    found = stored.read(runs)
+    found = stored.read(stored.each(runs))
     view.write(export(entries(found), view.kind))
     failed = sum(len(run.failed) for run in found)
     if failed:

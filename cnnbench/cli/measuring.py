@@ -14,6 +14,7 @@ from cnnbench.cli import sharing, who
 from cnnbench.cli.output import say
 from cnnbench.errors import Interrupted, SomeFailed
 from cnnbench.quiet import until_quiet
+from cnnbench.runner.cluster import directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -141,20 +142,23 @@ def interruptible(
 
 def _continue(path: Path, resuming: str | None) -> str:
     """How to go on with a run, if it has begun; from its file, so models may need permission."""
-    if not (path / store.MANIFEST).exists():
+    many = directory.holds(path)
+    if not many and not (path / store.MANIFEST).exists():
         return ""
-    options = trust.options(store.planned(path), path) if resuming is None else resuming
+    planned = directory.read(path).specs if many else store.planned(path)
+    options = trust.options(planned, path) if resuming is None else resuming
     options += "".join(f" {shlex.quote(word)}" for word in who.again())
     return f"; continue with: cnnbench run --resume {shlex.quote(str(path))}{options}"
 
 
-def refuse_failed(stored: StoredRun) -> None:
+def refuse_failed(*stored: StoredRun) -> None:
     """Say that specs failed; a way to compute a layer that does not apply to it is no failure.
 
     Raises:
         SomeFailed: some did.
     """
-    failed = [one for one in stored.records if one.status == "failed" and not one.refused]
+    records = [record for run in stored for record in run.records]
+    failed = [one for one in records if one.status == "failed" and not one.refused]
     if failed:
-        specs = units.number(len(stored.records), "spec")
+        specs = units.number(len(records), "spec")
         raise SomeFailed(f"{len(failed)} of {specs} failed; see their rows")

@@ -153,7 +153,7 @@ def command(
     _refuse_beside(selection, [name for name, asked in shapes.items() if asked], view.kind)
     own = any(asked for name, asked in shapes.items() if name != "pictures")
     _refuse_shapes(view, selection, within, own=own)
-    read = stored.read(runs)
+    read = stored.read(stored.each(runs))
     if lab or pipelines or dataset:
         view.write(_lab(read, view.kind) if lab else _fed(read, view, dataset, pipelines))
         return

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import store, trust
+from cnnbench.cli import cluster as clusters
 from cnnbench.cli import completion, limits, measuring, options
 from cnnbench.cli.output import also, keep, say, shown, wide, width
 from cnnbench.cli.parameters import OneOfShards
@@ -22,6 +23,8 @@ from cnnbench.report.overview import opening
 from cnnbench.report.scaling import ending
 from cnnbench.report.table import summary, tidy
 from cnnbench.runner import campaign
+from cnnbench.runner.cluster import directory
+from cnnbench.runner.cluster import start as over_hosts
 from cnnbench.runner.executor import executor
 from cnnbench.usual import TOLD
 
@@ -40,8 +43,9 @@ if TYPE_CHECKING:
 _MOST_ROUNDS = 20
 
 # What goes with --resume; everything else is in the run itself.
-_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wait", "as_json",
-                  "quiet", "allocator", "seconds", "memory", "top1", "wide", "debug")  # fmt: skip
+_BESIDE_RESUME = ("resume", "retry_failed", "allowed", "budget", "timeout", "wait", "cluster",
+                  "as_json", "quiet", "allocator", "seconds", "memory", "top1", "wide",
+                  "debug")  # fmt: skip
 
 _EPILOG = """\b
 Examples:
@@ -50,6 +54,7 @@ Examples:
   cnnbench run all --device cuda --modes all --out results/all-cuda
   cnnbench run all --budget 75m --device cpu
   cnnbench run all --device cpu --shard 2/8 --out results/shard-2
+  cnnbench run all --device cpu --cluster 10.0.0.1:6379 --on each
   cnnbench run tag:mobile --max-latency 50ms --under 20ms --top1 70
   cnnbench run resnet18 --batch 1,2,4,8,16 --threads 1,2 --precision 2%
   cnnbench run mynets:tiny --model-arg width=32 --size 64
@@ -76,6 +81,7 @@ on cpu also aoti, onnxruntime, openvino, freezing (with compile or aoti), int8 (
 @click.option("--retry-failed", is_flag=True, help="With --resume: also measure again what failed.")
 @click.option("--shard", type=OneOfShards(),
               help="Measure one part of the grid, e.g. 2/8.")  # fmt: skip
+@clusters.options
 @options.allow
 @options.wait
 @options.dry_run
@@ -95,6 +101,8 @@ def command(
     resume: Path | None,
     retry_failed: bool,
     shard: Shard | None,
+    cluster: str | None,
+    on: str | None,
     allowed: tuple[str, ...],
     wait: float | None,
     dry_run: bool,
@@ -115,42 +123,58 @@ def command(
         options.refuse_others(ctx, _BESIDE_RESUME, "--resume takes everything from the run itself")
         limited = ctx.get_parameter_source("timeout") is ParameterSource.COMMANDLINE
         timeout = plan.timeout if limited else None
-        how = Resuming(retry_failed, plan.budget, timeout, allowed)
+        how = Resuming(retry_failed, plan.budget, timeout, allowed, cluster)
         left = _left(resume, how, wait, quiet=quiet)
-        stored = _resume(resume, left, how, quiet=quiet)
+        found = _resume(resume, left, how, quiet=quiet)
         new = left > 0
     else:
         new = True
         for name, given in (("--retry-failed", retry_failed), (trust.OPTION, allowed)):
             if given:
                 raise UsageError(f"{name} goes with --resume DIR")
+        over = clusters.asked(cluster, on, {"shard": shard, "wait": wait})
         rounds = ctx.get_parameter_source("rounds") is ParameterSource.COMMANDLINE
         free = not (rounds or plan.precision or plan.budget)
-        job = campaign.prepare(grid, plan, who, dry=dry_run, free=free, shard=shard)
+        if over is not None:
+            job = over_hosts.prepare(grid, plan, who, free=free)
+        else:
+            job = campaign.prepare(grid, plan, who, dry=dry_run, free=free, shard=shard)
         if dry_run:
             measuring.show_grid(job, as_json=as_json)
+            if over is not None and not as_json:
+                click.echo(clusters.times(job))
             return
-        measuring.before(job.specs, job.executor, wait, quiet=quiet, share=job.share)
-        name = store.new_run_name()
-        stored = _start(job, out or Path("results") / name, name, quiet=quiet)
-    _show(stored, within, as_json=as_json, new=new)
+        found = _start(job, over, out, wait, quiet=quiet)
+    _show(found, within, as_json=as_json, new=new)
 
 
-def _start(job: campaign.Job, out: Path, name: str, *, quiet: bool) -> StoredRun:
+def _start(
+    job: campaign.Job, over: over_hosts.Over | None, out: Path | None, wait: float | None, *,
+    quiet: bool,
+) -> list[StoredRun]:  # fmt: skip
+    name = store.new_run_name()
+    out = out or Path("results") / name
+    if over is not None:
+        return clusters.begin(job, over, out, quiet=quiet)
+    measuring.before(job.specs, job.executor, wait, quiet=quiet, share=job.share)
     if job.plan.budget is not None and job.total_seconds > job.plan.budget and not quiet:
         say(f"cnnbench: the budget may not do: {measuring.extent(job)}")
     with measuring.interruptible(Progress(total=len(job.specs), quiet=quiet), out) as progress:
-        return campaign.start(job, out, progress, name)
+        return [campaign.start(job, out, progress, name)]
 
 
 @dataclass(frozen=True)
 class Resuming:
-    """What is asked for beside the run that is resumed; see ``campaign.resume``."""
+    """What is asked for beside the run that is resumed; see ``campaign.resume``.
+
+    ``cluster`` is where a run over many hosts goes on, if not where it was begun.
+    """
 
     retry_failed: bool
     budget: float | None
     timeout: float | None
     allowed: tuple[str, ...]
+    cluster: str | None = None
 
     @property
     def options(self) -> str:
@@ -158,12 +182,21 @@ class Resuming:
         budget = [] if self.budget is None else ["--budget", f"{self.budget:g}"]
         timeout = [] if self.timeout is None else ["--timeout", f"{self.timeout:g}"]
         allowed = [word for one in self.allowed for word in (trust.OPTION, one)]
-        words = [*["--retry-failed"] * self.retry_failed, *budget, *timeout, *allowed]
+        cluster = [] if self.cluster is None else ["--cluster", self.cluster]
+        words = [*["--retry-failed"] * self.retry_failed, *budget, *timeout, *allowed, *cluster]
         return "".join(f" {shlex.quote(word)}" for word in words)
 
 
 def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     """How many specs a run still misses, before which the machine is looked at."""
+    if directory.holds(path):
+        for name, given in (("budget", how.budget), ("wait", wait)):
+            if given is not None:
+                raise UsageError(f"{path} is a run over many hosts; drop --{name}")
+        left = over_hosts.wanted(path, retry_failed=how.retry_failed, allowed=how.allowed)
+        return len(left)
+    if how.cluster is not None:
+        raise UsageError(f"{path} was begun on one host, and goes on there; drop --cluster")
     stored = store.read(path)
     specs = campaign.wanted(stored, retry_failed=how.retry_failed, allowed=how.allowed)
     if specs:
@@ -171,27 +204,40 @@ def _left(path: Path, how: Resuming, wait: float | None, *, quiet: bool) -> int:
     return len(specs)
 
 
-def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> StoredRun:
+def _resume(path: Path, left: int, how: Resuming, *, quiet: bool) -> list[StoredRun]:
+    if directory.holds(path):
+        hosts = clusters.HostProgress(total=left, quiet=quiet)
+        with measuring.interruptible(hosts, path, how.options):
+            return over_hosts.resume(
+                path, hosts, address=how.cluster, retry_failed=how.retry_failed,
+                timeout=how.timeout, allowed=how.allowed,
+            )  # fmt: skip
     progress = Progress(total=left, quiet=quiet)
     with measuring.interruptible(progress, path, how.options):
-        return campaign.resume(
+        stored = campaign.resume(
             path, progress, retry_failed=how.retry_failed, budget=how.budget, timeout=how.timeout,
             allowed=how.allowed,
         )  # fmt: skip
+        return [stored]
 
 
-def _show(stored: StoredRun, within: Budget, *, as_json: bool, new: bool) -> None:
-    """Print the table; leave it in files too, unless nothing is new."""
-    found = entries([stored])
-    for problem in stored.problems:
+def _show(stored: Sequence[StoredRun], within: Budget, *, as_json: bool, new: bool) -> None:
+    """Print the table of the runs, of which there are several over many hosts.
+
+    Leave it in files too, unless nothing is new.
+    """
+    runs = [one for one in stored if one.records]
+    found = entries(runs)
+    for problem in (problem for one in runs for problem in one.problems):
         say(f"cnnbench: {problem}")
-    paths = _write_reports(stored) if new else []
+    paths = [(one, _write_reports(one)) for one in runs] if new else []
     also(render(tidy(found), "json") if as_json else _ending(found, "table", within))
-    if new:
-        say(f"kept in {stored.path}: {', '.join(paths)}")
-    else:
-        say(f"cnnbench: {stored.path} is complete; nothing was measured")
-    measuring.refuse_failed(stored)
+    for one, names in paths:
+        say(f"kept in {one.path}: {', '.join(names)}")
+    if not new:
+        place = runs[0].path if len(runs) == 1 else runs[0].path.parent
+        say(f"cnnbench: {place} is complete; nothing was measured")
+    measuring.refuse_failed(*runs)
 
 
 def _write_reports(stored: StoredRun) -> list[str]:

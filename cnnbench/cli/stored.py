@@ -7,12 +7,21 @@ from typing import TYPE_CHECKING
 
 from cnnbench import store
 from cnnbench.cli.output import say
+from cnnbench.runner.cluster import directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
     from cnnbench.store import StoredRun
+
+
+def each(paths: Iterable[Path]) -> list[Path]:
+    """Run directories; in place of a run over many hosts, the run of each environment."""
+    found = []
+    for path in paths:
+        found += directory.places(path) if directory.holds(path) else [path]
+    return found
 
 
 def read(paths: Iterable[Path]) -> list[StoredRun]:

@@ -1,0 +1,155 @@
+"""What every cluster keeps to: the pretended one of the tests, and Ray where it is installed."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cnnbench.codec import decode, encode
+from cnnbench.errors import UsageError
+from cnnbench.plan import Plan
+from cnnbench.record import from_json
+from cnnbench.runner.cluster import on_ray
+from cnnbench.runner.cluster.hosts import Answered, Cluster, Finished, Lost, Measured
+from cnnbench.runner.cluster.serving import Asked, Introduction, Order, introduction
+from cnnbench.version import VERSION
+from tests.runner.cluster.pretended import Host, PretendedCluster
+
+ASKED = Asked(VERSION, "fake", "cpu")
+NAMES = tuple(f"lenet/inference-b1-3x32x32/{mode}/cpu-t1" for mode in ("eager", "channels_last"))
+ORDER = Order(NAMES, Plan(rounds=2, slices=2), "fake")
+
+with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")
+
+
+@pytest.fixture(
+    scope="module", params=["pretended", pytest.param("ray", marks=[with_ray, pytest.mark.slow])]
+)
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster of one host."""
+    found: Any = (
+        on_ray.RayHosts(on_ray.LOCAL) if request.param == "ray" else PretendedCluster({"a": Host()})
+    )
+    yield found
+    found.close()
+
+
+def heard(cluster: Cluster) -> Any:
+    """The next event."""
+    for _ in range(60):
+        if (event := cluster.wait(2.0)) is not None:
+            return event
+    raise AssertionError("nothing was heard")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_host_is_invited_measures_a_group_and_is_free_for_another(cluster: Cluster) -> None:
+    (node,) = cluster.nodes()
+    assert list(cluster.unfit()) == []
+
+    cluster.invite(node, dict(encode(ASKED)))
+    first = heard(cluster)
+    events: list[Any] = []
+    for _ in range(2):
+        cluster.hand(node, dict(encode(ORDER)))
+        events.append(heard(cluster))
+        while not isinstance(events[-1], Finished):
+            assert isinstance(events[-1], Measured), events[-1]
+            events.append(heard(cluster))
+
+    assert isinstance(first, Answered)
+    found = decode(Introduction, first.message, "introduction")
+    assert found.refused == found.machine == ""
+    assert found.environment is not None
+    assert found.environment.hard["fake"]
+    records = [from_json(one) for one in events[-2].records]
+    assert [one.id for one in records] == [*NAMES]
+    assert all(one.rounds == 2 and not one.unfinished for one in records)
+    assert {one.environment for one in records} == {found.environment.fingerprint}
+    assert {event.node.id for event in events} == {node.id}
+    assert sum(isinstance(event, Finished) for event in events) == 2
+
+
+@pytest.mark.slow
+@with_ray
+@pytest.mark.filterwarnings("ignore")
+def test_what_measures_on_a_host_of_ray_has_the_hosts_own_variables(monkeypatch) -> None:
+    """Ray sets OMP_NUM_THREADS to 1 in what it starts, and hides GPUs."""
+    for name in on_ray.RAYS_OWN:
+        monkeypatch.delenv(name, raising=False)
+
+    class Telling(on_ray.agent()):  # type: ignore[misc]
+        def introduce(self, asked: Any) -> Any:
+            import sys
+
+            before = {name: os.environ.get(name) for name in on_ray.RAYS_OWN}
+            message = super().introduce(asked)
+            after = {name: os.environ.get(name) for name in on_ray.RAYS_OWN}
+            torch = "torch" in sys.modules
+            return message | {"before": before, "after": after, "torch": torch}
+
+    cluster = on_ray.RayHosts(on_ray.LOCAL, lambda: Telling)
+    try:
+        (node,) = cluster.nodes()
+        cluster.invite(node, dict(encode(ASKED)))
+        message = heard(cluster).message
+        assert message["after"] == dict.fromkeys(on_ray.RAYS_OWN)
+        assert message["before"]["OMP_NUM_THREADS"] is not None
+        assert not message["torch"]
+        cluster.leave(node)
+        cluster.invite(node, dict(encode(replace(ASKED, version="0.0"))))
+        assert f"it has cnnbench {VERSION}, not 0.0" in heard(cluster).message["refused"]
+    finally:
+        cluster.close()
+
+
+@pytest.mark.slow
+@with_ray
+@pytest.mark.filterwarnings("ignore")
+def test_an_error_on_a_host_is_a_loss_that_says_why() -> None:
+    cluster = on_ray.RayHosts(on_ray.LOCAL)
+    try:
+        (node,) = cluster.nodes()
+        cluster.invite(node, dict(encode(ASKED)))
+        heard(cluster)
+        cluster.hand(node, dict(encode(replace(ORDER, executor="none"))))
+        event = heard(cluster)
+    finally:
+        cluster.close()
+
+    assert isinstance(event, Lost)
+    assert "unknown executor 'none'" in event.why
+
+
+@pytest.mark.slow
+@with_ray
+@pytest.mark.filterwarnings("ignore")
+def test_an_address_without_a_cluster_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^--cluster 127\.0\.0\.1:1: no Ray cluster can be"):
+        on_ray.RayHosts("127.0.0.1:1")
+
+
+def test_what_cannot_be_measured_on_a_host_is_said_in_words() -> None:
+    message = introduction(dict(encode(replace(ASKED, version="9"))) | {"unknown": 1})
+
+    assert message == {"refused": f"it has cnnbench {VERSION}, not 9", "machine": ""}
+
+
+def test_a_host_goes_where_the_command_was_given(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CNNBENCH_ALLOCATOR", raising=False)
+    (tmp_path / "there").mkdir()
+    asked = replace(ASKED, folder=str(tmp_path / "there"), allocator="system")
+
+    introduction(dict(encode(asked)))
+
+    assert Path.cwd() == tmp_path / "there"
+    assert os.environ.pop("CNNBENCH_ALLOCATOR") == "system"
+    introduction(dict(encode(replace(ASKED, folder=str(tmp_path / "nowhere")))))
+    assert Path.cwd() == tmp_path / "there"
