@@ -279,6 +279,8 @@ LINES = (
          "run --models lenet --regions 20 --rounds 2", r"drop (?P<drop>--regions)"),
     Case("no model given; name one, a pattern, or quick", "cost ,", r"(?P<run>quick)",
          {"quick": "cost quick"}),
+    Case("--apply changes a model for inference; leave --phase out",
+         "conv lenet --apply --phase training --rounds 2", r"leave (?P<drop>--phase) out", code=0),
     Case("--apply changes a model; name it with --from-model MODEL", "conv --apply --rounds 2",
          r"with (?P<put>--from-model MODEL)", {"MODEL": "lenet"}),
     Case("--suite, --layer and --from-model are mutually exclusive; keep one",

@@ -134,10 +134,8 @@ def command(
     if named is not None and model is not None:
         raise UsageError(f"{named} is the model already; drop --from-model")
     model = model or named
-    if apply and model is None:
-        raise UsageError("--apply changes a model; name it with --from-model MODEL")
-    if apply and set(grid.phases) != {"inference"}:
-        raise UsageError("--apply changes a model for inference; leave --phase out")
+    if apply:
+        _refuse_to_apply(model, grid)
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
@@ -163,6 +161,14 @@ def command(
         _apply(found, stored, quiet=quiet)
     _show(stored, as_json=as_json)
     measuring.refuse_failed(stored)
+
+
+def _refuse_to_apply(model: str | None, grid: Grid) -> None:
+    """Refuse --apply where there is nothing that it could change."""
+    if model is None:
+        raise UsageError("--apply changes a model; name it with --from-model MODEL")
+    if set(grid.phases) != {"inference"}:
+        raise UsageError("--apply changes a model for inference; leave --phase out")
 
 
 def _till_decided(ctx: click.Context, plan: Plan) -> Plan:
