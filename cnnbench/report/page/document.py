@@ -175,6 +175,10 @@ def _is_off(column: Column, table: Table) -> bool:
     return column.name in _OFF and len(table.columns) > _FIT
 
 
+# A heading that is longer, as one that names a machine is, is broken into lines.
+_LONG_TITLE = 30
+
+
 def _columns(table: Table) -> str:
     """Rules that name the cells of a card on a phone, align numbers, and hide a column."""
     rules = [
@@ -186,6 +190,11 @@ def _columns(table: Table) -> str:
         f"@media print{{#all td:nth-child({number}){{white-space:nowrap}}}}"
         for number, column in enumerate(table.columns, 1)
         if cells.numeric(column) and not _has_ends(table, number - 1)
+    ]
+    rules += [
+        f"#all th:nth-child({number}){{white-space:normal;min-width:9rem}}"
+        for number, column in enumerate(table.columns, 1)
+        if len(column.title) > _LONG_TITLE
     ]
     for number, column in enumerate(table.columns, 1):
         rules.append(

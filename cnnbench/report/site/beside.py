@@ -7,7 +7,7 @@ depends on the network and the mode.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cnnbench import flaws, metrics, stats, units
@@ -178,7 +178,6 @@ def _table(found: Comparison) -> Table:
     one, other = found.one.name, found.other.name
     columns = (
         Column("model", "network"), Column("workload", "workload"), Column("mode", "mode"),
-        Column("as_one", f"{one}: measured with"), Column("as_other", f"{other}: measured with"),
         Column("one", f"latency, {one}", "seconds"),
         Column("other", f"latency, {other}", "seconds"),
         Column("ratio", f"times as fast: {other} over {one}", "ratio"),
@@ -187,18 +186,18 @@ def _table(found: Comparison) -> Table:
         Column("memory_one", f"memory, {one}", "bytes"),
         Column("memory_other", f"memory, {other}", "bytes"),
         Column("status_one", f"output, {one}"), Column("status_other", f"output, {other}"),
+        Column("as_one", f"measured with, {one}"), Column("as_other", f"measured with, {other}"),
     )  # fmt: skip
-    rows = tuple(_cells(pair) for pair in found.pairs)
-    return Table(columns, rows)
+    return Table(columns, tuple(map(_cells, found.pairs)))
 
 
 def _cells(pair: Pair) -> tuple[str | float | Estimate | None, ...]:
     one, other = pair.one, pair.other
     workload = one.record.spec.workload.id.partition("/")[2]
     return (
-        one.network, workload, one.mode, _with(one), _with(other), one.latency, other.latency,
-        pair.ratio, one.speedup, other.speedup, memory(one), memory(other),
-        one.record.status, other.record.status,
+        one.network, workload, one.mode, one.latency, other.latency, pair.ratio,
+        one.speedup, other.speedup, memory(one), memory(other),
+        one.record.status, other.record.status, _with(one), _with(other),
     )  # fmt: skip
 
 
@@ -251,4 +250,4 @@ def _square(pair: Pair, row: str, found: Comparison) -> Square:
 def _environments(found: Comparison) -> Iterable[Section]:
     section = context.environments([found.pairs[0].one, found.pairs[0].other])
     if section is not None:
-        yield section
+        yield replace(section, folded=True)

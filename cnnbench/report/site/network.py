@@ -174,11 +174,15 @@ def _table(network: Network) -> Table:
     """A row per spec, a part per environment."""
     every = network.every
     told = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in every])[0]
-    differing = [axis.name for axis in told if axis.name not in {"model", "mode"}]
+    # When a row was measured says more than the name of its run.
+    differing = [axis.name for axis in told if axis.name not in {"model", "mode", "run"}]
     wanted = Selection(columns=("mode", *differing, *_FIGURES))
     table = selection.view(every, wanted, people=True)
+    parts = [where.fingerprint for where, _ in network.found]
     return replace(
         table,
+        # The parts are headed by their environments.
+        captions=tuple(one for one in table.captions if not any(part in one for part in parts)),
         data=tuple(map(carried, every)),
         groups=tuple((where.name, len(some)) for where, some in network.found),
     )
