@@ -192,6 +192,9 @@ GATE = (
 )  # fmt: skip
 
 REPORTS = (
+    Case("{} holds files and is no site of cnnbench; choose another --output",
+         "site kept --output kept", r"choose another (?P<put>--output)",
+         {"--output": "--output site"}, (RUN,)),
     Case("--metric needs --pivot FIELD", "report kept --metric latency",
          r"needs (?P<put>--pivot FIELD)", {"FIELD": "mode"}, (RUN,)),
     Case("--baseline needs --format html; for a table use cnnbench compare",
