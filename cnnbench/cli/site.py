@@ -49,7 +49,9 @@ def command(places: tuple[Path, ...], output: Path, title: str) -> None:
     from cnnbench.report.site import folder
 
     folder.refuse_foreign(output)
-    runs = _once(stored.read(dict.fromkeys(path.resolve() for path in below.runs(places))))
+    # Paths as they were given: those of this machine are nobody's business on a site.
+    paths = {path.resolve(): path for path in below.runs(places)}
+    runs = _once(stored.read(paths.values()))
     records = sum(len(run.records) for run in runs)
     if not records:
         raise UsageError(f"{units.number(len(runs), 'run')} without a record: nothing to show")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from dataclasses import replace
@@ -264,16 +263,15 @@ def test_no_series_mixes_environments() -> None:
 
 @pytest.mark.slow
 def test_ten_thousand_records_take_ten_seconds_of_a_processor(tmp_path: Path) -> None:
-    model = [f"net{number}" for number in range(278)]
+    model = [f"net{number}" for number in range(250)]
     runs = [
         run(f"{where.fingerprint}-{day}", networks(1 + day / 100, model), where, day)
         for where in (HERE, THERE)
-        for day in range(1, 10)
+        for day in range(1, 11)
     ]
-    assert sum(len(one_run.records) for one_run in runs) > 10_000
+    assert sum(len(one_run.records) for one_run in runs) == 10_000
 
-    before = os.times()
     start = time.process_time()
     built(tmp_path / "site", runs)
 
-    assert time.process_time() - start < 10, before
+    assert time.process_time() - start < 10

@@ -31,9 +31,7 @@ def refuse_foreign(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     if full and not _marked(path):
-        raise StoreError(
-            f"{path} holds files that are no site of cnnbench; choose another --output"
-        )
+        raise StoreError(f"{path} holds files and is no site of cnnbench; choose another --output")
 
 
 def _marked(path: Path) -> bool:

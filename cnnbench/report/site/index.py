@@ -72,8 +72,6 @@ def _said(places: Sequence[Place], networks: Sequence[Network], left: int) -> It
     for where in places:
         if where.environment.hard.get("fake"):
             yield Sentence(f"Numbers of {where.name} are made up by the fake executor.", "bad")
-        for problem in (problem for run in where.runs for problem in run.problems):
-            yield Sentence(f"{problem}.", "warn")
     if left:
         yield Sentence(
             f"{left} more pairs of environments have networks in common and no page of their own;"
