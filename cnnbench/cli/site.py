@@ -27,7 +27,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.argument("places", metavar="DIR…", nargs=-1, required=True, type=click.Path(path_type=Path),
                 shell_complete=completion.runs)  # fmt: skip
-@click.option("--output", "-o", required=True, metavar="DIR",
+@click.option("--out", "-o", required=True, metavar="DIR",
               type=click.Path(path_type=Path, file_okay=False),
               help="Folder of the site; one that an earlier build has made is replaced.",
 )  # fmt: skip
@@ -35,7 +35,7 @@ Examples:
               help="Heading of the first page.")  # fmt: skip
 @options.debug
 @store.uncollected()
-def command(places: tuple[Path, ...], output: Path, title: str) -> None:
+def command(places: tuple[Path, ...], out: Path, title: str) -> None:
     """Make a static site of stored runs: of any number of machines, and of any number of weeks.
 
     DIR is a run directory or a directory that contains some. The site has a page for every
@@ -48,16 +48,16 @@ def command(places: tuple[Path, ...], output: Path, title: str) -> None:
     from cnnbench.report import site
     from cnnbench.report.site import folder
 
-    folder.refuse_foreign(output)
+    folder.refuse_foreign(out)
     # Paths as they were given: those of this machine are nobody's business on a site.
     paths = {path.resolve(): path for path in below.runs(places)}
     runs = _once(stored.read(paths.values()))
     records = sum(len(run.records) for run in runs)
     if not records:
         raise UsageError(f"{units.number(len(runs), 'run')} without a record: nothing to show")
-    pages = folder.write(output, site.pages(runs, title))
-    say(f"{output}: {units.number(pages, 'page')} about {units.number(records, 'record')} of"
-        f" {units.number(len(runs), 'run')}; open {output / 'index.html'}")  # fmt: skip
+    pages = folder.write(out, site.pages(runs, title))
+    say(f"{out}: {units.number(pages, 'page')} about {units.number(records, 'record')} of"
+        f" {units.number(len(runs), 'run')}; open {out / 'index.html'}")  # fmt: skip
 
 
 def _once(runs: list[StoredRun]) -> list[StoredRun]:

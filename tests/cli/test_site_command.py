@@ -75,7 +75,7 @@ def test_other_environments_get_a_page_and_a_comparison(cnnbench_cli, weeks, tmp
         (("nowhere", "-o", "out"), "is neither a run directory nor contains any"),
         (("{empty}", "-o", "out"), "1 run without a record: nothing to show"),
         (("{damaged}", "-o", "out"), "not valid JSON"),
-        (("{weeks}",), "Missing option '--output'"),
+        (("{weeks}",), "Missing option '--out'"),
     ],
 )
 def test_bad_input_is_one_line(cnnbench_cli, weeks: Path, tmp_path: Path, words, said) -> None:

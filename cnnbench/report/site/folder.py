@@ -31,7 +31,7 @@ def refuse_foreign(path: Path) -> None:
     except OSError as error:
         raise StoreError(f"{path}: {error.strerror}") from error
     if full and not _marked(path):
-        raise StoreError(f"{path} holds files and is no site of cnnbench; choose another --output")
+        raise StoreError(f"{path} holds files and is no site of cnnbench; choose another --out")
 
 
 def _marked(path: Path) -> bool:
@@ -79,6 +79,6 @@ def _write(path: Path, text: str) -> None:
         raise OSError(errno.ELOOP, "a link, which nothing is written through", str(path))
     # Half of a surrogate pair, which JSON may hold, has no encoding.
     data = text.encode("utf8", "replace")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         file.write(data)
