@@ -213,17 +213,13 @@ def _modes(network: Network) -> Section | None:
 
 
 def _plot(some: Sequence[tuple[Place, Entry]]) -> Points:
-    rows = list(dict.fromkeys(_row(one) for _, one in some))
+    modes = list(dict.fromkeys(one.mode for _, one in some))
     return Points(
         PlotAxis("latency of a call, ms", log=True, scale=1e3),
-        PlotAxis("", rows=tuple(rows)),
-        tuple(_point(where, one, -rows.index(_row(one))) for where, one in some),
+        PlotAxis("", rows=tuple(modes)),
+        tuple(_point(where, one, -modes.index(one.mode)) for where, one in some),
         groups=tuple(dict.fromkeys(where.name for where, _ in some)),
     )
-
-
-def _row(entry: Entry) -> str:
-    return entry.mode
 
 
 def _point(where: Place, entry: Entry, row: int) -> PlotPoint:
