@@ -208,6 +208,9 @@ GATE = (
 )  # fmt: skip
 
 REPORTS = (
+    Case("{} holds files and is no site of cnnbench; choose another --out",
+         "site kept --out kept", r"choose another (?P<put>--out)",
+         {"--out": "--out site"}, (RUN,)),
     Case("--metric needs --pivot FIELD", "report kept --metric latency",
          r"needs (?P<put>--pivot FIELD)", {"FIELD": "mode"}, (RUN,)),
     Case("--baseline needs --format html; for a table use cnnbench compare",

@@ -38,6 +38,7 @@ COMMANDS = {
     "check": ("cnnbench.cli.check", "Check against a baseline file: structure first, then timing."),
     "baseline": ("cnnbench.cli.baseline", "Save, show and update a baseline file."),
     "history": ("cnnbench.cli.history", "Show a metric over runs and mark its step changes."),
+    "site": ("cnnbench.cli.site", "Make a static site of the runs of any machines and weeks."),
     "export": ("cnnbench.cli.export", "Write runs for pytest-benchmark, Bencher, timm and others."),
     "import": ("cnnbench.cli.importing", "Import results of pytest-benchmark as a run."),
     "profile": (

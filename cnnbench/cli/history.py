@@ -10,16 +10,13 @@ import click
 
 from cnnbench import store
 from cnnbench.cli import completion, options
+from cnnbench.cli import places as below
 from cnnbench.cli.parameters import Words
-from cnnbench.errors import StoreError, UsageError
-from cnnbench.gate.outcomes import ROLES
+from cnnbench.errors import UsageError
 from cnnbench.report import FORMATS, page
-from cnnbench.runner.ab import verdicts
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from cnnbench.cli.options import View
 
 _EPILOG = """\b
@@ -83,7 +80,7 @@ def command(
     from cnnbench.report import history as shown
     from cnnbench.runner.ab import revisions
 
-    runs = [store.read(path, reports=True) for path in _runs(places)]
+    runs = [store.read(path, reports=True) for path in below.runs(places)]
 
     def wanted(name: str) -> bool:
         spec = Spec.parse(name)
@@ -104,27 +101,3 @@ def command(
         return
     exact = view.kind in {"csv", "json"}
     view.show(shown.points(found, exact=exact) if points or exact else shown.overview(found))
-
-
-def _is_base(path: Path) -> bool:
-    return path.name == ROLES[0] and (path.parent / verdicts.FILE).exists()
-
-
-def _runs(places: Iterable[Path]) -> list[Path]:
-    """Run directories among and directly below the places; of a paired comparison, its head.
-
-    The base is older code that was measured again, so it is no point of a series.
-
-    Raises:
-        StoreError: a place is neither a run directory nor contains any.
-    """
-    found: dict[Path, None] = {}
-    for place in places:
-        inner = [place] if (place / store.MANIFEST).exists() else []
-        inner += sorted(path.parent for path in place.glob(f"*/{store.MANIFEST}"))
-        inner += sorted(path.parent for path in place.glob(f"*/head/{store.MANIFEST}"))
-        inner = [one for one in inner if one == place or not _is_base(one)]
-        if not inner:
-            raise StoreError(f"{place} is neither a run directory nor contains any")
-        found |= dict.fromkeys(inner)
-    return list(found)

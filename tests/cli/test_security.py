@@ -103,6 +103,7 @@ READ = [
     "report {whole} --pivot mode",
     "report {whole} --lab",
     "report {mine} --format html --baseline {whole}",
+    "site {whole} {mine} -o site",
     "compare {whole} {begun}",
     "compare {mine} {whole} --format json",
     "check --baseline {baseline} {whole}",

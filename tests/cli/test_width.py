@@ -93,7 +93,7 @@ def test_every_command_is_asked() -> None:
 
     # These print no tables, or only what they were given; two need more: test_bisect.py,
     # test_explain.py.
-    assert {*COMMANDS} - asked == {"bisect", "explain", "export", "import", "merge"}
+    assert {*COMMANDS} - asked == {"bisect", "explain", "export", "import", "merge", "site"}
 
 
 def test_wide_shows_every_column(kept) -> None:

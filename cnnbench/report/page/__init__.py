@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from cnnbench.report.budget import Budget
     from cnnbench.report.entry import Entry
     from cnnbench.report.page.context import PageChange
+    from cnnbench.report.page.document import Document
     from cnnbench.report.page.parts import Plot
     from cnnbench.report.table import Table
 
@@ -52,29 +53,40 @@ def render(
         within: the limits that the page opens with; the reader may change them.
     """
     # The library of templates takes a tenth of a second to import; only a page needs it.
-    from cnnbench.report.page.document import Document, html
+    from cnnbench.report.page.document import html
+
+    return html(content(found, table, remarks, compared, within))
+
+
+def content(
+    found: Sequence[Entry],
+    table: Table,
+    remarks: Sequence[str] = (),
+    compared: Sequence[PageChange] = (),
+    within: Budget | None = None,
+) -> Document:
+    """What stands on the page, as ``render`` takes it."""
+    from cnnbench.report.page.document import Document
 
     made, absent = sections(found)
     verdicts = usability.lines(found)
     changed = context.changes(compared)
     said = conclusions(found, within)
     limits = [one for one in said if one.mark == "warn"]
-    return html(
-        Document(
-            heading=heading(found),
-            sentences=[*context.verdicts(compared), *(s for s in said if s.mark != "warn")],
-            warnings=[*limits, *(Sentence(line, "warn") for line in remarks)],
-            remedies=remedies(found),
-            offers=offers(found),
-            limits={} if within is None else within.words,
-            modes=list(dict.fromkeys(one.mode for one in found)),
-            # What a run is good for stands among the sentences.
-            table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
-            sections=[*([changed] if changed else []), *made],
-            absent=absent,
-            method=context.METHOD,
-            downloads=_downloads(tidy(found)),
-        )
+    return Document(
+        heading=heading(found),
+        sentences=[*context.verdicts(compared), *(s for s in said if s.mark != "warn")],
+        warnings=[*limits, *(Sentence(line, "warn") for line in remarks)],
+        remedies=remedies(found),
+        offers=offers(found),
+        limits={} if within is None else within.words,
+        modes=list(dict.fromkeys(one.mode for one in found)),
+        # What a run is good for stands among the sentences.
+        table=replace(table, notes=tuple(n for n in table.notes if n not in verdicts)),
+        sections=[*([changed] if changed else []), *made],
+        absent=absent,
+        method=context.METHOD,
+        downloads=_downloads(tidy(found)),
     )
 
 

@@ -1,7 +1,8 @@
 """Sections -> one HTML file that needs nothing else: no network, and for reading no scripts.
 
 Jinja escapes every value; what is made here and in ``drawing`` is escaped there. A policy in the
-page itself forbids the browser to load anything.
+page itself forbids the browser to load anything; a page of a site may load the two files of
+``shared_files`` that lie beside it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import gzip
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache, partial
 from html import escape
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,6 +39,19 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class PageLink:
+    """A link to another page of a site.
+
+    Attributes:
+        text: for people.
+        address: relative.
+    """
+
+    text: str
+    address: str
+
+
+@dataclass(frozen=True)
 class Document:
     """The content of a page.
 
@@ -54,6 +69,10 @@ class Document:
         contents: what those hold.
         modes: that a reader can choose among.
         limits: field -> what stands in it when the page opens.
+        listing: the heading of the table.
+        trail: links to pages around this one.
+        addresses: column -> text of a cell -> the page that the cell leads to.
+        shared: the style and the script are files beside the page, as pages of a site have them.
     """
 
     heading: Heading
@@ -69,6 +88,10 @@ class Document:
     offers: Sequence[Offer] = ()
     modes: Sequence[str] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
+    listing: str = "All measurements"
+    trail: Sequence[PageLink] = ()
+    addresses: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    shared: bool = False
 
 
 # What a section derives from the raw numbers has no longer table; the browser has to lay it out.
@@ -82,33 +105,64 @@ _PLAIN = 200_000
 _TYPES = {"csv": "text/csv", "json": "application/json", "gz": "application/gzip"}
 
 
+# Sections that stand before the table, because they say where to look in it.
+_EARLY = ("changes", "environments", "strips")
+
+# What pages of a site share, each beside them.
+_STYLE, _SCRIPT = "page.css", "page.js"
+
+
 def html(page: Document) -> str:
     """The page's text."""
-    loader = Environment(
+    files = _files()
+    return (
+        _templates()
+        .get_template("page.html")
+        .render(
+            page=page,
+            version=VERSION,
+            grid=partial(grid, addresses=page.addresses),
+            draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
+            trust=trust,
+            flaws=list(_FLAWS),
+            command=command,
+            unbroken=unbroken,
+            most_rows=_MOST_ROWS,
+            most_notes=_MOST_NOTES,
+            near=f"{WITHIN:g}",
+            early=_EARLY,
+            columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
+            off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
+            downloads=[_download(name, text) for name, text in page.downloads.items()],
+            style=files[_STYLE],
+            script=files[_SCRIPT],
+            shared_style=_STYLE,
+            shared_script=_SCRIPT,
+        )
+    )
+
+
+def shared_files() -> dict[str, str]:
+    """File name -> text of what has to lie beside a page that is ``shared``."""
+    return dict(_files())
+
+
+@cache
+def _files() -> Mapping[str, str]:
+    script = "".join(_source(name) for name in ("limits.js", "page.js"))
+    return {_STYLE: _source("page.css"), _SCRIPT: script}
+
+
+@cache
+def _templates() -> Environment:
+    # A site is hundreds of pages, for which the template is compiled once.
+    return Environment(
         loader=PackageLoader("cnnbench.report.page", "."),
         autoescape=True,
         finalize=lambda value: _visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-    )
-    return loader.get_template("page.html").render(
-        page=page,
-        version=VERSION,
-        grid=grid,
-        draw=lambda plot, title: Markup(drawing.draw(plot, title)),  # noqa: S704 - escaped there
-        trust=trust,
-        flaws=list(_FLAWS),
-        command=command,
-        unbroken=unbroken,
-        most_rows=_MOST_ROWS,
-        most_notes=_MOST_NOTES,
-        near=f"{WITHIN:g}",
-        columns=Markup(_columns(page.table)),  # noqa: S704 - escaped there
-        off=[n for n, column in enumerate(page.table.columns) if _is_off(column, page.table)],
-        downloads=[_download(name, text) for name, text in page.downloads.items()],
-        style=_source(loader, "page.css"),
-        script="".join(_source(loader, name) for name in ("limits.js", "page.js")),
     )
 
 
@@ -119,6 +173,10 @@ _FIT = 8
 
 def _is_off(column: Column, table: Table) -> bool:
     return column.name in _OFF and len(table.columns) > _FIT
+
+
+# A heading that is longer, as one that names a machine is, is broken into lines.
+_LONG_TITLE = 30
 
 
 def _columns(table: Table) -> str:
@@ -132,6 +190,11 @@ def _columns(table: Table) -> str:
         f"@media print{{#all td:nth-child({number}){{white-space:nowrap}}}}"
         for number, column in enumerate(table.columns, 1)
         if cells.numeric(column) and not _has_ends(table, number - 1)
+    ]
+    rules += [
+        f"#all th:nth-child({number}){{white-space:normal;min-width:9rem}}"
+        for number, column in enumerate(table.columns, 1)
+        if len(column.title) > _LONG_TITLE
     ]
     for number, column in enumerate(table.columns, 1):
         rules.append(
@@ -199,23 +262,32 @@ def command(text: str) -> Markup:
     return Markup(" ").join(words)
 
 
-def _source(loader: Environment, name: str) -> str:
-    assert loader.loader is not None  # noqa: S101 - given above
-    return loader.loader.get_source(loader, name)[0]
+def _source(name: str) -> str:
+    templates = _templates()
+    assert templates.loader is not None  # noqa: S101 - given above
+    return templates.loader.get_source(templates, name)[0]
 
 
-def grid(table: Table, sortable: bool, most: int) -> dict[str, Any]:
+def grid(
+    table: Table,
+    sortable: bool,
+    most: int,
+    addresses: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
+) -> dict[str, Any]:
     """A table as the template takes it: header, and parts with their rows as one text.
 
     Args:
         table: of any length.
         sortable: cells carry the number that they are sorted by.
         most: rows of a table that has no parts; the others are left out.
+        addresses: column -> text of a cell -> where the cell leads.
     """
     table = table if sortable or table.groups else replace(table, rows=table.rows[:most], data=())
     marked = _marked(table) if sortable else None
+    names = [column.name for column in table.columns]
+    linked = {names.index(name): known for name, known in addresses.items() if name in names}
     rows = [
-        _row(some, values if sortable else (), marked, data)
+        _row(some, values if sortable else (), marked, data, linked)
         for some, values, data in zip(
             cells.texts(table), table.rows, table.data or [()] * len(table.rows), strict=True
         )
@@ -237,6 +309,7 @@ def _row(
     values: Sequence[Any],
     marked: int | None,
     data: Sequence[tuple[str, str]],
+    linked: Mapping[int, Mapping[str, str]],
 ) -> str:
     """A row, escaped here: by the template it would take most of the time of a large page."""
     keys = [_key(value) for value in values] or [""] * len(texts)
@@ -248,6 +321,10 @@ def _row(
         else f"<td>{_in_one_piece(escape(_visible(text)))}"
         for text, key in zip(texts, keys, strict=True)
     ]
+    for place, addresses in linked.items():
+        if texts[place] in addresses:
+            shown = escape(_visible(texts[place]))
+            found[place] = f'<td><a href="{escape(addresses[texts[place]])}">{shown}</a>'
     if marked is not None and values[marked] is not None:
         known = dict(data)
         found[marked] += str(trust(known.get(FLAW, ""), known.get(WHY, "")))

@@ -11,7 +11,7 @@ from cnnbench.report import conclusions, usability
 from cnnbench.report.entry import hoisted, place
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from cnnbench.environment import Environment
     from cnnbench.report.entry import Entry
@@ -52,8 +52,9 @@ def heading(found: Sequence[Entry]) -> Heading:
     prints = ", ".join(dict.fromkeys(entry.environment.fingerprint for entry in found))
     mark = conclusions.USABILITY[badge] if badge else ""
     why = "\n".join(usability.lines(found))
+    days = dates(one.record.measured_at for one in found)
     origin = (f"run {runs}", f"environment {prints}")
-    return Heading(_title(found), _dates(found), badge, why, mark, origin)
+    return Heading(_title(found), days, badge, why, mark, origin)
 
 
 # Axes that are part of a title where all entries agree.
@@ -71,10 +72,14 @@ def _where(found: Sequence[Entry]) -> str:
     if len(known) > 1:
         return units.number(len(known), "machine")
     (environment,) = known.values()
+    return machine(environment, gpu=any(one.record.spec.device.kind != "cpu" for one in found))
+
+
+def machine(environment: Environment, *, gpu: bool) -> str:
+    """The processor of an environment in words, or the GPUs where they did the work."""
     if environment.hard.get("fake"):
         return "no machine (made up)"
-    cuda = any(one.record.spec.device.kind != "cpu" for one in found)
-    gpus = environment.gpus if cuda else []
+    gpus = environment.gpus if gpu else []
     return ", ".join([*gpus, *([] if gpus else _processor(environment))])
 
 
@@ -84,9 +89,9 @@ def _processor(environment: Environment) -> list[str]:
     return [name] if cores is None else [name, units.number(cores, "core")]
 
 
-def _dates(found: Sequence[Entry]) -> str:
-    """The first day and the last, in words."""
-    days = sorted({day for one in found if (day := _day(one.record.measured_at)) is not None})
+def dates(moments: Iterable[str | None]) -> str:
+    """The first day of some moments and the last, in words; empty if none is known."""
+    days = sorted({day for one in moments if (day := _day(one)) is not None})
     return " to ".join(dict.fromkeys(f"{day:%-d %B %Y}" for day in (days[:1] + days[-1:])))
 
 

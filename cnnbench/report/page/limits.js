@@ -95,8 +95,10 @@ class Budget {
       line.setPointerCapture(event.pointerId);
       const move = (moved) => this.drag(area, moved.clientX);
       line.addEventListener("pointermove", move);
-      line.addEventListener("lostpointercapture",
-        () => line.removeEventListener("pointermove", move), { once: true });
+      line.addEventListener("lostpointercapture", () => {
+        line.removeEventListener("pointermove", move);
+        this.inputs.t.dispatchEvent(new Event("change"));
+      }, { once: true });
     });
   }
 

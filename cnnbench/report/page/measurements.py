@@ -26,12 +26,12 @@ def measurements(found: Sequence[Entry], wanted: Selection) -> Table:
     rows = found if wanted.sort else front_first(found)
     table = selection.view(rows, wanted, people=True, also=("top1",))
     # Limits hold whichever columns are shown.
-    data = tuple(map(_data, selection.chosen_rows(rows, wanted)[0]))
+    data = tuple(map(carried, selection.chosen_rows(rows, wanted)[0]))
     table = replace(table, data=data)
     return table if wanted.columns else _named_first(table)
 
 
-def _data(entry: Entry) -> tuple[tuple[str, str], ...]:
+def carried(entry: Entry) -> tuple[tuple[str, str], ...]:
     """What a row carries: what limits are compared with, and its flaw."""
     flaw = () if entry.flaw is None else ((FLAW, entry.flaw.name), (WHY, entry.trust))
     return (*compared(entry), *flaw)

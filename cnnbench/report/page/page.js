@@ -207,7 +207,8 @@ function copyable(block) {
 // What is folded opens for a link to it, and for paper.
 function unfold() {
   const open = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    // An anchor has a plain name; what else stands there is no escape of ours.
+    const target = document.getElementById(location.hash.slice(1));
     for (let one = target?.closest("details"); one; one = one.parentElement.closest("details")) {
       one.open = true;
     }
@@ -224,6 +225,31 @@ function unfold() {
   window.addEventListener("afterprint", () => {
     for (const one of closed) one.open = false;
   });
+}
+
+// What the reader has typed stands in the address, so that a link opens the page as it is seen:
+// report.html#find=resnet&latency=20+ms.
+const KEPT = { find: "filter", latency: "limit-t", memory: "limit-m", mode: "limit-o" };
+
+function keepTyped() {
+  const fields = Object.entries(KEPT).map(([key, id]) => [key, document.getElementById(id)])
+    .filter(([, field]) => field !== null);
+  const read = () => {
+    const given = new URLSearchParams(location.hash.slice(1));
+    for (const [key, field] of fields) {
+      if (!given.has(key)) continue;
+      field.value = given.get(key);
+      field.dispatchEvent(new Event("input"));
+    }
+  };
+  const write = () => {
+    const typed = fields.filter(([, field]) => field.value !== "");
+    const words = new URLSearchParams(typed.map(([key, field]) => [key, field.value]));
+    history.replaceState(null, "", `#${words}`);
+  };
+  read();
+  window.addEventListener("hashchange", read);
+  for (const [, field] of fields) field.addEventListener("change", write);
 }
 
 function start() {
@@ -244,6 +270,7 @@ function start() {
     });
   }
   for (const block of document.querySelectorAll(".remedy")) copyable(block);
+  keepTyped();
   legends();
   tooltips();
   unfold();
