@@ -37,6 +37,7 @@ NAMED = {
     "shapes": st.dictionaries(TEXT, SHAPE, max_size=3), "warm_up": WARM_UP,
     "reference": st.none() | REFERENCE, "specs": st.lists(TEXT, max_size=3).map(tuple),
     "precisions": st.lists(TEXT, max_size=3).map(tuple),
+    "calls": st.lists(TEXT, max_size=3).map(tuple),
 }  # fmt: skip
 TYPED = {
     "str": TEXT, "int": NUMBER, "bool": st.booleans(), "float": SECONDS,

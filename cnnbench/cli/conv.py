@@ -139,7 +139,6 @@ def command(
     if not (suites or texts or model):
         texts, impl = (usual.LAYER,), impl or lab.usual_ones(grid.device)
         substitutes, plan = substitutes or usual.SUBSTITUTES, _within_a_minute(ctx, plan)
-    plan = _till_decided(ctx, plan)
     chosen, problems = _layers(suites, texts, model)
     dtypes = tuple(dict.fromkeys(one.dtype for one in problems))
     order = lab.LabOrder(
@@ -152,7 +151,7 @@ def command(
     if dry_run:
         measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
         return
-    with lab.begun(order, plan, who) as found:
+    with lab.begun(order, _till_decided(ctx, plan), who) as found:
         share = found.job.share
         measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
         name = store.new_run_name()

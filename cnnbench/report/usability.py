@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from cnnbench import flaws, metrics, units
-from cnnbench.choice import standing
 from cnnbench.metrics import Awake
 
 if TYPE_CHECKING:
@@ -139,8 +138,10 @@ def _tells(entry: Entry, beside: Mapping[str, int]) -> bool:
     gain, base = _gain(entry), entry.baseline
     if gain is None or base is None or gain.margin is None:
         return False
-    clear = standing(entry.record, base, beside[base.id]) in {"faster", "slower"}
-    return gain.margin <= flaws.NARROW or clear
+    shared = metrics.speedup(entry.record, base, beside[base.id])
+    if shared is None or shared.low is None or shared.high is None:
+        return False
+    return gain.margin <= flaws.NARROW or shared.low > 1 or shared.high < 1
 
 
 def _clean(times: Counter[Flaw | str], found: Sequence[Entry]) -> str:

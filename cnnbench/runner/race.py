@@ -59,7 +59,7 @@ class Race:
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """Of those that wait, whose rounding has to be known when they come in."""
+        """Precisions of those that wait; how they round has to be known when they come in."""
         return narrow(self._waiting)
 
     @property

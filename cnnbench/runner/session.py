@@ -54,7 +54,7 @@ class Again(Protocol):
 
     @property
     def precisions(self) -> Sequence[str]:
-        """Of specs that may come in later."""
+        """Precisions of specs that may come in later."""
 
     def __call__(self, records: Sequence[Record], passed: float) -> Sequence[Spec]:
         """None if enough is known.

@@ -294,4 +294,4 @@ def test_a_killed_run_can_be_resumed(tmp_path, monkeypatch) -> None:
 def test_differences_are_names_of_hard_facts() -> None:
     old, new = Environment({"a": 1, "b": 2}), Environment({"a": 1, "b": 3, "c": 4}, {"load": [9]})
 
-    assert campaign.differences(old, new) == ["b", "c"]
+    assert old.differing(new) == ["b", "c"]

@@ -32,7 +32,8 @@ MODELS = ("lenet", "alexnet", "vgg11", "resnet18", "resnet50")
 
 @cache
 def job(*models: str, plan: Plan = PLAN, sizes: tuple[tuple[int, int], ...] = ()) -> Job:
-    grid = Grid(models or MODELS, ("eager", "channels_last"), sizes=sizes, device=Device("cpu"))
+    grid = Grid(models or MODELS, ("eager", "channels_last"), sizes=sizes, device=Device("cpu"),
+                threads=(1,))  # fmt: skip
     return start.prepare(grid, plan, "fake")
 
 
