@@ -57,7 +57,13 @@ def agent() -> Any:
             self._measured = serving.measured(order, self._environment)
 
         def more(self) -> list[dict[str, Any]] | None:
-            return next(self._measured, None)
+            from cnnbench.errors import CnnbenchError
+
+            try:
+                return next(self._measured, None)
+            except CnnbenchError as error:
+                # Ray makes an error anew from its text alone, which ours are not made of.
+                raise RuntimeError(f"{type(error).__name__}: {error}") from None
 
     return Agent
 
@@ -221,7 +227,11 @@ def _node(found: Message, names: Mapping[str, int]) -> Node:
 
 
 def _line(error: Exception) -> str:
-    """The line of an error of Ray's that says what it was: the last of a traceback from a host."""
+    """The line of an error of Ray's that says what it was: the last of a traceback from a host.
+
+    What was raised there is the cause of an error that Ray raises here.
+    """
+    error = getattr(error, "cause", None) or error
     lines = [one.strip() for one in str(error).splitlines() if one.strip()]
     if not lines:
         return type(error).__name__

@@ -28,9 +28,8 @@ ORDER = Order(NAMES, Plan(rounds=2, slices=2), "fake")
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")
 
 
-@pytest.fixture(
-    scope="module", params=["pretended", pytest.param("ray", marks=[with_ray, pytest.mark.slow])]
-)
+# One at a time: a process is connected to one Ray cluster.
+@pytest.fixture(params=["pretended", pytest.param("ray", marks=[with_ray, pytest.mark.slow])])
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster of one host."""
     found: Any = (
