@@ -3,7 +3,7 @@
 A loop over one call finds everything ready: its code, oneDNN's primitives and its weights are in
 the nearest caches, and so is the memory of its result. In a network, all of that was last used a
 pass ago; only the input was written just now. A depthwise convolution of mobilenet_v2 takes 70 µs
-in a loop and 230 µs in the network (torch 2.14, one thread).
+in a loop and more than 200 µs in the network (torch 2.14, one thread).
 
 So operators take turns: a turn calls each of some dozens once, with a clock of its own, in the
 order in which their network calls them. Parameters lie in memory that is larger than a second-level
