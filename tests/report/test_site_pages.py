@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
@@ -259,19 +258,3 @@ def test_no_series_mixes_environments() -> None:
     for one_network in network.networks(places(two_machines())):
         for where, series in one_network.told:
             assert {point.environment for point in series.points} == {where.fingerprint}
-
-
-@pytest.mark.slow
-def test_ten_thousand_records_take_ten_seconds_of_a_processor(tmp_path: Path) -> None:
-    model = [f"net{number}" for number in range(250)]
-    runs = [
-        run(f"{where.fingerprint}-{day}", networks(1 + day / 100, model), where, day)
-        for where in (HERE, THERE)
-        for day in range(1, 11)
-    ]
-    assert sum(len(one_run.records) for one_run in runs) == 10_000
-
-    start = time.process_time()
-    built(tmp_path / "site", runs)
-
-    assert time.process_time() - start < 10
