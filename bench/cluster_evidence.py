@@ -38,7 +38,7 @@ from cnnbench.plan import Plan
 from cnnbench.record import Record
 from cnnbench.runner.campaign import Job
 from cnnbench.runner.cluster import directory, on_ray, start
-from cnnbench.runner.cluster.hosts import Event, Lost, Node
+from cnnbench.runner.cluster.hosts import Event, HostLost, Node
 from cnnbench.runner.cluster.on_ray import RESOURCE, RayHosts
 from cnnbench.runner.cluster.start import Over
 from cnnbench.runner.fake import Fake, FakePool, FakeWorker
@@ -155,7 +155,7 @@ class Watched(RayHosts):
 
     def wait(self, seconds: float) -> Event | None:
         found = super().wait(seconds)
-        if isinstance(found, Lost):
+        if isinstance(found, HostLost):
             self.lost.append(found.node.id)
         return found
 

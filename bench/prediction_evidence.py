@@ -33,7 +33,7 @@ from cnnbench.prediction.table import MeasuredNetwork
 from cnnbench.requests import TraceOperators
 from cnnbench.runner.executor import executor
 from cnnbench.runner.inquiry import ask, asking, describe
-from cnnbench.runner.predicting import NETWORKS, Probe
+from cnnbench.runner.predicting import NETWORKS, OperatorProbe
 from cnnbench.spec import Device, Mode, Spec, Workload
 
 ROUNDS = 3
@@ -86,7 +86,7 @@ def one(spec: Spec, family: str, folder: Path) -> Line:
         environment = describe(pool)
         path = folder / table.file_name(environment)
         with table.adding(path, environment) as writer:
-            probe = Probe(pool, plan, writer, table.read(path), _PROBE_SECONDS)
+            probe = OperatorProbe(pool, plan, writer, table.read(path), _PROBE_SECONDS)
             trace = ask(pool, TraceOperators.planned(spec, plan), plan.timeout)
             began = time.monotonic()
             probe.time_operators(trace, 1, 1.0)

@@ -106,7 +106,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class LatencyPrediction:
     """The latency that a network is predicted to have.
 
     Attributes:
@@ -205,7 +205,7 @@ def fit(measured: Sequence[MeasuredNetwork]) -> Model:
     return Model(_coefficients(measured), errors, len(families))
 
 
-def predict(model: Model, found: Terms) -> Prediction:
+def predict(model: Model, found: Terms) -> LatencyPrediction:
     """The latency of a network.
 
     The ends of its interval hold those of operators that were not timed, too.
@@ -220,7 +220,7 @@ def predict(model: Model, found: Terms) -> Prediction:
     if low <= 0:
         raise Unsupported("its calls compute so little that the model does not hold for them")
     factor = math.exp(model.half_width)
-    return Prediction(point, low / factor, high * factor, found.alone.point, found.untimed)
+    return LatencyPrediction(point, low / factor, high * factor, found.alone.point, found.untimed)
 
 
 def _value(coefficients: Sequence[float], columns: Sequence[float]) -> float:

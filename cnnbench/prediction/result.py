@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cnnbench.environment import Environment
-from cnnbench.prediction.model import Model, Prediction
+from cnnbench.prediction.model import LatencyPrediction, Model
 
 
 @dataclass(frozen=True)
-class Row:
+class PredictedRow:
     """What is predicted of a spec.
 
     Attributes:
@@ -19,7 +19,7 @@ class Row:
     """
 
     spec: str
-    prediction: Prediction | None = None
+    prediction: LatencyPrediction | None = None
     why: str = ""
 
 
@@ -38,7 +38,7 @@ class Predictions:
         problems: lines for people about what could not be read, or timed.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[PredictedRow, ...]
     fitted: Model | None
     environment: Environment
     here: bool

@@ -14,7 +14,7 @@ from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
     from cnnbench.prediction.model import Model
-    from cnnbench.prediction.result import Predictions, Row
+    from cnnbench.prediction.result import PredictedRow, Predictions
 
 _COLUMNS = (
     Column("model", "model"),
@@ -40,7 +40,7 @@ def table(found: Predictions, notes: tuple[str, ...] = ()) -> Table:
     )
 
 
-def _cells(row: Row) -> tuple[str | float | None, ...]:
+def _cells(row: PredictedRow) -> tuple[str | float | None, ...]:
     workload, one = Spec.parse(row.spec).workload, row.prediction
     name = workload.model
     if one is None:

@@ -39,7 +39,7 @@ _UNKEPT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Asked:
+class AdviceOrder:
     """What is to be measured for advice.
 
     Attributes:
@@ -62,7 +62,7 @@ class Asked:
         return (*self.job.specs, *self.waiting)
 
 
-def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = False) -> Asked:
+def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = False) -> AdviceOrder:
     """The sensible modes of one model that fit this machine and the budget.
 
     Args:
@@ -85,7 +85,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
     if not job.environment.soft.get("compiler"):
         job = _without_compiled(job, untried)
     if plan.budget is None:
-        return Asked(job, untried=untried)
+        return AdviceOrder(job, untried=untried)
     begins = _within(job, plan.budget)
     late = dict(list(enumerate(job.specs, 1))[len(begins.specs) :])
     untried |= {
@@ -94,7 +94,7 @@ def prepare(grid: Grid, plan: Plan, who: str = "process", *, deploy: bool = Fals
     waiting = {
         spec: _enough(job, number) for number, spec in late.items() if spec.id not in job.impossible
     }
-    return Asked(begins, waiting, untried, plan.budget, time.monotonic() - began)
+    return AdviceOrder(begins, waiting, untried, plan.budget, time.monotonic() - began)
 
 
 def _frozen(job: Job) -> Job:
@@ -153,7 +153,7 @@ def _of(job: Job, modes: int, rounds: int) -> Job:
     return replace(job, specs=job.specs[:modes], plan=plan)
 
 
-def measure(asked: Asked, out: Path, watcher: Watcher, name: str) -> Evidence:
+def measure(asked: AdviceOrder, out: Path, watcher: Watcher, name: str) -> Evidence:
     """Measure into a run directory, then profile the mode that explains most.
 
     After their rounds the modes race: what waited comes in while there is time, and what may still

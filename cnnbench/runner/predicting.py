@@ -16,7 +16,7 @@ from cnnbench.errors import Unsupported, UsageError, WorkerError
 from cnnbench.plan import Plan
 from cnnbench.prediction import model, table
 from cnnbench.prediction.operators import OperatorCall, OperatorTime, OperatorTrace
-from cnnbench.prediction.result import Predictions, Row
+from cnnbench.prediction.result import PredictedRow, Predictions
 from cnnbench.prediction.table import MeasuredNetwork, OperatorTable, TimedOperator
 from cnnbench.requests import Finish, MeasureLatency, TakeSlice, TimeOperators, TraceOperators
 from cnnbench.runner.inquiry import ask, asking, tell
@@ -83,7 +83,7 @@ def predict(
     """
     path = folder / table.file_name(job.environment)
     with asking(job.executor) as pool, table.adding(path, job.environment) as writer:
-        probe = Probe(pool, job.plan, writer, table.read(path), seconds, say)
+        probe = OperatorProbe(pool, job.plan, writer, table.read(path), seconds, say)
         traces = _traces(pool, job, say)
         return _predicted(job, probe, traces)
 
@@ -120,7 +120,7 @@ def _failed(error: WorkerError) -> str:
 
 def _rows(
     job: Job, known: OperatorTable, traces: Mapping[str, OperatorTrace | str]
-) -> tuple[tuple[Row, ...], Model | None]:
+) -> tuple[tuple[PredictedRow, ...], Model | None]:
     """The answer for every spec, and the model, which all specs of one mode share."""
     first = job.specs[0]
     timed = known.timed(first.threads)
@@ -133,16 +133,18 @@ def _rows(
     for spec in job.specs:
         trace = traces[spec.id]
         if isinstance(trace, str) or fitted is None:
-            rows.append(Row(spec.id, why=trace if isinstance(trace, str) else why))
+            rows.append(PredictedRow(spec.id, why=trace if isinstance(trace, str) else why))
             continue
         try:
-            rows.append(Row(spec.id, model.predict(fitted, model.terms(trace, timed))))
+            rows.append(PredictedRow(spec.id, model.predict(fitted, model.terms(trace, timed))))
         except Unsupported as error:
-            rows.append(Row(spec.id, why=str(error)))
+            rows.append(PredictedRow(spec.id, why=str(error)))
     return tuple(rows), fitted
 
 
-def _predicted(job: Job, probe: Probe, traces: Mapping[str, OperatorTrace | str]) -> Predictions:
+def _predicted(
+    job: Job, probe: OperatorProbe, traces: Mapping[str, OperatorTrace | str]
+) -> Predictions:
     first = job.specs[0]
     wanted = [trace for trace in traces.values() if isinstance(trace, OperatorTrace)]
     fitting = [_fitting(name, first) for name in NETWORKS] if wanted else []
@@ -162,7 +164,7 @@ def _fitting(name: str, like: Spec) -> Spec:
     return replace(like, workload=Workload(name, 1, catalogue.entry(name).input))
 
 
-class Probe:
+class OperatorProbe:
     """Times what is missing in a table while there is time, and adds it.
 
     Attributes:

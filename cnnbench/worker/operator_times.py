@@ -61,7 +61,7 @@ def time_operators(request: TimeOperators, talk: Talk) -> None:
     # counts.
     clock = time.thread_time_ns if request.threads == 1 else time.perf_counter_ns
     with torch.inference_mode(), sampling.collector_off():
-        timers, memory = [Timer(text) for text in request.calls], Memory()
+        timers, memory = [Timer(text) for text in request.calls], ParameterMemory()
         for timer in timers:
             timer.prepare(memory)
         talk.enter("time operators")
@@ -100,7 +100,7 @@ class Timer:
         self.taken: list[int] = []
         """Nanoseconds of each call."""
 
-    def prepare(self, memory: Memory) -> None:
+    def prepare(self, memory: ParameterMemory) -> None:
         """Make its tensors."""
         try:
             call = OperatorCall.parse(self._text)
@@ -144,7 +144,7 @@ class Timer:
         return OperatorTime(self._text, statistics.median(self.taken) / 1e9, len(self.taken))
 
 
-class Memory:
+class ParameterMemory:
     """Numbers that tensors are made of: uniform between 0.5 and 1.5, for roots and logarithms."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class Memory:
 
 
 def _arguments(
-    call: OperatorCall, operator: Any, memory: Memory
+    call: OperatorCall, operator: Any, memory: ParameterMemory
 ) -> tuple[list[Any], dict[str, Any], Tensor | None]:
     """Its arguments, those by keyword, and the input that another operator has just written."""
     inputs: list[Tensor] = []

@@ -11,7 +11,7 @@ import pytest
 from cnnbench import store
 from cnnbench.plan import Plan
 from cnnbench.runner import campaign, fake
-from cnnbench.runner.advise import Asked, measure, prepare
+from cnnbench.runner.advise import AdviceOrder, measure, prepare
 from cnnbench.spec import Device
 from cnnbench.suite import Grid
 from tests.runner.conftest import Ear
@@ -62,7 +62,7 @@ def test_a_training_step_has_none() -> None:
 # A budget.
 
 
-def begun(budget: float, monkeypatch) -> Asked:
+def begun(budget: float, monkeypatch) -> AdviceOrder:
     real = campaign.prepare
 
     def compiling(*words: Any) -> campaign.Job:

@@ -12,13 +12,13 @@ from cnnbench.prediction.operators import OperatorCall, TensorLayout, TorchName
 from cnnbench.requests import TimeOperators, TraceOperators
 from cnnbench.runner.inquiry import ask
 from cnnbench.runner.process import Processes
-from cnnbench.worker.operator_times import Memory, Timer, take_turns
+from cnnbench.worker.operator_times import ParameterMemory, Timer, take_turns
 
 NETWORK = "lenet/inference-b2-3x32x32/channels_last/cpu-t1"
 
 
 def _timed(*calls: OperatorCall) -> list:
-    timers, memory = [Timer(call.text) for call in calls], Memory()
+    timers, memory = [Timer(call.text) for call in calls], ParameterMemory()
     for timer in timers:
         timer.prepare(memory)
     take_turns(timers, time.perf_counter_ns)
@@ -93,7 +93,7 @@ def test_a_call_that_fails_costs_its_own_time_only(call: OperatorCall, part: str
 
 
 def test_parameters_of_several_operators_lie_apart_and_inputs_are_their_own() -> None:
-    memory = Memory()
+    memory = ParameterMemory()
     layout = TensorLayout((64, 64), (64, 1), "float32", held=True)
 
     one, two = memory.parameter(layout), memory.parameter(layout)

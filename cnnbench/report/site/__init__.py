@@ -16,7 +16,7 @@ from cnnbench.report.site.places import places
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from cnnbench.report.site.beside import Comparison
+    from cnnbench.report.site.beside import MachineComparison
     from cnnbench.report.site.places import Place
     from cnnbench.store import StoredRun
 
@@ -55,7 +55,7 @@ def pages(runs: Sequence[StoredRun], title: str) -> Iterator[tuple[str, str]]:
     yield names.INDEX, html(index.document(title, found, known, shown, left, addresses))
 
 
-def _pairs(where: Place, comparisons: Sequence[Comparison]) -> list[PageLink]:
+def _pairs(where: Place, comparisons: Sequence[MachineComparison]) -> list[PageLink]:
     """Links from an environment to its comparisons, each by the name of the other one."""
     links = []
     for two in comparisons:

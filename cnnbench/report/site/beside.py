@@ -62,7 +62,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class MachineComparison:
     """Two environments with something in common.
 
     Attributes:
@@ -85,11 +85,11 @@ class Comparison:
         return names.comparison(self.one.fingerprint, self.other.fingerprint)
 
 
-def comparisons(places: Sequence[Place]) -> list[Comparison]:
+def comparisons(places: Sequence[Place]) -> list[MachineComparison]:
     """Every two environments that have something in common."""
     ordered = sorted(places, key=lambda where: where.fingerprint)
     made = (
-        Comparison(one, other, tuple(_pairs(one.found, other.found)))
+        MachineComparison(one, other, tuple(_pairs(one.found, other.found)))
         for one, other in itertools.combinations(ordered, 2)
     )
     return [one for one in made if one.pairs]
@@ -131,7 +131,7 @@ def _ratio(one: Entry, other: Entry) -> Estimate | None:
 
 
 def document(
-    found: Comparison, trail: Sequence[PageLink], addresses: Mapping[str, Mapping[str, str]]
+    found: MachineComparison, trail: Sequence[PageLink], addresses: Mapping[str, Mapping[str, str]]
 ) -> Document:
     """The page of two environments.
 
@@ -156,7 +156,7 @@ def document(
     )
 
 
-def _said(found: Comparison) -> Iterable[Sentence]:
+def _said(found: MachineComparison) -> Iterable[Sentence]:
     one, other = found.one, found.other
     timed = [pair.ratio for pair in found.pairs if pair.ratio is not None]
     faster = sum(ratio.low is not None and ratio.low > 1 for ratio in timed)
@@ -174,7 +174,7 @@ def _said(found: Comparison) -> Iterable[Sentence]:
         yield Sentence("Numbers of the fake executor are made up.", "bad")
 
 
-def _table(found: Comparison) -> Table:
+def _table(found: MachineComparison) -> Table:
     one, other = found.one.name, found.other.name
     columns = (
         Column("model", "network"), Column("workload", "workload"), Column("mode", "mode"),
@@ -206,7 +206,7 @@ def _with(entry: Entry) -> str:
     return f"{spec.device.text}, threads {spec.threads}"
 
 
-def _heat(found: Comparison) -> Iterable[Section]:
+def _heat(found: MachineComparison) -> Iterable[Section]:
     """Networks x modes; nothing without a ratio."""
     some = [pair for pair in found.pairs if pair.ratio is not None]
     if not some:
@@ -231,7 +231,7 @@ _RATIO = Column("ratio", "", "ratio")
 _TIME = Column("latency", "", "seconds")
 
 
-def _square(pair: Pair, row: str, found: Comparison) -> Square:
+def _square(pair: Pair, row: str, found: MachineComparison) -> Square:
     ratio = pair.ratio
     assert ratio is not None  # noqa: S101 - the others were left out
     text = units.significant(ratio.point, 2 if ratio.point < 10 else 3)
@@ -247,7 +247,7 @@ def _square(pair: Pair, row: str, found: Comparison) -> Square:
     return Square(row, pair.one.mode, ratio.point, text, tip)
 
 
-def _environments(found: Comparison) -> Iterable[Section]:
+def _environments(found: MachineComparison) -> Iterable[Section]:
     section = context.environments([found.pairs[0].one, found.pairs[0].other])
     if section is not None:
         yield replace(section, folded=True)

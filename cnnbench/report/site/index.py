@@ -17,8 +17,8 @@ from cnnbench.report.table import Column, Table
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from cnnbench.report.site.beside import Comparison
-    from cnnbench.report.site.network import Network
+    from cnnbench.report.site.beside import MachineComparison
+    from cnnbench.report.site.network import NetworkPart
     from cnnbench.report.site.places import Place
 
 METHOD = (
@@ -32,8 +32,8 @@ METHOD = (
 def document(
     title: str,
     places: Sequence[Place],
-    networks: Sequence[Network],
-    comparisons: Sequence[Comparison],
+    networks: Sequence[NetworkPart],
+    comparisons: Sequence[MachineComparison],
     left: int,
     addresses: Mapping[str, Mapping[str, str]],
 ) -> Document:
@@ -62,7 +62,9 @@ def document(
     )
 
 
-def _said(places: Sequence[Place], networks: Sequence[Network], left: int) -> Iterable[Sentence]:
+def _said(
+    places: Sequence[Place], networks: Sequence[NetworkPart], left: int
+) -> Iterable[Sentence]:
     records = sum(len(run.records) for where in places for run in where.runs)
     runs = sum(len(where.runs) for where in places)
     yield Sentence(
@@ -110,7 +112,7 @@ def _usability(where: Place) -> str:
     return ", ".join(f"{count} {use}" for use, count in uses.most_common())
 
 
-def _networks(networks: Sequence[Network]) -> Table:
+def _networks(networks: Sequence[NetworkPart]) -> Table:
     columns = (
         Column("model", "network"), Column("family", "family"), Column("top1", "top-1 %", "number"),
         Column("params", "params", "count"), Column("modes", "modes", "whole"),
@@ -128,7 +130,7 @@ def _networks(networks: Sequence[Network]) -> Table:
     return Table(columns, rows)
 
 
-def _comparisons(comparisons: Sequence[Comparison]) -> Iterable[Section]:
+def _comparisons(comparisons: Sequence[MachineComparison]) -> Iterable[Section]:
     """The pairs of environments with a page; nothing where none is."""
     if not comparisons:
         return

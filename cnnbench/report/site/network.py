@@ -46,7 +46,7 @@ METHOD = (
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkPart:
     """A network with everything that was measured of it.
 
     Attributes:
@@ -86,7 +86,7 @@ class Network:
         return next((one.top1 for one in self.every if one.top1 is not None), None)
 
 
-def networks(places: Sequence[Place]) -> list[Network]:
+def networks(places: Sequence[Place]) -> list[NetworkPart]:
     """Every network of some environments, by name."""
     found: dict[str, list[tuple[Place, tuple[Entry, ...]]]] = {}
     told: dict[str, list[tuple[Place, Series]]] = {}
@@ -98,7 +98,7 @@ def networks(places: Sequence[Place]) -> list[Network]:
         for one in _over_runs(where):
             told.setdefault(models[one.spec], []).append((where, one))
     return [
-        Network(model, tuple(found[model]), tuple(told.get(model, ())))
+        NetworkPart(model, tuple(found[model]), tuple(told.get(model, ())))
         for model in sorted(found, key=lambda one: (one.casefold(), one))
     ]
 
@@ -112,7 +112,7 @@ def _over_runs(where: Place) -> list[Series]:
 
 
 def document(
-    network: Network, trail: Sequence[PageLink], addresses: Mapping[str, Mapping[str, str]]
+    network: NetworkPart, trail: Sequence[PageLink], addresses: Mapping[str, Mapping[str, str]]
 ) -> Document:
     """The page of a network.
 
@@ -138,7 +138,7 @@ def document(
     )
 
 
-def _facts(network: Network) -> str:
+def _facts(network: NetworkPart) -> str:
     """What does not depend on where it is measured."""
     known = catalogue.known(network.every[0].record.spec.workload.architecture)
     params, top1 = network.params, network.top1
@@ -150,7 +150,7 @@ def _facts(network: Network) -> str:
     return ", ".join(filter(None, facts))
 
 
-def _extent(network: Network) -> Iterable[Sentence]:
+def _extent(network: NetworkPart) -> Iterable[Sentence]:
     modes = {one.mode for one in network.every}
     yield Sentence(
         f"{network.name} was measured in {units.number(len(modes), 'mode')} in"
@@ -170,7 +170,7 @@ def _mark(line: str) -> str:
     return "warn" if "step of" in line else ""
 
 
-def _table(network: Network) -> Table:
+def _table(network: NetworkPart) -> Table:
     """A row per spec, a part per environment."""
     every = network.every
     told = apart(axes_told(), [[place(axis, one) for axis in axes_told()] for one in every])[0]
@@ -188,7 +188,7 @@ def _table(network: Network) -> Table:
     )
 
 
-def _modes(network: Network) -> Section | None:
+def _modes(network: NetworkPart) -> Section | None:
     """Latency by mode, the environments beside each other."""
     timed = [
         (where, one)
@@ -231,7 +231,7 @@ def _point(where: Place, entry: Entry, row: int) -> PlotPoint:
     return PlotPoint(time.point, row, where.name, tip, time.low, time.high, hollow=time.low is None)
 
 
-def _history(network: Network) -> Section | None:
+def _history(network: NetworkPart) -> Section | None:
     """The latency of every spec over the runs of each environment."""
     if not network.told:
         return None

@@ -20,8 +20,8 @@ from cnnbench.plan import Plan
 from cnnbench.record import Failure, Record, from_json
 from cnnbench.runner.cluster.deal import Deal, Parcel
 from cnnbench.runner.cluster.directory import EACH, Runs
-from cnnbench.runner.cluster.hosts import Answered, Finished, Lost, Measured, Node
-from cnnbench.runner.cluster.serving import Asked, Introduction, Order
+from cnnbench.runner.cluster.hosts import Finished, HostAnswered, HostLost, Measured, Node
+from cnnbench.runner.cluster.serving import GroupOrder, HostAsked, Introduction
 from cnnbench.spec import Spec
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Handing:
         cluster: Cluster,
         runs: Runs,
         work: Work,
-        asked: Asked,
+        asked: HostAsked,
         on: str,
         watcher: Watcher,
         clock: Callable[[], float] = time.monotonic,
@@ -206,7 +206,7 @@ class Handing:
             self._show(node, f"{specs[0].workload.group.id} on {specs[0].device.text}")
             self._cluster.hand(node, dict(encode(self._order(specs))))
 
-    def _order(self, specs: Sequence[Spec]) -> Order:
+    def _order(self, specs: Sequence[Spec]) -> GroupOrder:
         names = tuple(one.id for one in specs)
         elsewhere: tuple[str, ...] = ()
         if self._work.plan.halve_batch:
@@ -214,11 +214,11 @@ class Handing:
             every = (one for group in self._work.groups for one in group)
             elsewhere = tuple(one.id for one in every if one.workload.architecture in like)
         macs = {name: self._work.macs[name] for name in names if name in self._work.macs}
-        return Order(names, self._work.plan, self._asked.executor, macs, elsewhere)
+        return GroupOrder(names, self._work.plan, self._asked.executor, macs, elsewhere)
 
     def _hear(self, event: Event) -> None:
         node = event.node
-        if isinstance(event, Answered):
+        if isinstance(event, HostAnswered):
             self._invited.pop(node.id, None)
             self._join(node, decode(Introduction, event.message, node.name))
         elif isinstance(event, Measured):
@@ -236,7 +236,7 @@ class Handing:
         specs = self._work.left_of(parcel.group, kind if self._each else None)
         if any(one.id not in self._seen[node.id] for one in specs):
             self._cluster.leave(node)
-            self._lose(Lost(node, "it ended before everything was measured"))
+            self._lose(HostLost(node, "it ended before everything was measured"))
             return
         self._deal = self._deal.done(node.id)
         self._finish(self._seen.pop(node.id).values())
@@ -278,7 +278,7 @@ class Handing:
             self._runs.append(kind, refused)
         self._finish(refused)
 
-    def _lose(self, event: Lost) -> None:
+    def _lose(self, event: HostLost) -> None:
         """A host is lost: what it had begun is withdrawn, and the deal says who has it next."""
         node = event.node
         # It may still be there, and is asked anew at once.

@@ -27,7 +27,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Answered:
+class HostAnswered:
     """A host has said what it is: ``serving.introduction``."""
 
     node: Node
@@ -55,14 +55,14 @@ class Finished:
 
 
 @dataclass(frozen=True)
-class Lost:
+class HostLost:
     """A host does not go on with what it had, and is to be asked anew if it is still there."""
 
     node: Node
     why: str
 
 
-Event = Answered | Measured | Finished | Lost
+Event = HostAnswered | Measured | Finished | HostLost
 
 
 class Cluster(Protocol):
@@ -75,7 +75,7 @@ class Cluster(Protocol):
         """A line for each host that is there and may not."""
 
     def invite(self, node: Node, asked: Message) -> None:
-        """Ask a host what it is, as soon as nothing else is measured there; ``Answered`` comes."""
+        """Ask a host what it is, once nothing else is measured there; ``HostAnswered`` comes."""
 
     def hand(self, node: Node, order: Message) -> None:
         """Have a host measure a group: ``Measured`` comes now and then, and ``Finished``.

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import Unsupported, UsageError
-from cnnbench.runner.cluster.hosts import Answered, Event, Finished, Lost, Measured, Node
+from cnnbench.runner.cluster.hosts import Event, Finished, HostAnswered, HostLost, Measured, Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -190,10 +190,10 @@ class RayHosts:
             answer = self._ray.get(question)
         except self._ray.exceptions.RayError as error:
             self.leave(host.node)
-            return Lost(host.node, _line(error))
+            return HostLost(host.node, _line(error))
         if host.introduces:
             host.introduces = False
-            return Answered(host.node, answer)
+            return HostAnswered(host.node, answer)
         if answer is None:
             return Finished(host.node)
         self._silent.append(host)

@@ -38,7 +38,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True)
-class Asked:
+class HostAsked:
     """What a host is asked before it has anything to measure.
 
     Attributes:
@@ -72,7 +72,7 @@ class Introduction:
 
 
 @dataclass(frozen=True)
-class Order:
+class GroupOrder:
     """A group to be measured.
 
     Attributes:
@@ -109,7 +109,7 @@ def introduction(message: Message) -> Message:
     version = message.get("version")
     if version != VERSION:
         return _told(Introduction(refused=f"it has cnnbench {VERSION}, not {version}"))
-    asked = decode(Asked, message, "asked")
+    asked = decode(HostAsked, message, "asked")
     if asked.folder and Path(asked.folder).is_dir():
         os.chdir(asked.folder)
     if asked.allocator:
@@ -140,10 +140,10 @@ def measured(message: Message, environment: Environment) -> Iterator[list[dict[s
     """Measure a group, and say after each of its ensembles all that is known.
 
     Args:
-        message: an ``Order``.
+        message: an ``GroupOrder``.
         environment: as this host has described it.
     """
-    order = decode(Order, message, "order")
+    order = decode(GroupOrder, message, "order")
     specs = [Spec.parse(name) for name in order.specs]
     limit = order.plan.memory_limit or memory_limit(specs[0].device)
     plan = replace(order.plan, memory_limit=limit)

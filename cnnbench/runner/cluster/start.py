@@ -22,7 +22,7 @@ from cnnbench.runner import campaign
 from cnnbench.runner.cluster import deal, directory, on_ray
 from cnnbench.runner.cluster.directory import EACH, Runs, Spread
 from cnnbench.runner.cluster.handing import Handing, HostsLost, Work
-from cnnbench.runner.cluster.serving import Asked
+from cnnbench.runner.cluster.serving import HostAsked
 from cnnbench.runner.source import source
 from cnnbench.version import VERSION
 
@@ -203,7 +203,7 @@ def _measure(
 ) -> list[StoredRun]:  # fmt: skip
     first = next((group[0] for group in work.groups), None)
     device = first.device.text if first is not None else "cpu"
-    asked = Asked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "")
+    asked = HostAsked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "")
     with Runs(path, what) as runs:
         for run in before if what.on != EACH else ():
             begun = {*run.manifest.specs, *(one.id for one in run.records)}

@@ -10,7 +10,7 @@ from typing import Any
 from cnnbench.codec import decode
 from cnnbench.record import Record
 from cnnbench.runner.cluster import serving
-from cnnbench.runner.cluster.hosts import Answered, Event, Finished, Lost, Measured, Node
+from cnnbench.runner.cluster.hosts import Event, Finished, HostAnswered, HostLost, Measured, Node
 
 
 @dataclass
@@ -131,14 +131,14 @@ class PretendedCluster:
             self._invited.pop(name, None)
             self._busy.pop(name, None)
             self._gone |= set() if self._returns else {name}
-            return Lost(node, why)
+            return HostLost(node, why)
         if name in self._invited:
             message = serving.introduction(self._invited.pop(name))
             message["environment"]["hard"] = {"fake": True, "kind": host.kind}
             message |= host.change
             found = decode(serving.Introduction, message, name)
             self._environments[name] = found.environment
-            return Answered(node, message)
+            return HostAnswered(node, message)
         records = next(self._busy[name], None)
         if records is None:
             del self._busy[name]

@@ -16,14 +16,14 @@ from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
 from cnnbench.record import from_json
 from cnnbench.runner.cluster import on_ray
-from cnnbench.runner.cluster.hosts import Answered, Cluster, Finished, Lost, Measured
-from cnnbench.runner.cluster.serving import Asked, Introduction, Order, introduction
+from cnnbench.runner.cluster.hosts import Cluster, Finished, HostAnswered, HostLost, Measured
+from cnnbench.runner.cluster.serving import GroupOrder, HostAsked, Introduction, introduction
 from cnnbench.version import VERSION
 from tests.runner.cluster.pretended import Host, PretendedCluster
 
-ASKED = Asked(VERSION, "fake", "cpu")
+ASKED = HostAsked(VERSION, "fake", "cpu")
 NAMES = tuple(f"lenet/inference-b1-3x32x32/{mode}/cpu-t1" for mode in ("eager", "channels_last"))
-ORDER = Order(NAMES, Plan(rounds=2, slices=2), "fake")
+ORDER = GroupOrder(NAMES, Plan(rounds=2, slices=2), "fake")
 
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs ray")
 
@@ -62,7 +62,7 @@ def test_a_host_is_invited_measures_a_group_and_is_free_for_another(cluster: Clu
             assert isinstance(events[-1], Measured), events[-1]
             events.append(heard(cluster))
 
-    assert isinstance(first, Answered)
+    assert isinstance(first, HostAnswered)
     found = decode(Introduction, first.message, "introduction")
     assert found.refused == found.machine == ""
     assert found.environment is not None
@@ -122,7 +122,7 @@ def test_an_error_on_a_host_is_a_loss_that_says_why() -> None:
     finally:
         cluster.close()
 
-    assert isinstance(event, Lost)
+    assert isinstance(event, HostLost)
     assert "unknown executor 'none'" in event.why
 
 
