@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.gpus import GpuShare
-    from cnnbench.runner.tasks import Task
+    from cnnbench.runner.tasks import LaneTask
 
 # How many GPUs a host has, where it is not known which host that will be.
 _COUNTS = (1, 2, 4, 8)
@@ -55,11 +55,11 @@ def as_json(job: Job, share: GpuShare) -> list[dict[str, Any]]:
     ]
 
 
-def _expected(job: Job, share: GpuShare) -> list[list[Task]]:
+def _expected(job: Job, share: GpuShare) -> list[list[LaneTask]]:
     lanes = len(share.lanes)
     return tasks.expected(job.tasks(lanes), job.task_seconds, lanes) if lanes else []
 
 
-def _groups(taken: Sequence[Task]) -> str:
+def _groups(taken: Sequence[LaneTask]) -> str:
     groups = {spec.workload.group for task in taken for spec in task.specs}
     return units.number(len(groups), "workload")

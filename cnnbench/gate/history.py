@@ -200,7 +200,7 @@ def _stepped(one: Series) -> Series:
     return replace(one, steps=tuple(found), newest=newest, drifts=tuple(sorted(drifts)))
 
 
-def _change(points: Sequence[Point], seats: Sequence[int], step: steps.Step) -> StepChange:
+def _change(points: Sequence[Point], seats: Sequence[int], step: steps.FoundStep) -> StepChange:
     low, high = step.change - step.half, step.change + step.half
     index = seats[step.index]
     return StepChange(

@@ -49,7 +49,7 @@ _FAVOUR = 2.0
 
 
 @dataclass(frozen=True)
-class Step:
+class FoundStep:
     """A change of level.
 
     Attributes:
@@ -77,7 +77,7 @@ class Levels:
         drifts: places where the level moves on gradually, which are no steps.
     """
 
-    steps: tuple[Step, ...] = ()
+    steps: tuple[FoundStep, ...] = ()
     noise: float = 0.0
     last: float | None = None
     drifts: tuple[int, ...] = ()
@@ -192,7 +192,7 @@ def _level(part: Values, noise: float) -> float:
     return float(_near(part, noise).mean())
 
 
-def _step(series: Values, noise: float, start: int, index: int, end: int) -> Step:
+def _step(series: Values, noise: float, start: int, index: int, end: int) -> FoundStep:
     sides = [_near(series[start:index], noise), _near(series[index:end], noise)]
     freedom = sum(map(len, sides)) - 2
     squares = sum(float(np.sum((one - one.mean()) ** 2)) for one in sides)
@@ -200,7 +200,7 @@ def _step(series: Values, noise: float, start: int, index: int, end: int) -> Ste
     spread = max(math.sqrt(squares / freedom), noise) if freedom else noise
     error = spread * math.sqrt(sum(1 / len(one) for one in sides))
     half = stats.t_quantile(0.975, max(freedom, 2)) * error
-    return Step(index, float(sides[1].mean() - sides[0].mean()), half, end - index)
+    return FoundStep(index, float(sides[1].mean() - sides[0].mean()), half, end - index)
 
 
 def _without_drifts(series: Values, cuts: Sequence[int], noise: float) -> list[int]:

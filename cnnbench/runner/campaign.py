@@ -30,7 +30,7 @@ from cnnbench.runner.inquiry import ask, ask_each, asking, describe
 from cnnbench.runner.lanes import GpusLost, measured_by
 from cnnbench.runner.source import source
 from cnnbench.runner.subject import batches
-from cnnbench.runner.tasks import Task
+from cnnbench.runner.tasks import LaneTask
 from cnnbench.spec import Device, Mode, Spec
 from cnnbench.suite import Facts, Grid
 from cnnbench.usual import USUAL
@@ -92,12 +92,12 @@ class Job:
         """The possible specs in batches."""
         return list(batches(self.possible, self.seconds))
 
-    def tasks(self, lanes: int, homes: Mapping[str, str] | None = None) -> list[Task]:
+    def tasks(self, lanes: int, homes: Mapping[str, str] | None = None) -> list[LaneTask]:
         """The possible specs as tasks for a number of GPUs; see ``tasks.cut``."""
         whole = self.plan.budget is not None
         return tasks.cut(self.possible, self.seconds, lanes, homes, whole=whole)
 
-    def task_seconds(self, task: Task) -> float:
+    def task_seconds(self, task: LaneTask) -> float:
         """A rough estimate for a task."""
         starts = len(task.batches) * planning.rough_starts(self.plan)
         return starts + sum(map(self.seconds, task.specs))
@@ -112,7 +112,7 @@ class Job:
         """A rough estimate for everything; with a budget, for the first answers."""
         if self.share is not None:
             return self.seconds_on(max(1, len(self.share.lanes)))
-        return self.task_seconds(Task(self.work))
+        return self.task_seconds(LaneTask(self.work))
 
 
 def prepare(

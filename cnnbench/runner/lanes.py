@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.executor import Executor
     from cnnbench.runner.session import Again, Watcher
-    from cnnbench.runner.tasks import Task
+    from cnnbench.runner.tasks import LaneTask
 
 # What a GPU may take to answer whether it is still there, with a start of its process.
 _LOOK_SECONDS = 120.0
@@ -97,10 +97,10 @@ class Lanes:
         self._halt: Halt
         self._board = Board()
         self._said: SimpleQueue[_Gone | list[Record] | Callable[[], None]] = SimpleQueue()
-        self._units: dict[Task, tuple[int, int]] = {}
+        self._units: dict[LaneTask, tuple[int, int]] = {}
         self._began = time.monotonic()
 
-    def run(self, lanes: Sequence[Lane], work: Sequence[Task]) -> Generator[list[Record]]:
+    def run(self, lanes: Sequence[Lane], work: Sequence[LaneTask]) -> Generator[list[Record]]:
         """Records as ``Session.run`` gives them, of all GPUs; closing it ends everything.
 
         Raises:
@@ -189,7 +189,7 @@ class Lanes:
         self._halt.obey()
         self._said.put(said)
 
-    def working(self, lane: Lane, task: Task, what: str, done: int, total: int) -> None:
+    def working(self, lane: Lane, task: LaneTask, what: str, done: int, total: int) -> None:
         """A step begins; called where the watcher is."""
         self._units[task] = done, total
         self._show(lane, what)
@@ -219,7 +219,7 @@ class _Visit:
     """One task on one GPU; the watcher of its session."""
 
     def __init__(
-        self, lanes: Lanes, lane: Lane, executor: Executor, task: Task, known: Known
+        self, lanes: Lanes, lane: Lane, executor: Executor, task: LaneTask, known: Known
     ) -> None:
         self._lanes = lanes
         self._lane = lane

@@ -22,7 +22,7 @@ _EACH = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class LaneTask:
     """What a GPU takes at once: batches of whole groups.
 
     Attributes:
@@ -46,7 +46,7 @@ def cut(
     homes: Mapping[str, str] | None = None,
     *,
     whole: bool = False,
-) -> list[Task]:
+) -> list[LaneTask]:
     """Specs as tasks, in the order of the specs.
 
     Args:
@@ -67,20 +67,22 @@ def cut(
         places = of_group[spec.workload.group, spec.device]
         by_home.setdefault(min(places) if len(places) == 1 else "", []).append(spec)
     found = [
-        Task([batch], place)
+        LaneTask([batch], place)
         for place, some in by_home.items()
         for batch in batches(some, seconds, limit)
     ]
     return _whole(found, seconds, lanes) if whole else found
 
 
-def _whole(found: Sequence[Task], seconds: Callable[[Spec], float], lanes: int) -> list[Task]:
+def _whole(
+    found: Sequence[LaneTask], seconds: Callable[[Spec], float], lanes: int
+) -> list[LaneTask]:
     """The same in at most as many tasks as there are lanes and homes, about equally long."""
-    shares: list[Task] = []
+    shares: list[LaneTask] = []
     for task in sorted(found, key=lambda one: -sum(map(seconds, one.specs))):
         fitting = [one for one in shares if not task.home or one.home == task.home]
         if not fitting or (not task.home and len(shares) < lanes):
-            shares.append(Task([*task.batches], task.home))
+            shares.append(LaneTask([*task.batches], task.home))
         else:
             shortest = min(fitting, key=lambda one: sum(map(seconds, one.specs)))
             shortest.batches.extend(task.batches)
@@ -88,10 +90,10 @@ def _whole(found: Sequence[Task], seconds: Callable[[Spec], float], lanes: int) 
 
 
 def expected(
-    tasks: Sequence[Task], seconds: Callable[[Task], float], lanes: int
-) -> list[list[Task]]:
+    tasks: Sequence[LaneTask], seconds: Callable[[LaneTask], float], lanes: int
+) -> list[list[LaneTask]]:
     """Who would take which task if all took as long as expected: a list for each lane."""
-    taken: list[list[Task]] = [[] for _ in range(lanes)]
+    taken: list[list[LaneTask]] = [[] for _ in range(lanes)]
     for task in tasks:
         min(taken, key=lambda some: sum(map(seconds, some))).append(task)
     return taken
@@ -100,11 +102,11 @@ def expected(
 class Tasks:
     """The tasks that are left; each thread takes one after the other."""
 
-    def __init__(self, tasks: Sequence[Task], gpus: Collection[str]) -> None:
+    def __init__(self, tasks: Sequence[LaneTask], gpus: Collection[str]) -> None:
         self._changed = Condition()
         self._tasks = list(tasks)
         self._gpus = {*gpus}
-        self._at_work: dict[str, Task] = {}
+        self._at_work: dict[str, LaneTask] = {}
         self._ended = False
 
     @property
@@ -113,7 +115,7 @@ class Tasks:
         with self._changed:
             return bool(self._tasks or self._at_work)
 
-    def take(self, gpu: str) -> Task | None:
+    def take(self, gpu: str) -> LaneTask | None:
         """A task for a GPU, first one that it began; ``None`` if nothing is left for it.
 
         A thread without a task waits while others work, because they may lose their GPU.
@@ -142,7 +144,7 @@ class Tasks:
                 self._gpus.discard(gpu)
                 again = [[one for one in some if one.id in {*left}] for some in task.batches]
                 if any(again):
-                    self._tasks.append(Task([batch for batch in again if batch]))
+                    self._tasks.append(LaneTask([batch for batch in again if batch]))
             self._changed.notify_all()
 
     def end(self) -> None:

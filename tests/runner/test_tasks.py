@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cnnbench.runner import tasks
-from cnnbench.runner.tasks import Task, Tasks
+from cnnbench.runner.tasks import LaneTask, Tasks
 from cnnbench.spec import Spec
 from tests.runner.gpus import specs
 
@@ -59,14 +59,14 @@ def test_few_groups_are_cut_fine_enough_for_all_gpus() -> None:
 
 
 def test_whoever_is_free_takes_the_next() -> None:
-    cut = [Task([specs(name)]) for name in ("a", "b", "c")]
+    cut = [LaneTask([specs(name)]) for name in ("a", "b", "c")]
     cost = dict(zip(cut, (5.0, 1.0, 1.0), strict=True))
 
     assert tasks.expected(cut, cost.__getitem__, 2) == [[cut[0]], [cut[1], cut[2]]]
 
 
 def test_a_task_goes_to_its_home_and_no_other_takes_it_while_that_lives() -> None:
-    free, own = Task([specs("a")]), Task([specs("b")], "y")
+    free, own = LaneTask([specs("a")]), LaneTask([specs("b")], "y")
     left = Tasks([own, free], ["x", "y"])
 
     assert left.take("x") is free
@@ -74,11 +74,11 @@ def test_a_task_goes_to_its_home_and_no_other_takes_it_while_that_lives() -> Non
 
 
 def test_what_a_lost_gpu_leaves_goes_to_whoever_waits() -> None:
-    first, second = Task([specs("a"), specs("b")]), Task([specs("c")], "y")
+    first, second = LaneTask([specs("a"), specs("b")]), LaneTask([specs("c")], "y")
     left = Tasks([first, second], ["x", "y"])
     assert left.take("y") is second
     assert left.take("x") is first
-    taken: list[Task | None] = []
+    taken: list[LaneTask | None] = []
 
     def wait() -> None:
         left.done("x", [], lost=False)
@@ -98,9 +98,9 @@ def test_what_a_lost_gpu_leaves_goes_to_whoever_waits() -> None:
 
 
 def test_whoever_waits_is_woken_by_the_end() -> None:
-    left = Tasks([Task([specs("a")])], ["x", "y"])
+    left = Tasks([LaneTask([specs("a")])], ["x", "y"])
     left.take("x")
-    taken: list[Task | None] = []
+    taken: list[LaneTask | None] = []
     waiting = threading.Thread(target=lambda: taken.append(left.take("y")))
     waiting.start()
 
