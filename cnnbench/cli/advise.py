@@ -39,8 +39,9 @@ _TITLES = {
     "untried": "Not tried",
 }
 
-# What the machine can do at most says whether memory or arithmetic holds the network back.
-_PLAN = Plan(ceilings=True)
+# What the machine can do at most says whether memory or arithmetic holds the network back. Three
+# rounds tell which modes cannot win, some of which may be ten times slower; what remains has more.
+_PLAN = Plan(rounds=3, ceilings=True)
 
 _BUDGET = (
     "Time for the whole run, e.g. 90s or 10m: modes that do not fit come last, if time is left, and"
@@ -92,7 +93,7 @@ def command(
     eager, the advice says whether all are slower, there is no gain worth a mode, or it cannot tell.
     A small budget reduces the rounds first, then the number of modes. At the end, modes that may
     still be more than 5 % faster than the choice are measured again beside it, until that is
-    decided or the time is up; without --budget, in as many further rounds as --rounds.
+    decided or the time is up; without --budget, in 5 further rounds at most, or as many as --rounds.
     """
     if plan.rounds < 2:
         raise UsageError("--rounds: advice needs intervals, which need at least 2 rounds")

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # How many rounds are tried where all do not fit; two are the fewest that give an interval.
 _FEWER_ROUNDS = (3, 2)
+# Without a budget, the most that modes have besides which may be as fast as the choice.
+_FURTHER_ROUNDS = 5
 # The modes that won most often on CPUs, for which there is time before there is for others.
 _FIRST = (
     "eager", "channels_last", "channels_last+amp=bf16", "compile+freezing+channels_last",
@@ -166,7 +168,7 @@ def measure(asked: AdviceOrder, out: Path, watcher: Watcher, name: str) -> Evide
     job, began, until = asked.job, time.monotonic(), None
     if asked.budget is not None:
         until = asked.budget * (1 - _PROFILE_SHARE) - asked.took
-    race = Race(job.plan.rounds, tuple(asked.waiting), until, _making)
+    race = Race(max(job.plan.rounds, _FURTHER_ROUNDS), tuple(asked.waiting), until, _making)
     stored = campaign.start(job, out, watcher, name, again=race)
     untried = dict(asked.untried) | {
         spec.mode.text: f"left out to fit the budget; --budget {asked.waiting[spec]}s would be"
