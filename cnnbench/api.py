@@ -8,11 +8,12 @@ from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cnnbench import axes, store
+from cnnbench import axes, reading, store
 from cnnbench.bar import Bar
 from cnnbench.costs import refuse_uncountable
 from cnnbench.errors import StoreError, UnknownName, UsageError
 from cnnbench.plan import IN_PROCESS, Plan
+from cnnbench.reading import LazyRuns
 from cnnbench.results import Results
 from cnnbench.runner import campaign
 from cnnbench.spec import OPTIMIZERS, Device, Mode, Optimizer, Phase
@@ -176,15 +177,23 @@ def _parameters(module: Any) -> Sequence[str]:
         return []
 
 
-def load(*paths: str | Path) -> Results:
-    """Read run directories.
+def load(*places: str | Path) -> Results:
+    """Runs that are on disk, each read when it is first needed.
+
+    ``frame()`` and ``each()`` of what is returned hold one run at a time, so that a thousand runs
+    are one frame in the memory of the largest. Everything else keeps what it has read.
+
+    Args:
+        places: run directories, directories that hold some at any depth, or patterns of both, such
+            as ``results/2026-*``.
 
     Raises:
-        StoreError: one of them is not a run.
+        StoreError: at one of the places is no run. A run whose files are damaged is named when it
+            is reached, by whatever reaches it.
     """
-    if not paths:
+    if not places:
         raise StoreError("no run directory given")
-    return Results(tuple(store.read(Path(path)) for path in paths))
+    return Results(LazyRuns(reading.places(places)))
 
 
 def measure(

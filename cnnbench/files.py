@@ -10,9 +10,12 @@ import errno
 import os
 import secrets
 import stat
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _DEVICES = Path("/dev")
 
@@ -76,6 +79,17 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    with replacing(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """The same part by part: what is written is there once all of it is.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with os.fdopen(
@@ -83,7 +97,7 @@ def replace(path: Path, data: bytes) -> None:
         ) as file:
             if path.is_file() and not path.is_symlink():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o777)
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -99,10 +113,23 @@ def write_named(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    with writing_named(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_named(path: Path) -> Iterator[BinaryIO]:
+    """The same part by part.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     target = path.resolve()
     special = path.exists() and not path.is_file()
     # What a shell redirected lies below /dev; where no file can be made, one may be writable.
     if special or path.is_relative_to(_DEVICES) or not os.access(target.parent, os.W_OK):
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            yield file
     else:
-        replace(target, data)
+        with replacing(target) as file:
+            yield file

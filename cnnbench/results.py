@@ -5,10 +5,11 @@ Short where a notebook shows it: the whole is in ``frame()``, ``report()`` and `
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from cnnbench import units
+from cnnbench import reading, units
 from cnnbench.errors import UnknownName, UsageError
 from cnnbench.report import FOR_PEOPLE, notebook, render
 from cnnbench.report.entry import entries
@@ -16,6 +17,7 @@ from cnnbench.report.overview import overview
 from cnnbench.report.plots import plotted
 from cnnbench.report.remarks import remarks, with_remarks
 from cnnbench.report.table import summary, tidy
+from cnnbench.report.variables import ROWS, TABLES, records_of
 from cnnbench.store import StoredRun
 
 if TYPE_CHECKING:
@@ -33,14 +35,17 @@ if TYPE_CHECKING:
 class Results:
     """Records of one or more runs, and their tables.
 
+    Those of ``load`` are read when they are asked for: ``each`` and ``frame`` hold one run at a
+    time, everything else keeps what it has read.
+
     Attributes:
-        runs: as they were read from disk; of a part, with its records only.
+        runs: as they are on disk; of a part, with its records only.
         whole: the runs that these are a part of: a part keeps what its records are compared with,
             and the verdict on its whole run; empty where these are whole.
     """
 
-    runs: tuple[StoredRun, ...]
-    whole: tuple[StoredRun, ...] = ()
+    runs: Sequence[StoredRun]
+    whole: Sequence[StoredRun] = ()
 
     def __len__(self) -> int:
         return len(self.records)
@@ -106,18 +111,47 @@ class Results:
         return [entry for entry in entries(self._whole) if id(entry.record) in places]
 
     @property
-    def _whole(self) -> tuple[StoredRun, ...]:
+    def _whole(self) -> Sequence[StoredRun]:
         return self.whole or self.runs
+
+    def each(self) -> Iterator[Results]:
+        """The results of one run after another; nothing is kept of a run that was passed.
+
+        Raises:
+            StoreError: a run cannot be read; when it is reached.
+        """
+        if self.whole:
+            wholes = {run.path: run for run in self.whole}
+            return (Results((run,), (wholes[run.path],)) for run in self.runs)
+        return (Results((run,)) for run in reading.passing(self.runs))
 
     def _with_remarks(self, table: Table) -> Table:
         """The table with what must be known of the runs beside it."""
         return with_remarks(table, remarks(self._whole))
 
-    def frame(self) -> pd.DataFrame:
-        """One tidy row per spec; columns as in the CSV report."""
-        from cnnbench.report.pivot import frame
+    def frame(self, table: str = "records") -> pd.DataFrame:
+        """Every record, or every slice, as a row of a tidy frame, failed ones too.
 
-        return frame(self.entries)
+        The columns are those of the data dictionary (``cnnbench export --format dictionary``), in
+        base units; the first ones are those of the CSV report. Of runs that are not read yet, no
+        more than one is held at a time.
+
+        Args:
+            table: ``records`` or ``slices``.
+
+        Raises:
+            UnknownName: no such table.
+            StoreError: a run cannot be read.
+        """
+        from cnnbench.report.variables import frames
+
+        if table not in TABLES:
+            raise UnknownName("table", table, TABLES)
+        stored = records_of(reading.passing(self._whole, reports=True))
+        if self.whole:
+            ids = {id(one) for one in self.records}
+            stored = (row for row in stored if id(row.record) in ids)
+        return frames.frame(TABLES[table], ROWS[table](stored))
 
     def pivot(self, field: str = "mode", metric: str = "latency") -> str:
         """Markdown with one row per workload and one column per value of ``field``."""

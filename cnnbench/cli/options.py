@@ -381,8 +381,8 @@ debug = click.option(
 )
 
 
-def runs(metavar: str = "DIR…") -> Decorator:
+def runs(metavar: str = "DIR…", *, required: bool = True) -> Decorator:
     """Directories of stored runs."""
-    return click.argument("runs", metavar=metavar, nargs=-1, required=True,
+    return click.argument("runs", metavar=metavar, nargs=-1, required=required,
                           shell_complete=completion.runs,
                           type=click.Path(path_type=Path))  # fmt: skip

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 
@@ -15,7 +16,7 @@ from cnnbench.errors import StoreError
 from cnnbench.inert import line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from cnnbench.report.table import Table
@@ -70,6 +71,35 @@ def write(text: str, output: Path | None, *, colour: bool = False) -> None:
         click.echo(text, nl=False, color=colour)
         return
     _written(files.write_named, output, text)
+
+
+def write_parts(parts: Iterable[str], output: Path | None) -> None:
+    """Print, or write a file, part after part, so that no more than one is held.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    if output is None:
+        for part in parts:
+            write(part, None)
+        return
+    with opened(output) as file:
+        for part in parts:
+            file.write(part.encode("utf8", "replace"))
+
+
+@contextmanager
+def opened(output: Path) -> Iterator[BinaryIO]:
+    """The file that a user named, to be written part after part; whole or not at all.
+
+    Raises:
+        StoreError: it cannot be written.
+    """
+    try:
+        with files.writing_named(output) as file:
+            yield file
+    except OSError as error:
+        raise StoreError(f"{output}: {error.strerror}") from error
 
 
 def say(text: str) -> None:

@@ -52,17 +52,20 @@ def cold(*parts: str) -> Callable[[Record], Estimate | None]:
 
 METRICS = (
     Metric("export_time", "export_s", "seconds", "lower", seconds("export", "convert"),
-           "exporting and converting for a deployment runtime", nature="time"),
+           "exporting and converting for a deployment runtime, in the first round", nature="time"),
     Metric("load_time", "load_s", "seconds", "lower", seconds("import", "load", "first"),
-           "importing the runtime, loading the artefact and its first call", nature="time"),
-    Metric("artefact", "artefact_bytes", "bytes", "lower", artefact, "size of it"),
+           "importing that runtime, loading what was exported, and its first call", nature="time"),
+    Metric("artefact", "artefact_bytes", "bytes", "lower", artefact,
+           "size of what it loads"),
     Metric("cold_start", "cold_start_s", "seconds", "lower", cold(),
-           "a fresh process from its start to its first answer", nature="time"),
+           "with --cold-start: a fresh process from its start to its first answer; the other "
+           "three are parts of it, the rest is Python's own start", nature="time"),
     Metric("cold_import", "cold_import_s", "seconds", "lower", cold("import_ns"),
-           "of it, importing torch and the network's package, or the runtime", nature="time"),
+           "importing torch and the network's package, or the deployment runtime", nature="time"),
     Metric("cold_load", "cold_load_s", "seconds", "lower", cold("load_ns"),
-           "of it, building the network and reading its weights, or loading the artefact",
+           "building the network and reading its weights from a file, or loading the artefact",
            nature="time"),
     Metric("cold_first", "cold_first_s", "seconds", "lower", cold("first_ns"),
-           "of it, the first call", nature="time"),
+           "the first call; in compiled modes with what an earlier process has compiled",
+           nature="time"),
 )  # fmt: skip
