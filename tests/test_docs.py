@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from cnnbench.cli import COMMANDS, main
 from cnnbench.report.table import tidy
+from cnnbench.report.variables import TABLES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -227,9 +228,24 @@ def test_the_readme_shows_answers() -> None:
     assert len(SHOWN) == 3
 
 
-def test_every_column_of_the_tidy_table_is_explained_in_its_order() -> None:
+def explained(heading: str) -> list[tuple[str, ...]]:
+    """The rows below a heading of the page of columns, without links and backticks."""
     page = (ROOT / "docs" / "columns.md").read_text(encoding="utf8")
+    part = page.partition(f"{heading}\n")[2].partition("\n#")[0]
+    plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", part).replace("\\|", "/").replace("`", "")
+    rows = [line.strip("|").split("|") for line in plain.splitlines() if line.startswith("| ")]
+    return [tuple(cell.strip() for cell in row) for row in rows[1:]]
 
-    explained = re.findall(r"^\| `(\w+)` \| .+ \|$", page, flags=re.MULTILINE)
 
-    assert explained == [column.name for column in tidy([]).columns]
+def test_the_page_of_columns_says_what_the_dictionary_says() -> None:
+    names = [column.name for column in tidy([]).columns]
+    records = TABLES["records"]
+
+    assert explained("# Columns") == [(one.name, one.meaning) for one in records[: len(names)]]
+    for heading, some in (
+        ("## Further columns of the exported data", records[len(names) :]),
+        ("## Slices", TABLES["slices"]),
+    ):
+        told = [(one.name, one.type, one.unit, one.meaning) for one in some]
+        assert explained(heading) == told
+    assert [one.name for one in records[: len(names)]] == names

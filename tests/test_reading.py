@@ -1,0 +1,130 @@
+"""Places become runs, and a run is read when it is reached, not before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import cnnbench
+from cnnbench import reading, store
+from cnnbench.errors import SchemaError, StoreError, UnknownName
+from cnnbench.reading import LazyRuns
+from tests import made
+
+
+@pytest.fixture
+def many(tmp_path: Path, eager, twice_as_fast) -> Path:
+    """Three runs, the last of them one of a campaign of hosts."""
+    made.directory(tmp_path / "many" / "a", [eager, twice_as_fast])
+    made.directory(tmp_path / "many" / "b", [eager])
+    made.directory(tmp_path / "many" / "campaign" / "0123", [twice_as_fast])
+    return tmp_path / "many"
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[str]:
+    """The names of the runs that were read, in order."""
+    said: list[str] = []
+    real = store.read
+
+    def read(path: Path, *, reports: bool = False) -> store.StoredRun:
+        said.append(path.name)
+        return real(path, reports=reports)
+
+    monkeypatch.setattr(store, "read", read)
+    return said
+
+
+def names(found: list[Path]) -> list[str]:
+    return [path.name for path in found]
+
+
+def test_places_are_runs_directories_of_runs_and_patterns(many: Path, monkeypatch) -> None:
+    monkeypatch.chdir(many.parent)
+
+    assert names(reading.places([many])) == ["a", "b", "0123"]
+    assert names(reading.places(["many/b", many / "a"])) == ["b", "a"]
+    assert names(reading.places(["many/[ab]"])) == ["a", "b"]
+    assert names(reading.places([f"{many}/*"])) == ["a", "b", "0123"]
+    assert names(reading.places(["**/0123", "many/a", "many/?"])) == ["0123", "a", "b"]
+
+
+def test_a_place_without_a_run_is_refused_at_once(many: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for place in (tmp_path / "gone", tmp_path / "empty", many / "a" / store.MANIFEST):
+        with pytest.raises(StoreError, match="is not a cnnbench run: it has no manifest"):
+            cnnbench.load(many, place)
+    with pytest.raises(StoreError, match=r"no cnnbench run matches '.*/x\*'"):
+        cnnbench.load(many / "x*")
+
+
+def test_a_directory_whose_name_is_a_pattern_is_itself(tmp_path: Path, eager) -> None:
+    made.directory(tmp_path / "run[1]", [eager])
+
+    assert names(reading.places([tmp_path / "run[1]"])) == ["run[1]"]
+
+
+def test_nothing_is_read_before_it_is_asked_for(many: Path, reads: list[str]) -> None:
+    results = cnnbench.load(many)
+    assert reads == []
+    assert repr(results.runs) == "LazyRuns(3 runs, 0 read)"
+
+    passing = results.each()
+    assert reads == []
+    first = next(passing)
+    assert (reads, len(first)) == (["a"], 2)
+    next(passing)
+    assert reads == ["a", "b"]
+
+
+def test_what_is_asked_for_by_place_is_read_once(many: Path, reads: list[str]) -> None:
+    runs = cnnbench.load(many).runs
+
+    assert (runs[-1].path.name, runs[-1].path.name, reads) == ("0123", "0123", ["0123"])
+    assert [run.path.name for run in runs[:2]] == ["a", "b"]
+    assert [run.path.name for run in runs] == ["a", "b", "0123"]
+    assert sorted(reads) == ["0123", "a", "b"]
+    with pytest.raises(IndexError):
+        runs[3]
+    assert runs == tuple(runs)
+    assert runs != 3
+    assert hash(runs) == hash(LazyRuns(reading.places([many])))
+
+
+def test_a_frame_of_all_runs_keeps_none(many: Path, reads: list[str]) -> None:
+    results = cnnbench.load(many)
+
+    frame = results.frame()
+    slices = results.frame("slices")
+
+    assert reads == ["a", "b", "0123"] * 2
+    assert repr(results.runs) == "LazyRuns(3 runs, 0 read)"
+    assert list(frame["run"]) == ["a", "a", "b", "0123"]
+    assert len(slices) == frame["slices"].sum()
+    assert len(results) == 4
+    assert list(results.frame()["spec"]) == [one.id for one in results]
+    with pytest.raises(UnknownName, match="unknown table 'rows'"):
+        results.frame("rows")
+
+
+def test_a_damaged_run_is_named_when_it_is_reached(many: Path) -> None:
+    (many / "b" / store.MANIFEST).write_text("{}")
+
+    results = cnnbench.load(many)
+    passing = results.each()
+
+    assert len(next(passing)) == 2
+    with pytest.raises(SchemaError, match=r"b/manifest.json"):
+        next(passing)
+    with pytest.raises(SchemaError, match=r"b/manifest.json"):
+        results.frame()
+
+
+def test_a_part_is_passed_and_framed_as_a_part(many: Path, twice_as_fast) -> None:
+    part = cnnbench.load(many)[twice_as_fast.spec.mode.text]
+
+    assert [len(one) for one in part.each()] == [1, 1]
+    assert list(part.frame()["run"]) == ["a", "0123"]
+    # The speed-up of a part is that of its whole run.
+    assert next(part.each()).frame()["speedup"].tolist() == [pytest.approx(2, rel=0.1)]
