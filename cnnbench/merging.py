@@ -8,11 +8,12 @@ them would be lost.
 from __future__ import annotations
 
 import itertools
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cnnbench import shards, store, units
-from cnnbench.errors import Incomparable, UsageError
+from cnnbench.errors import Incomparable, SomeFailed, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,6 +98,48 @@ def _refuse_unlike(runs: Sequence[StoredRun]) -> None:
         if spec in where:
             raise UsageError(f"{where[spec].path} and {run.path} both hold {spec}; leave one out")
         where[spec] = run
+
+
+def whole(runs: Sequence[StoredRun]) -> None:
+    """See to it that nothing is missing.
+
+    Raises:
+        SomeFailed: a shard is not among them, or one of them has not measured all of its specs; the
+            message names the shards by number, separated by commas, as job arrays take them.
+    """
+    absent = shards.gone(_known(runs))
+    open_runs = [run for run in runs if run.missing or run.unfinished]
+    if not absent and not open_runs:
+        return
+    begun = {shards.first(run.manifest.shard) for run in open_runs} - {0}
+    numbers = sorted({one.number for one in absent} | begun)
+    counts = {shards.read(text.split(",")[0]).count for text, _ in _known(runs)}
+    if len(counts) == 1 and numbers:
+        word = "shard" if len(numbers) == 1 else "shards"
+        what = f"{word} {','.join(map(str, numbers))} of {counts.pop()}"
+    else:
+        what = units.number(len(open_runs), "run")
+    raise SomeFailed(f"not whole: {what} not measured to the end; nothing is merged")
+
+
+def _known(runs: Sequence[StoredRun]) -> list[tuple[str, str]]:
+    """Shards and grids of the runs that are shards."""
+    return [(run.manifest.shard, run.manifest.grid) for run in runs if run.manifest.shard]
+
+
+def left(runs: Sequence[StoredRun]) -> list[str]:
+    """What is missing, and the command that measures it where the runs know it."""
+    lines = [
+        f"{line}; measure the same grid with --shard and each of them"
+        for line in shards.missing(_known(runs))
+    ]
+    for run in runs:
+        if count := len(run.missing) + len(run.unfinished):
+            lines.append(
+                f"{units.number(count, 'spec')} not measured yet: cnnbench run --resume"
+                f" {shlex.quote(str(run.path))}"
+            )
+    return lines
 
 
 def said(runs: Sequence[StoredRun], made: Manifest) -> list[str]:

@@ -8,6 +8,7 @@ take about as long.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -66,9 +67,10 @@ def cut(specs: Sequence[Spec], seconds: Callable[[Spec], float], count: int) -> 
     groups: dict[object, list[Spec]] = {}
     for spec in specs:
         groups.setdefault((spec.workload.group, spec.device), []).append(spec)
-    expected = [(sum(map(seconds, some)), some) for some in groups.values()]
+    # Exact sums, so that the order of a grid, which rounds others, cannot change the cut.
+    expected = [(math.fsum(map(seconds, some)), some) for some in groups.values()]
     shares, loads = [set[str]() for _ in range(count)], [0.0] * count
-    for length, some in sorted(expected, key=lambda one: (-one[0], one[1][0].id)):
+    for length, some in sorted(expected, key=lambda one: (-one[0], min(s.id for s in one[1]))):
         place = loads.index(min(loads))
         loads[place] += length
         shares[place] |= {spec.id for spec in some}
@@ -95,21 +97,38 @@ def first(text: str) -> int:
     return read(text.split(_AND)[0]).number if text else 0
 
 
-def missing(known: Iterable[tuple[str, str]]) -> list[str]:
-    """What is missing of grids of which there are shards, a line each.
+def gone(known: Iterable[tuple[str, str]]) -> list[Shard]:
+    """The shards that are missing of grids of which there are shards.
 
     Args:
-        known: shards and name of their grid, of every run that is a shard or holds some.
+        known: as for ``missing``.
     """
     there: dict[tuple[str, int], set[int]] = {}
     for text, name in known:
         for one in text.split(_AND):
             shard = read(one)
             there.setdefault((name, shard.count), set()).add(shard.number)
+    return [
+        Shard(one, count)
+        for (_, count), numbers in there.items()
+        for one in range(1, count + 1)
+        if one not in numbers
+    ]
+
+
+def missing(known: Iterable[tuple[str, str]]) -> list[str]:
+    """What is missing of grids of which there are shards, a line each.
+
+    Args:
+        known: shards and name of their grid, of every run that is a shard or holds some.
+    """
+    by_grid: dict[str, list[tuple[str, str]]] = {}
+    for text, name in known:
+        by_grid.setdefault(name, []).append((text, name))
     lines = []
-    for (_, count), numbers in there.items():
-        gone = [f"{one}/{count}" for one in range(1, count + 1) if one not in numbers]
-        if gone:
-            word = "shard" if len(gone) == 1 else "shards"
-            lines.append(f"{word} {', '.join(gone)} of this grid not among these runs")
+    for some in by_grid.values():
+        absent = [one.text for one in gone(some)]
+        if absent:
+            word = "shard" if len(absent) == 1 else "shards"
+            lines.append(f"{word} {', '.join(absent)} of this grid not among these runs")
     return lines

@@ -466,6 +466,15 @@ OTHERS: Mapping[str, Other] = {
     "the column minor_faults_per_call shows it; --allocator": Other(
         ("doctor",), "both conditions are run in tests/cli/test_allocator.py"
     ),
+    "Parquet needs pyarrow; install it with: pip install": Other(
+        ("export",), "read in tests/cli/test_export.py"
+    ),
+    "{} not measured yet: cnnbench run --resume": Other(
+        ("merge",), "run in tests/cli/test_merge.py"
+    ),
+    "measure the same grid with --shard and each of them": Other(
+        ("run",), "run in tests/test_machines.py"
+    ),
     "{} not measured yet; cnnbench run --resume measures": Other(
         ("merge",), "run in tests/cli/test_merge.py"
     ),

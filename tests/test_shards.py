@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -11,8 +16,15 @@ from hypothesis import strategies as st
 
 from cnnbench import shards
 from cnnbench.errors import UsageError
+from cnnbench.runner import campaign
 from cnnbench.shards import Shard
 from cnnbench.spec import Device, Mode, Spec, Workload
+from cnnbench.suite import Grid
+
+if TYPE_CHECKING:
+    from cnnbench.runner.campaign import Job
+
+ROOT = Path(__file__).resolve().parents[1]
 
 MODES = ("eager", "channels_last", "compile")
 
@@ -76,6 +88,52 @@ def test_what_replaces_a_layer_stays_with_it() -> None:
     found = shards.cut([*pair, *specs(3)], lambda _: 1.0, 4)
 
     assert any({*pair} <= {*some} for some in found)
+
+
+def catalogued() -> Job:
+    """Every network of the catalogue, as far as that is known without torch."""
+    return campaign.prepare(Grid.of({"models": "all", "modes": MODES, "device": "cpu"}, {}),
+                            who="fake", dry=True)  # fmt: skip
+
+
+def test_shards_of_the_catalogue_take_about_as_long_as_each_other() -> None:
+    job = catalogued()
+    groups: dict[str, float] = {}
+    for spec in job.specs:
+        groups[spec.workload.id] = groups.get(spec.workload.id, 0.0) + job.seconds(spec)
+    for count in (2, 8, 32):
+        found = shards.cut(job.specs, job.seconds, count)
+        lengths = [sum(map(job.seconds, some)) for some in found]
+        sizes = [len(some) for some in found]
+
+        mean = sum(lengths) / count
+        assert max(lengths) <= max(1.05 * mean, *groups.values())
+        # Time is what is equal, not the number of specs.
+        assert count == 2 or max(sizes) > min(sizes)
+
+
+CUT = """
+import random, sys
+from tests.test_shards import catalogued
+from cnnbench import shards
+job = catalogued()
+specs = random.Random(int(sys.argv[1])).sample(job.specs, len(job.specs))
+cut = shards.cut(specs, job.seconds, 8)
+print([sorted(one.id for one in some) for some in cut])
+"""
+
+
+def test_every_process_cuts_alike_whatever_its_hashes_and_its_order() -> None:
+    said = {
+        subprocess.run(
+            [sys.executable, "-c", CUT, seed], check=True, capture_output=True, text=True,
+            cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
+        ).stdout
+        for seed in ("1", "2")
+    }  # fmt: skip
+
+    assert len(said) == 1
+    assert "resnet18/" in said.pop()
 
 
 @given(st.integers(1, 999), st.integers(1, 999))

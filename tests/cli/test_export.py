@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import csv
+import io
 import json
+import sys
 
 import pytest
 
+from cnnbench import store
 from cnnbench.report.exporting import EXPORTS
+from cnnbench.report.variables import TABLES
 from tests import made
 
 
@@ -29,6 +34,9 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, run, kind: str) -
         (["run", "--format", "asv-json"], "unknown export format 'asv-json'"),
         (["gone", "--format", "bmf"], "gone is not a cnnbench run"),
         (["run"], "Missing option '--format'"),
+        (["--format", "tidy"], "--format tidy needs run directories"),
+        (["gone", "--format", "tidy"], "gone is not a cnnbench run"),
+        (["gone*", "--format", "slices"], "no cnnbench run matches 'gone*'"),
     ],
 )
 def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:
@@ -80,3 +88,89 @@ def test_import_says_what_is_wrong_in_one_line(cnnbench_cli, run, tmp_path) -> N
     assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
     assert "not a pytest-benchmark file" in done.stderr
     assert not (tmp_path / "back").exists()
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_data_have_every_record_of_every_run_below_a_place(
+    cnnbench_cli, tmp_path, eager, twice_as_fast, failed
+) -> None:
+    made.directory(tmp_path / "all" / "a", [eager, failed])
+    made.directory(tmp_path / "all" / "b", [twice_as_fast])
+
+    shown = cnnbench_cli("export", "all", "--format", "tidy")
+    written = cnnbench_cli("export", "all/*", "--format", "tidy", "-o", "out.csv")
+
+    assert (shown.exit_code, written.exit_code) == (0, 0), shown.stderr + written.stderr
+    assert (tmp_path / "out.csv").read_bytes() == shown.stdout_bytes
+    found = rows(shown.stdout)
+    assert [row["run"] for row in found] == ["a", "a", "b"]
+    assert [row["failed"] for row in found] == ["false", "true", "false"]
+    assert list(found[0]) == [one.name for one in TABLES["records"]]
+
+
+def test_slices_are_rows_too(cnnbench_cli, run, eager, twice_as_fast) -> None:
+    done = cnnbench_cli("export", run, "--format", "slices")
+
+    found = rows(done.stdout)
+    total = sum(len(one.slices) for record in (eager, twice_as_fast) for one in record.runs)
+    assert len(found) == total
+    assert float(found[0]["median_s"]) == pytest.approx(0.010)
+    assert json.loads(found[0]["samples_ns"]) == list(eager.runs[0].slices.ns[0])
+
+
+def test_the_dictionary_needs_no_run(cnnbench_cli) -> None:
+    found = rows(cnnbench_cli("export", "--format", "dictionary").stdout)
+
+    for table, some in TABLES.items():
+        names = [row["name"] for row in found if row["table"] == table]
+        assert names == [one.name for one in some]
+    assert {row["type"] for row in found} == {"text", "integer", "number", "truth"}
+    assert all(row["meaning"] and row["source"] and row["empty"] for row in found)
+
+
+@pytest.mark.parametrize("kind", ["tidy", "slices", "dictionary"])
+def test_parquet_is_for_a_file_that_is_named_so(cnnbench_cli, run, tmp_path, kind: str) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    places = [] if kind == "dictionary" else [run]
+
+    text = cnnbench_cli("export", *places, "--format", kind).stdout
+    done = cnnbench_cli("export", *places, "--format", kind, "-o", "out.parquet")
+
+    assert (done.exit_code, done.output) == (0, "")
+    found = parquet.read_table(tmp_path / "out.parquet")
+    assert found.num_rows == len(rows(text))
+    assert found.schema.names == text.splitlines()[0].split(",")
+
+
+def test_without_pyarrow_parquet_is_one_line_and_no_file(cnnbench_cli, run, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+
+    done = cnnbench_cli("export", run, "--format", "tidy", "-o", "out.parquet")
+
+    assert done.exit_code == 2
+    assert done.stderr == (
+        "cnnbench: Parquet needs pyarrow; install it with: pip install 'cnnbench[parquet]'\n"
+    )
+    assert not (run.parent / "out.parquet").exists()
+
+
+def test_a_damaged_run_leaves_no_half_of_a_file(cnnbench_cli, tmp_path, eager) -> None:
+    made.directory(tmp_path / "all" / "a", [eager])
+    bad = made.directory(tmp_path / "all" / "b", [eager])
+    with (bad / store.RECORDS).open("a") as file:
+        file.write('{"id":"half')
+    torn = cnnbench_cli("export", "all", "--format", "tidy", "-o", "torn.csv")
+    (bad / store.ENVIRONMENT).write_text("[]")
+
+    done = cnnbench_cli("export", "all", "--format", "tidy", "-o", "out.csv")
+
+    assert torn.exit_code == 0
+    assert "incomplete line skipped" in torn.stderr
+    assert (done.exit_code, done.stderr.count("\n")) == (2, 1)
+    assert "environment.json" in done.stderr
+    assert not (tmp_path / "out.csv").exists()
+    nowhere = cnnbench_cli("export", "all/a", "--format", "tidy", "-o", "gone/out.csv")
+    assert (nowhere.exit_code, nowhere.stderr.count("\n")) == (2, 1)

@@ -77,6 +77,45 @@ def test_what_a_run_had_left_is_measured_in_the_merged_one(cnnbench_cli, shards,
     assert store.read(tmp_path / "all").missing == ()
 
 
+def test_only_what_is_whole_is_merged_where_that_is_asked_for(
+    cnnbench_cli, shards: list[Path], tmp_path: Path
+) -> None:
+    lines = (shards[0] / store.RECORDS).read_text().splitlines(keepends=True)
+    (shards[0] / store.RECORDS).write_text("".join(lines[:-1]) + lines[-1][:50])
+
+    done = cnnbench_cli("merge", shards[0], shards[2], "--whole", "--out", "all")
+    alone = cnnbench_cli("merge", shards[2], "--whole", "--out", "all")
+
+    assert (done.exit_code, alone.exit_code) == (3, 3)
+    assert not (tmp_path / "all").exists()
+    absent, unfinished, why = done.stderr.splitlines()
+    assert "shard 2/3 of this grid not among these runs; measure" in absent
+    command = "1 spec not measured yet: cnnbench run --resume "
+    assert unfinished == f"cnnbench: {command}{shards[0].resolve()}"
+    assert why == (
+        "cnnbench: not whole: shards 1,2 of 3 not measured to the end; nothing is merged"
+    )
+    assert "not whole: shards 1,2 of 3" in alone.stderr
+    assert cnnbench_cli("run", "--resume", shards[0]).exit_code == 0
+    whole = cnnbench_cli("merge", *shards, "--whole", "--out", "all")
+    assert whole.exit_code == 0, whole.stderr
+    assert len(store.read(tmp_path / "all").records) == 10
+
+
+def test_runs_that_are_no_shards_are_whole_when_they_are_finished(
+    cnnbench_cli, tmp_path: Path, eager, twice_as_fast
+) -> None:
+    made.directory(tmp_path / "a", [eager])
+    made.directory(tmp_path / "b", [], [twice_as_fast.id])
+
+    done = cnnbench_cli("merge", "a", "b", "--whole", "--out", "all")
+    made.directory(tmp_path / "c", [twice_as_fast])
+
+    assert done.exit_code == 3
+    assert "not whole: 1 run not measured to the end; nothing is merged" in done.stderr
+    assert cnnbench_cli("merge", "a", "c", "--whole", "--out", "all").exit_code == 0
+
+
 def edited(place: Path, name: str, change: dict[str, Any]) -> None:
     data = json.loads((place / name).read_text())
     for key, value in change.items():
