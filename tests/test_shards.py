@@ -92,8 +92,8 @@ def test_what_replaces_a_layer_stays_with_it() -> None:
 
 def catalogued() -> Job:
     """Every network of the catalogue, as far as that is known without torch."""
-    return campaign.prepare(Grid.of({"models": "all", "modes": MODES, "device": "cpu"}, {}),
-                            who="fake", dry=True)  # fmt: skip
+    asked = {"models": ("all",), "modes": MODES, "device": Device()}
+    return campaign.prepare(Grid.of(asked, {}), who="fake", dry=True)
 
 
 def test_shards_of_the_catalogue_take_about_as_long_as_each_other() -> None:
