@@ -34,7 +34,7 @@ def places(asked: Iterable[str | Path]) -> list[Path]:
         if not inner and _PATTERN.intersection(str(one)):
             inner = [path for match in _matching(Path(one)) for path in _inside(match)]
             if not inner:
-                raise StoreError(f"no cnnbench run matches '{one}'")
+                raise StoreError(f"no run matches '{one}'")
         if not inner:
             raise StoreError(
                 f"{one} is not a cnnbench run: it has no {store.MANIFEST}, and contains none"

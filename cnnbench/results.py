@@ -133,8 +133,8 @@ class Results:
         """Every record, or every slice, as a row of a tidy frame, failed ones too.
 
         The columns are those of the data dictionary (``cnnbench export --format dictionary``), in
-        base units; the first ones are those of the CSV report. Of runs that are not read yet, no
-        more than one is held at a time.
+        base units; the first ones are those of the CSV report. No more than one of the runs that
+        are not read yet is held at a time.
 
         Args:
             table: ``records`` or ``slices``.

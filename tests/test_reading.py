@@ -55,7 +55,7 @@ def test_a_place_without_a_run_is_refused_at_once(many: Path, tmp_path: Path) ->
     for place in (tmp_path / "gone", tmp_path / "empty", many / "a" / store.MANIFEST):
         with pytest.raises(StoreError, match="is not a cnnbench run: it has no manifest"):
             cnnbench.load(many, place)
-    with pytest.raises(StoreError, match=r"no cnnbench run matches '.*/x\*'"):
+    with pytest.raises(StoreError, match=r"no run matches '.*/x\*'"):
         cnnbench.load(many / "x*")
 
 

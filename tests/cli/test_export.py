@@ -36,7 +36,7 @@ def test_every_format_is_shown_and_written_alike(cnnbench_cli, run, kind: str) -
         (["run"], "Missing option '--format'"),
         (["--format", "tidy"], "--format tidy needs run directories"),
         (["gone", "--format", "tidy"], "gone is not a cnnbench run"),
-        (["gone*", "--format", "slices"], "no cnnbench run matches 'gone*'"),
+        (["gone*", "--format", "slices"], "no run matches 'gone*'"),
     ],
 )
 def test_bad_input_is_one_line(cnnbench_cli, run, words, message) -> None:

@@ -60,10 +60,8 @@ def _throttle(row: StoredSlice) -> str:
     return ",".join(map(str, plain(row.taken.device.get("throttle"), list, tuple) or ()))
 
 
-def variables() -> list[Variable]:
-    """The variables in order."""
-    clock = "clock of the worker"
-    kernel, silent = "counters of the kernel", "the kernel does not tell"
+def _places() -> list[Variable]:
+    """Of which process and turn a slice is."""
     return [
         Variable("spec", "text", "", "the spec's id, as in the table of records", "spec", NEVER,
                  lambda row: row.of.record.id),
@@ -85,6 +83,15 @@ def variables() -> list[Variable]:
         Variable("gpu_index", "integer", "1", "which of several GPUs that shared the work",
                  "schedule of the run", "the work was not shared",
                  lambda row: None if row.run.gpu is None else row.run.gpu.index),
+    ]  # fmt: skip
+
+
+def variables() -> list[Variable]:
+    """The variables in order."""
+    clock = "clock of the worker"
+    kernel, silent = "counters of the kernel", "the kernel does not tell"
+    return [
+        *_places(),
         Variable("iterations", "integer", "1", "calls in a sample", clock, NEVER,
                  lambda row: row.taken.iterations),
         Variable("samples", "integer", "1", "samples in the slice", clock, NEVER,
