@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, store, usual
+from cnnbench.cli import cluster as clusters
 from cnnbench.cli import completion, measuring, options, ways
 from cnnbench.cli import lab as shown
 from cnnbench.cli.output import also, keep, say
@@ -20,12 +21,15 @@ from cnnbench.conv import dialects, layers, network, torch_text
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UsageError
 from cnnbench.runner import campaign, lab
+from cnnbench.runner.cluster import directory
+from cnnbench.runner.cluster import start as over_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.plan import Plan
+    from cnnbench.runner.cluster.start import Over
     from cnnbench.runner.lab import Lab
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
@@ -48,6 +52,7 @@ Examples:
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --impl prepacked,im2col --l2 cold
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
+  cnnbench conv --suite classic --cluster 10.0.0.1:6379 --on each
   cnnbench run --resume results/RUN
   cnnbench report results/RUN --lab
 
@@ -92,6 +97,7 @@ named is measured however long it takes.
 @click.option("--list", "listed", is_flag=True,
               help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
 @options.out()
+@clusters.options
 @options.wait
 @options.dry_run
 @options.wide
@@ -115,6 +121,8 @@ def command(
     apply: bool,
     listed: bool,
     out: Path | None,
+    cluster: str | None,
+    on: str | None,
     wait: float | None,
     dry_run: bool,
     as_json: bool,
@@ -134,6 +142,7 @@ def command(
     if named is not None and model is not None:
         raise UsageError(f"{named} is the model already; drop --from-model")
     model = model or named
+    over = clusters.asked(cluster, on, {"wait": wait, "apply": apply or None})
     if apply:
         _refuse_to_apply(model, grid)
     if not (suites or texts or model):
@@ -148,6 +157,16 @@ def command(
         substitutes or (lab.NONE,),
         dtype or dtypes or ("fp32",),
     )
+    if over is not None:
+        found = over_hosts.prepare_lab(order, _without_usual_budget(ctx, plan), who)
+        if dry_run:
+            clusters.show_grid(found.job, as_json=as_json)
+            return
+        runs = _measure_over(found, over, out or Path("results") / store.new_run_name(), model,
+                             quiet=quiet)  # fmt: skip
+        _show(runs, as_json=as_json)
+        measuring.refuse_failed(*runs)
+        return
     if dry_run:
         measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
         return
@@ -158,7 +177,7 @@ def command(
         stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
     if apply:
         _apply(found, stored, quiet=quiet)
-    _show(stored, as_json=as_json)
+    _show([stored], as_json=as_json)
     measuring.refuse_failed(stored)
 
 
@@ -185,6 +204,25 @@ def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
         plan = replace(plan, budget=usual.LAYER_BUDGET)
     return plan
+
+
+def _without_usual_budget(ctx: click.Context, plan: Plan) -> Plan:
+    """The plan for hosts, which have no budget in common: what is usual does not hold for them."""
+    if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
+        return replace(plan, budget=None)
+    return plan
+
+
+def _measure_over(
+    found: Lab, over: Over, out: Path, model: str | None, *, quiet: bool
+) -> list[StoredRun]:
+    """Measure on many hosts: the layers of a network are kept once, beside all runs."""
+    try:
+        runs = clusters.begin(found.job, over, out, quiet=quiet)
+    finally:
+        if found.extraction is not None and model and directory.holds(out):
+            shown.keep_layers(out, model, found.extraction)
+    return [one for one in runs if one.records]
 
 
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
@@ -238,10 +276,13 @@ def _read(text: str) -> ConvProblem:
     return problem
 
 
-def _show(stored: StoredRun, *, as_json: bool) -> None:
-    for problem in stored.problems:
-        say(f"cnnbench: {problem}")
-    keep(shown.text([stored], "markdown"), stored.path / "report.md")
-    keep(shown.text([stored], "csv"), stored.path / "report.csv")
-    also(shown.text([stored], "json" if as_json else "table"))
-    say(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md")
+def _show(runs: Sequence[StoredRun], *, as_json: bool) -> None:
+    """Print the report of the runs, of which there are several over many hosts; keep one in each."""
+    for stored in runs:
+        for problem in stored.problems:
+            say(f"cnnbench: {problem}")
+        keep(shown.text([stored], "markdown"), stored.path / "report.md")
+        keep(shown.text([stored], "csv"), stored.path / "report.csv")
+    also(shown.text(runs, "json" if as_json else "table"))
+    for stored in runs:
+        say(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md")

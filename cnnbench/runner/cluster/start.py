@@ -18,7 +18,7 @@ from cnnbench.asking import AllGpus
 from cnnbench.codec import decode, encode
 from cnnbench.errors import UsageError, WorkerError
 from cnnbench.plan import Plan
-from cnnbench.runner import campaign
+from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import deal, directory, on_ray
 from cnnbench.runner.cluster.directory import EACH, Runs, Spread
 from cnnbench.runner.cluster.handing import Handing, HostsLost, Work
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.cluster.hosts import Cluster
     from cnnbench.runner.executor import Executor
+    from cnnbench.runner.lab import Lab, LabOrder
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
@@ -57,6 +58,25 @@ def prepare(grid: Grid, plan: Plan, who: Executor | str = "process", *, free: bo
     Raises:
         UsageError: something in the grid is wrong, or is not done on many hosts.
     """
+    _refuse(grid, plan)
+    return _for_any_host(campaign.prepare(grid, plan, who, dry=True, free=free), plan)
+
+
+def prepare_lab(order: LabOrder, plan: Plan, who: Executor | str = "process") -> Lab:
+    """Prepare a request to the convolution lab as ``lab.prepare`` does; else as ``prepare``.
+
+    What applies is asked of a worker here; what does not apply on a host alone has a row of it.
+
+    Raises:
+        As ``prepare``.
+    """
+    _refuse(order.grid, plan)
+    found = lab.prepare(order, plan, who, dry=True)
+    return replace(found, job=_for_any_host(found.job, plan))
+
+
+def _refuse(grid: Grid, plan: Plan) -> None:
+    """Refuse what hosts that have one group at a time cannot do."""
     if plan.budget is not None:
         raise UsageError(
             "--budget: hosts of a cluster are handed one group at a time, and none has the whole"
@@ -66,8 +86,10 @@ def prepare(grid: Grid, plan: Plan, who: Executor | str = "process", *, free: bo
         raise UsageError(
             "--device cuda:all: hosts of a cluster measure one thing at a time; use --device cuda:0"
         )
-    job = campaign.prepare(grid, plan, who, dry=True, free=free)
-    # How much memory there is differs by host, and each finds out for itself.
+
+
+def _for_any_host(job: Job, plan: Plan) -> Job:
+    """The same with the memory limit that was asked for: each host finds out what it has."""
     return replace(job, plan=replace(job.plan, memory_limit=plan.memory_limit))
 
 
