@@ -277,7 +277,7 @@ def _read(text: str) -> ConvProblem:
 
 
 def _show(runs: Sequence[StoredRun], *, as_json: bool) -> None:
-    """Print the report of the runs, of which there are several over many hosts; keep one in each."""
+    """Print the report of the runs, of which many hosts leave several; keep one in each."""
     for stored in runs:
         for problem in stored.problems:
             say(f"cnnbench: {problem}")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -116,6 +118,21 @@ def test_without_ray_it_is_said_what_to_install_and_nothing_is_left(
     assert done.exit_code == 2
     said = "--cluster needs ray; install it with: pip install 'cnnbench[ray]'"
     assert done.stderr.strip().endswith(said)
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_address_where_nothing_listens_is_refused_before_ray_is_asked(
+    cnnbench_cli, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+
+    done = cnnbench_cli(*GRID[:-1], place, "--out", "out")
+
+    assert done.exit_code == 2
+    assert f"--cluster {place}: no Ray cluster can be reached there" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
 

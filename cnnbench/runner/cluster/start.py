@@ -22,7 +22,7 @@ from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import deal, directory, on_ray
 from cnnbench.runner.cluster.directory import EACH, Runs, Spread
 from cnnbench.runner.cluster.handing import Handing, HostsLost, Work
-from cnnbench.runner.cluster.serving import HostAsked
+from cnnbench.runner.cluster.serving import HostAsked, torch_of
 from cnnbench.runner.source import source
 from cnnbench.version import VERSION
 
@@ -44,7 +44,7 @@ class Over:
     """Which cluster measures, and how its hosts share the work.
 
     Attributes:
-        address: as ``ray.init`` takes it, or ``on_ray.LOCAL``.
+        address: as ``ray.init`` takes it, or ``address.LOCAL``.
         on: ``directory.ANY`` or ``EACH``.
     """
 
@@ -119,6 +119,7 @@ def begin(job: Job, over: Over, out: Path, watcher: Watcher) -> list[StoredRun]:
     what = Spread(
         over.address, over.on, tuple(spec.id for spec in job.specs), encode(job.plan),
         job.executor.name, job.impossible, tuple(sorted(job.assumed)), code.revision, code.dirty,
+        torch_of(job.environment),
     )  # fmt: skip
     work = _work(job.possible, job.plan, job.macs, job.seconds)
     work = replace(work, impossible=job.impossible, notes=_notes(job.possible, job.assumed))
@@ -225,7 +226,9 @@ def _measure(
 ) -> list[StoredRun]:  # fmt: skip
     first = next((group[0] for group in work.groups), None)
     device = first.device.text if first is not None else "cpu"
-    asked = HostAsked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "")
+    threads = max((one.threads for group in work.groups for one in group), default=1)
+    asked = HostAsked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "",
+                      what.torch, threads if device == "cpu" else 1)  # fmt: skip
     with Runs(path, what) as runs:
         for run in before if what.on != EACH else ():
             begun = {*run.manifest.specs, *(one.id for one in run.records)}
