@@ -44,6 +44,11 @@ def test_each_kind_has_tables_of_its_own(cnnbench_cli, monkeypatch, tmp_path) ->
     assert len(json.loads(done.stdout)) == 12
     runs = directory.runs(tmp_path / "out")
     assert [len(run.records) for run in runs] == [6, 6]
+    alone = [cnnbench_cli("report", run.path, "--format", "json") for run in runs]
+    # No ratio is of two environments: together they are what each is alone.
+    assert json.loads(cnnbench_cli("report", "out", "--format", "json").stdout) == [
+        row for one in alone for row in json.loads(one.stdout)
+    ]
     assert directory.read(tmp_path / "out").on == "each"
 
 
