@@ -121,10 +121,10 @@ HOSTS = (
     Case("has the whole to spend time on; drop --budget",
          f"conv --layer {LAYER} --device cpu --cluster local --budget 9s --dry-run",
          r"drop (?P<drop>--budget)"),
-    Case("--{}: not with --cluster, {}; drop --{}",
+    Case("--{}: {}, so not with --cluster; drop --{}",
          "run --models lenet,vgg11 --device cpu --shard 1/2 --cluster local --dry-run",
          r"drop (?P<drop>--shard)"),
-    Case("--{}: not with --cluster, {}; drop --{}",
+    Case("--{}: {}, so not with --cluster; drop --{}",
          "conv --from-model lenet --impl none --apply --cluster local --dry-run",
          r"drop (?P<drop>--apply)"),
 )  # fmt: skip

@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from cnnbench.store import StoredRun
 
 # What is of one host, or says how several share a grid without a cluster; and why not here.
-_SHARED = "whose hosts share by themselves"
 _OF_ONE_HOST = {
-    "shard": _SHARED,
-    "wait": "whose hosts are not waited for",
-    "apply": "of which no host has measured all layers",
+    "shard": "hosts of a cluster share by themselves",
+    "wait": "hosts of a cluster are not waited for",
+    "apply": "no host of a cluster has measured all layers",
 }
 # How many hosts a cluster has, where it is not asked.
 _COUNTS = (1, 2, 4, 8, 16)
@@ -62,7 +61,7 @@ def asked(cluster: str | None, on: str | None, given: Mapping[str, object]) -> O
         return None
     for name, why in _OF_ONE_HOST.items():
         if given.get(name) is not None:
-            raise UsageError(f"--{name}: not with --cluster, {why}; drop --{name}")
+            raise UsageError(f"--{name}: {why}, so not with --cluster; drop --{name}")
     return Over(cluster, on or directory.ANY)
 
 
