@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.plan import Plan
     from cnnbench.runner.cluster.start import Over
-    from cnnbench.runner.lab import Lab
+    from cnnbench.runner.lab import Lab, LabOrder
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 
@@ -157,28 +157,24 @@ def command(
         substitutes or (lab.NONE,),
         dtype or dtypes or ("fp32",),
     )
-    if over is not None:
-        found = over_hosts.prepare_lab(order, _without_usual_budget(ctx, plan), who)
-        if dry_run:
-            clusters.show_grid(found.job, as_json=as_json)
-            return
-        runs = _measure_over(found, over, out or Path("results") / store.new_run_name(), model,
-                             quiet=quiet)  # fmt: skip
-        _show(runs, as_json=as_json)
-        measuring.refuse_failed(*runs)
-        return
     if dry_run:
-        measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
+        _show_grid(order, _without_usual_budget(ctx, plan, over), who, over, as_json=as_json)
         return
-    with lab.begun(order, _till_decided(ctx, plan), who) as found:
-        share = found.job.share
-        measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
-        name = store.new_run_name()
-        stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
-    if apply:
-        _apply(found, stored, quiet=quiet)
-    _show([stored], as_json=as_json)
-    measuring.refuse_failed(stored)
+    name = store.new_run_name()
+    out = out or Path("results") / name
+    if over is not None:
+        plan = _without_usual_budget(ctx, plan, over)
+        found = over_hosts.prepare_lab(order, plan, who)
+        runs = _measure_over(found, over, out, model, quiet=quiet)
+    else:
+        with lab.begun(order, _till_decided(ctx, plan), who) as found:
+            share = found.job.share
+            measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
+            runs = [_measure(found, out, name, model, quiet=quiet)]
+        if apply:
+            _apply(found, runs[0], quiet=quiet)
+    _show(runs, as_json=as_json)
+    measuring.refuse_failed(*runs)
 
 
 def _refuse_to_apply(model: str | None, grid: Grid) -> None:
@@ -206,11 +202,19 @@ def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     return plan
 
 
-def _without_usual_budget(ctx: click.Context, plan: Plan) -> Plan:
+def _without_usual_budget(ctx: click.Context, plan: Plan, over: Over | None) -> Plan:
     """The plan for hosts, which have no budget in common: what is usual does not hold for them."""
-    if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
+    if over is not None and ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
         return replace(plan, budget=None)
     return plan
+
+
+def _show_grid(order: LabOrder, plan: Plan, who: str, over: Over | None, *, as_json: bool) -> None:
+    """What would be measured."""
+    if over is None:
+        measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
+    else:
+        clusters.show_grid(over_hosts.prepare_lab(order, plan, who).job, as_json=as_json)
 
 
 def _measure_over(

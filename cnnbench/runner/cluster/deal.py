@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from cnnbench.runner.cluster.pace import Pace, slowness
+from cnnbench.runner.cluster.pace import HostPace, slowness
 
 Value = TypeVar("Value")
 
@@ -73,7 +73,7 @@ class Deal:
     hosts: Mapping[str, str] = field(default_factory=dict)
     taken: Mapping[str, Parcel] = field(default_factory=dict)
     began: Mapping[str, float] = field(default_factory=dict)
-    paces: Mapping[str, Pace] = field(default_factory=dict)
+    paces: Mapping[str, HostPace] = field(default_factory=dict)
     given_up: tuple[Parcel, ...] = ()
 
     def with_more(self, parcels: Iterable[Parcel]) -> Deal:
@@ -161,7 +161,9 @@ class Deal:
 
     def done(self, host: str, now: float = 0.0) -> Deal:
         """A host has measured what it had, and it is known how long that took."""
-        pace = self.paces.get(host, Pace()).after(self.taken[host].seconds, now - self.began[host])
+        pace = self.paces.get(host, HostPace()).after(
+            self.taken[host].seconds, now - self.began[host]
+        )
         return replace(self, taken=_without(self.taken, host), began=_without(self.began, host),
                        paces={**self.paces, host: pace})  # fmt: skip
 

@@ -20,7 +20,7 @@ _UNKNOWN = 1.0
 
 
 @dataclass(frozen=True)
-class Pace:
+class HostPace:
     """How long a host has taken, over what was expected; logarithms.
 
     Attributes:
@@ -32,15 +32,15 @@ class Pace:
     total: float = 0.0
     squares: float = 0.0
 
-    def after(self, expected: float, seconds: float) -> Pace:
+    def after(self, expected: float, seconds: float) -> HostPace:
         """The same with one more group; one without a time says nothing."""
         if expected <= 0 or seconds <= 0:
             return self
         ratio = math.log(seconds / expected)
-        return Pace(self.groups + 1, self.total + ratio, self.squares + ratio * ratio)
+        return HostPace(self.groups + 1, self.total + ratio, self.squares + ratio * ratio)
 
 
-def slowness(paces: Mapping[str, Pace], hosts: Iterable[str]) -> dict[str, float]:
+def slowness(paces: Mapping[str, HostPace], hosts: Iterable[str]) -> dict[str, float]:
     """What each host takes for a group, over what is expected of it; 1 while nothing is known.
 
     Args:
@@ -63,14 +63,14 @@ def slowness(paces: Mapping[str, Pace], hosts: Iterable[str]) -> dict[str, float
     return found
 
 
-def _within(known: list[Pace]) -> float:
+def _within(known: list[HostPace]) -> float:
     """The variance of groups on the same host; 0 while no host has had two."""
     more = sum(one.groups for one in known) - len(known)
     squares = sum(one.squares - one.total**2 / one.groups for one in known)
     return max(squares, 0.0) / more if more else 0.0
 
 
-def _weight(known: list[Pace], count: int, mean: float) -> float:
+def _weight(known: list[HostPace], count: int, mean: float) -> float:
     """How many groups of a host what is known of all hosts weighs: one variance over the other."""
     hosts = len(known)
     if count <= hosts or hosts < 2:

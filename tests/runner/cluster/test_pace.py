@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnbench.runner.cluster.pace import Pace, slowness
+from cnnbench.runner.cluster.pace import HostPace, slowness
 
 
-def pace(*ratios: float) -> Pace:
-    found = Pace()
+def pace(*ratios: float) -> HostPace:
+    found = HostPace()
     for one in ratios:
         found = found.after(10.0, 10.0 * one)
     return found
@@ -21,7 +21,7 @@ def pace(*ratios: float) -> Pace:
 
 def test_while_nothing_is_known_all_hosts_are_alike() -> None:
     assert slowness({}, ["a", "b"]) == {"a": 1.0, "b": 1.0}
-    assert slowness({"a": Pace()}, ["a"]) == {"a": 1.0}
+    assert slowness({"a": HostPace()}, ["a"]) == {"a": 1.0}
 
 
 def test_hosts_that_differ_clearly_are_known_as_they_are() -> None:
@@ -46,7 +46,7 @@ def test_what_differs_on_each_host_as_much_says_nothing_of_hosts() -> None:
 
 
 def test_a_group_without_a_time_says_nothing() -> None:
-    assert Pace().after(0.0, 3.0) == Pace().after(3.0, 0.0) == Pace()
+    assert HostPace().after(0.0, 3.0) == HostPace().after(3.0, 0.0) == HostPace()
 
 
 def test_speeds_between_one_and_three_are_found_in_rough_times() -> None:
