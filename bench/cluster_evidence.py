@@ -9,6 +9,9 @@ trial of ``node`` a node is killed (SIGKILL) at a random moment while it measure
 first one measures. Hosts write down when each slice began and ended, so that it can be seen whether
 two campaigns, or a group and the next, were ever measured at once on a host.
 
+``real node`` and ``real driver`` are the same with real workers and four networks. Both nodes share
+a machine there, so that their times mean nothing and are not looked at.
+
 Every trial is a line of ``trials.jsonl``. It can be stopped at any time and goes on with the next
 trial.
 """
@@ -41,19 +44,23 @@ from cnnbench.runner.cluster import directory, on_ray, start
 from cnnbench.runner.cluster.hosts import Event, HostLost, Node
 from cnnbench.runner.cluster.on_ray import RESOURCE, RayHosts
 from cnnbench.runner.cluster.start import Over
-from cnnbench.runner.fake import Fake, FakePool, FakeWorker
+from cnnbench.runner.fake import Fake, FakePool
+from cnnbench.runner.process import Pool, Processes
 from cnnbench.spec import Device
 from cnnbench.store import StoredRun
 from cnnbench.suite import Grid
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = ("lenet", "alexnet", "vgg11", "vgg16", "resnet18", "resnet34", "resnet50", "googlenet")
+REAL_MODELS = ("lenet", "squeezenet1_1", "mobilenet_v2", "resnet18")
 PLAN = Plan(rounds=2, slices=3)
 # A slice of a pretended worker.
 SLEEP = 0.02
 # Where hosts write down what they did.
 LOG = "CNNBENCH_EVIDENCE_LOG"
-WANTED = {"node": 20, "driver": 5, "two": 2}
+WANTED = {"node": 20, "driver": 5, "two": 2, "real node": 3, "real driver": 1}
+# What is left of a killed node's workers is looked for after so many seconds.
+LINGERING = 10.0
 # On a busy machine Ray is slow, and no node is to be lost because of that.
 PATIENCE = {
     "RAY_agent_register_timeout_ms": "1800000",
@@ -65,33 +72,41 @@ PATIENCE = {
     "RAY_health_check_failure_threshold": "60",
     "RAY_enable_worker_prestart": "0",
     "RAY_prestart_worker_first_driver": "0",
+    "RAY_worker_niceness": "0",
 }
 Line = dict[str, Any]
 
 
-class _Sleeps(FakeWorker):
-    def __init__(self, who: Fake, visit: str) -> None:
-        super().__init__(who)
-        self._visit = visit
+def _noting(worker: Any, visit: str, sleep: float = 0.0) -> Any:
+    """A worker that writes down when each of its slices began and ended."""
+    ask = worker.ask
 
-    def ask(self, message: Line, timeout: float) -> Any:
+    def asked(message: Line, timeout: float) -> Any:
         began = time.monotonic()
-        answer = super().ask(message, timeout)
+        answer = ask(message, timeout)
         if "turn" in message:
-            time.sleep(SLEEP)
-            line = {"visit": self._visit, "began": began, "ended": time.monotonic()}
+            time.sleep(sleep)
+            line = {"visit": visit, "began": began, "ended": time.monotonic()}
             with Path(os.environ[LOG]).open("a") as file:
                 file.write(json.dumps(line) + "\n")
         return answer
 
+    worker.ask = asked
+    return worker
 
-class _Pool(FakePool):
-    def __init__(self, who: Fake, visit: str) -> None:
+
+def _visit() -> str:
+    """A pool of this process, told from all others."""
+    return f"{HERE['node']}/{os.getpid()}/{time.monotonic()}"
+
+
+class _SleepyPool(FakePool):
+    def __init__(self, who: Fake) -> None:
         super().__init__(who)
-        self._visit = visit
+        self._visit = _visit()
 
-    def start(self) -> FakeWorker:
-        return _Sleeps(self._who, self._visit)
+    def start(self) -> Any:
+        return _noting(super().start(), self._visit, SLEEP)
 
 
 class Sleeping(Fake):
@@ -100,7 +115,23 @@ class Sleeping(Fake):
     @contextmanager
     def open(self, scratch: Path) -> Iterator[FakePool]:
         del scratch
-        yield _Pool(self, f"{HERE['node']}/{os.getpid()}/{time.monotonic()}")
+        yield _SleepyPool(self)
+
+
+class _NotingPool(Pool):
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._visit = _visit()
+
+    def start(self, *given: Any) -> Any:
+        return _noting(super().start(*given), self._visit)
+
+
+class Noting(Processes):
+    """Measures for real, and writes down when."""
+
+    def open(self, scratch: Path) -> Pool:
+        return _NotingPool(scratch, self._origin, self._halt)
 
 
 # Which node this process serves.
@@ -120,7 +151,9 @@ def agent(log: str) -> Any:
             os.environ[cluster_evidence.LOG] = log
             cluster_evidence.HERE["node"] = ray.get_runtime_context().get_node_id()
             executor.EXECUTORS["fake"] = cluster_evidence.Sleeping
-            return super().introduce(asked)
+            executor.EXECUTORS["process"] = cluster_evidence.Noting
+            # Both nodes of this trial are one machine, of which only one would take part.
+            return super().introduce(asked) | {"machine": ""}
 
     return Watched
 
@@ -160,10 +193,11 @@ class Watched(RayHosts):
         return found
 
 
-def job() -> Job:
+def job(*, real: bool = False) -> Job:
     """Two modes of each network."""
-    grid = Grid(MODELS, ("eager", "channels_last"), device=Device("cpu"))
-    return start.prepare(grid, PLAN, "fake")
+    models, who = (REAL_MODELS, "process") if real else (MODELS, "fake")
+    grid = Grid(models, ("eager", "channels_last"), device=Device("cpu"))
+    return start.prepare(grid, PLAN, who)
 
 
 def counted(runs: Sequence[StoredRun], wanted: set[str], log: Path) -> Line:
@@ -176,7 +210,25 @@ def counted(runs: Sequence[StoredRun], wanted: set[str], log: Path) -> Line:
         "doubled": sum(count - 1 for count in (rows | held).values()),
         "overlapping": overlapping(log),
         "slices": len(log.read_text().splitlines()) if log.exists() else 0,
+        "bad": sum(one.status != "ok" for run in runs for one in run.records),
     }  # fmt: skip
+
+
+def lingering(log: Path) -> int:
+    """How many processes of a lost host are still there after a while: starters and workers."""
+    mark, ends = f"{LOG}={log}".encode(), time.monotonic() + LINGERING
+    while (found := _marked(mark)) and time.monotonic() < ends:
+        time.sleep(0.5)
+    return found
+
+
+def _marked(mark: bytes) -> int:
+    found = 0
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            named = b"cnnbench.worker" in (path / "cmdline").read_bytes()
+            found += named and mark in (path / "environ").read_bytes().split(b"\0")
+    return found
 
 
 def overlapping(log: Path) -> int:
@@ -275,8 +327,9 @@ def connected(address: str, log: Path, **more: Any) -> Watched:
 
 def node_killed(bed: Bed, folder: Path, wanted: Job, chance: random.Random) -> Line:
     """A node is killed while it measures."""
-    victim = bed.two()[-1]
-    after, delay = chance.randint(1, 3), chance.uniform(0.0, 0.4)
+    victim, real = bed.two()[-1], not wanted.executor.pretends
+    after = chance.randint(1, 2 if real else 3)
+    delay = chance.uniform(0.0, 12.0 if real else 0.4)
     hosts = connected(
         bed.address, folder / "log", victim=victim.node_id, after=after, delay=delay,
         kill=lambda: bed.kill(victim),
@@ -286,13 +339,15 @@ def node_killed(bed: Bed, folder: Path, wanted: Job, chance: random.Random) -> L
     return {
         "group": after, "delay": round(delay, 3), "was_lost": victim.node_id in hosts.lost,
         "handed_out_again": sum(count > 1 for count in handed.values()),
+        "lingering": lingering(folder / "log"),
         **counted(runs, {one.id for one in wanted.specs}, folder / "log"),
     }  # fmt: skip
 
 
-def driver(bed: Bed, folder: Path) -> subprocess.Popen[bytes]:
+def driver(bed: Bed, folder: Path, *, real: bool = False) -> subprocess.Popen[bytes]:
     """The same campaign by another process, of a group of its own."""
-    words = [sys.executable, "-m", "bench.cluster_evidence", str(folder), "--drive", bed.address]
+    words = [sys.executable, "-m", "bench.cluster_evidence", str(folder), "--drive", bed.address,
+             *["--real"] * real]  # fmt: skip
     return subprocess.Popen(words, cwd=ROOT, start_new_session=True, stderr=subprocess.DEVNULL)
 
 
@@ -306,7 +361,7 @@ def driver_killed(bed: Bed, folder: Path, wanted: Job, chance: random.Random) ->
     """The process that hands out is killed, and the run resumed."""
     bed.two()
     most = chance.randint(0, len(wanted.specs) - 4)
-    process = driver(bed, folder)
+    process = driver(bed, folder, real=not wanted.executor.pretends)
     while process.poll() is None and rows(folder) < max(most, 1):
         time.sleep(0.05)
     time.sleep(chance.uniform(0.0, 0.3))
@@ -319,6 +374,7 @@ def driver_killed(bed: Bed, folder: Path, wanted: Job, chance: random.Random) ->
     asked = {name for _, names in hosts.orders for name in names}
     return {
         "killed": killed, "rows_before": before, "measured_after": len(asked),
+        "lingering": lingering(folder / "log"),
         **counted(runs, {one.id for one in wanted.specs}, folder / "log"),
     }  # fmt: skip
 
@@ -342,13 +398,16 @@ def two_campaigns(bed: Bed, folder: Path, wanted: Job, chance: random.Random) ->
                                       ("specs", "rows", "lost", "doubled")}}  # fmt: skip
 
 
-TRIALS = {"node": node_killed, "driver": driver_killed, "two": two_campaigns}
+TRIALS = {
+    "node": node_killed, "driver": driver_killed, "two": two_campaigns, "real node": node_killed,
+    "real driver": driver_killed,
+}  # fmt: skip
 
 
-def drive(folder: Path, address: str) -> None:
+def drive(folder: Path, address: str, *, real: bool) -> None:
     """One campaign, in a process that is killed."""
     connected(address, folder / "log")
-    start.begin(job(), Over(address), folder / "run", Watcher())
+    start.begin(job(real=real), Over(address), folder / "run", Watcher())
 
 
 def read(path: Path) -> list[Line]:
@@ -363,6 +422,8 @@ def report(lines: Sequence[Line]) -> str:
         "node": "a node killed while it measured",
         "driver": "the driver killed, then resumed",
         "two": "two campaigns at once",
+        "real node": "a node killed, real workers",
+        "real driver": "the driver killed, then resumed, real workers",
     }
     table = ["| " + " | ".join(heads) + " |", "|" + " :-- |" + " --: |" * (len(heads) - 1)]
     for what, words in told.items():
@@ -372,9 +433,12 @@ def report(lines: Sequence[Line]) -> str:
                     ("specs", "lost", "doubled", "overlapping", "slices")]  # fmt: skip
             seconds = sorted(one["seconds"] for one in own)[len(own) // 2]
             table.append(f"| {words} | {len(own)} | {' | '.join(map(str, sums))} | {seconds:.0f} |")
-    nodes = [line for line in lines if line["what"] == "node"]
+    nodes = [line for line in lines if line["what"].endswith("node")]
     hit = sum(line["handed_out_again"] > 0 for line in nodes)
-    drivers = [line for line in lines if line["what"] == "driver"]
+    drivers = [line for line in lines if line["what"].endswith("driver")]
+    killed = [line for line in lines if "lingering" in line]
+    left = sum(line["lingering"] for line in killed)
+    bad = sum(line.get("bad", 0) for line in lines if line["what"].startswith("real"))
     cut = sum(line["killed"] and line["measured_after"] > 0 for line in drivers)
     return "\n".join(
         [
@@ -383,7 +447,9 @@ def report(lines: Sequence[Line]) -> str:
             f"Real Ray ({', '.join(sorted({line['ray'] for line in lines}))}), two"
             " nodes on one machine, pretended workers that sleep"
             f" {1000 * SLEEP:.0f} ms in every slice; {len(MODELS)} workloads in two modes,"
-            f" {PLAN.rounds} rounds of {PLAN.slices} slices. Nothing of a network was measured.",
+            f" {PLAN.rounds} rounds of {PLAN.slices} slices. With real workers:"
+            f" {', '.join(REAL_MODELS)} in two modes. Both nodes share a machine, so that no time"
+            " means anything.",
             "",
             *table,
             "",
@@ -392,6 +458,9 @@ def report(lines: Sequence[Line]) -> str:
             " something to be measured. Lost: specs without a whole record at the end. Doubled:"
             " specs with two records, or in two manifests. Overlapping: visits of a worker pool"
             " that began on a host before another one had ended there.",
+            "",
+            f"With real workers, {bad} rows failed or were not right. In {len(killed)} trials,"
+            f" {left} starters and workers were still there {LINGERING:.0f} s after the campaign.",
             "",
         ]
     )
@@ -404,9 +473,10 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--report", action="store_true", help="only write the report anew")
     parser.add_argument("--drive", metavar="ADDRESS", help=argparse.SUPPRESS)
+    parser.add_argument("--real", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.drive:
-        drive(options.folder, options.drive)
+        drive(options.folder, options.drive, real=options.real)
         return
     options.folder.mkdir(parents=True, exist_ok=True)
     path, ends = options.folder / "trials.jsonl", time.monotonic() + 60 * options.minutes
@@ -419,7 +489,7 @@ def trials(path: Path, ends: float) -> None:
     """Do what is missing, the kinds of trials by turns."""
     import ray
 
-    bed, wanted = Bed(), job()
+    bed, jobs = Bed(), {}
     try:
         while time.monotonic() < ends:
             done = Counter(line["what"] for line in read(path))
@@ -430,6 +500,8 @@ def trials(path: Path, ends: float) -> None:
             began, number = time.monotonic(), done[what]
             with tempfile.TemporaryDirectory() as folder:
                 chance = random.Random(f"{what} {number}")
+                real = what.startswith("real")
+                jobs[real] = wanted = jobs[real] if real in jobs else job(real=real)
                 found = TRIALS[what](bed, Path(folder), wanted, chance)
             seconds = round(time.monotonic() - began, 1)
             line = {"what": what, "trial": number, **found, "seconds": seconds,

@@ -118,9 +118,15 @@ HOSTS = (
     Case("--device cuda:all: hosts of a cluster measure one thing at a time",
          "run --models lenet --device cuda:all --cluster local --dry-run",
          r"use (?P<put>--device cuda:0)"),
-    Case("--{}: not with --cluster, whose hosts share by themselves; drop --{}",
+    Case("has the whole to spend time on; drop --budget",
+         f"conv --layer {LAYER} --device cpu --cluster local --budget 9s --dry-run",
+         r"drop (?P<drop>--budget)"),
+    Case("--{}: {}, so not with --cluster; drop --{}",
          "run --models lenet,vgg11 --device cpu --shard 1/2 --cluster local --dry-run",
          r"drop (?P<drop>--shard)"),
+    Case("--{}: {}, so not with --cluster; drop --{}",
+         "conv --from-model lenet --impl none --apply --cluster local --dry-run",
+         r"drop (?P<drop>--apply)"),
 )  # fmt: skip
 
 GATE = (
@@ -442,8 +448,12 @@ _DESCRIBED = "describes; names nothing to do"
 _TABLES = ("report", "run", "list", "cost", "conv", "compare")
 OTHERS: Mapping[str, Other] = {
     "--cluster needs ray; install it with: pip install": Other(
-        ("run",), "read in tests/cli/test_cluster.py"
+        ("run", "conv"), "read in tests/cli/test_cluster.py"
     ),
+    "install that there with: pip install": Other(
+        (), "done on another host; read in tests/runner/cluster/test_contract.py"
+    ),
+    "with: ray start --head --port={}": Other((), "Ray's own command"),
     "is a run over many hosts; drop --{}": Other(("run",), "run in tests/cli/test_cluster.py"),
     "ray start … --resources=": Other((), "Ray's own command"),
     "let CUDA_VISIBLE_DEVICES leave one kind, or use --device {}": Other(

@@ -1,4 +1,4 @@
-"""``run --cluster``: what is asked for, what goes with it, and its progress."""
+"""``run`` and ``conv --cluster``: what is asked for, what goes with it, and its progress."""
 
 from __future__ import annotations
 
@@ -21,8 +21,12 @@ if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.store import StoredRun
 
-# What is of one host, or says how several share a grid without a cluster.
-_OF_ONE_HOST = ("shard", "wait")
+# What is of one host, or says how several share a grid without a cluster; and why not here.
+_OF_ONE_HOST = {
+    "shard": "hosts of a cluster share by themselves",
+    "wait": "hosts of a cluster are not waited for",
+    "apply": "no host of a cluster has measured all layers",
+}
 # How many hosts a cluster has, where it is not asked.
 _COUNTS = (1, 2, 4, 8, 16)
 
@@ -55,10 +59,9 @@ def asked(cluster: str | None, on: str | None, given: Mapping[str, object]) -> O
         if on is not None:
             raise UsageError("--on says which hosts of a --cluster measure what; drop --on")
         return None
-    for name in _OF_ONE_HOST:
+    for name, why in _OF_ONE_HOST.items():
         if given.get(name) is not None:
-            raise UsageError(f"--{name}: not with --cluster, whose hosts share by themselves;"
-                             f" drop --{name}")  # fmt: skip
+            raise UsageError(f"--{name}: {why}, so not with --cluster; drop --{name}")
     return Over(cluster, on or directory.ANY)
 
 
@@ -66,6 +69,13 @@ def times(job: Job) -> str:
     """How long a grid would take on how many hosts, in a line."""
     found = (f"{count}: {units.duration(start.expected(job, count))}" for count in _COUNTS)
     return f"very roughly, by the number of alike hosts: {', '.join(found)}"
+
+
+def show_grid(job: Job, *, as_json: bool) -> None:
+    """What would be measured, and how long that takes some hosts."""
+    measuring.show_grid(job, as_json=as_json)
+    if not as_json:
+        click.echo(times(job))
 
 
 def begin(job: Job, over: Over, out: Path, *, quiet: bool) -> list[StoredRun]:

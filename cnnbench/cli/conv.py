@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from cnnbench import axes, store, usual
+from cnnbench.cli import cluster as clusters
 from cnnbench.cli import completion, measuring, options, ways
 from cnnbench.cli import lab as shown
 from cnnbench.cli.output import also, keep, say
@@ -20,13 +21,16 @@ from cnnbench.conv import dialects, layers, network, torch_text
 from cnnbench.conv.layers import ConvLayer
 from cnnbench.errors import UsageError
 from cnnbench.runner import campaign, lab
+from cnnbench.runner.cluster import directory
+from cnnbench.runner.cluster import start as over_hosts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from cnnbench.conv.problem import ConvProblem
     from cnnbench.plan import Plan
-    from cnnbench.runner.lab import Lab
+    from cnnbench.runner.cluster.start import Over
+    from cnnbench.runner.lab import Lab, LabOrder
     from cnnbench.store import StoredRun
     from cnnbench.suite import Grid
 
@@ -48,6 +52,7 @@ Examples:
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --substitutes depthwise_separable --phase training
   cnnbench conv --layer c64h56w56-k64-3x3-p1 --impl prepacked,im2col --l2 cold
   cnnbench conv resnet18 --impl prepacked,im2col_nhwc --apply
+  cnnbench conv --suite classic --cluster 10.0.0.1:6379 --on each
   cnnbench run --resume results/RUN
   cnnbench report results/RUN --lab
 
@@ -92,6 +97,7 @@ named is measured however long it takes.
 @click.option("--list", "listed", is_flag=True,
               help="Only list implementations and substitutes; --json: every field.")  # fmt: skip
 @options.out()
+@clusters.options
 @options.wait
 @options.dry_run
 @options.wide
@@ -115,6 +121,8 @@ def command(
     apply: bool,
     listed: bool,
     out: Path | None,
+    cluster: str | None,
+    on: str | None,
     wait: float | None,
     dry_run: bool,
     as_json: bool,
@@ -134,6 +142,7 @@ def command(
     if named is not None and model is not None:
         raise UsageError(f"{named} is the model already; drop --from-model")
     model = model or named
+    over = clusters.asked(cluster, on, {"wait": wait, "apply": apply or None})
     if apply:
         _refuse_to_apply(model, grid)
     if not (suites or texts or model):
@@ -149,17 +158,23 @@ def command(
         dtype or dtypes or ("fp32",),
     )
     if dry_run:
-        measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
+        _show_grid(order, _without_usual_budget(ctx, plan, over), who, over, as_json=as_json)
         return
-    with lab.begun(order, _till_decided(ctx, plan), who) as found:
-        share = found.job.share
-        measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
-        name = store.new_run_name()
-        stored = _measure(found, out or Path("results") / name, name, model, quiet=quiet)
-    if apply:
-        _apply(found, stored, quiet=quiet)
-    _show(stored, as_json=as_json)
-    measuring.refuse_failed(stored)
+    name = store.new_run_name()
+    out = out or Path("results") / name
+    if over is not None:
+        plan = _without_usual_budget(ctx, plan, over)
+        found = over_hosts.prepare_lab(order, plan, who)
+        runs = _measure_over(found, over, out, model, quiet=quiet)
+    else:
+        with lab.begun(order, _till_decided(ctx, plan), who) as found:
+            share = found.job.share
+            measuring.before(found.job.specs, found.job.executor, wait, quiet=quiet, share=share)
+            runs = [_measure(found, out, name, model, quiet=quiet)]
+        if apply:
+            _apply(found, runs[0], quiet=quiet)
+    _show(runs, as_json=as_json)
+    measuring.refuse_failed(*runs)
 
 
 def _refuse_to_apply(model: str | None, grid: Grid) -> None:
@@ -185,6 +200,33 @@ def _within_a_minute(ctx: click.Context, plan: Plan) -> Plan:
     if ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
         plan = replace(plan, budget=usual.LAYER_BUDGET)
     return plan
+
+
+def _without_usual_budget(ctx: click.Context, plan: Plan, over: Over | None) -> Plan:
+    """The plan for hosts, which have no budget in common: what is usual does not hold for them."""
+    if over is not None and ctx.get_parameter_source("budget") is ParameterSource.DEFAULT:
+        return replace(plan, budget=None)
+    return plan
+
+
+def _show_grid(order: LabOrder, plan: Plan, who: str, over: Over | None, *, as_json: bool) -> None:
+    """What would be measured."""
+    if over is None:
+        measuring.show_grid(lab.prepare(order, plan, who).job, as_json=as_json)
+    else:
+        clusters.show_grid(over_hosts.prepare_lab(order, plan, who).job, as_json=as_json)
+
+
+def _measure_over(
+    found: Lab, over: Over, out: Path, model: str | None, *, quiet: bool
+) -> list[StoredRun]:
+    """Measure on many hosts: the layers of a network are kept once, beside all runs."""
+    try:
+        runs = clusters.begin(found.job, over, out, quiet=quiet)
+    finally:
+        if found.extraction is not None and model and directory.holds(out):
+            shown.keep_layers(out, model, found.extraction)
+    return [one for one in runs if one.records]
 
 
 def _measure(found: Lab, out: Path, name: str, model: str | None, *, quiet: bool) -> StoredRun:
@@ -238,10 +280,13 @@ def _read(text: str) -> ConvProblem:
     return problem
 
 
-def _show(stored: StoredRun, *, as_json: bool) -> None:
-    for problem in stored.problems:
-        say(f"cnnbench: {problem}")
-    keep(shown.text([stored], "markdown"), stored.path / "report.md")
-    keep(shown.text([stored], "csv"), stored.path / "report.csv")
-    also(shown.text([stored], "json" if as_json else "table"))
-    say(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md")
+def _show(runs: Sequence[StoredRun], *, as_json: bool) -> None:
+    """Print the report of the runs, of which many hosts leave several; keep one in each."""
+    for stored in runs:
+        for problem in stored.problems:
+            say(f"cnnbench: {problem}")
+        keep(shown.text([stored], "markdown"), stored.path / "report.md")
+        keep(shown.text([stored], "csv"), stored.path / "report.csv")
+    also(shown.text(runs, "json" if as_json else "table"))
+    for stored in runs:
+        say(f"kept in {stored.path}: {store.RECORDS}, report.csv, report.md")

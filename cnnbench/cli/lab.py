@@ -1,7 +1,7 @@
 """The output of ``conv`` and ``report --lab``, and the extra files of a run of the lab.
 
-``layers.json`` holds the convolutions of the model that was taken apart, ``applied/`` the run in
-which the changed model was measured.
+``layers.json`` holds the convolutions of the model that was taken apart, over many hosts beside the
+runs of all; ``applied/`` the run in which the changed model was measured.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from cnnbench.conv.layers import Extraction
 from cnnbench.conv.network import changes, networks, outcomes
 from cnnbench.errors import StoreError
 from cnnbench.report import lab, network
+from cnnbench.runner.cluster import directory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ LAYERS, APPLIED = "layers.json", "applied"
 
 
 def keep_layers(path: Path, model: str, found: Extraction) -> None:
-    """Keep which layers a model has, and how often, in a run's directory."""
+    """Keep which layers a model has, and how often, in a run's directory, or a campaign's."""
     keep(json.dumps({"model": model, "extraction": encode(found)}, indent=1) + "\n", path / LAYERS)
 
 
@@ -40,6 +41,8 @@ def found_networks(run: StoredRun) -> tuple[Network, ...]:
         StoreError: the file of its layers cannot be read.
     """
     path = run.path / LAYERS
+    if not path.exists() and directory.holds(run.path.parent):
+        path = run.path.parent / LAYERS
     if not path.exists():
         return ()
     try:
@@ -53,7 +56,15 @@ def found_networks(run: StoredRun) -> tuple[Network, ...]:
 
 
 def text(runs: Sequence[StoredRun], kind: str) -> str:
-    """The whole report of the convolution lab on some runs, in a format."""
+    """The whole report of the convolution lab on some runs, in a format.
+
+    People get one for each environment.
+    """
+    kinds: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        kinds.setdefault(run.environment.fingerprint, []).append(run)
+    if kind not in ("csv", "json") and len(kinds) > 1:
+        return "\n".join(text(some, kind) for some in kinds.values())
     found = [(one, _outcomes(run, one)) for run in runs for one in found_networks(run)]
     if kind == "json":
         return lab.to_json(runs, [network.to_dict(*pair) for pair in found])

@@ -140,9 +140,8 @@ def command(
         else:
             job = campaign.prepare(grid, plan, who, dry=dry_run, free=free, shard=shard)
         if dry_run:
-            measuring.show_grid(job, as_json=as_json)
-            if over is not None and not as_json:
-                click.echo(clusters.times(job))
+            show = measuring.show_grid if over is None else clusters.show_grid
+            show(job, as_json=as_json)
             return
         found = _start(job, over, out, wait, quiet=quiet)
     _show(found, within, as_json=as_json, new=new)

@@ -124,11 +124,15 @@ class SubstituteResult:
 
 @dataclass(frozen=True)
 class LayerResults:
-    """A layer on a device: its implementations and substitutes, in the order of the records."""
+    """A layer on a device: its implementations and substitutes, in the order of the records.
+
+    ``environment`` is the fingerprint of where all of them were measured.
+    """
 
     workload: Workload
     device: Device
     threads: int
+    environment: str
     cells: tuple[ConvResult, ...]
     standins: tuple[SubstituteResult, ...]
 
@@ -141,17 +145,19 @@ class LayerResults:
 
 
 def layer_results(records: Iterable[Record]) -> tuple[LayerResults, ...]:
-    """Every layer of some records; networks among them are left out."""
-    table: dict[tuple[Workload, Device, int], list[Record]] = {}
+    """Every layer of some records in every environment; networks among them are left out."""
+    table: dict[tuple[Workload, Device, int, str], list[Record]] = {}
     for record in records:
         spec = record.spec
         if spec.workload.is_layer:
-            table.setdefault((spec.workload.group, spec.device, spec.threads), []).append(record)
+            # Times of unlike environments are no ratio.
+            key = spec.workload.group, spec.device, spec.threads, record.environment
+            table.setdefault(key, []).append(record)
     return tuple(_bench(*key, found) for key, found in table.items())
 
 
 def _bench(
-    workload: Workload, device: Device, threads: int, found: Sequence[Record]
+    workload: Workload, device: Device, threads: int, environment: str, found: Sequence[Record]
 ) -> LayerResults:
     own = [record for record in found if record.spec.workload == workload]
     by_mode = {record.spec.mode: record for record in own}
@@ -166,7 +172,7 @@ def _bench(
         for record in found
         if record.spec.workload != workload
     ]
-    return LayerResults(workload, device, threads, tuple(cells), tuple(others))
+    return LayerResults(workload, device, threads, environment, tuple(cells), tuple(others))
 
 
 def _tensors(precision: str) -> str:

@@ -178,7 +178,7 @@ def tidy(found: Sequence[LayerResults]) -> Table:
 # Columns for machines, in order; docs/conv.md says what each is.
 TIDY = (
     "spec", "layer", "input", "batch", "mode", "implementation", "substitute", "device", "threads",
-    "status", "reason", "known_bug",
+    "environment", "status", "reason", "known_bug",
     "latency_median_s", "latency_low_s", "latency_high_s",
     "speedup", "speedup_low", "speedup_high",
     "best_library", "speedup_library", "speedup_library_low", "speedup_library_high",
@@ -203,6 +203,7 @@ def _common(record: Record, refusal: str) -> dict[str, Any]:
         "implementation": spec.mode.implementation,
         "device": spec.device.text,
         "threads": spec.threads,
+        "environment": record.environment,
         "status": "not applicable" if refusal else record.status,
         "reason": failure or checked,
         "known_bug": _known(record),
@@ -340,6 +341,7 @@ def _advice(one: Advice) -> dict[str, Any]:
         "batch": one.bench.workload.batch,
         "phase": one.bench.workload.phase,
         "threads": one.bench.threads,
+        "environment": one.bench.environment,
         "class": one.kind,
         "dtype": one.dtype,
         "spec": None if one.chosen is None else one.chosen.id,

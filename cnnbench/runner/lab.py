@@ -22,7 +22,7 @@ from cnnbench.requests import CheckApplicability, ExtractLayers
 from cnnbench.runner import campaign, gpus, inquiry
 from cnnbench.runner.ahead import Ahead
 from cnnbench.runner.campaign import Job
-from cnnbench.runner.device import here, memory_limit, shared
+from cnnbench.runner.device import here, memory_limit, of_specs, shared
 from cnnbench.runner.executor import executor
 from cnnbench.spec import Device, Mode, Spec, Workload
 from cnnbench.suite import Grid
@@ -109,13 +109,16 @@ def begun(order: LabOrder, plan: Plan = PLAN, who: str = "process") -> Iterator[
         yield replace(found, job=replace(found.job, executor=ahead))
 
 
-def prepare(order: LabOrder, plan: Plan = PLAN, who: Executor | str = "process") -> Lab:
+def prepare(
+    order: LabOrder, plan: Plan = PLAN, who: Executor | str = "process", *, dry: bool = False
+) -> Lab:
     """Prepare a request; asks a worker what the machine is and what applies.
 
     Args:
         order: what a user asked for.
         plan: how to measure it.
         who: measures, or its name.
+        dry: nothing is measured here, so the device need not be here.
 
     Raises:
         UsageError: something in the order is wrong or not possible here.
@@ -129,7 +132,7 @@ def prepare(order: LabOrder, plan: Plan = PLAN, who: Executor | str = "process")
     chosen = executor(who) if isinstance(who, str) else who
     with inquiry.asking(chosen) as pool:
         environment = inquiry.describe(pool)
-        device = here(asked, environment)
+        device = of_specs(asked) if dry and asked is not None else here(asked, environment)
         found = None
         if order.model is not None:
             found = inquiry.ask(pool, ExtractLayers(name=order.model), plan.timeout)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -42,6 +44,11 @@ def test_each_kind_has_tables_of_its_own(cnnbench_cli, monkeypatch, tmp_path) ->
     assert len(json.loads(done.stdout)) == 12
     runs = directory.runs(tmp_path / "out")
     assert [len(run.records) for run in runs] == [6, 6]
+    alone = [cnnbench_cli("report", run.path, "--format", "json") for run in runs]
+    # No ratio is of two environments: together they are what each is alone.
+    assert json.loads(cnnbench_cli("report", "out", "--format", "json").stdout) == [
+        row for one in alone for row in json.loads(one.stdout)
+    ]
     assert directory.read(tmp_path / "out").on == "each"
 
 
@@ -120,9 +127,102 @@ def test_without_ray_it_is_said_what_to_install_and_nothing_is_left(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_address_where_nothing_listens_is_refused_before_ray_is_asked(
+    cnnbench_cli, monkeypatch, tmp_path
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", ModuleType("ray"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        place = f"127.0.0.1:{server.getsockname()[1]}"
+
+    done = cnnbench_cli(*GRID[:-1], place, "--out", "out")
+
+    assert done.exit_code == 2
+    assert f"--cluster {place}: no Ray cluster can be reached there" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("option", ["--shard 1/2", "--wait 1s", "--budget 9s"])
 def test_what_is_of_one_host_is_refused(cnnbench_cli, option: str) -> None:
     done = cnnbench_cli(*GRID, *option.split())
 
     assert done.exit_code == 2
     assert f"drop {option.split()[0]}" in made.flat(done.stderr)
+
+
+LAYERS = ("conv", "--suite", "smoke", "--impl", "im2col", "--device", "cpu", "--executor", "fake",
+          "--cluster", "pretended:1")  # fmt: skip
+
+
+def test_the_lab_is_measured_over_hosts_a_layer_on_one(cnnbench_cli, monkeypatch, tmp_path) -> None:
+    cluster = PretendedCluster({"a": Host(), "b": Host("B")})
+    meet(monkeypatch, cluster)
+
+    done = cnnbench_cli(*LAYERS, "--out", "out")
+
+    assert done.exit_code == 0, done.output
+    runs = [one for one in directory.runs(tmp_path / "out") if one.records]
+    assert len(runs) == 2
+    layers = [{one.spec.workload.group for one in run.records} for run in runs]
+    assert not layers[0] & layers[1]
+    for run in runs:
+        assert {one.id for one in run.records} == {*run.manifest.specs}
+        assert "budget" not in run.manifest.plan
+        assert f"kept in out/{run.path.name}: records.jsonl, report.csv" in done.stderr
+        assert (run.path / "report.md").exists()
+    shown = cnnbench_cli("report", "out", "--lab", "--format", "json")
+    rows = json.loads(shown.stdout)["rows"]
+    assert sum(one["status"] == "ok" for one in rows) > 8
+    assert {one["environment"] for one in rows} == {run.path.name for run in runs}
+
+
+def test_a_network_of_the_lab_is_taken_apart_once_for_every_kind(
+    cnnbench_cli, monkeypatch, tmp_path
+) -> None:
+    asked = ("conv", "lenet", "--impl", "im2col", *LAYERS[5:], "--on", "each", "--out", "out")
+    kinds = {"a": Host(), "b": Host("B")}
+    meet(monkeypatch, PretendedCluster(kinds, dies_at("b", 6)))
+    assert cnnbench_cli(*asked).exit_code == 3
+    meet(monkeypatch, PretendedCluster(kinds))
+
+    done = cnnbench_cli("run", "--resume", "out")
+
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "out" / "layers.json").exists()
+    for run in directory.runs(tmp_path / "out"):
+        assert run.missing == run.unfinished == ()
+        shown = json.loads(cnnbench_cli("report", run.path, "--lab", "--format", "json").stdout)
+        assert [one["model"] for one in shown["networks"]] == ["lenet"]
+
+
+@pytest.mark.parametrize("option", ["--wait 1s", "--budget 9s", "--apply"])
+def test_what_is_of_one_host_is_refused_in_the_lab_too(cnnbench_cli, option: str) -> None:
+    done = cnnbench_cli("conv", "lenet", *LAYERS[3:], *option.split())
+
+    assert done.exit_code == 2
+    assert f"drop {option.split()[0]}" in made.flat(done.stderr)
+
+
+def test_a_dry_run_of_the_lab_asks_no_cluster(cnnbench_cli, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+    done = cnnbench_cli(*LAYERS, "--dry-run")
+
+    assert done.exit_code == 0, done.output
+    assert "very roughly, by the number of alike hosts: 1: " in done.stdout
+
+
+def test_layers_of_unlike_environments_are_in_no_ratio(cnnbench_cli, monkeypatch, tmp_path) -> None:
+    """With ``each`` both have every row; a ratio of one is over the default of the same one."""
+    meet(monkeypatch, PretendedCluster({"a": Host(), "b": Host("B")}))
+    cnnbench_cli(*LAYERS, "--on", "each", "--out", "out")
+    runs = directory.runs(tmp_path / "out")
+
+    both = cnnbench_cli("report", "out", "--lab", "--format", "json")
+    alone = [cnnbench_cli("report", run.path, "--lab", "--format", "json") for run in runs]
+    told = cnnbench_cli("report", "out", "--lab")
+
+    rows = [row for one in alone for row in json.loads(one.stdout)["rows"]]
+    assert json.loads(both.stdout)["rows"] == rows
+    assert {row["environment"] for row in rows} == {run.path.name for run in runs}
+    assert told.stdout.count("Recommendations and their gains") == 2

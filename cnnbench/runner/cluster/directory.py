@@ -49,6 +49,7 @@ class Spread:
         assumed: architectures whose input is only a guess.
         revision: git commit that it was begun with, where that is known, and whether that was
             ``dirty``.
+        torch: the version of every host; empty for any.
     """
 
     address: str
@@ -60,6 +61,7 @@ class Spread:
     assumed: tuple[str, ...] = ()
     revision: str | None = None
     dirty: bool | None = None
+    torch: str = ""
     schema: int = _SCHEMA
 
 

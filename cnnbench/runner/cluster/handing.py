@@ -124,7 +124,7 @@ class Handing:
             asked: what a host is asked before it takes part.
             on: ``any`` or ``each``.
             watcher: told of progress, and of hosts if it is a ``HostWatcher``.
-            clock: of how long there was no host.
+            clock: seconds, of how long hosts take and how long there was none.
         """
         self._cluster = cluster
         self._runs = runs
@@ -193,15 +193,13 @@ class Handing:
 
     def _hand_out(self) -> None:
         """The next groups to all hosts that are free."""
-        for host in self._deal.free:
-            parcel = self._deal.choice(host)
-            if parcel is None:
-                continue
+        now = self._clock()
+        for host, parcel in self._deal.choices(now).items():
             node, kind = self._members[host], self._deal.hosts[host]
             specs = self._work.left_of(parcel.group, kind if self._each else None)
             if not self._each:
                 self._runs.expect(kind, [one.id for one in specs])
-            self._deal = self._deal.handed(host, parcel)
+            self._deal = self._deal.handed(host, parcel, now)
             self._seen[host] = {}
             self._show(node, f"{specs[0].workload.group.id} on {specs[0].device.text}")
             self._cluster.hand(node, dict(encode(self._order(specs))))
@@ -238,7 +236,7 @@ class Handing:
             self._cluster.leave(node)
             self._lose(HostLost(node, "it ended before everything was measured"))
             return
-        self._deal = self._deal.done(node.id)
+        self._deal = self._deal.done(node.id, self._clock())
         self._finish(self._seen.pop(node.id).values())
         self._show(node, "")
 
@@ -253,6 +251,8 @@ class Handing:
             self._invitations[node.id] = MOST_INVITATIONS
             self._note(f"{node.name}: not used: {refused}")
             return
+        for line in found.remarks:
+            self._note(f"{node.name}: {line}")
         kind = environment.fingerprint
         self._runs.open(environment)
         if kind not in self._kinds:

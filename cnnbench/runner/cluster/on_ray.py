@@ -10,24 +10,28 @@ host goes is decided by who handed it out.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from cnnbench.errors import Unsupported, UsageError
+from cnnbench.runner.cluster import address as address_of
 from cnnbench.runner.cluster.hosts import Event, Finished, HostAnswered, HostLost, Measured, Node
+from cnnbench.runner.cluster.serving import installing
+from cnnbench.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from cnnbench.channel import Message
 
-# In place of an address, here as in Ray: this machine alone, for as long as the command runs.
-LOCAL = "local"
 # A host takes part that has it: ray start --resources='{"cnnbench_host": 1}'.
 RESOURCE = "cnnbench_host"
 # What Ray sets in every process that it starts, and what measures would take for the user's.
 RAYS_OWN = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")
+# How much more than itself Ray has what it starts give way to other work.
+NICENESS = "RAY_worker_niceness"
 _START = f"ray start … --resources='{{\"{RESOURCE}\": 1}}'"
 
 
@@ -37,6 +41,7 @@ def agent() -> Any:
     A class inside of a function goes to the host by value, so that a host without cnnbench can say
     so. It holds nothing that Ray would have to pickle.
     """
+    remedy = installing(VERSION)
 
     class Agent:
         def introduce(self, asked: Message) -> Message:
@@ -44,7 +49,8 @@ def agent() -> Any:
                 from cnnbench.codec import decode
                 from cnnbench.runner.cluster import on_ray, serving
             except ImportError as error:
-                return {"refused": f"it has no cnnbench, or one that takes no groups ({error})"}
+                told = f"it has no cnnbench, or one that takes no groups ({error})"
+                return {"refused": f"{told}; {remedy}"}
             on_ray.undo()
             message = serving.introduction(asked)
             self._environment = decode(serving.Introduction, message, "introduction").environment
@@ -69,11 +75,13 @@ def agent() -> Any:
 
 
 def undo() -> None:
-    """Give this process back the variables that Ray has set in place of the host's own.
+    """Give this process back what Ray has set in place of the host's own.
 
-    Those are what the process has that started it, Ray's daemon on this host.
+    That is what the process has that started it, Ray's daemon on this host: some variables, and its
+    niceness, where this process may change it.
     """
-    import os
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
     from pathlib import Path
 
     try:
@@ -111,7 +119,7 @@ class RayHosts:
         """Connect.
 
         Args:
-            address: as ``ray.init`` takes it, or ``LOCAL``.
+            address: as ``ray.init`` takes it.
             agents: what runs on a host; somebody may look at what it does.
 
         Raises:
@@ -130,8 +138,11 @@ class RayHosts:
         self._silent: list[_Host] = []
         # Nothing of Ray's between the lines of a command, and no server for anybody to look at.
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if address == LOCAL:
-            ray.init(LOCAL, resources={RESOURCE: 1}, include_dashboard=False, **quiet)
+        address_of.refuse_silent(address)
+        if address == address_of.LOCAL:
+            # Ray's own would have all other work come first.
+            os.environ.setdefault(NICENESS, "0")
+            ray.init(address, resources={RESOURCE: 1}, include_dashboard=False, **quiet)
             return
         try:
             ray.init(address=address, **quiet)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from cnnbench import allocator
 from cnnbench.codec import decode, encode
+from cnnbench.doctor import quick
 from cnnbench.environment import Environment
 from cnnbench.errors import CnnbenchError
 from cnnbench.plan import Plan
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from cnnbench.channel import Message
     from cnnbench.record import Record
+    from cnnbench.runner.executor import Executor
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
@@ -47,6 +49,8 @@ class HostAsked:
         device: of the specs.
         folder: where the command was given, and so the user's own networks may be.
         allocator: the state of malloc that was asked for; empty for the usual one.
+        torch: the version that it must have; empty for any.
+        threads: that specs have at most.
     """
 
     version: str
@@ -54,6 +58,8 @@ class HostAsked:
     device: str
     folder: str = ""
     allocator: str = ""
+    torch: str = ""
+    threads: int = 1
 
 
 @dataclass(frozen=True)
@@ -64,11 +70,13 @@ class Introduction:
         environment: as its workers find it; ``None`` if it cannot measure.
         refused: why it cannot; empty if it can.
         machine: the same for two hosts of a cluster that share processors; empty if none is told.
+        remarks: what disturbs measurements there, a line each.
     """
 
     environment: Environment | None = None
     refused: str = ""
     machine: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,8 @@ def introduction(message: Message) -> Message:
     # Read by itself first: of another version the rest may have another form.
     version = message.get("version")
     if version != VERSION:
-        return _told(Introduction(refused=f"it has cnnbench {VERSION}, not {version}"))
+        told = f"it has cnnbench {VERSION}, not {version}; {installing(str(version))}"
+        return _told(Introduction(refused=told))
     asked = decode(HostAsked, message, "asked")
     if asked.folder and Path(asked.folder).is_dir():
         os.chdir(asked.folder)
@@ -121,8 +130,43 @@ def introduction(message: Message) -> Message:
         here(Device.parse(asked.device), environment)
     except CnnbenchError as error:
         return _told(Introduction(refused=str(error)))
+    if refused := other_torch(asked.torch, torch_of(environment)):
+        return _told(Introduction(refused=refused))
     # What pretends disturbs nothing beside it.
-    return _told(Introduction(environment, machine="" if who.pretends else _machine()))
+    machine = "" if who.pretends else _machine()
+    return _told(Introduction(environment, machine=machine, remarks=_remarks(who, asked.threads)))
+
+
+def installing(version: str) -> str:
+    """What makes a host one that measures with a version of cnnbench."""
+    return f"install that there with: pip install 'cnnbench[ray]=={version}'"
+
+
+def torch_of(environment: Environment) -> str:
+    """The version of torch; empty where there is none, as where all is pretended."""
+    return str((environment.hard.get("torch") or {}).get("version") or "")
+
+
+def other_torch(asked: str, found: str) -> str:
+    """Why a version of torch is not the one that is asked for; empty if it is.
+
+    For what it was built (``+cpu``, ``+cu130``) is a matter of the host.
+    """
+    wanted = asked.partition("+")[0]
+    if not asked or not found or wanted == found.partition("+")[0]:
+        return ""
+    told = f"it has torch {found}, not {wanted}"
+    return f"{told}; install that there with: pip install torch=={wanted}"
+
+
+def _remarks(who: Executor, threads: int) -> tuple[str, ...]:
+    """What else works on this host now, and comes first."""
+    found = quick(who.core_use(), threads)
+    busy = () if found is None else (found.what,)
+    if who.pretends or (given_way := os.getpriority(os.PRIO_PROCESS, 0)) <= 0:
+        return busy
+    return (*busy, f"measures at niceness {given_way}, so all other work there comes first;"
+            " start Ray there with RAY_worker_niceness=0 in its environment")  # fmt: skip
 
 
 def _told(found: Introduction) -> Message:

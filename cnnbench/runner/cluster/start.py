@@ -18,11 +18,11 @@ from cnnbench.asking import AllGpus
 from cnnbench.codec import decode, encode
 from cnnbench.errors import UsageError, WorkerError
 from cnnbench.plan import Plan
-from cnnbench.runner import campaign
+from cnnbench.runner import campaign, lab
 from cnnbench.runner.cluster import deal, directory, on_ray
 from cnnbench.runner.cluster.directory import EACH, Runs, Spread
 from cnnbench.runner.cluster.handing import Handing, HostsLost, Work
-from cnnbench.runner.cluster.serving import HostAsked
+from cnnbench.runner.cluster.serving import HostAsked, torch_of
 from cnnbench.runner.source import source
 from cnnbench.version import VERSION
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from cnnbench.runner.campaign import Job
     from cnnbench.runner.cluster.hosts import Cluster
     from cnnbench.runner.executor import Executor
+    from cnnbench.runner.lab import Lab, LabOrder
     from cnnbench.runner.session import Watcher
     from cnnbench.spec import Spec
     from cnnbench.store import StoredRun
@@ -43,7 +44,7 @@ class Over:
     """Which cluster measures, and how its hosts share the work.
 
     Attributes:
-        address: as ``ray.init`` takes it, or ``on_ray.LOCAL``.
+        address: as ``ray.init`` takes it, or ``address.LOCAL``.
         on: ``directory.ANY`` or ``EACH``.
     """
 
@@ -57,6 +58,25 @@ def prepare(grid: Grid, plan: Plan, who: Executor | str = "process", *, free: bo
     Raises:
         UsageError: something in the grid is wrong, or is not done on many hosts.
     """
+    _refuse(grid, plan)
+    return _for_any_host(campaign.prepare(grid, plan, who, dry=True, free=free), plan)
+
+
+def prepare_lab(order: LabOrder, plan: Plan, who: Executor | str = "process") -> Lab:
+    """Prepare a request to the convolution lab as ``lab.prepare`` does; else as ``prepare``.
+
+    What applies is asked of a worker here; what does not apply on a host alone has a row of it.
+
+    Raises:
+        As ``prepare``.
+    """
+    _refuse(order.grid, plan)
+    found = lab.prepare(order, plan, who, dry=True)
+    return replace(found, job=_for_any_host(found.job, plan))
+
+
+def _refuse(grid: Grid, plan: Plan) -> None:
+    """Refuse what hosts that have one group at a time cannot do."""
     if plan.budget is not None:
         raise UsageError(
             "--budget: hosts of a cluster are handed one group at a time, and none has the whole"
@@ -66,8 +86,10 @@ def prepare(grid: Grid, plan: Plan, who: Executor | str = "process", *, free: bo
         raise UsageError(
             "--device cuda:all: hosts of a cluster measure one thing at a time; use --device cuda:0"
         )
-    job = campaign.prepare(grid, plan, who, dry=True, free=free)
-    # How much memory there is differs by host, and each finds out for itself.
+
+
+def _for_any_host(job: Job, plan: Plan) -> Job:
+    """The same with the memory limit that was asked for: each host finds out what it has."""
     return replace(job, plan=replace(job.plan, memory_limit=plan.memory_limit))
 
 
@@ -97,6 +119,7 @@ def begin(job: Job, over: Over, out: Path, watcher: Watcher) -> list[StoredRun]:
     what = Spread(
         over.address, over.on, tuple(spec.id for spec in job.specs), encode(job.plan),
         job.executor.name, job.impossible, tuple(sorted(job.assumed)), code.revision, code.dirty,
+        torch_of(job.environment),
     )  # fmt: skip
     work = _work(job.possible, job.plan, job.macs, job.seconds)
     work = replace(work, impossible=job.impossible, notes=_notes(job.possible, job.assumed))
@@ -203,7 +226,9 @@ def _measure(
 ) -> list[StoredRun]:  # fmt: skip
     first = next((group[0] for group in work.groups), None)
     device = first.device.text if first is not None else "cpu"
-    asked = HostAsked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "")
+    threads = max((one.threads for group in work.groups for one in group), default=1)
+    asked = HostAsked(VERSION, what.executor, device, str(Path.cwd()), allocator.asked() or "",
+                      what.torch, threads if device == "cpu" else 1)  # fmt: skip
     with Runs(path, what) as runs:
         for run in before if what.on != EACH else ():
             begun = {*run.manifest.specs, *(one.id for one in run.records)}

@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 
 from cnnbench.codec import decode, encode
+from cnnbench.environment import Environment
 from cnnbench.errors import UsageError
 from cnnbench.plan import Plan
+from cnnbench.quiet import CoreUse
 from cnnbench.record import from_json
-from cnnbench.runner.cluster import on_ray
+from cnnbench.runner.cluster import on_ray, serving
+from cnnbench.runner.cluster.address import LOCAL
 from cnnbench.runner.cluster.hosts import Cluster, Finished, HostAnswered, HostLost, Measured
 from cnnbench.runner.cluster.serving import GroupOrder, HostAsked, Introduction, introduction
+from cnnbench.runner.fake import Fake
 from cnnbench.version import VERSION
 from tests.runner.cluster.pretended import Host, PretendedCluster
 
@@ -33,7 +37,7 @@ with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="n
 def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """A cluster of one host."""
     found: Any = (
-        on_ray.RayHosts(on_ray.LOCAL) if request.param == "ray" else PretendedCluster({"a": Host()})
+        on_ray.RayHosts(LOCAL) if request.param == "ray" else PretendedCluster({"a": Host()})
     )
     yield found
     found.close()
@@ -93,7 +97,7 @@ def test_what_measures_on_a_host_of_ray_has_the_hosts_own_variables(monkeypatch)
             torch = "torch" in sys.modules
             return message | {"before": before, "after": after, "torch": torch}
 
-    cluster = on_ray.RayHosts(on_ray.LOCAL, lambda: Telling)
+    cluster = on_ray.RayHosts(LOCAL, lambda: Telling)
     try:
         (node,) = cluster.nodes()
         cluster.invite(node, dict(encode(ASKED)))
@@ -112,7 +116,7 @@ def test_what_measures_on_a_host_of_ray_has_the_hosts_own_variables(monkeypatch)
 @with_ray
 @pytest.mark.filterwarnings("ignore")
 def test_an_error_on_a_host_is_a_loss_that_says_why() -> None:
-    cluster = on_ray.RayHosts(on_ray.LOCAL)
+    cluster = on_ray.RayHosts(LOCAL)
     try:
         (node,) = cluster.nodes()
         cluster.invite(node, dict(encode(ASKED)))
@@ -129,7 +133,8 @@ def test_an_error_on_a_host_is_a_loss_that_says_why() -> None:
 @pytest.mark.slow
 @with_ray
 @pytest.mark.filterwarnings("ignore")
-def test_an_address_without_a_cluster_is_refused() -> None:
+def test_an_address_without_a_cluster_is_refused_before_ray_tries(monkeypatch) -> None:
+    monkeypatch.setattr("ray.init", lambda *_, **__: pytest.fail("it tries for minutes"))
     with pytest.raises(UsageError, match=r"^--cluster 127\.0\.0\.1:1: no Ray cluster can be"):
         on_ray.RayHosts("127.0.0.1:1")
 
@@ -137,7 +142,54 @@ def test_an_address_without_a_cluster_is_refused() -> None:
 def test_what_cannot_be_measured_on_a_host_is_said_in_words() -> None:
     message = introduction(dict(encode(replace(ASKED, version="9"))) | {"unknown": 1})
 
-    assert message == {"refused": f"it has cnnbench {VERSION}, not 9", "machine": ""}
+    assert message["refused"] == (
+        f"it has cnnbench {VERSION}, not 9; install that there with: pip install 'cnnbench[ray]==9'"
+    )
+    assert "environment" not in message
+
+
+@pytest.mark.parametrize(
+    ("asked", "found", "refused"),
+    [
+        ("2.14.1+cpu", "2.14.1+cu130", ""),
+        ("", "2.14.1", ""),
+        ("2.14.1", "", ""),
+        (
+            "2.14.1+cpu", "2.13.0+cpu",
+            "it has torch 2.13.0+cpu, not 2.14.1; install that there with: pip install"
+            " torch==2.14.1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_host_with_another_torch_is_refused(monkeypatch, asked, found, refused) -> None:
+    described = Environment(hard={"fake": True, "torch": {"version": found}})
+    monkeypatch.setattr(serving, "describe", lambda pool: described)
+
+    message = introduction(dict(encode(replace(ASKED, torch=asked))))
+
+    assert message.get("refused", "") == refused
+    assert ("environment" in message) == (not refused)
+
+
+def test_a_host_says_what_else_is_at_work_there(monkeypatch) -> None:
+    use = CoreUse(busy=3.5, cores=4)
+    monkeypatch.setattr(Fake, "core_use", lambda self: use)
+
+    message = introduction(dict(encode(replace(ASKED, threads=2))))
+
+    (line,) = message["remarks"]
+    assert line.startswith("other work")
+
+
+def test_a_host_that_gives_way_says_so(monkeypatch) -> None:
+    monkeypatch.setattr(Fake, "pretends", False)
+    monkeypatch.setattr(os, "getpriority", lambda *_: 15)
+
+    message = introduction(dict(encode(ASKED)))
+
+    (line,) = message["remarks"]
+    assert line.startswith("measures at niceness 15, so all other work there comes first")
+    assert "RAY_worker_niceness=0" in line
 
 
 def test_a_host_goes_where_the_command_was_given(tmp_path, monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -80,35 +81,36 @@ def test_an_expected_end_is_that_of_the_longest_first() -> None:
 
 
 def simulated(
-    seconds: list[float], hosts: int, chance: random.Random, losses: float = 0.0, wrong: float = 0.0
-) -> tuple[float, float, dict[int, int]]:
+    seconds: list[float], hosts: int, chance: random.Random, losses: float = 0.0,
+    wrong: float = 0.0, times: Sequence[float] = (1.0,),
+) -> tuple[float, float, dict[int, int]]:  # fmt: skip
     """When everything is done, seconds of work, and how often each group was measured."""
     state = Deal().with_more(Parcel(number, one) for number, one in enumerate(seconds))
     real = [one * chance.lognormvariate(0, wrong) for one in seconds]
     events: list[tuple[float, str, bool]] = []
-    times: dict[int, int] = {}
+    measured: dict[int, int] = {}
+    slow = {f"h{number}": times[number % len(times)] for number in range(hosts)}
     now, names = 0.0, [f"h{number}" for number in range(hosts)]
     for name in names:
         state = state.joined(name, "K")
     while not state.over:
-        for name in state.free:
-            parcel = state.choice(name)
-            if parcel is None:
-                continue
-            state = state.handed(name, parcel)
+        chosen = state.choices(now)
+        assert chosen or state.taken, "somebody always works"
+        for name, parcel in chosen.items():
+            state = state.handed(name, parcel, now)
             fails = chance.random() < losses and len(state.hosts) > 1
-            length = real[parcel.group] * (chance.random() if fails else 1)
+            length = slow[name] * real[parcel.group] * (chance.random() if fails else 1)
             heapq.heappush(events, (now + length, name, fails))
         now, name, fails = heapq.heappop(events)
         if fails and len(state.hosts) > 1:
             state = state.lost(name)
         else:
             parcel = state.taken[name]
-            times[parcel.group] = times.get(parcel.group, 0) + 1
-            state = state.done(name)
+            measured[parcel.group] = measured.get(parcel.group, 0) + 1
+            state = state.done(name, now)
     for parcel in state.given_up:
-        times[parcel.group] = times.get(parcel.group, 0) + 1
-    return now, sum(real), times
+        measured[parcel.group] = measured.get(parcel.group, 0) + 1
+    return now, sum(real), measured
 
 
 @pytest.mark.parametrize("wrong", [0.0, 0.5])
@@ -120,6 +122,46 @@ def test_hosts_are_hardly_idle(wrong: float) -> None:
     least = max(work / 40, max(seconds))
 
     assert end <= 1.05 * least + (max(seconds) if wrong else 0)
+
+
+def test_hosts_that_differ_by_three_are_hardly_idle() -> None:
+    chance = random.Random(1)
+    seconds = [chance.lognormvariate(3, 1) for _ in range(500)]
+    end, work, _ = simulated(seconds, 40, chance, times=(1.0, 1 / 3))
+    least = max(work / 80, max(seconds) / 3)
+
+    assert end <= 1.05 * least
+
+
+def test_a_slow_host_leaves_the_last_group_to_one_that_ends_it_sooner() -> None:
+    found = deal(10, 9, 8, 1, 1, 1).joined("slow", "K").joined("fast", "K")
+    for number, (host, took) in enumerate((("slow", 3.0), ("fast", 1.0)) * 2):
+        place = -1 if number < 3 else 2
+        parcel = found.left[place]
+        found = found.handed(host, parcel, 0.0).done(host, took * parcel.seconds)
+    assert [one.seconds for one in found.left] == [10, 9]
+    found = found.handed("fast", found.left[0], 100.0)
+
+    assert found.choices(100.0) == {}
+    assert found.choices(112.0) == {}
+    # It does not end, so that nobody knows when it will.
+    assert found.choices(140.0) == {"slow": found.left[0]}
+    assert found.lost("fast").choice("slow", 100.0) == Parcel(0, 10, losses=1)
+
+
+def test_a_host_that_nothing_is_known_of_begins_with_a_short_group() -> None:
+    many = [90.0, *[60.0] * 10, *[10.0] * 5]
+    found = deal(*many).joined("a", "K").joined("b", "K")
+    short = found.choice("a")
+    assert short is not None
+    assert short.seconds == 10
+    found = found.handed("a", short, 0.0).done("a", 10.0)
+
+    assert found.choice("a", 10.0) == found.left[0]
+    alone = deal(*many).joined("a", "K")
+    assert alone.choice("a") == alone.left[0]
+    few = deal(9, 8, 7, 6, 5).joined("a", "K").joined("b", "K")
+    assert few.choice("a") == few.left[0]
 
 
 @given(

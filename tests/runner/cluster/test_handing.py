@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -291,6 +292,31 @@ def test_hosts_that_cannot_measure_are_refused_in_a_line_and_the_others_go_on(
     ]
     assert {host for host, _ in cluster.orders} == {"good"}
     assert {*cluster.left} == {"bare", "old"}
+
+
+def test_what_disturbs_a_host_is_said_and_it_takes_part(monkeypatch, tmp_path) -> None:
+    hosts = {"a": Host(change={"remarks": ["other work keeps 2.0 of 4 cores busy"]})}
+    cluster, ear, what = PretendedCluster(hosts), Ear(), job()
+
+    once(measure(monkeypatch, cluster, tmp_path / "out", ear=ear, what=what), what)
+
+    assert ear.lines == ["a: other work keeps 2.0 of 4 cores busy"]
+
+
+def test_a_campaign_keeps_to_the_torch_that_it_was_begun_with(monkeypatch, tmp_path) -> None:
+    asked: list[Any] = []
+    introduction = serving.introduction
+    monkeypatch.setattr(serving, "introduction", lambda one: asked.append(one) or introduction(one))
+    what = job("lenet")
+    described = replace(what.environment, hard={"fake": True, "torch": {"version": "2.14.1"}})
+    cluster = PretendedCluster({"a": Host()}, dies_at("a", 3))
+    with pytest.raises(WorkerError):
+        measure(monkeypatch, cluster, tmp_path / "out", what=replace(what, environment=described))
+    meet(monkeypatch, PretendedCluster({"a": Host()}))
+
+    once(start.resume(tmp_path / "out", Ear()), what)
+
+    assert [one["torch"] for one in asked] == ["2.14.1", "2.14.1"]
 
 
 def test_two_hosts_of_one_machine_are_not_both_measured_on(monkeypatch, tmp_path) -> None:
